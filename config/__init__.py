@@ -1,0 +1,1 @@
+"""The Django project: settings, urls, which database is whose, and the WSGI entry."""

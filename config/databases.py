@@ -1,0 +1,45 @@
+"""Which database is whose: each service has its own, named by an environment variable."""
+
+import os
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
+ALIASES = ("default", *SERVICES)
+"""`default` is the dashboard's own database: logins, sessions, the admin's log."""
+
+_FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
+
+
+def url_of(*, alias: str) -> str:
+    """The URL of an alias: `<ALIAS>_DATABASE_URL`, else `DATABASE_URL`, else a local default."""
+    shared = os.environ.get("DATABASE_URL") or _FALLBACK
+    return os.environ.get(f"{alias.upper()}_DATABASE_URL") or shared
+
+
+def parse(*, url: str) -> dict[str, Any]:
+    """Django's settings for `postgresql://user:password@host:port/name?option=value`.
+
+    `?host=` names a folder with a unix socket. Raises ValueError for any other scheme.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError(f"a database URL starts with postgresql://, not {parts.scheme}://")
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", None) or parts.hostname or "",
+        "PORT": str(parts.port or options.pop("port", "")),
+        "CONN_MAX_AGE": None,
+        # Statements are few and repeated: preparing them on first use halves PostgreSQL's share.
+        "OPTIONS": {**options, "prepare_threshold": 0, "server_side_binding": True},
+        "TEST": {"NAME": None},
+    }
+
+
+def all_databases() -> dict[str, dict[str, Any]]:
+    """Django's DATABASES: one entry an alias."""
+    return {alias: parse(url=url_of(alias=alias)) for alias in ALIASES}

@@ -1,0 +1,95 @@
+"""All settings, on one screen. What differs between machines comes from the environment."""
+
+import os
+from pathlib import Path
+
+from django.core.management.utils import get_random_secret_key
+
+from config.databases import SERVICES, all_databases
+from config.logs import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SERVICE = os.environ.get("DUETO_SERVICE", "")
+"""The service that this process is (`carrito`, ..., `dashboard`); empty: all of them in one."""
+
+# A web process refuses to start without a key (config/wsgi.py); a command may make one up.
+SECRET_KEY = os.environ.get("DUETO_SECRET_KEY") or get_random_secret_key()
+DEBUG = False
+ALLOWED_HOSTS = os.environ.get("DUETO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+_ADMIN_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+INSTALLED_APPS = [*_ADMIN_APPS, "rest_framework", "messaging", *SERVICES, "loadtests", "stack"]
+
+HAS_ADMIN = SERVICE in ("", "dashboard")
+MIDDLEWARE = ["httpapi.middleware.RequestContext"]
+if HAS_ADMIN:
+    MIDDLEWARE += [
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ]
+WHITENOISE_USE_FINDERS = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = all_databases()
+DATABASE_ROUTERS = ["config.routing.ServiceRouter"]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": ["httpapi.json.JsonParser"],
+    "DEFAULT_RENDERER_CLASSES": ["httpapi.json.JsonRenderer"],
+    "EXCEPTION_HANDLER": "httpapi.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# Where everything else is.
+BROKER_URL = os.environ.get("RABBITMQ_URL") or os.environ.get(
+    "DUETO_BROKER_DATABASE_URL", os.environ.get("DATABASE_URL", "")
+)
+CARRITO_URL = os.environ.get("CARRITO_SERVICE_URL", "http://127.0.0.1:3000")
+INVENTARIO_URL = os.environ.get("INVENTARIO_SERVICE_URL", "http://127.0.0.1:3001")
+PAGOS_URL = os.environ.get("PAGOS_SERVICE_URL", "http://127.0.0.1:3002")
+ORCHESTRATOR_URL = os.environ.get("ORCHESTRATOR_URL", "http://127.0.0.1:3003")
+CHOREOGRAPHY_URL = os.environ.get("CHOREOGRAPHY_URL", "http://127.0.0.1:3004")
+
+# Business rules that a run may change.
+RESERVATION_SECONDS = int(os.environ.get("INVENTARIO_RESERVATION_SECONDS", "1800"))
+DECLINE_SHARE = float(os.environ.get("PAGOS_DECLINE_SHARE", "0"))
+SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS", "120"))
+"""After this long a saga that has not passed its pivot is undone."""
+
+LOGGING = logging_config(
+    service=SERVICE or "dueto", style=os.environ.get("DUETO_LOG_FORMAT", "json")
+)

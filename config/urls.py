@@ -1,0 +1,27 @@
+"""The URLs of the service that this process is; without DUETO_SERVICE, of all of them."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from config.databases import SERVICES
+
+served = [settings.SERVICE] if settings.SERVICE in SERVICES else []
+if not settings.SERVICE:
+    served = list(SERVICES)
+
+urlpatterns = [path("", include("httpapi.health_urls"))]
+urlpatterns += [path("", include(f"{service}.urls")) for service in served]
+if settings.HAS_ADMIN:
+    admin.site.site_header = "Dueto"
+    admin.site.site_title = "Dueto"
+    admin.site.index_title = "The shop, and its sagas in both patterns"
+    urlpatterns += [
+        path("admin/", admin.site.urls),
+        path("", RedirectView.as_view(pattern_name="admin:index")),
+    ]
+
+handler400 = "httpapi.problems.bad_request"
+handler404 = "httpapi.problems.not_found"
+handler500 = "httpapi.problems.server_error"

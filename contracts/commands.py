@@ -1,0 +1,103 @@
+"""What a service may be asked to do, each as a plain value.
+
+Every command names its saga; a command of a step is made from the checkout that was frozen when
+it was accepted, by `of`, in the same way whether a conductor sends it or an event sets it off.
+"""
+
+from decimal import Decimal
+from typing import Any, Self
+
+import msgspec
+
+from contracts.outcomes import Failure
+
+SagaId = str
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of a cart: how many of what, at which price each."""
+
+    product_id: str
+    quantity: int
+    unit_price: Decimal
+
+
+class Checkout(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkout as it was frozen at acceptance: the one thing that all steps work from."""
+
+    saga_id: SagaId
+    cart_id: str
+    user_id: str
+    items: list[Line]
+    total_amount: Decimal
+    payment_method: str
+    saga_pattern: str
+    billing_address: dict[str, Any] = {}
+    traceparent: str = ""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Anything that is asked of a step: at least whose step it is."""
+
+    saga_id: SagaId
+
+    @classmethod
+    def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:
+        """The command for this checkout. `failure`: why it goes backward, for an undo."""
+        return cls(saga_id=checkout.saga_id)
+
+
+class Item(msgspec.Struct, frozen=True):
+    """How many of which product."""
+
+    product_id: str
+    quantity: int
+
+
+class Reserve(Command, frozen=True, kw_only=True):
+    """Put these items aside for the cart: every line or none."""
+
+    cart_id: str
+    items: list[Item]
+
+    @classmethod
+    def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:
+        items = [Item(line.product_id, line.quantity) for line in checkout.items]
+        return cls(saga_id=checkout.saga_id, cart_id=checkout.cart_id, items=items)
+
+
+class Charge(Command, frozen=True, kw_only=True):
+    """Take the money for the cart."""
+
+    cart_id: str
+    amount: Decimal
+    payment_method: str
+
+    @classmethod
+    def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:
+        return cls(
+            saga_id=checkout.saga_id,
+            cart_id=checkout.cart_id,
+            amount=checkout.total_amount,
+            payment_method=checkout.payment_method,
+        )
+
+
+class Undo(Command, frozen=True, kw_only=True):
+    """Reverse a step, and why: shown to whoever looks at the row later."""
+
+    reason: str = ""
+
+    @classmethod
+    def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:
+        return cls(saga_id=checkout.saga_id, reason=failure.code if failure else "")
+
+
+class Unlock(Command, frozen=True, kw_only=True):
+    """Give the cart back: the checkout ended without a sale, and why."""
+
+    failure: Failure | None = None
+
+    @classmethod
+    def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:
+        return cls(saga_id=checkout.saga_id, failure=failure)

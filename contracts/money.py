@@ -1,0 +1,15 @@
+"""Amounts of money: Decimal in the code, numeric in the database, a string on the wire."""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+CENT = Decimal("0.01")
+
+
+def amount(value: Decimal | int | str) -> Decimal:
+    """The value with exactly two decimals. Raises decimal.InvalidOperation if it is no number."""
+    return Decimal(value).quantize(CENT, rounding=ROUND_HALF_EVEN)
+
+
+def is_exact(value: Decimal) -> bool:
+    """Whether the value is finite and has no fraction of a cent."""
+    return value.is_finite() and value == value.quantize(CENT)

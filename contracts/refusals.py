@@ -1,0 +1,32 @@
+"""The codes of refusals. Each finishes the sentence "refused because ..."."""
+
+ABORTED = "aborted"
+"""An undo (or an abort) of this step came first; the step may never take effect any more."""
+
+OUT_OF_STOCK = "out_of_stock"
+UNKNOWN_PRODUCT = "unknown_product"
+NO_RESERVATION = "no_reservation"
+RESERVATION_EXPIRED = "reservation_expired"
+
+CARD_DECLINED = "card_declined"
+INSUFFICIENT_FUNDS = "insufficient_funds"
+EXPIRED_CARD = "expired_card"
+INVALID_CARD = "invalid_card"
+INVALID_AMOUNT = "invalid_amount"
+NO_PAYMENT = "no_payment"
+
+UNKNOWN_CART = "unknown_cart"
+EMPTY_CART = "empty_cart"
+CART_IN_CHECKOUT = "cart_in_checkout"
+CART_CHECKED_OUT = "cart_checked_out"
+CART_OF_ANOTHER_USER = "cart_of_another_user"
+KEY_REUSED = "idempotency_key_reused"
+NO_CHECKOUT = "no_checkout"
+NO_ORDER = "no_order"
+ORDER_NOT_PENDING = "order_not_pending"
+
+GIVEN_UP = "given_up"
+"""A fault outlasted its retries: the step is in doubt and is undone like one that happened."""
+DEADLINE = "deadline_passed"
+STOPPED = "stopped"
+"""Somebody asked for the saga to be undone."""

@@ -1,0 +1,113 @@
+"""The sagas as data: which steps, in which order, who does them, and what undoes each.
+
+A saga is rows: adding one, or a step to one, needs no change in the engine.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from contracts import commands
+from contracts.commands import Command
+
+
+class StepClass(StrEnum):
+    """Garcia-Molina and Salem, Sagas (1987); Richardson, Microservices Patterns (2018), ch. 4."""
+
+    COMPENSABLE = "compensable"
+    PIVOT = "pivot"
+    RETRIABLE = "retriable"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step. `do`, `undo`, `block`: paths at the service.
+
+    `block` asks that a pivot may not take effect any more, and learns whether it already has.
+    """
+
+    name: str
+    service: str
+    step_class: StepClass
+    do: str
+    do_command: str
+    undo: str = ""
+    undo_command: str = "Undo"
+    block: str = ""
+
+
+class Saga(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga: its name and its steps in order. Step 0 is the acceptance, done before it starts."""
+
+    name: str
+    steps: list[Step]
+
+
+def command_type(*, name: str) -> type[Command]:
+    """The class of a command by its name in `contracts.commands`. Raises KeyError if unknown."""
+    found: type[Command] = vars(commands)[name]
+    return found
+
+
+ACCEPT = "accept_checkout"
+RESERVE = "reserve_inventory"
+CHARGE = "process_payment"
+CREATE_ORDER = "create_order"
+COMMIT = "commit_inventory"
+CONFIRM_ORDER = "confirm_order"
+
+CHECKOUT = Saga(
+    name="checkout",
+    steps=[
+        Step(
+            name=ACCEPT,
+            service="carrito",
+            step_class=StepClass.COMPENSABLE,
+            do="/checkout/saga",
+            do_command="Command",
+            undo="/carts/unlock",
+            undo_command="Unlock",
+        ),
+        Step(
+            name=RESERVE,
+            service="inventario",
+            step_class=StepClass.COMPENSABLE,
+            do="/api/products/reserve",
+            do_command="Reserve",
+            undo="/api/products/unreserve",
+        ),
+        Step(
+            name=CHARGE,
+            service="pagos",
+            step_class=StepClass.COMPENSABLE,
+            do="/api/v1/payments/saga",
+            do_command="Charge",
+            undo="/api/v1/payments/saga/refund",
+        ),
+        Step(
+            name=CREATE_ORDER,
+            service="carrito",
+            step_class=StepClass.COMPENSABLE,
+            do="/orders",
+            do_command="Command",
+            undo="/orders/cancel",
+        ),
+        Step(
+            name=COMMIT,
+            service="inventario",
+            step_class=StepClass.PIVOT,
+            do="/api/products/commit",
+            do_command="Command",
+            undo="/api/products/restore",
+            block="/api/products/commit/block",
+        ),
+        Step(
+            name=CONFIRM_ORDER,
+            service="carrito",
+            step_class=StepClass.RETRIABLE,
+            do="/orders/confirm",
+            do_command="Command",
+        ),
+    ],
+)
+
+BY_NAME = {CHECKOUT.name: CHECKOUT}

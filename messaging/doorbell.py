@@ -1,0 +1,120 @@
+"""Wakes a worker when a transaction has left it something to do.
+
+In the same process it is a flag; from another process it is PostgreSQL's NOTIFY, in a transaction
+of its own after the commit, because NOTIFY inside a business transaction would take a lock that
+all committing transactions of the database share. A lost ring costs a sweep interval, never work.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import DatabaseError, InterfaceError, connections
+
+log = logging.getLogger(__name__)
+
+_here: dict[tuple[str, str], threading.Event] = {}
+_ringers: dict[str, "_Ringer"] = {}
+_lock = threading.Lock()
+
+
+def ring(*, service: str, channel: str) -> None:
+    """Wakes whoever answers this channel of the service, here or in another process."""
+    flag = _here.get((service, channel))
+    if flag:
+        flag.set()
+    else:
+        _ringer(service).ring(channel)
+
+
+@contextmanager
+def answering(*, service: str, channel: str) -> Iterator[threading.Event]:
+    """Within the block, rings of this process set the flag that is given."""
+    flag = threading.Event()
+    _here[service, channel] = flag
+    try:
+        yield flag
+    finally:
+        _here.pop((service, channel), None)
+
+
+class Listener:
+    """Passes on what other processes ring; a part of every worker."""
+
+    name = "doorbell"
+
+    def __init__(self, *, service: str) -> None:
+        self.service = service
+
+    def run(self, stop: threading.Event) -> None:
+        """Listens until `stop` is set; a lost connection is made again."""
+        while not stop.is_set():
+            try:
+                self._listen(stop)
+            except (DatabaseError, InterfaceError, OSError) as error:
+                log.warning("doorbell of %s: %s; listening again", self.service, error)
+                connections[self.service].close()
+                stop.wait(1)
+        connections[self.service].close()
+
+    def counters(self) -> dict[str, int]:
+        return {}
+
+    def _listen(self, stop: threading.Event) -> None:
+        connection = connections[self.service]
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {_channel(self.service)}")
+        with connection.wrap_database_errors:
+            while not stop.is_set():
+                for notify in connection.connection.notifies(timeout=0.5, stop_after=1):
+                    flag = _here.get((self.service, notify.payload))
+                    if flag:
+                        flag.set()
+
+
+class _Ringer:
+    """One thread a process and service; rings that come while it rings become one."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self._waiting: set[str] = set()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name=f"{service}.ringer", daemon=True).start()
+
+    def ring(self, channel: str) -> None:
+        with self._changed:
+            self._waiting.add(channel)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                channels, self._waiting = self._waiting, set()
+            try:
+                self._notify(channels)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("could not wake the worker of %s: %s", self.service, error)
+                connections[self.service].close()
+
+    def _notify(self, channels: set[str]) -> None:
+        connection = connections[self.service]
+        fresh = connection.connection is None
+        with connection.cursor() as cursor:
+            if fresh:
+                # A lost ring costs nothing, so it need not wait for the disk.
+                cursor.execute("SET synchronous_commit = off")
+            for channel in channels:
+                cursor.execute("SELECT pg_notify(%s, %s)", [_channel(self.service), channel])
+
+
+def _ringer(service: str) -> _Ringer:
+    with _lock:
+        if service not in _ringers:
+            _ringers[service] = _Ringer(service)
+        return _ringers[service]
+
+
+def _channel(service: str) -> str:
+    return f"dueto_{service}"

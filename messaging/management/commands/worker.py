@@ -1,0 +1,36 @@
+"""`manage.py worker`: the background process of a service."""
+
+import sys
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from messaging.brokers import connect
+from messaging.doorbell import Listener
+from messaging.worker import Worker
+
+
+class Command(BaseCommand):
+    help = "Runs the background process of one service: its consumer, its relay, its runners."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--service", default=settings.SERVICE, help="default: DUETO_SERVICE of the environment"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        service = options["service"]
+        offered = [one.label for one in apps.get_app_configs() if hasattr(one, "worker_parts")]
+        if service not in offered:
+            raise CommandError(
+                f"DUETO_SERVICE is {service!r}; a worker runs one of: {', '.join(sorted(offered))}."
+            )
+        broker = connect(settings.BROKER_URL)
+        parts = [Listener(service=service), *apps.get_app_config(service).worker_parts(broker)]
+        try:
+            status = Worker(service=service, parts=parts).run()
+        finally:
+            broker.close()
+        sys.exit(status)

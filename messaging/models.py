@@ -1,0 +1,79 @@
+"""The tables of messaging, to be made concrete in each service."""
+
+from django.db import models
+
+
+class OutboxEntry(models.Model):
+    """An event that this service says, written in the transaction of what it tells of."""
+
+    id = models.BigAutoField(primary_key=True)
+    event_id = models.CharField(max_length=64, db_collation="C")
+    event_type = models.CharField(max_length=64, db_collation="C")
+    saga_id = models.CharField(max_length=64, db_collation="C")
+    body = models.BinaryField()
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+        verbose_name_plural = "outbox entries"
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(sent_at=None), name="%(app_label)s_outbox_unsent"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} of {self.saga_id}"
+
+
+class ParkedStatus(models.TextChoices):
+    RETRYING = "retrying"
+    PARKED = "parked"
+    HANDLED = "handled"
+    DISCARDED = "discarded"
+
+
+class ParkedMessage(models.Model):
+    """A message whose handling faulted: tried again with growing delays, then left to a person."""
+
+    id = models.BigAutoField(primary_key=True)
+    event_id = models.CharField(max_length=64, db_collation="C")
+    event_type = models.CharField(max_length=64, db_collation="C")
+    saga_id = models.CharField(max_length=64, db_collation="C")
+    body = models.BinaryField()
+    status = models.CharField(max_length=9, choices=ParkedStatus, default=ParkedStatus.RETRYING)
+    attempts = models.PositiveIntegerField(default=1)
+    reason = models.TextField()
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    parked_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        abstract = True
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(status="retrying"),
+                name="%(app_label)s_parked_due",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} of {self.saga_id}"
+
+
+class WorkerHeartbeat(models.Model):
+    """A worker process of this service, once a second while it lives; /health reads it."""
+
+    id = models.BigAutoField(primary_key=True)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(db_default=models.functions.Now())
+    seen_at = models.DateTimeField(db_default=models.functions.Now())
+    counters = models.JSONField(default=dict, db_default={})
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"worker {self.pid} on {self.host}"

@@ -1,0 +1,153 @@
+"""The barrier: each step of a saga takes effect once, and never after its undo.
+
+One row for (saga, step, direction), written in the transaction of the effect. The idea is DTM's
+sub-transaction barrier (Fu Ye, 2021): insert the key, and let the database say who was first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from django.db import connections
+
+from contracts import refusals
+from contracts.outcomes import Done, Outcome, Refused
+from sagas.models import BarrierStatus, Direction
+from sagas.operations import Kind, Operation
+
+_ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
+NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Who may go on, and what is answered for the others.
+
+    `fresh`: to be run. `settled`: answered now, with nothing to run. `known`: answered before.
+    """
+
+    fresh: frozenset[str]
+    settled: Mapping[str, Outcome]
+    known: Mapping[str, Outcome]
+
+
+def enter(*, operation: Operation, saga_ids: Sequence[str]) -> Entry:
+    """Takes the keys of these sagas for the operation; waits for whoever holds one.
+
+    Must run in the transaction in which the effect is written. Keys are taken in sorted order, so
+    that two overlapping batches cannot wait for each other.
+    """
+    ids = sorted(set(saga_ids))
+    if operation.kind is Kind.DO:
+        return _enter_do(operation=operation, ids=ids)
+    if operation.kind is Kind.UNDO:
+        return _enter_undo(operation=operation, ids=ids)
+    return _block(operation=operation, ids=ids)
+
+
+def record(*, operation: Operation, outcomes: Mapping[str, Outcome]) -> None:
+    """Stores the outcomes (by saga id) beside the effects, to be answered from now on."""
+    if not outcomes:
+        return
+    columns: tuple[list[str], ...] = ([], [], [], [], [])
+    for saga_id, outcome in outcomes.items():
+        for column, value in zip(columns, (saga_id, *_row(outcome)), strict=True):
+            column.append(value)
+    _execute(
+        operation,
+        """
+        UPDATE {table} AS entry
+        SET status = v.status, code = v.code, detail = v.detail, data = v.data::jsonb,
+            decided_at = clock_timestamp()
+        FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+             AS v (saga_id, status, code, detail, data)
+        WHERE entry.saga_id = v.saga_id AND entry.step = %s AND entry.direction = %s
+        """,
+        [*columns, operation.step, operation.kind.value],
+    )
+
+
+def _enter_do(*, operation: Operation, ids: list[str]) -> Entry:
+    fresh = _take(operation, ids, Direction.DO)
+    rest = [saga_id for saga_id in ids if saga_id not in fresh]
+    return Entry(fresh=fresh, settled={}, known=_stored(operation, rest, Direction.DO))
+
+
+def _enter_undo(*, operation: Operation, ids: list[str]) -> Entry:
+    first = _take(operation, ids, Direction.UNDO)
+    rest = [saga_id for saga_id in ids if saga_id not in first]
+    known = _stored(operation, rest, Direction.UNDO)
+    mine = sorted(first)
+    never_happened = _take(operation, mine, Direction.DO, status=BarrierStatus.REFUSED)
+    actions = _stored(
+        operation, [saga_id for saga_id in mine if saga_id not in never_happened], Direction.DO
+    )
+    fresh = frozenset(saga_id for saga_id, action in actions.items() if isinstance(action, Done))
+    nothing: dict[str, Outcome] = dict.fromkeys(sorted(first - fresh), NOTHING_TO_UNDO)
+    record(operation=operation, outcomes=nothing)
+    return Entry(fresh=fresh, settled=nothing, known=known)
+
+
+def _block(*, operation: Operation, ids: list[str]) -> Entry:
+    blocked = _take(operation, ids, Direction.DO, status=BarrierStatus.REFUSED)
+    rest = [saga_id for saga_id in ids if saga_id not in blocked]
+    known = _stored(operation, rest, Direction.DO)
+    return Entry(fresh=frozenset(), settled=dict.fromkeys(blocked, _ABORTED), known=known)
+
+
+def _take(
+    operation: Operation,
+    ids: list[str],
+    direction: Direction,
+    status: BarrierStatus | None = None,
+) -> frozenset[str]:
+    """The ids whose key was free; with `status`, the key is taken and refused for good."""
+    if not ids:
+        return frozenset()
+    refusal = _row(_ABORTED) if status else (None, "", "", "{}")
+    rows = _execute(
+        operation,
+        """
+        INSERT INTO {table} (saga_id, step, direction, status, code, detail, data, decided_at)
+        SELECT saga_id, %s, %s, %s, %s, %s, %s::jsonb,
+               CASE WHEN %s::text IS NULL THEN NULL ELSE clock_timestamp() END
+        FROM unnest(%s::text[]) AS saga_id
+        ON CONFLICT (saga_id, step, direction) DO NOTHING
+        RETURNING saga_id
+        """,
+        [operation.step, direction.value, *refusal, refusal[0], ids],
+    )
+    return frozenset(row[0] for row in rows)
+
+
+def _stored(operation: Operation, ids: list[str], direction: Direction) -> dict[str, Outcome]:
+    if not ids:
+        return {}
+    rows = _execute(
+        operation,
+        """
+        SELECT saga_id, status, code, detail, data::text FROM {table}
+        WHERE saga_id = ANY(%s) AND step = %s AND direction = %s
+        """,
+        [ids, operation.step, direction.value],
+    )
+    return {row[0]: _outcome(*row[1:]) for row in rows}
+
+
+def _row(outcome: Outcome) -> tuple[str, str, str, str]:
+    if isinstance(outcome, Refused):
+        return BarrierStatus.REFUSED.value, outcome.code, outcome.detail, "{}"
+    return BarrierStatus.DONE.value, "", "", msgspec.json.encode(outcome.data).decode()
+
+
+def _outcome(status: str, code: str, detail: str, data: str) -> Outcome:
+    if status == BarrierStatus.REFUSED:
+        return Refused(code, detail)
+    return Done(msgspec.json.decode(data))
+
+
+def _execute(operation: Operation, sql: str, values: list[object]) -> list[tuple[str, ...]]:
+    table = f"{operation.service}_barrierentry"
+    with connections[operation.service].cursor() as cursor:
+        cursor.execute(sql.format(table=table), values)
+        return cursor.fetchall() if cursor.description else []

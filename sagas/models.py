@@ -1,0 +1,44 @@
+"""The barrier's table, to be made concrete in each service."""
+
+from django.db import models
+
+
+class Direction(models.TextChoices):
+    DO = "do"
+    UNDO = "undo"
+
+
+class BarrierStatus(models.TextChoices):
+    DONE = "done"
+    REFUSED = "refused"
+    NOTHING = "nothing", "nothing to undo"
+
+
+class BarrierEntry(models.Model):
+    """What this service has answered for a step of a saga, in one direction.
+
+    Written in the transaction of the effect itself: the effect is there if and only if its row is.
+    `status` is null only inside that transaction.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    saga_id = models.CharField(max_length=64, db_collation="C")
+    step = models.CharField(max_length=64, db_collation="C")
+    direction = models.CharField(max_length=4, choices=Direction, db_collation="C")
+    status = models.CharField(max_length=8, choices=BarrierStatus, null=True)  # noqa: DJ001 -- null: not decided yet
+    code = models.CharField(max_length=64, default="", db_default="")
+    detail = models.TextField(default="", db_default="")
+    data = models.JSONField(default=dict, db_default={})
+    entered_at = models.DateTimeField(db_default=models.functions.Now())
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.UniqueConstraint(
+                fields=["saga_id", "step", "direction"], name="%(app_label)s_barrier_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.step} of {self.saga_id}"
