@@ -5,20 +5,21 @@ it was accepted, by `of`, in the same way whether a conductor sends it or an eve
 """
 
 from decimal import Decimal
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
 from contracts.outcomes import Failure
 
-SagaId = str
+SagaId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class Line(msgspec.Struct, frozen=True):
     """One line of a cart: how many of what, at which price each."""
 
     product_id: str
-    quantity: int
+    quantity: Quantity
     unit_price: Decimal
 
 
@@ -51,14 +52,14 @@ class Item(msgspec.Struct, frozen=True):
     """How many of which product."""
 
     product_id: str
-    quantity: int
+    quantity: Quantity
 
 
 class Reserve(Command, frozen=True, kw_only=True):
     """Put these items aside for the cart: every line or none."""
 
     cart_id: str
-    items: list[Item]
+    items: Annotated[list[Item], msgspec.Meta(min_length=1)]
 
     @classmethod
     def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:

@@ -1,0 +1,62 @@
+"""Where a saga stands, as both coordinators answer it: one schema."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from contracts.outcomes import Failure
+from contracts.statuses import SagaStatus, StepStatus
+
+
+class StepState(msgspec.Struct, frozen=True, kw_only=True):
+    """One step. `retry_count`: attempts beyond the first. `error`: the last refusal or fault."""
+
+    step_name: str
+    status: StepStatus = StepStatus.PENDING
+    retry_count: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+    response_data: Mapping[str, Any] = {}
+
+
+class TrailEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a choreographed saga, as it was seen."""
+
+    type: str
+    event_id: str
+    cause_id: str
+    requested_at: datetime | None
+    occurred_at: datetime
+    seen_at: datetime
+    data: Mapping[str, Any] = {}
+
+
+class SagaState(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga. `failure`: why it went backward. `events`: the trail (choreographed only)."""
+
+    saga_id: str
+    saga_pattern: str
+    status: SagaStatus
+    current_step: str | None
+    cart_id: str
+    total_amount: str
+    started_at: datetime
+    finished_at: datetime | None
+    failure: Failure | None
+    steps: list[StepState]
+    events: list[TrailEntry] | msgspec.UnsetType = msgspec.UNSET
+
+
+class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The short form."""
+
+    saga_id: str
+    saga_pattern: str
+    status: SagaStatus
+    current_step: str | None
+    cart_id: str
+    started_at: datetime
+    finished_at: datetime | None

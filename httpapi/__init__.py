@@ -1,0 +1,1 @@
+"""What every HTTP view shares: JSON, problem+json, step calls, waiting, health, and the client."""

@@ -1,0 +1,63 @@
+"""Calling another service: JSON over kept-alive connections."""
+
+from typing import Any
+
+import msgspec
+import urllib3
+
+from httpapi.json import encode
+
+
+class Unreachable(Exception):
+    """No answer that can be used: no connection, a timeout, or a 5xx. The effect is in doubt."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back: a status below 500, and the body."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's value. Raises Unreachable if it is no JSON."""
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"an answer that is not JSON: {error}") from error
+
+
+class Client:
+    """Calls one service. Never retries by itself: whoever calls knows what a repetition means."""
+
+    def __init__(self, *, url: str, timeout: float, connections: int = 8) -> None:
+        self.url = url.rstrip("/")
+        self._pool = urllib3.PoolManager(
+            num_pools=1,
+            maxsize=connections,
+            block=False,
+            retries=False,
+            timeout=urllib3.Timeout(connect=min(timeout, 2.0), read=timeout),
+            headers={"Content-Type": "application/json"},
+        )
+        self.calls = 0
+
+    def post(self, *, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
+        """Raises Unreachable."""
+        return self._call("POST", path, encode(body), headers)
+
+    def get(self, *, path: str) -> Answer:
+        """Raises Unreachable."""
+        return self._call("GET", path, None, None)
+
+    def _call(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None
+    ) -> Answer:
+        self.calls += 1
+        merged = {"Content-Type": "application/json", **(headers or {})}
+        try:
+            response = self._pool.request(method, self.url + path, body=body, headers=merged)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(f"{method} {self.url}{path}: {error}") from error
+        if response.status >= 500:
+            raise Unreachable(f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}")
+        return Answer(response.status, response.data)

@@ -1,0 +1,184 @@
+"""Every error is answered as problem+json (RFC 9457): what is wrong, where, and what to mend."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from rest_framework import exceptions
+
+from contracts.outcomes import Refused
+from httpapi.json import encode
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An error that a view answers with. `errors`: the wrong fields, each with what to mend."""
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = headers or {}
+
+
+def wrong_field(field: str, message: str) -> Problem:
+    """400, naming the field."""
+    return Problem(
+        status=400,
+        code="invalid",
+        detail=f"{field}: {message}",
+        errors=[{"field": field, "message": message}],
+    )
+
+
+def unknown(what: str, value: str) -> Problem:
+    """404."""
+    return Problem(status=404, code="not_found", detail=f"There is no {what} {value}.")
+
+
+def refusal(refused: Refused, *, status: int = 409) -> Problem:
+    """409: a business "no", with its code."""
+    return Problem(status=status, code=refused.code, detail=refused.detail)
+
+
+def unavailable(what: str, *, retry_after: int = 1) -> Problem:
+    """503: something that the answer needs cannot be reached now."""
+    return Problem(
+        status=503,
+        code="unavailable",
+        detail=f"{what} cannot be reached now; try again.",
+        headers={"Retry-After": str(retry_after)},
+    )
+
+
+def invalid(error: msgspec.ValidationError | msgspec.DecodeError) -> Problem:
+    """400 for a body that does not fit its type."""
+    if not isinstance(error, msgspec.ValidationError):
+        return Problem(status=400, code="parse_error", detail=f"The body is not JSON: {error}.")
+    message, _, path = str(error).partition(" - at `$")
+    if "required field" in message:
+        path = f"{path.rstrip('`')}.{message.rsplit('`', 2)[-2]}"
+    return wrong_field(path.strip("`").lstrip(".") or "body", message)
+
+
+def respond(problem: Problem) -> HttpResponse:
+    """The problem as an answer."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        body["errors"] = problem.errors
+    return HttpResponse(
+        encode(body), status=problem.status, headers=problem.headers, content_type=CONTENT_TYPE
+    )
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """DRF's exception handler. None: not ours to answer, it is a bug and becomes a 500."""
+    problem = _problem_of(error)
+    return respond(problem) if problem else None
+
+
+def _problem_of(error: Exception) -> Problem | None:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, msgspec.ValidationError | msgspec.DecodeError):
+        return invalid(error)
+    if isinstance(error, exceptions.ValidationError):
+        return _of_validation(error)
+    if isinstance(error, exceptions.APIException):
+        return Problem(
+            status=error.status_code,
+            code=str(getattr(error, "default_code", "error")),
+            detail=str(error.detail),
+            headers=_headers_of(error),
+        )
+    if isinstance(error, Http404):
+        return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
+    if isinstance(error, PermissionDenied):
+        return Problem(status=403, code="permission_denied", detail=str(error) or "Not allowed.")
+    if isinstance(error, OperationalError | InterfaceError):
+        log.error("database: %s", error)
+        return unavailable("The database of this service")
+    return None
+
+
+def _headers_of(error: exceptions.APIException) -> dict[str, str]:
+    wait = getattr(error, "wait", None)
+    return {"Retry-After": str(int(wait))} if wait else {}
+
+
+def _of_validation(error: exceptions.ValidationError) -> Problem:
+    errors = list(_fields(error.detail))
+    return Problem(
+        status=400,
+        code="invalid",
+        detail="; ".join(f"{one['field']}: {one['message']}" for one in errors),
+        errors=errors,
+    )
+
+
+def _fields(detail: Any, path: str = "") -> list[dict[str, str]]:
+    if isinstance(detail, Mapping):
+        return [
+            found
+            for key, value in detail.items()
+            for found in _fields(value, _joined(path, str(key)))
+        ]
+    if isinstance(detail, list):
+        if all(not isinstance(one, Mapping | list) for one in detail):
+            return [{"field": path or "body", "message": str(one)} for one in detail]
+        return [
+            found for i, value in enumerate(detail) for found in _fields(value, f"{path}[{i}]")
+        ]
+    return [{"field": path or "body", "message": str(detail)}]
+
+
+def _joined(path: str, key: str) -> str:
+    key = "body" if key == "non_field_errors" else key
+    return f"{path}.{key}" if path else key
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400."""
+    return respond(Problem(status=400, code="bad_request", detail=str(exception) or "Bad request."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return respond(
+        Problem(
+            status=404,
+            code="no_such_path",
+            detail=f"This service has no {request.path}; paths have no trailing slash.",
+        )
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    return respond(
+        Problem(status=500, code="internal_error", detail="A bug: this service's log has it.")
+    )

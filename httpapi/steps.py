@@ -1,0 +1,73 @@
+"""The HTTP door into an operation: one command, or a list of them."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts.commands import Command
+from contracts.outcomes import Outcome, Refused
+from httpapi import problems
+from httpapi.json import RawJsonParser, answer
+from sagas.operations import Operation
+from sagas.performing import perform
+
+MOST_IN_A_BATCH = 1000
+
+
+class StepView(APIView):
+    """POST a command: 200 with what was done, or 409 with the refusal's code.
+
+    POST a list of commands: 207 with an outcome for each, in order, all in one transaction.
+    The same saga and step again: the first outcome again.
+    """
+
+    operation: Operation
+    parser_classes = [RawJsonParser]
+
+    def post(self, request: Request, **path: str) -> HttpResponse:
+        commands, is_batch = self._commands(request.data, path)
+        if len(commands) > MOST_IN_A_BATCH:
+            raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
+        performed = perform(operation=self.operation, commands=commands)
+        outcomes = [one.outcome for one in performed]
+        return answer(outcomes, status=207) if is_batch else _single(outcomes[0])
+
+    def saga_of(self, **path: str) -> str | None:
+        """The saga that a path names by another id (an order's, say); None if there is none."""
+        raise NotImplementedError
+
+    def _commands(self, body: Any, path: dict[str, str]) -> tuple[Sequence[Command], bool]:
+        if path:
+            return [self._command_of_path(body, path)], False
+        if isinstance(body, bytes) and body.lstrip().startswith(b"["):
+            return _decoder(self.operation.command, True).decode(body), True
+        return [_decoder(self.operation.command, False).decode(body or b"{}")], False
+
+    def _command_of_path(self, body: Any, path: dict[str, str]) -> Command:
+        fields = msgspec.json.decode(body) if isinstance(body, bytes) and body.strip() else {}
+        if not isinstance(fields, dict):
+            raise problems.wrong_field("body", "an object, or nothing")
+        saga_id = self.saga_of(**path)
+        if saga_id is None:
+            raise problems.unknown(*next(iter(path.items())))
+        if fields.setdefault("saga_id", saga_id) != saga_id:
+            raise problems.wrong_field("saga_id", f"this belongs to saga {saga_id}")
+        return msgspec.convert(fields, self.operation.command)
+
+
+def _single(outcome: Outcome) -> HttpResponse:
+    if isinstance(outcome, Refused):
+        raise problems.refusal(outcome)
+    return answer(outcome.data)
+
+
+@cache
+def _decoder(command: type[Command], is_batch: bool) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[command] if is_batch else command)  # type: ignore[valid-type]
+
+

@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+
+from messaging.brokers import Broker
+from messaging.worker import Part
+
+
+class InventarioConfig(AppConfig):
+    name = "inventario"
+    verbose_name = "Inventario: products and reservations"
+
+    def worker_parts(self, broker: Broker) -> list[Part]:
+        """What `manage.py worker` runs for this service."""
+        from inventario.expiry import Expiry
+        from inventario.reactions import REACTIONS
+        from messaging.participant import parts
+
+        return [*parts(service="inventario", broker=broker, reactions=REACTIONS), Expiry()]

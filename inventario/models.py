@@ -1,0 +1,113 @@
+"""Products and reservations. Constraints hold what must never break, whatever the code does."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from messaging import models as messaging
+from sagas import models as sagas
+
+
+class Product(models.Model):
+    """initial = available + reserved + sold, always (audit, group 1)."""
+
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True, default="", db_default="")
+    price = models.DecimalField(max_digits=12, decimal_places=2)
+    category = models.CharField(max_length=100, blank=True, default="", db_default="")
+    sku = models.CharField(max_length=64, unique=True)
+    initial = models.BigIntegerField(help_text="All that ever came in.")
+    available = models.BigIntegerField()
+    reserved = models.BigIntegerField(default=0, db_default=0)
+    sold = models.BigIntegerField(default=0, db_default=0)
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(price__gte=0), name="product_price_not_negative"),
+            models.CheckConstraint(
+                condition=Q(available__gte=0, reserved__gte=0, sold__gte=0),
+                name="product_stock_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(initial=F("available") + F("reserved") + F("sold")),
+                name="product_stock_adds_up",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.sku})"
+
+
+class ReservationStatus(models.TextChoices):
+    RESERVED = "reserved"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    COMMITTED = "committed"
+    RESTORED = "restored"
+
+
+class Reservation(models.Model):
+    """What is put aside for one saga."""
+
+    id = models.BigAutoField(primary_key=True)
+    saga_id = models.CharField(max_length=64, db_collation="C")
+    cart_id = models.CharField(max_length=64, db_collation="C", db_index=True)
+    status = models.CharField(
+        max_length=9, choices=ReservationStatus, default=ReservationStatus.RESERVED
+    )
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    changed_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["saga_id"], name="reservation_once_a_saga"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["expires_at"], condition=Q(status="reserved"), name="reservation_due"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"reservation of saga {self.saga_id}"
+
+
+class ReservationLine(models.Model):
+    """So many of one product, within a reservation."""
+
+    id = models.BigAutoField(primary_key=True)
+    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="lines")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+", db_index=False)
+    quantity = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["reservation", "product"], name="reservation_line_once_a_product"
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity__gt=0), name="reservation_line_quantity_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of product {self.product_id}"
+
+
+class BarrierEntry(sagas.BarrierEntry):
+    class Meta(sagas.BarrierEntry.Meta):
+        verbose_name_plural = "barrier entries"
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    pass
+
+
+class WorkerHeartbeat(messaging.WorkerHeartbeat):
+    pass

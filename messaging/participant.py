@@ -1,0 +1,19 @@
+"""The worker parts of every service that hears events and says some."""
+
+from collections.abc import Sequence
+
+from messaging.brokers import Broker
+from messaging.consumer import Consumer
+from messaging.probe import BrokerProbe
+from messaging.reactions import Reaction
+from messaging.relay import Relay
+from messaging.worker import Part
+
+
+def parts(*, service: str, broker: Broker, reactions: Sequence[Reaction]) -> list[Part]:
+    """Consumer, relay and probe."""
+    return [
+        Consumer(service=service, broker=broker, reactions=reactions),
+        Relay(service=service, broker=broker),
+        BrokerProbe(broker=broker),
+    ]
