@@ -1,0 +1,172 @@
+"""Where events travel: one port, and an adapter for each broker behind it.
+
+Everything outside this package speaks only to what stands here. `connect(url)` picks the adapter:
+
+* `amqp://`, `amqps://`: RabbitMQ, durable quorum queues (`rabbitmq.py`, the only importer of pika);
+* `postgresql://`, `postgres://`: PostgreSQL, where no RabbitMQ is at hand (`postgres.py`);
+* `memory://name`: this process only, for tests; reorders, duplicates and drops (`memory.py`).
+
+All of them deliver **at least once**: an event is there until it is acknowledged, and may come
+again. One contract suite (`tests/broker/`) holds the three to the same behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+EXCHANGE = "saga_events"
+"""The topic exchange that every event is published on; the routing key is the event's type."""
+
+SCHEMES = ("amqp", "amqps", "postgresql", "postgres", "memory")
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """An event as the broker sees it: who it is, how it is routed, and its bytes."""
+
+    id: str
+    type: str
+    body: bytes
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A message handed to this consumer, which owes an `ack` or a `give_back` for it.
+
+    `redelivered` is a hint that it was handed out before; its absence promises nothing.
+    `tag` belongs to the adapter.
+    """
+
+    message: Message
+    redelivered: bool
+    tag: Any
+
+
+class BrokerUnavailable(Exception):  # noqa: N818  # a state of the broker
+    """The broker can't be reached, the connection broke, or it refuses to work for now.
+
+    Whatever was under way is in doubt. Back off and call again: the adapter reconnects by itself
+    at the next call. The text names the reason (`blocked` for a memory or disk alarm).
+    """
+
+
+class Unroutable(Exception):  # noqa: N818  # a property of messages
+    """The broker is well, but no queue is bound to the type of some published messages.
+
+    `ids` are theirs. All the other messages of the same call are safely stored.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(f"no queue is bound for {len(ids)} message(s), first {ids[0]}")
+        self.ids = tuple(ids)
+
+
+class Subscription(Protocol):
+    """One consumer's view of one queue. `take`, `ack` and `give_back` belong to one thread."""
+
+    def take(self, *, limit: int, timeout: float) -> list[Delivery]:
+        """Give what is there, oldest first, at most `limit`; never wait for more to come.
+
+        Blocks until at least one message is there, or `timeout` seconds have passed: then `[]`.
+        Nothing comes while `prefetch` messages are taken and not yet settled.
+        Raises BrokerUnavailable when the connection breaks: what was taken and not acknowledged
+        will come again.
+        """
+        ...
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Settle them all: they are never delivered again, unless the ack is lost on its way.
+
+        Acknowledging a delivery of a connection that broke since does nothing.
+        """
+        ...
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Put them back into the queue, for this or another consumer, as near their old place
+        as the broker can. Like `ack`, does nothing for deliveries of a broken connection.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop consuming; whatever is not acknowledged goes back. Safe to call twice, and from
+        another thread, where it ends a waiting `take` (which then gives `[]`).
+        """
+        ...
+
+
+class Broker(Protocol):
+    """A connection to a broker, made at the first call and again after a loss.
+
+    `publish` belongs to one thread and each subscription to another; they don't hinder each other.
+    """
+
+    def describe(self) -> dict[str, str]:
+        """Say what a result was made on: `broker`, `queues`, `publishing`, `acknowledging`.
+
+        Raises BrokerUnavailable where the version can't be asked.
+        """
+        ...
+
+    def declare(self, *, queue: str, events: Sequence[str]) -> None:
+        """Make sure a durable `queue` exists and gets these event types.
+
+        Idempotent; removes neither queue nor binding. Raises BrokerUnavailable.
+        """
+        ...
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Publish in order, and return when all of them are stored safely in every queue bound.
+
+        Raises BrokerUnavailable (any of them may have been stored) or Unroutable.
+        """
+        ...
+
+    def subscribe(self, *, queue: str, prefetch: int) -> Subscription:
+        """Consume a declared queue, holding at most `prefetch` unsettled messages.
+
+        Raises BrokerUnavailable, also when there is no such queue.
+        """
+        ...
+
+    def depths(self, queues: Sequence[str]) -> dict[str, int]:
+        """Count, for each queue, the messages waiting and those taken but not settled.
+
+        A queue that doesn't exist holds 0. RabbitMQ tells a client nothing about what other
+        processes have taken: there the count is what waits plus what this process holds.
+        Raises BrokerUnavailable.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Do one round trip. Raises BrokerUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Close subscriptions and connections, within seconds. Safe to call twice."""
+        ...
+
+
+def connect(url: str, *, namespace: str = "") -> Broker:
+    """Give the adapter for `url`; connects at the first call, so this never fails for an outage.
+
+    `namespace` is put before the names of everything made on the broker, so that several stacks
+    or test runs can share one. Raises ValueError for a URL that no adapter is for.
+    """
+    # Adapters are imported on demand: a service on RabbitMQ needs no second PostgreSQL client.
+    scheme = urlsplit(url).scheme
+    if scheme in ("amqp", "amqps"):
+        from messaging.brokers.rabbitmq_broker import RabbitMQBroker
+
+        return RabbitMQBroker(url, namespace=namespace)
+    if scheme in ("postgresql", "postgres"):
+        from messaging.brokers.postgres import PostgresBroker
+
+        return PostgresBroker(url, namespace=namespace)
+    if scheme == "memory":
+        from messaging.brokers.memory import connect_memory
+
+        return connect_memory(url, namespace=namespace)
+    known = ", ".join(f"{known}://" for known in SCHEMES)
+    raise ValueError(f"no broker for {scheme or 'an empty scheme'!r}; known are {known}")

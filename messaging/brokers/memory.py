@@ -1,0 +1,241 @@
+"""The broker for tests: queues in this process, and on demand everything a network does to them.
+
+`memory://name?seed=7&duplicate=0.02&reorder=1&drop=0.01` gives, for each name, one set of queues
+for the whole process. Given the same calls in the same order, the seed decides everything:
+
+* `duplicate`: the share of stored messages that are stored twice;
+* `drop`: the share that is silently lost although confirmed (what nudges are there to heal);
+* `reorder`: with 1, `take` picks at random instead of the oldest.
+
+`MemoryBroker.history` tells what was done, in order.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from bisect import insort
+from collections.abc import Sequence
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from messaging.brokers import BrokerUnavailable, Delivery, Message, Unroutable
+
+Action = Literal["stored", "duplicated", "dropped", "taken", "acked", "returned"]
+
+
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes wrong on purpose, and the seed that decides when. Shares are from 0 to 1."""
+
+    seed: int = 0
+    duplicate: float = 0.0
+    drop: float = 0.0
+    reorder: bool = False
+
+
+class Done(msgspec.Struct, frozen=True):
+    """One entry of the history: what happened to which message in which queue."""
+
+    action: Action
+    queue: str
+    message_id: str
+
+
+class _Queue:
+    """Messages by the number of their arrival, so that a returned one finds its old place."""
+
+    def __init__(self) -> None:
+        self.messages: dict[int, Message] = {}
+        self.ready: list[int] = []  # sorted
+        self.returned: set[int] = set()
+
+
+class _Shared:
+    """What all handles of one name share. Everything in it is guarded by `changed`."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.random = random.Random(faults.seed)  # noqa: S311  # repeatable, not secret
+        self.changed = threading.Condition()
+        self.queues: dict[str, _Queue] = {}
+        self.bindings: dict[str, list[str]] = {}
+        self.history: list[Done] = []
+        self.arrivals = 0
+
+    def store(self, queue: str, message: Message, action: Action = "stored") -> None:
+        self.arrivals += 1
+        self.queues[queue].messages[self.arrivals] = message
+        self.queues[queue].ready.append(self.arrivals)
+        self.history.append(Done(action, queue, message.id))
+
+    def route(self, queue: str, message: Message) -> None:
+        if self.random.random() < self.faults.drop:
+            self.history.append(Done("dropped", queue, message.id))
+            return
+        self.store(queue, message)
+        if self.random.random() < self.faults.duplicate:
+            self.store(queue, message, "duplicated")
+
+    def pick(self, ready: list[int]) -> int:
+        return ready.pop(self.random.randrange(len(ready)) if self.faults.reorder else 0)
+
+
+class MemoryBroker:
+    """A handle on the queues of one name; closing it leaves them as they are."""
+
+    def __init__(self, shared: _Shared, *, namespace: str = "") -> None:
+        self._shared = shared
+        self._namespace = namespace
+        self._subscriptions: list[MemorySubscription] = []
+
+    @property
+    def history(self) -> list[Done]:
+        """Everything done to these queues so far, in order; a copy."""
+        with self._shared.changed:
+            return list(self._shared.history)
+
+    def describe(self) -> dict[str, str]:
+        return {
+            "broker": "memory",
+            "queues": "in this process, not durable",
+            "publishing": "routed before it returns",
+            "acknowledging": "by hand",
+        }
+
+    def declare(self, *, queue: str, events: Sequence[str]) -> None:
+        name = self._namespace + queue
+        with self._shared.changed:
+            self._shared.queues.setdefault(name, _Queue())
+            for event in events:
+                bound = self._shared.bindings.setdefault(self._namespace + event, [])
+                if name not in bound:
+                    bound.append(name)
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        unroutable = []
+        with self._shared.changed:
+            for message in messages:
+                queues = self._shared.bindings.get(self._namespace + message.type)
+                if not queues:
+                    unroutable.append(message.id)
+                for queue in queues or ():
+                    self._shared.route(queue, message)
+            self._shared.changed.notify_all()
+        if unroutable:
+            raise Unroutable(unroutable)
+
+    def subscribe(self, *, queue: str, prefetch: int) -> MemorySubscription:
+        name = self._namespace + queue
+        with self._shared.changed:
+            if name not in self._shared.queues:
+                raise BrokerUnavailable(f"no queue {name!r}: declare it first")
+        subscription = MemorySubscription(self._shared, name, prefetch)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def depths(self, queues: Sequence[str]) -> dict[str, int]:
+        with self._shared.changed:
+            found = {name: self._shared.queues.get(self._namespace + name) for name in queues}
+            return {name: len(queue.messages) if queue else 0 for name, queue in found.items()}
+
+    def ping(self) -> None:
+        """Always well."""
+
+    def close(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
+
+
+class MemorySubscription:
+    """A consumer of one queue; `tag` is the arrival number."""
+
+    def __init__(self, shared: _Shared, queue: str, prefetch: int) -> None:
+        self._shared = shared
+        self._name = queue
+        self._queue = shared.queues[queue]
+        self._prefetch = prefetch
+        self._mine: set[int] = set()
+        self._closed = False
+
+    def take(self, *, limit: int, timeout: float) -> list[Delivery]:
+        deadline = time.monotonic() + timeout
+        with self._shared.changed:
+            while not self._closed:
+                room = min(limit, self._prefetch - len(self._mine), len(self._queue.ready))
+                if room > 0:
+                    return [self._take_one() for _ in range(room)]
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    break
+                self._shared.changed.wait(remaining)
+        return []
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        with self._shared.changed:
+            for delivery in self._still_mine(deliveries):
+                del self._queue.messages[delivery.tag]
+                self._mine.discard(delivery.tag)
+                self._note("acked", delivery.message)
+            self._shared.changed.notify_all()
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        with self._shared.changed:
+            for delivery in self._still_mine(deliveries):
+                self._return(delivery.tag)
+            self._shared.changed.notify_all()
+
+    def close(self) -> None:
+        with self._shared.changed:
+            self._closed = True
+            for arrival in sorted(self._mine):
+                self._return(arrival)
+            self._shared.changed.notify_all()
+
+    def _take_one(self) -> Delivery:
+        arrival = self._shared.pick(self._queue.ready)
+        message = self._queue.messages[arrival]
+        self._mine.add(arrival)
+        self._note("taken", message)
+        return Delivery(message, arrival in self._queue.returned, arrival)
+
+    def _still_mine(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        return [delivery for delivery in deliveries if delivery.tag in self._mine]
+
+    def _return(self, arrival: int) -> None:
+        insort(self._queue.ready, arrival)
+        self._queue.returned.add(arrival)
+        self._mine.discard(arrival)
+        self._note("returned", self._queue.messages[arrival])
+
+    def _note(self, action: Action, message: Message) -> None:
+        self._shared.history.append(Done(action, self._name, message.id))
+
+
+_by_name: dict[str, _Shared] = {}
+_by_name_lock = threading.Lock()
+
+
+def connect_memory(url: str, *, namespace: str = "") -> MemoryBroker:
+    """Give a handle on the queues named in `url`, making them at first use.
+
+    Raises ValueError for an unknown option, or when the name is in use with other options.
+    """
+    parts = urlsplit(url)
+    try:
+        faults = msgspec.convert(dict(parse_qsl(parts.query)), Faults, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{url}: {error}") from error
+    with _by_name_lock:
+        shared = _by_name.setdefault(parts.netloc, _Shared(faults))
+    if shared.faults != faults:
+        raise ValueError(f"memory://{parts.netloc} is in use with other options: {shared.faults}")
+    return MemoryBroker(shared, namespace=namespace)
+
+
+def forget(name: str) -> None:
+    """Drop the queues of a name: the next `connect` starts afresh."""
+    with _by_name_lock:
+        _by_name.pop(name, None)

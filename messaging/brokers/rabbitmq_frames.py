@@ -1,0 +1,175 @@
+"""The bytes of AMQP 0-9-1 for the hot paths: publishing, and reading deliveries and confirms.
+
+pika does everything else (handshake, heartbeats, channels, errors), but it builds about twelve
+objects a message. Here per message of 600 bytes, Python's CPU on 2 cores: publishing 32 µs with
+pika and 3 µs with `publish_frames`; consuming 27 µs with pika and 7 µs with `FrameReader`.
+
+Nothing here knows pika or sockets. Layout: the AMQP 0-9-1 specification, sections 4.2.3 to 4.2.6
+and the methods of class `basic`; the tests compare it byte for byte with what pika writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from struct import Struct
+
+import msgspec
+
+from messaging.brokers import Delivery, Message
+
+METHOD, HEADER, BODY = 1, 2, 3
+FRAME_END = b"\xce"
+FRAME_OVERHEAD = 8  # seven bytes before the payload and the end mark after it
+
+BASIC = 60
+PUBLISH, DELIVER, ACK, NACK = (BASIC << 16 | method for method in (40, 60, 80, 120))
+
+# Which properties stand in a content header: content_type, delivery_mode, message_id, type.
+OUR_PROPERTIES = 1 << 15 | 1 << 12 | 1 << 7 | 1 << 5
+PERSISTENT = 2
+CONTENT_TYPE = b"application/json"
+
+_FRAME = Struct(">BHI")
+_METHOD_ID = Struct(">I")
+_CONTENT = Struct(">HHQH")
+_TAG = Struct(">QB")
+
+
+def _short(text: bytes) -> bytes:
+    """A short string: one byte of length, then up to 255 bytes."""
+    return bytes((len(text),)) + text
+
+
+def _frame(kind: int, channel: int, payload: bytes) -> bytes:
+    return _FRAME.pack(kind, channel, len(payload)) + payload + FRAME_END
+
+
+def publish_frames(
+    messages: Sequence[Message], *, channel: int, exchange: str, frame_max: int
+) -> bytes:
+    """Give the frames that publish these messages: persistent and mandatory, in order."""
+    to_exchange = _METHOD_ID.pack(PUBLISH) + b"\0\0" + _short(exchange.encode())
+    properties = _short(CONTENT_TYPE) + bytes((PERSISTENT,))
+    piece = frame_max - FRAME_OVERHEAD
+    routes: dict[str, tuple[bytes, bytes]] = {}
+    written: list[bytes] = []
+    for message in messages:
+        if message.type not in routes:
+            key = _short(message.type.encode())
+            routes[message.type] = (_frame(METHOD, channel, to_exchange + key + b"\1"), key)
+        method, key = routes[message.type]
+        body = message.body
+        content = _CONTENT.pack(BASIC, 0, len(body), OUR_PROPERTIES)
+        header = content + properties + _short(message.id.encode()) + key
+        written += (method, _frame(HEADER, channel, header))
+        written += (
+            _frame(BODY, channel, body[start : start + piece])
+            for start in range(0, len(body), piece)
+        )
+    return b"".join(written)
+
+
+def ack_frame(*, channel: int, tag: int, multiple: bool) -> bytes:
+    """Give the frame that acknowledges one delivery, or all up to and including this one."""
+    return _frame(METHOD, channel, _METHOD_ID.pack(ACK) + _TAG.pack(tag, multiple))
+
+
+def requeue_frame(*, channel: int, tag: int) -> bytes:
+    """Give the frame that puts one delivery back into its queue."""
+    return _frame(METHOD, channel, _METHOD_ID.pack(NACK) + _TAG.pack(tag, 2))
+
+
+class Confirm(msgspec.Struct, frozen=True):
+    """The broker has one published message safe, or with `multiple` all up to this one."""
+
+    tag: int
+    multiple: bool
+
+
+class _Content:
+    """A delivery whose header and body are still coming in."""
+
+    __slots__ = ("body", "id", "missing", "redelivered", "tag", "type")
+
+    def __init__(self, tag: int, redelivered: bool, routing_key: str) -> None:
+        self.tag, self.redelivered, self.type = tag, redelivered, routing_key
+        self.id, self.missing = "", -1
+        self.body: list[bytes] = []
+
+    def delivery(self) -> Delivery:
+        body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
+        return Delivery(Message(self.id, self.type, body), self.redelivered, self.tag)
+
+
+class FrameReader:
+    """Cuts what the socket gives into deliveries and confirms, and passes on all other frames.
+
+    `deliveries` and `confirms` collect by channel until their owner takes them away.
+    """
+
+    def __init__(
+        self, *, pass_on: Callable[[bytes], None], foreign_id: Callable[[bytes], str]
+    ) -> None:
+        """`foreign_id` reads the message id from properties that we did not write."""
+        self.deliveries: dict[int, list[Delivery]] = {}
+        self.confirms: dict[int, list[Confirm]] = {}
+        self._pass_on, self._foreign_id = pass_on, foreign_id
+        self._rest = b""
+        self._open: dict[int, _Content] = {}
+
+    def feed(self, data: bytes) -> int:
+        """Read on. Gives how many bytes were read here, and not passed on."""
+        buffer = self._rest + data if self._rest else data
+        start = read = 0
+        while start + FRAME_OVERHEAD <= len(buffer):
+            kind, channel, length = _FRAME.unpack_from(buffer, start)
+            end = start + length + FRAME_OVERHEAD
+            if end > len(buffer):
+                break
+            if self._take(kind, channel, buffer, start + 7, end - 1):
+                read += end - start
+            else:
+                self._pass_on(buffer[start:end])
+            start = end
+        self._rest = buffer[start:]
+        return read
+
+    def _take(self, kind: int, channel: int, buffer: bytes, start: int, end: int) -> bool:
+        """Read the payload from `start` to `end` if it is ours."""
+        if kind == METHOD:
+            return self._take_method(channel, buffer, start)
+        content = self._open.get(channel)
+        if content is None or kind not in (HEADER, BODY):
+            return False
+        if kind == HEADER:
+            self._take_header(content, buffer, start, end)
+        else:
+            content.body.append(buffer[start:end])
+            content.missing -= end - start
+        if content.missing == 0:
+            self.deliveries.setdefault(channel, []).append(content.delivery())
+            del self._open[channel]
+        return True
+
+    def _take_method(self, channel: int, buffer: bytes, start: int) -> bool:
+        (method,) = _METHOD_ID.unpack_from(buffer, start)
+        if method == DELIVER:
+            at = start + 5 + buffer[start + 4]  # past the consumer's tag
+            tag, redelivered = _TAG.unpack_from(buffer, at)
+            at += 10 + buffer[at + 9]  # past the exchange
+            routing_key = buffer[at + 1 : at + 1 + buffer[at]].decode()
+            self._open[channel] = _Content(tag, bool(redelivered), routing_key)
+            return True
+        if method == ACK:
+            tag, multiple = _TAG.unpack_from(buffer, start + 4)
+            self.confirms.setdefault(channel, []).append(Confirm(tag, bool(multiple)))
+            return True
+        return False
+
+    def _take_header(self, content: _Content, buffer: bytes, start: int, end: int) -> None:
+        _, _, content.missing, properties = _CONTENT.unpack_from(buffer, start)
+        if properties == OUR_PROPERTIES:
+            at = start + 16 + buffer[start + 14]  # past content_type and delivery_mode
+            content.id = buffer[at + 1 : at + 1 + buffer[at]].decode()
+        else:
+            content.id = self._foreign_id(buffer[start + 12 : end])
