@@ -1,19 +1,25 @@
 """Connections to RabbitMQ: the only module that imports pika.
 
-A `Link` is one connection with a thread of its own for input, output and heartbeats, so that a
-handler that takes long never costs the connection. A link lives once: when its connection is gone
-it is lost for good, everyone who waits on it hears why, and the next call makes a new one.
+A `Link` is one connection, driven by whoever waits for something on it: the thread that publishes
+reads its own confirms, the thread that consumes reads its own deliveries. There is no
+input-and-output thread between them, which would cost each small publish two thread switches and
+twice the CPU (280 µs instead of 155 µs here). A link that nobody drives is kept alive by `keep`,
+so that a handler that takes long never costs the connection.
 
-`rabbitmq_broker` is the adapter made of it, `rabbitmq_publisher` and `rabbitmq_subscription` use
-its channels, and `rabbitmq_frames` writes and reads the bytes of the hot paths.
+A link lives once: when its connection is gone it is `lost` for good, and the next call makes a
+new one. `rabbitmq_broker` is the adapter made of links, `rabbitmq_publisher` and
+`rabbitmq_subscription` use their channels, `rabbitmq_frames` has the bytes of the hot paths.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pika
@@ -21,15 +27,16 @@ import pika.exceptions
 
 from messaging.brokers import BrokerUnavailable
 from messaging.brokers.rabbitmq_frames import FrameReader
-from messaging.brokers.rabbitmq_waiting import Answer, Lifeline
 
 # pika logs several errors with tracebacks for each lost connection. Here the reason reaches the
 # caller as BrokerUnavailable, and whoever backs off logs it once.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 5.0
-CLOSE_SECONDS = 3.0
+ANSWER_SECONDS = 15.0
+CLOSE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 15
+READ_BYTES = 65536
 
 
 def parameters(url: str, *, name: str = "") -> Any:
@@ -44,7 +51,7 @@ def parameters(url: str, *, name: str = "") -> Any:
 
 
 class _Connection(pika.SelectConnection):  # type: ignore[misc]  # pika has no type information
-    """pika's connection with the hot paths led past its frame objects (see `rabbitmq_frames`)."""
+    """pika's connection with the hot paths led past its frame objects and its output queue."""
 
     def __init__(self, link: Link, read_parameters: Any) -> None:
         self._link = link
@@ -61,28 +68,52 @@ class _Connection(pika.SelectConnection):  # type: ignore[misc]  # pika has no t
         self.bytes_received += self._reader.feed(data_in)
         self._link.dispatch(self._reader)
 
+    def read_in_one_go(self) -> None:
+        """Read once for each time the socket is readable, and much, instead of 4 kB at a time
+        until it would block. Not with TLS, where data may wait out of the poller's sight.
+        """
+        if type(self._transport._sock) is socket.socket:
+            self._transport._MAX_RECV_BYTES = READ_BYTES
+            self._transport._MAX_CONSUME_BYTES = 1
+
     def write(self, frames: bytes) -> None:
-        """Send whole frames as they are."""
-        self._adapter_emit_data(frames)
+        """Send whole frames at once. What the socket doesn't take now, pika sends later."""
+        transport, sent = self._transport, 0
+        if type(transport._sock) is socket.socket and not transport.get_write_buffer_size():
+            try:
+                sent = transport._sock.send(frames)
+            except OSError:
+                sent = 0  # full or broken: pika finds out which
+        if sent < len(frames):
+            self._adapter_emit_data(frames[sent:])
+
+    def abort(self) -> None:
+        """Drop the connection without a goodbye."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def _foreign_id(properties: bytes) -> str:
     return pika.BasicProperties().decode(properties).message_id or ""
 
 
-class Link(Lifeline):
-    """One open connection. Whatever touches pika is done in its thread, through `post`."""
+class Link:
+    """One open connection. All its methods may be called from any thread."""
 
     def __init__(self, url: str, *, name: str) -> None:
         """Connect. Raises BrokerUnavailable when that fails or takes too long."""
-        super().__init__()
-        self.blocked = ""  # the broker's reason while it takes no messages from us
-        self.channels: dict[int, Channel] = {}
-        self._opened = Answer(self)
+        self.lost = ""  # why it is gone
+        self.blocked = ""  # why the broker takes no messages from us for now
+        self.lock = threading.RLock()  # held by who drives, or touches the connection
+        self._opened = False
+        self._channels: dict[int, Channel] = {}
         self._connection = _Connection(self, parameters(url, name=name))
-        self._thread = threading.Thread(target=self._run, name=f"rabbitmq-{name}", daemon=True)
-        self._thread.start()
-        self._opened.wait(seconds=3 * CONNECT_SECONDS)
+        self._loop = self._connection.ioloop
+        self._loop.activate_poller()
+        self.drive(until=lambda: self._opened, seconds=3 * CONNECT_SECONDS)
+        if not self._opened:
+            self.close()
+            raise BrokerUnavailable(self.lost)
 
     @property
     def server(self) -> dict[str, Any]:
@@ -95,153 +126,191 @@ class Link(Lifeline):
         """The size of the largest frame that the broker takes, in bytes."""
         return int(self._connection.params.frame_max)
 
-    def post(self, work: Callable[[], object]) -> None:
-        """Have `work` done in the link's thread, in the order of the posts."""
-        self._connection.ioloop.add_callback_threadsafe(work)
-
     def open_channel(self) -> Channel:
         """Open a channel. Raises BrokerUnavailable."""
-        answer = Answer(self)
-
-        def opened(channel: Any) -> None:
-            answer.give(Channel(self, channel))
-
-        self.post(lambda: attempt(answer, lambda: self._connection.channel(None, opened)))
-        channel: Channel = answer.wait()
+        opened: list[Any] = []
+        with self.lock, translated():
+            self._connection.channel(on_open_callback=opened.append)
+            self.drive(until=lambda: bool(opened), seconds=ANSWER_SECONDS)
+            self.raise_if_lost()
+            if not opened:
+                raise BrokerUnavailable("RabbitMQ opened no channel in time")
+            channel = self._channels[opened[0].channel_number] = Channel(self, opened[0])
         return channel
 
-    def close(self) -> None:
-        """Say goodbye and end the thread. Waits at most `CLOSE_SECONDS`: when the broker doesn't
-        answer, the thread ends by itself with the next heartbeat missed.
-        """
-        self.post(self._close)
-        self._thread.join(CLOSE_SECONDS)
+    def raise_if_lost(self) -> None:
+        """Raise BrokerUnavailable with the reason of the loss, if it is lost."""
+        if self.lost:
+            raise BrokerUnavailable(self.lost)
 
-    def abandon(self, reason: str) -> None:
-        """Treat it as lost, because the broker doesn't answer any more. Doesn't wait."""
-        self.lose(reason)
-        self.post(self._close)
+    def drive(self, *, until: Callable[[], bool], seconds: float) -> None:
+        """Do input and output until `until()`, or the link is lost, or the time is over."""
+        deadline = time.monotonic() + seconds
+        with self.lock:
+            if until() or self.lost:
+                return
+            alarm = self._loop.call_later(seconds, _nothing)
+            while not (until() or self.lost or time.monotonic() >= deadline):
+                self._turn()
+            if not self.lost:
+                self._loop.remove_timeout(alarm)
 
-    # From here on everything runs in the link's thread.
+    def keep(self) -> None:
+        """Send and answer heartbeats if nobody drives the link just now. Doesn't wait."""
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            if not self.lost:
+                self._loop.add_callback(_nothing)  # or the turn would wait for something to do
+                self._turn()
+        finally:
+            self.lock.release()
+
+    def wake(self) -> None:
+        """Have whoever drives the link look at its condition again."""
+        self._loop.add_callback_threadsafe(_nothing)
 
     def write(self, frames: bytes) -> None:
-        """Send frames; after a loss, nothing."""
-        if self.lost is None:
-            self._connection.write(frames)
+        """Send whole frames; after a loss, nothing."""
+        with self.lock:
+            if not self.lost:
+                self._connection.write(frames)
+
+    def close(self) -> None:
+        """Say goodbye, and leave without an answer after `CLOSE_SECONDS`."""
+        with self.lock:
+            if self._connection.is_open:
+                self._connection.close()
+            self.drive(until=lambda: False, seconds=CLOSE_SECONDS)
+            self.abandon("this connection was closed")
+
+    def abandon(self, reason: str) -> None:
+        """Drop the connection at once, for this reason."""
+        with self.lock:
+            if not self.lost:
+                self._connection.abort()
+                self.drive(until=lambda: False, seconds=CLOSE_SECONDS)
+            if not self.lost:
+                self._lose(reason)
+                self._loop.close()
+
+    def forget(self, channel: Channel) -> None:
+        """Hand nothing to this channel any more."""
+        self._channels.pop(channel.number, None)
+
+    # pika calls these while somebody drives.
 
     def dispatch(self, reader: FrameReader) -> None:
         """Hand out what was read."""
         for arrived in (reader.deliveries, reader.confirms):
             for number, items in arrived.items():
-                if number in self.channels:
-                    self.channels[number].receive(items)
+                if number in self._channels:
+                    self._channels[number].receive(items)
             arrived.clear()
 
     def on_opened(self, connection: Any) -> None:
-        connection.add_on_connection_blocked_callback(
-            lambda _, frame: self._set_blocked(frame.method.reason or "alarm")
-        )
-        connection.add_on_connection_unblocked_callback(lambda _, __: self._set_blocked(""))
-        self._opened.give()
+        connection.read_in_one_go()
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        self._opened = True
 
-    def on_ended(self, connection: Any, error: Exception) -> None:
-        self.lose(f"no connection to RabbitMQ: {describe(error)}")
-        connection.ioloop.stop()
+    def on_ended(self, _connection: Any, error: Exception) -> None:
+        self._lose(f"no connection to RabbitMQ: {describe(error)}")
 
-    def _set_blocked(self, reason: str) -> None:
-        self.blocked = reason
-        for channel in list(self.channels.values()):
-            channel.receive([])
+    def _on_blocked(self, _connection: Any, frame: Any) -> None:
+        self.blocked = frame.method.reason or "alarm"
 
-    def _close(self) -> None:
-        if self._connection.is_open:
-            self._connection.close()
+    def _on_unblocked(self, _connection: Any, _frame: Any) -> None:
+        self.blocked = ""
 
-    def _run(self) -> None:
-        try:
-            self._connection.ioloop.start()
-        # The outermost loop of the thread: whatever pika raises, those who wait must hear of it.
-        except Exception as error:
-            logging.getLogger(__name__).exception("the connection to RabbitMQ failed")
-            self.lose(f"the connection to RabbitMQ failed: {describe(error)}")
-        finally:
-            self.lose("the connection to RabbitMQ ended")
-            self._connection.ioloop.close()
+    def _lose(self, reason: str) -> None:
+        self.lost = self.lost or reason
+
+    def _turn(self) -> None:
+        self._loop.poll()
+        if not self.lost:
+            self._loop.process_timeouts()
+        if self.lost:
+            self._loop.close()
 
 
-class Channel(Lifeline):
-    """One channel of a link, for use from other threads."""
+class Channel:
+    """One channel of a link."""
 
     def __init__(self, link: Link, channel: Any) -> None:
-        super().__init__()
         self.link = link
         self.number: int = channel.channel_number
         self.receive: Callable[[list[Any]], None] = lambda _items: None
         self._channel = channel
-        link.channels[self.number] = self
-        link.watch(self._on_link_lost)
+        self._closed = ""
         channel.add_on_close_callback(self._on_closed)
         channel.add_on_cancel_callback(self._on_cancelled)
+
+    @property
+    def lost(self) -> str:
+        """Why it is gone, or empty."""
+        return self._closed or self.link.lost
 
     def call(self, method: str, **arguments: Any) -> Any:
         """Call pika's channel method of this name, and give the broker's answer.
 
         Raises BrokerUnavailable, also when the broker refuses, which closes the channel.
         """
-        answer = Answer(self)
-        work = getattr(self._channel, method)
-        self.link.post(
-            lambda: attempt(answer, lambda: work(callback=answer.give, **arguments)),
-        )
-        return answer.wait()
+        answers: list[Any] = []
+        with self.link.lock, translated():
+            getattr(self._channel, method)(callback=answers.append, **arguments)
+            self.link.drive(until=lambda: bool(answers or self.lost), seconds=ANSWER_SECONDS)
+            self.raise_if_lost()
+        if not answers:
+            raise BrokerUnavailable(f"RabbitMQ gave no answer to {method} in time")
+        return answers[0]
+
+    def raise_if_lost(self) -> None:
+        """Raise BrokerUnavailable with the reason of the loss, if it is lost."""
+        if self.lost:
+            raise BrokerUnavailable(self.lost)
 
     def on_receive(self, receive: Callable[[list[Any]], None]) -> None:
-        """Have `receive` called, in the link's thread, with each lot of deliveries or confirms,
-        and with an empty one when the broker blocks or unblocks publishing.
-        """
+        """Have `receive` called, by who drives the link, with lots of deliveries or confirms."""
         self.receive = receive
 
     def on_return(self, returned: Callable[[str], None]) -> None:
-        """Have `returned` called, in the link's thread, with the id of each unroutable message."""
+        """Have `returned` called, by who drives the link, with the id of each message that no
+        queue is bound for.
+        """
         self._channel.add_on_return_callback(
             lambda _channel, _method, properties, _body: returned(properties.message_id)
         )
 
-    def send(self, frames: bytes) -> None:
-        """Send frames of this channel, one wake-up of the link's thread for all of them."""
-        self.link.post(lambda: self._send(frames))
+    def write(self, frames: bytes) -> None:
+        """Send frames of this channel; after a loss, nothing."""
+        with self.link.lock:
+            if not self.lost:
+                self.link.write(frames)
 
     def close(self) -> None:
         """Close it: all that was sent before still counts, unsettled messages go back."""
-        closed = threading.Event()
-        self.watch(lambda _reason: closed.set())
-        self.link.post(lambda: self._channel.is_open and self._channel.close())
-        closed.wait(CLOSE_SECONDS)
-        self.lose("this channel was closed")
-
-    def _send(self, frames: bytes) -> None:
-        if self.lost is None:
-            self.link.write(frames)
+        with self.link.lock:
+            if not self.lost:
+                self._channel.close()
+                self.link.drive(until=lambda: bool(self.lost), seconds=CLOSE_SECONDS)
 
     def _on_closed(self, _channel: Any, error: Exception) -> None:
-        self.link.channels.pop(self.number, None)
-        self.link.unwatch(self._on_link_lost)
-        self.lose(f"RabbitMQ closed the channel: {describe(error)}")
-
-    def _on_link_lost(self, reason: BrokerUnavailable) -> None:
-        self.lose(str(reason))
+        self._closed = self._closed or f"RabbitMQ closed the channel: {describe(error)}"
+        self.link.forget(self)
 
     def _on_cancelled(self, _frame: Any) -> None:
-        self.lose("RabbitMQ ended the consumer: its queue was deleted or moved")
+        self._closed = "RabbitMQ ended the consumer: its queue was deleted or moved"
         self._channel.close()
 
 
-def attempt(answer: Answer, question: Callable[[], object]) -> None:
-    """Put a question to pika; that it can't even be asked is an answer too."""
+@contextmanager
+def translated() -> Iterator[None]:
+    """Have pika's errors as BrokerUnavailable."""
     try:
-        question()
+        yield
     except pika.exceptions.AMQPError as error:
-        answer.fail(BrokerUnavailable(f"RabbitMQ can't be asked: {describe(error)}"))
+        raise BrokerUnavailable(f"RabbitMQ can't be asked: {describe(error)}") from error
 
 
 def describe(error: BaseException) -> str:
@@ -249,3 +318,7 @@ def describe(error: BaseException) -> str:
     inner = getattr(error, "exceptions", None) or error.args
     nested = [item for item in inner if isinstance(item, BaseException)]
     return describe(nested[-1]) if nested else f"{type(error).__name__} {error}".strip()
+
+
+def _nothing() -> None:
+    """Wakes the loop by being called."""

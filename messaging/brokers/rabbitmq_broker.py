@@ -1,21 +1,22 @@
 """The RabbitMQ adapter: a topic exchange and durable quorum queues, nothing lost, nothing polled.
 
-Two connections: one publishes, the other consumes and asks. RabbitMQ stops reading from a
-connection that publishes while a memory or disk alarm is on; consuming must go on meanwhile.
+One connection publishes, each subscription has its own, and one asks. RabbitMQ stops reading from
+a connection that publishes while a memory or disk alarm is on; consuming must go on meanwhile.
 
-A queue's last net: RabbitMQ 4 drops a message after 20 returns unless told otherwise, 3.10 after
-none. Here the limit is explicit and far beyond what the consumer needs (it parks a poison message
-itself, after a few tries), and even then the message is moved, safely ("at-least-once"), to the
-durable queue `<queue>.dead`. `depths` counts that like any other.
+A queue's last net: RabbitMQ 4 drops a message after 20 returns unless told otherwise. Here the
+limit is explicit and far beyond what the consumer needs (it parks a poison message itself, after
+a few tries), and even then the message is moved, safely ("at-least-once"), to the durable queue
+`<queue>.dead`. `depths` counts that one like any other.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 
 from messaging.brokers import EXCHANGE, BrokerUnavailable, Message
-from messaging.brokers.rabbitmq import Channel, Link, parameters
+from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, Link, parameters
 from messaging.brokers.rabbitmq_publisher import Publisher
 from messaging.brokers.rabbitmq_subscription import RabbitMQSubscription
 
@@ -34,14 +35,15 @@ class RabbitMQBroker:
         self._url, self._namespace, self._delivery_limit = url, namespace, delivery_limit
         self._exchange = namespace + EXCHANGE
         self._links: dict[str, Link] = {}
-        self._locks = {"publishing": threading.RLock(), "consuming": threading.RLock()}
+        self._locks = {"publishing": threading.RLock(), "asking": threading.RLock()}
         self._publisher: Publisher | None = None
         self._declared: dict[str, set[str]] = {}
         self._subscriptions: list[RabbitMQSubscription] = []
-        self._closed = False
+        self._closing = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="rabbitmq-keeper", daemon=True)
 
     def describe(self) -> dict[str, str]:
-        server = self._link("consuming").server
+        server = self._shared_link("asking").server
         return {
             "broker": f"{server['product']} {server['version']}",
             "queues": "durable quorum queues",
@@ -56,13 +58,14 @@ class RabbitMQBroker:
     def publish(self, messages: Sequence[Message]) -> None:
         with self._locks["publishing"]:
             if self._publisher is None or not self._publisher.usable:
-                self._publisher = Publisher(self._link("publishing"), exchange=self._exchange)
+                link = self._shared_link("publishing")
+                self._publisher = Publisher(link, exchange=self._exchange)
             self._publisher.publish(messages)
 
     def subscribe(self, *, queue: str, prefetch: int) -> RabbitMQSubscription:
         name = self._namespace + queue
         subscription = RabbitMQSubscription(
-            lambda: self._consuming_channel(name), queue=name, prefetch=prefetch
+            lambda: self._consuming_link(name), queue=name, prefetch=prefetch
         )
         self._subscriptions.append(subscription)
         return subscription
@@ -71,37 +74,57 @@ class RabbitMQBroker:
         return {queue: self._depth(self._namespace + queue) for queue in queues}
 
     def ping(self) -> None:
-        self._link("consuming").open_channel().close()
+        self._shared_link("asking").open_channel().close()
         publishing = self._links.get("publishing")
         if publishing is not None and publishing.blocked:
             raise BrokerUnavailable(f"RabbitMQ blocked publishing: {publishing.blocked}")
 
     def close(self) -> None:
-        self._closed = True
+        self._closing.set()
         for subscription in self._subscriptions:
             subscription.close()
-        for link in list(self._links.values()):
-            link.close()  # frees whoever waits on it and holds the lock
         for name, lock in self._locks.items():
             with lock:
-                late = self._links.pop(name, None)
-            if late is not None:
-                late.close()
+                link = self._links.pop(name, None)
+                if link is not None:
+                    link.close()
+        if self._keeper.is_alive():
+            self._keeper.join()
 
-    def _link(self, name: str) -> Link:
+    def _shared_link(self, name: str) -> Link:
         with self._locks[name]:
-            if self._closed:
-                raise BrokerUnavailable("this broker was closed")
             link = self._links.get(name)
-            if link is None or link.lost is not None:
-                link = self._links[name] = Link(self._url, name=name)
+            if link is None or link.lost:
+                link = self._links[name] = self._open_link(name)
             return link
 
-    def _consuming_channel(self, queue: str) -> Channel:
+    def _consuming_link(self, queue: str) -> Link:
         # A broker that came back may have forgotten everything: make the queue again.
         if queue in self._declared:
             self._declare(queue)
-        return self._link("consuming").open_channel()
+        return self._open_link(queue)
+
+    def _open_link(self, name: str) -> Link:
+        if self._closing.is_set():
+            raise BrokerUnavailable("this broker was closed")
+        link = Link(self._url, name=name)
+        with self._locks["asking"]:
+            if not self._keeper.is_alive():
+                self._keeper.start()
+        return link
+
+    def _keep(self) -> None:
+        while not self._closing.wait(HEARTBEAT_SECONDS / 3):
+            kept: list[Link | RabbitMQSubscription] = [*self._links.values(), *self._subscriptions]
+            for item in kept:
+                self._keep_one(item)
+
+    def _keep_one(self, item: Link | RabbitMQSubscription) -> None:
+        try:
+            item.keep()
+        # The outermost loop of the keeper: one broken connection must not cost the others.
+        except Exception:
+            logging.getLogger(__name__).exception("a connection to RabbitMQ can't be kept alive")
 
     def _declare(self, queue: str) -> None:
         dead, dead_queue = f"{self._exchange}.dead", f"{queue}.dead"
@@ -113,7 +136,7 @@ class RabbitMQBroker:
             "x-overflow": "reject-publish",  # which at-least-once requires
             "x-delivery-limit": self._delivery_limit,
         }
-        channel = self._link("consuming").open_channel()
+        channel = self._shared_link("asking").open_channel()
         for exchange, kind in ((self._exchange, "topic"), (dead, "direct")):
             channel.call("exchange_declare", exchange=exchange, exchange_type=kind, durable=True)
         channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
@@ -125,7 +148,7 @@ class RabbitMQBroker:
         channel.close()
 
     def _depth(self, queue: str) -> int:
-        channel = self._link("consuming").open_channel()
+        channel = self._shared_link("asking").open_channel()
         try:
             answer = channel.call("queue_declare", queue=queue, passive=True)
         except BrokerUnavailable as error:

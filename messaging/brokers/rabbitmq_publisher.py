@@ -6,7 +6,6 @@ trip and a disk flush for a list, not for each message.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +20,11 @@ BLOCKED_SECONDS = 2.0
 
 
 class Publisher:
-    """A confirming channel on a link. Lives as long as the channel; one caller at a time."""
+    """A confirming channel on a link. Lives as long as the channel; for one thread at a time."""
 
     def __init__(self, link: Link, *, exchange: str) -> None:
         """Open the channel and declare the exchange. Raises BrokerUnavailable."""
         self._link, self._exchange = link, exchange
-        self._changed = threading.Condition()
         self._next_tag = self._lowest_tag = 1
         self._unconfirmed: set[int] = set()
         self._refused = 0
@@ -38,84 +36,69 @@ class Publisher:
             "exchange_declare", exchange=exchange, exchange_type="topic", durable=True
         )
         self._channel.call("confirm_delivery", ack_nack_callback=self._on_refused)
-        self._channel.watch(lambda _reason: self._wake())
 
     @property
     def usable(self) -> bool:
         """Whether the channel is still there."""
-        return self._channel.lost is None
+        return not self._channel.lost
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Publish in order and await all confirms. Raises BrokerUnavailable and Unroutable."""
         self._returned.clear()
         for start in range(0, len(messages), WINDOW):
-            self._publish_window(messages[start : start + WINDOW])
+            with self._link.lock:
+                self._publish_window(messages[start : start + WINDOW])
         if self._returned:
             raise Unroutable(self._returned)
 
     def _publish_window(self, messages: Sequence[Message]) -> None:
-        frames = publish_frames(
-            messages,
-            channel=self._channel.number,
-            exchange=self._exchange,
-            frame_max=self._link.frame_max,
+        # While the broker reads nothing, sending would only fill our own memory.
+        self._await_unblocked()
+        first, self._next_tag = self._next_tag, self._next_tag + len(messages)
+        self._unconfirmed = set(range(first, self._next_tag))
+        self._refused = 0
+        self._channel.write(
+            publish_frames(
+                messages,
+                channel=self._channel.number,
+                exchange=self._exchange,
+                frame_max=self._link.frame_max,
+            )
         )
-        with self._changed:
-            # While the broker reads nothing, sending would only fill our own memory.
-            self._await_unblocked()
-            first, self._next_tag = self._next_tag, self._next_tag + len(messages)
-            self._unconfirmed = set(range(first, self._next_tag))
-            self._refused = 0
-            self._channel.send(frames)
-            self._await_confirms()
+        self._await_confirms()
         if self._refused:
             raise BrokerUnavailable(f"RabbitMQ could not store {self._refused} message(s)")
-
-    def _await_unblocked(self) -> None:
-        unblocked = self._changed.wait_for(
-            lambda: self._channel.lost or not self._link.blocked, BLOCKED_SECONDS
-        )
-        if not unblocked:
-            raise BrokerUnavailable(f"RabbitMQ blocked publishing: {self._link.blocked}")
-        self._raise_if_lost()
 
     def _await_confirms(self) -> None:
         deadline = time.monotonic() + CONFIRM_SECONDS
         while self._unconfirmed:
-            self._raise_if_lost()
+            self._link.drive(until=self._settled_or_stuck, seconds=deadline - time.monotonic())
+            self._channel.raise_if_lost()
             if self._link.blocked:
                 self._await_unblocked()
                 deadline = time.monotonic() + CONFIRM_SECONDS
-            if not self._changed.wait(deadline - time.monotonic()):
-                self._give_up()
+            if time.monotonic() >= deadline:
+                # A broker that says nothing may be gone without a trace: start anew next time.
+                self._link.abandon(f"RabbitMQ confirmed nothing for {CONFIRM_SECONDS:g} s")
 
-    def _give_up(self) -> None:
+    def _settled_or_stuck(self) -> bool:
+        return bool(not self._unconfirmed or self._channel.lost or self._link.blocked)
+
+    def _await_unblocked(self) -> None:
+        self._link.drive(
+            until=lambda: bool(self._channel.lost or not self._link.blocked),
+            seconds=BLOCKED_SECONDS,
+        )
+        self._channel.raise_if_lost()
         if self._link.blocked:
-            return
-        # A broker that says nothing may be gone without a trace: start anew at the next call.
-        self._link.abandon(f"RabbitMQ confirmed nothing for {CONFIRM_SECONDS:g} s")
-
-    def _raise_if_lost(self) -> None:
-        if self._channel.lost is not None:
-            raise BrokerUnavailable(str(self._channel.lost))
-
-    # From here on everything runs in the link's thread.
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+            raise BrokerUnavailable(f"RabbitMQ blocked publishing: {self._link.blocked}")
 
     def _on_confirms(self, confirms: list[Confirm]) -> None:
-        with self._changed:
-            for confirm in confirms:
-                self._settle(confirm.tag, confirm.multiple)
-            if not self._unconfirmed or not confirms:
-                self._changed.notify_all()
+        for confirm in confirms:
+            self._settle(confirm.tag, confirm.multiple)
 
     def _on_refused(self, frame: Any) -> None:
-        with self._changed:
-            self._refused += self._settle(frame.method.delivery_tag, frame.method.multiple)
-            self._changed.notify_all()
+        self._refused += self._settle(frame.method.delivery_tag, frame.method.multiple)
 
     def _settle(self, tag: int, multiple: bool) -> int:
         """Note these as answered. Gives how many of them were awaited."""
