@@ -59,5 +59,7 @@ class Client:
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{method} {self.url}{path}: {error}") from error
         if response.status >= 500:
-            raise Unreachable(f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}")
+            raise Unreachable(
+                f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}"
+            )
         return Answer(response.status, response.data)

@@ -150,9 +150,7 @@ def _fields(detail: Any, path: str = "") -> list[dict[str, str]]:
     if isinstance(detail, list):
         if all(not isinstance(one, Mapping | list) for one in detail):
             return [{"field": path or "body", "message": str(one)} for one in detail]
-        return [
-            found for i, value in enumerate(detail) for found in _fields(value, f"{path}[{i}]")
-        ]
+        return [found for i, value in enumerate(detail) for found in _fields(value, f"{path}[{i}]")]
     return [{"field": path or "body", "message": str(detail)}]
 
 

@@ -69,5 +69,3 @@ def _single(outcome: Outcome) -> HttpResponse:
 @cache
 def _decoder(command: type[Command], is_batch: bool) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(list[command] if is_batch else command)  # type: ignore[valid-type]
-
-

@@ -19,7 +19,7 @@ class OutboxEntry(models.Model):
         verbose_name_plural = "outbox entries"
         indexes = [
             models.Index(
-                fields=["id"], condition=models.Q(sent_at=None), name="%(app_label)s_outbox_unsent"
+                fields=["id"], condition=models.Q(sent_at=None), name="%(app_label)s_unsent"
             ),
         ]
 
@@ -54,7 +54,7 @@ class ParkedMessage(models.Model):
             models.Index(
                 fields=["next_attempt_at"],
                 condition=models.Q(status="retrying"),
-                name="%(app_label)s_parked_due",
+                name="%(app_label)s_due",
             ),
         ]
 

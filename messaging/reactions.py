@@ -79,9 +79,7 @@ class SagaReaction:
         )
 
 
-def on(
-    *hears: str, do: Operation, says: str = "", says_if_refused: str = ""
-) -> list[SagaReaction]:
+def on(*hears: str, do: Operation, says: str = "", says_if_refused: str = "") -> list[SagaReaction]:
     """The reactions of one line of a service's table; an empty name says nothing."""
     return [
         SagaReaction(hears=event, operation=do, says=says, says_if_refused=says_if_refused)

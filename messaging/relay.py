@@ -8,6 +8,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from messaging import doorbell, outbox
 from messaging.brokers import Broker, BrokerUnavailable, Message, Unroutable
+from messaging.leader import wait_to_lead
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ KEEP_SENT_SECONDS = 6 * 3600
 
 
 class Relay:
-    """One relay of a service leads (a session's advisory lock); others of it wait to take over."""
+    """One relay of a service leads, so that order is kept; others of it wait to take over."""
 
     name = "relay"
 
@@ -65,9 +66,8 @@ class Relay:
         return len(sent)
 
     def _lead(self, stop: threading.Event) -> None:
-        while not self._is_leader():
-            if stop.wait(SWEEP_SECONDS):
-                return
+        if not wait_to_lead(service=self.service, task="relay", stop=stop):
+            return
         with doorbell.answering(service=self.service, channel=outbox.CHANNEL) as rung:
             idle = 0
             while not stop.is_set():
@@ -78,14 +78,4 @@ class Relay:
                     idle += 1
                 if idle >= 60:
                     idle = 0
-                    outbox.forget_sent(
-                        service=self.service, older_than_seconds=KEEP_SENT_SECONDS
-                    )
-
-    def _is_leader(self) -> bool:
-        with connections[self.service].cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_try_advisory_lock(hashtext(%s))", [f"dueto relay {self.service}"]
-            )
-            (is_leader,) = cursor.fetchone()
-        return bool(is_leader)
+                    outbox.forget_sent(service=self.service, older_than_seconds=KEEP_SENT_SECONDS)

@@ -1,0 +1,37 @@
+"""What carrito asks inventario: prices, and what is available. Inventario decides at reservation."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+from django.conf import settings
+
+from httpapi.client import Client, Unreachable
+from httpapi.problems import unavailable
+
+_client = Client(url=settings.INVENTARIO_URL, timeout=5.0)
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A product as inventario offers it at this moment."""
+
+    id: str
+    price: Decimal
+    available: int
+
+
+class _Page(msgspec.Struct, frozen=True):
+    results: list[Offer]
+
+
+def offers(*, product_ids: Iterable[str]) -> dict[str, Offer]:
+    """By product id; unknown products are missing. Raises Problem (503) without inventario."""
+    ids = sorted({one for one in product_ids if one.isascii() and one.isdigit()})
+    if not ids:
+        return {}
+    try:
+        found = _client.get(path=f"/api/products?ids={','.join(ids)}&page_size={len(ids)}")
+        page = msgspec.json.decode(found.body, type=_Page)
+    except (Unreachable, msgspec.MsgspecError) as error:
+        raise unavailable("inventario") from error
+    return {offer.id: offer for offer in page.results}

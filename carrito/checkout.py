@@ -1,0 +1,94 @@
+"""The universal checkout: one way in, whichever pattern then coordinates it.
+
+shopper -> POST /checkout/saga -> accept: lock the cart, freeze it, record the checkout   (here)
+                               -> hand over to the pattern's coordinator              (handover)
+                                  orchestrated:  POST /saga/checkout at saga_orchestrator
+                                  choreographed: POST /saga/choreography/checkout
+                                                 at saga_choreography
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from carrito import operations
+from carrito.models import Checkout
+from carrito.operations import Accept
+from contracts.outcomes import Refused
+from contracts.statuses import Pattern
+from messaging import doorbell
+from sagas.performing import Performed, perform
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_NAMESPACE = uuid.UUID("0d7f0a53-9c2c-4a55-8a5c-7d2a6b1f4c11")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinator:
+    """Who coordinates a pattern, and where checkouts are handed over to it."""
+
+    url: str
+    path: str
+
+
+COORDINATORS = {
+    Pattern.ORCHESTRATED: Coordinator(url=settings.ORCHESTRATOR_URL, path="/saga/checkout"),
+    Pattern.CHOREOGRAPHED: Coordinator(
+        url=settings.CHOREOGRAPHY_URL, path="/saga/choreography/checkout"
+    ),
+}
+
+
+def channel(*, pattern: Pattern) -> str:
+    """The doorbell that wakes the pattern's hand-over."""
+    return f"handover.{pattern.value}"
+
+
+class NotAccepted(Exception):
+    """The checkout was refused, and nothing of it is kept: it may be tried again, mended."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
+
+
+class KeyReused(Exception):
+    """The Idempotency-Key belongs to a checkout with another body."""
+
+
+def check_out(*, command: Accept) -> tuple[Checkout, bool]:
+    """Accepts the checkout. Returns it, and whether it is new (False: the key was known).
+
+    Raises NotAccepted, KeyReused. Once this returns, the checkout is durable and will be started.
+    """
+    (performed,) = perform(operation=operations.accept, commands=[command], also=_keep_nothing)
+    if performed.fresh:
+        pattern = Pattern(command.saga_pattern)
+        doorbell.ring(service=operations.SERVICE, channel=channel(pattern=pattern))
+    checkout = Checkout.objects.get(pk=command.saga_id)
+    if not performed.fresh and checkout.fingerprint != command.fingerprint:
+        raise KeyReused
+    return checkout, performed.fresh
+
+
+def saga_id_for(*, idempotency_key: str) -> str:
+    """The same key gives the same saga, so the barrier itself tells a repetition."""
+    return str(uuid.uuid5(_NAMESPACE, idempotency_key) if idempotency_key else uuid.uuid4())
+
+
+def traceparent_of(*, header: str) -> str:
+    """The caller's trace (W3C Trace Context), or one that starts here."""
+    if _TRACEPARENT.fullmatch(header):
+        return header
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
+
+
+def _keep_nothing(performed: Sequence[Performed]) -> None:
+    """A refused acceptance rolls back: its key is free for another try."""
+    for one in performed:
+        if isinstance(one.outcome, Refused):
+            raise NotAccepted(one.outcome)

@@ -1,0 +1,169 @@
+"""Carts, checkouts and orders."""
+
+from django.db import models
+from django.db.models import Q
+
+from contracts.statuses import Pattern, SagaStatus
+from messaging import models as messaging
+from sagas import models as sagas
+
+
+def _text_id(**options: object) -> models.CharField:  # type: ignore[type-arg]
+    return models.CharField(max_length=64, db_collation="C", **options)  # type: ignore[arg-type]
+
+
+class CartStatus(models.TextChoices):
+    ACTIVE = "active"
+    CHECKING_OUT = "checking_out"
+    CHECKED_OUT = "checked_out"
+
+
+class Cart(models.Model):
+    """What a shopper wants. Locked (checking_out) while a checkout of it runs."""
+
+    id = _text_id(primary_key=True)
+    user_id = models.CharField(max_length=64, db_index=True)
+    status = models.CharField(
+        max_length=12, choices=CartStatus, default=CartStatus.ACTIVE, db_default=CartStatus.ACTIVE
+    )
+    version = models.PositiveIntegerField(
+        default=1, db_default=1, help_text="Grows with every change of its items."
+    )
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"cart {self.id}"
+
+
+class CartItem(models.Model):
+    """A line; the price is the one that the shopper saw when it was added."""
+
+    id = models.BigAutoField(primary_key=True)
+    cart = models.ForeignKey(Cart, on_delete=models.CASCADE, related_name="items", db_index=False)
+    product_id = _text_id()
+    quantity = models.PositiveIntegerField()
+    unit_price = models.DecimalField(max_digits=12, decimal_places=2)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["cart", "product_id"], name="cart_item_once_a_product"),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="cart_item_quantity_positive"),
+            models.CheckConstraint(
+                condition=Q(unit_price__gte=0), name="cart_item_price_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of product {self.product_id}"
+
+
+class Checkout(models.Model):
+    """A checkout that was accepted: frozen then, and ended by the saga's last step or last undo.
+
+    `ended_at` is the moment that counts for every measurement, in every pattern.
+    """
+
+    saga_id = _text_id(primary_key=True)
+    cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="checkouts")
+    cart_version = models.PositiveIntegerField()
+    user_id = models.CharField(max_length=64)
+    items = models.JSONField(help_text="The lines as they were frozen.")
+    total_amount = models.DecimalField(max_digits=14, decimal_places=2)
+    payment_method = models.CharField(max_length=64)
+    billing_address = models.JSONField(default=dict, db_default={})
+    saga_pattern = models.CharField(max_length=32, choices=[(p, p) for p in Pattern])
+    status = models.CharField(
+        max_length=12, choices=[(s, s) for s in SagaStatus], default=SagaStatus.PENDING
+    )
+    idempotency_key = models.CharField(max_length=255, default="", db_default="", blank=True)
+    fingerprint = models.CharField(max_length=64, default="", db_default="", blank=True)
+    traceparent = models.CharField(max_length=64, default="", db_default="", blank=True)
+    failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
+    failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
+    failure_detail = models.TextField(default="", db_default="", blank=True)
+    accepted_at = models.DateTimeField(db_default=models.functions.Now())
+    handed_over_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cart"],
+                condition=Q(ended_at=None) | Q(status="completed"),
+                name="checkout_once_a_cart",
+            ),
+            models.UniqueConstraint(
+                fields=["idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="checkout_once_a_key",
+            ),
+            models.CheckConstraint(
+                condition=Q(total_amount__gte=0), name="checkout_total_not_negative"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["saga_pattern", "accepted_at"],
+                condition=Q(handed_over_at=None),
+                name="checkout_not_handed_over",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"checkout {self.saga_id}"
+
+
+class OrderStatus(models.TextChoices):
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+
+
+class Order(models.Model):
+    """What was bought; its lines are the checkout's."""
+
+    id = _text_id(primary_key=True)
+    checkout = models.OneToOneField(
+        Checkout, on_delete=models.PROTECT, related_name="order", db_column="saga_id"
+    )
+    cart_id = _text_id(db_index=True)
+    user_id = models.CharField(max_length=64)
+    total_amount = models.DecimalField(max_digits=14, decimal_places=2)
+    status = models.CharField(max_length=9, choices=OrderStatus, default=OrderStatus.PENDING)
+    cancelled_because = models.CharField(max_length=64, default="", db_default="", blank=True)
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(status="confirmed") | Q(confirmed_at__isnull=False),
+                name="order_confirmed_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="cancelled") | Q(cancelled_at__isnull=False),
+                name="order_cancelled_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"order {self.id}"
+
+
+class BarrierEntry(sagas.BarrierEntry):
+    class Meta(sagas.BarrierEntry.Meta):
+        verbose_name_plural = "barrier entries"
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    class Meta(messaging.OutboxEntry.Meta):
+        pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    pass
+
+
+class WorkerHeartbeat(messaging.WorkerHeartbeat):
+    pass

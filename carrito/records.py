@@ -1,0 +1,263 @@
+"""All SQL of the operations: rows locked in a fixed order, written set-based.
+
+Order of locks: a cart, then its checkout, then its order; in a batch by saga id.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.db import connections
+
+from carrito.models import CartStatus
+from contracts.commands import Checkout, Line
+from contracts.outcomes import Failure
+from contracts.statuses import SagaStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedCart:
+    """A cart whose row is locked, with its lines."""
+
+    id: str
+    user_id: str
+    status: CartStatus
+    version: int
+    items: Sequence[Line]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A checkout to be recorded."""
+
+    checkout: Checkout
+    cart_version: int
+    idempotency_key: str
+    fingerprint: str
+
+
+def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
+    """The carts, by id. The lines are read once the lock is held: nobody changes them then."""
+    carts = _execute(
+        """
+        SELECT id, user_id, status, version FROM carrito_cart WHERE id = ANY(%s)
+        ORDER BY id FOR NO KEY UPDATE
+        """,
+        [sorted(set(ids))],
+    )
+    lines: dict[str, list[Line]] = {row[0]: [] for row in carts}
+    for cart_id, product_id, quantity, unit_price in _execute(
+        """
+        SELECT cart_id, product_id, quantity, unit_price FROM carrito_cartitem
+        WHERE cart_id = ANY(%s) ORDER BY cart_id, id
+        """,
+        [list(lines)],
+    ):
+        lines[cart_id].append(Line(product_id, quantity, unit_price))
+    return {
+        row[0]: LockedCart(
+            id=row[0],
+            user_id=row[1],
+            status=CartStatus(row[2]),
+            version=row[3],
+            items=lines[row[0]],
+        )
+        for row in carts
+    }
+
+
+def add_checkouts(*, accepted: Sequence[Accepted]) -> None:
+    """Records the checkouts, and locks their carts for shoppers."""
+    if not accepted:
+        return
+    frozen = [one.checkout for one in accepted]
+    _execute(
+        """
+        WITH made AS (
+            INSERT INTO carrito_checkout
+                   (saga_id, cart_id, cart_version, user_id, items, total_amount, payment_method,
+                    billing_address, saga_pattern, traceparent, idempotency_key, fingerprint,
+                    status, accepted_at)
+            SELECT saga_id, cart_id, cart_version, user_id, items::jsonb, total_amount,
+                   payment_method, billing_address::jsonb, saga_pattern, traceparent,
+                   idempotency_key, fingerprint, 'pending', clock_timestamp()
+            FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::numeric[],
+                        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+                 AS v (saga_id, cart_id, cart_version, user_id, items, total_amount,
+                       payment_method, billing_address, saga_pattern, traceparent,
+                       idempotency_key, fingerprint)
+            RETURNING cart_id
+        )
+        UPDATE carrito_cart AS cart SET status = 'checking_out' FROM made
+        WHERE cart.id = made.cart_id
+        """,
+        [
+            [one.saga_id for one in frozen],
+            [one.cart_id for one in frozen],
+            [one.cart_version for one in accepted],
+            [one.user_id for one in frozen],
+            [_json(one.items) for one in frozen],
+            [one.total_amount for one in frozen],
+            [one.payment_method for one in frozen],
+            [_json(one.billing_address) for one in frozen],
+            [one.saga_pattern for one in frozen],
+            [one.traceparent for one in frozen],
+            [one.idempotency_key for one in accepted],
+            [one.fingerprint for one in accepted],
+        ],
+    )
+
+
+def not_handed_over(*, pattern: str, limit: int) -> list[Checkout]:
+    """Accepted checkouts that their coordinator has not answered for yet, oldest first."""
+    rows = _execute(
+        """
+        SELECT saga_id, cart_id, user_id, items::text, total_amount, payment_method, saga_pattern,
+               billing_address::text, traceparent
+        FROM carrito_checkout WHERE handed_over_at IS NULL AND saga_pattern = %s
+        ORDER BY accepted_at LIMIT %s
+        """,
+        [pattern, limit],
+    )
+    return [
+        Checkout(
+            saga_id=row[0],
+            cart_id=row[1],
+            user_id=row[2],
+            items=msgspec.json.decode(row[3], type=list[Line]),
+            total_amount=row[4],
+            payment_method=row[5],
+            saga_pattern=row[6],
+            billing_address=msgspec.json.decode(row[7]),
+            traceparent=row[8],
+        )
+        for row in rows
+    ]
+
+
+def mark_handed_over(*, saga_ids: Sequence[str]) -> None:
+    """From now on the coordinator has them. Some may have ended meanwhile, and stay ended."""
+    _execute(
+        """
+        UPDATE carrito_checkout
+        SET handed_over_at = clock_timestamp(),
+            status = CASE status WHEN 'pending' THEN 'running' ELSE status END
+        WHERE saga_id = ANY(%s)
+        """,
+        [list(saga_ids)],
+    )
+
+
+def add_orders(*, ids: Mapping[str, str]) -> set[str]:
+    """An order (`ids`: saga id to order id) for each checkout that still runs; which ones did."""
+    rows = _execute(
+        """
+        INSERT INTO carrito_order
+               (id, saga_id, cart_id, user_id, total_amount, status, created_at)
+        SELECT v.id, checkout.saga_id, checkout.cart_id, checkout.user_id, checkout.total_amount,
+               'pending', clock_timestamp()
+        FROM unnest(%s::text[], %s::text[]) AS v (saga_id, id)
+        JOIN carrito_checkout AS checkout ON checkout.saga_id = v.saga_id
+        WHERE checkout.ended_at IS NULL
+        RETURNING saga_id
+        """,
+        [list(ids), list(ids.values())],
+    )
+    return {row[0] for row in rows}
+
+
+def cancel_orders(*, reasons: Mapping[str, str]) -> set[str]:
+    """Cancels the orders of these sagas (`reasons` by saga id); which ones there were."""
+    rows = _execute(
+        """
+        UPDATE carrito_order AS placed
+        SET status = 'cancelled', cancelled_at = clock_timestamp(), cancelled_because = v.reason
+        FROM unnest(%s::text[], %s::text[]) AS v (saga_id, reason)
+        WHERE placed.saga_id = v.saga_id
+        RETURNING placed.saga_id
+        """,
+        [list(reasons), list(reasons.values())],
+    )
+    return {row[0] for row in rows}
+
+
+def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]]:
+    """Confirms pending orders; their checkouts are completed, their carts checked out.
+
+    Returns order id and time by saga id, for those that were pending.
+    """
+    rows = _execute(
+        """
+        WITH confirmed AS (
+            UPDATE carrito_order SET status = 'confirmed', confirmed_at = clock_timestamp()
+            WHERE saga_id = ANY(%s) AND status = 'pending'
+            RETURNING saga_id, id, cart_id, confirmed_at
+        ), completed AS (
+            UPDATE carrito_checkout AS checkout
+            SET status = 'completed', ended_at = confirmed.confirmed_at
+            FROM confirmed WHERE checkout.saga_id = confirmed.saga_id
+        ), closed AS (
+            UPDATE carrito_cart AS cart SET status = 'checked_out'
+            FROM confirmed WHERE cart.id = confirmed.cart_id
+        )
+        SELECT saga_id, id, confirmed_at FROM confirmed
+        """,
+        [list(saga_ids)],
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def end_without_sale(
+    *, failures: Mapping[str, Failure], statuses: Mapping[str, SagaStatus]
+) -> None:
+    """Ends the checkouts and unlocks their carts. A cart that was sold and returned stays closed."""
+    _execute(
+        """
+        WITH ended AS (
+            UPDATE carrito_checkout AS checkout
+            SET status = v.status, failure_step = v.step, failure_code = v.code,
+                failure_detail = v.detail, ended_at = clock_timestamp(),
+                handed_over_at = coalesce(handed_over_at, clock_timestamp())
+            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+                 AS v (saga_id, status, step, code, detail)
+            WHERE checkout.saga_id = v.saga_id
+            RETURNING checkout.cart_id
+        )
+        UPDATE carrito_cart AS cart SET status = 'active' FROM ended
+        WHERE cart.id = ended.cart_id AND cart.status = 'checking_out'
+        """,
+        [
+            list(failures),
+            [statuses[saga_id].value for saga_id in failures],
+            [one.step for one in failures.values()],
+            [one.code for one in failures.values()],
+            [one.detail for one in failures.values()],
+        ],
+    )
+
+
+def ended_among(saga_ids: Sequence[str]) -> set[str]:
+    """Which of these checkouts have ended."""
+    rows = _execute(
+        "SELECT saga_id FROM carrito_checkout WHERE saga_id = ANY(%s) AND ended_at IS NOT NULL",
+        [list(saga_ids)],
+    )
+    return {row[0] for row in rows}
+
+
+def total_of(items: Sequence[Line]) -> Decimal:
+    """The sum over the lines, in the currency of their prices."""
+    return sum((line.unit_price * line.quantity for line in items), Decimal("0.00"))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _execute(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connections["carrito"].cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else []
