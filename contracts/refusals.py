@@ -13,6 +13,7 @@ INSUFFICIENT_FUNDS = "insufficient_funds"
 EXPIRED_CARD = "expired_card"
 INVALID_CARD = "invalid_card"
 INVALID_AMOUNT = "invalid_amount"
+UNKNOWN_PAYMENT_METHOD = "unknown_payment_method"
 NO_PAYMENT = "no_payment"
 
 UNKNOWN_CART = "unknown_cart"
