@@ -36,10 +36,12 @@ def parse(*, url: str) -> dict[str, Any]:
         "CONN_MAX_AGE": None,
         # Statements are few and repeated: preparing them on first use halves PostgreSQL's share.
         "OPTIONS": {**options, "prepare_threshold": 0, "server_side_binding": True},
-        "TEST": {"NAME": None},
     }
 
 
 def all_databases() -> dict[str, dict[str, Any]]:
-    """Django's DATABASES: one entry an alias."""
-    return {alias: parse(url=url_of(alias=alias)) for alias in ALIASES}
+    """Django's DATABASES: one entry an alias; in tests each has a database of its own."""
+    databases = {alias: parse(url=url_of(alias=alias)) for alias in ALIASES}
+    for alias, database in databases.items():
+        database["TEST"] = {"NAME": f"test_{database['NAME']}_{alias}"}
+    return databases
