@@ -1,1 +1,4 @@
-"""What every HTTP view shares: JSON, problem+json, step calls, waiting, health, and the client."""
+"""What every HTTP view shares: JSON, problem+json, step calls, waiting, health, the client.
+
+`coordinator`: what the doors of both coordinators share.
+"""

@@ -1,5 +1,6 @@
 """Calling another service: JSON over kept-alive connections."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,10 +14,11 @@ class Unreachable(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back: a status below 500, and the body."""
+    """What came back: a status below 500, the body, and the headers (in any case)."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
 
     def json(self) -> Any:
         """The body's value. Raises Unreachable if it is no JSON."""
@@ -62,4 +64,4 @@ class Client:
             raise Unreachable(
                 f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}"
             )
-        return Answer(response.status, response.data)
+        return Answer(response.status, response.data, response.headers)

@@ -1,0 +1,215 @@
+"""What the HTTP doors of both coordinators share, so that one is called like the other.
+
+A checkout comes in three forms: a list of frozen ones (carrito's hand-over), a single frozen one,
+or a shopper's, which carrito has to accept and freeze first. And a saga that is not known here
+may still be on its way from carrito.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from django.conf import settings
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts import refusals, sagas
+from contracts.commands import Checkout
+from contracts.money import amount
+from contracts.outcomes import Done, Failure, Outcome, Refused
+from contracts.states import SagaState, SagaSummary, StepState
+from contracts.statuses import SagaStatus, StepStatus
+from httpapi import problems, waiting
+from httpapi.client import Answer, Client, Unreachable
+from httpapi.json import RawJsonParser, answer
+from httpapi.steps import MOST_IN_A_BATCH
+
+_PASSED_ON = ("Idempotency-Key", "Prefer", "traceparent")
+_PASSED_BACK = ("Location", "Retry-After", "Idempotency-Replayed")
+
+
+class CheckoutView(APIView):
+    """POST a list of frozen checkouts: 207 with an outcome each; refused: it never starts.
+
+    POST one frozen checkout (it has a saga_id): 202. POST a shopper's checkout: whatever carrito
+    answers, which accepts it first and then hands it over here.
+    """
+
+    patterns: Sequence[str]
+    """Those that start here; a shopper's checkout gets the first, unless it names another."""
+    saga_path: str
+    """Where a saga is looked at: `/saga/{saga_id}`."""
+    first_status: SagaStatus
+    parser_classes = [RawJsonParser]
+
+    def start(self, *, checkouts: Sequence[Checkout]) -> None:
+        """Starts these, durably; one that is known already is left as it is."""
+        raise NotImplementedError
+
+    def post(self, request: Request) -> HttpResponse:
+        body = request.data if isinstance(request.data, bytes) else b""
+        if body.lstrip().startswith(b"["):
+            return answer(self._hand_over(body), status=207)
+        fields = msgspec.json.decode(body)
+        if not isinstance(fields, dict):
+            raise problems.wrong_field("body", "an object, or a list of frozen checkouts")
+        if "saga_id" in fields:
+            return self._start_one(request, msgspec.json.decode(body, type=Checkout))
+        return self._pass_to_carrito(request, fields)
+
+    def _hand_over(self, body: bytes) -> list[Outcome]:
+        found = _checkouts(body)
+        if len(found) > MOST_IN_A_BATCH:
+            raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} checkouts in one list")
+        decided = [one if isinstance(one, Refused) else self._decide(one) for one in found]
+        started = [
+            one
+            for one, outcome in zip(found, decided, strict=True)
+            if isinstance(one, Checkout) and isinstance(outcome, Done)
+        ]
+        if started:
+            self.start(checkouts=started)
+        return decided
+
+    def _decide(self, checkout: Checkout) -> Outcome:
+        if checkout.saga_pattern in self.patterns:
+            return Done({"saga_id": checkout.saga_id})
+        detail = f"{checkout.saga_pattern!r} does not start here, but {', '.join(self.patterns)}."
+        return Refused(refusals.WRONG_PATTERN, detail)
+
+    def _start_one(self, request: Request, checkout: Checkout) -> HttpResponse:
+        if checkout.saga_pattern not in self.patterns:
+            raise problems.wrong_field("saga_pattern", f"one of {', '.join(self.patterns)} here")
+        self.start(checkouts=[checkout])
+        url = request.build_absolute_uri(self.saga_path.format(saga_id=quote(checkout.saga_id)))
+        return answer(
+            {
+                "saga_id": checkout.saga_id,
+                "cart_id": checkout.cart_id,
+                "total_amount": str(amount(checkout.total_amount)),
+                "status": self.first_status,
+                "saga_pattern": checkout.saga_pattern,
+                "status_url": url,
+            },
+            status=202,
+            headers={"Location": url},
+        )
+
+    def _pass_to_carrito(self, request: Request, fields: dict[str, Any]) -> HttpResponse:
+        if fields.setdefault("saga_pattern", self.patterns[0]) not in self.patterns:
+            raise problems.wrong_field("saga_pattern", f"one of {', '.join(self.patterns)} here")
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        try:
+            given = _carrito(settings.CARRITO_URL).post(
+                path="/checkout/saga", body=fields, headers=headers
+            )
+        except Unreachable as error:
+            raise problems.unavailable("carrito, which accepts checkouts,") from error
+        return _as_given(given)
+
+
+def state_at_carrito(*, saga_id: str, patterns: Sequence[str]) -> SagaState:
+    """A saga of these patterns that is not known here: `pending` while carrito hands it over.
+
+    Raises Problem: 404 where carrito has no such saga either, 503 where it cannot be asked.
+    """
+    try:
+        given = _carrito(settings.CARRITO_URL).get(
+            path=f"/orders/saga/{quote(saga_id, safe='')}/status"
+        )
+    except Unreachable as error:
+        raise problems.unavailable("carrito, which may know this saga,") from error
+    if given.status != 200:
+        raise problems.unknown("saga", saga_id)
+    found = msgspec.json.decode(given.body, type=_Accepted)
+    if found.saga_pattern not in patterns:
+        raise problems.unknown("saga of this pattern", saga_id)
+    return found.state()
+
+
+def summary_of(*, state: SagaState) -> SagaSummary:
+    """The short form."""
+    return SagaSummary(
+        saga_id=state.saga_id,
+        saga_pattern=state.saga_pattern,
+        status=state.status,
+        current_step=state.current_step,
+        cart_id=state.cart_id,
+        started_at=state.started_at,
+        finished_at=state.finished_at,
+    )
+
+
+class _Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkout as carrito answers it."""
+
+    saga_id: str
+    saga_pattern: str
+    cart_id: str
+    status: SagaStatus
+    total_amount: str
+    failure: Failure | None
+    accepted_at: datetime
+    ended_at: datetime | None
+
+    def state(self) -> SagaState:
+        status = self.status if self.status.is_final else SagaStatus.PENDING
+        return SagaState(
+            saga_id=self.saga_id,
+            saga_pattern=self.saga_pattern,
+            status=status,
+            current_step=None,
+            cart_id=self.cart_id,
+            total_amount=self.total_amount,
+            started_at=self.accepted_at,
+            finished_at=self.ended_at,
+            failure=self.failure,
+            steps=[self._step(status, one.name) for one in sagas.CHECKOUT.steps],
+        )
+
+    def _step(self, status: SagaStatus, name: str) -> StepState:
+        if status is SagaStatus.COMPLETED:
+            return StepState(step_name=name, status=StepStatus.COMPLETED)
+        is_pending = status is SagaStatus.PENDING
+        if name == sagas.ACCEPT:
+            return StepState(
+                step_name=name,
+                status=StepStatus.COMPLETED if is_pending else StepStatus.COMPENSATED,
+                finished_at=self.accepted_at if is_pending else self.ended_at,
+            )
+        return StepState(
+            step_name=name, status=StepStatus.PENDING if is_pending else StepStatus.SKIPPED
+        )
+
+
+def _checkouts(body: bytes) -> list[Checkout | Refused]:
+    """Reads them all at once; where that fails, one by one, so that one harms only itself."""
+    try:
+        return list(msgspec.json.decode(body, type=list[Checkout]))
+    except msgspec.ValidationError:
+        return [_checkout(one) for one in msgspec.json.decode(body, type=list[msgspec.Raw])]
+
+
+def _checkout(body: msgspec.Raw) -> Checkout | Refused:
+    try:
+        return msgspec.json.decode(body, type=Checkout)
+    except msgspec.ValidationError as error:
+        return Refused(refusals.MALFORMED_CHECKOUT, str(error))
+
+
+@cache
+def _carrito(url: str) -> Client:
+    return Client(url=url, timeout=waiting.MOST_SECONDS + 5)
+
+
+def _as_given(given: Answer) -> HttpResponse:
+    return HttpResponse(
+        given.body,
+        status=given.status,
+        content_type=given.headers.get("Content-Type", "application/json"),
+        headers={name: given.headers[name] for name in _PASSED_BACK if name in given.headers},
+    )
