@@ -1,4 +1,4 @@
-"""What carrito asks inventario: prices, and what is available. Inventario decides at reservation."""
+"""What carrito asks inventario: prices, and what is available now (a reservation decides)."""
 
 from collections.abc import Iterable
 from decimal import Decimal

@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.conf import settings
 
@@ -19,7 +20,7 @@ from carrito import operations
 from carrito.models import Checkout
 from carrito.operations import Accept
 from contracts.outcomes import Refused
-from contracts.statuses import Pattern
+from contracts.statuses import Pattern, SagaStatus
 from messaging import doorbell
 from sagas.performing import Performed, perform
 
@@ -60,19 +61,50 @@ class KeyReused(Exception):
     """The Idempotency-Key belongs to a checkout with another body."""
 
 
-def check_out(*, command: Accept) -> tuple[Checkout, bool]:
-    """Accepts the checkout. Returns it, and whether it is new (False: the key was known).
+@dataclass(frozen=True, kw_only=True)
+class AcceptedCheckout:
+    """What a shopper is told. `is_new`: false where the Idempotency-Key was known."""
 
-    Raises NotAccepted, KeyReused. Once this returns, the checkout is durable and will be started.
+    saga_id: str
+    cart_id: str
+    total_amount: Decimal
+    saga_pattern: str
+    status: str
+    is_new: bool
+
+
+def check_out(*, command: Accept) -> AcceptedCheckout:
+    """Accepts the checkout. Once this returns, it is durable and will be started for certain.
+
+    Raises NotAccepted, KeyReused.
     """
     (performed,) = perform(operation=operations.accept, commands=[command], also=_keep_nothing)
-    if performed.fresh:
-        pattern = Pattern(command.saga_pattern)
-        doorbell.ring(service=operations.SERVICE, channel=channel(pattern=pattern))
+    if not performed.fresh:
+        return _known(command)
+    pattern = Pattern(command.saga_pattern)
+    doorbell.ring(service=operations.SERVICE, channel=channel(pattern=pattern))
+    return AcceptedCheckout(
+        saga_id=command.saga_id,
+        cart_id=command.cart_id,
+        total_amount=Decimal(performed.outcome.data["total_amount"]),
+        saga_pattern=pattern.value,
+        status=SagaStatus.PENDING.value,
+        is_new=True,
+    )
+
+
+def _known(command: Accept) -> AcceptedCheckout:
     checkout = Checkout.objects.get(pk=command.saga_id)
-    if not performed.fresh and checkout.fingerprint != command.fingerprint:
+    if checkout.fingerprint != command.fingerprint:
         raise KeyReused
-    return checkout, performed.fresh
+    return AcceptedCheckout(
+        saga_id=checkout.saga_id,
+        cart_id=checkout.cart_id,
+        total_amount=checkout.total_amount,
+        saga_pattern=checkout.saga_pattern,
+        status=checkout.status,
+        is_new=False,
+    )
 
 
 def saga_id_for(*, idempotency_key: str) -> str:

@@ -8,8 +8,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from carrito import checkout, operations, queries, records, serializers
-from carrito.checkout import COORDINATORS, KeyReused, NotAccepted
-from carrito.models import Checkout
+from carrito.checkout import COORDINATORS, AcceptedCheckout, KeyReused, NotAccepted
 from carrito.operations import Accept
 from contracts import refusals
 from contracts.outcomes import Refused
@@ -41,16 +40,16 @@ class CheckoutView(APIView):
     def post(self, request: Request) -> HttpResponse:
         wanted = msgspec.convert(request.data, CheckoutRequest)
         _raise_if_unknown(wanted.saga_pattern)
-        found, is_new = _accepted(request, wanted)
+        found = _accepted(request, wanted)
         url = request.build_absolute_uri(f"/orders/saga/{found.saga_id}/status")
-        headers = {"Location": url} | ({} if is_new else {"Idempotency-Replayed": "true"})
+        headers = {"Location": url} | ({} if found.is_new else {"Idempotency-Replayed": "true"})
         seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
         if seconds and _waiters.wait(key=found.saga_id, seconds=seconds):
             return answer(_ended(found.saga_id, url), headers=headers)
         return answer(serializers.accepted(found, status_url=url), status=202, headers=headers)
 
 
-def _accepted(request: Request, wanted: CheckoutRequest) -> tuple[Checkout, bool]:
+def _accepted(request: Request, wanted: CheckoutRequest) -> AcceptedCheckout:
     key = key_of(request)
     command = Accept(
         saga_id=checkout.saga_id_for(idempotency_key=key or ""),

@@ -61,7 +61,7 @@ class Handover:
         connections[operations.SERVICE].close()
 
     def hand_over_once(self) -> int:
-        """Hands one batch over; returns how many. Raises Unreachable: then all of it is in doubt."""
+        """Hands one batch over; returns how many. Raises Unreachable: all of it is in doubt."""
         waiting = records.not_handed_over(pattern=self.pattern.value, limit=BATCH)
         if not waiting:
             return 0

@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from django.db import connections
 
 from carrito.models import CartStatus
 from contracts.commands import Checkout, Line
 from contracts.outcomes import Failure
 from contracts.statuses import SagaStatus
+from sagas import sql
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,6 @@ def add_checkouts(*, accepted: Sequence[Accepted]) -> None:
     """Records the checkouts, and locks their carts for shoppers."""
     if not accepted:
         return
-    frozen = [one.checkout for one in accepted]
     _execute(
         """
         WITH made AS (
@@ -81,32 +80,29 @@ def add_checkouts(*, accepted: Sequence[Accepted]) -> None:
                    (saga_id, cart_id, cart_version, user_id, items, total_amount, payment_method,
                     billing_address, saga_pattern, traceparent, idempotency_key, fingerprint,
                     status, accepted_at)
-            SELECT saga_id, cart_id, cart_version, user_id, items::jsonb, total_amount,
-                   payment_method, billing_address::jsonb, saga_pattern, traceparent,
-                   idempotency_key, fingerprint, 'pending', clock_timestamp()
-            FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::numeric[],
-                        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-                 AS v (saga_id, cart_id, cart_version, user_id, items, total_amount,
-                       payment_method, billing_address, saga_pattern, traceparent,
-                       idempotency_key, fingerprint)
+            SELECT saga_id, cart_id, cart_version, user_id, items, total_amount, payment_method,
+                   billing_address, saga_pattern, traceparent, idempotency_key, fingerprint,
+                   'pending', clock_timestamp()
+            FROM json_to_recordset(%s)
+                 AS v (saga_id text, cart_id text, cart_version int, user_id text, items jsonb,
+                       total_amount numeric, payment_method text, billing_address jsonb,
+                       saga_pattern text, traceparent text, idempotency_key text,
+                       fingerprint text)
             RETURNING cart_id
         )
         UPDATE carrito_cart AS cart SET status = 'checking_out' FROM made
         WHERE cart.id = made.cart_id
         """,
         [
-            [one.saga_id for one in frozen],
-            [one.cart_id for one in frozen],
-            [one.cart_version for one in accepted],
-            [one.user_id for one in frozen],
-            [_json(one.items) for one in frozen],
-            [one.total_amount for one in frozen],
-            [one.payment_method for one in frozen],
-            [_json(one.billing_address) for one in frozen],
-            [one.saga_pattern for one in frozen],
-            [one.traceparent for one in frozen],
-            [one.idempotency_key for one in accepted],
-            [one.fingerprint for one in accepted],
+            sql.rows(
+                {
+                    **msgspec.structs.asdict(one.checkout),
+                    "cart_version": one.cart_version,
+                    "idempotency_key": one.idempotency_key,
+                    "fingerprint": one.fingerprint,
+                }
+                for one in accepted
+            )
         ],
     )
 
@@ -159,12 +155,12 @@ def add_orders(*, ids: Mapping[str, str]) -> set[str]:
                (id, saga_id, cart_id, user_id, total_amount, status, created_at)
         SELECT v.id, checkout.saga_id, checkout.cart_id, checkout.user_id, checkout.total_amount,
                'pending', clock_timestamp()
-        FROM unnest(%s::text[], %s::text[]) AS v (saga_id, id)
+        FROM json_to_recordset(%s) AS v (saga_id text, id text)
         JOIN carrito_checkout AS checkout ON checkout.saga_id = v.saga_id
         WHERE checkout.ended_at IS NULL
         RETURNING saga_id
         """,
-        [list(ids), list(ids.values())],
+        [sql.rows({"saga_id": saga_id, "id": order_id} for saga_id, order_id in ids.items())],
     )
     return {row[0] for row in rows}
 
@@ -175,11 +171,11 @@ def cancel_orders(*, reasons: Mapping[str, str]) -> set[str]:
         """
         UPDATE carrito_order AS placed
         SET status = 'cancelled', cancelled_at = clock_timestamp(), cancelled_because = v.reason
-        FROM unnest(%s::text[], %s::text[]) AS v (saga_id, reason)
+        FROM json_to_recordset(%s) AS v (saga_id text, reason text)
         WHERE placed.saga_id = v.saga_id
         RETURNING placed.saga_id
         """,
-        [list(reasons), list(reasons.values())],
+        [sql.rows({"saga_id": saga_id, "reason": why} for saga_id, why in reasons.items())],
     )
     return {row[0] for row in rows}
 
@@ -213,7 +209,7 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
 def end_without_sale(
     *, failures: Mapping[str, Failure], statuses: Mapping[str, SagaStatus]
 ) -> None:
-    """Ends the checkouts and unlocks their carts. A cart that was sold and returned stays closed."""
+    """Ends the checkouts, unlocks their carts. A cart that was sold and returned stays closed."""
     _execute(
         """
         WITH ended AS (
@@ -221,8 +217,8 @@ def end_without_sale(
             SET status = v.status, failure_step = v.step, failure_code = v.code,
                 failure_detail = v.detail, ended_at = clock_timestamp(),
                 handed_over_at = coalesce(handed_over_at, clock_timestamp())
-            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-                 AS v (saga_id, status, step, code, detail)
+            FROM json_to_recordset(%s)
+                 AS v (saga_id text, status text, step text, code text, detail text)
             WHERE checkout.saga_id = v.saga_id
             RETURNING checkout.cart_id
         )
@@ -230,11 +226,10 @@ def end_without_sale(
         WHERE cart.id = ended.cart_id AND cart.status = 'checking_out'
         """,
         [
-            list(failures),
-            [statuses[saga_id].value for saga_id in failures],
-            [one.step for one in failures.values()],
-            [one.code for one in failures.values()],
-            [one.detail for one in failures.values()],
+            sql.rows(
+                {"saga_id": one, "status": statuses[one], **msgspec.structs.asdict(failure)}
+                for one, failure in failures.items()
+            )
         ],
     )
 
@@ -253,11 +248,5 @@ def total_of(items: Sequence[Line]) -> Decimal:
     return sum((line.unit_price * line.quantity for line in items), Decimal("0.00"))
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _execute(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connections["carrito"].cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall() if cursor.description else []
+def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return sql.execute(service="carrito", sql=statement, values=values)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from carrito import records
+from carrito.checkout import AcceptedCheckout
 from carrito.models import Cart, Checkout, Order
 from contracts.commands import Line
 from contracts.money import amount
@@ -45,7 +46,7 @@ def order(one: Order) -> dict[str, Any]:
     }
 
 
-def accepted(one: Checkout, *, status_url: str) -> dict[str, Any]:
+def accepted(one: AcceptedCheckout, *, status_url: str) -> dict[str, Any]:
     """The answer to a checkout: the 202."""
     return {
         "saga_id": one.saga_id,

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connections
-
 from inventario.models import ReservationStatus
+from sagas import sql
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +84,20 @@ def move(*, movement: Movement) -> None:
         SET available = product.available + v.available,
             reserved = product.reserved + v.reserved,
             sold = product.sold + v.sold
-        FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-             AS v (id, available, reserved, sold)
+        FROM json_to_recordset(%s)
+             AS v (id bigint, available bigint, reserved bigint, sold bigint)
         WHERE product.id = v.id
         """,
         [
-            products,
-            [movement.available[one] for one in products],
-            [movement.reserved[one] for one in products],
-            [movement.sold[one] for one in products],
+            sql.rows(
+                {
+                    "id": one,
+                    "available": movement.available[one],
+                    "reserved": movement.reserved[one],
+                    "sold": movement.sold[one],
+                }
+                for one in products
+            )
         ],
     )
 
@@ -105,31 +109,30 @@ def add_reservations(
 
     Returns the reservations' ids by saga id.
     """
-    flat = [(saga, product, n) for saga in lines for product, n in lines[saga].items()]
     return dict(
         _execute(
             """
             WITH made AS (
                 INSERT INTO inventario_reservation (saga_id, cart_id, status, expires_at)
                 SELECT saga_id, cart_id, 'reserved', now() + make_interval(secs => %s)
-                FROM unnest(%s::text[], %s::text[]) AS v (saga_id, cart_id)
+                FROM json_to_recordset(%s) AS v (saga_id text, cart_id text)
                 RETURNING id, saga_id
             ), filled AS (
                 INSERT INTO inventario_reservationline (reservation_id, product_id, quantity)
                 SELECT made.id, v.product_id, v.quantity
-                FROM unnest(%s::text[], %s::bigint[], %s::int[])
-                     AS v (saga_id, product_id, quantity)
+                FROM json_to_recordset(%s) AS v (saga_id text, product_id bigint, quantity int)
                 JOIN made USING (saga_id)
             )
             SELECT saga_id, id FROM made
             """,
             [
                 seconds,
-                list(carts),
-                list(carts.values()),
-                [one[0] for one in flat],
-                [one[1] for one in flat],
-                [one[2] for one in flat],
+                sql.rows({"saga_id": saga, "cart_id": cart} for saga, cart in carts.items()),
+                sql.rows(
+                    {"saga_id": saga, "product_id": product, "quantity": quantity}
+                    for saga in lines
+                    for product, quantity in lines[saga].items()
+                ),
             ],
         )
     )
@@ -175,7 +178,5 @@ def _held(lock: str, values: Sequence[Any]) -> dict[str, Held]:
     }
 
 
-def _execute(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connections["inventario"].cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall() if cursor.description else []
+def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return sql.execute(service="inventario", sql=statement, values=values)

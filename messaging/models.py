@@ -10,7 +10,7 @@ class OutboxEntry(models.Model):
     event_id = models.CharField(max_length=64, db_collation="C")
     event_type = models.CharField(max_length=64, db_collation="C")
     saga_id = models.CharField(max_length=64, db_collation="C")
-    body = models.BinaryField()
+    body = models.TextField(help_text="The event as JSON, as it goes out.")
     created_at = models.DateTimeField(db_default=models.functions.Now())
     sent_at = models.DateTimeField(null=True, blank=True)
 

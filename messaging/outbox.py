@@ -10,6 +10,7 @@ from django.db import connections, transaction
 from contracts import events
 from contracts.events import Event
 from messaging import doorbell
+from sagas import sql
 
 CHANNEL = "outbox"
 
@@ -28,19 +29,25 @@ def add(*, service: str, said: Sequence[Event]) -> None:
     """Writes the events, in order, in the transaction that is open; wakes the relay after it."""
     if not said:
         return
-    with connections[service].cursor() as cursor:
-        cursor.execute(
-            f"""
+    sql.execute(
+        service=service,
+        sql=f"""
             INSERT INTO {_table(service)} (event_id, event_type, saga_id, body)
-            SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[])
+            SELECT * FROM json_to_recordset(%s)
+                     AS v (event_id text, event_type text, saga_id text, body text)
             """,
-            [
-                [event.id for event in said],
-                [event.type for event in said],
-                [event.saga_id for event in said],
-                [events.encode(event) for event in said],
-            ],
-        )
+        values=[
+            sql.rows(
+                {
+                    "event_id": event.id,
+                    "event_type": event.type,
+                    "saga_id": event.saga_id,
+                    "body": events.encode(event).decode(),
+                }
+                for event in said
+            )
+        ],
+    )
     transaction.on_commit(lambda: doorbell.ring(service=service, channel=CHANNEL), using=service)
 
 
@@ -50,27 +57,26 @@ def unsent(*, service: str, limit: int) -> list[Unsent]:
     Asks for the rows themselves, not for ids after the last one seen: a transaction that took an
     early id may commit late.
     """
-    with connections[service].cursor() as cursor:
-        cursor.execute(
-            f"""
+    found = sql.execute(
+        service=service,
+        sql=f"""
             SELECT id, event_id, event_type, body FROM {_table(service)}
             WHERE sent_at IS NULL ORDER BY id LIMIT %s
             """,
-            [limit],
-        )
-        return [
-            Unsent(id=row[0], event_id=row[1], event_type=row[2], body=bytes(row[3]))
-            for row in cursor.fetchall()
-        ]
+        values=[limit],
+    )
+    return [
+        Unsent(id=row[0], event_id=row[1], event_type=row[2], body=row[3].encode()) for row in found
+    ]
 
 
 def mark_sent(*, service: str, ids: Sequence[int]) -> None:
     """Called once the broker has confirmed them."""
-    with connections[service].cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {_table(service)} SET sent_at = clock_timestamp() WHERE id = ANY(%s)",
-            [list(ids)],
-        )
+    sql.execute(
+        service=service,
+        sql=f"UPDATE {_table(service)} SET sent_at = clock_timestamp() WHERE id = ANY(%s)",
+        values=[list(ids)],
+    )
 
 
 def forget_sent(*, service: str, older_than_seconds: int, limit: int = 10_000) -> int:

@@ -6,12 +6,13 @@ sub-transaction barrier (Fu Ye, 2021): insert the key, and let the database say 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from django.db import connections
 
 from contracts import refusals
 from contracts.outcomes import Done, Outcome, Refused
+from sagas import sql
 from sagas.models import BarrierStatus, Direction
 from sagas.operations import Kind, Operation
 
@@ -49,21 +50,21 @@ def record(*, operation: Operation, outcomes: Mapping[str, Outcome]) -> None:
     """Stores the outcomes (by saga id) beside the effects, to be answered from now on."""
     if not outcomes:
         return
-    columns: tuple[list[str], ...] = ([], [], [], [], [])
-    for saga_id, outcome in outcomes.items():
-        for column, value in zip(columns, (saga_id, *_row(outcome)), strict=True):
-            column.append(value)
     _execute(
         operation,
         """
         UPDATE {table} AS entry
-        SET status = v.status, code = v.code, detail = v.detail, data = v.data::jsonb,
+        SET status = v.status, code = v.code, detail = v.detail, data = v.data,
             decided_at = clock_timestamp()
-        FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-             AS v (saga_id, status, code, detail, data)
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, status text, code text, detail text, data jsonb)
         WHERE entry.saga_id = v.saga_id AND entry.step = %s AND entry.direction = %s
         """,
-        [*columns, operation.step, operation.kind.value],
+        [
+            sql.rows({"saga_id": one, **_row(outcome)} for one, outcome in outcomes.items()),
+            operation.step,
+            operation.kind.value,
+        ],
     )
 
 
@@ -104,18 +105,25 @@ def _take(
     """The ids whose key was free; with `status`, the key is taken and refused for good."""
     if not ids:
         return frozenset()
-    refusal = _row(_ABORTED) if status else (None, "", "", "{}")
     rows = _execute(
         operation,
         """
-        INSERT INTO {table} (saga_id, step, direction, status, code, detail, data, decided_at)
-        SELECT saga_id, %s, %s, %s, %s, %s, %s::jsonb,
+        INSERT INTO {table} (saga_id, step, direction, status, code, detail, decided_at)
+        SELECT saga_id, %s, %s, %s, %s, %s,
                CASE WHEN %s::text IS NULL THEN NULL ELSE clock_timestamp() END
-        FROM unnest(%s::text[]) AS saga_id
+        FROM json_array_elements_text(%s) AS saga_id
         ON CONFLICT (saga_id, step, direction) DO NOTHING
         RETURNING saga_id
         """,
-        [operation.step, direction.value, *refusal, refusal[0], ids],
+        [
+            operation.step,
+            direction.value,
+            status,
+            _ABORTED.code if status else "",
+            _ABORTED.detail if status else "",
+            status,
+            sql.as_json(ids),
+        ],
     )
     return frozenset(row[0] for row in rows)
 
@@ -134,10 +142,11 @@ def _stored(operation: Operation, ids: list[str], direction: Direction) -> dict[
     return {row[0]: _outcome(*row[1:]) for row in rows}
 
 
-def _row(outcome: Outcome) -> tuple[str, str, str, str]:
+def _row(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Refused):
-        return BarrierStatus.REFUSED.value, outcome.code, outcome.detail, "{}"
-    return BarrierStatus.DONE.value, "", "", msgspec.json.encode(outcome.data).decode()
+        status, data = BarrierStatus.REFUSED.value, {}
+        return {"status": status, "code": outcome.code, "detail": outcome.detail, "data": data}
+    return {"status": BarrierStatus.DONE.value, "code": "", "detail": "", "data": outcome.data}
 
 
 def _outcome(status: str, code: str, detail: str, data: str) -> Outcome:
@@ -146,8 +155,6 @@ def _outcome(status: str, code: str, detail: str, data: str) -> Outcome:
     return Done(msgspec.json.decode(data))
 
 
-def _execute(operation: Operation, sql: str, values: list[object]) -> list[tuple[str, ...]]:
+def _execute(operation: Operation, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
     table = f"{operation.service}_barrierentry"
-    with connections[operation.service].cursor() as cursor:
-        cursor.execute(sql.format(table=table), values)
-        return cursor.fetchall() if cursor.description else []
+    return sql.execute(service=operation.service, sql=statement.format(table=table), values=values)
