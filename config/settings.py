@@ -33,14 +33,12 @@ _ADMIN_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
 ]
-INSTALLED_APPS = [*_ADMIN_APPS, "rest_framework", "messaging", *SERVICES, "loadtests", "stack"]
-INSTALLED_APPS = [
-    a
-    for a in INSTALLED_APPS
-    if "." in a or a == "rest_framework" or (BASE_DIR / a / "apps.py").exists()
-]
-
 HAS_ADMIN = SERVICE in ("", "dashboard")
+INSTALLED_APPS = ["rest_framework", "messaging", *SERVICES, "loadtests", "stack"]
+INSTALLED_APPS = [a for a in INSTALLED_APPS if a == "rest_framework" or (BASE_DIR / a / "apps.py").exists()]
+if HAS_ADMIN:
+    INSTALLED_APPS = [*_ADMIN_APPS, *INSTALLED_APPS]
+
 MIDDLEWARE = ["httpapi.middleware.RequestContext"]
 if HAS_ADMIN:
     MIDDLEWARE += [
