@@ -67,9 +67,9 @@ class Consumer:
         for delivery in deliveries:
             event = self._decoded(delivery)
             if event:
-                heard.setdefault(event.type, []).append(event)
-        for event_type, group in heard.items():
-            self._handle_group(self.reactions[event_type], group)
+                heard.setdefault(self.reactions[event.type].group, []).append(event)
+        for group in heard.values():
+            self._handle_group(self.reactions[group[0].type], group)
         self._counters["messages_consumed"] += len(deliveries)
         self._counters["consume_batches"] += 1
 
@@ -113,7 +113,7 @@ class Consumer:
             reaction.handle(group)
         except Exception as error:  # noqa: BLE001 -- any fault: find whose it is, one by one
             self._raise_if_database_is_gone(error)
-            log.warning("%s for %d events, now one by one: %r", reaction.hears, len(group), error)
+            log.warning("%s: %d events, now one by one: %r", reaction.group, len(group), error)
             for event in group:
                 self._handle_or_set_aside(event)
 

@@ -23,7 +23,13 @@ from sagas.performing import Performed, perform
 class Reaction(Protocol):
     """Anything that can be done on hearing an event."""
 
-    hears: str
+    @property
+    def hears(self) -> str:
+        """The type of event."""
+
+    @property
+    def group(self) -> str:
+        """Events whose reactions have the same group are handled together, in one transaction."""
 
     def handle(self, heard: Sequence[Event]) -> None:
         """Takes these events, in order, in one transaction. May see an event again."""
@@ -41,6 +47,10 @@ class SagaReaction:
     operation: Operation
     says: str
     says_if_refused: str
+
+    @property
+    def group(self) -> str:
+        return self.hears
 
     def handle(self, heard: Sequence[Event]) -> None:
         """Performs the operation for all of them; the facts that follow go to the outbox."""
