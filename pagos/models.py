@@ -1,0 +1,94 @@
+"""Payments and refunds. Constraints hold what must never break, whatever the code does."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from messaging import models as messaging
+from sagas import models as sagas
+
+
+class PaymentStatus(models.TextChoices):
+    CAPTURED = "captured"
+    REFUNDED = "refunded"
+    REFUSED = "refused"
+
+
+class Payment(models.Model):
+    """A charge that was asked for: taken, given back, or refused with a code.
+
+    A saga's payment has its saga and cart; a plain one has a merchant and an order instead.
+    """
+
+    id = models.CharField(primary_key=True, max_length=64, db_collation="C")
+    saga_id = models.CharField(max_length=64, db_collation="C", null=True, blank=True)  # noqa: DJ001 -- null: of no saga; unique otherwise
+    cart_id = models.CharField(max_length=64, db_collation="C", default="", db_default="")
+    merchant_id = models.CharField(max_length=64, default="", db_default="")
+    order_id = models.CharField(max_length=64, default="", db_default="")
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    payment_method = models.CharField(max_length=64)
+    status = models.CharField(max_length=8, choices=PaymentStatus)
+    code = models.CharField(max_length=64, default="", db_default="")
+    detail = models.TextField(default="", db_default="")
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 -- null: sent without one; unique otherwise
+    fingerprint = models.CharField(max_length=64, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["saga_id"], name="payment_once_a_saga"),
+            models.UniqueConstraint(fields=["idempotency_key"], name="payment_once_a_key"),
+            models.CheckConstraint(
+                condition=Q(status="refused") | Q(amount__gt=0), name="payment_amount_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="refused", code__gt="") | ~Q(status="refused") & Q(code=""),
+                name="payment_refused_with_code",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["cart_id"], condition=~Q(cart_id=""), name="payment_of_cart")
+        ]
+
+    def __str__(self) -> str:
+        return f"payment {self.id}"
+
+
+class Refund(models.Model):
+    """Money given back: the whole payment, once."""
+
+    id = models.BigAutoField(primary_key=True)
+    payment = models.ForeignKey(
+        Payment, on_delete=models.PROTECT, related_name="refunds", db_index=False
+    )
+    saga_id = models.CharField(max_length=64, db_collation="C", null=True, blank=True)  # noqa: DJ001 -- null: of no saga; unique otherwise
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    reason = models.CharField(max_length=200, default="", db_default="", blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["payment"], name="refund_once_a_payment"),
+            models.UniqueConstraint(fields=["saga_id"], name="refund_once_a_saga"),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="refund_amount_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"refund of payment {self.payment_id}"
+
+
+class BarrierEntry(sagas.BarrierEntry):
+    class Meta(sagas.BarrierEntry.Meta):
+        verbose_name_plural = "barrier entries"
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    pass
+
+
+class WorkerHeartbeat(messaging.WorkerHeartbeat):
+    pass

@@ -1,0 +1,109 @@
+"""The HTTP door of pagos. No decisions here."""
+
+import msgspec
+from django.db import transaction
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts import refusals
+from contracts.outcomes import Refused
+from httpapi import idempotency, problems
+from httpapi.json import answer
+from httpapi.problems import Problem
+from httpapi.steps import StepView
+from pagos import operations, queries, serializers
+from pagos.models import Payment, PaymentStatus
+from pagos.operations import PlainPayment
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    reason: str = ""
+
+
+class ChargeView(StepView):
+    """POST: the saga's payment."""
+
+    operation = operations.charge
+
+
+class RefundView(StepView):
+    """POST: gives the saga's payment back, named by its saga (in the body) or its own id."""
+
+    operation = operations.refund
+
+    def saga_of(self, **path: str) -> str | None:
+        return queries.saga_of(**path)
+
+
+class AnyRefundView(RefundView):
+    """POST: gives any payment back; a saga's through the barrier, as its undo does."""
+
+    def post(self, request: Request, **path: str) -> HttpResponse:
+        if queries.saga_of(**path):
+            return super().post(request, **path)
+        payment = _known(queries.payment(**path), "payment", **path)
+        reason = msgspec.json.decode(request.data or b"{}", type=_Reason).reason
+        with transaction.atomic(using=operations.SERVICE):
+            refund = operations.give_back(payment_id=payment.id, reason=reason)
+        if isinstance(refund, Refused):
+            raise problems.refusal(refund)
+        return answer(serializers.payment(_known(queries.payment(**path), "payment", **path)))
+
+
+class PlainPaymentsView(APIView):
+    """POST: a payment outside of any saga; 201, or 409 with the refusal's code."""
+
+    def post(self, request: Request) -> HttpResponse:
+        asked = _asked(request)
+        with transaction.atomic(using=operations.SERVICE):
+            payment = operations.pay(asked=asked)
+        if payment.fingerprint != asked.fingerprint:
+            raise Problem(
+                status=422,
+                code=refusals.KEY_REUSED,
+                detail="This Idempotency-Key was used for another payment: send a new one.",
+            )
+        if payment.status == PaymentStatus.REFUSED:
+            raise problems.refusal(Refused(payment.code, payment.detail))
+        made = _known(queries.payment(payment_id=payment.id), "payment", payment_id=payment.id)
+        headers = {"Location": request.build_absolute_uri(f"/api/v1/payments/{payment.id}")}
+        return answer(serializers.payment(made), status=201, headers=headers)
+
+
+class PaymentView(APIView):
+    def get(self, request: Request, **path: str) -> HttpResponse:
+        return answer(serializers.payment(_known(queries.payment(**path), "payment", **path)))
+
+
+class PaymentsOfCartView(APIView):
+    """GET: the payments of a cart, newest first: the last one, and those of failed checkouts."""
+
+    def get(self, request: Request, cart_id: str) -> HttpResponse:
+        found = queries.payments_of_cart(cart_id=cart_id)
+        if not found:
+            raise problems.unknown("payment of cart", cart_id)
+        payments = [serializers.payment(one) for one in found]
+        return answer({"cart_id": cart_id, "payments": payments})
+
+
+class PaymentOfSagaView(APIView):
+    def get(self, request: Request, **path: str) -> HttpResponse:
+        found = _known(queries.payment_of_saga(**path), "payment of saga", **path)
+        return answer(serializers.payment_of_saga(found))
+
+
+def _asked(request: Request) -> PlainPayment:
+    serializer = serializers.PlainPayment(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return PlainPayment(
+        **serializer.validated_data,
+        key=idempotency.key_of(request),
+        fingerprint=idempotency.fingerprint(request.data),
+    )
+
+
+def _known(payment: Payment | None, what: str, **path: str) -> Payment:
+    if payment is None:
+        raise problems.unknown(what, *path.values())
+    return payment
