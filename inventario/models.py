@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from messaging import models as messaging
 from sagas import models as sagas
@@ -19,7 +20,7 @@ class Product(models.Model):
     available = models.BigIntegerField()
     reserved = models.BigIntegerField(default=0, db_default=0)
     sold = models.BigIntegerField(default=0, db_default=0)
-    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["id"]
@@ -57,8 +58,8 @@ class Reservation(models.Model):
         max_length=9, choices=ReservationStatus, default=ReservationStatus.RESERVED
     )
     expires_at = models.DateTimeField()
-    created_at = models.DateTimeField(db_default=models.functions.Now())
-    changed_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [

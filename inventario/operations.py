@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 
 from contracts import refusals, sagas
 from contracts.commands import Command, Reserve, Undo
 from contracts.outcomes import Done, Outcome, Refused
 from inventario import stock
-from inventario.models import Product, ReservationStatus
+from inventario.models import ReservationStatus
 from inventario.stock import Held, Movement
 from sagas.operations import blocks, does, undoes
 
@@ -85,16 +84,6 @@ def expire(*, limit: int = 500) -> int:
     """
     with transaction.atomic(using=SERVICE):
         return len(_release(stock.lock_due(limit=limit), ReservationStatus.EXPIRED))
-
-
-def restock(*, product: Product, quantity: int) -> None:
-    """More came in, or (negative) some was lost. Runs in the caller's transaction.
-
-    Raises django.db.IntegrityError where less than nothing would be available.
-    """
-    Product.objects.filter(pk=product.pk).update(
-        initial=F("initial") + quantity, available=F("available") + quantity
-    )
 
 
 def decide_reserve(

@@ -138,6 +138,28 @@ def add_reservations(
     )
 
 
+def add_products(*, products: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Adds products (name, description, price, category, sku, quantity) whose sku is free.
+
+    Returns the new ids by sku.
+    """
+    return dict(
+        _execute(
+            """
+            INSERT INTO inventario_product
+                   (name, description, price, category, sku, initial, available)
+            SELECT name, description, price, category, sku, quantity, quantity
+            FROM json_to_recordset(%s)
+                 AS v (name text, description text, price numeric, category text, sku text,
+                       quantity bigint)
+            ON CONFLICT (sku) DO NOTHING
+            RETURNING sku, id
+            """,
+            [sql.rows(products)],
+        )
+    )
+
+
 def set_status(*, reservations: Iterable[Held], status: ReservationStatus) -> None:
     """Marks locked reservations."""
     ids = [one.id for one in reservations]

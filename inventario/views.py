@@ -1,0 +1,179 @@
+"""The HTTP door of inventario. No decisions here."""
+
+import re
+from collections.abc import Mapping
+from typing import IO, Any
+from urllib.parse import urlencode
+
+from django.db import transaction
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts.outcomes import Done, Outcome, Refused
+from httpapi import problems
+from httpapi.json import RawJsonParser, answer
+from httpapi.steps import MOST_IN_A_BATCH, StepView
+from inventario import catalogue, operations, queries, serializers
+from inventario.catalogue import NewProduct
+from inventario.models import Product
+
+SERVICE = operations.SERVICE
+
+
+class ProductsView(APIView):
+    """GET lists, in pages. POST adds a product (201), or a list of them (207)."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = serializers.ProductFilter(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        return answer(_page(request, asked.validated_data))
+
+    def post(self, request: Request) -> HttpResponse:
+        is_batch = isinstance(request.data, list)
+        wanted = _new_products(request.data if is_batch else [request.data], is_batch)
+        with transaction.atomic(using=SERVICE):
+            added = catalogue.add(products=wanted)
+        if is_batch:
+            return answer([_outcome(one) for one in added], status=207)
+        product = _raise_if_refused(added[0])
+        location = request.build_absolute_uri(f"/api/products/{product.pk}")
+        return answer(serializers.product(product), status=201, headers={"Location": location})
+
+
+class ProductView(APIView):
+    """GET shows, PATCH changes whatever is not its stock."""
+
+    def get(self, request: Request, product_id: str) -> HttpResponse:
+        return answer(serializers.product(_known(product_id)))
+
+    def patch(self, request: Request, product_id: str) -> HttpResponse:
+        product = _known(product_id)
+        asked = serializers.ProductChange(data=request.data)
+        asked.is_valid(raise_exception=True)
+        with transaction.atomic(using=SERVICE):
+            refused = catalogue.change(product=product, fields=asked.validated_data)
+        if refused:
+            raise problems.refusal(refused)
+        return answer(serializers.product(_known(product_id)))
+
+
+class RestockView(APIView):
+    """POST: so many came in, or (negative) were lost."""
+
+    def post(self, request: Request, product_id: str) -> HttpResponse:
+        product = _known(product_id)
+        asked = serializers.Restock(data=request.data)
+        asked.is_valid(raise_exception=True)
+        with transaction.atomic(using=SERVICE):
+            refused = catalogue.restock(product=product, quantity=asked.validated_data["quantity"])
+        if refused:
+            raise problems.refusal(refused)
+        return answer(serializers.product(_known(product_id)))
+
+
+class AvailabilityView(APIView):
+    def get(self, request: Request, product_id: str) -> HttpResponse:
+        return answer(serializers.availability(_known(product_id)))
+
+
+class ReservationsOfCartView(APIView):
+    """The reservations of a cart, newest first: the last one, and those of failed checkouts."""
+
+    def get(self, request: Request, cart_id: str) -> HttpResponse:
+        found = queries.reservations_of_cart(cart_id=cart_id)
+        if not found:
+            raise problems.unknown("reservation of cart", cart_id)
+        reservations = [serializers.reservation(one) for one in found]
+        return answer({"cart_id": cart_id, "reservations": reservations})
+
+
+class ProductIdsAsText(RawJsonParser):
+    """Lets a product's id be a number: `"product_id": 1` is read as `"product_id": "1"`."""
+
+    _number = re.compile(rb'("product_id"\s*:\s*)(\d+)(?=\s*[,}])')
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
+    ) -> bytes:
+        return self._number.sub(rb'\1"\2"', super().parse(stream, media_type, parser_context))
+
+
+class ReserveView(StepView):
+    operation = operations.reserve
+    parser_classes = [ProductIdsAsText]
+
+
+class UnreserveView(StepView):
+    operation = operations.unreserve
+
+
+class CommitView(StepView):
+    operation = operations.commit
+
+
+class BlockCommitView(StepView):
+    operation = operations.block_commit
+
+
+class RestoreView(StepView):
+    operation = operations.restore
+
+
+def _page(request: Request, asked: Mapping[str, Any]) -> dict[str, Any]:
+    ids = _ids(asked["ids"]) if "ids" in asked else None
+    found = queries.products(
+        category=asked.get("category", ""), search=asked.get("search", ""), ids=ids
+    )
+    page, size = asked["page"], asked["page_size"]
+    count = found.count()
+    shown = found[(page - 1) * size : page * size]
+    return {
+        "count": count,
+        "page": page,
+        "page_size": size,
+        "next": _page_url(request, page + 1) if page * size < count else None,
+        "previous": _page_url(request, page - 1) if page > 1 else None,
+        "results": [serializers.product(one) for one in shown],
+    }
+
+
+def _page_url(request: Request, page: int) -> str:
+    query = urlencode({**request.query_params.dict(), "page": page})
+    return str(request.build_absolute_uri(f"?{query}"))
+
+
+def _ids(text: str) -> list[int]:
+    if not re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)*", text):
+        raise problems.wrong_field("ids", "products' ids with commas between them: 1,2,3")
+    ids = [operations.product_id_of(one.strip()) for one in text.split(",")]
+    return [one for one in ids if one is not None]
+
+
+def _new_products(body: list[Any], is_batch: bool) -> list[NewProduct]:
+    if len(body) > MOST_IN_A_BATCH:
+        raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} products in one list")
+    if not is_batch:
+        one = serializers.NewProduct(data=body[0])
+        one.is_valid(raise_exception=True)
+        return [NewProduct(**one.validated_data)]
+    many = serializers.NewProduct(data=body, many=True, allow_empty=True)
+    many.is_valid(raise_exception=True)
+    return [NewProduct(**fields) for fields in many.validated_data]
+
+
+def _known(product_id: str) -> Product:
+    product = queries.product(product_id=operations.product_id_of(product_id))
+    if product is None:
+        raise problems.unknown("product", product_id)
+    return product
+
+
+def _raise_if_refused(added: Product | Refused) -> Product:
+    if isinstance(added, Refused):
+        raise problems.refusal(added)
+    return added
+
+
+def _outcome(added: Product | Refused) -> Outcome:
+    return added if isinstance(added, Refused) else Done(serializers.product(added))
