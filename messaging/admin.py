@@ -35,7 +35,7 @@ class OutboxEntryAdmin(RecordAdmin):
 
     @admin.display(description="message")
     def message(self, entry: Any) -> SafeString:
-        return as_json(entry.body)
+        return as_json(entry.body.encode())
 
 
 class ParkedMessageAdmin(RecordAdmin):
