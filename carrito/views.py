@@ -29,8 +29,10 @@ class CartsView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         is_batch = isinstance(request.data, list)
-        wanted = msgspec.convert(
-            request.data if is_batch else [request.data], list[NewCart], strict=True
+        wanted = (
+            msgspec.convert(request.data, list[NewCart])
+            if is_batch
+            else [msgspec.convert(request.data, NewCart)]
         )
         if len(wanted) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} carts in one list")

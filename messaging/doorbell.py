@@ -28,6 +28,14 @@ def ring(*, service: str, channel: str) -> None:
         _ringer(service).ring(channel)
 
 
+def close() -> None:
+    """Ends this process's ringing, and its connections; a later ring starts afresh."""
+    with _lock:
+        for ringer in _ringers.values():
+            ringer.stop()
+        _ringers.clear()
+
+
 @contextmanager
 def answering(*, service: str, channel: str) -> Iterator[threading.Event]:
     """Within the block, rings of this process set the flag that is given."""
@@ -80,18 +88,29 @@ class _Ringer:
         self.service = service
         self._waiting: set[str] = set()
         self._changed = threading.Condition()
-        threading.Thread(target=self._run, name=f"{service}.ringer", daemon=True).start()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name=f"{service}.ringer", daemon=True)
+        self._thread.start()
 
     def ring(self, channel: str) -> None:
         with self._changed:
             self._waiting.add(channel)
             self._changed.notify()
 
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join()
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._waiting or self._stopped)
                 channels, self._waiting = self._waiting, set()
+            if self._stopped:
+                connections[self.service].close()
+                return
             try:
                 self._notify(channels)
             except (DatabaseError, InterfaceError) as error:

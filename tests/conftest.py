@@ -1,0 +1,19 @@
+"""What all tests share."""
+
+import pytest
+from django.conf import settings
+
+from messaging import doorbell
+
+
+def pytest_configure() -> None:
+    # The live server's threads outlive a test; their connections must not.
+    for database in settings.DATABASES.values():
+        database["CONN_MAX_AGE"] = 0
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup):
+    """Also ends our threads' connections, so that the test databases can be dropped."""
+    yield
+    doorbell.close()

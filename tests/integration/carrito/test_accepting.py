@@ -1,0 +1,205 @@
+"""Acceptance: the cart is locked and frozen, the checkout recorded, once."""
+
+import threading
+import uuid
+from decimal import Decimal
+
+import pytest
+from django.db import connections
+
+from carrito import checkout, operations, records
+from carrito.checkout import KeyReused, NotAccepted
+from carrito.models import BarrierEntry, Cart, CartItem, Checkout, Order
+from carrito.operations import Accept
+from contracts import refusals, sagas
+from contracts.commands import Command, Undo, Unlock
+from contracts.outcomes import Done, Failure, Refused
+from sagas import sql
+from sagas.performing import perform
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
+
+
+@pytest.fixture
+def cart():
+    cart = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
+    CartItem.objects.create(cart=cart, product_id="1", quantity=2, unit_price="10.05")
+    CartItem.objects.create(cart=cart, product_id="2", quantity=1, unit_price="0.90")
+    return cart
+
+
+def accept(cart_id, *, key="", fingerprint="", **fields):
+    command = Accept(
+        saga_id=checkout.saga_id_for(idempotency_key=key),
+        cart_id=cart_id,
+        payment_method="credit_card",
+        saga_pattern="orchestrated",
+        idempotency_key=key,
+        fingerprint=fingerprint,
+        **fields,
+    )
+    return checkout.check_out(command=command)
+
+
+def outcome_of(operation, command):
+    return perform(operation=operation, commands=[command])[0].outcome
+
+
+def test_accepted_cart_is_locked_and_its_total_frozen(cart):
+    accepted = accept(cart.id)
+    assert accepted.total_amount == Decimal("21.00")
+    assert Cart.objects.get(pk=cart.pk).status == "checking_out"
+    CartItem.objects.filter(cart=cart).update(unit_price="99.00")
+    (frozen,) = records.not_handed_over(pattern="orchestrated", limit=10)
+    assert frozen.total_amount == Decimal("21.00")
+    assert [line.unit_price for line in frozen.items] == [Decimal("10.05"), Decimal("0.90")]
+
+
+def test_second_checkout_of_a_cart_is_refused(cart):
+    accept(cart.id)
+    with pytest.raises(NotAccepted) as refused:
+        accept(cart.id)
+    assert refused.value.refused.code == refusals.CART_IN_CHECKOUT
+
+
+def test_empty_cart_is_refused_and_leaves_nothing(cart):
+    CartItem.objects.all().delete()
+    with pytest.raises(NotAccepted) as refused:
+        accept(cart.id)
+    assert refused.value.refused.code == refusals.EMPTY_CART
+    assert not Checkout.objects.exists()
+    assert not BarrierEntry.objects.exists()
+
+
+def test_cart_of_another_user_is_refused(cart):
+    with pytest.raises(NotAccepted) as refused:
+        accept(cart.id, user_id="eva")
+    assert refused.value.refused.code == refusals.CART_OF_ANOTHER_USER
+
+
+def test_same_key_gives_the_same_saga(cart):
+    first = accept(cart.id, key="k", fingerprint="f")
+    again = accept(cart.id, key="k", fingerprint="f")
+    assert (first.saga_id, first.is_new) == (again.saga_id, True)
+    assert not again.is_new
+
+
+def test_same_key_with_another_body_is_told(cart):
+    accept(cart.id, key="k", fingerprint="f")
+    with pytest.raises(KeyReused):
+        accept(cart.id, key="k", fingerprint="g")
+
+
+def test_refused_key_may_be_tried_again(cart):
+    item = CartItem.objects.filter(cart=cart).first()
+    CartItem.objects.all().delete()
+    with pytest.raises(NotAccepted):
+        accept(cart.id, key="k", fingerprint="f")
+    item.save(force_insert=True)
+    assert accept(cart.id, key="k", fingerprint="f").is_new
+
+
+def at_once(count, call):
+    """What `count` threads got from `call` at the same moment; exceptions as values."""
+    barrier = threading.Barrier(count)
+    got = []
+
+    def run():
+        barrier.wait()
+        try:
+            got.append(call())
+        except Exception as error:  # noqa: BLE001 -- a result like any other here
+            got.append(error)
+        finally:
+            connections["carrito"].close()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got
+
+
+def test_fifty_at_once_with_one_key_are_one_saga(cart):
+    got = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
+    assert {one.saga_id for one in got} == {checkout.saga_id_for(idempotency_key="k")}
+    assert sum(one.is_new for one in got) == 1
+    assert Checkout.objects.count() == 1
+
+
+def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
+    got = at_once(20, lambda: accept(cart.id))
+    refused = [one for one in got if isinstance(one, NotAccepted)]
+    assert len(refused) == 19
+    assert {one.refused.code for one in refused} == {refusals.CART_IN_CHECKOUT}
+
+
+def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, monkeypatch):
+    """The control: with the lock off, only the database's constraint stands in the way."""
+
+    def unlocked(statement, values):
+        statement = statement.replace("FOR NO KEY UPDATE", "")
+        return sql.execute(service="carrito", sql=statement, values=values)
+
+    monkeypatch.setattr(records, "_execute", unlocked)
+    got = at_once(20, lambda: accept(cart.id))
+    assert any(not isinstance(one, NotAccepted) and isinstance(one, Exception) for one in got)
+    assert Checkout.objects.filter(ended_at=None).count() == 1
+
+
+def test_unlock_says_failed_where_the_reservation_was_refused(cart):
+    saga_id = accept(cart.id).saga_id
+    failure = Failure(sagas.RESERVE, refusals.OUT_OF_STOCK, "none left")
+    outcome_of(operations.unlock, Unlock(saga_id=saga_id, failure=failure))
+    ended = Checkout.objects.get(pk=saga_id)
+    assert (ended.status, ended.failure_code) == ("failed", "out_of_stock")
+    assert ended.ended_at is not None
+    assert Cart.objects.get(pk=cart.pk).status == "active"
+
+
+def test_unlock_says_compensated_where_a_step_was_undone(cart):
+    saga_id = accept(cart.id).saga_id
+    failure = Failure(sagas.CHARGE, refusals.CARD_DECLINED)
+    outcome_of(operations.unlock, Unlock(saga_id=saga_id, failure=failure))
+    assert Checkout.objects.get(pk=saga_id).status == "compensated"
+
+
+def test_unlocked_cart_can_be_checked_out_again(cart):
+    saga_id = accept(cart.id).saga_id
+    outcome_of(operations.unlock, Unlock(saga_id=saga_id))
+    assert accept(cart.id).is_new
+
+
+def test_confirmed_order_completes_the_checkout_at_the_same_moment(cart):
+    saga_id = accept(cart.id).saga_id
+    outcome_of(operations.create_order, Command(saga_id=saga_id))
+    outcome_of(operations.confirm_order, Command(saga_id=saga_id))
+    ended = Checkout.objects.select_related("order").get(pk=saga_id)
+    assert (ended.status, ended.order.status) == ("completed", "confirmed")
+    assert ended.ended_at == ended.order.confirmed_at
+    assert Cart.objects.get(pk=cart.pk).status == "checked_out"
+
+
+def test_bought_cart_cannot_be_bought_again(cart):
+    saga_id = accept(cart.id).saga_id
+    outcome_of(operations.create_order, Command(saga_id=saga_id))
+    outcome_of(operations.confirm_order, Command(saga_id=saga_id))
+    with pytest.raises(NotAccepted) as refused:
+        accept(cart.id)
+    assert refused.value.refused.code == refusals.CART_CHECKED_OUT
+
+
+def test_order_of_no_checkout_is_refused():
+    outcome = outcome_of(operations.create_order, Command(saga_id="none"))
+    assert isinstance(outcome, Refused)
+    assert outcome.code == refusals.NO_CHECKOUT
+
+
+def test_order_after_its_cancellation_is_refused(cart):
+    saga_id = accept(cart.id).saga_id
+    cancelled = outcome_of(operations.cancel_order, Undo(saga_id=saga_id))
+    created = outcome_of(operations.create_order, Command(saga_id=saga_id))
+    assert isinstance(cancelled, Done)
+    assert created.code == refusals.ABORTED
+    assert not Order.objects.exists()

@@ -1,0 +1,121 @@
+"""A shopper fills a cart: over HTTP, with inventario's catalogue behind it."""
+
+import socket
+import uuid
+
+import pytest
+import urllib3
+
+from carrito import catalogue
+from httpapi.client import Client
+from inventario.models import Product
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+@pytest.fixture
+def shop(live_server, monkeypatch):
+    """Calls carrito; carrito calls inventario, both served by this process."""
+    monkeypatch.setattr(catalogue, "_client", Client(url=live_server.url, timeout=5))
+    return Client(url=live_server.url, timeout=5)
+
+
+@pytest.fixture
+def product():
+    return Product.objects.create(
+        name="Lamp", price="19.90", sku=str(uuid.uuid4()), initial=10, available=10
+    )
+
+
+@pytest.fixture
+def cart_id(shop):
+    return shop.post(path="/carts", body={"user_id": "ana"}).json()["id"]
+
+
+def add(shop, cart_id, product, quantity):
+    body = {"product_id": str(product.pk), "quantity": quantity}
+    return shop.post(path=f"/carts/{cart_id}/items", body=body)
+
+
+def test_new_cart_is_active_and_empty(shop, cart_id):
+    cart = shop.get(path=f"/carts/{cart_id}").json()
+    assert (cart["status"], cart["items"], cart["total_amount"]) == ("active", [], "0.00")
+
+
+def test_added_item_has_the_catalogue_price(shop, cart_id, product):
+    cart = add(shop, cart_id, product, 2).json()
+    assert cart["items"] == [{"product_id": str(product.pk), "quantity": 2, "unit_price": "19.90"}]
+    assert cart["total_amount"] == "39.80"
+
+
+def test_price_sent_by_a_client_is_ignored(shop, cart_id, product):
+    body = {"product_id": str(product.pk), "quantity": 1, "unit_price": "0.01"}
+    cart = shop.post(path=f"/carts/{cart_id}/items", body=body).json()
+    assert cart["total_amount"] == "19.90"
+
+
+def test_added_twice_is_one_line(shop, cart_id, product):
+    add(shop, cart_id, product, 2)
+    assert add(shop, cart_id, product, 3).json()["items"][0]["quantity"] == 5
+
+
+def test_more_than_is_available_is_refused(shop, cart_id, product):
+    refused = add(shop, cart_id, product, 999_999)
+    assert (refused.status, refused.json()["code"]) == (409, "out_of_stock")
+    assert shop.get(path=f"/carts/{cart_id}").json()["items"] == []
+
+
+def test_more_than_is_available_in_two_steps_is_refused(shop, cart_id, product):
+    add(shop, cart_id, product, 6)
+    assert add(shop, cart_id, product, 6).status == 409
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 1.5, "2", None, 10**12])
+def test_wrong_quantity_is_named(shop, cart_id, product, quantity):
+    refused = add(shop, cart_id, product, quantity)
+    assert refused.status == 400
+    assert refused.json()["errors"][0]["field"] == "quantity"
+
+
+def test_unknown_product_is_not_found(shop, cart_id):
+    body = {"product_id": "999999", "quantity": 1}
+    refused = shop.post(path=f"/carts/{cart_id}/items", body=body)
+    assert (refused.status, refused.json()["code"]) == (404, "unknown_product")
+
+
+def test_unknown_cart_is_not_found(shop, product):
+    assert add(shop, "nothing", product, 1).status == 404
+    assert shop.get(path="/carts/nothing").status == 404
+
+
+def test_cart_without_user_names_the_field(shop):
+    refused = shop.post(path="/carts", body={})
+    assert (refused.status, refused.json()["errors"][0]["field"]) == (400, "user_id")
+
+
+def test_list_of_carts_is_made_with_items(shop, product):
+    items = [{"product_id": str(product.pk), "quantity": 1}]
+    made = shop.post(
+        path="/carts",
+        body=[
+            {"user_id": "ana", "items": items},
+            {"user_id": "eva", "items": [{"product_id": "999999", "quantity": 1}]},
+        ],
+    )
+    assert made.status == 207
+    done, refused = made.json()
+    assert shop.get(path=f"/carts/{done['data']['id']}").json()["total_amount"] == "19.90"
+    assert refused["code"] == "unknown_product"
+
+
+def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    monkeypatch.setattr(catalogue, "_client", Client(url=f"http://127.0.0.1:{nobody}", timeout=1))
+    answered = urllib3.request(
+        "POST",
+        f"{shop.url}/carts/{cart_id}/items",
+        json={"product_id": str(product.pk), "quantity": 1},
+        retries=False,
+    )
+    assert (answered.status, answered.json()["code"]) == (503, "unavailable")
