@@ -10,7 +10,14 @@ from httpapi.json import encode
 
 
 class Unreachable(Exception):
-    """No answer that can be used: no connection, a timeout, or a 5xx. The effect is in doubt."""
+    """No answer that can be used: no connection, a timeout, or a 5xx. The effect is in doubt.
+
+    `status`: of the answer that did come; None without one.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -62,6 +69,7 @@ class Client:
             raise Unreachable(f"{method} {self.url}{path}: {error}") from error
         if response.status >= 500:
             raise Unreachable(
-                f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}"
+                f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}",
+                status=response.status,
             )
         return Answer(response.status, response.data, response.headers)
