@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from contracts.statuses import Pattern, SagaStatus
 from messaging import models as messaging
@@ -29,7 +30,7 @@ class Cart(models.Model):
     version = models.PositiveIntegerField(
         default=1, db_default=1, help_text="Grows with every change of its items."
     )
-    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     def __str__(self) -> str:
         return f"cart {self.id}"
@@ -81,7 +82,7 @@ class Checkout(models.Model):
     failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_detail = models.TextField(default="", db_default="", blank=True)
-    accepted_at = models.DateTimeField(db_default=models.functions.Now())
+    accepted_at = models.DateTimeField(db_default=Now())
     handed_over_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -131,7 +132,7 @@ class Order(models.Model):
     total_amount = models.DecimalField(max_digits=14, decimal_places=2)
     status = models.CharField(max_length=9, choices=OrderStatus, default=OrderStatus.PENDING)
     cancelled_because = models.CharField(max_length=64, default="", db_default="", blank=True)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=Now())
     confirmed_at = models.DateTimeField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,6 +1,7 @@
 """The tables of messaging, to be made concrete in each service."""
 
 from django.db import models
+from django.db.models.functions import Now
 
 
 class OutboxEntry(models.Model):
@@ -11,7 +12,7 @@ class OutboxEntry(models.Model):
     event_type = models.CharField(max_length=64, db_collation="C")
     saga_id = models.CharField(max_length=64, db_collation="C")
     body = models.TextField(help_text="The event as JSON, as it goes out.")
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=Now())
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -46,7 +47,7 @@ class ParkedMessage(models.Model):
     attempts = models.PositiveIntegerField(default=1)
     reason = models.TextField()
     next_attempt_at = models.DateTimeField(null=True, blank=True)
-    parked_at = models.DateTimeField(db_default=models.functions.Now())
+    parked_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         abstract = True
@@ -68,8 +69,8 @@ class WorkerHeartbeat(models.Model):
     id = models.BigAutoField(primary_key=True)
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
-    started_at = models.DateTimeField(db_default=models.functions.Now())
-    seen_at = models.DateTimeField(db_default=models.functions.Now())
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
     counters = models.JSONField(default=dict, db_default={})
 
     class Meta:

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable
-
-from django.db import connections
+from typing import Any
 
 from contracts import events
 from contracts.events import Event
 from messaging.brokers import Message
 from messaging.models import ParkedStatus
+from sagas import sql
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,6 @@ def _insert(
     )
 
 
-def _execute(service: str, sql: str, values: list[object]) -> list[tuple]:
-    with connections[service].cursor() as cursor:
-        cursor.execute(sql.format(table=f"{service}_parkedmessage"), values)
-        return cursor.fetchall() if cursor.description else []
+def _execute(service: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    table = f"{service}_parkedmessage"
+    return sql.execute(service=service, sql=statement.format(table=table), values=values)

@@ -143,10 +143,11 @@ def _stored(operation: Operation, ids: list[str], direction: Direction) -> dict[
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
+    row = {"status": BarrierStatus.DONE.value, "code": "", "detail": "", "data": {}}
     if isinstance(outcome, Refused):
-        status, data = BarrierStatus.REFUSED.value, {}
-        return {"status": status, "code": outcome.code, "detail": outcome.detail, "data": data}
-    return {"status": BarrierStatus.DONE.value, "code": "", "detail": "", "data": outcome.data}
+        refused = {"code": outcome.code, "detail": outcome.detail}
+        return {**row, "status": BarrierStatus.REFUSED.value, **refused}
+    return {**row, "data": outcome.data}
 
 
 def _outcome(status: str, code: str, detail: str, data: str) -> Outcome:

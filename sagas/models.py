@@ -1,6 +1,7 @@
 """The barrier's table, to be made concrete in each service."""
 
 from django.db import models
+from django.db.models.functions import Now
 
 
 class Direction(models.TextChoices):
@@ -29,7 +30,7 @@ class BarrierEntry(models.Model):
     code = models.CharField(max_length=64, default="", db_default="")
     detail = models.TextField(default="", db_default="")
     data = models.JSONField(default=dict, db_default={})
-    entered_at = models.DateTimeField(db_default=models.functions.Now())
+    entered_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -22,13 +22,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         service = options["service"]
-        offered = [one.label for one in apps.get_app_configs() if hasattr(one, "worker_parts")]
+        offered = {
+            one.label: one.worker_parts
+            for one in apps.get_app_configs()
+            if hasattr(one, "worker_parts")
+        }
         if service not in offered:
             raise CommandError(
                 f"DUETO_SERVICE is {service!r}; a worker runs one of: {', '.join(sorted(offered))}."
             )
         broker = connect(settings.BROKER_URL)
-        parts = [Listener(service=service), *apps.get_app_config(service).worker_parts(broker)]
+        parts = [Listener(service=service), *offered[service](broker)]
         try:
             status = Worker(service=service, parts=parts).run()
         finally:
