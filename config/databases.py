@@ -43,5 +43,5 @@ def all_databases() -> dict[str, dict[str, Any]]:
     """Django's DATABASES: one entry an alias; in tests each has a database of its own."""
     databases = {alias: parse(url=url_of(alias=alias)) for alias in ALIASES}
     for alias, database in databases.items():
-        database["TEST"] = {"NAME": f"test_{database['NAME']}_{alias}"}
+        database["TEST"] = {"NAME": f"test_{database['NAME']}_{alias}", "DEPENDENCIES": []}
     return databases
