@@ -15,8 +15,8 @@ REFUSED = {
     "insufficient_funds": Refused(refusals.INSUFFICIENT_FUNDS, "The account has too little."),
     "expired_card": Refused(refusals.EXPIRED_CARD, "The card is past its date."),
 }
-LARGEST = Decimal("9999999999.99")
-"""What fits the payments' table."""
+LARGEST = Decimal("999999999999.99")
+"""What fits the tables: of carrito's totals, and of the payments."""
 
 
 def authorise(

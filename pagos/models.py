@@ -25,7 +25,7 @@ class Payment(models.Model):
     cart_id = models.CharField(max_length=64, db_collation="C", default="", db_default="")
     merchant_id = models.CharField(max_length=64, default="", db_default="")
     order_id = models.CharField(max_length=64, default="", db_default="")
-    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    amount = models.DecimalField(max_digits=14, decimal_places=2)
     payment_method = models.CharField(max_length=64)
     status = models.CharField(max_length=8, choices=PaymentStatus)
     code = models.CharField(max_length=64, default="", db_default="")
@@ -62,7 +62,7 @@ class Refund(models.Model):
         Payment, on_delete=models.PROTECT, related_name="refunds", db_index=False
     )
     saga_id = models.CharField(max_length=64, db_collation="C", null=True, blank=True)  # noqa: DJ001 -- null: of no saga; unique otherwise
-    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    amount = models.DecimalField(max_digits=14, decimal_places=2)
     reason = models.CharField(max_length=200, default="", db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())
 

@@ -15,7 +15,7 @@ class PlainPayment(serializers.Serializer[None]):
 
     merchant_id = serializers.CharField(max_length=64)
     order_id = serializers.CharField(max_length=64)
-    amount = serializers.DecimalField(max_digits=12, decimal_places=2)
+    amount = serializers.DecimalField(max_digits=14, decimal_places=2)
     payment_method = serializers.CharField(max_length=64)
 
 
