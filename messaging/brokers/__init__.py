@@ -44,7 +44,7 @@ class Delivery(msgspec.Struct, frozen=True):
     tag: Any
 
 
-class BrokerUnavailable(Exception):  # noqa: N818  # a state of the broker
+class BrokerUnavailable(Exception):
     """The broker can't be reached, the connection broke, or it refuses to work for now.
 
     Whatever was under way is in doubt. Back off and call again: the adapter reconnects by itself
@@ -52,7 +52,7 @@ class BrokerUnavailable(Exception):  # noqa: N818  # a state of the broker
     """
 
 
-class Unroutable(Exception):  # noqa: N818  # a property of messages
+class Unroutable(Exception):
     """The broker is well, but no queue is bound to the type of some published messages.
 
     `ids` are theirs. All the other messages of the same call are safely stored.

@@ -41,8 +41,8 @@ class PostgresSubscription:
         self._lock = threading.Lock()  # held by who uses the connection
         self._held: set[tuple[int, int]] = set()
         self._closed = False
-        self._waker, self._woken = socket.socketpair()
         self._consume()
+        self._waker, self._woken = socket.socketpair()
 
     def take(self, *, limit: int, timeout: float) -> list[Delivery]:
         deadline = time.monotonic() + timeout

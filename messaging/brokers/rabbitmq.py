@@ -87,10 +87,10 @@ class _Connection(pika.SelectConnection):  # type: ignore[misc]  # pika has no t
         if sent < len(frames):
             self._adapter_emit_data(frames[sent:])
 
-    def abort(self) -> None:
+    def abort(self, reason: str) -> None:
         """Drop the connection without a goodbye."""
-        if self._transport is not None:
-            self._transport.abort()
+        if not self.is_closed:
+            self._terminate_stream(pika.exceptions.AMQPConnectionError(reason))
 
 
 def _foreign_id(properties: bytes) -> str:
@@ -188,7 +188,7 @@ class Link:
         """Drop the connection at once, for this reason."""
         with self.lock:
             if not self.lost:
-                self._connection.abort()
+                self._connection.abort(reason)
                 self.drive(until=lambda: False, seconds=CLOSE_SECONDS)
             if not self.lost:
                 self._lose(reason)
@@ -227,9 +227,15 @@ class Link:
         self.lost = self.lost or reason
 
     def _turn(self) -> None:
-        self._loop.poll()
-        if not self.lost:
-            self._loop.process_timeouts()
+        try:
+            self._loop.poll()
+            if not self.lost:
+                self._loop.process_timeouts()
+        # The outermost loop of every connection: after an error that pika did not expect, nobody
+        # may go on waiting on it.
+        except Exception as error:
+            logging.getLogger(__name__).exception("a connection to RabbitMQ failed")
+            self._lose(f"the connection to RabbitMQ failed: {describe(error)}")
         if self.lost:
             self._loop.close()
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 
 from messaging.brokers import EXCHANGE, BrokerUnavailable, Message
-from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, Link, parameters
+from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, Channel, Link, parameters
 from messaging.brokers.rabbitmq_publisher import Publisher
 from messaging.brokers.rabbitmq_subscription import RabbitMQSubscription
 
@@ -74,7 +74,7 @@ class RabbitMQBroker:
         return {queue: self._depth(self._namespace + queue) for queue in queues}
 
     def ping(self) -> None:
-        self._shared_link("asking").open_channel().close()
+        self._asking_channel().close()
         publishing = self._links.get("publishing")
         if publishing is not None and publishing.blocked:
             raise BrokerUnavailable(f"RabbitMQ blocked publishing: {publishing.blocked}")
@@ -97,6 +97,11 @@ class RabbitMQBroker:
             if link is None or link.lost:
                 link = self._links[name] = self._open_link(name)
             return link
+
+    def _asking_channel(self) -> Channel:
+        link = self._shared_link("asking")
+        link.keep()  # notices a loss since the last question
+        return self._shared_link("asking").open_channel()
 
     def _consuming_link(self, queue: str) -> Link:
         # A broker that came back may have forgotten everything: make the queue again.
@@ -136,7 +141,7 @@ class RabbitMQBroker:
             "x-overflow": "reject-publish",  # which at-least-once requires
             "x-delivery-limit": self._delivery_limit,
         }
-        channel = self._shared_link("asking").open_channel()
+        channel = self._asking_channel()
         for exchange, kind in ((self._exchange, "topic"), (dead, "direct")):
             channel.call("exchange_declare", exchange=exchange, exchange_type=kind, durable=True)
         channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
@@ -148,7 +153,7 @@ class RabbitMQBroker:
         channel.close()
 
     def _depth(self, queue: str) -> int:
-        channel = self._shared_link("asking").open_channel()
+        channel = self._asking_channel()
         try:
             answer = channel.call("queue_declare", queue=queue, passive=True)
         except BrokerUnavailable as error:

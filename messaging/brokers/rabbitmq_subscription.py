@@ -30,6 +30,7 @@ class RabbitMQSubscription:
     @property
     def held(self) -> int:
         """How many messages this consumer holds, taken or waiting to be."""
+        self._link.keep()  # reads what arrived meanwhile
         return len(self._unsettled)
 
     def keep(self) -> None:
@@ -40,6 +41,7 @@ class RabbitMQSubscription:
         if self._closed:
             return []
         if self._channel.lost:
+            self._link.close()
             self._consume()
         with self._link.lock:
             self._link.drive(until=self._something_to_say, seconds=timeout)

@@ -1,0 +1,88 @@
+"""The brokers under test: fresh names on each of them, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pika
+import psycopg
+import pytest
+
+from messaging.brokers import EXCHANGE, Message, connect
+from messaging.brokers.memory import forget
+
+
+class Adapter:
+    """One broker, and handles on it that share names nobody else uses."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name, self.url = name, url
+        self.namespace = f"test-{uuid.uuid4().hex[:12]}."
+        self.opened: list[Any] = []
+
+    def open(self, url: str = "") -> Any:
+        """Give another handle, as another process would have; `url` leads through a proxy."""
+        return self.adopt(connect(url or self.url, namespace=self.namespace))
+
+    def adopt(self, broker: Any) -> Any:
+        """Have a broker closed, and what it made deleted, after the test."""
+        self.opened.append(broker)
+        return broker
+
+    def clean(self) -> None:
+        for broker in self.opened:
+            broker.close()
+        if self.name == "rabbitmq":
+            self._clean_rabbitmq()
+        elif self.name == "postgres":
+            self._clean_postgres()
+        else:
+            forget(self.url.removeprefix("memory://"))
+
+    def _clean_rabbitmq(self) -> None:
+        queues = {queue for broker in self.opened for queue in broker._declared}
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            channel = connection.channel()
+            for queue in queues:
+                channel.queue_delete(queue)
+                channel.queue_delete(f"{queue}.dead")
+            for exchange in (EXCHANGE, f"{EXCHANGE}.dead"):
+                channel.exchange_delete(self.namespace + exchange)
+
+    def _clean_postgres(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{self.namespace}dueto_broker" CASCADE')
+
+
+def rabbitmq_url() -> str:
+    """Skip where there is no RabbitMQ, but fail where there must be one."""
+    url = os.environ.get("RABBITMQ_URL", "")
+    if url:
+        return url
+    reason = "RABBITMQ_URL is not set: nothing is tested on RabbitMQ"
+    if os.environ.get("CI") == "true" or os.environ.get("DUETO_REQUIRE_RABBITMQ") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def postgres_url() -> str:
+    """Give the database of the tests."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url:
+        pytest.skip("DATABASE_URL is not set: nothing is tested on PostgreSQL")
+    return url
+
+
+def adapter(name: str) -> Iterator[Adapter]:
+    urls = {"rabbitmq": rabbitmq_url, "postgres": postgres_url}
+    made = Adapter(name, urls.get(name, lambda: f"memory://{uuid.uuid4().hex}")())
+    yield made
+    made.clean()
+
+
+def messages(count: int, *, kind: str = "thing.happened", first: int = 0) -> list[Message]:
+    """Make messages numbered from `first`; their ids say which."""
+    return [Message(f"m{n}", kind, b'{"n": %d}' % n) for n in range(first, first + count)]

@@ -1,0 +1,310 @@
+"""What only RabbitMQ's adapter can get wrong: connections, arguments and alarms. It …"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pika
+import pytest
+from pika import spec
+from pika.frame import Method
+
+from messaging.brokers import BrokerUnavailable, rabbitmq_broker, rabbitmq_publisher
+from messaging.brokers import rabbitmq as rabbitmq_links
+from messaging.brokers.rabbitmq_broker import RabbitMQBroker
+from tests.broker.adapters import Adapter, messages
+from tests.broker.proxy import Proxy
+from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
+
+
+@pytest.fixture
+def proxy(rabbitmq: Adapter) -> Iterator[Proxy]:
+    parts = urlsplit(rabbitmq.url)
+    made = Proxy(parts.hostname or "127.0.0.1", parts.port or 5672)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def broker(rabbitmq: Adapter, proxy: Proxy) -> RabbitMQBroker:
+    """A broker behind the proxy, with the queue `shop` bound to `thing.happened`."""
+    parts = urlsplit(rabbitmq.url)
+    through = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}")
+    opened: RabbitMQBroker = rabbitmq.open(through.geturl())
+    opened.declare(queue="shop", events=["thing.happened"])
+    return opened
+
+
+@pytest.fixture
+def plain(rabbitmq: Adapter) -> Iterator[Any]:
+    """A channel of an ordinary client."""
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+        yield connection.channel()
+
+
+def test_says_so_when_the_connection_breaks_while_it_waits(
+    broker: RabbitMQBroker, proxy: Proxy
+) -> None:
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    with ThreadPoolExecutor(1) as consumer:
+        taken = consumer.submit(subscription.take, limit=1, timeout=60)
+        proxy.cut()
+        with pytest.raises(BrokerUnavailable):
+            taken.result(30)
+    until_available(lambda: broker.publish(messages(1)))
+    assert ids(take(subscription, 1)) == ["m0"]
+
+
+def test_delivers_again_what_a_broken_connection_held(broker: RabbitMQBroker, proxy: Proxy) -> None:
+    broker.publish(messages(3))
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    take(subscription, 2)
+    proxy.cut()
+    with pytest.raises(BrokerUnavailable):
+        take(subscription, 2)  # the one that had been sent already, and then the truth
+    again = take(subscription, 3)
+    assert sorted(ids(again)) == ["m0", "m1", "m2"]
+
+
+def test_ignores_the_ack_of_a_broken_connection(broker: RabbitMQBroker, proxy: Proxy) -> None:
+    broker.publish(messages(2))
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    stale = take(subscription, 2)
+    proxy.cut()
+    fresh = until_available(lambda: take(subscription, 2))
+    assert [delivery.tag for delivery in fresh] == [delivery.tag for delivery in stale]
+    subscription.ack(stale)
+    subscription.give_back(stale)
+    subscription.close()
+    assert sorted(ids(take(broker.subscribe(queue="shop", prefetch=10), 2))) == ["m0", "m1"]
+
+
+def test_says_so_when_confirms_never_come(broker: RabbitMQBroker, proxy: Proxy) -> None:
+    broker.publish(messages(1))
+    proxy.freeze()
+    with ThreadPoolExecutor(1) as relay:
+        published = relay.submit(broker.publish, messages(1, first=1))
+        assert not published.done()
+        proxy.cut()
+        with pytest.raises(BrokerUnavailable):
+            published.result(30)
+    until_available(lambda: broker.publish(messages(1, first=1)))
+    eventually(lambda: broker.depths(["shop"])["shop"] >= 2)
+
+
+def test_gives_up_on_a_broker_that_confirms_nothing(
+    broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.publish(messages(1))
+    monkeypatch.setattr(rabbitmq_publisher, "CONFIRM_SECONDS", 0.2)
+    proxy.freeze()
+    with pytest.raises(BrokerUnavailable, match="confirmed nothing"):
+        broker.publish(messages(1, first=1))
+    proxy.thaw()
+    monkeypatch.undo()
+    broker.publish(messages(1, first=2))
+    assert broker.depths(["shop"])["shop"] >= 2
+
+
+def test_comes_back_after_an_outage(broker: RabbitMQBroker, proxy: Proxy) -> None:
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    proxy.refuse()
+    with pytest.raises(BrokerUnavailable):
+        broker.publish(messages(1))
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable, match="no connection to RabbitMQ"):
+            broker.ping()
+        with pytest.raises(BrokerUnavailable):
+            subscription.take(limit=1, timeout=10)
+    proxy.listen()
+    broker.publish(messages(1))
+    assert ids(take(subscription, 1)) == ["m0"]
+    broker.ping()
+
+
+def test_leaves_no_thread_and_no_file_behind_when_it_reconnects(
+    broker: RabbitMQBroker, proxy: Proxy
+) -> None:
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+
+    def lose_and_recover() -> None:
+        proxy.cut()
+        until_available(lambda: broker.publish(messages(1)))
+        subscription.ack(until_available(lambda: take(subscription, 1)))
+        until_available(broker.ping)
+
+    def ours() -> int:
+        return sum(thread.name.startswith("rabbitmq") for thread in threading.enumerate())
+
+    lose_and_recover()
+    threads, files = ours(), len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        lose_and_recover()
+    assert ours() == threads
+    eventually(lambda: len(os.listdir("/proc/self/fd")) <= files)
+
+
+def frame(method: Any) -> bytes:
+    marshalled: bytes = Method(0, method).marshal()
+    return marshalled
+
+
+def test_refuses_to_publish_for_long_while_the_broker_is_blocked(
+    broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_publisher, "BLOCKED_SECONDS", 0.2)
+    broker.publish(messages(1))
+    # As RabbitMQ does it: the next message sets the alarm off, and nothing is read any more.
+    proxy.freeze()
+    proxy.tell_clients(frame(spec.Connection.Blocked("low on disk")))
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable, match="blocked publishing: low on disk"):
+            broker.publish(messages(1, first=1))
+    proxy.tell_clients(frame(spec.Connection.Unblocked()))
+    proxy.thaw()
+    broker.publish(messages(1, first=1))
+    broker.ping()
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    assert ids(take(subscription, 2))[0] == "m0"
+
+
+def test_sends_nothing_more_while_the_broker_is_blocked(
+    broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a long alarm costs no memory, and the messages don't pile up for its end."""
+    monkeypatch.setattr(rabbitmq_publisher, "BLOCKED_SECONDS", 0.05)
+    broker.publish(messages(1))
+    proxy.tell_clients(frame(spec.Connection.Blocked("low on disk")))
+    eventually(lambda: bool(_blocked(broker)))
+    for _ in range(5):
+        with pytest.raises(BrokerUnavailable):
+            broker.publish(messages(1, first=1))
+    assert broker.depths(["shop"]) == {"shop": 1}
+    proxy.tell_clients(frame(spec.Connection.Unblocked()))
+    broker.publish(messages(1, first=1))
+    assert broker.depths(["shop"]) == {"shop": 2}
+
+
+def _blocked(broker: RabbitMQBroker) -> str:
+    link = broker._links["publishing"]
+    link.keep()
+    return link.blocked
+
+
+def test_ping_tells_of_a_blocked_broker(broker: RabbitMQBroker, proxy: Proxy) -> None:
+    broker.publish(messages(1))
+    proxy.tell_clients(frame(spec.Connection.Blocked("low on memory")))
+    eventually(lambda: bool(_blocked(broker)))
+    with pytest.raises(BrokerUnavailable, match="low on memory"):
+        broker.ping()
+
+
+def test_makes_a_queue_again_that_somebody_deleted(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
+) -> None:
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    plain.queue_delete(f"{rabbitmq.namespace}shop")
+    with pytest.raises(BrokerUnavailable, match="deleted"):
+        subscription.take(limit=1, timeout=30)
+    assert subscription.take(limit=1, timeout=0) == []
+    broker.publish(messages(1))
+    assert ids(take(subscription, 1)) == ["m0"]
+
+
+def test_makes_durable_quorum_queues_with_a_limit_and_a_last_net(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
+) -> None:
+    name = f"{rabbitmq.namespace}shop"
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 1_000_000,
+        "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": f"{rabbitmq.namespace}saga_events.dead",
+        "x-dead-letter-routing-key": name,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+    # RabbitMQ refuses to declare a queue again with any argument that differs.
+    plain.queue_declare(name, durable=True, arguments=arguments)
+    plain.queue_declare(f"{name}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="inequivalent"):
+        plain.queue_declare(name, durable=True, arguments=arguments | {"x-delivery-limit": 20})
+
+
+def test_loses_no_message_to_the_delivery_limit(rabbitmq: Adapter) -> None:
+    broker = rabbitmq.adopt(
+        RabbitMQBroker(rabbitmq.url, namespace=rabbitmq.namespace, delivery_limit=2)
+    )
+    broker.declare(queue="shop", events=["thing.happened"])
+    broker.publish(messages(1))
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    for _ in range(3):
+        subscription.give_back(take(subscription, 1))
+    eventually(lambda: broker.depths(["shop", "shop.dead"]) == {"shop": 0, "shop.dead": 1})
+    assert ids(take(broker.subscribe(queue="shop.dead", prefetch=1), 1)) == ["m0"]
+
+
+def test_returns_a_message_hundreds_of_times_without_losing_it(broker: RabbitMQBroker) -> None:
+    broker.publish(messages(1))
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    for _ in range(100):
+        subscription.give_back(take(subscription, 1))
+    assert ids(take(subscription, 1)) == ["m0"]
+
+
+def test_publishes_what_any_client_can_read(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
+) -> None:
+    broker.publish(messages(1))
+    method, properties, body = plain.basic_get(f"{rabbitmq.namespace}shop", auto_ack=True)
+    assert (method.exchange, method.routing_key) == (
+        f"{rabbitmq.namespace}saga_events",
+        "thing.happened",
+    )
+    assert properties.delivery_mode == pika.DeliveryMode.Persistent.value
+    assert (properties.message_id, properties.type) == ("m0", "thing.happened")
+    assert properties.content_type == "application/json"
+    assert body == messages(1)[0].body
+
+
+def test_reads_what_any_client_publishes(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
+) -> None:
+    exchange = f"{rabbitmq.namespace}saga_events"
+    bare = pika.BasicProperties()
+    rich = pika.BasicProperties(
+        message_id="by hand", headers={"n": 1}, timestamp=1, priority=3, app_id="shell"
+    )
+    for properties in (bare, rich):
+        plain.basic_publish(exchange, "thing.happened", b"{}", properties)
+    deliveries = take(broker.subscribe(queue="shop", prefetch=10), 2)
+    assert ids(deliveries) == ["", "by hand"]
+    assert {delivery.message.type for delivery in deliveries} == {"thing.happened"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "control: not kept"])
+def test_outlives_a_handler_that_takes_longer_than_the_heartbeat(
+    rabbitmq: Adapter, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    monkeypatch.setattr(rabbitmq_links, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(rabbitmq_broker, "HEARTBEAT_SECONDS", 1 if kept else 1000)
+    broker = rabbitmq.open()
+    broker.declare(queue="shop", events=["thing.happened"])
+    broker.publish(messages(1))
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    held = take(subscription, 1)
+    other = rabbitmq.open().subscribe(queue="shop", prefetch=10)
+    handler_ends = time.monotonic() + 4
+    stolen = []
+    while not stolen and time.monotonic() < handler_ends:
+        stolen = other.take(limit=1, timeout=handler_ends - time.monotonic())
+    assert bool(stolen) is not kept
+    if kept:
+        subscription.ack(held)
+        assert nothing_comes(subscription)
