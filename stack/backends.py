@@ -1,0 +1,169 @@
+"""The database server and the broker of a stack: given by the environment, or our own."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+import psycopg
+
+from stack import amqp, postgres, rabbitmq
+from stack.errors import StackError
+from stack.folders import Folder
+from stack.ports import free_ports
+from stack.processes import Supervisor
+from stack.progress import Announce, Stopwatch, step
+from stack.services import SERVICES
+
+BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
+_GIVEN_TIMEOUT = 5.0
+
+
+class Backends:
+    """`start()`, then `wait_for_broker()`; after that its URLs are of servers that answer."""
+
+    def __init__(
+        self,
+        *,
+        folder: Folder,
+        supervisor: Supervisor,
+        announce: Announce,
+        broker: BrokerChoice = "auto",
+        use_given: bool = True,
+    ) -> None:
+        """`use_given`: whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL count."""
+        self.database_urls: dict[str, str] = {}
+        """By alias; `default` is the dashboard's."""
+        self.rabbitmq_url: str | None = None
+        self.database = self.broker = ""
+        """What they are, in words for a report."""
+        self._folder, self._supervisor, self._announce = folder, supervisor, announce
+        self._choice: BrokerChoice = broker
+        self._given: Mapping[str, str] = os.environ if use_given else {}
+        self._postgres: postgres.Postgres | None = None
+        self._node: rabbitmq.RabbitMQ | None = None
+        self._watch = Stopwatch()
+
+    def start(self) -> None:
+        """Starts or checks both; PostgreSQL is ready afterwards. Raises StackError."""
+        self._check_choice()
+        self._start_broker()
+        self._start_database()
+
+    def wait_for_broker(self) -> None:
+        """Returns when the broker takes clients. Raises StackError when it doesn't."""
+        if self._node is not None:
+            self._node.wait(check=self._supervisor.check)
+            self._announce(f"{self.broker} ready in {self._watch}")
+
+    def environment(self) -> dict[str, str]:
+        """The variable that names the broker."""
+        if self.rabbitmq_url:
+            return {"RABBITMQ_URL": self.rabbitmq_url}
+        return {"DUETO_BROKER_DATABASE_URL": self.database_urls["default"]}
+
+    def tcp_url(self) -> str:
+        """The main database for a tool that knows no unix sockets."""
+        if self._postgres is not None:
+            return self._postgres.tcp_url("dueto")
+        return self.database_urls["default"]
+
+    def clear(self) -> None:
+        """Removes what lies outside the state folder, when the servers have stopped."""
+        if self._postgres is not None:
+            shutil.rmtree(self._postgres.sockets, ignore_errors=True)
+
+    def _check_choice(self) -> None:
+        """Before anything is started: what was asked for must be there."""
+        is_required = self._choice == "rabbitmq" or (self._choice == "auto" and _is_required())
+        can_have = self._given.get("RABBITMQ_URL") or rabbitmq.is_installed()
+        if is_required and not can_have:
+            raise StackError(
+                "RabbitMQ is required here and not installed:"
+                f" run `{rabbitmq.HOW_TO_INSTALL}`, or set RABBITMQ_URL."
+            )
+
+    def _start_broker(self) -> None:
+        if self._choice == "postgresql":
+            self.broker = "PostgreSQL as the broker (as asked)"
+        elif url := self._given.get("RABBITMQ_URL"):
+            self.broker = f"{_check_broker(url)} (RABBITMQ_URL)"
+            self.rabbitmq_url = url
+            self._announce(f"{self.broker} answers")
+        elif rabbitmq.is_installed():
+            self._start_node()
+        else:
+            self.broker = "PostgreSQL as the broker (RabbitMQ is not installed)"
+            self._announce(
+                "RabbitMQ is not installed, so PostgreSQL is the broker."
+                f" To measure RabbitMQ: {rabbitmq.HOW_TO_INSTALL}"
+            )
+
+    def _start_node(self) -> None:
+        amqp_port, distribution, epmd = free_ports(3)
+        node = rabbitmq.private_node(folder=self._folder, ports=(amqp_port, distribution, epmd))
+        node.prepare()
+        for program in node.programs:
+            self._supervisor.start(program)
+        self._node, self.rabbitmq_url = node, node.url
+        self.broker = f"RabbitMQ {rabbitmq.version()} (private node)"
+
+    def _start_database(self) -> None:
+        if url := self._given.get("DATABASE_URL"):
+            self.database = f"PostgreSQL {_check_database('DATABASE_URL', url)} (DATABASE_URL)"
+            self.database_urls = {one.alias: url for one in SERVICES}
+            self._announce(f"{self.database} answers; all services share its one database")
+        else:
+            self._start_postgres()
+        for service in SERVICES:
+            own = self._given.get(service.database_variable)
+            if own and service.alias != "default":
+                _check_database(service.database_variable, own)
+                self.database_urls[service.alias] = own
+
+    def _start_postgres(self) -> None:
+        (port,) = free_ports(1)
+        server = postgres.embedded(folder=self._folder, port=port)
+        self._postgres = server
+        self.database = f"PostgreSQL {server.version} (embedded)"
+        with step(self._announce, f"{self.database} ready"):
+            server.prepare(run=self._supervisor.run)
+            self._supervisor.start(server.program)
+            server.wait(check=self._supervisor.check)
+            server.create_databases([one.database for one in SERVICES])
+        self.database_urls = {one.alias: server.url(one.database) for one in SERVICES}
+
+
+def _is_required() -> bool:
+    return os.environ.get("DUETO_REQUIRE_RABBITMQ") == "1" or os.environ.get("CI") == "true"
+
+
+def _check_broker(url: str) -> str:
+    try:
+        return amqp.check(url, timeout=_GIVEN_TIMEOUT)
+    except (OSError, ValueError, amqp.BrokerRefused) as error:
+        raise StackError(
+            f"the RabbitMQ that RABBITMQ_URL names ({_without_login(url)}) can't be used: {error}."
+            " Start it, mend the URL, or unset RABBITMQ_URL to get a private one."
+        ) from error
+
+
+def _check_database(variable: str, url: str) -> str:
+    """The server's version. Raises StackError when it can't be used."""
+    try:
+        with psycopg.connect(url, connect_timeout=int(_GIVEN_TIMEOUT)) as connection:
+            version = connection.info.parameter_status("server_version") or "?"
+    except psycopg.Error as error:
+        raise StackError(
+            f"the PostgreSQL that {variable} names ({_without_login(url)}) can't be used:"
+            f" {str(error).strip()}. Start it, mend the URL,"
+            f" or unset {variable} to get an embedded one."
+        ) from error
+    return version.partition(" ")[0]
+
+
+def _without_login(url: str) -> str:
+    """The part of a URL that may be printed."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

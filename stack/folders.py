@@ -1,0 +1,176 @@
+"""The `.dueto/` folder of a clone: its lock, its small secret files, its data, and their end."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stack.accounts import Account, hand_over, is_reachable
+from stack.errors import StackError
+
+STATE_FOLDER = Path(__file__).resolve().parent.parent / ".dueto"
+_PLAIN = re.compile(r"[\w@%+=:,./-]+")
+_ON_DISK = Path("/var/tmp")  # noqa: S108 - kept over a restart and, unlike /tmp, never in memory
+_KEPT_LOGS = 3
+_SOCKET_PATH_LIMIT = 107
+_LONGEST_SOCKET_NAME = len("/.s.PGSQL.65535.lock")
+
+
+class Folder:
+    """A state folder: `.dueto/`, or a temporary one inside it."""
+
+    def __init__(self, path: Path, *, logs: Path | None = None) -> None:
+        """Makes it where it is not there yet; `logs` default to a folder inside it."""
+        self.path = path.absolute()
+        self.logs = logs or self.path / "logs"
+        self._lock: int | None = None
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Root's PostgreSQL runs as somebody else, who must pass through, but not look around.
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            self.logs.mkdir(exist_ok=True)
+            self.logs.chmod(0o700)
+        except OSError as error:
+            raise StackError(f"{self.path} can't be used: {error.strerror}") from error
+
+    def lock(self) -> bool:
+        """Claims the folder for this process; False when another one that lives has it."""
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        self._lock = handle
+        return True
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A small JSON file of this folder, or None when there is none (or half of one)."""
+        try:
+            found = json.loads((self.path / name).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Replaces it in one step, readable by its owner alone."""
+        handle, draft = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=2)
+        os.replace(draft, self.path / name)
+
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    def log(self, name: str) -> Path:
+        """The log file of a process; the one of the run before is kept beside it."""
+        path = self.logs / f"{name}.log"
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(path.with_suffix(".log.1"))
+        path.touch(0o600)
+        return path
+
+    def data(self, name: str, *, account: Account | None = None, plain: bool = False) -> Path:
+        """A data folder for `name`, owned by `account`, the same one in every run.
+
+        It lies inside this folder if `account` can get there, and, where `plain`, if the path has
+        no character that a shell would mind; else elsewhere on a disk, remembered here.
+        """
+        remembered = self.read(f"{name}.elsewhere.json")
+        if remembered and _is_still_ours(Path(remembered["path"]), account=account):
+            return Path(remembered["path"])
+        inside = self.path / name
+        if is_reachable(self.path, account=account) and not (plain and not _is_plain(inside)):
+            inside.mkdir(exist_ok=True)
+            hand_over(inside, account=account)
+            return inside
+        elsewhere = Path(tempfile.mkdtemp(prefix=f"dueto-{name}-", dir=_ON_DISK))
+        hand_over(elsewhere, account=account)
+        self.write(f"{name}.elsewhere.json", {"path": str(elsewhere)})
+        return elsewhere
+
+    def purge(self) -> None:
+        """Removes all of it, data that lies elsewhere included; logs elsewhere stay."""
+        for note in self.path.glob("*.elsewhere.json"):
+            remembered = self.read(note.name)
+            if remembered and Path(remembered["path"]).name.startswith("dueto-"):
+                shutil.rmtree(remembered["path"], ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def temporary(*, inside: Path = STATE_FOLDER) -> Folder:
+    """A locked folder for one run; clears away those whose run was killed.
+
+    Its logs lie in the logs of `inside`, and stay there for a few runs more: they are wanted most
+    when the run has failed.
+    """
+    outer = Folder(inside)
+    parent = outer.path / "fresh"
+    parent.mkdir(exist_ok=True)
+    parent.chmod(0o711)
+    with _only_one(outer.path / "fresh.lock"):
+        for old in parent.iterdir():
+            _purge_if_abandoned(Folder(old, logs=outer.logs / old.name))
+        _forget_old_logs(outer.logs, living=parent)
+        path = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        folder = Folder(path, logs=outer.logs / path.name)
+        folder.lock()
+    return folder
+
+
+def _purge_if_abandoned(folder: Folder) -> None:
+    if folder.lock():
+        folder.purge()
+        folder.unlock()
+
+
+def _forget_old_logs(logs: Path, *, living: Path) -> None:
+    finished = [one for one in logs.glob("run-*") if not (living / one.name).exists()]
+    finished.sort(key=lambda one: one.stat().st_mtime)
+    for old in finished[:-_KEPT_LOGS]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def socket_folder(*, account: Account | None) -> Path:
+    """A new private folder with a path short enough for a unix socket."""
+    parent = tempfile.gettempdir()
+    if len(parent) + len("/dueto-12345678") + _LONGEST_SOCKET_NAME > _SOCKET_PATH_LIMIT:
+        parent = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
+    folder = Path(tempfile.mkdtemp(prefix="dueto-", dir=parent))
+    if not is_reachable(folder.parent, account=account):
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="dueto-", dir=_ON_DISK))
+    hand_over(folder, account=account)
+    return folder
+
+
+def _is_plain(path: Path) -> bool:
+    return _PLAIN.fullmatch(str(path)) is not None
+
+
+def _is_still_ours(path: Path, *, account: Account | None) -> bool:
+    """Not gone, and not something that another user has put in its place meanwhile."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    owner = account.uid if account else os.geteuid()
+    return path.is_dir() and not path.is_symlink() and found.st_uid == owner

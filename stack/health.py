@@ -1,0 +1,58 @@
+"""Asks the services how they are."""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+OK = 200
+_SECONDS = 5.0
+
+
+def ask(url: str, path: str) -> tuple[int, dict[str, Any]]:
+    """Status and body of a health page; status 0 and the reason when nothing answers."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, _object(answer.read())
+    except (OSError, http.client.HTTPException) as error:
+        return 0, {"error": str(error) or type(error).__name__}
+    finally:
+        connection.close()
+
+
+def complaint(url: str, *, worker_pid: int | None) -> str | None:
+    """Why a service is not ready yet, or None when it and its worker are."""
+    web = complaint_about(url, "/health/ready")
+    return web or complaint_about(url, "/health", worker_pid=worker_pid)
+
+
+def complaint_about(url: str, path: str, *, worker_pid: int | None = None) -> str | None:
+    """What a health page complains of, or None.
+
+    `worker_pid` is the worker that must be the one seen alive: for some seconds after a crash
+    the last sign of life of the one before it still looks fresh.
+    """
+    status, body = ask(url, path)
+    if status != OK:
+        return _said(path, status, body)
+    seen = body.get("worker", {}).get("pid")
+    if worker_pid is not None and seen is not None and seen != worker_pid:
+        return f"its worker {worker_pid} has given no sign of life yet"
+    return None
+
+
+def _said(path: str, status: int, body: dict[str, Any]) -> str:
+    if status == 0:
+        return str(body["error"])
+    return f"GET {path} answers {status}: {json.dumps(body)[:400]}"
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {"text": raw[:200].decode(errors="replace")}
+    return found if isinstance(found, dict) else {"value": found}

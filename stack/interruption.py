@@ -1,0 +1,58 @@
+"""Ctrl-C, SIGTERM and SIGHUP become one exception, once: a second one can't break the clean-up."""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+_STDERR = 2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """We were asked to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number
+
+
+class Interruption:
+    """Takes over the three signals between `listen()` and `restore()`, in the main thread."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+        self._is_stopping = False
+
+    def listen(self) -> None:
+        """Raises Interrupted in the main thread at the first signal from now on."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals are the main thread's; there its owner answers them
+        for number in _SIGNALS:
+            before = signal.getsignal(number)
+            if number == signal.SIGHUP and before is signal.SIG_IGN:
+                continue  # started under nohup: it is meant to outlive its terminal
+            self._before[number] = before
+            signal.signal(number, self._on_signal)
+
+    def ignore(self) -> None:
+        """From now on signals change nothing: we are stopping already."""
+        self._is_stopping = True
+
+    def restore(self) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before.clear()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._is_stopping:
+            # Not through a stream: the signal may have come in the middle of a write to it.
+            os.write(_STDERR, b"stopping already, a moment\n")
+            return
+        self._is_stopping = True
+        raise Interrupted(number)

@@ -1,0 +1,37 @@
+"""Runs a command that dies with the process that started it.
+
+Run as a file: `python -I -S leash.py PARENT SIGNAL UID GID COMMAND...`. It is a step of its own,
+and not a `preexec_fn`, because running Python between fork and exec is unsafe beside threads.
+The kernel ties the death signal to the thread that forked, so that thread must live long.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+KEEP_USER = -1
+
+
+def main(arguments: list[str]) -> None:
+    parent, orphaned, uid, gid = (int(one) for one in arguments[:4])
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    if uid != KEEP_USER:
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+    # After the change of user, which would clear it.
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, orphaned) != 0:
+        sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
+    if os.getppid() != parent:
+        sys.exit("the process that started this one is gone")
+    try:
+        os.execvp(arguments[4], arguments[4:])  # noqa: S606 - no shell is what is wanted
+    except OSError as error:
+        sys.exit(f"{arguments[4]} can't be run: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

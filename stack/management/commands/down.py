@@ -1,0 +1,32 @@
+"""`manage.py down`: stops what `manage.py up` runs in this clone."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from stack import detached
+from stack.errors import StackError
+from stack.folders import STATE_FOLDER, Folder
+from stack.progress import to_terminal
+
+
+class Command(BaseCommand):
+    help = "Stops the stack of this clone, whether it was started with --detach or not."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--purge", action="store_true", help="remove its data and logs (.dueto/) too"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        folder = Folder(STATE_FOLDER)
+        try:
+            was_running = detached.stop(folder=folder, announce=to_terminal)
+        except StackError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write("Stopped." if was_running else "Nothing of this clone runs.")
+        if options["purge"]:
+            folder.purge()
+            folder.unlock()
+            self.stdout.write("Its data is removed.")

@@ -1,0 +1,52 @@
+"""`manage.py status`: what of the stack runs, and how it is."""
+
+import json
+import shlex
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from stack import status
+from stack.folders import STATE_FOLDER, Folder
+from stack.record import read
+
+HEALTHY, UNHEALTHY, NOT_RUNNING = 0, 1, 3
+
+
+class Command(BaseCommand):
+    help = (
+        "Shows every process with its number, address and health."
+        " Exit code: 0 all healthy, 1 something is not, 3 not running."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="for scripts")
+        form.add_argument(
+            "--env",
+            action="store_true",
+            help="print the variables (secrets included) that lead other commands to this run:"
+            ' eval "$(python manage.py status --env)"',
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        record = read(Folder(STATE_FOLDER))
+        if record is None:
+            self.stdout.write("{}" if options["json"] else "Not running: `python manage.py up`.")
+            sys.exit(NOT_RUNNING)
+        if options["env"]:
+            self._print_environment(record["environment"])
+            return
+        rows = status.rows(record)
+        self.stdout.write(
+            json.dumps(status.as_json(record, rows), indent=2)
+            if options["json"]
+            else status.as_table(record, rows)
+        )
+        sys.exit(HEALTHY if all(row.is_healthy for row in rows) else UNHEALTHY)
+
+    def _print_environment(self, environment: dict[str, str]) -> None:
+        for name, value in environment.items():
+            self.stdout.write(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,76 @@
+"""What a caller may choose about a local stack."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack import folders, services
+from stack.backends import BrokerChoice
+from stack.errors import StackError
+from stack.ports import free_ports
+from stack.progress import Announce, to_terminal
+
+LOOPBACK = "127.0.0.1"
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound to
+_HIGHEST_PORT = 65535
+
+
+def _all_services() -> tuple[str, ...]:
+    return tuple(one.name for one in services.SERVICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The defaults are those of `manage.py up`."""
+
+    folder: Path = folders.STATE_FOLDER
+    fresh: bool = False
+    """With new data that is removed at the end, in a folder of its own inside `folder`."""
+    free_ports: bool = False
+    """On any free ports, instead of the usual ones or those that DUETO_PORT_BASE starts."""
+    host: str = field(default_factory=lambda: os.environ.get("DUETO_HOST", LOOPBACK))
+    names: tuple[str, ...] = field(default_factory=_all_services)
+    """Of the services to run."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """More variables for their processes."""
+    web_threads: int = services.WEB_THREADS
+    restarts: bool = True
+    """Whether a process that crashes is started again."""
+    broker: BrokerChoice = "auto"
+    """`auto`: RabbitMQ if it can be had, else PostgreSQL."""
+    use_given: bool = True
+    """Whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL of our environment count."""
+    seed: bool = True
+    """Whether the sample catalogue is put in."""
+    with_admin: bool = False
+    """Whether a superuser is made for this run."""
+    announce: Announce = to_terminal
+
+    @property
+    def services(self) -> tuple[services.Service, ...]:
+        return tuple(one for one in services.SERVICES if one.name in self.names)
+
+    @property
+    def reachable_host(self) -> str:
+        """Where a client on this machine finds the services."""
+        return LOOPBACK if self.host in _EVERYWHERE else self.host
+
+    def choose_ports(self) -> dict[str, int]:
+        """Port by service name. Raises StackError when DUETO_PORT_BASE is no port."""
+        if self.free_ports:
+            numbers = free_ports(len(services.SERVICES))
+            return dict(zip(_all_services(), numbers, strict=True))
+        return services.default_ports(base=_port_base())
+
+
+def _port_base() -> int | None:
+    text = os.environ.get(services.PORT_BASE_VARIABLE, "")
+    if not text:
+        return None
+    highest = _HIGHEST_PORT - len(services.SERVICES) + 1
+    if not text.isdecimal() or not 1 <= int(text) <= highest:
+        raise StackError(
+            f"{services.PORT_BASE_VARIABLE} is {text!r}: it must be a number from 1 to {highest}"
+        )
+    return int(text)

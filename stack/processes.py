@@ -1,0 +1,199 @@
+"""Child processes that never outlive us: started, watched, started again, stopped together.
+
+One thread starts and watches them all. So a Ctrl-C in the caller can't fall between a fork and
+the note that it happened, and the death signal of each child, which the kernel ties to the
+thread that forked it, is tied to one that lives as long as the stack.
+"""
+
+import os
+import queue
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from stack.children import FIRST_PAUSE, Child, Program
+from stack.errors import StackError
+
+LONGEST_PAUSE, STEADY_SECONDS = 15.0, 30.0
+KILL_SECONDS = 10.0
+
+T = TypeVar("T")
+
+
+class Supervisor:
+    """Starts programs and keeps them; `close()` ends whatever is still there."""
+
+    def __init__(
+        self,
+        *,
+        announce: Callable[[str], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.restarts = False
+        """Whether a crashed program is started again; off while the stack comes up."""
+        self._announce, self._changed = announce, changed
+        self._children: dict[str, Child] = {}
+        self._crashed: dict[str, str] = {}
+        self._jobs: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe()
+        self._closed = False
+        # A daemon, so that a caller who forgot close() can still exit; the children then die
+        # with this thread.
+        self._thread = threading.Thread(target=self._look_after, name="supervisor", daemon=True)
+        self._thread.start()
+
+    def start(self, program: Program) -> int:
+        """Starts a program and returns its process id."""
+
+        def job() -> int:
+            child = self._children[program.name] = Child(program)
+            child.spawn()
+            self._crashed.pop(program.name, None)
+            self._changed()
+            return child.process.pid if child.process else 0
+
+        return self._do(job)
+
+    def run(self, program: Program) -> str:
+        """Runs a task to its end and returns its output. Raises StackError when it fails."""
+        self.start(program)
+        child = self._children[program.name]
+        while not child.ended.wait(timeout=0.1):
+            self.check()
+        self._do(lambda: self._children.pop(program.name, None))
+        if child.status != 0:
+            raise StackError(f"{child.obituary()}:\n{child.tail()}\nAll of it: {program.log}")
+        return child.tail()
+
+    def check(self) -> None:
+        """Raises StackError when a program has ended by itself and is not started again."""
+        for message in list(self._crashed.values()):
+            raise StackError(message)
+
+    def pids(self) -> dict[str, int]:
+        """Process id by name, of those that run now."""
+        running = [(name, child.process) for name, child in list(self._children.items())]
+        return {name: process.pid for name, process in running if process is not None}
+
+    def kill(self, name: str, number: int) -> None:
+        """Sends a signal to a program's whole group."""
+        self._do(lambda: self._children[name].signal(number))
+
+    def restart(self, name: str) -> int:
+        """Stops a program if it runs and starts it again; returns the new process id."""
+        self.stop([name])
+        return self.start(self._children[name].program)
+
+    def stop(self, names: Iterable[str]) -> None:
+        """Asks all of them at once to end, waits a bounded time, then kills their groups."""
+        chosen = list(names)
+        self._do(lambda: self._stop([self._children[one] for one in chosen]))
+
+    def close(self) -> None:
+        """Stops whatever still runs and ends the thread that looks after it. Idempotent."""
+        if self._closed:
+            return
+        self.stop(self.pids())
+        self._closed = True
+        self._submit(lambda: False)
+        self._thread.join()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _do(self, job: Callable[[], T]) -> T:
+        answer: Future[T] = Future()
+
+        def work() -> bool:
+            try:
+                answer.set_result(job())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, who is elsewhere
+                answer.set_exception(error)
+            return True
+
+        self._submit(work)
+        return answer.result()
+
+    def _submit(self, work: Callable[[], bool]) -> None:
+        self._jobs.put(work)
+        os.write(self._wake_write, b"x")
+
+    def _look_after(self) -> None:
+        going = True
+        while going:
+            running = [one.pidfd for one in self._children.values() if one.process]
+            ready = select.select([self._wake_read, *running], [], [], self._until_restart())[0]
+            self._bury_the_ended()
+            if self._wake_read in ready:
+                os.read(self._wake_read, 1)
+                going = self._jobs.get()()
+            self._restart_the_due()
+
+    def _until_restart(self) -> float | None:
+        due = [one.restart_at for one in self._children.values() if one.restart_at is not None]
+        return max(min(due) - time.monotonic(), 0.0) if due else None
+
+    def _bury_the_ended(self) -> None:
+        for child in list(self._children.values()):
+            if child.process is not None and child.has_ended():
+                child.bury()
+                if not child.program.is_task:
+                    self._crash(child)
+                self._changed()
+
+    def _crash(self, child: Child) -> None:
+        if not self.restarts:
+            message = f"{child.obituary()}:\n{child.tail()}\nAll of it: {child.program.log}"
+            self._crashed[child.program.name] = message
+            return
+        if time.monotonic() - child.started_at > STEADY_SECONDS:
+            child.pause = FIRST_PAUSE
+        child.restart_at = time.monotonic() + child.pause
+        self._announce(
+            f"{child.obituary()}; starting it again in {child.pause:g} s. It said last:\n"
+            f"{child.tail()}"
+        )
+        child.pause = min(child.pause * 2, LONGEST_PAUSE)
+
+    def _restart_the_due(self) -> None:
+        for child in list(self._children.values()):
+            if child.restart_at is not None and child.restart_at <= time.monotonic():
+                self._start_again(child)
+
+    def _start_again(self, child: Child) -> None:
+        try:
+            child.spawn()
+        except OSError as error:  # no memory, no process slots: as good as another crash
+            self._announce(f"{child.program.name} can't be started: {error}")
+            child.restart_at = time.monotonic() + LONGEST_PAUSE
+            return
+        self._announce(f"{child.program.name} started again")
+        self._changed()
+
+    def _stop(self, children: list[Child]) -> None:
+        for child in children:
+            child.restart_at = None
+        for round_ in range(max((len(one.program.farewells) for one in children), default=0)):
+            self._ask(children, round_)
+        for child in children:
+            child.signal(signal.SIGKILL)
+        for child in children:
+            child.has_ended(within=KILL_SECONDS)
+            child.bury()
+        self._changed()
+
+    def _ask(self, children: list[Child], round_: int) -> None:
+        asked = [
+            one for one in children if round_ < len(one.program.farewells) and not one.has_ended()
+        ]
+        for child in asked:
+            # The leader alone: what is below it is its own to end, in its own order.
+            if child.process is not None:
+                os.kill(child.process.pid, child.program.farewells[round_])
+                os.kill(child.process.pid, signal.SIGCONT)
+        until = time.monotonic() + max((one.program.patience for one in asked), default=0.0)
+        for child in asked:
+            child.has_ended(within=until - time.monotonic())
