@@ -35,7 +35,9 @@ _ADMIN_APPS = [
 ]
 HAS_ADMIN = SERVICE in ("", "dashboard")
 INSTALLED_APPS = ["rest_framework", "messaging", *SERVICES, "loadtests", "stack"]
-INSTALLED_APPS = [a for a in INSTALLED_APPS if a == "rest_framework" or (BASE_DIR / a / "apps.py").exists()]
+INSTALLED_APPS = [
+    a for a in INSTALLED_APPS if a == "rest_framework" or (BASE_DIR / a / "apps.py").exists()
+]
 if HAS_ADMIN:
     INSTALLED_APPS = [*_ADMIN_APPS, *INSTALLED_APPS]
 
@@ -92,6 +94,8 @@ RESERVATION_SECONDS = int(os.environ.get("INVENTARIO_RESERVATION_SECONDS", "1800
 DECLINE_SHARE = float(os.environ.get("PAGOS_DECLINE_SHARE", "0"))
 SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS", "120"))
 """After this long a saga that has not passed its pivot is undone."""
+NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
+"""After this long without an event a choreographed saga is nudged, and then more and more rarely."""
 
 LOGGING = logging_config(
     service=SERVICE or "dueto", style=os.environ.get("DUETO_LOG_FORMAT", "json")
