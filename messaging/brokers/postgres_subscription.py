@@ -23,8 +23,8 @@ Connection = psycopg.Connection[Any]
 class PostgresSubscription:
     """A consumer with a connection of its own, and a new one at the next `take` after a loss.
 
-    A delivery's tag is its place in the queue and the number under which this consumer took it.
-    So an ack still counts after a reconnect, unless somebody was given the message meanwhile.
+    A delivery's tag is its place in the queue and the number under which this consumer took it,
+    a new one for each connection: a late ack never settles what was handed out again.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class PostgresSubscription:
                 remaining = deadline - time.monotonic()
                 if deliveries or remaining <= 0:
                     return deliveries
-                self._await_news(remaining, full=room <= 0)
+                self._await_news(min(remaining, SWEEP_SECONDS))
         return []
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
@@ -109,15 +109,14 @@ class PostgresSubscription:
             self._run(self._statements.sweep)
             self._swept_at = time.monotonic()
 
-    def _await_news(self, seconds: float, *, full: bool) -> None:
-        """Wait for a NOTIFY, the next sweep or `close`; with hands full, for `close` only."""
+    def _await_news(self, seconds: float) -> None:
+        """Wait for a NOTIFY, a broken connection or `close`."""
         if self._news:
+            self._news = False
             return
         poller = select.poll()
         poller.register(self._woken, select.POLLIN)
-        if not full:
-            poller.register(self._connection.fileno(), select.POLLIN)
-            seconds = min(seconds, SWEEP_SECONDS)
+        poller.register(self._connection.fileno(), select.POLLIN)
         poller.poll(seconds * 1000)
         with translated(self._connection):
             self._connection.pgconn.consume_input()
