@@ -1,0 +1,226 @@
+"""The barrier: each step takes effect once, and never after its undo, through either door."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+import pytest
+from django.db import IntegrityError
+
+from contracts import events, refusals, sagas
+from contracts.commands import Charge, Checkout, Line, Undo
+from contracts.events import Event, Facts
+from contracts.outcomes import Done, Failure, Refused
+from pagos import operations
+from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
+from pagos.reactions import REACTIONS
+from sagas import barrier
+from sagas.barrier import Entry
+from sagas.performing import perform
+
+pytestmark = pytest.mark.django_db(databases=["pagos"])
+
+CHARGE_URL = "/api/v1/payments/saga"
+REFUND_URL = "/api/v1/payments/saga/refund"
+
+
+def charge_of(saga_id: str, **changes) -> Charge:
+    fields = {"cart_id": "c", "amount": Decimal("12.50"), "payment_method": "credit_card"}
+    return Charge(saga_id=saga_id, **(fields | changes))
+
+
+def charge(*saga_ids: str, **changes):
+    commands = [charge_of(saga_id, **changes) for saga_id in saga_ids]
+    return [one.outcome for one in perform(operation=operations.charge, commands=commands)]
+
+
+def refund(*saga_ids: str):
+    commands = [Undo(saga_id=saga_id) for saga_id in saga_ids]
+    return [one.outcome for one in perform(operation=operations.refund, commands=commands)]
+
+
+def hear(event_type: str, *saga_ids: str, nudge: bool = False, **checkout) -> list[Event]:
+    """Lets pagos hear the event of these sagas; what it said then."""
+    before = OutboxEntry.objects.count()
+    reaction = next(one for one in REACTIONS if one.hears == event_type)
+    reaction.handle([_event(event_type, saga_id, nudge, checkout) for saga_id in saga_ids])
+    said = OutboxEntry.objects.order_by("id")[before:]
+    return [events.decode(entry.body.encode()) for entry in said]
+
+
+def _event(event_type: str, saga_id: str, nudge: bool, changes: dict) -> Event:
+    fields = {
+        "cart_id": "c",
+        "user_id": "ana",
+        "items": [Line("1", 1, Decimal("12.50"))],
+        "total_amount": Decimal("12.50"),
+        "payment_method": "credit_card",
+        "saga_pattern": "choreographed",
+    }
+    checkout = Checkout(saga_id=saga_id, **(fields | changes))
+    return Event(
+        id=f"{event_type} {saga_id}",
+        type=event_type,
+        saga_id=saga_id,
+        saga="checkout",
+        occurred_at=datetime.now(UTC),
+        data=Facts(context=msgspec.Raw(msgspec.json.encode(checkout))),
+        nudge=nudge,
+    )
+
+
+def post(client, url: str, body):
+    return client.post(url, json.dumps(body), content_type="application/json")
+
+
+def test_step_done_once_answers_with_the_first_outcome():
+    (first,) = charge("s")
+    (again,) = charge("s", amount=Decimal("99.00"))
+    assert again == first
+    assert Payment.objects.get().amount == Decimal("12.50")
+
+
+def test_what_was_done_over_http_is_known_to_the_event(client):
+    body = {"saga_id": "s", "cart_id": "c", "amount": "12.50", "payment_method": "credit_card"}
+    answered = post(client, CHARGE_URL, body).json()
+    assert hear(events.INVENTORY_RESERVED, "s") == []
+    assert Payment.objects.get().id == answered["payment_id"]
+
+
+def test_what_was_done_on_an_event_is_known_over_http(client):
+    (said,) = hear(events.INVENTORY_RESERVED, "s")
+    body = {"saga_id": "s", "cart_id": "c", "amount": "12.50", "payment_method": "credit_card"}
+    assert post(client, CHARGE_URL, body).json() == said.data.result
+    assert Payment.objects.count() == 1
+
+
+def test_nudge_says_the_stored_outcome_again_under_the_same_event_id():
+    (first,) = hear(events.INVENTORY_RESERVED, "s")
+    (again,) = hear(events.INVENTORY_RESERVED, "s", nudge=True)
+    assert (again.id, again.data.result) == (first.id, first.data.result)
+    assert Payment.objects.count() == 1
+
+
+def test_refusal_is_stored_and_answered_again():
+    (refused,) = charge("s", payment_method="card_declined")
+    assert refused.code == refusals.CARD_DECLINED
+    assert charge("s") == [refused]
+
+
+def test_undo_before_the_action_blocks_it_for_good():
+    assert refund("s") == [barrier.NOTHING_TO_UNDO]
+    (late,) = charge("s")
+    assert late.code == refusals.ABORTED
+    assert not Payment.objects.exists()
+
+
+def test_undo_of_what_never_happened_changes_nothing():
+    refund("s")
+    assert not Payment.objects.exists()
+    assert not Refund.objects.exists()
+
+
+def test_undo_of_a_refused_step_is_a_success_that_changes_nothing():
+    charge("s", payment_method="card_declined")
+    assert refund("s") == [barrier.NOTHING_TO_UNDO]
+    assert Payment.objects.get().status == "refused"
+    assert not Refund.objects.exists()
+
+
+def test_undo_happens_once_and_answers_the_same_again(client):
+    charge("s")
+    (first,) = refund("s")
+    assert refund("s") == [first]
+    assert post(client, REFUND_URL, {"saga_id": "s"}).json() == first.data
+    assert hear(events.ORDER_CANCELLED, "s") == []
+    assert Refund.objects.count() == 1
+
+
+def test_action_after_its_undo_answers_with_its_first_outcome():
+    (first,) = charge("s")
+    refund("s")
+    assert charge("s") == [first]
+    assert Payment.objects.get().status == "refunded"
+
+
+def test_refusal_is_said_with_why_the_saga_goes_back():
+    (said,) = hear(events.INVENTORY_RESERVED, "s", payment_method="expired_card")
+    assert said.type == events.PAYMENT_FAILED
+    assert said.data.failure == Failure(
+        sagas.CHARGE, refusals.EXPIRED_CARD, "The card is past its date."
+    )
+
+
+def test_blocked_action_says_nothing_because_the_way_back_has_begun():
+    (undone,) = hear(events.ORDER_CANCELLED, "s")
+    assert undone.type == events.PAYMENT_REFUNDED
+    assert hear(events.INVENTORY_RESERVED, "s") == []
+
+
+def test_saga_twice_in_one_list_takes_effect_once():
+    first, again, other = charge("s", "s", "t")
+    assert first == again != other
+    assert Payment.objects.count() == 2
+
+
+def test_saga_twice_in_one_batch_of_events_is_said_once():
+    assert len(hear(events.INVENTORY_RESERVED, "s", "t", "s")) == 2
+
+
+def test_list_is_answered_in_its_order():
+    charge("b")
+    refund("a")
+    outcomes = charge("c", "a", "b", payment_method="expired_card")
+    codes = [one.code if isinstance(one, Refused) else "done" for one in outcomes]
+    assert codes == [refusals.EXPIRED_CARD, refusals.ABORTED, "done"]
+
+
+class Crash(Exception):
+    """The process dies before the commit."""
+
+
+def test_crash_before_the_commit_leaves_nothing():
+    def die(performed: Sequence[object]) -> None:
+        raise Crash
+
+    with pytest.raises(Crash):
+        perform(operation=operations.charge, commands=[charge_of("s")], also=die)
+    assert not Payment.objects.exists()
+    assert not BarrierEntry.objects.exists()
+    assert isinstance(charge("s")[0], Done)
+
+
+def test_fault_of_one_command_leaves_nothing_of_the_whole_list():
+    too_long_for_the_table = "c" * 65
+    commands = [charge_of("s"), charge_of("t", cart_id=too_long_for_the_table)]
+    with pytest.raises(Exception, match="value too long"):
+        perform(operation=operations.charge, commands=commands)
+    assert not BarrierEntry.objects.exists()
+
+
+@pytest.fixture
+def no_barrier(monkeypatch):
+    """The control: everything is fresh, nothing is kept."""
+
+    def enter(*, operation, saga_ids):
+        return Entry(fresh=frozenset(saga_ids), settled={}, known={})
+
+    monkeypatch.setattr(barrier, "enter", enter)
+    monkeypatch.setattr(barrier, "record", lambda **_: None)
+
+
+@pytest.mark.usefixtures("no_barrier")
+def test_without_the_barrier_a_late_action_takes_the_money():
+    with pytest.raises(KeyError):  # the undo finds no payment to speak of
+        refund("s")
+    charge("s")
+    assert Payment.objects.get().status == "captured"
+
+
+@pytest.mark.usefixtures("no_barrier")
+def test_without_the_barrier_only_the_constraint_stops_a_second_charge():
+    charge("s")
+    with pytest.raises(IntegrityError, match="payment_once_a_saga"):
+        charge("s")

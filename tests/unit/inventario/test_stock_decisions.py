@@ -1,0 +1,95 @@
+"""Who gets what: the pure decisions."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import refusals
+from contracts.outcomes import Done
+from inventario.models import ReservationStatus
+from inventario.operations import LARGEST_ID, decide_commit, decide_reserve, product_id_of
+from inventario.stock import Held, Movement
+
+
+def codes(wanted, available):
+    return [no and no.code for no in decide_reserve(wanted=wanted, available=available)]
+
+
+def held(status):
+    return Held(id=7, saga_id="s", status=status, lines={1: 2})
+
+
+def test_first_in_the_list_gets_what_is_there():
+    assert codes([{1: 2}, {1: 2}, {1: 1}], {1: 3}) == [None, refusals.OUT_OF_STOCK, None]
+
+
+def test_refused_one_takes_nothing_from_the_next():
+    assert codes([{1: 1, 2: 9}, {1: 1}], {1: 1, 2: 1}) == [refusals.OUT_OF_STOCK, None]
+
+
+def test_unknown_product_is_refused():
+    assert codes([{1: 1, 9: 1}, None], {1: 5}) == [refusals.UNKNOWN_PRODUCT] * 2
+
+
+_lines = st.dictionaries(st.integers(1, 4), st.integers(1, 9), min_size=1)
+
+
+@given(
+    wanted=st.lists(_lines, max_size=30),
+    available=st.fixed_dictionaries({i: st.integers(0, 40) for i in range(1, 5)}),
+)
+def test_never_more_is_given_than_there_is(wanted, available):
+    decided = decide_reserve(wanted=wanted, available=available)
+    left = dict(available)
+    for lines, refused in zip(wanted, decided, strict=True):
+        fits = all(quantity <= left[product] for product, quantity in lines.items())
+        assert fits == (refused is None)
+        if refused is None:
+            for product, quantity in lines.items():
+                left[product] -= quantity
+    assert all(quantity >= 0 for quantity in left.values())
+
+
+def test_only_what_is_put_aside_is_sold():
+    assert isinstance(decide_commit(held=held(ReservationStatus.RESERVED)), Done)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (ReservationStatus.EXPIRED, refusals.RESERVATION_EXPIRED),
+        (ReservationStatus.RELEASED, refusals.NO_RESERVATION),
+        (ReservationStatus.COMMITTED, refusals.NO_RESERVATION),
+        (ReservationStatus.RESTORED, refusals.NO_RESERVATION),
+    ],
+)
+def test_what_is_not_put_aside_any_more_is_not_sold(status, code):
+    assert decide_commit(held=held(status)).code == code
+
+
+def test_nothing_put_aside_is_not_sold():
+    assert decide_commit(held=None).code == refusals.NO_RESERVATION
+
+
+@pytest.mark.parametrize(
+    ("text", "product_id"),
+    [
+        ("1", 1),
+        ("007", 7),
+        ("9" * 19, LARGEST_ID),
+        ("", None),
+        ("-1", None),
+        ("1.0", None),
+        ("x", None),
+        ("٣", None),
+        ("9" * 20, None),
+    ],
+)
+def test_product_id_is_what_its_digits_say(text, product_id):
+    assert product_id_of(text) == product_id
+
+
+def test_products_are_locked_in_the_order_of_their_ids():
+    movement = Movement()
+    movement.sold[3] = movement.available[1] = movement.reserved[2] = 1
+    assert movement.products() == [1, 2, 3]
