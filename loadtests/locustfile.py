@@ -1,0 +1,156 @@
+"""Shoppers for a load test by hand, with Locust's web page or without.
+
+    locust -f loadtests/locustfile.py --host http://127.0.0.1:3000
+
+Each shopper makes a cart, fills it, checks out in one pattern after the other, and waits for the
+outcome. Rows: `checkout <pattern>` is the acceptance (the 202), `saga <pattern>` lasts from the
+same moment until the outcome, which is asked for with a short backoff (so it is a few milliseconds
+too long; `manage.py compare` measures exactly, at a load that doesn't depend on the answers).
+A refusal that the mix asks for (a declined card) is no failure; whatever else is unexpected is.
+"""
+
+import itertools
+import random
+import time
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+from locust import FastHttpUser, between, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.contrib.fasthttp import FastHttpSession
+from locust.env import Environment
+from locust.exception import StopTest
+
+from loadtests import shopper
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
+OUTCOME_SECONDS = 30.0
+PRODUCTS = 20
+STOCK = 10_000_000
+
+_products: list[str] = []
+"""Made for this test when it starts, so that the sample catalogue is not sold out."""
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: LocustArgumentParser) -> None:
+    group = parser.add_argument_group("Dueto")
+    group.add_argument(
+        "--patterns",
+        default=",".join(shopper.PATTERNS),
+        env_var="DUETO_PATTERNS",
+        help="which patterns the shoppers use in turn",
+    )
+    group.add_argument(
+        "--declined",
+        type=float,
+        default=0.0,
+        env_var="DUETO_DECLINED",
+        help="share of checkouts with a declined card, 0 to 1",
+    )
+    group.add_argument(
+        "--inventory",
+        default="",
+        env_var="INVENTARIO_SERVICE_URL",
+        help="where inventario is; default: the port after the host's",
+    )
+
+
+@events.test_start.add_listener
+def stock_up(environment: Environment, **_: Any) -> None:
+    """Makes the products of this test; without them there is no test."""
+    options = environment.parsed_options
+    try:
+        shopper.patterns(text=options.patterns)
+        url = options.inventory or _next_port(str(environment.host))
+        _products[:] = _made(environment, url)
+    except (ValueError, OSError) as error:
+        raise StopTest(str(error)) from error
+
+
+class Shopper(FastHttpUser):
+    """One shopper, who waits for the outcome of a checkout before the next."""
+
+    wait_time = between(0.1, 0.5)
+
+    def on_start(self) -> None:
+        options = self.environment.parsed_options
+        named = shopper.patterns(text=options.patterns)
+        # Each starts at a random one, so that all patterns have load from the first second.
+        self._patterns = itertools.cycle(random.sample(named, len(named)))
+        self._declined = float(options.declined)
+        self._name = f"shopper-{uuid.uuid4().hex[:8]}"
+
+    @task
+    def shop(self) -> None:
+        cart_id = self._filled_cart()
+        if cart_id:
+            self._check_out(cart_id, next(self._patterns))
+
+    def _filled_cart(self) -> str:
+        """Its id; empty where the shop made none (which its row shows as a failure)."""
+        made = self.client.post("/carts", json={"user_id": self._name}, name="make cart")
+        if made.status_code != 201:
+            return ""
+        cart_id = str(made.json()["id"])
+        for product in random.sample(_products, random.randint(1, 3)):  # noqa: S311
+            item = {"product_id": product, "quantity": random.randint(1, 3)}  # noqa: S311
+            self.client.post(f"/carts/{cart_id}/items", json=item, name="add item")
+        return cart_id
+
+    def _check_out(self, cart_id: str, pattern: str) -> None:
+        is_declined = random.random() < self._declined  # noqa: S311
+        card = shopper.DECLINED_CARD if is_declined else shopper.GOOD_CARD
+        body = shopper.checkout(
+            cart_id=cart_id, user_id=self._name, pattern=pattern, payment_method=card
+        )
+        started = time.perf_counter()
+        with self.client.post(
+            "/checkout/saga", json=body, name=f"checkout {pattern}", catch_response=True
+        ) as answer:
+            if answer.status_code != 202:
+                answer.failure(f"answered with {answer.status_code}: {answer.text}")
+                return
+            url = answer.json()["status_url"]
+        status = self._outcome(url, pattern)
+        is_expected = shopper.is_expected(payment_method=card, status=status)
+        self.environment.events.request.fire(
+            request_type="SAGA",
+            name=f"saga {pattern}",
+            response_time=(time.perf_counter() - started) * 1000,
+            response_length=0,
+            exception=None if is_expected else ValueError(f"{status} with {card}"),
+            context={},
+        )
+
+    def _outcome(self, url: str, pattern: str) -> str:
+        """The final status, or the last one seen when the wait was over."""
+        pause, status, deadline = FIRST_PAUSE, "unknown", time.monotonic() + OUTCOME_SECONDS
+        while status not in shopper.FINAL and time.monotonic() < deadline:
+            gevent.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+            answer = self.client.get(url, name=f"status {pattern}")
+            if answer.status_code == 200:
+                status = str(answer.json()["status"])
+        return status
+
+
+def _next_port(host: str) -> str:
+    parts = urlsplit(host)
+    return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
+
+
+def _made(environment: Environment, url: str) -> list[str]:
+    """The ids of the new products. Raises OSError where inventario makes none."""
+    run = uuid.uuid4().hex[:8]
+    bodies = [
+        shopper.product(name=f"Load test {run} {n}", quantity=STOCK, sku=f"LOCUST-{run}-{n}")
+        for n in range(PRODUCTS)
+    ]
+    session = FastHttpSession(base_url=url, request_event=environment.events.request, user=None)
+    answer = session.post("/api/products", json=bodies, name="make products")
+    if answer.status_code != 207:
+        raise OSError(f"inventario at {url} made no products: {answer.status_code} {answer.text}")
+    return [str(one["data"]["id"]) for one in answer.json()]

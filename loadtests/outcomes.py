@@ -1,0 +1,135 @@
+"""How the checkouts of a window ended, read from carrito's own rows: the one clock for all."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from loadtests.shop import SERVICES, Shop
+from messaging.brokers import Broker, BrokerUnavailable, connect
+
+POLL_SECONDS = 0.05
+REST_SECONDS = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """`ended_at`: seconds since 1970, 0 while it has not ended."""
+
+    status: str
+    ended_at: float
+
+
+class Outcomes:
+    """Reads the databases of a running shop."""
+
+    def __init__(self, *, shop: Shop) -> None:
+        self._databases = {
+            service: psycopg.connect(shop.databases[service], autocommit=True)
+            for service in SERVICES
+        }
+        self._with_outbox = [one for one in SERVICES if self._has_outbox(one)]
+        self._broker: Broker = connect(shop.broker)
+
+    def close(self) -> None:
+        self._broker.close()
+        for one in self._databases.values():
+            one.close()
+
+    def drain(self, *, within: float) -> bool:
+        """Waits until no accepted checkout is on its way; whether that came in time."""
+        return _until(lambda: self._on_their_way() == 0, within)
+
+    def rest(self) -> bool:
+        """Waits until nothing moves: no message on its way, and each worker has reported since.
+
+        Whether that came in time.
+        """
+        since = time.time()
+        return _until(lambda: self._is_at_rest(since), REST_SECONDS)
+
+    def of(self, *, saga_ids: Sequence[str]) -> dict[str, Outcome]:
+        """The outcome of each of these sagas that carrito knows."""
+        rows = self._databases["carrito"].execute(
+            """
+            SELECT saga_id, status, coalesce(extract(epoch FROM ended_at), 0)::float8
+            FROM carrito_checkout WHERE saga_id = ANY(%s)
+            """,
+            [list(saga_ids)],
+        )
+        return {row[0]: Outcome(status=row[1], ended_at=row[2]) for row in rows}
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """What each service's workers say that they have done since they started."""
+        return {service: self._counters_of(service) for service in SERVICES}
+
+    def _counters_of(self, service: str) -> dict[str, int]:
+        rows = (
+            self._databases[service]
+            .execute(f"SELECT counters FROM {service}_workerheartbeat")
+            .fetchall()
+        )
+        total: dict[str, int] = {}
+        for (counters,) in rows:
+            for name, count in counters.items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def _on_their_way(self) -> int:
+        found = self._databases["carrito"].execute(
+            "SELECT count(*) FROM carrito_checkout WHERE ended_at IS NULL"
+        )
+        return int(found.fetchone()[0])  # type: ignore[index]
+
+    def _is_at_rest(self, since: float) -> bool:
+        return (
+            all(self._has_reported(service, since) for service in SERVICES)
+            and self._unsent() == 0
+            and self._queued() == 0
+        )
+
+    def _has_reported(self, service: str, since: float) -> bool:
+        found = self._databases[service].execute(
+            f"""
+            SELECT coalesce(bool_and(seen_at > to_timestamp(%s)), false)
+            FROM {service}_workerheartbeat WHERE seen_at > to_timestamp(%s) - interval '5 s'
+            """,
+            [since, since],
+        )
+        return bool(found.fetchone()[0])  # type: ignore[index]
+
+    def _has_outbox(self, service: str) -> bool:
+        found = self._databases[service].execute(
+            "SELECT to_regclass(%s) IS NOT NULL", [f"{service}_outboxentry"]
+        )
+        return bool(found.fetchone()[0])  # type: ignore[index]
+
+    def _unsent(self) -> int:
+        return sum(
+            self._databases[service]
+            .execute(f"SELECT count(*) FROM {service}_outboxentry WHERE sent_at IS NULL")
+            .fetchone()[0]  # type: ignore[index]
+            for service in self._with_outbox
+        )
+
+    def _queued(self) -> int:
+        queues = [f"dueto.{service}" for service in SERVICES]
+        try:
+            return sum(self._broker.depths(queues).values())
+        except BrokerUnavailable:
+            return 1
+
+
+def _until(condition: Callable[[], bool], within: float) -> bool:
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def total_of(counters: Mapping[str, Mapping[str, int]], name: str) -> int:
+    """The sum of one counter over all services."""
+    return sum(one.get(name, 0) for one in counters.values())
