@@ -17,7 +17,7 @@ from stack.leash import KEEP_USER
 
 LEASH = Path(__file__).with_name("leash.py")
 FIRST_PAUSE = 0.5
-TAIL_LINES, TAIL_BYTES = 12, 8000
+TAIL_LINES, TAIL_BYTES, LONGEST_LINE = 12, 8000, 300
 
 
 def leashed(
@@ -103,12 +103,13 @@ class Child:
         self.process = None
         self.ended.set()
 
-    def tail(self) -> str:
+    def tail(self, *, lines: int = TAIL_LINES) -> str:
         with open(self.program.log, "rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self.log_start, size - TAIL_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()
-        return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:]) or "    (it said nothing)"
+            said = log.read().decode(errors="replace").splitlines()
+        shown = [f"    {line[:LONGEST_LINE]}" for line in said[-lines:]]
+        return "\n".join(shown) or "    (it said nothing)"
 
     def obituary(self) -> str:
         return f"{self.program.name} {_how(self.status)}"

@@ -19,6 +19,7 @@ from stack.children import FIRST_PAUSE, Child, Program
 from stack.errors import StackError
 
 LONGEST_PAUSE, STEADY_SECONDS = 15.0, 30.0
+CRASH_LINES = 3
 KILL_SECONDS = 10.0
 
 T = TypeVar("T")
@@ -80,8 +81,8 @@ class Supervisor:
         return {name: process.pid for name, process in running if process is not None}
 
     def kill(self, name: str, number: int) -> None:
-        """Sends a signal to a program's whole group."""
-        self._do(lambda: self._children[name].signal(number))
+        """Sends a signal to a program's whole group; after a SIGKILL it is gone on return."""
+        self._do(lambda: self._kill(self._children[name], number))
 
     def restart(self, name: str) -> int:
         """Stops a program if it runs and starts it again; returns the new process id."""
@@ -154,7 +155,7 @@ class Supervisor:
         child.restart_at = time.monotonic() + child.pause
         self._announce(
             f"{child.obituary()}; starting it again in {child.pause:g} s. It said last:\n"
-            f"{child.tail()}"
+            f"{child.tail(lines=CRASH_LINES)}"
         )
         child.pause = min(child.pause * 2, LONGEST_PAUSE)
 
@@ -172,6 +173,12 @@ class Supervisor:
             return
         self._announce(f"{child.program.name} started again")
         self._changed()
+
+    def _kill(self, child: Child, number: int) -> None:
+        child.signal(number)
+        if number == signal.SIGKILL:
+            child.has_ended(within=KILL_SECONDS)
+            self._bury_the_ended()
 
     def _stop(self, children: list[Child]) -> None:
         for child in children:
