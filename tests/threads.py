@@ -11,47 +11,41 @@ from django.db import connections
 def at_once(calls: Sequence[Callable[[], Any]], *, service: str) -> list[Any]:
     """What each call gave, in order, all started together; an exception is given as its value."""
     start = threading.Barrier(len(calls))
-    got: list[Any] = [None] * len(calls)
 
-    def run(i: int, call: Callable[[], Any]) -> None:
-        start.wait()
-        try:
-            got[i] = call()
-        except Exception as error:  # noqa: BLE001 -- a result like any other here
-            got[i] = error
-        finally:
-            connections[service].close()
+    def together(call: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: (start.wait(), call())[1]
 
-    threads = [threading.Thread(target=run, args=one) for one in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return got
+    threads = [InThread(together(call), service=service) for call in calls]
+    return [thread.ended_with() for thread in threads]
 
 
 class InThread:
-    """A call in a thread of its own; `result()` joins it, and raises what it raised."""
+    """A call in a thread of its own."""
 
     def __init__(self, call: Callable[[], Any], *, service: str) -> None:
         self._call = call
         self._service = service
-        self._error: BaseException | None = None
         self._result: Any = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def result(self) -> Any:
+    def ended_with(self) -> Any:
+        """Waits for its end; what it gave, or the exception that it raised."""
         self._thread.join(30)
-        if self._error:
-            raise self._error
+        assert not self._thread.is_alive(), "still running after 30 seconds"
+        return self._result
+
+    def result(self) -> Any:
+        """Waits for its end; what it gave. Raises what it raised."""
+        if isinstance(self.ended_with(), Exception):
+            raise self._result
         return self._result
 
     def _run(self) -> None:
         try:
             self._result = self._call()
-        except Exception as error:  # noqa: BLE001 -- raised again in the test's own thread
-            self._error = error
+        except Exception as error:  # noqa: BLE001 -- a result like any other here
+            self._result = error
         finally:
             connections[self._service].close()
 

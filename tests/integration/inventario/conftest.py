@@ -1,0 +1,44 @@
+import pytest
+
+from contracts.commands import Command, Item, Reserve, Undo
+from inventario import operations
+from inventario.models import Product
+from sagas.performing import perform
+
+
+@pytest.fixture
+def product():
+    """Makes products, each with so many available."""
+    made = []
+
+    def make(available: int = 10, **fields) -> Product:
+        made.append(None)
+        named = {"name": f"product {len(made)}", "sku": f"sku-{len(made)}", "price": "9.95"}
+        return Product.objects.create(**(named | fields), initial=available, available=available)
+
+    return make
+
+
+@pytest.fixture
+def shop():
+    return Shop()
+
+
+class Shop:
+    """The operations, one saga at a time; each gives the outcome."""
+
+    def reserve(self, saga_id: str, lines: dict, *, cart_id: str = "c"):
+        items = [Item(str(getattr(one, "pk", one)), quantity) for one, quantity in lines.items()]
+        return self._do(operations.reserve, Reserve(saga_id=saga_id, cart_id=cart_id, items=items))
+
+    def unreserve(self, saga_id: str):
+        return self._do(operations.unreserve, Undo(saga_id=saga_id))
+
+    def commit(self, saga_id: str):
+        return self._do(operations.commit, Command(saga_id=saga_id))
+
+    def restore(self, saga_id: str):
+        return self._do(operations.restore, Undo(saga_id=saga_id))
+
+    def _do(self, operation, command):
+        return perform(operation=operation, commands=[command])[0].outcome
