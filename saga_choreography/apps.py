@@ -1,0 +1,20 @@
+from django.apps import AppConfig
+
+from messaging.brokers import Broker
+from messaging.worker import Part
+
+
+class SagaChoreographyConfig(AppConfig):
+    name = "saga_choreography"
+    verbose_name = "Saga choreography: pattern 2"
+
+    def worker_parts(self, broker: Broker) -> list[Part]:
+        """What `manage.py worker` runs for this service."""
+        from messaging.participant import parts
+        from saga_choreography.reactions import REACTIONS
+        from saga_choreography.watchdog import Watchdog
+
+        return [
+            *parts(service=self.name, broker=broker, reactions=REACTIONS),
+            Watchdog(broker=broker),
+        ]

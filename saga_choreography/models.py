@@ -1,0 +1,133 @@
+"""Choreographed sagas, their trails, and what people asked of them."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from contracts.statuses import FINAL, SagaStatus
+from messaging import models as messaging
+from saga_choreography.entries import Stage
+
+
+class Saga(models.Model):
+    """A saga and the class of its state; its steps are in its trail.
+
+    Written when it starts and when its stage changes, not with every event: two writes for a
+    checkout that completes.
+    """
+
+    saga_id = models.CharField(max_length=64, db_collation="C", primary_key=True)
+    cart_id = models.CharField(max_length=64, db_collation="C")
+    total_amount = models.DecimalField(max_digits=14, decimal_places=2)
+    context = models.JSONField(help_text="The checkout as it was frozen at acceptance.")
+    status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in SagaStatus])
+    stage = models.PositiveSmallIntegerField(choices=[(s.value, s.name.lower()) for s in Stage])
+    failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
+    failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
+    failure_detail = models.TextField(default="", db_default="", blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    watch_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the watchdog looks at it next; empty: no more."
+    )
+    nudges = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Since it last moved."
+    )
+    nudged_at = models.DateTimeField(null=True, blank=True)
+    parked_at = models.DateTimeField(null=True, blank=True)
+    parked_step = models.CharField(max_length=64, default="", db_default="", blank=True)
+    parked_reason = models.TextField(default="", db_default="", blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=[s.value for s in SagaStatus]),
+                name="choreography_status_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=[s.value for s in FINAL]) | Q(finished_at__isnull=False),
+                name="choreography_ended_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=SagaStatus.PARKED.value)
+                | (Q(parked_at__isnull=False) & ~Q(parked_step="") & ~Q(parked_reason="")),
+                name="choreography_parked_has_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["started_at", "saga_id"], name="choreography_newest"),
+            models.Index(
+                fields=["watch_at"],
+                condition=Q(watch_at__isnull=False),
+                name="choreography_watched",
+            ),
+            models.Index(
+                fields=["saga_id"],
+                condition=Q(status=SagaStatus.PARKED.value),
+                name="choreography_parked",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"choreographed saga {self.saga_id}"
+
+
+class SagaEvent(models.Model):
+    """An event of a saga, as it was first seen. Append-only.
+
+    The context that every event carries is the saga's own, and is not stored again with each.
+    """
+
+    pk = models.CompositePrimaryKey("saga_id", "event_type")
+    saga_id = models.CharField(max_length=64, db_collation="C")
+    event_type = models.CharField(max_length=64, db_collation="C")
+    event_id = models.CharField(max_length=64, db_collation="C")
+    cause_id = models.CharField(max_length=64, db_collation="C")
+    requested_at = models.DateTimeField(null=True)
+    occurred_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    data = models.JSONField(help_text="Its result, or its failure.")
+
+    def __str__(self) -> str:
+        return f"{self.event_type} of {self.saga_id}"
+
+
+class Action(models.TextChoices):
+    ABORT = "abort"
+    RETURN = "return"
+    RETRY = "retry"
+
+
+class Intervention(models.Model):
+    """What somebody asked of a saga: who, when and why."""
+
+    id = models.BigAutoField(primary_key=True)
+    saga = models.ForeignKey(Saga, on_delete=models.CASCADE, related_name="interventions")
+    action = models.CharField(max_length=6, choices=Action)
+    requested_by = models.CharField(max_length=150)
+    reason = models.TextField(default="", db_default="", blank=True)
+    requested_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(action__in=Action.values), name="choreography_action_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} of {self.saga_id} asked by {self.requested_by}"
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    class Meta(messaging.OutboxEntry.Meta):
+        pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    class Meta(messaging.ParkedMessage.Meta):
+        pass
+
+
+class WorkerHeartbeat(messaging.WorkerHeartbeat):
+    pass

@@ -1,0 +1,93 @@
+"""Looking at sagas: each state as both coordinators answer it."""
+
+from collections.abc import Sequence
+
+import msgspec
+from django.db.models import QuerySet
+
+from contracts.money import amount
+from contracts.outcomes import Failure
+from contracts.states import SagaState, SagaSummary, StepState, TrailEntry
+from contracts.statuses import Pattern, SagaStatus
+from saga_choreography import trail
+from saga_choreography.entries import Seen, Stage
+from saga_choreography.models import Saga
+from saga_choreography.state import Folded, current_step, fold
+
+
+def saga(*, saga_id: str) -> Saga | None:
+    """The saga's row."""
+    return Saga.objects.filter(pk=saga_id).first()
+
+
+def sagas(*, status: SagaStatus | None = None) -> QuerySet[Saga]:
+    """All of them, newest first; of one status if one is given."""
+    found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
+    return found.filter(status=status.value) if status else found
+
+
+def summaries(*, found: Sequence[Saga]) -> list[SagaSummary]:
+    """The short form of each."""
+    trails = trail.of(saga_ids=[one.saga_id for one in found])
+    return [
+        SagaSummary(
+            saga_id=one.saga_id,
+            saga_pattern=Pattern.CHOREOGRAPHED,
+            status=SagaStatus(one.status),
+            current_step=current_step(
+                stage=Stage(one.stage),
+                event_types=[seen.event_type for seen in trails[one.saga_id]],
+            ),
+            cart_id=one.cart_id,
+            started_at=one.started_at,
+            finished_at=one.finished_at,
+        )
+        for one in found
+    ]
+
+
+def state(*, found: Saga) -> SagaState:
+    """The whole of it: every step, and the trail in the order in which things happened."""
+    seen = trail.of(saga_ids=[found.saga_id])[found.saga_id]
+    folded = fold(trail=seen)
+    is_parked = found.status == SagaStatus.PARKED
+    return SagaState(
+        saga_id=found.saga_id,
+        saga_pattern=Pattern.CHOREOGRAPHED,
+        status=SagaStatus.PARKED if is_parked else folded.status,
+        current_step=folded.current_step,
+        cart_id=found.cart_id,
+        total_amount=str(amount(found.total_amount)),
+        started_at=found.started_at,
+        finished_at=folded.finished_at,
+        failure=_failure(found, folded),
+        steps=_with_reason(found, folded.steps) if is_parked else list(folded.steps),
+        events=[_entry(one) for one in seen],
+    )
+
+
+def _failure(found: Saga, folded: Folded) -> Failure | None:
+    if folded.failure or not found.failure_code:
+        return folded.failure
+    return Failure(found.failure_step, found.failure_code, found.failure_detail)
+
+
+def _with_reason(found: Saga, steps: Sequence[StepState]) -> list[StepState]:
+    return [
+        msgspec.structs.replace(step, error=found.parked_reason)
+        if step.step_name == found.parked_step
+        else step
+        for step in steps
+    ]
+
+
+def _entry(seen: Seen) -> TrailEntry:
+    return TrailEntry(
+        type=seen.event_type,
+        event_id=seen.event_id,
+        cause_id=seen.cause_id,
+        requested_at=seen.requested_at,
+        occurred_at=seen.occurred_at,
+        seen_at=seen.seen_at,
+        data={"result": seen.data.result, "failure": seen.data.failure},
+    )

@@ -1,0 +1,133 @@
+"""The HTTP door of the choreography. No decisions here."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import msgspec
+from django.db import transaction
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts import refusals
+from contracts.commands import Checkout
+from contracts.outcomes import Refused
+from contracts.states import SagaState
+from contracts.statuses import Pattern, SagaStatus
+from httpapi import coordinator, problems
+from httpapi.json import answer
+from saga_choreography import checkout, operations, queries, serializers
+from saga_choreography.checkout import SERVICE
+from saga_choreography.models import Action, Saga
+
+PATTERNS = (Pattern.CHOREOGRAPHED,)
+
+
+class CheckoutView(coordinator.CheckoutView):
+    """POST starts checkouts: handed over by carrito, or a shopper's, by way of carrito."""
+
+    patterns = PATTERNS
+    saga_path = "/saga/choreography/{saga_id}"
+    first_status = SagaStatus.RUNNING
+
+    def start(self, *, checkouts: Sequence[Checkout]) -> None:
+        with transaction.atomic(using=SERVICE):
+            checkout.start(checkouts=checkouts, now=datetime.now(UTC))
+
+
+class SagaView(APIView):
+    """Where a saga stands, step by step, with its trail."""
+
+    def get(self, request: Request, saga_id: str) -> HttpResponse:
+        found = queries.saga(saga_id=saga_id)
+        return answer(queries.state(found=found) if found else _at_carrito(saga_id))
+
+
+class SagaStatusView(APIView):
+    """Where a saga stands, in short."""
+
+    def get(self, request: Request, saga_id: str) -> HttpResponse:
+        found = queries.saga(saga_id=saga_id)
+        if found:
+            return answer(queries.summaries(found=[found])[0])
+        return answer(coordinator.summary_of(state=_at_carrito(saga_id)))
+
+
+class SagasView(APIView):
+    """All sagas, newest first, in pages; of one status if asked."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = {key: str(value) for key, value in request.query_params.items() if value}
+        wanted = msgspec.convert(asked, serializers.Listing, strict=False)
+        found = queries.sagas(status=wanted.status)
+        first = (wanted.page - 1) * wanted.page_size
+        page, count = list(found[first : first + wanted.page_size]), found.count()
+        is_last = first + wanted.page_size >= count
+        return answer(
+            {
+                "count": count,
+                "page": wanted.page,
+                "page_size": wanted.page_size,
+                "next": None if is_last else _page_url(request, asked, wanted.page + 1),
+                "previous": None
+                if wanted.page == 1
+                else _page_url(request, asked, wanted.page - 1),
+                "results": queries.summaries(found=page),
+            }
+        )
+
+
+class CompensateView(APIView):
+    """POST asks for an abort, or for the return of what is completed: 202, or 409."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        return _asked(request, saga_id, operations.compensate)
+
+
+class RetryView(APIView):
+    """POST nudges a saga that stands still, parked or not: 202, or 409."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        return _asked(request, saga_id, operations.retry)
+
+
+def _asked(
+    request: Request, saga_id: str, operation: Callable[..., Action | Refused | None]
+) -> HttpResponse:
+    wanted = msgspec.convert(request.data or {}, serializers.Request)
+    try:
+        with transaction.atomic(using=SERVICE):
+            outcome = operation(
+                saga_id=saga_id,
+                requested_by=wanted.requested_by,
+                reason=wanted.reason,
+                now=datetime.now(UTC),
+            )
+    except Saga.DoesNotExist:
+        state = _at_carrito(saga_id)
+        raise problems.refusal(_not_here(state)) from None
+    if isinstance(outcome, Refused):
+        raise problems.refusal(outcome)
+    url = request.build_absolute_uri(f"/saga/choreography/{saga_id}")
+    return answer(
+        queries.summaries(found=[Saga.objects.get(pk=saga_id)])[0],
+        status=202,
+        headers={"Location": url},
+    )
+
+
+def _at_carrito(saga_id: str) -> SagaState:
+    state = coordinator.state_at_carrito(saga_id=saga_id, patterns=PATTERNS)
+    return msgspec.structs.replace(state, events=[])
+
+
+def _not_here(state: SagaState) -> Refused:
+    if state.status is SagaStatus.PENDING:
+        return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
+    return Refused(refusals.ALREADY_UNDONE, f"This checkout is {state.status} already.")
+
+
+def _page_url(request: Request, asked: dict[str, str], page: int) -> str:
+    query = urlencode({**asked, "page": page})
+    return str(request.build_absolute_uri(f"{request.path}?{query}"))
