@@ -22,7 +22,9 @@ from carrito.operations import Accept
 from contracts.outcomes import Refused
 from contracts.statuses import Pattern, SagaStatus
 from messaging import doorbell
-from sagas.performing import Performed, perform
+from sagas import barrier
+from sagas.gathering import Gathering
+from sagas.performing import Performed
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NAMESPACE = uuid.UUID("0d7f0a53-9c2c-4a55-8a5c-7d2a6b1f4c11")
@@ -78,7 +80,9 @@ def check_out(*, command: Accept) -> AcceptedCheckout:
 
     Raises NotAccepted, KeyReused.
     """
-    (performed,) = perform(operation=operations.accept, commands=[command], also=_keep_nothing)
+    performed = _gathering.perform(command=command)
+    if isinstance(performed.outcome, Refused):
+        raise NotAccepted(performed.outcome)
     if not performed.fresh:
         return _known(command)
     pattern = Pattern(command.saga_pattern)
@@ -119,8 +123,10 @@ def traceparent_of(*, header: str) -> str:
     return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
 
 
-def _keep_nothing(performed: Sequence[Performed]) -> None:
-    """A refused acceptance rolls back: its key is free for another try."""
-    for one in performed:
-        if isinstance(one.outcome, Refused):
-            raise NotAccepted(one.outcome)
+def _forget_refused(performed: Sequence[Performed]) -> None:
+    """A refused acceptance leaves nothing behind: its key is free for another try."""
+    refused = [one.command.saga_id for one in performed if isinstance(one.outcome, Refused)]
+    barrier.forget(operation=operations.accept, saga_ids=refused)
+
+
+_gathering = Gathering(operation=operations.accept, also=_forget_refused)

@@ -68,6 +68,16 @@ def record(*, operation: Operation, outcomes: Mapping[str, Outcome]) -> None:
     )
 
 
+def forget(*, operation: Operation, saga_ids: Sequence[str]) -> None:
+    """Frees the keys of these sagas again: for a refusal that is not to be remembered."""
+    if saga_ids:
+        _execute(
+            operation,
+            "DELETE FROM {table} WHERE saga_id = ANY(%s) AND step = %s AND direction = %s",
+            [list(saga_ids), operation.step, operation.kind.value],
+        )
+
+
 def _enter_do(*, operation: Operation, ids: list[str]) -> Entry:
     fresh = _take(operation, ids, Direction.DO)
     rest = [saga_id for saga_id in ids if saga_id not in fresh]
