@@ -2,7 +2,8 @@
 
 Everything outside this package speaks only to what stands here. `connect(url)` picks the adapter:
 
-* `amqp://`, `amqps://`: RabbitMQ, durable quorum queues (`rabbitmq.py`, the only importer of pika);
+* `amqp://`, `amqps://`: RabbitMQ, durable quorum queues (`rabbitmq_broker.py`; `rabbitmq.py` is
+  the only importer of pika);
 * `postgresql://`, `postgres://`: PostgreSQL, where no RabbitMQ is at hand (`postgres.py`);
 * `memory://name`: this process only, for tests; reorders, duplicates and drops (`memory.py`).
 

@@ -16,7 +16,8 @@ import threading
 from collections.abc import Sequence
 
 from messaging.brokers import EXCHANGE, BrokerUnavailable, Message
-from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, Channel, Link, parameters
+from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, parameters
+from messaging.brokers.rabbitmq_link import Channel, Link
 from messaging.brokers.rabbitmq_publisher import Publisher
 from messaging.brokers.rabbitmq_subscription import RabbitMQSubscription
 

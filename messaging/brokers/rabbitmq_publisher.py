@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from messaging.brokers import BrokerUnavailable, Message, Unroutable
-from messaging.brokers.rabbitmq import Link
 from messaging.brokers.rabbitmq_frames import Confirm, publish_frames
+from messaging.brokers.rabbitmq_link import Link
 
 WINDOW = 500  # messages sent and not yet confirmed: bounds memory on both sides
 CONFIRM_SECONDS = 15.0

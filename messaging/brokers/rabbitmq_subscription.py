@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from messaging.brokers import BrokerUnavailable, Delivery
-from messaging.brokers.rabbitmq import Link
 from messaging.brokers.rabbitmq_frames import ack_frame, requeue_frame
+from messaging.brokers.rabbitmq_link import Link
 
 
 class RabbitMQSubscription:
