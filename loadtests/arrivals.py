@@ -77,7 +77,10 @@ class Dispatcher(User):
             running.kill()
             raise Gone("in the middle of a window")
         ending.kill()
-        channel.send({"said": "done", **running.get()})
+        if running.successful():
+            channel.send({"said": "done", **running.value})
+        else:
+            channel.send({"said": "failed", "why": repr(running.exception)})
 
 
 def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +97,8 @@ def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, An
         seed=window["seed"],
     )
     requests = _requests(str(environment.host), Path(window["requests"]))
+    if len(requests) != len(starts):
+        raise ValueError(f"{len(requests)} requests for {len(starts)} starts")
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection in the middle would delay the starts

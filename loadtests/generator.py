@@ -82,7 +82,7 @@ class Generator:
         except Gone as error:
             raise self._failed(error) from error
         if message["said"] != expected:
-            raise self._failed(f"it said {message['said']!r} instead of {expected!r}")
+            raise self._failed(message.get("why", f"it said {message['said']!r}"))
         return message
 
     def _failed(self, why: object) -> GeneratorFailed:

@@ -1,0 +1,168 @@
+"""The generator against a server of our own: open loop, and robust against the death of a side."""
+
+import csv
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import urllib3
+
+from loadtests.generator import Generator, GeneratorFailed
+from loadtests.schedule import Arrivals, offsets
+from tests.integration.loadtests.slow_shop import SlowShop
+
+STALL = 0.5
+
+
+@contextmanager
+def _generator(shop: SlowShop, folder: Path) -> Iterator[Generator]:
+    with Generator(host=shop.url, folder=folder) as generator:
+        generator.wait_until_ready()
+        yield generator
+
+
+def _send(
+    generator: Generator, folder: Path, *, rate: float, seconds: float, patience: float = 10.0
+) -> list[dict[str, str]]:
+    """One window of constant arrivals; its samples."""
+    starts = offsets(arrivals=Arrivals.CONSTANT, rate=rate, seconds=seconds, seed=0)
+    requests, answers = folder / "requests", folder / "answers"
+    requests.write_text("\n".join(json.dumps({"cart_id": str(n)}) for n in range(len(starts))))
+    generator.send_window(window=_window(requests, answers, rate, seconds, patience))
+    with answers.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _window(
+    requests: Path, answers: Path, rate: float, seconds: float, patience: float
+) -> dict[str, Any]:
+    return {
+        "requests": str(requests),
+        "samples": str(answers),
+        "row": "checkout orchestrated",
+        "arrivals": "constant",
+        "rate": rate,
+        "seconds": seconds,
+        "seed": 0,
+        "patience": patience,
+    }
+
+
+def _latency(sample: dict[str, str]) -> float:
+    return float(sample["answered_at"]) - float(sample["intended_at"])
+
+
+def test_arrivals_do_not_wait_for_answers(tmp_path: Path) -> None:
+    """Nobody is answered before all 20 have come: a loop that waits would send the first alone."""
+    with SlowShop(hold=20) as shop, _generator(shop, tmp_path) as generator:
+        found = _send(generator, tmp_path, rate=200, seconds=0.1)
+    assert [one["status"] for one in found] == ["202"] * 20
+
+
+def test_intended_starts_are_those_of_the_schedule_however_slow_the_server(tmp_path: Path) -> None:
+    with SlowShop(stall=STALL) as shop, _generator(shop, tmp_path) as generator:
+        found = _send(generator, tmp_path, rate=100, seconds=0.5)
+    first = float(found[0]["intended_at"])
+    schedule = offsets(arrivals=Arrivals.CONSTANT, rate=100, seconds=0.5, seed=0)
+    assert [float(one["intended_at"]) - first for one in found] == pytest.approx(schedule, abs=1e-5)
+
+
+def test_stall_is_seen_by_all_who_would_have_met_it(tmp_path: Path) -> None:
+    """With its control: the same stall, met by a client that waits for each answer."""
+    with SlowShop(stall=STALL) as shop, _generator(shop, tmp_path) as generator:
+        open_loop = [_latency(one) for one in _send(generator, tmp_path, rate=100, seconds=0.4)]
+    with SlowShop(stall=STALL) as shop:
+        closed_loop = [_timed_post(shop.url) for _ in range(40)]
+    noticeable = STALL / 10
+    assert sum(latency > noticeable for latency in open_loop) == 40
+    assert sum(latency > noticeable for latency in closed_loop) < 5
+
+
+def test_samples_say_what_was_answered(tmp_path: Path) -> None:
+    with SlowShop(status=503) as shop, _generator(shop, tmp_path) as generator:
+        found = _send(generator, tmp_path, rate=100, seconds=0.05)
+    assert {one["status"] for one in found} == {"503"}
+    assert all(one["saga_id"] == "" and "saga-" in one["error"] for one in found)
+
+
+def test_sagas_are_kept_with_their_samples_window_after_window(tmp_path: Path) -> None:
+    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
+        sagas = [
+            one["saga_id"]
+            for _ in range(2)
+            for one in _send(generator, tmp_path, rate=100, seconds=0.05)
+        ]
+        bodies = list(shop.bodies)
+    assert sorted(sagas) == sorted(f"saga-{n}" for n in range(1, 11))
+    assert sorted(json.loads(one)["cart_id"] for one in bodies) == sorted("01234" * 2)
+
+
+def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None:
+    with SlowShop(hold=1000) as shop, _generator(shop, tmp_path) as generator:
+        found = _send(generator, tmp_path, rate=100, seconds=0.05, patience=0.2)
+    assert [(one["status"], one["error"]) for one in found] == [("0", "no answer")] * 5
+
+
+def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
+    with SlowShop() as shop:
+        url = shop.url
+    with Generator(host=url, folder=tmp_path) as generator:
+        generator.wait_until_ready()
+        found = _send(generator, tmp_path, rate=100, seconds=0.05)
+    assert {one["status"] for one in found} == {"0"}
+    assert all("refused" in one["error"] for one in found)
+
+
+def test_generator_ends_when_it_is_closed(tmp_path: Path) -> None:
+    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
+        process = psutil.Process(generator.pid)
+    assert not process.is_running()
+
+
+def test_generator_ends_in_the_middle_of_a_window_when_the_other_side_dies(
+    tmp_path: Path,
+) -> None:
+    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
+        process = psutil.Process(generator.pid)
+        requests = tmp_path / "requests"
+        requests.write_text("\n".join(["{}"] * 100))
+        window = _window(requests, tmp_path / "answers", 1, 100, 1)
+        generator._channel.send(window)
+        _wait_for(lambda: shop.bodies)
+        generator.close()
+        assert not process.is_running()
+
+
+def test_death_of_the_generator_is_an_error_with_its_log(tmp_path: Path) -> None:
+    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
+        os.kill(generator.pid, signal.SIGKILL)
+        with pytest.raises(GeneratorFailed, match="load generator"):
+            _send(generator, tmp_path, rate=10, seconds=0.1)
+
+
+def test_schedule_and_requests_that_do_not_match_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "requests").write_text("{}")
+    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
+        window = _window(tmp_path / "requests", tmp_path / "answers", 100, 1, 1)
+        with pytest.raises(GeneratorFailed, match="1 requests for 100 starts"):
+            generator.send_window(window=window)
+
+
+def _timed_post(url: str) -> float:
+    started = time.monotonic()
+    urllib3.request("POST", url, body=b"{}")
+    return time.monotonic() - started
+
+
+def _wait_for(condition: Any, within: float = 10.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

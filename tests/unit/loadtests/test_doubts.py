@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+from loadtests import doubts
+from loadtests.comparison import Comparison
+from loadtests.plan import Phase
+from loadtests.results import Measured
+from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
+
+
+def _doubts_of(odd: Measured) -> list[str]:
+    return _comparison_with(odd).doubts
+
+
+def _comparison_with(odd: Measured) -> Comparison:
+    return comparison(every=[*whole_run(), odd])
+
+
+def _light(**changes: object) -> Measured:
+    return replace(measured(of=window(), latencies=[0.02] * 50), **changes)
+
+
+def test_run_without_a_fault_has_no_doubts() -> None:
+    assert comparison(every=whole_run()).doubts == []
+    assert comparison(every=whole_run()).is_valid
+
+
+def test_late_generator_makes_a_light_window_invalid() -> None:
+    late = [sample(lag=0.006, latency=0.02)] * 50
+    found = _comparison_with(_light(samples=late))
+    assert not found.is_valid
+    assert any("INVALID" in one and "6.0 ms" in one for one in found.doubts)
+
+
+def test_late_generator_at_full_load_is_no_doubt() -> None:
+    late = [sample(intended=n / 100, lag=0.5, latency=2) for n in range(100)]
+    full = replace(
+        measured(of=window(phase=Phase.FULL, rate=100), latencies=[2.0] * 100), samples=late
+    )
+    assert _doubts_of(full) == []
+
+
+def test_saturated_generator_is_said() -> None:
+    busy = _light(cost=cost(generator_ms=0.9 * 2 * 1000))
+    assert any("generator was saturated" in one for one in _doubts_of(busy))
+
+
+def test_other_programs_are_said() -> None:
+    disturbed = _light(cost=replace(cost(), busy_ms=6000))
+    assert any("other programs" in one for one in _doubts_of(disturbed))
+
+
+def test_clock_that_was_set_makes_a_window_invalid() -> None:
+    assert not _comparison_with(_light(clock_step_ms=-3.0)).is_valid
+
+
+def test_unfinished_and_unaccepted_checkouts_are_said() -> None:
+    broken = _light(samples=[sample(ended=False), sample(status=503)] * 25)
+    found = _doubts_of(broken)
+    assert any("25 checkouts did not end" in one for one in found)
+    assert any("25 checkouts were not accepted" in one for one in found)
+
+
+def test_pattern_that_was_never_saturated_is_said() -> None:
+    easy = [
+        replace(one, samples=[sample(intended=n / 200, latency=0.01) for n in range(200)])
+        if one.window.phase is Phase.FULL
+        else one
+        for one in whole_run()
+    ]
+    assert any("never saturated" in one for one in comparison(every=easy).doubts)
+
+
+def test_limit_of_the_lag_is_the_documented_one() -> None:
+    assert doubts.LAG_MS == 5.0
