@@ -95,7 +95,7 @@ DECLINE_SHARE = float(os.environ.get("PAGOS_DECLINE_SHARE", "0"))
 SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS", "120"))
 """After this long a saga that has not passed its pivot is undone."""
 NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
-"""After this long without an event a choreographed saga is nudged, and then more and more rarely."""
+"""After this long without an event a choreographed saga is nudged, then ever more rarely."""
 
 LOGGING = logging_config(
     service=SERVICE or "dueto", style=os.environ.get("DUETO_LOG_FORMAT", "json")
