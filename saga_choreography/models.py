@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from contracts.statuses import FINAL, SagaStatus
+from contracts.statuses import SagaStatus
 from messaging import models as messaging
 from saga_choreography.entries import Stage
 
@@ -45,7 +45,7 @@ class Saga(models.Model):
                 name="choreography_status_known",
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=[s.value for s in FINAL]) | Q(finished_at__isnull=False),
+                condition=~Q(status__in=[s.value for s in SagaStatus if s.is_final]) | Q(finished_at__isnull=False),
                 name="choreography_ended_has_time",
             ),
             models.CheckConstraint(
