@@ -1,0 +1,89 @@
+"""Charge and refund: what becomes of the money."""
+
+from decimal import Decimal
+
+import pytest
+
+from contracts import refusals
+from contracts.commands import Charge, Undo
+from contracts.outcomes import Done, Refused
+from pagos import operations
+from pagos.models import Payment, Refund
+from sagas.performing import perform
+
+pytestmark = pytest.mark.django_db(databases=["pagos"])
+
+
+def charge(*saga_ids: str, **changes):
+    fields = {"cart_id": "c", "amount": Decimal("12.50"), "payment_method": "credit_card"}
+    commands = [Charge(saga_id=saga_id, **(fields | changes)) for saga_id in saga_ids]
+    return [one.outcome for one in perform(operation=operations.charge, commands=commands)]
+
+
+def refund(*saga_ids: str, reason: str = ""):
+    commands = [Undo(saga_id=saga_id, reason=reason) for saga_id in saga_ids]
+    return [one.outcome for one in perform(operation=operations.refund, commands=commands)]
+
+
+def money() -> Decimal:
+    """What was taken and not given back."""
+    captured = sum(one.amount for one in Payment.objects.exclude(status="refused"))
+    return captured - sum(one.amount for one in Refund.objects.all())
+
+
+def test_charge_takes_the_money_and_says_under_which_id():
+    (done,) = charge("s", amount=Decimal("12.5"))
+    payment = Payment.objects.get(saga_id="s")
+    assert done.data == {"payment_id": payment.id, "amount": "12.50", "status": "captured"}
+    assert (payment.amount, payment.cart_id, payment.status) == (Decimal("12.50"), "c", "captured")
+
+
+def test_refund_gives_the_whole_of_it_back_with_its_reason():
+    charge("s")
+    (done,) = refund("s", reason="out_of_stock")
+    assert done.data["refunded_amount"] == "12.50"
+    assert Refund.objects.get().reason == "out_of_stock"
+    assert Payment.objects.get().status == "refunded"
+    assert money() == 0
+
+
+def test_refused_charge_leaves_a_row_with_its_code_and_takes_nothing():
+    (refused,) = charge("s", payment_method="insufficient_funds")
+    assert refused.code == refusals.INSUFFICIENT_FUNDS
+    payment = Payment.objects.get()
+    assert (payment.status, payment.code) == ("refused", "insufficient_funds")
+    assert money() == 0
+
+
+@pytest.mark.parametrize("amount", ["-1", "0", "0.001", "1e30", "NaN", "-Infinity"])
+def test_what_is_no_amount_is_refused_and_its_row_says_what_it_was(amount):
+    (refused,) = charge("s", amount=Decimal(amount))
+    assert refused.code == refusals.INVALID_AMOUNT
+    assert str(Decimal(amount)) in Payment.objects.get().detail
+
+
+def test_method_of_any_length_is_refused():
+    (refused,) = charge("s", payment_method="x" * 100_000)
+    assert refused.code == refusals.UNKNOWN_PAYMENT_METHOD
+
+
+def test_total_as_large_as_a_cart_can_have_is_taken():
+    largest = Decimal("999999999999.99")
+    charge("s", amount=largest)
+    assert money() == largest
+
+
+def test_list_of_charges_is_decided_one_by_one():
+    outcomes = charge("a", "b") + charge("c", payment_method="expired_card") + refund("a", "c", "z")
+    kinds = ["refused" if isinstance(one, Refused) else "done" for one in outcomes]
+    assert kinds == ["done", "done", "refused", "done", "done", "done"]
+    assert money() == Decimal("12.50")
+
+
+def test_share_of_refusals_is_declined(settings):
+    settings.DECLINE_SHARE = 0.5
+    outcomes = charge(*[f"s{n}" for n in range(100)])
+    declined = [one for one in outcomes if isinstance(one, Refused)]
+    assert {one.code for one in declined} == {refusals.CARD_DECLINED}
+    assert 30 < len(declined) < 70
+    assert all(isinstance(one, Done) for one in outcomes if one not in declined)
