@@ -9,7 +9,8 @@ from config.databases import SERVICES
 
 served = [settings.SERVICE] if settings.SERVICE in SERVICES else []
 if not settings.SERVICE:
-    served = list(SERVICES)
+    # /saga/choreography/... must be tried before the orchestrator's /saga/<saga_id>/...
+    served = sorted(SERVICES)
 
 urlpatterns = [path("", include("httpapi.health_urls"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
