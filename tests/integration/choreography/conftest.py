@@ -1,0 +1,50 @@
+from datetime import datetime
+
+import pytest
+from django.db import transaction
+
+from contracts import events
+from contracts.events import Event
+from saga_choreography import checkout
+from saga_choreography.models import OutboxEntry, Saga
+from saga_choreography.tracking import track
+from tests.unit.choreography.made import NOON, story
+from tests.unit.choreography.made import checkout as made_checkout
+
+
+@pytest.fixture
+def start():
+    """Starts sagas of these ids; how many were new."""
+
+    def start(*saga_ids: str, now: datetime = NOON) -> int:
+        with transaction.atomic(using="saga_choreography"):
+            return checkout.start(checkouts=[made_checkout(one) for one in saga_ids], now=now)
+
+    return start
+
+
+@pytest.fixture
+def said():
+    """What saga_choreography has said since it was asked last, in order."""
+    before = [0]
+
+    def said() -> list[Event]:
+        new = list(OutboxEntry.objects.order_by("id").filter(id__gt=before[0]))
+        before[0] = new[-1].id if new else before[0]
+        return [events.decode(bytes(one.body, "utf-8")) for one in new]
+
+    return said
+
+
+@pytest.fixture
+def saga(start, said):
+    """A saga that goes a way, up to an event of it; `said` gives only what comes after."""
+
+    def saga(name: str = "completed", *, until: int = 1, saga_id: str = "s") -> Saga:
+        start(saga_id)
+        for event in story(name, saga_id=saga_id)[1:until]:
+            track(heard=[event], now=event.occurred_at)
+        said()
+        return Saga.objects.get(pk=saga_id)
+
+    return saga

@@ -1,0 +1,336 @@
+"""The HTTP door of the choreography, and what it asks of carrito."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts import events, refusals
+from saga_choreography.models import Intervention, OutboxEntry, Saga
+from saga_choreography.tracking import track
+from tests.unit.choreography.made import checkout, story
+
+pytestmark = pytest.mark.django_db(databases=["saga_choreography"])
+
+URL = "/saga/choreography/checkout"
+
+
+class Carrito(ThreadingHTTPServer):
+    """Answers what it is told to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[tuple[str, str], tuple[int, dict[str, str], Any]] = {}
+        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append((self.command, self.path, dict(self.headers), body))
+        missing = (404, {}, {"code": "not_found"})
+        status, headers, given = self.server.answers.get((self.command, self.path), missing)
+        encoded = json.dumps(given).encode()
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json"} | headers).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(encoded)))
+        self.end_headers()
+        self.wfile.write(encoded)
+
+    do_GET = do_POST = _answer  # noqa: N815 -- the names that http.server calls
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def carrito(settings):
+    with Carrito() as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
+        thread.start()
+        settings.CARRITO_URL = f"http://127.0.0.1:{server.server_address[1]}"
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def frozen(saga_id: str = "s", **changes: Any) -> dict[str, Any]:
+    return {**msgspec.to_builtins(checkout(saga_id)), **changes}
+
+
+@pytest.fixture
+def post(client):
+    def post(url: str, body: Any = None, **headers: str):
+        data = body if isinstance(body, bytes) else json.dumps({} if body is None else body)
+        return client.post(url, data, content_type="application/json", headers=headers)
+
+    return post
+
+
+def problem(response, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    return response.json()
+
+
+# Starting
+
+
+def test_hand_over_starts_each_and_answers_for_each(post):
+    response = post(URL, [frozen("a"), frozen("b")])
+    assert response.status_code == 207
+    assert [one["outcome"] for one in response.json()] == ["done", "done"]
+    assert OutboxEntry.objects.count() == 2
+
+
+def test_repeated_hand_over_is_answered_the_same_and_says_nothing_more(post):
+    first = post(URL, [frozen("a")])
+    again = post(URL, [frozen("a")])
+    assert again.json() == first.json()
+    assert OutboxEntry.objects.count() == 1
+
+
+def test_malformed_checkout_of_a_list_is_refused_alone(post):
+    response = post(URL, [frozen("a"), frozen("b", total_amount="much")])
+    assert response.status_code == 207
+    assert [one.get("code") for one in response.json()] == [None, refusals.MALFORMED_CHECKOUT]
+    assert Saga.objects.get().saga_id == "a"
+
+
+def test_checkout_of_another_pattern_is_refused(post):
+    (outcome,) = post(URL, [frozen("a", saga_pattern="orchestrated")]).json()
+    assert outcome["code"] == refusals.WRONG_PATTERN
+    assert not Saga.objects.exists()
+
+
+def test_empty_list_starts_nothing(post):
+    assert post(URL, []).json() == []
+
+
+def test_single_frozen_checkout_is_accepted(post):
+    response = post(URL, frozen("a"))
+    assert response.status_code == 202
+    assert response["Location"].endswith("/saga/choreography/a")
+    assert response.json()["status"] == "running"
+    assert response.json()["total_amount"] == "25.00"
+
+
+def test_single_checkout_with_a_wrong_field_is_told_which(post):
+    wrong = problem(post(URL, frozen("a", items=[{"product_id": "1", "quantity": 0}])), 400)
+    assert "quantity" in wrong["errors"][0]["field"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"", "parse_error"), (b"{", "parse_error"), (b"3", "invalid")]
+)
+def test_body_that_is_no_checkout_is_told_so(post, body, code):
+    assert problem(post(URL, body), 400)["code"] == code
+
+
+def test_shoppers_checkout_is_passed_to_carrito_and_its_answer_back(post, carrito):
+    accepted = {"saga_id": "new", "status": "pending"}
+    carrito.answers["POST", "/checkout/saga"] = (202, {"Location": "http://x/y"}, accepted)
+    body = {"cart_id": "c", "user_id": "ana", "payment_method": "paypal"}
+    response = post(URL, body, **{"Idempotency-Key": "k", "Prefer": "wait=2"})
+    assert (response.status_code, response.json()) == (202, accepted)
+    assert response["Location"] == "http://x/y"
+    ((_, _, headers, passed),) = carrito.asked
+    assert json.loads(passed) == {**body, "saga_pattern": "choreographed"}
+    assert (headers["Idempotency-Key"], headers["Prefer"]) == ("k", "wait=2")
+
+
+def test_refusal_of_carrito_comes_back_as_it_is(post, carrito):
+    refused = {"code": "empty_cart", "detail": "add an item first"}
+    kind = {"Content-Type": "application/problem+json"}
+    carrito.answers["POST", "/checkout/saga"] = (400, kind, refused)
+    assert problem(post(URL, {"cart_id": "c"}), 400) == refused
+
+
+def test_shoppers_checkout_for_another_pattern_is_told_so(post, carrito):
+    wrong = problem(post(URL, {"cart_id": "c", "saga_pattern": "orchestrated"}), 400)
+    assert wrong["errors"][0]["field"] == "saga_pattern"
+    assert carrito.asked == []
+
+
+def test_carrito_that_is_away_is_said_so(post, settings):
+    settings.CARRITO_URL = "http://127.0.0.1:9"
+    assert problem(post(URL, {"cart_id": "c"}), 503)["code"] == "unavailable"
+
+
+# Looking
+
+
+def test_saga_is_shown_with_its_steps_and_its_trail(client, saga):
+    saga("declined", until=5)
+    found = client.get("/saga/choreography/s").json()
+    assert found["status"] == "compensated"
+    assert found["saga_pattern"] == "choreographed"
+    assert found["current_step"] is None
+    assert found["total_amount"] == "25.00"
+    assert found["failure"]["code"] == "card_declined"
+    assert [one["step_name"] for one in found["steps"]][:2] == [
+        "accept_checkout",
+        "reserve_inventory",
+    ]
+    assert [one["type"] for one in found["events"]] == [one.type for one in story("declined")]
+
+
+def test_status_is_the_short_form(client, saga):
+    saga("completed", until=2)
+    found = client.get("/saga/choreography/s/status").json()
+    assert (found["status"], found["current_step"]) == ("running", "process_payment")
+    assert "steps" not in found
+
+
+def test_saga_that_carrito_has_not_handed_over_yet_is_pending(client, carrito):
+    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, at_carrito())
+    found = client.get("/saga/choreography/soon").json()
+    assert (found["status"], found["events"]) == ("pending", [])
+    assert found["steps"][0]["status"] == "completed"
+    assert client.get("/saga/choreography/soon/status").json()["status"] == "pending"
+
+
+def test_saga_of_another_pattern_is_not_here(client, carrito):
+    other = at_carrito(saga_pattern="orchestrated")
+    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, other)
+    problem(client.get("/saga/choreography/soon"), 404)
+
+
+def test_unknown_saga_is_not_found(client, carrito):
+    assert problem(client.get("/saga/choreography/no/status"), 404)["code"] == "not_found"
+
+
+def test_unknown_saga_while_carrito_is_away_is_not_called_unknown(client, settings):
+    settings.CARRITO_URL = "http://127.0.0.1:9"
+    problem(client.get("/saga/choreography/no"), 503)
+
+
+def test_sagas_are_listed_newest_first_in_pages(client, start):
+    for saga_id in "abc":
+        start(saga_id)
+    first = client.get("/saga/choreography/status?page_size=2").json()
+    assert (first["count"], first["previous"]) == (3, None)
+    assert [one["saga_id"] for one in first["results"]] == ["c", "b"]
+    second = client.get(first["next"]).json()
+    assert [one["saga_id"] for one in second["results"]] == ["a"]
+    assert second["next"] is None
+
+
+def test_sagas_are_listed_by_status(client, start):
+    start("a", "b")
+    track(heard=story("completed", saga_id="b"), now=story("completed")[-1].occurred_at)
+    found = client.get("/saga/choreography/status?status=completed").json()
+    assert [(one["saga_id"], one["current_step"]) for one in found["results"]] == [("b", None)]
+
+
+@pytest.mark.parametrize("wrong", ["status=odd", "page=0", "page=x", "page_size=100000"])
+def test_wrong_listing_is_told_which_field(client, wrong):
+    response = client.get(f"/saga/choreography/status?{wrong}")
+    assert problem(response, 400)["errors"][0]["field"] == wrong.partition("=")[0]
+
+
+# Asking
+
+COMPENSATE = "/saga/choreography/s/compensate"
+
+
+def test_running_saga_is_asked_to_abort(post, saga, said):
+    saga("completed", until=3)
+    response = post(COMPENSATE, {"requested_by": "eva", "reason": "changed my mind"})
+    assert response.status_code == 202
+    assert response.json()["status"] == "running"
+    (asked,) = said()
+    assert asked.type == events.CHECKOUT_ABORT_REQUESTED
+    assert asked.data.failure.code == refusals.STOPPED
+    recorded = Intervention.objects.get()
+    assert (recorded.action, recorded.requested_by, recorded.reason) == (
+        "abort",
+        "eva",
+        "changed my mind",
+    )
+
+
+def test_second_abort_says_nothing_more(post, saga, said):
+    saga("completed", until=3)
+    post(COMPENSATE)
+    said()
+    assert post(COMPENSATE).status_code == 202
+    assert said() == []
+    assert Intervention.objects.count() == 1
+
+
+def test_completed_saga_is_asked_to_be_returned(post, saga, said):
+    saga("completed", until=6)
+    response = post(COMPENSATE)
+    assert (response.status_code, response.json()["status"]) == (202, "compensating")
+    assert [one.type for one in said()] == [events.CHECKOUT_RETURN_REQUESTED]
+    assert Intervention.objects.get().action == "return"
+    assert Saga.objects.get().watch_at is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "until", "code"),
+    [
+        ("completed", 5, refusals.PAST_PIVOT),
+        ("declined", 3, refusals.ALREADY_UNDONE),
+        ("declined", 5, refusals.ALREADY_UNDONE),
+        ("returned", 7, refusals.ALREADY_UNDONE),
+    ],
+)
+def test_saga_that_cannot_be_undone_refuses(post, saga, said, name, until, code):
+    saga(name, until=until)
+    assert problem(post(COMPENSATE), 409)["code"] == code
+    assert said() == []
+    assert not Intervention.objects.exists()
+
+
+def test_unknown_saga_cannot_be_undone(post, carrito):
+    problem(post("/saga/choreography/no/compensate"), 404)
+
+
+def test_saga_that_has_not_started_is_asked_later(post, carrito):
+    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, at_carrito())
+    refused = problem(post("/saga/choreography/soon/compensate"), 409)
+    assert refused["code"] == refusals.NOT_STARTED
+
+
+def test_wrong_request_is_told_which_field(post, saga):
+    saga("completed", until=3)
+    wrong = problem(post(COMPENSATE, {"requested_by": ""}), 400)
+    assert wrong["errors"][0]["field"] == "requested_by"
+
+
+def test_retry_nudges_a_standing_saga(post, saga, said):
+    saga("completed", until=3)
+    assert post("/saga/choreography/s/retry").status_code == 202
+    assert [(one.type, one.nudge) for one in said()] == [(events.PAYMENT_PROCESSED, True)]
+
+
+def test_retry_of_an_ended_saga_is_refused(post, saga):
+    saga("completed", until=6)
+    refused = problem(post("/saga/choreography/s/retry"), 409)
+    assert refused["code"] == refusals.NOTHING_TO_RETRY
+
+
+def test_unknown_word_for_a_method_is_told_so(client):
+    problem(client.delete("/saga/choreography/s"), 405)
+
+
+def at_carrito(**changes: Any) -> dict[str, Any]:
+    return {
+        "saga_id": "soon",
+        "cart_id": "c",
+        "saga_pattern": "choreographed",
+        "status": "pending",
+        "total_amount": "25.00",
+        "order_id": None,
+        "order_status": None,
+        "failure": None,
+        "accepted_at": "2026-01-01T12:00:00Z",
+        "ended_at": None,
+        **changes,
+    }

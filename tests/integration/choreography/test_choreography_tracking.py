@@ -1,0 +1,166 @@
+"""Tracking: the trail is complete and the row never goes back, in whatever order events come."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from contracts import events
+from contracts.statuses import SagaStatus
+from messaging.brokers import Delivery, Message, connect
+from messaging.brokers.memory import forget
+from messaging.consumer import Consumer
+from messaging.relay import Relay
+from saga_choreography import queries
+from saga_choreography.models import ParkedMessage, Saga, SagaEvent
+from saga_choreography.reactions import REACTIONS
+from saga_choreography.tracking import track
+from tests.unit.choreography.made import NOON, STORIES, event, story
+
+pytestmark = pytest.mark.django_db(databases=["saga_choreography"])
+
+ENDS = {
+    "completed": SagaStatus.COMPLETED,
+    "out of stock": SagaStatus.FAILED,
+    "declined": SagaStatus.COMPENSATED,
+    "aborted": SagaStatus.COMPENSATED,
+    "returned": SagaStatus.COMPENSATED,
+}
+
+
+def hear(*heard, at=NOON):
+    track(heard=heard, now=at)
+
+
+def stored() -> Saga:
+    return Saga.objects.get(pk="s")
+
+
+def trail_of(saga_id: str) -> set[str]:
+    return set(SagaEvent.objects.filter(saga_id=saga_id).values_list("event_type", flat=True))
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_whole_story_in_order_is_tracked(name, start):
+    start("s")
+    for one in story(name):
+        hear(one)
+    assert stored().status == ENDS[name]
+    assert trail_of("s") == set(STORIES[name])
+    assert stored().finished_at == story(name)[-1].occurred_at
+    assert stored().watch_at is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("name", STORIES)
+def test_shuffled_and_doubled_story_in_batches_ends_the_same(name, seed, start):
+    start("s")
+    chance = random.Random(seed)
+    told = [*story(name), *chance.choices(story(name), k=4)]
+    chance.shuffle(told)
+    stages = []
+    while told:
+        size = chance.randint(1, 4)
+        hear(*told[:size])
+        del told[:size]
+        stages.append(stored().stage)
+    assert stored().status == ENDS[name]
+    assert stages == sorted(stages)
+    state = queries.state(found=stored())
+    assert state.status == ENDS[name]
+    assert len(state.events) == len(STORIES[name])
+
+
+def test_many_sagas_in_one_batch_are_tracked_each_for_itself(start):
+    start("a", "b")
+    hear(*story("completed", saga_id="a"), *story("declined", saga_id="b"))
+    statuses = dict(Saga.objects.values_list("saga_id", "status"))
+    assert statuses == {"a": "completed", "b": "compensated"}
+
+
+def test_event_of_a_running_saga_leaves_its_row_alone(start):
+    start("s")
+    before = Saga.objects.values().get(pk="s")
+    hear(event(events.INVENTORY_RESERVED))
+    assert Saga.objects.values().get(pk="s") == before
+
+
+def test_end_of_a_saga_that_was_never_started_here_is_tracked_from_its_event():
+    hear(*story("declined", saga_id="x")[2:])
+    found = Saga.objects.get(pk="x")
+    assert found.status == "compensated"
+    assert (found.cart_id, str(found.total_amount)) == ("cart of x", "25.00")
+
+
+def test_return_takes_a_completed_saga_back(start):
+    start("s")
+    hear(*story("returned")[:6])
+    assert stored().status == "completed"
+    hear(story("returned")[6])
+    assert (stored().status, stored().finished_at) == ("compensating", None)
+    hear(story("completed")[5])
+    assert stored().status == "compensating"
+
+
+def test_failure_is_kept_beside_the_status(start):
+    start("s")
+    hear(*story("declined"))
+    assert (stored().failure_step, stored().failure_code) == ("process_payment", "card_declined")
+
+
+def test_new_event_unparks_a_saga(start):
+    start("s")
+    Saga.objects.filter(pk="s").update(
+        status="parked", parked_at=NOON, parked_step="process_payment", parked_reason="silence"
+    )
+    hear(event(events.INVENTORY_RESERVED), at=NOON + timedelta(hours=1))
+    assert (stored().status, stored().parked_at, stored().parked_reason) == ("running", None, "")
+    assert stored().watch_at > NOON + timedelta(hours=1)
+
+
+def test_known_event_leaves_a_parked_saga_parked(start):
+    start("s")
+    hear(event(events.INVENTORY_RESERVED))
+    Saga.objects.filter(pk="s").update(
+        status="parked", parked_at=NOON, parked_step="process_payment", parked_reason="silence"
+    )
+    hear(event(events.INVENTORY_RESERVED))
+    assert stored().status == "parked"
+
+
+@pytest.fixture
+def broker():
+    yield connect("memory://tracking")
+    forget("tracking")
+
+
+def test_events_from_the_broker_are_tracked_in_one_batch(broker, start):
+    consumer = Consumer(service="saga_choreography", broker=broker, reactions=REACTIONS)
+    broker.declare(queue=consumer.queue, events=[one.hears for one in REACTIONS])
+    start("s")
+    told = story("completed")[1:]
+    broker.publish([Message(one.id, one.type, events.encode(one)) for one in told])
+    taken = broker.subscribe(queue=consumer.queue, prefetch=100).take(limit=100, timeout=1)
+    consumer.handle(taken)
+    assert stored().status == "completed"
+    assert trail_of("s") == set(STORIES["completed"])
+
+
+def test_poison_event_harms_only_itself(start):
+    start("good")
+    consumer = Consumer(
+        service="saga_choreography", broker=connect("memory://tracking"), reactions=REACTIONS
+    )
+    poison = events.encode(story("completed", saga_id="bad")[5]).replace(b'"cart_id"', b'"cart"')
+    bodies = [events.encode(one) for one in story("completed", saga_id="good")[1:]] + [poison]
+    consumer.handle(
+        [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
+    )
+    assert Saga.objects.get(pk="good").status == "completed"
+    assert ParkedMessage.objects.get().saga_id == "bad"
+
+
+def test_own_first_event_needs_nobody_else_to_be_relayed(broker, start):
+    broker.declare(queue="anyone", events=[events.CHECKOUT_INITIATED])
+    start("s")
+    assert Relay(service="saga_choreography", broker=broker).relay_once() == 1

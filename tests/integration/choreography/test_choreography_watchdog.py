@@ -1,0 +1,182 @@
+"""The watchdog: a standing saga is nudged, then aborted or parked, and what moves is left alone."""
+
+from collections import Counter
+from datetime import timedelta
+
+import msgspec
+import pytest
+from django.db import transaction
+
+from contracts import events, refusals
+from saga_choreography import operations, queries, trail, watchdog
+from saga_choreography.models import Intervention, Saga, SagaEvent
+from saga_choreography.tracking import track
+from saga_choreography.watchdog import MOST_NUDGES, Move, look
+from tests.threads import InThread
+from tests.unit.choreography.made import NOON, event, story
+
+DATABASE = "saga_choreography"
+pytestmark = pytest.mark.django_db(databases=[DATABASE])
+
+
+@pytest.fixture(autouse=True)
+def _patience(settings):
+    settings.NUDGE_SECONDS = 10
+    settings.SAGA_SECONDS = 120
+
+
+def after(seconds: float):
+    return NOON + timedelta(seconds=seconds)
+
+
+def look_until(seconds: float) -> Counter[Move]:
+    """Looks every second from the start on."""
+    moves: Counter[Move] = Counter()
+    for second in range(int(seconds) + 1):
+        moves += look(now=after(second))
+    return moves
+
+
+def stored() -> Saga:
+    return Saga.objects.get(pk="s")
+
+
+def test_last_fact_of_a_standing_saga_is_said_again_as_a_nudge(saga, said):
+    saga("completed", until=3)
+    assert look(now=after(12)) == {Move.NUDGE: 1}
+    (again,) = said()
+    first = story("completed")[2]
+    assert (again.id, again.type, again.nudge) == (first.id, events.PAYMENT_PROCESSED, True)
+    assert again.data.result == first.data.result
+    assert again.traceparent
+
+
+def test_nudge_carries_the_checkout_that_the_services_work_from(saga, said):
+    saga("completed", until=3)
+    look(now=after(12))
+    (again,) = said()
+    assert events.decode(events.encode(again)).data.context == again.data.context
+    checkout = msgspec.json.decode(again.data.context)
+    assert (checkout["saga_id"], checkout["total_amount"]) == ("s", "25.00")
+
+
+def test_saga_that_moved_lately_is_left_alone(saga, said):
+    saga("completed", until=3)
+    assert look(now=after(11)) == {Move.WAIT: 1}
+    assert said() == []
+
+
+def test_ended_saga_is_never_looked_at(saga):
+    saga("completed", until=6)
+    assert look_until(200) == Counter()
+
+
+def test_nudges_grow_rarer(saga, said):
+    saga("completed", until=1)
+    assert look_until(59)[Move.NUDGE] == 2
+    assert len(said()) == 2
+
+
+def test_deadline_asks_for_an_abort_once_and_then_nudges_it(saga, said):
+    saga("completed", until=3)
+    moves = look_until(140)
+    assert moves[Move.ABORT] == 1
+    asked = [one for one in said() if one.type == events.CHECKOUT_ABORT_REQUESTED]
+    assert [one.nudge for one in asked] == [False, True]
+    assert asked[0].data.failure.code == refusals.DEADLINE
+    assert "create_order" in asked[0].data.failure.detail
+    assert Intervention.objects.get().requested_by == "watchdog"
+    assert stored().status == "running"
+
+
+def test_unanswered_abort_is_nudged_beside_the_last_fact(saga, said):
+    saga("completed", until=4)
+    look_until(120)
+    said()
+    look(now=after(131))
+    assert {one.type for one in said()} == {
+        events.ORDER_CREATED,
+        events.CHECKOUT_ABORT_REQUESTED,
+    }
+
+
+def test_saga_past_its_pivot_is_not_aborted(saga):
+    saga("completed", until=5)
+    assert look_until(400)[Move.ABORT] == 0
+
+
+def test_saga_that_nothing_moves_is_parked_with_its_step_and_reason(saga):
+    saga("declined", until=3)
+    moves = look_until(400)
+    assert moves[Move.NUDGE] == MOST_NUDGES
+    assert moves[Move.PARK] == 1
+    assert (stored().status, stored().parked_step) == ("parked", "reserve_inventory")
+    assert "payment.failed" in stored().parked_reason
+    assert stored().watch_at is None
+
+
+def test_parked_saga_says_so_with_its_step_and_error(saga):
+    saga("declined", until=3)
+    look_until(400)
+    state = queries.state(found=stored())
+    assert (state.status, state.current_step) == ("parked", "reserve_inventory")
+    assert state.steps[1].error == stored().parked_reason
+
+
+def test_parked_saga_goes_on_by_itself_when_it_is_heard_of_again(saga):
+    saga("declined", until=3)
+    look_until(400)
+    track(heard=[event(events.INVENTORY_UNRESERVED)], now=after(500))
+    assert stored().status == "compensating"
+    assert look(now=after(511)) == {Move.NUDGE: 1}
+
+
+def test_retry_of_a_parked_saga_nudges_it_at_once(saga, said):
+    saga("declined", until=3)
+    look_until(400)
+    said()
+    with transaction.atomic(using=DATABASE):
+        refused = operations.retry(saga_id="s", requested_by="eva", reason="", now=after(500))
+    assert refused is None
+    assert [(one.type, one.nudge) for one in said()] == [(events.PAYMENT_FAILED, True)]
+    assert (stored().status, stored().nudges) == ("compensating", 0)
+    recorded = Intervention.objects.get()
+    assert (recorded.action, recorded.requested_by) == ("retry", "eva")
+
+
+def test_retry_of_an_ended_saga_is_refused(saga):
+    saga("completed", until=6)
+    refused = operations.retry(saga_id="s", requested_by="eva", reason="", now=after(500))
+    assert refused.code == refusals.NOTHING_TO_RETRY
+
+
+def test_movement_starts_the_count_of_nudges_again(saga):
+    saga("completed", until=2)
+    look_until(40)
+    track(heard=[story("completed")[2]], now=after(41))
+    look(now=after(62))
+    assert stored().nudges == 1
+
+
+def test_one_look_takes_a_bounded_number(start, monkeypatch):
+    monkeypatch.setattr(watchdog, "MOST_AT_ONCE", 3)
+    start(*"abcde")
+    assert look(now=after(10)) == {Move.NUDGE: 3}
+    assert look(now=after(10)) == {Move.NUDGE: 2}
+
+
+@pytest.mark.django_db(databases=[DATABASE], transaction=True)
+def test_two_watchdogs_never_nudge_one_saga_twice(start, said):
+    start("a", "b", "c")
+    said()
+    with transaction.atomic(using=DATABASE):
+        assert len(trail.claim_still(now=after(10), limit=2)) == 2
+        other = InThread(lambda: look(now=after(10)), service=DATABASE)
+        assert other.result() == {Move.NUDGE: 1}
+    assert len(said()) == 1
+
+
+def test_abort_is_on_the_trail_before_anybody_heard_it(saga):
+    saga("completed", until=3)
+    look_until(120)
+    assert SagaEvent.objects.filter(event_type=events.CHECKOUT_ABORT_REQUESTED).exists()
