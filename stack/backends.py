@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import psycopg
@@ -20,6 +20,15 @@ BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
 _GIVEN_TIMEOUT = 5.0
 
 
+def chosen_broker() -> BrokerChoice:
+    """What DUETO_BROKER says, else `auto`. Raises StackError when it is no such word."""
+    word = os.environ.get("DUETO_BROKER") or "auto"
+    for choice in get_args(BrokerChoice):
+        if word == choice:
+            return cast(BrokerChoice, choice)
+    raise StackError(f"DUETO_BROKER is {word!r}: it may be {', '.join(get_args(BrokerChoice))}")
+
+
 class Backends:
     """`start()`, then `wait_for_broker()`; after that its URLs are of servers that answer."""
 
@@ -29,7 +38,7 @@ class Backends:
         folder: Folder,
         supervisor: Supervisor,
         announce: Announce,
-        broker: BrokerChoice = "auto",
+        broker: BrokerChoice,
         use_given: bool = True,
     ) -> None:
         """`use_given`: whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL count."""

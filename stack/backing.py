@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 
 from stack import folders
-from stack.backends import Backends
+from stack.backends import Backends, chosen_broker
 from stack.children import leashed
 from stack.errors import StackError
 from stack.interruption import Interrupted, Interruption
@@ -28,7 +28,9 @@ def backing() -> Iterator[dict[str, str]]:
     """The variables of a fresh PostgreSQL and broker, which end with the block."""
     folder = folders.temporary()
     supervisor = Supervisor(announce=to_terminal)
-    backends = Backends(folder=folder, supervisor=supervisor, announce=to_terminal)
+    backends = Backends(
+        folder=folder, supervisor=supervisor, announce=to_terminal, broker=chosen_broker()
+    )
     try:
         backends.start()
         backends.wait_for_broker()
@@ -69,8 +71,8 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
         try:
             code = child.wait()
         except Interrupted as interrupted:
-            # A Ctrl-C has reached it too; any other signal has reached only us.
-            if interrupted.number != signal.SIGINT:
+            # A Ctrl-C in a terminal has reached it too; anything else has reached only us.
+            if interrupted.number != signal.SIGINT or not sys.stdin.isatty():
                 child.send_signal(interrupted.number)
             code = child.wait()
     return code if code >= 0 else 128 - code

@@ -29,6 +29,8 @@ class Folder:
         """Makes it where it is not there yet; `logs` default to a folder inside it."""
         self.path = path.absolute()
         self.logs = logs or self.path / "logs"
+        self.is_temporary = False
+        """Whether its data is removed at the end of the run."""
         self._lock: int | None = None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -125,6 +127,7 @@ def temporary(*, inside: Path = STATE_FOLDER) -> Folder:
         _forget_old_logs(outer.logs, living=parent)
         path = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
         folder = Folder(path, logs=outer.logs / path.name)
+        folder.is_temporary = True
         folder.lock()
     return folder
 

@@ -1,9 +1,10 @@
 """All of Dueto on this machine, as one object: `with LocalStack() as stack: ...`."""
 
 import atexit
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from stack import folders
 from stack.errors import StackError
@@ -22,9 +23,9 @@ class LocalStack:
     KeyboardInterrupt), once; whatever happens, nothing of the stack is left running.
     """
 
-    def __init__(self, options: Options | None = None) -> None:
-        """Nothing is started yet."""
-        self.options = options or Options()
+    def __init__(self, options: Options | None = None, **chosen: Any) -> None:
+        """Nothing is started yet. `chosen`: fields of Options, `LocalStack(fresh=True)`."""
+        self.options = replace(options or Options(), **chosen)
         self._interruption = Interruption()
         self._current: Run | None = None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stack import folders, services
-from stack.backends import BrokerChoice
+from stack.backends import BrokerChoice, chosen_broker
 from stack.errors import StackError
 from stack.ports import free_ports
 from stack.progress import Announce, to_terminal
@@ -37,7 +37,7 @@ class Options:
     web_threads: int = services.WEB_THREADS
     restarts: bool = True
     """Whether a process that crashes is started again."""
-    broker: BrokerChoice = "auto"
+    broker: BrokerChoice = field(default_factory=chosen_broker)
     """`auto`: RabbitMQ if it can be had, else PostgreSQL."""
     use_given: bool = True
     """Whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL of our environment count."""

@@ -1,5 +1,6 @@
 """TCP ports: which are free, and who holds one that is not."""
 
+import contextlib
 import os
 import random
 import socket
@@ -13,6 +14,7 @@ FREE_RANGE = (20000, 32000)
 """Below the range from which the kernel takes ports for outgoing connections."""
 
 _LISTEN = "0A"
+_SOCKET_LINK = "socket:["
 
 
 def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
@@ -76,8 +78,11 @@ def _listening_inodes(port: int) -> Iterable[str]:
 
 
 def _socket_inodes(handles: Path) -> set[str]:
-    try:
-        links = [os.readlink(one) for one in handles.iterdir()]
-    except OSError:  # not ours to look into, or gone meanwhile
-        return set()
-    return {link[8:-1] for link in links if link.startswith("socket:[")}
+    found = set()
+    with contextlib.suppress(OSError):  # not ours to look into, or gone meanwhile
+        for handle in handles.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                link = os.readlink(handle)
+                if link.startswith(_SOCKET_LINK):
+                    found.add(link[len(_SOCKET_LINK) : -1])
+    return found

@@ -52,6 +52,7 @@ class Postgres:
     account: Account | None
     password: str = field(repr=False)
     version: str
+    is_temporary: bool = False
 
     @property
     def data(self) -> Path:
@@ -71,7 +72,8 @@ class Postgres:
             account=self.account,
             # Its children are in sessions of their own: it must be the one that ends them.
             orphaned=signal.SIGQUIT,
-            farewells=(signal.SIGINT, signal.SIGQUIT),
+            # Data that nobody will read need not be brought in order first.
+            farewells=(signal.SIGQUIT,) if self.is_temporary else (signal.SIGINT, signal.SIGQUIT),
         )
 
     def prepare(self, *, run: Callable[[Program], str]) -> None:
@@ -138,6 +140,7 @@ class Postgres:
                 *(str(self.binaries / "bin" / "initdb"), "-D", str(folder), "-U", USER),
                 *("--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8"),
                 *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                *(["--no-sync"] if self.is_temporary else []),
                 "--no-instructions",
             ),
             environment=self._environment,
@@ -192,4 +195,5 @@ def embedded(*, folder: Folder, port: int) -> Postgres:
         account=account,
         password=known["password"],
         version=postgres_binaries.version(),
+        is_temporary=folder.is_temporary,
     )

@@ -201,6 +201,6 @@ class Supervisor:
             if child.process is not None:
                 os.kill(child.process.pid, child.program.farewells[round_])
                 os.kill(child.process.pid, signal.SIGCONT)
-        until = time.monotonic() + max((one.program.patience for one in asked), default=0.0)
-        for child in asked:
-            child.has_ended(within=until - time.monotonic())
+        asked_at = time.monotonic()
+        for child in sorted(asked, key=lambda one: one.program.patience):
+            child.has_ended(within=asked_at + child.program.patience - time.monotonic())

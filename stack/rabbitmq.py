@@ -61,6 +61,7 @@ class RabbitMQ:
     epmd_log: Path
     password: str = field(repr=False)
     cookie: str = field(repr=False)
+    is_temporary: bool = False
 
     @property
     def url(self) -> str:
@@ -83,7 +84,8 @@ class RabbitMQ:
             environment=self._environment,
             folder=self.home,
             log=self.log,
-            farewells=(signal.SIGTERM,),
+            # Data that nobody will read need not be brought in order first.
+            farewells=() if self.is_temporary else (signal.SIGTERM,),
             patience=15.0,
         )
         return epmd, node
@@ -171,5 +173,6 @@ def private_node(*, folder: Folder, ports: tuple[int, int, int]) -> RabbitMQ:
         epmd_port=ports[2],
         log=folder.log("rabbitmq"),
         epmd_log=folder.log("epmd"),
+        is_temporary=folder.is_temporary,
         **known,
     )

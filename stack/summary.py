@@ -26,6 +26,7 @@ def of_run(record: dict[str, Any], *, detached: bool) -> str:
         f"  {'logs'.ljust(widest)}  {record['logs']}",
         *_login(record),
         "",
+        "",
     ]
     end = "Stop it with `python manage.py down`." if detached else "Stop it with Ctrl-C."
     tries = _TRY.format(carrito=urls["carrito"]) if "carrito" in urls else ""
@@ -36,6 +37,5 @@ def _login(record: dict[str, Any]) -> list[str]:
     admin, url = record["admin"], record["urls"].get("dashboard")
     if not admin or not url:
         return []
-    return [
-        f"Admin: {url}/admin/ as {admin['user']}, password {admin['password']} (until the next up)"
-    ]
+    login = f"{admin['user']}, password {admin['password']} (until the next start)"
+    return ["", f"Admin: {url}/admin/ as {login}"]

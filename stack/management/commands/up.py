@@ -2,12 +2,13 @@
 
 import sys
 import threading
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from stack import detached, summary
+from stack.backends import BrokerChoice
 from stack.errors import StackError
 from stack.folders import STATE_FOLDER, Folder
 from stack.interruption import Interrupted
@@ -32,9 +33,8 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--broker",
-            choices=("auto", "rabbitmq", "postgresql"),
-            default="auto",
-            help="auto (default): RabbitMQ if it can be had, else PostgreSQL",
+            choices=get_args(BrokerChoice),
+            help="auto (default, or DUETO_BROKER): RabbitMQ if it can be had, else PostgreSQL",
         )
         parser.add_argument(
             "--fixed", action="store_true", help="don't start a process again when it crashes"
@@ -42,8 +42,10 @@ class Command(BaseCommand):
         parser.add_argument("--supervise", action="store_true", help="(what --detach runs)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chosen = Options(broker=options["broker"], restarts=not options["fixed"], with_admin=True)
         try:
+            chosen = Options(restarts=not options["fixed"], with_admin=True)
+            if options["broker"]:
+                chosen = replace(chosen, broker=options["broker"])
             if options["detach"]:
                 detached.start(options=chosen, announce=to_terminal)
                 self._print_summary(detached=True)
@@ -64,6 +66,6 @@ class Command(BaseCommand):
                 return  # the way in which a run ends well
 
     def _print_summary(self, *, detached: bool) -> None:
-        record = read(Folder(Path(STATE_FOLDER)))
+        record = read(Folder(STATE_FOLDER))
         if record is not None:
             self.stdout.write(summary.of_run(record, detached=detached))

@@ -1,0 +1,65 @@
+"""Servers that the user names, and those that are missing."""
+
+import pytest
+
+from stack import rabbitmq
+from stack.backends import Backends, chosen_broker
+from stack.errors import StackError
+from stack.ports import free_ports
+
+
+@pytest.fixture
+def backends(folder, supervisor, said):
+    def make():
+        return Backends(
+            folder=folder, supervisor=supervisor, announce=said.append, broker=chosen_broker()
+        )
+
+    return make
+
+
+def test_unreachable_broker_is_named_without_its_password(monkeypatch, backends, supervisor):
+    port = free_ports(1)[0]
+    monkeypatch.setenv("RABBITMQ_URL", f"amqp://ana:secret@127.0.0.1:{port}/%2F")
+    with pytest.raises(StackError, match=f"RABBITMQ_URL.*127.0.0.1:{port}.*unset") as refused:
+        backends().start()
+    assert "secret" not in str(refused.value)
+    assert supervisor.pids() == {}
+
+
+def test_unreachable_database_is_named_without_its_password(monkeypatch, backends, supervisor):
+    port = free_ports(1)[0]
+    monkeypatch.setenv("DUETO_BROKER", "postgresql")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://ana:secret@127.0.0.1:{port}/shop")
+    with pytest.raises(StackError, match=f"(?s)DATABASE_URL.*127.0.0.1:{port}.*unset") as refused:
+        backends().start()
+    assert "secret" not in str(refused.value)
+    assert supervisor.pids() == {}
+
+
+@pytest.mark.parametrize("demand", [("CI", "true"), ("DUETO_REQUIRE_RABBITMQ", "1")])
+def test_missing_rabbitmq_is_an_error_where_it_is_required(
+    monkeypatch, backends, supervisor, demand
+):
+    monkeypatch.setattr(rabbitmq, "is_installed", lambda: False)
+    monkeypatch.setenv(*demand)
+    with pytest.raises(StackError, match="apt-get install rabbitmq-server"):
+        backends().start()
+    assert supervisor.pids() == {}
+
+
+def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_said(monkeypatch, backends, said):
+    monkeypatch.setattr(rabbitmq, "is_installed", lambda: False)
+    made = backends()
+    made.start()
+    made.wait_for_broker()
+    assert made.rabbitmq_url is None
+    assert made.environment() == {"DUETO_BROKER_DATABASE_URL": made.database_urls["default"]}
+    assert any("apt-get install rabbitmq-server" in line for line in said)
+    made.clear()
+
+
+def test_unknown_broker_is_refused(monkeypatch):
+    monkeypatch.setenv("DUETO_BROKER", "kafka")
+    with pytest.raises(StackError, match="kafka"):
+        chosen_broker()

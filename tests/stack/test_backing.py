@@ -1,0 +1,73 @@
+"""`python -m stack.backing -- COMMAND`."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.stack.watching import ROOT, all_gone, eventually
+
+SHOWS_ITS_SERVERS = """
+import os, psutil, psycopg, sys, time
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    connection.execute("SELECT 1")
+siblings = psutil.Process(os.getppid()).children()
+print(*(one.pid for one in siblings if one.pid != os.getpid()), flush=True)
+if sys.argv[1] == "wait":
+    time.sleep(60)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+def backing(what, *, broker, prefix=()):
+    return subprocess.Popen(
+        [
+            *prefix,
+            sys.executable,
+            "-m",
+            "stack.backing",
+            "--",
+            sys.executable,
+            "-c",
+            SHOWS_ITS_SERVERS,
+            what,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "DUETO_BROKER": broker},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def servers(process):
+    return [int(one) for one in process.stdout.readline().split()]
+
+
+def test_exit_code_is_passed_on_and_nothing_is_left():
+    with backing("7", broker="postgresql") as process:
+        pids = servers(process)
+        assert len(pids) == 1
+        assert process.wait(timeout=30) == 7
+        assert all_gone(pids)
+
+
+@pytest.mark.usefixtures("needs_rabbitmq")
+def test_killed_it_takes_postgresql_and_rabbitmq_with_it():
+    with backing("wait", broker="rabbitmq") as process:
+        pids = servers(process)
+        assert len(pids) == 3  # postgres, epmd, rabbitmq
+        process.kill()
+        eventually(lambda: all_gone(pids))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_ends_cleanly(number):
+    with backing("wait", broker="postgresql") as process:
+        pids = servers(process)
+        process.send_signal(number)
+        process.send_signal(number)
+        assert process.wait(timeout=30) != 0
+        assert all_gone(pids)

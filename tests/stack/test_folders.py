@@ -1,0 +1,96 @@
+import os
+import stat
+
+import pytest
+
+from stack import folders
+from stack.accounts import is_reachable, unprivileged
+from stack.errors import StackError
+from stack.folders import Folder
+from stack.record import claim
+
+
+def test_folder_is_claimed_once(place):
+    first = claim(place / "state")
+    with pytest.raises(StackError, match="runs already"):
+        claim(place / "state")
+    first.unlock()
+    claim(place / "state").unlock()
+
+
+def test_secrets_are_readable_by_their_owner_alone(folder):
+    folder.write("postgres.json", {"password": "x"})
+    mode = (folder.path / "postgres.json").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    assert folder.read("postgres.json") == {"password": "x"}
+
+
+def test_torn_note_counts_as_none(folder):
+    (folder.path / "run.json").write_text('{"half": ')
+    assert folder.read("run.json") is None
+
+
+def test_log_of_the_run_before_is_kept(folder):
+    folder.log("shop").write_text("yesterday")
+    assert folder.log("shop").read_text() == ""
+    assert (folder.logs / "shop.log.1").read_text() == "yesterday"
+
+
+def test_temporary_folder_of_a_killed_run_is_cleared_away(place):
+    old = folders.temporary(inside=place)
+    (old.path / "data").mkdir()
+    kept = folders.temporary(inside=place)
+    assert old.path.exists()  # its run is alive
+    old.unlock()  # as the kernel does when it is killed
+    newest = folders.temporary(inside=place)
+    assert not old.path.exists()
+    assert kept.path.exists()
+    for one in (kept, newest):
+        one.unlock()
+
+
+def test_data_lies_inside_where_it_can(folder):
+    assert folder.data("postgres") == folder.path / "postgres"
+
+
+def test_data_of_a_shell_lies_where_no_space_is_in_the_path_and_stays_there(folder):
+    found = folder.data("rabbitmq", plain=True)
+    assert " " not in str(found)
+    assert folder.data("rabbitmq", plain=True) == found
+    folder.purge()
+    assert not found.exists()
+
+
+@pytest.mark.usefixtures("needs_root")
+def test_data_of_another_user_lies_where_that_user_can_reach_it(place):
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    account = unprivileged()
+    opened = Folder(closed / "state")
+    found = opened.data("postgres", account=account)
+    assert is_reachable(found.parent, account=account)
+    assert found.stat().st_uid == account.uid
+    opened.purge()
+    assert not found.exists()
+
+
+@pytest.mark.usefixtures("needs_root")
+def test_remembered_data_that_somebody_else_replaced_is_not_used(folder):
+    found = folder.data("rabbitmq", plain=True)
+    os.chown(found, 12345, 12345)
+    assert folder.data("rabbitmq", plain=True) != found
+    os.chown(found, 0, 0)
+    found.rmdir()
+
+
+def test_socket_folder_is_private_and_short():
+    made = folders.socket_folder(account=None)
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert len(str(made / ".s.PGSQL.65535.lock")) < 107
+    made.rmdir()
+
+
+def test_ordinary_user_needs_no_other_account(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert unprivileged() is None
+    assert is_reachable(folders.STATE_FOLDER, account=None)

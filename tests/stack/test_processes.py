@@ -1,0 +1,147 @@
+import contextlib
+import os
+import signal
+
+import pytest
+
+from stack.errors import StackError
+from tests.stack.watching import all_gone, eventually, is_gone, run_python
+
+SLEEPS = "import time; print('awake'); time.sleep(60)"
+STUBBORN = "import signal; signal.signal(15, signal.SIG_IGN);" + SLEEPS
+PARENT = f"""
+import subprocess
+child = subprocess.Popen(["python3", "-c", {SLEEPS!r}])
+print(child.pid)
+child.wait()
+"""
+
+SUPERVISES_TWO = """
+import os, pathlib, signal, sys, time
+from stack.children import Program
+from stack.processes import Supervisor
+
+sleeps = ("python3", "-c", "import time; time.sleep(60)")
+keeper = Supervisor(announce=print)
+for name in ("one", "two"):
+    keeper.start(
+        Program(
+            name=name, argv=sleeps, environment=dict(os.environ),
+            folder=pathlib.Path.cwd(), log=pathlib.Path(sys.argv[1]) / name,
+        )
+    )
+print(*keeper.pids().values())
+time.sleep(60)
+"""
+
+SPAWNS_WITHOUT_LEASH = """
+import subprocess, time
+print(subprocess.Popen(["python3", "-c", "import time; time.sleep(60)"]).pid)
+time.sleep(60)
+"""
+
+
+def last_line(supervisor, name):
+    return supervisor._children[name].tail().strip()
+
+
+def test_killed_supervisor_takes_every_child_with_it(place):
+    with run_python(SUPERVISES_TWO, str(place)) as keeper:
+        pids = [int(one) for one in keeper.stdout.readline().split()]
+        assert not any(is_gone(pid) for pid in pids)
+        keeper.kill()
+    eventually(lambda: all_gone(pids))
+
+
+def test_without_the_leash_a_child_outlives_its_killed_parent():
+    """The control of the test above."""
+    with run_python(SPAWNS_WITHOUT_LEASH) as keeper:
+        pid = int(keeper.stdout.readline())
+        keeper.kill()
+        keeper.wait()
+        assert not is_gone(pid)
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_stop_ends_all_at_once_and_kills_the_stubborn(supervisor, program):
+    supervisor.start(program("mild", SLEEPS))
+    supervisor.start(program("stubborn", STUBBORN, patience=0.3))
+    eventually(lambda: last_line(supervisor, "stubborn") == "awake")
+    pids = list(supervisor.pids().values())
+    supervisor.stop(["mild", "stubborn"])
+    assert all_gone(pids)
+    assert supervisor.pids() == {}
+
+
+def test_what_runs_below_a_killed_process_ends_too(supervisor, program):
+    supervisor.start(program("parent", PARENT))
+    below = eventually(
+        lambda: last_line(supervisor, "parent").isdecimal() and last_line(supervisor, "parent")
+    )
+    os.kill(supervisor.pids()["parent"], signal.SIGKILL)
+    eventually(lambda: is_gone(int(below)))
+
+
+def test_crashed_process_is_started_again_and_its_last_words_are_told(supervisor, program, said):
+    supervisor.restarts = True
+    first = supervisor.start(program("shop", "print('no stock of sense'); " + SLEEPS))
+    eventually(lambda: last_line(supervisor, "shop").endswith("awake"))
+    supervisor.kill("shop", signal.SIGKILL)
+    second = eventually(lambda: supervisor.pids().get("shop"))
+    assert second != first
+    assert "shop was ended by SIGKILL" in said[0]
+    assert "no stock of sense" in said[0]
+
+
+def test_pauses_between_restarts_grow(supervisor, program, said):
+    supervisor.restarts = True
+    supervisor.start(program("broken", "raise SystemExit(7)"))
+    eventually(lambda: len(said) >= 3)
+    assert "ended with exit code 7; starting it again in 0.5 s" in said[0]
+    assert "starting it again in 1 s" in said[2]
+
+
+def test_crash_without_restart_is_reported_with_its_log(supervisor, program):
+    supervisor.start(program("shop", "raise SystemExit('the roof is off')"))
+    with pytest.raises(StackError, match=r"(?s)shop ended with exit code 1.*the roof is off"):
+        eventually(supervisor.check)
+
+
+def test_stopped_process_stays_stopped_until_restarted(supervisor, program, said):
+    supervisor.restarts = True
+    supervisor.start(program("shop", SLEEPS))
+    supervisor.stop(["shop"])
+    assert supervisor.pids() == {}
+    assert supervisor.restart("shop") == supervisor.pids()["shop"]
+    assert said == []
+
+
+def test_frozen_process_can_be_stopped(supervisor, program):
+    supervisor.start(program("shop", SLEEPS))
+    supervisor.kill("shop", signal.SIGSTOP)
+    supervisor.stop(["shop"])
+    assert supervisor.pids() == {}
+
+
+def test_task_gives_its_last_lines(supervisor, program):
+    assert "42" in supervisor.run(program("sum", "print(40 + 2)", is_task=True))
+
+
+def test_failed_task_raises_with_its_output(supervisor, program):
+    with pytest.raises(StackError, match=r"(?s)sum ended with exit code 1.*no numbers"):
+        supervisor.run(program("sum", "raise SystemExit('no numbers')", is_task=True))
+
+
+def test_missing_command_is_named(supervisor, program):
+    missing = program("ghost", "", is_task=True)
+    object.__setattr__(missing, "argv", ("no-such-command",))
+    with pytest.raises(StackError, match="no-such-command can't be run"):
+        supervisor.run(missing)
+
+
+def test_close_is_idempotent(supervisor, program):
+    supervisor.start(program("shop", SLEEPS))
+    pid = supervisor.pids()["shop"]
+    with contextlib.closing(supervisor):
+        supervisor.close()
+    assert is_gone(pid)

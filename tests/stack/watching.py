@@ -1,0 +1,41 @@
+"""Waiting for what must happen, and telling whether a process is really gone."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stack import identity
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def eventually(condition: Callable[[], Any], *, seconds: float = 15.0) -> Any:
+    """The first true answer; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    """Ended; a zombie that nobody has collected yet holds nothing any more."""
+    return identity.of(pid) is None
+
+
+def all_gone(pids: list[int]) -> bool:
+    return all(is_gone(pid) for pid in pids)
+
+
+def run_python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """A Python process in the clone that speaks to us over its output."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", code, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
