@@ -58,6 +58,10 @@ class Client:
         """Raises Unreachable."""
         return self._call("GET", path, None, None)
 
+    def close(self) -> None:
+        """Closes the connections that are kept; the next call makes new ones."""
+        self._pool.clear()
+
     def _call(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None
     ) -> Answer:

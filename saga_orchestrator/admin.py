@@ -1,0 +1,130 @@
+"""Orchestrated sagas, each with its steps and what people did to it on one page."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from messaging.admin import WorkerHeartbeatAdmin
+from saga_orchestrator import operations
+from saga_orchestrator.models import (
+    Definition,
+    Intervention,
+    Runner,
+    Saga,
+    SagaStep,
+    WorkerHeartbeat,
+)
+from sagas.admin import RecordAdmin, as_json
+
+admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+
+
+class _Inline(admin.TabularInline):
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+class StepInline(_Inline):
+    model = SagaStep
+    fields = [
+        "position",
+        "name",
+        "status",
+        "do_attempts",
+        "undo_attempts",
+        "started_at",
+        "finished_at",
+        "undone_at",
+        "error",
+        "response_data",
+    ]
+
+
+class InterventionInline(_Inline):
+    model = Intervention
+    fields = ["requested_at", "action", "step", "requested_by", "reason"]
+
+
+@admin.register(Saga)
+class SagaAdmin(RecordAdmin):
+    list_display = [
+        "saga_id",
+        "cart_id",
+        "status",
+        "current_step",
+        "failure_code",
+        "parked_reason",
+        "started_at",
+        "finished_at",
+    ]
+    list_filter = ["status", "current_step", "failure_code", "pattern"]
+    search_fields = ["saga_id__startswith", "cart_id__exact"]
+    search_help_text = "The beginning of a saga's id, or a cart's id"
+    ordering = ["-started_at"]
+    fieldsets = [
+        (None, {"fields": ["saga_id", "name", "pattern", "cart_id", "status", "current_step"]}),
+        ("Why it went back", {"fields": ["failure_step", "failure_code", "failure_detail"]}),
+        ("Waits for a person", {"fields": ["parked_at", "parked_reason", "stop_requested_at"]}),
+        ("Times", {"fields": ["started_at", "updated_at", "finished_at", "deadline_at"]}),
+        (
+            "How it is run",
+            {"fields": ["direction", "faults", "version", "runner_id", "next_attempt_at"]},
+        ),
+        ("What it is about", {"fields": ["checkout", "definition"]}),
+    ]
+    readonly_fields = ["checkout"]
+    inlines = [StepInline, InterventionInline]
+    actions = ["retry", "skip", "undo"]
+
+    @admin.display(description="checkout")
+    def checkout(self, saga: Any) -> SafeString:
+        return as_json(saga.context)
+
+    @admin.action(description="Retry: make the parked call again", permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Saga]) -> None:
+        self._each(request, queryset, operations.retry)
+
+    @admin.action(description="Skip: go on without the parked call", permissions=["operate"])
+    def skip(self, request: HttpRequest, queryset: QuerySet[Saga]) -> None:
+        self._each(request, queryset, operations.skip)
+
+    @admin.action(
+        description="Undo: stop a running saga, return a completed one", permissions=["operate"]
+    )
+    def undo(self, request: HttpRequest, queryset: QuerySet[Saga]) -> None:
+        self._each(request, queryset, operations.compensate)
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[Saga], act: Any) -> None:
+        by = request.user.get_username()
+        for saga in queryset:
+            refused = act(saga_id=saga.pk, requested_by=by, reason="from the admin")
+            if refused:
+                self.message_user(request, f"{saga.pk}: {refused.detail}", messages.WARNING)
+            else:
+                self.log_change(request, saga, act.__name__)
+                self.message_user(request, f"{saga.pk}: on its way.", messages.SUCCESS)
+
+
+@admin.register(Runner)
+class RunnerAdmin(RecordAdmin):
+    """The processes that run sagas, the last seen first."""
+
+    list_display = ["id", "host", "pid", "started_at", "seen_at"]
+    ordering = ["-seen_at"]
+
+
+@admin.register(Definition)
+class DefinitionAdmin(RecordAdmin):
+    """The lists of steps that sagas were started with."""
+
+    list_display = ["name", "digest", "created_at"]
+    ordering = ["-created_at"]

@@ -1,0 +1,304 @@
+"""What follows from an answer: pure, no clock, no chance, no input or output.
+
+    forward    DO each step; after the last one it is completed
+    backward   UNDO, in reverse, every step that happened or is in doubt, down to the acceptance
+    the pivot  once it has happened there is no way back; in doubt, the service is asked to BLOCK
+               it, and its answer decides the direction
+
+A refusal is final. A fault is tried again under the same key, at growing distances; given up, a
+compensable step is undone as if it had happened, the pivot is blocked, and anything that can
+neither be undone nor given up is parked: a person decides.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from contracts import refusals
+from contracts.outcomes import Done, Failure, Outcome, Refused
+from contracts.sagas import Step, StepClass
+from contracts.statuses import SagaStatus, StepStatus
+
+TRIES = 5
+"""Calls of one step, in one direction, before it is given up or parked."""
+FIRST_DELAY = 0.3
+LONGEST_DELAY = 30.0
+
+
+class Direction(StrEnum):
+    DO = "do"
+    UNDO = "undo"
+    BLOCK = "block"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """No answer that says what happened: the step is in doubt."""
+
+    reason: str
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Not called: the service is known to be down. `seconds`: when to come again."""
+
+    seconds: float
+
+
+Answer = Outcome | Fault | Held
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a saga stands: the call that is due. `faults`: how often that call has faulted."""
+
+    steps: Sequence[Step]
+    position: int
+    direction: Direction = Direction.DO
+    faults: int = 0
+    failure: Failure | None = None
+
+    @property
+    def step(self) -> Step:
+        return self.steps[self.position]
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be remembered of a step. `status`: None leaves it as it is.
+
+    `do`, `undo`: 1 for a call in that direction.
+    """
+
+    position: int
+    status: StepStatus | None
+    do: int = 0
+    undo: int = 0
+    error: str = ""
+    result: Done | None = None
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write before anything else happens, and the call that is due then.
+
+    Nothing is due in a final status, nor when it is parked (`reason` says why).
+    `seconds`: not before then. `record`: what is known now of the step that was called.
+    """
+
+    progress: Progress
+    status: SagaStatus
+    seconds: float = 0.0
+    record: StepRecord | None = None
+    reason: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next call can be made at once."""
+        return not self.seconds and self.status in _MOVING
+
+
+_MOVING = frozenset({SagaStatus.RUNNING, SagaStatus.COMPENSATING})
+
+
+def after(*, progress: Progress, answer: Answer, draw: float) -> Move:
+    """The move that follows from the answer to the call that was due.
+
+    `draw`: a random number in [0, 1), so that those who wait do not all come back at once.
+    """
+    if isinstance(answer, Done):
+        return _after_done(progress, answer)
+    if isinstance(answer, Refused):
+        return _after_refusal(progress, answer)
+    if isinstance(answer, Held):
+        return Move(progress=progress, status=_status(progress), seconds=answer.seconds)
+    return _after_fault(progress, answer, draw)
+
+
+def interrupt(*, progress: Progress, code: str, detail: str) -> Move | None:
+    """The move that turns it back before the call that is due (a stop, the deadline).
+
+    None where it is past its pivot, or going back already. Whether the step was called before a
+    crash can't be known, so it counts as in doubt: an undo of what never happened blocks it.
+    """
+    if not _can_turn_back(progress):
+        return None
+    failure = Failure(progress.step.name, code, detail)
+    return _give_up(progress, failure, calls=0)
+
+
+def give_back(*, progress: Progress, code: str, detail: str) -> Move:
+    """The move that undoes it from where it stands, the pivot too: a return."""
+    failure = Failure(progress.step.name, code, detail)
+    return _backward(progress, to=progress.position, failure=failure, record=None)
+
+
+def retry(*, progress: Progress) -> Move:
+    """The move that tries a parked call again, from the first of its tries."""
+    fresh = msgspec.structs.replace(progress, faults=0)
+    return Move(progress=fresh, status=_status(fresh))
+
+
+def skip(*, progress: Progress, reason: str) -> Move | None:
+    """The move that goes on without the call. None where nobody can know what that would mean:
+    while it is open whether the pivot has happened.
+    """
+    if progress.direction is Direction.BLOCK:
+        return None
+    if progress.direction is Direction.UNDO:
+        kept = StepRecord(position=progress.position, status=None, error=f"undo skipped: {reason}")
+        return _backward(progress, to=progress.position - 1, failure=progress.failure, record=kept)
+    skipped = StepRecord(
+        position=progress.position, status=StepStatus.SKIPPED, error=f"skipped: {reason}"
+    )
+    return _forward(progress, skipped)
+
+
+def pivot(*, steps: Sequence[Step]) -> int:
+    """The position of the pivot; past the end where there is none."""
+    for position, step in enumerate(steps):
+        if step.step_class is StepClass.PIVOT:
+            return position
+    return len(steps)
+
+
+def delay(*, faults: int, draw: float) -> float:
+    """Seconds before the next try: doubling, of which the second half is left to chance."""
+    longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (faults - 1))
+    return longest * (0.5 + 0.5 * draw)
+
+
+def _after_done(progress: Progress, done: Done) -> Move:
+    if progress.direction is Direction.UNDO:
+        undone = StepRecord(position=progress.position, status=StepStatus.COMPENSATED, undo=1)
+        return _backward(
+            progress, to=progress.position - 1, failure=progress.failure, record=undone
+        )
+    happened = StepRecord(
+        position=progress.position,
+        status=StepStatus.COMPLETED,
+        do=int(progress.direction is Direction.DO),
+        result=done,
+    )
+    return _forward(progress, happened)
+
+
+def _after_refusal(progress: Progress, refused: Refused) -> Move:
+    said = f"{refused.code}: {refused.detail}"
+    if progress.direction is Direction.UNDO or progress.step.step_class is StepClass.RETRIABLE:
+        return _park(progress, f"must not be refused, but was: {said}")
+    failure = Failure(progress.step.name, refused.code, refused.detail)
+    if progress.direction is Direction.BLOCK and refused.code == refusals.ABORTED:
+        failure = progress.failure or failure
+        said = f"{failure.code}: {failure.detail}"
+    failed = StepRecord(
+        position=progress.position,
+        status=StepStatus.FAILED,
+        do=int(progress.direction is Direction.DO),
+        error=said,
+    )
+    return _backward(progress, to=progress.position - 1, failure=failure, record=failed)
+
+
+def _after_fault(progress: Progress, fault: Fault, draw: float) -> Move:
+    faults = progress.faults + 1
+    again = msgspec.structs.replace(progress, faults=faults)
+    if faults < TRIES:
+        return Move(
+            progress=again,
+            status=_status(again),
+            seconds=delay(faults=faults, draw=draw),
+            record=_faulted(again, fault.reason),
+        )
+    if _can_turn_back(progress):
+        failure = Failure(progress.step.name, refusals.GIVEN_UP, fault.reason)
+        return _give_up(again, failure, calls=1)
+    return _park(again, fault.reason)
+
+
+def _can_turn_back(progress: Progress) -> bool:
+    """Forward, not past the pivot; and at the pivot only if the service can block it."""
+    at_pivot = pivot(steps=progress.steps)
+    if progress.direction is not Direction.DO or progress.position > at_pivot:
+        return False
+    return progress.position < at_pivot or bool(progress.step.block)
+
+
+def _give_up(progress: Progress, failure: Failure, *, calls: int) -> Move:
+    """Turns back from a step that is in doubt."""
+    if progress.step.step_class is StepClass.PIVOT:
+        return _block(progress, failure, calls=calls)
+    failed = StepRecord(
+        position=progress.position,
+        status=StepStatus.FAILED,
+        do=calls,
+        error=f"{failure.code}: {failure.detail}",
+    )
+    return _backward(progress, to=progress.position, failure=failure, record=failed)
+
+
+def _block(progress: Progress, failure: Failure, *, calls: int) -> Move:
+    open_ = StepRecord(
+        position=progress.position,
+        status=StepStatus.RUNNING,
+        do=calls,
+        error=f"{failure.code}: {failure.detail}",
+    )
+    blocking = msgspec.structs.replace(
+        progress, direction=Direction.BLOCK, faults=0, failure=failure
+    )
+    return Move(progress=blocking, status=SagaStatus.RUNNING, record=open_)
+
+
+def _forward(progress: Progress, record: StepRecord) -> Move:
+    position = progress.position + 1
+    if position == len(progress.steps):
+        ended = msgspec.structs.replace(progress, failure=None, faults=0)
+        return Move(progress=ended, status=SagaStatus.COMPLETED, record=record)
+    ahead = Progress(steps=progress.steps, position=position)
+    return Move(progress=ahead, status=SagaStatus.RUNNING, record=record)
+
+
+def _backward(
+    progress: Progress, *, to: int, failure: Failure | None, record: StepRecord | None
+) -> Move:
+    """Undoes from position `to` downwards; a step that has no undo is passed over."""
+    position = to
+    while position >= 0 and not progress.steps[position].undo:
+        position -= 1
+    behind = Progress(
+        steps=progress.steps,
+        position=max(position, 0),
+        direction=Direction.UNDO,
+        failure=failure,
+    )
+    if position < 0:
+        return Move(progress=behind, status=_ending(behind), record=record)
+    return Move(progress=behind, status=SagaStatus.COMPENSATING, record=record)
+
+
+def _park(progress: Progress, reason: str) -> Move:
+    return Move(
+        progress=progress,
+        status=SagaStatus.PARKED,
+        record=_faulted(progress, reason),
+        reason=reason,
+    )
+
+
+def _faulted(progress: Progress, reason: str) -> StepRecord:
+    return StepRecord(
+        position=progress.position,
+        status=StepStatus.RUNNING if progress.direction is Direction.DO else None,
+        do=int(progress.direction is Direction.DO),
+        undo=int(progress.direction is Direction.UNDO),
+        error=reason,
+    )
+
+
+def _ending(progress: Progress) -> SagaStatus:
+    """Refused by the very first step after the acceptance: nothing had taken effect."""
+    failure = progress.failure
+    is_first = failure is not None and failure.step == progress.steps[1].name
+    return SagaStatus.FAILED if is_first else SagaStatus.COMPENSATED
+
+
+def _status(progress: Progress) -> SagaStatus:
+    is_undo = progress.direction is Direction.UNDO
+    return SagaStatus.COMPENSATING if is_undo else SagaStatus.RUNNING

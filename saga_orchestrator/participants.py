@@ -1,0 +1,136 @@
+"""The services as the conductor sees them: told what to do in batches, over HTTP."""
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from contracts.outcomes import Outcome
+from contracts.sagas import command_type
+from httpapi.client import Client, Unreachable
+from saga_orchestrator.breaker import Breaker
+from saga_orchestrator.engine import Answer, Direction, Fault, Held, Progress
+from saga_orchestrator.sagalog import InFlight
+
+log = logging.getLogger(__name__)
+
+CALL_SECONDS = 5.0
+PROBE_SECONDS = 1.0
+SIGNS_OF_OUTAGE = frozenset({None, 502, 503, 504})
+"""No answer at all, or one for which the service as a whole is to blame."""
+MOST_LONE_FAULTS = 5
+
+
+class Target(NamedTuple):
+    """What is called: a step in one direction, whichever saga it is in."""
+
+    service: str
+    path: str
+    command: str
+
+
+def target_of(*, progress: Progress) -> Target:
+    """Whom to tell the call that is due."""
+    step = progress.step
+    if progress.direction is Direction.DO:
+        return Target(step.service, step.do, step.do_command)
+    if progress.direction is Direction.UNDO:
+        return Target(step.service, step.undo, step.undo_command)
+    return Target(step.service, step.block, step.undo_command)
+
+
+class Participants:
+    """Calls services by name. `urls`: where each of them is."""
+
+    def __init__(self, *, urls: Mapping[str, str], call_seconds: float = CALL_SECONDS) -> None:
+        self._clients = {
+            service: Client(url=url, timeout=call_seconds) for service, url in urls.items()
+        }
+        self._probes = {
+            service: Client(url=url, timeout=PROBE_SECONDS) for service, url in urls.items()
+        }
+        self._breakers = {
+            service: Breaker(probe=partial(self._is_ready, service)) for service in urls
+        }
+
+    def counters(self) -> dict[str, int]:
+        return {
+            "http_calls": sum(client.calls for client in self._clients.values()),
+            "breakers_open": sum(breaker.is_open for breaker in self._breakers.values()),
+        }
+
+    def ask(self, *, target: Target, sagas: Sequence[InFlight]) -> list[Answer]:
+        """Tells the service, in one call; an answer for each saga, in order.
+
+        If the service errs on a list, each is told alone: a saga that it cannot digest harms only
+        itself. While the breaker is open nothing is called.
+        """
+        if target.service not in self._clients:
+            return [Fault(f"no address is known of {target.service}") for _ in sagas]
+        breaker = self._breakers[target.service]
+        if not breaker.allows():
+            return [Held(breaker.hold_seconds(draw=random.random())) for _ in sagas]  # noqa: S311 -- spreads load, guards nothing
+        try:
+            answers = self._tell(target, sagas)
+        except Unreachable as error:
+            return self._after_error(target, sagas, error)
+        breaker.succeeded()
+        return answers
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        for client in [*self._clients.values(), *self._probes.values()]:
+            client.close()
+
+    def _is_ready(self, service: str) -> bool:
+        try:
+            self._probes[service].get(path="/health/ready")
+        except Unreachable:
+            return False
+        log.info("%s is back", service)
+        return True
+
+    def _tell(self, target: Target, sagas: Sequence[InFlight]) -> list[Answer]:
+        """Raises Unreachable where the answer is not an outcome for each."""
+        command = command_type(name=target.command)
+        commands = [
+            command.of(checkout=one.checkout, failure=one.progress.failure) for one in sagas
+        ]
+        answer = self._clients[target.service].post(path=target.path, body=commands)
+        if answer.status != 207:
+            raise Unreachable(f"{answer.status} {answer.body[:200]!r}", status=answer.status)
+        try:
+            outcomes = _outcomes.decode(answer.body)
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"not a list of outcomes: {error}", status=207) from error
+        if len(outcomes) != len(commands):
+            raise Unreachable(f"{len(outcomes)} outcomes for {len(commands)}", status=207)
+        return list(outcomes)
+
+    def _after_error(
+        self, target: Target, sagas: Sequence[InFlight], error: Unreachable
+    ) -> list[Answer]:
+        if error.status in SIGNS_OF_OUTAGE:
+            self._breakers[target.service].faulted()
+        elif len(sagas) > 1:
+            log.warning("%d sagas at %s, now one by one: %s", len(sagas), target.path, error)
+            return self._ask_one_by_one(target, sagas)
+        return [Fault(str(error)) for _ in sagas]
+
+    def _ask_one_by_one(self, target: Target, sagas: Sequence[InFlight]) -> list[Answer]:
+        """After so many faults in a row the others are put aside: no use in going on at once."""
+        answers: list[Answer] = []
+        in_a_row = 0
+        for saga in sagas:
+            if in_a_row == MOST_LONE_FAULTS:
+                answers.append(Held(random.uniform(0.2, 1.0)))  # noqa: S311 -- spreads load, guards nothing
+                continue
+            answers += self.ask(target=target, sagas=[saga])
+            in_a_row = in_a_row + 1 if isinstance(answers[-1], Fault) else 0
+        return answers
+
+
+_outcomes = msgspec.json.Decoder(list[Outcome])

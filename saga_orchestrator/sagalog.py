@@ -1,0 +1,218 @@
+"""All SQL of the hot path: sagas in, claimed, moved and released, a whole batch in one statement.
+
+A batch travels as one JSON parameter: psycopg writes arrays element by element in Python, at ten
+times what msgspec takes for the same values. Times are the database's own, so that runners on
+machines with different clocks agree.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+from django.db import connections
+
+from contracts.commands import Checkout
+from contracts.outcomes import Failure
+from contracts.sagas import Saga, Step
+from contracts.statuses import FINAL, SagaStatus
+from saga_orchestrator import statements
+from saga_orchestrator.engine import Direction, Move, Progress
+
+ALIAS = "saga_orchestrator"
+CHANNEL = "runner"
+"""The doorbell that wakes a runner."""
+SILENT_SECONDS = 3.0
+"""A runner whose heart has not beaten for so long has lost its sagas."""
+
+
+class InFlight(msgspec.Struct, kw_only=True):
+    """A saga as it was read: `version` is what its next move is fenced by.
+
+    `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
+    """
+
+    saga_id: str
+    version: int
+    status: SagaStatus
+    checkout: Checkout
+    progress: Progress
+    stop_requested: bool
+    deadline: float
+    entered: float
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed row that this version of the code cannot run."""
+
+    saga_id: str
+    version: int
+    reason: str
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A move that was written. `entered`: when, in epoch seconds."""
+
+    stop_requested: bool
+    entered: float
+
+
+def start(*, saga: Saga, checkouts: Sequence[Checkout], seconds: float) -> list[str]:
+    """Writes sagas for those checkouts that are not known yet; returns their ids.
+
+    `seconds`: after which one that has not passed its pivot is undone.
+    """
+    steps = _json(saga.steps)
+    digest = hashlib.sha256(steps.encode()).hexdigest()
+    if not checkouts:
+        return []
+    defined = [digest, saga.name, steps]
+    first = saga.steps[1].name
+    made = _execute(
+        statements.START,
+        [*defined, saga.name, digest, first, seconds, _json(checkouts)],
+    )
+    return [row[0] for row in made]
+
+
+def beat(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
+    """Tells that the runner lives; returns its id (a new one for None) and how many are parked."""
+    row = _execute(statements.BEAT, [runner_id, host, pid])[0]
+    return row[0], row[1]
+
+
+def claim(*, runner_id: int, limit: int) -> list[InFlight | Unreadable]:
+    """Takes sagas that are due and belong to no living runner, those due longest first."""
+    return [_read(*row) for row in _execute(statements.CLAIM, [SILENT_SECONDS, limit, runner_id])]
+
+
+def lock(*, saga_id: str) -> InFlight | Unreadable | None:
+    """The saga, its row locked for the transaction that is open; None if there is none."""
+    rows = _execute(statements.LOCK, [saga_id])
+    return _read(*rows[0]) if rows else None
+
+
+def record(*, moves: Iterable[tuple[InFlight, Move]]) -> dict[str, Moved]:
+    """Writes the moves: the sagas, and what is now known of their steps, in one statement.
+
+    Returns those written; a saga that is missing there was moved by somebody else since it was
+    read, and nothing was written of it.
+    """
+    rows = _execute(statements.RECORD, [_json([_row(saga, move) for saga, move in moves])])
+    return {row[0]: Moved(row[1], row[2]) for row in rows}
+
+
+def park(*, unreadable: Unreadable) -> None:
+    """Leaves a row that cannot be run to a person."""
+    _execute(statements.PARK, [unreadable.reason, unreadable.saga_id, unreadable.version])
+
+
+def request_stop(*, saga_id: str) -> None:
+    """Asks whoever runs the saga to turn it back; makes one that waits due at once."""
+    _execute(statements.REQUEST_STOP, [saga_id])
+
+
+def release(*, runner_id: int, saga_ids: Sequence[str] | None = None) -> None:
+    """Gives these sagas of the runner (None: all of them) back to whoever claims them next.
+
+    What the runner may still be doing with them is fenced off.
+    """
+    ids = None if saga_ids is None else list(saga_ids)
+    _execute(statements.RELEASE, [runner_id, ids, ids])
+
+
+def forget_runner(*, runner_id: int) -> None:
+    """Takes out a runner that has stopped, and any that has been silent for an hour."""
+    _execute(statements.FORGET_RUNNER, [runner_id])
+
+
+def close() -> None:
+    """Closes this thread's connection; the next statement makes a new one."""
+    connections[ALIAS].close()
+
+
+def _row(saga: InFlight, move: Move) -> dict[str, Any]:
+    """The move as JSON; what is left out is null there."""
+    there = move.progress
+    ended = move.status in FINAL
+    row: dict[str, Any] = {
+        "saga_id": saga.saga_id,
+        "version": saga.version,
+        "status": move.status,
+        "position": there.position,
+        "current_step": "" if ended else there.step.name,
+        "direction": there.direction,
+        "faults": there.faults,
+        "goes_on": move.goes_on,
+        "ended": ended,
+        "parked": move.status is SagaStatus.PARKED,
+        "seconds": move.seconds,
+    }
+    if move.reason:
+        row["reason"] = move.reason
+    if there.failure:
+        row["failure_step"] = there.failure.step
+        row["failure_code"] = there.failure.code
+        row["failure_detail"] = there.failure.detail
+    if move.record:
+        known = move.record
+        row["entered"] = saga.entered
+        row["step_position"] = known.position
+        row["step_name"] = there.steps[known.position].name
+        row["step_status"] = known.status
+        row["step_do"] = known.do
+        row["step_undo"] = known.undo
+        row["step_error"] = known.error
+        if known.result:
+            row["step_data"] = known.result.data
+    return row
+
+
+def _read(*row: Any) -> InFlight | Unreadable:
+    saga_id, version, status, definition, context, position, direction, faults, *rest = row
+    failure_step, failure_code, failure_detail, stop_requested, deadline, entered = rest
+    try:
+        checkout = _checkout.decode(context)
+        steps = _steps(definition)
+    except msgspec.ValidationError as error:
+        return Unreadable(saga_id=saga_id, version=version, reason=f"not readable here: {error}")
+    failure = Failure(failure_step, failure_code, failure_detail) if failure_code else None
+    return InFlight(
+        saga_id=saga_id,
+        version=version,
+        status=SagaStatus(status),
+        checkout=checkout,
+        progress=Progress(
+            steps=steps,
+            position=position,
+            direction=Direction(direction),
+            faults=faults,
+            failure=failure,
+        ),
+        stop_requested=stop_requested,
+        deadline=deadline,
+        entered=entered,
+    )
+
+
+_checkout = msgspec.json.Decoder(Checkout)
+
+
+@cache
+def _steps(digest: str) -> tuple[Step, ...]:
+    rows = _execute(statements.STEPS, [digest])
+    if not rows:
+        raise msgspec.ValidationError(f"there is no definition {digest}")
+    return msgspec.json.decode(rows[0][0], type=tuple[Step, ...])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _execute(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    connection = connections[ALIAS]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,132 @@
+"""The statements of `sagalog`. Each is a transaction of its own, unless one is open."""
+
+_READ = """
+    saga.saga_id, saga.version, saga.status, definition_id, context::text, position, direction,
+    faults, failure_step, failure_code, failure_detail, stop_requested_at IS NOT NULL,
+    extract(epoch FROM deadline_at - now())::float8, extract(epoch FROM updated_at)::float8
+"""
+
+START = """
+    WITH defined AS (
+        INSERT INTO saga_orchestrator_definition (digest, name, steps)
+        VALUES (%s, %s, %s::jsonb) ON CONFLICT (digest) DO NOTHING
+    )
+    INSERT INTO saga_orchestrator_saga
+           (saga_id, name, definition_id, current_step, deadline_at, status,
+            pattern, cart_id, context)
+    SELECT context ->> 'saga_id', %s, %s, %s, now() + make_interval(secs => %s), 'pending',
+           context ->> 'saga_pattern', context ->> 'cart_id', context
+    FROM jsonb_array_elements(%s::jsonb) AS context
+    ORDER BY 1
+    ON CONFLICT (saga_id) DO NOTHING
+    RETURNING saga_id
+"""
+
+STEPS = "SELECT steps::text FROM saga_orchestrator_definition WHERE digest = %s"
+
+BEAT = """
+    INSERT INTO saga_orchestrator_runner (id, host, pid)
+    VALUES (coalesce(%s::bigint, nextval('saga_orchestrator_runner_id_seq')), %s, %s)
+    ON CONFLICT (id) DO UPDATE SET seen_at = now()
+    RETURNING id, (SELECT count(*) FROM saga_orchestrator_saga WHERE parked_at IS NOT NULL)
+"""
+
+CLAIM = f"""
+    WITH due AS (
+        SELECT saga_id FROM saga_orchestrator_saga AS saga
+        WHERE next_attempt_at <= now() AND NOT EXISTS (
+              SELECT FROM saga_orchestrator_runner AS owner
+              WHERE owner.id = saga.runner_id
+                AND owner.seen_at > now() - make_interval(secs => %s))
+        ORDER BY next_attempt_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE saga_orchestrator_saga AS saga
+    SET runner_id = %s, version = version + 1, updated_at = clock_timestamp(),
+        status = CASE status WHEN 'pending' THEN 'running' ELSE status END
+    FROM due WHERE saga.saga_id = due.saga_id
+    RETURNING {_READ}
+"""
+
+LOCK = f"""
+    SELECT {_READ} FROM saga_orchestrator_saga AS saga WHERE saga_id = %s FOR NO KEY UPDATE
+"""
+
+# The saga keeps its runner while it goes on at once; else it is anybody's from `next_attempt_at`,
+# which stays as it was while the saga goes on, so that the update can be heap-only.
+RECORD = """
+    WITH move AS (
+        SELECT * FROM json_to_recordset(%s::json) AS v (
+            saga_id text, version int, status text, position smallint, current_step text,
+            direction text, faults int, goes_on bool, ended bool, parked bool, seconds float8,
+            failure_step text, failure_code text, failure_detail text, reason text,
+            step_position smallint, step_name text, step_status text, step_do int, step_undo int,
+            step_error text, step_data jsonb, entered float8)
+    ), moved AS (
+        UPDATE saga_orchestrator_saga AS saga
+        SET status = move.status, position = move.position, current_step = move.current_step,
+            direction = move.direction, faults = move.faults, version = saga.version + 1,
+            failure_step = coalesce(move.failure_step, ''),
+            failure_code = coalesce(move.failure_code, ''),
+            failure_detail = coalesce(move.failure_detail, ''),
+            runner_id = CASE WHEN move.goes_on THEN runner_id END,
+            next_attempt_at = CASE WHEN move.ended OR move.parked THEN NULL
+                                   WHEN move.seconds > 0
+                                   THEN now() + make_interval(secs => move.seconds)
+                                   ELSE coalesce(next_attempt_at, now()) END,
+            parked_at = CASE WHEN move.parked THEN now() END,
+            parked_reason = coalesce(move.reason, ''),
+            updated_at = clock_timestamp(),
+            finished_at = CASE WHEN move.ended THEN clock_timestamp() END
+        FROM move WHERE saga.saga_id = move.saga_id AND saga.version = move.version
+        RETURNING saga.saga_id, stop_requested_at IS NOT NULL,
+                  extract(epoch FROM updated_at)::float8
+    ), logged AS (
+        INSERT INTO saga_orchestrator_sagastep AS step
+               (saga_id, position, name, status, do_attempts, undo_attempts, error,
+                response_data, started_at, finished_at, undone_at)
+        SELECT saga_id, step_position, step_name,
+               coalesce(step_status,
+                        (SELECT status FROM saga_orchestrator_sagastep AS known
+                         WHERE known.saga_id = move.saga_id AND known.position = step_position),
+                        'completed'),
+               step_do, step_undo, step_error, coalesce(step_data, '{}'), to_timestamp(entered),
+               CASE WHEN step_status IN ('completed', 'failed', 'skipped')
+                    THEN clock_timestamp() END,
+               CASE WHEN step_status = 'compensated' THEN clock_timestamp() END
+        FROM move JOIN moved USING (saga_id) WHERE step_name IS NOT NULL
+        ON CONFLICT (saga_id, position) DO UPDATE
+        SET status = excluded.status,
+            do_attempts = step.do_attempts + excluded.do_attempts,
+            undo_attempts = step.undo_attempts + excluded.undo_attempts,
+            error = coalesce(nullif(excluded.error, ''), step.error),
+            response_data = CASE WHEN excluded.response_data = '{}' THEN step.response_data
+                                 ELSE excluded.response_data END,
+            finished_at = coalesce(step.finished_at, excluded.finished_at),
+            undone_at = coalesce(step.undone_at, excluded.undone_at)
+    )
+    SELECT * FROM moved
+"""
+
+PARK = """
+    UPDATE saga_orchestrator_saga
+    SET status = 'parked', parked_at = now(), parked_reason = %s, next_attempt_at = NULL,
+        runner_id = NULL, version = version + 1, updated_at = clock_timestamp()
+    WHERE saga_id = %s AND version = %s
+"""
+
+REQUEST_STOP = """
+    UPDATE saga_orchestrator_saga
+    SET stop_requested_at = coalesce(stop_requested_at, now()),
+        next_attempt_at = least(next_attempt_at, now())
+    WHERE saga_id = %s
+"""
+
+RELEASE = """
+    UPDATE saga_orchestrator_saga SET runner_id = NULL, version = version + 1
+    WHERE runner_id = %s AND next_attempt_at IS NOT NULL
+      AND (%s::text[] IS NULL OR saga_id = ANY(%s::text[]))
+"""
+
+FORGET_RUNNER = """
+    DELETE FROM saga_orchestrator_runner WHERE id = %s OR seen_at < now() - interval '1 hour'
+"""

@@ -1,0 +1,150 @@
+"""The HTTP door of the orchestrator. No decisions here."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts.commands import Checkout
+from contracts.outcomes import Refused
+from contracts.states import SagaState, SagaSummary
+from httpapi import problems
+from httpapi.json import RawJsonParser, answer
+from httpapi.steps import MOST_IN_A_BATCH
+from saga_orchestrator import acceptance, checkout, operations, queries, serializers
+from saga_orchestrator.operations import UnknownSaga
+
+
+class CheckoutView(APIView):
+    """POST, three ways.
+
+    A list of accepted checkouts (carrito's hand-over): 207 with an outcome for each.
+    One accepted checkout, with its saga_id: 202.
+    A user's checkout, without: carrito accepts it first, and its answer is passed on.
+    """
+
+    parser_classes = [RawJsonParser]
+
+    def post(self, request: Request) -> HttpResponse:
+        body = request.data if isinstance(request.data, bytes) else b""
+        if body.lstrip().startswith(b"["):
+            return _hand_over(body)
+        fields = msgspec.json.decode(body)
+        if isinstance(fields, dict) and "saga_id" in fields:
+            return _start(request, msgspec.convert(fields, Checkout, strict=False))
+        wanted = msgspec.convert(fields, serializers.CheckoutRequest)
+        return acceptance.ask_carrito(request=request, wanted=wanted)
+
+
+class SagaView(APIView):
+    """Where a saga stands, step by step."""
+
+    def get(self, request: Request, saga_id: str) -> HttpResponse:
+        return answer(_state(saga_id))
+
+
+class SagaStatusView(APIView):
+    """Where a saga stands, in short."""
+
+    def get(self, request: Request, saga_id: str) -> HttpResponse:
+        return answer(_summary(saga_id))
+
+
+class TransactionsView(APIView):
+    """All sagas, newest first, in pages; of one status if asked."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = serializers.TransactionFilter(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        return answer(_page(request, **asked.validated_data))
+
+
+class CompensateView(APIView):
+    """POST: stops a running saga and undoes it, or returns a completed one: 202, or 409."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        asked = msgspec.convert(request.data or {}, serializers.Intervention)
+        return _intervene(operations.compensate, saga_id, asked)
+
+
+class RetryView(APIView):
+    """POST: tries the call of a parked saga again: 202, or 409."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        asked = msgspec.convert(request.data or {}, serializers.Intervention)
+        return _intervene(operations.retry, saga_id, asked)
+
+
+class SkipView(APIView):
+    """POST with a reason: goes on without the call of a parked saga: 202, or 409."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        asked = msgspec.convert(request.data or {}, serializers.Skip)
+        return _intervene(operations.skip, saga_id, asked)
+
+
+def _hand_over(body: bytes) -> HttpResponse:
+    handed = msgspec.json.decode(body, type=list[msgspec.Raw])
+    if len(handed) > MOST_IN_A_BATCH:
+        raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} checkouts in one list")
+    return answer(checkout.accept(handed=handed), status=207)
+
+
+def _start(request: Request, handed: Checkout) -> HttpResponse:
+    (outcome,) = checkout.start(checkouts=[handed])
+    if isinstance(outcome, Refused):
+        raise problems.refusal(outcome)
+    location = request.build_absolute_uri(f"/saga/{handed.saga_id}")
+    return answer(_summary(handed.saga_id), status=202, headers={"Location": location})
+
+
+def _state(saga_id: str) -> SagaState:
+    found = queries.saga(saga_id=saga_id)
+    state = queries.state(found=found) if found else acceptance.accepted_saga(saga_id=saga_id)
+    if state is None:
+        raise problems.unknown("saga", saga_id)
+    return state
+
+
+def _summary(saga_id: str) -> SagaSummary:
+    found = queries.saga(saga_id=saga_id)
+    if found:
+        return queries.summary(found=found)
+    return msgspec.convert(_state(saga_id), SagaSummary, from_attributes=True)
+
+
+def _intervene(
+    act: Callable[..., Refused | None],
+    saga_id: str,
+    asked: serializers.Intervention | serializers.Skip,
+) -> HttpResponse:
+    try:
+        refused = act(saga_id=saga_id, requested_by=asked.requested_by, reason=asked.reason)
+    except UnknownSaga as error:
+        raise problems.unknown("saga", saga_id) from error
+    if refused:
+        raise problems.refusal(refused)
+    return answer(_summary(saga_id), status=202)
+
+
+def _page(request: Request, *, page: int, page_size: int, status: str = "") -> dict[str, Any]:
+    found = queries.sagas(status=status)
+    count = found.count()
+    shown = found[(page - 1) * page_size : page * page_size]
+    return {
+        "count": count,
+        "page": page,
+        "page_size": page_size,
+        "next": _page_url(request, page + 1) if page * page_size < count else None,
+        "previous": _page_url(request, page - 1) if page > 1 else None,
+        "results": [queries.summary(found=one) for one in shown],
+    }
+
+
+def _page_url(request: Request, page: int) -> str:
+    query = urlencode({**request.query_params.dict(), "page": page})
+    return str(request.build_absolute_uri(f"?{query}"))

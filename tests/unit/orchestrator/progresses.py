@@ -1,0 +1,89 @@
+"""Sagas to be moved in memory: the real list of steps, and an answerer in place of services."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from contracts.outcomes import Done, Refused
+from contracts.sagas import CHECKOUT, StepClass
+from contracts.statuses import FINAL, SagaStatus
+from saga_orchestrator import engine
+from saga_orchestrator.engine import Answer, Direction, Move, Progress
+
+STEPS = tuple(CHECKOUT.steps)
+LAST = len(STEPS) - 1
+PIVOT = engine.pivot(steps=STEPS)
+
+
+def at(name: str, direction: Direction = Direction.DO, **fields) -> Progress:
+    """A saga whose call of this step is due."""
+    names = [step.name for step in STEPS]
+    return Progress(steps=STEPS, position=names.index(name), direction=direction, **fields)
+
+
+def after(progress: Progress, answer: Answer) -> Move:
+    return engine.after(progress=progress, answer=answer, draw=0.5)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A call that was made, and how it was answered."""
+
+    position: int
+    direction: Direction
+    answer: Answer
+
+
+class World:
+    """What services would do: `answers` decides each call; their barrier keeps it consistent.
+
+    `effects`: what has really happened, in order, as (direction, position).
+    """
+
+    def __init__(self, answers: Callable[[Progress], str]) -> None:
+        self._answers = answers
+        self.effects: list[tuple[Direction, int]] = [(Direction.DO, 0)]
+        self.blocked: set[int] = set()
+        self.refused: set[int] = set()
+
+    def call(self, progress: Progress) -> Answer:
+        """One of: done, refused, lost (it happened, no answer), fault (it didn't), held."""
+        wish = self._answers(progress)
+        if wish == "held":
+            return engine.Held(1.0)
+        if wish == "fault":
+            return engine.Fault("nobody there")
+        answer = self._take_effect(progress, wish)
+        return engine.Fault("lost") if wish == "lost" else answer
+
+    def _take_effect(self, progress: Progress, wish: str) -> Answer:
+        position, direction = progress.position, progress.direction
+        done = (Direction.DO, position) in self.effects
+        if direction is Direction.UNDO:
+            self.blocked.add(position)
+            if done and (Direction.UNDO, position) not in self.effects:
+                self.effects.append((Direction.UNDO, position))
+            return Done({})
+        if done:
+            return Done({})
+        if direction is Direction.BLOCK or position in self.blocked:
+            self.blocked.add(position)
+            return Refused("aborted", "blocked")
+        can_refuse = progress.step.step_class is not StepClass.RETRIABLE
+        if position in self.refused or (wish == "refused" and can_refuse):
+            self.refused.add(position)
+            return Refused("no", "because")
+        self.effects.append((Direction.DO, position))
+        return Done({})
+
+
+def run(world: World, progress: Progress, *, most: int = 500) -> tuple[Move, list[Told]]:
+    """Moves it on until it has ended or is parked."""
+    told: list[Told] = []
+    for _ in range(most):
+        answer = world.call(progress)
+        told.append(Told(progress.position, progress.direction, answer))
+        move = after(progress, answer)
+        if move.status in FINAL or move.status is SagaStatus.PARKED:
+            return move, told
+        progress = move.progress
+    raise AssertionError(f"it has neither ended nor parked after {most} calls")
