@@ -1,0 +1,146 @@
+"""The containers run what the local stack runs: same processes, commands, ports and variables."""
+
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from config import databases
+from stack import postgres
+from stack import services as stack
+from stack.services import SERVICES, Service
+from tests.architecture import compose
+
+ANYWHERE = "0.0.0.0"  # noqa: S104 -- inside a container, whose ports are published on loopback
+SERVERS, TASKS = {"postgres", "rabbitmq"}, {"migrate", "locust"}
+WITH_WORKER = [one for one in SERVICES if one.has_worker]
+GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().items() if not value}
+"""What a user sets: the variables that .env.example leaves empty."""
+
+OF_THIS_MACHINE = {"listen_addresses", "unix_socket_permissions"}
+"""Settings of the local PostgreSQL that have no meaning in a container of its own."""
+
+
+def _web(service: Service) -> str:
+    """The name of its container, by which others call it: a host name has no underscore."""
+    return service.name.replace("_", "-")
+
+
+def _worker(service: Service) -> str:
+    return f"{_web(service)}-worker"
+
+
+def _urls() -> dict[str, str]:
+    return {one.name: f"http://{_web(one)}:{one.port}" for one in SERVICES}
+
+
+PROCESSES = {_web(one): one for one in SERVICES} | {_worker(one): one for one in WITH_WORKER}
+"""The service of each container that runs one."""
+
+
+def test_every_process_has_its_container_and_no_other_is_there() -> None:
+    assert set(compose.services()) == {*PROCESSES, *SERVERS, *TASKS}
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=_web)
+def test_web_process_is_started_as_in_the_local_stack(service: Service) -> None:
+    assert compose.command_of(_web(service)) == stack.web_command(host=ANYWHERE, port=service.port)
+
+
+@pytest.mark.parametrize("service", WITH_WORKER, ids=_web)
+def test_worker_is_started_as_in_the_local_stack(service: Service) -> None:
+    assert compose.command_of(_worker(service)) == stack.WORKER_COMMAND
+
+
+def test_migrate_runs_what_the_local_stack_runs_first() -> None:
+    shell, option, script = compose.command_of("migrate")
+    commands = (stack.MIGRATE_COMMAND, stack.SEED_COMMAND, stack.ADMIN_COMMAND)
+    assert (shell, option) == ("sh", "-euc"), "a step that fails must end it"
+    assert script.splitlines() == [" ".join(one) for one in commands]
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
+    service, found = PROCESSES[name], compose.environment_of(name, given=GIVEN)
+    known = {one.database_variable for one in SERVICES}
+    own = known if service.alias == "default" else {service.database_variable}
+    assert found["DUETO_SERVICE"] == service.name
+    assert found["DUETO_SECRET_KEY"] == GIVEN["DUETO_SECRET_KEY"]
+    assert stack.url_environment(urls=_urls()).items() <= found.items()
+    assert known & set(found) == own, "a service is told of its own database alone"
+
+
+def test_migrate_is_told_of_every_database() -> None:
+    assert _databases("migrate").keys() == {one.database_variable for one in SERVICES}
+
+
+@pytest.mark.parametrize("name", ["migrate", "dashboard", *(_web(one) for one in WITH_WORKER)])
+def test_databases_have_the_names_of_the_local_stack(name: str) -> None:
+    names = {one.database_variable: one.database for one in SERVICES}
+    for variable, url in _databases(name).items():
+        found = databases.parse(url=url)
+        assert (found["NAME"], found["HOST"], found["PORT"]) == (
+            names[variable],
+            "postgres",
+            "5432",
+        )
+        assert found["PASSWORD"] == GIVEN["DUETO_DATABASE_PASSWORD"]
+
+
+def test_every_database_is_created() -> None:
+    script = compose.read()["configs"]["databases"]["content"].splitlines()
+    image = compose.environment_of("postgres", given=GIVEN)
+    wanted = {one.database for one in SERVICES} - {image["POSTGRES_DB"]}
+    assert set(script) == {f"CREATE DATABASE {name};" for name in wanted}
+    assert image["POSTGRES_USER"] == postgres.USER
+    assert image["POSTGRES_PASSWORD"] == GIVEN["DUETO_DATABASE_PASSWORD"]
+
+
+def test_postgresql_has_the_settings_of_the_local_one() -> None:
+    program, *options = compose.command_of("postgres")
+    wanted = {name: one for name, one in postgres.SETTINGS.items() if name not in OF_THIS_MACHINE}
+    assert program == "postgres"
+    assert set(options) == {f"--{name}={value}" for name, value in wanted.items()}
+
+
+def test_broker_takes_the_login_that_the_services_use() -> None:
+    broker = compose.environment_of("rabbitmq", given=GIVEN)
+    url = urlsplit(compose.environment_of("carrito", given=GIVEN)["RABBITMQ_URL"])
+    assert (url.username, url.password) == (
+        broker["RABBITMQ_DEFAULT_USER"],
+        broker["RABBITMQ_DEFAULT_PASS"],
+    )
+    assert (url.hostname, url.port, url.path) == ("rabbitmq", 5672, "/%2F")
+
+
+def test_ports_are_published_on_this_machine_alone() -> None:
+    published = {name: one["ports"] for name, one in compose.services().items() if one.get("ports")}
+    wanted = {_web(one): one.port for one in SERVICES} | {"rabbitmq": 15672, "locust": 8089}
+    assert published == {name: [f"127.0.0.1:{port}:{port}"] for name, port in wanted.items()}
+
+
+def test_web_processes_answer_to_the_names_they_are_called_by() -> None:
+    hosts = compose.environment_of("carrito", given=GIVEN)["DUETO_ALLOWED_HOSTS"].split(",")
+    called = [urlsplit(url).netloc for url in _urls().values()] + ["localhost:3000", "127.0.0.1:1"]
+    for one in called:
+        domain, _ = split_domain_port(one)
+        assert domain, f"Django takes {one} for no host name at all"
+        assert validate_host(domain, hosts), one
+
+
+def test_business_rules_have_the_same_defaults_everywhere() -> None:
+    stated = {
+        "INVENTARIO_RESERVATION_SECONDS": settings.RESERVATION_SECONDS,
+        "PAGOS_DECLINE_SHARE": settings.DECLINE_SHARE,
+        "DUETO_SAGA_SECONDS": settings.SAGA_SECONDS,
+        "DUETO_NUDGE_SECONDS": settings.NUDGE_SECONDS,
+    }
+    found = compose.environment_of("carrito", given=GIVEN)
+    assert {name: float(found[name]) for name in stated} == stated
+
+
+def _databases(name: str) -> dict[str, str]:
+    variables = {one.database_variable for one in SERVICES}
+    found = compose.environment_of(name, given=GIVEN)
+    return {key: value for key, value in found.items() if key in variables}

@@ -1,0 +1,65 @@
+"""The repository as the tests of this folder see it: its files, its modules, its functions."""
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PARTICIPANTS = ("carrito", "inventario", "pagos")
+SERVICES = (*PARTICIPANTS, "saga_orchestrator", "saga_choreography")
+PACKAGES = (
+    *("config", "contracts", "sagas", "messaging", "httpapi"),
+    *(*SERVICES, "loadtests", "stack"),
+)
+
+
+class Function(NamedTuple):
+    """A function or method, `place` as an editor takes it; `lines` with its signature, without
+    its decorators."""
+
+    place: str
+    name: str
+    lines: int
+
+
+@cache
+def repository_files() -> tuple[Path, ...]:
+    """What belongs to the repository: what git tracks, and what it would take with `git add`."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("git can't list the files here: not a clone, or no git")
+    found = (ROOT / name for name in listed.stdout.decode().split("\0") if name)
+    return tuple(one for one in found if one.is_file())
+
+
+@cache
+def modules(*packages: str) -> tuple[Path, ...]:
+    """The Python files of these packages (all of ours if none is named), migrations left out."""
+    found = (path for one in packages or PACKAGES for path in (ROOT / one).rglob("*.py"))
+    return tuple(sorted(path for path in found if "migrations" not in path.parts))
+
+
+def functions(path: Path) -> Iterator[Function]:
+    """Every function of a module, those inside others and in classes too."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            yield Function(f"{name_of(path)}:{node.lineno}", node.name, lines)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+def name_of(path: Path) -> str:
+    """A file's path as people write it, from the root of the repository."""
+    return path.relative_to(ROOT).as_posix()
