@@ -63,8 +63,9 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]  # pika has no ty
         )
 
     def _on_data_available(self, data_in: bytes) -> None:
+        read = self._reader.feed(data_in)  # pika counts by itself what is passed on to it
         # The heartbeat checker tells life from death by this count.
-        self.bytes_received += self._reader.feed(data_in)
+        self.bytes_received += read
         self._dispatch(self._reader)
 
     def read_in_one_go(self) -> None:

@@ -308,3 +308,16 @@ def test_outlives_a_handler_that_takes_longer_than_the_heartbeat(
     if kept:
         subscription.ack(held)
         assert nothing_comes(subscription)
+
+
+@pytest.mark.slow
+def test_idle_consumer_keeps_its_connection(
+    rabbitmq: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_links, "HEARTBEAT_SECONDS", 1)
+    broker = rabbitmq.open()
+    broker.declare(queue="shop", events=["thing.happened"])
+    subscription = broker.subscribe(queue="shop", prefetch=10)
+    twice_checked = time.monotonic() + 2 * (1 + 5) + 1  # pika checks every heartbeat + 5 s
+    while time.monotonic() < twice_checked:
+        assert subscription.take(limit=1, timeout=0.5) == []
