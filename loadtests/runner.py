@@ -165,6 +165,9 @@ def progress(one: Measured, *, of: int) -> str:
         f" {window.rate:4.0f}/s for {window.seconds:g} s: {found.completed} of {found.offered}"
         " completed"
     )
+    if found.not_accepted:
+        wrong = next(s for s in one.samples if s.outcome == samples.NOT_ACCEPTED)
+        line += f"; {found.not_accepted} not accepted ({wrong.http_status} {wrong.error[:120]})"
     if window.phase == Phase.FULL:
         return f"{line}, {one.level.completed:.0f}/s"
     if found.completed:

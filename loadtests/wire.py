@@ -3,7 +3,7 @@
 For the generator only, which shares the machine with the shop that it measures: 0.3 ms of CPU a
 checkout with everything, against 0.5 ms through geventhttpclient and 0.67 ms through Locust's
 FastHttpSession (2 cores, 500/s). It knows what Dueto's services answer with: a status, and a body
-with a Content-Length.
+with its length or in chunks.
 """
 
 import socket
@@ -62,11 +62,41 @@ def _read(connection: socket.socket) -> tuple[int, bytes]:
     received = _more(connection)
     while _END_OF_HEAD not in received:
         received += _more(connection)
-    head, _, body = received.partition(_END_OF_HEAD)
-    length = _length(head)
-    while len(body) < length:
-        body += _more(connection)
+    head, _, rest = received.partition(_END_OF_HEAD)
+    fields = _fields(head)
+    if b"content-length" in fields:
+        body = _sized(connection, rest, int(fields[b"content-length"]))
+    elif fields.get(b"transfer-encoding") == b"chunked":
+        body = _chunked(connection, rest)
+    else:
+        raise BadAnswer(f"an answer of unknown length: {head[:80]!r}")
     return int(head[9:12]), body
+
+
+def _fields(head: bytes) -> dict[bytes, bytes]:
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return {name.lower(): value.strip() for name, _, value in lines}
+
+
+def _sized(connection: socket.socket, received: bytes, length: int) -> bytes:
+    while len(received) < length:
+        received += _more(connection)
+    return received
+
+
+def _chunked(connection: socket.socket, received: bytes) -> bytes:
+    """RFC 9112, section 7.1; no trailers and no extensions, as no service of ours sends any."""
+    body = b""
+    while True:
+        while b"\r\n" not in received:
+            received += _more(connection)
+        size, _, received = received.partition(b"\r\n")
+        length = int(size, 16)
+        received = _sized(connection, received, length + 2)
+        body += received[:length]
+        received = received[length + 2 :]
+        if length == 0:
+            return body
 
 
 def _more(connection: socket.socket) -> bytes:
@@ -74,11 +104,3 @@ def _more(connection: socket.socket) -> bytes:
     if not received:
         raise BadAnswer("the connection was closed before the answer was complete")
     return received
-
-
-def _length(head: bytes) -> int:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(value)
-    raise BadAnswer(f"an answer without Content-Length: {head[:80]!r}")
