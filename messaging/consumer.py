@@ -6,6 +6,7 @@ aside (`parking`), tried again with growing delays, and in the end left to a per
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 BATCH = 100
 PREFETCH = 200
 IDLE_SECONDS = 0.5
+RETRY_SECONDS = 1.0
+"""How often messages that were set aside are looked at, also in the middle of a rush."""
 
 
 class DatabaseUnavailable(Exception):
@@ -40,6 +43,7 @@ class Consumer:
         self.queue = queue_of(service=service)
         self.reactions: Mapping[str, Reaction] = {one.hears: one for one in reactions}
         self._counters: Counter[str] = Counter()
+        self._retry_at = 0.0
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
@@ -51,7 +55,7 @@ class Consumer:
             try:
                 self._consume(stop)
                 delay = 0.0
-            except (BrokerUnavailable, DatabaseUnavailable, DatabaseError) as error:
+            except (BrokerUnavailable, DatabaseUnavailable, DatabaseError, InterfaceError) as error:
                 delay = min(max(0.1, delay * 2), 2.0)
                 log.warning("consumer of %s: %s; again in %.1f s", self.service, error, delay)
                 connections[self.service].close()
@@ -84,8 +88,10 @@ class Consumer:
 
     def _take_and_handle(self, subscription: Subscription) -> None:
         deliveries = subscription.take(limit=BATCH, timeout=IDLE_SECONDS)
-        if not deliveries:
+        if time.monotonic() >= self._retry_at:
             parking.retry_due(service=self.service, handle=self._handle_one)
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        if not deliveries:
             return
         try:
             self.handle(deliveries)

@@ -1,0 +1,216 @@
+"""Consumer and reactions: every message takes effect once, or is set aside with its reason."""
+
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+from django.db import connections, transaction
+
+from contracts import events
+from inventario import operations
+from inventario.models import OutboxEntry, ParkedMessage, Product
+from inventario.reactions import REACTIONS
+from messaging import parking
+from messaging.brokers import Delivery, Message
+from messaging.consumer import Consumer, DatabaseUnavailable
+from messaging.reactions import SagaReaction
+from sagas import performing
+from sagas.barrier import Entry
+from tests.integration.messaging.conftest import message_of
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+SERVICE = "inventario"
+
+
+@pytest.fixture
+def consumer(broker):
+    return Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
+
+
+def delivery(event):
+    return Delivery(message=message_of(event), redelivered=False, tag=None)
+
+
+def hear(consumer, *heard):
+    consumer.handle([delivery(one) for one in heard])
+
+
+def available(product):
+    return Product.objects.get(pk=product.pk).available
+
+
+def said():
+    return list(OutboxEntry.objects.order_by("id").values_list("event_type", flat=True))
+
+
+@contextmanager
+def poisoned(monkeypatch, saga_id):
+    """Reserving for this saga faults, as a bug would."""
+    reserve = operations.reserve.run
+
+    def run(commands):
+        if any(one.saga_id == saga_id for one in commands):
+            raise ValueError("poison")
+        return reserve(commands)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(operations.reserve.__dict__, "run", run)
+        yield
+
+
+def test_batch_takes_effect_and_says_what_follows(consumer, initiated, product):
+    hear(consumer, *[initiated() for _ in range(4)])
+    assert available(product) == 6
+    assert said() == [events.INVENTORY_RESERVED] * 4
+
+
+def test_refusal_is_said_with_its_reason(consumer, initiated, product):
+    hear(consumer, initiated(quantity=11))
+    assert said() == [events.INVENTORY_RESERVE_FAILED]
+    event = events.decode(OutboxEntry.objects.get().body.encode())
+    assert (event.data.failure.step, event.data.failure.code) == (
+        "reserve_inventory",
+        "out_of_stock",
+    )
+
+
+def test_event_heard_again_does_and_says_nothing(consumer, initiated, product):
+    event = initiated()
+    hear(consumer, event)
+    hear(consumer, event, event)
+    assert available(product) == 9
+    assert said() == [events.INVENTORY_RESERVED]
+
+
+def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product, monkeypatch):
+    """The control."""
+    monkeypatch.setattr(
+        performing.barrier,
+        "enter",
+        lambda *, operation, saga_ids: Entry(fresh=frozenset(saga_ids), settled={}, known={}),
+    )
+    # The reservation's own constraint is a second guard: it has to be off as well.
+    with connections[SERVICE].cursor() as cursor:
+        cursor.execute("ALTER TABLE inventario_reservation DROP CONSTRAINT reservation_once_a_saga")
+    event = initiated()
+    try:
+        hear(consumer, event)
+        hear(consumer, event)
+        assert available(product) == 8
+    finally:
+        with transaction.atomic(using=SERVICE), connections[SERVICE].cursor() as cursor:
+            cursor.execute("TRUNCATE inventario_reservation CASCADE")
+            cursor.execute(
+                "ALTER TABLE inventario_reservation"
+                " ADD CONSTRAINT reservation_once_a_saga UNIQUE (saga_id)"
+            )
+
+
+def test_nudge_says_the_stored_outcome_again_as_the_same_event(consumer, initiated, product):
+    event = initiated()
+    hear(consumer, event)
+    hear(consumer, initiated(saga_id=event.saga_id, nudge=True))
+    assert available(product) == 9
+    first, again = OutboxEntry.objects.order_by("id")
+    assert (first.event_id, first.event_type) == (again.event_id, again.event_type)
+    assert events.decode(again.body.encode()).nudge
+
+
+def test_poison_message_harms_only_itself(consumer, initiated, product, monkeypatch):
+    poison = initiated()
+    with poisoned(monkeypatch, poison.saga_id):
+        hear(consumer, initiated(), poison, initiated())
+    assert available(product) == 8
+    aside = ParkedMessage.objects.get()
+    assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
+    assert "poison" in aside.reason
+
+
+def due_now():
+    with connections[SERVICE].cursor() as cursor:
+        cursor.execute(
+            "UPDATE inventario_parkedmessage SET next_attempt_at = now() WHERE status = 'retrying'"
+        )
+
+
+def test_message_set_aside_is_tried_again_and_handled(consumer, initiated, product, monkeypatch):
+    poison = initiated()
+    with poisoned(monkeypatch, poison.saga_id):
+        hear(consumer, poison)
+    due_now()
+    parking.retry_due(service=SERVICE, handle=consumer._handle_one)
+    assert ParkedMessage.objects.get().status == "handled"
+    assert available(product) == 9
+
+
+def test_message_that_never_succeeds_is_parked_until_a_person_retries(
+    consumer, initiated, product, monkeypatch
+):
+    poison = initiated()
+    with poisoned(monkeypatch, poison.saga_id):
+        hear(consumer, poison)
+        for _ in parking.DELAYS:
+            due_now()
+            parking.retry_due(service=SERVICE, handle=consumer._handle_one)
+        parked = ParkedMessage.objects.get()
+        assert (parked.status, parked.attempts) == ("parked", 1 + len(parking.DELAYS))
+        due_now()
+        assert parking.retry_due(service=SERVICE, handle=consumer._handle_one) == 0
+    parking.retry(service=SERVICE, parked_id=parked.pk)
+    parking.retry_due(service=SERVICE, handle=consumer._handle_one)
+    assert ParkedMessage.objects.get().status == "handled"
+    assert available(product) == 9
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"{}", b'{"id": 1}'])
+def test_unreadable_message_is_parked(consumer, body):
+    message = Message("m", "checkout.initiated", body)
+    consumer.handle([Delivery(message=message, redelivered=False, tag=None)])
+    parked = ParkedMessage.objects.get()
+    assert (parked.status, bytes(parked.body)) == ("parked", body)
+
+
+def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product, monkeypatch):
+    event = initiated()
+
+    def cut(self, heard):
+        connections[SERVICE].cursor().execute("SELECT 1")
+        connections[SERVICE].connection.close()
+        connections[SERVICE].cursor().execute("SELECT 1")
+
+    with monkeypatch.context() as away:
+        away.setattr(SagaReaction, "handle", cut)
+        with pytest.raises(DatabaseUnavailable):
+            hear(consumer, event)
+    connections[SERVICE].close()
+    assert not ParkedMessage.objects.exists()
+    hear(consumer, event)
+    assert available(product) == 9
+
+
+def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated, monkeypatch):
+    broker.declare(queue=consumer.queue, events=[events.CHECKOUT_INITIATED])
+    broker.publish([message_of(initiated())])
+    subscription = broker.subscribe(queue=consumer.queue, prefetch=10)
+
+    def crash(self, heard):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(SagaReaction, "handle", crash)
+        with pytest.raises(KeyboardInterrupt):
+            consumer._take_and_handle(subscription)
+    subscription.close()
+    assert broker.depths([consumer.queue]) == {consumer.queue: 1}
+    again = broker.subscribe(queue=consumer.queue, prefetch=10)
+    consumer._take_and_handle(again)
+    assert broker.depths([consumer.queue]) == {consumer.queue: 0}
+    assert said() == [events.INVENTORY_RESERVED]
+
+
+def test_unknown_fields_of_an_event_are_ignored(consumer, initiated, product):
+    fields = msgspec.json.decode(events.encode(initiated()))
+    body = msgspec.json.encode({**fields, "colour": "new"})
+    message = Message("m", "checkout.initiated", body)
+    consumer.handle([Delivery(message=message, redelivered=False, tag=None)])
+    assert available(product) == 9

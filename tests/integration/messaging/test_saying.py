@@ -1,0 +1,131 @@
+"""Outbox and relay: what commits is said until it is confirmed, and nothing else is."""
+
+import msgspec
+import pytest
+from django.db import connections, transaction
+
+from inventario.models import OutboxEntry
+from messaging import outbox
+from messaging.brokers import BrokerUnavailable
+from messaging.relay import Relay
+from tests.threads import InThread
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+SERVICE = "inventario"
+
+
+@pytest.fixture
+def relay(broker):
+    broker.declare(queue="everything", events=["checkout.initiated"])
+    return Relay(service=SERVICE, broker=broker)
+
+
+def say(*said):
+    with transaction.atomic(using=SERVICE):
+        outbox.add(service=SERVICE, said=said)
+
+
+def heard(broker):
+    """The ids of what is in the queue, in order."""
+    subscription = broker.subscribe(queue="everything", prefetch=1000)
+    taken = subscription.take(limit=1000, timeout=0)
+    subscription.ack(taken)
+    return [one.message.id for one in taken]
+
+
+def test_event_of_a_transaction_that_rolls_back_is_never_said(relay, broker, initiated):
+    def fault():
+        with transaction.atomic(using=SERVICE):
+            outbox.add(service=SERVICE, said=[initiated()])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fault()
+    assert relay.relay_once() == 0
+    assert heard(broker) == []
+
+
+def test_events_are_said_in_order_and_marked(relay, broker, initiated):
+    said = [initiated() for _ in range(5)]
+    say(*said)
+    relay.relay_once()
+    assert heard(broker) == [one.id for one in said]
+    assert not OutboxEntry.objects.filter(sent_at=None).exists()
+    assert relay.relay_once() == 0
+
+
+def test_unconfirmed_events_are_kept_and_said_later(relay, broker, initiated, monkeypatch):
+    event = initiated()
+    say(event)
+
+    def cut(messages):
+        raise BrokerUnavailable("cut")
+
+    with monkeypatch.context() as away:
+        away.setattr(broker, "publish", cut)
+        with pytest.raises(BrokerUnavailable):
+            relay.relay_once()
+    assert OutboxEntry.objects.filter(sent_at=None).count() == 1
+    relay.relay_once()
+    assert heard(broker) == [event.id]
+
+
+def test_crash_after_the_confirm_says_it_twice_rather_than_never(
+    relay, broker, initiated, monkeypatch
+):
+    event = initiated()
+    say(event)
+
+    def crash(**_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(outbox, "mark_sent", crash)
+        with pytest.raises(KeyboardInterrupt):
+            relay.relay_once()
+    relay.relay_once()
+    assert heard(broker) == [event.id, event.id]
+
+
+def test_event_that_nobody_hears_is_kept_and_holds_up_no_other(relay, broker, initiated):
+    unheard = msgspec.structs.replace(initiated(), id="unheard", type="nobody.hears")
+    other = initiated()
+    say(unheard, other)
+    relay.relay_once()
+    assert heard(broker) == [other.id]
+    assert list(OutboxEntry.objects.filter(sent_at=None).values_list("event_id", flat=True)) == [
+        "unheard"
+    ]
+
+
+def late_commit(initiated, relay):
+    """An entry with an early id commits after a later one was relayed."""
+    early, late = initiated(), initiated()
+    with transaction.atomic(using=SERVICE):
+        outbox.add(service=SERVICE, said=[early])
+        InThread(lambda: (say(late), relay()), service=SERVICE).result()
+    relay()
+    return early, late
+
+
+def test_entry_that_commits_late_is_not_skipped(relay, broker, initiated):
+    early, late = late_commit(initiated, relay.relay_once)
+    assert sorted(heard(broker)) == sorted([early.id, late.id])
+
+
+def test_relay_by_last_id_would_skip_it(broker, initiated):
+    """The control: why `unsent` does not ask for ids after the last one seen."""
+    seen = [0]
+    said = []
+
+    def relay_after_last_id():
+        with connections[SERVICE].cursor() as cursor:
+            cursor.execute(
+                "SELECT id, event_id FROM inventario_outboxentry WHERE id > %s ORDER BY id", seen
+            )
+            for entry_id, event_id in cursor.fetchall():
+                seen[0] = entry_id
+                said.append(event_id)
+
+    _early, late = late_commit(initiated, relay_after_last_id)
+    assert said == [late.id]
