@@ -1,7 +1,6 @@
 """The database server and the broker of a stack: given by the environment, or our own."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
@@ -80,8 +79,7 @@ class Backends:
 
     def clear(self) -> None:
         """Removes what lies outside the state folder, when the servers have stopped."""
-        if self._postgres is not None:
-            shutil.rmtree(self._postgres.sockets, ignore_errors=True)
+        self._folder.remove_sockets()
 
     def _check_choice(self) -> None:
         """Before anything is started: what was asked for must be there."""

@@ -21,8 +21,8 @@ _STOP_SECONDS = 60.0
 
 
 def start(*, options: Options, announce: Announce) -> None:
-    """Returns when it is ready, and tells its progress until then. Raises StackError with what
-    it said when it fails; interrupted, it takes the stack down again."""
+    """Returns when it is ready; tells what it says until then. Raises StackError when it fails;
+    interrupted, it takes the stack down again."""
     folder = Folder(options.folder)
     log = folder.log("up")
     interruption = Interruption()
@@ -81,9 +81,10 @@ def _follow(
 ) -> None:
     with open(log) as said:
         while not _is_ready(supervisor, folder):
-            if supervisor.poll() is not None:
-                raise StackError(said.read().strip().removeprefix("CommandError: "))
+            has_ended = supervisor.poll() is not None
             _pass_on(said, announce)
+            if has_ended:
+                raise StackError(f"it has not started, for the reason above (also in {log})")
             time.sleep(0.1)
         _pass_on(said, announce)
 

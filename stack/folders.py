@@ -18,6 +18,7 @@ STATE_FOLDER = Path(__file__).resolve().parent.parent / ".dueto"
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _ON_DISK = Path("/var/tmp")  # noqa: S108 - kept over a restart and, unlike /tmp, never in memory
 _KEPT_LOGS = 3
+_SOCKETS = "sockets.elsewhere.json"
 _SOCKET_PATH_LIMIT = 107
 _LONGEST_SOCKET_NAME = len("/.s.PGSQL.65535.lock")
 
@@ -102,13 +103,28 @@ class Folder:
         self.write(f"{name}.elsewhere.json", {"path": str(elsewhere)})
         return elsewhere
 
+    def sockets(self, *, account: Account | None) -> Path:
+        """A new private folder, with a path short enough for a unix socket, that lasts for one
+        run; the one that a killed run has left is removed."""
+        self.remove_sockets()
+        made = _short_folder(account=account)
+        self.write(_SOCKETS, {"path": str(made)})
+        return made
+
+    def remove_sockets(self) -> None:
+        self._remove_elsewhere(_SOCKETS)
+
     def purge(self) -> None:
         """Removes all of it, data that lies elsewhere included; logs elsewhere stay."""
         for note in self.path.glob("*.elsewhere.json"):
-            remembered = self.read(note.name)
-            if remembered and Path(remembered["path"]).name.startswith("dueto-"):
-                shutil.rmtree(remembered["path"], ignore_errors=True)
+            self._remove_elsewhere(note.name)
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _remove_elsewhere(self, note: str) -> None:
+        remembered = self.read(note)
+        if remembered and Path(remembered["path"]).name.startswith("dueto-"):
+            shutil.rmtree(remembered["path"], ignore_errors=True)
+        self.remove(note)
 
 
 def temporary(*, inside: Path = STATE_FOLDER) -> Folder:
@@ -152,8 +168,7 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def socket_folder(*, account: Account | None) -> Path:
-    """A new private folder with a path short enough for a unix socket."""
+def _short_folder(*, account: Account | None) -> Path:
     parent = tempfile.gettempdir()
     if len(parent) + len("/dueto-12345678") + _LONGEST_SOCKET_NAME > _SOCKET_PATH_LIMIT:
         parent = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it

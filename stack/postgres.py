@@ -16,7 +16,7 @@ from stack import postgres_binaries
 from stack.accounts import Account, hand_over, unprivileged
 from stack.children import Program
 from stack.errors import StackError
-from stack.folders import Folder, socket_folder
+from stack.folders import Folder
 
 USER = "dueto"
 MAINTENANCE_DATABASE = "postgres"
@@ -189,7 +189,7 @@ def embedded(*, folder: Folder, port: int) -> Postgres:
     return Postgres(
         binaries=postgres_binaries.find(account=account),
         home=home,
-        sockets=socket_folder(account=account),
+        sockets=folder.sockets(account=account),
         port=port,
         log=folder.log("postgres"),
         account=account,

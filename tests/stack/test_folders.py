@@ -83,11 +83,14 @@ def test_remembered_data_that_somebody_else_replaced_is_not_used(folder):
     found.rmdir()
 
 
-def test_socket_folder_is_private_and_short():
-    made = folders.socket_folder(account=None)
-    assert stat.S_IMODE(made.stat().st_mode) == 0o700
-    assert len(str(made / ".s.PGSQL.65535.lock")) < 107
-    made.rmdir()
+def test_socket_folder_is_private_and_short_and_lasts_for_one_run(folder):
+    old = folder.sockets(account=None)
+    assert stat.S_IMODE(old.stat().st_mode) == 0o700
+    assert len(str(old / ".s.PGSQL.65535.lock")) < 107
+    new = folder.sockets(account=None)
+    assert not old.exists()  # as after a killed run, which removed nothing
+    folder.remove_sockets()
+    assert not new.exists()
 
 
 def test_ordinary_user_needs_no_other_account(monkeypatch):

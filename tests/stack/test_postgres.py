@@ -1,5 +1,4 @@
 import os
-import shutil
 import signal
 
 import psycopg
@@ -33,11 +32,8 @@ time.sleep(60)
 
 @pytest.fixture
 def start(folder, supervisor):
-    made = []
-
     def start():
         server = postgres.embedded(folder=folder, port=free_ports(1)[0])
-        made.append(server)
         server.prepare(run=supervisor.run)
         supervisor.start(server.program)
         server.wait(check=supervisor.check)
@@ -45,8 +41,6 @@ def start(folder, supervisor):
 
     yield start
     supervisor.close()
-    for server in made:
-        shutil.rmtree(server.sockets)
 
 
 def test_server_is_durable_and_takes_clients_over_socket_and_tcp(start):
@@ -92,7 +86,6 @@ def test_data_of_another_version_is_refused_with_a_way_out(folder):
     server = postgres.embedded(folder=folder, port=1)
     with pytest.raises(StackError, match="down --purge"):
         server.prepare(run=lambda program: "")
-    server.sockets.rmdir()
 
 
 def test_binaries_that_its_user_cannot_read_are_copied_once(monkeypatch, place):
