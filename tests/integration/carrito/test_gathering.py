@@ -1,0 +1,93 @@
+"""Commands that come at once are performed together; each still gets its own answer."""
+
+import threading
+import uuid
+
+import pytest
+
+from contracts.commands import Command
+from contracts.outcomes import Done, Refused
+from sagas.gathering import Gathering
+from sagas.operations import does
+from tests.threads import InThread, at_once
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
+
+AT_ONCE = 20
+
+
+class Recorded:
+    """An operation that remembers the size of its batches."""
+
+    def __init__(self):
+        self.batches = []
+
+    def operation(self):
+        @does(service="carrito", step="recorded", command=Command)
+        def run(commands):
+            self.batches.append(len(commands))
+            if any(one.saga_id.startswith("poison") for one in commands):
+                raise ValueError("poison")
+            return [
+                Refused("no") if one.saga_id.startswith("no") else Done({"of": one.saga_id})
+                for one in commands
+            ]
+
+        return run
+
+
+def performed_at_once(gathering, names):
+    ids = [f"{name}-{uuid.uuid4()}" for name in names]
+    calls = [lambda one=one: gathering.perform(command=Command(saga_id=one)) for one in ids]
+    return ids, at_once(calls, service="carrito")
+
+
+def test_single_command_is_performed_at_once():
+    recorded = Recorded()
+    one = Gathering(operation=recorded.operation()).perform(command=Command(saga_id="a"))
+    assert (one.outcome, one.fresh) == (Done({"of": "a"}), True)
+
+
+def test_everybody_gets_their_own_outcome():
+    gathering = Gathering(operation=Recorded().operation())
+    names = ["yes" if number % 3 else "no" for number in range(AT_ONCE)]
+    ids, got = performed_at_once(gathering, names)
+    for saga_id, one in zip(ids, got, strict=True):
+        expected = Refused("no") if saga_id.startswith("no") else Done({"of": saga_id})
+        assert one.outcome == expected
+
+
+def test_fault_of_one_is_raised_to_that_one_only():
+    gathering = Gathering(operation=Recorded().operation())
+    ids, got = performed_at_once(gathering, ["poison", *["yes"] * AT_ONCE])
+    assert isinstance(got[0], ValueError)
+    assert [one.outcome for one in got[1:]] == [Done({"of": one}) for one in ids[1:]]
+
+
+def test_those_who_wait_are_performed_together():
+    recorded = Recorded()
+    operation = recorded.operation()
+    waiting = threading.Event()
+    held = threading.Event()
+
+    def hold(performed):
+        if not held.is_set():
+            held.set()
+            waiting.wait(10)
+
+    gathering = Gathering(operation=operation, also=hold)
+
+    def release_when_all_wait():
+        held.wait(10)
+        while len(gathering._waiting) < AT_ONCE:
+            waiting.wait(0.01)
+        waiting.set()
+
+    releaser = threading.Thread(target=release_when_all_wait)
+    releaser.start()
+    first = InThread(lambda: gathering.perform(command=Command(saga_id="first")), service="carrito")
+    held.wait(10)
+    performed_at_once(gathering, ["yes"] * AT_ONCE)
+    first.result()
+    releaser.join()
+    assert recorded.batches == [1, AT_ONCE]
