@@ -33,13 +33,24 @@ class DatabaseUnavailable(Exception):
 
 
 class Consumer:
-    """Hears what the reactions name, on the service's durable queue."""
+    """Hears what the reactions name, on the service's durable queue.
+
+    `linger`: seconds to wait for more once something is there; only for who keeps nobody waiting.
+    """
 
     name = "consumer"
 
-    def __init__(self, *, service: str, broker: Broker, reactions: Sequence[Reaction]) -> None:
+    def __init__(
+        self,
+        *,
+        service: str,
+        broker: Broker,
+        reactions: Sequence[Reaction],
+        linger: float = 0.0,
+    ) -> None:
         self.service = service
         self.broker = broker
+        self.linger = linger
         self.queue = queue_of(service=service)
         self.reactions: Mapping[str, Reaction] = {one.hears: one for one in reactions}
         self._counters: Counter[str] = Counter()
@@ -88,6 +99,9 @@ class Consumer:
 
     def _take_and_handle(self, subscription: Subscription) -> None:
         deliveries = subscription.take(limit=BATCH, timeout=IDLE_SECONDS)
+        if self.linger and 0 < len(deliveries) < BATCH:
+            time.sleep(self.linger)
+            deliveries += subscription.take(limit=BATCH - len(deliveries), timeout=0)
         if time.monotonic() >= self._retry_at:
             parking.retry_due(service=self.service, handle=self._handle_one)
             self._retry_at = time.monotonic() + RETRY_SECONDS

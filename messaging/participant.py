@@ -10,10 +10,12 @@ from messaging.relay import Relay
 from messaging.worker import Part
 
 
-def parts(*, service: str, broker: Broker, reactions: Sequence[Reaction]) -> list[Part]:
+def parts(
+    *, service: str, broker: Broker, reactions: Sequence[Reaction], linger: float = 0.0
+) -> list[Part]:
     """Consumer, relay and probe."""
     return [
-        Consumer(service=service, broker=broker, reactions=reactions),
+        Consumer(service=service, broker=broker, reactions=reactions, linger=linger),
         Relay(service=service, broker=broker),
         BrokerProbe(broker=broker),
     ]

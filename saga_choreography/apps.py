@@ -12,9 +12,10 @@ class SagaChoreographyConfig(AppConfig):
         """What `manage.py worker` runs for this service."""
         from messaging.participant import parts
         from saga_choreography.reactions import REACTIONS
+        from saga_choreography.tracking import LINGER_SECONDS
         from saga_choreography.watchdog import Watchdog
 
         return [
-            *parts(service=self.name, broker=broker, reactions=REACTIONS),
+            *parts(service=self.name, broker=broker, reactions=REACTIONS, linger=LINGER_SECONDS),
             Watchdog(broker=broker),
         ]

@@ -45,7 +45,8 @@ class Saga(models.Model):
                 name="choreography_status_known",
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=[s.value for s in SagaStatus if s.is_final]) | Q(finished_at__isnull=False),
+                condition=~Q(status__in=[s.value for s in SagaStatus if s.is_final])
+                | Q(finished_at__isnull=False),
                 name="choreography_ended_has_time",
             ),
             models.CheckConstraint(

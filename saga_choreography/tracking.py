@@ -19,6 +19,10 @@ from saga_choreography.checkout import SERVICE, next_look
 from saga_choreography.entries import Settled, Stage
 from saga_choreography.state import STAGE_AFTER, status_after
 
+LINGER_SECONDS = 0.05
+"""Nobody waits for tracking, so it lets events gather: a saga costs 4.5 ms of CPU
+(Python and PostgreSQL) with each event handled alone, 1.1 ms in batches of 6, 0.2 ms of 100."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking:

@@ -128,6 +128,10 @@ def test_known_event_leaves_a_parked_saga_parked(start):
     assert stored().status == "parked"
 
 
+def publish(broker, *told):
+    broker.publish([Message(one.id, one.type, events.encode(one)) for one in told])
+
+
 @pytest.fixture
 def broker():
     yield connect("memory://tracking")
@@ -138,12 +142,24 @@ def test_events_from_the_broker_are_tracked_in_one_batch(broker, start):
     consumer = Consumer(service="saga_choreography", broker=broker, reactions=REACTIONS)
     broker.declare(queue=consumer.queue, events=[one.hears for one in REACTIONS])
     start("s")
-    told = story("completed")[1:]
-    broker.publish([Message(one.id, one.type, events.encode(one)) for one in told])
+    publish(broker, *story("completed")[1:])
     taken = broker.subscribe(queue=consumer.queue, prefetch=100).take(limit=100, timeout=1)
     consumer.handle(taken)
     assert stored().status == "completed"
     assert trail_of("s") == set(STORIES["completed"])
+
+
+def test_events_that_come_while_it_lingers_make_one_batch(broker, monkeypatch):
+    consumer = Consumer(service="saga_choreography", broker=broker, reactions=REACTIONS, linger=60)
+    broker.declare(queue=consumer.queue, events=[one.hears for one in REACTIONS])
+    one, two = story("declined")[1:3]
+    publish(broker, one)
+    waited = []
+    linger = lambda seconds: (waited.append(seconds), publish(broker, two))  # noqa: E731
+    monkeypatch.setattr("messaging.consumer.time.sleep", linger)
+    consumer._take_and_handle(broker.subscribe(queue=consumer.queue, prefetch=100))
+    assert waited == [60]
+    assert consumer.counters() == {"messages_consumed": 2, "consume_batches": 1}
 
 
 def test_poison_event_harms_only_itself(start):
