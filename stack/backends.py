@@ -17,6 +17,7 @@ from stack.services import SERVICES
 
 BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
 _GIVEN_TIMEOUT = 5.0
+_SHARED = "DATABASE_URL"
 
 
 def chosen_broker() -> BrokerChoice:
@@ -54,8 +55,10 @@ class Backends:
         self._watch = Stopwatch()
 
     def start(self) -> None:
-        """Starts or checks both; PostgreSQL is ready afterwards. Raises StackError."""
+        """Starts or checks both; PostgreSQL is ready afterwards. Raises StackError, what was
+        given first: nothing is started beside a server that can't be used."""
         self._check_choice()
+        self._check_given_databases()
         self._start_broker()
         self._start_database()
 
@@ -116,17 +119,22 @@ class Backends:
         self._node, self.rabbitmq_url = node, node.url
         self.broker = f"RabbitMQ {rabbitmq.version()} (private node)"
 
+    def _check_given_databases(self) -> None:
+        variables = [
+            one.database_variable for one in SERVICES if self._given.get(one.database_variable)
+        ]
+        versions = {one: _check_database(one, self._given[one]) for one in variables}
+        if version := versions.get(_SHARED):
+            self.database = f"PostgreSQL {version} ({_SHARED})"
+            self._announce(f"{self.database} answers; services share it unless they have their own")
+
     def _start_database(self) -> None:
-        if url := self._given.get("DATABASE_URL"):
-            self.database = f"PostgreSQL {_check_database('DATABASE_URL', url)} (DATABASE_URL)"
-            self.database_urls = {one.alias: url for one in SERVICES}
-            self._announce(f"{self.database} answers; all services share its one database")
+        if shared := self._given.get(_SHARED):
+            self.database_urls = {one.alias: shared for one in SERVICES}
         else:
             self._start_postgres()
         for service in SERVICES:
-            own = self._given.get(service.database_variable)
-            if own and service.alias != "default":
-                _check_database(service.database_variable, own)
+            if own := self._given.get(service.database_variable):
                 self.database_urls[service.alias] = own
 
     def _start_postgres(self) -> None:
@@ -158,13 +166,15 @@ def _check_broker(url: str) -> str:
 
 def _check_database(variable: str, url: str) -> str:
     """The server's version. Raises StackError when it can't be used."""
+    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+        raise StackError(f"{variable} must start with postgresql:// ({_without_login(url)})")
     try:
         with psycopg.connect(url, connect_timeout=int(_GIVEN_TIMEOUT)) as connection:
             version = connection.info.parameter_status("server_version") or "?"
     except psycopg.Error as error:
         raise StackError(
             f"the PostgreSQL that {variable} names ({_without_login(url)}) can't be used:"
-            f" {str(error).strip()}. Start it, mend the URL,"
+            f" {str(error).strip().splitlines()[0]}. Start it, mend the URL,"
             f" or unset {variable} to get an embedded one."
         ) from error
     return version.partition(" ")[0]

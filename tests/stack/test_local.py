@@ -1,0 +1,117 @@
+"""The stack as one object; one service stands for all, so that it is quick."""
+
+import os
+import signal
+import socket
+
+import psutil
+import pytest
+
+from stack import health, identity
+from stack.errors import StackError
+from stack.local import LocalStack
+from stack.ports import free_ports
+from stack.services import SERVICES, default_ports
+from tests.stack.watching import all_gone, eventually, is_gone, run_python
+
+STARTS_ONE_SERVICE = """
+import pathlib, sys
+from stack.local import LocalStack
+
+with LocalStack(
+    folder=pathlib.Path(sys.argv[1]), fresh=True, free_ports=True, names=("pagos",),
+    broker="postgresql", announce=print,
+) as stack:
+    print(*stack.processes.values())
+    input()
+"""
+
+
+@pytest.fixture
+def stack(place, said):
+    with LocalStack(
+        folder=place,
+        fresh=True,
+        free_ports=True,
+        names=("pagos",),
+        broker="postgresql",
+        with_admin=True,
+        announce=said.append,
+    ) as running:
+        yield running
+
+
+def test_services_run_recover_and_end_without_a_trace(stack, place):
+    assert set(stack.processes) == {"postgres", "pagos.web", "pagos.worker"}
+    assert stack.rabbitmq_url is None
+    assert stack.admin["user"] == "admin"
+    for name in ("pagos.web", "pagos.worker"):
+        before = stack.processes[name]
+        stack.kill(name, signal.SIGKILL)
+        stack.wait_ready()
+        assert stack.processes[name] != before
+    stack.stop_process("pagos.worker")
+    with pytest.raises(StackError, match=r"pagos\.worker does not run"):
+        stack.wait_ready(seconds=0.0)
+    stack.restart("pagos.worker")
+    stack.wait_ready()
+    pids = list(stack.processes.values())
+    stack.stop()
+    eventually(lambda: all_gone(pids))
+    assert list((place / "fresh").iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["PostgreSQL", "services ready"])
+def test_interrupted_twice_at_any_moment_it_leaves_nothing(place, moment):
+    with run_python(STARTS_ONE_SERVICE, str(place)) as process:
+        for line in process.stdout:
+            if moment in line:
+                break
+        children = _children_of(process.pid)
+        assert children
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(timeout=30) != 0
+    eventually(lambda: all_gone(children))
+    assert list((place / "fresh").iterdir()) == []
+
+
+def test_busy_port_is_found_before_anything_is_started(place, monkeypatch):
+    base = free_ports(1)[0]
+    monkeypatch.setenv("DUETO_PORT_BASE", str(base))
+    stack = LocalStack(folder=place, fresh=True, announce=print)
+    message = rf"{base + 2} \(for pagos\).*process {os.getpid()}"
+    busy = socket.create_server(("127.0.0.1", base + 2))
+    with busy, pytest.raises(StackError, match=message):
+        stack.start()
+    assert not (place / "fresh").exists() or list((place / "fresh").iterdir()) == []
+
+
+@pytest.mark.parametrize("base", ["many", "0", "65535"])
+def test_port_base_that_is_none_is_refused(place, monkeypatch, base):
+    monkeypatch.setenv("DUETO_PORT_BASE", base)
+    with pytest.raises(StackError, match="DUETO_PORT_BASE"):
+        LocalStack(folder=place, fresh=True).start()
+
+
+def test_ports_are_the_known_ones_or_counted_from_a_base():
+    assert default_ports(base=None)["carrito"] == 3000
+    assert default_ports(base=None)["dashboard"] == 8080
+    assert list(default_ports(base=4000).values()) == list(range(4000, 4000 + len(SERVICES)))
+
+
+def test_health_of_nobody_is_a_complaint_that_says_why():
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    assert "refused" in health.complaint(url, worker_pid=None)
+
+
+def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():
+    known = identity.of(os.getpid())
+    assert identity.is_alive(known)
+    assert not identity.is_alive({**known, "started": known["started"] - 1})
+    assert is_gone(2**22 + 1)
+
+
+def _children_of(pid):
+    return [one.pid for one in psutil.Process(pid).children(recursive=True)]
