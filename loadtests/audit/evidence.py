@@ -1,0 +1,144 @@
+"""What all services know of each saga, side by side, one saga at a time.
+
+The databases are several, so the join is made here: every table is read in the order of the sagas'
+ids, in step with the others. 200,000 sagas need no more memory than one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from django.db import connections, transaction
+
+from contracts.sagas import CHECKOUT
+from contracts.statuses import FINAL
+from loadtests.audit import tables
+from loadtests.audit.tables import Checkout, Entry, Payment, Reservation, Run
+
+PARTICIPANTS = tuple(sorted({step.service for step in CHECKOUT.steps}))
+FETCHED = 5000
+"""Rows a round trip."""
+
+
+@dataclass(kw_only=True)
+class Evidence:
+    """One saga in all tables. More than one row where there must be one is kept to be told."""
+
+    saga_id: str
+    checkouts: Sequence[Checkout] = ()
+    payments: Sequence[Payment] = ()
+    reservations: Sequence[Reservation] = ()
+    runs: Sequence[Run] = ()
+    entries: list[Entry] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._by_key = {(one.step, one.direction): one for one in self.entries}
+
+    @property
+    def checkout(self) -> Checkout | None:
+        return self.checkouts[0] if self.checkouts else None
+
+    @property
+    def run(self) -> Run | None:
+        return self.runs[0] if self.runs else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, for carrito and for its coordinator (if that has it at all)."""
+        ended = self.checkout is not None and self.checkout.ended_at is not None
+        return ended and all(run.status in FINAL for run in self.runs)
+
+    @property
+    def is_completed(self) -> bool:
+        return self.checkout is not None and self.checkout.status == "completed"
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether somebody asked that it be undone from beyond its pivot."""
+        return any(asked in ("return", "undo") for asked in self._asked())
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether a person let a step of it be: they answer for it then, not the machinery."""
+        return "skip" in self._asked()
+
+    def done(self, step: str) -> Entry | None:
+        """The step's own effect, if it was done."""
+        found = self._by_key.get((step, "do"))
+        return found if found and found.status == "done" else None
+
+    def undone(self, step: str) -> Entry | None:
+        """The step's undo, if it undid anything."""
+        found = self._by_key.get((step, "undo"))
+        return found if found and found.status == "done" and not found.is_nothing else None
+
+    def _asked(self) -> list[str]:
+        return [asked for run in self.runs for asked in run.asked.split(",")]
+
+
+def collect(*, saga_id: str | None = None) -> Iterator[Evidence]:
+    """Every saga that any service knows of, in the order of their ids; or the one named."""
+    with ExitStack() as open_now:
+
+        def read(service: str, statement: str, row: Callable[..., Any]) -> "_Source":
+            return _Source(_rows(open_now, service, statement, saga_id), row)
+
+        checkouts = read("carrito", tables.CHECKOUTS, Checkout._make)
+        payments = read("pagos", tables.PAYMENTS, Payment._make)
+        reservations = read("inventario", tables.RESERVATIONS, Reservation._make)
+        runs = [
+            read("saga_orchestrator", tables.ORCHESTRATED, Run._make),
+            read("saga_choreography", tables.CHOREOGRAPHED, Run._make),
+        ]
+        barriers = [
+            read(service, tables.BARRIER.format(service=service), Entry._make)
+            for service in PARTICIPANTS
+        ]
+        sources = [checkouts, payments, reservations, *runs, *barriers]
+        while waiting := [source.next_id for source in sources if source.next_id is not None]:
+            first = min(waiting)
+            yield Evidence(
+                saga_id=first,
+                checkouts=checkouts.take(first),
+                payments=payments.take(first),
+                reservations=reservations.take(first),
+                runs=[run for source in runs for run in source.take(first)],
+                entries=[entry for source in barriers for entry in source.take(first)],
+            )
+
+
+class _Source:
+    """A table's rows in the order of the sagas' ids, taken saga by saga."""
+
+    def __init__(self, rows: Iterator[tuple[Any, ...]], row: Callable[..., Any]) -> None:
+        self._groups = groupby(rows, key=itemgetter(0))
+        self._row = row
+        self._rows: list[Any] = []
+        self.next_id: str | None = None
+        self._advance()
+
+    def take(self, saga_id: str) -> list[Any]:
+        """The rows of this saga, the first that is left; none where the next is another's."""
+        if self.next_id != saga_id:
+            return []
+        rows = self._rows
+        self._advance()
+        return rows
+
+    def _advance(self) -> None:
+        self.next_id, rows = next(self._groups, (None, iter(())))
+        self._rows = [self._row(one) for one in rows]
+
+
+def _rows(
+    open_now: ExitStack, service: str, statement: str, saga_id: str | None
+) -> Iterator[tuple[Any, ...]]:
+    """Through a cursor on the server: the rows are fetched as they are needed."""
+    open_now.enter_context(transaction.atomic(using=service))
+    cursor = open_now.enter_context(connections[service].chunked_cursor())
+    cursor.execute(statement, {"saga": saga_id})
+    while rows := cursor.fetchmany(FETCHED):
+        yield from rows
