@@ -110,7 +110,7 @@ def test_secret_is_refused_when_it_is_empty() -> None:
 
 def test_every_variable_that_the_code_reads_is_explained() -> None:
     text = compose.EXAMPLE.read_text()
-    reading = r"(?:environ|given)(?:\.get\(|\[)\s*\"(\w+)\""
+    reading = r"(?:environ(?:\.get\(|\[)\s*|given\.get\(|env_var=)\"(\w+)\""
     read = {name for path in modules() for name in re.findall(reading, path.read_text())}
     read |= {f"{alias.upper()}_DATABASE_URL" for alias in settings.DATABASES if alias != "default"}
     unexplained = {

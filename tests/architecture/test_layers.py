@@ -1,0 +1,94 @@
+"""The rules of `.importlinter` hold, and each of them notices when it is broken."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import PACKAGES, ROOT
+
+DAMAGE = [
+    ("A tier knows only those below it", "sagas/barrier.py", "import messaging.outbox"),
+    ("services are strangers to each other", "pagos/queries.py", "import carrito.models"),
+    ("The shop does not know who runs it", "httpapi/health.py", "import stack.services"),
+    ("The local stack knows the shop as commands", "stack/ports.py", "import config.databases"),
+    ("Load tests and audit see the shop from outside", "loadtests/shop.py", "import pagos.models"),
+    ("know neither HTTP nor AMQP", "inventario/stock.py", "import httpapi.client"),
+    ("What travels between services is plain Python", "contracts/money.py", "import django.db"),
+    ("The engine is a pure function", "saga_orchestrator/engine.py", "import random"),
+    ("One module knows pika", "messaging/relay.py", "import pika"),
+    (
+        "Brokers are reached through their port",
+        "messaging/probe.py",
+        "import messaging.brokers.memory",
+    ),
+    ("The choreography calls no participant", "saga_choreography/views.py", "import urllib3"),
+    ("Anatomy of carrito", "carrito/utils.py", ""),
+    ("Anatomy of inventario", "inventario/helpers.py", ""),
+    ("Anatomy of pagos", "pagos/gateway.py", "import pagos.operations"),
+    ("Anatomy of saga_orchestrator", "saga_orchestrator/manager.py", ""),
+    (
+        "Anatomy of saga_choreography",
+        "saga_choreography/state.py",
+        "import saga_choreography.queries",
+    ),
+    ("Anatomy of contracts", "contracts/shared.py", ""),
+    ("Anatomy of sagas", "sagas/misc.py", ""),
+    ("Anatomy of messaging", "messaging/common.py", ""),
+    ("Anatomy of the brokers", "messaging/brokers/kafka.py", ""),
+    ("Anatomy of httpapi", "httpapi/util.py", ""),
+    ("Anatomy of config", "config/base.py", ""),
+    ("Anatomy of stack", "stack/misc.py", ""),
+    ("Anatomy of loadtests", "loadtests/misc.py", ""),
+    ("Anatomy of the audit", "loadtests/audit/helper.py", ""),
+]
+"""A rule (a part of its name), the file that breaks it, and the line that does."""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the code and its rules, to be damaged."""
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=_all_but_python)
+    return tmp_path
+
+
+def test_code_keeps_the_rules() -> None:
+    said = _lint(ROOT)
+    assert ", 0 broken." in said, said
+
+
+def test_every_rule_notices_its_damage(copy: Path) -> None:
+    for _, name, line in DAMAGE:
+        with (copy / name).open("a") as file:
+            file.write(f"\n{line}\n")
+    summary, _, details = _lint(copy).partition("Broken contracts\n")
+    broken = [line for line in summary.splitlines() if " BROKEN" in line]
+    for rule, name, _ in DAMAGE:
+        assert any(rule in line for line in broken), f"{rule!r} is blind"
+        assert name.removesuffix(".py").replace("/", ".") in details, f"{name} is not named"
+
+
+def _lint(folder: Path) -> str:
+    """What import-linter says; in a process of its own, whose Python path begins with `folder`."""
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [program, "--no-cache", "--config", ".importlinter"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", "PYTHONPATH": str(folder)},
+    )
+    return done.stdout + done.stderr
+
+
+def _all_but_python(folder: str, names: list[str]) -> list[str]:
+    return [
+        one
+        for one in names
+        if one == "__pycache__" or (not one.endswith(".py") and not Path(folder, one).is_dir())
+    ]
