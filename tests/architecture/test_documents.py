@@ -1,13 +1,15 @@
-"""Every path, link, make target, command and option that a document names is really there."""
+"""Every path, link, make target, command, option and variable that a document names is there."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from tests.architecture import compose
 from tests.architecture.tree import PACKAGES, ROOT, name_of
 
 DOCUMENTS = tuple(sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
@@ -70,6 +72,42 @@ def test_modules_that_are_run_exist(document: Path) -> None:
         if name.split(".")[0] in PACKAGES
     }
     assert not [name for name in named if not _exists(name.replace(".", "/") + ".py")]
+
+
+@every_document
+def test_variables_exist(document: Path) -> None:
+    named = set(re.findall(r"\b(?:DUETO_\w+|\w+_URL)\b", " ".join(_codes(document))))
+    known = set(re.findall(r"\b[A-Z_]+\b", compose.EXAMPLE.read_text()))
+    assert not named - known, "not in .env.example"
+
+
+@every_document
+def test_compose_profiles_exist(document: Path) -> None:
+    named = {name for code in _codes(document) for name in re.findall(r"--profile (\w+)", code)}
+    known = {name for one in compose.services().values() for name in one.get("profiles", [])}
+    assert not named - known
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (test_links_lead_somewhere, "[all of it](docs/everything.md)"),
+        (test_links_lead_somewhere, "[above](#nowhere)"),
+        (test_paths_exist, "`carrito/utils.py`"),
+        (test_paths_exist, "see `everything.py`"),
+        (test_make_targets_exist, "```sh\nmake money\n```"),
+        (test_management_commands_and_their_options_exist, "`manage.py prosper`"),
+        (test_management_commands_and_their_options_exist, "`manage.py worker --faster`"),
+        (test_modules_that_are_run_exist, "`python -m stack.magic`"),
+        (test_variables_exist, "`DUETO_MAGIC=1`"),
+        (test_compose_profiles_exist, "`docker compose --profile magic up`"),
+    ],
+)
+def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) -> None:
+    document = tmp_path / "wrong.md"
+    document.write_text(f"# A document\n\n{text}\n")
+    with pytest.raises(AssertionError):
+        check(document)
 
 
 def _codes(document: Path) -> Iterator[str]:

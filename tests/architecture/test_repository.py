@@ -37,6 +37,20 @@ def test_nothing_of_one_machine_is_in_the_repository(what: str) -> None:
     assert not found, f"{what} is in a file that others get"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--hash from https://pypi.example.org/simple/django/",
+        "index = https://files.pythonhosted.org/packages/",
+        "pip install --index-url x",
+        'open("/home/ana/dueto/README.md")',
+        "cd /root/dueto",
+    ],
+)
+def test_what_is_of_one_machine_is_noticed(line: str) -> None:
+    assert any(pattern.search(line) for pattern in FOREIGN.values())
+
+
 def test_tests_do_not_sleep() -> None:
     found = [
         f"{name_of(path)}:{line}"
@@ -50,6 +64,12 @@ def test_tests_do_not_sleep() -> None:
 def test_allowance_to_sleep_is_used() -> None:
     unused = [name for name in SLEEPS if not list(_sleeps(ROOT / name))]
     assert not unused
+
+
+def test_sleep_is_told_from_the_pause_of_a_wait(tmp_path: Path) -> None:
+    file = tmp_path / "naps.py"
+    file.write_text("time.sleep(1)\nsleep(2)\nwhile not done():\n    time.sleep(0.01)\n")
+    assert sorted(_sleeps(file)) == [1, 2]
 
 
 def test_every_ignored_rule_has_its_reason_beside_it() -> None:
