@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtests import doubts, verdicts
-from loadtests.plan import Phase, Settings
-from loadtests.results import SHARES, Figures, Measured, figures
+from loadtests.cost import Cost
+from loadtests.plan import Phase, Settings, Window
+from loadtests.ramp import Level
+from loadtests.results import SHARES, Counts, Figures, Measured, counts, figures
+from loadtests.runner import Run
 from loadtests.verdicts import Verdict
 
 
@@ -18,6 +21,18 @@ class Audit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WindowFacts:
+    """A window, the warm-up's too, without its samples (they are in samples.csv)."""
+
+    window: Window
+    counts: Counts
+    level: Level
+    cost: Cost
+    clock_step_ms: float
+    has_rested: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The result. Without a clean audit there is none: such a run ends as an error."""
 
@@ -26,6 +41,9 @@ class Comparison:
     settings: Settings
     environment: dict[str, str]
     figures: list[Figures]
+    windows: list[WindowFacts]
+    at_rest_ms_per_second: float
+    """CPU that the shop uses when nobody shops."""
     verdicts: list[Verdict]
     doubts: list[str]
     audit: Audit
@@ -44,7 +62,7 @@ class Comparison:
 
 def compare(
     *,
-    measured: Sequence[Measured],
+    run: Run,
     settings: Settings,
     environment: dict[str, str],
     audit: Audit,
@@ -53,7 +71,7 @@ def compare(
     cores: int,
 ) -> Comparison:
     """The comparison that these windows make, the warm-up dropped."""
-    kept = [one for one in measured if one.window.phase is not Phase.WARM_UP]
+    kept = [one for one in run.measured if one.window.phase is not Phase.WARM_UP]
     every = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
         for phase in (Phase.LIGHT, Phase.FULL, Phase.FAILURES)
@@ -65,9 +83,23 @@ def compare(
         settings=settings,
         environment=environment,
         figures=every,
+        windows=[facts(one) for one in run.measured],
+        at_rest_ms_per_second=run.at_rest.shop_cpu_ms / run.at_rest.seconds,
         verdicts=_verdicts(kept, every, settings),
         doubts=doubts.doubts(measured=kept, figures=every, cores=cores),
         audit=audit,
+    )
+
+
+def facts(one: Measured) -> WindowFacts:
+    """All of a window but its samples."""
+    return WindowFacts(
+        window=one.window,
+        counts=counts(one.samples),
+        level=one.level,
+        cost=one.cost,
+        clock_step_ms=one.clock_step_ms,
+        has_rested=one.has_rested,
     )
 
 

@@ -15,6 +15,7 @@ import urllib3
 
 from loadtests import processes
 from loadtests.outcomes import Outcomes, total_of
+from loadtests.ramp import NotMeasured
 from loadtests.shop import SERVICES, Shop
 
 GENERATOR = "load generator"
@@ -71,12 +72,22 @@ class Meters:
         self._pool = urllib3.PoolManager(retries=False, timeout=10.0)
         self._cluster = psycopg.connect(shop.databases["carrito"], autocommit=True)
         self._health_calls = 0
+        self._expected = set(shop.processes())
 
     def close(self) -> None:
         self._cluster.close()
 
     def read(self) -> Reading:
-        """Raises urllib3 and psycopg errors: a shop that can't say this has no valid result."""
+        """Raises NotMeasured where a process has ended or can't be asked: that is no result."""
+        missing = sorted(self._expected - set(self._shop.processes()))
+        if missing:
+            raise NotMeasured(f"{', '.join(missing)} ended by itself during the run")
+        try:
+            return self._read()
+        except (urllib3.exceptions.HTTPError, psycopg.Error, KeyError, ValueError) as error:
+            raise NotMeasured(f"the shop can't be asked what it used: {error}") from error
+
+    def _read(self) -> Reading:
         http_calls = self._http_calls()
         wal_bytes, writes = self._written()
         messages = total_of(self._outcomes.counters(), "messages_published")

@@ -9,7 +9,7 @@ import psycopg
 from loadtests.shop import SERVICES, Shop
 from messaging.brokers import Broker, BrokerUnavailable, connect
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 REST_SECONDS = 15.0
 
 

@@ -11,6 +11,10 @@ OVERLOAD = 1.3
 SATURATED_BELOW = 0.95
 
 
+class NotMeasured(Exception):
+    """The run can't go on; the text says why."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Level:
     """What was offered in a window, and what came of it, both a second."""
@@ -26,9 +30,9 @@ class Level:
 def next_rate(*, seen: Sequence[Level]) -> float:
     """Above the best that the pattern has done so far; where it could follow, it climbs.
 
-    Raises ValueError where nothing was seen, or nothing was completed.
+    Raises NotMeasured where nothing was completed so far.
     """
     best = max((level.completed for level in seen), default=0.0)
     if best <= 0:
-        raise ValueError("nothing was completed in the warm-up: there is nothing to measure")
+        raise NotMeasured("nothing was completed so far: there is nothing to measure")
     return float(round(best * OVERLOAD))

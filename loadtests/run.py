@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from loadtests.cost import Meters
 from loadtests.generator import Generator
 from loadtests.outcomes import Outcomes
 from loadtests.plan import Settings
-from loadtests.results import Measured
-from loadtests.runner import Runner
+from loadtests.runner import Run, Runner
 from loadtests.shop import shop_of
 from loadtests.supplies import Supplier
+from loadtests.workload import Workload
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
@@ -41,22 +42,17 @@ class Finished:
 def run(*, settings: Settings, say: Say) -> Finished:
     """Everything, in two to three minutes with the usual settings; leaves only the report.
 
-    Raises StackError, NotSupplied, GeneratorFailed or OSError; KeyboardInterrupt on Ctrl-C.
+    Raises StackError, NotSupplied, GeneratorFailed or NotMeasured; KeyboardInterrupt on Ctrl-C.
     """
-    started = time.monotonic()
-    now = datetime.now(UTC)
-    folder = REPORTS / now.strftime("%Y-%m-%dT%H-%M-%SZ")
-    folder.mkdir(parents=True)
-    with contextlib.ExitStack() as closing:
-        stack = closing.enter_context(
-            LocalStack(fresh=True, free_ports=True, restarts=False, announce=say)
-        )
+    started, now = time.monotonic(), datetime.now(UTC)
+    with LocalStack(fresh=True, free_ports=True, restarts=False, announce=say) as stack:
         environment = machine.describe(shop=shop_of(stack=stack), database=stack.database)
-        measured = _measure(stack, settings, folder, say)
+        with tempfile.TemporaryDirectory(prefix="dueto-compare-") as folder:
+            found = _measure(stack, settings, Path(folder), say)
         say("auditing what the run has left in the services' tables")
         audit = run_audit(environment=stack.environment)
     compared = comparison.compare(
-        measured=measured,
+        run=found,
         settings=settings,
         environment=environment,
         audit=audit,
@@ -64,7 +60,9 @@ def run(*, settings: Settings, say: Say) -> Finished:
         seconds_taken=time.monotonic() - started,
         cores=os.cpu_count() or 1,
     )
-    written = report.write(folder=folder, comparison=compared, measured=measured)
+    folder = REPORTS / f"{now:%Y-%m-%dT%H-%M-%SZ}-seed-{settings.seed}"
+    folder.mkdir(parents=True)
+    written = report.write(folder=folder, comparison=compared, measured=found.measured)
     return Finished(comparison=compared, report=written)
 
 
@@ -82,8 +80,10 @@ def run_audit(*, environment: Mapping[str, str]) -> Audit:
     return Audit(is_clean=asked.returncode == 0, said=(asked.stdout + asked.stderr).strip())
 
 
-def _measure(stack: LocalStack, settings: Settings, folder: Path, say: Say) -> list[Measured]:
+def _measure(stack: LocalStack, settings: Settings, folder: Path, say: Say) -> Run:
     shop = shop_of(stack=stack)
+    planned = plan.windows(settings)
+    say(f"{len(planned)} windows to come, {sum(one.seconds for one in planned):.0f} s of load")
     with contextlib.ExitStack() as closing:
         generator = closing.enter_context(Generator(host=shop.urls["carrito"], folder=folder))
         generator.wait_until_ready()
@@ -93,10 +93,10 @@ def _measure(stack: LocalStack, settings: Settings, folder: Path, say: Say) -> l
         closing.callback(meters.close)
         runner = Runner(
             generator=generator,
-            supplier=Supplier(shop=shop, run=folder.name),
+            workload=Workload(supplier=Supplier(shop=shop, run=str(settings.seed))),
             outcomes=outcomes,
             meters=meters,
             folder=folder,
             say=say,
         )
-        return runner.run(planned=plan.windows(settings))
+        return runner.run(planned=planned)

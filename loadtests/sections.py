@@ -79,6 +79,10 @@ def _cost(comparison: Comparison) -> Section:
             ],
             _row("CPU ms of the whole shop", found, lambda f: f"{f.cost.shop_cpu_ms:.2f}"),
             _row("  the same at light load", light, lambda f: f"{f.cost.shop_cpu_ms:.2f}"),
+            Row(
+                label="  at rest, ms a second",
+                cells=[f"{comparison.at_rest_ms_per_second:.0f}"] * len(found),
+            ),
             _row(
                 "generator, apart (and at light load)",
                 list(zip(found, light, strict=True)),

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import urllib3
@@ -19,13 +18,6 @@ class NotSupplied(Exception):
     """The shop did not make what a load test needs."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Goods:
-    """A run's own products: `plenty` never runs out."""
-
-    plenty: str
-
-
 class Supplier:
     """Makes products and carts. One a run, so that runs never share stock."""
 
@@ -37,30 +29,39 @@ class Supplier:
             retries=False, timeout=30.0, headers={"Content-Type": "application/json"}
         )
 
-    def product(self, *, quantity: int) -> str:
-        """The id of a new product. Raises NotSupplied."""
-        self._made += 1
-        sku = f"LOAD-{self._run}-{self._made}"
-        body = shopper.product(name=f"Load test {sku}", quantity=quantity, sku=sku)
-        made = self._post(f"{self._shop.urls['inventario']}/api/products", body, 201)
-        return str(made["id"])
+    def products(self, *, count: int, quantity: int) -> list[str]:
+        """The ids of new products, with so many of each in stock. Raises NotSupplied."""
+        first = self._made + 1
+        self._made += count
+        skus = [f"LOAD-{self._run}-{number}" for number in range(first, self._made + 1)]
+        body = [
+            shopper.product(name=f"Load test {sku}", quantity=quantity, sku=sku) for sku in skus
+        ]
+        return self._ids(f"{self._shop.urls['inventario']}/api/products", body)
 
-    def carts(self, *, products: Sequence[str]) -> list[str]:
-        """The ids of new carts, one for each product named, each holding one of it.
+    def carts(self, *, contents: Sequence[Sequence[str]]) -> list[str]:
+        """The ids of new carts, in order, each with one of every product named for it.
 
         Raises NotSupplied.
         """
         ids: list[str] = []
-        for start in range(0, len(products), CARTS_A_CALL):
+        for start in range(0, len(contents), CARTS_A_CALL):
             body = [
-                {"user_id": USER, "items": [{"product_id": product, "quantity": 1}]}
-                for product in products[start : start + CARTS_A_CALL]
+                {
+                    "user_id": USER,
+                    "items": [{"product_id": product, "quantity": 1} for product in products],
+                }
+                for products in contents[start : start + CARTS_A_CALL]
             ]
-            for made in self._post(f"{self._shop.urls['carrito']}/carts", body, 207):
-                if made["outcome"] != "done":
-                    raise NotSupplied(f"carrito made no cart: {made}")
-                ids.append(made["data"]["id"])
+            ids += self._ids(f"{self._shop.urls['carrito']}/carts", body)
         return ids
+
+    def _ids(self, url: str, body: Any) -> list[str]:
+        made = self._post(url, body, 207)
+        refused = [one for one in made if one["outcome"] != "done"]
+        if refused:
+            raise NotSupplied(f"POST {url}: {refused[0]}")
+        return [str(one["data"]["id"]) for one in made]
 
     def _post(self, url: str, body: Any, expected: int) -> Any:
         try:

@@ -6,13 +6,16 @@ from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from loadtests import report, shopper
 from loadtests.generator import GeneratorFailed
 from loadtests.plan import Settings
+from loadtests.ramp import NotMeasured
 from loadtests.run import run
 from loadtests.supplies import NotSupplied
+from messaging.brokers import BrokerUnavailable
 from stack.errors import StackError
 
 ABOUT = """\
@@ -70,10 +73,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings = _settings(options)
+        if options["json"] and not options["json"].resolve().parent.is_dir():
+            raise CommandError(f"--json {options['json']}: there is no such folder")
         try:
             finished = run(settings=settings, say=self._say)
-        except (StackError, NotSupplied, GeneratorFailed) as error:
+        except (StackError, NotSupplied, GeneratorFailed, NotMeasured) as error:
             raise CommandError(str(error)) from error
+        except (psycopg.Error, BrokerUnavailable) as error:
+            raise CommandError(f"The stack stopped answering: {error}") from error
         except KeyboardInterrupt:
             self._say("stopped: no result")
             sys.exit(130)

@@ -5,6 +5,7 @@ from loadtests.comparison import Audit, Comparison, compare
 from loadtests.cost import GENERATOR, Cost
 from loadtests.plan import Mix, Phase, Settings, Window
 from loadtests.results import Measured
+from loadtests.runner import Run
 from loadtests.samples import Sample
 from loadtests.schedule import Arrivals
 
@@ -102,7 +103,7 @@ def measured(
 def comparison(*, every: list[Measured], audit: str = "") -> Comparison:
     """`audit`: what it said of a breach; empty where it was clean."""
     return compare(
-        measured=every,
+        run=Run(measured=every, at_rest=cost(seconds=3, shop_ms=120)),
         settings=SETTINGS,
         environment={"machine": "a toaster, 2 cores", "broker": "RabbitMQ 3.10.8; quorum queues"},
         audit=Audit(is_clean=not audit, said=audit),

@@ -1,6 +1,6 @@
 import pytest
 
-from loadtests.ramp import Level, next_rate
+from loadtests.ramp import Level, NotMeasured, next_rate
 
 
 def test_level_is_saturated_when_the_shop_falls_behind() -> None:
@@ -26,5 +26,5 @@ def test_next_rate_climbs_while_the_pattern_follows() -> None:
 
 
 def test_nothing_completed_in_the_warm_up_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nothing was completed"):
+    with pytest.raises(NotMeasured, match="nothing was completed"):
         next_rate(seen=[Level(offered=100, completed=0)])

@@ -2,7 +2,7 @@ import pytest
 
 from loadtests import shopper
 from loadtests.plan import Mix
-from loadtests.runner import kinds_of
+from loadtests.workload import kinds_of
 
 
 def test_patterns_are_read_in_the_order_given() -> None:
