@@ -6,6 +6,12 @@ _READ = """
     extract(epoch FROM deadline_at - now())::float8, extract(epoch FROM updated_at)::float8
 """
 
+SESSION = """
+    SELECT set_config(name, 'off', false)
+    FROM unnest('{enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin,
+                  enable_sort, jit}'::text[]) AS name
+"""
+
 START = """
     WITH defined AS (
         INSERT INTO saga_orchestrator_definition (digest, name, steps)
@@ -31,13 +37,14 @@ BEAT = """
     RETURNING id, (SELECT count(*) FROM saga_orchestrator_saga WHERE parked_at IS NOT NULL)
 """
 
+# Who is alive is an array, not a join: a row that another runner has claimed in the meantime is
+# looked at again when it is locked, but only with what stands in the row itself.
 CLAIM = f"""
     WITH due AS (
-        SELECT saga_id FROM saga_orchestrator_saga AS saga
-        WHERE next_attempt_at <= now() AND NOT EXISTS (
-              SELECT FROM saga_orchestrator_runner AS owner
-              WHERE owner.id = saga.runner_id
-                AND owner.seen_at > now() - make_interval(secs => %s))
+        SELECT saga_id FROM saga_orchestrator_saga
+        WHERE next_attempt_at <= now() AND (runner_id IS NULL OR runner_id <> ALL (ARRAY(
+              SELECT id FROM saga_orchestrator_runner
+              WHERE seen_at > now() - make_interval(secs => %s))))
         ORDER BY next_attempt_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE saga_orchestrator_saga AS saga
@@ -78,8 +85,10 @@ RECORD = """
             updated_at = clock_timestamp(),
             finished_at = CASE WHEN move.ended THEN clock_timestamp() END
         FROM move WHERE saga.saga_id = move.saga_id AND saga.version = move.version
-        RETURNING saga.saga_id, stop_requested_at IS NOT NULL,
-                  extract(epoch FROM updated_at)::float8
+        RETURNING saga.saga_id, stop_requested_at IS NOT NULL AS is_stop_requested,
+                  extract(epoch FROM updated_at)::float8 AS moved_at,
+                  step_position, step_name, step_status, step_do, step_undo, step_error,
+                  step_data, move.entered
     ), logged AS (
         INSERT INTO saga_orchestrator_sagastep AS step
                (saga_id, position, name, status, do_attempts, undo_attempts, error,
@@ -87,13 +96,13 @@ RECORD = """
         SELECT saga_id, step_position, step_name,
                coalesce(step_status,
                         (SELECT status FROM saga_orchestrator_sagastep AS known
-                         WHERE known.saga_id = move.saga_id AND known.position = step_position),
+                         WHERE known.saga_id = moved.saga_id AND known.position = step_position),
                         'completed'),
                step_do, step_undo, step_error, coalesce(step_data, '{}'), to_timestamp(entered),
                CASE WHEN step_status IN ('completed', 'failed', 'skipped')
                     THEN clock_timestamp() END,
                CASE WHEN step_status = 'compensated' THEN clock_timestamp() END
-        FROM move JOIN moved USING (saga_id) WHERE step_name IS NOT NULL
+        FROM moved WHERE step_name IS NOT NULL
         ON CONFLICT (saga_id, position) DO UPDATE
         SET status = excluded.status,
             do_attempts = step.do_attempts + excluded.do_attempts,
@@ -104,7 +113,7 @@ RECORD = """
             finished_at = coalesce(step.finished_at, excluded.finished_at),
             undone_at = coalesce(step.undone_at, excluded.undone_at)
     )
-    SELECT * FROM moved
+    SELECT saga_id, is_stop_requested, moved_at FROM moved
 """
 
 PARK = """

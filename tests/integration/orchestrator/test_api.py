@@ -1,0 +1,183 @@
+"""The HTTP door."""
+
+import msgspec
+import pytest
+from django.test import Client
+
+from contracts.states import SagaState, SagaSummary
+from saga_orchestrator import acceptance
+from saga_orchestrator.models import Saga
+from tests.integration.orchestrator.carrito import Carrito
+from tests.integration.orchestrator.conftest import accepted
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
+
+
+@pytest.fixture
+def api():
+    return Client()
+
+
+@pytest.fixture
+def carrito(settings):
+    """Answers as carrito would, over real HTTP."""
+    running = Carrito()
+    settings.CARRITO_URL = running.url
+    acceptance._carrito.cache_clear()
+    yield running
+    acceptance._carrito().close()
+    acceptance._carrito.cache_clear()
+    running.close()
+
+
+def post(api, path, body, **headers):
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return api.post(path, content, content_type="application/json", headers=headers)
+
+
+def test_hand_over_starts_every_checkout(api):
+    handed = [accepted(), accepted()]
+    answer = post(api, "/saga/checkout", handed)
+    assert answer.status_code == 207
+    assert [one["outcome"] for one in answer.json()] == ["done", "done"]
+    assert Saga.objects.filter(status="pending").count() == 2
+
+
+def test_hand_over_again_changes_nothing(api):
+    one = accepted()
+    first = post(api, "/saga/checkout", [one, one]).json()
+    assert post(api, "/saga/checkout", [one]).json() == first[:1]
+    assert Saga.objects.count() == 1
+
+
+def test_hand_over_that_can_never_be_started_is_refused_alone(api):
+    handed = [accepted(saga_pattern="choreographed"), {"saga_id": "x"}, accepted()]
+    answer = post(api, "/saga/checkout", handed).json()
+    assert [one.get("code") for one in answer] == ["wrong_pattern", "malformed_checkout", None]
+
+
+def test_single_accepted_checkout_is_started(api):
+    one = accepted()
+    answer = post(api, "/saga/checkout", one)
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert answer["Location"].endswith(f"/saga/{one.saga_id}")
+
+
+def test_users_checkout_is_accepted_by_carrito_first(api, carrito):
+    body = {"cart_id": "c", "user_id": "ana", "payment_method": "paypal"}
+    answer = post(api, "/saga/checkout", body, **{"Idempotency-Key": "k", "Prefer": "wait=1"})
+    assert (answer.status_code, answer.json()) == (202, {"saga_id": "s"})
+    assert answer["Location"] == "http://carrito/orders/saga/s/status"
+    path, headers, sent = carrito.asked[0]
+    assert (path, headers["Idempotency-Key"], headers["Prefer"]) == (
+        "/checkout/saga",
+        "k",
+        "wait=1",
+    )
+    assert (sent["saga_pattern"], sent["cart_id"]) == ("orchestrated", "c")
+
+
+def test_carrito_that_is_away_is_said_to_be(api, settings):
+    settings.CARRITO_URL = "http://127.0.0.1:9"
+    acceptance._carrito.cache_clear()
+    answer = post(api, "/saga/checkout", {"cart_id": "c", "payment_method": "paypal"})
+    acceptance._carrito.cache_clear()
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"payment_method": "paypal"}, "cart_id"),
+        ({"cart_id": 7, "payment_method": "paypal"}, "cart_id"),
+        ({"saga_id": "x"}, "cart_id"),
+        (b"{", None),
+        (b"7", "body"),
+        (b"", None),
+    ],
+)
+def test_wrong_body_is_answered_with_what_to_mend(api, body, field):
+    answer = post(api, "/saga/checkout", body)
+    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+    assert field is None or answer.json()["errors"][0]["field"] == field
+
+
+def test_saga_is_shown_step_by_step(api, run, start, when, services):
+    run()
+    (saga_id,) = start()
+    when(saga_id, "completed")
+    state = msgspec.json.decode(api.get(f"/saga/{saga_id}").content, type=SagaState)
+    assert (state.status, state.current_step, state.total_amount) == ("completed", None, "19.90")
+    assert [step.step_name for step in state.steps][:2] == ["accept_checkout", "reserve_inventory"]
+    reserved = state.steps[1]
+    assert (reserved.retry_count, reserved.error) == (0, None)
+    assert reserved.response_data == {"of": "reserve_inventory"}
+    assert reserved.started_at <= reserved.finished_at
+
+
+def test_saga_is_shown_in_short(api, start):
+    (saga_id,) = start()
+    shown = api.get(f"/saga/{saga_id}/status").content
+    summary = msgspec.json.decode(shown, type=SagaSummary)
+    assert (summary.saga_id, summary.current_step) == (saga_id, "reserve_inventory")
+
+
+def test_accepted_saga_that_is_not_handed_over_yet_is_pending(api, carrito):
+    answer = api.get("/saga/s").json()
+    assert (answer["status"], answer["current_step"]) == ("pending", "reserve_inventory")
+    assert api.get("/saga/s/status").json()["status"] == "pending"
+
+
+def test_unknown_saga_is_not_found(api, carrito):
+    for path in ("/saga/nobody", "/saga/nobody/status"):
+        assert api.get(path).status_code == 404
+    for action in ("compensate", "retry"):
+        assert post(api, f"/saga/nobody/{action}", {}).status_code == 404
+
+
+def test_sagas_are_listed_newest_first_in_pages(api, start):
+    saga_ids = [start()[0] for _ in range(3)]
+    page = api.get("/saga/transactions?page_size=2&page=1").json()
+    assert [one["saga_id"] for one in page["results"]] == saga_ids[:0:-1]
+    assert (page["count"], page["previous"]) == (3, None)
+    last = api.get(page["next"]).json()
+    assert [one["saga_id"] for one in last["results"]] == saga_ids[:1]
+
+
+def test_sagas_are_filtered_by_status(api, start):
+    done, _ = start(2)
+    Saga.objects.filter(pk=done).update(status="completed", next_attempt_at=None)
+    page = api.get("/saga/transactions?status=completed").json()
+    assert [one["saga_id"] for one in page["results"]] == [done]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("status=done", "status"), ("page=0", "page"), ("page_size=x", "page_size")],
+)
+def test_wrong_filter_is_answered_with_the_field(api, query, field):
+    answer = api.get(f"/saga/transactions?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
+
+
+def test_compensate_is_answered_with_where_it_stands(api, start):
+    (saga_id,) = start()
+    answer = post(api, f"/saga/{saga_id}/compensate", {})
+    assert (answer.status_code, answer.json()["saga_id"]) == (202, saga_id)
+
+
+def test_refused_intervention_is_a_conflict_with_its_code(api, start):
+    (saga_id,) = start()
+    answer = post(api, f"/saga/{saga_id}/retry", {})
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_retry")
+
+
+def test_skip_needs_a_reason(api, start):
+    (saga_id,) = start()
+    answer = post(api, f"/saga/{saga_id}/skip", {})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "reason")
+
+
+def test_body_of_an_intervention_that_is_no_object_is_wrong(api, start):
+    (saga_id,) = start()
+    assert post(api, f"/saga/{saga_id}/compensate", [1]).status_code == 400

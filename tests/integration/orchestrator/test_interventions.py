@@ -1,0 +1,122 @@
+"""What a person can do to a saga."""
+
+import pytest
+
+from contracts import refusals, sagas
+from saga_orchestrator import operations
+from saga_orchestrator.models import Intervention, Saga
+from saga_orchestrator.operations import UnknownSaga
+from tests.integration.orchestrator.services import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
+
+
+def test_running_saga_is_stopped_before_its_pivot_and_undone(run, start, when, services):
+    gate = services.waits(sagas.CHARGE)
+    run()
+    (saga_id,) = start()
+    eventually(lambda: services.batches(sagas.CHARGE), what="it is being charged")
+    assert operations.compensate(saga_id=saga_id, requested_by="eva", reason="wrong size") is None
+    gate.set()
+    saga = when(saga_id, "compensated")
+    assert saga.failure_code == refusals.STOPPED
+    assert (sagas.COMMIT, "do") not in services.effects(saga_id)
+    undone = [name for name, direction in services.effects(saga_id) if direction == "undo"]
+    assert undone == [sagas.CHARGE, sagas.RESERVE, sagas.ACCEPT]
+    done = Intervention.objects.get(saga=saga_id)
+    assert (done.action, done.requested_by, done.reason) == ("stop", "eva", "wrong size")
+
+
+def test_saga_that_waits_for_its_next_try_is_stopped_at_once(
+    run, start, when, services, monkeypatch
+):
+    monkeypatch.setattr("saga_orchestrator.engine.FIRST_DELAY", 60.0)
+    monkeypatch.setattr("saga_orchestrator.engine.LONGEST_DELAY", 60.0)
+    services.faults(sagas.CHARGE)
+    run()
+    (saga_id,) = start()
+    eventually(lambda: Saga.objects.get(pk=saga_id).faults, what="it waits")
+    services.is_well_again()
+    operations.compensate(saga_id=saga_id, requested_by="eva")
+    when(saga_id, "compensated", seconds=5)
+
+
+def test_stop_at_the_pivot_is_decided_by_the_pivot(run, start, when, services):
+    gate = services.waits(sagas.COMMIT)
+    run()
+    (saga_id,) = start()
+    eventually(lambda: services.batches(sagas.COMMIT), what="the commit is out")
+    assert operations.compensate(saga_id=saga_id, requested_by="eva") is None
+    gate.set()
+    when(saga_id, "completed")
+
+
+def test_completed_saga_is_returned_in_reverse(run, start, when, services):
+    run()
+    (saga_id,) = start()
+    when(saga_id, "completed")
+    assert operations.compensate(saga_id=saga_id, requested_by="eva") is None
+    saga = when(saga_id, "compensated")
+    assert saga.failure_code == refusals.STOPPED
+    assert services.effects(saga_id)[-5:] == [
+        (name, "undo")
+        for name in (sagas.COMMIT, sagas.CREATE_ORDER, sagas.CHARGE, sagas.RESERVE, sagas.ACCEPT)
+    ]
+
+
+@pytest.mark.parametrize("step", [sagas.RESERVE, sagas.CHARGE])
+def test_saga_that_is_undone_can_not_be_undone_again(run, start, when, services, step):
+    services.refuses(step)
+    run()
+    (saga_id,) = start()
+    when(saga_id, "failed", "compensated")
+    refused = operations.compensate(saga_id=saga_id, requested_by="eva")
+    assert refused.code == refusals.ALREADY_UNDONE
+    assert not Intervention.objects.exists()
+
+
+def test_saga_past_its_pivot_can_not_be_stopped(run, start, services):
+    gate = services.waits(sagas.CONFIRM_ORDER)
+    run()
+    (saga_id,) = start()
+    eventually(lambda: services.batches(sagas.CONFIRM_ORDER), what="it is past its pivot")
+    assert operations.compensate(saga_id=saga_id, requested_by="eva").code == refusals.PAST_PIVOT
+    gate.set()
+
+
+@pytest.mark.parametrize("act", [operations.retry, operations.skip])
+def test_only_a_parked_saga_can_be_retried_or_skipped(start, act):
+    (saga_id,) = start()
+    refused = act(saga_id=saga_id, requested_by="eva", reason="why not")
+    assert refused.code == refusals.NOTHING_TO_RETRY
+
+
+def test_saga_whose_pivot_is_open_can_only_be_retried(run, start, when, services, quick):
+    services.faults(sagas.COMMIT, after_effect=True)
+    services.faults(sagas.COMMIT, "block")
+    run()
+    (saga_id,) = start()
+    when(saga_id, "parked")
+    asked = {"saga_id": saga_id, "requested_by": "eva", "reason": "let it be"}
+    assert operations.skip(**asked).code == refusals.NOTHING_TO_RETRY
+    assert operations.compensate(**asked).code == refusals.PAST_PIVOT
+    services.is_well_again()
+    assert operations.retry(**asked) is None
+    when(saga_id, "completed")
+
+
+def test_skipped_undo_goes_on_with_the_others(run, start, when, services, quick):
+    services.refuses(sagas.CREATE_ORDER)
+    services.faults(sagas.CHARGE, "undo")
+    run()
+    (saga_id,) = start()
+    when(saga_id, "parked")
+    operations.skip(saga_id=saga_id, requested_by="eva", reason="refunded by hand")
+    when(saga_id, "compensated")
+    undone = [name for name, direction in services.effects(saga_id) if direction == "undo"]
+    assert undone == [sagas.RESERVE, sagas.ACCEPT]
+
+
+def test_unknown_saga_is_said_to_be_unknown():
+    with pytest.raises(UnknownSaga):
+        operations.compensate(saga_id="nobody", requested_by="eva")

@@ -1,0 +1,178 @@
+"""Runners that die, stop or fall asleep: their sagas go on elsewhere, and nobody writes twice."""
+
+import threading
+from functools import partial
+
+import pytest
+from django.db import connections
+
+from contracts import sagas
+from contracts.outcomes import Done
+from contracts.sagas import CHECKOUT
+from contracts.statuses import SagaStatus
+from saga_orchestrator import engine, sagalog, statements
+from saga_orchestrator.models import Runner, Saga, SagaStep
+from tests.integration.orchestrator.services import eventually
+from tests.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
+
+SERVICE = "saga_orchestrator"
+FORWARD = [(step.name, "do") for step in CHECKOUT.steps[1:]]
+
+
+def sign_on() -> int:
+    runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
+    return runner_id
+
+
+def fall_silent(runner_id: int) -> None:
+    with connections["saga_orchestrator"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE saga_orchestrator_runner SET seen_at = now() - interval '4 s' WHERE id = %s",
+            [runner_id],
+        )
+
+
+def move_on(saga: sagalog.InFlight) -> dict[str, sagalog.Moved]:
+    """Writes that the call that was due is done."""
+    move = engine.after(progress=saga.progress, answer=Done({}), draw=0.5)
+    return sagalog.record(moves=[(saga, move)])
+
+
+def test_saga_of_a_living_runner_is_nobody_elses(start):
+    start()
+    assert len(sagalog.claim(runner_id=sign_on(), limit=10)) == 1
+    assert sagalog.claim(runner_id=sign_on(), limit=10) == []
+
+
+def test_saga_of_a_silent_runner_is_taken_over(start):
+    (saga_id,) = start()
+    silent = sign_on()
+    sagalog.claim(runner_id=silent, limit=10)
+    fall_silent(silent)
+    (taken,) = sagalog.claim(runner_id=sign_on(), limit=10)
+    assert taken.saga_id == saga_id
+
+
+def test_saga_of_a_runner_that_is_gone_altogether_is_taken_over(start):
+    start()
+    gone = sign_on()
+    sagalog.claim(runner_id=gone, limit=10)
+    Runner.objects.filter(pk=gone).delete()
+    assert len(sagalog.claim(runner_id=sign_on(), limit=10)) == 1
+
+
+def test_runner_that_wakes_up_can_not_write_what_it_held(start):
+    (saga_id,) = start()
+    asleep = sign_on()
+    (held,) = sagalog.claim(runner_id=asleep, limit=10)
+    fall_silent(asleep)
+    (taken,) = sagalog.claim(runner_id=sign_on(), limit=10)
+    assert set(move_on(taken)) == {saga_id}
+    assert move_on(held) == {}
+    assert SagaStep.objects.filter(saga=saga_id).count() == 1
+    assert Saga.objects.get(pk=saga_id).current_step == sagas.CHARGE
+
+
+def test_control_without_the_fence_the_step_is_written_twice(start, monkeypatch):
+    (saga_id,) = start()
+    asleep = sign_on()
+    (held,) = sagalog.claim(runner_id=asleep, limit=10)
+    fall_silent(asleep)
+    (taken,) = sagalog.claim(runner_id=sign_on(), limit=10)
+    move_on(taken)
+    monkeypatch.setattr(
+        statements, "RECORD", statements.RECORD.replace("AND saga.version = move.version", "")
+    )
+    assert set(move_on(held)) == {saga_id}
+    assert SagaStep.objects.get(saga=saga_id).do_attempts == 2
+
+
+def test_saga_is_claimed_by_one_of_many_at_once(start):
+    runners = [sign_on() for _ in range(4)]
+    for _ in range(5):
+        saga_ids = start(40)
+        claims = [partial(sagalog.claim, runner_id=one, limit=40) for one in runners]
+        claimed = [saga.saga_id for got in at_once(claims, service=SERVICE) for saga in got]
+        assert sorted(claimed) == sorted(saga_ids)
+
+
+def test_saga_left_in_the_middle_goes_on_from_there(run, start, when, services):
+    (saga_id,) = start()
+    dead = sign_on()
+    (held,) = sagalog.claim(runner_id=dead, limit=1)
+    move_on(held)
+    fall_silent(dead)
+    run()
+    when(saga_id, "completed")
+    assert services.effects(saga_id) == FORWARD[1:]
+
+
+def test_silent_runner_is_replaced_within_five_seconds(run, start, when, services):
+    (saga_id,) = start()
+    sagalog.claim(runner_id=sign_on(), limit=1)
+    run()
+    when(saga_id, "completed", seconds=5)
+
+
+def test_stopping_runner_gives_back_what_it_had(run, start, when, services):
+    gate = services.waits(sagas.CHARGE)
+    first = run()
+    saga_ids = start(5)
+    eventually(lambda: services.batches(sagas.CHARGE), what="a call is out")
+    stopping = threading.Thread(target=first.stop)
+    stopping.start()
+    gate.set()
+    stopping.join()
+    assert Saga.objects.filter(runner_id__isnull=False).count() == 0
+    assert Runner.objects.count() == 0
+    run()
+    for saga_id in saga_ids:
+        when(saga_id, "completed")
+        assert services.effects(saga_id) == FORWARD
+
+
+def test_two_runners_share_the_work_and_do_nothing_twice(run, start, when, services):
+    run()
+    run()
+    saga_ids = [saga_id for _ in range(10) for saga_id in start(5)]
+    for saga_id in saga_ids:
+        when(saga_id, "completed")
+        assert services.effects(saga_id) == FORWARD
+
+
+def test_cut_database_connections_lose_no_saga(run, start, when, services):
+    gate = services.waits(sagas.CHARGE)
+    run()
+    saga_ids = start(5)
+    eventually(lambda: services.batches(sagas.CHARGE), what="a call is out")
+    with connections["saga_orchestrator"].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    gate.set()
+    for saga_id in saga_ids:
+        when(saga_id, "completed")
+        assert services.effects(saga_id) == FORWARD
+
+
+def test_saga_that_cannot_be_read_is_parked_and_stops_no_other(run, start, when, services):
+    broken, healthy = start(2)
+    Saga.objects.filter(pk=broken).update(context={"saga_id": broken})
+    run()
+    assert "not readable" in when(broken, "parked").parked_reason
+    when(healthy, "completed")
+
+
+def test_saga_in_flight_keeps_the_steps_it_started_with(run, start, when, services, monkeypatch):
+    (saga_id,) = start()
+    shorter = sagas.Saga(name="checkout", steps=CHECKOUT.steps[:3])
+    monkeypatch.setattr("saga_orchestrator.checkout.SAGA", shorter)
+    (short_id,) = start()
+    run()
+    when(saga_id, SagaStatus.COMPLETED)
+    when(short_id, SagaStatus.COMPLETED)
+    assert services.effects(saga_id) == FORWARD
+    assert services.effects(short_id) == FORWARD[:2]
