@@ -63,7 +63,7 @@ def test_killed_it_takes_postgresql_and_rabbitmq_with_it():
         eventually(lambda: all_gone(pids))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_ends_cleanly(number):
     with backing("wait", broker="postgresql") as process:
         pids = servers(process)
