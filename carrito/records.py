@@ -148,7 +148,10 @@ def mark_handed_over(*, saga_ids: Sequence[str]) -> None:
 
 
 def add_orders(*, ids: Mapping[str, str]) -> set[str]:
-    """An order (`ids`: saga id to order id) for each checkout that still runs; which ones did."""
+    """An order (`ids`: saga id to order id) for each checkout that still runs; which ones did.
+
+    OFFSET 0 has PostgreSQL look up each checkout by its key, whatever it believes of `ended_at`.
+    """
     rows = _execute(
         """
         INSERT INTO carrito_order
@@ -156,7 +159,9 @@ def add_orders(*, ids: Mapping[str, str]) -> set[str]:
         SELECT v.id, checkout.saga_id, checkout.cart_id, checkout.user_id, checkout.total_amount,
                'pending', clock_timestamp()
         FROM json_to_recordset(%s) AS v (saga_id text, id text)
-        JOIN carrito_checkout AS checkout ON checkout.saga_id = v.saga_id
+        CROSS JOIN LATERAL (
+            SELECT * FROM carrito_checkout WHERE saga_id = v.saga_id OFFSET 0
+        ) AS checkout
         WHERE checkout.ended_at IS NULL
         RETURNING saga_id
         """,

@@ -8,6 +8,11 @@ SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreog
 ALIASES = ("default", *SERVICES)
 """`default` is the dashboard's own database: logins, sessions, the admin's log."""
 
+_ALWAYS_BY_INDEX = " ".join(f"-c enable_{way}=off" for way in ("seqscan", "hashjoin", "mergejoin"))
+"""A prepared plan is made while its table is small, and kept while it grows: one that scans the
+table would go on scanning it. Without this the barrier's UPDATE took 19 ms after 3,000 checkouts
+instead of 0.2 ms. Where there is no index to use, PostgreSQL scans all the same."""
+
 _FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
 
 
@@ -34,8 +39,13 @@ def parse(*, url: str) -> dict[str, Any]:
         "HOST": options.pop("host", None) or parts.hostname or "",
         "PORT": str(parts.port or options.pop("port", "")),
         "CONN_MAX_AGE": None,
-        # Statements are few and repeated: preparing them on first use halves PostgreSQL's share.
-        "OPTIONS": {**options, "prepare_threshold": 0, "server_side_binding": True},
+        "OPTIONS": {
+            "options": _ALWAYS_BY_INDEX,
+            # Statements are few and repeated: they are prepared on first use.
+            "prepare_threshold": 0,
+            "server_side_binding": True,
+            **options,
+        },
     }
 
 

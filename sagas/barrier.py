@@ -22,12 +22,13 @@ NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Who may go on, and what is answered for the others.
+    """Who may go on, and what is answered for the others, all by saga id.
 
-    `fresh`: to be run. `settled`: answered now, with nothing to run. `known`: answered before.
+    `fresh`: to be run; the row that waits for the outcome. `settled`: answered now, with nothing
+    to run. `known`: answered before.
     """
 
-    fresh: frozenset[str]
+    fresh: Mapping[str, int]
     settled: Mapping[str, Outcome]
     known: Mapping[str, Outcome]
 
@@ -46,26 +47,21 @@ def enter(*, operation: Operation, saga_ids: Sequence[str]) -> Entry:
     return _block(operation=operation, ids=ids)
 
 
-def record(*, operation: Operation, outcomes: Mapping[str, Outcome]) -> None:
-    """Stores the outcomes (by saga id) beside the effects, to be answered from now on."""
-    if not outcomes:
-        return
-    _execute(
-        operation,
-        """
-        UPDATE {table} AS entry
-        SET status = v.status, code = v.code, detail = v.detail, data = v.data,
-            decided_at = clock_timestamp()
-        FROM json_to_recordset(%s)
-             AS v (saga_id text, status text, code text, detail text, data jsonb)
-        WHERE entry.saga_id = v.saga_id AND entry.step = %s AND entry.direction = %s
-        """,
-        [
-            sql.rows({"saga_id": one, **_row(outcome)} for one, outcome in outcomes.items()),
-            operation.step,
-            operation.kind.value,
-        ],
-    )
+def record(*, operation: Operation, outcomes: Mapping[int, Outcome]) -> None:
+    """Stores the outcomes (by row of the entry) beside the effects, to be answered from now on."""
+    if outcomes:
+        _execute(
+            operation,
+            """
+            UPDATE {table} AS entry
+            SET status = v.status, code = v.code, detail = v.detail, data = v.data,
+                decided_at = clock_timestamp()
+            FROM json_to_recordset(%s)
+                 AS v (id bigint, status text, code text, detail text, data jsonb)
+            WHERE entry.id = v.id
+            """,
+            [sql.rows({"id": row_id, **_row(outcome)} for row_id, outcome in outcomes.items())],
+        )
 
 
 def forget(*, operation: Operation, saga_ids: Sequence[str]) -> None:
@@ -88,22 +84,21 @@ def _enter_undo(*, operation: Operation, ids: list[str]) -> Entry:
     first = _take(operation, ids, Direction.UNDO)
     rest = [saga_id for saga_id in ids if saga_id not in first]
     known = _stored(operation, rest, Direction.UNDO)
-    mine = sorted(first)
-    never_happened = _take(operation, mine, Direction.DO, status=BarrierStatus.REFUSED)
+    never_happened = _take(operation, sorted(first), Direction.DO, status=BarrierStatus.REFUSED)
     actions = _stored(
-        operation, [saga_id for saga_id in mine if saga_id not in never_happened], Direction.DO
+        operation, [saga_id for saga_id in first if saga_id not in never_happened], Direction.DO
     )
-    fresh = frozenset(saga_id for saga_id, action in actions.items() if isinstance(action, Done))
-    nothing: dict[str, Outcome] = dict.fromkeys(sorted(first - fresh), NOTHING_TO_UNDO)
-    record(operation=operation, outcomes=nothing)
-    return Entry(fresh=fresh, settled=nothing, known=known)
+    fresh = {one: first[one] for one, action in actions.items() if isinstance(action, Done)}
+    nothing = [saga_id for saga_id in first if saga_id not in fresh]
+    record(operation=operation, outcomes={first[one]: NOTHING_TO_UNDO for one in nothing})
+    return Entry(fresh=fresh, settled=dict.fromkeys(nothing, NOTHING_TO_UNDO), known=known)
 
 
 def _block(*, operation: Operation, ids: list[str]) -> Entry:
     blocked = _take(operation, ids, Direction.DO, status=BarrierStatus.REFUSED)
     rest = [saga_id for saga_id in ids if saga_id not in blocked]
     known = _stored(operation, rest, Direction.DO)
-    return Entry(fresh=frozenset(), settled=dict.fromkeys(blocked, _ABORTED), known=known)
+    return Entry(fresh={}, settled=dict.fromkeys(blocked, _ABORTED), known=known)
 
 
 def _take(
@@ -111,10 +106,10 @@ def _take(
     ids: list[str],
     direction: Direction,
     status: BarrierStatus | None = None,
-) -> frozenset[str]:
-    """The ids whose key was free; with `status`, the key is taken and refused for good."""
+) -> dict[str, int]:
+    """The rows of those ids whose key was free; with `status`, it is refused for good."""
     if not ids:
-        return frozenset()
+        return {}
     rows = _execute(
         operation,
         """
@@ -123,7 +118,7 @@ def _take(
                CASE WHEN %s::text IS NULL THEN NULL ELSE clock_timestamp() END
         FROM json_array_elements_text(%s) AS saga_id
         ON CONFLICT (saga_id, step, direction) DO NOTHING
-        RETURNING saga_id
+        RETURNING saga_id, id
         """,
         [
             operation.step,
@@ -135,7 +130,7 @@ def _take(
             sql.as_json(ids),
         ],
     )
-    return frozenset(row[0] for row in rows)
+    return dict(rows)
 
 
 def _stored(operation: Operation, ids: list[str], direction: Direction) -> dict[str, Outcome]:

@@ -45,7 +45,10 @@ def _perform(operation: Operation, commands: Sequence[Command]) -> list[Performe
     first = {one.saga_id: one for one in reversed(commands) if one.saga_id not in entry.known}
     to_run = [first[saga_id] for saga_id in sorted(entry.fresh)]
     ran = dict(zip(sorted(entry.fresh), operation.run(to_run) if to_run else [], strict=True))
-    barrier.record(operation=operation, outcomes=ran)
+    barrier.record(
+        operation=operation,
+        outcomes={entry.fresh[saga_id]: outcome for saga_id, outcome in ran.items()},
+    )
     outcomes = {**entry.known, **entry.settled, **ran}
     return [
         Performed(command=one, outcome=outcomes[one.saga_id], fresh=first.get(one.saga_id) is one)

@@ -205,7 +205,7 @@ def no_barrier(monkeypatch):
     """The control: everything is fresh, nothing is kept."""
 
     def enter(*, operation, saga_ids):
-        return Entry(fresh=frozenset(saga_ids), settled={}, known={})
+        return Entry(fresh=dict.fromkeys(saga_ids, 0), settled={}, known={})
 
     monkeypatch.setattr(barrier, "enter", enter)
     monkeypatch.setattr(barrier, "record", lambda **_: None)

@@ -87,7 +87,9 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
     monkeypatch.setattr(
         performing.barrier,
         "enter",
-        lambda *, operation, saga_ids: Entry(fresh=frozenset(saga_ids), settled={}, known={}),
+        lambda *, operation, saga_ids: Entry(
+            fresh=dict.fromkeys(saga_ids, 0), settled={}, known={}
+        ),
     )
     # The reservation's own constraint is a second guard: it has to be off as well.
     with connections[SERVICE].cursor() as cursor:
