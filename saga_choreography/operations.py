@@ -108,7 +108,17 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
     saga.status = state.status_after(stage=stage, last=None)
     saga.parked_at, saga.parked_step, saga.parked_reason = None, "", ""
     saga.nudges, saga.nudged_at, saga.watch_at = 0, now, next_look(now=now)
-    saga.save()
+    saga.save(
+        update_fields=[
+            "status",
+            "parked_at",
+            "parked_step",
+            "parked_reason",
+            "nudges",
+            "nudged_at",
+            "watch_at",
+        ]
+    )
     Intervention.objects.create(
         saga=saga, action=Action.RETRY, requested_by=requested_by, reason=reason, requested_at=now
     )
