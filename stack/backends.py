@@ -74,12 +74,6 @@ class Backends:
             return {"RABBITMQ_URL": self.rabbitmq_url}
         return {"DUETO_BROKER_DATABASE_URL": self.database_urls["default"]}
 
-    def tcp_url(self) -> str:
-        """The main database for a tool that knows no unix sockets."""
-        if self._postgres is not None:
-            return self._postgres.tcp_url("dueto")
-        return self.database_urls["default"]
-
     def clear(self) -> None:
         """Removes what lies outside the state folder, when the servers have stopped."""
         self._folder.remove_sockets()
