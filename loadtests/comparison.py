@@ -1,14 +1,15 @@
 """A whole comparison as data: what the report shows, and what is stored as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadtests import doubts, verdicts
 from loadtests.cost import Cost
 from loadtests.plan import Phase, Settings, Window
 from loadtests.ramp import Level
-from loadtests.results import SHARES, Counts, Figures, Measured, counts, figures
+from loadtests.results import SHARES, Counts, Figures, Measured, counts, figures, until_completed
 from loadtests.runner import Run
+from loadtests.samples import percentile
 from loadtests.verdicts import Verdict
 
 
@@ -50,7 +51,8 @@ class Comparison:
 
     @property
     def is_valid(self) -> bool:
-        return self.audit.is_clean and not any(one.startswith("INVALID") for one in self.doubts)
+        is_void = any(one.startswith(doubts.INVALID) for one in self.doubts)
+        return self.audit.is_clean and not is_void
 
     def of(self, *, phase: Phase, pattern: str) -> Figures:
         """Raises KeyError where the run had none."""
@@ -85,7 +87,7 @@ def compare(
         figures=every,
         windows=[facts(one) for one in run.measured],
         at_rest_ms_per_second=run.at_rest.shop_cpu_ms / run.at_rest.seconds,
-        verdicts=_verdicts(kept, every, settings),
+        verdicts=_verdicts(kept, settings),
         doubts=doubts.doubts(measured=kept, figures=every, cores=cores),
         audit=audit,
     )
@@ -103,39 +105,34 @@ def facts(one: Measured) -> WindowFacts:
     )
 
 
-def _verdicts(
-    kept: Sequence[Measured], every: Sequence[Figures], settings: Settings
-) -> list[Verdict]:
-    """Empty unless two patterns were compared."""
+def _verdicts(kept: Sequence[Measured], settings: Settings) -> list[Verdict]:
+    """Empty unless there are two patterns. A window whose generator was late decides nothing."""
     if len(settings.patterns) != 2:
         return []
-    light = [one for one in every if one.phase == Phase.LIGHT]
-    full = [one for one in every if one.phase == Phase.FULL]
-    found = [
-        verdicts.compare(
-            figure=f"p{share * 100:.0f} at light load, ms",
-            windows={one.pattern: one.outcome.of_windows(place) for one in light if one.outcome},
-        )
-        for place, share in enumerate(SHARES)
+    valid = [one for one in kept if one.lag_p99_ms <= doubts.LAG_MS]
+    of_light = [
+        (f"p{share * 100:.0f} at light load, ms", valid, Phase.LIGHT, _percentile(share))
+        for share in SHARES
     ]
-    found.append(
-        verdicts.compare(
-            figure="completed/s at full load",
-            windows={one.pattern: one.completed_per_second for one in full},
-        )
-    )
-    found.append(
-        verdicts.compare(
-            figure="CPU ms a checkout at full load",
-            windows={pattern: _cpu_by_window(kept, pattern) for pattern in settings.patterns},
-        )
-    )
-    return found
-
-
-def _cpu_by_window(kept: Sequence[Measured], pattern: str) -> list[float]:
+    of_full = [
+        ("completed/s at full load", kept, Phase.FULL, lambda one: one.level.completed),
+        ("CPU ms a checkout at full load", kept, Phase.FULL, lambda one: one.cpu_ms),
+    ]
     return [
-        one.cost.shop_cpu_ms / max(sum(s.saga_id != "" for s in one.samples), 1)
-        for one in kept
-        if (one.window.phase, one.window.pattern) == (Phase.FULL, pattern)
+        verdicts.compare(
+            figure=figure,
+            windows={
+                pattern: [
+                    of(one)
+                    for one in windows
+                    if (one.window.phase, one.window.pattern) == (phase, pattern)
+                ]
+                for pattern in settings.patterns
+            },
+        )
+        for figure, windows, phase, of in [*of_light, *of_full]
     ]
+
+
+def _percentile(share: float) -> Callable[[Measured], float]:
+    return lambda one: percentile([until_completed(sample) for sample in one.samples], share)

@@ -1,6 +1,7 @@
-"""What makes a result doubtful or void, said in plain words."""
+"""What makes a result doubtful or void, said in plain words: one sentence a kind of doubt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from loadtests.plan import Phase
 from loadtests.results import Figures, Measured
@@ -10,51 +11,86 @@ GENERATOR_SHARE = 0.8
 FOREIGN_SHARE = 0.05
 STEAL_SHARE = 0.02
 CLOCK_STEP_MS = 1.0
+INVALID = "INVALID"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    """Doubtful where the measure is above `most`; `text` is given the highest."""
+
+    measure: Callable[[Figures], float]
+    most: float
+    text: str
+
+
+_RULES = (
+    _Rule(
+        measure=lambda one: 0.0 if one.phase == Phase.FULL else one.lag_p99_ms,
+        most=LAG_MS,
+        text=INVALID + " latencies: the generator itself was late (p99 of the send lag {:.1f} ms,"
+        f" allowed {LAG_MS:.0f} ms)",
+    ),
+    _Rule(
+        measure=lambda one: one.generator_busy_share,
+        most=GENERATOR_SHARE,
+        text="the generator was saturated ({:.0%} of a core), so the shop may be able to do more",
+    ),
+    _Rule(
+        measure=lambda one: one.foreign_busy_share,
+        most=FOREIGN_SHARE,
+        text="other programs used {:.0%} of the machine: close them and run again",
+    ),
+    _Rule(
+        measure=lambda one: one.counts.not_accepted,
+        most=0,
+        text="{} checkouts were not accepted",
+    ),
+    _Rule(
+        measure=lambda one: one.counts.unfinished,
+        most=0,
+        text="{} checkouts did not end in time",
+    ),
+    _Rule(
+        measure=lambda one: one.phase == Phase.FULL and not any(one.is_saturated),
+        most=0,
+        text="never saturated: completed/s is what was asked, not the most that it can do",
+    ),
+)
 
 
 def doubts(*, measured: Sequence[Measured], figures: Sequence[Figures], cores: int) -> list[str]:
-    """One sentence for each; none where all is well."""
-    return [
-        *[doubt for one in figures for doubt in _of_figures(one)],
-        *[doubt for one in measured for doubt in _of_window(one, cores)],
-    ]
+    """None where all is well. One that voids the figures it names begins with INVALID."""
+    found = [_doubt(rule, figures) for rule in _RULES]
+    found += [_of_clock(measured), _of_rest(measured), _of_steal(measured, cores)]
+    return [text for text in found if text]
 
 
-def _of_figures(one: Figures) -> list[str]:
-    where = f"{one.phase} load, {one.pattern}"
-    found = []
-    if one.phase != Phase.FULL and one.lag_p99_ms > LAG_MS:
-        found.append(
-            f"INVALID latencies: {where}: the generator itself was late (p99 of the send lag"
-            f" {one.lag_p99_ms:.1f} ms, allowed {LAG_MS:.0f} ms)."
-        )
-    if one.generator_busy_share > GENERATOR_SHARE:
-        found.append(
-            f"{where}: the generator was saturated ({one.generator_busy_share:.0%} of a core), so"
-            " the shop may be able to do more."
-        )
-    if one.foreign_busy_share > FOREIGN_SHARE:
-        found.append(
-            f"{where}: other programs used {one.foreign_busy_share:.0%} of the machine: close them"
-            " and run again."
-        )
-    if one.counts.not_accepted:
-        found.append(f"{where}: {one.counts.not_accepted} checkouts were not accepted.")
-    if one.counts.unfinished:
-        found.append(f"{where}: {one.counts.unfinished} checkouts did not end in time.")
-    if one.phase == Phase.FULL and not any(one.is_saturated):
-        found.append(f"{where}: never saturated: completed/s is what was asked, not the most.")
-    return found
+def _doubt(rule: _Rule, figures: Sequence[Figures]) -> str:
+    above = [one for one in figures if rule.measure(one) > rule.most]
+    if not above:
+        return ""
+    where = ", ".join(f"{one.phase} {one.pattern}" for one in above)
+    return f"{rule.text.format(max(rule.measure(one) for one in above))}: {where}."
 
 
-def _of_window(one: Measured, cores: int) -> list[str]:
-    where = f"window {one.window.number} ({one.window.phase}, {one.window.pattern})"
-    found = []
-    if abs(one.clock_step_ms) > CLOCK_STEP_MS:
-        found.append(f"INVALID: {where}: the clock was set by {one.clock_step_ms:.1f} ms.")
-    if not one.has_rested:
-        found.append(f"{where}: messages were still on their way when the next window began.")
-    steal = one.cost.steal_ms / (one.cost.seconds * 1000 * cores)
-    if steal > STEAL_SHARE:
-        found.append(f"{where}: the machine's host took {steal:.0%} of the CPU away.")
-    return found
+def _of_clock(measured: Sequence[Measured]) -> str:
+    steps = [one.clock_step_ms for one in measured if abs(one.clock_step_ms) > CLOCK_STEP_MS]
+    if not steps:
+        return ""
+    return f"{INVALID}: the clock was set by {max(steps, key=abs):.1f} ms in a window."
+
+
+def _of_rest(measured: Sequence[Measured]) -> str:
+    restless = [str(one.window.number) for one in measured if not one.has_rested]
+    if not restless:
+        return ""
+    return f"messages were still on their way after window {', '.join(restless)}."
+
+
+def _of_steal(measured: Sequence[Measured], cores: int) -> str:
+    share = max(
+        (one.cost.steal_ms / (one.cost.seconds * 1000 * cores) for one in measured), default=0.0
+    )
+    if share <= STEAL_SHARE:
+        return ""
+    return f"the machine's host took up to {share:.0%} of the CPU away."

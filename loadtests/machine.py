@@ -31,7 +31,9 @@ def describe(*, shop: Shop, database: str) -> dict[str, str]:
         "code": f"Dueto {_revision()}, Python {platform.python_version()},"
         f" Django {django.get_version()}",
         "database": f"{database}, {_durability(shop)}",
-        "broker": "; ".join(said.values()),
+        "broker": "; ".join(
+            fact if name == "broker" else f"{name} {fact}" for name, fact in said.items()
+        ),
         "processes": "one web and one worker process a service, all on this machine, with the"
         " load generator",
     }

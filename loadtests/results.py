@@ -29,6 +29,15 @@ class Measured:
         offered = len(self.samples) / self.window.seconds
         return Level(offered=offered, completed=raw.completed_per_second(self.samples))
 
+    @property
+    def lag_p99_ms(self) -> float:
+        return percentile([one.lag_ms for one in self.samples], 0.99)
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of the shop, a checkout that was accepted."""
+        return self.cost.shop_cpu_ms / max(counts(self.samples).accepted, 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
@@ -105,7 +114,7 @@ def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: 
         windows=len(chosen),
         seconds=chosen[0].window.seconds,
         counts=counts(every),
-        outcome=_times(chosen, _until_completed),
+        outcome=_times(chosen, until_completed),
         refused=_times(chosen, _until(raw.FAILED)),
         compensated=_times(chosen, _until(raw.COMPENSATED)),
         acceptance=_times(chosen, lambda one: one.acceptance_ms),
@@ -153,7 +162,8 @@ def _times(chosen: Sequence[Measured], of: Callable[[Sample], float | None]) -> 
     )
 
 
-def _until_completed(sample: Sample) -> float:
+def until_completed(sample: Sample) -> float:
+    """The latency of a checkout that was meant to complete: infinite where it did not."""
     return sample.latency_ms if sample.outcome == raw.COMPLETED else math.inf
 
 

@@ -31,6 +31,19 @@ def test_late_generator_makes_a_light_window_invalid() -> None:
     assert any("INVALID" in one and "6.0 ms" in one for one in found.doubts)
 
 
+def test_window_with_a_late_generator_decides_nothing() -> None:
+    late = [
+        replace(one, samples=[replace(s, sent_at=s.intended_at + 0.006) for s in one.samples])
+        if (one.window.phase, one.window.number) == (Phase.LIGHT, 3)
+        else one
+        for one in whole_run()
+    ]
+    p50 = comparison(every=late).verdicts[0]
+    assert comparison(every=whole_run()).verdicts[0].lower == "choreographed"
+    assert not p50.lower
+    assert "too few windows" in p50.why
+
+
 def test_late_generator_at_full_load_is_no_doubt() -> None:
     late = [sample(intended=n / 100, lag=0.5, latency=2) for n in range(100)]
     full = replace(

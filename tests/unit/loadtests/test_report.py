@@ -65,7 +65,7 @@ def test_screen_says_never_for_a_percentile_without_outcome() -> None:
     stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 49)
     shown = report.as_screen(comparison=comparison(every=[*whole_run(), stuck]))
     assert "never" in shown
-    assert "beware: light load, orchestrated: 49 checkouts did not end in time." in shown
+    assert "beware: 49 checkouts did not end in time: light orchestrated." in shown
 
 
 def test_screen_shows_a_single_pattern_too() -> None:
