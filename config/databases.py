@@ -4,6 +4,8 @@ import os
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
+
 SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
 ALIASES = ("default", *SERVICES)
 """`default` is the dashboard's own database: logins, sessions, the admin's log."""
@@ -25,11 +27,14 @@ def url_of(*, alias: str) -> str:
 def parse(*, url: str) -> dict[str, Any]:
     """Django's settings for `postgresql://user:password@host:port/name?option=value`.
 
-    `?host=` names a folder with a unix socket. Raises ValueError for any other scheme.
+    `?host=` names a folder with a unix socket. Raises ImproperlyConfigured for any other scheme.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError(f"a database URL starts with postgresql://, not {parts.scheme}://")
+        raise ImproperlyConfigured(
+            f"A database URL starts with postgresql://, not with {parts.scheme}://: mend"
+            " DATABASE_URL (or the one of a service) in the environment, or unset it."
+        )
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     return {
         "ENGINE": "django.db.backends.postgresql",

@@ -1,6 +1,14 @@
 """Structured logs: one JSON object a line, with the saga it is about where there is one."""
 
+import logging
 from typing import Any
+
+
+class OnlyBugs(logging.Filter):
+    """Leaves out answers of 503: they are meant, and whoever gives one logs its cause."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", None) != 503
 
 
 def logging_config(*, service: str, style: str) -> dict[str, Any]:
@@ -17,8 +25,12 @@ def logging_config(*, service: str, style: str) -> dict[str, Any]:
             },
             "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
         },
+        "filters": {"only_bugs": {"()": OnlyBugs}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": style}},
         "root": {"handlers": ["stderr"], "level": "INFO"},
         # 4xx answers are the callers' matter; the views log what is ours.
-        "loggers": {"django.request": {"level": "ERROR"}, "pika": {"level": "WARNING"}},
+        "loggers": {
+            "django.request": {"level": "ERROR", "filters": ["only_bugs"]},
+            "pika": {"level": "WARNING"},
+        },
     }
