@@ -67,7 +67,8 @@ def stock_up(environment: Environment, **_: Any) -> None:
         url = options.inventory or _next_port(str(environment.host))
         _products[:] = _made(environment, url)
     except (ValueError, OSError) as error:
-        raise StopTest(str(error)) from error
+        environment.process_exit_code = 1
+        raise StopTest(str(error)) from None
 
 
 class Shopper(FastHttpUser):
@@ -152,5 +153,6 @@ def _made(environment: Environment, url: str) -> list[str]:
     session = FastHttpSession(base_url=url, request_event=environment.events.request, user=None)
     answer = session.post("/api/products", json=bodies, name="make products")
     if answer.status_code != 207:
-        raise OSError(f"inventario at {url} made no products: {answer.status_code} {answer.text}")
+        why = answer.error or f"{answer.status_code} {answer.text}"
+        raise OSError(f"inventario at {url} made no products: {why}")
     return [str(one["data"]["id"]) for one in answer.json()]
