@@ -11,16 +11,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from django.db import connections, transaction
-
 from contracts.sagas import CHECKOUT
 from contracts.statuses import FINAL
-from loadtests.audit import tables
+from loadtests.audit import reading, tables
 from loadtests.audit.tables import Checkout, Entry, Payment, Reservation, Run
 
 PARTICIPANTS = tuple(sorted({step.service for step in CHECKOUT.steps}))
-FETCHED = 5000
-"""Rows a round trip."""
 
 
 @dataclass(kw_only=True)
@@ -34,22 +30,18 @@ class Evidence:
     runs: Sequence[Run] = ()
     entries: list[Entry] = field(default_factory=list)
 
+    checkout: Checkout | None = field(init=False)
+    run: Run | None = field(init=False)
+    is_over: bool = field(init=False)
+    """Whether it has ended, for carrito and for its coordinator (if that has it at all)."""
+
     def __post_init__(self) -> None:
+        # Once a saga, not at each question: a fifth of an audit's time.
         self._by_key = {(one.step, one.direction): one for one in self.entries}
-
-    @property
-    def checkout(self) -> Checkout | None:
-        return self.checkouts[0] if self.checkouts else None
-
-    @property
-    def run(self) -> Run | None:
-        return self.runs[0] if self.runs else None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended, for carrito and for its coordinator (if that has it at all)."""
+        self.checkout = self.checkouts[0] if self.checkouts else None
+        self.run = self.runs[0] if self.runs else None
         ended = self.checkout is not None and self.checkout.ended_at is not None
-        return ended and all(run.status in FINAL for run in self.runs)
+        self.is_over = ended and all(run.status in FINAL for run in self.runs)
 
     @property
     def is_completed(self) -> bool:
@@ -76,7 +68,7 @@ class Evidence:
         return found if found and found.status == "done" and not found.is_nothing else None
 
     def _asked(self) -> list[str]:
-        return [asked for run in self.runs for asked in run.asked.split(",")]
+        return [asked for run in self.runs if run.asked for asked in run.asked.split(",")]
 
 
 def collect(*, saga_id: str | None = None) -> Iterator[Evidence]:
@@ -84,7 +76,10 @@ def collect(*, saga_id: str | None = None) -> Iterator[Evidence]:
     with ExitStack() as open_now:
 
         def read(service: str, statement: str, row: Callable[..., Any]) -> "_Source":
-            return _Source(_rows(open_now, service, statement, saga_id), row)
+            found = reading.streamed(
+                open_now=open_now, service=service, statement=statement, saga_id=saga_id
+            )
+            return _Source(found, row)
 
         checkouts = read("carrito", tables.CHECKOUTS, Checkout._make)
         payments = read("pagos", tables.PAYMENTS, Payment._make)
@@ -131,14 +126,3 @@ class _Source:
     def _advance(self) -> None:
         self.next_id, rows = next(self._groups, (None, iter(())))
         self._rows = [self._row(one) for one in rows]
-
-
-def _rows(
-    open_now: ExitStack, service: str, statement: str, saga_id: str | None
-) -> Iterator[tuple[Any, ...]]:
-    """Through a cursor on the server: the rows are fetched as they are needed."""
-    open_now.enter_context(transaction.atomic(using=service))
-    cursor = open_now.enter_context(connections[service].chunked_cursor())
-    cursor.execute(statement, {"saga": saga_id})
-    while rows := cursor.fetchmany(FETCHED):
-        yield from rows

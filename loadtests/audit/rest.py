@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
-from loadtests.audit.sums import rows
+from loadtests.audit.reading import rows
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
 
@@ -41,9 +41,14 @@ def look(*, broker: Broker) -> Unsettled:
     parked = {
         row[0]
         for service in ("saga_orchestrator", "saga_choreography")
-        for row in rows(service, f"SELECT saga_id FROM {service}_saga WHERE status = 'parked'")
+        for row in rows(
+            service=service,
+            statement=f"SELECT saga_id FROM {service}_saga WHERE status = 'parked'",
+        )
     }
-    running = rows("carrito", "SELECT saga_id FROM carrito_checkout WHERE ended_at IS NULL")
+    running = rows(
+        service="carrito", statement="SELECT saga_id FROM carrito_checkout WHERE ended_at IS NULL"
+    )
     return Unsettled(
         checkouts=len([one for (one,) in running if one not in parked]),
         sagas=sum(_running(service) for service in ("saga_orchestrator", "saga_choreography")),
@@ -95,8 +100,8 @@ def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
     """
     for service in SPEAKERS:
         for saga_id, event_type, status, attempts, reason in rows(
-            service,
-            "SELECT saga_id, event_type, status, attempts, reason"
+            service=service,
+            statement="SELECT saga_id, event_type, status, attempts, reason"
             f" FROM {service}_parkedmessage WHERE status IN ('retrying', 'parked') ORDER BY id",
         ):
             what = f"{event_type} {status} at {service} after {attempts} attempts: {reason[:200]}"
@@ -105,8 +110,9 @@ def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
 
 def _unsent(service: str) -> list[tuple[str, str]]:
     return rows(
-        service,
-        f"SELECT saga_id, event_type FROM {service}_outboxentry WHERE sent_at IS NULL ORDER BY id",
+        service=service,
+        statement="SELECT saga_id, event_type"
+        f" FROM {service}_outboxentry WHERE sent_at IS NULL ORDER BY id",
     )
 
 
@@ -115,7 +121,7 @@ def _running(service: str) -> int:
         f"SELECT count(*) FROM {service}_saga"
         " WHERE status IN ('pending', 'running', 'compensating')"
     )
-    return int(rows(service, statement)[0][0])
+    return int(rows(service=service, statement=statement)[0][0])
 
 
 def _depths(broker: Broker) -> dict[str, int]:

@@ -1,9 +1,8 @@
 """What must hold for the shop as a whole, of which no single saga's rows can tell."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from django.db import connections
+from loadtests.audit.reading import rows
 
 _STOCK = """
     WITH held AS (
@@ -58,7 +57,7 @@ _PLAIN_PAYMENTS = """
 
 def stock() -> Iterator[str]:
     """1: all that came in is available, reserved or sold, as the reservations say."""
-    for row in rows("inventario", _STOCK):
+    for row in rows(service="inventario", statement=_STOCK):
         product_id, sku, initial, available, reserved, sold, held, bought = row
         yield (
             f"product {product_id} ({sku}): {initial} came in; {available} available"
@@ -68,13 +67,13 @@ def stock() -> Iterator[str]:
 
 def plain_payments() -> Iterator[str]:
     """2: a payment of no saga is refunded whole, or not at all."""
-    for payment_id, status, amount, refunded in rows("pagos", _PLAIN_PAYMENTS):
+    for payment_id, status, amount, refunded in rows(service="pagos", statement=_PLAIN_PAYMENTS):
         yield f"payment {payment_id} of {amount} is {status}, and {refunded or 0} was refunded"
 
 
 def carts() -> Iterator[tuple[str, str]]:
     """4: a cart is locked while a checkout runs, and bought at most once. Gives (saga id, what)."""
-    for cart_id, status, wanted, saga_id, sales in rows("carrito", _CARTS):
+    for cart_id, status, wanted, saga_id, sales in rows(service="carrito", statement=_CARTS):
         if sales > 1:
             yield saga_id or "", f"its cart {cart_id} was bought {sales} times"
         if status != wanted:
@@ -87,17 +86,10 @@ def idempotency_keys() -> Iterator[str]:
         ("carrito", "carrito_checkout", "saga_id"),
         ("pagos", "pagos_payment", "id"),
     ):
-        for key, ids in rows(service, _KEYS.format(table=table, id=id_)):
+        for key, ids in rows(service=service, statement=_KEYS.format(table=table, id=id_)):
             yield f"the idempotency key {key!r} has several in {table}: {ids}"
 
 
 def count(*, service: str, table: str) -> int:
     """How many rows a table has."""
-    return int(rows(service, f"SELECT count(*) FROM {table}")[0][0])
-
-
-def rows(service: str, statement: str) -> list[tuple[Any, ...]]:
-    """The rows of one statement, in the service's database."""
-    with connections[service].cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall()
+    return int(rows(service=service, statement=f"SELECT count(*) FROM {table}")[0][0])

@@ -1,0 +1,59 @@
+"""Reading the services' databases, whole tables at a time."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import connections, transaction
+
+from config.databases import SERVICES
+
+FETCHED = 5000
+"""Rows a round trip."""
+_PLANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+
+
+@contextmanager
+def whole_tables() -> Iterator[None]:
+    """Within the block PostgreSQL may plan for all rows of a table.
+
+    The services' own connections forbid it, because they look rows up by their keys; an audit of
+    200,000 sagas would take hours that way.
+    """
+    with ExitStack() as open_now:
+        for service in SERVICES:
+            open_now.enter_context(_planning(service))
+        yield
+
+
+def rows(*, service: str, statement: str) -> list[tuple[Any, ...]]:
+    """All rows of one statement."""
+    with connections[service].cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def streamed(
+    *, open_now: ExitStack, service: str, statement: str, saga_id: str | None
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of one statement as they are needed, through a cursor on the server.
+
+    `open_now` closes it. `saga_id` is the statement's one parameter.
+    """
+    open_now.enter_context(transaction.atomic(using=service))
+    cursor = open_now.enter_context(connections[service].chunked_cursor())
+    cursor.execute(statement, {"saga": saga_id})
+    while fetched := cursor.fetchmany(FETCHED):
+        yield from fetched
+
+
+@contextmanager
+def _planning(service: str) -> Iterator[None]:
+    with connections[service].cursor() as cursor:
+        for plan in _PLANS:
+            cursor.execute(f"SET {plan} = on")
+        try:
+            yield
+        finally:
+            for plan in _PLANS:
+                cursor.execute(f"RESET {plan}")
