@@ -28,42 +28,40 @@ log = logging.getLogger(__name__)
 
 class Conductor:
     """`put_down`: called when sagas have left its hands, with the seconds until the first of
-    them is due again (None: none of them is).
+    them is due again (None: none of them is). `let_go`: called when some have left them without
+    its knowing what is written of them; they still belong to the runner.
     """
 
     def __init__(
-        self, *, participants: Participants, put_down: Callable[[float | None], None]
+        self,
+        *,
+        participants: Participants,
+        put_down: Callable[[float | None], None],
+        let_go: Callable[[], None],
     ) -> None:
         self._participants = participants
         self._put_down = put_down
+        self._let_go = let_go
         self._lanes: Lanes[Target, InFlight] = Lanes(work=self._work, at_exit=sagalog.close)
         self._lock = threading.Lock()
-        self._in_hand = 0
-        self._dropped: list[str] = []
+        self._in_hand: set[str] = set()
         self._counters: Counter[str] = Counter()
 
     @property
-    def in_hand(self) -> int:
-        """How many sagas it is moving on."""
-        return self._in_hand
+    def in_hand(self) -> list[str]:
+        """The sagas that it is moving on."""
+        with self._lock:
+            return list(self._in_hand)
 
     def counters(self) -> dict[str, int]:
-        return {**self._counters, **self._participants.counters(), "sagas_in_hand": self._in_hand}
+        in_hand = {"sagas_in_hand": len(self._in_hand)}
+        return {**self._counters, **self._participants.counters(), **in_hand}
 
     def take_up(self, *, sagas: Sequence[InFlight]) -> None:
         """Moves these on, from the call that is due."""
         with self._lock:
-            self._in_hand += len(sagas)
+            self._in_hand.update(saga.saga_id for saga in sagas)
         self._to_lanes(sagas)
-
-    def dropped(self) -> list[str]:
-        """The sagas that it has let go of without writing where they stand, since last asked.
-
-        They still belong to the runner, and have to be released.
-        """
-        with self._lock:
-            dropped, self._dropped = self._dropped, []
-        return dropped
 
     def close(self, *, seconds: float) -> None:
         """Makes no further call; waits so long for those that are out."""
@@ -102,6 +100,7 @@ class Conductor:
     def _make(self, moves: Sequence[tuple[InFlight, Move]]) -> None:
         written = sagalog.record(moves=moves)
         onward: list[InFlight] = []
+        down: list[InFlight] = []
         waits: list[float] = []
         for saga, move in moves:
             moved = written.get(saga.saga_id)
@@ -111,13 +110,17 @@ class Conductor:
                 saga.stop_requested = moved.stop_requested
                 saga.entered = moved.entered
                 onward.append(saga)
-            elif moved:
-                self._ended(saga, move)
+                continue
+            down.append(saga)
+            if moved:
+                self._count(saga, move)
                 waits += [move.seconds] if move.seconds else []
             else:
                 log.info("moved by another since", extra={"saga_id": saga.saga_id})
         self._to_lanes(onward)
-        self._lay_down(len(moves) - len(onward), min(waits, default=None))
+        self._lay_down(down)
+        if down:
+            self._put_down(min(waits, default=None))
 
     def _to_lanes(self, sagas: Sequence[InFlight]) -> None:
         lanes: dict[Target, list[InFlight]] = {}
@@ -126,7 +129,9 @@ class Conductor:
         for target, group in lanes.items():
             self._lanes.put(target, group)
 
-    def _ended(self, saga: InFlight, move: Move) -> None:
+    def _count(self, saga: InFlight, move: Move) -> None:
+        if not move.seconds:
+            self._counters[f"sagas_{move.status}"] += 1
         if move.status is SagaStatus.PARKED:
             log.error(
                 "parked at %s: %s",
@@ -134,19 +139,14 @@ class Conductor:
                 move.reason,
                 extra={"saga_id": saga.saga_id},
             )
-        if not move.seconds:
-            self._counters[f"sagas_{move.status}"] += 1
 
     def _drop(self, sagas: Sequence[InFlight]) -> None:
-        with self._lock:
-            self._dropped += [saga.saga_id for saga in sagas]
-        self._lay_down(len(sagas), None)
+        self._lay_down(sagas)
+        self._let_go()
 
-    def _lay_down(self, count: int, seconds: float | None) -> None:
-        if count:
-            with self._lock:
-                self._in_hand -= count
-            self._put_down(seconds)
+    def _lay_down(self, sagas: Sequence[InFlight]) -> None:
+        with self._lock:
+            self._in_hand.difference_update(saga.saga_id for saga in sagas)
 
 
 def _turned_back(saga: InFlight, now: float) -> Move | None:

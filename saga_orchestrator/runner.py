@@ -6,8 +6,6 @@ whoever looks next; should it wake up, the version of each saga fences it off.
 
 import heapq
 import logging
-import os
-import socket
 import threading
 import time
 
@@ -17,12 +15,12 @@ from django.db import DatabaseError, InterfaceError
 from messaging import doorbell
 from saga_orchestrator import sagalog
 from saga_orchestrator.conductor import Conductor
+from saga_orchestrator.heart import Heart
 from saga_orchestrator.participants import Participants
 from saga_orchestrator.sagalog import InFlight, Unreadable
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 1.0
 SWEEP_SECONDS = 1.0
 """How often it looks without a ring: finds what a crash left, and what a dead runner had."""
 MOST_IN_HAND = 1000
@@ -31,51 +29,55 @@ STOP_SECONDS = 8.0
 
 
 class Runner:
-    """A part of the orchestrator's worker. `urls`: where each service is, by name."""
+    """A part of the orchestrator's worker."""
 
     name = "runner"
 
     def __init__(self, *, participants: Participants) -> None:
-        self._conductor = Conductor(participants=participants, put_down=self._put_down)
+        self._conductor = Conductor(
+            participants=participants, put_down=self._put_down, let_go=self._let_go
+        )
         self._rung = threading.Event()
-        self._is_full = False
+        self._heart = Heart(on_first=self._rung.set)
         self._lock = threading.Lock()
         self._due_at: list[float] = []
-        self._to_release: list[str] = []
-        self._parked = 0
-        self._id: int | None = None
+        self._release_at: float | None = None
+        self._is_full = False
 
     def counters(self) -> dict[str, int]:
-        return {**self._conductor.counters(), "sagas_waiting_for_a_person": self._parked}
+        return {**self._conductor.counters(), "sagas_waiting_for_a_person": self._heart.parked}
 
     def run(self, stop: threading.Event) -> None:
         """Runs sagas until `stop` is set; then gives back those that have not ended."""
-        heart = threading.Thread(target=self._beat_until, args=[stop], name="heart", daemon=True)
         with doorbell.answering(service=sagalog.ALIAS, channel=sagalog.CHANNEL) as self._rung:
-            heart.start()
+            self._heart = Heart(on_first=self._rung.set)
+            self._heart.start()
             while True:
                 self._rung.clear()
                 if stop.is_set():
                     break
+                self._heart.check()
                 if not self._claim():
                     self._rung.wait(self._patience())
         self._conductor.close(seconds=STOP_SECONDS)
-        heart.join()
-        self._sign_off()
+        self._heart.stop()
+        sagalog.close()
 
     def _claim(self) -> bool:
         """Claims once; returns whether there may be more at once."""
-        limit = min(MOST_IN_A_CLAIM, MOST_IN_HAND - self._conductor.in_hand)
+        limit = min(MOST_IN_A_CLAIM, MOST_IN_HAND - len(self._conductor.in_hand))
         self._is_full = limit <= 0
-        if self._id is None or self._is_full:
+        if self._heart.runner_id is None or self._is_full:
             return False
         self._forget_what_is_due()
         try:
-            claimed = sagalog.claim(runner_id=self._id, limit=limit)
+            self._release_what_was_let_go(self._heart.runner_id)
+            claimed = sagalog.claim(runner_id=self._heart.runner_id, limit=limit)
             self._take_up(claimed)
         except (DatabaseError, InterfaceError) as error:
             log.warning("claim: %s; again at the next sweep", error)
             sagalog.close()
+            self._let_go()
             return False
         return len(claimed) == limit
 
@@ -91,12 +93,25 @@ class Runner:
                 sagalog.park(unreadable=one)
 
     def _put_down(self, seconds: float | None) -> None:
-        """Called by the conductor's threads."""
+        """The conductor has sagas less in hand; the first of them is due again then, if any."""
         if seconds is not None:
             with self._lock:
                 heapq.heappush(self._due_at, time.monotonic() + seconds)
         if self._is_full or seconds is not None:
             self._rung.set()
+
+    def _let_go(self) -> None:
+        """It is open what the database knows of sagas that this runner has, or has just claimed.
+
+        Those that are not in hand are released, in a moment: a bug must not be met at full speed.
+        """
+        self._release_at = time.monotonic() + SWEEP_SECONDS
+
+    def _release_what_was_let_go(self, runner_id: int) -> None:
+        """Between claims, so that what is not in hand then was let go indeed."""
+        if self._release_at is not None and time.monotonic() >= self._release_at:
+            self._release_at = None
+            sagalog.release(runner_id=runner_id, kept=self._conductor.in_hand)
 
     def _forget_what_is_due(self) -> None:
         """The claim that follows takes it."""
@@ -108,38 +123,6 @@ class Runner:
         with self._lock:
             until_due = self._due_at[0] - time.monotonic() if self._due_at else SWEEP_SECONDS
         return min(SWEEP_SECONDS, max(0.0, until_due))
-
-    def _beat_until(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self._beat()
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("heartbeat of the runner: %s", error)
-                sagalog.close()
-            stop.wait(HEARTBEAT_SECONDS)
-        self._rung.set()
-        sagalog.close()
-
-    def _beat(self) -> None:
-        is_new = self._id is None
-        self._id, self._parked = sagalog.beat(
-            runner_id=self._id, host=socket.gethostname(), pid=os.getpid()
-        )
-        if is_new:
-            self._rung.set()
-        self._to_release += self._conductor.dropped()
-        if self._to_release:
-            sagalog.release(runner_id=self._id, saga_ids=self._to_release)
-            self._to_release = []
-
-    def _sign_off(self) -> None:
-        if self._id is not None:
-            try:
-                sagalog.release(runner_id=self._id)
-                sagalog.forget_runner(runner_id=self._id)
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("could not give sagas back, the next runner takes them: %s", error)
-        sagalog.close()
 
 
 def make() -> Runner:

@@ -83,7 +83,7 @@ def start(*, saga: Saga, checkouts: Sequence[Checkout], seconds: float) -> list[
         return []
     defined = [digest, saga.name, steps]
     first = saga.steps[1].name
-    made = _execute(
+    made = _rows(
         statements.START,
         [*defined, saga.name, digest, first, seconds, _json(checkouts)],
     )
@@ -92,18 +92,18 @@ def start(*, saga: Saga, checkouts: Sequence[Checkout], seconds: float) -> list[
 
 def beat(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
     """Tells that the runner lives; returns its id (a new one for None) and how many are parked."""
-    row = _execute(statements.BEAT, [runner_id, host, pid])[0]
+    row = _rows(statements.BEAT, [runner_id, host, pid])[0]
     return row[0], row[1]
 
 
 def claim(*, runner_id: int, limit: int) -> list[InFlight | Unreadable]:
     """Takes sagas that are due and belong to no living runner, those due longest first."""
-    return [_read(*row) for row in _execute(statements.CLAIM, [SILENT_SECONDS, limit, runner_id])]
+    return [_read(*row) for row in _rows(statements.CLAIM, [SILENT_SECONDS, limit, runner_id])]
 
 
 def lock(*, saga_id: str) -> InFlight | Unreadable | None:
     """The saga, its row locked for the transaction that is open; None if there is none."""
-    rows = _execute(statements.LOCK, [saga_id])
+    rows = _rows(statements.LOCK, [saga_id])
     return _read(*rows[0]) if rows else None
 
 
@@ -113,7 +113,7 @@ def record(*, moves: Iterable[tuple[InFlight, Move]]) -> dict[str, Moved]:
     Returns those written; a saga that is missing there was moved by somebody else since it was
     read, and nothing was written of it.
     """
-    rows = _execute(statements.RECORD, [_json([_row(saga, move) for saga, move in moves])])
+    rows = _rows(statements.RECORD, [_json([_row(saga, move) for saga, move in moves])])
     return {row[0]: Moved(row[1], row[2]) for row in rows}
 
 
@@ -127,13 +127,12 @@ def request_stop(*, saga_id: str) -> None:
     _execute(statements.REQUEST_STOP, [saga_id])
 
 
-def release(*, runner_id: int, saga_ids: Sequence[str] | None = None) -> None:
-    """Gives these sagas of the runner (None: all of them) back to whoever claims them next.
+def release(*, runner_id: int, kept: Sequence[str]) -> None:
+    """Gives the runner's sagas, but for those that it keeps, back to whoever claims them next.
 
-    What the runner may still be doing with them is fenced off.
+    What may still be done with them is fenced off.
     """
-    ids = None if saga_ids is None else list(saga_ids)
-    _execute(statements.RELEASE, [runner_id, ids, ids])
+    _execute(statements.RELEASE, [runner_id, list(kept)])
 
 
 def forget_runner(*, runner_id: int) -> None:
@@ -215,7 +214,7 @@ _checkout = msgspec.json.Decoder(Checkout)
 
 @cache
 def _steps(digest: str) -> tuple[Step, ...]:
-    rows = _execute(statements.STEPS, [digest])
+    rows = _rows(statements.STEPS, [digest])
     if not rows:
         raise msgspec.ValidationError(f"there is no definition {digest}")
     return msgspec.json.decode(rows[0][0], type=tuple[Step, ...])
@@ -225,8 +224,12 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _execute(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    connection = connections[ALIAS]
-    with connection.cursor() as cursor:
+def _rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connections[ALIAS].cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall()
+
+
+def _execute(sql: str, values: Sequence[Any]) -> None:
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(sql, values)

@@ -132,8 +132,7 @@ REQUEST_STOP = """
 
 RELEASE = """
     UPDATE saga_orchestrator_saga SET runner_id = NULL, version = version + 1
-    WHERE runner_id = %s AND next_attempt_at IS NOT NULL
-      AND (%s::text[] IS NULL OR saga_id = ANY(%s::text[]))
+    WHERE runner_id = %s AND next_attempt_at IS NOT NULL AND saga_id <> ALL (%s::text[])
 """
 
 FORGET_RUNNER = """

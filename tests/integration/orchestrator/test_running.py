@@ -241,7 +241,7 @@ def test_saga_past_its_deadline_is_undone(run, start, when, services, settings):
 def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
     monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
     runner = run()
-    eventually(lambda: runner.runner._id, what="it has signed on")
+    eventually(lambda: runner.runner._heart.runner_id, what="it has signed on")
     (saga_id,) = start()
     when(saga_id, "completed", seconds=5)
 
@@ -249,7 +249,10 @@ def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
 def test_control_without_the_ring_the_saga_waits(run, start, services, monkeypatch):
     monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
     runner = run()
-    eventually(lambda: runner.runner._id and not runner.runner._rung.is_set(), what="it is idle")
+    eventually(
+        lambda: runner.runner._heart.runner_id and not runner.runner._rung.is_set(),
+        what="it is idle",
+    )
     monkeypatch.setattr(doorbell, "ring", lambda **kwargs: None)
     (saga_id,) = start()
     assert not services.asked

@@ -4,7 +4,7 @@ import threading
 from functools import partial
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from contracts import sagas
 from contracts.outcomes import Done
@@ -12,6 +12,7 @@ from contracts.sagas import CHECKOUT
 from contracts.statuses import SagaStatus
 from saga_orchestrator import engine, sagalog, statements
 from saga_orchestrator.models import Runner, Saga, SagaStep
+from saga_orchestrator.participants import Participants
 from tests.integration.orchestrator.services import eventually
 from tests.threads import at_once
 
@@ -176,3 +177,53 @@ def test_saga_in_flight_keeps_the_steps_it_started_with(run, start, when, servic
     when(short_id, SagaStatus.COMPLETED)
     assert services.effects(saga_id) == FORWARD
     assert services.effects(short_id) == FORWARD[:2]
+
+
+def claim_whose_answer_is_lost(monkeypatch):
+    """The first claim is written, but the runner never hears of it."""
+    real, lost = sagalog.claim, []
+
+    def claim(**asked):
+        claimed = real(**asked)
+        if claimed and not lost:
+            lost.append(claimed)
+            raise OperationalError("the connection broke")
+        return claimed
+
+    monkeypatch.setattr(sagalog, "claim", claim)
+    return lost
+
+
+def test_saga_whose_claim_was_never_heard_of_is_claimed_again(run, start, when, monkeypatch):
+    claim_whose_answer_is_lost(monkeypatch)
+    run()
+    (saga_id,) = start()
+    when(saga_id, "completed")
+
+
+def test_control_without_the_release_it_stays_where_it_is(run, start, when, monkeypatch):
+    lost = claim_whose_answer_is_lost(monkeypatch)
+    monkeypatch.setattr(sagalog, "release", lambda **kwargs: None)
+    run()
+    (saga_id,) = start()
+    eventually(lambda: lost, what="the claim is lost")
+    for _ in range(3):
+        (other,) = start()
+        when(other, "completed")
+    assert Saga.objects.get(pk=saga_id).status == "running"
+
+
+def test_bug_in_a_lane_costs_a_moment_and_no_saga(run, start, when, services, monkeypatch):
+    real, raised = Participants._tell, []
+
+    def tell(self, target, sagas):
+        if not raised:
+            raised.append(target)
+            raise ZeroDivisionError("a bug")
+        return real(self, target, sagas)
+
+    monkeypatch.setattr(Participants, "_tell", tell)
+    run()
+    (saga_id,) = start()
+    when(saga_id, "completed")
+    assert services.effects(saga_id) == FORWARD

@@ -1,0 +1,81 @@
+"""Sagas in the admin: found, looked at, and acted on."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from contracts import sagas
+from saga_orchestrator.models import Intervention, Saga
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "saga_orchestrator"])
+
+SAGAS = "/admin/saga_orchestrator/saga/"
+
+
+@pytest.fixture
+def admin(client):
+    client.force_login(User.objects.create_superuser("eva"))
+    return client
+
+
+def act(admin, action, saga_id):
+    body = {"action": action, "_selected_action": [saga_id]}
+    return admin.post(SAGAS, body, follow=True).content.decode()
+
+
+def test_saga_is_found_by_id_and_by_cart(admin, start):
+    (saga_id,) = start()
+    start()
+    for searched in (saga_id[:8], Saga.objects.get(pk=saga_id).cart_id):
+        page = admin.get(SAGAS, {"q": searched}).content.decode()
+        assert page.count('class="action-select"') == 1
+        assert saga_id in page
+
+
+def test_sagas_are_filtered_by_status_and_step(admin, start):
+    start()
+    asked = {"status__exact": "pending", "current_step__exact": sagas.RESERVE}
+    assert 'class="action-select"' in admin.get(SAGAS, asked).content.decode()
+    asked["status__exact"] = "parked"
+    assert 'class="action-select"' not in admin.get(SAGAS, asked).content.decode()
+
+
+def test_saga_is_shown_with_its_steps_on_one_page(admin, run, start, when, services):
+    run()
+    (saga_id,) = start()
+    when(saga_id, "completed")
+    page = admin.get(f"{SAGAS}{saga_id}/change/").content.decode()
+    assert sagas.CHARGE in page
+    assert "19.90" in page
+    assert 'name="_save"' not in page
+
+
+def test_parked_saga_is_retried_by_name(admin, run, start, when, services, quick):
+    services.faults(sagas.CONFIRM_ORDER)
+    run()
+    (saga_id,) = start()
+    when(saga_id, "parked")
+    services.is_well_again()
+    assert "on its way" in act(admin, "retry", saga_id)
+    when(saga_id, "completed")
+    assert Intervention.objects.get(saga=saga_id).requested_by == "eva"
+
+
+def test_completed_saga_is_undone(admin, run, start, when, services):
+    run()
+    (saga_id,) = start()
+    when(saga_id, "completed")
+    act(admin, "undo", saga_id)
+    when(saga_id, "compensated")
+
+
+def test_refused_action_says_why(admin, start):
+    (saga_id,) = start()
+    assert "not parked" in act(admin, "skip", saga_id)
+
+
+def test_runners_and_definitions_are_shown(admin, run, start, when, services):
+    run()
+    (saga_id,) = start()
+    when(saga_id, "completed")
+    for model in ("runner", "definition", "workerheartbeat"):
+        assert admin.get(f"/admin/saga_orchestrator/{model}/").status_code == 200
