@@ -18,8 +18,8 @@ from django.db import DatabaseError, InterfaceError
 from contracts import refusals
 from contracts.statuses import SagaStatus
 from saga_orchestrator import engine, sagalog
-from saga_orchestrator.engine import Answer, Fault, Move
 from saga_orchestrator.lanes import Lanes
+from saga_orchestrator.moves import Answer, Fault, Move
 from saga_orchestrator.participants import Participants, Target, target_of
 from saga_orchestrator.sagalog import InFlight
 

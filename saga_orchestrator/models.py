@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from contracts.statuses import Pattern, SagaStatus, StepStatus
 from messaging import models as messaging
-from saga_orchestrator.engine import Direction
+from saga_orchestrator.moves import Direction
 
 
 def _choices(words: type[SagaStatus | StepStatus | Pattern | Direction]) -> list[tuple[str, str]]:

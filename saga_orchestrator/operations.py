@@ -10,8 +10,8 @@ from contracts.outcomes import Refused
 from contracts.statuses import FINAL, SagaStatus
 from messaging import doorbell
 from saga_orchestrator import engine, sagalog
-from saga_orchestrator.engine import Direction, Move
 from saga_orchestrator.models import Intervention, InterventionAction
+from saga_orchestrator.moves import Direction, Move
 from saga_orchestrator.sagalog import InFlight, Unreadable
 
 SERVICE = sagalog.ALIAS

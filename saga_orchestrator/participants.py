@@ -12,7 +12,7 @@ from contracts.outcomes import Outcome
 from contracts.sagas import command_type
 from httpapi.client import Client, Unreachable
 from saga_orchestrator.breaker import Breaker
-from saga_orchestrator.engine import Answer, Direction, Fault, Held, Progress
+from saga_orchestrator.moves import Answer, Direction, Fault, Held, Progress
 from saga_orchestrator.sagalog import InFlight
 
 log = logging.getLogger(__name__)

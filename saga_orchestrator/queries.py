@@ -9,8 +9,8 @@ from contracts.outcomes import Failure
 from contracts.sagas import Step
 from contracts.states import SagaState, SagaSummary, StepState
 from contracts.statuses import SagaStatus, StepStatus
-from saga_orchestrator.engine import Direction
 from saga_orchestrator.models import Saga, SagaStep
+from saga_orchestrator.moves import Direction
 
 _GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 

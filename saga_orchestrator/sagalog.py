@@ -21,7 +21,7 @@ from contracts.outcomes import Failure
 from contracts.sagas import Saga, Step
 from contracts.statuses import FINAL, SagaStatus
 from saga_orchestrator import statements
-from saga_orchestrator.engine import Direction, Move, Progress
+from saga_orchestrator.moves import Direction, Move, Progress
 
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
@@ -62,10 +62,11 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 @receiver(connection_created)
-def prefer_indexes(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Every statement here is for a few rows by their keys. A plan is made once a connection, and
-    one made while the tables were new and empty would read all of them for good. (Without `jit`:
-    PostgreSQL would compile a plan that it thinks it was forced to.)
+def claim_in_order(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Goes on where `config.databases` begins, so that a plan that was made while the tables were
+    new fits them for good: a claim reads the due ones in order, it does not sort them all. And
+    PostgreSQL must not compile each plan anew because its settings make it look expensive (that
+    cost 190 ms a saga).
     """
     if connection.alias == ALIAS:
         with connection.cursor() as cursor:
@@ -227,7 +228,8 @@ def _json(value: Any) -> str:
 def _rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _execute(sql: str, values: Sequence[Any]) -> None:

@@ -8,8 +8,7 @@ _READ = """
 
 SESSION = """
     SELECT set_config(name, 'off', false)
-    FROM unnest('{enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin,
-                  enable_sort, jit}'::text[]) AS name
+    FROM unnest('{enable_bitmapscan, enable_sort, jit}'::text[]) AS name
 """
 
 START = """

@@ -6,8 +6,9 @@ from contracts import sagas
 from contracts.sagas import CHECKOUT
 from contracts.statuses import StepStatus
 from messaging import doorbell
-from saga_orchestrator import engine, operations, queries
+from saga_orchestrator import engine, operations, queries, sagalog
 from saga_orchestrator.models import Intervention, Saga, SagaStep
+from saga_orchestrator.participants import MOST_LONE_FAULTS, target_of
 from tests.integration.orchestrator.services import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
@@ -257,3 +258,15 @@ def test_control_without_the_ring_the_saga_waits(run, start, services, monkeypat
     (saga_id,) = start()
     assert not services.asked
     assert Saga.objects.get(pk=saga_id).status == "pending"
+
+
+def test_service_that_errs_on_everything_is_not_flooded(participants, start, services):
+    start(20)
+    runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
+    claimed = sagalog.claim(runner_id=runner_id, limit=20)
+    services.faults(sagas.RESERVE)
+    target = target_of(progress=claimed[0].progress)
+    answers = participants().ask(target=target, sagas=claimed)
+    assert len(services.asked) == 1 + MOST_LONE_FAULTS
+    kinds = [type(answer).__name__ for answer in answers]
+    assert kinds == ["Fault"] * MOST_LONE_FAULTS + ["Held"] * (20 - MOST_LONE_FAULTS)

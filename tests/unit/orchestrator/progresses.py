@@ -8,7 +8,7 @@ from contracts.outcomes import Done, Refused
 from contracts.sagas import CHECKOUT, StepClass
 from contracts.statuses import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.engine import Answer, Direction, Move, Progress
+from saga_orchestrator.moves import Answer, Direction, Fault, Held, Move, Progress
 
 STEPS = tuple(CHECKOUT.steps)
 LAST = len(STEPS) - 1
@@ -49,11 +49,11 @@ class World:
         """One of: done, refused, lost (it happened, no answer), fault (it didn't), held."""
         wish = self._answers(progress)
         if wish == "held":
-            return engine.Held(1.0)
+            return Held(1.0)
         if wish == "fault":
-            return engine.Fault("nobody there")
+            return Fault("nobody there")
         answer = self._take_effect(progress, wish)
-        return engine.Fault("lost") if wish == "lost" else answer
+        return Fault("lost") if wish == "lost" else answer
 
     def _take_effect(self, progress: Progress, wish: str) -> Answer:
         position, direction = progress.position, progress.direction

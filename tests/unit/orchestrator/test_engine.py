@@ -6,7 +6,7 @@ from contracts import refusals, sagas
 from contracts.outcomes import Done, Failure, Refused
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator import engine
-from saga_orchestrator.engine import Direction, Fault, Held
+from saga_orchestrator.moves import Direction, Fault, Held
 from tests.unit.orchestrator.progresses import STEPS, after, at
 
 FAILURE = Failure(sagas.COMMIT, "no", "because")
