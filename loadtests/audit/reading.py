@@ -30,7 +30,8 @@ def rows(*, service: str, statement: str) -> list[tuple[Any, ...]]:
     """All rows of one statement."""
     with connections[service].cursor() as cursor:
         cursor.execute(statement)
-        return cursor.fetchall()
+        fetched: list[tuple[Any, ...]] = cursor.fetchall()
+        return fetched
 
 
 def streamed(
