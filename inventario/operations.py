@@ -56,8 +56,8 @@ def commit(commands: Sequence[Command]) -> list[Outcome]:
         if isinstance(outcome, Done)
     ]
     quantities = _sum(sold)
-    stock.move(movement=Movement(reserved=_negative(quantities), sold=quantities))
-    stock.set_status(reservations=sold, status=ReservationStatus.COMMITTED)
+    movement = Movement(reserved=_negative(quantities), sold=quantities)
+    stock.settle(reservations=sold, status=ReservationStatus.COMMITTED, movement=movement)
     return decided
 
 
@@ -67,8 +67,8 @@ def restore(commands: Sequence[Undo]) -> list[Outcome]:
     held = stock.lock_reservations(saga_ids=[one.saga_id for one in commands])
     sold = [one for one in held.values() if one.status is ReservationStatus.COMMITTED]
     quantities = _sum(sold)
-    stock.move(movement=Movement(available=quantities, sold=_negative(quantities)))
-    stock.set_status(reservations=sold, status=ReservationStatus.RESTORED)
+    movement = Movement(available=quantities, sold=_negative(quantities))
+    stock.settle(reservations=sold, status=ReservationStatus.RESTORED, movement=movement)
     return [Done({"restored": True}) for _ in commands]
 
 
@@ -145,15 +145,19 @@ def _write_reservations(
     quantities: Counter[int] = Counter()
     for lines in taken.values():
         quantities.update(lines)
-    stock.move(movement=Movement(available=_negative(quantities), reserved=quantities))
-    return stock.add_reservations(carts=carts, lines=taken, seconds=settings.RESERVATION_SECONDS)
+    return stock.add_reservations(
+        carts=carts,
+        lines=taken,
+        movement=Movement(available=_negative(quantities), reserved=quantities),
+        seconds=settings.RESERVATION_SECONDS,
+    )
 
 
 def _release(held: Mapping[str, Held], status: ReservationStatus) -> set[str]:
     releasing = [one for one in held.values() if one.status is ReservationStatus.RESERVED]
     quantities = _sum(releasing)
-    stock.move(movement=Movement(available=quantities, reserved=_negative(quantities)))
-    stock.set_status(reservations=releasing, status=status)
+    movement = Movement(available=quantities, reserved=_negative(quantities))
+    stock.settle(reservations=releasing, status=status, movement=movement)
     return {one.saga_id for one in releasing}
 
 

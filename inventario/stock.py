@@ -51,68 +51,40 @@ def lock_products(*, ids: Iterable[int]) -> dict[int, int]:
 
 def lock_reservations(*, saga_ids: Sequence[str]) -> dict[str, Held]:
     """The reservations of these sagas, by saga id."""
-    return _held(
-        """
-        SELECT id FROM inventario_reservation WHERE saga_id = ANY(%s)
-        ORDER BY saga_id FOR NO KEY UPDATE
-        """,
-        [sorted(saga_ids)],
-    )
+    return _held("saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE OF held", [saga_ids])
 
 
 def lock_due(*, limit: int) -> dict[str, Held]:
     """Reservations whose time is over, but for those that somebody is working on."""
     return _held(
-        """
-        SELECT id FROM inventario_reservation
-        WHERE status = 'reserved' AND expires_at <= now()
-        ORDER BY saga_id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
-        """,
+        "status = 'reserved' AND expires_at <= now()"
+        " ORDER BY saga_id LIMIT %s FOR NO KEY UPDATE OF held SKIP LOCKED",
         [limit],
     )
 
 
-def move(*, movement: Movement) -> None:
-    """Applies the movement. Locks the products first, in order, unless the caller has."""
-    products = movement.products()
-    if not products:
-        return
-    lock_products(ids=products)
-    _execute(
-        """
-        UPDATE inventario_product AS product
-        SET available = product.available + v.available,
-            reserved = product.reserved + v.reserved,
-            sold = product.sold + v.sold
-        FROM json_to_recordset(%s)
-             AS v (id bigint, available bigint, reserved bigint, sold bigint)
-        WHERE product.id = v.id
-        """,
-        [
-            sql.rows(
-                {
-                    "id": one,
-                    "available": movement.available[one],
-                    "reserved": movement.reserved[one],
-                    "sold": movement.sold[one],
-                }
-                for one in products
-            )
-        ],
-    )
-
-
 def add_reservations(
-    *, carts: Mapping[str, str], lines: Mapping[str, Mapping[int, int]], seconds: int
+    *,
+    carts: Mapping[str, str],
+    lines: Mapping[str, Mapping[int, int]],
+    movement: Movement,
+    seconds: int,
 ) -> dict[str, int]:
-    """Writes a reservation for each saga (`carts`: saga id to cart id) with its lines.
-
-    Returns the reservations' ids by saga id.
+    """Writes a reservation for each saga (`carts`: saga id to cart id) with its lines, and moves
+    the stock. The products are locked already. Returns the reservations' ids by saga id.
     """
     return dict(
         _execute(
             """
-            WITH made AS (
+            WITH moved AS (
+                UPDATE inventario_product AS product
+                SET available = product.available + v.available,
+                    reserved = product.reserved + v.reserved,
+                    sold = product.sold + v.sold
+                FROM json_to_recordset(%s)
+                     AS v (id bigint, available bigint, reserved bigint, sold bigint)
+                WHERE product.id = v.id
+            ), made AS (
                 INSERT INTO inventario_reservation (saga_id, cart_id, status, expires_at)
                 SELECT saga_id, cart_id, 'reserved', now() + make_interval(secs => %s)
                 FROM json_to_recordset(%s) AS v (saga_id text, cart_id text)
@@ -126,6 +98,7 @@ def add_reservations(
             SELECT saga_id, id FROM made
             """,
             [
+                _changes(movement),
                 seconds,
                 sql.rows({"saga_id": saga, "cart_id": cart} for saga, cart in carts.items()),
                 sql.rows(
@@ -135,6 +108,33 @@ def add_reservations(
                 ),
             ],
         )
+    )
+
+
+def settle(*, reservations: Sequence[Held], status: ReservationStatus, movement: Movement) -> None:
+    """Marks locked reservations, and moves the stock; the products are locked first, in order."""
+    if not reservations:
+        return
+    _execute(
+        """
+        WITH marked AS (
+            UPDATE inventario_reservation SET status = %s, changed_at = clock_timestamp()
+            WHERE id = ANY(%s)
+        ), change AS MATERIALIZED (
+            SELECT * FROM json_to_recordset(%s)
+                     AS v (id bigint, available bigint, reserved bigint, sold bigint)
+        ), locked AS MATERIALIZED (
+            SELECT id FROM inventario_product WHERE id IN (SELECT id FROM change)
+            ORDER BY id FOR NO KEY UPDATE
+        )
+        UPDATE inventario_product AS product
+        SET available = product.available + change.available,
+            reserved = product.reserved + change.reserved,
+            sold = product.sold + change.sold
+        FROM locked JOIN change USING (id)
+        WHERE product.id = locked.id
+        """,
+        [status.value, [one.id for one in reservations], _changes(movement)],
     )
 
 
@@ -160,34 +160,31 @@ def add_products(*, products: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     )
 
 
-def set_status(*, reservations: Iterable[Held], status: ReservationStatus) -> None:
-    """Marks locked reservations."""
-    ids = [one.id for one in reservations]
-    if ids:
-        _execute(
-            """
-            UPDATE inventario_reservation SET status = %s, changed_at = clock_timestamp()
-            WHERE id = ANY(%s)
-            """,
-            [status.value, ids],
-        )
+def _changes(movement: Movement) -> str:
+    return sql.rows(
+        {
+            "id": one,
+            "available": movement.available[one],
+            "reserved": movement.reserved[one],
+            "sold": movement.sold[one],
+        }
+        for one in movement.products()
+    )
 
 
-def _held(lock: str, values: Sequence[Any]) -> dict[str, Held]:
-    """Locks first and reads in a second statement, which sees what the wait was for."""
-    ids = [row[0] for row in _execute(lock, values)]
-    if not ids:
-        return {}
+def _held(which: str, values: Sequence[Any]) -> dict[str, Held]:
+    """Locks and reads at once: the lines never change, the status is that of the locked row."""
     rows = _execute(
-        """
-        SELECT reservation.id, saga_id, status,
-               array_agg(product_id ORDER BY product_id), array_agg(quantity ORDER BY product_id)
-        FROM inventario_reservation AS reservation
-        JOIN inventario_reservationline AS line ON line.reservation_id = reservation.id
-        WHERE reservation.id = ANY(%s)
-        GROUP BY reservation.id
+        f"""
+        SELECT id, saga_id, status, products, quantities
+        FROM inventario_reservation AS held
+        CROSS JOIN LATERAL (
+            SELECT array_agg(product_id) AS products, array_agg(quantity) AS quantities
+            FROM inventario_reservationline WHERE reservation_id = held.id
+        ) AS line
+        WHERE {which}
         """,
-        [ids],
+        values,
     )
     return {
         row[1]: Held(

@@ -1,5 +1,6 @@
 """Many at once: one hot product, and an expiry that meets a commit. Each with its control."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -30,8 +31,8 @@ def no_locks(monkeypatch):
     """The control: the same SQL without its locks."""
 
     def execute(statement, values):
-        statement = statement.replace("FOR NO KEY UPDATE SKIP LOCKED", "")
-        statement = statement.replace("FOR NO KEY UPDATE", "")
+        statement = statement.replace("FOR NO KEY UPDATE OF held SKIP LOCKED", "")
+        statement = re.sub(r"FOR NO KEY UPDATE( OF held)?", "", statement)
         return sql.execute(service=SERVICE, sql=statement, values=values)
 
     monkeypatch.setattr(stock, "_execute", execute)
