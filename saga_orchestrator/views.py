@@ -35,7 +35,7 @@ class CheckoutView(APIView):
             return _hand_over(body)
         fields = msgspec.json.decode(body)
         if isinstance(fields, dict) and "saga_id" in fields:
-            return _start(request, msgspec.convert(fields, Checkout, strict=False))
+            return _start(request, msgspec.json.decode(body, type=Checkout))
         wanted = msgspec.convert(fields, serializers.CheckoutRequest)
         return acceptance.ask_carrito(request=request, wanted=wanted)
 
