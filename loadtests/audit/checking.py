@@ -2,9 +2,6 @@
 
 from collections import Counter
 
-from django.db import connections
-
-from config.databases import SERVICES
 from loadtests.audit import evidence, rest, rules, sums
 from loadtests.audit.evidence import Evidence
 from loadtests.audit.reading import whole_tables
@@ -39,14 +36,6 @@ def check_one(*, saga_id: str) -> tuple[Report, list[str]]:
     for group, what in rules.breaches(saga):
         report.breach(group=group, what=what, saga_id=saga_id)
     return report, _story(saga)
-
-
-def _plan_freely() -> None:
-    """The services look single rows up by index, always; the audit reads whole tables."""
-    for service in SERVICES:
-        with connections[service].cursor() as cursor:
-            for way in ("seqscan", "hashjoin", "mergejoin"):
-                cursor.execute(f"SET enable_{way} = on")
 
 
 def _check_sagas(report: Report) -> tuple[Counter[str], set[str]]:
