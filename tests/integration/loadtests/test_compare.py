@@ -1,0 +1,141 @@
+"""`manage.py compare` as a user runs it: a whole small comparison, and one that is interrupted."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from loadtests import samples
+
+ROOT = Path(__file__).resolve().parents[3]
+PATTERNS = ("orchestrated", "choreographed")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def _command(*options: str) -> list[str]:
+    return [sys.executable, "-W", "ignore", "manage.py", "compare", *options]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would lead the comparison to the servers of the tests."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.endswith("DATABASE_URL") and name != "RABBITMQ_URL"
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What a comparison printed, and its JSON."""
+    path = tmp_path_factory.mktemp("compare") / "out.json"
+    ended = subprocess.run(
+        _command("--seconds", "5", "--seed", "5", "--declined", "0.5", "--json", str(path)),
+        cwd=ROOT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout, json.loads(path.read_bytes())
+
+
+def _figures(found: dict[str, Any], phase: str) -> dict[str, Any]:
+    return {one["pattern"]: one for one in found["figures"] if one["phase"] == phase}
+
+
+def test_every_checkout_of_light_load_completes_in_both_patterns(finished: Any) -> None:
+    for pattern in PATTERNS:
+        counts = _figures(finished[1], "light")[pattern]["counts"]
+        assert counts["offered"] == counts["accepted"] == counts["completed"] > 0
+
+
+def test_patterns_are_offered_the_same_checkouts_at_light_load(finished: Any) -> None:
+    light = _figures(finished[1], "light")
+    assert light["orchestrated"]["counts"] == light["choreographed"]["counts"]
+
+
+def test_failures_are_refused_and_compensated_in_both_patterns(finished: Any) -> None:
+    for pattern in PATTERNS:
+        counts = _figures(finished[1], "failures")[pattern]["counts"]
+        assert counts["compensated"] > 0
+        assert counts["completed"] + counts["compensated"] + counts["refused"] == counts["offered"]
+
+
+def test_outcome_comes_after_acceptance(finished: Any) -> None:
+    for one in _figures(finished[1], "light").values():
+        assert 0 < one["acceptance"]["p50"] < one["outcome"]["p50"]
+
+
+def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
+    costs = {name: one["cost"] for name, one in _figures(finished[1], "full").items()}
+    by_http, by_messages = costs["orchestrated"], costs["choreographed"]
+    assert by_http["http_calls"] > by_messages["http_calls"]
+    assert by_messages["messages"] == pytest.approx(6, abs=0.5)
+    assert by_http["messages"] == pytest.approx(0, abs=0.1)
+    assert by_messages["cpu_ms"]["inventario.worker"] > by_http["cpu_ms"]["inventario.worker"]
+    assert by_http["cpu_ms"]["inventario.web"] > by_messages["cpu_ms"]["inventario.web"]
+    assert all(one["writes"] > 0 and one["wal_bytes"] > 0 for one in costs.values())
+
+
+def test_screen_names_where_and_on_what_it_was_made(finished: Any) -> None:
+    assert "fsync on" in finished[0]
+    assert "audit: clean" in finished[0]
+    assert all(pattern in finished[0] for pattern in PATTERNS)
+
+
+def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
+    (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
+    kept = samples.read(path=Path(path).with_name("samples.csv"))
+    assert len(kept) == sum(one["counts"]["offered"] for one in finished[1]["windows"])
+    assert len({one.saga_id for one in kept}) == len(kept)
+
+
+def test_interrupted_comparison_leaves_nothing_behind(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        command = subprocess.Popen(_command(), cwd=ROOT, env=_environment(), stderr=file)
+    _wait_for(lambda: b"window  1" in log.read_bytes(), command)
+    family = psutil.Process(command.pid).children(recursive=True)
+    assert len(family) > 10
+    command.send_signal(signal.SIGINT)
+    assert command.wait(60) == 130
+    assert [one for one in family if _lives(one)] == []
+    assert b"stopped: no result" in log.read_bytes()
+
+
+def test_wrong_option_is_refused_before_anything_is_started() -> None:
+    ended = subprocess.run(
+        _command("--patterns", "orchestrated,nonsense"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "not nonsense; there are orchestrated, choreographed" in ended.stderr
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended and is yet to be noticed by init does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_for(condition: Any, command: subprocess.Popen[bytes], within: float = 120.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert command.poll() is None, "it ended by itself"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
