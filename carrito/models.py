@@ -7,10 +7,7 @@ from django.db.models.functions import Now
 from contracts.statuses import Pattern, SagaStatus
 from messaging import models as messaging
 from sagas import models as sagas
-
-
-def _text_id(**options: object) -> models.CharField:  # type: ignore[type-arg]
-    return models.CharField(max_length=64, db_collation="C", **options)  # type: ignore[arg-type]
+from sagas.fields import TextId
 
 
 class CartStatus(models.TextChoices):
@@ -22,7 +19,7 @@ class CartStatus(models.TextChoices):
 class Cart(models.Model):
     """What a shopper wants. Locked (checking_out) while a checkout of it runs."""
 
-    id = _text_id(primary_key=True)
+    id = TextId(primary_key=True)
     user_id = models.CharField(max_length=64, db_index=True)
     status = models.CharField(
         max_length=12, choices=CartStatus, default=CartStatus.ACTIVE, db_default=CartStatus.ACTIVE
@@ -41,7 +38,7 @@ class CartItem(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     cart = models.ForeignKey(Cart, on_delete=models.CASCADE, related_name="items", db_index=False)
-    product_id = _text_id()
+    product_id = TextId()
     quantity = models.PositiveIntegerField()
     unit_price = models.DecimalField(max_digits=12, decimal_places=2)
 
@@ -64,7 +61,7 @@ class Checkout(models.Model):
     `ended_at` is the moment that counts for every measurement, in every pattern.
     """
 
-    saga_id = _text_id(primary_key=True)
+    saga_id = TextId(primary_key=True)
     cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="checkouts")
     cart_version = models.PositiveIntegerField()
     user_id = models.CharField(max_length=64)
@@ -123,11 +120,11 @@ class OrderStatus(models.TextChoices):
 class Order(models.Model):
     """What was bought; its lines are the checkout's."""
 
-    id = _text_id(primary_key=True)
+    id = TextId(primary_key=True)
     checkout = models.OneToOneField(
         Checkout, on_delete=models.PROTECT, related_name="order", db_column="saga_id"
     )
-    cart_id = _text_id(db_index=True)
+    cart_id = TextId(db_index=True)
     user_id = models.CharField(max_length=64)
     total_amount = models.DecimalField(max_digits=14, decimal_places=2)
     status = models.CharField(max_length=9, choices=OrderStatus, default=OrderStatus.PENDING)

@@ -13,7 +13,8 @@ ALIASES = ("default", *SERVICES)
 _ALWAYS_BY_INDEX = " ".join(f"-c enable_{way}=off" for way in ("seqscan", "hashjoin", "mergejoin"))
 """A prepared plan is made while its table is small, and kept while it grows: one that scans the
 table would go on scanning it. Without this the barrier's UPDATE took 19 ms after 3,000 checkouts
-instead of 0.2 ms. Where there is no index to use, PostgreSQL scans all the same."""
+instead of 0.2 ms. Where there is no index to use, PostgreSQL scans all the same; it then takes
+the plan for an expensive one, and must not compile it at each execution (12 ms instead of 0.02)."""
 
 _FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
 

@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 
 from messaging import models as messaging
 from sagas import models as sagas
+from sagas.fields import TextId
 
 
 class Product(models.Model):
@@ -52,8 +53,8 @@ class Reservation(models.Model):
     """What is put aside for one saga."""
 
     id = models.BigAutoField(primary_key=True)
-    saga_id = models.CharField(max_length=64, db_collation="C")
-    cart_id = models.CharField(max_length=64, db_collation="C", db_index=True)
+    saga_id = TextId()
+    cart_id = TextId(db_index=True)
     status = models.CharField(
         max_length=9, choices=ReservationStatus, default=ReservationStatus.RESERVED
     )

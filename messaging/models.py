@@ -3,14 +3,16 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from sagas.fields import TextId
+
 
 class OutboxEntry(models.Model):
     """An event that this service says, written in the transaction of what it tells of."""
 
     id = models.BigAutoField(primary_key=True)
-    event_id = models.CharField(max_length=64, db_collation="C")
-    event_type = models.CharField(max_length=64, db_collation="C")
-    saga_id = models.CharField(max_length=64, db_collation="C")
+    event_id = TextId()
+    event_type = TextId()
+    saga_id = TextId()
     body = models.TextField(help_text="The event as JSON, as it goes out.")
     created_at = models.DateTimeField(db_default=Now())
     sent_at = models.DateTimeField(null=True, blank=True)
@@ -39,9 +41,9 @@ class ParkedMessage(models.Model):
     """A message whose handling faulted: tried again with growing delays, then left to a person."""
 
     id = models.BigAutoField(primary_key=True)
-    event_id = models.CharField(max_length=64, db_collation="C")
-    event_type = models.CharField(max_length=64, db_collation="C")
-    saga_id = models.CharField(max_length=64, db_collation="C")
+    event_id = TextId()
+    event_type = TextId()
+    saga_id = TextId()
     body = models.BinaryField()
     status = models.CharField(max_length=9, choices=ParkedStatus, default=ParkedStatus.RETRYING)
     attempts = models.PositiveIntegerField(default=1)

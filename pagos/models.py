@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 
 from messaging import models as messaging
 from sagas import models as sagas
+from sagas.fields import TextId
 
 
 class PaymentStatus(models.TextChoices):
@@ -21,8 +22,8 @@ class Payment(models.Model):
     """
 
     id = models.CharField(primary_key=True, max_length=64, db_collation="C")
-    saga_id = models.CharField(max_length=64, db_collation="C", null=True, blank=True)  # noqa: DJ001 -- null: of no saga; unique otherwise
-    cart_id = models.CharField(max_length=64, db_collation="C", default="", db_default="")
+    saga_id = TextId(null=True, blank=True)
+    cart_id = TextId(default="", db_default="")
     merchant_id = models.CharField(max_length=64, default="", db_default="")
     order_id = models.CharField(max_length=64, default="", db_default="")
     amount = models.DecimalField(max_digits=14, decimal_places=2)
@@ -61,7 +62,7 @@ class Refund(models.Model):
     payment = models.ForeignKey(
         Payment, on_delete=models.PROTECT, related_name="refunds", db_index=False
     )
-    saga_id = models.CharField(max_length=64, db_collation="C", null=True, blank=True)  # noqa: DJ001 -- null: of no saga; unique otherwise
+    saga_id = TextId(null=True, blank=True)
     amount = models.DecimalField(max_digits=14, decimal_places=2)
     reason = models.CharField(max_length=200, default="", db_default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from contracts.statuses import SagaStatus
 from messaging import models as messaging
 from saga_choreography.entries import Stage
+from sagas.fields import TextId
 
 
 class Saga(models.Model):
@@ -16,8 +17,8 @@ class Saga(models.Model):
     checkout that completes.
     """
 
-    saga_id = models.CharField(max_length=64, db_collation="C", primary_key=True)
-    cart_id = models.CharField(max_length=64, db_collation="C")
+    saga_id = TextId(primary_key=True)
+    cart_id = TextId()
     total_amount = models.DecimalField(max_digits=14, decimal_places=2)
     context = models.JSONField(help_text="The checkout as it was frozen at acceptance.")
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in SagaStatus])
@@ -80,10 +81,10 @@ class SagaEvent(models.Model):
     """
 
     pk = models.CompositePrimaryKey("saga_id", "event_type")
-    saga_id = models.CharField(max_length=64, db_collation="C")
-    event_type = models.CharField(max_length=64, db_collation="C")
-    event_id = models.CharField(max_length=64, db_collation="C")
-    cause_id = models.CharField(max_length=64, db_collation="C")
+    saga_id = TextId()
+    event_type = TextId()
+    event_id = TextId()
+    cause_id = TextId()
     requested_at = models.DateTimeField(null=True)
     occurred_at = models.DateTimeField()
     seen_at = models.DateTimeField()

@@ -3,6 +3,8 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from sagas.fields import TextId
+
 
 class Direction(models.TextChoices):
     DO = "do"
@@ -23,8 +25,8 @@ class BarrierEntry(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    saga_id = models.CharField(max_length=64, db_collation="C")
-    step = models.CharField(max_length=64, db_collation="C")
+    saga_id = TextId()
+    step = TextId()
     direction = models.CharField(max_length=4, choices=Direction, db_collation="C")
     status = models.CharField(max_length=8, choices=BarrierStatus, null=True)  # noqa: DJ001 -- null: not decided yet
     code = models.CharField(max_length=64, default="", db_default="")
