@@ -47,8 +47,8 @@ def run(*, settings: Settings, say: Say) -> Finished:
     started, now = time.monotonic(), datetime.now(UTC)
     with LocalStack(fresh=True, free_ports=True, restarts=False, announce=say) as stack:
         environment = machine.describe(shop=shop_of(stack=stack), database=stack.database)
-        with tempfile.TemporaryDirectory(prefix="dueto-compare-") as folder:
-            found = _measure(stack, settings, Path(folder), say)
+        with tempfile.TemporaryDirectory(prefix="dueto-compare-") as working:
+            found = _measure(stack, settings, Path(working), say)
         say("auditing what the run has left in the services' tables")
         audit = run_audit(environment=stack.environment)
     compared = comparison.compare(
