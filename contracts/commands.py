@@ -11,7 +11,8 @@ import msgspec
 
 from contracts.outcomes import Failure
 
-SagaId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+SagaId = Id
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
@@ -58,7 +59,7 @@ class Item(msgspec.Struct, frozen=True):
 class Reserve(Command, frozen=True, kw_only=True):
     """Put these items aside for the cart: every line or none."""
 
-    cart_id: str
+    cart_id: Id
     items: Annotated[list[Item], msgspec.Meta(min_length=1)]
 
     @classmethod
@@ -70,9 +71,9 @@ class Reserve(Command, frozen=True, kw_only=True):
 class Charge(Command, frozen=True, kw_only=True):
     """Take the money for the cart."""
 
-    cart_id: str
+    cart_id: Id
     amount: Decimal
-    payment_method: str
+    payment_method: Id
 
     @classmethod
     def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:

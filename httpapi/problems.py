@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
@@ -119,6 +119,8 @@ def _problem_of(error: Exception) -> Problem | None:
         return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
     if isinstance(error, PermissionDenied):
         return Problem(status=403, code="permission_denied", detail=str(error) or "Not allowed.")
+    if isinstance(error, DataError):
+        return Problem(status=400, code="invalid", detail=f"A value cannot be stored: {error}.")
     if isinstance(error, OperationalError | InterfaceError):
         log.error("database: %s", error)
         return unavailable("The database of this service")

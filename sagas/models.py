@@ -14,7 +14,6 @@ class Direction(models.TextChoices):
 class BarrierStatus(models.TextChoices):
     DONE = "done"
     REFUSED = "refused"
-    NOTHING = "nothing", "nothing to undo"
 
 
 class BarrierEntry(models.Model):

@@ -42,6 +42,9 @@ def _check_sagas(report: Report) -> tuple[Counter[str], set[str]]:
     counts: Counter[str] = Counter()
     open_sagas: set[str] = set()
     for saga in evidence.collect():
+        if saga.is_by_hand:
+            report.notes.append(f"saga {saga.saga_id}: not of a checkout, called by hand")
+            continue
         counts.update(_counted(saga))
         if not saga.is_over:
             open_sagas.add(saga.saga_id)

@@ -44,6 +44,14 @@ class Evidence:
         self.is_over = ended and all(run.status in FINAL for run in self.runs)
 
     @property
+    def is_by_hand(self) -> bool:
+        """Whether somebody called its steps under an id of their own: nobody else knows of it.
+
+        A checkout that carrito had lost would still be known to its coordinator.
+        """
+        return not self.checkouts and not self.runs
+
+    @property
     def is_completed(self) -> bool:
         return self.checkout is not None and self.checkout.status == "completed"
 

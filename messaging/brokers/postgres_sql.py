@@ -120,7 +120,7 @@ class Statements:
 
     def __init__(self, schema: str) -> None:
         self._schema = schema.replace('"', '""')
-        self._lock_class = int.from_bytes(sha1(schema.encode()).digest()[:4]) >> 1  # noqa: S324
+        self._lock_class = int.from_bytes(sha1(schema.encode()).digest()[:4]) >> 1  # noqa: S324 -- a short name, no secret
         self.setup = self._with_names(_SETUP)
         self.declare = self._with_names(_DECLARE)
         self.exists = self._with_names(_EXISTS)
@@ -146,7 +146,7 @@ class Statements:
 
     def _channel(self, queue: str) -> str:
         # Hashed, because a name may be as long as PostgreSQL's limit for the two together.
-        return "dueto_" + sha1(f"{self._schema}.{queue}".encode()).hexdigest()  # noqa: S324
+        return "dueto_" + sha1(f"{self._schema}.{queue}".encode()).hexdigest()  # noqa: S324 -- a short name, no secret
 
     def _with_names(self, statement: str) -> bytes:
         names = {"schema": self._schema, "lock_class": self._lock_class}

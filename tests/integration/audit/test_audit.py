@@ -216,10 +216,10 @@ BREACHES = [
         (6, "sold", "do commit_inventory was committed undecided"),
     ),
     (
-        "pagos",
-        "INSERT INTO pagos_payment (id, saga_id, amount, payment_method, status)"
-        " VALUES ('p', 'nobody', 25, 'paypal', 'captured')",
-        (6, "nobody", "carrito never accepted it, but there is a payment (captured)"),
+        "carrito",
+        "DELETE FROM carrito_order WHERE saga_id = 'sold';"
+        "DELETE FROM carrito_checkout WHERE saga_id = 'sold'",
+        (6, "sold", "carrito never accepted it, but there is a payment (captured)"),
     ),
     (
         "saga_choreography",
@@ -285,6 +285,17 @@ def test_breach_is_found_in_its_group_and_named(broker, service, damage, breach)
     group, saga_id, what = breach
     breaches = found(broker)
     assert [one for one in breaches if one[:2] == (group, saga_id) and what in one[2]], breaches
+
+
+@pytest.mark.usefixtures("shop")
+def test_step_called_by_hand_is_told_and_no_breach(broker):
+    run(
+        "pagos",
+        "INSERT INTO pagos_payment (id, saga_id, amount, payment_method, status)"
+        " VALUES ('p', 'mine', 25, 'paypal', 'captured')",
+    )
+    assert found(broker) == []
+    assert "saga mine: not of a checkout, called by hand" in checking.check(broker=broker).notes
 
 
 @pytest.mark.usefixtures("shop")

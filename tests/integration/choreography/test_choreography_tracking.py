@@ -155,7 +155,7 @@ def test_events_that_come_while_it_lingers_make_one_batch(broker, monkeypatch):
     one, two = story("declined")[1:3]
     publish(broker, one)
     waited = []
-    linger = lambda seconds: (waited.append(seconds), publish(broker, two))  # noqa: E731
+    linger = lambda seconds: (waited.append(seconds), publish(broker, two))  # noqa: E731 -- as short as the sleep it stands for
     monkeypatch.setattr("messaging.consumer.time.sleep", linger)
     consumer._take_and_handle(broker.subscribe(queue=consumer.queue, prefetch=100))
     assert waited == [60]
