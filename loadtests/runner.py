@@ -77,7 +77,6 @@ class Runner:
 
     def _measure(self, window: Window) -> Measured:
         self._requests.write_bytes(b"\n".join(self._workload.requests(window=window)))
-        self._outcomes.rest()
         before = self._meters.read()
         report = self._generator.send_window(
             window={
