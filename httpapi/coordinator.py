@@ -29,7 +29,7 @@ from httpapi.json import RawJsonParser, answer
 from httpapi.steps import MOST_IN_A_BATCH
 
 _PASSED_ON = ("Idempotency-Key", "Prefer", "traceparent")
-_PASSED_BACK = ("Location", "Retry-After", "Idempotency-Replayed")
+_PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
 
 class CheckoutView(APIView):
@@ -85,7 +85,7 @@ class CheckoutView(APIView):
         if checkout.saga_pattern not in self.patterns:
             raise problems.wrong_field("saga_pattern", f"one of {', '.join(self.patterns)} here")
         self.start(checkouts=[checkout])
-        url = request.build_absolute_uri(self.saga_path.format(saga_id=quote(checkout.saga_id)))
+        url = self._url_of(request, checkout.saga_id)
         return answer(
             {
                 "saga_id": checkout.saga_id,
@@ -109,7 +109,22 @@ class CheckoutView(APIView):
             )
         except Unreachable as error:
             raise problems.unavailable("carrito, which accepts checkouts,") from error
-        return _as_given(given)
+        return self._as_given(request, given)
+
+    def _as_given(self, request: Request, given: Answer) -> HttpResponse:
+        """Carrito's answer; where to look at the saga is here, where the shopper can get."""
+        back = {name: given.headers[name] for name in _PASSED_BACK if name in given.headers}
+        if given.status not in (200, 202):
+            kind = given.headers.get("Content-Type", "application/json")
+            return HttpResponse(given.body, status=given.status, headers=back, content_type=kind)
+        fields = given.json()
+        url = self._url_of(request, fields["saga_id"])
+        told = {**back, "Location": url}
+        return answer({**fields, "status_url": url}, status=given.status, headers=told)
+
+    def _url_of(self, request: Request, saga_id: str) -> str:
+        path = self.saga_path.format(saga_id=quote(saga_id, safe=""))
+        return str(request.build_absolute_uri(path))
 
 
 def state_at_carrito(*, saga_id: str, patterns: Sequence[str]) -> SagaState:
@@ -204,12 +219,3 @@ def _checkout(body: msgspec.Raw) -> Checkout | Refused:
 @cache
 def _carrito(url: str) -> Client:
     return Client(url=url, timeout=waiting.MOST_SECONDS + 5)
-
-
-def _as_given(given: Answer) -> HttpResponse:
-    return HttpResponse(
-        given.body,
-        status=given.status,
-        content_type=given.headers.get("Content-Type", "application/json"),
-        headers={name: given.headers[name] for name in _PASSED_BACK if name in given.headers},
-    )

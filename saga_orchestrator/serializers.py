@@ -1,24 +1,14 @@
 """What users send."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from rest_framework import serializers
 
 from contracts.statuses import SagaStatus
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-
-
-class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A user's checkout: carrito accepts it first."""
-
-    cart_id: Text
-    payment_method: Text
-    user_id: Text | int | None = None
-    billing_address: dict[str, Any] = {}
 
 
 class Intervention(msgspec.Struct, frozen=True, kw_only=True):

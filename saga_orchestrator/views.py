@@ -1,6 +1,6 @@
 """The HTTP door of the orchestrator. No decisions here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,32 +12,20 @@ from rest_framework.views import APIView
 from contracts.commands import Checkout
 from contracts.outcomes import Refused
 from contracts.states import SagaState, SagaSummary
-from httpapi import problems
-from httpapi.json import RawJsonParser, answer
-from httpapi.steps import MOST_IN_A_BATCH
-from saga_orchestrator import acceptance, checkout, operations, queries, serializers
+from contracts.statuses import Pattern, SagaStatus
+from httpapi import coordinator, problems
+from httpapi.json import answer
+from saga_orchestrator import checkout, operations, queries, serializers
 from saga_orchestrator.operations import UnknownSaga
 
 
-class CheckoutView(APIView):
-    """POST, three ways.
+class CheckoutView(coordinator.CheckoutView):
+    patterns = (Pattern.ORCHESTRATED.value,)
+    saga_path = "/saga/{saga_id}"
+    first_status = SagaStatus.PENDING
 
-    A list of accepted checkouts (carrito's hand-over): 207 with an outcome for each.
-    One accepted checkout, with its saga_id: 202.
-    A user's checkout, without: carrito accepts it first, and its answer is passed on.
-    """
-
-    parser_classes = [RawJsonParser]
-
-    def post(self, request: Request) -> HttpResponse:
-        body = request.data if isinstance(request.data, bytes) else b""
-        if body.lstrip().startswith(b"["):
-            return _hand_over(body)
-        fields = msgspec.json.decode(body)
-        if isinstance(fields, dict) and "saga_id" in fields:
-            return _start(request, msgspec.json.decode(body, type=Checkout))
-        wanted = msgspec.convert(fields, serializers.CheckoutRequest)
-        return acceptance.ask_carrito(request=request, wanted=wanted)
+    def start(self, *, checkouts: Sequence[Checkout]) -> None:
+        checkout.start(checkouts=checkouts)
 
 
 class SagaView(APIView):
@@ -87,34 +75,18 @@ class SkipView(APIView):
         return _intervene(operations.skip, saga_id, asked)
 
 
-def _hand_over(body: bytes) -> HttpResponse:
-    handed = msgspec.json.decode(body, type=list[msgspec.Raw])
-    if len(handed) > MOST_IN_A_BATCH:
-        raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} checkouts in one list")
-    return answer(checkout.accept(handed=handed), status=207)
-
-
-def _start(request: Request, handed: Checkout) -> HttpResponse:
-    (outcome,) = checkout.start(checkouts=[handed])
-    if isinstance(outcome, Refused):
-        raise problems.refusal(outcome)
-    location = request.build_absolute_uri(f"/saga/{handed.saga_id}")
-    return answer(_summary(handed.saga_id), status=202, headers={"Location": location})
-
-
 def _state(saga_id: str) -> SagaState:
     found = queries.saga(saga_id=saga_id)
-    state = queries.state(found=found) if found else acceptance.accepted_saga(saga_id=saga_id)
-    if state is None:
-        raise problems.unknown("saga", saga_id)
-    return state
+    if found:
+        return queries.state(found=found)
+    return coordinator.state_at_carrito(saga_id=saga_id, patterns=CheckoutView.patterns)
 
 
 def _summary(saga_id: str) -> SagaSummary:
     found = queries.saga(saga_id=saga_id)
     if found:
         return queries.summary(found=found)
-    return msgspec.convert(_state(saga_id), SagaSummary, from_attributes=True)
+    return coordinator.summary_of(state=_state(saga_id))
 
 
 def _intervene(

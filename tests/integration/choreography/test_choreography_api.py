@@ -136,8 +136,9 @@ def test_shoppers_checkout_is_passed_to_carrito_and_its_answer_back(post, carrit
     carrito.answers["POST", "/checkout/saga"] = (202, {"Location": "http://x/y"}, accepted)
     body = {"cart_id": "c", "user_id": "ana", "payment_method": "paypal"}
     response = post(URL, body, **{"Idempotency-Key": "k", "Prefer": "wait=2"})
-    assert (response.status_code, response.json()) == (202, accepted)
-    assert response["Location"] == "http://x/y"
+    url = "http://testserver/saga/choreography/new"
+    assert (response.status_code, response.json()) == (202, {**accepted, "status_url": url})
+    assert response["Location"] == url
     ((_, _, headers, passed),) = carrito.asked
     assert json.loads(passed) == {**body, "saga_pattern": "choreographed"}
     assert (headers["Idempotency-Key"], headers["Prefer"]) == ("k", "wait=2")
