@@ -79,7 +79,8 @@ class Handover:
     def _lead(self, stop: threading.Event) -> None:
         if not wait_to_lead(service=operations.SERVICE, task=self.name, stop=stop):
             return
-        with doorbell.answering(service=operations.SERVICE, channel=self.name) as rung:
+        rung = threading.Event()
+        with doorbell.answering(service=operations.SERVICE, channel=self.name, flag=rung):
             while not stop.is_set():
                 rung.clear()
                 if not self.hand_over_once():

@@ -9,12 +9,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 
 log = logging.getLogger(__name__)
 
-_here: dict[tuple[str, str], threading.Event] = {}
+_here: dict[tuple[str, str], "Flag"] = {}
 _ringers: dict[str, "_Ringer"] = {}
 _lock = threading.Lock()
 
@@ -36,10 +37,18 @@ def close() -> None:
         _ringers.clear()
 
 
+class Flag(Protocol):
+    """Whatever is to be told of a ring: a threading.Event, say."""
+
+    def set(self) -> None: ...
+
+
+F = TypeVar("F", bound=Flag)
+
+
 @contextmanager
-def answering(*, service: str, channel: str) -> Iterator[threading.Event]:
-    """Within the block, rings of this process set the flag that is given."""
-    flag = threading.Event()
+def answering(*, service: str, channel: str, flag: F) -> Iterator[F]:
+    """Within the block, rings of this process set the flag."""
     _here[service, channel] = flag
     try:
         yield flag

@@ -2,8 +2,11 @@
 transaction commits. The relay sends the rows; nobody else does.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connections, transaction
 
@@ -25,16 +28,20 @@ class Unsent:
     body: bytes
 
 
+_arrivals: dict[str, "Arrivals"] = {}
+
+
 def add(*, service: str, said: Sequence[Event]) -> None:
     """Writes the events, in order, in the transaction that is open; wakes the relay after it."""
     if not said:
         return
-    sql.execute(
+    rows = sql.execute(
         service=service,
         sql=f"""
             INSERT INTO {_table(service)} (event_id, event_type, saga_id, body)
             SELECT * FROM json_to_recordset(%s)
                      AS v (event_id text, event_type text, saga_id text, body text)
+            RETURNING id, event_id, event_type, body
             """,
         values=[
             sql.rows(
@@ -48,7 +55,63 @@ def add(*, service: str, said: Sequence[Event]) -> None:
             )
         ],
     )
-    transaction.on_commit(lambda: doorbell.ring(service=service, channel=CHANNEL), using=service)
+    transaction.on_commit(lambda: _committed(service, rows), using=service)
+
+
+class Arrivals:
+    """What a relay waits for: rows that this process commits, or a ring from another process."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._rows: list[Unsent] = []
+        self._is_rung = False
+
+    def give(self, rows: Sequence[Unsent]) -> None:
+        """They are committed; the relay need not ask the table for them."""
+        with self._changed:
+            self._rows.extend(rows)
+            self._changed.notify()
+
+    def set(self) -> None:
+        """The doorbell's: there may be something in the table."""
+        with self._changed:
+            self._is_rung = True
+            self._changed.notify()
+
+    def take(self, *, timeout: float, limit: int) -> tuple[list[Unsent], bool]:
+        """What was given since, at most `limit`, and whether it was rung; waits for either."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._rows or self._is_rung, timeout)
+            rows, self._rows = self._rows[:limit], self._rows[limit:]
+            is_rung, self._is_rung = self._is_rung, False
+        return rows, is_rung
+
+    def forget(self) -> None:
+        """Drops what was given: whoever calls asks the table now, where all of it is."""
+        with self._changed:
+            self._rows.clear()
+
+
+@contextmanager
+def arriving(*, service: str) -> Iterator[Arrivals]:
+    """Within the block, what this process commits is given to the relay as well as written.
+
+    What other processes commit, and what a crash has left, is found with `unsent`.
+    """
+    arrivals = _arrivals[service] = Arrivals()
+    try:
+        with doorbell.answering(service=service, channel=CHANNEL, flag=arrivals):
+            yield arrivals
+    finally:
+        del _arrivals[service]
+
+
+def _committed(service: str, rows: list[tuple[Any, ...]]) -> None:
+    arrivals = _arrivals.get(service)
+    if arrivals:
+        arrivals.give([_unsent(row) for row in rows])
+    else:
+        doorbell.ring(service=service, channel=CHANNEL)
 
 
 def unsent(*, service: str, limit: int) -> list[Unsent]:
@@ -65,9 +128,7 @@ def unsent(*, service: str, limit: int) -> list[Unsent]:
             """,
         values=[limit],
     )
-    return [
-        Unsent(id=row[0], event_id=row[1], event_type=row[2], body=row[3].encode()) for row in found
-    ]
+    return [_unsent(row) for row in found]
 
 
 def mark_sent(*, service: str, ids: Sequence[int]) -> None:
@@ -91,6 +152,10 @@ def forget_sent(*, service: str, older_than_seconds: int, limit: int = 10_000) -
             [older_than_seconds, limit],
         )
         return int(cursor.rowcount)
+
+
+def _unsent(row: tuple[Any, ...]) -> Unsent:
+    return Unsent(id=row[0], event_id=row[1], event_type=row[2], body=row[3].encode())
 
 
 def _table(service: str) -> str:

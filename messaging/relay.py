@@ -2,13 +2,16 @@
 
 import logging
 import threading
+import time
 from collections import Counter
+from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from messaging import doorbell, outbox
+from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable, Message, Unroutable
 from messaging.leader import wait_to_lead
+from messaging.outbox import Arrivals, Unsent
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +19,7 @@ BATCH = 500
 SWEEP_SECONDS = 1.0
 """How often the table is looked at without a ring: finds what a crash left."""
 KEEP_SENT_SECONDS = 6 * 3600
+FORGET_SECONDS = 60.0
 
 
 class Relay:
@@ -27,6 +31,7 @@ class Relay:
         self.service = service
         self.broker = broker
         self._counters: Counter[str] = Counter()
+        self._forget_at = 0.0
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
@@ -46,11 +51,13 @@ class Relay:
         connections[self.service].close()
 
     def relay_once(self) -> int:
-        """Sends one batch; returns how many rows it found.
+        """Sends one batch of what waits in the table; returns how many went out.
 
         Raises BrokerUnavailable, and leaves the rows unsent, if not all were confirmed.
         """
-        rows = outbox.unsent(service=self.service, limit=BATCH)
+        return self._send(outbox.unsent(service=self.service, limit=BATCH))
+
+    def _send(self, rows: Sequence[Unsent]) -> int:
         if not rows:
             return 0
         unroutable: frozenset[str] = frozenset()
@@ -68,14 +75,25 @@ class Relay:
     def _lead(self, stop: threading.Event) -> None:
         if not wait_to_lead(service=self.service, task="relay", stop=stop):
             return
-        with doorbell.answering(service=self.service, channel=outbox.CHANNEL) as rung:
-            idle = 0
+        with outbox.arriving(service=self.service) as arrivals:
             while not stop.is_set():
-                rung.clear()
-                if self.relay_once():
-                    continue
-                if not rung.wait(SWEEP_SECONDS):
-                    idle += 1
-                if idle >= 60:
-                    idle = 0
-                    outbox.forget_sent(service=self.service, older_than_seconds=KEEP_SENT_SECONDS)
+                self._sweep(arrivals)
+                self._send_arrivals(arrivals, stop)
+
+    def _sweep(self, arrivals: Arrivals) -> None:
+        """Sends all that the table has; what was given before it is asked is in it as well."""
+        arrivals.forget()
+        while self.relay_once():
+            arrivals.forget()
+        if time.monotonic() >= self._forget_at:
+            outbox.forget_sent(service=self.service, older_than_seconds=KEEP_SENT_SECONDS)
+            self._forget_at = time.monotonic() + FORGET_SECONDS
+
+    def _send_arrivals(self, arrivals: Arrivals, stop: threading.Event) -> None:
+        """Sends what is given, until another process rings or it is time to sweep."""
+        sweep_at = time.monotonic() + SWEEP_SECONDS
+        while not stop.is_set() and (left := sweep_at - time.monotonic()) > 0:
+            rows, is_rung = arrivals.take(timeout=left, limit=BATCH)
+            self._send(rows)
+            if is_rung:
+                return

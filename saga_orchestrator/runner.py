@@ -49,7 +49,9 @@ class Runner:
 
     def run(self, stop: threading.Event) -> None:
         """Runs sagas until `stop` is set; then gives back those that have not ended."""
-        with doorbell.answering(service=sagalog.ALIAS, channel=sagalog.CHANNEL) as self._rung:
+        with doorbell.answering(
+            service=sagalog.ALIAS, channel=sagalog.CHANNEL, flag=threading.Event()
+        ) as self._rung:
             self._heart = Heart(on_first=self._rung.set)
             self._heart.start()
             while True:

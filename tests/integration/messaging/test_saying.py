@@ -1,13 +1,17 @@
 """Outbox and relay: what commits is said until it is confirmed, and nothing else is."""
 
+import threading
+
 import msgspec
 import pytest
 from django.db import connections, transaction
 
 from inventario.models import OutboxEntry
-from messaging import outbox
+from messaging import doorbell, outbox
+from messaging import relay as relay_module
 from messaging.brokers import BrokerUnavailable
 from messaging.relay import Relay
+from tests.checkout.shop import eventually
 from tests.threads import InThread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -129,3 +133,50 @@ def test_relay_by_last_id_would_skip_it(broker, initiated):
 
     _early, late = late_commit(initiated, relay_after_last_id)
     assert said == [late.id]
+
+
+@pytest.fixture
+def running(relay):
+    """The relay in a thread, as a worker runs it."""
+    stop = threading.Event()
+    thread = InThread(lambda: relay.run(stop), service=SERVICE)
+    eventually(lambda: SERVICE in outbox._arrivals, what="the relay leads")
+    yield relay
+    stop.set()
+    thread.result()
+
+
+def all_sent(count):
+    def look():
+        return OutboxEntry.objects.exclude(sent_at=None).count() == count
+
+    eventually(look, what=f"{count} events are sent")
+
+
+def test_what_this_process_commits_is_sent_without_asking_for_it(
+    running, broker, initiated, monkeypatch
+):
+    say(initiated())
+    all_sent(1)
+    asked = []
+    monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 60.0)
+    say(initiated())
+    all_sent(2)
+    look = outbox.unsent
+    monkeypatch.setattr(outbox, "unsent", lambda **asking: asked.append(1) or look(**asking))
+    said = [initiated() for _ in range(20)]
+    for one in said:
+        say(one)
+    all_sent(22)
+    assert len(asked) <= 1
+    assert heard(broker)[2:] == [one.id for one in said]
+
+
+def test_what_another_process_commits_is_sent_on_its_ring(running, broker, initiated):
+    event = initiated()
+    given, outbox._arrivals[SERVICE] = outbox._arrivals[SERVICE], None
+    say(event)
+    outbox._arrivals[SERVICE] = given
+    doorbell.ring(service=SERVICE, channel=outbox.CHANNEL)
+    all_sent(1)
+    assert heard(broker) == [event.id]
