@@ -54,6 +54,25 @@ def unknown(what: str, value: str) -> Problem:
     return Problem(status=404, code="not_found", detail=f"There is no {what} {value}.")
 
 
+def method_not_allowed(method: str, *, allowed: str) -> Problem:
+    """405."""
+    return Problem(
+        status=405,
+        code="method_not_allowed",
+        detail=f"{method} is not allowed here, but {allowed}.",
+        headers={"Allow": allowed},
+    )
+
+
+def unsupported_media_type(content_type: str) -> Problem:
+    """415."""
+    return Problem(
+        status=415,
+        code="unsupported_media_type",
+        detail=f"Send application/json, not {content_type or 'nothing named'}.",
+    )
+
+
 def refusal(refused: Refused, *, status: int = 409) -> Problem:
     """409: a business "no", with its code."""
     return Problem(status=status, code=refused.code, detail=refused.detail)

@@ -1,55 +1,79 @@
 """The HTTP door into an operation: one command, or a list of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
-from django.http import HttpResponse
-from rest_framework.request import Request
-from rest_framework.views import APIView
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
 
 from contracts.commands import Command
 from contracts.outcomes import Outcome, Refused
 from httpapi import problems
-from httpapi.json import RawJsonParser, answer
+from httpapi.json import answer
 from sagas.operations import Operation
 from sagas.performing import perform
 
 MOST_IN_A_BATCH = 1000
 
 
-class StepView(APIView):
+class StepView(View):
     """POST a command: 200 with what was done, or 409 with the refusal's code.
 
     POST a list of commands: 207 with an outcome for each, in order, all in one transaction.
     The same saga and step again: the first outcome again.
+
+    A plain Django view: every step of every orchestrated saga comes through here, and the REST
+    framework's negotiation costs 0.3 ms of CPU a call.
     """
 
     operation: Operation
-    parser_classes = [RawJsonParser]
 
-    def post(self, request: Request, **path: str) -> HttpResponse:
-        commands, is_batch = self._commands(request.data, path)
+    @classmethod
+    def as_view(cls, **options: Any) -> Callable[..., HttpResponseBase]:
+        return csrf_exempt(super().as_view(**options))  # no cookies are read here
+
+    def dispatch(self, request: HttpRequest, *args: Any, **path: str) -> HttpResponseBase:
+        try:
+            if request.method != "POST":
+                raise problems.method_not_allowed(request.method or "", allowed="POST")
+            if request.body and request.content_type != "application/json":
+                raise problems.unsupported_media_type(request.content_type or "")
+            return self.post(request, **path)
+        except Exception as error:
+            found = problems.handle(error, {})
+            if found is None:
+                raise
+            return found
+
+    def post(self, request: HttpRequest, **path: str) -> HttpResponse:
+        commands, is_batch = self._commands(self.read(request), path)
         if len(commands) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
         performed = perform(operation=self.operation, commands=commands)
         outcomes = [one.outcome for one in performed]
         return answer(outcomes, status=207) if is_batch else _single(outcomes[0])
 
+    def read(self, request: HttpRequest) -> bytes:
+        """The body, as JSON; a view may be more lenient than its command's type."""
+        return request.body
+
     def saga_of(self, **path: str) -> str | None:
         """The saga that a path names by another id (an order's, say); None if there is none."""
         raise NotImplementedError
 
-    def _commands(self, body: Any, path: dict[str, str]) -> tuple[Sequence[Command], bool]:
+    def _commands(self, body: bytes, path: dict[str, str]) -> tuple[Sequence[Command], bool]:
         if path:
             return [self._command_of_path(body, path)], False
-        if isinstance(body, bytes) and body.lstrip().startswith(b"["):
+        if body.lstrip().startswith(b"["):
             return _decoder(self.operation.command, True).decode(body), True
         return [_decoder(self.operation.command, False).decode(body or b"{}")], False
 
-    def _command_of_path(self, body: Any, path: dict[str, str]) -> Command:
-        fields = msgspec.json.decode(body) if isinstance(body, bytes) and body.strip() else {}
+    def _command_of_path(self, body: bytes, path: dict[str, str]) -> Command:
+        fields = msgspec.json.decode(body) if body.strip() else {}
         if not isinstance(fields, dict):
             raise problems.wrong_field("body", "an object, or nothing")
         saga_id = self.saga_of(**path)

@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts.outcomes import Done, Outcome, Refused
 from httpapi import problems
-from httpapi.json import RawJsonParser, answer
+from httpapi.json import answer
 from httpapi.steps import MOST_IN_A_BATCH, StepView
 from inventario import catalogue, operations, queries, serializers
 from inventario.catalogue import NewProduct
@@ -88,20 +88,14 @@ class ReservationsOfCartView(APIView):
         return answer({"cart_id": cart_id, "reservations": reservations})
 
 
-class ProductIdsAsText(RawJsonParser):
-    """Lets a product's id be a number: `"product_id": 1` is read as `"product_id": "1"`."""
+class ReserveView(StepView):
+    """A product's id may be a number: `"product_id": 1` is read as `"product_id": "1"`."""
 
+    operation = operations.reserve
     _number = re.compile(rb'("product_id"\s*:\s*)(\d+)(?=\s*[,}])')
 
-    def parse(
-        self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
-    ) -> bytes:
-        return self._number.sub(rb'\1"\2"', super().parse(stream, media_type, parser_context))
-
-
-class ReserveView(StepView):
-    operation = operations.reserve
-    parser_classes = [ProductIdsAsText]
+    def read(self, request: HttpRequest) -> bytes:
+        return self._number.sub(rb'\1"\2"', super().read(request))
 
 
 class UnreserveView(StepView):

@@ -2,7 +2,7 @@
 
 import msgspec
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -39,11 +39,11 @@ class RefundView(StepView):
 class AnyRefundView(RefundView):
     """POST: gives any payment back; a saga's through the barrier, as its undo does."""
 
-    def post(self, request: Request, **path: str) -> HttpResponse:
+    def post(self, request: HttpRequest, **path: str) -> HttpResponse:
         if queries.saga_of(**path):
             return super().post(request, **path)
         payment = _known(queries.payment(**path), "payment", **path)
-        reason = msgspec.json.decode(request.data or b"{}", type=_Reason).reason
+        reason = msgspec.json.decode(self.read(request) or b"{}", type=_Reason).reason
         with transaction.atomic(using=operations.SERVICE):
             refund = operations.give_back(payment_id=payment.id, reason=reason)
         if isinstance(refund, Refused):

@@ -242,7 +242,7 @@ def test_what_is_not_there_is_not_found(send, method, path):
 def test_method_that_a_path_does_not_have_is_refused(send, method, path):
     answered = send(method, path)
     assert answered.status_code == 405
-    assert "OPTIONS" in answered["Allow"]
+    assert method not in answered["Allow"]
 
 
 @pytest.mark.parametrize("path", ["/api/products", "/api/products/reserve"])
