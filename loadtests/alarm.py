@@ -39,6 +39,11 @@ class Alarm:
             self._fd = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
             self._watcher = get_hub().loop.io(self._fd, _READABLE)
 
+    def close(self) -> None:
+        if self._settime:
+            self._watcher.close()
+            os.close(self._fd)
+
     def wait_until(self, *, at: float) -> None:
         """Returns at `at`, or at once where that has passed."""
         while (left := at - time.monotonic()) > 0:

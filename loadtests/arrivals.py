@@ -122,6 +122,7 @@ def _send(
     for arrival, request in zip(arrivals, requests, strict=True):
         alarm.wait_until(at=arrival.intended)
         group.spawn(_check_out, connections, arrival, request, fire, window["row"])
+    alarm.close()
     group.join(timeout=window["patience"])
     group.kill()
     connections.close()

@@ -10,7 +10,7 @@ from typing import Any
 from loadtests.channel import FILE_NUMBER_VARIABLE, Channel, Gone
 
 LOCUSTFILE = Path(__file__).with_name("arrivals.py")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 
 
@@ -86,5 +86,9 @@ class Generator:
         return message
 
     def _failed(self, why: object) -> GeneratorFailed:
+        status = self._process.poll()
+        state = "it still runs" if status is None else f"it ended with status {status}"
         said = self._log.read_text(errors="replace").strip().splitlines()[-15:]
-        return GeneratorFailed("\n".join([f"the load generator: {why}. Its log ends with:", *said]))
+        return GeneratorFailed(
+            "\n".join([f"the load generator: {why} ({state}). Its log ends with:", *said])
+        )
