@@ -3,6 +3,7 @@
 It shares nothing with a node of the system: own home, cookie, name, ports, name server, data.
 """
 
+import os
 import secrets
 import signal
 import time
@@ -33,8 +34,10 @@ log.file = false
 
 # Erlang's schedulers go to sleep at once in RabbitMQ's own settings. In a virtual machine each
 # wake-up is dear: letting them spin for a moment starts the node in 3.7 s instead of 9.3 s, for
-# less CPU (4.7 s against 7.5 s).
-_SPIN = "+sbwt short +sbwtdio very_short"
+# less CPU (4.7 s against 7.5 s). And they wake each other: with half as many as there are cores, a
+# message that comes alone costs a third less CPU (10 instead of 14 ms for six, on 2 cores).
+_SCHEDULERS = max(1, (os.cpu_count() or 2) // 2)
+_SPIN = f"+S {_SCHEDULERS}:{_SCHEDULERS} +SDio 2 +sbwt short +sbwtdio very_short"
 _LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false"
 
 
