@@ -11,7 +11,7 @@ PYTHON := $(shell for one in python3.11 python3.12 python3.13 python3.14 python3
 	"$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && break; done)
 ARGUMENTS ?=
 COMPARE := $(if $(PATTERNS),--patterns "$(PATTERNS)") $(if $(SECONDS),--seconds "$(SECONDS)") \
-	$(if $(JSON),--json "$(JSON)") $(if $(FULL),--full)
+	$(if $(JSON),--json "$(JSON)")
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
@@ -29,7 +29,7 @@ $(STAMP): requirements/dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $(STAMP)
 
-compare: $(STAMP) ## both patterns side by side; PATTERNS=a,b SECONDS=n JSON=file FULL=1
+compare: $(STAMP) ## both patterns side by side; PATTERNS=a,b SECONDS=n JSON=file
 	$(BIN)/python manage.py compare $(COMPARE) $(ARGUMENTS)
 
 test: $(STAMP) ## all tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
