@@ -1,4 +1,4 @@
-"""JSON in and out: msgspec instead of the standard library (an eighth of its time a request)."""
+"""JSON in and out, through msgspec, which also reads a body straight into its type."""
 
 from collections.abc import Mapping
 from typing import IO, Any
