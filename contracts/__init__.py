@@ -4,6 +4,7 @@
 `refusals`  the codes
 `commands`  what a service may be asked to do
 `events`    what a service says has happened
+`requests`  what a conductor asks for by message, and what the answers are called
 `statuses`  the words for the state of a saga and of its steps
 `sagas`     the sagas as data: steps, undos, class of each step
 `money`     amounts

@@ -29,6 +29,8 @@ CHECKOUT_COMPLETED = "checkout.completed"
 CHECKOUT_FAILED = "checkout.failed"
 CHECKOUT_ABORT_REQUESTED = "checkout.abort.requested"
 CHECKOUT_RETURN_REQUESTED = "checkout.return.requested"
+STEP_PARKED = "step.parked"
+"""A service has set a message aside for a person, and the saga waits there."""
 
 _NAMESPACE = uuid.UUID("6f0c9c9c-6f0e-4f0d-9d5e-3b5b8f1f6a10")
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from contracts import commands
+from contracts import commands, requests
 from contracts.commands import Command
 
 
@@ -20,9 +20,11 @@ class StepClass(StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One step. `do`, `undo`, `block`: paths at the service.
+    """One step. `do`, `undo`, `block`: paths at the service; `*_request`: the same by message.
 
     `block` asks that a pivot may not take effect any more, and learns whether it already has.
+    `seconds`: how long one call of it may take; after that it is in doubt, and tried again. A
+    request waits longer for its reply, for the sake of the queues in between.
     """
 
     name: str
@@ -33,6 +35,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     undo: str = ""
     undo_command: str = "Undo"
     block: str = ""
+    seconds: float = 5.0
+    do_request: str = ""
+    undo_request: str = ""
+    block_request: str = ""
+
+    @property
+    def requests(self) -> list[str]:
+        """What can be asked of it by message."""
+        return [one for one in (self.do_request, self.undo_request, self.block_request) if one]
 
 
 class Saga(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +77,7 @@ CHECKOUT = Saga(
             do_command="Command",
             undo="/carts/unlock",
             undo_command="Unlock",
+            undo_request=requests.CART_UNLOCK,
         ),
         Step(
             name=RESERVE,
@@ -74,6 +86,8 @@ CHECKOUT = Saga(
             do="/api/products/reserve",
             do_command="Reserve",
             undo="/api/products/unreserve",
+            do_request=requests.INVENTORY_RESERVE,
+            undo_request=requests.INVENTORY_UNRESERVE,
         ),
         Step(
             name=CHARGE,
@@ -82,6 +96,8 @@ CHECKOUT = Saga(
             do="/api/v1/payments/saga",
             do_command="Charge",
             undo="/api/v1/payments/saga/refund",
+            do_request=requests.PAYMENT,
+            undo_request=requests.PAYMENT_REFUND,
         ),
         Step(
             name=CREATE_ORDER,
@@ -90,6 +106,8 @@ CHECKOUT = Saga(
             do="/orders",
             do_command="Command",
             undo="/orders/cancel",
+            do_request=requests.ORDER_CREATE,
+            undo_request=requests.ORDER_CANCEL,
         ),
         Step(
             name=COMMIT,
@@ -99,6 +117,9 @@ CHECKOUT = Saga(
             do_command="Command",
             undo="/api/products/restore",
             block="/api/products/commit/block",
+            do_request=requests.INVENTORY_COMMIT,
+            undo_request=requests.INVENTORY_RESTORE,
+            block_request=requests.INVENTORY_COMMIT_BLOCK,
         ),
         Step(
             name=CONFIRM_ORDER,
@@ -106,8 +127,13 @@ CHECKOUT = Saga(
             step_class=StepClass.RETRIABLE,
             do="/orders/confirm",
             do_command="Command",
+            do_request=requests.ORDER_CONFIRM,
         ),
     ],
 )
 
 BY_NAME = {CHECKOUT.name: CHECKOUT}
+REQUESTS = frozenset(
+    request for saga in BY_NAME.values() for step in saga.steps for request in step.requests
+)
+REPLIES = frozenset(requests.reply_to(request=one) for one in REQUESTS)

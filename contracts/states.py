@@ -34,8 +34,18 @@ class TrailEntry(msgspec.Struct, frozen=True, kw_only=True):
     data: Mapping[str, Any] = {}
 
 
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a saga waits for a person, why, and since when."""
+
+    step: str
+    reason: str
+    since: datetime | None
+
+
 class SagaState(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga. `failure`: why it went backward. `events`: the trail (choreographed only)."""
+    """A saga. `failure`: why it went backward. `parked`: null unless it waits for a person.
+    `events`: the trail (choreographed only).
+    """
 
     saga_id: str
     saga_pattern: str
@@ -47,11 +57,12 @@ class SagaState(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     failure: Failure | None
     steps: list[StepState]
+    parked: Parked | None = None
     events: list[TrailEntry] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The short form."""
+    """The short form. `parked`: null unless it waits for a person."""
 
     saga_id: str
     saga_pattern: str
@@ -60,3 +71,4 @@ class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
     cart_id: str
     started_at: datetime
     finished_at: datetime | None
+    parked: Parked | None = None

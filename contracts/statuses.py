@@ -33,7 +33,8 @@ class StepStatus(StrEnum):
 
 
 class Pattern(StrEnum):
-    """How a checkout is coordinated."""
+    """How a checkout is coordinated: by calls, by facts, or (the control) by calls as messages."""
 
     ORCHESTRATED = "orchestrated"
     CHOREOGRAPHED = "choreographed"
+    ORCHESTRATED_MESSAGING = "orchestrated_messaging"

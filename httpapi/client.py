@@ -1,13 +1,16 @@
 """Calling another service: JSON over kept-alive connections."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import urllib3
+from django.conf import settings
 
 from httpapi.json import encode
+from sagas import points
 
 
 class Unreachable(Exception):
@@ -47,13 +50,23 @@ class Client:
             self.url,
             maxsize=connections,
             block=False,
-            timeout=urllib3.Timeout(connect=min(timeout, 2.0), read=timeout),
+            timeout=_timeout(timeout),
         )
         self.calls = 0
 
-    def post(self, *, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
-        """Raises Unreachable."""
-        return self._call("POST", path, encode(body), headers)
+    def post(
+        self,
+        *,
+        path: str,
+        body: Any,
+        headers: dict[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Raises Unreachable. `timeout`: seconds, for this call alone."""
+        points.reach("client.before_call")
+        given = self._call("POST", path, encode(body), headers, timeout)
+        points.reach("client.answered")
+        return given
 
     def get(self, *, path: str) -> Answer:
         """Raises Unreachable."""
@@ -64,19 +77,37 @@ class Client:
         self._pool.close()
 
     def _call(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str] | None,
+        timeout: float | None = None,
     ) -> Answer:
         self.calls += 1
+        own = _timeout(timeout) if timeout else urllib3.util.Timeout.DEFAULT_TIMEOUT
         merged = {"Content-Type": "application/json", **(headers or {})}
+        _travel()
         try:
             response = self._pool.urlopen(
-                method, self._path + path, body=body, headers=merged, retries=False
+                method, self._path + path, body=body, headers=merged, retries=False, timeout=own
             )
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{method} {self.url}{path}: {error}") from error
+        _travel()
         if response.status >= 500:
             raise Unreachable(
                 f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}",
                 status=response.status,
             )
         return Answer(response.status, response.data, response.headers)
+
+
+def _travel() -> None:
+    """One way, over the distance that was put between the services (messaging.brokers.distant)."""
+    if settings.HOP_SECONDS:
+        time.sleep(settings.HOP_SECONDS)
+
+
+def _timeout(seconds: float) -> urllib3.Timeout:
+    return urllib3.Timeout(connect=min(seconds, 2.0), read=seconds)

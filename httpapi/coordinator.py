@@ -27,6 +27,7 @@ from httpapi import problems, waiting
 from httpapi.client import Answer, Client, Unreachable
 from httpapi.json import RawJsonParser, answer
 from httpapi.steps import MOST_IN_A_BATCH
+from sagas import points
 
 _PASSED_ON = ("Idempotency-Key", "Prefer", "traceparent")
 _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
@@ -73,6 +74,7 @@ class CheckoutView(APIView):
         ]
         if started:
             self.start(checkouts=started)
+        points.reach("coordinator.before_reply")
         return decided
 
     def _decide(self, checkout: Checkout) -> Outcome:
@@ -85,6 +87,7 @@ class CheckoutView(APIView):
         if checkout.saga_pattern not in self.patterns:
             raise problems.wrong_field("saga_pattern", f"one of {', '.join(self.patterns)} here")
         self.start(checkouts=[checkout])
+        points.reach("coordinator.before_reply_to_one")
         url = self._url_of(request, checkout.saga_id)
         return answer(
             {

@@ -13,6 +13,8 @@ from httpapi.json import answer
 from httpapi.middleware import served
 
 WORKER_SILENT_SECONDS = 5
+MOST_NAMED = 10
+"""Sagas and messages that wait for a person are counted; the first of them are named."""
 
 
 def live(request: HttpRequest) -> HttpResponse:
@@ -31,7 +33,10 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def health(request: HttpRequest) -> HttpResponse:
-    """200, or 503 when something that the service needs is down; each dependency by name."""
+    """200, or 503 when something that the service needs is down; each dependency by name.
+
+    What waits for a person (`parked_sagas`, `parked_messages`) makes no service unhealthy.
+    """
     dependencies = {"database": _database()}
     if _has_worker() and dependencies["database"]["status"] == "up":
         dependencies |= _worker_and_what_it_sees()
@@ -41,6 +46,7 @@ def health(request: HttpRequest) -> HttpResponse:
             "status": "ok" if is_up else "unavailable",
             "service": _service(),
             **dependencies,
+            **(_waiting_for_a_person() if dependencies["database"]["status"] == "up" else {}),
             "requests": served(),
         },
         status=200 if is_up else 503,
@@ -87,7 +93,7 @@ def _worker_and_what_it_sees() -> dict[str, dict[str, Any]]:
     seen = {"worker": _worker(pid, silent, counters)}
     if "broker_up" in counters:
         seen["broker"] = {"status": "up" if counters["broker_up"] else "down"}
-    if _has_outbox():
+    if _has("OutboxEntry"):
         seen["outbox"] = _outbox()
     return seen
 
@@ -99,9 +105,38 @@ def _worker(pid: int, silent: float, counters: dict[str, int]) -> dict[str, Any]
     return {"status": "down", **found, "error": f"silent for {silent:.0f} s: start it again"}
 
 
-def _has_outbox() -> bool:
+def _has(model: str) -> bool:
     models = apps.get_app_config(settings.SERVICE).get_models()
-    return any(model.__name__ == "OutboxEntry" for model in models)
+    return any(one.__name__ == model for one in models)
+
+
+def _waiting_for_a_person() -> dict[str, dict[str, Any]]:
+    if not _has_worker():
+        return {}
+    found = {}
+    coordinator = apps.get_app_config(settings.SERVICE)
+    if hasattr(coordinator, "parked_sagas"):
+        count, oldest = coordinator.parked_sagas(limit=MOST_NAMED)
+        found["parked_sagas"] = {"count": count, "oldest": oldest}
+    if _has("ParkedMessage"):
+        found["parked_messages"] = _parked_messages()
+    return found
+
+
+def _parked_messages() -> dict[str, Any]:
+    with connections[_alias()].cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT id, event_type, saga_id, reason, parked_at, count(*) OVER ()
+            FROM {settings.SERVICE}_parkedmessage WHERE status = 'parked'
+            ORDER BY parked_at LIMIT %s
+            """,
+            [MOST_NAMED],
+        )
+        rows = cursor.fetchall()
+    names = ("id", "event_type", "saga_id", "reason", "since")
+    oldest = [dict(zip(names, row[:-1], strict=True)) for row in rows]
+    return {"count": rows[0][-1] if rows else 0, "oldest": oldest}
 
 
 def _outbox() -> dict[str, Any]:

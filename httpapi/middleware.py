@@ -1,9 +1,11 @@
-"""What happens around each request: it is counted, and a saga's trace is known to its logs."""
+"""What happens around each request: it is counted, and comes to connections that live."""
 
 import threading
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+
+from httpapi import severed
 
 _lock = threading.Lock()
 _served = 0
@@ -19,6 +21,7 @@ class RequestContext:
         global _served
         with _lock:
             _served += 1
+        severed.drop()
         return self.get_response(request)
 
 

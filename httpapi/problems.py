@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
 from contracts.outcomes import Refused
+from httpapi import severed
 from httpapi.json import encode
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ def _problem_of(error: Exception) -> Problem | None:
         return Problem(status=400, code="invalid", detail=f"A value cannot be stored: {error}.")
     if isinstance(error, OperationalError | InterfaceError):
         log.error("database: %s", error)
+        severed.notice()
         return unavailable("The database of this service")
     return None
 

@@ -14,6 +14,7 @@ from contracts.commands import Command
 from contracts.outcomes import Outcome, Refused
 from httpapi import problems
 from httpapi.json import answer
+from sagas import points
 from sagas.operations import Operation
 from sagas.performing import perform
 
@@ -55,6 +56,7 @@ class StepView(View):
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
         performed = perform(operation=self.operation, commands=commands)
         outcomes = [one.outcome for one in performed]
+        points.reach("steps.before_reply", self.operation)
         return answer(outcomes, status=207) if is_batch else _single(outcomes[0])
 
     def read(self, request: HttpRequest) -> bytes:

@@ -1,28 +1,34 @@
 """The consumer: hears events in batches, handles them by reaction, and acks after the commit.
 
-A batch that faults is handled again one by one, so a poison message harms only itself: it is set
-aside (`parking`), tried again with growing delays, and in the end left to a person.
+A batch that faults is handled again in pieces, in the end one by one, so a poison message harms
+only itself: it is set aside (`parking`), tried again with growing delays, and in the end left to a
+person.
 """
 
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import isqrt
 
 import msgspec
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from contracts import events
 from contracts.events import Event
 from messaging import parking
+from messaging.backoff import Backoff
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Subscription
-from messaging.reactions import Reaction
+from messaging.reactions import Reaction, Unfit
+from sagas import points
 
 log = logging.getLogger(__name__)
 
 BATCH = 100
 PREFETCH = 200
+SMALL = 12
+"""Messages of a batch that faulted are handled one by one from here on."""
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 """How often messages that were set aside are looked at, also in the middle of a rush."""
@@ -36,6 +42,7 @@ class Consumer:
     """Hears what the reactions name, on the service's durable queue.
 
     `linger`: seconds to wait for more once something is there; only for who keeps nobody waiting.
+    Raises ValueError where two reactions hear the same event.
     """
 
     name = "consumer"
@@ -53,24 +60,25 @@ class Consumer:
         self.linger = linger
         self.queue = queue_of(service=service)
         self.reactions: Mapping[str, Reaction] = {one.hears: one for one in reactions}
+        if len(self.reactions) < len(reactions):
+            raise ValueError(f"two reactions of {service} hear the same event: one would be lost")
         self._counters: Counter[str] = Counter()
         self._retry_at = 0.0
+        self._backoff = Backoff()
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; an unreachable broker or database is waited for."""
-        delay = 0.0
         while not stop.is_set():
             try:
                 self._consume(stop)
-                delay = 0.0
             except (BrokerUnavailable, DatabaseUnavailable, DatabaseError, InterfaceError) as error:
-                delay = min(max(0.1, delay * 2), 2.0)
-                log.warning("consumer of %s: %s; again in %.1f s", self.service, error, delay)
+                pause = self._backoff.pause()
+                log.warning("consumer of %s: %s; again in %.1f s", self.service, error, pause)
                 connections[self.service].close()
-            stop.wait(delay)
+                stop.wait(pause)
         connections[self.service].close()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
@@ -78,15 +86,23 @@ class Consumer:
 
         Raises DatabaseUnavailable, and then nothing may be acked.
         """
+        decoded = [one for delivery in deliveries if (one := self._decoded(delivery))]
+        nudges = [one for one in decoded if one.nudge]
+        aside = parking.being_tried(service=self.service, nudges=nudges)
         heard: dict[str, list[Event]] = {}
-        for delivery in deliveries:
-            event = self._decoded(delivery)
-            if event:
+        for event in decoded:
+            if not (event.nudge and event.id in aside):
                 heard.setdefault(self.reactions[event.type].group, []).append(event)
         for group in heard.values():
             self._handle_group(self.reactions[group[0].type], group)
         self._counters["messages_consumed"] += len(deliveries)
         self._counters["consume_batches"] += 1
+
+    def retry_aside(self) -> int:
+        """Tries what was set aside and is due; returns how many messages there were."""
+        return parking.retry_due(
+            service=self.service, handle=self._handle_one, step_of=self._step_of
+        )
 
     def _consume(self, stop: threading.Event) -> None:
         self.broker.declare(queue=self.queue, events=sorted(self.reactions))
@@ -94,6 +110,7 @@ class Consumer:
         try:
             while not stop.is_set():
                 self._take_and_handle(subscription)
+                self._backoff.went_well()
         finally:
             subscription.close()
 
@@ -103,16 +120,19 @@ class Consumer:
             time.sleep(self.linger)
             deliveries += subscription.take(limit=BATCH - len(deliveries), timeout=0)
         if time.monotonic() >= self._retry_at:
-            parking.retry_due(service=self.service, handle=self._handle_one)
+            self.retry_aside()
             self._retry_at = time.monotonic() + RETRY_SECONDS
         if not deliveries:
             return
+        points.reach("consumer.taken")
         try:
             self.handle(deliveries)
         except DatabaseUnavailable:
-            subscription.give_back(deliveries)
+            _give_back(subscription, deliveries)
             raise
+        points.reach("consumer.before_ack")
         subscription.ack(deliveries)
+        points.reach("consumer.acked")
 
     def _decoded(self, delivery: Delivery) -> Event | None:
         message = delivery.message
@@ -128,30 +148,67 @@ class Consumer:
             return None
         return event
 
-    def _handle_group(self, reaction: Reaction, group: list[Event]) -> None:
+    def _handle_group(self, reaction: Reaction, group: list[Event], *, attempts: int = 1) -> None:
+        """`attempts`: with this one. A group that faults is handled again in pieces."""
         try:
             reaction.handle(group)
-        except Exception as error:  # noqa: BLE001 -- any fault: find whose it is, one by one
+            parking.close(service=self.service, handled=[one for one in group if one.nudge])
+        except Unfit as error:
+            self._set_aside(error.event, error, attempts=attempts)
+            others = [one for one in group if one is not error.event]
+            if others:
+                self._handle_group(reaction, others, attempts=attempts)
+        except Exception as error:  # noqa: BLE001 -- any fault: find whose it is
             self._raise_if_database_is_gone(error)
-            log.warning("%s: %d events, now one by one: %r", reaction.group, len(group), error)
-            for event in group:
-                self._handle_or_set_aside(event)
+            if len(group) == 1:
+                self._set_aside(group[0], error, attempts=attempts)
+                return
+            log.warning("%s: %d events, now in pieces: %r", reaction.group, len(group), error)
+            for piece in _pieces(group):
+                self._handle_group(reaction, piece, attempts=attempts + 1)
 
-    def _handle_or_set_aside(self, event: Event) -> None:
-        try:
-            self._handle_one(event)
-        except Exception as error:  # noqa: BLE001 -- the message is poison: set aside with its reason
-            self._raise_if_database_is_gone(error)
-            self._counters["messages_set_aside"] += 1
-            parking.set_aside(service=self.service, event=event, reason=repr(error))
+    def _set_aside(self, event: Event, error: Exception, *, attempts: int) -> None:
+        self._counters["messages_set_aside"] += 1
+        parking.set_aside(service=self.service, event=event, attempts=attempts, reason=repr(error))
 
     def _handle_one(self, event: Event) -> None:
         self.reactions[event.type].handle([event])
+        if event.nudge:
+            parking.close(service=self.service, handled=[event])
+
+    def _step_of(self, event: Event) -> str:
+        reaction = self.reactions.get(event.type)
+        return reaction.step if reaction else ""
 
     def _raise_if_database_is_gone(self, error: Exception) -> None:
-        is_database_error = isinstance(error, DatabaseError | InterfaceError)
-        if is_database_error and not connections[self.service].is_usable():
+        """Also where it is back by now: a connection that broke is no message's fault."""
+        if not isinstance(error, DatabaseError | InterfaceError):
+            return
+        if _is_outage(error) or not connections[self.service].is_usable():
             raise DatabaseUnavailable(f"the database of {self.service}: {error}") from error
+
+
+def _is_outage(error: DatabaseError | InterfaceError) -> bool:
+    """A lost connection has no SQLSTATE, or PostgreSQL's of a shutdown; or it has no resources."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError | InterfaceError)
+    return str(state).startswith(("08", "53", "57P"))
+
+
+def _give_back(subscription: Subscription, deliveries: list[Delivery]) -> None:
+    points.reach("consumer.before_give_back")
+    subscription.give_back(deliveries)
+    points.reach("consumer.given_back")
+
+
+def _pieces(group: list[Event]) -> Iterator[list[Event]]:
+    """As many as each has events, then one by one: of a hundred with a poison message twenty
+    transactions instead of a hundred, and still only three attempts at the poison.
+    """
+    size = 1 if len(group) <= SMALL else isqrt(len(group))
+    for start in range(0, len(group), size):
+        yield group[start : start + size]
 
 
 def queue_of(*, service: str) -> str:

@@ -15,6 +15,7 @@ class OutboxEntry(models.Model):
     saga_id = TextId()
     body = models.TextField(help_text="The event as JSON, as it goes out.")
     created_at = models.DateTimeField(db_default=Now())
+    # When it was given to the broker; set once that has confirmed it.
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

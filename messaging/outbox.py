@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, transaction
@@ -13,9 +14,11 @@ from django.db import connections, transaction
 from contracts import events
 from contracts.events import Event
 from messaging import doorbell
-from sagas import sql
+from sagas import points, sql
 
 CHANNEL = "outbox"
+MOST_KEPT = 5_000
+"""Rows that are kept in memory for a relay that can't send; beyond it only the table has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +70,16 @@ class Arrivals:
         self._is_rung = False
 
     def give(self, rows: Sequence[Unsent]) -> None:
-        """They are committed; the relay need not ask the table for them."""
+        """They are committed; the relay need not ask the table for them.
+
+        With too many of them (a broker that takes nothing) it has to ask after all.
+        """
         with self._changed:
-            self._rows.extend(rows)
+            if len(self._rows) + len(rows) > MOST_KEPT:
+                self._rows.clear()
+                self._is_rung = True
+            else:
+                self._rows.extend(rows)
             self._changed.notify()
 
     def set(self) -> None:
@@ -79,12 +89,17 @@ class Arrivals:
             self._changed.notify()
 
     def take(self, *, timeout: float, limit: int) -> tuple[list[Unsent], bool]:
-        """What was given since, at most `limit`, and whether it was rung; waits for either."""
+        """What was given since, at most `limit`, or that it was rung; waits for either.
+
+        Rung, the table has to be asked, and has in order what was given too.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._rows or self._is_rung, timeout)
+            if self._is_rung:
+                self._is_rung = False
+                return [], True
             rows, self._rows = self._rows[:limit], self._rows[limit:]
-            is_rung, self._is_rung = self._is_rung, False
-        return rows, is_rung
+        return rows, False
 
     def forget(self) -> None:
         """Drops what was given: whoever calls asks the table now, where all of it is."""
@@ -107,6 +122,7 @@ def arriving(*, service: str) -> Iterator[Arrivals]:
 
 
 def _committed(service: str, rows: list[tuple[Any, ...]]) -> None:
+    points.reach("outbox.committed")
     arrivals = _arrivals.get(service)
     if arrivals:
         arrivals.give([_unsent(row) for row in rows])
@@ -131,12 +147,12 @@ def unsent(*, service: str, limit: int) -> list[Unsent]:
     return [_unsent(row) for row in found]
 
 
-def mark_sent(*, service: str, ids: Sequence[int]) -> None:
-    """Called once the broker has confirmed them."""
+def mark_sent(*, service: str, ids: Sequence[int], at: datetime) -> None:
+    """Called once the broker has confirmed them. `at`: when they were given to it."""
     sql.execute(
         service=service,
-        sql=f"UPDATE {_table(service)} SET sent_at = clock_timestamp() WHERE id = ANY(%s)",
-        values=[list(ids)],
+        sql=f"UPDATE {_table(service)} SET sent_at = %s WHERE id = ANY(%s)",
+        values=[at, list(ids)],
     )
 
 

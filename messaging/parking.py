@@ -1,14 +1,22 @@
-"""Messages that could not be handled: tried again with growing delays, then left to a person."""
+"""Messages that could not be handled: tried again with growing delays, then left to a person.
+
+Whoever leaves one to a person says so (`step.parked`), so that it is seen which saga waits there.
+"""
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
-from contracts import events
-from contracts.events import Event
+from django.db import transaction
+
+from contracts import events, refusals
+from contracts.events import Event, Facts
+from contracts.outcomes import Failure
+from messaging import outbox, parked
 from messaging.brokers import Message
 from messaging.models import ParkedStatus
-from sagas import sql
+from messaging.parked import Aside, Due
+from sagas import points
 
 log = logging.getLogger(__name__)
 
@@ -16,110 +24,111 @@ DELAYS = (1, 2, 4, 8)
 """Seconds before the second, third, ... attempt; after the last one the message is parked."""
 
 
-def set_aside(*, service: str, event: Event, reason: str) -> None:
-    """Keeps the message for a later attempt; it may be acked then."""
+def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None:
+    """Keeps the message for a later attempt; it may be acked then. A duplicate is not kept twice,
+    and a nudge has the one that waits for a person tried again.
+    """
     message = Message(event.id, event.type, events.encode(event))
-    _insert(service, message, event.saga_id, ParkedStatus.RETRYING, reason, DELAYS[0])
+    aside = Aside(message, event.saga_id, attempts, reason, DELAYS[attempts - 1])
+    points.reach("parking.before_set_aside")
+    is_kept = event.nudge and parked.revive(service=service, aside=aside)
+    points.reach("parking.before_add")
+    if not is_kept:
+        parked.add(service=service, aside=aside)
+    points.reach("parking.added")
     log.error("set aside %s: %s", event.type, reason, extra={"saga_id": event.saga_id})
 
 
 def park_unreadable(*, service: str, message: Message, reason: str) -> None:
     """Keeps a message that no attempt can handle, for a person."""
-    _insert(service, message, "", ParkedStatus.PARKED, reason, None)
+    points.reach("parking.before_park")
+    parked.add(service=service, aside=Aside(message, "", 1, reason, None))
+    points.reach("parking.parked")
     log.error("parked unreadable message %s (%s): %s", message.id, message.type, reason)
 
 
-def retry_due(*, service: str, handle: Callable[[Event], None], limit: int = 20) -> int:
-    """Tries messages whose time has come; returns how many there were."""
-    due = _claim_due(service, limit)
-    for parked_id, attempts, body in due:
+def retry_due(
+    *,
+    service: str,
+    handle: Callable[[Event], None],
+    step_of: Callable[[Event], str],
+    limit: int = 20,
+) -> int:
+    """Tries messages whose time has come; returns how many there were.
+
+    `step_of`: the step that an event sets off, empty where it is none of a saga's.
+    """
+    points.reach("parking.before_claim")
+    due = parked.claim_due(service=service, limit=limit)
+    for one in due:
+        points.reach("parking.claimed")
+        event = None
         try:
-            handle(events.decode(body))
+            event = events.decode(one.body)
+            handle(event)
         except Exception as error:  # noqa: BLE001 -- any fault counts as a failed attempt, kept with its reason
-            _failed_again(service, parked_id, attempts + 1, repr(error))
+            step = step_of(event) if event else ""
+            _failed_again(service, one, repr(error), event if step else None, step)
         else:
-            _set_status(service, parked_id, ParkedStatus.HANDLED)
+            points.reach("parking.before_handled")
+            parked.settle(service=service, parked_id=one.id, status=ParkedStatus.HANDLED)
+            points.reach("parking.handled")
+            close(service=service, handled=[event])
     return len(due)
+
+
+def being_tried(*, service: str, nudges: Sequence[Event]) -> set[str]:
+    """The ids of those that are aside and will be tried again anyway: no use for a copy."""
+    if not nudges:
+        return set()
+    return parked.retrying(service=service, event_ids=[one.id for one in nudges])
+
+
+def close(*, service: str, handled: Sequence[Event]) -> None:
+    """What waited for a person need not any more: the same event was handled."""
+    if handled:
+        points.reach("parking.before_close")
+        parked.close(service=service, event_ids=[one.id for one in handled])
+        points.reach("parking.closed")
 
 
 def retry(*, service: str, parked_id: int) -> None:
     """An operator's: puts a parked message back among those that are tried, from the start."""
-    _execute(
-        service,
-        """
-        UPDATE {table} SET status = 'retrying', attempts = 0, next_attempt_at = now()
-        WHERE id = %s AND status IN ('parked', 'retrying')
-        """,
-        [parked_id],
-    )
+    parked.retry(service=service, parked_id=parked_id)
 
 
 def discard(*, service: str, parked_id: int) -> None:
     """An operator's: the message is not wanted any more; the row stays as a record."""
-    _set_status(service, parked_id, ParkedStatus.DISCARDED)
+    parked.settle(service=service, parked_id=parked_id, status=ParkedStatus.DISCARDED)
 
 
-def _claim_due(service: str, limit: int) -> list[tuple[int, int, bytes]]:
-    rows = _execute(
-        service,
-        """
-        UPDATE {table} SET next_attempt_at = now() + interval '1 minute'
-        WHERE id IN (SELECT id FROM {table} WHERE status = 'retrying' AND next_attempt_at <= now()
-                     ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED)
-        RETURNING id, attempts, body
-        """,
-        [limit],
+def _failed_again(service: str, due: Due, reason: str, event: Event | None, step: str) -> None:
+    """`event`: None where nobody need be told that it waits for a person."""
+    is_last = due.attempts >= len(DELAYS)
+    delay = None if is_last else DELAYS[due.attempts]
+    with transaction.atomic(using=service):
+        counts = parked.failed_again(service=service, due=due, reason=reason, delay=delay)
+        if counts and is_last and event:
+            outbox.add(service=service, said=[_parked(service, event, step, reason)])
+        points.reach("parking.before_failed_again")
+    points.reach("parking.failed_again")
+    log.error("attempt %d at parked message %d: %s", due.attempts + 1, due.id, reason)
+
+
+def _parked(service: str, cause: Event, step: str, reason: str) -> Event:
+    """Says that this service has set the message aside for a person."""
+    name = f"{events.STEP_PARKED} {service} {cause.type}"
+    return Event(
+        id=events.event_id(saga_id=cause.saga_id, event_type=name),
+        type=events.STEP_PARKED,
+        saga_id=cause.saga_id,
+        saga=cause.saga,
+        occurred_at=datetime.now(UTC),
+        data=Facts(
+            context=cause.data.context,
+            result={"service": service, "event": cause.type},
+            failure=Failure(step, refusals.GIVEN_UP, reason),
+        ),
+        cause_id=cause.id,
+        traceparent=cause.traceparent,
     )
-    return [(row[0], row[1], bytes(row[2])) for row in rows]
-
-
-def _failed_again(service: str, parked_id: int, attempts: int, reason: str) -> None:
-    is_last = attempts > len(DELAYS)
-    _execute(
-        service,
-        """
-        UPDATE {table} SET attempts = %s, reason = %s, status = %s,
-               next_attempt_at = now() + make_interval(secs => %s)
-        WHERE id = %s
-        """,
-        [
-            attempts,
-            reason,
-            (ParkedStatus.PARKED if is_last else ParkedStatus.RETRYING).value,
-            0 if is_last else DELAYS[attempts - 1],
-            parked_id,
-        ],
-    )
-    log.error("attempt %d at parked message %d: %s", attempts, parked_id, reason)
-
-
-def _set_status(service: str, parked_id: int, status: ParkedStatus) -> None:
-    _execute(
-        service,
-        "UPDATE {table} SET status = %s, next_attempt_at = NULL WHERE id = %s",
-        [status.value, parked_id],
-    )
-
-
-def _insert(
-    service: str,
-    message: Message,
-    saga_id: str,
-    status: ParkedStatus,
-    reason: str,
-    delay: int | None,
-) -> None:
-    _execute(
-        service,
-        """
-        INSERT INTO {table}
-               (event_id, event_type, saga_id, body, status, attempts, reason, next_attempt_at)
-        VALUES (%s, %s, %s, %s, %s, 1, %s, now() + make_interval(secs => %s))
-        """,
-        [message.id, message.type, saga_id, message.body, status.value, reason, delay],
-    )
-
-
-def _execute(service: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    table = f"{service}_parkedmessage"
-    return sql.execute(service=service, sql=statement.format(table=table), values=values)

@@ -12,12 +12,20 @@ from typing import Protocol
 import msgspec
 
 from contracts import events
-from contracts.commands import Checkout
+from contracts.commands import Checkout, Command
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure, Outcome, Refused
 from messaging import outbox
 from sagas.operations import Operation
 from sagas.performing import Performed, perform
+
+
+class Unfit(Exception):
+    """No command can be made from this event; nothing was done for the others either."""
+
+    def __init__(self, event: Event, why: str) -> None:
+        super().__init__(why)
+        self.event = event
 
 
 class Reaction(Protocol):
@@ -31,8 +39,15 @@ class Reaction(Protocol):
     def group(self) -> str:
         """Events whose reactions have the same group are handled together, in one transaction."""
 
+    @property
+    def step(self) -> str:
+        """The step of a saga that this does or undoes; empty where it is none."""
+
     def handle(self, heard: Sequence[Event]) -> None:
-        """Takes these events, in order, in one transaction. May see an event again."""
+        """Takes these events, in order, in one transaction. May see an event again.
+
+        Raises Unfit where it can tell whose fault it is.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +67,14 @@ class SagaReaction:
     def group(self) -> str:
         return self.hears
 
+    @property
+    def step(self) -> str:
+        return self.operation.step
+
     def handle(self, heard: Sequence[Event]) -> None:
         """Performs the operation for all of them; the facts that follow go to the outbox."""
         started = datetime.now(UTC)
-        commands = [
-            self.operation.command.of(checkout=context(event=event), failure=event.data.failure)
-            for event in heard
-        ]
+        commands = [self._command(event) for event in heard]
 
         def say(performed: Sequence[Performed]) -> None:
             said = [
@@ -69,6 +85,13 @@ class SagaReaction:
             outbox.add(service=self.operation.service, said=said)
 
         perform(operation=self.operation, commands=commands, also=say)
+
+    def _command(self, event: Event) -> Command:
+        try:
+            checkout = context(event=event)
+        except msgspec.ValidationError as error:
+            raise Unfit(event, str(error)) from error
+        return self.operation.command.of(checkout=checkout, failure=event.data.failure)
 
     def _name(self, outcome: Outcome) -> str:
         return self.says_if_refused if isinstance(outcome, Refused) else self.says

@@ -5,13 +5,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
 from messaging import outbox
+from messaging.backoff import Backoff
 from messaging.brokers import Broker, BrokerUnavailable, Message, Unroutable
 from messaging.leader import wait_to_lead
 from messaging.outbox import Arrivals, Unsent
+from sagas import points
 
 log = logging.getLogger(__name__)
 
@@ -32,22 +35,21 @@ class Relay:
         self.broker = broker
         self._counters: Counter[str] = Counter()
         self._forget_at = 0.0
+        self._backoff = Backoff()
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
 
     def run(self, stop: threading.Event) -> None:
         """Relays until `stop` is set; an unreachable broker or database is waited for."""
-        delay = 0.0
         while not stop.is_set():
             try:
                 self._lead(stop)
-                delay = 0.0
             except (DatabaseError, InterfaceError, BrokerUnavailable) as error:
-                delay = min(max(0.1, delay * 2), 2.0)
-                log.warning("relay of %s: %s; again in %.1f s", self.service, error, delay)
+                pause = self._backoff.pause()
+                log.warning("relay of %s: %s; again in %.1f s", self.service, error, pause)
                 connections[self.service].close()
-            stop.wait(delay)
+                stop.wait(pause)
         connections[self.service].close()
 
     def relay_once(self) -> int:
@@ -61,13 +63,17 @@ class Relay:
         if not rows:
             return 0
         unroutable: frozenset[str] = frozenset()
+        points.reach("relay.before_publish")
+        given_at = datetime.now(UTC)
         try:
             self.broker.publish([Message(row.event_id, row.event_type, row.body) for row in rows])
         except Unroutable as error:
             unroutable = frozenset(error.ids)
             log.error("nobody hears %d events of %s yet: kept", len(unroutable), self.service)
         sent = [row.id for row in rows if row.event_id not in unroutable]
-        outbox.mark_sent(service=self.service, ids=sent)
+        points.reach("relay.confirmed")
+        outbox.mark_sent(service=self.service, ids=sent, at=given_at)
+        points.reach("relay.marked")
         self._counters["messages_published"] += len(rows)
         self._counters["publish_batches"] += 1
         return len(sent)
@@ -78,6 +84,7 @@ class Relay:
         with outbox.arriving(service=self.service) as arrivals:
             while not stop.is_set():
                 self._sweep(arrivals)
+                self._backoff.went_well()
                 self._send_arrivals(arrivals, stop)
 
     def _sweep(self, arrivals: Arrivals) -> None:

@@ -7,25 +7,33 @@ transaction: a rush costs a few transactions instead of one each.
 
 import threading
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from contracts.commands import Command
-from sagas.operations import Operation
-from sagas.performing import Also, Performed, perform
+from sagas.performing import Performed
+
+
+class Together(Protocol):
+    """`sagas.performing.perform` of one operation, or whatever does the same for a list."""
+
+    def __call__(self, *, commands: Sequence[Any]) -> Sequence[Performed]: ...
 
 
 class Gathering:
-    """The way into one operation for commands that come on many threads."""
+    """The way into one operation for commands that come on many threads.
 
-    def __init__(self, *, operation: Operation, also: Also | None = None, most: int = 100) -> None:
-        self._operation = operation
-        self._also = also
+    `together`: performs a list of them, in one transaction. `most`: in one list.
+    """
+
+    def __init__(self, *, together: Together, most: int = 100) -> None:
+        self._together = together
         self._most = most
         self._waiting: list[_Place] = []
         self._is_busy = False
         self._lock = threading.Lock()
 
     def perform(self, *, command: Command) -> Performed:
-        """As `sagas.performing.perform` for this one command; a fault of another's is not seen."""
+        """What became of this one command; a fault of another's is not seen."""
         place = _Place(command)
         with self._lock:
             self._waiting.append(place)
@@ -64,11 +72,7 @@ class Gathering:
             place.fail(error)
 
     def _perform_together(self, batch: Sequence["_Place"]) -> None:
-        performed = perform(
-            operation=self._operation,
-            commands=[place.command for place in batch],
-            also=self._also,
-        )
+        performed = self._together(commands=[place.command for place in batch])
         for place, one in zip(batch, performed, strict=True):
             place.succeed(one)
 

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from contracts.commands import Command
 from contracts.outcomes import Outcome
-from sagas import barrier
+from sagas import barrier, points
 from sagas.operations import Operation
 
 
@@ -37,6 +37,8 @@ def perform(
         performed = _perform(operation, commands)
         if also:
             also(performed)
+        points.reach("performing.before_commit", operation)
+    points.reach("performing.after_commit", operation)
     return performed
 
 

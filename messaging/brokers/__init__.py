@@ -19,14 +19,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-EXCHANGE = "saga_events"
-"""The topic exchange that every event is published on; the routing key is the event's type."""
+from contracts import sagas
+
+EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
+EXCHANGES = (EVENTS, COMMANDS, REPLIES)
+"""Topic exchanges; the routing key is the message's type, which also says which of them it is."""
 
 SCHEMES = ("amqp", "amqps", "postgresql", "postgres", "memory")
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """An event as the broker sees it: who it is, how it is routed, and its bytes."""
+    """An event, a request or a reply as the broker sees it: who it is, how it is routed (by its
+    type alone, on every broker), and its bytes.
+    """
 
     id: str
     type: str
@@ -111,7 +116,7 @@ class Broker(Protocol):
         ...
 
     def declare(self, *, queue: str, events: Sequence[str]) -> None:
-        """Make sure a durable `queue` exists and gets these event types.
+        """Make sure a durable `queue` exists and gets these types of messages.
 
         Idempotent; removes neither queue nor binding. Raises BrokerUnavailable.
         """
@@ -147,6 +152,13 @@ class Broker(Protocol):
     def close(self) -> None:
         """Close subscriptions and connections, within seconds. Safe to call twice."""
         ...
+
+
+def exchange_of(*, message_type: str) -> str:
+    """Name the exchange, where a broker has such: of facts, of requests, of replies to them."""
+    if message_type in sagas.REQUESTS:
+        return COMMANDS
+    return REPLIES if message_type in sagas.REPLIES else EVENTS
 
 
 def connect(url: str, *, namespace: str = "") -> Broker:

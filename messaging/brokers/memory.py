@@ -141,6 +141,40 @@ class MemoryBroker:
             found = {name: self._shared.queues.get(self._namespace + name) for name in queues}
             return {name: len(queue.messages) if queue else 0 for name, queue in found.items()}
 
+    def waiting(self) -> dict[str, list[tuple[int, Message]]]:
+        """What may be taken from each queue, oldest first, by the number of its arrival."""
+        with self._shared.changed:
+            return {
+                name.removeprefix(self._namespace): [
+                    (arrival, queue.messages[arrival]) for arrival in queue.ready
+                ]
+                for name, queue in self._shared.queues.items()
+            }
+
+    def store_again(self, queue: str, arrival: int) -> None:
+        """Doubles a message that waits: the copy is the newest then."""
+        name = self._namespace + queue
+        with self._shared.changed:
+            self._shared.store(name, self._shared.queues[name].messages[arrival], "duplicated")
+
+    def lose(self, queue: str, arrival: int) -> None:
+        """Loses a message that waits, although it was confirmed."""
+        name = self._namespace + queue
+        with self._shared.changed:
+            found = self._shared.queues[name]
+            found.ready.remove(arrival)
+            message = found.messages.pop(arrival)
+            self._shared.history.append(Done("dropped", name, message.id))
+
+    def purge(self) -> None:
+        """Empties all queues and the history; what was taken is forgotten, too."""
+        with self._shared.changed:
+            for queue in self._shared.queues.values():
+                queue.messages.clear()
+                queue.ready.clear()
+                queue.returned.clear()
+            self._shared.history.clear()
+
     def ping(self) -> None:
         """Always well."""
 
@@ -150,7 +184,10 @@ class MemoryBroker:
 
 
 class MemorySubscription:
-    """A consumer of one queue; `tag` is the arrival number."""
+    """A consumer of one queue; `tag` is the arrival number.
+
+    `only`: what the next `take` gives, and nothing else; None: whatever is there.
+    """
 
     def __init__(self, shared: _Shared, queue: str, prefetch: int) -> None:
         self._shared = shared
@@ -159,12 +196,15 @@ class MemorySubscription:
         self._prefetch = prefetch
         self._mine: set[int] = set()
         self._closed = False
+        self.only: int | None = None
 
     def take(self, *, limit: int, timeout: float) -> list[Delivery]:
         deadline = time.monotonic() + timeout
         with self._shared.changed:
             while not self._closed:
                 room = min(limit, self._prefetch - len(self._mine), len(self._queue.ready))
+                if self.only is not None:
+                    return [self._take_only(self.only)] if room > 0 else []
                 if room > 0:
                     return [self._take_one() for _ in range(room)]
                 remaining = deadline - time.monotonic()
@@ -194,8 +234,15 @@ class MemorySubscription:
                 self._return(arrival)
             self._shared.changed.notify_all()
 
+    def _take_only(self, arrival: int) -> Delivery:
+        self.only = None
+        self._queue.ready.remove(arrival)
+        return self._given(arrival)
+
     def _take_one(self) -> Delivery:
-        arrival = self._shared.pick(self._queue.ready)
+        return self._given(self._shared.pick(self._queue.ready))
+
+    def _given(self, arrival: int) -> Delivery:
         message = self._queue.messages[arrival]
         self._mine.add(arrival)
         self._note("taken", message)

@@ -1,4 +1,4 @@
-"""The RabbitMQ adapter: a topic exchange and durable quorum queues, nothing lost, nothing polled.
+"""The RabbitMQ adapter: topic exchanges and durable quorum queues, nothing lost, nothing polled.
 
 One connection publishes, each subscription has its own, and one asks. RabbitMQ stops reading from
 a connection that publishes while a memory or disk alarm is on; consuming must go on meanwhile.
@@ -15,7 +15,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from messaging.brokers import EXCHANGE, BrokerUnavailable, Message
+from messaging.brokers import EVENTS, BrokerUnavailable, Message, exchange_of
 from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, parameters
 from messaging.brokers.rabbitmq_link import Channel, Link
 from messaging.brokers.rabbitmq_publisher import Publisher
@@ -34,7 +34,6 @@ class RabbitMQBroker:
         """`namespace` goes before every name. Raises ValueError for a malformed URL."""
         parameters(url)
         self._url, self._namespace, self._delivery_limit = url, namespace, delivery_limit
-        self._exchange = namespace + EXCHANGE
         self._links: dict[str, Link] = {}
         self._locks = {"publishing": threading.RLock(), "asking": threading.RLock()}
         self._publisher: Publisher | None = None
@@ -60,7 +59,7 @@ class RabbitMQBroker:
         with self._locks["publishing"]:
             if self._publisher is None or not self._publisher.usable:
                 link = self._shared_link("publishing")
-                self._publisher = Publisher(link, exchange=self._exchange)
+                self._publisher = Publisher(link, namespace=self._namespace)
             self._publisher.publish(messages)
 
     def subscribe(self, *, queue: str, prefetch: int) -> RabbitMQSubscription:
@@ -68,7 +67,9 @@ class RabbitMQBroker:
         subscription = RabbitMQSubscription(
             lambda: self._consuming_link(name), queue=name, prefetch=prefetch
         )
-        self._subscriptions.append(subscription)
+        # A consumer subscribes anew after each fault.
+        open_ones = [one for one in self._subscriptions if not one.is_closed]
+        self._subscriptions = [*open_ones, subscription]
         return subscription
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
@@ -133,7 +134,7 @@ class RabbitMQBroker:
             logging.getLogger(__name__).exception("a connection to RabbitMQ can't be kept alive")
 
     def _declare(self, queue: str) -> None:
-        dead, dead_queue = f"{self._exchange}.dead", f"{queue}.dead"
+        dead, dead_queue = f"{self._namespace}{EVENTS}.dead", f"{queue}.dead"
         quorum = {"x-queue-type": "quorum"}
         dead_letter = {
             "x-dead-letter-exchange": dead,
@@ -143,14 +144,16 @@ class RabbitMQBroker:
             "x-delivery-limit": self._delivery_limit,
         }
         channel = self._asking_channel()
-        for exchange, kind in ((self._exchange, "topic"), (dead, "direct")):
-            channel.call("exchange_declare", exchange=exchange, exchange_type=kind, durable=True)
+        for exchange in {exchange_of(message_type=one) for one in self._declared[queue]}:
+            channel.declare_exchange(self._namespace + exchange)
+        channel.declare_exchange(dead, kind="direct")
         channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
         channel.call("queue_bind", queue=dead_queue, exchange=dead, routing_key=queue)
         arguments = quorum | dead_letter
         channel.call("queue_declare", queue=queue, durable=True, arguments=arguments)
         for event in sorted(self._declared[queue]):
-            channel.call("queue_bind", queue=queue, exchange=self._exchange, routing_key=event)
+            exchange = self._namespace + exchange_of(message_type=event)
+            channel.call("queue_bind", queue=queue, exchange=exchange, routing_key=event)
         channel.close()
 
     def _depth(self, queue: str) -> int:

@@ -15,7 +15,7 @@ from struct import Struct
 
 import msgspec
 
-from messaging.brokers import Delivery, Message
+from messaging.brokers import Delivery, Message, exchange_of
 
 METHOD, HEADER, BODY = 1, 2, 3
 FRAME_END = b"\xce"
@@ -45,10 +45,12 @@ def _frame(kind: int, channel: int, payload: bytes) -> bytes:
 
 
 def publish_frames(
-    messages: Sequence[Message], *, channel: int, exchange: str, frame_max: int
+    messages: Sequence[Message], *, channel: int, namespace: str, frame_max: int
 ) -> bytes:
-    """Give the frames that publish these messages: persistent and mandatory, in order."""
-    to_exchange = _METHOD_ID.pack(PUBLISH) + b"\0\0" + _short(exchange.encode())
+    """Give the frames that publish these messages: persistent and mandatory, in order.
+
+    `namespace` goes before the name of each one's exchange.
+    """
     properties = _short(CONTENT_TYPE) + bytes((PERSISTENT,))
     piece = frame_max - FRAME_OVERHEAD
     routes: dict[str, tuple[bytes, bytes]] = {}
@@ -56,7 +58,9 @@ def publish_frames(
     for message in messages:
         if message.type not in routes:
             key = _short(message.type.encode())
-            routes[message.type] = (_frame(METHOD, channel, to_exchange + key + b"\1"), key)
+            exchange = _short((namespace + exchange_of(message_type=message.type)).encode())
+            publish = _METHOD_ID.pack(PUBLISH) + b"\0\0" + exchange + key + b"\1"
+            routes[message.type] = (_frame(METHOD, channel, publish), key)
         method, key = routes[message.type]
         body = message.body
         content = _CONTENT.pack(BASIC, 0, len(body), OUR_PROPERTIES)

@@ -210,6 +210,10 @@ class Channel:
             raise BrokerUnavailable(f"RabbitMQ gave no answer to {method} in time")
         return answers[0]
 
+    def declare_exchange(self, name: str, *, kind: str = "topic") -> None:
+        """Make sure that a durable exchange is there. Raises BrokerUnavailable."""
+        self.call("exchange_declare", exchange=name, exchange_type=kind, durable=True)
+
     def raise_if_lost(self) -> None:
         """Raise BrokerUnavailable with the reason of the loss, if it is lost."""
         if self.lost:

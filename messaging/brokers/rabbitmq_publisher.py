@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from messaging.brokers import BrokerUnavailable, Message, Unroutable
+from messaging.brokers import EXCHANGES, BrokerUnavailable, Message, Unroutable
 from messaging.brokers.rabbitmq_frames import Confirm, publish_frames
 from messaging.brokers.rabbitmq_link import Link
+from sagas import points
 
 WINDOW = 500  # messages sent and not yet confirmed: bounds memory on both sides
 CONFIRM_SECONDS = 15.0
@@ -22,9 +23,9 @@ BLOCKED_SECONDS = 2.0
 class Publisher:
     """A confirming channel on a link. Lives as long as the channel; for one thread at a time."""
 
-    def __init__(self, link: Link, *, exchange: str) -> None:
-        """Open the channel and declare the exchange. Raises BrokerUnavailable."""
-        self._link, self._exchange = link, exchange
+    def __init__(self, link: Link, *, namespace: str) -> None:
+        """Open the channel and declare the exchanges. Raises BrokerUnavailable."""
+        self._link, self._namespace = link, namespace
         self._next_tag = self._lowest_tag = 1
         self._unconfirmed: set[int] = set()
         self._refused = 0
@@ -32,9 +33,8 @@ class Publisher:
         self._channel = link.open_channel()
         self._channel.on_receive(self._on_confirms)
         self._channel.on_return(self._returned.append)
-        self._channel.call(
-            "exchange_declare", exchange=exchange, exchange_type="topic", durable=True
-        )
+        for exchange in EXCHANGES:
+            self._channel.declare_exchange(namespace + exchange)
         self._channel.call("confirm_delivery", ack_nack_callback=self._on_refused)
 
     @property
@@ -57,14 +57,16 @@ class Publisher:
         first, self._next_tag = self._next_tag, self._next_tag + len(messages)
         self._unconfirmed = set(range(first, self._next_tag))
         self._refused = 0
+        points.reach("publisher.before_write")
         self._channel.write(
             publish_frames(
                 messages,
                 channel=self._channel.number,
-                exchange=self._exchange,
+                namespace=self._namespace,
                 frame_max=self._link.frame_max,
             )
         )
+        points.reach("publisher.before_confirm")
         self._await_confirms()
         if self._refused:
             raise BrokerUnavailable(f"RabbitMQ could not store {self._refused} message(s)")

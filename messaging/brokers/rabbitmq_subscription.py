@@ -68,12 +68,18 @@ class RabbitMQSubscription:
             tags, number = self._settle(deliveries), self._channel.number
             self._channel.write(b"".join(requeue_frame(channel=number, tag=tag) for tag in tags))
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it will never give anything again."""
+        return self._closed
+
     def close(self) -> None:
         self._closed = True
         self._link.wake()
         with self._link.lock:
-            self._forget()
             self._link.close()
+            # Last: deliveries still come while the connection closes. They go back with the rest.
+            self._forget()
 
     def _consume(self) -> None:
         self._link = self._open_link()

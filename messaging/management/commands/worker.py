@@ -8,8 +8,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from messaging.brokers import connect
+from messaging.brokers.distant import DistantBroker
 from messaging.doorbell import Listener
 from messaging.worker import Worker
+from sagas import points
 
 
 class Command(BaseCommand):
@@ -31,7 +33,10 @@ class Command(BaseCommand):
             raise CommandError(
                 f"DUETO_SERVICE is {service!r}; a worker runs one of: {', '.join(sorted(offered))}."
             )
+        points.listen(process=f"{service}.worker")
         broker = connect(settings.BROKER_URL)
+        if settings.HOP_SECONDS:
+            broker = DistantBroker(broker, seconds=settings.HOP_SECONDS)
         parts = [Listener(service=service), *offered[service](broker)]
         try:
             status = Worker(service=service, parts=parts).run()
