@@ -5,6 +5,8 @@ Offers       the cart; POST /checkout/saga for every pattern; create, confirm, c
              unlock a cart
 Reacts to    payment.processed, inventory.committed, inventory.commit.failed, inventory.restored,
              inventory.reserve.failed, inventory.unreserved
+Answers      order.create.requested, order.confirm.requested, order.cancel.requested,
+             cart.unlock.requested
 Publishes    order.created, order.create.failed, order.cancelled, checkout.completed,
              checkout.failed
 """

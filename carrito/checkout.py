@@ -5,6 +5,7 @@ shopper -> POST /checkout/saga -> accept: lock the cart, freeze it, record the c
                                   orchestrated:  POST /saga/checkout at saga_orchestrator
                                   choreographed: POST /saga/choreography/checkout
                                                  at saga_choreography
+                                  orchestrated_messaging: as orchestrated
 """
 
 import os
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from django.conf import settings
 
@@ -22,9 +24,9 @@ from carrito.operations import Accept
 from contracts.outcomes import Refused
 from contracts.statuses import Pattern, SagaStatus
 from messaging import doorbell
-from sagas import barrier
+from sagas import barrier, points
 from sagas.gathering import Gathering
-from sagas.performing import Performed
+from sagas.performing import Performed, perform
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NAMESPACE = uuid.UUID("0d7f0a53-9c2c-4a55-8a5c-7d2a6b1f4c11")
@@ -38,11 +40,13 @@ class Coordinator:
     path: str
 
 
+_ORCHESTRATOR = Coordinator(url=settings.ORCHESTRATOR_URL, path="/saga/checkout")
 COORDINATORS = {
-    Pattern.ORCHESTRATED: Coordinator(url=settings.ORCHESTRATOR_URL, path="/saga/checkout"),
+    Pattern.ORCHESTRATED: _ORCHESTRATOR,
     Pattern.CHOREOGRAPHED: Coordinator(
         url=settings.CHOREOGRAPHY_URL, path="/saga/choreography/checkout"
     ),
+    Pattern.ORCHESTRATED_MESSAGING: _ORCHESTRATOR,
 }
 
 
@@ -84,9 +88,12 @@ def check_out(*, command: Accept) -> AcceptedCheckout:
     if isinstance(performed.outcome, Refused):
         raise NotAccepted(performed.outcome)
     if not performed.fresh:
+        points.reach("acceptance.known")
         return _known(command)
     pattern = Pattern(command.saga_pattern)
+    points.reach("acceptance.before_wake")
     doorbell.ring(service=operations.SERVICE, channel=channel(pattern=pattern))
+    points.reach("acceptance.before_reply")
     return AcceptedCheckout(
         saga_id=command.saga_id,
         cart_id=command.cart_id,
@@ -129,4 +136,4 @@ def _forget_refused(performed: Sequence[Performed]) -> None:
     barrier.forget(operation=operations.accept, saga_ids=refused)
 
 
-_gathering = Gathering(operation=operations.accept, also=_forget_refused)
+_gathering = Gathering(together=partial(perform, operation=operations.accept, also=_forget_refused))

@@ -49,9 +49,10 @@ class CheckoutView(APIView):
         return answer(serializers.accepted(found, status_url=url), status=202, headers=headers)
 
 
-def _accepted(request: Request, wanted: CheckoutRequest) -> AcceptedCheckout:
+def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
+    """What carrito is asked for."""
     key = key_of(request)
-    command = Accept(
+    return Accept(
         saga_id=checkout.saga_id_for(idempotency_key=key or ""),
         cart_id=wanted.cart_id,
         payment_method=wanted.payment_method,
@@ -62,11 +63,19 @@ def _accepted(request: Request, wanted: CheckoutRequest) -> AcceptedCheckout:
         idempotency_key=key or "",
         fingerprint=fingerprint(request.data) if key else "",
     )
+
+
+def not_accepted(*, error: NotAccepted) -> problems.Problem:
+    """The answer to a checkout that was refused."""
+    status = STATUS_OF_REFUSAL.get(error.refused.code, 409)
+    return problems.refusal(error.refused, status=status)
+
+
+def _accepted(request: Request, wanted: CheckoutRequest) -> AcceptedCheckout:
     try:
-        return checkout.check_out(command=command)
+        return checkout.check_out(command=command_of(request=request, wanted=wanted))
     except NotAccepted as error:
-        status = STATUS_OF_REFUSAL.get(error.refused.code, 409)
-        raise problems.refusal(error.refused, status=status) from error
+        raise not_accepted(error=error) from error
     except KeyReused as error:
         refused = Refused(
             refusals.KEY_REUSED,

@@ -19,7 +19,9 @@ from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.statuses import Pattern
 from httpapi.client import Client, Unreachable
 from messaging import doorbell
+from messaging.backoff import Backoff
 from messaging.leader import wait_to_lead
+from sagas import points
 from sagas.performing import perform
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ log = logging.getLogger(__name__)
 BATCH = 200
 SWEEP_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
-LONGEST_DELAY = 5.0
+LONGEST_PAUSE = 5.0
 
 
 class Handover:
@@ -39,6 +41,7 @@ class Handover:
         self.path = path
         self.client = Client(url=url, timeout=TIMEOUT_SECONDS)
         self._handed_over = 0
+        self._backoff = Backoff(longest=LONGEST_PAUSE)
 
     def counters(self) -> dict[str, int]:
         return {
@@ -48,16 +51,14 @@ class Handover:
 
     def run(self, stop: threading.Event) -> None:
         """Hands over until `stop` is set; a coordinator that is away is waited for."""
-        delay = 0.0
         while not stop.is_set():
             try:
                 self._lead(stop)
-                delay = 0.0
             except (Unreachable, DatabaseError, InterfaceError) as error:
-                delay = min(max(0.1, delay * 2), LONGEST_DELAY)
-                log.warning("%s: %s; again in about %.1f s", self.name, error, delay)
+                pause = self._backoff.pause()
+                log.warning("%s: %s; again in about %.1f s", self.name, error, pause)
                 connections[operations.SERVICE].close()
-            stop.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
+                stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
         connections[operations.SERVICE].close()
 
     def hand_over_once(self) -> int:
@@ -72,7 +73,9 @@ class Handover:
             for checkout, outcome in zip(waiting, outcomes, strict=True)
             if isinstance(outcome, Done)
         ]
+        points.reach("handover.before_mark")
         records.mark_handed_over(saga_ids=started)
+        points.reach("handover.marked")
         self._handed_over += len(started)
         return len(waiting)
 
@@ -83,7 +86,9 @@ class Handover:
         with doorbell.answering(service=operations.SERVICE, channel=self.name, flag=rung):
             while not stop.is_set():
                 rung.clear()
-                if not self.hand_over_once():
+                handed_over = self.hand_over_once()
+                self._backoff.went_well()
+                if not handed_over:
                     rung.wait(SWEEP_SECONDS)
 
     def _post(self, checkouts: list[Checkout]) -> list[Outcome]:

@@ -34,21 +34,12 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
 
     Refused: unknown_cart, cart_of_another_user, empty_cart, cart_in_checkout, cart_checked_out.
     """
-    carts = records.lock_carts(ids=[one.cart_id for one in commands])
-    outcomes: list[Outcome] = []
-    accepted: list[Accepted] = []
-    taken: set[str] = set()
-    for command in commands:
-        cart = carts.get(command.cart_id)
-        refused = decide_accept(command=command, cart=cart, is_taken=command.cart_id in taken)
-        if refused or cart is None:
-            outcomes.append(refused or Refused(refusals.UNKNOWN_CART))
-            continue
-        taken.add(cart.id)
-        accepted.append(_frozen(command, cart))
-        outcomes.append(Done({"total_amount": str(accepted[-1].checkout.total_amount)}))
-    records.add_checkouts(accepted=accepted)
-    return outcomes
+    frozen = freeze(commands=commands)
+    records.add_checkouts(accepted=[one for one in frozen if isinstance(one, Accepted)])
+    return [
+        one if isinstance(one, Refused) else Done({"total_amount": str(one.checkout.total_amount)})
+        for one in frozen
+    ]
 
 
 @undoes(service=SERVICE, step=sagas.ACCEPT, command=Unlock)
@@ -90,6 +81,22 @@ def confirm_order(commands: Sequence[Command]) -> list[Outcome]:
         else Refused(refusals.NO_ORDER, "No pending order of this saga is there.")
         for one in commands
     ]
+
+
+def freeze(*, commands: Sequence[Accept]) -> list[Accepted | Refused]:
+    """The checkouts as all their steps will see them, or why not; their carts are locked."""
+    carts = records.lock_carts(ids=[one.cart_id for one in commands])
+    frozen: list[Accepted | Refused] = []
+    taken: set[str] = set()
+    for command in commands:
+        cart = carts.get(command.cart_id)
+        refused = decide_accept(command=command, cart=cart, is_taken=command.cart_id in taken)
+        if refused or cart is None:
+            frozen.append(refused or Refused(refusals.UNKNOWN_CART))
+            continue
+        taken.add(cart.id)
+        frozen.append(_frozen(command, cart))
+    return frozen
 
 
 def decide_accept(*, command: Accept, cart: LockedCart | None, is_taken: bool) -> Refused | None:

@@ -1,7 +1,8 @@
-"""What carrito does when it hears an event, and what it says then."""
+"""What carrito does when it hears an event or a request, and what it says then."""
 
 from carrito import operations
-from contracts import events
+from contracts import events, requests
+from messaging.answering import Answer
 from messaging.reactions import on
 
 REACTIONS = [
@@ -28,4 +29,8 @@ REACTIONS = [
         do=operations.unlock,
         says=events.CHECKOUT_FAILED,
     ),
+    Answer(hears=requests.ORDER_CREATE, operation=operations.create_order),
+    Answer(hears=requests.ORDER_CONFIRM, operation=operations.confirm_order),
+    Answer(hears=requests.ORDER_CANCEL, operation=operations.cancel_order),
+    Answer(hears=requests.CART_UNLOCK, operation=operations.unlock),
 ]

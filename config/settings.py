@@ -34,7 +34,7 @@ _ADMIN_APPS = [
     "django.contrib.staticfiles",
 ]
 HAS_ADMIN = SERVICE in ("", "dashboard")
-INSTALLED_APPS = ["rest_framework", "messaging", *SERVICES, "loadtests", "stack"]
+INSTALLED_APPS = ["rest_framework", "messaging", *SERVICES, "loadtests", "stack", "checker"]
 INSTALLED_APPS = [
     a for a in INSTALLED_APPS if a == "rest_framework" or (BASE_DIR / a / "apps.py").exists()
 ]
@@ -92,10 +92,17 @@ CHOREOGRAPHY_URL = os.environ.get("CHOREOGRAPHY_URL", "http://127.0.0.1:3004")
 # Business rules that a run may change.
 RESERVATION_SECONDS = int(os.environ.get("INVENTARIO_RESERVATION_SECONDS", "1800"))
 DECLINE_SHARE = float(os.environ.get("PAGOS_DECLINE_SHARE", "0"))
+SLOW_CARD_SECONDS = float(os.environ.get("PAGOS_SLOW_CARD_SECONDS", "0"))
 SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS", "120"))
 """After this long a saga that has not passed its pivot is undone."""
 NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
 """After this long without an event a choreographed saga is nudged, then ever more rarely."""
+
+HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
+"""How much further apart services and broker are put than they are, one way: for comparisons."""
+
+# For benchmarks only: carrito takes checkouts of the pattern `monolith` too (monolith/).
+MONOLITH = os.environ.get("DUETO_MONOLITH", "") == "1"
 
 LOGGING = logging_config(
     service=SERVICE or "dueto", style=os.environ.get("DUETO_LOG_FORMAT", "json")

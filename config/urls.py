@@ -13,6 +13,8 @@ if not settings.SERVICE:
     served = sorted(SERVICES)
 
 urlpatterns = [path("", include("httpapi.health_urls"))]
+if settings.MONOLITH and "carrito" in served:
+    urlpatterns += [path("", include("monolith.urls"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
 if settings.HAS_ADMIN:
     admin.site.site_header = "Dueto"

@@ -5,6 +5,8 @@ import os
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from sagas import points
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 if not os.environ.get("DUETO_SECRET_KEY"):
     raise ImproperlyConfigured(
@@ -12,3 +14,4 @@ if not os.environ.get("DUETO_SECRET_KEY"):
         " (`manage.py up` makes one by itself)."
     )
 application = get_wsgi_application()
+points.listen(process=f"{os.environ.get('DUETO_SERVICE')}.web")

@@ -12,6 +12,7 @@ from contracts.outcomes import Done, Outcome, Refused
 from inventario import stock
 from inventario.models import ReservationStatus
 from inventario.stock import Held, Movement
+from sagas import points
 from sagas.operations import blocks, does, undoes
 
 SERVICE = "inventario"
@@ -83,7 +84,13 @@ def expire(*, limit: int = 500) -> int:
     expired (and is refused): the lock on the row decides.
     """
     with transaction.atomic(using=SERVICE):
-        return len(_release(stock.lock_due(limit=limit), ReservationStatus.EXPIRED))
+        due = stock.lock_due(limit=limit)
+        if not due:
+            return 0
+        released = _release(due, ReservationStatus.EXPIRED)
+        points.reach("expiry.before_commit")
+    points.reach("expiry.after_commit")
+    return len(released)
 
 
 def decide_reserve(

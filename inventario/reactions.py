@@ -1,7 +1,8 @@
-"""What inventario does when it hears an event, and what it says then."""
+"""What inventario does when it hears an event or a request, and what it says then."""
 
-from contracts import events
+from contracts import events, requests
 from inventario import operations
+from messaging.answering import Answer
 from messaging.reactions import on
 
 REACTIONS = [
@@ -33,4 +34,9 @@ REACTIONS = [
         do=operations.restore,
         says=events.INVENTORY_RESTORED,
     ),
+    Answer(hears=requests.INVENTORY_RESERVE, operation=operations.reserve),
+    Answer(hears=requests.INVENTORY_UNRESERVE, operation=operations.unreserve),
+    Answer(hears=requests.INVENTORY_COMMIT, operation=operations.commit),
+    Answer(hears=requests.INVENTORY_COMMIT_BLOCK, operation=operations.block_commit),
+    Answer(hears=requests.INVENTORY_RESTORE, operation=operations.restore),
 ]

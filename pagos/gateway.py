@@ -1,14 +1,16 @@
-"""The simulated card network: pure, and the same answer for the same question, so that a run can
-be repeated.
-"""
+"""The simulated card network: the same answer for the same question, to repeat a run by."""
 
 import hashlib
+import time
+from collections.abc import Collection
 from decimal import Decimal
 
 from contracts import money, refusals
 from contracts.outcomes import Refused
 
-ACCEPTED = frozenset({"credit_card", "debit_card", "paypal"})
+SLOW_CARD = "slow_card"
+"""Accepted like any other, once the network has taken its time: what a comparison must notice."""
+ACCEPTED = frozenset({"credit_card", "debit_card", "paypal", SLOW_CARD})
 REFUSED = {
     "invalid_card": Refused(refusals.INVALID_CARD, "The card network knows no such card."),
     "card_declined": Refused(refusals.CARD_DECLINED, "The bank declined the charge."),
@@ -17,6 +19,12 @@ REFUSED = {
 }
 LARGEST = Decimal("999999999999.99")
 """What fits the tables: of carrito's totals, and of the payments."""
+
+
+def wait_for(*, payment_methods: Collection[str], slow_card_seconds: float) -> None:
+    """Takes as long as the network needs for all of these, which it is asked at once."""
+    if slow_card_seconds and SLOW_CARD in payment_methods:
+        time.sleep(slow_card_seconds)
 
 
 def authorise(

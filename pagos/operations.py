@@ -35,6 +35,10 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
 
     There is nothing to lock: the barrier holds the saga's key, and no two sagas share a row.
     """
+    gateway.wait_for(
+        payment_methods={one.payment_method for one in commands},
+        slow_card_seconds=settings.SLOW_CARD_SECONDS,
+    )
     decided = [
         gateway.authorise(
             saga_id=one.saga_id,

@@ -1,6 +1,7 @@
-"""What pagos does when it hears an event, and what it says then."""
+"""What pagos does when it hears an event or a request, and what it says then."""
 
-from contracts import events
+from contracts import events, requests
+from messaging.answering import Answer
 from messaging.reactions import on
 from pagos import operations
 
@@ -17,4 +18,6 @@ REACTIONS = [
         do=operations.refund,
         says=events.PAYMENT_REFUNDED,
     ),
+    Answer(hears=requests.PAYMENT, operation=operations.charge),
+    Answer(hears=requests.PAYMENT_REFUND, operation=operations.refund),
 ]

@@ -6,7 +6,8 @@ still ends right. It tells where a saga stands, and helps one that stands still.
 
 Owns         choreographed sagas, their trail of events, what people asked of them
 Offers       POST /saga/choreography/checkout; where a saga stands, with its trail; abort, return
-Reacts to    every event of the checkout, by writing it down (`tracking`)
+Reacts to    every event of the checkout, by writing it down (`tracking`); a service's giving up, by
+             an abort, or by parking the saga (`giving_up`)
 Publishes    checkout.initiated, checkout.abort.requested, checkout.return.requested;
              the last fact of a saga that stands still, again (`watchdog`)
 """

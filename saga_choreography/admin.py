@@ -72,7 +72,7 @@ class SagaAdmin(RecordAdmin):
     ]
     readonly_fields = ["steps", "trail", "checkout"]
     inlines = [InterventionInline]
-    actions = ["nudge", "undo"]
+    actions = ["nudge", "skip", "undo"]
 
     @admin.display(description="steps")
     def steps(self, saga: Saga) -> SafeString:
@@ -105,6 +105,12 @@ class SagaAdmin(RecordAdmin):
         self._ask(request, queryset, operations.retry, "nudged")
 
     @admin.action(
+        description="Skip: go on without what the parked saga waits for", permissions=["operate"]
+    )
+    def skip(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
+        self._ask(request, queryset, operations.skip, "goes on without it")
+
+    @admin.action(
         description="Undo: abort a running saga, return a completed one", permissions=["operate"]
     )
     def undo(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
@@ -123,7 +129,7 @@ class SagaAdmin(RecordAdmin):
                 outcome = operation(
                     saga_id=saga.pk,
                     requested_by=request.user.get_username(),
-                    reason="",
+                    reason="from the admin",
                     now=datetime.now(UTC),
                 )
             if isinstance(outcome, Refused):

@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 
+from contracts.states import SagaSummary
 from messaging.brokers import Broker
 from messaging.worker import Part
 
@@ -7,6 +8,13 @@ from messaging.worker import Part
 class SagaChoreographyConfig(AppConfig):
     name = "saga_choreography"
     verbose_name = "Saga choreography: pattern 2"
+
+    def parked_sagas(self, *, limit: int) -> tuple[int, list[SagaSummary]]:
+        """How many wait for a person, and those that wait longest: for /health."""
+        from saga_choreography import queries
+
+        count, oldest = queries.parked(limit=limit)
+        return count, queries.summaries(found=oldest)
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service."""

@@ -31,6 +31,20 @@ def requested(
     return _event(saga_id, event_type, now, Facts(context=context, failure=failure))
 
 
+def skipped(
+    *,
+    event_type: str,
+    saga_id: str,
+    context: msgspec.Raw,
+    failure: Failure | None,
+    reason: str,
+    now: datetime,
+) -> Event:
+    """Said on a step's behalf, which a person has seen to otherwise (`reason`)."""
+    result = {"skipped": reason}
+    return _event(saga_id, event_type, now, Facts(context=context, result=result, failure=failure))
+
+
 def again(*, seen: Seen, context: msgspec.Raw) -> Event:
     """The same fact once more, as a nudge: whoever knows it says its own outcome again."""
     return Event(

@@ -98,6 +98,7 @@ class Action(models.TextChoices):
     ABORT = "abort"
     RETURN = "return"
     RETRY = "retry"
+    SKIP = "skip"
 
 
 class Intervention(models.Model):

@@ -1,4 +1,5 @@
-"""What may be asked of a saga that runs by itself: to be aborted, returned, or nudged.
+"""What may be asked of a saga that runs by itself: to be aborted, returned, nudged, or to go on
+without a step.
 
 Each is recorded with who asked and when. All run in the caller's transaction.
 """
@@ -11,11 +12,13 @@ import msgspec
 from contracts import events, refusals, sagas
 from contracts.events import Event
 from contracts.outcomes import Failure, Refused
+from contracts.statuses import SagaStatus
 from messaging import outbox
 from saga_choreography import facts, state, tracking, trail
-from saga_choreography.checkout import SERVICE, next_look
+from saga_choreography.checkout import LISTENS, SERVICE, next_look
 from saga_choreography.entries import Seen, Stage
 from saga_choreography.models import Action, Intervention, Saga
+from sagas.operations import Kind
 
 ASKS = {
     Action.ABORT: events.CHECKOUT_ABORT_REQUESTED,
@@ -72,7 +75,7 @@ def ask(*, asked: Sequence[Asked], now: datetime) -> None:
 def compensate(
     *, saga_id: str, requested_by: str, reason: str, now: datetime
 ) -> Action | Refused | None:
-    """Asks for an abort of a running saga, or a return of a completed one; which of the two.
+    """Asks for an abort of a running saga, or a return of one that was sold; which of the two.
 
     None: an abort is asked for already. Refused: past_pivot, already_undone.
     Raises Saga.DoesNotExist. An abort may come too late: the pivot decides, at inventario.
@@ -80,7 +83,9 @@ def compensate(
     saga = Saga.objects.select_for_update(no_key=True).get(pk=saga_id)
     seen = trail.of(saga_ids=[saga_id])[saga_id]
     decided = decide_compensate(
-        stage=Stage(saga.stage), event_types={one.event_type for one in seen}
+        stage=Stage(saga.stage),
+        event_types={one.event_type for one in seen},
+        is_parked=saga.status == SagaStatus.PARKED,
     )
     if isinstance(decided, Action):
         asked = Asked(
@@ -125,6 +130,51 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
     return None
 
 
+def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
+    """Goes on without what a parked saga waits for: somebody has seen to it otherwise.
+
+    Says on the step's behalf what would have been said, so that the chain goes on from there.
+    Refused: nothing_to_retry. Raises Saga.DoesNotExist.
+    """
+    saga = Saga.objects.select_for_update(no_key=True).get(pk=saga_id)
+    seen = trail.of(saga_ids=[saga_id])[saga_id]
+    decided = decide_skip(
+        status=SagaStatus(saga.status),
+        stage=Stage(saga.stage),
+        event_types={one.event_type for one in seen},
+    )
+    if isinstance(decided, Refused):
+        return decided
+    failure = Failure(saga.failure_step, saga.failure_code, saga.failure_detail)
+    event = facts.skipped(
+        event_type=decided,
+        saga_id=saga_id,
+        context=_context(saga),
+        failure=failure if saga.failure_code else None,
+        reason=reason,
+        now=now,
+    )
+    tracking.track(heard=[event], now=now)
+    outbox.add(service=SERVICE, said=[event])
+    Intervention.objects.create(
+        saga=saga, action=Action.SKIP, requested_by=requested_by, reason=reason, requested_at=now
+    )
+    return None
+
+
+def decide_skip(*, status: SagaStatus, stage: Stage, event_types: Collection[str]) -> str | Refused:
+    """The event to be said instead of the parked step; refused while the pivot is open."""
+    if status is not SagaStatus.PARKED:
+        return Refused(refusals.NOTHING_TO_RETRY, f"This saga is {status}, not parked.")
+    if stage is Stage.RUNNING and events.INVENTORY_COMMITTED not in event_types:
+        return Refused(
+            refusals.NOTHING_TO_RETRY,
+            "Only inventario can tell whether the pivot has happened: retry, or mend it there.",
+        )
+    wanted = state.last_facts(stage=stage, event_types=event_types)
+    return next(one.says for one in LISTENS if one.event in wanted and one.kind is not Kind.BLOCK)
+
+
 def nudges(*, stage: Stage, seen: Sequence[Seen], context: msgspec.Raw) -> list[Event]:
     """The facts that set a saga going again that stands still after these."""
     wanted = state.last_facts(stage=stage, event_types=[one.event_type for one in seen])
@@ -132,13 +182,17 @@ def nudges(*, stage: Stage, seen: Sequence[Seen], context: msgspec.Raw) -> list[
     return [facts.again(seen=by_type[one], context=context) for one in wanted]
 
 
-def decide_compensate(*, stage: Stage, event_types: Collection[str]) -> Action | Refused | None:
-    """Abort, return, or neither."""
+def decide_compensate(
+    *, stage: Stage, event_types: Collection[str], is_parked: bool = False
+) -> Action | Refused | None:
+    """Abort, return, or neither. `is_parked`: what was sold and can't go on may be returned."""
     if stage is Stage.COMPLETED:
         return Action.RETURN
     if stage is not Stage.RUNNING:
         detail = "undone" if stage is Stage.ENDED else "being undone"
         return Refused(refusals.ALREADY_UNDONE, f"This saga is {detail} already.")
+    if events.INVENTORY_COMMITTED in event_types and is_parked:
+        return Action.RETURN
     if events.CHECKOUT_ABORT_REQUESTED in event_types:
         return None
     if events.INVENTORY_COMMITTED in event_types:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from contracts.money import amount
 from contracts.outcomes import Failure
-from contracts.states import SagaState, SagaSummary, StepState, TrailEntry
+from contracts.states import Parked, SagaState, SagaSummary, StepState, TrailEntry
 from contracts.statuses import Pattern, SagaStatus
 from saga_choreography import trail
 from saga_choreography.entries import Seen, Stage
@@ -41,9 +41,16 @@ def summaries(*, found: Sequence[Saga]) -> list[SagaSummary]:
             cart_id=one.cart_id,
             started_at=one.started_at,
             finished_at=one.finished_at,
+            parked=_parked(one),
         )
         for one in found
     ]
+
+
+def parked(*, limit: int) -> tuple[int, list[Saga]]:
+    """How many sagas wait for a person, and those that wait longest, at most `limit`."""
+    found = Saga.objects.filter(status=SagaStatus.PARKED.value)
+    return found.count(), list(found.defer("context").order_by("parked_at")[:limit])
 
 
 def state(*, found: Saga) -> SagaState:
@@ -62,6 +69,7 @@ def state(*, found: Saga) -> SagaState:
         finished_at=folded.finished_at,
         failure=_failure(found, folded),
         steps=_with_reason(found, folded.steps) if is_parked else list(folded.steps),
+        parked=_parked(found),
         events=[_entry(one) for one in seen],
     )
 
@@ -70,6 +78,12 @@ def _failure(found: Saga, folded: Folded) -> Failure | None:
     if folded.failure or not found.failure_code:
         return folded.failure
     return Failure(found.failure_step, found.failure_code, found.failure_detail)
+
+
+def _parked(found: Saga) -> Parked | None:
+    if found.status != SagaStatus.PARKED:
+        return None
+    return Parked(step=found.parked_step, reason=found.parked_reason, since=found.parked_at)
 
 
 def _with_reason(found: Saga, steps: Sequence[StepState]) -> list[StepState]:

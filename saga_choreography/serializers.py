@@ -18,6 +18,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
+class Skip(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for it, and why: to be read by whoever wonders later."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    requested_by: Name = "api"
+
+
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """Which sagas to list: `?status=&page=&page_size=`."""
 

@@ -156,15 +156,22 @@ def _step(name: str, stage: Stage, seen: Mapping[str, Seen]) -> StepState:
     refused = seen.get(_REFUSED_OF.get(name, ""))
     undone = seen.get(_UNDONE_OF.get(name, ""))
     acted, last = done or refused, undone or done or refused
-    failure = refused.data.failure if refused else None
     return StepState(
         step_name=name,
         status=_step_status(name, stage, seen),
         started_at=acted.requested_at if acted else None,
         finished_at=last.occurred_at if last else None,
-        error=f"{failure.code}: {failure.detail}" if failure else None,
+        error=_error(done, refused, undone),
         response_data=done.data.result if done else {},
     )
+
+
+def _error(done: Seen | None, refused: Seen | None, undone: Seen | None) -> str | None:
+    for one, word in ((undone, "undo skipped"), (done, "skipped")):
+        if one and "skipped" in one.data.result:
+            return f"{word}: {one.data.result['skipped']}"
+    failure = refused.data.failure if refused else None
+    return f"{failure.code}: {failure.detail}" if failure else None
 
 
 def _step_status(name: str, stage: Stage, seen: Mapping[str, Seen]) -> StepStatus:
@@ -172,6 +179,11 @@ def _step_status(name: str, stage: Stage, seen: Mapping[str, Seen]) -> StepStatu
     index, furthest = INDEX[name], _furthest(seen)
     undone = seen.get(_UNDONE_OF.get(name, ""))
     is_refused = _REFUSED_OF.get(name, "") in seen
+    done = seen.get(_DONE_OF.get(name, ""))
+    if undone and "skipped" in undone.data.result:
+        return StepStatus.COMPLETED
+    if done and "skipped" in done.data.result:
+        return StepStatus.SKIPPED
     if undone and not undone.data.result.get("nothing_to_undo"):
         return StepStatus.COMPENSATED
     if is_refused:

@@ -18,6 +18,7 @@ from saga_choreography import facts, trail
 from saga_choreography.checkout import SERVICE, next_look
 from saga_choreography.entries import Settled, Stage
 from saga_choreography.state import STAGE_AFTER, status_after
+from sagas import points
 
 LINGER_SECONDS = 0.05
 """Nobody waits for tracking, so it lets events gather: a saga costs 4.5 ms of CPU
@@ -30,6 +31,7 @@ class Tracking:
 
     hears: str
     group: str = "tracking"
+    step: str = ""
 
     def handle(self, heard: Sequence[Event]) -> None:
         track(heard=heard, now=datetime.now(UTC))
@@ -54,6 +56,8 @@ def track(*, heard: Sequence[Event], now: datetime) -> None:
         ]
         if changed:
             trail.settle(settled=changed)
+        points.reach("tracking.before_commit")
+    points.reach("tracking.after_commit")
 
 
 def settled(*, event: Event, now: datetime) -> Settled:

@@ -147,17 +147,19 @@ def claim_still(*, now: datetime, limit: int) -> list[Watched]:
         now,
         limit,
     )
-    return [
-        Watched(
-            saga_id=row[0],
-            context=msgspec.Raw(row[1].encode()),
-            stage=Stage(row[2]),
-            started_at=row[3],
-            nudges=row[4],
-            nudged_at=row[5],
-        )
-        for row in rows
-    ]
+    return [_watched(row) for row in rows]
+
+
+def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
+    """Those of these sagas that there are, locked."""
+    rows = _execute(
+        """
+        SELECT saga_id, context::text, stage, started_at, nudges, nudged_at
+        FROM saga_choreography_saga WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
+        """,
+        sorted(saga_ids),
+    )
+    return [_watched(row) for row in rows]
 
 
 def record(*, verdicts: Sequence[Verdict]) -> None:
@@ -201,6 +203,17 @@ def of(*, saga_ids: Iterable[str]) -> Trails:
             )
         )
     return trails
+
+
+def _watched(row: tuple[Any, ...]) -> Watched:
+    return Watched(
+        saga_id=row[0],
+        context=msgspec.Raw(row[1].encode()),
+        stage=Stage(row[2]),
+        started_at=row[3],
+        nudges=row[4],
+        nudged_at=row[5],
+    )
 
 
 def _execute(statement: str, *values: object) -> list[tuple[Any, ...]]:

@@ -9,4 +9,5 @@ urlpatterns = [
     path("saga/choreography/<str:saga_id>/status", views.SagaStatusView.as_view()),
     path("saga/choreography/<str:saga_id>/compensate", views.CompensateView.as_view()),
     path("saga/choreography/<str:saga_id>/retry", views.RetryView.as_view()),
+    path("saga/choreography/<str:saga_id>/skip", views.SkipView.as_view()),
 ]

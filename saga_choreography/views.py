@@ -20,6 +20,7 @@ from httpapi.json import answer
 from saga_choreography import checkout, operations, queries, serializers
 from saga_choreography.checkout import SERVICE
 from saga_choreography.models import Action, Saga
+from sagas import points
 
 PATTERNS = (Pattern.CHOREOGRAPHED,)
 
@@ -34,6 +35,8 @@ class CheckoutView(coordinator.CheckoutView):
     def start(self, *, checkouts: Sequence[Checkout]) -> None:
         with transaction.atomic(using=SERVICE):
             checkout.start(checkouts=checkouts, now=datetime.now(UTC))
+            points.reach("choreography.before_start")
+        points.reach("choreography.started")
 
 
 class SagaView(APIView):
@@ -92,10 +95,20 @@ class RetryView(APIView):
         return _asked(request, saga_id, operations.retry)
 
 
+class SkipView(APIView):
+    """POST with a reason: goes on without what a parked saga waits for: 202, or 409."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        return _asked(request, saga_id, operations.skip, asks=serializers.Skip)
+
+
 def _asked(
-    request: Request, saga_id: str, operation: Callable[..., Action | Refused | None]
+    request: Request,
+    saga_id: str,
+    operation: Callable[..., Action | Refused | None],
+    asks: type[serializers.Request | serializers.Skip] = serializers.Request,
 ) -> HttpResponse:
-    wanted = msgspec.convert(request.data or {}, serializers.Request)
+    wanted = msgspec.convert(request.data or {}, asks)
     try:
         with transaction.atomic(using=SERVICE):
             outcome = operation(
@@ -104,6 +117,8 @@ def _asked(
                 reason=wanted.reason,
                 now=datetime.now(UTC),
             )
+            points.reach("asking.before_commit")
+        points.reach("asking.before_reply")
     except Saga.DoesNotExist:
         state = _at_carrito(saga_id)
         raise problems.refusal(_not_here(state)) from None

@@ -29,6 +29,7 @@ from saga_choreography.entries import Seen, Watched
 from saga_choreography.models import Action
 from saga_choreography.operations import Asked
 from saga_choreography.state import current_step
+from sagas import points
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ def look(*, now: datetime) -> Counter[Move]:
         )
         _nudge([one for one, what in decided if what.move is Move.NUDGE], trails)
         _abort([one for one, what in decided if what.move is Move.ABORT], trails, now)
+        points.reach("watchdog.before_commit")
+    points.reach("watchdog.after_commit")
     for one, what in decided:
         moves[what.move] += 1
         if what.move is not Move.WAIT:

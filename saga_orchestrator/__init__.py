@@ -1,11 +1,16 @@
 """saga_orchestrator: PATTERN 1. One conductor tells every service what to do, one step at a time.
 
+A saga goes over one of two transports, with the same engine and the same log: calls over HTTP
+(`orchestrated`), or the same calls as messages (`orchestrated_messaging`, the control that tells
+what the transport costs from what the conducting costs).
+
 Owns         sagas (where each stands), their steps, definitions, interventions, runners
 Offers       the hand-over of a checkout; look, list, compensate (stop, or return); retry and skip
              for a parked saga
 Calls        carrito, inventario, pagos, over HTTP, in batches
-Reacts to    nothing
-Publishes    nothing
+Asks         carrito, inventario, pagos, by message
+Reacts to    every reply to a request, and step.parked, by moving its saga on (`replies`)
+Publishes    the requests, of sagas that go by message only (`requesting`)
 
 Read `checkout` first (who is told what), then `engine` (what follows from an answer), `runner`
 (who does it), `sagalog` (what is written, before each next call).

@@ -7,11 +7,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from messaging.admin import WorkerHeartbeatAdmin
+from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
 from saga_orchestrator import operations
 from saga_orchestrator.models import (
     Definition,
     Intervention,
+    OutboxEntry,
+    ParkedMessage,
     Runner,
     Saga,
     SagaStep,
@@ -19,6 +21,8 @@ from saga_orchestrator.models import (
 )
 from sagas.admin import RecordAdmin, as_json
 
+admin.site.register(OutboxEntry, OutboxEntryAdmin)
+admin.site.register(ParkedMessage, ParkedMessageAdmin)
 admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
 
 
@@ -59,6 +63,7 @@ class SagaAdmin(RecordAdmin):
     list_display = [
         "saga_id",
         "cart_id",
+        "pattern",
         "status",
         "current_step",
         "failure_code",
@@ -77,7 +82,16 @@ class SagaAdmin(RecordAdmin):
         ("Times", {"fields": ["started_at", "updated_at", "finished_at", "deadline_at"]}),
         (
             "How it is run",
-            {"fields": ["direction", "faults", "version", "runner_id", "next_attempt_at"]},
+            {
+                "fields": [
+                    "direction",
+                    "faults",
+                    "version",
+                    "runner_id",
+                    "asked_at",
+                    "next_attempt_at",
+                ]
+            },
         ),
         ("What it is about", {"fields": ["checkout", "definition"]}),
     ]

@@ -11,6 +11,9 @@ On a refusal, or a fault that outlasts its retries: the undos of what was done, 
 and in the end carrito unlocks the cart. A fault at the pivot is settled by asking inventario to
 block it: blocked, it goes back; already sold, it goes on.
 
+It tells them over HTTP, or, in the control pattern `orchestrated_messaging`, by message: the same
+page holds for both.
+
 The same list as data is `contracts.sagas.CHECKOUT` (a test holds this page to it); the engine
 knows no step by name. Here is how a checkout comes in; `runner` takes it from there.
 """
@@ -23,6 +26,7 @@ from contracts import sagas
 from contracts.commands import Checkout
 from messaging import doorbell
 from saga_orchestrator import sagalog
+from sagas import points
 
 SAGA = sagas.CHECKOUT
 
@@ -33,5 +37,8 @@ def start(*, checkouts: Sequence[Checkout]) -> None:
     Each is started for certain then, now or before. Rings after its own commit, so it must not be
     called within a transaction.
     """
-    if sagalog.start(saga=SAGA, checkouts=checkouts, seconds=settings.SAGA_SECONDS):
+    points.reach("orchestration.before_start")
+    started = sagalog.start(saga=SAGA, checkouts=checkouts, seconds=settings.SAGA_SECONDS)
+    points.reach("orchestration.started")
+    if started:
         doorbell.ring(service=sagalog.ALIAS, channel=sagalog.CHANNEL)

@@ -7,29 +7,31 @@ found at the call that was due, and that is made again under the same key.
 """
 
 import logging
-import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import msgspec
 from django.db import DatabaseError, InterfaceError
 
-from contracts import refusals
-from contracts.statuses import SagaStatus
-from saga_orchestrator import engine, sagalog
+from saga_orchestrator import sagalog
+from saga_orchestrator.deciding import Step, after, tally, turned_back
+from saga_orchestrator.hands import Hands
 from saga_orchestrator.lanes import Lanes
-from saga_orchestrator.moves import Answer, Fault, Move
+from saga_orchestrator.moves import Answer, Fault
 from saga_orchestrator.participants import Participants, Target, target_of
-from saga_orchestrator.sagalog import InFlight
+from saga_orchestrator.sagalog import Call, InFlight, call_of
+from sagas import points
 
 log = logging.getLogger(__name__)
 
+REST_SECONDS = 1.0
+
 
 class Conductor:
-    """`put_down`: called when sagas have left its hands, with the seconds until the first of
-    them is due again (None: none of them is). `let_go`: called when some have left them without
-    its knowing what is written of them; they still belong to the runner.
+    """`put_down`: called when a call was answered, with the seconds until the first of the sagas
+    that have left its hands then is due again (None: none of them is). `let_go`: called when some
+    have left them without its knowing what is written of them; they still belong to the runner.
     """
 
     def __init__(
@@ -43,24 +45,25 @@ class Conductor:
         self._put_down = put_down
         self._let_go = let_go
         self._lanes: Lanes[Target, InFlight] = Lanes(work=self._work, at_exit=sagalog.close)
-        self._lock = threading.Lock()
-        self._in_hand: set[str] = set()
-        self._counters: Counter[str] = Counter()
+        self._hands = Hands()
+        self._batches = 0
 
     @property
     def in_hand(self) -> list[str]:
         """The sagas that it is moving on."""
-        with self._lock:
-            return list(self._in_hand)
+        return self._hands.saga_ids
+
+    @property
+    def crowded(self) -> list[Call]:
+        """The calls for which it wants no further sagas now."""
+        return self._hands.crowded()
 
     def counters(self) -> dict[str, int]:
-        in_hand = {"sagas_in_hand": len(self._in_hand)}
-        return {**self._counters, **self._participants.counters(), **in_hand}
+        own = {"batches": self._batches, "sagas_in_hand": len(self._hands)}
+        return {**own, **self._participants.counters()}
 
     def take_up(self, *, sagas: Sequence[InFlight]) -> None:
         """Moves these on, from the call that is due."""
-        with self._lock:
-            self._in_hand.update(saga.saga_id for saga in sagas)
         self._to_lanes(sagas)
 
     def close(self, *, seconds: float) -> None:
@@ -80,10 +83,10 @@ class Conductor:
 
     def _move_on(self, target: Target, sagas: list[InFlight]) -> None:
         now = time.monotonic()
-        moves: list[tuple[InFlight, Move]] = []
+        moves: list[Step] = []
         due: list[InFlight] = []
         for saga in sagas:
-            turned = _turned_back(saga, now)
+            turned = turned_back(saga=saga, progress=saga.progress, now=now)
             if turned:
                 moves.append((saga, turned))
             else:
@@ -91,14 +94,30 @@ class Conductor:
         if due:
             answers = self._participants.ask(target=target, sagas=due)
             moves += [
-                (saga, _after(saga, answer)) for saga, answer in zip(due, answers, strict=True)
+                (saga, after(saga=saga, answer=answer))
+                for saga, answer in zip(due, answers, strict=True)
             ]
             _log_faults(target, answers)
-        self._make(moves)
-        self._counters["batches"] += 1
+        self._make(self._with_rests(moves))
+        self._batches += 1
 
-    def _make(self, moves: Sequence[tuple[InFlight, Move]]) -> None:
+    def _with_rests(self, moves: Sequence[Step]) -> list[Step]:
+        """Where too many wait for the next call, the saga is left to be claimed again later."""
+        going: Counter[Call] = Counter()
+        made: list[Step] = []
+        for saga, move in moves:
+            call = call_of(progress=move.progress)
+            if move.goes_on and call != call_of(progress=saga.progress):
+                going[call] += 1
+                if going[call] > self._hands.room(call=call):
+                    move = msgspec.structs.replace(move, seconds=REST_SECONDS)
+            made.append((saga, move))
+        return made
+
+    def _make(self, moves: Sequence[Step]) -> None:
+        points.reach("conductor.before_record")
         written = sagalog.record(moves=moves)
+        points.reach("conductor.recorded")
         onward: list[InFlight] = []
         down: list[InFlight] = []
         waits: list[float] = []
@@ -113,57 +132,25 @@ class Conductor:
                 continue
             down.append(saga)
             if moved:
-                self._count(saga, move)
+                tally.count([(saga, move)])
                 waits += [move.seconds] if move.seconds else []
             else:
                 log.info("moved by another since", extra={"saga_id": saga.saga_id})
         self._to_lanes(onward)
-        self._lay_down(down)
-        if down:
-            self._put_down(min(waits, default=None))
+        self._hands.lay_down(sagas=down)
+        self._put_down(min(waits, default=None))
 
     def _to_lanes(self, sagas: Sequence[InFlight]) -> None:
+        self._hands.take(sagas=sagas)
         lanes: dict[Target, list[InFlight]] = {}
         for saga in sagas:
             lanes.setdefault(target_of(progress=saga.progress), []).append(saga)
         for target, group in lanes.items():
             self._lanes.put(target, group)
 
-    def _count(self, saga: InFlight, move: Move) -> None:
-        if not move.seconds:
-            self._counters[f"sagas_{move.status}"] += 1
-        if move.status is SagaStatus.PARKED:
-            log.error(
-                "parked at %s: %s",
-                move.progress.step.name,
-                move.reason,
-                extra={"saga_id": saga.saga_id},
-            )
-
     def _drop(self, sagas: Sequence[InFlight]) -> None:
-        self._lay_down(sagas)
+        self._hands.lay_down(sagas=sagas)
         self._let_go()
-
-    def _lay_down(self, sagas: Sequence[InFlight]) -> None:
-        with self._lock:
-            self._in_hand.difference_update(saga.saga_id for saga in sagas)
-
-
-def _turned_back(saga: InFlight, now: float) -> Move | None:
-    if saga.stop_requested:
-        return engine.interrupt(
-            progress=saga.progress, code=refusals.STOPPED, detail="A stop was asked for."
-        )
-    if now >= saga.deadline:
-        return engine.interrupt(
-            progress=saga.progress, code=refusals.DEADLINE, detail="It took too long."
-        )
-    return None
-
-
-def _after(saga: InFlight, answer: Answer) -> Move:
-    draw = random.random()  # noqa: S311 -- spreads retries over time, guards nothing
-    return engine.after(progress=saga.progress, answer=answer, draw=draw)
 
 
 def _log_faults(target: Target, answers: Sequence[Answer]) -> None:

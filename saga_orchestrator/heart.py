@@ -12,6 +12,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, InterfaceError
 
 from saga_orchestrator import sagalog
+from sagas import points
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,18 @@ class Heart:
 
     def _beat(self) -> None:
         is_first = self.runner_id is None
+        points.reach("heart.before_beat")
         self.runner_id, self.parked = sagalog.beat(
             runner_id=self.runner_id, host=socket.gethostname(), pid=os.getpid()
         )
+        points.reach("heart.beaten")
         if is_first:
             self._on_first()
 
     def _sign_off(self) -> None:
         if self.runner_id is not None:
+            points.reach("heart.before_release")
             sagalog.release(runner_id=self.runner_id, kept=[])
+            points.reach("heart.before_sign_off")
             sagalog.forget_runner(runner_id=self.runner_id)
+            points.reach("heart.signed_off")

@@ -32,7 +32,8 @@ class Saga(models.Model):
 
     `version` is the fence: a move is written only where it is still the one that was read.
     `next_attempt_at`: from when on a runner may claim it; null once it has ended or is parked.
-    A saga belongs to `runner` while that one's heart beats.
+    A saga belongs to `runner` while that one's heart beats. `asked_at`: since when the call that
+    is due is out as a message; no runner holds it then, and `next_attempt_at` is its patience.
 
     Only `next_attempt_at` and `parked_at` are indexed of what changes, and a smooth saga touches
     the first once, at its end: its moves stay heap-only updates.
@@ -62,6 +63,7 @@ class Saga(models.Model):
     version = models.PositiveIntegerField(default=0, db_default=0)
     runner_id = models.BigIntegerField(null=True, blank=True)
     next_attempt_at = models.DateTimeField(null=True, blank=True, db_default=Now())
+    asked_at = models.DateTimeField(null=True, blank=True)
     deadline_at = models.DateTimeField()
 
     stop_requested_at = models.DateTimeField(null=True, blank=True)
@@ -187,6 +189,14 @@ class Runner(models.Model):
 
     def __str__(self) -> str:
         return f"runner {self.id} (process {self.pid} on {self.host})"
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    pass
 
 
 class WorkerHeartbeat(messaging.WorkerHeartbeat):

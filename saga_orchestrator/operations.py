@@ -13,6 +13,7 @@ from saga_orchestrator import engine, sagalog
 from saga_orchestrator.models import Intervention, InterventionAction
 from saga_orchestrator.moves import Direction, Move
 from saga_orchestrator.sagalog import InFlight, Unreadable
+from sagas import points
 
 SERVICE = sagalog.ALIAS
 
@@ -104,9 +105,10 @@ def _intervene(
 ) -> Refused | None:
     """Lock, decide, write; the runner is woken once it is committed."""
     with transaction.atomic(using=SERVICE):
-        saga = sagalog.lock(saga_id=saga_id)
-        if saga is None:
+        found = sagalog.lock(saga_ids=[saga_id])
+        if not found:
             raise UnknownSaga(saga_id)
+        (saga,) = found
         if isinstance(saga, Unreadable):
             return Refused(refusals.NOTHING_TO_RETRY, saga.reason)
         decided = decide(saga)
@@ -114,6 +116,8 @@ def _intervene(
             return decided
         _write(saga, decided, requested_by, reason)
         transaction.on_commit(_wake, using=SERVICE)
+        points.reach("intervention.before_commit")
+    points.reach("intervention.before_reply")
     return None
 
 
@@ -132,4 +136,5 @@ def _write(saga: InFlight, decision: Decision, requested_by: str, reason: str) -
 
 
 def _wake() -> None:
+    points.reach("intervention.committed")
     doorbell.ring(service=SERVICE, channel=sagalog.CHANNEL)

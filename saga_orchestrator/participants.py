@@ -18,6 +18,7 @@ from saga_orchestrator.sagalog import InFlight
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
+"""Unless the step says otherwise."""
 PROBE_SECONDS = 1.0
 SIGNS_OF_OUTAGE = frozenset({None, 502, 503, 504})
 """No answer at all, or one for which the service as a whole is to blame."""
@@ -30,24 +31,25 @@ class Target(NamedTuple):
     service: str
     path: str
     command: str
+    seconds: float = CALL_SECONDS
 
 
 def target_of(*, progress: Progress) -> Target:
     """Whom to tell the call that is due."""
     step = progress.step
     if progress.direction is Direction.DO:
-        return Target(step.service, step.do, step.do_command)
+        return Target(step.service, step.do, step.do_command, step.seconds)
     if progress.direction is Direction.UNDO:
-        return Target(step.service, step.undo, step.undo_command)
-    return Target(step.service, step.block, step.undo_command)
+        return Target(step.service, step.undo, step.undo_command, step.seconds)
+    return Target(step.service, step.block, step.undo_command, step.seconds)
 
 
 class Participants:
     """Calls services by name. `urls`: where each of them is."""
 
-    def __init__(self, *, urls: Mapping[str, str], call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(self, *, urls: Mapping[str, str]) -> None:
         self._clients = {
-            service: Client(url=url, timeout=call_seconds) for service, url in urls.items()
+            service: Client(url=url, timeout=CALL_SECONDS) for service, url in urls.items()
         }
         self._probes = {
             service: Client(url=url, timeout=PROBE_SECONDS) for service, url in urls.items()
@@ -59,6 +61,8 @@ class Participants:
     def counters(self) -> dict[str, int]:
         return {
             "http_calls": sum(client.calls for client in self._clients.values()),
+            **{f"calls.{service}": client.calls for service, client in self._clients.items()},
+            **{f"probes.{service}": client.calls for service, client in self._probes.items()},
             "breakers_open": sum(breaker.is_open for breaker in self._breakers.values()),
         }
 
@@ -99,7 +103,9 @@ class Participants:
         commands = [
             command.of(checkout=one.checkout, failure=one.progress.failure) for one in sagas
         ]
-        answer = self._clients[target.service].post(path=target.path, body=commands)
+        answer = self._clients[target.service].post(
+            path=target.path, body=commands, timeout=target.seconds
+        )
         if answer.status != 207:
             raise Unreachable(f"{answer.status} {answer.body[:200]!r}", status=answer.status)
         try:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from contracts.outcomes import Failure
 from contracts.sagas import Step
-from contracts.states import SagaState, SagaSummary, StepState
+from contracts.states import Parked, SagaState, SagaSummary, StepState
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator.models import Saga, SagaStep
 from saga_orchestrator.moves import Direction
@@ -21,10 +21,11 @@ def saga(*, saga_id: str) -> Saga | None:
     return found.filter(pk=saga_id).first()
 
 
-def sagas(*, status: str = "") -> QuerySet[Saga]:
-    """All of them, newest first; of one status if one is given."""
+def sagas(*, status: str = "", saga_pattern: str = "") -> QuerySet[Saga]:
+    """All of them, newest first; of one status or one pattern if that is given."""
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
-    return found.filter(status=status) if status else found
+    wanted = {"status": status, "pattern": saga_pattern}
+    return found.filter(**{name: value for name, value in wanted.items() if value})
 
 
 def summary(*, found: Saga) -> SagaSummary:
@@ -37,7 +38,14 @@ def summary(*, found: Saga) -> SagaSummary:
         cart_id=found.cart_id,
         started_at=found.started_at,
         finished_at=found.finished_at,
+        parked=_parked(found),
     )
+
+
+def parked(*, limit: int) -> tuple[int, list[Saga]]:
+    """How many sagas wait for a person, and those that wait longest, at most `limit`."""
+    found = Saga.objects.filter(parked_at__isnull=False)
+    return found.count(), list(found.defer("context").order_by("parked_at")[:limit])
 
 
 def state(*, found: Saga) -> SagaState:
@@ -56,6 +64,7 @@ def state(*, found: Saga) -> SagaState:
         finished_at=found.finished_at,
         failure=failure if found.failure_code else None,
         steps=step_states(found=found, steps=steps, known=known),
+        parked=_parked(found),
     )
 
 
@@ -67,6 +76,12 @@ def step_states(
         _known(step, known[position]) if position in known else _unknown(found, step, position)
         for position, step in enumerate(steps)
     ]
+
+
+def _parked(found: Saga) -> Parked | None:
+    if found.parked_at is None:
+        return None
+    return Parked(step=found.current_step, reason=found.parked_reason, since=found.parked_at)
 
 
 def _known(step: Step, one: SagaStep) -> StepState:

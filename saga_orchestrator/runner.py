@@ -1,4 +1,5 @@
-"""The runner: claims sagas that are due, and gives them to its conductor.
+"""The runner: claims sagas that are due, and gives them to its conductor, or has them asked for
+by message.
 
 Sagas belong to a runner while its heart beats. One that has died, or was paused, loses them to
 whoever looks next; should it wake up, the version of each saga fences it off.
@@ -13,11 +14,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from messaging import doorbell
-from saga_orchestrator import sagalog
+from saga_orchestrator import requesting, sagalog
 from saga_orchestrator.conductor import Conductor
+from saga_orchestrator.deciding import tally
 from saga_orchestrator.heart import Heart
 from saga_orchestrator.participants import Participants
 from saga_orchestrator.sagalog import InFlight, Unreadable
+from sagas import points
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ class Runner:
         self._is_full = False
 
     def counters(self) -> dict[str, int]:
-        return {**self._conductor.counters(), "sagas_waiting_for_a_person": self._heart.parked}
+        waiting = {"sagas_waiting_for_a_person": self._heart.parked}
+        return {**tally.counters(), **self._conductor.counters(), **waiting}
 
     def run(self, stop: threading.Event) -> None:
         """Runs sagas until `stop` is set; then gives back those that have not ended."""
@@ -68,13 +72,17 @@ class Runner:
     def _claim(self) -> bool:
         """Claims once; returns whether there may be more at once."""
         limit = min(MOST_IN_A_CLAIM, MOST_IN_HAND - len(self._conductor.in_hand))
-        self._is_full = limit <= 0
-        if self._heart.runner_id is None or self._is_full:
+        crowded = self._conductor.crowded
+        self._is_full = limit <= 0 or bool(crowded)
+        if self._heart.runner_id is None or limit <= 0:
             return False
         self._forget_what_is_due()
         try:
             self._release_what_was_let_go(self._heart.runner_id)
-            claimed = sagalog.claim(runner_id=self._heart.runner_id, limit=limit)
+            points.reach("runner.before_claim")
+            claimed = sagalog.claim(runner_id=self._heart.runner_id, limit=limit, but=crowded)
+            if claimed:
+                points.reach("runner.claimed")
             self._take_up(claimed)
         except (DatabaseError, InterfaceError) as error:
             log.warning("claim: %s; again at the next sweep", error)
@@ -88,14 +96,33 @@ class Runner:
         sagas = [one for one in claimed if isinstance(one, InFlight)]
         for saga in sagas:
             saga.deadline += now
-        self._conductor.take_up(sagas=sagas)
+        by_message = [saga for saga in sagas if requesting.goes_by_message(saga=saga)]
+        by_call = [saga for saga in sagas if not requesting.goes_by_message(saga=saga)]
+        self._conductor.take_up(sagas=by_call)
         for one in claimed:
             if isinstance(one, Unreadable):
                 log.error("parked: %s", one.reason, extra={"saga_id": one.saga_id})
+                points.reach("runner.before_park")
                 sagalog.park(unreadable=one)
+                points.reach("runner.parked")
+        if by_message:
+            self._ask(by_message)
+
+    def _ask(self, sagas: list[InFlight]) -> None:
+        try:
+            written = requesting.take_up(sagas=sagas)
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception:  # a bug with one saga must not end the runner for all the others
+            log.exception("%d sagas not asked for; to be claimed again", len(sagas))
+            self._let_go()
+            return
+        waits = [move.seconds for _, move in written if move.seconds]
+        if waits:
+            self._put_down(min(waits))
 
     def _put_down(self, seconds: float | None) -> None:
-        """The conductor has sagas less in hand; the first of them is due again then, if any."""
+        """The conductor may take more; of those that it put down the first is due again then."""
         if seconds is not None:
             with self._lock:
                 heapq.heappush(self._due_at, time.monotonic() + seconds)
@@ -113,7 +140,9 @@ class Runner:
         """Between claims, so that what is not in hand then was let go indeed."""
         if self._release_at is not None and time.monotonic() >= self._release_at:
             self._release_at = None
+            points.reach("runner.before_release")
             sagalog.release(runner_id=runner_id, kept=self._conductor.in_hand)
+            points.reach("runner.released")
 
     def _forget_what_is_due(self) -> None:
         """The claim that follows takes it."""

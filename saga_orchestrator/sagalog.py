@@ -6,8 +6,9 @@ machines with different clocks agree.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -28,15 +29,18 @@ CHANNEL = "runner"
 """The doorbell that wakes a runner."""
 SILENT_SECONDS = 3.0
 """A runner whose heart has not beaten for so long has lost its sagas."""
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class InFlight(msgspec.Struct, kw_only=True):
     """A saga as it was read: `version` is what its next move is fenced by.
 
     `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
+    `waited`: seconds since that call went out as a message; None while it has not.
     """
 
     saga_id: str
+    name: str
     version: int
     status: SagaStatus
     checkout: Checkout
@@ -44,6 +48,16 @@ class InFlight(msgspec.Struct, kw_only=True):
     stop_requested: bool
     deadline: float
     entered: float
+    waited: float | None = None
+
+
+Call = tuple[str, str]
+"""What is due to a saga: its step, and the direction."""
+
+
+def call_of(*, progress: Progress) -> Call:
+    """The call that is due."""
+    return progress.step.name, progress.direction.value
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,24 +111,32 @@ def beat(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def claim(*, runner_id: int, limit: int) -> list[InFlight | Unreadable]:
-    """Takes sagas that are due and belong to no living runner, those due longest first."""
-    return [_read(*row) for row in _rows(statements.CLAIM, [SILENT_SECONDS, limit, runner_id])]
+def claim(*, runner_id: int, limit: int, but: Sequence[Call] = ()) -> list[InFlight | Unreadable]:
+    """Takes sagas that are due and belong to no living runner, those due longest first.
+
+    `but`: leaves those to which one of these calls is due.
+    """
+    left = [" ".join(call) for call in but]
+    values = [SILENT_SECONDS, left, limit, runner_id]
+    return [_read(*row) for row in _rows(statements.CLAIM, values)]
 
 
-def lock(*, saga_id: str) -> InFlight | Unreadable | None:
-    """The saga, its row locked for the transaction that is open; None if there is none."""
-    rows = _rows(statements.LOCK, [saga_id])
-    return _read(*rows[0]) if rows else None
+def lock(*, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:
+    """Those sagas that there are, their rows locked for the transaction that is open."""
+    return [_read(*row) for row in _rows(statements.LOCK, [sorted(saga_ids)])]
 
 
-def record(*, moves: Iterable[tuple[InFlight, Move]]) -> dict[str, Moved]:
+def record(
+    *, moves: Iterable[tuple[InFlight, Move]], patience: Mapping[str, float] = _NONE
+) -> dict[str, Moved]:
     """Writes the moves: the sagas, and what is now known of their steps, in one statement.
 
-    Returns those written; a saga that is missing there was moved by somebody else since it was
-    read, and nothing was written of it.
+    `patience`: of those sagas whose next call goes out as a message, the seconds to wait for its
+    reply. Returns those written; a saga that is missing there was moved by somebody else since it
+    was read, and nothing was written of it.
     """
-    rows = _rows(statements.RECORD, [_json([_row(saga, move) for saga, move in moves])])
+    moved = [_row(saga, move, patience.get(saga.saga_id)) for saga, move in moves]
+    rows = _rows(statements.RECORD, [_json(moved)])
     return {row[0]: Moved(row[1], row[2]) for row in rows}
 
 
@@ -146,7 +168,7 @@ def close() -> None:
     connections[ALIAS].close()
 
 
-def _row(saga: InFlight, move: Move) -> dict[str, Any]:
+def _row(saga: InFlight, move: Move, patience: float | None) -> dict[str, Any]:
     """The move as JSON; what is left out is null there."""
     there = move.progress
     ended = move.status in FINAL
@@ -158,11 +180,14 @@ def _row(saga: InFlight, move: Move) -> dict[str, Any]:
         "current_step": "" if ended else there.step.name,
         "direction": there.direction,
         "faults": there.faults,
-        "goes_on": move.goes_on,
+        "goes_on": move.goes_on and patience is None,
         "ended": ended,
         "parked": move.status is SagaStatus.PARKED,
         "seconds": move.seconds,
     }
+    if patience is not None:
+        row["asked"] = True
+        row["seconds"] = patience
     if move.reason:
         row["reason"] = move.reason
     if there.failure:
@@ -184,8 +209,8 @@ def _row(saga: InFlight, move: Move) -> dict[str, Any]:
 
 
 def _read(*row: Any) -> InFlight | Unreadable:
-    saga_id, version, status, definition, context, position, direction, faults, *rest = row
-    failure_step, failure_code, failure_detail, stop_requested, deadline, entered = rest
+    saga_id, name, version, status, definition, context, position, direction, faults, *rest = row
+    failure_step, failure_code, failure_detail, stop_requested, deadline, entered, waited = rest
     try:
         checkout = _checkout.decode(context)
         steps = _steps(definition)
@@ -194,6 +219,7 @@ def _read(*row: Any) -> InFlight | Unreadable:
     failure = Failure(failure_step, failure_code, failure_detail) if failure_code else None
     return InFlight(
         saga_id=saga_id,
+        name=name,
         version=version,
         status=SagaStatus(status),
         checkout=checkout,
@@ -207,6 +233,7 @@ def _read(*row: Any) -> InFlight | Unreadable:
         stop_requested=stop_requested,
         deadline=deadline,
         entered=entered,
+        waited=waited,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from rest_framework import serializers
 
-from contracts.statuses import SagaStatus
+from contracts.statuses import Pattern, SagaStatus
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
@@ -26,8 +26,9 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransactionFilter(serializers.Serializer[None]):
-    """Which sagas to list: `?status=&page=&page_size=`."""
+    """Which sagas to list: `?status=&saga_pattern=&page=&page_size=`."""
 
     status = serializers.ChoiceField(choices=[one.value for one in SagaStatus], required=False)
+    saga_pattern = serializers.ChoiceField(choices=[one.value for one in Pattern], required=False)
     page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
     page_size = serializers.IntegerField(min_value=1, max_value=1000, default=50)

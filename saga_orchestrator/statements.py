@@ -1,9 +1,11 @@
 """The statements of `sagalog`. Each is a transaction of its own, unless one is open."""
 
 _READ = """
-    saga.saga_id, saga.version, saga.status, definition_id, context::text, position, direction,
-    faults, failure_step, failure_code, failure_detail, stop_requested_at IS NOT NULL,
-    extract(epoch FROM deadline_at - now())::float8, extract(epoch FROM updated_at)::float8
+    saga.saga_id, saga.name, saga.version, saga.status, definition_id, context::text, position,
+    direction, faults, failure_step, failure_code, failure_detail, stop_requested_at IS NOT NULL,
+    extract(epoch FROM deadline_at - now())::float8,
+    extract(epoch FROM coalesce(asked_at, updated_at))::float8,
+    extract(epoch FROM now() - asked_at)::float8
 """
 
 SESSION = """
@@ -44,6 +46,7 @@ CLAIM = f"""
         WHERE next_attempt_at <= now() AND (runner_id IS NULL OR runner_id <> ALL (ARRAY(
               SELECT id FROM saga_orchestrator_runner
               WHERE seen_at > now() - make_interval(secs => %s))))
+          AND current_step || ' ' || direction <> ALL (%s::text[])
         ORDER BY next_attempt_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE saga_orchestrator_saga AS saga
@@ -54,16 +57,19 @@ CLAIM = f"""
 """
 
 LOCK = f"""
-    SELECT {_READ} FROM saga_orchestrator_saga AS saga WHERE saga_id = %s FOR NO KEY UPDATE
+    SELECT {_READ} FROM saga_orchestrator_saga AS saga
+    WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
 """
 
 # The saga keeps its runner while it goes on at once; else it is anybody's from `next_attempt_at`,
 # which stays as it was while the saga goes on, so that the update can be heap-only.
+# One that is asked by message is nobody's until the reply comes, or `seconds` have passed.
 RECORD = """
     WITH move AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
             saga_id text, version int, status text, position smallint, current_step text,
-            direction text, faults int, goes_on bool, ended bool, parked bool, seconds float8,
+            direction text, faults int, goes_on bool, asked bool, ended bool, parked bool,
+            seconds float8,
             failure_step text, failure_code text, failure_detail text, reason text,
             step_position smallint, step_name text, step_status text, step_do int, step_undo int,
             step_error text, step_data jsonb, entered float8)
@@ -77,8 +83,9 @@ RECORD = """
             runner_id = CASE WHEN move.goes_on THEN runner_id END,
             next_attempt_at = CASE WHEN move.ended OR move.parked THEN NULL
                                    WHEN move.seconds > 0
-                                   THEN now() + make_interval(secs => move.seconds)
-                                   ELSE coalesce(next_attempt_at, now()) END,
+                                   THEN clock_timestamp() + make_interval(secs => move.seconds)
+                                   ELSE least(next_attempt_at, now()) END,
+            asked_at = CASE WHEN move.asked THEN clock_timestamp() END,
             parked_at = CASE WHEN move.parked THEN now() END,
             parked_reason = coalesce(move.reason, ''),
             updated_at = clock_timestamp(),

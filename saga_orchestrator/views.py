@@ -20,7 +20,7 @@ from saga_orchestrator.operations import UnknownSaga
 
 
 class CheckoutView(coordinator.CheckoutView):
-    patterns = (Pattern.ORCHESTRATED.value,)
+    patterns = (Pattern.ORCHESTRATED.value, Pattern.ORCHESTRATED_MESSAGING.value)
     saga_path = "/saga/{saga_id}"
     first_status = SagaStatus.PENDING
 
@@ -43,7 +43,7 @@ class SagaStatusView(APIView):
 
 
 class TransactionsView(APIView):
-    """All sagas, newest first, in pages; of one status if asked."""
+    """All sagas, newest first, in pages; of one status or pattern if asked."""
 
     def get(self, request: Request) -> HttpResponse:
         asked = serializers.TransactionFilter(data=request.query_params)
@@ -103,8 +103,8 @@ def _intervene(
     return answer(_summary(saga_id), status=202)
 
 
-def _page(request: Request, *, page: int, page_size: int, status: str = "") -> dict[str, Any]:
-    found = queries.sagas(status=status)
+def _page(request: Request, *, page: int, page_size: int, **wanted: str) -> dict[str, Any]:
+    found = queries.sagas(**wanted)
     count = found.count()
     shown = found[(page - 1) * page_size : page * page_size]
     return {
