@@ -40,8 +40,12 @@ class Backends:
         announce: Announce,
         broker: BrokerChoice,
         use_given: bool = True,
+        one_database: bool = False,
     ) -> None:
-        """`use_given`: whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL count."""
+        """`use_given`: whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL count.
+
+        `one_database`: the services share one of our own server, instead of having one each.
+        """
         self.database_urls: dict[str, str] = {}
         """By alias; `default` is the dashboard's."""
         self.rabbitmq_url: str | None = None
@@ -49,6 +53,7 @@ class Backends:
         """What they are, in words for a report."""
         self._folder, self._supervisor, self._announce = folder, supervisor, announce
         self._choice: BrokerChoice = broker
+        self._one_database = one_database
         self._given: Mapping[str, str] = os.environ if use_given else {}
         self._postgres: postgres.Postgres | None = None
         self._node: rabbitmq.RabbitMQ | None = None
@@ -141,7 +146,10 @@ class Backends:
             self._supervisor.start(server.program)
             server.wait(check=self._supervisor.check)
             server.create_databases([one.database for one in SERVICES])
-        self.database_urls = {one.alias: server.url(one.database) for one in SERVICES}
+        names = {one.alias: one.database for one in SERVICES}
+        if self._one_database:
+            names = dict.fromkeys(names, names["default"])
+        self.database_urls = {alias: server.url(name) for alias, name in names.items()}
 
 
 def _is_required() -> bool:

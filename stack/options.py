@@ -1,7 +1,7 @@
 """What a caller may choose about a local stack."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from stack import folders, services
 from stack.backends import BrokerChoice, chosen_broker
 from stack.errors import StackError
 from stack.ports import free_ports
+from stack.processes import LONGEST_PAUSE
 from stack.progress import Announce, to_terminal
 
 LOOPBACK = "127.0.0.1"
@@ -34,13 +35,19 @@ class Options:
     """Of the services to run."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """More variables for their processes."""
+    detour: Callable[[str], str] = str
+    """What services are told for the URL of a server: the way through a proxy, say."""
     web_threads: int = services.WEB_THREADS
     restarts: bool = True
     """Whether a process that crashes is started again."""
+    longest_pause: float = LONGEST_PAUSE
+    """Seconds before one that crashes again and again is; less where it is killed on purpose."""
     broker: BrokerChoice = field(default_factory=chosen_broker)
     """`auto`: RabbitMQ if it can be had, else PostgreSQL."""
     use_given: bool = True
     """Whether DATABASE_URL, <SERVICE>_DATABASE_URL and RABBITMQ_URL of our environment count."""
+    one_database: bool = False
+    """Whether all services' tables are in one database, instead of one each."""
     seed: bool = True
     """Whether the sample catalogue is put in."""
     with_admin: bool = False

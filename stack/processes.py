@@ -33,10 +33,13 @@ class Supervisor:
         *,
         announce: Callable[[str], None],
         changed: Callable[[], None] = lambda: None,
+        longest_pause: float = LONGEST_PAUSE,
     ) -> None:
+        """`longest_pause`: seconds before a program that crashes again and again is started."""
         self.restarts = False
         """Whether a crashed program is started again; off while the stack comes up."""
         self._announce, self._changed = announce, changed
+        self._longest_pause = longest_pause
         self._children: dict[str, Child] = {}
         self._crashed: dict[str, str] = {}
         self._jobs: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
@@ -152,12 +155,13 @@ class Supervisor:
             return
         if time.monotonic() - child.started_at > STEADY_SECONDS:
             child.pause = FIRST_PAUSE
-        child.restart_at = time.monotonic() + child.pause
+        pause = min(child.pause, self._longest_pause)
+        child.restart_at = time.monotonic() + pause
         self._announce(
-            f"{child.obituary()}; starting it again in {child.pause:g} s. It said last:\n"
+            f"{child.obituary()}; starting it again in {pause:g} s. It said last:\n"
             f"{child.tail(lines=CRASH_LINES)}"
         )
-        child.pause = min(child.pause * 2, LONGEST_PAUSE)
+        child.pause = pause * 2
 
     def _restart_the_due(self) -> None:
         for child in list(self._children.values()):
@@ -169,7 +173,7 @@ class Supervisor:
             child.spawn()
         except OSError as error:  # no memory, no process slots: as good as another crash
             self._announce(f"{child.program.name} can't be started: {error}")
-            child.restart_at = time.monotonic() + LONGEST_PAUSE
+            child.restart_at = time.monotonic() + self._longest_pause
             return
         self._announce(f"{child.program.name} started again")
         self._changed()

@@ -78,7 +78,9 @@ class Programs:
         own = {service.database_variable: urls[service.alias]}
         if not service.has_worker:
             own = services.database_environment(urls=urls)
-        return {**self._common(), **own, "DUETO_SERVICE": service.name}
+        servers = {**own, **self._backends.environment()}
+        led = {name: self._options.detour(url) for name, url in servers.items()}
+        return {**self._common(), **led, "DUETO_SERVICE": service.name}
 
     def _common(self) -> dict[str, str]:
         return {

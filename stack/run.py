@@ -23,13 +23,18 @@ class Run:
         self.options, self.folder = options, folder
         self.ports = options.choose_ports()
         self.admin: dict[str, str] | None = None
-        self.supervisor = Supervisor(announce=options.announce, changed=self._write_record)
+        self.supervisor = Supervisor(
+            announce=options.announce,
+            changed=self._write_record,
+            longest_pause=options.longest_pause,
+        )
         self.backends = Backends(
             folder=folder,
             supervisor=self.supervisor,
             announce=options.announce,
             broker=options.broker,
             use_given=options.use_given,
+            one_database=options.one_database,
         )
         self.programs = Programs(
             options=options, folder=folder, ports=self.ports, backends=self.backends
