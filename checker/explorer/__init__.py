@@ -1,0 +1,19 @@
+"""The explorer: thousands of schedules of faults, each replayable from one printed line.
+
+    manage.py sagas explore                     100,000 different ones, in memory
+    manage.py sagas explore --replay 'LINE'     the story of one, step by step
+
+A world offers what can happen now, what happens undisturbed first; a chooser picks. To explore a
+saga of your own, write a world (`scheduling.World`) and name what makes yours:
+
+    manage.py sagas explore --worlds my.package.worlds
+
+`choosing`     a schedule: the deviations from what happens undisturbed
+`scheduling`   plays one; what a world is
+`exploring`    all schedules with few deviations, then random ones beyond
+`shrinking`    a schedule that breaks something, made short
+`working`      several processes
+`store`, `clock`, `striking`   to build a world with: tables in memory with transactions and locks,
+                               time, and crashes and pauses at named points
+`shop`         the worlds of this shop
+"""

@@ -1,0 +1,158 @@
+"""`manage.py sagas explore`: what it may be asked, and what it prints."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.test.utils import setup_databases, teardown_databases
+from django.utils.module_loading import import_string
+
+from checker.explorer import choosing, working
+from checker.explorer.exploring import MOST_DEVIATIONS, Explored, Explorer, Failure
+from checker.explorer.scheduling import Player, World
+from checker.explorer.working import Work
+
+Write = Callable[[str], object]
+WORLDS = "checker.explorer.shop.worlds.in_memory"
+ON_POSTGRES = "checker.explorer.shop.worlds.on_postgres"
+PATTERNS = ("all", "orchestrated", "choreographed", "orchestrated_messaging")
+
+
+def add_explore(parser: CommandParser) -> None:
+    """The options of `explore`."""
+    parser.add_argument("--pattern", choices=PATTERNS, default="all")
+    parser.add_argument(
+        "--schedules", type=int, default=100_000, help="how many different ones, in all"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="the same seed plays the same ones")
+    parser.add_argument(
+        "--faults",
+        type=int,
+        default=MOST_DEVIATIONS,
+        help="play all with up to so many deviations, as far as they fit; the rest is random",
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--postgres",
+        action="store_true",
+        help="with the real SQL, on test databases made for it: 10 schedules a second",
+    )
+    parser.add_argument("--replay", metavar="LINE", help="tell the story of one schedule")
+    parser.add_argument(
+        "--worlds", default=WORLDS, help="what makes the worlds, as a dotted name: yours, say"
+    )
+
+
+def explore(*, options: Mapping[str, Any], write: Write) -> int:
+    """Explores, or replays one schedule; 1 where something was broken, 2 for a wrong line."""
+    if options["replay"] is not None:
+        return _replay(options["replay"], options["worlds"], write)
+    started = time.monotonic()
+    work = Work(
+        worlds=options["worlds"],
+        prefix="" if options["pattern"] == "all" else f"{options['pattern']}/",
+        schedules=options["schedules"],
+        seed=options["seed"],
+        deviations=options["faults"],
+    )
+    tell = _Progress(write, started).tell
+    if options["postgres"]:
+        explored = _on_postgres(work, tell)
+    else:
+        explored = working.explore(work=work, workers=options["workers"], tell=tell)
+    for line in summary(explored=explored, seconds=time.monotonic() - started):
+        write(line)
+    return int(explored.failure is not None)
+
+
+def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Explored:
+    """In this one process: the databases are emptied for each schedule."""
+    before = setup_databases(verbosity=0, interactive=False)
+    logging.disable(logging.CRITICAL)
+    try:
+        with import_string(ON_POSTGRES)() as worlds:
+            return Explorer(
+                worlds={name: one for name, one in worlds.items() if name.startswith(work.prefix)},
+                schedules=work.schedules,
+                seed=work.seed,
+                deviations=work.deviations,
+                tell=lambda explored: tell([explored]),
+            ).explore()
+    finally:
+        logging.disable(logging.NOTSET)
+        teardown_databases(before, verbosity=0)
+
+
+def _replay(line: str, worlds: str, write: Write) -> int:
+    logging.disable(logging.CRITICAL)
+    try:
+        with import_string(worlds)() as made:
+            return int(bool(replay(line=line, worlds=made, write=write)))
+    except ValueError as error:
+        write(str(error))
+        return 2
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def replay(*, line: str, worlds: Mapping[str, World], write: Write) -> list[str]:
+    """Tells the story of a schedule, step by step; what is broken at its end.
+
+    Raises ValueError where the line names no world, or is no schedule.
+    """
+    name, _, text = line.strip().partition(" ")
+    deviations = choosing.read(text)
+    if name not in worlds:
+        raise ValueError(f"there is no world {name!r}; there are {', '.join(worlds)}")
+    write(f"{name}: each step, how things stand after it, and [faults] in brackets")
+    chooser = choosing.Given(deviations)
+    played = Player(world=worlds[name], chooser=chooser, tell=write).play()
+    for breach in played.breaches or ["nothing"]:
+        write(f"BROKEN: {breach}")
+    return played.breaches
+
+
+def summary(*, explored: Explored, seconds: float) -> list[str]:
+    """What was explored, for people; the last line replays the failure, if there is one."""
+    count = len(explored.keys)
+    lines = [
+        f"{count} different schedules ({explored.played} played, {explored.steps} steps)"
+        f" in {seconds:.1f} s: {explored.played / max(seconds, 0.001):.0f}/s",
+        "Schedules with each kind of fault:",
+        *(f"  {kind:<26} {n:>8}" for kind, n in sorted(explored.kinds.items())),
+        "Every schedule up to so many deviations from the undisturbed one:",
+        *(f"  {world:<26} {level:>8}" for world, level in sorted(explored.levels.items())),
+    ]
+    return lines + (_told(explored.failure) if explored.failure else ["0 breaches"])
+
+
+def replay_line(failure: Failure) -> str:
+    """The one line that tells the story of a failure again."""
+    schedule = f"{failure.world} {choosing.written(failure.deviations)}".strip()
+    return f"manage.py sagas explore --replay '{schedule}'"
+
+
+def _told(failure: Failure) -> list[str]:
+    found = [f"BROKEN in {failure.world}: {breach}" for breach in failure.breaches]
+    return [*found, replay_line(failure)]
+
+
+class _Progress:
+    """A line every few seconds."""
+
+    def __init__(self, write: Write, started: float) -> None:
+        self._write = write
+        self._started = started
+        self._next = started + 5.0
+
+    def tell(self, parts: Sequence[Explored]) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 5.0
+        played = sum(part.played for part in parts)
+        seconds = now - self._started
+        self._write(f"{seconds:6.1f} s  {played:>8} schedules  {played / seconds:6.0f}/s")

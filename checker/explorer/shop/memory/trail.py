@@ -1,0 +1,151 @@
+"""`saga_choreography.trail` in memory."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from checker.explorer.store import Store
+from saga_choreography.entries import Said, Seen, Settled, Stage, Watched
+from saga_choreography.trail import Started, Trails, Verdict
+
+
+class SagaRow(NamedTuple):
+    saga_id: str
+    cart_id: str
+    total: object
+    context: msgspec.Raw
+    started_at: datetime
+    stage: Stage = Stage.RUNNING
+    status: str = "running"
+    watch_at: datetime | None = None
+    finished_at: datetime | None = None
+    nudges: int = 0
+    nudged_at: datetime | None = None
+    parked_step: str = ""
+    parked_reason: str = ""
+
+
+class Trail:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.sagas = store.table("choreography.saga")
+        self.seen = store.table("choreography.seen")
+
+    def add_sagas(self, *, started: Sequence[Started], watch_at: datetime) -> set[str]:
+        begun = set()
+        for one in sorted(started, key=lambda each: each.checkout.saga_id):
+            event, checkout = one.initiated, one.checkout
+            row = SagaRow(
+                saga_id=checkout.saga_id,
+                cart_id=checkout.cart_id,
+                total=checkout.total_amount,
+                context=event.data.context,
+                started_at=event.occurred_at,
+                watch_at=watch_at,
+            )
+            if self._store.insert_if_free(self.sagas, checkout.saga_id, row):
+                begun.add(checkout.saga_id)
+                first = Seen(
+                    saga_id=event.saga_id,
+                    event_type=event.type,
+                    event_id=event.id,
+                    cause_id="",
+                    requested_at=None,
+                    occurred_at=event.occurred_at,
+                    seen_at=event.occurred_at,
+                    data=Said(),
+                )
+                self._see(first)
+        return begun
+
+    def add_seen(self, *, seen: Sequence[Seen], watch_at: datetime) -> None:
+        moved = {one.saga_id for one in seen if self._see(one)}
+        for saga_id in moved:
+            row = self.sagas.get(saga_id)
+            if row and row.status == "parked":
+                goes_on = row._replace(
+                    status="running" if row.stage is Stage.RUNNING else "compensating",
+                    parked_step="",
+                    parked_reason="",
+                    nudges=0,
+                    watch_at=watch_at,
+                )
+                self._store.write(self.sagas, saga_id, goes_on)
+
+    def lock_stages(self, *, saga_ids: Iterable[str]) -> dict[str, Stage]:
+        stages = {}
+        for saga_id in sorted(saga_ids):
+            if saga_id in self.sagas:
+                self._store.lock(self.sagas, saga_id)
+                stages[saga_id] = self.sagas[saga_id].stage
+        return stages
+
+    def settle(self, *, settled: Sequence[Settled]) -> None:
+        for one in settled:
+            row = self.sagas[one.saga_id]._replace(
+                stage=one.stage,
+                status=str(one.status),
+                finished_at=one.finished_at,
+                watch_at=one.watch_at,
+                nudges=0,
+            )
+            self._store.write(self.sagas, one.saga_id, row)
+
+    def claim_still(self, *, now: datetime, limit: int) -> list[Watched]:
+        due = [
+            row
+            for row in self.sagas.values()
+            if row.watch_at is not None
+            and row.watch_at <= now
+            and not self._store.is_held(self.sagas, row.saga_id)
+        ]
+        due.sort(key=lambda row: row.watch_at)
+        return [_watched(row) for row in due[:limit]]
+
+    def lock_watched(self, *, saga_ids: Iterable[str]) -> list[Watched]:
+        found = [one for one in sorted(saga_ids) if one in self.sagas]
+        for saga_id in found:
+            self._store.lock(self.sagas, saga_id)
+        return [_watched(self.sagas[one]) for one in found]
+
+    def record(self, *, verdicts: Sequence[Verdict]) -> None:
+        for one in verdicts:
+            row = self.sagas[one.saga_id]
+            status = row.status if one.parked_at is None else "parked"
+            self._store.write(
+                self.sagas,
+                one.saga_id,
+                row._replace(
+                    status=status,
+                    watch_at=one.watch_at,
+                    nudges=one.nudges,
+                    nudged_at=one.nudged_at,
+                    parked_step=one.parked_step,
+                    parked_reason=one.parked_reason,
+                ),
+            )
+
+    def of(self, *, saga_ids: Iterable[str]) -> Trails:
+        trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
+        for one in self.seen.values():
+            if one.saga_id in trails:
+                trails[one.saga_id].append(one)
+        for trail in trails.values():
+            trail.sort(key=lambda one: (one.occurred_at, one.seen_at))
+        return trails
+
+    def _see(self, one: Seen) -> bool:
+        return self._store.insert_if_free(self.seen, (one.saga_id, one.event_type), one)
+
+
+def _watched(row: SagaRow) -> Watched:
+    return Watched(
+        saga_id=row.saga_id,
+        context=row.context,
+        stage=row.stage,
+        started_at=row.started_at,
+        nudges=row.nudges,
+        nudged_at=row.nudged_at,
+    )

@@ -1,0 +1,125 @@
+"""`manage.py soak`: load with faults from a seed; then whether anything was lost or doubled."""
+
+import json
+import secrets
+import sys
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from checker.soak import report
+from checker.soak.plan import Kind
+from checker.soak.results import Round, Settings
+from checker.soak.rounds import soak
+from contracts.statuses import Pattern
+from loadtests import shopper
+from loadtests.supplies import NotSupplied
+from stack.errors import StackError
+
+T = TypeVar("T", bound=StrEnum)
+
+ABOUT = """\
+Runs load on a fresh stack while its processes, PostgreSQL and RabbitMQ are killed, paused and
+restarted, connections are cut, queues purged, and messages and requests come twice: one pattern
+after the other, each on a stack of its own. Which fault comes when follows from the seed.
+
+Then every checkout must end within 60 s, the audit must be clean, and the soak's own look at the
+tables must find each answer that a shopper got, one order and the total for each completed
+checkout, nothing for any other, and every unit of stock. Exit status 1 if not, 130 after Ctrl-C
+(which ends load and faults, and then still drains and checks).
+"""
+
+
+class Command(BaseCommand):
+    help = ABOUT
+    requires_system_checks: list[str] = []
+
+    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
+        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        every_kind = ",".join(Kind)
+        add("--minutes", type=_positive, default=2.0, help="a pattern (default: %(default)g)")
+        add("--rate", type=_positive, default=50.0, help="checkouts a second (%(default)g)")
+        add("--patterns", type=_patterns, default=",".join(shopper.THE_TWO), help="%(default)s")
+        add("--faults", type=_kinds, default=every_kind, help="default: %(default)s")
+        add(
+            "--every",
+            type=_positive,
+            default=4.0,
+            help="seconds from one fault to the next, on average (default: %(default)g)",
+        )
+        add("--seed", type=int, help="of faults and load; default: a new one, reported")
+        add("--json", type=Path, metavar="PATH", help="also write all figures here")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings = _settings(options)
+        if options["json"] and not options["json"].resolve().parent.is_dir():
+            raise CommandError(f"--json {options['json']}: there is no such folder")
+        self._say(report.repeating(settings=settings))
+        try:
+            rounds = self._rounds(settings)
+        except (StackError, NotSupplied) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self._say("stopped before there was anything to check")
+            sys.exit(130)
+        if options["json"]:
+            figures = report.as_json(settings=settings, rounds=rounds)
+            options["json"].write_text(json.dumps(figures, indent=2))
+        self.stdout.write(report.as_text(settings=settings, rounds=rounds))
+        if any(one.breaches for one in rounds):
+            sys.exit(1)
+        if rounds[-1].is_interrupted:
+            sys.exit(130)
+
+    def _rounds(self, settings: Settings) -> list[Round]:
+        found: list[Round] = []
+        for pattern in settings.patterns:
+            found.append(soak(pattern=pattern, settings=settings, say=self._say))
+            if found[-1].is_interrupted:
+                break
+        return found
+
+    def _say(self, line: str) -> None:
+        self.stderr.write(line)
+        self.stderr.flush()
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    seed = options["seed"] if options["seed"] is not None else secrets.randbelow(10**6)
+    return Settings(
+        patterns=options["patterns"],
+        seconds=options["minutes"] * 60,
+        rate=options["rate"],
+        seed=seed,
+        kinds=options["faults"],
+        every=options["every"],
+    )
+
+
+def _patterns(text: str) -> list[str]:
+    return [one.value for one in _named(text, Pattern)]
+
+
+def _kinds(text: str) -> list[Kind]:
+    return _named(text, Kind)
+
+
+def _named(text: str, words: type[T]) -> list[T]:
+    """Those of an enumeration that "one,other" names."""
+    try:
+        return [words(one.strip()) for one in text.split(",") if one.strip()]
+    except ValueError as error:
+        raise ArgumentTypeError(f"{error}; there are {', '.join(words)}") from error
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise ValueError
+    return value

@@ -1,0 +1,167 @@
+"""All the rules on all the protocols, and the report."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from checker.protocol import calling, conducting, paths, walking, wiring
+from checker.protocol.description import Choreography, Protocol
+from checker.protocol.journeys import Walked
+from checker.protocol.paths import Walk
+from checker.protocol.rules import Rule
+
+MOST_SHOWN = 5
+"""Breaches of one rule; the rest is counted. One wrong row is seen from many paths."""
+
+
+class Breach(NamedTuple):
+    """A rule that does not hold: where, how, and what to do."""
+
+    rule: str
+    where: str
+    what: str
+    mend: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found of one protocol. `unchecked`: rules that wait until the breaches are mended.
+
+    `counts`: what the proof rests on, by what is counted.
+    """
+
+    name: str
+    proven: Sequence[Rule]
+    breaches: Sequence[Breach]
+    unchecked: Sequence[Rule]
+    counts: Mapping[str, int]
+
+    def as_text(self) -> str:
+        lines = [f"{self.name}: " + ", ".join(f"{n} {what}" for what, n in self.counts.items())]
+        lines += [f"  holds     {one.name:12} {one.promise}" for one in self.proven]
+        lines += list(self._breach_lines())
+        lines += [f"  unchecked {one.name:12} until the above holds" for one in self.unchecked]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "protocol": self.name,
+            "counts": dict(self.counts),
+            "proven": [one.name for one in self.proven],
+            "breaches": [one._asdict() for one in self.breaches],
+            "unchecked": [one.name for one in self.unchecked],
+        }
+
+    def _breach_lines(self) -> Iterator[str]:
+        for rule in dict.fromkeys(one.rule for one in self.breaches):
+            found = [one for one in self.breaches if one.rule == rule]
+            for one in found[:MOST_SHOWN]:
+                yield f"  BREACHED  {rule:12} {one.what}"
+                yield f"{'':25}where: {one.where}"
+            if len(found) > MOST_SHOWN:
+                yield f"{'':25}and {len(found) - MOST_SHOWN} more of this rule"
+            yield f"{'':25}to mend: {found[0].mend}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was found of all of them."""
+
+    checked: Sequence[Checked]
+
+    @property
+    def breaches(self) -> list[Breach]:
+        return [breach for one in self.checked for breach in one.breaches]
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.breaches
+
+    def as_text(self) -> str:
+        proven = sum(len(one.proven) for one in self.checked)
+        total = f"Everything holds: {proven} rules proven."
+        if not self.is_clean:
+            total = f"BREACHED: {len(self.breaches)} times; {proven} rules hold."
+        return "\n\n".join([*(one.as_text() for one in self.checked), total])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "is_clean": self.is_clean,
+            "protocols": [one.as_json() for one in self.checked],
+        }
+
+
+def check(*, protocols: Sequence[Protocol]) -> Report:
+    """All rules on each; those of the same saga must also equal the first of them.
+
+    A later group of rules is looked at only once the earlier ones hold: what is wired wrongly
+    would only be reported again from every path.
+    """
+    checked: list[Checked] = []
+    first: dict[str, tuple[str, Walked]] = {}
+    for protocol in protocols:
+        name, walked = first.get(protocol.saga.name, ("", None))
+        found, mine = _check(protocol, name, walked)
+        checked.append(found)
+        if mine:
+            first.setdefault(protocol.saga.name, (protocol.name, mine))
+    return Report(checked=checked)
+
+
+def _check(
+    protocol: Protocol, other_name: str, other: Walked | None
+) -> tuple[Checked, Walked | None]:
+    groups = [paths.ALONE, paths.ASKED, *([paths.SAME] if other else [])]
+    counts = _counts(protocol)
+    proven, breaches = _try(_rules(protocol), protocol)
+    walked = None
+    while groups and not breaches:
+        walked = walked or _walk(protocol)
+        journeys = walked.journeys
+        walk = Walk(protocol.saga, journeys, other.journeys if other else {}, other_name)
+        holding, breaches = _try(groups.pop(0), walk)
+        proven += holding
+    if walked:
+        journeys = walked.journeys
+        counts |= {"scenarios": len(journeys), "states walked": walked.states}
+    unchecked = [rule for group in groups for rule in group]
+    return (
+        Checked(
+            name=protocol.name, proven=proven, breaches=breaches, unchecked=unchecked, counts=counts
+        ),
+        walked if not breaches else None,
+    )
+
+
+def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Breach]]:
+    proven: list[Rule] = []
+    breaches: list[Breach] = []
+    for rule in rules:
+        found = [Breach(rule.name, *one, rule.mend) for one in rule.find(evidence)]
+        breaches += found
+        if not found:
+            proven.append(rule)
+    return proven, breaches
+
+
+def _rules(protocol: Protocol) -> Sequence[Rule]:
+    if isinstance(protocol, Choreography):
+        return wiring.rules_for(protocol)
+    return calling.rules_for(protocol)
+
+
+def _walk(protocol: Protocol) -> Walked:
+    if isinstance(protocol, Choreography):
+        return walking.walk(protocol)
+    return conducting.walk(protocol)
+
+
+def _counts(protocol: Protocol) -> dict[str, int]:
+    steps = {"steps": len(protocol.saga.steps)}
+    if isinstance(protocol, Choreography):
+        return {
+            **steps,
+            "events": len(wiring.sayers(protocol)),
+            "reactions": len(protocol.reactions),
+        }
+    return {**steps, "calls": len(protocol.calls)}

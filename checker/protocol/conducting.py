@@ -1,0 +1,135 @@
+"""Every journey of an orchestrated saga: the real engine, against every answer of the services.
+
+A conductor turns a saga back before a call (a stop, the deadline), or gives up a step that is in
+doubt: its effect may be there or not, and both are tried. What is parked is tried again once.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from checker.protocol.barrier import Book, Entry, perform
+from checker.protocol.description import Ending, Orchestration
+from checker.protocol.journeys import Act, Journey, Scenario, Walked, scenarios
+from contracts import refusals
+from contracts.outcomes import Done, Refused
+from contracts.statuses import FINAL, SagaStatus
+from saga_orchestrator import engine
+from saga_orchestrator.moves import Answer, Direction, Fault, Move, Progress
+from sagas.operations import Kind
+
+MOST_CALLS = 200
+_KINDS = {Direction.DO: Kind.DO, Direction.UNDO: Kind.UNDO, Direction.BLOCK: Kind.BLOCK}
+_ENDINGS = {SagaStatus.COMPLETED: Ending.COMPLETED}
+
+
+class State(NamedTuple):
+    """`may_turn`, `may_return`: whether it still can be turned back, and given back at the end."""
+
+    progress: Progress
+    status: SagaStatus
+    book: Book
+    acts: tuple[Act, ...]
+    ends: tuple[Ending, ...]
+    way: tuple[str, ...]
+    may_turn: bool
+    may_return: bool
+
+
+def walk(protocol: Orchestration) -> Walked:
+    """Every journey in every scenario."""
+    journeys: dict[Scenario, list[Journey]] = {}
+    states = 0
+    for scenario in scenarios(saga=protocol.saga, can_turn_back=True, can_return=True):
+        found = list(_explore(_first(protocol, scenario), scenario.refused))
+        states += len(found)
+        last = [one for one in found if one.status in FINAL and not one.may_return]
+        last += [one for one in found if len(one.way) >= MOST_CALLS]
+        journeys[scenario] = [Journey(one.acts, one.ends, one.way) for one in last]
+    return Walked(journeys, states)
+
+
+def _first(protocol: Orchestration, scenario: Scenario) -> State:
+    """The acceptance has happened; the first call is due."""
+    accepted = protocol.saga.steps[0].name
+    return State(
+        progress=Progress(steps=tuple(protocol.saga.steps), position=1),
+        status=SagaStatus.RUNNING,
+        book=frozenset({Entry(Kind.DO, accepted, is_done=True)}),
+        acts=(Act(Kind.DO, accepted),),
+        ends=(),
+        way=(),
+        may_turn=scenario.is_turned_back,
+        may_return=scenario.is_returned,
+    )
+
+
+def _explore(first: State, refused: str) -> Iterator[State]:
+    """All that can be come to; without merging: the way is a part of each."""
+    waiting = [first]
+    while waiting:
+        state = waiting.pop()
+        yield state
+        if len(state.way) < MOST_CALLS:
+            waiting.extend(_next(state, refused))
+
+
+def _next(state: State, refused: str) -> Iterator[State]:
+    if state.status in FINAL:
+        if state.may_return and state.status is SagaStatus.COMPLETED:
+            move = engine.give_back(
+                progress=state.progress, code=refusals.STOPPED, detail="returned"
+            )
+            yield _moved(state._replace(may_return=False), move)
+        return
+    if state.status is SagaStatus.PARKED:
+        yield _moved(state, engine.retry(progress=state.progress))
+        return
+    yield _called(state, refused)
+    if state.may_turn:
+        yield from _turned_back(state._replace(may_turn=False), refused)
+
+
+def _turned_back(state: State, refused: str) -> Iterator[State]:
+    """Stopped before the call; or the call is given up, its effect not there, or there."""
+    move = engine.interrupt(progress=state.progress, code=refusals.STOPPED, detail="turned back")
+    if move:
+        yield _moved(state, move)
+    yield _given_up(state)
+    yield _given_up(_effect(state, refused)[0])
+
+
+def _given_up(state: State) -> State:
+    """No answer, as often as the engine asks."""
+    due = (state.progress.position, state.progress.direction)
+    for _ in range(engine.TRIES):
+        state = _moved(state, _after(state, Fault("no answer")))
+        now = (state.progress.position, state.progress.direction)
+        if state.status is SagaStatus.PARKED or now != due:
+            break
+    return state
+
+
+def _called(state: State, refused: str) -> State:
+    then, answer = _effect(state, refused)
+    return _moved(then, _after(state, answer))
+
+
+def _effect(state: State, refused: str) -> tuple[State, Answer]:
+    """What the service does on the call that is due, and what it answers."""
+    step, kind = state.progress.step.name, _KINDS[state.progress.direction]
+    answer = perform(book=state.book, kind=kind, step=step, is_refused=step == refused)
+    then = state._replace(book=answer.book, way=(*state.way, f"{kind} {step}"))
+    if answer.takes_effect:
+        then = then._replace(acts=(*state.acts, Act(kind, step)))
+    return then, Done({}) if answer.is_done else Refused(refusals.ABORTED)
+
+
+def _after(state: State, answer: Answer) -> Move:
+    return engine.after(progress=state.progress, answer=answer, draw=0.5)
+
+
+def _moved(state: State, move: Move) -> State:
+    ends = state.ends
+    if move.status in FINAL:
+        ends = (*ends, _ENDINGS.get(move.status, Ending.UNDONE))
+    return state._replace(progress=move.progress, status=move.status, ends=ends)

@@ -1,0 +1,106 @@
+"""A protocol as plain data: who says what, who hears it, what is done then. Nothing here runs."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from contracts.sagas import Saga, Step, StepClass
+from sagas.operations import Kind
+
+
+class Ending(StrEnum):
+    """How a saga may end: with every effect, or with none left."""
+
+    COMPLETED = "completed"
+    UNDONE = "undone"
+
+
+class Reaction(NamedTuple):
+    """On hearing `hears`, `service` does (undoes, blocks) `step`, and says what came of it.
+
+    `says`: it is done, or undone; `says_if_refused`: it is refused, or blocked. An empty name:
+    nothing is said. Where a conductor calls, `hears` is the call, and what is said are replies.
+    """
+
+    hears: str
+    service: str
+    kind: Kind
+    step: str
+    says: str = ""
+    says_if_refused: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.service} (on {self.hears}: {self.kind} {self.step})"
+
+
+class Notice(NamedTuple):
+    """Said about a saga, not in it: that a service has given up, say. Nothing follows by itself."""
+
+    said_by: tuple[str, ...]
+    heard_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choreography:
+    """Nobody conducts: each service reacts to what the others say.
+
+    `asked`: what is said from outside the chain, and by whom: the start, and what people or a
+    watchdog may ask for. `start`, `abort`, `giving_back`: which of these; the last two may be "".
+    `declared`: all names of events that there are, if there is such a list.
+    `watched`: the events that the watcher writes down; None: nobody watches.
+    `notices`: what is said about a saga, by its name.
+    `cycles`: the sets of events that may go round in a circle, on purpose.
+    """
+
+    name: str
+    saga: Saga
+    reactions: Sequence[Reaction]
+    asked: Mapping[str, str]
+    start: str
+    ends: Mapping[str, Ending]
+    abort: str = ""
+    giving_back: str = ""
+    declared: Collection[str] = ()
+    watched: Collection[str] | None = None
+    notices: Mapping[str, Notice] = field(default_factory=dict)
+    cycles: Collection[frozenset[str]] = ()
+
+
+class Call(NamedTuple):
+    """What the conductor sends for a step in one direction: a path over HTTP, or a message."""
+
+    message: str
+    service: str
+    kind: Kind
+    step: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orchestration:
+    """One conductor calls the services, step by step, and hears what came of it.
+
+    `reactions`: what is really done on each call. `replies`: the messages that the conductor
+    hears; None: a reply comes back on the call itself, and can't go astray.
+    """
+
+    name: str
+    saga: Saga
+    conductor: str
+    calls: Sequence[Call]
+    reactions: Sequence[Reaction]
+    replies: Collection[str] | None = None
+
+
+Protocol = Choreography | Orchestration
+
+
+def pivot_of(saga: Saga) -> Step | None:
+    """The step after which the saga only goes forward, if it has one."""
+    pivots = [step for step in saga.steps if step.step_class is StepClass.PIVOT]
+    return pivots[0] if pivots else None
+
+
+def may_be_refused(step: Step) -> bool:
+    """A retriable step must succeed in the end; any other may answer no."""
+    return step.step_class is not StepClass.RETRIABLE

@@ -1,0 +1,221 @@
+"""Rules on the journeys of a saga, whichever pattern runs it.
+
+Each takes what was walked; on refusals and a sale that goes through, on being turned back or
+given back, and on two patterns beside each other.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from checker.protocol.description import Ending, pivot_of
+from checker.protocol.journeys import Act, Journey, Journeys, Scenario
+from checker.protocol.rules import Found, Rule
+from contracts.sagas import Saga
+from sagas.operations import Kind
+
+
+class Walk(NamedTuple):
+    """A protocol's saga and its journeys; `other`: those of the pattern that it must equal."""
+
+    saga: Saga
+    journeys: Journeys
+    other: Journeys = {}
+    other_name: str = ""
+
+    def plain(self) -> Iterator[tuple[Scenario, Journey]]:
+        """Those that nobody turns back or gives back."""
+        for scenario, journeys in self.journeys.items():
+            if not scenario.is_turned_back and not scenario.is_returned:
+                yield from ((scenario, one) for one in journeys)
+
+    def turned_back(self) -> Iterator[tuple[Scenario, Journey]]:
+        for scenario, journeys in self.journeys.items():
+            if scenario.is_turned_back:
+                yield from ((scenario, one) for one in journeys)
+
+
+def _off_the_list(walk: Walk) -> Iterator[Found]:
+    wanted = [step.name for step in walk.saga.steps]
+    for journey in walk.journeys[Scenario()]:
+        if journey.done != wanted:
+            yield Found(
+                str(Scenario()), f"it does {_row(journey.done)}; the list has {_row(wanted)}."
+            )
+
+
+def _endless(walk: Walk) -> Iterator[Found]:
+    for scenario, journey in walk.plain():
+        wanted = Ending.UNDONE if scenario.refused else Ending.COMPLETED
+        yield from _ending(scenario, journey, (wanted,))
+
+
+def _left_behind(walk: Walk) -> Iterator[Found]:
+    for scenario, journey in walk.plain():
+        if scenario.refused:
+            for step in [one for one in journey.done if one not in journey.undone]:
+                yield Found(
+                    str(scenario), f"{step} had happened, and nothing undoes it. Way: {journey}"
+                )
+
+
+def _disordered(walk: Walk) -> Iterator[Found]:
+    for scenario, journey in walk.plain():
+        wanted = [one for one in reversed(journey.done) if one in journey.undone]
+        if journey.undone != wanted:
+            what = f"it undoes {_row(journey.undone)}, which happened as {_row(journey.done)}"
+            yield Found(str(scenario), f"{what}. Way: {journey}")
+
+
+def _both_ways(walk: Walk) -> Iterator[Found]:
+    for scenario, journey in walk.plain():
+        yield from _late(scenario, journey)
+        pivot = pivot_of(walk.saga)
+        if pivot and pivot.name in journey.done and journey.undone:
+            what = f"{journey.undone[0]} is undone after the pivot"
+            yield Found(str(scenario), f"{what}. Way: {journey}")
+
+
+def _late(scenario: Scenario, journey: Journey) -> Iterator[Found]:
+    """What is done once undoing has begun."""
+    kinds = [act.kind for act in journey.acts]
+    undoing = kinds.index(Kind.UNDO) if Kind.UNDO in kinds else len(kinds)
+    for act in journey.acts[undoing:]:
+        if act.kind is Kind.DO:
+            what = f"{act.step} happens after undoing has begun"
+            yield Found(str(scenario), f"{what}. Way: {journey}")
+
+
+def _repeated(walk: Walk) -> Iterator[Found]:
+    for scenario, journey in walk.plain():
+        for what in dict.fromkeys(one for one in journey.way if journey.way.count(one) > 1):
+            times = journey.way.count(what)
+            yield Found(str(scenario), f"{what}: {times} times, with no fault. Way: {journey}")
+
+
+def _half_turned(walk: Walk) -> Iterator[Found]:
+    every = [step.name for step in walk.saga.steps]
+    for scenario, journey in walk.turned_back():
+        is_undone = journey.undone == journey.done[::-1]
+        is_whole = journey.done == every and not journey.undone
+        if not is_undone and not is_whole:
+            left = [one for one in journey.done if one not in journey.undone]
+            what = f"{_row(left)} stays of it" if left else "undos are out of order"
+            yield Found(str(scenario), f"{what}. Way: {journey}")
+        else:
+            wanted = Ending.UNDONE if is_undone else Ending.COMPLETED
+            yield from _ending(scenario, journey, (wanted,))
+        yield from _late(scenario, journey)
+
+
+def _unstoppable(walk: Walk) -> Iterator[Found]:
+    """Turning back must be able to win, and to lose."""
+    turned = [one for one in walk.journeys.get(Scenario(is_turned_back=True), ()) if one.ends]
+    for ending in Ending:
+        if turned and not any(one.ends == (ending,) for one in turned):
+            yield Found(
+                str(Scenario(is_turned_back=True)),
+                f"however early or late, it never ends {ending}.",
+            )
+
+
+def _kept(walk: Walk) -> Iterator[Found]:
+    wanted = [step.name for step in reversed(walk.saga.steps) if step.undo]
+    for journey in walk.journeys.get(Scenario(is_returned=True), ()):
+        if journey.undone != wanted:
+            what = f"it undoes {_row(journey.undone)}; the list has {_row(wanted)}"
+            yield Found(str(Scenario(is_returned=True)), f"{what}. Way: {journey}")
+        yield from _ending(Scenario(is_returned=True), journey, (Ending.COMPLETED, Ending.UNDONE))
+
+
+def _different(walk: Walk) -> Iterator[Found]:
+    for scenario in [one for one in walk.journeys if one in walk.other]:
+        mine, theirs = (
+            {(one.acts, one.ends) for one in journeys[scenario]}
+            for journeys in (walk.journeys, walk.other)
+        )
+        for acts, ends in sorted(mine - theirs):
+            what = f"only here: {_acts(acts)}, {_row(list(ends))}"
+            yield Found(str(scenario), f"{what}; {walk.other_name} never does that.")
+        for acts, ends in sorted(theirs - mine):
+            what = f"only {walk.other_name}: {_acts(acts)}, {_row(list(ends))}"
+            yield Found(str(scenario), f"{what}.")
+
+
+def _ending(scenario: Scenario, journey: Journey, wanted: tuple[Ending, ...]) -> Iterator[Found]:
+    if journey.ends == wanted:
+        return
+    if len(journey.ends) < len(wanted):
+        yield Found(str(scenario), f"it stands still for ever. Way: {journey}")
+    else:
+        what = f"it ends {_row(list(journey.ends))} where it should end {_row(list(wanted))}"
+        yield Found(str(scenario), f"{what}. Way: {journey}")
+
+
+def _row(names: list[str] | list[Ending]) -> str:
+    return ", ".join(names) or "nothing"
+
+
+def _acts(acts: tuple[Act, ...]) -> str:
+    return ", ".join(one.step if one.kind is Kind.DO else f"un-{one.step}" for one in acts)
+
+
+ALONE = (
+    Rule(
+        "forward",
+        "with nothing refused, it does the steps of the list, in their order",
+        "let each step's reaction hear what the step before it says",
+        _off_the_list,
+    ),
+    Rule(
+        "ends",
+        "every path ends, once, and as it should",
+        "let somebody react to the last event of the way, or say the end there, once",
+        _endless,
+    ),
+    Rule(
+        "undone",
+        "from every refusal the undo of each earlier step is reached",
+        "let the chain of undos pass by the step that is left",
+        _left_behind,
+    ),
+    Rule(
+        "reverse",
+        "undos come in reverse order",
+        "let each undo hear that the step after it is undone",
+        _disordered,
+    ),
+    Rule(
+        "one way",
+        "nothing is done once undoing has begun, and nothing is undone after the pivot",
+        "let undos follow from refusals only, and let the pivot be the last that may refuse",
+        _both_ways,
+    ),
+    Rule(
+        "once",
+        "with no fault, nothing is asked for twice: a refusal is an answer",
+        "treat a refusal as final, and let one service react to each event",
+        _repeated,
+    ),
+)
+ASKED = (
+    Rule(
+        "turned back",
+        "turned back at any moment, it ends whole or with nothing left, and either can win",
+        "let what is asked block the pivot, and let every undo follow from the pivot's refusal",
+        lambda walk: [*_half_turned(walk), *_unstoppable(walk)],
+    ),
+    Rule(
+        "given back",
+        "given back after its end, every step that can be undone is, in reverse order",
+        "let what is asked undo the pivot, and let the other undos follow from that",
+        _kept,
+    ),
+)
+SAME = (
+    Rule(
+        "same",
+        "in every scenario the patterns do and undo the same, in the same order, and end alike",
+        "correct the table that is wrong: the reactions, or the list of steps",
+        _different,
+    ),
+)

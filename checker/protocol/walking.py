@@ -1,0 +1,122 @@
+"""Every journey of a choreographed saga: each order in which what is in flight can be heard.
+
+A message that somebody hears is in flight until it is heard; an abort may come at any moment.
+Each service answers through the barrier: a key that is known says nothing again.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from checker.protocol.barrier import Book, Entry, perform
+from checker.protocol.description import Choreography, Ending
+from checker.protocol.journeys import Act, Journey, Scenario, Walked, scenarios
+from sagas.operations import Kind
+
+
+class State(NamedTuple):
+    """`flying`: the messages not heard yet, each with the reaction (its index) that will."""
+
+    flying: tuple[tuple[str, int], ...]
+    book: Book
+    acts: tuple[Act, ...]
+    ends: tuple[Ending, ...]
+    may_abort: bool
+    may_return: bool
+
+
+Came = dict[State, tuple[State, str] | None]
+"""How each state was come to first: from which, on hearing what (nothing: it was asked for)."""
+
+
+def walk(protocol: Choreography) -> Walked:
+    """Every journey in every scenario."""
+    journeys: dict[Scenario, list[Journey]] = {}
+    states = 0
+    for scenario in scenarios(
+        saga=protocol.saga,
+        can_turn_back=bool(protocol.abort),
+        can_return=bool(protocol.giving_back),
+    ):
+        came = _explore(protocol, scenario)
+        states += len(came)
+        journeys[scenario] = [_journey(one, came) for one in came if not _next(protocol, one, "")]
+    return Walked(journeys, states)
+
+
+def _explore(protocol: Choreography, scenario: Scenario) -> Came:
+    first = _first(protocol, scenario)
+    came: Came = {first: None}
+    waiting = deque([first])
+    while waiting:
+        state = waiting.popleft()
+        for heard, then in _next(protocol, state, scenario.refused):
+            if then not in came:
+                came[then] = (state, heard)
+                waiting.append(then)
+    return came
+
+
+def _first(protocol: Choreography, scenario: Scenario) -> State:
+    """The acceptance has happened, and the first message is on its way."""
+    accepted = protocol.saga.steps[0].name
+    state = State(
+        flying=(),
+        book=frozenset({Entry(Kind.DO, accepted, is_done=True)}),
+        acts=(Act(Kind.DO, accepted),),
+        ends=(),
+        may_abort=scenario.is_turned_back,
+        may_return=scenario.is_returned,
+    )
+    return _said(protocol, state, protocol.start)
+
+
+def _next(protocol: Choreography, state: State, refused: str) -> list[tuple[str, State]]:
+    """What can happen now: one of those in flight is heard, or something is asked for.
+
+    An abort may be asked for even after the end: whoever asks may not have heard of it yet.
+    """
+    then = [_hear(protocol, state, place, refused) for place in range(len(state.flying))]
+    if state.may_abort:
+        asked = state._replace(may_abort=False)
+        then.append(("", _said(protocol, asked, protocol.abort)))
+    if state.may_return and state.ends == (Ending.COMPLETED,):
+        asked = state._replace(may_return=False)
+        then.append(("", _said(protocol, asked, protocol.giving_back)))
+    return then
+
+
+def _hear(protocol: Choreography, state: State, place: int, refused: str) -> tuple[str, State]:
+    message, index = state.flying[place]
+    reaction = protocol.reactions[index]
+    answer = perform(
+        book=state.book,
+        kind=reaction.kind,
+        step=reaction.step,
+        is_refused=reaction.step == refused,
+    )
+    then = state._replace(flying=state.flying[:place] + state.flying[place + 1 :], book=answer.book)
+    if answer.takes_effect:
+        then = then._replace(acts=(*state.acts, Act(reaction.kind, reaction.step)))
+    says = reaction.says if answer.is_done else reaction.says_if_refused
+    return message, _said(protocol, then, says) if answer.is_fresh and says else then
+
+
+def _said(protocol: Choreography, state: State, message: str) -> State:
+    """It is in flight to everyone who hears it."""
+    heard = [(message, n) for n, one in enumerate(protocol.reactions) if one.hears == message]
+    state = state._replace(flying=tuple(sorted([*state.flying, *heard])))
+    if message in protocol.ends:
+        state = state._replace(ends=(*state.ends, protocol.ends[message]))
+    return state
+
+
+def _journey(last: State, came: Came) -> Journey:
+    return Journey(last.acts, last.ends, tuple(_way(last, came))[::-1])
+
+
+def _way(state: State, came: Came) -> Iterator[str]:
+    while step := came[state]:
+        state, heard = step
+        if heard:
+            yield heard

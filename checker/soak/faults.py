@@ -1,0 +1,146 @@
+"""Makes the planned faults on a running stack, each at its time: on its own processes alone."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from checker.soak.detours import Detours
+from checker.soak.outsider import purge
+from checker.soak.plan import POSTGRES, Fault, Kind
+from messaging.consumer import queue_of
+from stack.local import LocalStack
+
+_PAUSE = 'kill -STOP "$@"; sleep "$0"; kill -CONT "$@"'
+"""A pause in a process of its own: should we be killed meanwhile, it ends all the same."""
+PURGE_AFTER_SECONDS = 1.0
+"""For messages to come while nobody takes them; less than a worker takes to be back."""
+TARGET_SECONDS, AGAIN_SECONDS = 10.0, 0.2
+"""For how long a fault waits for a target that is down, and between two looks."""
+_ASK = {POSTGRES: signal.SIGINT}
+"""How a server is asked to end, breaking its connections off; the others by SIGTERM."""
+
+
+class _NotNow(Exception):
+    """There is nothing there to be broken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A fault as it was made. Times are seconds since 1970; `note`: what came of it, or what
+    kept it from being made."""
+
+    fault: Fault
+    began_at: float
+    ended_at: float
+    is_made: bool
+    note: str = ""
+
+
+class Saboteur:
+    """Makes faults, each in a thread, between `start` and `finish`."""
+
+    def __init__(self, *, stack: LocalStack, detours: Detours, say: Callable[[str], None]) -> None:
+        self.made: list[Made] = []
+        self._stack, self._detours, self._say = stack, detours, say
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, *, faults: Sequence[Fault]) -> None:
+        """Their times count from now."""
+        self._in_thread(self._make_all, faults, time.monotonic())
+
+    def finish(self) -> None:
+        """Ends what lasts, makes no further one, and returns when the shop is left alone."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def last(self) -> Made | None:
+        return self.made[-1] if self.made else None
+
+    def _make_all(self, faults: Sequence[Fault], started_at: float) -> None:
+        for fault in faults:
+            if self._stop.wait(started_at + fault.at - time.monotonic()):
+                return
+            self._in_thread(self._make, fault)
+
+    def _make(self, fault: Fault) -> None:
+        began_at, is_made = time.time(), True
+        try:
+            note = self._once_there(fault)
+        except (_NotNow, OSError, psutil.Error) as error:
+            is_made, note = False, f"not made: {str(error) or repr(error)}"
+        self.made.append(
+            Made(fault=fault, began_at=began_at, ended_at=time.time(), is_made=is_made, note=note)
+        )
+        self._say(f"fault {fault.number}: {fault}{f'; {note}' if note else ''}")
+
+    def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=work, args=arguments, name="fault", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _once_there(self, fault: Fault) -> str:
+        """A target that is down because of an earlier fault is waited for."""
+        deadline = time.monotonic() + TARGET_SECONDS
+        while True:
+            try:
+                return self._by_kind(fault)
+            except (_NotNow, ConnectionError):
+                if time.monotonic() > deadline or self._stop.wait(AGAIN_SECONDS):
+                    raise
+
+    def _by_kind(self, fault: Fault) -> str:
+        if fault.kind is Kind.CUT:
+            return self._cut(fault)
+        if fault.kind is Kind.PURGE:
+            return self._purge(fault.target)
+        pid = self._stack.processes.get(fault.target)
+        if pid is None:
+            raise _NotNow("it is down already")
+        if fault.kind is Kind.PAUSE:
+            return self._pause(pid, fault.seconds)
+        number = signal.SIGKILL
+        if fault.kind is Kind.RESTART:
+            number = _ASK.get(fault.target, signal.SIGTERM)
+        self._stack.kill(fault.target, number)
+        return ""
+
+    def _cut(self, fault: Fault) -> str:
+        self._detours.cut(fault.target)
+        self._stop.wait(fault.seconds)
+        self._detours.mend(fault.target)
+        return ""
+
+    def _pause(self, pid: int, seconds: float) -> str:
+        """Of the whole tree, from the root, which then makes no new ones."""
+        root = psutil.Process(pid)
+        tree = [pid, *(one.pid for one in root.children(recursive=True))]
+        command = ["sh", "-c", _PAUSE, f"{seconds:.3f}", *map(str, tree)]
+        with subprocess.Popen(  # noqa: S603 -- our own command, on our own processes
+            command, start_new_session=True, stderr=subprocess.DEVNULL
+        ) as pausing:
+            while pausing.poll() is None and not self._stop.wait(0.05):
+                pass
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pausing.pid, signal.SIGKILL)
+        for one in tree:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGCONT)
+        return ""
+
+    def _purge(self, service: str) -> str:
+        """With its worker away, which holds most of its messages itself."""
+        self._stack.kill(f"{service}.worker", signal.SIGKILL)
+        self._stop.wait(PURGE_AFTER_SECONDS)
+        count = purge(url=self._stack.rabbitmq_url or "", queue=queue_of(service=service))
+        return f"{count} messages lost"

@@ -1,0 +1,262 @@
+"""One pattern's soak, from a fresh stack to its end: load and faults, drain, audit, checks."""
+
+import contextlib
+import json
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psycopg
+
+from checker.soak import plan
+from checker.soak.checks import breaches
+from checker.soak.detours import Detours
+from checker.soak.faults import Saboteur
+from checker.soak.ledger import Ledger, read_ledger, reader
+from checker.soak.outsider import Echo
+from checker.soak.plan import Fault, Kind
+from checker.soak.results import Round, Settings
+from checker.soak.shoppers import Shoppers, Wanted
+from checker.soak.watching import Watch
+from loadtests.plan import Mix, Phase, Window
+from loadtests.run import Audit, run_audit
+from loadtests.schedule import Arrivals, offsets
+from loadtests.shop import SERVICES, shop_of
+from loadtests.supplies import Supplier
+from loadtests.workload import Workload
+from stack.errors import StackError
+from stack.folders import STATE_FOLDER
+from stack.local import LocalStack
+
+DUPLICATE_SHARE = 0.02
+MIX = Mix(declined=0.1, scarce=0.05)
+DRAIN_SECONDS = 60.0
+READY_SECONDS = 60.0
+REST_SECONDS = 60.0
+PROGRESS_SECONDS = 5.0
+LOOK_SECONDS = 0.25
+MOST_GROWTH_MB = {plan.POSTGRES: 512.0, plan.RABBITMQ: 512.0}
+MOST_GROWTH_OF_SERVICES_MB = 128.0
+
+Say = Callable[[str], None]
+
+
+def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
+    """Everything, on a stack of its own, of which only the logs of a wrong one are kept.
+
+    Ctrl-C ends load and faults early; drain, audit and checks follow all the same.
+    Raises StackError, NotSupplied; KeyboardInterrupt before the load has started.
+    """
+    faults = plan.faults(
+        kinds=settings.kinds,
+        seconds=settings.seconds,
+        every=settings.every,
+        seed=f"{settings.seed} {pattern}",
+    )
+    say(f"{pattern}: {len(faults)} faults are planned")
+    for one in faults:
+        say(f"  {one.at:6.1f} s  {one}")
+    crashes: list[str] = []
+    with contextlib.ExitStack() as closing:
+        detours = Detours()
+        closing.callback(detours.close)
+        stack = closing.enter_context(
+            LocalStack(
+                fresh=True,
+                free_ports=True,
+                use_given=False,
+                names=SERVICES,
+                broker="rabbitmq",
+                detour=detours.through,
+                announce=lambda line: _note_crash(line, crashes),
+            )
+        )
+        say(f"{pattern}: {stack.database}, {stack.broker}; logs: {stack.logs}")
+        return _Soaking(
+            stack=stack,
+            detours=detours,
+            pattern=pattern,
+            settings=settings,
+            faults=faults,
+            crashes=crashes,
+            say=say,
+        ).run()
+
+
+def _note_crash(line: str, crashes: list[str]) -> None:
+    """Keeps what the stack says of a service's process that ended without being killed."""
+    process, _, rest = line.partition(" ")
+    if process in plan.PROCESSES and rest.startswith("ended with exit code"):
+        crashes.append(line)
+
+
+class _Soaking:
+    """A soak on a stack that is up."""
+
+    def __init__(
+        self,
+        *,
+        stack: LocalStack,
+        detours: Detours,
+        pattern: str,
+        settings: Settings,
+        faults: Sequence[Fault],
+        crashes: Sequence[str],
+        say: Say,
+    ) -> None:
+        self._stack, self._pattern, self._settings, self._say = stack, pattern, settings, say
+        self._faults, self._crashes = faults, crashes
+        self._read = reader(databases=stack.database_urls)
+        self._watch = Watch(read=self._read, processes=lambda: stack.processes)
+        self._saboteur = Saboteur(stack=stack, detours=detours, say=say)
+        self._has_duplicates = Kind.DUPLICATE in settings.kinds
+        self._echo = Echo(
+            url=stack.rabbitmq_url or "",
+            share=DUPLICATE_SHARE if self._has_duplicates else 0.0,
+            seed=f"{settings.seed} {pattern}",
+        )
+        self._shoppers = Shoppers(
+            url=f"{stack.urls['carrito']}/checkout/saga", wanted=self._wanted()
+        )
+        self._is_interrupted = False
+
+    def run(self) -> Round:
+        self._load()
+        quiet_at = time.monotonic()
+        self._say(f"{self._pattern}: load and faults are over; draining")
+        drained_in = self._drain() - quiet_at
+        self._shoppers.finish()
+        audit = self._audit()
+        self._watch.weigh()
+        ledger = read_ledger(read=self._read)
+        found = [*self._breaches(drained_in, ledger), *_of_audit(audit)]
+        if found:
+            self._keep_logs()
+        return Round(
+            pattern=self._pattern,
+            where=f"{self._stack.database}, {self._stack.broker}",
+            asked=self._shoppers.asked,
+            made=self._saboteur.made,
+            heard=self._echo.heard,
+            repeated=self._echo.repeated,
+            drained_in=drained_in,
+            ledger=ledger,
+            memory=self._watch.memory,
+            ended_by_themselves=self._crashes,
+            breaches=found,
+            is_interrupted=self._is_interrupted,
+        )
+
+    def _wanted(self) -> list[Wanted]:
+        """The checkouts to come, their carts made and filled. Raises NotSupplied."""
+        seed = random.Random(f"{self._settings.seed} {self._pattern}").randrange(2**31)  # noqa: S311 -- to repeat, no secret
+        window = Window(
+            number=1,
+            block=1,
+            phase=Phase.FAILURES,
+            pattern=self._pattern,
+            arrivals=Arrivals.POISSON,
+            rate=self._settings.rate,
+            seconds=self._settings.seconds,
+            seed=seed,
+            mix=MIX,
+        )
+        supplier = Supplier(shop=shop_of(stack=self._stack), run=str(self._settings.seed))
+        bodies = Workload(supplier=supplier).requests(window=window)
+        starts = offsets(
+            arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=seed
+        )
+        repeated = int(1 / DUPLICATE_SHARE) if self._has_duplicates else len(starts) + 1
+        return [
+            Wanted(at=at, key=f"soak {seed} {n}", body=body, is_repeated=n % repeated == 0)
+            for n, (at, body) in enumerate(zip(starts, bodies, strict=True), start=1)
+        ]
+
+    def _load(self) -> None:
+        """Load and faults at once, until their time is over or somebody presses Ctrl-C."""
+        self._watch.start()
+        self._echo.start()
+        try:
+            self._shoppers.start()
+            self._saboteur.start(faults=self._faults)
+            self._tell_progress(until=time.monotonic() + self._settings.seconds)
+        except KeyboardInterrupt:
+            self._say("stopped early; what has begun is brought to its end")
+            self._is_interrupted = True
+        self._shoppers.close_the_doors()
+        self._saboteur.finish()
+        self._echo.finish()
+        self._watch.finish()
+
+    def _tell_progress(self, *, until: float) -> None:
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, PROGRESS_SECONDS))
+            self._say(self._progress(left=max(until - time.monotonic(), 0.0)))
+
+    def _progress(self, *, left: float) -> str:
+        seen, last = self._watch.progress, self._saboteur.last
+        ago = f"; {last.fault} {time.time() - last.ended_at:.0f} s ago" if last else ""
+        return (
+            f"{self._pattern}: {left:.0f} s left; {len(self._shoppers.asked)} asked,"
+            f" {seen.accepted} accepted, {seen.ended} ended"
+            f" (the oldest open one: {seen.oldest:.1f} s){ago}"
+        )
+
+    def _drain(self) -> float:
+        """Waits until every checkout is accepted and has ended; when that was, infinite if not."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        told_at = time.monotonic()
+        while (now := time.monotonic()) < deadline:
+            with contextlib.suppress(psycopg.Error):  # it may still be on its way up
+                seen = self._watch.look()
+                if self._shoppers.waiting == 0 and seen.accepted == seen.ended:
+                    return now
+            if now - told_at >= PROGRESS_SECONDS:
+                self._say(self._progress(left=0.0))
+                told_at = now
+            time.sleep(LOOK_SECONDS)
+        return float("inf")
+
+    def _audit(self) -> Audit:
+        self._say(f"{self._pattern}: auditing")
+        try:
+            self._stack.wait_ready(seconds=READY_SECONDS)
+            return run_audit(environment=self._stack.environment, wait_seconds=REST_SECONDS)
+        except (StackError, subprocess.TimeoutExpired) as error:
+            return Audit(is_clean=False, said=str(error))
+
+    def _breaches(self, drained_in: float, ledger: Ledger) -> list[str]:
+        found = breaches(
+            ledger=ledger,
+            answers={one.wanted.key: one.answers for one in self._shoppers.asked},
+        )
+        if drained_in > DRAIN_SECONDS:
+            found.insert(0, f"not all had ended {DRAIN_SECONDS:.0f} s after the last fault")
+        for name, memory in self._watch.memory.items():
+            most = MOST_GROWTH_MB.get(name, MOST_GROWTH_OF_SERVICES_MB)
+            if memory.end - memory.begin > most:
+                found.append(f"{name} grew from {memory.begin:.0f} to {memory.end:.0f} MB")
+        return found
+
+    def _keep_logs(self) -> None:
+        kept: Path = STATE_FOLDER / "reports" / f"soak-{self._settings.seed}-{self._pattern}"
+        shutil.copytree(self._stack.logs, kept, dirs_exist_ok=True)
+        self._say(f"{self._pattern}: something is wrong; the logs are kept in {kept}")
+
+
+def _of_audit(audit: Audit) -> list[str]:
+    """Its breaches, a sentence each; whatever it said where it could not be made."""
+    if audit.is_clean:
+        return []
+    try:
+        groups = json.loads(audit.said)["groups"]
+    except (ValueError, KeyError):
+        return [f"the audit could not be made: {audit.said}"]
+    return [
+        f"audit {group['number']}: {one['what']} (saga {one['saga_id']})"
+        for group in groups
+        for one in group["breaches"]
+    ]

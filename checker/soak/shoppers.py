@@ -1,0 +1,149 @@
+"""The load: each checkout is asked for at its time, and again under its key until it is accepted.
+
+Open loop: when a checkout is meant to start depends on nothing that the shop does.
+"""
+
+import heapq
+import json
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import urllib3
+
+ACCEPTED = 202
+FAULTS = range(500, 600)
+"""Answers after which a shopper asks again; also after none at all."""
+THREADS = 48
+CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A checkout to ask for, `at` seconds after the start. `is_repeated`: also once accepted."""
+
+    at: float
+    key: str
+    body: bytes
+    is_repeated: bool = False
+
+
+@dataclass(kw_only=True)
+class Asked:
+    """What became of it. Times are seconds since 1970, `accepted_at` 0 while it isn't;
+    `answers`: every different answer that was final (one, if all is well)."""
+
+    wanted: Wanted
+    intended_at: float
+    attempts: int = 0
+    accepted_at: float = 0.0
+    answers: list[str]
+
+
+class Shoppers:
+    """Asks between `start` and `finish`, on threads of its own."""
+
+    def __init__(self, *, url: str, wanted: Sequence[Wanted]) -> None:
+        """`url`: of the universal checkout."""
+        self.asked: list[Asked] = []
+        """Those whose time has come."""
+        self._url = url
+        self._http = urllib3.PoolManager(
+            maxsize=THREADS,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+        )
+        self._wanted = wanted
+        self._due: list[tuple[float, int, Asked]] = []
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._is_finished = False
+        self._threads = [
+            threading.Thread(target=work, name="shopper", daemon=True)
+            for work in (self._arrive, *[self._ask_on] * THREADS)
+        ]
+
+    @property
+    def waiting(self) -> int:
+        """How many have come and are not accepted yet."""
+        return sum(not one.answers for one in list(self.asked))
+
+    def start(self) -> None:
+        """Their times count from now."""
+        for thread in self._threads:
+            thread.start()
+
+    def close_the_doors(self) -> None:
+        """Nobody comes any more; those who wait go on asking."""
+        self._closing.set()
+
+    def finish(self) -> None:
+        """Nobody asks any more."""
+        self.close_the_doors()
+        with self._changed:
+            self._is_finished = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    def _arrive(self) -> None:
+        started, epoch = time.monotonic(), time.time()
+        for number, wanted in enumerate(self._wanted):
+            if self._closing.wait(max(started + wanted.at - time.monotonic(), 0.0)):
+                return
+            asked = Asked(wanted=wanted, intended_at=epoch + wanted.at, answers=[])
+            self.asked.append(asked)
+            self._push(started + wanted.at, number, asked)
+
+    def _push(self, due: float, number: int, asked: Asked) -> None:
+        with self._changed:
+            heapq.heappush(self._due, (due, number, asked))
+            self._changed.notify()
+
+    def _ask_on(self) -> None:
+        while (taken := self._take()) is not None:
+            number, asked = taken
+            again = self._ask(asked)
+            if again is not None:
+                self._push(time.monotonic() + again, number, asked)
+
+    def _take(self) -> tuple[int, Asked] | None:
+        """The next one that is due; None once all is finished."""
+        with self._changed:
+            while not self._is_finished:
+                left = self._due[0][0] - time.monotonic() if self._due else None
+                if left is not None and left <= 0:
+                    return heapq.heappop(self._due)[1:]
+                self._changed.wait(left)
+        return None
+
+    def _ask(self, asked: Asked) -> float | None:
+        """Asks once; the seconds until it asks again, or None where it needn't."""
+        asked.attempts += 1
+        answer = self._post(asked.wanted)
+        if answer is None:
+            pause = min(FIRST_PAUSE * 2 ** min(asked.attempts, 10), LONGEST_PAUSE)
+            return pause * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter
+        is_first = not asked.answers
+        if is_first:
+            asked.accepted_at = time.time()
+        if answer not in asked.answers:
+            asked.answers.append(answer)
+        return 0.0 if is_first and asked.wanted.is_repeated else None
+
+    def _post(self, wanted: Wanted) -> str | None:
+        """The saga's id, or an answer that should not be; None where it is in doubt."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": wanted.key}
+        try:
+            answer = self._http.request("POST", self._url, body=wanted.body, headers=headers)
+        except urllib3.exceptions.HTTPError:
+            return None
+        if answer.status in FAULTS:
+            return None
+        if answer.status != ACCEPTED:
+            return f"{answer.status} {answer.data[:200].decode(errors='replace')}"
+        return str(json.loads(answer.data)["saga_id"])
