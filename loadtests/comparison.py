@@ -1,16 +1,17 @@
 """A whole comparison as data: what the report shows, and what is stored as JSON."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from loadtests import doubts, verdicts
+from loadtests import doubts, knee, rates, scalability, verdicts, waterfall
 from loadtests.cost import Cost
 from loadtests.plan import Phase, Settings, Window
 from loadtests.ramp import Level
 from loadtests.results import SHARES, Counts, Figures, Measured, counts, figures, until_completed
-from loadtests.runner import Run
 from loadtests.samples import percentile
-from loadtests.verdicts import Verdict
+from loadtests.scalability import Law
+from loadtests.verdicts import Figure, Verdict
+from loadtests.waterfall import Waterfall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,19 @@ class WindowFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What a pattern can take for good. `knee`: a second, None where it sustained nothing.
+
+    `levels`: of the search for it, ascending. `law`: None where they follow none.
+    """
+
+    pattern: str
+    knee: float | None
+    levels: list[knee.Level]
+    law: Law | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The result. Without a clean audit there is none: such a run ends as an error."""
 
@@ -42,12 +56,17 @@ class Comparison:
     settings: Settings
     environment: dict[str, str]
     figures: list[Figures]
+    capacities: list[Capacity]
+    """Of a full run only: each pattern's levels, knee and law."""
     windows: list[WindowFacts]
     at_rest_ms_per_second: float
     """CPU that the shop uses when nobody shops."""
     verdicts: list[Verdict]
     doubts: list[str]
     audit: Audit
+    was_stopped: bool
+    """Before all of its windows had been measured."""
+    waterfalls: list[Waterfall]
 
     @property
     def is_valid(self) -> bool:
@@ -64,20 +83,24 @@ class Comparison:
 
 def compare(
     *,
-    run: Run,
+    measured: Sequence[Measured],
+    at_rest: Cost,
     settings: Settings,
     environment: dict[str, str],
     audit: Audit,
     made_at: str,
     seconds_taken: float,
     cores: int,
+    was_stopped: bool = False,
 ) -> Comparison:
     """The comparison that these windows make, the warm-up dropped."""
-    kept = [one for one in run.measured if one.window.phase is not Phase.WARM_UP]
+    kept = [one for one in measured if one.window.phase is not Phase.WARM_UP]
+    there = {(one.window.phase, one.window.pattern) for one in kept}
     every = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
-        for phase in (Phase.LIGHT, Phase.FULL, Phase.FAILURES)
+        for phase in Phase
         for pattern in settings.patterns
+        if (phase, pattern) in there
     ]
     return Comparison(
         made_at=made_at,
@@ -85,11 +108,14 @@ def compare(
         settings=settings,
         environment=environment,
         figures=every,
-        windows=[facts(one) for one in run.measured],
-        at_rest_ms_per_second=run.at_rest.shop_cpu_ms / run.at_rest.seconds,
-        verdicts=_verdicts(kept, settings),
+        capacities=[_capacity(kept, pattern) for pattern in settings.patterns if settings.is_full],
+        windows=[facts(one) for one in measured],
+        at_rest_ms_per_second=at_rest.shop_cpu_ms / at_rest.seconds,
+        verdicts=_verdicts(kept, settings.patterns),
         doubts=doubts.doubts(measured=kept, figures=every, cores=cores),
         audit=audit,
+        was_stopped=was_stopped,
+        waterfalls=waterfall.waterfalls(moments=[m for one in kept for m in one.moments]),
     )
 
 
@@ -105,33 +131,62 @@ def facts(one: Measured) -> WindowFacts:
     )
 
 
-def _verdicts(kept: Sequence[Measured], settings: Settings) -> list[Verdict]:
-    """Empty unless there are two patterns. A window whose generator was late decides nothing."""
-    if len(settings.patterns) != 2:
-        return []
-    valid = [one for one in kept if one.lag_p99_ms <= doubts.LAG_MS]
-    of_light = [
-        (f"p{share * 100:.0f} at light load, ms", valid, Phase.LIGHT, _percentile(share))
+def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
+    levels = rates.levels_of(measured=kept, pattern=pattern)
+    return Capacity(
+        pattern=pattern,
+        knee=knee.knee_of(levels=levels),
+        levels=levels,
+        law=scalability.fit(points=[(one.in_flight, one.completed) for one in levels]),
+    )
+
+
+def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:
+    """Of each figure; a window whose generator was late is no measure of latency."""
+    on_time = [one for one in kept if one.lag_p99_ms <= doubts.LAG_MS]
+    latencies = [
+        _figure(
+            f"p{share * 100:.0f} at light load",
+            "ms",
+            on_time,
+            patterns,
+            Phase.LIGHT,
+            _percentile(share),
+        )
         for share in SHARES
     ]
-    of_full = [
-        ("completed/s at full load", kept, Phase.FULL, lambda one: one.level.completed),
-        ("CPU ms a checkout at full load", kept, Phase.FULL, lambda one: one.cpu_ms),
-    ]
-    return [
-        verdicts.compare(
-            figure=figure,
-            windows={
-                pattern: [
-                    of(one)
-                    for one in windows
-                    if (one.window.phase, one.window.pattern) == (phase, pattern)
-                ]
-                for pattern in settings.patterns
-            },
-        )
-        for figure, windows, phase, of in [*of_light, *of_full]
-    ]
+    capacity = _figure("completed/s at full load", "/s", kept, patterns, Phase.FULL, _throughput)
+    cpu = _figure(
+        "CPU a checkout at full load", "ms", kept, patterns, Phase.FULL, lambda one: one.cpu_ms
+    )
+    return verdicts.verdicts(figures=[*latencies, replace(capacity, lower_is_better=False), cpu])
+
+
+def _figure(
+    name: str,
+    unit: str,
+    windows: Sequence[Measured],
+    patterns: Sequence[str],
+    phase: Phase,
+    of: Callable[[Measured], float],
+) -> Figure:
+    """The figure of those blocks that are whole: with a window of each pattern."""
+    chosen = [one for one in windows if one.window.phase is phase]
+    blocks = {
+        pattern: {one.window.block: of(one) for one in chosen if one.window.pattern == pattern}
+        for pattern in patterns
+    }
+    whole = sorted(set.intersection(*(set(found) for found in blocks.values())))
+    return Figure(
+        name=name,
+        unit=unit,
+        lower_is_better=True,
+        blocks={pattern: [found[one] for one in whole] for pattern, found in blocks.items()},
+    )
+
+
+def _throughput(one: Measured) -> float:
+    return one.level.completed
 
 
 def _percentile(share: float) -> Callable[[Measured], float]:

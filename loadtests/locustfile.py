@@ -39,7 +39,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     group = parser.add_argument_group("Dueto")
     group.add_argument(
         "--patterns",
-        default=",".join(shopper.PATTERNS),
+        default=",".join(shopper.THE_TWO),
         env_var="DUETO_PATTERNS",
         help="which patterns the shoppers use in turn",
     )

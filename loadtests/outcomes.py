@@ -62,9 +62,10 @@ class Outcomes:
 
     def counters(self) -> dict[str, dict[str, int]]:
         """What each service's workers say that they have done since they started."""
-        return {service: self._counters_of(service) for service in SERVICES}
+        return {service: self.counters_of(service=service) for service in SERVICES}
 
-    def _counters_of(self, service: str) -> dict[str, int]:
+    def counters_of(self, *, service: str) -> dict[str, int]:
+        """What the workers of this one say."""
         rows = (
             self._databases[service]
             .execute(f"SELECT counters FROM {service}_workerheartbeat")

@@ -1,28 +1,47 @@
 """Which windows a comparison is made of, and in which order: all of it follows from the seed.
 
 Patterns alternate in short windows on the same running stack, in blocks: each block has one window
-of each pattern, in random order, and the same arrival times for all of them. So whatever changes
-slowly (fuller tables, a warmer machine, a busy neighbour) meets all patterns alike.
+of each pattern, and the same arrival times for all of them. The order is drawn for every other
+block, and turned around for the one after it (ABBA). So whatever changes slowly (fuller tables, a
+warmer machine, a busy neighbour) meets all patterns alike.
 """
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from loadtests.schedule import Arrivals
 
-BLOCKS = 4
-"""Windows a pattern in each measured phase; with 4 and 4, complete separation by chance alone has
-a probability of 2/70 (see verdicts.py)."""
+BLOCKS = 12
+"""Windows a pattern at light load: what an interval is made of (see verdicts.py)."""
+FULL_BLOCKS = 8
+SHORTEST_SECONDS = 0.75
 WARM_UP_BURST_RATE = 400.0
+MOST_WARM_UPS = 6
+"""Of a full run; those that are left when latency is steady are not run."""
+USUAL_SECONDS = 40.0
+KNEE_SHARES = (0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
+LEVEL_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 class Phase(StrEnum):
+    """What a window is for, in the order of a full run; a short one leaves those marked * out.
+
+    WARM_UP: dropped. FULL: more than the pattern can do. KNEE *: shares of what it could do then,
+    ascending, in search of what it can do for good. LIGHT: latency. LEVELS *: the same loads for
+    all patterns, as shares of the lowest knee. FAILURES: cards are declined, stock runs out.
+    HOT *: everybody wants the same product. PAUSE *: a participant stands still for a while.
+    """
+
     WARM_UP = "warm-up"
-    LIGHT = "light"
     FULL = "full"
+    KNEE = "knee"
+    LIGHT = "light"
+    LEVELS = "levels"
     FAILURES = "failures"
+    HOT = "hot"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +52,20 @@ class Mix:
     """Paid with a card that is refused: the reservation is undone (compensated)."""
     scarce: float = 0.0
     """Want the last unit of a product: all but one are refused at the reservation (failed)."""
+    hot: float = 0.0
+    """Want one and the same product, of which there is plenty: they queue for its row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """One pattern under one load, for a few seconds. `rate` 0: found on the way (see ramp.py)."""
+    """One pattern under one load, for a few seconds. `rate` 0: found on the way (see runner.py).
+
+    `block`: its pairs, one of each pattern, have the same one. `share`: of what the phase says.
+    `pause_seconds`: for so long a participant stands still, from a quarter of the window on.
+    """
 
     number: int
+    block: int
     phase: Phase
     pattern: str
     arrivals: Arrivals
@@ -47,11 +73,14 @@ class Window:
     seconds: float
     seed: int
     mix: Mix = Mix()
+    share: float = 0.0
+    pause_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the user asked for. `seconds`: timed seconds a pattern, warm-up apart."""
+    """What the user asked for. `seconds`: timed seconds a pattern, warm-up apart; a full run has
+    its own lengths, and takes them times `seconds` / 40."""
 
     patterns: Sequence[str]
     seconds: float
@@ -59,40 +88,120 @@ class Settings:
     declined: float
     scarce: float
     seed: int
+    is_full: bool = False
+    hop_ms: float = 0.0
+    """How much further apart services and broker are put, one way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """A window before it is given to each pattern."""
+
+    phase: Phase
+    seconds: float
+    arrivals: Arrivals = Arrivals.POISSON
+    rate: float = 0.0
+    share: float = 0.0
+    mix: Mix = Mix()
+    pause_seconds: float = 0.0
 
 
 def windows(settings: Settings) -> list[Window]:
     """All windows in the order in which they run."""
     chance = random.Random(settings.seed)  # noqa: S311 -- an order to repeat, no secret
-    blocks = _blocks(settings)
     planned: list[Window] = []
-    for phase, arrivals, rate, seconds, mix in blocks:
+    order: list[str] = []
+    blocks = _full_run(settings) if settings.is_full else _short_run(settings)
+    for number, block in enumerate(blocks, start=1):
         seed = chance.randrange(2**31)
-        for pattern in chance.sample(list(settings.patterns), len(settings.patterns)):
-            planned.append(
-                Window(
-                    number=len(planned) + 1,
-                    phase=phase,
-                    pattern=pattern,
-                    arrivals=arrivals,
-                    rate=rate,
-                    seconds=seconds,
-                    seed=seed,
-                    mix=mix,
-                )
-            )
+        order = order[::-1] if number % 2 == 0 else _drawn(settings.patterns, chance)
+        for pattern in order:
+            planned.append(_window(block, pattern, len(planned) + 1, number, seed))
     return planned
 
 
-def _blocks(settings: Settings) -> list[tuple[Phase, Arrivals, float, float, Mix]]:
-    """Of the timed seconds, 6 in 10 go to light load, 3 to full load, 1 to failures."""
-    light = settings.seconds * 0.6 / BLOCKS
-    full = settings.seconds * 0.3 / BLOCKS
-    failing = Mix(declined=settings.declined, scarce=settings.scarce)
+def _drawn(patterns: Sequence[str], chance: random.Random) -> list[str]:
+    return chance.sample(list(patterns), len(patterns))
+
+
+def _window(block: _Block, pattern: str, number: int, of_block: int, seed: int) -> Window:
+    return Window(
+        number=number,
+        block=of_block,
+        phase=block.phase,
+        pattern=pattern,
+        arrivals=block.arrivals,
+        rate=block.rate,
+        seconds=block.seconds,
+        seed=seed,
+        mix=block.mix,
+        share=block.share,
+        pause_seconds=block.pause_seconds,
+    )
+
+
+def _warm_up(settings: Settings, times: int) -> list[_Block]:
     return [
-        (Phase.WARM_UP, Arrivals.POISSON, settings.rate, 2.0, Mix()),
-        (Phase.WARM_UP, Arrivals.CONSTANT, WARM_UP_BURST_RATE, 2.0, Mix()),
-        *[(Phase.LIGHT, Arrivals.POISSON, settings.rate, light, Mix())] * BLOCKS,
-        *[(Phase.FULL, Arrivals.CONSTANT, 0.0, full, Mix())] * BLOCKS,
-        (Phase.FAILURES, Arrivals.POISSON, settings.rate, settings.seconds * 0.1, failing),
+        *[_Block(phase=Phase.WARM_UP, rate=settings.rate, seconds=2.0)] * times,
+        _Block(
+            phase=Phase.WARM_UP,
+            arrivals=Arrivals.CONSTANT,
+            rate=WARM_UP_BURST_RATE,
+            seconds=2.0,
+        ),
     ]
+
+
+def _short_run(settings: Settings) -> list[_Block]:
+    """Of the timed seconds, 6 in 10 go to light load, 3 to full load, 1 to failures."""
+    return [
+        *_warm_up(settings, 1),
+        *_split(
+            _Block(phase=Phase.LIGHT, rate=settings.rate, seconds=settings.seconds * 0.6),
+            most=BLOCKS,
+        ),
+        *_split(
+            _Block(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds * 0.3),
+            most=FULL_BLOCKS,
+        ),
+        _failures(settings, settings.seconds * 0.1),
+    ]
+
+
+def _split(block: _Block, *, most: int) -> list[_Block]:
+    """Into that many, less where they would be too short to say anything."""
+    count = max(1, min(most, int(block.seconds / SHORTEST_SECONDS)))
+    return [replace(block, seconds=block.seconds / count)] * count
+
+
+def _full_run(settings: Settings) -> list[_Block]:
+    scale = settings.seconds / USUAL_SECONDS
+    constant = Arrivals.CONSTANT
+    return [
+        *_warm_up(settings, MOST_WARM_UPS),
+        *[_Block(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * 10,
+        *[
+            _Block(phase=Phase.KNEE, arrivals=constant, share=share, seconds=4 * scale)
+            for share in KNEE_SHARES
+            for _ in range(2)
+        ],
+        *[_Block(phase=Phase.LIGHT, rate=settings.rate, seconds=4 * scale)] * 20,
+        *[
+            _Block(phase=Phase.LEVELS, share=share, seconds=4 * scale)
+            for share in LEVEL_SHARES
+            for _ in range(3)
+        ],
+        *[_failures(settings, 4 * scale)] * 4,
+        *[_Block(phase=Phase.HOT, rate=settings.rate, seconds=3 * scale, mix=Mix(hot=1.0))] * 4,
+        *[
+            _Block(
+                phase=Phase.PAUSE, rate=settings.rate, seconds=12 * scale, pause_seconds=5 * scale
+            )
+        ]
+        * 2,
+    ]
+
+
+def _failures(settings: Settings, seconds: float) -> _Block:
+    mix = Mix(declined=settings.declined, scarce=settings.scarce)
+    return _Block(phase=Phase.FAILURES, rate=settings.rate, seconds=seconds, mix=mix)

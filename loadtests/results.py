@@ -10,6 +10,7 @@ from loadtests.cost import GENERATOR, Cost, added
 from loadtests.plan import Phase, Window
 from loadtests.ramp import Level
 from loadtests.samples import Sample, percentile
+from loadtests.waterfall import Moments
 
 SHARES = (0.50, 0.95, 0.99)
 
@@ -23,6 +24,8 @@ class Measured:
     cost: Cost
     clock_step_ms: float
     has_rested: bool
+    moments: Sequence[Moments] = ()
+    """Of the steps of some of its checkouts, at light load."""
 
     @property
     def level(self) -> Level:

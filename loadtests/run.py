@@ -2,24 +2,28 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadtests import comparison, machine, plan, report
+from loadtests import arms, comparison, machine, plan, report, shopper
 from loadtests.comparison import Audit, Comparison
-from loadtests.cost import Meters
+from loadtests.cost import Cost, Meters
 from loadtests.generator import Generator
 from loadtests.outcomes import Outcomes
 from loadtests.plan import Settings
-from loadtests.runner import Run, Runner
+from loadtests.results import Measured
+from loadtests.runner import Runner
 from loadtests.shop import shop_of
+from loadtests.store import NotStored, Store, whole_blocks
 from loadtests.supplies import Supplier
+from loadtests.timeline import Timeline
 from loadtests.workload import Workload
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
@@ -27,6 +31,8 @@ from stack.local import LocalStack
 REPORTS = STATE_FOLDER / "reports"
 ROOT = Path(__file__).resolve().parent.parent
 AUDIT_SECONDS = 120
+PAUSED = ("inventario.web", "inventario.worker")
+"""Who stands still in the windows with a pause: whoever does the steps, in either pattern."""
 
 Say = Callable[[str], None]
 
@@ -39,64 +45,170 @@ class Finished:
     report: Path
 
 
-def run(*, settings: Settings, say: Say) -> Finished:
-    """Everything, in two to three minutes with the usual settings; leaves only the report.
+def new_folder(*, settings: Settings) -> Path:
+    """Where a run that begins now is kept; made, with what was asked for in it."""
+    folder = REPORTS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-seed-{settings.seed}"
+    Store(folder=folder).begin(settings=settings)
+    return folder
 
-    Raises StackError, NotSupplied, GeneratorFailed or NotMeasured; KeyboardInterrupt on Ctrl-C.
+
+def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say) -> Finished:
+    """Measures what is not `known` yet, and shows all of it; `folder` is where it is kept.
+
+    On Ctrl-C the windows that have ended are drained, audited and shown.
+    Raises StackError, NotSupplied, GeneratorFailed or NotMeasured; KeyboardInterrupt where not
+    one block of windows had ended.
     """
     started, now = time.monotonic(), datetime.now(UTC)
-    with LocalStack(fresh=True, free_ports=True, restarts=False, announce=say) as stack:
-        environment = machine.describe(shop=shop_of(stack=stack), database=stack.database)
+    store = Store(folder=folder)
+    with LocalStack(
+        fresh=True,
+        free_ports=True,
+        restarts=False,
+        announce=say,
+        environment=_variables(settings),
+        one_database=_has_monolith(settings),
+    ) as stack:
+        environment = {
+            **machine.describe(shop=shop_of(stack=stack), database=stack.database),
+            **_distance(settings),
+            **_databases(settings),
+        }
         with tempfile.TemporaryDirectory(prefix="dueto-compare-") as working:
-            found = _measure(stack, settings, Path(working), say)
+            at_rest, was_stopped = _measure(stack, settings, known, store, Path(working), say)
         say("auditing what the run has left in the services' tables")
         audit = run_audit(environment=stack.environment)
+    measured = whole_blocks(measured=store.measured(), patterns=settings.patterns)
     compared = comparison.compare(
-        run=found,
+        measured=measured,
+        at_rest=at_rest,
         settings=settings,
         environment=environment,
         audit=audit,
         made_at=now.isoformat(timespec="seconds"),
         seconds_taken=time.monotonic() - started,
         cores=os.cpu_count() or 1,
+        was_stopped=was_stopped,
     )
-    folder = REPORTS / f"{now:%Y-%m-%dT%H-%M-%SZ}-seed-{settings.seed}"
-    folder.mkdir(parents=True)
-    written = report.write(folder=folder, comparison=compared, measured=found.measured)
+    written = report.write(folder=folder, comparison=compared, measured=measured)
     return Finished(comparison=compared, report=written)
 
 
-def run_audit(*, environment: Mapping[str, str]) -> Audit:
-    """`manage.py audit` against the stack whose environment this is."""
-    asked = subprocess.run(
-        [sys.executable, "manage.py", "audit", "--json"],
+def resume(*, folder: Path, say: Say) -> Finished:
+    """Goes on with a run that was stopped. As `run`; raises NotStored where there is none."""
+    store = Store(folder=folder)
+    settings = store.settings()
+    audit = report.audit_of(folder=folder)
+    if audit is None or not audit.is_clean:
+        raise NotStored(
+            f"{folder}: what it has was not audited as clean, so it can't be part of a result"
+        )
+    known = whole_blocks(measured=store.measured(), patterns=settings.patterns)
+    store.keep(measured=known)
+    return run(settings=settings, folder=folder, known=known, say=say)
+
+
+def _distance(settings: Settings) -> dict[str, str]:
+    if not settings.hop_ms:
+        return {}
+    return {
+        "distance": f"services and broker are put {settings.hop_ms:g} ms further apart, one way"
+    }
+
+
+def _has_monolith(settings: Settings) -> bool:
+    return shopper.MONOLITH in [arms.pattern_of(arm=arm) for arm in settings.patterns]
+
+
+def _databases(settings: Settings) -> dict[str, str]:
+    if not _has_monolith(settings):
+        return {}
+    return {
+        "databases": "one for all services, because of the monolith: the same checkout in one local"
+        " transaction, without a saga; no pattern of the shop, but what distribution costs"
+    }
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """What the services are told for this run."""
+    delay = max(arms.delay_ms_of(arm=arm) for arm in settings.patterns)
+    return {
+        "PAGOS_SLOW_CARD_SECONDS": str(delay / 1000),
+        "DUETO_HOP_SECONDS": str(settings.hop_ms / 1000),
+        "DUETO_MONOLITH": str(int(_has_monolith(settings))),
+    }
+
+
+def run_audit(*, environment: Mapping[str, str], wait_seconds: float = 0.0) -> Audit:
+    """`manage.py audit` against the stack whose environment this is, once nothing moves there or
+    `wait_seconds` are over. Raises subprocess.TimeoutExpired."""
+    asked = subprocess.run(  # noqa: S603 -- our own command
+        [sys.executable, "manage.py", "audit", "--json", "--wait", f"{wait_seconds:g}"],
         cwd=ROOT,
         env=dict(environment),
         capture_output=True,
         text=True,
-        timeout=AUDIT_SECONDS,
+        timeout=AUDIT_SECONDS + wait_seconds,
         check=False,
     )
     return Audit(is_clean=asked.returncode == 0, said=(asked.stdout + asked.stderr).strip())
 
 
-def _measure(stack: LocalStack, settings: Settings, folder: Path, say: Say) -> Run:
-    shop = shop_of(stack=stack)
+def _measure(
+    stack: LocalStack,
+    settings: Settings,
+    known: Sequence[Measured],
+    store: Store,
+    folder: Path,
+    say: Say,
+) -> tuple[Cost, bool]:
+    """What the stack uses at rest, and whether the run was stopped before its end."""
     planned = plan.windows(settings)
-    say(f"{len(planned)} windows to come, {sum(one.seconds for one in planned):.0f} s of load")
+    say(f"at most {len(planned) - len(known)} windows to come")
     with contextlib.ExitStack() as closing:
-        generator = closing.enter_context(Generator(host=shop.urls["carrito"], folder=folder))
-        generator.wait_until_ready()
-        outcomes = Outcomes(shop=shop)
-        closing.callback(outcomes.close)
-        meters = Meters(shop=shop, outcomes=outcomes, generator_pid=generator.pid)
-        closing.callback(meters.close)
-        runner = Runner(
-            generator=generator,
-            workload=Workload(supplier=Supplier(shop=shop, run=str(settings.seed))),
-            outcomes=outcomes,
-            meters=meters,
-            folder=folder,
-            say=say,
-        )
-        return runner.run(planned=planned)
+        runner = _runner(stack, settings, folder, closing, say)
+        at_rest = runner.measure_rest()
+        try:
+            runner.run(planned=planned, known=known, done=store.add)
+        except KeyboardInterrupt:
+            if not whole_blocks(measured=store.measured(), patterns=settings.patterns):
+                raise
+            say("stopped: what has been measured so far is drained, audited and shown")
+            runner.drain()
+            return at_rest, True
+    return at_rest, False
+
+
+def _runner(
+    stack: LocalStack,
+    settings: Settings,
+    folder: Path,
+    closing: contextlib.ExitStack,
+    say: Say,
+) -> Runner:
+    shop = shop_of(stack=stack)
+    generator = closing.enter_context(Generator(host=shop.urls["carrito"], folder=folder))
+    generator.wait_until_ready()
+    outcomes = Outcomes(shop=shop)
+    closing.callback(outcomes.close)
+    meters = Meters(shop=shop, outcomes=outcomes, generator_pid=generator.pid)
+    closing.callback(meters.close)
+    timeline = Timeline(shop=shop)
+    closing.callback(timeline.close)
+    return Runner(
+        generator=generator,
+        # A run that goes on has a new stack, and products of its own.
+        workload=Workload(supplier=Supplier(shop=shop, run=str(settings.seed))),
+        outcomes=outcomes,
+        meters=meters,
+        timeline=timeline,
+        pause=lambda is_on: _pause(stack, is_on),
+        folder=folder,
+        say=say,
+    )
+
+
+def _pause(stack: LocalStack, is_on: bool) -> None:
+    """Stops the processes of one participant, or has them go on."""
+    for name in PAUSED:
+        stack.kill(name, signal.SIGSTOP if is_on else signal.SIGCONT)

@@ -1,18 +1,23 @@
 """Runs the windows of a comparison, one after the other, on a shop that is up."""
 
 import csv
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from loadtests import cost, ramp, samples
+from loadtests import cost, rates, samples
 from loadtests.cost import Cost, Meters
 from loadtests.generator import Generator
 from loadtests.outcomes import Outcome, Outcomes
 from loadtests.plan import Phase, Window
 from loadtests.results import Measured, counts
 from loadtests.samples import Sample, percentile
+from loadtests.schedule import Arrivals
+from loadtests.timeline import Timeline
 from loadtests.workload import Workload
 
 ANSWER_SECONDS = 15.0
@@ -20,14 +25,8 @@ DRAIN_SECONDS = 30.0
 AT_REST_SECONDS = 3.0
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """All windows, the warm-up among them, and what the shop uses when nobody shops."""
-
-    measured: Sequence[Measured]
-    at_rest: Cost
+Done = Callable[[Measured], None]
+Pause = Callable[[bool], None]
 
 
 class Runner:
@@ -40,36 +39,61 @@ class Runner:
         workload: Workload,
         outcomes: Outcomes,
         meters: Meters,
+        pause: Pause,
+        timeline: Timeline,
         folder: Path,
         say: Say,
     ) -> None:
-        """`folder`: for the files that the generator reads and writes."""
+        """`pause`: has a participant stand still, from now on (True) or no more (False).
+
+        `folder`: for the files that the generator reads and writes.
+        """
         self._generator = generator
         self._workload = workload
         self._outcomes = outcomes
         self._meters = meters
+        self._timeline = timeline
         self._requests = folder / "requests.jsonl"
         self._answers = folder / "answers.csv"
+        self._pause = pause
         self._say = say
-        self._levels: dict[str, list[ramp.Level]] = {}
 
-    def run(self, *, planned: Sequence[Window]) -> Run:
-        """Raises NotSupplied, GeneratorFailed, NotMeasured."""
-        found = []
-        at_rest = self._measure_rest()
-        for window in planned:
-            one = self._measure(self._with_rate(window))
-            self._levels.setdefault(window.pattern, []).append(one.level)
-            self._say(progress(one, of=len(planned)))
-            found.append(one)
-        return Run(measured=found, at_rest=at_rest)
+    def run(
+        self, *, planned: Sequence[Window], known: Sequence[Measured], done: Done
+    ) -> list[Measured]:
+        """Measures the windows that are not `known` from before; `done` is given each at its end.
 
-    def _with_rate(self, window: Window) -> Window:
-        if window.rate:
-            return window
-        return replace(window, rate=ramp.next_rate(seen=self._levels[window.pattern]))
+        Returns all of both. Warm-up windows are left out once latency is steady. Raises
+        NotSupplied, GeneratorFailed, NotMeasured.
+        """
+        numbers = {one.window.number for one in known}
+        to_do = [one for one in planned if one.number not in numbers]
+        seen = list(known)
+        began = time.monotonic()
+        for place, window in enumerate(to_do):
+            if self._is_needless(window, seen):
+                continue
+            one = self._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
+            seen.append(one)
+            done(one)
+            left = _seconds_left(to_do[: place + 1], to_do, time.monotonic() - began)
+            self._say(f"{progress(one, of=len(planned))}; {left}")
+        return seen
 
-    def _measure_rest(self) -> Cost:
+    def drain(self) -> None:
+        """Waits for what is on its way; a while."""
+        self._outcomes.drain(within=DRAIN_SECONDS)
+        self._outcomes.rest()
+
+    @staticmethod
+    def _is_needless(window: Window, seen: Sequence[Measured]) -> bool:
+        """A whole block of light warm-up is left out, not half of one."""
+        is_light = window.phase is Phase.WARM_UP and window.arrivals is Arrivals.POISSON
+        before = [one for one in seen if one.window.block < window.block]
+        return is_light and rates.is_steady(seen=before)
+
+    def measure_rest(self) -> Cost:
+        """What the shop uses when nobody shops."""
         self._outcomes.rest()
         before = self._meters.read()
         time.sleep(AT_REST_SECONDS)
@@ -78,7 +102,24 @@ class Runner:
     def _measure(self, window: Window) -> Measured:
         self._requests.write_bytes(b"\n".join(self._workload.requests(window=window)))
         before = self._meters.read()
-        report = self._generator.send_window(
+        with self._standing_still(window):
+            report = self._send(window)
+        self._outcomes.drain(within=DRAIN_SECONDS)
+        has_rested = self._outcomes.rest()
+        after = self._meters.read()
+        found = self._collect(window)
+        is_light = window.phase is Phase.LIGHT
+        return Measured(
+            window=window,
+            samples=found,
+            cost=cost.between(before, after),
+            clock_step_ms=report["clock_step_ms"],
+            has_rested=has_rested,
+            moments=tuple(self._timeline.of(samples=found)) if is_light else (),
+        )
+
+    def _send(self, window: Window) -> dict[str, Any]:
+        return self._generator.send_window(
             window={
                 "requests": str(self._requests),
                 "samples": str(self._answers),
@@ -90,16 +131,26 @@ class Runner:
                 "patience": ANSWER_SECONDS,
             }
         )
-        self._outcomes.drain(within=DRAIN_SECONDS)
-        has_rested = self._outcomes.rest()
-        after = self._meters.read()
-        return Measured(
-            window=window,
-            samples=self._collect(window),
-            cost=cost.between(before, after),
-            clock_step_ms=report["clock_step_ms"],
-            has_rested=has_rested,
-        )
+
+    @contextmanager
+    def _standing_still(self, window: Window) -> Iterator[None]:
+        """For as long as the window says, a participant of the shop does."""
+        if not window.pause_seconds:
+            yield
+            return
+        timers = [
+            threading.Timer(window.seconds / 4, self._pause, [True]),
+            threading.Timer(window.seconds / 4 + window.pause_seconds, self._pause, [False]),
+        ]
+        for timer in timers:
+            timer.start()
+        try:
+            yield
+        finally:
+            for timer in timers:
+                timer.cancel()
+                timer.join()
+            self._pause(False)
 
     def _collect(self, window: Window) -> list[Sample]:
         with self._answers.open(newline="") as file:
@@ -132,6 +183,15 @@ def _outcome(status: int, found: Outcome | None) -> str:
     return found.status if found and found.ended_at else samples.UNFINISHED
 
 
+def _seconds_left(done: Sequence[Window], all_of: Sequence[Window], seconds: float) -> str:
+    """As long a window as those so far, and as much around each."""
+    around = seconds - sum(one.seconds for one in done)
+    left = all_of[len(done) :]
+    to_come = sum(one.seconds for one in left) + len(left) * around / len(done)
+    minutes, rest = divmod(round(to_come), 60)
+    return f"{minutes}:{rest:02} left"
+
+
 def progress(one: Measured, *, of: int) -> str:
     """One line for whoever waits."""
     window, found = one.window, counts(one.samples)
@@ -140,7 +200,7 @@ def progress(one: Measured, *, of: int) -> str:
         f" {window.rate:4.0f}/s for {window.seconds:g} s: {found.completed}/{found.offered}"
         " completed"
     )
-    if window.phase == Phase.FULL:
+    if window.phase in (Phase.FULL, Phase.KNEE):
         line += f", {one.level.completed:.0f}/s"
     elif found.completed:
         latencies = [s.latency_ms for s in one.samples if s.outcome == samples.COMPLETED]

@@ -75,10 +75,18 @@ def completed_per_second(samples: Sequence[Sample]) -> float:
 
 
 def write(*, path: Path, samples: Iterable[Sample]) -> None:
-    """As CSV with a header line."""
-    with path.open("w", newline="") as file:
+    """As CSV with a header line, in place of what was there."""
+    path.unlink(missing_ok=True)
+    append(path=path, samples=samples)
+
+
+def append(*, path: Path, samples: Iterable[Sample]) -> None:
+    """To what is there; with a header line where there is nothing yet."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Sample)])
-        writer.writeheader()
+        if is_new:
+            writer.writeheader()
         for one in samples:
             row = asdict(one)
             for name in ("intended_at", "sent_at", "answered_at", "ended_at"):
@@ -87,7 +95,7 @@ def write(*, path: Path, samples: Iterable[Sample]) -> None:
 
 
 def read(*, path: Path) -> list[Sample]:
-    """What `write` has written."""
+    """What `write` and `append` have written."""
     types = {field.name: field.type for field in fields(Sample)}
     with path.open(newline="") as file:
         return [

@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-PATTERNS = ("orchestrated", "choreographed")
+MONOLITH = "monolith"
+"""No pattern of the shop: the floor, in a stack that was started for it."""
+PATTERNS = ("orchestrated", "choreographed", "orchestrated_messaging", MONOLITH)
+THE_TWO = PATTERNS[:2]
+"""Those that are compared unless others are named; the others tell why they differ."""
 GOOD_CARD = "credit_card"
+SLOW_CARD = "slow_card"
 DECLINED_CARD = "card_declined"
 FINAL = frozenset({"completed", "failed", "compensated"})
 ADDRESS = {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}

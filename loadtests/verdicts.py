@@ -1,47 +1,151 @@
-"""What a short run decides between two patterns, and what it can't.
+"""What a run decides between two patterns, and what it can't.
 
-The rule is plain, because a short run has few windows: a figure differs if every window of one
-pattern lies on the same side of every window of the other. If the patterns were the same, chance
-alone would do that with probability 2 / C(n + m, n) (Mann and Whitney's test at its most extreme):
-with 4 windows each, 1 in 35. Anything less is "not decided", whichever mean is lower.
+Windows come in pairs: a block has one window of each pattern, with the same arrival times, one
+right after the other. What counts is the difference within each block, so whatever changes slowly
+in the course of a run drops out. Over the blocks, difference and ratio of a figure get a bootstrap
+interval each. What difference is of interest was set beforehand, not after looking: 5 %.
+
+A difference is found where the intervals exclude "none" and the estimate is of interest. All
+intervals of a run hold together with 95 % confidence (Bonferroni's correction: each of n is made
+at 1 - 0.05 / n), so a run that compares a pattern with itself finds a difference, in any of its
+figures, in at most 1 of 20 runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
-from statistics import median
+from enum import StrEnum
+from itertools import combinations
+from math import exp, isfinite, log
+from statistics import mean
 
-MOST_CHANCE = 0.05
+from loadtests.bootstrap import Interval, interval_of_mean
+
+SMALLEST_OF_INTEREST = 0.05
+FAMILY_ERROR = 0.05
+LEAST_BLOCKS = 8
+
+
+class Decision(StrEnum):
+    """DIFFERS: one is lower. SAME: no difference larger than 5 %. UNDECIDED: not enough data."""
+
+    DIFFERS = "differs"
+    SAME = "same"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure of two or more patterns, block by block: the values at one place are a block's.
+
+    `unit`: of the values, `ms` say. `lower_is_better`: false for throughput.
+    """
+
+    name: str
+    unit: str
+    lower_is_better: bool
+    blocks: Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`lower` names the pattern with the lower figure; empty: not decided, and `why` says why."""
+    """What is decided of one figure between two patterns.
+
+    `better`: the pattern that is better, empty unless it differs. `values`: the mean over the
+    blocks by pattern, the two compared. `difference`: second less first, in `unit`; `ratio`:
+    second over first. Both are None where there are no intervals, and `why` says why.
+    """
 
     figure: str
-    lower: str
-    by: float
-    share: float
+    unit: str
+    first: str
+    second: str
+    decision: Decision
+    better: str
+    lower_is_better: bool
+    values: Mapping[str, float]
+    difference: Interval | None
+    ratio: Interval | None
+    confidence: float
+    blocks: int
     why: str
 
 
-def compare(*, figure: str, windows: dict[str, Sequence[float]]) -> Verdict:
-    """Compares the windows of two patterns, by pattern.
+def verdicts(*, figures: Sequence[Figure]) -> list[Verdict]:
+    """Each figure for each pair of patterns, in order."""
+    pairs = [
+        (figure, first, second)
+        for figure in figures
+        for first, second in combinations(figure.blocks, 2)
+    ]
+    confidence = 1 - FAMILY_ERROR / max(len(pairs), 1)
+    return [_verdict(figure, first, second, confidence) for figure, first, second in pairs]
 
-    `by` is the difference of the medians (absolute), `share` the same as a share of the higher.
-    Raises ValueError unless there are two patterns.
-    """
-    (one, ones), (other, others) = windows.items()
-    chance = 2 / comb(len(ones) + len(others), len(ones)) if ones and others else 1.0
-    by = abs(median(ones) - median(others)) if ones and others else 0.0
-    share = by / max(median(ones), median(others)) if by else 0.0
-    if chance > MOST_CHANCE:
-        why = f"too few windows ({len(ones)} and {len(others)}) to tell a difference from chance"
-        return Verdict(figure=figure, lower="", by=by, share=share, why=why)
-    if max(ones) < min(others) or max(others) < min(ones):
-        lower = one if max(ones) < min(others) else other
-        why = f"in every window; by chance alone once in {round(1 / chance)} runs"
-        return Verdict(figure=figure, lower=lower, by=by, share=share, why=why)
+
+def _verdict(figure: Figure, first: str, second: str, confidence: float) -> Verdict:
+    ones, others = figure.blocks[first], figure.blocks[second]
+    why = _why_not(ones, others)
+    ratio = None if why else _ratio(ones, others, confidence)
+    difference = None if why else _difference(ones, others, confidence)
+    decision = _decision(ratio, difference)
     return Verdict(
-        figure=figure, lower="", by=by, share=share, why="the windows of both overlap: run longer"
+        figure=figure.name,
+        unit=figure.unit,
+        first=first,
+        second=second,
+        decision=decision,
+        better=_better(figure, first, second, ratio) if decision is Decision.DIFFERS else "",
+        lower_is_better=figure.lower_is_better,
+        values={name: mean(figure.blocks[name] or [0.0]) for name in (first, second)},
+        difference=difference,
+        ratio=ratio,
+        confidence=confidence,
+        blocks=min(len(ones), len(others)),
+        why=why or _why(decision),
     )
+
+
+def _why_not(ones: Sequence[float], others: Sequence[float]) -> str:
+    """Why no interval can be made; empty where it can."""
+    if len(ones) != len(others):
+        raise ValueError(f"blocks are pairs, not {len(ones)} and {len(others)}")
+    if len(ones) < LEAST_BLOCKS:
+        return f"{len(ones)} blocks are too few, it takes {LEAST_BLOCKS}"
+    if not all(isfinite(one) and one > 0 for one in [*ones, *others]):
+        return "in some windows not every checkout came to its end"
+    return ""
+
+
+def _ratio(ones: Sequence[float], others: Sequence[float], confidence: float) -> Interval:
+    """Of the geometric means: ratios are symmetric in their logarithm."""
+    logs = [log(other / one) for one, other in zip(ones, others, strict=True)]
+    found = interval_of_mean(values=logs, confidence=confidence)
+    return Interval(estimate=exp(found.estimate), low=exp(found.low), high=exp(found.high))
+
+
+def _difference(ones: Sequence[float], others: Sequence[float], confidence: float) -> Interval:
+    gaps = [other - one for one, other in zip(ones, others, strict=True)]
+    return interval_of_mean(values=gaps, confidence=confidence)
+
+
+def _decision(ratio: Interval | None, difference: Interval | None) -> Decision:
+    least, most = 1 - SMALLEST_OF_INTEREST, 1 + SMALLEST_OF_INTEREST
+    if ratio is None or difference is None:
+        return Decision.UNDECIDED
+    if ratio.is_within(low=least, high=most):
+        return Decision.SAME
+    if ratio.holds(1) or difference.holds(0) or least <= ratio.estimate <= most:
+        return Decision.UNDECIDED
+    return Decision.DIFFERS
+
+
+def _better(figure: Figure, first: str, second: str, ratio: Interval | None) -> str:
+    is_second_lower = ratio is not None and ratio.high < 1
+    return second if is_second_lower == figure.lower_is_better else first
+
+
+def _why(decision: Decision) -> str:
+    if decision is Decision.UNDECIDED:
+        return "not enough data, run longer"
+    if decision is Decision.SAME:
+        return f"no difference larger than {SMALLEST_OF_INTEREST:.0%}"
+    return ""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from loadtests import shopper
+from loadtests import arms, shopper
 from loadtests.plan import Mix, Window
 from loadtests.schedule import offsets
 from loadtests.supplies import PLENTY, USER, Supplier
@@ -13,7 +13,7 @@ from loadtests.supplies import PLENTY, USER, Supplier
 PRODUCTS = 100
 LINES = 2
 
-GOOD, DECLINED, SCARCE = "good", "declined", "scarce"
+GOOD, DECLINED, SCARCE, HOT = "good", "declined", "scarce", "hot"
 
 
 class Workload:
@@ -36,8 +36,8 @@ class Workload:
                 shopper.checkout(
                     cart_id=cart,
                     user_id=USER,
-                    pattern=window.pattern,
-                    payment_method=_card(kind),
+                    pattern=arms.pattern_of(arm=window.pattern),
+                    payment_method=_card(kind, window.pattern),
                 )
             )
             for cart, kind in zip(carts, kinds, strict=True)
@@ -47,20 +47,19 @@ class Workload:
         """Some of many products a cart, so that few checkouts meet at the same row."""
         chance = random.Random(seed)  # noqa: S311 -- carts to repeat, no secret
         last_unit = self._supplier.products(count=1, quantity=1) if SCARCE in kinds else []
-        return [
-            last_unit if kind == SCARCE else chance.sample(self._plenty, LINES) for kind in kinds
-        ]
+        wanted = {SCARCE: last_unit, HOT: self._plenty[:1]}
+        return [wanted.get(kind) or chance.sample(self._plenty, LINES) for kind in kinds]
 
 
 def kinds_of(*, mix: Mix, count: int, seed: int) -> list[str]:
-    """Which checkout is paid with a declined card and which wants the scarce product: exactly the
-    shares of the mix (rounded), in an order that follows from the seed."""
-    declined, scarce = round(mix.declined * count), round(mix.scarce * count)
-    kinds = [DECLINED] * declined + [SCARCE] * scarce
+    """Which checkout is paid with a declined card, and which wants the scarce or the hot product:
+    exactly the shares of the mix (rounded), in an order that follows from the seed."""
+    shares = {DECLINED: mix.declined, SCARCE: mix.scarce, HOT: mix.hot}
+    kinds = [kind for kind, share in shares.items() for _ in range(round(share * count))]
     kinds += [GOOD] * (count - len(kinds))
     random.Random(seed).shuffle(kinds)  # noqa: S311 -- an order to repeat, no secret
     return kinds
 
 
-def _card(kind: str) -> str:
-    return shopper.DECLINED_CARD if kind == DECLINED else shopper.GOOD_CARD
+def _card(kind: str, arm: str) -> str:
+    return shopper.DECLINED_CARD if kind == DECLINED else arms.card_of(arm=arm)

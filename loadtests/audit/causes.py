@@ -102,7 +102,9 @@ def causes(saga: Evidence) -> Iterator[str]:
         if entry.status is None:
             yield f"{entry.direction} {entry.step} was committed undecided"
     yield from _chain(saga)
-    yield from _effects(saga)
+    if not saga.is_local:
+        yield from _effects(saga)
+    yield from _asked(saga)
 
 
 def _chain(saga: Evidence) -> Iterator[str]:
@@ -132,6 +134,17 @@ def _effects(saga: Evidence) -> Iterator[str]:
     for name, rows in (("reservations", saga.reservations), ("orders", saga.checkouts)):
         if len(rows) > 1:
             yield f"there are {len(rows)} {name}"
+
+
+def _asked(saga: Evidence) -> Iterator[str]:
+    """Of a saga that goes by message: whatever was done was asked for."""
+    for asked in saga.asked:
+        requests = asked.requests.split(",")
+        for step in CHECKOUT.steps:
+            wanted = ((step.do_request, saga.done), (step.undo_request, saga.undone))
+            for request, there_is in wanted:
+                if request and request not in requests and there_is(step.name):
+                    yield f"{step.name} took effect, but {request} was never sent"
 
 
 def _what_there_is(saga: Evidence) -> str:

@@ -77,6 +77,8 @@ def _check_shop(report: Report) -> None:
         report.breach(group=4, what=what, saga_id=saga_id)
     for what in sums.idempotency_keys():
         report.breach(group=8, what=what)
+    for saga_id, what in sums.facts():
+        report.breach(group=8, what=what, saga_id=saga_id)
 
 
 def _check_rest(report: Report, broker: Broker, open_sagas: set[str]) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 from contracts.sagas import CHECKOUT
 from contracts.statuses import FINAL
 from loadtests.audit import reading, tables
-from loadtests.audit.tables import Checkout, Entry, Payment, Reservation, Run
+from loadtests.audit.tables import Asked, Checkout, Entry, Payment, Reservation, Run
 
+MONOLITH = "monolith"
 PARTICIPANTS = tuple(sorted({step.service for step in CHECKOUT.steps}))
 
 
@@ -29,6 +30,7 @@ class Evidence:
     reservations: Sequence[Reservation] = ()
     runs: Sequence[Run] = ()
     entries: list[Entry] = field(default_factory=list)
+    asked: Sequence[Asked] = ()
 
     checkout: Checkout | None = field(init=False)
     run: Run | None = field(init=False)
@@ -50,6 +52,11 @@ class Evidence:
         A checkout that carrito had lost would still be known to its coordinator.
         """
         return not self.checkouts and not self.runs
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it was no saga at all, but one transaction: the floor of a comparison."""
+        return self.checkout is not None and self.checkout.pattern == MONOLITH
 
     @property
     def is_completed(self) -> bool:
@@ -96,11 +103,12 @@ def collect(*, saga_id: str | None = None) -> Iterator[Evidence]:
             read("saga_orchestrator", tables.ORCHESTRATED, Run._make),
             read("saga_choreography", tables.CHOREOGRAPHED, Run._make),
         ]
+        asked = read("saga_orchestrator", tables.ASKED, Asked._make)
         barriers = [
             read(service, tables.BARRIER.format(service=service), Entry._make)
             for service in PARTICIPANTS
         ]
-        sources = [checkouts, payments, reservations, *runs, *barriers]
+        sources = [checkouts, payments, reservations, *runs, asked, *barriers]
         while waiting := [source.next_id for source in sources if source.next_id is not None]:
             first = min(waiting)
             yield Evidence(
@@ -110,6 +118,7 @@ def collect(*, saga_id: str | None = None) -> Iterator[Evidence]:
                 reservations=reservations.take(first),
                 runs=[run for source in runs for run in source.take(first)],
                 entries=[entry for source in barriers for entry in source.take(first)],
+                asked=asked.take(first),
             )
 
 

@@ -9,7 +9,7 @@ from loadtests.audit.reading import rows
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
 
-SPEAKERS = ("carrito", "inventario", "pagos", "saga_choreography")
+SPEAKERS = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
 """The services with an outbox, and so with a queue."""
 
 SETTLED_ROUNDS = 2

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from loadtests.audit.reading import rows
+from loadtests.audit.rest import SPEAKERS
 
 _STOCK = """
     WITH held AS (
@@ -44,6 +45,13 @@ _CARTS = """
 _KEYS = """
     SELECT idempotency_key, string_agg({id}, ', ' ORDER BY {id}) FROM {table}
     WHERE idempotency_key > '' GROUP BY 1 HAVING count(*) > 1 ORDER BY 1
+"""
+
+# Each service's giving up is a fact of its own, under one name.
+_FACTS = """
+    SELECT saga_id, event_type, count(DISTINCT event_id) FROM {service}_outboxentry
+    WHERE event_type <> 'step.parked'
+    GROUP BY saga_id, event_type HAVING count(DISTINCT event_id) > 1 ORDER BY 1, 2
 """
 
 _PLAIN_PAYMENTS = """
@@ -88,6 +96,15 @@ def idempotency_keys() -> Iterator[str]:
     ):
         for key, ids in rows(service=service, statement=_KEYS.format(table=table, id=id_)):
             yield f"the idempotency key {key!r} has several in {table}: {ids}"
+
+
+def facts() -> Iterator[tuple[str, str]]:
+    """8: a fact is the same event whenever it is said. Gives (saga id, what)."""
+    for service in SPEAKERS:
+        for saga_id, event_type, ids in rows(
+            service=service, statement=_FACTS.format(service=service)
+        ):
+            yield saga_id, f"{service} has said {event_type} under {ids} ids"
 
 
 def count(*, service: str, table: str) -> int:

@@ -74,6 +74,15 @@ class Run(NamedTuple):
     asked: str
 
 
+class Asked(NamedTuple):
+    """What the orchestrator has asked for by message, of a saga that goes so. `requests`: by type,
+    as `a,b`.
+    """
+
+    saga_id: str
+    requests: str
+
+
 CHECKOUTS = """
     SELECT checkout.saga_id, checkout.cart_id, saga_pattern, checkout.status,
            (checkout.total_amount * 100)::bigint,
@@ -130,6 +139,16 @@ ORCHESTRATED = """
     FROM saga_orchestrator_saga AS saga
     WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
     ORDER BY saga_id
+"""
+
+# Young ones only: what was sent is kept for six hours.
+ASKED = """
+    SELECT saga.saga_id, coalesce(string_agg(DISTINCT event_type, ','), '')
+    FROM saga_orchestrator_saga AS saga
+    LEFT JOIN saga_orchestrator_outboxentry AS said ON said.saga_id = saga.saga_id
+    WHERE pattern = 'orchestrated_messaging' AND started_at > now() - interval '5 hours'
+      AND (%(saga)s::text IS NULL OR saga.saga_id = %(saga)s)
+    GROUP BY saga.saga_id ORDER BY saga.saga_id
 """
 
 CHOREOGRAPHED = """

@@ -9,11 +9,14 @@ from typing import Any
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from loadtests import report, shopper
+from loadtests import arms, report, shopper
+from loadtests.drawing import differences, page, screen, stored
+from loadtests.drawing.stored import NotARun
 from loadtests.generator import GeneratorFailed
 from loadtests.plan import Settings
 from loadtests.ramp import NotMeasured
-from loadtests.run import run
+from loadtests.run import Finished, new_folder, resume, run
+from loadtests.store import NotStored
 from loadtests.supplies import NotSupplied
 from messaging.brokers import BrokerUnavailable
 from stack.errors import StackError
@@ -29,9 +32,16 @@ shop is seen as slow; time counts from the intended start to carrito's own row o
 patterns alternate in short windows in random order, drained in between. The run ends with the
 audit: if it finds a breach, there is no result.
 
-The report, all figures as JSON and every single sample as CSV are kept in .dueto/reports/.
+The report (one HTML file), all figures as JSON and every single sample as CSV are kept in
+.dueto/reports/; `--report DIR` draws a stored run again.
+`orchestrated_messaging` is a control: the same conductor with messages in the place of calls, so
+what it differs by from the one is the transport's, and from the other the conducting's. `monolith`
+is the floor: the same checkout in one local transaction, without a saga; with it in a run, all
+services' tables are in one database.
 Two minutes and a half with the usual options; docs/benchmarks.md has the method and its limits.
 """
+
+MOST_HOP_MS = 50.0
 
 
 class Command(BaseCommand):
@@ -42,7 +52,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--patterns", default=",".join(shopper.PATTERNS), help="default: %(default)s")
+        add(
+            "words",
+            nargs="*",
+            metavar="diff A B",
+            help="measure nothing: put the runs stored in the folders A and B side by side",
+        )
+        add(
+            "--patterns",
+            default=",".join(shopper.THE_TWO),
+            help=f"of {', '.join(shopper.PATTERNS)} (default: %(default)s)",
+        )
         add(
             "--seconds",
             type=_positive,
@@ -68,16 +88,60 @@ class Command(BaseCommand):
             default=0.1,
             help="share that wants the last unit of a product there (default: %(default)g)",
         )
+        add(
+            "--full",
+            action="store_true",
+            help="at most 30 minutes by its plan: also the search for each pattern's knee, levels"
+            " of load below it, a hot product, a participant that stands still, narrower intervals",
+        )
+        add(
+            "--aa",
+            action="store_true",
+            help="compare the first pattern with itself: no difference should be found",
+        )
+        add(
+            "--inject",
+            type=_milliseconds,
+            metavar="2ms",
+            default=0.0,
+            help="compare the first pattern with itself, its payments delayed by so much in one of"
+            " the two: the difference should be found",
+        )
+        add(
+            "--hop",
+            type=_hop,
+            metavar="5ms",
+            default=0.0,
+            help="put services and broker so much further apart, one way, for HTTP and for"
+            f" messages alike; at most {MOST_HOP_MS:g} ms (default: as they are)",
+        )
+        add(
+            "--resume",
+            type=Path,
+            metavar="DIR",
+            help="go on with a run that was stopped: its folder in .dueto/reports",
+        )
         add("--seed", type=int, help="of arrival times and order; default: a new one, reported")
+        add(
+            "--report",
+            type=Path,
+            metavar="DIR",
+            help="measure nothing: draw report.html again of the run stored in this folder",
+        )
         add("--json", type=Path, metavar="PATH", help="also write all figures here")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        settings = _settings(options)
+        if options["words"]:
+            self.stdout.write(_differences(options["words"]))
+            return
+        if options["report"]:
+            self._show(_drawn_again(options["report"]))
+            return
         if options["json"] and not options["json"].resolve().parent.is_dir():
             raise CommandError(f"--json {options['json']}: there is no such folder")
         try:
-            finished = run(settings=settings, say=self._say)
-        except (StackError, NotSupplied, GeneratorFailed, NotMeasured) as error:
+            finished = self._run(options)
+        except (NotStored, StackError, NotSupplied, GeneratorFailed, NotMeasured) as error:
             raise CommandError(str(error)) from error
         except (psycopg.Error, BrokerUnavailable) as error:
             raise CommandError(f"The stack stopped answering: {error}") from error
@@ -91,17 +155,48 @@ class Command(BaseCommand):
             )
         if options["json"]:
             options["json"].write_bytes(report.as_json(comparison=finished.comparison))
-        self.stdout.write(report.as_screen(comparison=finished.comparison))
-        self.stdout.write(f"\nreport: {finished.report}")
+        self._show(finished.report)
+        if finished.comparison.was_stopped:
+            folder = finished.report.parent
+            self.stdout.write(f"to go on: python manage.py compare --resume {folder}")
+            sys.exit(130)
+
+    def _show(self, path: Path) -> None:
+        self.stdout.write(screen.screen(run=stored.read(folder=path.parent)))
+        self.stdout.write(f"\nreport: {path}")
+
+    def _run(self, options: dict[str, Any]) -> Finished:
+        if options["resume"]:
+            return resume(folder=options["resume"], say=self._say)
+        settings = _settings(options)
+        folder = new_folder(settings=settings)
+        return run(settings=settings, folder=folder, known=[], say=self._say)
 
     def _say(self, line: str) -> None:
         self.stderr.write(line)
         self.stderr.flush()
 
 
+def _differences(asked: list[str]) -> str:
+    if asked[0] != "diff" or len(asked) != 3:
+        raise CommandError("Nothing is measured of these words. To see two runs: compare diff A B")
+    try:
+        before, after = (stored.read(folder=Path(one)) for one in asked[1:])
+    except NotARun as error:
+        raise CommandError(str(error)) from error
+    return differences.differences(before=before, after=after)
+
+
+def _drawn_again(folder: Path) -> Path:
+    try:
+        return page.draw(folder=folder)
+    except NotARun as error:
+        raise CommandError(str(error)) from error
+
+
 def _settings(options: dict[str, Any]) -> Settings:
     try:
-        patterns = shopper.patterns(text=options["patterns"])
+        patterns = _arms(shopper.patterns(text=options["patterns"]), options)
     except ValueError as error:
         raise CommandError(str(error)) from error
     if options["declined"] + options["scarce"] > 1:
@@ -114,7 +209,27 @@ def _settings(options: dict[str, Any]) -> Settings:
         declined=options["declined"],
         scarce=options["scarce"],
         seed=seed,
+        is_full=options["full"],
+        hop_ms=options["hop"],
     )
+
+
+def _arms(patterns: list[str], options: dict[str, Any]) -> list[str]:
+    """What is compared: the patterns, or the first one twice."""
+    if not options["aa"] and not options["inject"]:
+        return patterns
+    return arms.twice(pattern=patterns[0], delay_ms=options["inject"])
+
+
+def _milliseconds(text: str) -> float:
+    return _positive(text.removesuffix("ms"))
+
+
+def _hop(text: str) -> float:
+    value = float(text.removesuffix("ms"))
+    if not 0 <= value <= MOST_HOP_MS:
+        raise ValueError
+    return value
 
 
 def _positive(text: str) -> float:

@@ -1,0 +1,170 @@
+"""The first screen: what this run decides, in words for whoever has to choose."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import median
+
+from loadtests.drawing import html, verdicts, words
+from loadtests.drawing.conclusions import Verdict
+from loadtests.drawing.stored import FULL, LIGHT, Figures, Run
+
+VOID = "INVALID"
+"""How a doubt begins that voids figures (loadtests.doubts)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What somebody wants to know, the figure that tells it, and how its answer is said.
+
+    `key`: how the verdict's figure begins.
+    """
+
+    asks: str
+    explains: str
+    phase: str
+    key: str
+    value: Callable[[Figures], float | None]
+    unit: str
+    better: str
+    is_more_better: bool = False
+
+
+def _capacity(one: Figures) -> float | None:
+    windows = zip(one.completed_per_second, one.is_saturated, strict=True)
+    return median([v for v, full in windows if full] or one.completed_per_second or [0.0])
+
+
+QUESTIONS = (
+    Question(
+        asks="How long does a shopper wait?",
+        explains="half of all checkouts are through by then, at light load",
+        phase=LIGHT,
+        key="p50",
+        value=lambda one: one.outcome.p50 if one.outcome else None,
+        unit="ms",
+        better="quicker",
+    ),
+    Question(
+        asks="How long do the unlucky wait?",
+        explains="1 in 100 checkouts takes longer than this, at light load",
+        phase=LIGHT,
+        key="p99",
+        value=lambda one: one.outcome.p99 if one.outcome else None,
+        unit="ms",
+        better="steadier",
+    ),
+    Question(
+        asks="How much can it take?",
+        explains="checkouts completed a second, with more offered than it can do",
+        phase=FULL,
+        key="completed/s",
+        value=_capacity,
+        unit="/s",
+        better="able to take more load",
+        is_more_better=True,
+    ),
+    Question(
+        asks="What does a checkout cost?",
+        explains="CPU time of the whole shop for a checkout, at full load",
+        phase=FULL,
+        key="CPU",
+        value=lambda one: one.cost.shop_cpu_ms,
+        unit="ms",
+        better="cheaper to run",
+    ),
+)
+
+
+def header(*, run: Run) -> str:
+    """Headline, what is wrong with the run, and the answers as tiles."""
+    return "".join(
+        [
+            "<header>",
+            html.paragraph(f"The same checkout, {_sides(run)}. {_when(run)}", kind="eyebrow"),
+            f"<h1>{escape(headline(run=run))}</h1>",
+            _badges(run),
+            html.paragraph(
+                "For this load, on this machine: a shop that runs the same saga over the same"
+                " business code, coordinated in each of these ways.",
+                kind="lead",
+            ),
+            '<div class="tiles">',
+            *[_tile(run, question) for question in QUESTIONS],
+            "</div></header>\n",
+        ]
+    )
+
+
+def headline(*, run: Run) -> str:
+    """One sentence: who is better at what, and what is open."""
+    if not run.audit.is_clean:
+        return "No result: the audit found that the shop was wrong"
+    if any(one.startswith(VOID) for one in run.doubts):
+        return "Not a valid run: measure again on a quiet machine"
+    won: dict[str, list[str]] = {}
+    for question in QUESTIONS:
+        winner = verdicts.best(_between_patterns(run, question))
+        if winner:
+            won.setdefault(winner, []).append(question.better)
+    said = [
+        f"{words.sentence_name_of(one)} is {words.listed(better)}" for one, better in won.items()
+    ]
+    if len(run.patterns) < 2:
+        return f"What the {words.listed(run.patterns)} checkout takes and costs"
+    return "; ".join(said) or "This run decides none of the four questions below"
+
+
+def _tile(run: Run, question: Question) -> str:
+    found = {one.pattern: question.value(one) for one in run.of(question.phase)}
+    highest = max([one for one in found.values() if one is not None], default=0.0) or 1.0
+    said = verdicts.sentence if len(found) < 3 else verdicts.short
+    sentences = dict.fromkeys(words.begun(said(one)) for one in _between_patterns(run, question))
+    decided = "".join(html.paragraph(one) for one in sentences)
+    return (
+        f'<div class="tile"><h3>{escape(question.asks)}</h3>'
+        f'<div class="soft">{escape(question.explains)}</div>'
+        + _bars(found, highest, question.unit)
+        + decided
+        + "</div>"
+    )
+
+
+def _between_patterns(run: Run, question: Question) -> list[Verdict]:
+    """The decisions on this question; the floor is no choice, so not those against it."""
+    return [
+        one
+        for one in verdicts.of(run, begins=question.key)
+        if words.FLOOR not in (one.first, one.second)
+    ]
+
+
+def _bars(found: Mapping[str, float | None], highest: float, unit: str) -> str:
+    return "".join(
+        f'<div class="bar s{words.place_of(pattern)}"><span>{escape(words.short_name_of(pattern))}'
+        f'</span><i style="width:{(value or 0.0) / highest * 100:.1f}%"></i>'
+        f"<b>{escape(_with_unit(value, unit))}</b></div>"
+        for pattern, value in found.items()
+    )
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "never" if value is None else f"{words.number(value)} {unit}"
+
+
+def _badges(run: Run) -> str:
+    audit = ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
+    badges = [audit, *(("bad", one) for one in _first_words(run.doubts))]
+    return "".join(f'<span class="badge {kind}">{escape(said)}</span>' for kind, said in badges)
+
+
+def _first_words(doubts: Sequence[str]) -> list[str]:
+    return ["Beware: " + (one if len(one) < 90 else one[:88] + "…") for one in doubts]
+
+
+def _sides(run: Run) -> str:
+    return words.listed([words.name_of(one) for one in run.patterns])
+
+
+def _when(run: Run) -> str:
+    return f"Measured {run.made_at[:16].replace('T', ' ')} UTC in {run.seconds_taken:.0f} s."

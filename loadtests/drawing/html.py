@@ -1,0 +1,75 @@
+"""HTML as text: what a page is made of. Every word that comes in is escaped; `*_html` is HTML."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+LONG = 36
+"""Letters: a cell with more is a sentence, not a number."""
+WIDE, NARROW = 760.0, 370.0
+"""Each chart is drawn twice, for a screen or paper and for a phone: letters keep their size."""
+
+
+def paragraph(words: str, *, kind: str = "") -> str:
+    return f'<p class="{escape(kind)}">{escape(words)}</p>' if kind else f"<p>{escape(words)}</p>"
+
+
+def points(every: Sequence[str]) -> str:
+    """A list of sentences; nothing for none."""
+    if not every:
+        return ""
+    return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in every)}</ul>"
+
+
+def section(*parts_html: str, name: str, title: str) -> str:
+    return f'<section id="{escape(name)}"><h2>{escape(title)}</h2>{"".join(parts_html)}</section>\n'
+
+
+def key(names: Sequence[tuple[str, str]]) -> str:
+    """Which colour is whose, each (words, class): for parts that are too narrow for words."""
+    every = "".join(
+        f'<li class="{escape(kind)}"><i></i>{escape(name)}</li>' for name, kind in names
+    )
+    return f'<ul class="key">{every}</ul>'
+
+
+def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """The first cell of a row names it."""
+    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(_cell(cell) for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(words: str) -> str:
+    kind = ' class="words"' if len(words) > LONG else ""
+    return f"<td{kind}>{escape(words)}</td>"
+
+
+def figure(*, name: str, draw: Callable[[float, str], str], says: str, table_html: str = "") -> str:
+    """A chart with what it says; its numbers as a table, folded away.
+
+    `draw` is given a width and a name for its ids.
+    """
+    folded = f"<details><summary>The numbers</summary>{table_html}</details>" if table_html else ""
+    return (
+        f'<figure><div class="wide">{draw(WIDE, f"{name}-wide")}</div>'
+        f'<div class="narrow">{draw(NARROW, f"{name}-narrow")}</div>'
+        f"<figcaption>{escape(says)}</figcaption>{folded}</figure>"
+    )
+
+
+def document(*, title: str, style: str, body_html: str) -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n"
+        f"<body>\n{body_html}</body></html>\n"
+    )

@@ -1,0 +1,148 @@
+"""A run on one screen of a terminal: the figures that matter most; the page has all of them."""
+
+import textwrap
+from collections.abc import Callable, Sequence
+
+from loadtests.drawing import costing, timing, verdicts, words
+from loadtests.drawing.conclusions import Verdict
+from loadtests.drawing.stored import FAILURES, FULL, LIGHT, Cost, Counts, Figures, Run
+
+WIDTH, LABEL, LEAST_COLUMN = 80, 32, 15
+FOREMOST = ("p50", "completed/s", "CPU")
+LONGEST_FACT = 158
+"""Two lines."""
+
+
+def screen(*, run: Run) -> str:
+    """At most 45 lines of 80 columns with two patterns; a line break is no part of its end."""
+    lines = [
+        _line("THE SAME CHECKOUT", [words.short_name_of(one) for one in run.patterns]),
+        *_light(run),
+        *_full(run),
+        *_failures(run),
+        *_decided(run),
+        "",
+        "MADE ON",
+        *[_fact(name, said) for name, said in run.environment.items() if name != "processes"],
+        *[_wrapped(one) for one in closing(run=run)],
+    ]
+    return "\n".join(lines).translate(words.PLAIN)
+
+
+def closing(*, run: Run) -> list[str]:
+    """What the audit said, and what is doubtful."""
+    audit = "clean" if run.audit.is_clean else f"BREACHED: {run.audit.said}"
+    stopped = ["stopped before its end: this is of the windows until then"] * run.was_stopped
+    return [*stopped, f"audit: {audit}", *(f"beware: {one}" for one in run.doubts)]
+
+
+def _light(run: Run) -> list[str]:
+    found = run.of(LIGHT)
+    return found and [
+        f"LIGHT LOAD, {run.settings.rate:g}/s: ms from intended start to outcome",
+        *[
+            _row(f"p{share}", found, lambda one, n=place: timing.spread(one.outcome, n))
+            for place, share in enumerate((50, 95, 99))
+        ],
+        _row("accepted after, p50 / p99", found, lambda one: timing.pair(one.acceptance)),
+    ]
+
+
+def _full(run: Run) -> list[str]:
+    found, light = run.of(FULL), run.of(LIGHT)
+    return found and [
+        "FULL LOAD, more than it can do",
+        _row("completed/s", found, timing.capacity),
+        *_knees(run),
+        _row("CPU ms a checkout", found, lambda one: f"{one.cost.shop_cpu_ms:.2f}"),
+        _row("  of it: services", found, lambda one: _cpu(one.cost, of_services=True)),
+        _row("  PostgreSQL and broker", found, lambda one: _cpu(one.cost, of_services=False)),
+        _row("  the same at light load", light, lambda one: f"{one.cost.shop_cpu_ms:.1f}"),
+        _row("writing transactions", found, lambda one: f"{one.cost.writes:.2f}"),
+        _row("WAL kB", found, lambda one: f"{one.cost.wal_bytes / 1000:.1f}"),
+        _row(
+            "messages / HTTP calls",
+            found,
+            lambda one: f"{one.cost.messages:.2f} / {one.cost.http_calls:.2f}",
+        ),
+    ]
+
+
+def _knees(run: Run) -> list[str]:
+    """Of a full run."""
+    known = {one.pattern: one.knee for one in run.capacities}
+    knees = [f"{knee:.0f}" if (knee := known.get(one)) else "-" for one in run.patterns]
+    return [_line("  knee: for good, a second", knees)] if known else []
+
+
+def _failures(run: Run) -> list[str]:
+    found = run.of(FAILURES)
+    return found and [
+        f"FAILURES, {words.share(run.settings.declined)} declined cards,"
+        f" {words.share(run.settings.scarce)} want a last unit",
+        _row("completed / undone / refused", found, lambda one: _ended(one.counts)),
+        _row("undone after ms, p50 / p99", found, lambda one: timing.pair(one.compensated)),
+        _row("refused after ms, p50 / p99", found, lambda one: timing.pair(one.refused)),
+    ]
+
+
+def _decided(run: Run) -> list[str]:
+    of_one_pair = len({(one.first, one.second) for one in run.verdicts}) < 2
+    shown = run.verdicts if of_one_pair else _foremost(run.verdicts)
+    lines = list(dict.fromkeys(_decision(one, of_one_pair) for one in shown))
+    left = len(run.verdicts) - len(shown)
+    if left:
+        lines.append(f"  and {left} more in the report")
+    return ["", "DECIDED, with intervals", *lines] if lines else []
+
+
+def _foremost(every: Sequence[Verdict]) -> list[Verdict]:
+    """Of several pairs: the figures asked for first, and only between patterns."""
+    return [
+        one
+        for one in every
+        if one.figure.startswith(FOREMOST) and words.FLOOR not in (one.first, one.second)
+    ]
+
+
+def _decision(one: Verdict, of_one_pair: bool) -> str:
+    names = f", {words.short_name_of(one.first)} and {words.short_name_of(one.second)}"
+    named = "" if of_one_pair or one.better or one.ratio is None else names
+    return _wrapped(f"{one.figure}{named}: {verdicts.short(one)}")
+
+
+def _ended(found: Counts) -> str:
+    return f"{found.completed} / {found.compensated} / {found.refused}"
+
+
+def _cpu(found: Cost, *, of_services: bool) -> str:
+    servers = {"postgres", "rabbitmq"}
+    return words.number(
+        sum(
+            amount
+            for group, amount in costing.by_group(found=found).items()
+            if (group not in servers) == of_services
+        )
+    )
+
+
+def _row(label: str, found: Sequence[Figures], text: Callable[[Figures], str]) -> str:
+    return _line(f"  {label}", [text(one) for one in found])
+
+
+def _line(label: str, cells: Sequence[str]) -> str:
+    column = max((WIDTH - LABEL) // max(len(cells), 1), LEAST_COLUMN)
+    return label.ljust(LABEL) + "".join(_fitted(cell, column).rjust(column) for cell in cells)
+
+
+def _fitted(cell: str, column: int) -> str:
+    """Without its range where there is no room for it."""
+    return cell if len(cell) < column else cell.partition("  ")[0]
+
+
+def _fact(name: str, said: str) -> str:
+    return _wrapped(textwrap.shorten(f"{name}: {said}", LONGEST_FACT, placeholder=" ..."))
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -1,0 +1,92 @@
+"""Numbers and names as people read them."""
+
+from collections.abc import Sequence
+
+FLOOR = "monolith"
+"""Measured beside the patterns, to see what distribution costs; nobody's choice."""
+NAMES = {
+    "orchestrated": "orchestrated",
+    "choreographed": "choreographed",
+    "orchestrated_messaging": "orchestrated over messages",
+    FLOOR: "monolith (no saga)",
+}
+PER_CENT = "\u202f%"
+"""With a space that is narrow and never the end of a line."""
+PLAIN = str.maketrans("\u202f\u2212", " -")
+"""For terminals: not every one has the signs of a page."""
+SHORT = {"orchestrated_messaging": "over messages", FLOOR: FLOOR}
+
+
+def name_of(pattern: str) -> str:
+    """A pattern's name in a sentence."""
+    return NAMES.get(pattern, pattern.replace("_", " "))
+
+
+def short_name_of(pattern: str) -> str:
+    """A pattern's name where there is little room."""
+    return SHORT.get(pattern, name_of(pattern))
+
+
+def place_of(pattern: str) -> int:
+    """Which colour is a pattern's own: the same in every chart of every run."""
+    known = list(NAMES)
+    return known.index(pattern) if pattern in known else len(known)
+
+
+def number(value: float | None) -> str:
+    """About three digits, so that figures of any size can stand in a column; None is never."""
+    if value is None:
+        return "never"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def tick(value: float) -> str:
+    """A round number on an axis."""
+    return f"{value:,.10g}".replace(",", "\u202f")
+
+
+def ms(value: float | None) -> str:
+    return "never" if value is None else f"{number(value)} ms"
+
+
+def percent(share: float) -> str:
+    """A share of all as a percentile is written: 0.999 is 99.9 %."""
+    return f"{share * 100:.6g}{PER_CENT}"
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """The lowest and the highest."""
+    if not values:
+        return ""
+    known = [value for value in values if value is not None]
+    highest = max(known) if len(known) == len(values) else None
+    return f"{number(min(known) if known else None)} to {number(highest)}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def sentence_name_of(pattern: str) -> str:
+    """A pattern's name at the beginning of a sentence."""
+    return begun(name_of(pattern))
+
+
+def begun(words: str) -> str:
+    """As the beginning of a sentence."""
+    return words[:1].upper() + words[1:]
+
+
+def share(value: float) -> str:
+    """0.125 is 13 %."""
+    return f"{value * 100:.0f}{PER_CENT}"
+
+
+def signed(value: float) -> str:
+    """A share with its sign, the minus one that is as wide as a plus."""
+    return f"{value * 100:+.0f}{PER_CENT}".replace("-", "\u2212")

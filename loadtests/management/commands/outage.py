@@ -1,0 +1,115 @@
+"""`manage.py outage`: a participant is away for a while, under load, in each pattern."""
+
+import json
+import secrets
+import sys
+from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from loadtests import outage, shopper
+from loadtests.backlog import Outage
+from loadtests.generator import GeneratorFailed
+from loadtests.outage import PARTICIPANTS, Finished, Settings
+from loadtests.supplies import NotSupplied
+from messaging.brokers import BrokerUnavailable
+from stack.errors import StackError
+
+ABOUT = """\
+Sends checkouts at a steady rate, takes a participant away (its web and its worker process), brings
+it back, and goes on for as long again; then shows for each pattern what was accepted and refused
+meanwhile, how many waited, how often the orchestrator called the participant in vain, and how long
+it took until all that waited had ended. On a fresh stack of its own, which ends with the audit.
+"""
+LINES = 12
+"""Of a course, of all its seconds."""
+
+
+class Command(BaseCommand):
+    help = ABOUT
+
+    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
+        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("--participant", choices=PARTICIPANTS, default="pagos", help="default: %(default)s")
+        add("--seconds", type=float, default=60.0, help="it is away for (default: %(default)g)")
+        add("--rate", type=float, default=20.0, help="checkouts a second (default: %(default)g)")
+        add("--patterns", default=",".join(shopper.THE_TWO), help="default: %(default)s")
+        add("--json", type=Path, metavar="PATH", help="also write all figures here")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            finished = outage.run(settings=_settings(options), say=self._say)
+        except (StackError, NotSupplied, GeneratorFailed) as error:
+            raise CommandError(str(error)) from error
+        except (psycopg.Error, BrokerUnavailable) as error:
+            raise CommandError(f"The stack stopped answering: {error}") from error
+        except KeyboardInterrupt:
+            self._say("stopped: no result")
+            sys.exit(130)
+        self.stdout.write(as_screen(finished=finished))
+        if options["json"]:
+            options["json"].write_text(json.dumps(outage.as_figures(finished=finished), indent=1))
+        if not finished.audit.is_clean:
+            raise CommandError(f"The audit found a breach.\n{finished.audit.said}")
+
+    def _say(self, line: str) -> None:
+        self.stderr.write(line)
+        self.stderr.flush()
+
+
+def as_screen(*, finished: Finished) -> str:
+    """What a reader wants to know, side by side, and each pattern's course."""
+    settings, outages = finished.settings, finished.outages
+    rows = [
+        ("", [one.pattern for one in outages]),
+        ("away, until ready again (s)", [f"{one.down.seconds:.1f}" for one in outages]),
+        ("meanwhile offered", [one.offered for one in outages]),
+        ("  accepted", [one.accepted for one in outages]),
+        ("  refused", [one.refused for one in outages]),
+        ("  ended", [one.ended for one in outages]),
+        ("most that waited", [one.most_backlog for one in outages]),
+        ("drained after its return (s)", [f"{one.drain_seconds:.1f}" for one in outages]),
+        ("never ended", [one.unfinished for one in outages]),
+        ("calls of it in vain, by the orchestrator", [one.down.calls for one in outages]),
+        ("asked whether it is ready", [one.down.probes for one in outages]),
+    ]
+    lines = [f"{settings.participant} away, {settings.rate:g} checkouts a second", ""]
+    lines += [f"{name:<42}" + "".join(f"{value!s:>16}" for value in found) for name, found in rows]
+    for one in outages:
+        lines += ["", *_course(one)]
+    return "\n".join(lines)
+
+
+def _course(one: Outage) -> list[str]:
+    every = max(1, len(one.course) // LINES)
+    heading = f"{one.pattern}, second by second (0: it goes, {one.down.seconds:.0f}: it is back)"
+    return [
+        heading,
+        f"{'second':>8}{'accepted':>10}{'refused':>9}{'ended':>8}{'waiting':>9}",
+        *(
+            f"{at.at:>8}{at.accepted:>10}{at.refused:>9}{at.ended:>8}{at.backlog:>9}"
+            for at in one.course[::every]
+        ),
+    ]
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    try:
+        patterns = shopper.patterns(text=options["patterns"])
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if options["seconds"] <= 0 or options["rate"] <= 0:
+        raise CommandError("--seconds and --rate must be more than 0")
+    return Settings(
+        patterns=patterns,
+        participant=options["participant"],
+        seconds=options["seconds"],
+        rate=options["rate"],
+        seed=secrets.randbelow(10**6),
+    )

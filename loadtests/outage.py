@@ -1,0 +1,192 @@
+"""A participant is taken away for a while, under load: what each pattern accepts, how much waits,
+and how long it takes to drain once the participant is back.
+"""
+
+import contextlib
+import csv
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtests.backlog import Down, Outage, outage_of
+from loadtests.comparison import Audit
+from loadtests.generator import Generator
+from loadtests.outcomes import Outcomes
+from loadtests.plan import Phase, Window
+from loadtests.run import run_audit
+from loadtests.runner import ANSWER_SECONDS, sample_of
+from loadtests.samples import Sample
+from loadtests.schedule import Arrivals
+from loadtests.shop import shop_of
+from loadtests.supplies import Supplier
+from loadtests.workload import Workload
+from stack.local import LocalStack
+
+PARTICIPANTS = ("pagos", "inventario", "carrito")
+LEAD_SECONDS = 3.0
+"""Of load before the outage, so that it meets a shop at work."""
+CONDUCTOR = "saga_orchestrator"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`seconds`: how long `participant` is away; `rate`: checkouts a second, all the time: before,
+    meanwhile, and as long again after its return.
+    """
+
+    patterns: Sequence[str]
+    participant: str
+    seconds: float
+    rate: float
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """An outage a pattern, and what the audit said in the end."""
+
+    settings: Settings
+    outages: Sequence[Outage]
+    audit: Audit
+
+
+def run(*, settings: Settings, say: Say) -> Finished:
+    """On a fresh stack of its own, one pattern after the other.
+
+    Raises StackError, NotSupplied, GeneratorFailed; KeyboardInterrupt on Ctrl-C.
+    """
+    with LocalStack(fresh=True, free_ports=True, restarts=False, announce=say) as stack:
+        with tempfile.TemporaryDirectory(prefix="dueto-outage-") as working:
+            found = outages(stack=stack, settings=settings, folder=Path(working), say=say)
+        say("auditing what the outages have left in the services' tables")
+        audit = run_audit(environment=stack.environment)
+    return Finished(settings=settings, outages=found, audit=audit)
+
+
+def as_figures(*, finished: Finished) -> dict[str, Any]:
+    """All of it as plain values, for JSON."""
+    return {
+        "settings": asdict(finished.settings),
+        "audit": asdict(finished.audit),
+        "outages": [
+            {
+                **asdict(one),
+                "down": {**asdict(one.down), "seconds": one.down.seconds},
+                "course": [{**asdict(at), "backlog": at.backlog} for at in one.course],
+            }
+            for one in finished.outages
+        ],
+    }
+
+
+def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) -> list[Outage]:
+    """One a pattern, on a stack that runs. `folder`: for files. Raises as `run`."""
+    shop = shop_of(stack=stack)
+    with contextlib.ExitStack() as closing:
+        generator = closing.enter_context(Generator(host=shop.urls["carrito"], folder=folder))
+        generator.wait_until_ready()
+        outcomes = Outcomes(shop=shop)
+        closing.callback(outcomes.close)
+        experiment = _Experiment(
+            stack=stack,
+            settings=settings,
+            generator=generator,
+            workload=Workload(supplier=Supplier(shop=shop, run=str(settings.seed))),
+            outcomes=outcomes,
+            folder=folder,
+        )
+        found = []
+        for pattern in settings.patterns:
+            say(f"{pattern}: {settings.participant} goes for {settings.seconds:g} s")
+            found.append(experiment.run(pattern=pattern))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Experiment:
+    stack: LocalStack
+    settings: Settings
+    generator: Generator
+    workload: Workload
+    outcomes: Outcomes
+    folder: Path
+
+    def run(self, *, pattern: str) -> Outage:
+        """One pattern; returns when all that it can be is drained."""
+        window = self._window(pattern)
+        bodies = self.workload.requests(window=window)
+        (self.folder / "requests.jsonl").write_bytes(b"\n".join(bodies))
+        down: list[Down] = []
+        # The load must go on while processes are stopped and started.
+        outage = threading.Thread(target=lambda: down.append(self._take_away()))
+        outage.start()
+        self._send(window)
+        outage.join()
+        self.outcomes.drain(within=2 * self.settings.seconds + ANSWER_SECONDS)
+        self.outcomes.rest()
+        return outage_of(pattern=pattern, samples=self._collect(window), down=down[0])
+
+    def _window(self, pattern: str) -> Window:
+        return Window(
+            number=1,
+            block=1,
+            phase=Phase.PAUSE,
+            pattern=pattern,
+            arrivals=Arrivals.CONSTANT,
+            rate=self.settings.rate,
+            seconds=LEAD_SECONDS + 2 * self.settings.seconds,
+            seed=self.settings.seed,
+        )
+
+    def _take_away(self) -> Down:
+        time.sleep(LEAD_SECONDS)
+        participant = self.settings.participant
+        processes = [f"{participant}.web", f"{participant}.worker"]
+        went_at = time.time()
+        self.stack.stop_process(processes[0])
+        before = self._counted()
+        self.stack.stop_process(processes[1])
+        time.sleep(max(0.0, went_at + self.settings.seconds - time.time()))
+        after = self._counted()
+        for name in processes:
+            self.stack.restart(name)
+        self.stack.wait_ready()
+        return Down(
+            participant=participant,
+            went_at=went_at,
+            is_back_at=time.time(),
+            calls=after[0] - before[0],
+            probes=after[1] - before[1],
+        )
+
+    def _counted(self) -> tuple[int, int]:
+        """The orchestrator's calls of the participant and its probes, as of a second ago."""
+        counters = self.outcomes.counters_of(service=CONDUCTOR)
+        participant = self.settings.participant
+        return counters.get(f"calls.{participant}", 0), counters.get(f"probes.{participant}", 0)
+
+    def _send(self, window: Window) -> None:
+        self.generator.send_window(
+            window={
+                "requests": str(self.folder / "requests.jsonl"),
+                "samples": str(self.folder / "answers.csv"),
+                "row": f"checkout {window.pattern}",
+                "arrivals": window.arrivals.value,
+                "rate": window.rate,
+                "seconds": window.seconds,
+                "seed": window.seed,
+                "patience": ANSWER_SECONDS,
+            }
+        )
+
+    def _collect(self, window: Window) -> list[Sample]:
+        with (self.folder / "answers.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        known = self.outcomes.of(saga_ids=[row["saga_id"] for row in rows if row["saga_id"]])
+        return [sample_of(window=window, row=row, known=known) for row in rows]
