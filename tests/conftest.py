@@ -6,6 +6,14 @@ from django.conf import settings
 from messaging import doorbell
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-faults",
+        action="store_true",
+        help="tests/chaos: every process at every point, killed, cut off, without its database",
+    )
+
+
 def pytest_configure() -> None:
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():

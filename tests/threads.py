@@ -35,6 +35,9 @@ class InThread:
         assert not self._thread.is_alive(), "still running after 30 seconds"
         return self._result
 
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def result(self) -> Any:
         """Waits for its end; what it gave. Raises what it raised."""
         if isinstance(self.ended_with(), Exception):
@@ -48,6 +51,18 @@ class InThread:
             self._result = error
         finally:
             connections[self._service].close()
+
+
+class Hurried(threading.Event):
+    """A stop that is never waited for; `pauses`: for how long it would have been, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return self.is_set()
 
 
 def wait_until_blocked(*, service: str, count: int) -> None:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pytest
 
-from contracts import events
+from contracts import events, sagas
+from messaging.answering import Answer
 from messaging.reactions import Reaction, SagaReaction
 from tests.architecture.tree import PARTICIPANTS, SERVICES
 
-HEADINGS = ("Owns", "Offers", "Calls", "Reacts to", "Publishes")
+HEADINGS = ("Owns", "Offers", "Calls", "Asks", "Reacts to", "Answers", "Publishes")
 EVERY_EVENT = {
     value
     for name, value in vars(events).items()
@@ -79,7 +80,20 @@ def test_canvas_says_what_the_service_reacts_to(service: str) -> None:
     text = _canvas(service)["Reacts to"]
     # Its first event is written down by whoever says it: in the same transaction, the same table.
     said = EVERY_EVENT - {events.CHECKOUT_INITIATED} if "every event" in text else _events(text)
-    assert said == {one.hears for one in _reactions(service)}
+    said |= sagas.REPLIES if "every reply" in text else set()
+    assert said == {one.hears for one in _reactions(service) if not isinstance(one, Answer)}
+
+
+@pytest.mark.parametrize("service", PARTICIPANTS)
+def test_canvas_says_what_the_service_answers(service: str) -> None:
+    answers = {one.hears for one in _reactions(service) if isinstance(one, Answer)}
+    assert _events(_canvas(service)["Answers"]) == answers
+    assert answers == {
+        request
+        for step in sagas.CHECKOUT.steps
+        if step.service == service
+        for request in step.requests
+    }
 
 
 @pytest.mark.parametrize("service", PARTICIPANTS)
@@ -90,6 +104,8 @@ def test_canvas_says_what_the_service_publishes(service: str) -> None:
 
 def test_what_no_reaction_says_is_published_by_the_choreography() -> None:
     said = {name for row in CHOREOGRAPHY for name in row[3:]}
+    # What every service says by itself, whatever its reactions are.
+    said |= {events.STEP_PARKED}
     assert _events(_canvas("saga_choreography")["Publishes"]) == EVERY_EVENT - said
 
 

@@ -1,6 +1,7 @@
 """Every path, link, make target, command, option and variable that a document names is there."""
 
 import re
+from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from tests.architecture import compose
 from tests.architecture.tree import PACKAGES, ROOT, name_of
 
 DOCUMENTS = tuple(sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
-MADE_LATER = {".env", ".venv", ".dueto", "reports", "out.json", "report.json", "report.md"}
+FAILURES = ROOT / "docs" / "failures.md"
+MADE_LATER = {".env", ".venv", ".dueto", "reports", "out.json", "report.json", "report.html"}
 """What the commands make: named in documents, not in the repository."""
 NO_TARGETS = {"cart"}
 """`make cart` is a row of Locust's table."""
@@ -24,6 +26,8 @@ _PATH = re.compile(
     r"(?<![\w/.:-])((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|md|yml|toml|txt|sql))(?![\w/])"
 )
 _HEADING = re.compile(r"^#+ (.+)$", flags=re.MULTILINE)
+
+_TEST = re.compile(r"(tests/[\w/]+\.py)::(?:\w+::)?(test_\w+)")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 
@@ -90,6 +94,20 @@ def test_compose_profiles_exist(document: Path) -> None:
     assert not named - known
 
 
+@every_document
+def test_named_tests_exist(document: Path) -> None:
+    named = _TEST.findall(" ".join(_codes(document)))
+    assert not [f"{path}::{name}" for path, name in named if not _defines(path, name)]
+
+
+@pytest.mark.parametrize("document", [FAILURES], ids=name_of)
+def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
+    rows = [line for line in document.read_text().splitlines() if line.startswith("| ")]
+    told = [row for row in rows if not row.rstrip(" |").endswith("shown by")]
+    assert told
+    assert not [row for row in told if not _TEST.search(row.rstrip(" |").rpartition(" | ")[2])]
+
+
 @pytest.mark.parametrize(
     ("check", "text"),
     [
@@ -103,6 +121,8 @@ def test_compose_profiles_exist(document: Path) -> None:
         (test_modules_that_are_run_exist, "`python -m stack.magic`"),
         (test_variables_exist, "`DUETO_MAGIC=1`"),
         (test_compose_profiles_exist, "`docker compose --profile magic up`"),
+        (test_named_tests_exist, "`tests/architecture/test_documents.py::test_magic`"),
+        (test_each_row_names_the_test_that_shows_it, "| it dies | nothing | `magic` |"),
     ],
 )
 def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) -> None:
@@ -140,6 +160,11 @@ def _exists(path: str) -> bool:
     )
 
 
+def _defines(path: str, name: str) -> bool:
+    file = ROOT / path
+    return file.exists() and f"def {name}(" in file.read_text()
+
+
 def _options(command: str) -> set[str]:
     if command not in get_commands():
         return set()
@@ -147,4 +172,13 @@ def _options(command: str) -> set[str]:
     loaded = (
         load_command_class(application, command) if isinstance(application, str) else application
     )
-    return set(loaded.create_parser("manage.py", command)._option_string_actions)
+    return set(_options_of(loaded.create_parser("manage.py", command)))
+
+
+def _options_of(parser: ArgumentParser) -> Iterator[str]:
+    """Its own, and those of its subcommands."""
+    yield from parser._option_string_actions
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            for one in action.choices.values():
+                yield from _options_of(one)

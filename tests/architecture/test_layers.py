@@ -13,6 +13,7 @@ DAMAGE = [
     ("A tier knows only those below it", "sagas/barrier.py", "import messaging.outbox"),
     ("services are strangers to each other", "pagos/queries.py", "import carrito.models"),
     ("The shop does not know who runs it", "httpapi/health.py", "import stack.services"),
+    ("The shop does not know who runs it", "messaging/probe.py", "import checker.apps"),
     ("The local stack knows the shop as commands", "stack/ports.py", "import config.databases"),
     ("Load tests and audit see the shop from outside", "loadtests/shop.py", "import pagos.models"),
     ("know neither HTTP nor AMQP", "inventario/stock.py", "import httpapi.client"),
@@ -42,7 +43,12 @@ DAMAGE = [
     ("Anatomy of config", "config/base.py", ""),
     ("Anatomy of stack", "stack/misc.py", ""),
     ("Anatomy of loadtests", "loadtests/misc.py", ""),
+    ("Anatomy of checker", "checker/misc.py", ""),
+    ("Anatomy of the protocol check", "checker/protocol/misc.py", ""),
+    ("The protocol's rules look at plain data", "checker/protocol/paths.py", "import django.db"),
+    ("Anatomy of the drawing", "loadtests/drawing/shared.py", ""),
     ("Anatomy of the audit", "loadtests/audit/helper.py", ""),
+    ("Anatomy of the soak", "checker/soak/helper.py", ""),
 ]
 """A rule (a part of its name), the file that breaks it, and the line that does."""
 

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PARTICIPANTS = ("carrito", "inventario", "pagos")
 SERVICES = (*PARTICIPANTS, "saga_orchestrator", "saga_choreography")
 PACKAGES = (
-    *("config", "contracts", "sagas", "messaging", "httpapi"),
-    *(*SERVICES, "loadtests", "stack"),
+    *("config", "contracts", "sagas", "messaging", "httpapi", "monolith"),
+    *(*SERVICES, "loadtests", "stack", "checker"),
 )
 
 

@@ -11,8 +11,11 @@ import pika
 import psycopg
 import pytest
 
-from messaging.brokers import EXCHANGE, Message, connect
+from messaging.brokers import EVENTS, EXCHANGES, Message, connect
+from messaging.brokers.distant import DistantBroker
 from messaging.brokers.memory import forget
+
+DISTANCE_SECONDS = 0.002
 
 
 class Adapter:
@@ -25,7 +28,9 @@ class Adapter:
 
     def open(self, url: str = "") -> Any:
         """Give another handle, as another process would have; `url` leads through a proxy."""
-        return self.adopt(connect(url or self.url, namespace=self.namespace))
+        near = connect(url or self.url, namespace=self.namespace)
+        is_near = self.name != "distant"
+        return self.adopt(near if is_near else DistantBroker(near, seconds=DISTANCE_SECONDS))
 
     def adopt(self, broker: Any) -> Any:
         """Have a broker closed, and what it made deleted, after the test."""
@@ -49,7 +54,7 @@ class Adapter:
             for queue in queues:
                 channel.queue_delete(queue)
                 channel.queue_delete(f"{queue}.dead")
-            for exchange in (EXCHANGE, f"{EXCHANGE}.dead"):
+            for exchange in (*EXCHANGES, f"{EVENTS}.dead"):
                 channel.exchange_delete(self.namespace + exchange)
 
     def _clean_postgres(self) -> None:

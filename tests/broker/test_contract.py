@@ -40,6 +40,25 @@ def test_gives_each_bound_queue_its_own_copy(broker: Broker) -> None:
     assert broker.depths(["shop", "audit"]) == {"shop": 1, "audit": 2}
 
 
+def test_routes_facts_requests_and_replies_each_to_who_hears_them(broker: Broker) -> None:
+    kinds = ["order.created", "order.create.requested", "order.create.replied"]
+    for kind in kinds:
+        broker.declare(queue=f"of {kind}", events=[kind])
+    broker.declare(queue="of all", events=kinds)
+    broker.publish([Message(kind, kind, b"{}") for kind in kinds])
+    for kind in kinds:
+        assert ids(take(broker.subscribe(queue=f"of {kind}", prefetch=10), 1)) == [kind]
+    assert ids(take(broker.subscribe(queue="of all", prefetch=10), 3)) == kinds
+    assert broker.depths([f"of {kind}" for kind in kinds]) == {f"of {kind}": 1 for kind in kinds}
+
+
+def test_names_a_request_that_nobody_hears_unroutable(broker: Broker) -> None:
+    with pytest.raises(Unroutable) as refused:
+        broker.publish([Message("asked", "payment.requested", b"{}"), *messages(1)])
+    assert refused.value.ids == ("asked",)
+    assert ids(take(broker.subscribe(queue="shop", prefetch=10), 1)) == ["m0"]
+
+
 def test_declares_again_without_losing_or_doubling(broker: Broker) -> None:
     broker.publish(messages(1))
     broker.declare(queue="shop", events=["thing.happened"])
@@ -189,6 +208,13 @@ def test_counts_what_waits_and_what_is_held(broker: Broker) -> None:
     take(subscription, 1)
     # What RabbitMQ has sent and we have not read yet is on its way, and counted nowhere.
     eventually(lambda: broker.depths(["shop", "no such queue"]) == {"shop": 4, "no such queue": 0})
+
+
+def test_counts_nothing_twice_for_a_consumer_that_was_closed(broker: Broker) -> None:
+    broker.publish(messages(100))
+    for _ in range(20):
+        broker.subscribe(queue="shop", prefetch=100).close()  # with messages on their way to it
+    eventually(lambda: broker.depths(["shop"]) == {"shop": 100})
 
 
 def test_keeps_what_was_published_when_everybody_left(any_adapter: Adapter, broker: Broker) -> None:

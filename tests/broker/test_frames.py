@@ -64,13 +64,13 @@ class Reader(FrameReader):
 def test_publishes_as_pika_does(body: bytes) -> None:
     message = Message("id-ñ", "inventory.reserved", body)
     method = spec.Basic.Publish(
-        exchange="saga_events", routing_key=message.type, mandatory=True, immediate=False
+        exchange="ns.saga_events", routing_key=message.type, mandatory=True, immediate=False
     )
     expected = frame.Method(CHANNEL, method).marshal() + content(
         message, properties_of(message), SMALL_FRAMES - 8
     )
     written = publish_frames(
-        [message, message], channel=CHANNEL, exchange="saga_events", frame_max=SMALL_FRAMES
+        [message, message], channel=CHANNEL, namespace="ns.", frame_max=SMALL_FRAMES
     )
     assert written == expected * 2
 

@@ -18,8 +18,8 @@ from pika.frame import Method
 from messaging.brokers import BrokerUnavailable, rabbitmq_broker, rabbitmq_publisher
 from messaging.brokers import rabbitmq as rabbitmq_links
 from messaging.brokers.rabbitmq_broker import RabbitMQBroker
+from stack.proxy import Proxy
 from tests.broker.adapters import Adapter, messages
-from tests.broker.proxy import Proxy
 from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
 
 
@@ -272,6 +272,24 @@ def test_publishes_what_any_client_can_read(
     assert body == messages(1)[0].body
 
 
+@pytest.mark.parametrize(
+    ("kind", "exchange"),
+    [
+        ("payment.processed", "saga_events"),
+        ("checkout.abort.requested", "saga_events"),
+        ("payment.requested", "saga_commands"),
+        ("payment.replied", "saga_replies"),
+    ],
+)
+def test_publishes_on_the_exchange_that_the_type_names(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any, kind: str, exchange: str
+) -> None:
+    broker.declare(queue="shop", events=[kind])
+    broker.publish(messages(1, kind=kind))
+    method, _, _ = plain.basic_get(f"{rabbitmq.namespace}shop", auto_ack=True)
+    assert (method.exchange, method.routing_key) == (f"{rabbitmq.namespace}{exchange}", kind)
+
+
 def test_reads_what_any_client_publishes(
     rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
 ) -> None:
@@ -321,3 +339,10 @@ def test_idle_consumer_keeps_its_connection(
     twice_checked = time.monotonic() + 2 * (1 + 5) + 1  # pika checks every heartbeat + 5 s
     while time.monotonic() < twice_checked:
         assert subscription.take(limit=1, timeout=0.5) == []
+
+
+def test_remembers_no_subscription_that_was_closed(broker: RabbitMQBroker) -> None:
+    for _ in range(3):
+        broker.subscribe(queue="shop", prefetch=10).close()
+    open_one = broker.subscribe(queue="shop", prefetch=10)
+    assert broker._subscriptions == [open_one]

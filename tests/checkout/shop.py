@@ -18,10 +18,12 @@ ENDED = {"completed", "failed", "compensated"}
 STATE_PATHS = {
     "orchestrated": ("saga_orchestrator", "/saga/{}"),
     "choreographed": ("saga_choreography", "/saga/choreography/{}"),
+    "orchestrated_messaging": ("saga_orchestrator", "/saga/{}"),
 }
 START_PATHS = {
     "orchestrated": ("saga_orchestrator", "/saga/checkout"),
     "choreographed": ("saga_choreography", "/saga/choreography/checkout"),
+    "orchestrated_messaging": ("saga_orchestrator", "/saga/checkout"),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.checkout.shop import eventually
 
-CHECKOUTS = 150
+CHECKOUTS = 90
 
 KILLED = {
     "orchestrated": [
@@ -25,6 +25,10 @@ KILLED = {
         "carrito.web",
         "inventario.worker",
         "pagos.worker",
+    ],
+    "orchestrated_messaging": [
+        "saga_orchestrator.worker",
+        "inventario.worker",
     ],
 }
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.checkout.shop import START_PATHS, STATE_PATHS
+
 REFUSING_METHODS = ["invalid_card", "card_declined", "insufficient_funds", "expired_card"]
 
 
@@ -105,8 +107,7 @@ def test_returned_checkout_is_undone_in_reverse(shop, pattern):
     _, accepted = shop.check_out(shop.cart(product=product, quantity=2), pattern)
     saga_id = accepted["saga_id"]
     shop.state_when(saga_id, pattern, "completed")
-    service = {"orchestrated": "saga_orchestrator", "choreographed": "saga_choreography"}[pattern]
-    path = {"orchestrated": "/saga/{}", "choreographed": "/saga/choreography/{}"}[pattern]
+    service, path = STATE_PATHS[pattern]
     status, body = shop.call("POST", service, f"{path.format(saga_id)}/compensate", {})
     assert status == 202, body
     shop.state_when(saga_id, pattern, "compensated")
@@ -118,14 +119,12 @@ def test_returned_checkout_is_undone_in_reverse(shop, pattern):
 
 
 def test_checkout_started_at_the_coordinator_goes_the_same_way(shop, pattern):
-    service, path = {
-        "orchestrated": ("saga_orchestrator", "/saga/checkout"),
-        "choreographed": ("saga_choreography", "/saga/choreography/checkout"),
-    }[pattern]
+    service, path = START_PATHS[pattern]
     cart = shop.cart(product=shop.product(quantity=5))
-    status, body = shop.call(
-        "POST", service, path, {"cart_id": cart, "user_id": "ana", "payment_method": "paypal"}
-    )
+    body = {"cart_id": cart, "user_id": "ana", "payment_method": "paypal"}
+    # Each coordinator has a pattern that need not be named.
+    named = {} if pattern in ("orchestrated", "choreographed") else {"saga_pattern": pattern}
+    status, body = shop.call("POST", service, path, {**body, **named})
     assert (status, body["saga_pattern"]) == (202, pattern)
     assert shop.ended(body["saga_id"])["status"] == "completed"
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ from stack import health, identity
 from stack.errors import StackError
 from stack.local import LocalStack
 from stack.ports import free_ports
+from stack.proxy import Proxy
 from stack.services import SERVICES, default_ports
 from tests.stack.watching import all_gone, eventually, is_gone, run_python
 
@@ -39,6 +41,37 @@ def stack(place, said):
         announce=said.append,
     ) as running:
         yield running
+
+
+def test_services_reach_their_servers_by_the_detour(place, said):
+    proxies = []
+
+    def detour(url):
+        parts = urlsplit(url)
+        proxies.append(Proxy("127.0.0.1", int(parse_qs(parts.query)["port"][0])))
+        login = parts.netloc.rpartition("@")[0]
+        there = f"{login}@127.0.0.1:{proxies[-1].port}"
+        return parts._replace(netloc=there, query="").geturl()
+
+    with LocalStack(
+        folder=place,
+        fresh=True,
+        free_ports=True,
+        names=("pagos",),
+        broker="postgresql",
+        detour=detour,
+        announce=said.append,
+    ) as stack:
+        assert health.ask(stack.urls["pagos"], "/health/ready")[0] == health.OK
+        assert any(one.connections for one in proxies)
+        for one in proxies:
+            one.refuse()
+        assert health.ask(stack.urls["pagos"], "/health/ready")[0] != health.OK
+        for one in proxies:
+            one.listen()
+        stack.wait_ready()
+    for one in proxies:
+        one.close()
 
 
 def test_services_run_recover_and_end_without_a_trace(stack, place):

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from stack.errors import StackError
+from stack.processes import Supervisor
 from tests.stack.watching import all_gone, eventually, is_gone, run_python
 
 SLEEPS = "import time; print('awake'); time.sleep(60)"
@@ -99,6 +100,17 @@ def test_pauses_between_restarts_grow(supervisor, program, said):
     eventually(lambda: len(said) >= 3)
     assert "ended with exit code 7; starting it again in 0.5 s" in said[0]
     assert "starting it again in 1 s" in said[2]
+
+
+def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, said):
+    impatient = Supervisor(announce=said.append, longest_pause=0.1)
+    with contextlib.closing(impatient):
+        impatient.restarts = True
+        impatient.start(program("broken", "raise SystemExit(7)"))
+        eventually(lambda: len(said) >= 5)
+    assert {line.splitlines()[0] for line in said[0:5:2]} == {
+        "broken ended with exit code 7; starting it again in 0.1 s. It said last:"
+    }
 
 
 def test_crash_without_restart_is_reported_with_its_log(supervisor, program):

@@ -32,6 +32,7 @@ def shop():
     shop = Shop()
     shop.completed("sold")
     shop.completed("sold-too", pattern="choreographed")
+    shop.completed("sold-as-well", pattern="orchestrated_messaging")
     shop.refused("refused")
     shop.compensated("undone", pattern="choreographed")
     shop.returned("returned")
@@ -134,6 +135,20 @@ class Shop:
             next_attempt_at=None,
             finished_at=ended,
             **fields,
+        )
+        if pattern == "orchestrated_messaging":
+            self.asked(saga_id, [step.do_request for step in sagas.CHECKOUT.steps[1:]])
+
+    def asked(self, saga_id: str, requests: list[str]) -> None:
+        orchestrator.OutboxEntry.objects.bulk_create(
+            orchestrator.OutboxEntry(
+                event_id=f"{request} {saga_id}"[:64],
+                event_type=request,
+                saga_id=saga_id,
+                body="{}",
+                sent_at=timezone.now(),
+            )
+            for request in requests
         )
 
     def _undo(self, saga_id: str) -> None:

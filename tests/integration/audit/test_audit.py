@@ -35,7 +35,7 @@ def found(broker) -> list[tuple[int, str, str]]:
 def test_shop_in_which_a_saga_ended_in_each_way_is_clean(shop, broker):
     report = checking.check(broker=broker)
     assert report.is_clean, report.as_text()
-    assert report.groups[3].counted == "2 completed, 1 failed, 2 compensated, 0 parked, 0 running"
+    assert report.groups[3].counted == "3 completed, 1 failed, 2 compensated, 0 parked, 0 running"
 
 
 def test_empty_shop_is_clean(broker):
@@ -321,6 +321,26 @@ def test_checkout_that_was_never_handed_over_is_a_breach(shop, broker):
     shop.accept("waits")
     run("carrito", "UPDATE carrito_checkout SET handed_over_at = NULL WHERE saga_id = 'waits'")
     assert found(broker) == [(3, "waits", "accepted, and never handed over to its coordinator")]
+
+
+def test_effect_that_was_never_asked_for_by_message_is_a_breach(shop, broker):
+    run(
+        "saga_orchestrator",
+        "DELETE FROM saga_orchestrator_outboxentry WHERE saga_id = 'sold-as-well'"
+        " AND event_type = 'payment.requested'",
+    )
+    what = "process_payment took effect, but payment.requested was never sent"
+    assert found(broker) == [(6, "sold-as-well", what)]
+
+
+def test_message_of_the_orchestrator_that_was_never_sent_is_a_breach(shop, broker):
+    run(
+        "saga_orchestrator",
+        "UPDATE saga_orchestrator_outboxentry SET sent_at = NULL"
+        " WHERE event_type = 'payment.requested'",
+    )
+    what = "payment.requested of saga_orchestrator was never sent"
+    assert found(broker) == [(7, "sold-as-well", what)]
 
 
 @pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])

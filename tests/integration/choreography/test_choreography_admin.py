@@ -61,6 +61,21 @@ def test_parked_saga_is_nudged_and_it_is_written_down_by_whom(admin_client, saga
     assert Intervention.objects.get().requested_by == "admin"
 
 
+def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
+    admin_client, saga, said, settings
+):
+    settings.NUDGE_SECONDS = 10
+    saga("declined", until=3)
+    for minute in range(8):
+        look(now=NOON + timedelta(minutes=minute + 1))
+    said()
+    ask(admin_client, "skip", "s")
+    assert Saga.objects.get().status == "compensating"
+    assert [one.type for one in said()] == [events.INVENTORY_UNRESERVED]
+    done = Intervention.objects.get()
+    assert (done.action, done.requested_by, done.reason) == ("skip", "admin", "from the admin")
+
+
 def test_sagas_are_undone_each_for_itself(admin_client, saga):
     saga("declined", until=5, saga_id="over")
     saga("completed", until=2, saga_id="runs")

@@ -34,11 +34,28 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """What a comparison printed, and its JSON."""
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[psutil.Process]]:
+    """What a comparison printed that was interrupted in the middle, and its processes."""
+    log = tmp_path_factory.mktemp("stopped") / "log"
+    options = ("--seconds", "3.2", "--seed", "5", "--declined", "0.5")
+    with log.open("wb") as file:
+        command = subprocess.Popen(
+            _command(*options), cwd=ROOT, env=_environment(), stdout=file, stderr=file
+        )
+    _wait_for(lambda: b"window  6" in log.read_bytes(), command)
+    family = psutil.Process(command.pid).children(recursive=True)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(120) == 130, log.read_text()
+    return log.read_text(), family
+
+
+@pytest.fixture(scope="module")
+def finished(stopped: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What the same comparison printed when it was gone on with to its end, and its JSON."""
     path = tmp_path_factory.mktemp("compare") / "out.json"
+    (folder,) = re.findall(r"compare --resume (.+)$", stopped[0], flags=re.MULTILINE)
     ended = subprocess.run(
-        _command("--seconds", "5", "--seed", "5", "--declined", "0.5", "--json", str(path)),
+        _command("--resume", folder, "--json", str(path)),
         cwd=ROOT,
         env=_environment(),
         capture_output=True,
@@ -46,7 +63,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout, json.loads(path.read_bytes())
+    return ended.stdout + ended.stderr, json.loads(path.read_bytes())
+
+
+def test_stopped_comparison_shows_what_it_has(stopped: Any) -> None:
+    assert "stopped before its end" in stopped[0]
+    assert "audit: clean" in stopped[0]
+
+
+def test_comparison_goes_on_where_it_was_stopped(finished: Any) -> None:
+    said, found = finished
+    assert "window  1/" not in said
+    assert [one["window"]["number"] for one in found["windows"]] == list(
+        range(1, len(found["windows"]) + 1)
+    )
+    assert not found["was_stopped"]
 
 
 def _figures(found: dict[str, Any], phase: str) -> dict[str, Any]:
@@ -100,17 +131,10 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
     assert len({one.saga_id for one in kept}) == len(kept)
 
 
-def test_interrupted_comparison_leaves_nothing_behind(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with log.open("wb") as file:
-        command = subprocess.Popen(_command(), cwd=ROOT, env=_environment(), stderr=file)
-    _wait_for(lambda: b"window  1" in log.read_bytes(), command)
-    family = psutil.Process(command.pid).children(recursive=True)
+def test_stopped_comparison_leaves_no_process_behind(stopped: Any) -> None:
+    _, family = stopped
     assert len(family) > 10
-    command.send_signal(signal.SIGINT)
-    assert command.wait(60) == 130
     assert [one for one in family if _lives(one)] == []
-    assert b"stopped: no result" in log.read_bytes()
 
 
 def test_wrong_option_is_refused_before_anything_is_started() -> None:

@@ -1,15 +1,18 @@
 """A service that hears and says, with the memory broker between."""
 
 import uuid
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
 import pytest
+from django.db import connections
 
 from contracts import events
 from contracts.commands import Checkout, Line
 from contracts.events import Event, Facts
+from inventario import operations
 from inventario.models import Product
 from messaging.brokers import Message, connect
 
@@ -17,6 +20,41 @@ from messaging.brokers import Message, connect
 @pytest.fixture
 def broker():
     return connect(f"memory://{uuid.uuid4()}?seed=1")
+
+
+@pytest.fixture
+def due_now():
+    """Makes every message that was set aside due."""
+
+    def make():
+        with connections["inventario"].cursor() as cursor:
+            cursor.execute(
+                "UPDATE inventario_parkedmessage SET next_attempt_at = now()"
+                " WHERE status = 'retrying'"
+            )
+
+    return make
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Reserving for this saga faults within the block, as a bug would; counts how often."""
+
+    @contextmanager
+    def make(saga_id):
+        reserve, tries = operations.reserve.run, []
+
+        def run(commands):
+            if any(one.saga_id == saga_id for one in commands):
+                tries.append(len(commands))
+                raise ValueError("poison")
+            return reserve(commands)
+
+        with monkeypatch.context() as patch:
+            patch.setitem(operations.reserve.__dict__, "run", run)
+            yield tries
+
+    return make
 
 
 @pytest.fixture

@@ -1,16 +1,12 @@
 """Consumer and reactions: every message takes effect once, or is set aside with its reason."""
 
-from contextlib import contextmanager
-
 import msgspec
 import pytest
 from django.db import connections, transaction
 
 from contracts import events
-from inventario import operations
 from inventario.models import OutboxEntry, ParkedMessage, Product
 from inventario.reactions import REACTIONS
-from messaging import parking
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import SagaReaction
@@ -43,25 +39,15 @@ def said():
     return list(OutboxEntry.objects.order_by("id").values_list("event_type", flat=True))
 
 
-@contextmanager
-def poisoned(monkeypatch, saga_id):
-    """Reserving for this saga faults, as a bug would."""
-    reserve = operations.reserve.run
-
-    def run(commands):
-        if any(one.saga_id == saga_id for one in commands):
-            raise ValueError("poison")
-        return reserve(commands)
-
-    with monkeypatch.context() as patch:
-        patch.setitem(operations.reserve.__dict__, "run", run)
-        yield
-
-
 def test_batch_takes_effect_and_says_what_follows(consumer, initiated, product):
     hear(consumer, *[initiated() for _ in range(4)])
     assert available(product) == 6
     assert said() == [events.INVENTORY_RESERVED] * 4
+
+
+def test_two_reactions_to_one_event_are_not_taken_for_one(broker):
+    with pytest.raises(ValueError, match="two reactions of inventario hear the same event"):
+        Consumer(service=SERVICE, broker=broker, reactions=[*REACTIONS, REACTIONS[0]])
 
 
 def test_refusal_is_said_with_its_reason(consumer, initiated, product):
@@ -118,60 +104,6 @@ def test_nudge_says_the_stored_outcome_again_as_the_same_event(consumer, initiat
     assert events.decode(again.body.encode()).nudge
 
 
-def test_poison_message_harms_only_itself(consumer, initiated, product, monkeypatch):
-    poison = initiated()
-    with poisoned(monkeypatch, poison.saga_id):
-        hear(consumer, initiated(), poison, initiated())
-    assert available(product) == 8
-    aside = ParkedMessage.objects.get()
-    assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
-    assert "poison" in aside.reason
-
-
-def due_now():
-    with connections[SERVICE].cursor() as cursor:
-        cursor.execute(
-            "UPDATE inventario_parkedmessage SET next_attempt_at = now() WHERE status = 'retrying'"
-        )
-
-
-def test_message_set_aside_is_tried_again_and_handled(consumer, initiated, product, monkeypatch):
-    poison = initiated()
-    with poisoned(monkeypatch, poison.saga_id):
-        hear(consumer, poison)
-    due_now()
-    parking.retry_due(service=SERVICE, handle=consumer._handle_one)
-    assert ParkedMessage.objects.get().status == "handled"
-    assert available(product) == 9
-
-
-def test_message_that_never_succeeds_is_parked_until_a_person_retries(
-    consumer, initiated, product, monkeypatch
-):
-    poison = initiated()
-    with poisoned(monkeypatch, poison.saga_id):
-        hear(consumer, poison)
-        for _ in parking.DELAYS:
-            due_now()
-            parking.retry_due(service=SERVICE, handle=consumer._handle_one)
-        parked = ParkedMessage.objects.get()
-        assert (parked.status, parked.attempts) == ("parked", 1 + len(parking.DELAYS))
-        due_now()
-        assert parking.retry_due(service=SERVICE, handle=consumer._handle_one) == 0
-    parking.retry(service=SERVICE, parked_id=parked.pk)
-    parking.retry_due(service=SERVICE, handle=consumer._handle_one)
-    assert ParkedMessage.objects.get().status == "handled"
-    assert available(product) == 9
-
-
-@pytest.mark.parametrize("body", [b"\xff\xfe", b"{}", b'{"id": 1}'])
-def test_unreadable_message_is_parked(consumer, body):
-    message = Message("m", "checkout.initiated", body)
-    consumer.handle([Delivery(message=message, redelivered=False, tag=None)])
-    parked = ParkedMessage.objects.get()
-    assert (parked.status, bytes(parked.body)) == ("parked", body)
-
-
 def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product, monkeypatch):
     event = initiated()
 
@@ -188,6 +120,19 @@ def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product
     assert not ParkedMessage.objects.exists()
     hear(consumer, event)
     assert available(product) == 9
+
+
+def test_database_that_is_back_already_is_no_messages_fault_either(
+    consumer, initiated, monkeypatch
+):
+    def cut(self, heard):
+        with transaction.atomic(using=SERVICE), connections[SERVICE].cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(SagaReaction, "handle", cut)
+    with pytest.raises(DatabaseUnavailable):
+        hear(consumer, initiated())
+    assert not ParkedMessage.objects.exists()
 
 
 def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated, monkeypatch):

@@ -1,6 +1,7 @@
 """Outbox and relay: what commits is said until it is confirmed, and nothing else is."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -56,6 +57,22 @@ def test_events_are_said_in_order_and_marked(relay, broker, initiated):
     assert heard(broker) == [one.id for one in said]
     assert not OutboxEntry.objects.filter(sent_at=None).exists()
     assert relay.relay_once() == 0
+
+
+def test_sent_is_when_the_broker_was_given_it_not_when_it_confirmed(
+    relay, broker, initiated, monkeypatch
+):
+    say(initiated())
+    publish, given = broker.publish, []
+
+    def confirm_late(messages):
+        given.append(datetime.now(UTC))
+        publish(messages)
+        eventually(lambda: datetime.now(UTC) > given[0] + timedelta(milliseconds=50))
+
+    monkeypatch.setattr(broker, "publish", confirm_late)
+    relay.relay_once()
+    assert OutboxEntry.objects.get().sent_at <= given[0]
 
 
 def test_unconfirmed_events_are_kept_and_said_later(relay, broker, initiated, monkeypatch):
@@ -143,6 +160,7 @@ def running(relay):
     eventually(lambda: SERVICE in outbox._arrivals, what="the relay leads")
     yield relay
     stop.set()
+    doorbell.ring(service=SERVICE, channel=outbox.CHANNEL)  # it may be waiting for the next sweep
     thread.result()
 
 
@@ -159,11 +177,14 @@ def test_what_this_process_commits_is_sent_without_asking_for_it(
     say(initiated())
     all_sent(1)
     asked = []
-    monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 60.0)
-    say(initiated())
-    all_sent(2)
     look = outbox.unsent
     monkeypatch.setattr(outbox, "unsent", lambda **asking: asked.append(1) or look(**asking))
+    monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 60.0)
+    doorbell.ring(service=SERVICE, channel=outbox.CHANNEL)
+    eventually(lambda: asked, what="it sweeps, and then not for a minute")
+    say(initiated())
+    all_sent(2)
+    asked.clear()
     said = [initiated() for _ in range(20)]
     for one in said:
         say(one)
@@ -180,3 +201,35 @@ def test_what_another_process_commits_is_sent_on_its_ring(running, broker, initi
     doorbell.ring(service=SERVICE, channel=outbox.CHANNEL)
     all_sent(1)
     assert heard(broker) == [event.id]
+
+
+@pytest.fixture
+def blocked(broker, monkeypatch):
+    """The broker takes nothing until the event is set."""
+    publish, unblocked, tried = broker.publish, threading.Event(), threading.Event()
+
+    def wait(messages):
+        tried.set()
+        assert unblocked.wait(30)
+        publish(messages)
+
+    monkeypatch.setattr(broker, "publish", wait)
+    yield unblocked, tried
+    unblocked.set()
+
+
+def test_blocked_broker_costs_bounded_memory_and_no_event(
+    blocked, running, broker, initiated, monkeypatch
+):
+    unblocked, tried = blocked
+    monkeypatch.setattr(outbox, "MOST_KEPT", 10)
+    said = [initiated() for _ in range(35)]
+    kept = []
+    for one in said:
+        say(one)
+        kept.append(len(outbox._arrivals[SERVICE]._rows))
+    assert tried.wait(10)
+    assert max(kept) <= 10
+    unblocked.set()
+    all_sent(len(said))
+    assert heard(broker) == [one.id for one in said]

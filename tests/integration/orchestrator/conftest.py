@@ -24,11 +24,9 @@ def participants(services):
     """Makes them; all their services are the one server. Closes their connections in the end."""
     made = []
 
-    def make(call_seconds: float = 5.0) -> Participants:
+    def make() -> Participants:
         names = ("carrito", "inventario", "pagos")
-        made.append(
-            Participants(urls=dict.fromkeys(names, services.url), call_seconds=call_seconds)
-        )
+        made.append(Participants(urls=dict.fromkeys(names, services.url)))
         return made[-1]
 
     yield make
@@ -57,8 +55,8 @@ def run(participants, services):
     """Starts runners, and stops them in the end."""
     running = []
 
-    def start(**options) -> InThread:
-        running.append(InThread(Runner(participants=participants(**options))))
+    def start() -> InThread:
+        running.append(InThread(Runner(participants=participants())))
         return running[-1]
 
     yield start

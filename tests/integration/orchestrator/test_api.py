@@ -7,7 +7,7 @@ from django.test import Client
 from contracts.states import SagaState, SagaSummary
 from httpapi import coordinator
 from saga_orchestrator.models import Saga
-from tests.integration.orchestrator.carrito import Carrito
+from tests.integration.orchestrator.carrito_door import Carrito
 from tests.integration.orchestrator.conftest import accepted
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
@@ -146,9 +146,21 @@ def test_sagas_are_filtered_by_status(api, start):
     assert [one["saga_id"] for one in page["results"]] == [done]
 
 
+def test_sagas_are_filtered_by_pattern(api, start):
+    _, by_message = start(2)
+    Saga.objects.filter(pk=by_message).update(pattern="orchestrated_messaging")
+    page = api.get("/saga/transactions?saga_pattern=orchestrated_messaging").json()
+    assert [one["saga_id"] for one in page["results"]] == [by_message]
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("status=done", "status"), ("page=0", "page"), ("page_size=x", "page_size")],
+    [
+        ("status=done", "status"),
+        ("saga_pattern=x", "saga_pattern"),
+        ("page=0", "page"),
+        ("page_size=x", "page_size"),
+    ],
 )
 def test_wrong_filter_is_answered_with_the_field(api, query, field):
     answer = api.get(f"/saga/transactions?{query}")

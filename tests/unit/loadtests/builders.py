@@ -1,15 +1,22 @@
 """Samples, windows and whole comparisons, made from few words."""
 
-from loadtests import samples
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from contracts import sagas
+from loadtests import plan, report, samples
 from loadtests.comparison import Audit, Comparison, compare
 from loadtests.cost import GENERATOR, Cost
 from loadtests.plan import Mix, Phase, Settings, Window
 from loadtests.results import Measured
-from loadtests.runner import Run
 from loadtests.samples import Sample
 from loadtests.schedule import Arrivals
+from loadtests.waterfall import Moments
 
 EPOCH = 1_700_000_000.0
+THREE = ("orchestrated", "choreographed", "orchestrated_messaging")
 
 SETTINGS = Settings(
     patterns=("orchestrated", "choreographed"),
@@ -56,6 +63,7 @@ def window(
 ) -> Window:
     return Window(
         number=number,
+        block=number,
         phase=phase,
         pattern=pattern,
         arrivals=Arrivals.CONSTANT,
@@ -95,16 +103,22 @@ def measured(
     found = [
         sample(intended=n / of.rate, latency=latency) for n, latency in enumerate(latencies)
     ] + (more or [])
+    found = [
+        replace(one, window=of.number, phase=of.phase.value, pattern=of.pattern) for one in found
+    ]
     return Measured(
         window=of, samples=found, cost=costs or cost(), clock_step_ms=0.0, has_rested=True
     )
 
 
-def comparison(*, every: list[Measured], audit: str = "") -> Comparison:
+def comparison(
+    *, every: list[Measured], audit: str = "", settings: Settings = SETTINGS
+) -> Comparison:
     """`audit`: what it said of a breach; empty where it was clean."""
     return compare(
-        run=Run(measured=every, at_rest=cost(seconds=3, shop_ms=120)),
-        settings=SETTINGS,
+        measured=every,
+        at_rest=cost(seconds=3, shop_ms=120),
+        settings=settings,
         environment={"machine": "a toaster, 2 cores", "broker": "RabbitMQ 3.10.8; quorum queues"},
         audit=Audit(is_clean=not audit, said=audit),
         made_at="2026-01-02T03:04:05+00:00",
@@ -117,7 +131,7 @@ def whole_run() -> list[Measured]:
     """Light, full and failure windows of both patterns; choreographed is twice as fast."""
     every = []
     for pattern, latency in (("orchestrated", 0.020), ("choreographed", 0.010)):
-        for number in range(4):
+        for number in range(8):
             near = [latency + (n + number) / 10_000 for n in range(50)]
             every.append(measured(of=window(pattern=pattern, number=number), latencies=near))
             # 100/s are offered over a second; what is not done by then takes as long again.
@@ -129,3 +143,69 @@ def whole_run() -> list[Measured]:
         failing = window(phase=Phase.FAILURES, pattern=pattern)
         every.append(measured(of=failing, latencies=[latency] * 6, more=undone + refused))
     return every
+
+
+def full_run(*, patterns: Sequence[str] = THREE) -> list[Measured]:
+    """A full run with all of its phases; every further pattern is a fifth slower."""
+    chance = random.Random(7)
+    settings = replace(SETTINGS, patterns=patterns, is_full=True, seconds=6)
+    every = []
+    for planned in plan.windows(settings):
+        slower = 1.2 ** patterns.index(planned.pattern)
+        knee = 300 / slower
+        rate = planned.rate or max(round(knee * (planned.share or 1.3)), 5)
+        spent = [
+            chance.lognormvariate(-3.9, 0.35) * slower * (1 + max(rate / knee - 0.3, 0) ** 3)
+            for _ in range(int(rate * planned.seconds))
+        ]
+        starts = [n / rate for n in range(len(spent))]
+        if planned.pause_seconds:
+            until = planned.seconds / 4 + planned.pause_seconds
+            held = [start >= planned.seconds / 4 and start < until for start in starts]
+            spent = [
+                one + (until - start) * is_held
+                for one, start, is_held in zip(spent, starts, held, strict=True)
+            ]
+        window_of = replace(planned, rate=rate)
+        one = measured(of=window_of, latencies=spent)
+        if planned.phase is Phase.LIGHT:
+            one = replace(one, moments=tuple(m for s in one.samples[:20] for m in moments(of=s)))
+        every.append(one)
+    return every
+
+
+def moments(*, of: Sample) -> list[Moments]:
+    """The steps of this checkout, each of equal length, a half of it service time."""
+    names = [step.name for step in sagas.CHECKOUT.steps]
+    length = (of.ended_at - of.intended_at) / len(names)
+    return [
+        Moments(
+            window=of.window,
+            pattern=of.pattern,
+            saga_id=f"{of.pattern} {of.intended_at}",
+            step=name,
+            asked_at=of.intended_at + length * place,
+            picked_up_at=of.intended_at + length * (place + 0.3),
+            decided_at=of.intended_at + length * (place + (0.8 if place + 1 < len(names) else 1)),
+            attempts=1,
+        )
+        for place, name in enumerate(names)
+    ]
+
+
+def stored_run(
+    folder: Path,
+    *,
+    every: list[Measured] | None = None,
+    audit: str = "",
+    settings: Settings = SETTINGS,
+) -> Path:
+    """A run as `compare` leaves it: its folder, with the page drawn."""
+    folder.mkdir(exist_ok=True)
+    found = every or whole_run()
+    report.write(
+        folder=folder,
+        comparison=comparison(every=found, audit=audit, settings=settings),
+        measured=found,
+    )
+    return folder

@@ -1,10 +1,10 @@
 from collections import Counter
 from dataclasses import replace
 
-from loadtests.plan import BLOCKS, Phase, Window, windows
+from loadtests.plan import BLOCKS, FULL_BLOCKS, Phase, Window, windows
 from tests.unit.loadtests.builders import SETTINGS
 
-MEASURED = (Phase.LIGHT, Phase.FULL)
+MEASURED = {Phase.LIGHT: BLOCKS, Phase.FULL: FULL_BLOCKS}
 
 
 def test_plan_is_the_same_for_the_same_seed() -> None:
@@ -23,7 +23,7 @@ def test_plan_gives_each_pattern_the_same_windows() -> None:
     for (phase, pattern, rate, seconds), count in planned.items():
         other = {"orchestrated": "choreographed", "choreographed": "orchestrated"}[pattern]
         assert planned[phase, other, rate, seconds] == count
-        assert phase not in MEASURED or count == BLOCKS
+        assert count == MEASURED.get(phase, count)
 
 
 def test_plan_alternates_the_patterns_in_blocks_with_the_same_arrivals() -> None:
@@ -31,6 +31,12 @@ def test_plan_alternates_the_patterns_in_blocks_with_the_same_arrivals() -> None
     blocks = [planned[place : place + 2] for place in range(0, len(planned), 2)]
     assert all({one.pattern for one in block} == set(SETTINGS.patterns) for block in blocks)
     assert all(len({(one.seed, one.phase) for one in block}) == 1 for block in blocks)
+
+
+def test_plan_turns_the_order_around_from_block_to_block() -> None:
+    planned = windows(SETTINGS)
+    orders = [[one.pattern for one in planned[place : place + 2]] for place in range(0, 24, 2)]
+    assert all(two == one[::-1] for one, two in zip(orders[::2], orders[1::2], strict=True))
 
 
 def test_plan_spends_the_seconds_asked_for_on_each_pattern() -> None:
@@ -51,3 +57,23 @@ def test_only_windows_of_failures_have_them() -> None:
 def test_windows_are_numbered_in_their_order() -> None:
     planned: list[Window] = windows(SETTINGS)
     assert [one.number for one in planned] == list(range(1, len(planned) + 1))
+
+
+FULL = replace(SETTINGS, is_full=True)
+
+
+def test_full_run_has_every_phase_and_looks_for_the_knee_before_it_is_needed() -> None:
+    phases = list(dict.fromkeys(one.phase for one in windows(FULL)))
+    assert set(phases) == set(Phase)
+    assert phases.index(Phase.FULL) < phases.index(Phase.KNEE) < phases.index(Phase.LEVELS)
+
+
+def test_full_run_of_three_patterns_takes_at_most_half_an_hour() -> None:
+    """With 3 s around each window: it is supplied, drained and left to rest."""
+    planned = windows(replace(FULL, patterns=("one", "two", "three")))
+    assert sum(one.seconds + 3 for one in planned) < 30 * 60
+
+
+def test_full_run_pauses_only_where_it_says_so() -> None:
+    paused = {one.phase for one in windows(FULL) if one.pause_seconds}
+    assert paused == {Phase.PAUSE}

@@ -4,7 +4,7 @@ from loadtests import samples
 from loadtests.cost import Reading, added, between
 from loadtests.plan import Phase
 from loadtests.results import Figures, figures
-from tests.unit.loadtests.builders import cost, measured, sample, whole_run, window
+from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
 
 
 def _figures(phase: Phase) -> Figures:
@@ -13,11 +13,11 @@ def _figures(phase: Phase) -> Figures:
 
 def test_figures_are_of_their_own_phase_and_pattern() -> None:
     found = _figures(Phase.LIGHT)
-    assert found.windows == 4
-    assert found.counts.offered == found.counts.completed == 200
+    assert found.windows == 8
+    assert found.counts.offered == found.counts.completed == 400
     assert found.outcome is not None
     assert 20 <= found.outcome.p50 <= found.outcome.p95 <= found.outcome.p99 <= 26
-    assert len(found.outcome.windows) == 4
+    assert len(found.outcome.windows) == 8
 
 
 def test_failures_are_counted_and_timed_by_their_kind() -> None:
@@ -84,3 +84,8 @@ def test_cost_between_two_readings_is_what_was_used_up() -> None:
     assert (found.seconds, found.wal_bytes, found.writes) == (2, 200, 5)
     assert (found.messages, found.http_calls) == (2, 5)
     assert found.foreign_cpu_ms == pytest.approx(400)
+
+
+def test_verdicts_name_the_patterns_in_the_order_they_were_asked_for() -> None:
+    found = comparison(every=whole_run()).verdicts
+    assert {(one.first, one.second) for one in found} == {("orchestrated", "choreographed")}

@@ -1,5 +1,6 @@
 """The simulated card network."""
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import refusals
-from pagos.gateway import ACCEPTED, LARGEST, REFUSED, authorise
+from pagos.gateway import ACCEPTED, LARGEST, REFUSED, SLOW_CARD, authorise, wait_for
 
 
 def ask(**changes):
@@ -68,3 +69,12 @@ def test_larger_share_declines_the_same_sagas_and_more():
     fewer = {i for i in range(500) if ask(saga_id=str(i), decline_share=0.1)}
     more = {i for i in range(500) if ask(saga_id=str(i), decline_share=0.3)}
     assert fewer < more
+
+
+def test_slow_card_takes_its_time_and_others_do_not():
+    started = time.perf_counter()
+    wait_for(payment_methods={"credit_card"}, slow_card_seconds=5)
+    quick = time.perf_counter() - started
+    wait_for(payment_methods={"credit_card", SLOW_CARD}, slow_card_seconds=0.05)
+    assert quick < 1
+    assert time.perf_counter() - started >= 0.05

@@ -1,0 +1,60 @@
+"""The list of points, generated from the code. `python -m tests.architecture.points` writes it
+into docs/points.md.
+"""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.architecture.tree import ROOT, modules, name_of, parsed
+from tests.chaos.cases import reached_in
+
+DOCUMENT = ROOT / "docs" / "points.md"
+_FIRST_ROW = "| point | in | killed there |"
+
+
+class Point(NamedTuple):
+    """A `points.reach(...)`: its name, and the file."""
+
+    name: str
+    file: str
+
+
+def all_points() -> list[Point]:
+    """In the order of the files. Raises ValueError where a name can't be read from the code."""
+    return [point for path in modules() for point in _points_of(path)]
+
+
+def doubled() -> list[str]:
+    """Names that stand in the code more than once."""
+    return [name for name, count in Counter(one.name for one in all_points()).items() if count > 1]
+
+
+def table() -> str:
+    """The table of docs/points.md."""
+    rows = [
+        f"| `{one.name}` | `{one.file}` | {'; '.join(reached_in(one.name))} |"
+        for one in sorted(all_points())
+    ]
+    return "\n".join([_FIRST_ROW, "|---|---|---|", *rows]) + "\n"
+
+
+def documented() -> str:
+    """The table as it stands there."""
+    return _FIRST_ROW + DOCUMENT.read_text().partition(_FIRST_ROW)[2]
+
+
+def _points_of(path: Path) -> Iterator[Point]:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "points.reach":
+            name = node.args[0]
+            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                raise ValueError(f"{name_of(path)}:{node.lineno}: the name must stand there")
+            yield Point(name.value, name_of(path))
+
+
+if __name__ == "__main__":
+    text = DOCUMENT.read_text()
+    DOCUMENT.write_text(text.partition(_FIRST_ROW)[0] + table())

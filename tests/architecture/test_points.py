@@ -1,0 +1,147 @@
+"""Whatever outlasts a process lies between two points, at which the chaos tests kill it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import points
+from tests.architecture.effects import shop_modules, uncovered
+from tests.architecture.tree import ROOT
+from tests.chaos.cases import all_cases, one_process_each, reached_in, rounds
+
+NEED_NO_POINTS = {
+    "carrito.views.CartsView.post": "filling a cart is in no saga",
+    "carrito.views.CartItemsView.post": "filling a cart is in no saga",
+    "carrito.views.CartItemView.patch": "filling a cart is in no saga",
+    "carrito.views.CartItemView.delete": "filling a cart is in no saga",
+    "inventario.views.ProductsView.post": "the catalogue is in no saga",
+    "inventario.views.ProductView.patch": "the catalogue is in no saga",
+    "inventario.views.RestockView.post": "the catalogue is in no saga",
+    "pagos.views.PlainPaymentsView.post": "a payment outside of any saga",
+    "pagos.views.AnyRefundView.post": "a payment outside of any saga",
+    "httpapi.client.Client.get": "a GET changes nothing",
+    "messaging.doorbell._Ringer._notify": "a lost ring costs a sweep, never work",
+    "messaging.worker.Worker._beat": "a sign of life: the next one comes in a second",
+    "messaging.outbox.forget_sent": "deletes what was sent hours ago; the next one does it too",
+    "messaging.parking.retry": "an operator's one statement: the admin shows what became of it",
+    "messaging.parking.discard": "an operator's one statement: the admin shows what became of it",
+    "saga_choreography.operations.compensate": "in the transaction of whoever asks",
+    "saga_choreography.operations.retry": "in the transaction of whoever asks",
+    "saga_choreography.operations.skip": "in the transaction of whoever asks",
+}
+"""Functions with effects that no point is around, and why."""
+
+DAMAGE = {
+    "a publish": ("messaging.relay", "def more(self):\n    self.broker.publish([])"),
+    "a publish beside the points of another": (
+        "messaging.relay",
+        "def more(self):\n    points.reach('a.b')\n    self.broker.publish([])",
+    ),
+    "two with one point between the function's ends": (
+        "messaging.relay",
+        "def more(self):\n    points.reach('a.b')\n    self.broker.publish([])\n"
+        "    self.broker.publish([])\n    points.reach('a.c')",
+    ),
+    "an ack": ("messaging.consumer", "def more(subscription):\n    subscription.ack([])"),
+    "a call": ("httpapi.client", "def more(pool):\n    pool.urlopen('POST', '/')"),
+    "a transaction": (
+        "saga_choreography.tracking",
+        "def more():\n    with transaction.atomic(using=SERVICE):\n        pass",
+    ),
+    "a transaction without a point before its end": (
+        "saga_choreography.tracking",
+        "def more():\n    points.reach('a.b')\n    with transaction.atomic(using=SERVICE):\n"
+        "        trail.settle(settled=[])\n        trail.settle(settled=[])\n"
+        "    with transaction.atomic(using=SERVICE):\n        pass\n    points.reach('a.c')",
+    ),
+    "a statement that writes": (
+        "carrito.records",
+        "def more():\n    sql.execute(service='carrito', sql='UPDATE carrito_cart SET x = 1')",
+    ),
+    "a statement that writes, two calls away": (
+        "saga_orchestrator.runner",
+        "def more():\n    sagalog.forget_runner(runner_id=1)",
+    ),
+    "a row saved": ("saga_orchestrator.operations", "def more(saga):\n    saga.save()"),
+    "what runs on commit": (
+        "saga_orchestrator.operations",
+        "def quietly():\n    pass\n\ndef more():\n    transaction.on_commit(quietly)",
+    ),
+}
+
+
+TAKEN_AWAY = [
+    "performing.before_commit",
+    "performing.after_commit",
+    "relay.before_publish",
+    "relay.confirmed",
+    "relay.marked",
+    "consumer.before_ack",
+    "consumer.acked",
+    "conductor.before_record",
+    "conductor.recorded",
+    "runner.claimed",
+    "handover.before_mark",
+    "client.answered",
+    "tracking.before_commit",
+    "watchdog.after_commit",
+    "intervention.committed",
+    "parking.added",
+]
+
+
+def test_every_effect_lies_between_two_points() -> None:
+    wrong = uncovered(shop_modules(), excused=NEED_NO_POINTS)
+    assert not wrong, "put points.reach(...) before and after it (see sagas/points.py)"
+
+
+def test_every_excuse_is_needed() -> None:
+    for one in NEED_NO_POINTS:
+        assert uncovered(shop_modules(), excused=set(NEED_NO_POINTS) - {one}), one
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_effect_without_points_is_noticed(what: str, tmp_path: Path) -> None:
+    module, code = DAMAGE[what]
+    damaged = tmp_path / "damaged.py"
+    damaged.write_text(f"{shop_modules()[module].read_text()}\n\n{code}\n")
+    assert uncovered(shop_modules() | {module: damaged}, excused=NEED_NO_POINTS)
+
+
+@pytest.mark.parametrize("name", TAKEN_AWAY)
+def test_point_taken_away_is_noticed(name: str, tmp_path: Path) -> None:
+    (point,) = (one for one in points.all_points() if one.name == name)
+    module = point.file.removesuffix(".py").replace("/", ".")
+    damaged = tmp_path / "damaged.py"
+    code = (ROOT / point.file).read_text()
+    damaged.write_text(re.sub(rf'points\.reach\("{name}".*\)', "pass", code))
+    assert uncovered(shop_modules() | {module: damaged}, excused=NEED_NO_POINTS)
+
+
+def test_names_are_given_once_and_read_well() -> None:
+    assert not points.doubled()
+    assert not [
+        one for one in points.all_points() if not re.fullmatch(r"[a-z_]+\.[a-z_]+", one.name)
+    ]
+
+
+def test_every_point_has_a_process_that_is_killed_there() -> None:
+    without = [one.name for one in points.all_points() if not reached_in(one.name)]
+    assert not without, "add it to tests/chaos/cases.py"
+
+
+def test_case_is_of_a_point_that_there_is() -> None:
+    names = {one.name for one in points.all_points()}
+    assert {one.point.partition(" of ")[0] for one in all_cases()} <= names
+
+
+def test_every_process_at_every_point_is_in_some_round() -> None:
+    assert sorted(one for some in rounds(all_cases()) for one in some) == sorted(all_cases())
+    chosen = [(one.pattern, one.point) for one in one_process_each()]
+    assert len(chosen) == len(set(chosen))
+    assert {point for _, point in chosen} == {one.point for one in all_cases()}
+
+
+def test_document_lists_every_point() -> None:
+    assert points.documented() == points.table(), "run `python -m tests.architecture.points`"

@@ -1,0 +1,74 @@
+"""A stack whose processes die when told to."""
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from sagas import points
+from stack.local import LocalStack
+from stack.proxy import Proxy
+from tests.chaos.orders import Orders
+from tests.chaos.patience import PatientShop
+
+NEVER = "86400"
+"""Seconds: nothing ends right because the watchdog helped, or time was over."""
+
+
+class Proxies:
+    """The ways to RabbitMQ, one for each URL of it."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Proxy] = {}
+
+    def detour(self, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "amqp":
+            return url
+        there = f"{parts.hostname}:{parts.port}"
+        if there not in self._made:
+            self._made[there] = Proxy(str(parts.hostname), int(parts.port or 0))
+        return url.replace(there, f"127.0.0.1:{self._made[there].port}")
+
+    def cut(self) -> None:
+        """Ends every connection to the broker."""
+        for proxy in self._made.values():
+            proxy.cut()
+
+    def close(self) -> None:
+        for proxy in self._made.values():
+            proxy.close()
+
+
+@pytest.fixture(scope="package")
+def proxies():
+    made = Proxies()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="package")
+def orders(tmp_path_factory):
+    return Orders(tmp_path_factory.mktemp("points"))
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory, orders, proxies):
+    with LocalStack(
+        folder=tmp_path_factory.mktemp("stack"),
+        fresh=True,
+        free_ports=True,
+        use_given=False,
+        longest_pause=0.0,
+        detour=proxies.detour,
+        environment={
+            points.FOLDER: str(orders.folder),
+            "DUETO_NUDGE_SECONDS": NEVER,
+            "DUETO_SAGA_SECONDS": NEVER,
+        },
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def shop(stack):
+    return PatientShop(stack)

@@ -1,0 +1,57 @@
+"""Orders to the processes of a test stack: die at this point, or stay there until released."""
+
+from pathlib import Path
+
+from sagas.points import HOLD, KILL
+from tests.checkout.shop import eventually
+
+
+class Orders:
+    """The folder that DUETO_POINTS names. A point is `relay.marked`, or
+    `performing.before_commit of do create_order`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def kill(self, process: str, point: str) -> None:
+        """The process is to die when it comes there; the one that replaces it is not."""
+        self._give(process, point, KILL)
+
+    def hold(self, process: str, point: str) -> None:
+        """The first thread of the process that comes there is to wait there."""
+        self._give(process, point, HOLD)
+
+    def release(self, process: str, point: str) -> None:
+        """Lets it go on."""
+        self._taken(process, f"{point} released").touch()
+
+    def is_taken(self, process: str, point: str) -> bool:
+        """Whether the process has come there since it was ordered to."""
+        return self._taken(process, point).exists()
+
+    def wait(self, process: str, point: str, *, seconds: float = 30) -> None:
+        """Until it is there."""
+        eventually(
+            lambda: self.is_taken(process, point),
+            seconds=seconds,
+            what=f"{process} reaches {point}",
+        )
+
+    def withdraw(self, process: str, point: str) -> None:
+        """Takes an order back that nobody has come to."""
+        (self.folder / "armed" / process / point).unlink(missing_ok=True)
+
+    def seen(self) -> set[tuple[str, str]]:
+        """Every (process, point) that was ever reached."""
+        return {(one.parent.name, one.name) for one in (self.folder / "seen").glob("*/*")}
+
+    def _give(self, process: str, point: str, what: str) -> None:
+        for old in (self._taken(process, point), self._taken(process, f"{point} released")):
+            old.unlink(missing_ok=True)
+        draft = self.folder / "draft"
+        draft.write_text(what)
+        draft.rename(self.folder / "armed" / process / point)
+
+    def _taken(self, process: str, name: str) -> Path:
+        return self.folder / "taken" / process / name

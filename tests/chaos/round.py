@@ -1,0 +1,150 @@
+"""One round: checkouts of one pattern, what each must come to, and whether it did."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import urllib3
+
+from tests.chaos.cases import ORCHESTRATED
+from tests.chaos.orders import Orders
+from tests.chaos.patience import PatientShop
+from tests.checkout.shop import START_PATHS, STATE_PATHS, body_of, eventually
+
+PRICE = Decimal("12.50")
+LATER = {500, 502, 503, 504}
+"""Answers that ask for another try."""
+
+
+class Round:
+    """What a scene works with. Products and carts are made before anything is ordered to die."""
+
+    def __init__(self, shop: PatientShop, orders: Orders, pattern: str) -> None:
+        self.shop, self.orders, self.pattern = shop, orders, pattern
+        self.coordinator = STATE_PATHS[pattern][0]
+        self.expected: dict[str, str] = {}
+        """How each saga must end."""
+        self._sold: dict[str, int] = {}
+        self._initial: dict[str, int] = {}
+
+    @property
+    def steps_run_in(self) -> str:
+        """The kind of process in which the participants do their steps."""
+        return "web" if self.pattern == ORCHESTRATED else "worker"
+
+    # Before.
+
+    def carts(self, count: int, *, quantity: int | None = None) -> list[str]:
+        """Filled with one of the same new product; of which there is enough, or `quantity`."""
+        there_are = count if quantity is None else quantity
+        product = self.shop.product(quantity=max(there_are, 1), price=str(PRICE))
+        made = self.shop.carts(count, product=product)
+        if not there_are:
+            path = f"/api/products/{product}/restock"
+            self.shop.call("POST", "inventario", path, {"quantity": -1})
+        self._initial[product] = there_are
+        self._sold[product] = 0
+        self._product = product
+        return made
+
+    # During.
+
+    def check_out(self, cart: str, *, method: str = "credit_card", ends: str = "completed") -> str:
+        """The saga, accepted for certain. It must end like this."""
+        body = body_of(cart, self.pattern, method)
+        return self.check_out_at("carrito", "/checkout/saga", body, ends=ends)
+
+    def check_out_at(
+        self, service: str, path: str, body: Any, *, ends: str, key: str | None = None
+    ) -> str:
+        answer = self.certainly(
+            "POST", service, path, body, Idempotency_Key=key or str(uuid.uuid4())
+        )
+        assert answer[0] == 202, answer
+        saga_id = str(answer[1]["saga_id"])
+        if saga_id not in self.expected and ends == "completed":
+            self._sold[self._product_of(body["cart_id"])] += 1
+        self.expected[saga_id] = ends
+        return saga_id
+
+    def check_out_all(self, *wanted: Callable[[], str]) -> list[str]:
+        """All at once."""
+        with ThreadPoolExecutor(len(wanted)) as threads:
+            return [one.result() for one in [threads.submit(call) for call in wanted]]
+
+    def certainly(
+        self, method: str, service: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, Any]:
+        """The first answer that is none of LATER: a shopper who tries until it works."""
+
+        def attempt() -> tuple[int, Any] | None:
+            try:
+                answer = self.shop.call(method, service, path, body, **headers)
+            except urllib3.exceptions.HTTPError:
+                return None
+            return None if answer[0] in LATER else answer
+
+        what = f"{method} {service} {path} is answered"
+        return tuple(eventually(attempt, seconds=60, what=what))  # type: ignore[return-value]
+
+    def compensate(self, saga_id: str, *, ends: str = "compensated") -> None:
+        """Asks for it, until it is answered; a second time it may be on its way already."""
+        path = STATE_PATHS[self.pattern][1].format(saga_id)
+        status, body = self.certainly("POST", self.coordinator, f"{path}/compensate", {})
+        assert status in (202, 409), body
+        if self.expected[saga_id] == "completed":
+            self._sold[self._product_of(self.shop.status(saga_id)["cart_id"])] -= 1
+        self.expected[saga_id] = ends
+
+    def start_path(self) -> str:
+        return START_PATHS[self.pattern][1]
+
+    def is_there(self, alias: str, rest: str, values: Sequence[Any]) -> bool:
+        """Whether a service has a row: `SELECT 1 FROM` and the rest."""
+        return bool(self.shop.rows(alias, f"SELECT 1 FROM {rest}", values))
+
+    # After.
+
+    def wait_until_ended(self, *sagas: str) -> None:
+        """As carrito has it."""
+        self.shop.all_ended(sagas)
+
+    def check(self) -> None:
+        """Everything that these checkouts touched comes to be as it must."""
+        sagas = list(self.expected)
+        for service, table in (("carrito", "checkout"), (self.coordinator, "saga")):
+            self._wait_for_expected(service, f"{service}_{table}", sagas)
+        for product, initial in self._initial.items():
+            sold = self._sold[product]
+            there = self.shop.stock(product)
+            assert there == (initial - sold, 0, sold), f"product {product}: {there}"
+        wanted = {one: PRICE * (self.expected[one] == "completed") for one in sagas}
+        net = self._net(sagas)
+        assert net == wanted, f"{net} is charged instead of {wanted}"
+
+    def _wait_for_expected(self, service: str, table: str, sagas: Sequence[str]) -> None:
+        statement = f"SELECT saga_id, status FROM {table} WHERE saga_id = ANY(%s)"
+        eventually(
+            lambda: dict(self.shop.rows(service, statement, [sagas])) == self.expected,
+            seconds=60,
+            what=f"in {table} they end as {self.expected}",
+        )
+
+    def _net(self, sagas: Sequence[str]) -> dict[str, Decimal]:
+        rows = self.shop.rows(
+            "pagos",
+            "SELECT saga_id, sum(CASE status WHEN 'refused' THEN 0 ELSE amount END)"
+            " - sum(coalesce((SELECT sum(amount) FROM pagos_refund"
+            " WHERE payment_id = payment.id), 0))"
+            " FROM pagos_payment AS payment WHERE saga_id = ANY(%s) GROUP BY saga_id",
+            [sagas],
+        )
+        return dict.fromkeys(sagas, Decimal(0)) | dict(rows)
+
+    def _product_of(self, cart: str) -> str:
+        ((product,),) = self.shop.rows(
+            "carrito", "SELECT product_id FROM carrito_cartitem WHERE cart_id = %s", [cart]
+        )
+        return str(product)

@@ -1,0 +1,303 @@
+"""What is going on while processes die. Each: what is made before, `yield`, what happens then.
+
+With "the clock is moved" a row's time is changed, where waiting for it would take minutes.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from messaging.brokers import Message, connect
+from tests.chaos.round import Round
+from tests.checkout.shop import body_of, eventually
+
+Scene = Callable[[Round], Iterator[None]]
+
+_restarting = threading.Lock()
+
+
+def checkouts(this: Round) -> Iterator[None]:
+    """Two are bought, one is declined, one is out of stock."""
+    good, declined = this.carts(2), this.carts(1)
+    (late,) = this.carts(1, quantity=0)
+    yield
+    this.check_out_all(
+        *(partial(this.check_out, cart) for cart in good),
+        partial(this.check_out, declined[0], method="card_declined", ends="compensated"),
+        partial(this.check_out, late, ends="failed"),
+    )
+
+
+def doors(this: Round) -> Iterator[None]:
+    """The other ways in: at the coordinator, the same key again, a frozen checkout again."""
+    first, second = this.carts(2)
+    yield
+    body = {**body_of(first, this.pattern), "user_id": "ana"}
+    key = str(uuid.uuid4())
+    saga = this.check_out_at(this.coordinator, this.start_path(), body, ends="completed", key=key)
+    again = this.check_out_at(this.coordinator, this.start_path(), body, ends="completed", key=key)
+    assert again == saga
+    other = this.check_out(second)
+    this.wait_until_ended(saga, other)
+    ((frozen,),) = this.shop.rows(
+        this.coordinator,
+        f"SELECT context FROM {this.coordinator}_saga WHERE saga_id = %s",
+        [other],
+    )
+    status, body = this.certainly("POST", this.coordinator, this.start_path(), frozen)
+    assert (status, body["saga_id"]) == (202, other)
+
+
+def returned(this: Round) -> Iterator[None]:
+    """A completed one is given back."""
+    (cart,) = this.carts(1)
+    saga = this.check_out(cart)
+    this.wait_until_ended(saga)
+    this.shop.state_when(saga, this.pattern, "completed")
+    yield
+    this.compensate(saga)
+    eventually(lambda: _is_given_back(this, saga), seconds=60, what="it is given back")
+
+
+def aborted(this: Round) -> Iterator[None]:
+    """The watchdog finds it past its deadline (the clock is moved)."""
+    (cart,) = this.carts(1)
+    yield
+    with _charge_held(this):
+        saga = this.check_out(cart, ends="compensated")
+        _wait_for_event(this, saga, "inventory.reserved")
+        _look_at(this, saga, started_ago="1 day")
+        _wait_for_event(this, saga, "inventory.commit.failed")
+
+
+def nudged(this: Round) -> Iterator[None]:
+    """The watchdog finds that it has not moved for long (the clock is moved)."""
+    (cart,) = this.carts(1)
+    yield
+    with _charge_held(this):
+        saga = this.check_out(cart)
+        _wait_for_event(this, saga, "inventory.reserved")
+        this.shop.write(
+            "saga_choreography",
+            "UPDATE saga_choreography_sagaevent SET seen_at = seen_at - interval '1 day'"
+            " WHERE saga_id = %s",
+            [saga],
+        )
+        _look_at(this, saga, started_ago="1 second")
+        eventually(
+            lambda: this.is_there(
+                "saga_choreography",
+                "saga_choreography_saga WHERE saga_id = %s AND nudges > 0",
+                [saga],
+            ),
+            what="it is nudged",
+        )
+
+
+def expired(this: Round) -> Iterator[None]:
+    """The reservation's time is over before the commit (the clock is moved)."""
+    (cart,) = this.carts(1)
+    yield
+    with _charge_held(this) as held:
+        saga = this.check_out(cart, ends="compensated")
+        held()
+        this.shop.write(
+            "inventario",
+            "UPDATE inventario_reservation SET expires_at = now() WHERE saga_id = %s",
+            [saga],
+        )
+        eventually(
+            lambda: this.is_there(
+                "inventario",
+                "inventario_reservation WHERE saga_id = %s AND status = 'expired'",
+                [saga],
+            ),
+            what="it expires",
+        )
+
+
+def unreadable(this: Round) -> Iterator[None]:
+    """Somebody publishes what is no event."""
+    (cart,) = this.carts(1)
+    yield
+    broken = Message(str(uuid.uuid4()), "checkout.initiated", b"{}")
+    broker = connect(str(this.shop.stack.environment["RABBITMQ_URL"]))
+    broker.publish([broken])
+    broker.close()
+    this.check_out(cart)
+    eventually(
+        lambda: this.is_there(
+            "inventario", "inventario_parkedmessage WHERE event_id = %s", [broken.id]
+        ),
+        what="it waits for a person",
+    )
+
+
+def faulting(this: Round) -> Iterator[None]:
+    """A charge faults twice, and then no more."""
+    (cart,) = this.carts(1)
+    yield
+    with _no_payments(this):
+        saga = this.check_out(cart)
+        _wait_aside(this, saga, "attempts > 1")
+    _wait_aside(this, saga, "status = 'handled'")
+
+
+def given_up(this: Round) -> Iterator[None]:
+    """A charge faults every time."""
+    (cart,) = this.carts(1)
+    yield
+    with _no_payments(this):
+        saga = this.check_out(cart, ends="compensated")
+        _wait_aside(this, saga, "status = 'parked'")
+
+
+def unknown_steps(this: Round) -> Iterator[None]:
+    """A saga that this version of the code can't read; then one that can comes."""
+    (cart,) = this.carts(1)
+    this.shop.stack.stop_process("saga_orchestrator.worker")
+    yield
+    saga = this.check_out(cart)
+    where = "saga_orchestrator_saga WHERE saga_id = %s"
+    eventually(lambda: this.is_there("saga_orchestrator", where, [saga]), what="it is there")
+    change = "UPDATE saga_orchestrator_saga SET context = %s::jsonb WHERE saga_id = %s"
+    ((context,),) = this.shop.rows(
+        "saga_orchestrator", f"SELECT context::text FROM {where}", [saga]
+    )
+    this.shop.write("saga_orchestrator", change, ["{}", saga])
+    this.shop.stack.restart("saga_orchestrator.worker")
+    parked = f"{where} AND status = 'parked'"
+    eventually(lambda: this.is_there("saga_orchestrator", parked, [saga]), what="it is parked")
+    this.shop.write("saga_orchestrator", change, [context, saga])
+    status, body = this.certainly("POST", "saga_orchestrator", f"/saga/{saga}/retry", {})
+    assert status == 202, body
+
+
+def stopped(this: Round) -> Iterator[None]:
+    """A stop is asked for while a reply is on its way, and the runner is busy."""
+    runner = ("saga_orchestrator.worker", "runner.before_claim")
+    (cart,) = this.carts(1)
+    yield
+    with _charge_held(this) as held:
+        saga = this.check_out(cart, ends="compensated")
+        held()
+        this.orders.hold(*runner)
+        this.orders.wait(*runner)
+        this.compensate(saga)
+    charged = "saga_orchestrator_sagastep WHERE saga_id = %s AND name = %s AND status = 'completed'"
+    eventually(
+        lambda: this.is_there("saga_orchestrator", charged, [saga, "process_payment"]),
+        what="the reply is heard",
+    )
+    this.orders.release(*runner)
+
+
+def stopping(this: Round) -> Iterator[None]:
+    """The runner is stopped in the middle of it."""
+    carts = this.carts(3)
+    yield
+    this.check_out_all(*(partial(this.check_out, cart) for cart in carts))
+    this.shop.stack.stop_process("saga_orchestrator.worker")
+    this.shop.stack.restart("saga_orchestrator.worker")
+
+
+def without_database(this: Round) -> Iterator[None]:
+    """PostgreSQL restarts while a batch is in hand."""
+    process, point = {
+        "orchestrated": ("saga_orchestrator.worker", "client.answered"),
+        "choreographed": ("pagos.worker", "consumer.taken"),
+    }[this.pattern]
+    (cart,) = this.carts(1)
+    yield
+    this.orders.hold(process, point)
+    this.check_out(cart)
+    this.orders.wait(process, point)
+    restart_database(this)
+    this.orders.release(process, point)
+
+
+SCENES: dict[str, Scene] = {
+    **{
+        scene.__name__: scene
+        for scene in (
+            *(checkouts, doors, returned, aborted, nudged, expired, unreadable, faulting),
+            *(given_up, unknown_steps, stopped, stopping, without_database),
+        )
+    },
+    "handled_late": faulting,
+}
+
+
+def restart_database(this: Round) -> None:
+    """At once, as after a crash; returns when it takes connections again."""
+    with _restarting:
+        this.shop.stack.restart("postgres")
+        this.shop.rows("carrito", "SELECT 1")
+
+
+@contextmanager
+def _charge_held(this: Round) -> Iterator[Callable[[], None]]:
+    """The payment is not committed within the block. Gives what waits until it would be."""
+    process = f"pagos.{this.steps_run_in}"
+    point = "performing.before_commit of do process_payment"
+    this.orders.hold(process, point)
+    try:
+        yield lambda: this.orders.wait(process, point)
+    finally:
+        this.orders.release(process, point)
+
+
+@contextmanager
+def _no_payments(this: Round) -> Iterator[None]:
+    """Every charge faults within the block."""
+    this.shop.write(
+        "pagos",
+        "CREATE OR REPLACE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE EXCEPTION 'a fault of the test'; END $$;"
+        "CREATE TRIGGER fault BEFORE INSERT ON pagos_payment EXECUTE FUNCTION fault()",
+    )
+    try:
+        yield
+    finally:
+        this.shop.write("pagos", "DROP TRIGGER fault ON pagos_payment")
+
+
+def _wait_aside(this: Round, saga: str, condition: str) -> None:
+    """Until pagos has set a message of the saga aside like this; its delays are cut short."""
+    rest = f"pagos_parkedmessage WHERE saga_id = %s AND {condition}"
+
+    def look() -> bool:
+        this.shop.write(
+            "pagos",
+            "UPDATE pagos_parkedmessage SET next_attempt_at = now()"
+            " WHERE saga_id = %s AND status = 'retrying' AND next_attempt_at > now()",
+            [saga],
+        )
+        return this.is_there("pagos", rest, [saga])
+
+    eventually(look, seconds=60, what=f"set aside, {condition}")
+
+
+def _look_at(this: Round, saga: str, *, started_ago: str) -> None:
+    """Has the watchdog look at it now."""
+    this.shop.write(
+        "saga_choreography",
+        "UPDATE saga_choreography_saga SET watch_at = now(), started_at = now() - %s::interval"
+        " WHERE saga_id = %s",
+        [started_ago, saga],
+    )
+
+
+def _wait_for_event(this: Round, saga: str, event: str) -> None:
+    rest = "saga_choreography_sagaevent WHERE saga_id = %s AND event_type = %s"
+    eventually(
+        lambda: this.is_there("saga_choreography", rest, [saga, event]),
+        what=f"{event} is seen",
+    )
+
+
+def _is_given_back(this: Round, saga: str) -> bool:
+    rest = "carrito_order WHERE saga_id = %s AND status = 'cancelled'"
+    return this.is_there("carrito", rest, [saga])

@@ -1,0 +1,126 @@
+"""A process is killed at every point that it comes to, in every pattern: all ends right.
+
+In `make test` each point of a pattern costs one process its life, in rounds of several. `make
+chaos` takes every process that comes to a point, and also cuts the broker's connections, and
+restarts the database, while the process is held there.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from tests.chaos.cases import Case, all_cases, one_process_each, rounds
+from tests.chaos.orders import Orders
+from tests.chaos.round import Round
+from tests.chaos.scenes import SCENES, restart_database
+
+KILL, CUT, RESTART = "killed", "broker_cut", "database_restarted"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" not in metafunc.fixturenames:
+        return
+    if metafunc.config.getoption("--all-faults"):
+        faults, cases = (KILL, CUT, RESTART), all_cases()
+    else:
+        faults, cases = (KILL,), one_process_each()
+    metafunc.parametrize(
+        ("case", "together", "fault"),
+        [
+            pytest.param(case, together, fault, id=f"{fault}-{case.id}")
+            for fault in faults
+            for together in _together(cases, fault)
+            for case in together
+        ],
+    )
+
+
+def _together(cases: list[Case], fault: str) -> list[tuple[Case, ...]]:
+    """The database restarts once in a round: a step that faults five times is rightly given up."""
+    return [(one,) for one in cases] if fault == RESTART else rounds(cases)
+
+
+class Rounds:
+    """Runs a round when the first of its cases is asked for, and remembers what became of it."""
+
+    def __init__(self, run: Callable[[tuple[Case, ...], str], None]) -> None:
+        self._run = run
+        self._errors: dict[tuple[tuple[Case, ...], str], Exception | None] = {}
+
+    def outcome(self, together: tuple[Case, ...], fault: str) -> None:
+        """Raises what went wrong in the round."""
+        if (together, fault) not in self._errors:
+            try:
+                self._run(together, fault)
+            except Exception as error:  # noqa: BLE001 -- raised below, for each of its cases
+                self._errors[together, fault] = error
+            else:
+                self._errors[together, fault] = None
+        if error := self._errors[together, fault]:
+            raise error
+
+
+@pytest.fixture(scope="package")
+def run_rounds(shop, stack, orders, proxies):
+    strikes = {
+        KILL: lambda this: None,
+        CUT: lambda this: proxies.cut(),
+        RESTART: restart_database,
+    }
+
+    def run(together: tuple[Case, ...], fault: str) -> None:
+        this = Round(shop, orders, together[0].pattern)
+        scene = SCENES[together[0].scene](this)
+        next(scene)
+        give = orders.kill if fault == KILL else orders.hold
+        for case in together:
+            give(case.process, case.point)
+        with ThreadPoolExecutor(len(together)) as threads:
+            struck = [
+                threads.submit(_strike, orders, case, partial(strikes[fault], this))
+                for case in together
+            ]
+            try:
+                next(scene, None)
+            finally:
+                for one in struck:
+                    one.result()
+        stack.wait_ready()
+        this.check()
+
+    yield Rounds(run)
+    shop.audit()
+
+
+def _strike(orders: Orders, case: Case, strike: Callable[[], None]) -> None:
+    """Once the process is at the point. A point that it never comes to is a failure."""
+    try:
+        orders.wait(case.process, case.point)
+        strike()
+        orders.release(case.process, case.point)
+    finally:
+        orders.withdraw(case.process, case.point)
+
+
+@pytest.mark.timeout(180)
+def test_all_ends_right(run_rounds, case, together, fault):
+    assert case in together
+    run_rounds.outcome(together, fault)
+
+
+def test_no_process_comes_to_a_point_where_it_is_never_killed(run_rounds, orders):
+    """By kind of process; an operation counts as a place of its own."""
+    known = {(_kind(one.process), one.point) for one in all_cases()}
+    known |= {(kind, point.partition(" of ")[0]) for kind, point in known}
+    seen = {
+        (_kind(process), point)
+        for process, point in orders.seen()
+        if " of " not in point or point.startswith("performing.")
+    }
+    assert seen <= known, "add it to tests/chaos/cases.py"
+
+
+def _kind(process: str) -> str:
+    return process.rpartition(".")[2]

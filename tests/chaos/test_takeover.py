@@ -1,0 +1,103 @@
+"""A runner is killed with a saga in its hands, while a second one is there: forty times.
+
+Once is shown by `tests/integration/orchestrator/test_killed_runner.py`.
+"""
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+
+from config.settings import BASE_DIR
+from tests.chaos.cases import ORCHESTRATED
+from tests.chaos.round import Round
+from tests.checkout.shop import eventually
+
+COUNT, AIM_SECONDS = 40, 5.0
+HELD = ("pagos.web", "performing.before_commit of do process_payment")
+
+
+class SecondRunner:
+    """Another worker of the orchestrator, beside the stack's own."""
+
+    def __init__(self, stack) -> None:
+        self._environment = os.environ | stack.environment | {"DUETO_SERVICE": "saga_orchestrator"}
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "worker"],
+            cwd=BASE_DIR,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def second(stack) -> Iterator[SecondRunner]:
+    running = SecondRunner(stack)
+    yield running
+    running.kill()
+
+
+@pytest.mark.timeout(600)
+def test_sagas_of_a_killed_runner_are_taken_over_in_time(
+    shop, stack, orders, second, pytestconfig, record_property
+):
+    if not pytestconfig.getoption("--all-faults"):
+        pytest.skip("measures: `make chaos`")
+    seconds = sorted(_take_over(Round(shop, orders, ORCHESTRATED), second) for _ in range(COUNT))
+    median, worst = statistics.median(seconds), seconds[-1]
+    record_property("takeovers", f"{COUNT}, median {median:.2f} s, longest {worst:.2f} s")
+    assert worst <= AIM_SECONDS, seconds
+    shop.audit()
+
+
+def _take_over(this: Round, second: SecondRunner) -> float:
+    """How long a saga was without a runner."""
+    (cart,) = this.carts(1)
+    eventually(lambda: len(_living(this)) >= 2, what="two runners live")
+    this.orders.hold(*HELD)
+    saga = this.check_out(cart)
+    this.orders.wait(*HELD)
+    runner, pid = _runner_of(this, saga)
+    if pid == second.process.pid:
+        second.kill()
+    else:
+        this.shop.stack.kill("saga_orchestrator.worker", signal.SIGKILL)
+    killed_at = monotonic()
+    eventually(lambda: _runner_of(this, saga)[0] != runner, what="it is taken over")
+    took = monotonic() - killed_at
+    this.orders.release(*HELD)
+    if second.process.poll() is not None:
+        second.start()
+    this.check()
+    return took
+
+
+def _living(this: Round) -> list[tuple[int]]:
+    return this.shop.rows(
+        "saga_orchestrator",
+        "SELECT id FROM saga_orchestrator_runner WHERE seen_at > now() - interval '2 s'",
+    )
+
+
+def _runner_of(this: Round, saga: str) -> tuple[int, int]:
+    """Its id and its process."""
+    ((runner, pid),) = this.shop.rows(
+        "saga_orchestrator",
+        "SELECT runner.id, pid FROM saga_orchestrator_saga AS saga"
+        " JOIN saga_orchestrator_runner AS runner ON runner.id = runner_id WHERE saga_id = %s",
+        [saga],
+    )
+    return runner, pid

@@ -1,0 +1,148 @@
+"""An undo that keeps failing: few tries, ever rarer; then it waits for a person, who is told where.
+
+The fault is a real one: pagos's database refuses every refund. All patterns at once, in real time.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import psycopg
+import pytest
+
+from contracts.statuses import Pattern
+from tests.checkout.shop import STATE_PATHS, eventually
+
+MOST_TRIES = 5
+
+# A sequence keeps what a transaction that is rolled back has counted.
+CLOSE_THE_LEDGER = """
+    CREATE SEQUENCE tries_orchestrated;
+    CREATE SEQUENCE tries_choreographed;
+    CREATE SEQUENCE tries_orchestrated_messaging;
+    CREATE FUNCTION refuse_refund() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM nextval('tries_' || (SELECT merchant_id FROM pagos_payment
+                                     WHERE id = NEW.payment_id));
+        RAISE EXCEPTION 'the ledger is closed';
+    END $$;
+    CREATE TRIGGER refuse_refund BEFORE INSERT ON pagos_refund
+        FOR EACH ROW EXECUTE FUNCTION refuse_refund();
+"""
+OPEN_IT_AGAIN = """
+    DROP TRIGGER refuse_refund ON pagos_refund;
+    DROP FUNCTION refuse_refund;
+    DROP SEQUENCE tries_orchestrated;
+    DROP SEQUENCE tries_choreographed;
+    DROP SEQUENCE tries_orchestrated_messaging;
+"""
+
+
+class Stuck(NamedTuple):
+    """A saga per pattern that is parked, and when each try of its refund was seen."""
+
+    sagas: dict[str, str]
+    tries: dict[str, list[float]]
+
+
+@pytest.fixture(scope="module")
+def ledger(shop) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(shop.stack.database_urls["pagos"], autocommit=True) as connection:
+        connection.execute(CLOSE_THE_LEDGER)
+        yield connection
+        if connection.execute("SELECT to_regclass('tries_orchestrated')").fetchone() != (None,):
+            connection.execute(OPEN_IT_AGAIN)
+
+
+@pytest.fixture(scope="module")
+def stuck(shop, ledger) -> Stuck:
+    """Returns of completed sagas, whose refunds are tried until they are parked."""
+    product = shop.product(quantity=10)
+    sagas = {}
+    for pattern in [one.value for one in Pattern]:
+        service, path = STATE_PATHS[pattern]
+        _, accepted = shop.check_out(shop.cart(product=product), pattern)
+        saga_id = sagas[pattern] = accepted["saga_id"]
+        shop.state_when(saga_id, pattern, "completed")
+        ledger.execute(
+            "UPDATE pagos_payment SET merchant_id = %s WHERE saga_id = %s", [pattern, saga_id]
+        )
+        shop.call("POST", service, f"{path.format(saga_id)}/compensate", {"requested_by": "eva"})
+    tries: dict[str, list[float]] = {pattern: [] for pattern in sagas}
+    watching = threading.Event()
+    watcher = threading.Thread(target=watch, args=[ledger, tries, watching])
+    watcher.start()
+    for pattern, saga_id in sagas.items():
+        eventually(
+            lambda: shop.state(saga_id, pattern)["status"] == "parked",  # noqa: B023 -- called here
+            seconds=40,
+            what=f"{pattern} is parked",
+        )
+    watching.set()
+    watcher.join()
+    return Stuck(sagas, tries)
+
+
+def watch(ledger: psycopg.Connection, tries: dict[str, list[float]], stop: threading.Event) -> None:
+    """Notes when each new try is seen."""
+    while not stop.wait(0.02):
+        for pattern, seen in tries.items():
+            found = ledger.execute(f"SELECT last_value, is_called FROM tries_{pattern}").fetchone()
+            if found[1] and found[0] > len(seen):
+                seen += [time.monotonic()] * (found[0] - len(seen))
+
+
+def test_undo_that_keeps_failing_is_tried_a_few_times_ever_rarer(stuck, pattern):
+    seen = stuck.tries[pattern]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(seen)]
+    assert len(seen) == MOST_TRIES
+    assert gaps[-1] >= 1.0
+    assert gaps[-1] > gaps[0]
+
+
+def test_parked_saga_names_its_step_and_error(shop, stuck, pattern):
+    state = shop.state(stuck.sagas[pattern], pattern)
+    assert state["parked"]["step"] == state["current_step"] == "process_payment"
+    errors = {one["step_name"]: one["error"] for one in state["steps"]}
+    # A call hears of a fault only its status; a service says by message what went wrong.
+    expected = "500" if pattern == "orchestrated" else "the ledger is closed"
+    assert expected in state["parked"]["reason"]
+    assert expected in errors["process_payment"]
+
+
+def test_health_of_the_coordinator_names_the_parked_saga(shop, stuck, pattern):
+    status, health = shop.call("GET", STATE_PATHS[pattern][0], "/health")
+    named = {one["saga_id"]: one["parked"] for one in health["parked_sagas"]["oldest"]}
+    assert status == 200
+    assert named[stuck.sagas[pattern]]["step"] == "process_payment"
+
+
+def test_others_go_on_meanwhile(shop, stuck, pattern):
+    cart = shop.cart(product=shop.product(quantity=1))
+    assert shop.ended(shop.check_out(cart, pattern)[1]["saga_id"])["status"] == "completed"
+
+
+def test_parked_saga_is_tried_no_more(stuck, ledger, pattern):
+    found = ledger.execute(f"SELECT last_value FROM tries_{pattern}").fetchone()
+    assert found == (MOST_TRIES,)
+
+
+def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledger):
+    ledger.execute(OPEN_IT_AGAIN)
+    for pattern, saga_id in stuck.sagas.items():
+        service, path = STATE_PATHS[pattern]
+        asked = {"requested_by": "eva", "reason": "the ledger is open again"}
+        status, body = shop.call("POST", service, f"{path.format(saga_id)}/retry", asked)
+        assert status == 202, body
+        shop.state_when(saga_id, pattern, "compensated")
+        assert shop.money(saga_id)[0] == "refunded"
+        table = f"{service}_intervention"
+        found = shop.rows(
+            service,
+            f"SELECT requested_by, reason, requested_at IS NOT NULL FROM {table}"
+            " WHERE saga_id = %s AND action = 'retry'",
+            [saga_id],
+        )
+        assert found == [("eva", "the ledger is open again", True)]

@@ -1,0 +1,58 @@
+"""A participant is away for some seconds, in both patterns: the experiment that users can run."""
+
+import pytest
+
+from loadtests import outage
+from loadtests.outage import Settings
+from loadtests.shopper import THE_TWO
+from saga_orchestrator.breaker import FAULTS_TO_OPEN
+
+SECONDS = 3.0
+RATE = 20.0
+
+
+@pytest.fixture(params=THE_TWO)
+def pattern(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def found(stack, tmp_path_factory):
+    """An outage of pagos, by pattern."""
+    settings = Settings(
+        patterns=THE_TWO,
+        participant="pagos",
+        seconds=SECONDS,
+        rate=RATE,
+        seed=1,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outage, "LEAD_SECONDS", 1.0)
+        folder = tmp_path_factory.mktemp("outage")
+        outages = outage.outages(stack=stack, settings=settings, folder=folder, say=print)
+    return {one.pattern: one for one in outages}
+
+
+@pytest.mark.timeout(180)
+def test_checkouts_are_accepted_while_a_participant_is_away(found, pattern):
+    assert found[pattern].refused == 0
+    assert found[pattern].accepted >= 0.9 * SECONDS * RATE
+
+
+def test_what_was_accepted_waits_and_ends_once_it_is_back(found, pattern):
+    one = found[pattern]
+    assert one.most_backlog >= 0.5 * SECONDS * RATE
+    assert one.unfinished == 0
+    assert one.completed_in_all == one.course[-1].accepted
+
+
+def test_backlog_drains_within_twice_the_outage(found, pattern):
+    assert found[pattern].drain_seconds <= 2 * found[pattern].down.seconds
+
+
+def test_breaker_keeps_the_orchestrator_from_hammering_it(found):
+    """Without it each checkout would call in vain, five times. The counters are a second old."""
+    down = found["orchestrated"].down
+    calls_of_a_second = RATE
+    assert down.calls <= FAULTS_TO_OPEN * down.seconds + calls_of_a_second
+    assert found["choreographed"].down.calls == 0

@@ -1,0 +1,127 @@
+"""The broker takes nothing, the broker dies, the database restarts: nothing is lost, all go on."""
+
+import itertools
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from contracts.statuses import Pattern
+from stack.rabbitmq import SERVER
+from tests.checkout.shop import Shop, eventually
+
+CHECKOUTS = 40
+MOST_GROWTH = 30 * 1024 * 1024
+"""Bytes that a worker may grow by while the broker takes nothing."""
+
+
+def rabbitmqctl(shop: Shop, *command: str) -> None:
+    """Tells the stack's private node, which shares nothing with others but in its own variables."""
+    node = psutil.Process(shop.stack.processes["rabbitmq"]).environ()
+    kept = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE", "ERL_EPMD_PORT")
+    environment = {name: node[name] for name in kept}
+    subprocess.run(
+        [str(Path(SERVER).with_name("rabbitmqctl")), *command],
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+@contextmanager
+def memory_alarm(shop: Shop) -> Iterator[None]:
+    """RabbitMQ believes that it is out of memory: it reads nothing from those that publish."""
+    rabbitmqctl(shop, "set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        yield
+    finally:
+        rabbitmqctl(shop, "set_vm_memory_high_watermark", "0.4")
+
+
+def broker_is(shop: Shop, state: str) -> None:
+    """As the service that starts the chain says in /health."""
+
+    def told() -> bool:
+        return shop.call("GET", "saga_choreography", "/health")[1]["broker"]["status"] == state
+
+    eventually(told, what=f"the broker is {state}")
+
+
+def workers_grew(shop: Shop, before: dict[str, int]) -> list[str]:
+    now = resident(shop)
+    return [name for name, bytes_ in before.items() if now[name] - bytes_ > MOST_GROWTH]
+
+
+def resident(shop: Shop) -> dict[str, int]:
+    """Bytes in memory of each worker."""
+    return {
+        name: psutil.Process(pid).memory_info().rss
+        for name, pid in shop.stack.processes.items()
+        if name.endswith(".worker")
+    }
+
+
+def unsent(shop: Shop) -> int:
+    ((count,),) = shop.rows(
+        "saga_choreography",
+        "SELECT count(*) FROM saga_choreography_outboxentry WHERE sent_at IS NULL",
+    )
+    return int(count)
+
+
+@pytest.fixture
+def under_load(shop):
+    """Lets something happen in the middle of checkouts of every pattern; all complete after it."""
+
+    def run(happens):
+        product = shop.product(quantity=CHECKOUTS)
+        carts = shop.carts(CHECKOUTS, product=product)
+        sagas: list[str] = []
+        load = threading.Thread(
+            target=lambda: sagas.extend(
+                shop.check_out_all(carts, itertools.cycle(Pattern), at_once=4)
+            )
+        )
+        load.start()
+        happens()
+        load.join()
+        assert shop.all_ended(sagas) == {"completed": CHECKOUTS}
+        assert shop.stock(product) == (0, 0, CHECKOUTS)
+
+    return run
+
+
+@pytest.mark.timeout(180)
+def test_blocked_broker_loses_nothing_and_fills_no_memory(shop):
+    product = shop.product(quantity=2 * CHECKOUTS)
+    with memory_alarm(shop):
+        facts = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["choreographed"])
+        eventually(lambda: unsent(shop) > 0, what="first events wait in the outbox")
+        broker_is(shop, "down")
+        before = resident(shop)
+        calls = shop.check_out_all(shop.carts(CHECKOUTS, product=product), ["orchestrated"])
+        # Who needs no broker goes on as ever.
+        assert shop.all_ended(calls) == {"completed": CHECKOUTS}
+        assert workers_grew(shop, before) == []
+        assert unsent(shop) > 0
+    assert shop.all_ended(facts) == {"completed": CHECKOUTS}
+    assert shop.stock(product) == (0, 0, 2 * CHECKOUTS)
+    broker_is(shop, "up")
+
+
+@pytest.mark.timeout(180)
+def test_killed_broker_loses_nothing(shop, stack, under_load):
+    under_load(lambda: stack.kill("rabbitmq", signal.SIGKILL))
+    broker_is(shop, "up")
+
+
+@pytest.mark.timeout(180)
+def test_restarted_database_loses_nothing(stack, under_load):
+    under_load(lambda: stack.restart("postgres"))
+    stack.wait_ready()

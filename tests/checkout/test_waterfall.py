@@ -1,0 +1,123 @@
+"""A service that is slow is seen where it is slow, by as much as it is, in every pattern."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from contracts import sagas
+from contracts.statuses import Pattern
+from loadtests.samples import ACCEPTED, COMPLETED, Sample
+from loadtests.shop import shop_of
+from loadtests.timeline import Timeline
+from loadtests.waterfall import HAND_OVER, Kind, Waterfall, waterfalls
+from tests.checkout.shop import eventually
+
+SLOWER = 0.5
+"""Seconds: far more than a busy machine takes by chance."""
+SAGAS = 2
+
+SLOW = f"""
+    CREATE FUNCTION slow_card_network() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_sleep({SLOWER}); RETURN NULL; END $$;
+    CREATE TRIGGER slow_card_network BEFORE INSERT ON pagos_payment
+    FOR EACH STATEMENT EXECUTE FUNCTION slow_card_network();
+"""
+AS_BEFORE = "DROP FUNCTION slow_card_network CASCADE"
+
+
+@pytest.fixture(scope="module")
+def timeline(stack) -> Iterator[Timeline]:
+    reading = Timeline(shop=shop_of(stack=stack))
+    yield reading
+    reading.close()
+
+
+@pytest.fixture(scope="module")
+def usual(shop, timeline) -> dict[str, Waterfall]:
+    return {pattern.value: measured(shop, timeline, pattern.value) for pattern in Pattern}
+
+
+@pytest.fixture(scope="module")
+def slow(shop, timeline, usual) -> dict[str, Waterfall]:
+    """The same while charging takes longer, for a reason that no service knows of."""
+    with charging_slowly(shop):
+        return {pattern.value: measured(shop, timeline, pattern.value) for pattern in Pattern}
+
+
+@contextmanager
+def charging_slowly(shop) -> Iterator[None]:
+    with psycopg.connect(shop.stack.database_urls["pagos"], autocommit=True) as connection:
+        connection.execute(SLOW)
+        try:
+            yield
+        finally:
+            connection.execute(AS_BEFORE)
+
+
+def measured(shop, timeline: Timeline, pattern: str) -> Waterfall:
+    """The mean of a few checkouts, one after the other."""
+    samples = [checked_out(shop, pattern) for _ in range(SAGAS)]
+    eventually(lambda: all_sent(shop), what="every message is marked as sent")
+    (found,) = waterfalls(moments=timeline.of(samples=samples))
+    return found
+
+
+def checked_out(shop, pattern: str) -> Sample:
+    cart = shop.cart(product=shop.product(quantity=1))
+    intended = time.time()
+    _, accepted = shop.check_out(cart, pattern)
+    answered = time.time()
+    saga_id = accepted["saga_id"]
+    assert shop.ended(saga_id)["status"] == COMPLETED
+    ((ended,),) = shop.rows(
+        "carrito",
+        "SELECT extract(epoch FROM ended_at)::float8 FROM carrito_checkout WHERE saga_id = %s",
+        [saga_id],
+    )
+    return Sample(
+        window=1,
+        phase="light",
+        pattern=pattern,
+        intended_at=intended,
+        sent_at=intended,
+        answered_at=answered,
+        http_status=ACCEPTED,
+        saga_id=saga_id,
+        outcome=COMPLETED,
+        ended_at=ended,
+        error="",
+    )
+
+
+def all_sent(shop) -> bool:
+    services = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
+    return not any(
+        shop.rows(one, f"SELECT 1 FROM {one}_outboxentry WHERE sent_at IS NULL") for one in services
+    )
+
+
+def spent(found: Waterfall) -> dict[tuple[str, Kind], float]:
+    return {(part.step, part.kind): part.ms / 1000 for part in found.parts}
+
+
+def test_every_step_was_seen_in_its_order(usual, pattern):
+    steps = list(dict.fromkeys(part.step for part in usual[pattern].parts))
+    accept, *others = [step.name for step in sagas.CHECKOUT.steps]
+    assert steps == [accept, HAND_OVER, *others]
+    assert usual[pattern].sagas == SAGAS
+
+
+def test_parts_are_times_and_add_up_to_the_latency(usual, pattern):
+    found = usual[pattern]
+    assert min(part.ms for part in found.parts) >= 0
+    assert sum(part.ms for part in found.parts) == pytest.approx(found.mean_ms, abs=0.01)
+
+
+def test_slow_charge_is_service_time_of_the_charge(usual, slow, pattern):
+    before, after = spent(usual[pattern]), spent(slow[pattern])
+    grown = {part: seconds - before.get(part, 0.0) for part, seconds in after.items()}
+    assert grown.pop((sagas.CHARGE, Kind.SERVICE)) == pytest.approx(SLOWER, abs=SLOWER / 4)
+    assert max(grown.values()) < SLOWER / 2

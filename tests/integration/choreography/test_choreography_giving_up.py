@@ -1,0 +1,283 @@
+"""A service that can't do its part for ever: the saga is turned back, or waits for a person."""
+
+import json
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from django.db import transaction
+
+import carrito.operations
+import inventario.operations
+import pagos.operations
+from contracts import events, refusals, sagas
+from contracts.outcomes import Failure, Refused
+from messaging.brokers import connect
+from messaging.brokers.memory import forget
+from messaging.parking import DELAYS
+from pagos.models import ParkedMessage, Payment, Refund
+from saga_choreography import operations, queries
+from saga_choreography.entries import Stage
+from saga_choreography.giving_up import take_note, waits
+from saga_choreography.models import Intervention, Saga
+from saga_choreography.tracking import track
+from tests.integration.choreography.town import TRACKING, Town, ended_right, outcome
+from tests.unit.choreography.made import NOON, event, story
+
+pytestmark = pytest.mark.django_db(databases=["carrito", "inventario", "pagos", TRACKING])
+TRIES = 1 + len(DELAYS)
+
+
+@pytest.fixture(autouse=True)
+def _patience(settings):
+    settings.NUDGE_SECONDS = 10
+    settings.SAGA_SECONDS = 3600
+
+
+@pytest.fixture
+def town():
+    yield Town(connect("memory://stuck"))
+    forget("stuck")
+
+
+@pytest.fixture
+def mended():
+    """Once set, what was broken works again."""
+    return threading.Event()
+
+
+@pytest.fixture
+def broken(monkeypatch, mended):
+    """The operation faults each time within the block; gives its tries."""
+
+    @contextmanager
+    def make(operation):
+        real, tries = operation.run, []
+
+        def fault(commands):
+            if mended.is_set():
+                return real(commands)
+            tries.append(commands)
+            raise ValueError(f"{operation.name} is broken")
+
+        with monkeypatch.context() as patch:
+            patch.setitem(operation.__dict__, "run", fault)
+            yield tries
+
+    return make
+
+
+@pytest.fixture
+def stuck(town, broken):
+    """A saga whose payment can't be given back, after its return was asked for."""
+    saga_id = town.check_out()
+    town.settle()
+    with broken(pagos.operations.refund):
+        town.ask(saga_id)
+        town.settle_to_the_last_try()
+        yield saga_id
+
+
+def asked(act, saga_id, reason="seen to by hand"):
+    with transaction.atomic(using=TRACKING):
+        return act(saga_id=saga_id, requested_by="eva", reason=reason, now=datetime.now(UTC))
+
+
+def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(town, broken):
+    saga_id = town.check_out()
+    town.settle()
+    with broken(pagos.operations.refund) as tries:
+        town.ask(saga_id)
+        town.settle_to_the_last_try()
+    saga = Saga.objects.get(pk=saga_id)
+    assert len(tries) == TRIES
+    assert (saga.status, saga.parked_step) == ("parked", sagas.CHARGE)
+    assert "undo process_payment is broken" in saga.parked_reason
+    state = queries.state(found=saga)
+    assert (state.parked.step, state.current_step) == (sagas.CHARGE, sagas.CHARGE)
+    assert state.parked.since is not None
+
+
+def test_retry_of_the_saga_completes_it(town, stuck, mended):
+    mended.set()
+    assert asked(operations.retry, stuck) is None
+    town.settle()
+    assert outcome(stuck)["tracked"] == "compensated"
+    assert ended_right(stuck)
+    assert Refund.objects.filter(saga_id=stuck).count() == 1
+    assert set(ParkedMessage.objects.values_list("status", flat=True)) == {"handled"}
+    assert Intervention.objects.filter(saga=stuck, action="retry", requested_by="eva").exists()
+
+
+def test_saga_that_still_can_not_go_on_is_parked_again(town, stuck):
+    asked(operations.retry, stuck)
+    assert Saga.objects.get(pk=stuck).status == "compensating"
+    town.settle_to_the_last_try()
+    assert Saga.objects.get(pk=stuck).status == "parked"
+    assert ParkedMessage.objects.count() == 1
+
+
+def test_skipped_undo_goes_on_with_the_others(town, stuck):
+    assert asked(operations.skip, stuck, "refunded by hand") is None
+    town.settle()
+    found = outcome(stuck)
+    assert (found["tracked"], found["checkout"]) == ("compensated", "compensated")
+    assert (found["stock"], found["payment"]) == ((5, 0, 0), "captured")
+    steps = {one.step_name: one for one in queries.state(found=Saga.objects.get(pk=stuck)).steps}
+    assert steps[sagas.CHARGE].error == "undo skipped: refunded by hand"
+    assert steps[sagas.CHARGE].status == "completed"
+    done = Intervention.objects.get(saga=stuck, action="skip")
+    assert (done.requested_by, done.reason) == ("eva", "refunded by hand")
+
+
+def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(town, broken):
+    saga_id = town.check_out()
+    with broken(pagos.operations.charge) as tries:
+        town.settle_to_the_last_try()
+    assert len(tries) == TRIES
+    assert outcome(saga_id)["tracked"] == "compensated"
+    assert ended_right(saga_id)
+    assert not Payment.objects.filter(saga_id=saga_id).exists()
+    abort = Intervention.objects.get(saga=saga_id)
+    assert (abort.action, abort.requested_by) == ("abort", "pagos")
+    failure = queries.state(found=Saga.objects.get(pk=saga_id)).failure
+    assert failure.code == refusals.GIVEN_UP
+    assert "do process_payment is broken" in failure.detail
+
+
+def test_message_that_is_tried_again_after_its_saga_was_turned_back_does_nothing(town, broken):
+    saga_id = town.check_out()
+    with broken(pagos.operations.charge):
+        town.settle_to_the_last_try()
+    ParkedMessage.objects.update(status="retrying", attempts=0)
+    town.settle_to_the_last_try()
+    assert not Payment.objects.filter(saga_id=saga_id).exists()
+    assert ended_right(saga_id)
+
+
+@pytest.fixture
+def unconfirmed(town, broken):
+    """A saga that is sold, and whose order can't be confirmed."""
+    saga_id = town.check_out()
+    with broken(carrito.operations.confirm_order):
+        town.settle_to_the_last_try()
+    return saga_id
+
+
+def test_step_that_keeps_failing_after_the_pivot_parks_the_saga(town, unconfirmed):
+    saga = Saga.objects.get(pk=unconfirmed)
+    assert (saga.status, saga.parked_step) == ("parked", sagas.CONFIRM_ORDER)
+    asked(operations.retry, unconfirmed)
+    town.settle()
+    assert ended_right(unconfirmed)
+
+
+def test_parked_saga_that_was_sold_can_be_returned(town, unconfirmed):
+    assert asked(operations.compensate, unconfirmed) == "return"
+    town.settle()
+    assert outcome(unconfirmed)["tracked"] == "compensated"
+    assert ended_right(unconfirmed)
+
+
+def test_pivot_that_keeps_failing_is_blocked_and_the_saga_turned_back(town, broken):
+    saga_id = town.check_out()
+    with broken(inventario.operations.commit):
+        town.settle_to_the_last_try()
+    assert outcome(saga_id)["tracked"] == "compensated"
+    assert ended_right(saga_id)
+
+
+def test_only_a_parked_saga_can_be_skipped(saga, start):
+    saga("declined", until=3)
+    assert asked(operations.skip, "s").code == refusals.NOTHING_TO_RETRY
+
+
+def test_saga_whose_pivot_is_open_can_only_be_retried():
+    refused = operations.decide_skip(
+        status=operations.SagaStatus.PARKED,
+        stage=Stage.RUNNING,
+        event_types={events.CHECKOUT_INITIATED, events.CHECKOUT_ABORT_REQUESTED},
+    )
+    assert isinstance(refused, Refused)
+
+
+def parked_step(cause: str, service: str):
+    return event(
+        events.STEP_PARKED,
+        failure=Failure("a step", "given_up", "why"),
+        service=service,
+        event=cause,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "until", "cause", "service", "expected"),
+    [
+        ("completed", 2, events.INVENTORY_RESERVED, "pagos", True),
+        ("completed", 3, events.INVENTORY_RESERVED, "pagos", False),
+        ("completed", 2, events.ORDER_CREATED, "inventario", False),
+        ("completed", 6, events.INVENTORY_RESERVED, "pagos", False),
+        ("declined", 3, events.PAYMENT_FAILED, "inventario", True),
+        ("declined", 4, events.PAYMENT_FAILED, "inventario", False),
+        ("aborted", 5, events.CHECKOUT_ABORT_REQUESTED, "inventario", True),
+        ("aborted", 6, events.CHECKOUT_ABORT_REQUESTED, "inventario", False),
+        ("completed", 2, events.INVENTORY_RESERVED, "nobody", False),
+    ],
+)
+def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, service, expected):
+    seen = [one.type for one in story(name)[:until]]
+    stages = {"completed": Stage.RUNNING, "declined": Stage.COMPENSATING, "aborted": Stage.RUNNING}
+    stage = Stage.COMPLETED if events.CHECKOUT_COMPLETED in seen else stages[name]
+    assert waits(event=parked_step(cause, service), stage=stage, seen=seen) is expected
+
+
+def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
+    seen = {*(one.type for one in story("completed")[:5]), events.CHECKOUT_ABORT_REQUESTED}
+    given_up = parked_step(events.CHECKOUT_ABORT_REQUESTED, "inventario")
+    assert not waits(event=given_up, stage=Stage.RUNNING, seen=seen)
+
+
+def test_giving_up_of_an_unknown_saga_changes_nothing(said):
+    take_note(heard=[parked_step(events.INVENTORY_RESERVED, "pagos")], now=NOON)
+    assert said() == []
+    assert not Saga.objects.exists()
+
+
+def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
+    saga("completed", until=2)
+    for _ in range(2):
+        take_note(heard=[parked_step(events.INVENTORY_RESERVED, "pagos")], now=NOON)
+    assert [one.type for one in said()] == [events.CHECKOUT_ABORT_REQUESTED]
+
+
+def test_parked_saga_goes_on_with_the_next_event(saga):
+    saga("declined", until=3)
+    take_note(heard=[parked_step(events.PAYMENT_FAILED, "inventario")], now=NOON)
+    assert Saga.objects.get(pk="s").status == "parked"
+    track(heard=story("declined")[3:4], now=NOON)
+    assert Saga.objects.get(pk="s").status == "compensating"
+
+
+def test_health_names_the_parked_saga_and_the_message(client, settings, town, stuck):
+    settings.SERVICE = "saga_choreography"
+    health = client.get("/health").json()
+    (found,) = health["parked_sagas"]["oldest"]
+    assert (found["saga_id"], found["parked"]["step"]) == (stuck, sagas.CHARGE)
+    assert "is broken" in found["parked"]["reason"]
+    settings.SERVICE = "pagos"
+    messages = client.get("/health").json()["parked_messages"]
+    assert messages["count"] == 1
+    assert messages["oldest"][0]["event_type"] == events.ORDER_CANCELLED
+
+
+def test_skip_by_the_api_wants_a_reason(client, stuck):
+    def skip(body):
+        return client.post(
+            f"/saga/choreography/{stuck}/skip", json.dumps(body), content_type="application/json"
+        )
+
+    assert skip({}).status_code == 400
+    assert skip({"reason": "done by hand", "requested_by": "eva"}).status_code == 202
+    assert Intervention.objects.get(saga=stuck, action="skip").reason == "done by hand"
+    assert skip({"reason": "again"}).status_code == 409

@@ -1,0 +1,180 @@
+"""The charge happened, and its ack or its fact's confirm was lost, a thousand times.
+
+Pagos's own consumer and relay, in threads as its worker runs them, on PostgreSQL; the broker
+between loses what it is told to, as a connection that is cut does.
+"""
+
+import threading
+import uuid
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from contracts import events
+from contracts.commands import Checkout, Line
+from contracts.events import Event, Facts
+from contracts.outcomes import Failure
+from messaging.backoff import Backoff
+from messaging.brokers import BrokerUnavailable, Message, connect
+from messaging.consumer import Consumer
+from messaging.relay import Relay
+from pagos.models import OutboxEntry, Payment
+from pagos.reactions import REACTIONS
+from tests.checkout.shop import eventually
+from tests.integration.lost_replies.money import nets, no_guards
+from tests.threads import InThread
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos"])
+
+TOTAL = Decimal("19.90")
+SAID = [events.PAYMENT_PROCESSED, events.PAYMENT_FAILED, events.PAYMENT_REFUNDED]
+
+
+class Losing:
+    """A broker whose connection breaks once for each message: after it was handled, before its ack
+    is heard; and after it was stored, before its confirm is heard.
+    """
+
+    def __init__(self, broker) -> None:
+        self._broker = broker
+        self.acks_lost: Counter[str] = Counter()
+        self.confirms_lost: Counter[str] = Counter()
+
+    def __getattr__(self, name):
+        return getattr(self._broker, name)
+
+    def publish(self, messages) -> None:
+        self._broker.publish(messages)
+        self._lose(self.confirms_lost, [one.id for one in messages])
+
+    def subscribe(self, *, queue, prefetch):
+        subscription = self._broker.subscribe(queue=queue, prefetch=prefetch)
+        ack = subscription.ack
+
+        def lose_or_ack(deliveries):
+            self._lose(self.acks_lost, [one.message.id for one in deliveries])
+            ack(deliveries)
+
+        subscription.ack = lose_or_ack
+        return subscription
+
+    def _lose(self, lost: Counter[str], ids: list[str]) -> None:
+        if any(not lost[one] for one in ids):
+            lost.update(ids)
+            raise BrokerUnavailable("cut")
+
+
+class Town:
+    """Pagos between the facts that it hears and those that it says."""
+
+    def __init__(self) -> None:
+        broker = connect(f"memory://{uuid.uuid4()}?seed=1&duplicate=0.02")
+        broker.declare(queue="said", events=SAID)
+        self.broker = Losing(broker)
+        consumer = Consumer(service="pagos", broker=self.broker, reactions=REACTIONS)
+        self._queue = consumer.queue
+        broker.declare(queue=consumer.queue, events=list(consumer.reactions))
+        self._publish = broker.publish
+        self._stop = threading.Event()
+        relay = Relay(service="pagos", broker=self.broker)
+        self._threads = [
+            InThread(lambda part=part: part.run(self._stop), service="pagos")
+            for part in (consumer, relay)
+        ]
+
+    def hear(self, *heard: Event) -> None:
+        """Returns once pagos has handled and acked them all, and what it says is out."""
+        self._publish([Message(one.id, one.type, events.encode(one)) for one in heard])
+
+        def settled() -> bool:
+            waits = self.broker.depths([self._queue])[self._queue]
+            return not waits and not OutboxEntry.objects.filter(sent_at=None).exists()
+
+        eventually(settled, seconds=60, what="all is handled and said")
+
+    def said(self) -> set[tuple[str, str]]:
+        subscription = self.broker._broker.subscribe(queue="said", prefetch=10_000)
+        taken = subscription.take(limit=10_000, timeout=0)
+        found = [events.decode(one.message.body) for one in taken]
+        return {(one.saga_id, one.type) for one in found}
+
+    def close(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.result()
+
+
+@pytest.fixture
+def town(monkeypatch):
+    """Comes back at once after each loss: there are many of them here."""
+    monkeypatch.setattr(Backoff, "pause", lambda self: 0.05)
+    made = Town()
+    yield made
+    made.close()
+
+
+def new_sagas(count: int) -> list[str]:
+    return [str(uuid.uuid4()) for _ in range(count)]
+
+
+def fact(event_type: str, saga_id: str, failure: Failure | None = None) -> Event:
+    checkout = Checkout(
+        saga_id=saga_id,
+        cart_id="cart",
+        user_id="ana",
+        items=[Line("1", 2, Decimal("9.95"))],
+        total_amount=TOTAL,
+        payment_method="credit_card",
+        saga_pattern="choreographed",
+    )
+    return Event(
+        id=events.event_id(saga_id=saga_id, event_type=event_type),
+        type=event_type,
+        saga_id=saga_id,
+        saga="checkout",
+        occurred_at=datetime.now(UTC),
+        data=Facts(context=msgspec.Raw(msgspec.json.encode(checkout)), failure=failure),
+    )
+
+
+def reserved(saga_id: str) -> Event:
+    return fact(events.INVENTORY_RESERVED, saga_id)
+
+
+def cancelled(saga_id: str) -> Event:
+    return fact(events.ORDER_CANCELLED, saga_id, Failure("commit_inventory", "stopped"))
+
+
+def test_charge_whose_ack_and_confirm_are_lost_is_taken_once(town):
+    saga_ids = new_sagas(500)
+    town.hear(*[reserved(one) for one in saga_ids])
+    assert set(town.broker.acks_lost) == {reserved(one).id for one in saga_ids}
+    assert len(town.broker.confirms_lost) == len(saga_ids)
+    assert nets() == dict.fromkeys(saga_ids, TOTAL)
+    assert town.said() == {(one, events.PAYMENT_PROCESSED) for one in saga_ids}
+
+
+def test_charge_that_is_undone_is_given_back_once(town):
+    saga_ids = new_sagas(250)
+    town.hear(*[reserved(one) for one in saga_ids])
+    town.hear(*[cancelled(one) for one in saga_ids])
+    assert nets() == dict.fromkeys(saga_ids, Decimal(0))
+    assert {(one, events.PAYMENT_REFUNDED) for one in saga_ids} <= town.said()
+
+
+def test_charge_that_comes_after_its_undo_is_blocked(town):
+    saga_ids = new_sagas(250)
+    town.hear(*[cancelled(one) for one in saga_ids])
+    town.hear(*[reserved(one) for one in saga_ids])
+    assert not Payment.objects.exists()
+    assert {(one, events.PAYMENT_REFUNDED) for one in saga_ids} <= town.said()
+
+
+def test_control_without_the_guards_it_is_taken_twice(town, monkeypatch):
+    saga_ids = new_sagas(20)
+    with no_guards(monkeypatch):
+        town.hear(*[reserved(one) for one in saga_ids])
+        assert min(nets().values()) >= 2 * TOTAL

@@ -1,0 +1,90 @@
+"""The charge happened and its answer was lost, a thousand times: real pagos, over real HTTP."""
+
+from decimal import Decimal
+
+import pytest
+
+from saga_orchestrator.engine import TRIES
+from saga_orchestrator.models import Saga
+from tests.integration.lost_replies.door import CHARGE, Door
+from tests.integration.lost_replies.money import nets, no_guards
+from tests.integration.orchestrator.services import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos", "saga_orchestrator"])
+
+TOTAL = Decimal("19.90")
+
+
+@pytest.fixture
+def services(live_server):
+    door = Door(pagos_url=live_server.url)
+    yield door
+    door.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick, monkeypatch):
+    """An answer that is lost looks like an outage: the breaker closes again at once here."""
+    monkeypatch.setattr("saga_orchestrator.breaker.FIRST_OPEN_SECONDS", 0.02)
+
+
+def all_are(status: str, saga_ids: list[str]) -> None:
+    def ended() -> bool:
+        found = Saga.objects.filter(pk__in=saga_ids)
+        return found.filter(status=status).count() == len(saga_ids)
+
+    eventually(ended, seconds=60, what=f"all are {status}")
+
+
+def once_each(door: Door):
+    """Loses the answer to every call in which somebody's has not been lost yet."""
+    return lambda key, saga_ids: any(not door.lost[one] for one in saga_ids)
+
+
+def test_charge_whose_answer_is_lost_is_taken_once(run, start, services):
+    services.loses = once_each(services)
+    run()
+    saga_ids = start(500)
+    all_are("completed", saga_ids)
+    assert set(services.lost) == set(saga_ids)
+    assert nets() == dict.fromkeys(saga_ids, TOTAL)
+
+
+def test_charge_that_is_given_up_is_given_back(run, start, services):
+    """Its answer is always lost, and so is that of its refund where all in a call are new to it."""
+    refunds_lost: set[str] = set()
+
+    def loses(key, saga_ids):
+        if key == CHARGE:
+            return True
+        are_new = refunds_lost.isdisjoint(saga_ids)
+        refunds_lost.update(saga_ids)
+        return are_new
+
+    services.loses = loses
+    run()
+    saga_ids = start(250)
+    all_are("compensated", saga_ids)
+    assert min(services.lost.values()) >= TRIES
+    assert max(services.lost.values()) > TRIES
+    assert nets() == dict.fromkeys(saga_ids, Decimal(0))
+
+
+def test_charge_that_comes_after_its_undo_is_blocked(run, start, services):
+    services.delays = lambda key, saga_ids: key == CHARGE
+    run()
+    saga_ids = start(250)
+    all_are("compensated", saga_ids)
+    late = services.let_late_ones_in()
+    assert {one["code"] for one in late} == {"aborted"}
+    assert len(late) >= len(saga_ids)
+    assert all(net == 0 for net in nets().values())
+
+
+def test_control_without_the_guards_it_is_taken_twice(run, start, services, monkeypatch):
+    services.loses = once_each(services)
+    with no_guards(monkeypatch):
+        run()
+        saga_ids = start(20)
+        all_are("completed", saga_ids)
+        assert nets() == dict.fromkeys(saga_ids, 2 * TOTAL)

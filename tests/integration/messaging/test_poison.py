@@ -1,0 +1,117 @@
+"""A poison message among healthy ones: what it costs the others."""
+
+import random
+import time
+
+import msgspec
+import pytest
+
+from contracts.events import Facts
+from inventario.models import ParkedMessage, Product
+from inventario.reactions import REACTIONS
+from messaging.brokers import Delivery
+from messaging.consumer import BATCH, Consumer
+from messaging.reactions import SagaReaction
+from tests.integration.messaging.conftest import message_of
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+
+HEALTHY = 3000
+FEWEST_WINDOWS, MOST_WINDOWS = 4, 16
+SHARE = 0.95
+
+
+@pytest.fixture
+def product():
+    """Plenty, for all of them."""
+    return Product.objects.create(
+        name="Lamp", price="10.00", sku="lamp", initial=10**6, available=10**6
+    )
+
+
+@pytest.fixture
+def consumer(broker):
+    return Consumer(service="inventario", broker=broker, reactions=REACTIONS)
+
+
+@pytest.fixture
+def malformed(initiated):
+    """A message whose checkout nobody can read."""
+
+    def make():
+        return msgspec.structs.replace(
+            initiated(), data=Facts(context=msgspec.Raw(b'{"saga_id": 7}'))
+        )
+
+    return make
+
+
+@pytest.fixture
+def cpu_of(consumer, initiated, malformed):
+    """Seconds of CPU to handle the healthy messages, with so many poisonous ones among them."""
+
+    def cpu_of(*, poisonous):
+        heard = [initiated() for _ in range(HEALTHY)]
+        for number in range(poisonous):
+            heard.insert(random.Random(number).randrange(HEALTHY), malformed())
+        deliveries = [Delivery(message_of(one), redelivered=False, tag=None) for one in heard]
+        started = time.thread_time()
+        for first in range(0, len(deliveries), BATCH):
+            consumer.handle(deliveries[first : first + BATCH])
+        return time.thread_time() - started
+
+    return cpu_of
+
+
+def test_poison_message_leaves_the_healthy_ones_their_throughput(cpu_of):
+    """The best of windows with and without that take turns: a busy machine only ever adds time,
+    so on a busy one there are more of them.
+    """
+    cpu_of(poisonous=0)
+    without, with_it = [], []
+    while len(without) < MOST_WINDOWS:
+        without.append(cpu_of(poisonous=0))
+        with_it.append(cpu_of(poisonous=1))
+        if len(without) >= FEWEST_WINDOWS and min(without) / min(with_it) >= SHARE:
+            break
+    assert ParkedMessage.objects.count() == len(with_it)
+    assert min(without) / min(with_it) >= SHARE
+
+
+def transactions(monkeypatch):
+    """How often the reaction was tried, and with how many."""
+    handle, tried = SagaReaction.handle, []
+
+    def count(self, heard):
+        tried.append(len(heard))
+        handle(self, heard)
+
+    monkeypatch.setattr(SagaReaction, "handle", count)
+    return tried
+
+
+def hear(consumer, heard):
+    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
+
+
+def test_malformed_message_costs_its_batch_one_more_transaction(
+    consumer, initiated, malformed, monkeypatch
+):
+    tried = transactions(monkeypatch)
+    hear(
+        consumer, [*(initiated() for _ in range(50)), malformed(), *(initiated() for _ in range(2))]
+    )
+    assert tried == [53, 52]
+
+
+def test_message_that_faults_costs_a_batch_of_a_hundred_twenty_transactions(
+    consumer, initiated, poisoned, monkeypatch
+):
+    tried = transactions(monkeypatch)
+    poison = initiated()
+    with poisoned(poison.saga_id) as tries:
+        hear(
+            consumer, [*(initiated() for _ in range(45)), poison, *(initiated() for _ in range(54))]
+        )
+    assert tried == [100, *[10] * 5, *[1] * 10, *[10] * 5]
+    assert len(tries) == 3

@@ -1,0 +1,194 @@
+"""Messages that can't be handled are set aside, tried again, and in the end left to a person."""
+
+import pytest
+
+from contracts import events
+from inventario.models import OutboxEntry, ParkedMessage, Product
+from inventario.reactions import REACTIONS
+from messaging import parking
+from messaging.brokers import Delivery, Message
+from messaging.consumer import Consumer
+from tests.integration.messaging.conftest import message_of
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+SERVICE = "inventario"
+
+
+@pytest.fixture
+def consumer(broker):
+    return Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
+
+
+@pytest.fixture
+def retry_all(consumer, due_now):
+    """Every attempt that is left, without waiting for it."""
+
+    def retry():
+        for _ in parking.DELAYS:
+            due_now()
+            consumer.retry_aside()
+
+    return retry
+
+
+def hear(consumer, *heard):
+    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
+
+
+def available(product):
+    return Product.objects.get(pk=product.pk).available
+
+
+def said():
+    return [
+        events.decode(body.encode())
+        for body in OutboxEntry.objects.order_by("id").values_list("body", flat=True)
+    ]
+
+
+def test_poison_message_harms_only_itself(consumer, initiated, product, poisoned):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, initiated(), poison, initiated())
+    assert available(product) == 8
+    aside = ParkedMessage.objects.get()
+    assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
+    assert "poison" in aside.reason
+
+
+def test_message_set_aside_is_tried_again_and_handled(
+    consumer, initiated, product, poisoned, due_now
+):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, poison)
+    due_now()
+    consumer.retry_aside()
+    assert ParkedMessage.objects.get().status == "handled"
+    assert available(product) == 9
+
+
+@pytest.mark.parametrize("together_with", [0, 2], ids=["alone", "in a batch"])
+def test_message_that_never_succeeds_is_tried_five_times(
+    consumer, initiated, product, poisoned, retry_all, due_now, together_with
+):
+    poison = initiated()
+    with poisoned(poison.saga_id) as tries:
+        hear(consumer, poison, *[initiated() for _ in range(together_with)])
+        retry_all()
+        assert len(tries) == 5
+        due_now()
+        assert consumer.retry_aside() == 0
+    assert ParkedMessage.objects.get().status == "parked"
+
+
+def test_delays_between_the_tries_grow_beyond_a_second():
+    assert list(parking.DELAYS) == sorted(set(parking.DELAYS))
+    assert parking.DELAYS[-1] > parking.DELAYS[0] >= 1
+
+
+def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, retry_all):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, poison)
+        retry_all()
+    parked = ParkedMessage.objects.get()
+    assert parked.status == "parked"
+    parking.retry(service=SERVICE, parked_id=parked.pk)
+    consumer.retry_aside()
+    assert ParkedMessage.objects.get().status == "handled"
+    assert available(product) == 9
+
+
+def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due_now):
+    poison = initiated()
+    with poisoned(poison.saga_id) as tries:
+        hear(consumer, poison)
+        parking.discard(service=SERVICE, parked_id=ParkedMessage.objects.get().pk)
+        due_now()
+        consumer.retry_aside()
+    assert len(tries) == 1
+    assert ParkedMessage.objects.get().status == "discarded"
+
+
+def test_giving_a_message_up_is_said_with_step_and_reason(
+    consumer, initiated, product, poisoned, retry_all
+):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, poison)
+        assert said() == []
+        retry_all()
+    (event,) = said()
+    assert (event.type, event.saga_id, event.cause_id) == (
+        events.STEP_PARKED,
+        poison.saga_id,
+        poison.id,
+    )
+    assert event.data.result == {"service": SERVICE, "event": events.CHECKOUT_INITIATED}
+    assert event.data.failure.step == "reserve_inventory"
+    assert "poison" in event.data.failure.detail
+
+
+def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, poisoned):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, poison)
+        hear(consumer, poison)
+    assert ParkedMessage.objects.count() == 1
+
+
+def test_nudge_of_a_message_that_is_being_tried_costs_it_no_try(
+    consumer, initiated, product, poisoned
+):
+    poison = initiated()
+    with poisoned(poison.saga_id) as tries:
+        hear(consumer, poison)
+        hear(consumer, initiated(saga_id=poison.saga_id, nudge=True))
+    assert len(tries) == 1
+    assert ParkedMessage.objects.get().attempts == 1
+
+
+def test_nudge_of_a_parked_message_handles_it_after_all(
+    consumer, initiated, product, poisoned, retry_all
+):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, poison)
+        retry_all()
+    hear(consumer, initiated(saga_id=poison.saga_id, nudge=True))
+    assert available(product) == 9
+    assert ParkedMessage.objects.get().status == "handled"
+
+
+def test_nudge_that_faults_as_well_has_the_parked_message_tried_again(
+    consumer, initiated, product, poisoned, retry_all
+):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, poison)
+        retry_all()
+        hear(consumer, initiated(saga_id=poison.saga_id, nudge=True))
+    aside = ParkedMessage.objects.get()
+    assert (aside.status, aside.attempts) == ("retrying", 1)
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"{}", b'{"id": 1}'])
+def test_unreadable_message_is_parked(consumer, body):
+    consumer.handle([Delivery(Message("m", "checkout.initiated", body), False, None)])
+    parked = ParkedMessage.objects.get()
+    assert (parked.status, bytes(parked.body)) == ("parked", body)
+
+
+@pytest.mark.parametrize("name", ["m" * 300, "nu\0l"], ids=["too long", "with a NUL"])
+def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
+    consumer, initiated, product, name
+):
+    """What the tables could not hold must not fault again and again at the head of the queue."""
+    strange = initiated(saga_id=name)
+    wild = Message(name, name, b"{")
+    consumer.handle(
+        [Delivery(one, False, None) for one in (message_of(strange), wild, message_of(initiated()))]
+    )
+    assert ParkedMessage.objects.count() == 2
+    assert available(product) == 9

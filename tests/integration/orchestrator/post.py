@@ -1,0 +1,193 @@
+"""The services and the orchestrator by message, in one process: nothing moves unless it is told to.
+
+The databases and the operations are the real ones; the broker is the memory's.
+"""
+
+import uuid
+from collections.abc import Callable
+
+import carrito.reactions
+import inventario.reactions
+import pagos.reactions
+import saga_orchestrator.reactions
+from carrito import records
+from carrito.models import Cart, CartItem, Checkout, Order
+from carrito.operations import Accept, accept
+from contracts import events
+from contracts.events import Event
+from inventario.models import Product
+from messaging.brokers import Broker
+from messaging.consumer import Consumer
+from messaging.relay import Relay
+from pagos.models import Payment
+from saga_orchestrator import checkout, requesting, sagalog
+from saga_orchestrator.models import Saga
+from sagas import sql
+from sagas.performing import perform
+
+ORCHESTRATOR = "saga_orchestrator"
+PATTERN = "orchestrated_messaging"
+REACTIONS = {
+    "carrito": carrito.reactions.REACTIONS,
+    "inventario": inventario.reactions.REACTIONS,
+    "pagos": pagos.reactions.REACTIONS,
+    ORCHESTRATOR: saga_orchestrator.reactions.REACTIONS,
+}
+UNITS = 5
+Loses = Callable[[str, Event], bool]
+
+
+def loses_nothing(service: str, event: Event) -> bool:
+    return False
+
+
+class Post:
+    """`heard`: what reached which service, in order."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.consumers = {
+            service: Consumer(service=service, broker=broker, reactions=reactions)
+            for service, reactions in REACTIONS.items()
+        }
+        self.relays = [Relay(service=service, broker=broker) for service in REACTIONS]
+        for one in self.consumers.values():
+            broker.declare(queue=one.queue, events=list(one.reactions))
+        # What a service leaves to a person is heard by the choreography too.
+        broker.declare(queue="others", events=[events.STEP_PARKED])
+        self.queues = {
+            service: broker.subscribe(queue=one.queue, prefetch=1000)
+            for service, one in self.consumers.items()
+        }
+        self.heard: list[tuple[str, Event]] = []
+        self.runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
+
+    @property
+    def types(self) -> list[str]:
+        """The types of what was heard, in order."""
+        return [event.type for _, event in self.heard]
+
+    def check_out(self, *, payment_method: str = "credit_card", quantity: int = 1) -> str:
+        """Accepts and starts a checkout of a product of its own; the saga's id."""
+        name = uuid.uuid4().hex
+        product = Product.objects.create(
+            name=name, sku=name, price="10.00", initial=UNITS, available=UNITS
+        )
+        cart = Cart.objects.create(id=name, user_id="ana")
+        CartItem.objects.create(
+            cart=cart, product_id=str(product.pk), quantity=quantity, unit_price="10.00"
+        )
+        command = Accept(
+            saga_id=name, cart_id=name, payment_method=payment_method, saga_pattern=PATTERN
+        )
+        perform(operation=accept, commands=[command])
+        waiting = records.not_handed_over(pattern=PATTERN, limit=100)
+        checkout.start(checkouts=waiting)
+        records.mark_handed_over(saga_ids=[one.saga_id for one in waiting])
+        return name
+
+    def claim(self) -> int:
+        """The runner takes up what is due; how many sagas."""
+        claimed = sagalog.claim(runner_id=self.runner_id, limit=100)
+        sagas = [one for one in claimed if isinstance(one, sagalog.InFlight)]
+        for saga in sagas:
+            saga.deadline += requesting.time.monotonic()
+        requesting.take_up(sagas=sagas)
+        return len(sagas)
+
+    def settle(self, *, loses: Loses = loses_nothing, rounds: int = 1_000) -> None:
+        """Lets everything happen until all wait; or so many rounds, in each of which the runner
+        takes up what is due, all is sent, and each service hears one message.
+
+        `loses`: which messages vanish on their way to which service.
+        """
+        for _ in range(rounds):
+            moved = self.claim() + self.relay()
+            moved += sum(self.hear(service, loses=loses) for service in self.consumers)
+            if not moved:
+                return
+
+    def relay(self) -> int:
+        """Sends what the outboxes have; how many messages."""
+        return sum(relay.relay_once() for relay in self.relays)
+
+    def hear(self, service: str, *, loses: Loses = loses_nothing) -> int:
+        """The service hears one message, if there is one."""
+        taken = self.queues[service].take(limit=1, timeout=0)
+        heard = [events.decode(one.message.body) for one in taken]
+        self.heard += [(service, event) for event in heard]
+        kept = [one for one, event in zip(taken, heard, strict=True) if not loses(service, event)]
+        self.consumers[service].handle(kept)
+        self.queues[service].ack(taken)
+        return len(taken)
+
+    def wait_out(self) -> None:
+        """The patience of every saga that waits for a reply, or for its next try, is over."""
+        sql.execute(
+            service=ORCHESTRATOR,
+            sql="""
+                UPDATE saga_orchestrator_saga
+                SET next_attempt_at = now(), asked_at = asked_at - interval '1 hour'
+                WHERE next_attempt_at IS NOT NULL
+                """,
+        )
+
+    def retry_aside(self) -> None:
+        """Each service tries what it has set aside, as if its time had come."""
+        for service, consumer in self.consumers.items():
+            sql.execute(
+                service=service,
+                sql=f"UPDATE {service}_parkedmessage SET next_attempt_at = now()"
+                " WHERE status = 'retrying'",
+            )
+            consumer.retry_aside()
+
+
+class LoseOnce:
+    """Loses the first message of a type; afterwards nothing."""
+
+    def __init__(self, event_type: str) -> None:
+        self._type = event_type
+        self.has_lost = False
+
+    def __call__(self, service: str, event: Event) -> bool:
+        if self.has_lost or event.type != self._type:
+            return False
+        self.has_lost = True
+        return True
+
+
+def outcome(saga_id: str) -> dict[str, object]:
+    """What is there in every service."""
+    product = Product.objects.get(sku=saga_id)
+    order = Order.objects.filter(checkout_id=saga_id).first()
+    payment = Payment.objects.filter(saga_id=saga_id).first()
+    return {
+        "saga": Saga.objects.get(pk=saga_id).status,
+        "checkout": Checkout.objects.get(pk=saga_id).status,
+        "cart": Cart.objects.get(pk=saga_id).status,
+        "order": order.status if order else None,
+        "payment": payment.status if payment else None,
+        "stock": (product.available, product.reserved, product.sold),
+    }
+
+
+SOLD = {
+    "saga": "completed",
+    "checkout": "completed",
+    "cart": "checked_out",
+    "order": "confirmed",
+    "payment": "captured",
+    "stock": (UNITS - 1, 0, 1),
+}
+
+
+def undone(*, order: str | None = None, payment: str | None = None) -> dict[str, object]:
+    """What is there of a checkout that took nothing in the end."""
+    return {
+        "saga": "compensated",
+        "checkout": "compensated",
+        "cart": "active",
+        "order": order,
+        "payment": payment,
+        "stock": (UNITS, 0, 0),
+    }

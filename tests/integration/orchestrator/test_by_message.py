@@ -1,0 +1,401 @@
+"""Sagas that go by message: lost, late, doubled and unanswered messages, and whoever stops them."""
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from contracts import events, requests, sagas
+from contracts.requests import reply_to
+from messaging.brokers import connect
+from messaging.brokers.memory import forget
+from saga_orchestrator import checkout, engine, operations, replies, requesting, sagalog
+from saga_orchestrator.models import OutboxEntry, Saga, SagaStep
+from saga_orchestrator.moves import Fault
+from tests.integration.orchestrator.conftest import accepted
+from tests.integration.orchestrator.post import SOLD, LoseOnce, Post, outcome, undone
+
+pytestmark = pytest.mark.django_db(
+    databases=["carrito", "inventario", "pagos", "saga_orchestrator"], transaction=True
+)
+
+FORWARD = [step.do_request for step in sagas.CHECKOUT.steps[1:]]
+ON_A_DECLINED_CARD = [
+    requests.INVENTORY_RESERVE,
+    requests.PAYMENT,
+    requests.INVENTORY_UNRESERVE,
+    requests.CART_UNLOCK,
+]
+
+
+@pytest.fixture
+def post():
+    yield from _post("")
+
+
+@pytest.fixture
+def reordering_post():
+    yield from _post("?duplicate=1&reorder=1")
+
+
+@pytest.fixture
+def doubling_post():
+    yield from _post("?duplicate=1")
+
+
+def _post(options):
+    name = uuid.uuid4().hex
+    broker = connect(f"memory://{name}{options}")
+    yield Post(broker)
+    broker.close()
+    forget(name)
+
+
+def attempts(saga_id):
+    return {one.name: one.do_attempts for one in SagaStep.objects.filter(saga=saga_id)}
+
+
+def both_ways(request):
+    return [request, reply_to(request=request)]
+
+
+def test_every_step_is_asked_for_once_in_order(post):
+    saga_id = post.check_out()
+    post.settle()
+    assert outcome(saga_id) == SOLD
+    assert post.types == [message for request in FORWARD for message in both_ways(request)]
+    assert set(attempts(saga_id).values()) == {1}
+
+
+def test_each_message_names_the_one_that_caused_it(post):
+    post.check_out()
+    post.settle()
+    heard = [event for _, event in post.heard]
+    assert [one.cause_id for one in heard] == ["", *(one.id for one in heard[:-1])]
+
+
+def test_reply_tells_when_the_request_was_picked_up(post):
+    post.check_out()
+    post.settle()
+    replied = [event for _, event in post.heard if event.type.endswith("replied")]
+    assert all(one.data.requested_at <= one.occurred_at for one in replied)
+
+
+def test_refusal_is_undone_in_reverse(post):
+    saga_id = post.check_out(payment_method="card_declined")
+    post.settle()
+    assert outcome(saga_id) == undone(payment="refused")
+    assert post.types == [
+        message for request in ON_A_DECLINED_CARD for message in both_ways(request)
+    ]
+
+
+def test_refused_first_step_fails_with_nothing_to_undo(post):
+    saga_id = post.check_out(quantity=100)
+    post.settle()
+    assert outcome(saga_id)["saga"] == "failed"
+    assert post.types == [
+        message
+        for request in (requests.INVENTORY_RESERVE, requests.CART_UNLOCK)
+        for message in both_ways(request)
+    ]
+
+
+def test_messages_doubled_and_reordered_change_nothing(reordering_post):
+    saga_ids = [reordering_post.check_out() for _ in range(5)]
+    reordering_post.settle()
+    for saga_id in saga_ids:
+        assert outcome(saga_id) == SOLD
+        assert set(attempts(saga_id).values()) == {1}
+
+
+def test_doubled_messages_leave_nothing_of_a_refused_checkout(doubling_post):
+    saga_id = doubling_post.check_out(payment_method="card_declined")
+    doubling_post.settle()
+    assert outcome(saga_id) == undone(payment="refused")
+
+
+def test_control_without_the_match_a_doubled_reply_moves_a_saga_twice(doubling_post, monkeypatch):
+    monkeypatch.setattr(replies, "reply_to", lambda *, request: Anything())
+    saga_id = doubling_post.check_out(payment_method="card_declined")
+    doubling_post.settle(rounds=20)
+    assert outcome(saga_id) != undone(payment="refused")
+
+
+class Anything:
+    """Equal to every type of message."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    ("card", "way", "ending"),
+    [
+        ("credit_card", FORWARD, SOLD),
+        ("card_declined", ON_A_DECLINED_CARD, undone(payment="refused")),
+    ],
+)
+def test_any_message_that_is_lost_is_made_good_by_asking_again(post, card, way, ending):
+    for lost in [message for request in way for message in both_ways(request)]:
+        saga_id = post.check_out(payment_method=card)
+        loses = LoseOnce(lost)
+        post.settle(loses=loses)
+        assert loses.has_lost
+        assert outcome(saga_id) != ending
+        for _ in range(2):  # no reply: a fault; and then the time of its next try has come
+            post.wait_out()
+            post.settle()
+        assert outcome(saga_id) == ending
+
+
+def test_saga_that_waits_is_in_nobodys_hands(post):
+    saga_id = post.check_out()
+    post.claim()
+    saga = Saga.objects.get(pk=saga_id)
+    assert (saga.runner_id, saga.asked_at is None) == (None, False)
+    assert saga.next_attempt_at > saga.asked_at
+    assert post.claim() == 0
+
+
+def test_reply_that_comes_late_is_taken_while_its_answer_is_still_due(post):
+    saga_id = post.check_out()
+    post.claim()
+    post.wait_out()
+    post.claim()  # no reply in time: it waits for its next try
+    assert Saga.objects.get(pk=saga_id).faults == 1
+    Saga.objects.filter(pk=saga_id).update(next_attempt_at="2100-01-01T00:00Z")
+    post.settle()
+    assert outcome(saga_id) == SOLD
+    assert post.types.count(requests.INVENTORY_RESERVE) == 1
+
+
+def test_patience_grows_with_each_fault(post):
+    saga_id = post.check_out()
+    patience = []
+    for _ in range(3):
+        post.claim()
+        saga = Saga.objects.get(pk=saga_id)
+        patience.append(round((saga.next_attempt_at - saga.asked_at).total_seconds()))
+        post.wait_out()
+        post.claim()
+        post.wait_out()
+    assert patience == [10, 20, 40]
+
+
+def test_step_that_is_never_answered_is_given_up_and_undone(post):
+    saga_id = post.check_out()
+    silent = {requests.PAYMENT}
+    for _ in range(2 * engine.TRIES):
+        post.settle(loses=lambda service, event: event.type in silent)
+        post.wait_out()
+    post.settle()
+    saga = Saga.objects.get(pk=saga_id)
+    assert (saga.failure_step, saga.failure_code) == (sagas.CHARGE, "given_up")
+    assert outcome(saga_id) == undone()
+    assert attempts(saga_id)[sagas.CHARGE] == engine.TRIES
+
+
+def test_charge_that_arrives_after_its_refund_takes_no_money(post):
+    saga_id = post.check_out()
+    late = []
+
+    def holds_back(service, event):
+        if event.type == requests.PAYMENT:
+            late.append(event)
+        return event.type == requests.PAYMENT
+
+    post.settle(loses=holds_back)
+    operations.compensate(saga_id=saga_id, requested_by="eva")
+    post.settle(loses=holds_back)
+    post.consumers["pagos"].reactions[requests.PAYMENT].handle(late)
+    post.settle()
+    assert outcome(saga_id) == undone()
+
+
+def test_stop_is_heard_while_a_reply_is_waited_for(post):
+    saga_id = post.check_out()
+    post.settle(loses=LoseOnce(requests.ORDER_CREATE))
+    operations.compensate(saga_id=saga_id, requested_by="eva")
+    post.settle()
+    assert outcome(saga_id) == undone(payment="refunded")
+
+
+def test_stop_at_the_pivot_asks_to_block_it(post):
+    saga_id = post.check_out()
+    post.settle(loses=LoseOnce(requests.INVENTORY_COMMIT))
+    operations.compensate(saga_id=saga_id, requested_by="eva")
+    post.settle()
+    assert outcome(saga_id) == undone(payment="refunded", order="cancelled")
+
+
+def test_stop_of_a_sale_whose_reply_was_lost_comes_too_late(post):
+    saga_id = post.check_out()
+    post.settle(loses=LoseOnce(reply_to(request=requests.INVENTORY_COMMIT)))
+    operations.compensate(saga_id=saga_id, requested_by="eva")
+    post.settle()
+    assert outcome(saga_id) == SOLD
+
+
+def test_saga_past_its_deadline_is_turned_back_by_the_reply(post):
+    saga_id = post.check_out()
+    post.settle(rounds=1)
+    Saga.objects.filter(pk=saga_id).update(deadline_at="2020-01-01T00:00Z")
+    post.settle()
+    assert Saga.objects.get(pk=saga_id).failure_code == "deadline_passed"
+    assert outcome(saga_id) == undone()
+
+
+def test_patience_ends_with_the_deadline(post):
+    saga_id = post.check_out()
+    soon = datetime.now(UTC) + timedelta(seconds=7)
+    Saga.objects.filter(pk=saga_id).update(deadline_at=soon)
+    post.claim()
+    assert abs((Saga.objects.get(pk=saga_id).next_attempt_at - soon).total_seconds()) < 2
+
+
+def test_completed_saga_is_returned(post):
+    saga_id = post.check_out()
+    post.settle()
+    operations.compensate(saga_id=saga_id, requested_by="eva")
+    post.settle()
+    returned = undone(payment="refunded", order="cancelled")
+    assert outcome(saga_id) == returned | {"cart": "checked_out"}
+
+
+def test_undo_that_is_never_answered_is_parked_and_goes_on_when_retried(post):
+    saga_id = post.check_out(payment_method="card_declined")
+    for _ in range(2 * engine.TRIES):
+        post.settle(loses=lambda service, event: event.type == requests.INVENTORY_UNRESERVE)
+        post.wait_out()
+    saga = Saga.objects.get(pk=saga_id)
+    assert (saga.status, saga.current_step) == ("parked", sagas.RESERVE)
+    assert requests.INVENTORY_UNRESERVE in saga.parked_reason
+    assert operations.retry(saga_id=saga_id, requested_by="eva") is None
+    post.settle()
+    assert outcome(saga_id) == undone(payment="refused")
+
+
+def test_undo_that_is_never_answered_can_be_skipped(post):
+    saga_id = post.check_out(payment_method="card_declined")
+    for _ in range(2 * engine.TRIES):
+        post.settle(loses=lambda service, event: event.type == requests.INVENTORY_UNRESERVE)
+        post.wait_out()
+    assert operations.skip(saga_id=saga_id, requested_by="eva", reason="seen to") is None
+    post.settle()
+    assert outcome(saga_id)["checkout"] == "compensated"
+
+
+class TestPoison:
+    """A service faults at a request for ever: it sets it aside, and in the end says so."""
+
+    @pytest.fixture
+    def broken(self, post, monkeypatch):
+        def breaks(service, request):
+            consumer = post.consumers[service]
+            answer = consumer.reactions[request]
+
+            def fault(commands):
+                raise RuntimeError("the till is jammed")
+
+            operation = replace(answer.operation, run=fault)
+            monkeypatch.setitem(consumer.reactions, request, replace(answer, operation=operation))
+
+        return breaks
+
+    def until_it_gives_up(self, post):
+        for _ in range(6):
+            post.settle()
+            post.retry_aside()
+        post.settle()
+
+    def test_step_is_given_up_with_the_services_own_reason(self, post, broken):
+        broken("pagos", requests.PAYMENT)
+        saga_id = post.check_out()
+        self.until_it_gives_up(post)
+        saga = Saga.objects.get(pk=saga_id)
+        assert (saga.failure_step, saga.failure_code) == (sagas.CHARGE, "given_up")
+        assert "the till is jammed" in saga.failure_detail
+        assert outcome(saga_id) == undone()
+
+    def test_undo_is_parked_with_the_services_own_reason(self, post, broken, monkeypatch):
+        broken("inventario", requests.INVENTORY_UNRESERVE)
+        saga_id = post.check_out(payment_method="card_declined")
+        self.until_it_gives_up(post)
+        saga = Saga.objects.get(pk=saga_id)
+        assert (saga.status, saga.current_step) == ("parked", sagas.RESERVE)
+        assert "the till is jammed" in saga.parked_reason
+        monkeypatch.undo()
+        operations.retry(saga_id=saga_id, requested_by="eva")
+        post.settle()
+        assert outcome(saga_id) == undone(payment="refused")
+
+
+class Died(Exception):
+    """The process ends here."""
+
+
+def _dies(**_):
+    raise Died
+
+
+class TestCrash:
+    def test_saga_of_a_runner_that_died_before_asking_is_asked_for_by_another(self, post):
+        saga_id = post.check_out()
+        sagalog.claim(runner_id=post.runner_id, limit=1)
+        assert Saga.objects.get(pk=saga_id).runner_id == post.runner_id
+        sagalog.forget_runner(runner_id=post.runner_id)
+        post.runner_id, _ = sagalog.beat(runner_id=None, host="there", pid=2)
+        post.settle()
+        assert outcome(saga_id) == SOLD
+
+    def test_move_and_request_are_there_together_or_not_at_all(self, post, monkeypatch):
+        saga_id = post.check_out()
+        post.settle(rounds=1)
+        post.relay()
+        before = Saga.objects.get(pk=saga_id)
+        asked = OutboxEntry.objects.count()
+        taken = post.queues["saga_orchestrator"].take(limit=1, timeout=0)
+        reply = events.decode(taken[0].message.body)
+        reaction = post.consumers["saga_orchestrator"].reactions[reply.type]
+        with monkeypatch.context() as broken:
+            broken.setattr(requesting.outbox, "add", _dies)
+            with pytest.raises(Died):
+                reaction.handle([reply])
+        after = Saga.objects.get(pk=saga_id)
+        assert (after.position, after.version) == (before.position, before.version)
+        assert OutboxEntry.objects.count() == asked
+        post.queues["saga_orchestrator"].give_back(taken)
+        post.settle()
+        assert outcome(saga_id) == SOLD
+
+    def test_runner_that_wakes_up_after_the_reply_can_not_write_what_it_held(self, post):
+        saga_id = post.check_out()
+        post.claim()
+        post.wait_out()
+        (held,) = sagalog.claim(runner_id=post.runner_id, limit=1)
+        post.relay()
+        post.hear("inventario")
+        post.relay()
+        post.hear("saga_orchestrator")
+        move = engine.after(progress=held.progress, answer=Fault("late"), draw=0)
+        assert sagalog.record(moves=[(held, move)]) == {}
+        post.settle()
+        assert outcome(saga_id) == SOLD
+
+
+def test_reply_says_nothing_to_a_saga_that_goes_by_call(post):
+    one = accepted()
+    checkout.start(checkouts=[one])
+    (claimed,) = sagalog.claim(runner_id=post.runner_id, limit=1)
+    other = post.check_out()
+    post.settle()
+    _, reply = post.heard[1]
+    forged = msgspec.structs.replace(reply, saga_id=one.saga_id)
+    post.consumers["saga_orchestrator"].reactions[reply.type].handle([forged])
+    assert Saga.objects.get(pk=one.saga_id).version == claimed.version
+    assert outcome(other) == SOLD

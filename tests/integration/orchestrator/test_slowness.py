@@ -1,0 +1,110 @@
+"""A service that is slow, but does not fail: each call has its time, and others do not starve."""
+
+import msgspec
+import pytest
+
+from contracts import sagas
+from contracts.sagas import CHECKOUT
+from messaging import doorbell
+from saga_orchestrator import checkout, hands, sagalog
+from saga_orchestrator.models import Definition, Runner, Saga, SagaStep
+from tests.integration.orchestrator.conftest import accepted
+from tests.integration.orchestrator.services import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
+
+MOST = 10
+
+
+def steps_with(**seconds: float) -> sagas.Saga:
+    """The checkout, with other times for these steps."""
+    steps = [
+        msgspec.structs.replace(step, seconds=seconds.get(step.name, step.seconds))
+        for step in CHECKOUT.steps
+    ]
+    return sagas.Saga(name="checkout", steps=steps)
+
+
+def start_short() -> str:
+    """A saga that has only its reservation to make."""
+    made = accepted()
+    short = sagas.Saga(name="checkout", steps=CHECKOUT.steps[:2])
+    sagalog.start(saga=short, checkouts=[made], seconds=60)
+    doorbell.ring(service=sagalog.ALIAS, channel=sagalog.CHANNEL)
+    return made.saga_id
+
+
+@pytest.fixture
+def small_hands(monkeypatch):
+    monkeypatch.setattr("saga_orchestrator.runner.MOST_IN_HAND", MOST)
+
+
+def all_charged_but_for_the_answer(run, start, services):
+    """More sagas than a runner has hands for wait for a service that does not answer."""
+    gate = services.waits(sagas.CHARGE)
+    runner = run()
+    waiting = start(2 * MOST)
+    eventually(lambda: services.batches(sagas.CHARGE), what="the slow call is out")
+    return gate, runner, waiting
+
+
+def test_slow_service_does_not_fill_the_hands_of_a_runner(
+    run, start, when, services, small_hands, monkeypatch
+):
+    monkeypatch.setattr(hands, "MOST_AT_A_CALL", 3)
+    gate, runner, waiting = all_charged_but_for_the_answer(run, start, services)
+    for _ in range(3):
+        when(start_short(), "completed", seconds=5)
+    assert runner.runner.counters()["sagas_in_hand"] < MOST
+    gate.set()
+    for saga_id in waiting:
+        when(saga_id, "completed")
+
+
+def test_control_without_the_bound_the_others_starve(run, start, when, services, small_hands):
+    gate, runner, _ = all_charged_but_for_the_answer(run, start, services)
+    eventually(lambda: runner.runner.counters()["sagas_in_hand"] == MOST, what="its hands are full")
+    short = start_short()
+    first = Runner.objects.get().seen_at
+    eventually(lambda: (Runner.objects.get().seen_at - first).total_seconds() > 2, what="it swept")
+    assert Saga.objects.get(pk=short).status == "pending"
+    gate.set()
+    when(short, "completed")
+
+
+def test_call_has_the_time_of_its_step(run, start, when, services, monkeypatch):
+    monkeypatch.setattr(checkout, "SAGA", steps_with(process_payment=0.2))
+    gate = services.waits(sagas.CHARGE)
+    run()
+    (saga_id,) = start()
+    faulted = eventually(
+        lambda: SagaStep.objects.filter(saga=saga_id, name=sagas.CHARGE).first(),
+        seconds=3,
+        what="the call has taken too long",
+    )
+    assert "timed out" in faulted.error
+    gate.set()
+    when(saga_id, "completed")
+
+
+def test_control_with_the_usual_time_it_is_waited_for(run, start, when, services):
+    gate = services.waits(sagas.CHARGE)
+    run()
+    (saga_id,) = start()
+    eventually(lambda: services.batches(sagas.CHARGE), what="the call is out")
+    first = Runner.objects.get().seen_at
+    eventually(lambda: Runner.objects.get().seen_at > first, what="a second has passed")
+    assert not SagaStep.objects.filter(saga=saga_id, name=sagas.CHARGE).exists()
+    gate.set()
+    when(saga_id, "completed")
+    assert SagaStep.objects.get(saga=saga_id, name=sagas.CHARGE).do_attempts == 1
+
+
+def test_saga_that_was_started_before_steps_had_times_goes_on(run, start, when, monkeypatch):
+    monkeypatch.setattr(checkout, "SAGA", steps_with(confirm_order=7.0))
+    (saga_id,) = start()
+    definition = Saga.objects.get(pk=saga_id).definition
+    old = [{k: v for k, v in one.items() if k != "seconds"} for one in definition.steps]
+    Definition.objects.filter(pk=definition.pk).update(steps=old)
+    run()
+    when(saga_id, "completed")

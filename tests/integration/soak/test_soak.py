@@ -1,0 +1,141 @@
+"""`manage.py soak` as a user runs it, with every kind of fault: to its end, and to a Ctrl-C."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.checkout.shop import eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+DRAIN_SECONDS = 60.0
+FIRST_FAULTS = 6
+"""With these each kind was made, and both servers were restarted."""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def command(*options):
+    return [sys.executable, "-W", "ignore", "manage.py", "soak", *options]
+
+
+def environment():
+    """Ours, without what would lead the soak to the servers of the tests; nudges come early."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.endswith("DATABASE_URL") and name != "RABBITMQ_URL"
+    }
+    return {**kept, "DUETO_NUDGE_SECONDS": "2"}
+
+
+class Soak:
+    """A soak of one pattern, 20 checkouts and half a fault a second."""
+
+    def __init__(self, folder, *, pattern, minutes, seed):
+        self._log, self._json = folder / f"{pattern}.log", folder / f"{pattern}.json"
+        options = ("--rate", "20", "--every", "2", "--seed", seed, "--json", str(self._json))
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command("--patterns", pattern, "--minutes", minutes, *options),
+                cwd=ROOT,
+                env=environment(),
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def said(self):
+        return self._log.read_text()
+
+    @property
+    def faults_made(self):
+        return len(re.findall(r"^fault \d+:", self.said, re.MULTILINE))
+
+    def figures(self):
+        """Once it has ended."""
+        (found,) = json.loads(self._json.read_bytes())["rounds"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A soak of 14 seconds that came to its end."""
+    soak = Soak(tmp_path_factory.mktemp("soak"), pattern="orchestrated", minutes="0.24", seed="3")
+    assert soak.process.wait(180) == 0, soak.said
+    return soak
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A soak that was to last longer, stopped by Ctrl-C, and the processes that it had."""
+    soak = Soak(tmp_path_factory.mktemp("soak"), pattern="choreographed", minutes="1", seed="8")
+    eventually(
+        lambda: soak.faults_made >= FIRST_FAULTS or soak.process.poll() is not None,
+        seconds=120,
+        what="each kind of fault is made",
+    )
+    family = psutil.Process(soak.process.pid).children(recursive=True)
+    soak.process.send_signal(signal.SIGINT)
+    assert soak.process.wait(150) == 130, soak.said
+    return soak, family
+
+
+@pytest.fixture(params=["whole", "stopped"])
+def figures(request):
+    found = request.getfixturevalue(request.param)
+    return (found if request.param == "whole" else found[0]).figures()
+
+
+def test_nothing_is_lost_or_doubled_whatever_is_broken(figures):
+    assert figures["breaches"] == []
+    assert figures["accepted"] == figures["asked"] == sum(figures["ended"].values()) > 100
+    assert figures["drained_in"] <= DRAIN_SECONDS
+
+
+def test_every_kind_of_fault_was_made(figures):
+    made = {(one["kind"], one["target"]) for one in figures["faults"] if one["made"]}
+    assert {kind for kind, _ in made} == {"kill", "pause", "cut", "restart", "purge"}
+    assert {("restart", "postgres"), ("restart", "rabbitmq")} <= made
+
+
+def test_checkouts_end_in_more_than_one_way(figures):
+    assert {"completed", "compensated"} <= figures["ended"].keys()
+
+
+def test_messages_come_twice_where_there_are_any(stopped):
+    assert stopped[0].figures()["messages"]["said_again"] > 0
+
+
+def test_stopped_soak_says_so_and_leaves_nothing_behind(stopped):
+    soak, family = stopped
+    assert len(family) > 10
+    assert "(stopped early)" in soak.said
+    assert [one for one in family if lives(one)] == []
+
+
+def test_line_that_repeats_it_is_told(whole):
+    assert (
+        "repeat it: manage.py soak --minutes 0.24 --rate 20 --patterns orchestrated" in whole.said
+    )
+
+
+def test_unknown_fault_is_refused_before_anything_is_started():
+    ended = subprocess.run(
+        command("--faults", "kill,flood"), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode != 0
+    assert "'flood' is not a valid Kind; there are kill, pause" in ended.stderr
+
+
+def lives(process):
+    """Whether it still runs; one that has ended and is yet to be noticed by init does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,220 @@
+"""Classic bugs, each put into the real code by one small patch, and what must find it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tests.seeded import bugs_of_conducting as conducting
+from tests.seeded import bugs_of_messages as messages
+from tests.seeded import bugs_of_services as services
+from tests.seeded import bugs_of_wiring as wiring
+from tests.seeded import races, scenarios
+
+
+class Bug(NamedTuple):
+    """`put_in`: patches the code. `scenario`: what is run then; None: the protocol check needs
+    nothing to run. `found_as`: how the finding begins: a rule, or a group of the audit.
+    """
+
+    what: str
+    put_in: Callable[[Any], None]
+    scenario: Callable[[Any], None] | None
+    found_as: str
+
+    @property
+    def row(self) -> str:
+        """Its row in docs/checking.md."""
+        when = self.scenario.__name__.replace("_", " ") if self.scenario else ""
+        found_by = "audit" if self.scenario else "protocol check"
+        return f"| {self.what} | {when} | {found_by} | {self.found_as.strip()} |"
+
+
+BUGS = {
+    one.put_in.__name__: one
+    for one in (
+        Bug("undos come forward, not in reverse", wiring.undos_forward, None, "reverse: "),
+        Bug("an abort has a second decider", wiring.second_decider, None, "decider: "),
+        Bug("nobody hears a refusal", wiring.refusal_unheard, None, "heard: "),
+        Bug("an abort does not ask the pivot", wiring.abort_without_the_pivot, None, "meaning: "),
+        Bug("the watcher misses an event", wiring.watcher_deaf, None, "watched: "),
+        Bug("an undo is passed over", wiring.undo_passed_over, None, "undone: "),
+        Bug("a refusal is tried again", conducting.refusal_tried_again, None, "once: "),
+        Bug(
+            "the cart is not unlocked after the undos",
+            conducting.acceptance_not_undone,
+            None,
+            "undone: ",
+        ),
+        Bug(
+            "a step in doubt is not undone",
+            conducting.step_in_doubt_not_undone,
+            None,
+            "turned back: ",
+        ),
+        Bug(
+            "a pivot in doubt is taken for refused",
+            conducting.pivot_in_doubt_taken_for_refused,
+            None,
+            "turned back: ",
+        ),
+        Bug("no barrier", services.no_barrier, scenarios.killed_before_ack, "2 charged 2 times"),
+        Bug(
+            "the barrier comes after the effect, in another transaction",
+            services.barrier_after_the_effect,
+            scenarios.killed_in_a_charge,
+            "2 charged 2 times",
+        ),
+        Bug("outcomes are not stored", services.outcome_not_stored, scenarios.every_end, "6 do "),
+        Bug(
+            "an undo does not block its late action",
+            services.undo_does_not_block,
+            scenarios.an_abort_that_overtakes,
+            "1 has ended, but ",
+        ),
+        Bug(
+            "an undo of what never happened is refused",
+            services.undo_of_nothing_refused,
+            scenarios.an_abort_that_overtakes,
+            "3 not ended",
+        ),
+        Bug(
+            "stock is not checked",
+            services.oversell_unchecked,
+            scenarios.the_last_unit,
+            "1 product ",
+        ),
+        Bug(
+            "an expired reservation is sold",
+            services.expired_reservation_sold,
+            scenarios.a_reservation_that_expires,
+            "1 product ",
+        ),
+        Bug("money is a float", services.float_money, scenarios.every_end, "4 total 4.34"),
+        Bug(
+            "a refund is given twice",
+            services.refund_given_twice,
+            scenarios.a_return,
+            "2 refunded 2",
+        ),
+        Bug("the cart stays locked", services.cart_left_locked, scenarios.every_end, "4 its cart "),
+        Bug(
+            "a cart is bought twice",
+            services.cart_bought_twice,
+            scenarios.a_cart_checked_out_twice,
+            "4 its cart ",
+        ),
+        Bug(
+            "the Idempotency-Key is ignored",
+            services.idempotency_key_ignored,
+            scenarios.a_key_used_again,
+            "8 the idempotency key",
+        ),
+        Bug(
+            "a message is acked before the commit",
+            messages.ack_before_commit,
+            scenarios.killed_in_a_charge,
+            "3 not ended",
+        ),
+        Bug(
+            "an event is published before the commit",
+            messages.publish_before_commit,
+            scenarios.killed_before_commit,
+            "6 process_payment was done before",
+        ),
+        Bug(
+            "the relay marks rows before they are confirmed",
+            messages.marked_before_confirmed,
+            scenarios.the_broker_away,
+            "3 not ended",
+        ),
+        Bug(
+            "a message that faults is dropped",
+            messages.poison_dropped,
+            scenarios.a_fault,
+            "3 not ended",
+        ),
+        Bug(
+            "a poison message blocks its queue",
+            messages.poison_blocks_the_queue,
+            scenarios.a_poison_message,
+            "7 ",
+        ),
+        Bug(
+            "an event said again is another event",
+            messages.event_id_at_random,
+            scenarios.a_message_lost,
+            "8 inventario has said",
+        ),
+        Bug(
+            "a nudge is not answered",
+            messages.nudge_not_answered,
+            scenarios.a_message_lost,
+            "3 not ended",
+        ),
+        Bug(
+            "the nudge is lost", messages.nudge_never_sent, scenarios.a_message_lost, "3 not ended"
+        ),
+        Bug("a status goes back", messages.status_goes_back, scenarios.a_late_fact, "3 not ended"),
+        Bug(
+            "handed over before the coordinator has answered",
+            conducting.handed_over_before_answered,
+            scenarios.the_coordinator_away,
+            "3 handed over, but no coordinator",
+        ),
+        Bug(
+            "a saga is answered for before it is written",
+            conducting.saga_not_written,
+            scenarios.an_orchestrated_sale,
+            "3 handed over, but no coordinator",
+        ),
+        Bug(
+            "what the conductor has done is not written down",
+            conducting.moves_not_written,
+            scenarios.an_orchestrated_sale,
+            "3 not ended",
+        ),
+        Bug(
+            "a parked saga is taken for ended",
+            conducting.parked_taken_for_ended,
+            scenarios.an_undo_that_fails_for_ever,
+            "3 not ended",
+        ),
+        Bug(
+            "a reply counts that answers nothing due",
+            conducting.any_reply_counts,
+            scenarios.a_reply_heard_twice,
+            "4 compensated, but its order",
+        ),
+        Bug(
+            "a runner without a fence",
+            conducting.no_fence,
+            scenarios.a_runner_that_wakes_up,
+            "3 not ended",
+        ),
+    )
+}
+"""Each by the name of its patch."""
+
+RACES = {
+    one.put_in.__name__: one
+    for one in (
+        Bug(
+            "stock is not locked",
+            services.stock_not_locked,
+            races.two_for_the_last_unit,
+            "1 product ",
+        ),
+        Bug(
+            "an expiry does not lock",
+            services.expiry_not_locked,
+            races.an_expiry_during_the_sale,
+            "1 product ",
+        ),
+        Bug(
+            "the relay goes by the last id",
+            messages.relay_by_last_id,
+            races.a_late_commit,
+            "7 inventory.reserved of inventario was never sent",
+        ),
+    )
+}
+"""Those that need two at the same moment."""

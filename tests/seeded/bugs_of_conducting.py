@@ -1,0 +1,92 @@
+"""Bugs in the orchestrator, and in handing over to it."""
+
+import time
+from unittest.mock import ANY
+
+from carrito import records
+from carrito.handover import Handover
+from contracts.statuses import SagaStatus
+from saga_orchestrator import engine, replies, sagalog, statements
+from saga_orchestrator.moves import Fault, Move
+from saga_orchestrator.sagalog import Moved
+
+
+def refusal_tried_again(patch) -> None:
+    again = engine._after_fault
+    patch.setattr(
+        engine, "_after_refusal", lambda progress, no: again(progress, Fault(no.code), 0.5)
+    )
+
+
+def acceptance_not_undone(patch) -> None:
+    backward = engine._backward
+    patch.setattr(
+        engine,
+        "_backward",
+        lambda progress, *, to, **rest: backward(progress, to=to if to > 0 else -1, **rest),
+    )
+
+
+def step_in_doubt_not_undone(patch) -> None:
+    backward, give_up = engine._backward, engine._give_up
+
+    def skips(progress, failure, *, calls):
+        if progress.step.block:
+            return give_up(progress, failure, calls=calls)
+        return backward(progress, to=progress.position - 1, failure=failure, record=None)
+
+    patch.setattr(engine, "_give_up", skips)
+
+
+def pivot_in_doubt_taken_for_refused(patch) -> None:
+    backward = engine._backward
+    patch.setattr(
+        engine,
+        "_block",
+        lambda progress, failure, *, calls: backward(
+            progress, to=progress.position - 1, failure=failure, record=None
+        ),
+    )
+
+
+def handed_over_before_answered(patch) -> None:
+    hand_over = Handover._post
+
+    def marked_first(self, checkouts):
+        records.mark_handed_over(saga_ids=[one.saga_id for one in checkouts])
+        return hand_over(self, checkouts)
+
+    patch.setattr(Handover, "_post", marked_first)
+
+
+def saga_not_written(patch) -> None:
+    """The coordinator answers for it, and has it only in its head."""
+    patch.setattr(sagalog, "start", lambda **given: [])
+
+
+def moves_not_written(patch) -> None:
+    """The runner goes on from what it remembers."""
+
+    def remembered(*, moves, **rest):
+        now = time.time()
+        return {saga.saga_id: Moved(stop_requested=False, entered=now) for saga, _ in moves}
+
+    patch.setattr(sagalog, "record", remembered)
+
+
+def parked_taken_for_ended(patch) -> None:
+    patch.setattr(
+        engine,
+        "_park",
+        lambda progress, reason: Move(progress=progress, status=SagaStatus.COMPENSATED),
+    )
+
+
+def no_fence(patch) -> None:
+    fenceless = statements.RECORD.replace("AND saga.version = move.version", "")
+    patch.setattr(statements, "RECORD", fenceless)
+
+
+def any_reply_counts(patch) -> None:
+    """Also one that answers what is not due any more."""
+    patch.setattr(replies, "reply_to", lambda *, request: ANY)

@@ -1,0 +1,99 @@
+"""Bugs in how facts get from one service to the next, and in watching them."""
+
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from contracts import events
+from messaging import outbox
+from messaging.brokers import Message, connect
+from messaging.consumer import Consumer
+from messaging.reactions import SagaReaction
+from messaging.relay import Relay
+from saga_choreography import tracking, watchdog
+from saga_choreography.entries import Stage
+from tests.seeded.shop import BROKER
+
+
+def ack_before_commit(patch) -> None:
+    handle = Consumer.handle
+
+    def acked_first(self, subscription):
+        deliveries = subscription.take(limit=100, timeout=0)
+        subscription.ack(deliveries)
+        handle(self, deliveries)
+
+    patch.setattr(Consumer, "_take_and_handle", acked_first)
+
+
+def publish_before_commit(patch) -> None:
+    """Past the outbox: others act on what may never be."""
+
+    def publish(*, service, said):
+        connect(BROKER).publish([Message(one.id, one.type, events.encode(one)) for one in said])
+
+    patch.setattr(outbox, "add", publish)
+
+
+def marked_before_confirmed(patch) -> None:
+    send = Relay._send
+
+    def marked_first(self, rows):
+        now = datetime.now(UTC)
+        outbox.mark_sent(service=self.service, ids=[one.id for one in rows], at=now)
+        return send(self, rows)
+
+    patch.setattr(Relay, "_send", marked_first)
+
+
+def relay_by_last_id(patch) -> None:
+    """The relay asks for what comes after the last id that it has seen."""
+    last: dict[str, int] = {}
+    unsent = outbox.unsent
+
+    def after_the_last(*, service, limit):
+        rows = [
+            one for one in unsent(service=service, limit=limit) if one.id > last.get(service, 0)
+        ]
+        if rows:
+            last[service] = rows[-1].id
+        return rows
+
+    patch.setattr(outbox, "unsent", after_the_last)
+
+
+def poison_dropped(patch) -> None:
+    patch.setattr(Consumer, "_set_aside", lambda self, event, error, *, attempts: None)
+
+
+def poison_blocks_the_queue(patch) -> None:
+    patch.setattr(Consumer, "_handle_group", lambda self, reaction, group: reaction.handle(group))
+
+
+def event_id_at_random(patch) -> None:
+    made = events.event_id
+
+    def random(*, saga_id, event_type):
+        return made(saga_id=saga_id, event_type=f"{event_type} {next(numbers)}")
+
+    numbers = iter(range(10**6))
+    patch.setattr(events, "event_id", random)
+
+
+def nudge_not_answered(patch) -> None:
+    """Whoever knows the fact stays silent, as on a plain duplicate."""
+    handle = SagaReaction.handle
+    patch.setattr(
+        SagaReaction,
+        "handle",
+        lambda self, heard: handle(self, [replace(one, nudge=False) for one in heard]),
+    )
+
+
+def nudge_never_sent(patch) -> None:
+    patch.setattr(watchdog, "_nudge", lambda sagas, trails: None)
+
+
+def status_goes_back(patch) -> None:
+    """Any fact sets the stage that it tells of, however late it comes."""
+    patch.setattr(tracking, "_lock_stages", lambda reached, now: dict.fromkeys(reached, Stage(0)))

@@ -1,0 +1,170 @@
+"""Bugs in what a service does once, or not at all: barrier, stock, money, carts."""
+
+import re
+from decimal import Decimal
+
+from django.db import connections, transaction
+
+import carrito.checkout
+import inventario.operations
+import pagos.operations
+from carrito import operations, records
+from contracts.outcomes import Done, Refused
+from inventario import stock
+from messaging import reactions
+from sagas import barrier, performing, sql
+from sagas.barrier import Entry
+from sagas.models import Direction
+
+
+def no_barrier(patch) -> None:
+    _drop("pagos", "pagos_payment", "payment_once_a_saga")
+    patch.setattr(
+        performing.barrier,
+        "enter",
+        lambda *, operation, saga_ids: Entry(
+            fresh=dict.fromkeys(saga_ids, 0), settled={}, known={}
+        ),
+    )
+
+
+def barrier_after_the_effect(patch) -> None:
+    """In a transaction of its own: whoever dies between the two does it again."""
+    _drop("pagos", "pagos_payment", "payment_once_a_saga")
+
+    def late(*, operation, commands, also=None):
+        with transaction.atomic(using=operation.service):
+            entry = barrier.enter(operation=operation, saga_ids=[one.saga_id for one in commands])
+            fresh = [one for one in commands if one.saga_id in entry.fresh]
+            transaction.set_rollback(True, using=operation.service)
+        with transaction.atomic(using=operation.service):
+            outcomes = operation.run(fresh) if fresh else []
+        ran = dict(zip([one.saga_id for one in fresh], outcomes, strict=True))
+        known = _doing(operation, lambda commands: [ran[one.saga_id] for one in commands])
+        return perform(operation=known, commands=commands, also=also)
+
+    perform = reactions.perform
+    patch.setattr(reactions, "perform", late)
+
+
+def outcome_not_stored(patch) -> None:
+    patch.setattr(performing.barrier, "record", lambda *, operation, outcomes: None)
+
+
+def undo_does_not_block(patch) -> None:
+    """A late action takes effect after its own undo."""
+
+    def enter(*, operation, ids):
+        first = barrier._take(operation, ids, Direction.UNDO)
+        known = barrier._stored(operation, [i for i in ids if i not in first], Direction.UNDO)
+        actions = barrier._stored(operation, list(first), Direction.DO)
+        fresh = {one: first[one] for one, action in actions.items() if isinstance(action, Done)}
+        nothing = {one: barrier.NOTHING_TO_UNDO for one in first if one not in fresh}
+        barrier.record(
+            operation=operation, outcomes={first[one]: what for one, what in nothing.items()}
+        )
+        return Entry(fresh=fresh, settled=nothing, known=known)
+
+    patch.setattr(barrier, "_enter_undo", enter)
+
+
+def undo_of_nothing_refused(patch) -> None:
+    patch.setattr(barrier, "NOTHING_TO_UNDO", Refused("nothing_to_undo"))
+
+
+def oversell_unchecked(patch) -> None:
+    _drop("inventario", "inventario_product", "product_stock_not_negative")
+    patch.setattr(
+        inventario.operations, "decide_reserve", lambda *, wanted, available: [None for _ in wanted]
+    )
+
+
+def stock_not_locked(patch) -> None:
+    """What is available is read, and may be another's before it is taken."""
+    _drop("inventario", "inventario_product", "product_stock_not_negative")
+    _without_locks(patch)
+
+
+def expiry_not_locked(patch) -> None:
+    _drop("inventario", "inventario_product", "product_stock_not_negative")
+    _without_locks(patch)
+
+
+def _without_locks(patch) -> None:
+    def execute(statement, values):
+        unlocked = re.sub(r"FOR NO KEY UPDATE( OF held)?( SKIP LOCKED)?", "", statement)
+        return sql.execute(service="inventario", sql=unlocked, values=values)
+
+    patch.setattr(stock, "_execute", execute)
+
+
+def expired_reservation_sold(patch) -> None:
+    _drop("inventario", "inventario_product", "product_stock_not_negative")
+    patch.setattr(
+        inventario.operations,
+        "decide_commit",
+        lambda *, held: Done({"reservation_id": str(held.id)}) if held else Refused("no"),
+    )
+
+
+def float_money(patch) -> None:
+    def total(items):
+        cents = int(sum(float(one.unit_price) * one.quantity for one in items) * 100)
+        return Decimal(cents) / 100
+
+    patch.setattr(records, "total_of", total)
+
+
+def refund_given_twice(patch) -> None:
+    _drop("pagos", "pagos_refund", "refund_once_a_payment")
+    _drop("pagos", "pagos_refund", "refund_once_a_saga")
+    refund = pagos.operations.ledger.refund
+
+    def twice(**given):
+        refund(**given)
+        refund(**given)
+
+    patch.setattr(pagos.operations.ledger, "refund", twice)
+
+
+def cart_left_locked(patch) -> None:
+    def execute(statement, values):
+        kept = statement.replace("cart SET status = 'active'", "cart SET status = cart.status")
+        return sql.execute(service="carrito", sql=kept, values=values)
+
+    patch.setattr(records, "_execute", execute)
+
+
+def cart_bought_twice(patch) -> None:
+    _drop_index("carrito", "checkout_once_a_cart")
+    decide = operations.decide_accept
+
+    def careless(*, command, cart, is_taken):
+        refused = decide(command=command, cart=cart, is_taken=is_taken)
+        return None if refused and refused.code == "cart_in_checkout" else refused
+
+    patch.setattr(operations, "decide_accept", careless)
+
+
+def idempotency_key_ignored(patch) -> None:
+    _drop_index("carrito", "checkout_once_a_key")
+    made = carrito.checkout.saga_id_for
+    patch.setattr(
+        carrito.checkout, "saga_id_for", lambda *, idempotency_key: made(idempotency_key="")
+    )
+
+
+def _doing(operation, run):
+    """The operation, doing this instead."""
+    return type(operation)(**{**operation.__dict__, "run": run})
+
+
+def _drop(service: str, table: str, constraint: str) -> None:
+    """The second guard is off as well; it comes back with the end of the test's transaction."""
+    with connections[service].cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
+
+
+def _drop_index(service: str, index: str) -> None:
+    with connections[service].cursor() as cursor:
+        cursor.execute(f"DROP INDEX {index}")

@@ -1,0 +1,113 @@
+"""The orchestrator in one thread, and HTTP without a network: everything else is the real thing."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db import connections
+from django.test import Client as TestClient
+
+from httpapi import client
+from httpapi.client import Answer, Unreachable
+from saga_orchestrator import conductor, requesting, sagalog
+from saga_orchestrator.conductor import Conductor
+from saga_orchestrator.participants import Participants
+from saga_orchestrator.sagalog import InFlight
+
+NEVER = 1e9
+
+
+class Killed(BaseException):
+    """The process that is here has been killed: nobody can catch that."""
+
+
+class Network:
+    """Every call of a service on another. `breaks`: paths whose answer is lost, and how often;
+    `before`: whether the call is lost before it is made.
+    """
+
+    def __init__(self, monkeypatch) -> None:
+        self.breaks: dict[str, int] = {}
+        self.before = False
+        self._services = TestClient(raise_request_exception=False)
+        network = self
+
+        def call(self: Any, method: str, path: str, body: bytes | None, *rest: Any) -> Answer:
+            self.calls += 1
+            return network.call(method, path, body)
+
+        monkeypatch.setattr(client.Client, "_call", call)
+
+    def call(self, method: str, path: str, body: bytes | None) -> Answer:
+        is_broken = self.breaks.get(path, 0) > 0
+        if is_broken:
+            self.breaks[path] -= 1
+        if is_broken and self.before:
+            raise Unreachable(f"{path} could not be called", status=500)
+        answer = self._answer(method, path, body)
+        if is_broken or answer.status_code >= 500:
+            raise Unreachable(f"no answer of {path}", status=500)
+        return Answer(answer.status_code, answer.content, dict(answer.headers))
+
+    def _answer(self, method: str, path: str, body: bytes | None) -> Any:
+        try:
+            return self._services.generic(method, path, body or b"", "application/json")
+        except Killed as error:
+            raise Unreachable(f"{path} was killed") from error
+
+
+class Lane:
+    """In place of the conductor's threads: batches wait until they are worked off."""
+
+    def __init__(self, *, work: Callable[[Any, list[Any]], None], **rest: Any) -> None:
+        self._work = work
+        self.waiting: deque[tuple[Any, list[Any]]] = deque()
+
+    def put(self, key: Any, items: Iterable[Any]) -> None:
+        self.waiting.append((key, list(items)))
+
+    def work_off(self) -> None:
+        while self.waiting:
+            self._work(*self.waiting.popleft())
+
+
+class Office:
+    """A runner with the real conductor, engine and log."""
+
+    def __init__(self, monkeypatch) -> None:
+        monkeypatch.setattr(conductor, "Lanes", Lane)
+        self.open_again()
+
+    def open_again(self) -> None:
+        """A new runner; the one before is dead, and has been silent for long enough."""
+        with connections[sagalog.ALIAS].cursor() as cursor:
+            cursor.execute("UPDATE saga_orchestrator_runner SET seen_at = now() - interval '1 h'")
+        names = ("carrito", "inventario", "pagos")
+        self.runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
+        self.conductor = Conductor(
+            participants=Participants(urls=dict.fromkeys(names, "http://127.0.0.1:1")),
+            put_down=lambda seconds: None,
+            let_go=lambda: None,
+        )
+
+    def claim(self, *, early: bool = False) -> list[InFlight]:
+        """What is due; `early`: as if every pause were over."""
+        if early:
+            with connections[sagalog.ALIAS].cursor() as cursor:
+                cursor.execute(
+                    "UPDATE saga_orchestrator_saga SET next_attempt_at = now()"
+                    " WHERE next_attempt_at > now()"
+                )
+        sagas = sagalog.claim(runner_id=self.runner_id, limit=100)
+        for saga in sagas:
+            saga.deadline = NEVER
+        return sagas
+
+    def work(self, *, early: bool = False) -> int:
+        """Moves on all that is due, until it has ended, waits or is parked."""
+        sagas = self.claim(early=early)
+        by_message = [one for one in sagas if requesting.goes_by_message(saga=one)]
+        self.conductor.take_up(sagas=[one for one in sagas if one not in by_message])
+        requesting.take_up(sagas=by_message)
+        self.conductor._lanes.work_off()
+        return len(sagas)

@@ -1,0 +1,84 @@
+"""What happens to the shop when two work at the same moment, each in a transaction of its own.
+
+One is held just before it commits, until the other has ended, or waits for its lock.
+"""
+
+import time
+
+from django.db import connections
+
+from inventario import operations as inventario
+from tests.seeded.shop import Shop
+from tests.threads import InThread
+
+SERVICE = "inventario"
+
+
+def two_for_the_last_unit(shop: Shop) -> None:
+    """Both are heard at once, by two workers."""
+    product = shop.stock(units=1)
+    for _ in range(2):
+        shop.check_out("choreographed", cart=shop.cart(product))
+    _both_heard_at_once(shop)
+
+
+def a_late_commit(shop: Shop) -> None:
+    """The first to write its event commits last; the relay comes in between."""
+    for _ in range(2):
+        shop.check_out("choreographed")
+    _both_heard_at_once(shop)
+
+
+def an_expiry_during_the_sale(shop: Shop) -> None:
+    """The sweep comes by while the reservation is being sold."""
+    shop.check_out("choreographed")
+    beside: list[InThread] = []
+
+    def sweep() -> None:
+        beside.append(InThread(inventario.expire, service=SERVICE))
+        _let_go_on(beside[0])
+
+    shop.at("performing.before_commit of do commit_inventory", sweep)
+    shop.settle()
+    beside[0].result()
+    shop.settle()
+
+
+def _both_heard_at_once(shop: Shop) -> None:
+    """inventario hears of two sagas in two workers; the second one's relay runs at once."""
+    beside: list[InThread] = []
+
+    def hear_the_other() -> None:
+        beside.append(InThread(lambda: _hear_and_relay(shop), service=SERVICE))
+        _let_go_on(beside[0])
+
+    shop.one_at_a_time()
+    shop.at("performing.before_commit of do reserve_inventory", hear_the_other)
+    shop.settle()
+    beside[0].result()
+    shop.settle()
+
+
+def _hear_and_relay(shop: Shop) -> None:
+    other = shop.workers[SERVICE].beside()
+    other.hear()
+    other.close()
+    other.relay()
+
+
+def _let_go_on(other: InThread) -> None:
+    """Returns once the other has ended, or waits for a lock that only we can free."""
+    deadline = time.monotonic() + 10
+    while other.is_running() and not _is_blocked():
+        assert time.monotonic() < deadline, "it neither ends nor waits"
+        time.sleep(0.005)
+
+
+def _is_blocked() -> bool:
+    with connections["pagos"].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) > 0 FROM pg_stat_activity"
+            " WHERE datname = %s AND wait_event_type = 'Lock'",
+            [connections[SERVICE].settings_dict["NAME"]],
+        )
+        return cursor.fetchone()[0]

@@ -1,0 +1,211 @@
+"""What happens to the shop while it is watched: each ends well, unless there is a bug.
+
+A scenario takes the shop, and lets it run; what the audit finds then is its result.
+"""
+
+from inventario import operations as inventario
+from tests.seeded.office import Killed
+from tests.seeded.shop import Shop
+
+PATTERNS = ("orchestrated", "choreographed", "orchestrated_messaging")
+REFUND = "/api/v1/payments/saga/refund"
+ALWAYS = 10**6
+
+
+def every_end(shop: Shop) -> None:
+    """Sold, out of stock and declined, in each pattern."""
+    for pattern in PATTERNS:
+        shop.check_out(pattern, cart=shop.cart(shop.stock(price="4.35")))
+        shop.check_out(pattern, quantity=99)
+        shop.check_out(pattern, payment_method="card_declined")
+    shop.settle()
+
+
+def an_orchestrated_sale(shop: Shop) -> None:
+    """Nothing goes wrong."""
+    shop.check_out("orchestrated")
+    shop.settle()
+
+
+def the_last_unit(shop: Shop) -> None:
+    """Two carts want the one unit that is there."""
+    product = shop.stock(units=1)
+    for _ in range(2):
+        shop.check_out("choreographed", cart=shop.cart(product))
+    shop.settle()
+
+
+def a_cart_checked_out_twice(shop: Shop) -> None:
+    cart = shop.cart(shop.stock())
+    for pattern in PATTERNS:
+        shop.check_out(pattern, cart=cart)
+    shop.settle()
+
+
+def a_key_used_again(shop: Shop) -> None:
+    """The same Idempotency-Key, for another cart."""
+    for _ in range(2):
+        shop.check_out("orchestrated", key="k")
+    shop.settle()
+
+
+def killed_before_commit(shop: Shop) -> None:
+    """inventario dies before it has committed a reservation; the others go on without it."""
+    shop.check_out("choreographed")
+    shop.at("performing.before_commit of do reserve_inventory", shop.workers["inventario"].kill)
+    shop.settle()
+    shop.workers["inventario"].revive()
+    shop.settle()
+
+
+def killed_in_a_charge(shop: Shop) -> None:
+    """pagos dies before it has committed a charge, and hears of it again."""
+    shop.check_out("choreographed")
+    shop.at("performing.before_commit of do process_payment", _die)
+    shop.settle()
+
+
+def killed_before_ack(shop: Shop) -> None:
+    """pagos dies after it has committed a charge, and hears of it again."""
+    shop.check_out("choreographed")
+    shop.at("performing.after_commit of do process_payment", _die)
+    shop.settle()
+
+
+def killed_before_ack_of_a_refund(shop: Shop) -> None:
+    shop.undo(_running(shop), "choreographed")
+    shop.at("performing.after_commit of undo process_payment", _die)
+    shop.settle()
+
+
+def the_broker_away(shop: Shop) -> None:
+    """The first time that something is published, the broker can't be reached."""
+    shop.check_out("choreographed")
+    shop.break_broker(times=1)
+    shop.settle()
+
+
+def a_message_lost(shop: Shop) -> None:
+    """A fact is lost on its way to the next service and to the watcher, who nudges."""
+    shop.check_out("choreographed")
+    shop.settle(without=("pagos", "saga_choreography"))
+    for service in ("pagos", "saga_choreography"):
+        shop.workers[service].lose()
+    for _ in range(3):
+        shop.look()
+
+
+def an_abort_that_overtakes(shop: Shop) -> None:
+    """An abort comes through while the first event is still on its way."""
+    saga_id = shop.check_out("choreographed")
+    shop.hand_over()
+    shop.workers["saga_choreography"].relay()
+    arrive = shop.workers["inventario"].take_away()
+    shop.undo(saga_id, "choreographed")
+    shop.settle()
+    arrive()
+    shop.settle()
+
+
+def a_late_fact(shop: Shop) -> None:
+    """The watcher hears of the refusal after it has heard of the end."""
+    shop.check_out("choreographed", payment_method="card_declined")
+    shop.settle(without=("saga_choreography",))
+    reserved = shop.workers["saga_choreography"].take_away()
+    refused = shop.workers["saga_choreography"].take_away()
+    shop.settle()
+    reserved()
+    refused()
+    shop.settle()
+
+
+def a_reservation_that_expires(shop: Shop) -> None:
+    """Its time is over before it is sold."""
+    for pattern in PATTERNS:
+        shop.check_out(pattern)
+        shop.at("performing.after_commit of do create_order", inventario.expire)
+        shop.settle()
+
+
+def a_return(shop: Shop) -> None:
+    """What was sold is given back."""
+    for pattern in PATTERNS:
+        saga_id = shop.check_out(pattern)
+        shop.settle()
+        shop.undo(saga_id, pattern)
+        shop.settle()
+
+
+def a_fault(shop: Shop) -> None:
+    """A charge faults once, as by a deadlock in the database."""
+    shop.check_out("choreographed")
+    shop.at("performing.before_commit of do process_payment", _fault)
+    shop.settle_to_the_last_try()
+
+
+def a_poison_message(shop: Shop) -> None:
+    """One saga's charge always faults; another's comes after it."""
+    shop.poisoned.add(shop.check_out("choreographed"))
+    shop.settle_to_the_last_try()
+    shop.check_out("choreographed")
+    shop.settle_to_the_last_try()
+
+
+def the_coordinator_away(shop: Shop) -> None:
+    """The first hand-over does not come through."""
+    shop.check_out("orchestrated")
+    shop.network.before = True
+    shop.network.breaks["/saga/checkout"] = 1
+    shop.settle()
+
+
+def a_reply_lost_for_ever(shop: Shop) -> None:
+    """The charge happens, and its answer never comes: it is in doubt, and given up."""
+    shop.check_out("orchestrated")
+    shop.network.breaks["/api/v1/payments/saga"] = 5
+    shop.settle()
+
+
+def an_undo_that_fails_for_ever(shop: Shop) -> None:
+    """The refund can't be reached: it is left to a person."""
+    saga_id = shop.check_out("orchestrated")
+    shop.at("performing.after_commit of do create_order", lambda: shop.undo(saga_id, PATTERNS[0]))
+    shop.network.before = True
+    shop.network.breaks[REFUND] = ALWAYS
+    shop.settle()
+
+
+def a_reply_heard_twice(shop: Shop) -> None:
+    """The orchestrator dies before it has acked the first reply; then the card is declined."""
+    shop.check_out("orchestrated_messaging", payment_method="card_declined")
+    shop.at("replies.after_commit", _die)
+    shop.settle()
+
+
+def a_runner_that_wakes_up(shop: Shop) -> None:
+    """It was taken for dead; its saga has ended elsewhere, and it goes on where it had stopped."""
+    shop.check_out("orchestrated")
+    shop.hand_over()
+    asleep = shop.office.conductor
+    held = shop.office.claim(early=True)
+    shop.office.open_again()
+    shop.settle()
+    asleep.take_up(sagas=held)
+    shop.at("conductor.recorded", _die)
+    shop.work_off(asleep)
+
+
+def _running(shop: Shop) -> str:
+    """A saga that has been charged, and waits for carrito."""
+    saga_id = shop.check_out("choreographed")
+    shop.hand_over()
+    shop.settle(without=("carrito",))
+    return saga_id
+
+
+def _die() -> None:
+    raise Killed
+
+
+def _fault() -> None:
+    raise ValueError("a fault")

@@ -1,0 +1,204 @@
+"""The whole shop in one thread, in each pattern: real services, tables, consumers, relays and
+conductor, on PostgreSQL and the memory broker. What happens when is the scenario's to say.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from django.test import Client as TestClient
+
+import carrito.reactions
+import inventario.reactions
+import pagos.operations
+import pagos.reactions
+import saga_choreography.reactions
+import saga_orchestrator.reactions
+from carrito import handover
+from carrito.models import Cart, CartItem
+from httpapi.client import Unreachable
+from inventario.models import Product
+from loadtests.audit import checking
+from messaging import consumer as consuming
+from messaging.brokers import BrokerUnavailable, Message, connect
+from saga_choreography import operations as choreography
+from saga_choreography.watchdog import look
+from saga_orchestrator import operations as orchestrator
+from saga_orchestrator.conductor import Conductor
+from sagas import points
+from tests.seeded.office import Killed, Network, Office
+from tests.seeded.workers import Worker
+
+REACTIONS = {
+    "inventario": inventario.reactions,
+    "pagos": pagos.reactions,
+    "carrito": carrito.reactions,
+    "saga_choreography": saga_choreography.reactions,
+    "saga_orchestrator": saga_orchestrator.reactions,
+}
+ADDRESS = {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}
+BROKER = "memory://seeded"
+MOST_ROUNDS = 40
+"""Twice what the longest scenario takes; what still moves then will never come to rest."""
+
+
+class Shop:
+    """Nothing moves unless it is told to."""
+
+    def __init__(self, monkeypatch) -> None:
+        monkeypatch.setattr(consuming, "IDLE_SECONDS", 0)
+        monkeypatch.setattr(points, "reach", self._reach)
+        self._monkeypatch = monkeypatch
+        self.broker = connect(BROKER)
+        self.network = Network(monkeypatch)
+        self.office = Office(monkeypatch)
+        self.poisoned: set[str] = set()
+        self._checkouts = 0
+        self._hooks: dict[str, Callable[[], None]] = {}
+        self._poison(monkeypatch)
+        self._handovers = handover.handovers()
+        self.workers = {
+            service: Worker(service=service, broker=self.broker, reactions=reactions)
+            for service, reactions in REACTIONS.items()
+        }
+
+    def at(self, point: str, action: Callable[[], None]) -> None:
+        """Does this, once, when the point is reached: `performing.before_commit of do pay`."""
+        self._hooks[point] = action
+
+    def stock(self, *, units: int = 5, price: str = "10.00") -> Product:
+        count = Product.objects.count()
+        return Product.objects.create(
+            name=f"p{count}", sku=f"p{count}", price=price, initial=units, available=units
+        )
+
+    def cart(self, product: Product, *, quantity: int = 1) -> str:
+        cart = Cart.objects.create(id=f"cart-{Cart.objects.count()}", user_id="ana")
+        CartItem.objects.create(
+            cart=cart, product_id=str(product.pk), quantity=quantity, unit_price=product.price
+        )
+        return cart.pk
+
+    def check_out(
+        self,
+        pattern: str,
+        *,
+        cart: str = "",
+        payment_method: str = "credit_card",
+        quantity: int = 1,
+        key: str = "",
+    ) -> str:
+        """Over the shop's own door; the saga's id, empty where it was refused. Each has a key of
+        its own unless one is given, so that ids are the same in every run.
+        """
+        self._checkouts += 1
+        headers = {"Idempotency-Key": key or f"checkout {self._checkouts}"}
+        answer = TestClient().post(
+            "/checkout/saga",
+            {
+                "cart_id": cart or self.cart(self.stock(), quantity=quantity),
+                "user_id": "ana",
+                "payment_method": payment_method,
+                "billing_address": ADDRESS,
+                "saga_pattern": pattern,
+            },
+            content_type="application/json",
+            headers=headers,
+        )
+        return answer.json().get("saga_id", "")
+
+    def hand_over(self) -> None:
+        """Only carrito's hand-overs run, once."""
+        for one in self._handovers:
+            one.hand_over_once()
+
+    def settle(self, *, without: Collection[str] = ()) -> None:
+        """Lets everything happen until nothing is left. `without`: consumers that stand still."""
+        for _ in range(MOST_ROUNDS):
+            moved = sum(self._in_process(one.hand_over_once) for one in self._handovers)
+            moved += sum(self._in_process(one.relay) for one in self.workers.values())
+            hearing = [one for one in self.workers.values() if one.service not in without]
+            moved += sum(one.hear() for one in hearing)
+            moved += self._in_process(self.office.work, self.office.open_again)
+            moved = moved or self._in_process(self._work_early, self.office.open_again)
+            if not moved:
+                return
+
+    def settle_to_the_last_try(self) -> None:
+        """As `settle`; messages that are set aside get all their tries, without the waiting."""
+        self.settle()
+        while sum([one.retry_aside() for one in self.workers.values()]):
+            self.settle()
+
+    def look(self) -> None:
+        """The watchdog looks, and what it does settles."""
+        look(now=datetime.now(UTC))
+        self.settle()
+
+    def undo(self, saga_id: str, pattern: str) -> None:
+        """Somebody asks for it to be undone: an abort, or a return."""
+        if pattern.startswith("orchestrated"):
+            orchestrator.compensate(saga_id=saga_id, requested_by="eva")
+            return
+        with transaction.atomic(using="saga_choreography"):
+            choreography.compensate(
+                saga_id=saga_id, requested_by="eva", reason="", now=datetime.now(UTC)
+            )
+
+    def one_at_a_time(self) -> None:
+        """Consumers take one message, and leave the next to another worker."""
+        self._monkeypatch.setattr(consuming, "BATCH", 1)
+
+    def break_broker(self, *, times: int) -> None:
+        """So often nothing can be published."""
+        publish, left = self.broker.publish, [None] * times
+
+        def broken(messages: Sequence[Message]) -> None:
+            if left:
+                left.pop()
+                raise BrokerUnavailable("it is away")
+            publish(messages)
+
+        self.broker.publish = broken
+
+    def work_off(self, conductor: Conductor) -> None:
+        """This conductor, of another runner, does what it has in hand."""
+        self._in_process(conductor._lanes.work_off)
+
+    def audit(self) -> list[str]:
+        """What the audit finds: `2 charged 2 times: ...`, the number being that of the group."""
+        groups = checking.check(broker=self.broker).groups.values()
+        return [f"{group.number} {one.what}" for group in groups for one in group.breaches]
+
+    def _reach(self, point: str, of: Any = None) -> None:
+        for name in (point, f"{point} of {of.name}" if of else point):
+            action = self._hooks.pop(name, None)
+            if action:
+                action()
+
+    def _work_early(self) -> int:
+        return self.office.work(early=True)
+
+    def _poison(self, monkeypatch) -> None:
+        """The charges of those that are `poisoned` always fault."""
+        charge = pagos.operations.charge
+        run = charge.run
+
+        def poisoned(commands: Sequence[Any]) -> Any:
+            if self.poisoned & {one.saga_id for one in commands}:
+                raise ValueError("poison")
+            return run(commands)
+
+        monkeypatch.setitem(charge.__dict__, "run", poisoned)
+
+    def _in_process(
+        self, work: Callable[[], int | None], again: Callable[[], Any] | None = None
+    ) -> int:
+        """What it did; one that was killed, or could not reach somebody, comes again."""
+        try:
+            return work() or 0
+        except (Killed, Unreachable, BrokerUnavailable):
+            if again:
+                again()
+            return 1

@@ -1,0 +1,59 @@
+"""Bugs that show only when two work at the same moment: found, too."""
+
+import pytest
+from django.db import connections
+
+from messaging.brokers.memory import forget
+from tests.seeded.bugs import RACES
+from tests.seeded.shop import Shop
+
+SERVICES = ["carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography"]
+pytestmark = pytest.mark.django_db(transaction=True, databases=SERVICES)
+
+CONSTRAINT = "product_stock_not_negative"
+TABLES = ["inventario_product", "inventario_reservation", "inventario_reservationline"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(settings):
+    settings.RESERVATION_SECONDS = 0
+    yield
+    forget("seeded")
+
+
+@pytest.fixture
+def _constraint_comes_back():
+    """What a bug here drops is dropped for good: nothing is rolled back."""
+    definition = _ask(
+        f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{CONSTRAINT}'"
+    )
+    yield
+    _ask(f"TRUNCATE {', '.join(TABLES)} CASCADE")
+    _ask(f"ALTER TABLE {TABLES[0]} DROP CONSTRAINT IF EXISTS {CONSTRAINT}")
+    _ask(f"ALTER TABLE {TABLES[0]} ADD CONSTRAINT {CONSTRAINT} {definition[0][0]}")
+
+
+def findings(scenario, monkeypatch) -> list[str]:
+    shop = Shop(monkeypatch)
+    scenario(shop)
+    return shop.audit()
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_nothing_is_found_without_a_bug(name, monkeypatch):
+    assert findings(RACES[name].scenario, monkeypatch) == []
+
+
+@pytest.mark.usefixtures("_constraint_comes_back")
+@pytest.mark.parametrize("name", RACES)
+def test_bug_is_found(name, monkeypatch):
+    bug = RACES[name]
+    bug.put_in(monkeypatch)
+    found = findings(bug.scenario, monkeypatch)
+    assert any(one.startswith(bug.found_as) for one in found), found
+
+
+def _ask(statement: str) -> list[tuple]:
+    with connections["inventario"].cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,88 @@
+"""The worker of a service, moved by hand: its real consumer and relay, one batch at a time."""
+
+from collections.abc import Callable
+from types import ModuleType
+
+from django.db import connections
+
+from messaging.brokers import Broker
+from messaging.consumer import Consumer
+from messaging.relay import Relay
+from tests.seeded.office import Killed
+
+PREFETCH = 200
+
+
+class Worker:
+    """`reactions`: the service's module of that name, as it is when the worker starts."""
+
+    def __init__(self, *, service: str, broker: Broker, reactions: ModuleType) -> None:
+        self.service = service
+        self._broker = broker
+        self._reactions = reactions
+        self._is_dead = False
+        self._relay = Relay(service=service, broker=broker)
+        self._start()
+
+    def relay(self) -> int:
+        return self._relay.relay_once()
+
+    def hear(self) -> int:
+        """One batch; a consumer that is killed, or falls over, leaves what it did not ack."""
+        if self._is_dead:
+            return 0
+        before = self._heard()
+        try:
+            self._consumer._take_and_handle(self._subscription)
+        except (Killed, ValueError):
+            self._subscription.close()
+            self._start()
+            return 1
+        return self._heard() - before
+
+    def retry_aside(self) -> int:
+        """Tries all that was set aside, without the waiting; returns how many there were."""
+        with connections[self.service].cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {self.service}_parkedmessage SET next_attempt_at = now()"
+                " WHERE status = 'retrying'"
+            )
+        return self._consumer.retry_aside()
+
+    def kill(self) -> None:
+        """From within: its consumer stays dead until `revive`."""
+        self._is_dead = True
+        raise Killed
+
+    def revive(self) -> None:
+        self._is_dead = False
+
+    def take_away(self) -> Callable[[], None]:
+        """Takes the first message of its queue; call the answer to give it back."""
+        subscription = self._broker.subscribe(queue=self._consumer.queue, prefetch=1)
+        taken = subscription.take(limit=1, timeout=0)
+        return lambda: subscription.give_back(taken)
+
+    def lose(self) -> None:
+        """The first message of its queue is lost."""
+        subscription = self._broker.subscribe(queue=self._consumer.queue, prefetch=1)
+        subscription.ack(subscription.take(limit=1, timeout=0))
+
+    def beside(self) -> "Worker":
+        """Another worker of the same service."""
+        return Worker(service=self.service, broker=self._broker, reactions=self._reactions)
+
+    def close(self) -> None:
+        """Gives back what it has taken and not acked."""
+        self._subscription.close()
+
+    def _start(self) -> None:
+        self._consumer = Consumer(
+            service=self.service, broker=self._broker, reactions=self._reactions.REACTIONS
+        )
+        queue = self._consumer.queue
+        self._broker.declare(queue=queue, events=sorted(self._consumer.reactions))
+        self._subscription = self._broker.subscribe(queue=queue, prefetch=PREFETCH)
+
+    def _heard(self) -> int:
+        return self._consumer.counters().get("messages_consumed", 0)

@@ -1,0 +1,290 @@
+"""Each rule holds for a protocol that is right, and finds the one that is wrong."""
+
+import pytest
+from msgspec.structs import replace
+
+from checker.protocol import calling, checking, paths, wiring
+from checker.protocol.description import Ending, Notice, Reaction
+from saga_orchestrator import engine
+from saga_orchestrator.moves import Fault
+from sagas.operations import Kind
+from tests.unit.checker.trip import (
+    ASK,
+    CHARGE,
+    FLIGHT,
+    HOTEL,
+    TICKET,
+    conducted,
+    trip,
+)
+
+DECLARED_RING = frozenset({"flight.off", "hotel.off"})
+RING = {"flight.off": Reaction("flight.off", "hotels", Kind.UNDO, "hotel", "hotel.off")}
+TO_FLIGHT = Reaction("charge.refused", "flights", Kind.UNDO, "flight", "flight.off")
+
+BROKEN = {
+    "a step that nothing undoes": (
+        trip(steps=[ASK, FLIGHT, replace(HOTEL, undo=""), CHARGE, TICKET]),
+        {"shape"},
+        "hotel is compensable, and nothing undoes it",
+    ),
+    "a step that can be undone after the pivot": (
+        trip(steps=[ASK, FLIGHT, CHARGE, HOTEL, TICKET]),
+        {"shape"},
+        "hotel (compensable) comes after charge",
+    ),
+    "two pivots": (
+        trip(steps=[ASK, FLIGHT, replace(CHARGE, name="hotel", service="hotels"), CHARGE, TICKET]),
+        {"shape", "decider"},
+        "two pivots",
+    ),
+    "an event that nobody says": (
+        trip(declared={"trip.lost"}),
+        {"said"},
+        "nobody says trip.lost",
+    ),
+    "an event that nobody hears": (
+        trip(but={"charge.refused": None}),
+        {"heard"},
+        "bank says charge.refused, and nobody reacts",
+    ),
+    "an event that is only watched": (
+        trip(
+            but={"charge.refused": None},
+            watched={
+                *("trip.asked", "stop.asked", "back.asked", "trip.done", "trip.off"),
+                *("flight.booked", "flight.refused", "flight.off", "charge.done"),
+                *("hotel.booked", "hotel.refused", "hotel.off", "charge.refused", "charge.back"),
+            },
+        ),
+        {"heard"},
+        "watching is not hearing",
+    ),
+    "a notice that nobody takes": (
+        trip(notices={"flight.lost": Notice(("flights",), ())}),
+        {"heard"},
+        "flights says flight.lost, and nobody reacts",
+    ),
+    "a notice that nobody gives": (
+        trip(notices={"flight.lost": Notice((), ("website",))}),
+        {"said"},
+        "nobody says flight.lost",
+    ),
+    "an end that goes on": (
+        trip(plus=[Reaction("trip.done", "website", Kind.UNDO, "ask", "trip.off")]),
+        {"heard"},
+        "trip.done is declared as an end",
+    ),
+    "another's step": (
+        trip(
+            but={
+                "flight.booked": Reaction(
+                    "flight.booked", "flights", Kind.DO, "hotel", "hotel.booked", "hotel.refused"
+                )
+            }
+        ),
+        {"owner"},
+        "that step is hotels's",
+    ),
+    "a step that is not there": (
+        trip(plus=[Reaction("stop.asked", "hotels", Kind.DO, "dinner")]),
+        {"owner", "answered", "decider"},
+        "the saga has no such step",
+    ),
+    "a refusal that says nothing": (
+        trip(
+            but={
+                "flight.booked": Reaction(
+                    "flight.booked", "hotels", Kind.DO, "hotel", "hotel.booked"
+                ),
+                "hotel.refused": None,
+            }
+        ),
+        {"answered"},
+        "may be refused, and says nothing",
+    ),
+    "an event for two outcomes": (
+        trip(
+            but={
+                "trip.asked": Reaction(
+                    "trip.asked", "flights", Kind.DO, "flight", "flight.booked", "flight.off"
+                ),
+                "flight.refused": None,
+            }
+        ),
+        {"meaning"},
+        "flight.off may mean that flight is refused or that undoing flight is done",
+    ),
+    "two who carry it on": (
+        trip(
+            plus=[
+                Reaction(
+                    "flight.booked", "bank", Kind.DO, "charge", "charge.done", "charge.refused"
+                )
+            ]
+        ),
+        {"decider"},
+        "after flight.booked both hotels",
+    ),
+    "an abort that does not ask the pivot": (
+        trip(but={"stop.asked": Reaction("stop.asked", "hotels", Kind.UNDO, "hotel", "hotel.off")}),
+        {"decider"},
+        "decided without the barrier of charge",
+    ),
+    "a circle": (trip(but=RING), {"cycle"}, "flight.off > hotel.off > flight.off"),
+    "an event that the watcher does not hear": (
+        trip(watched={"trip.asked"}),
+        {"watched"},
+        "bank says charge.done, and the watcher does not hear it",
+    ),
+    "the list in another order": (
+        trip(steps=[ASK, HOTEL, FLIGHT, CHARGE, TICKET]),
+        {"forward"},
+        "it does ask, flight, hotel, charge, ticket",
+    ),
+    "an end that says the contrary": (
+        trip(ends={"trip.done": Ending.COMPLETED, "trip.off": Ending.COMPLETED}),
+        {"ends"},
+        "it ends completed where it should end undone",
+    ),
+    "a declared circle without a way out": (
+        trip(but=RING, cycles=[DECLARED_RING]),
+        {"ends", "undone"},
+        "it stands still for ever",
+    ),
+    "a step that is passed over backward": (
+        trip(but={"charge.refused": TO_FLIGHT}),
+        {"undone"},
+        "hotel had happened, and nothing undoes it",
+    ),
+    "undos forward": (
+        trip(
+            but={"charge.refused": TO_FLIGHT._replace(says="flight.off.first")},
+            plus=[
+                Reaction("flight.off.first", "hotels", Kind.UNDO, "hotel", "hotel.off.last"),
+                Reaction("hotel.off.last", "website", Kind.UNDO, "ask", "trip.off"),
+            ],
+        ),
+        {"reverse"},
+        "it undoes flight, hotel, ask, which happened as ask, flight, hotel",
+    ),
+    "a step on the way back": (
+        trip(
+            but={"flight.off": Reaction("flight.off", "flights", Kind.DO, "ticket", "ticket.sent")},
+            plus=[Reaction("ticket.sent", "website", Kind.UNDO, "ask", "trip.off")],
+        ),
+        {"one way", "undone"},
+        "ticket happens after undoing has begun",
+    ),
+    "an abort that forgets a step": (
+        trip(
+            but={"stop.asked": Reaction("stop.asked", "bank", Kind.BLOCK, "charge", "", "stopped")},
+            plus=[Reaction("stopped", "flights", Kind.UNDO, "flight", "flight.off")],
+        ),
+        {"turned back"},
+        "hotel stays of it",
+    ),
+    "a return that forgets a step": (
+        trip(but={"charge.back": TO_FLIGHT._replace(hears="charge.back")}),
+        {"given back"},
+        "it undoes charge, flight, ask; the list has charge, hotel, flight, ask",
+    ),
+    "a call that is missing": (
+        conducted(calls=conducted().calls[1:]),
+        {"called"},
+        "agency has no call for undo ask",
+    ),
+    "a call that nobody answers": (
+        conducted(reactions=conducted().reactions[1:]),
+        {"heard"},
+        "/ask/undo: nobody at website answers it",
+    ),
+    "a call that two answer": (
+        conducted(reactions=[*conducted().reactions, conducted().reactions[0]]),
+        {"heard"},
+        "/ask/undo: 2 at website answer it",
+    ),
+    "a call that another service answers": (
+        conducted(
+            reactions=[
+                *conducted().reactions,
+                Reaction("/hotel", "flights", Kind.DO, "hotel", "done", "refused"),
+            ]
+        ),
+        {"heard"},
+        "/hotel: flights answers it too; it is for hotels",
+    ),
+    "a call of the wrong step": (
+        conducted(reactions=[one._replace(kind=Kind.DO) for one in conducted().reactions]),
+        {"owner"},
+        "/ask/undo asks for undo ask, website does do ask",
+    ),
+    "a reply that the conductor does not hear": (
+        conducted(replies={"done"}),
+        {"replies"},
+        "refused is said, and agency does not hear it",
+    ),
+    "a reply that nobody gives": (
+        conducted(replies={"done", "refused", "maybe"}),
+        {"replies"},
+        "agency waits for maybe, and nobody says it",
+    ),
+}
+"""What is wrong: the protocol, the rules that must find it (and no other), what they must say."""
+
+
+@pytest.mark.parametrize("protocol", [trip(), conducted()], ids=lambda one: one.name)
+def test_right_protocol_breaks_no_rule(protocol):
+    report = checking.check(protocols=[protocol])
+    assert report.is_clean, report.as_text()
+    assert not report.checked[0].unchecked
+
+
+@pytest.mark.parametrize("wrong", BROKEN)
+def test_wrong_protocol_breaks_its_rule_and_no_other(wrong):
+    protocol, rules, said = BROKEN[wrong]
+    report = checking.check(protocols=[protocol])
+    assert {one.rule for one in report.breaches} == rules, report.as_text()
+    assert said in report.as_text()
+
+
+def test_patterns_that_differ_are_told_apart():
+    other = conducted(steps=[ASK, HOTEL, FLIGHT, CHARGE, TICKET])
+    report = checking.check(protocols=[other, trip()])
+    assert {one.rule for one in report.breaches} == {"same"}
+    assert "conducted trip never does that" in report.as_text()
+
+
+def test_patterns_that_do_the_same_are_alike():
+    report = checking.check(protocols=[conducted(), trip()])
+    assert "same" in {rule.name for rule in report.checked[1].proven}
+
+
+def test_every_rule_is_broken_by_some_protocol():
+    rules = (*wiring.RULES, wiring.WATCHED, *calling.RULES, calling.REPLIES)
+    names = {rule.name for rule in (*rules, *paths.ALONE, *paths.ASKED)}
+    assert names - {"once"} == set().union(*(rules for _, rules, _ in BROKEN.values()))
+
+
+def test_refusal_that_is_tried_again_is_noticed(monkeypatch):
+    monkeypatch.setattr(
+        engine,
+        "_after_refusal",
+        lambda progress, no: engine._after_fault(progress, Fault("no"), 0.5),
+    )
+    report = checking.check(protocols=[conducted()])
+    assert "once" in {one.rule for one in report.breaches}
+    assert "do hotel: 5 times" in report.as_text()
+
+
+def test_rules_of_the_paths_wait_until_the_wiring_holds():
+    checked = checking.check(protocols=[BROKEN["a circle"][0]]).checked[0]
+    assert {rule.name for rule in checked.unchecked} == {
+        rule.name for rule in (*paths.ALONE, *paths.ASKED)
+    }
+    assert "unchecked" in checked.as_text()
+
+
+def test_breach_says_what_to_do():
+    text = checking.check(protocols=[trip(but=RING)]).as_text()
+    assert "to mend: break the circle" in text

@@ -1,0 +1,168 @@
+"""Bugs put into the real code, one at a time: the explorer must find each, and tell it shortly."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+import pagos.reactions
+from checker.explorer.exploring import Explorer, Failure
+from checker.explorer.shop.memory.sagalog import SagaLog
+from checker.explorer.shop.worlds import in_memory
+from checker.explorer.store import Store
+from contracts import events
+from contracts.statuses import Pattern
+from messaging import outbox
+from messaging.brokers import Message
+from messaging.consumer import Consumer
+from messaging.reactions import SagaReaction, on
+from messaging.relay import Relay
+from pagos import operations
+from saga_choreography import watchdog
+from saga_orchestrator import engine
+from sagas import barrier
+from sagas.barrier import Entry
+from sagas.models import Direction
+
+Patch = Callable[..., None]
+SCHEDULES = 2_000
+
+
+def nothing(patch: Patch) -> None:
+    """The control."""
+
+
+def barrier_off(patch: Patch) -> None:
+    def enter(*, operation, saga_ids):
+        return Entry(
+            fresh={one: (one, operation.step, operation.kind.value) for one in saga_ids},
+            settled={},
+            known={},
+        )
+
+    patch(barrier, "enter", enter)
+
+
+def undo_does_not_block(patch: Patch) -> None:
+    def enter_undo(*, operation, ids):
+        first = barrier._take(operation, ids, Direction.UNDO)
+        done = barrier._stored(operation, list(first), Direction.DO)
+        fresh = {one: key for one, key in first.items() if one in done}
+        nothing = {one: key for one, key in first.items() if one not in done}
+        barrier.record(
+            operation=operation,
+            outcomes=dict.fromkeys(nothing.values(), barrier.NOTHING_TO_UNDO),
+        )
+        known = barrier._stored(operation, [one for one in ids if one not in first], Direction.UNDO)
+        settled = dict.fromkeys(nothing, barrier.NOTHING_TO_UNDO)
+        return Entry(fresh=fresh, settled=settled, known=known)
+
+    patch(barrier, "_enter_undo", enter_undo)
+
+
+def ack_before_commit(patch: Patch) -> None:
+    def take_and_handle(self, subscription):
+        deliveries = subscription.take(limit=100, timeout=0)
+        subscription.ack(deliveries)
+        self.handle(deliveries)
+
+    patch(Consumer, "_take_and_handle", take_and_handle)
+
+
+def sent_before_published(patch: Patch) -> None:
+    def send(self, rows):
+        now = datetime.now(UTC)
+        outbox.mark_sent(service=self.service, ids=[row.id for row in rows], at=now)
+        self.broker.publish([Message(row.event_id, row.event_type, row.body) for row in rows])
+        return len(rows)
+
+    patch(Relay, "_send", send)
+
+
+def nudge_lost(patch: Patch) -> None:
+    patch(watchdog, "_nudge", lambda sagas, trails: None)
+
+
+def nudge_not_answered(patch: Patch) -> None:
+    handle = SagaReaction.handle
+
+    def deaf(self, heard):
+        handle(self, [event for event in heard if not event.nudge])
+
+    patch(SagaReaction, "handle", deaf)
+
+
+def no_lock_on_stock(patch: Patch) -> None:
+    lock = Store.lock
+
+    def lock_others(self, table, key):
+        if table is not self.table("inventario.product"):
+            lock(self, table, key)
+
+    patch(Store, "lock", lock_others)
+
+
+def second_decider(patch: Patch) -> None:
+    also = on(events.CHECKOUT_ABORT_REQUESTED, do=operations.refund, says=events.PAYMENT_REFUNDED)
+    patch(pagos.reactions, "REACTIONS", [*pagos.reactions.REACTIONS, *also])
+
+
+def fence_off(patch: Patch) -> None:
+    patch(SagaLog, "is_still", lambda self, saga: True)
+
+
+def doubt_forgotten(patch: Patch) -> None:
+    """A step that was given up is taken for one that did not happen."""
+
+    def give_up(progress, failure, *, calls):
+        to = progress.position - 1
+        return engine._backward(progress, to=to, failure=failure, record=None)
+
+    patch(engine, "_give_up", give_up)
+
+
+CHOREOGRAPHED = [
+    barrier_off,
+    undo_does_not_block,
+    ack_before_commit,
+    sent_before_published,
+    nudge_lost,
+    nudge_not_answered,
+    no_lock_on_stock,
+    second_decider,
+]
+ORCHESTRATED = [barrier_off, undo_does_not_block, fence_off, doubt_forgotten]
+MESSAGING = [barrier_off, no_lock_on_stock, doubt_forgotten]
+BUGS = [
+    *((Pattern.CHOREOGRAPHED, bug) for bug in CHOREOGRAPHED),
+    *((Pattern.ORCHESTRATED, bug) for bug in ORCHESTRATED),
+    *((Pattern.ORCHESTRATED_MESSAGING, bug) for bug in MESSAGING),
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def found(pattern: Pattern, bug: Callable[[Patch], None], monkeypatch) -> Failure | None:
+    with monkeypatch.context() as patched:
+        bug(patched.setattr)
+        with in_memory() as made:
+            worlds = {name: one for name, one in made.items() if name.startswith(f"{pattern}/")}
+            return Explorer(worlds=worlds, schedules=SCHEDULES, seed=7).explore().failure
+
+
+@pytest.mark.parametrize("pattern", Pattern)
+def test_nothing_is_found_where_nothing_is_broken(pattern, monkeypatch):
+    assert found(pattern, nothing, monkeypatch) is None
+
+
+@pytest.mark.parametrize(("pattern", "bug"), BUGS, ids=lambda one: getattr(one, "__name__", one))
+def test_bug_is_found_with_few_deviations(pattern, bug, monkeypatch):
+    failure = found(pattern, bug, monkeypatch)
+    assert failure is not None
+    assert len(failure.deviations) <= 3

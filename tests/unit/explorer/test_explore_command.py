@@ -1,0 +1,44 @@
+import re
+
+import pytest
+from django.core.management import call_command
+
+from checker.explorer.commands import replay_line, summary
+from checker.explorer.exploring import Explored, Failure
+
+
+def run(capsys, *arguments: str) -> tuple[int | str | None, str]:
+    with pytest.raises(SystemExit) as ended:
+        call_command("sagas", "explore", *arguments)
+    return ended.value.code, capsys.readouterr().out
+
+
+def test_undisturbed_race_is_told_step_by_step(capsys):
+    status, out = run(capsys, "--replay", "choreographed/race")
+    assert status == 0
+    assert "pagos hears inventory.reserved of saga-1" in out
+    assert "saga-1 completed/completed" in out
+    assert "saga-2 failed/failed" in out
+
+
+def test_faults_are_marked_in_the_story(capsys):
+    status, out = run(capsys, "--replay", "choreographed/one 1:2")
+    assert status == 0
+    assert re.search(r"1  lost: inventario hears checkout.initiated of saga-1   \[lose\]", out)
+    assert "nothing moves, and time goes by" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "why"), [("nowhere 1:1", "there is no world"), ("choreographed/one x", "STEP:OPTION")]
+)
+def test_wrong_line_is_told_and_status_2(capsys, line, why):
+    status, out = run(capsys, "--replay", line)
+    assert status == 2
+    assert why in out
+
+
+def test_failure_ends_with_the_line_that_replays_it():
+    failure = Failure(world="choreographed/one", deviations={3: 5, 1: 2}, breaches=["2: charged"])
+    told = summary(explored=Explored(failure=failure), seconds=1.0)
+    assert told[-1] == replay_line(failure)
+    assert told[-1] == "manage.py sagas explore --replay 'choreographed/one 1:2 3:5'"

@@ -1,0 +1,54 @@
+from checker.explorer.choosing import Given
+from checker.explorer.scheduling import MOST_STEPS, Player
+from tests.unit.explorer.toy import Toy
+
+
+def play(world: Toy, deviations: dict[int, int]):
+    return Player(world=world, chooser=Given(deviations), counts=True).play()
+
+
+def test_undisturbed_schedule_takes_the_first_option_at_every_step():
+    toy = Toy(steps=3)
+    played = play(toy, {})
+    assert toy.story == ["1", "1", "1"]
+    assert (played.deviations, played.counts, played.kinds) == ({}, [3, 3, 3], [])
+
+
+def test_each_variant_is_an_option_of_its_own():
+    toy = Toy(steps=2)
+    played = play(toy, {0: 1, 1: 2})
+    assert toy.story == ["2", "3"]
+    assert played.kinds == ["more", "more"]
+
+
+def test_only_deviations_that_were_taken_are_kept():
+    assert play(Toy(steps=2), {0: 9, 1: 1, 7: 1}).deviations == {1: 1}
+
+
+def test_broken_world_is_left_at_once():
+    toy = Toy(steps=9, limit=2)
+    assert play(toy, {}).breaches == ["2 is too much"]
+    assert toy.story == ["1", "1"]
+
+
+def test_schedule_that_never_ends_is_broken():
+    endless = Toy(steps=MOST_STEPS + 1, limit=MOST_STEPS + 1)
+    assert play(endless, {}).breaches == [f"not over after {MOST_STEPS} steps"]
+
+
+def test_others_go_on_while_one_is_suspended_until_nothing_else_can():
+    toy = Toy(steps=3, pauses=True)
+    play(toy, {0: 3})
+    assert toy.story == ["slow", "1", "1", "goes on"]
+
+
+def test_suspended_one_goes_on_earlier_where_that_is_chosen():
+    toy = Toy(steps=3, pauses=True)
+    play(toy, {0: 3, 2: 1})
+    assert toy.story == ["slow", "1", "goes on", "1"]
+
+
+def test_story_tells_every_step_and_how_things_stand():
+    told: list[str] = []
+    Player(world=Toy(steps=2), chooser=Given({1: 2}), tell=told.append).play()
+    assert told == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]

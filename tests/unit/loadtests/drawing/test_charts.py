@@ -1,0 +1,268 @@
+"""Every chart, with data that people don't think of: words stay inside, nothing is no number."""
+
+import math
+import re
+from collections.abc import Callable
+from xml.etree import ElementTree as Xml
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtests.drawing import (
+    backlog,
+    bars,
+    html,
+    intervals,
+    levels,
+    percentiles,
+    svg,
+    throughput,
+    waterfalls,
+)
+from loadtests.drawing.conclusions import Interval, Part, Verdict, Waterfall
+from loadtests.drawing.throughput import Course
+
+WIDTHS = st.sampled_from([html.WIDE, html.NARROW])
+PATTERNS = ("orchestrated", "choreographed", "orchestrated_messaging", "monolith")
+AMOUNT = st.floats(min_value=0, max_value=1e7)
+RATE = st.floats(min_value=0, max_value=99_000)
+LATENCY = st.one_of(st.floats(min_value=0, max_value=99_000), st.just(math.inf))
+
+
+def by_pattern(of: st.SearchStrategy) -> st.SearchStrategy:
+    """The same for one to all patterns."""
+    return st.integers(min_value=1, max_value=len(PATTERNS)).flatmap(
+        lambda count: st.fixed_dictionaries(dict.fromkeys(PATTERNS[:count], of))
+    )
+
+
+def verdict(ratio: tuple[float, float, float], *, figure: str = "p50 at light load") -> Verdict:
+    low, estimate, high = sorted(ratio)
+    return Verdict(
+        figure=figure,
+        unit="ms",
+        first="orchestrated",
+        second="choreographed",
+        ratio=Interval(estimate=estimate, low=low, high=high),
+        difference=Interval(estimate=estimate - 1, low=low - 1, high=high - 1),
+    )
+
+
+def holds(drawn: str, width: float) -> None:
+    """It is a picture with a title, all of its words inside, and no two of them on each other."""
+    root = Xml.fromstring(drawn)  # noqa: S314 -- our own
+    _, _, across, down = map(float, root.attrib["viewBox"].split())
+    assert across == width
+    assert not re.search(r"\bnan\b|\binf\b", drawn.lower().replace("info", ""))
+    assert root[0].tag.endswith("title")
+    assert root[0].text
+    assert root[1].tag.endswith("desc")
+    boxes = [_box(one) for one in root.iter() if one.tag.endswith("}text")]
+    for left, right, top, bottom, words in boxes:
+        assert left >= -1, words
+        assert right <= across + 1, words
+        assert top >= -1, words
+        assert bottom <= down + 1, words
+    for place, one in enumerate(boxes):
+        assert not [other for other in boxes[:place] if _meet(one, other)], one
+
+
+def _box(one: Xml.Element) -> tuple[float, float, float, float, str]:
+    words, kind = one.text or "", one.attrib.get("class", "")
+    # Real letters are narrower than what the charts leave room for: 0.9 of it is the widest seen.
+    wide = svg.width_of(words, bold="name" in kind) * 0.9
+    x, y, anchor = float(one.attrib["x"]), float(one.attrib["y"]), one.attrib["text-anchor"]
+    left = x - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
+    return left, left + wide, y - 9, y + 3, words
+
+
+def _meet(one: tuple, other: tuple) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    found=by_pattern(st.lists(st.lists(LATENCY, max_size=40), min_size=1, max_size=3)), width=WIDTHS
+)
+def test_percentiles_hold_for_any_latencies(found, width) -> None:
+    holds(percentiles.chart(found=found, width=width, name="a", title="b"), width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    courses=by_pattern(
+        st.lists(st.builds(Course, per_second=st.lists(RATE, max_size=12)), max_size=3)
+    ),
+    width=WIDTHS,
+)
+def test_throughput_holds_for_any_course(courses, width) -> None:
+    drawn = throughput.chart(
+        courses=courses, bin_seconds=0.5, seconds=3, width=width, name="a", title="b"
+    )
+    holds(drawn, width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(amounts=st.lists(st.lists(AMOUNT, min_size=1, max_size=8), min_size=1, max_size=4), w=WIDTHS)
+def test_stacks_hold_for_any_amounts(amounts, w) -> None:
+    every = [
+        bars.Stack(
+            label="orchestrated over messages",
+            kind="s2",
+            said="12.3 ms",
+            parts=[
+                bars.Part(label="PostgreSQL", short="9", amount=amount, kind=f"p{place}")
+                for place, amount in enumerate(parts)
+            ],
+        )
+        for parts in amounts
+    ]
+    holds(bars.stacks(every=every, unit="CPU ms", width=w, name="a", title="b"), w)
+
+
+@settings(max_examples=40, deadline=None)
+@given(amounts=by_pattern(AMOUNT), width=WIDTHS)
+def test_pairs_hold_for_any_amounts(amounts, width) -> None:
+    texts = {one: f"{amount:.5g}" for one, amount in amounts.items()}
+    drawn = bars.pairs(
+        rows=[("write-ahead log, kB", amounts, texts)] * 2, width=width, name="a", title="b"
+    )
+    holds(drawn, width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(found=by_pattern(st.lists(LATENCY, max_size=20)), width=WIDTHS)
+def test_dots_hold_for_any_latencies(found, width) -> None:
+    holds(bars.dots(found=found, unit="ms", width=width, name="a", title="b"), width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    ratios=st.lists(
+        st.tuples(*[st.floats(min_value=1e-3, max_value=1e3)] * 3), min_size=1, max_size=8
+    ),
+    width=WIDTHS,
+)
+def test_intervals_hold_for_any_ratio(ratios, width) -> None:
+    found = [verdict(ratio) for ratio in ratios]
+    holds(intervals.chart(found=found, width=width, name="a", title="b"), width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    amounts=by_pattern(st.lists(st.floats(min_value=0, max_value=9_999), min_size=14, max_size=14)),
+    width=WIDTHS,
+)
+def test_waterfalls_hold_for_any_times(amounts, width) -> None:
+    found = [
+        Waterfall(
+            pattern=pattern,
+            sagas=2400,
+            mean_ms=sum(every),
+            parts=[
+                Part(
+                    step=list(waterfalls.STEPS)[place // 2],
+                    kind=("queue wait", "service")[place % 2],
+                    start=sum(every[:place]),
+                    ms=ms,
+                )
+                for place, ms in enumerate(every)
+            ],
+        )
+        for pattern, every in amounts.items()
+    ]
+    holds(waterfalls.chart(found=found, width=width, name="a", title="b"), width)
+
+
+LOAD = st.builds(
+    levels.Level,
+    offered=st.floats(min_value=0.1, max_value=9_000),
+    p50_ms=st.floats(min_value=0, max_value=99_000),
+    p99_ms=st.floats(min_value=0, max_value=99_000),
+    is_sustained=st.booleans(),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    found=by_pattern(st.lists(LOAD, min_size=1, max_size=6)),
+    knees=by_pattern(st.floats(min_value=1, max_value=9_000)),
+    width=WIDTHS,
+)
+def test_levels_hold_for_any_loads(found, knees, width) -> None:
+    holds(levels.chart(found=found, knees=knees, width=width, name="a", title="b"), width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    found=by_pattern(
+        st.lists(
+            st.builds(
+                backlog.Course,
+                seconds=st.floats(min_value=0.1, max_value=900),
+                waiting=st.lists(st.integers(min_value=0, max_value=90_000), max_size=161),
+            ),
+            max_size=3,
+        )
+    ),
+    width=WIDTHS,
+)
+def test_backlogs_hold_for_any_course(found, width) -> None:
+    holds(backlog.chart(found=found, pause=(3, 8), width=width, name="a", title="b"), width)
+
+
+def test_line_of_percentiles_never_falls() -> None:
+    drawn = percentiles.chart(
+        found={"orchestrated": [[5.0, 1.0, 9.0, 7.0, 30.0, 2.0]]}, width=760, name="a", title="b"
+    )
+    lines = re.findall(r'd="M([^"]+)" class="line', drawn)
+    places = [tuple(map(float, point.split())) for point in lines[0].split("L")]
+    assert places == sorted(places, key=lambda one: (one[0], -one[1]))
+    assert [y for _, y in places] == sorted((y for _, y in places), reverse=True)
+
+
+def test_line_ends_where_checkouts_never_ended() -> None:
+    drawn = percentiles.chart(
+        found={"orchestrated": [[1.0] * 5 + [math.inf] * 5]}, width=760, name="a", title="b"
+    )
+    (line,) = re.findall(r'd="M([^"]+)" class="line', drawn)
+    furthest = max(float(point.split()[0]) for point in line.split("L"))
+    assert furthest < 760 / 2
+
+
+def test_dot_of_an_interval_is_on_the_side_of_the_better_one() -> None:
+    def place(ratio: float) -> float:
+        drawn = intervals.chart(
+            found=[verdict((ratio - 0.01, ratio, ratio + 0.01))], width=760, name="a", title="b"
+        )
+        return float(re.findall(r'<circle cx="([\d.]+)"', drawn)[0])
+
+    assert place(0.8) > 380 > place(1.2)
+
+
+def test_words_are_escaped_wherever_they_come_from() -> None:
+    rows = [("<b>&", {"<i>": 1.0}, {"<i>": "<u>"})]
+    drawn = bars.pairs(rows=rows, width=760, name="a", title="<script>")
+    assert not [one for one in ("<b>", "<u>", "<i>", "<script>") if one in drawn]
+    root = Xml.fromstring(drawn)  # noqa: S314 -- our own
+    assert root[0].text == "<script>"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_place_that_is_none_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="no place on paper"):
+        svg.line((0.0, value), (1.0, 1.0), kind="grid")
+
+
+def test_picture_of_nothing_is_a_picture() -> None:
+    empty: dict[str, list] = {"orchestrated": []}
+    charts: list[Callable[[], str]] = [
+        lambda: percentiles.chart(found=empty, width=370, name="a", title="b"),
+        lambda: bars.dots(found=empty, unit="ms", width=370, name="a", title="b"),
+        lambda: throughput.chart(
+            courses=empty, bin_seconds=1, seconds=3, width=370, name="a", title="b"
+        ),
+    ]
+    for chart in charts:
+        holds(chart(), 370)

@@ -1,0 +1,90 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.drawing import differences, stored
+from loadtests.drawing.differences import Change
+from loadtests.drawing.stored import Run
+from tests.unit.loadtests.builders import stored_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stored_run(tmp_path_factory.mktemp("run"))
+
+
+def changed(folder: Path, into: Path, change: Any) -> Run:
+    """The same run, its JSON changed."""
+    found = json.loads((folder / "report.json").read_text())
+    change(found)
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    (into / "report.json").write_text(json.dumps(found))
+    return stored.read(folder=into)
+
+
+def test_run_beside_itself_has_changed_in_nothing(folder: Path) -> None:
+    run = stored.read(folder=folder)
+    every = differences.changes(before=run, after=run)
+    assert len(every) == 16
+    assert {one.verdict for one in every} == {""}
+    assert "MADE ON the same" in differences.differences(before=run, after=run)
+
+
+def test_environment_comes_before_the_figures(folder: Path, tmp_path: Path) -> None:
+    def move(found: dict[str, Any]) -> None:
+        found["environment"]["machine"] = "a kettle, 1 core"
+
+    said = differences.differences(
+        before=stored.read(folder=folder), after=changed(folder, tmp_path, move)
+    )
+    assert "A: a toaster, 2 cores" in said
+    assert said.index("B: a kettle, 1 core") < said.index("FIGURE")
+
+
+def test_figure_whose_windows_lie_apart_has_changed(folder: Path, tmp_path: Path) -> None:
+    def slow_down(found: dict[str, Any]) -> None:
+        for one in found["figures"]:
+            if (one["phase"], one["pattern"]) == ("light", "orchestrated"):
+                one["outcome"]["windows"] = [[9 * x for x in w] for w in one["outcome"]["windows"]]
+
+    after = changed(folder, tmp_path, slow_down)
+    every = differences.changes(before=stored.read(folder=folder), after=after)
+    of_it = {one.figure: one.verdict for one in every}
+    assert of_it["p50 ms, light load, orchestrated"] == "changed"
+    assert of_it["p50 ms, light load, choreographed"] == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ([10, 11, 12], [13, 14, 15], "changed"),
+        ([10, 11, 12], [11.9, 14, 15], "overlaps"),
+        ([10, 11, 12], [10, 11.3, 12], ""),
+        ([10, 11, 12], [None, None], "changed"),
+        ([10, None, None], [10, 10, 10], "overlaps"),
+    ],
+)
+def test_change_is_told_from_overlap(before: list, after: list, verdict: str) -> None:
+    assert Change(figure="p50", before=before, after=after).verdict == verdict
+
+
+def test_figures_of_a_pattern_that_only_one_run_has_are_left_out(
+    folder: Path, tmp_path: Path
+) -> None:
+    def alone(found: dict[str, Any]) -> None:
+        found["settings"]["patterns"] = ["orchestrated"]
+
+    every = differences.changes(
+        before=stored.read(folder=folder), after=changed(folder, tmp_path, alone)
+    )
+    assert every
+    assert all("orchestrated" in one.figure for one in every)
+
+
+def test_decisions_of_both_runs_stand_together(folder: Path) -> None:
+    run = stored.read(folder=folder)
+    _, _, decided = differences.differences(before=run, after=run).partition("DECIDED")
+    assert decided.count("choreographed 44 % less than orchestrated") >= 2

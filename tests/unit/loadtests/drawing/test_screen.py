@@ -1,0 +1,108 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtests.drawing import screen, stored
+from loadtests.drawing.stored import Run
+from tests.unit.loadtests.builders import (
+    SETTINGS,
+    THREE,
+    full_run,
+    measured,
+    sample,
+    stored_run,
+    whole_run,
+    window,
+)
+
+MOST_LINES, MOST_COLUMNS = 45, 80
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return stored.read(folder=stored_run(tmp_path_factory.mktemp("run")))
+
+
+@pytest.fixture(scope="module")
+def shown(run: Run) -> str:
+    return screen.screen(run=run)
+
+
+def _cells(shown: str, label: str) -> list[str]:
+    line = next(line for line in shown.splitlines() if line.strip().startswith(label))
+    return re.split(r"\s{3,}", line.strip())[1:]
+
+
+def test_screen_shows_the_percentiles_of_both_patterns_side_by_side(shown: str) -> None:
+    orchestrated, choreographed = _cells(shown, "p50")
+    assert orchestrated.startswith("22.8")
+    assert choreographed.startswith("12.8")
+
+
+def test_screen_shows_how_checkouts_ended_that_could_not_all_be_sold(shown: str) -> None:
+    assert _cells(shown, "completed / undone / refused") == ["6 / 3 / 1"] * 2
+
+
+def test_screen_shows_completed_per_second_at_full_load(shown: str) -> None:
+    # 100 offered within a second, the last of them done after 0.99 s and another 2 s (or 1 s).
+    orchestrated, choreographed = _cells(shown, "completed/s")
+    assert orchestrated.startswith("33")
+    assert choreographed.startswith("50")
+
+
+def test_screen_splits_the_cpu_into_services_and_servers(shown: str) -> None:
+    assert _cells(shown, "of it: services") == ["0.50"] * 2
+    assert _cells(shown, "PostgreSQL and broker") == ["0.50"] * 2
+
+
+def test_screen_names_machine_broker_and_audit(shown: str) -> None:
+    assert "a toaster" in shown
+    assert "quorum queues" in shown
+    assert "audit: clean" in shown
+
+
+def test_screen_says_what_the_run_decides(shown: str) -> None:
+    assert "p50 at light load: choreographed 44 % less than orchestrated" in shown
+
+
+def test_screen_fits_a_terminal(shown: str) -> None:
+    lines = shown.splitlines()
+    assert len(lines) <= MOST_LINES
+    assert max(map(len, lines)) <= MOST_COLUMNS
+
+
+def test_screen_has_only_signs_that_every_terminal_has(shown: str) -> None:
+    assert shown.isascii()
+
+
+def test_screen_says_never_for_a_percentile_without_outcome(tmp_path: Path) -> None:
+    stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 49)
+    run = stored.read(folder=stored_run(tmp_path, every=[*whole_run(), stuck]))
+    shown = screen.screen(run=run)
+    assert "never" in shown
+    assert "beware: 49 checkouts did not end in time: light orchestrated." in shown
+
+
+def test_screen_shows_a_single_pattern_too(run: Run) -> None:
+    settings = msgspec.structs.replace(run.settings, patterns=["orchestrated"])
+    alone = msgspec.structs.replace(run, settings=settings, verdicts=[])
+    assert _cells(screen.screen(run=alone), "p50")[0].startswith("22.8")
+
+
+def test_screen_of_a_full_run_shows_the_knees(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, patterns=THREE, is_full=True, seconds=6)
+    every = [one for one in full_run() if one.window.phase != "hot"]
+    shown = screen.screen(
+        run=stored.read(folder=stored_run(tmp_path, every=every, settings=settings))
+    )
+    assert len(shown.splitlines()) <= MOST_LINES
+    orchestrated, choreographed, _ = map(int, _cells(shown, "knee"))
+    assert orchestrated > choreographed > 100
+
+
+def test_breach_of_the_audit_is_on_the_screen(tmp_path: Path) -> None:
+    folder = stored_run(tmp_path, audit="stock of product 7 is off by 1")
+    assert "BREACHED: stock of product 7" in screen.screen(run=stored.read(folder=folder))

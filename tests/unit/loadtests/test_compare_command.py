@@ -1,0 +1,53 @@
+"""`manage.py compare` where it measures nothing."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.unit.loadtests.builders import stored_run
+
+
+def _said(*arguments: str) -> str:
+    out = StringIO()
+    call_command("compare", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_stored_run_is_drawn_again_without_a_stack(tmp_path: Path) -> None:
+    folder = stored_run(tmp_path)
+    drawn = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    said = _said("--report", str(folder))
+    assert (folder / "report.html").read_bytes() == drawn
+    assert "p50 at light load: choreographed" in said
+    assert said.endswith(f"report: {folder / 'report.html'}\n")
+
+
+def test_folder_that_is_no_run_is_refused_in_plain_words(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="is no stored run"):
+        _said("--report", str(tmp_path))
+
+
+def test_two_stored_runs_are_put_side_by_side(tmp_path: Path) -> None:
+    one, other = stored_run(tmp_path / "one"), stored_run(tmp_path / "other")
+    said = _said("diff", str(one), str(other))
+    assert "MADE ON the same" in said
+    assert "p50 ms, light load, orchestrated" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["diff", "here", "there"], "here is no stored run"),
+        (["diff", "here"], "compare diff A B"),
+        (["again"], "compare diff A B"),
+    ],
+)
+def test_diff_of_what_are_no_runs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CommandError, match=why):
+        _said(*words)

@@ -1,0 +1,16 @@
+"""Pauses after faults: they grow while nothing goes well, and only then."""
+
+from messaging.backoff import Backoff
+
+
+def test_pauses_double_up_to_the_longest():
+    backoff = Backoff(first=0.1, longest=0.5)
+    assert [backoff.pause() for _ in range(4)] == [0.1, 0.2, 0.4, 0.5]
+
+
+def test_pauses_start_anew_once_it_went_well():
+    backoff = Backoff(first=0.1, longest=0.5)
+    backoff.pause()
+    backoff.pause()
+    backoff.went_well()
+    assert backoff.pause() == 0.1

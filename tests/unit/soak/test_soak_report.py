@@ -1,0 +1,95 @@
+"""What a soak says at its end: figures, breaches by name, and how to repeat it."""
+
+import pytest
+
+from checker.soak import report
+from checker.soak.faults import Made
+from checker.soak.ledger import Checkout, Ledger
+from checker.soak.plan import Fault, Kind
+from checker.soak.results import Round, Settings
+from checker.soak.shoppers import Asked, Wanted
+from checker.soak.watching import Memory
+
+SETTINGS = Settings(
+    patterns=["orchestrated"], seconds=60.0, rate=50.0, seed=7, kinds=[Kind.KILL], every=4.0
+)
+
+
+def asked(key, at):
+    wanted = Wanted(at=at, key=key, body=b"")
+    return Asked(wanted=wanted, intended_at=at, attempts=3, accepted_at=at + 1, answers=[key])
+
+
+def checkout(key, ended_at):
+    status = "completed" if ended_at else "running"
+    return Checkout(key, key, status, 100, 0.0, ended_at, {"1": 1})
+
+
+def kill(target, *, is_made=True):
+    fault = Fault(number=1, at=1.0, kind=Kind.KILL, target=target)
+    return Made(fault=fault, began_at=10.0, ended_at=10.0, is_made=is_made, note="it was down")
+
+
+@pytest.fixture
+def soaked():
+    """Makes a round of two checkouts: one that ended 5 s after a kill, and one at this time."""
+
+    def make(*, breaches=(), ended_at=10.5):
+        checkouts = [checkout("a", 15.0), checkout("b", ended_at)]
+        return Round(
+            pattern="orchestrated",
+            where="somewhere",
+            asked=[asked("a", 9.0), asked("b", 10.0)],
+            made=[kill("postgres"), kill("rabbitmq", is_made=False)],
+            heard=100,
+            repeated=2,
+            drained_in=3.0,
+            ledger=Ledger(checkouts=checkouts, orders=[], money=[], stock=[]),
+            memory={"postgres": Memory(begin=1.0, most=3.0, end=2.0)},
+            ended_by_themselves=[],
+            breaches=list(breaches),
+            is_interrupted=False,
+        )
+
+    return make
+
+
+def told(one):
+    return report.as_text(settings=SETTINGS, rounds=[one])
+
+
+def test_recovery_is_told_by_kind_for_the_faults_that_were_made(soaked):
+    found = soaked().recoveries()
+    assert found == {Kind.KILL: [5.0]}
+    assert "kill          1  5.0 s, 5.0 s" in told(soaked())
+
+
+def test_fault_that_was_not_made_is_told_with_its_reason(soaked):
+    assert "kill rabbitmq: it was down" in told(soaked())
+
+
+def test_checkout_that_never_ended_is_told_as_never(soaked):
+    one = soaked(ended_at=None)
+    assert "ended never after it was meant to start" in told(one)
+    figures = report.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
+    assert figures["longest"]["end"] is None
+
+
+def test_right_round_is_called_right(soaked):
+    assert "right: nothing lost, nothing doubled" in told(soaked())
+
+
+def test_every_breach_is_named_and_none_is_called_right(soaked):
+    one = soaked(breaches=[f"breach {n}" for n in range(report.SHOWN + 5)])
+    assert "WRONG: breach 0" in told(one)
+    assert "WRONG: and 5 more" in told(one)
+    assert "right:" not in told(one)
+    figures = report.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
+    assert len(figures["breaches"]) == report.SHOWN + 5
+
+
+def test_last_line_repeats_it(soaked):
+    assert told(soaked()).endswith(
+        "repeat it: manage.py soak --minutes 1 --rate 50 --patterns orchestrated"
+        " --faults kill --every 4 --seed 7"
+    )
