@@ -17,7 +17,7 @@ from loadtests.comparison import Audit
 from loadtests.generator import Generator
 from loadtests.outcomes import Outcomes
 from loadtests.plan import Phase, Window
-from loadtests.run import run_audit
+from loadtests.rig import run_audit
 from loadtests.runner import ANSWER_SECONDS, sample_of
 from loadtests.samples import Sample
 from loadtests.schedule import Arrivals

@@ -32,6 +32,7 @@ class Phase(StrEnum):
     ascending, in search of what it can do for good. LIGHT: latency. LEVELS *: the same loads for
     all patterns, as shares of the lowest knee. FAILURES: cards are declined, stock runs out.
     HOT *: everybody wants the same product. PAUSE *: a participant stands still for a while.
+    CELL: of a survey only (grid.py): one combination of load and refusals.
     """
 
     WARM_UP = "warm-up"
@@ -42,6 +43,7 @@ class Phase(StrEnum):
     FAILURES = "failures"
     HOT = "hot"
     PAUSE = "pause"
+    CELL = "cell"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,8 @@ def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
         return float(round(_capacity(own) * window.share))
     if window.phase is Phase.LEVELS:
         return float(max(round(_lowest_knee(seen) * window.share), 1))
+    if window.phase is Phase.CELL:
+        return float(max(round(_lowest_capacity(seen) * window.share), 1))
     return ramp.next_rate(seen=[one.level for one in own])
 
 
@@ -53,8 +55,16 @@ def _capacity(own: Sequence[Measured]) -> float:
     """The most that the pattern completed a second while it was offered more."""
     found = [one.level.completed for one in own if one.window.phase is Phase.FULL]
     if not found or max(found) <= 0:
-        raise NotMeasured("nothing was completed at full load: there is no knee to look for")
+        raise NotMeasured("nothing was completed at full load: what it can take is not known")
     return max(found)
+
+
+def _lowest_capacity(seen: Sequence[Measured]) -> float:
+    """Of all patterns that were offered more than they could do."""
+    patterns = {one.window.pattern for one in seen}
+    return min(
+        _capacity([one for one in seen if one.window.pattern == pattern]) for pattern in patterns
+    )
 
 
 def _lowest_knee(seen: Sequence[Measured]) -> float:

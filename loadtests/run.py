@@ -1,40 +1,25 @@
 """A whole comparison, from nothing: an own fresh stack, its windows, the audit, the report."""
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests import arms, comparison, machine, plan, report, shopper
-from loadtests.comparison import Audit, Comparison
-from loadtests.cost import Cost, Meters
-from loadtests.generator import Generator
-from loadtests.outcomes import Outcomes
+from loadtests.comparison import Comparison
+from loadtests.cost import Cost
 from loadtests.plan import Settings
 from loadtests.results import Measured
-from loadtests.runner import Runner
+from loadtests.rig import Say, own_stack, run_audit, runner_on
 from loadtests.shop import shop_of
 from loadtests.store import NotStored, Store, whole_blocks
-from loadtests.supplies import Supplier
-from loadtests.timeline import Timeline
-from loadtests.workload import Workload
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
 REPORTS = STATE_FOLDER / "reports"
-ROOT = Path(__file__).resolve().parent.parent
-AUDIT_SECONDS = 120
-PAUSED = ("inventario.web", "inventario.worker")
-"""Who stands still in the windows with a pause: whoever does the steps, in either pattern."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +46,8 @@ def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say
     """
     started, now = time.monotonic(), datetime.now(UTC)
     store = Store(folder=folder)
-    with LocalStack(
-        fresh=True,
-        free_ports=True,
-        restarts=False,
-        announce=say,
-        environment=_variables(settings),
-        one_database=_has_monolith(settings),
+    with own_stack(
+        variables=_variables(settings), say=say, has_one_database=_has_monolith(settings)
     ) as stack:
         environment = {
             **machine.describe(shop=shop_of(stack=stack), database=stack.database),
@@ -139,21 +119,6 @@ def _variables(settings: Settings) -> dict[str, str]:
     }
 
 
-def run_audit(*, environment: Mapping[str, str], wait_seconds: float = 0.0) -> Audit:
-    """`manage.py audit` against the stack whose environment this is, once nothing moves there or
-    `wait_seconds` are over. Raises subprocess.TimeoutExpired."""
-    asked = subprocess.run(  # noqa: S603 -- our own command
-        [sys.executable, "manage.py", "audit", "--json", "--wait", f"{wait_seconds:g}"],
-        cwd=ROOT,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        timeout=AUDIT_SECONDS + wait_seconds,
-        check=False,
-    )
-    return Audit(is_clean=asked.returncode == 0, said=(asked.stdout + asked.stderr).strip())
-
-
 def _measure(
     stack: LocalStack,
     settings: Settings,
@@ -165,8 +130,8 @@ def _measure(
     """What the stack uses at rest, and whether the run was stopped before its end."""
     planned = plan.windows(settings)
     say(f"at most {len(planned) - len(known)} windows to come")
-    with contextlib.ExitStack() as closing:
-        runner = _runner(stack, settings, folder, closing, say)
+    # A run that goes on has a new stack, and products of its own.
+    with runner_on(stack=stack, name=str(settings.seed), folder=folder, say=say) as runner:
         at_rest = runner.measure_rest()
         try:
             runner.run(planned=planned, known=known, done=store.add)
@@ -177,38 +142,3 @@ def _measure(
             runner.drain()
             return at_rest, True
     return at_rest, False
-
-
-def _runner(
-    stack: LocalStack,
-    settings: Settings,
-    folder: Path,
-    closing: contextlib.ExitStack,
-    say: Say,
-) -> Runner:
-    shop = shop_of(stack=stack)
-    generator = closing.enter_context(Generator(host=shop.urls["carrito"], folder=folder))
-    generator.wait_until_ready()
-    outcomes = Outcomes(shop=shop)
-    closing.callback(outcomes.close)
-    meters = Meters(shop=shop, outcomes=outcomes, generator_pid=generator.pid)
-    closing.callback(meters.close)
-    timeline = Timeline(shop=shop)
-    closing.callback(timeline.close)
-    return Runner(
-        generator=generator,
-        # A run that goes on has a new stack, and products of its own.
-        workload=Workload(supplier=Supplier(shop=shop, run=str(settings.seed))),
-        outcomes=outcomes,
-        meters=meters,
-        timeline=timeline,
-        pause=lambda is_on: _pause(stack, is_on),
-        folder=folder,
-        say=say,
-    )
-
-
-def _pause(stack: LocalStack, is_on: bool) -> None:
-    """Stops the processes of one participant, or has them go on."""
-    for name in PAUSED:
-        stack.kill(name, signal.SIGSTOP if is_on else signal.SIGCONT)

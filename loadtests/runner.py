@@ -73,12 +73,16 @@ class Runner:
         for place, window in enumerate(to_do):
             if self._is_needless(window, seen):
                 continue
-            one = self._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
+            one = self.measure(window=window, seen=seen)
             seen.append(one)
             done(one)
             left = _seconds_left(to_do[: place + 1], to_do, time.monotonic() - began)
             self._say(f"{progress(one, of=len(planned))}; {left}")
         return seen
+
+    def measure(self, *, window: Window, seen: Sequence[Measured]) -> Measured:
+        """One window, at the rate that follows from those `seen` where it names none. As `run`."""
+        return self._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
 
     def drain(self) -> None:
         """Waits for what is on its way; a while."""

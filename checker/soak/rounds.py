@@ -21,8 +21,9 @@ from checker.soak.plan import Fault, Kind
 from checker.soak.results import Round, Settings
 from checker.soak.shoppers import Shoppers, Wanted
 from checker.soak.watching import Watch
+from loadtests.comparison import Audit
 from loadtests.plan import Mix, Phase, Window
-from loadtests.run import Audit, run_audit
+from loadtests.rig import run_audit
 from loadtests.schedule import Arrivals, offsets
 from loadtests.shop import SERVICES, shop_of
 from loadtests.supplies import Supplier

@@ -64,7 +64,7 @@ FULL = replace(SETTINGS, is_full=True)
 
 def test_full_run_has_every_phase_and_looks_for_the_knee_before_it_is_needed() -> None:
     phases = list(dict.fromkeys(one.phase for one in windows(FULL)))
-    assert set(phases) == set(Phase)
+    assert set(phases) == set(Phase) - {Phase.CELL}
     assert phases.index(Phase.FULL) < phases.index(Phase.KNEE) < phases.index(Phase.LEVELS)
 
 

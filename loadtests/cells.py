@@ -1,0 +1,159 @@
+"""A survey as data: what one pattern did on one stack under one load, cell by cell, and its file.
+
+Amounts are of a whole window, from one reading of the meters to the other, the rest of the stack
+included; who wants them a checkout, without what the stack uses at rest, asks a `Stack`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from loadtests import samples as raw
+from loadtests.comparison import Audit
+from loadtests.cost import Cost
+from loadtests.grid import Settings, Spot
+from loadtests.knee import level_of
+from loadtests.plan import Phase
+from loadtests.ramp import SATURATED_BELOW
+from loadtests.results import Measured, counts
+from loadtests.samples import Sample, percentile
+
+FILE = "survey.json"
+UNITS = {
+    "load": "checkouts offered a second",
+    "refusals": "share of the accepted checkouts that were compensated, 0 to 1",
+    "p50_ms, p95_ms": "ms from intended start to outcome, of those that completed",
+    "ended_per_second": "checkouts that ended as meant, from the first intended start to the last"
+    " outcome",
+    "measured_seconds": "between the two readings that the following amounts are the difference of",
+    "cpu_ms": "ms of CPU of the whole shop: services, database server, broker",
+    "wal_bytes, writes": "WAL of the database cluster, and transactions that wrote",
+    "messages, http_calls": "published and confirmed; served by all web processes",
+    "lag_p99_ms": "how late the load generator was",
+}
+
+
+class NotASurvey(Exception):
+    """There is no survey that could be read, or it has too little; the text says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One window. Units: see UNITS. `is_full`: more was offered than the pattern was known to
+    do. `is_sustained`: it could go on for good (knee.py). `is_saturated`: the pattern could not
+    follow, so that it ended as many as it can (ramp.py)."""
+
+    pattern: str
+    is_full: bool
+    load: float
+    refusals: float
+    checkouts: int
+    p50_ms: float
+    p95_ms: float
+    ended_per_second: float
+    is_sustained: bool
+    is_saturated: bool
+    measured_seconds: float
+    cpu_ms: float
+    wal_bytes: int
+    writes: int
+    messages: int
+    http_calls: int
+    lag_p99_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """What a stack uses in a second in which nobody shops."""
+
+    cpu_ms: float
+    wal_bytes: float
+    writes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """All cells of one spot, and how clean they are. `doubts`: as of a comparison, in words."""
+
+    spot: Spot
+    made_at: str
+    seconds_taken: float
+    environment: dict[str, str]
+    rest: Rest
+    audit: Audit
+    was_stopped: bool
+    doubts: Sequence[str]
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What `manage.py survey` has measured, and what `manage.py choose` answers from."""
+
+    made_at: str
+    seconds_taken: float
+    cores: int
+    settings: Settings
+    units: dict[str, str]
+    stacks: Sequence[Stack]
+
+
+def rest_of(*, cost: Cost) -> Rest:
+    """Of what was measured while nobody shopped."""
+    return Rest(
+        cpu_ms=cost.shop_cpu_ms / cost.seconds,
+        wal_bytes=cost.wal_bytes / cost.seconds,
+        writes=cost.writes / cost.seconds,
+    )
+
+
+def cell_of(*, measured: Measured) -> Cell | None:
+    """The cell that this window makes; None where it makes none: warm-up, or nothing completed."""
+    window, found = measured.window, counts(measured.samples)
+    if window.phase is Phase.WARM_UP or not found.completed:
+        return None
+    done = [one.latency_ms for one in measured.samples if one.outcome == raw.COMPLETED]
+    level = level_of(samples=_as_meant(measured.samples), seconds=window.seconds)
+    cost = measured.cost
+    return Cell(
+        pattern=window.pattern,
+        is_full=window.phase is Phase.FULL,
+        load=round(level.offered, 3),
+        refusals=round(found.compensated / found.accepted, 4),
+        checkouts=found.accepted,
+        p50_ms=round(percentile(done, 0.5), 3),
+        p95_ms=round(percentile(done, 0.95), 3),
+        ended_per_second=round(level.completed, 2),
+        is_sustained=level.is_sustained,
+        is_saturated=level.completed < SATURATED_BELOW * level.offered,
+        measured_seconds=round(cost.seconds, 3),
+        cpu_ms=round(cost.shop_cpu_ms, 1),
+        wal_bytes=cost.wal_bytes,
+        writes=cost.writes,
+        messages=cost.messages,
+        http_calls=cost.http_calls,
+        lag_p99_ms=round(measured.lag_p99_ms, 3),
+    )
+
+
+def _as_meant(samples: Sequence[Sample]) -> list[Sample]:
+    """A checkout that was to be compensated, and was, has ended as well as one that completed."""
+    return [
+        replace(one, outcome=raw.COMPLETED) if one.outcome == raw.COMPENSATED else one
+        for one in samples
+    ]
+
+
+def write(*, path: Path, survey: Survey) -> None:
+    """As JSON."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(survey), indent=1) + b"\n")
+
+
+def read(*, path: Path) -> Survey:
+    """Raises NotASurvey."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Survey)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NotASurvey(f"{path} holds no survey that could be read: {error}") from error

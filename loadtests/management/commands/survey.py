@@ -1,0 +1,160 @@
+"""`manage.py survey`: measures what `manage.py choose` answers from."""
+
+import secrets
+import sys
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from loadtests import grid, shopper, survey
+from loadtests.cells import NotASurvey
+from loadtests.generator import GeneratorFailed
+from loadtests.grid import Settings, Spot
+from loadtests.ramp import NotMeasured
+from loadtests.supplies import NotSupplied
+from loadtests.survey import Breached, Finished
+from messaging.brokers import BrokerUnavailable
+from stack.errors import StackError
+
+ABOUT = """\
+Measures the patterns under many combinations of steps, hop delay, load and declined cards, so that
+`manage.py choose` can answer for those that were not measured. About eleven minutes for two
+patterns, on a machine that does nothing else; the time left is shown.
+
+Each pair of steps and hop delay gets a stack of its own (fresh, on free ports, audited at its end
+and removed). On it, after a warm-up: what each pattern can do at most, then a window for each load
+without declined cards, and some with. The stacks of --held-out have loads and shares of declined
+cards between the others; the model never sees them, and is judged by them.
+
+Ctrl-C keeps what was measured; --resume goes on with it, stack by stack. All of it is kept in
+.dueto/surveys: survey.json (every cell, its units, machine, seed, audit) and, for each stack, the
+windows and every single checkout as CSV.
+"""
+
+
+class Command(BaseCommand):
+    help = ABOUT
+
+    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
+        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add(
+            "--patterns",
+            default=",".join(shopper.THE_TWO),
+            help=f"of {', '.join(shopper.PATTERNS[:-1])} (default: %(default)s)",
+        )
+        add(
+            "--seconds",
+            type=float,
+            default=grid.USUAL_SECONDS,
+            help="of a window; those of a low load are longer in proportion (default: %(default)g)",
+        )
+        add(
+            "--stacks",
+            default=_named(grid.FITTED),
+            metavar="STEPS:MS,...",
+            help="steps and hop delay of the stacks that the model is fitted to"
+            " (default: %(default)s)",
+        )
+        add(
+            "--held-out",
+            default=_named(grid.HELD_OUT),
+            metavar="STEPS:MS,...",
+            help="of those that it is judged by (default: %(default)s)",
+        )
+        add(
+            "--loads",
+            default="10,25,75",
+            help="checkouts a second; half of what the slower pattern can do comes on top"
+            " (default: %(default)s)",
+        )
+        add("--refusals", default="0,0.3", help="shares of declined cards (default: %(default)s)")
+        add("--seed", type=int, help="of arrival times and order; default: a new one, reported")
+        add("--resume", type=Path, metavar="DIR", help="go on with a survey that was stopped")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            finished = self._run(options)
+        except (StackError, NotSupplied, GeneratorFailed, NotMeasured, Breached) as error:
+            raise CommandError(str(error)) from error
+        except NotASurvey as error:
+            raise CommandError(str(error)) from error
+        except (psycopg.Error, BrokerUnavailable) as error:
+            raise CommandError(f"The stack stopped answering: {error}") from error
+        except KeyboardInterrupt:
+            self._say("stopped: the stacks before this one are kept")
+            sys.exit(130)
+        self.stdout.write(f"survey: {finished.path}")
+        if finished.was_stopped:
+            folder = finished.path.parent
+            self.stdout.write(f"to go on: python manage.py survey --resume {folder}")
+            sys.exit(130)
+
+    def _run(self, options: dict[str, Any]) -> Finished:
+        if options["resume"]:
+            folder = options["resume"]
+            return survey.run(
+                settings=survey.settings_in(folder=folder), folder=folder, say=self._say
+            )
+        settings = _settings(options)
+        folder = survey.new_folder(settings=settings)
+        self._say(f"keeping all of it in {folder}")
+        return survey.run(settings=settings, folder=folder, say=self._say)
+
+    def _say(self, line: str) -> None:
+        self.stderr.write(line)
+        self.stderr.flush()
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    try:
+        return Settings(
+            patterns=_patterns(options["patterns"]),
+            spots=[
+                *_spots(options["stacks"], is_held_out=False),
+                *_spots(options["held_out"], is_held_out=True),
+            ],
+            loads=_numbers("--loads", options["loads"], lambda one: one > 0),
+            refusals=_numbers("--refusals", options["refusals"], lambda one: 0 <= one < 1),
+            seconds=_numbers("--seconds", str(options["seconds"]), lambda one: one > 0)[0],
+            seed=options["seed"] if options["seed"] is not None else secrets.randbelow(10**6),
+        )
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+def _patterns(text: str) -> list[str]:
+    found = shopper.patterns(text=text)
+    if shopper.MONOLITH in found:
+        raise ValueError("--patterns: the monolith is no pattern to choose")
+    return found
+
+
+def _spots(text: str, *, is_held_out: bool) -> list[Spot]:
+    found = []
+    for one in [each.strip() for each in text.split(",") if each.strip()]:
+        steps, _, hop = one.partition(":")
+        if steps not in ("5", "6", "7", "8") or not 0 <= float(hop or "nan") <= 50:
+            raise ValueError(f"{one}: a stack is STEPS:MS, 5 to 8 steps and 0 to 50 ms, as in 5:20")
+        found.append(Spot(steps=int(steps), hop_ms=float(hop), is_held_out=is_held_out))
+    return found
+
+
+def _numbers(name: str, text: str, is_right: Callable[[float], bool]) -> list[float]:
+    try:
+        found = [float(one) for one in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"{name} {text}: numbers with commas between them") from error
+    if not all(is_right(one) for one in found):
+        raise ValueError(f"{name} {text}: out of range")
+    return found
+
+
+def _named(spots: Sequence[Spot]) -> str:
+    return ",".join(f"{one.steps}:{one.hop_ms:g}" for one in spots)
