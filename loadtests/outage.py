@@ -8,7 +8,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class Settings:
     seconds: float
     rate: float
     seed: int
+
+    @property
+    def load_seconds(self) -> float:
+        """Of one pattern."""
+        return LEAD_SECONDS + 2 * self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +92,10 @@ def as_figures(*, finished: Finished) -> dict[str, Any]:
 
 
 def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) -> list[Outage]:
-    """One a pattern, on a stack that runs. `folder`: for files. Raises as `run`."""
+    """One a pattern, on a stack that runs. `folder`: for files. Raises as `run`.
+
+    On Ctrl-C the participant is brought back first.
+    """
     shop = shop_of(stack=stack)
     with contextlib.ExitStack() as closing:
         generator = closing.enter_context(Generator(host=shop.urls["carrito"], folder=folder))
@@ -97,7 +106,8 @@ def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
             stack=stack,
             settings=settings,
             generator=generator,
-            workload=Workload(supplier=Supplier(shop=shop, run=str(settings.seed))),
+            # Apart from what a run on the same stack has made.
+            workload=Workload(supplier=Supplier(shop=shop, run=f"{settings.seed}-outage")),
             outcomes=outcomes,
             folder=folder,
         )
@@ -116,21 +126,26 @@ class _Experiment:
     workload: Workload
     outcomes: Outcomes
     folder: Path
+    _ending: threading.Event = field(default_factory=threading.Event)
+    """The participant is to be brought back at once."""
 
     def run(self, *, pattern: str) -> Outage:
         """One pattern; returns when all that it can be is drained."""
         window = self._window(pattern)
         bodies = self.workload.requests(window=window)
         (self.folder / "requests.jsonl").write_bytes(b"\n".join(bodies))
-        down: list[Down] = []
         # The load must go on while processes are stopped and started.
-        outage = threading.Thread(target=lambda: down.append(self._take_away()))
-        outage.start()
-        self._send(window)
-        outage.join()
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            outage = beside.submit(self._take_away)
+            try:
+                self._send(window)
+            except BaseException:
+                self._ending.set()
+                raise
+            down = outage.result()
         self.outcomes.drain(within=2 * self.settings.seconds + ANSWER_SECONDS)
         self.outcomes.rest()
-        return outage_of(pattern=pattern, samples=self._collect(window), down=down[0])
+        return outage_of(pattern=pattern, samples=self._collect(window), down=down)
 
     def _window(self, pattern: str) -> Window:
         return Window(
@@ -140,19 +155,19 @@ class _Experiment:
             pattern=pattern,
             arrivals=Arrivals.CONSTANT,
             rate=self.settings.rate,
-            seconds=LEAD_SECONDS + 2 * self.settings.seconds,
+            seconds=self.settings.load_seconds,
             seed=self.settings.seed,
         )
 
     def _take_away(self) -> Down:
-        time.sleep(LEAD_SECONDS)
+        self._ending.wait(LEAD_SECONDS)
         participant = self.settings.participant
         processes = [f"{participant}.web", f"{participant}.worker"]
         went_at = time.time()
         self.stack.stop_process(processes[0])
         before = self._counted()
         self.stack.stop_process(processes[1])
-        time.sleep(max(0.0, went_at + self.settings.seconds - time.time()))
+        self._ending.wait(max(0.0, went_at + self.settings.seconds - time.time()))
         after = self._counted()
         for name in processes:
             self.stack.restart(name)

@@ -41,11 +41,14 @@ def own_stack(
 
 
 @contextlib.contextmanager
-def runner_on(*, stack: LocalStack, name: str, folder: Path, say: Say) -> Iterator[Runner]:
+def runner_on(
+    *, stack: LocalStack, name: str, folder: Path, say: Say, seconds_after: float = 0.0
+) -> Iterator[Runner]:
     """A runner for the windows of one run on a started stack, with products of its own.
 
-    `name`: of the run, in its products' SKUs; `folder`: for the files of the generator. Raises
-    GeneratorFailed, NotSupplied, psycopg.Error or BrokerUnavailable.
+    `name`: of the run, in its products' SKUs; `folder`: for the files of the generator;
+    `seconds_after`: what comes after the windows. Raises GeneratorFailed, NotSupplied,
+    psycopg.Error or BrokerUnavailable.
     """
     shop = shop_of(stack=stack)
     with contextlib.ExitStack() as closing:
@@ -66,6 +69,7 @@ def runner_on(*, stack: LocalStack, name: str, folder: Path, say: Say) -> Iterat
             pause=lambda is_on: _pause(stack, is_on),
             folder=folder,
             say=say,
+            seconds_after=seconds_after,
         )
 
 

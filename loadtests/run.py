@@ -1,33 +1,25 @@
 """A whole comparison, from nothing: an own fresh stack, its windows, the audit, the report."""
 
-import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadtests import arms, comparison, machine, plan, report, shopper
-from loadtests.comparison import Comparison
+from loadtests import arms, closing_outage, machine, outage, plan, remaining, report, shopper
 from loadtests.cost import Cost
+from loadtests.ongoing import Finished, Ongoing
 from loadtests.plan import Settings
 from loadtests.results import Measured
-from loadtests.rig import Say, own_stack, run_audit, runner_on
+from loadtests.rig import Say, own_stack, runner_on
 from loadtests.shop import shop_of
 from loadtests.store import NotStored, Store, whole_blocks
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
 REPORTS = STATE_FOLDER / "reports"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A comparison and where it was written."""
-
-    comparison: Comparison
-    report: Path
+SETTLE_SECONDS = 60.0
+"""For what was on its way when a run was stopped in its outage."""
 
 
 def new_folder(*, settings: Settings) -> Path:
@@ -45,33 +37,46 @@ def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say
     one block of windows had ended.
     """
     started, now = time.monotonic(), datetime.now(UTC)
-    store = Store(folder=folder)
-    with own_stack(
-        variables=_variables(settings), say=say, has_one_database=_has_monolith(settings)
-    ) as stack:
-        environment = {
-            **machine.describe(shop=shop_of(stack=stack), database=stack.database),
-            **_distance(settings),
-            **_databases(settings),
-        }
-        with tempfile.TemporaryDirectory(prefix="dueto-compare-") as working:
-            at_rest, was_stopped = _measure(stack, settings, known, store, Path(working), say)
-        say("auditing what the run has left in the services' tables")
-        audit = run_audit(environment=stack.environment)
-    measured = whole_blocks(measured=store.measured(), patterns=settings.patterns)
-    compared = comparison.compare(
-        measured=measured,
-        at_rest=at_rest,
-        settings=settings,
-        environment=environment,
-        audit=audit,
-        made_at=now.isoformat(timespec="seconds"),
-        seconds_taken=time.monotonic() - started,
-        cores=os.cpu_count() or 1,
-        was_stopped=was_stopped,
-    )
-    written = report.write(folder=folder, comparison=compared, measured=measured)
-    return Finished(comparison=compared, report=written)
+    with (
+        own_stack(
+            variables=_variables(settings), say=say, has_one_database=_has_monolith(settings)
+        ) as stack,
+        tempfile.TemporaryDirectory(prefix="dueto-compare-") as working,
+    ):
+        made = Ongoing(
+            stack=stack,
+            settings=settings,
+            store=Store(folder=folder),
+            working=Path(working),
+            say=say,
+            environment=_environment(stack, settings),
+            began=started,
+            made_at=now.isoformat(timespec="seconds"),
+        )
+        at_rest, was_stopped = _measure(made, known)
+        finished = made.finished(at_rest=at_rest, was_stopped=was_stopped)
+        if was_stopped or not finished.comparison.audit.is_clean:
+            return finished
+        return _with_outage(made, finished)
+
+
+def _with_outage(made: Ongoing, finished: Finished) -> Finished:
+    """The same with the outage of a full run; what was there before is kept if that fails."""
+    planned = closing_outage.settings_of(settings=made.settings)
+    if planned is None or made.store.has_outage():
+        return finished
+    at_rest = finished.at_rest
+    try:
+        found = outage.outages(
+            stack=made.stack, settings=planned, folder=made.working, say=made.say
+        )
+    except KeyboardInterrupt:
+        made.say("stopped: the outage is left out, and what was measured before it shown")
+        return made.finished(at_rest=at_rest, was_stopped=True, wait_seconds=SETTLE_SECONDS)
+    audit = made.audit()
+    ended = outage.Finished(settings=planned, outages=found, audit=audit)
+    made.store.keep_outage(figures=outage.as_figures(finished=ended))
+    return made.finished(at_rest=at_rest, was_stopped=False, audit=audit)
 
 
 def resume(*, folder: Path, say: Say) -> Finished:
@@ -86,6 +91,14 @@ def resume(*, folder: Path, say: Say) -> Finished:
     known = whole_blocks(measured=store.measured(), patterns=settings.patterns)
     store.keep(measured=known)
     return run(settings=settings, folder=folder, known=known, say=say)
+
+
+def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
+    return {
+        **machine.describe(shop=shop_of(stack=stack), database=stack.database),
+        **_distance(settings),
+        **_databases(settings),
+    }
 
 
 def _distance(settings: Settings) -> dict[str, str]:
@@ -119,26 +132,32 @@ def _variables(settings: Settings) -> dict[str, str]:
     }
 
 
-def _measure(
-    stack: LocalStack,
-    settings: Settings,
-    known: Sequence[Measured],
-    store: Store,
-    folder: Path,
-    say: Say,
-) -> tuple[Cost, bool]:
+def _measure(run: Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
     """What the stack uses at rest, and whether the run was stopped before its end."""
-    planned = plan.windows(settings)
-    say(f"at most {len(planned) - len(known)} windows to come")
-    # A run that goes on has a new stack, and products of its own.
-    with runner_on(stack=stack, name=str(settings.seed), folder=folder, say=say) as runner:
+    planned = plan.windows(run.settings)
+    with runner_on(
+        stack=run.stack,
+        # A run that goes on has a new stack, and products of its own.
+        name=str(run.settings.seed),
+        folder=run.working,
+        say=run.say,
+        seconds_after=_seconds_after(run),
+    ) as runner:
         at_rest = runner.measure_rest()
         try:
-            runner.run(planned=planned, known=known, done=store.add)
+            runner.run(planned=planned, known=known, done=run.store.add)
         except KeyboardInterrupt:
-            if not whole_blocks(measured=store.measured(), patterns=settings.patterns):
+            if not whole_blocks(measured=run.store.measured(), patterns=run.settings.patterns):
                 raise
-            say("stopped: what has been measured so far is drained, audited and shown")
+            run.say("stopped: what has been measured so far is drained, audited and shown")
             runner.drain()
             return at_rest, True
     return at_rest, False
+
+
+def _seconds_after(run: Ongoing) -> float:
+    """What comes after the windows."""
+    audit = remaining.AUDIT_SECONDS
+    return audit + (
+        0.0 if run.store.has_outage() else closing_outage.seconds_of(settings=run.settings)
+    )

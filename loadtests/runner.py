@@ -14,6 +14,7 @@ from loadtests.cost import Cost, Meters
 from loadtests.generator import Generator
 from loadtests.outcomes import Outcome, Outcomes
 from loadtests.plan import Phase, Window
+from loadtests.remaining import Remaining, as_minutes
 from loadtests.results import Measured, counts
 from loadtests.samples import Sample, percentile
 from loadtests.schedule import Arrivals
@@ -43,10 +44,12 @@ class Runner:
         timeline: Timeline,
         folder: Path,
         say: Say,
+        seconds_after: float = 0.0,
     ) -> None:
         """`pause`: has a participant stand still, from now on (True) or no more (False).
 
-        `folder`: for the files that the generator reads and writes.
+        `folder`: for the files that the generator reads and writes. `seconds_after`: what comes
+        after the windows, to tell how much time is left.
         """
         self._generator = generator
         self._workload = workload
@@ -57,6 +60,7 @@ class Runner:
         self._answers = folder / "answers.csv"
         self._pause = pause
         self._say = say
+        self._remaining = Remaining(after=seconds_after)
 
     def run(
         self, *, planned: Sequence[Window], known: Sequence[Measured], done: Done
@@ -69,16 +73,22 @@ class Runner:
         numbers = {one.window.number for one in known}
         to_do = [one for one in planned if one.number not in numbers]
         seen = list(known)
-        began = time.monotonic()
+        self._say(f"{len(to_do)} windows to come, {self._left(to_do, seen)}")
         for place, window in enumerate(to_do):
             if self._is_needless(window, seen):
                 continue
+            began = time.monotonic()
             one = self.measure(window=window, seen=seen)
             seen.append(one)
             done(one)
-            left = _seconds_left(to_do[: place + 1], to_do, time.monotonic() - began)
+            self._remaining.add(window=window, took=time.monotonic() - began)
+            left = self._left(to_do[place + 1 :], seen)
             self._say(f"{progress(one, of=len(planned))}; {left}")
         return seen
+
+    def _left(self, to_come: Sequence[Window], seen: Sequence[Measured]) -> str:
+        needed = [one for one in to_come if not self._is_needless(one, seen)]
+        return f"{as_minutes(seconds=self._remaining.seconds(to_come=needed))} left"
 
     def measure(self, *, window: Window, seen: Sequence[Measured]) -> Measured:
         """One window, at the rate that follows from those `seen` where it names none. As `run`."""
@@ -185,15 +195,6 @@ def _outcome(status: int, found: Outcome | None) -> str:
     if status != samples.ACCEPTED:
         return samples.NOT_ACCEPTED
     return found.status if found and found.ended_at else samples.UNFINISHED
-
-
-def _seconds_left(done: Sequence[Window], all_of: Sequence[Window], seconds: float) -> str:
-    """As long a window as those so far, and as much around each."""
-    around = seconds - sum(one.seconds for one in done)
-    left = all_of[len(done) :]
-    to_come = sum(one.seconds for one in left) + len(left) * around / len(done)
-    minutes, rest = divmod(round(to_come), 60)
-    return f"{minutes}:{rest:02} left"
 
 
 def progress(one: Measured, *, of: int) -> str:

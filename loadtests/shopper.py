@@ -8,6 +8,8 @@ MONOLITH = "monolith"
 PATTERNS = ("orchestrated", "choreographed", "orchestrated_messaging", MONOLITH)
 THE_TWO = PATTERNS[:2]
 """Those that are compared unless others are named; the others tell why they differ."""
+WITH_CONTROL = PATTERNS[:3]
+"""Those of a full run."""
 GOOD_CARD = "credit_card"
 SLOW_CARD = "slow_card"
 DECLINED_CARD = "card_declined"

@@ -1,12 +1,14 @@
 """What a run has measured so far, in its folder: a window is there as soon as it has ended.
 
-`settings.json`, `windows.jsonl` (a line a window, without its samples), `samples.csv` and
-`steps.csv`. A run that was stopped is shown from these, and goes on from them.
+`settings.json`, `windows.jsonl` (a line a window, without its samples), `samples.csv`, `steps.csv`
+and, of a full run, `outage.json`. A run that was stopped is shown from these, and goes on from
+them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,6 +20,7 @@ from loadtests.samples import Sample
 from loadtests.waterfall import STEPS, Moments
 
 SETTINGS, WINDOWS, SAMPLES = "settings.json", "windows.jsonl", "samples.csv"
+OUTAGE = "outage.json"
 
 
 class NotStored(Exception):
@@ -62,6 +65,13 @@ class Store:
             (self.folder / name).unlink(missing_ok=True)
         for one in measured:
             self.add(one)
+
+    def has_outage(self) -> bool:
+        return (self.folder / OUTAGE).exists()
+
+    def keep_outage(self, *, figures: Mapping[str, Any]) -> None:
+        """Beside the windows, to be drawn with them."""
+        (self.folder / OUTAGE).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
 
     def settings(self) -> Settings:
         """Raises NotStored."""

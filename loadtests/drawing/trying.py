@@ -57,8 +57,8 @@ def away(*, outages: Sequence[Outage]) -> str:
     first = min(second.at for one in outages for second in one.course)
     return html.section(
         html.paragraph(
-            f"{down.participant} is ended and started again, and is away for {down.seconds:.0f} s"
-            " (shaded). Measured by itself, on a stack of its own: manage.py outage."
+            f"{down.participant} is ended, and is away for {down.seconds:.0f} s, until it is ready"
+            " again (shaded); the checkouts keep coming. One pattern after the other."
         ),
         html.figure(
             name="away",

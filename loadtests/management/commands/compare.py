@@ -60,8 +60,8 @@ class Command(BaseCommand):
         )
         add(
             "--patterns",
-            default=",".join(shopper.THE_TWO),
-            help=f"of {', '.join(shopper.PATTERNS)} (default: %(default)s)",
+            help=f"of {', '.join(shopper.PATTERNS)} (default: {','.join(shopper.THE_TWO)}; with"
+            f" --full {','.join(shopper.WITH_CONTROL)})",
         )
         add(
             "--seconds",
@@ -92,7 +92,8 @@ class Command(BaseCommand):
             "--full",
             action="store_true",
             help="at most 30 minutes by its plan: also the search for each pattern's knee, levels"
-            " of load below it, a hot product, a participant that stands still, narrower intervals",
+            " of load below it, a hot product, a participant that stands still or is away,"
+            " narrower intervals",
         )
         add(
             "--aa",
@@ -195,8 +196,9 @@ def _drawn_again(folder: Path) -> Path:
 
 
 def _settings(options: dict[str, Any]) -> Settings:
+    usual = ",".join(shopper.WITH_CONTROL if options["full"] else shopper.THE_TWO)
     try:
-        patterns = _arms(shopper.patterns(text=options["patterns"]), options)
+        patterns = _arms(shopper.patterns(text=options["patterns"] or usual), options)
     except ValueError as error:
         raise CommandError(str(error)) from error
     if options["declined"] + options["scarce"] > 1:

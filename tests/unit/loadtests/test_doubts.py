@@ -52,6 +52,15 @@ def test_late_generator_at_full_load_is_no_doubt() -> None:
     assert _doubts_of(full) == []
 
 
+def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
+    late = [sample(lag=0.006, latency=0.02)] * 50
+    found = _comparison_with(
+        replace(measured(of=window(phase=Phase.HOT), latencies=[0.02] * 50), samples=late)
+    )
+    assert found.is_valid
+    assert any("not to be used" in one and "hot orchestrated" in one for one in found.doubts)
+
+
 def test_saturated_generator_is_said() -> None:
     busy = _light(cost=cost(generator_ms=0.9 * 2 * 1000))
     assert any("generator was saturated" in one for one in _doubts_of(busy))

@@ -1,0 +1,40 @@
+"""How long a run takes by its plan, and what is left of it: windows as planned, and around each as
+much time as the windows so far have shown.
+"""
+
+from collections.abc import Sequence
+
+from loadtests.plan import Window
+
+AROUND_SECONDS = 2.0
+"""Around a window (supplied, drained, left to rest, read), until windows have shown it."""
+AS_GOOD_AS = 5
+"""Windows: so many weigh as much as the assumption."""
+START_SECONDS = 20.0
+AUDIT_SECONDS = 5.0
+
+
+class Remaining:
+    """Learns from each window what one takes beside its own time."""
+
+    def __init__(self, *, after: float = 0.0) -> None:
+        """`after`: seconds of what comes after the last window."""
+        self._after = after
+        self._around = AROUND_SECONDS * AS_GOOD_AS
+        self._seen = AS_GOOD_AS
+
+    def add(self, *, window: Window, took: float) -> None:
+        """A window has ended, `took` seconds after the one before it."""
+        self._around += took - window.seconds
+        self._seen += 1
+
+    def seconds(self, *, to_come: Sequence[Window]) -> float:
+        """Until the end, with these windows to come."""
+        around = max(self._around / self._seen, 0.0)
+        return sum(one.seconds + around for one in to_come) + self._after
+
+
+def as_minutes(*, seconds: float) -> str:
+    """190 is 3:10."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
