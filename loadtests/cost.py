@@ -57,6 +57,11 @@ class Cost:
         return sum(spent for name, spent in self.cpu_ms.items() if name not in OURS)
 
     @property
+    def harness_cpu_ms(self) -> float:
+        """The CPU of the load generator and of this command."""
+        return sum(spent for name, spent in self.cpu_ms.items() if name in OURS)
+
+    @property
     def foreign_cpu_ms(self) -> float:
         """What programs that are no part of this used, the kernel's own threads included."""
         return max(self.busy_ms - sum(self.cpu_ms.values()), 0.0)

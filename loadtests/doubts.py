@@ -8,6 +8,7 @@ from loadtests.results import Figures, Measured
 
 LAG_MS = 5.0
 GENERATOR_SHARE = 0.8
+HARNESS_SHARE = 0.15
 FOREIGN_SHARE = 0.05
 STEAL_SHARE = 0.02
 CLOCK_STEP_MS = 1.0
@@ -43,6 +44,12 @@ _RULES = (
         measure=lambda one: one.generator_busy_share,
         most=GENERATOR_SHARE,
         text="the generator was saturated ({:.0%} of a core), so the shop may be able to do more",
+    ),
+    _Rule(
+        measure=lambda one: one.harness_share if one.phase == Phase.LIGHT else 0.0,
+        most=HARNESS_SHARE,
+        text="the generator and the measuring used {:.0%} of the CPU, which the shop did not have"
+        f" (allowed {HARNESS_SHARE:.0%})",
     ),
     _Rule(
         measure=lambda one: one.foreign_busy_share,

@@ -26,6 +26,7 @@ class Level:
 
     `offered`, `completed`: a second. `in_flight`: checkouts on their way at a time, on average
     (Little's law: arrivals a second times mean latency). `is_sustained`: it could go on for good.
+    `lag_p99_ms`: how late the generator itself was.
     """
 
     offered: float
@@ -34,6 +35,7 @@ class Level:
     p50_ms: float
     p99_ms: float
     is_sustained: bool
+    lag_p99_ms: float
 
 
 def level_of(*, samples: Sequence[Sample], seconds: float) -> Level:
@@ -50,6 +52,7 @@ def level_of(*, samples: Sequence[Sample], seconds: float) -> Level:
         p50_ms=percentile(done, 0.5),
         p99_ms=percentile(done, 0.99),
         is_sustained=_all_in_time(samples) and not _grows(samples, seconds, offered),
+        lag_p99_ms=percentile([one.lag_ms for one in samples], 0.99),
     )
 
 

@@ -183,9 +183,9 @@ def _full_run(settings: Settings) -> list[_Block]:
         *_warm_up(settings, MOST_WARM_UPS),
         *[_Block(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * 10,
         *[
-            _Block(phase=Phase.KNEE, arrivals=constant, share=share, seconds=4 * scale)
+            _Block(phase=Phase.KNEE, arrivals=constant, share=share, seconds=3 * scale)
             for share in KNEE_SHARES
-            for _ in range(2)
+            for _ in range(3)
         ],
         *[_Block(phase=Phase.LIGHT, rate=settings.rate, seconds=4 * scale)] * 20,
         *[

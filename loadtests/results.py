@@ -100,6 +100,8 @@ class Figures:
     lag_p99_ms: float
     generator_busy_share: float
     foreign_busy_share: float
+    harness_share: float
+    """Of all the CPU that shop, generator and measuring used in these windows, the latter two's."""
     cost: CostPerCheckout
 
 
@@ -129,6 +131,7 @@ def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: 
             one.cost.cpu_ms.get(GENERATOR, 0.0) / (one.window.seconds * 1000) for one in chosen
         ),
         foreign_busy_share=cost.foreign_cpu_ms / (cost.seconds * 1000 * cores),
+        harness_share=cost.harness_cpu_ms / max(cost.harness_cpu_ms + cost.shop_cpu_ms, 1e-9),
         cost=_per_checkout(cost, sum(one.saga_id != "" for one in every)),
     )
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from loadtests.scalability import Law
+
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
     estimate: float
@@ -31,21 +33,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """A load, offered a second, and whether it could go on for good."""
+    """A load, offered a second, and whether it could go on for good: see loadtests.knee."""
 
     offered: float
     p50_ms: float
     p99_ms: float
     is_sustained: bool
-
-
-class Law(msgspec.Struct, frozen=True, kw_only=True):
-    """See loadtests.scalability."""
-
-    alone: float
-    contention: float
-    coherency: float
-    error: float
+    in_flight: float = 0.0
+    lag_p99_ms: float | None = None
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ def cost(*, run: Run) -> str:
             " that is in it, and weighs more at light load.",
             kind="soft",
         ),
+        _harness(light),
         "<h3>Writes, messages and calls</h3>",
         html.figure(
             name="counted",
@@ -59,6 +60,23 @@ def cost(*, run: Run) -> str:
         ),
         name="cost",
         title="What a checkout costs",
+    )
+
+
+def _harness(light: Sequence[Figures]) -> str:
+    """What measuring itself used; empty where that is not known."""
+    known = [
+        f"{words.share(one.harness_share)} ({words.name_of(one.pattern)})"
+        for one in light
+        if one.harness_share is not None
+    ]
+    if not known:
+        return ""
+    return html.paragraph(
+        f"Load generator and measuring used {words.listed(known)} of all CPU in the windows at"
+        " light load, the waits until the shop was at rest included. Carts are made and"
+        " outcomes collected between the windows.",
+        kind="soft",
     )
 
 

@@ -48,7 +48,8 @@ def differences(*, before: Run, after: Run) -> str:
         "FIGURE".ljust(LABEL) + "A".rjust(COLUMN) + "B".rjust(COLUMN),
     ]
     lines += [_line(one) for one in changes(before=before, after=after)]
-    lines += ["  (median, and the lowest and highest window)", "", *_decided(before, after)]
+    lines += ["  (median, and the lowest and highest window)"]
+    lines += [*_knees(before, after), "", *_decided(before, after)]
     return "\n".join(lines).translate(words.PLAIN)
 
 
@@ -105,6 +106,36 @@ _COSTS: Mapping[str, Callable[[WindowFacts], float]] = {
 def _capacity(one: Figures) -> Windows:
     windows = zip(one.completed_per_second, one.is_saturated, strict=True)
     return [value for value, is_saturated in windows if is_saturated]
+
+
+def knee_between(*, run: Run, pattern: str) -> tuple[float, float] | None:
+    """The highest load a second that the pattern takes for good, and the next one that was tried
+    (infinite where there was none); None for a run that did not look for it."""
+    found = [one for one in run.capacities if one.pattern == pattern and one.levels]
+    if not found:
+        return None
+    knee = found[0].knee or 0.0
+    above = [one.offered for one in found[0].levels if one.offered > knee + 1]
+    return knee, min(above, default=float("inf"))
+
+
+def _knees(before: Run, after: Run) -> list[str]:
+    """Changed where the loads between which the knee lies are apart."""
+    lines = []
+    for pattern in before.patterns:
+        one, other = (knee_between(run=run, pattern=pattern) for run in (before, after))
+        if one is None or other is None:
+            continue
+        is_apart = one[1] <= other[0] or other[1] <= one[0]
+        cells = "".join(_bracket(knee).rjust(COLUMN) for knee in (one, other))
+        said = APART if is_apart else SAME
+        lines.append(f"  {_named('knee/s', pattern)}".ljust(LABEL) + f"{cells}  {said}".rstrip())
+    return [*lines, "  (taken for good, and the next load that was tried)"] if lines else []
+
+
+def _bracket(knee: tuple[float, float]) -> str:
+    low, high = knee
+    return f"{low:.0f} or more" if high == float("inf") else f"{low:.0f} to {high:.0f}"
 
 
 def _decided(before: Run, after: Run) -> list[str]:

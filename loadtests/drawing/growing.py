@@ -1,18 +1,17 @@
 """The chapter on load: how latency grows with it, and where it can't be taken for good any more."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from statistics import fmean
-
-import msgspec
 
 from loadtests.drawing import html, levels, percentiles, timing, words
 from loadtests.drawing.conclusions import Capacity
 from loadtests.drawing.levels import Level
 from loadtests.drawing.stored import LEVELS, LIGHT, Run
-from loadtests.samples import Sample
+from loadtests.samples import Sample, percentile
 
 LEAST_LOADS = 3
 """A line through fewer says nothing."""
+CURVE_STEPS = 60
 
 
 def load(*, run: Run, samples: Sequence[Sample]) -> str:
@@ -24,6 +23,11 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
     }
     if not found:
         return ""
+    laws = {
+        one.pattern: curve
+        for one in run.capacities
+        if one.pattern in found and (curve := curve_of(capacity=one))
+    }
     knees = {one.pattern: one.knee for one in run.capacities if one.knee and one.pattern in found}
     return html.section(
         html.paragraph(
@@ -34,10 +38,15 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
         html.figure(
             name="load",
             draw=lambda width, name: levels.chart(
-                found=found, knees=knees, width=width, name=name, title="Latency by offered load"
+                found=found,
+                knees=knees,
+                laws=laws,
+                width=width,
+                name=name,
+                title="Latency by offered load",
             ),
             says="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
-            " logarithmic.",
+            " logarithmic." + _of_laws(laws, run.capacities),
             table_html=_knees(run.capacities)
             + "".join(_table(pattern, known) for pattern, known in found.items()),
         ),
@@ -46,10 +55,41 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
     )
 
 
+def curve_of(*, capacity: Capacity) -> list[tuple[float, float]]:
+    """The law as completed a second and mean latency in ms, from one checkout at a time to as many
+    as were on their way at any level, or to the most that the law has a use for."""
+    if capacity.law is None:
+        return []
+    highest = max(one.in_flight for one in capacity.levels)
+    highest = min(highest, capacity.law.most_in_flight())
+    steps = [highest ** (place / CURVE_STEPS) for place in range(CURVE_STEPS + 1)]
+    rates = [(each, capacity.law.throughput(in_flight=each)) for each in steps if highest > 1]
+    return [(rate, each / rate * 1000) for each, rate in rates]
+
+
+def _of_laws(laws: Container[str], capacities: Sequence[Capacity]) -> str:
+    drawn = [one for one in capacities if one.pattern in laws and one.law]
+    if not drawn:
+        return ""
+    errors = words.listed(
+        [f"{words.share(one.law.error)} ({words.name_of(one.pattern)})" for one in drawn if one.law]
+    )
+    return (
+        " Dotted: the mean by the universal scalability law, fitted to the search for the knee;"
+        f" its latencies are off by {errors}, as a root mean square."
+    )
+
+
 def levels_of(*, run: Run, samples: Sequence[Sample], pattern: str) -> list[Level]:
     """A pattern's loads, ascending: of the search for its knee, of light load and the levels."""
     searched = [
-        Level(**msgspec.structs.asdict(level))
+        Level(
+            offered=level.offered,
+            p50_ms=level.p50_ms,
+            p99_ms=level.p99_ms,
+            is_sustained=level.is_sustained,
+            lag_p99_ms=level.lag_p99_ms,
+        )
         for one in run.capacities
         if one.pattern == pattern
         for level in one.levels
@@ -66,6 +106,7 @@ def levels_of(*, run: Run, samples: Sequence[Sample], pattern: str) -> list[Leve
                         p50_ms=percentiles.at(times, 0.5),
                         p99_ms=percentiles.at(times, 0.99),
                         is_sustained=True,
+                        lag_p99_ms=percentile([one.lag_ms for one in window], 0.99),
                     )
                 )
     return _by_load(searched)
@@ -82,6 +123,9 @@ def _by_load(every: Sequence[Level]) -> list[Level]:
             p50_ms=fmean(one.p50_ms for one in same),
             p99_ms=fmean(one.p99_ms for one in same),
             is_sustained=sum(one.is_sustained for one in same) * 2 > len(same),
+            lag_p99_ms=max(
+                (one.lag_p99_ms for one in same if one.lag_p99_ms is not None), default=None
+            ),
         )
         for _, same in sorted(loads.items())
     ]
@@ -116,15 +160,17 @@ def _knees(capacities: Sequence[Capacity]) -> str:
 
 def _table(pattern: str, known: Sequence[Level]) -> str:
     return html.table(
-        heads=["offered/s", "p50 ms", "p99 ms", "for good"],
+        heads=["offered/s", "p50 ms", "p99 ms", "for good", "send lag, p99 ms"],
         rows=[
             [
                 f"{one.offered:.0f}",
                 words.number(one.p50_ms),
                 words.number(one.p99_ms),
                 "yes" if one.is_sustained else "no",
+                "-" if one.lag_p99_ms is None else words.number(one.lag_p99_ms),
             ]
             for one in known
         ],
-        caption=words.name_of(pattern),
+        caption=f"{words.sentence_name_of(pattern)}; send lag: how late the generator itself was"
+        " (of the windows at a load, the latest)",
     )

@@ -11,25 +11,31 @@ from loadtests.drawing.svg import Point
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One load: offered a second, and the latencies there. `is_sustained`: for good."""
+    """One load: offered a second, and the latencies there. `is_sustained`: for good.
+
+    `lag_p99_ms`: how late the generator was; None where that is not known.
+    """
 
     offered: float
     p50_ms: float
     p99_ms: float
     is_sustained: bool
+    lag_p99_ms: float | None = None
 
 
 def chart(
     *,
     found: Mapping[str, Sequence[Level]],
     knees: Mapping[str, float],
+    laws: Mapping[str, Sequence[tuple[float, float]]],
     width: float,
     name: str,
     title: str,
 ) -> str:
-    """Each pattern's median (thick) and p99 (thin); its knee is a line from top to bottom.
+    """Each pattern's median (thick) and p99 (thin); its knee is a line from top to bottom, and the
+    law fitted to it is dashed.
 
-    `found`: ascending by load, by pattern, none of them empty.
+    `found`: ascending by load, by pattern, none of them empty. `laws`: load and mean latency (ms).
     """
     more = LINE * (len(axes.in_rows(list(found), width=width)) - 1 + len(knees))
     frame = Frame(width=width, height=320 + more, left=58, right=12, top=44 + more, bottom=48)
@@ -45,6 +51,7 @@ def chart(
             unit="checkouts offered a second",
         ),
     ]
+    drawn += [_law(pattern, curve, across, up) for pattern, curve in laws.items()]
     drawn += [_pattern(pattern, levels, across, up) for pattern, levels in found.items()]
     drawn.append(_knees(knees, across, frame))
     names = [(words.short_name_of(one), f"s{words.place_of(one)}") for one in found]
@@ -90,6 +97,18 @@ def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Linear |
     return (
         svg.path(slow, kind=f"p99 {kind}") + svg.path(medians, kind=f"line {kind}") + "".join(dots)
     )
+
+
+def _law(
+    pattern: str, curve: Sequence[tuple[float, float]], across: Linear, up: Linear | Log
+) -> str:
+    """As far as it is within the frame."""
+    points: list[Point] = [
+        (across(load), up(ms))
+        for load, ms in curve
+        if load <= across.high and up.low <= ms <= up.high
+    ]
+    return svg.path(points, kind=f"law s{words.place_of(pattern)}") if len(points) > 1 else ""
 
 
 def _knees(knees: Mapping[str, float], across: Linear, frame: Frame) -> str:

@@ -87,6 +87,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     is_saturated: list[bool] = []
     lag_p99_ms: float | None = None
     generator_busy_share: float = 0.0
+    harness_share: float | None = None
+    """Of the CPU of all windows, that of the load generator and of measuring."""
     cost: Cost = Cost()
 
 

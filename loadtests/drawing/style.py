@@ -67,6 +67,7 @@ stroke:var(--paper);stroke-width:3px;paint-order:stroke}
 .fill,.part{fill:var(--c)}.part{stroke:var(--paper);stroke-width:1}
 .hollow{fill:var(--paper);stroke:var(--c);stroke-width:2}
 .p99{fill:none;stroke:var(--c);stroke-width:1.2;opacity:.7}
+.law{fill:none;stroke:var(--c);stroke-width:1.8;stroke-dasharray:1 5;stroke-linecap:round}
 .knee{stroke:var(--c);stroke-dasharray:4 3}
 .bounds{stroke:var(--c);stroke-width:5;stroke-linecap:round;opacity:.55}
 .dot{fill:var(--c);opacity:.45}svg .on{fill:var(--on,var(--on-part));font-weight:600}

@@ -66,6 +66,12 @@ def test_saturated_generator_is_said() -> None:
     assert any("generator was saturated" in one for one in _doubts_of(busy))
 
 
+def test_harness_that_takes_more_than_its_share_is_said() -> None:
+    greedy = _light(cost=cost(shop_ms=100, generator_ms=8_000))
+    share = (8_000 + 8 * 10) / (8_000 + 8 * 10 + 9 * 100)
+    assert any(f"measuring used {share:.0%} of the CPU" in one for one in _doubts_of(greedy))
+
+
 def test_other_programs_are_said() -> None:
     disturbed = _light(cost=replace(cost(), busy_ms=6000))
     assert any("other programs" in one for one in _doubts_of(disturbed))

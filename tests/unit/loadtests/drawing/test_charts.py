@@ -182,16 +182,22 @@ LOAD = st.builds(
     p99_ms=st.floats(min_value=0, max_value=99_000),
     is_sustained=st.booleans(),
 )
+CURVE = st.lists(
+    st.tuples(st.floats(min_value=0.1, max_value=9_000), st.floats(min_value=0, max_value=99_000)),
+    max_size=6,
+)
 
 
 @settings(max_examples=40, deadline=None)
 @given(
     found=by_pattern(st.lists(LOAD, min_size=1, max_size=6)),
     knees=by_pattern(st.floats(min_value=1, max_value=9_000)),
+    laws=by_pattern(CURVE),
     width=WIDTHS,
 )
-def test_levels_hold_for_any_loads(found, knees, width) -> None:
-    holds(levels.chart(found=found, knees=knees, width=width, name="a", title="b"), width)
+def test_levels_hold_for_any_loads(found, knees, laws, width) -> None:
+    drawn = levels.chart(found=found, knees=knees, laws=laws, width=width, name="a", title="b")
+    holds(drawn, width)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from loadtests.drawing import differences, stored
 from loadtests.drawing.differences import Change
 from loadtests.drawing.stored import Run
-from tests.unit.loadtests.builders import stored_run
+from tests.unit.loadtests.builders import SETTINGS, full_run, stored_run
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,35 @@ def test_decisions_of_both_runs_stand_together(folder: Path) -> None:
     run = stored.read(folder=folder)
     _, _, decided = differences.differences(before=run, after=run).partition("DECIDED")
     assert decided.count("choreographed 44 % less than orchestrated") >= 2
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = replace(SETTINGS, is_full=True)
+    every = full_run(patterns=SETTINGS.patterns)
+    return stored_run(tmp_path_factory.mktemp("full"), every=every, settings=settings)
+
+
+def test_knee_that_lies_between_other_loads_has_changed(full: Path, tmp_path: Path) -> None:
+    def lower(found: dict[str, Any]) -> None:
+        one = found["capacities"][0]
+        one["knee"] = min(level["offered"] for level in one["levels"])
+
+    before, after = stored.read(folder=full), changed(full, tmp_path, lower)
+    said = differences.differences(before=before, after=after).splitlines()
+    knees = [line for line in said if line.startswith("  knee/s")]
+    assert [line.endswith("changed") for line in knees] == [True, False]
+
+
+def test_knee_that_was_never_reached_is_that_much_or_more(full: Path, tmp_path: Path) -> None:
+    def never(found: dict[str, Any]) -> None:
+        one = found["capacities"][0]
+        one["knee"] = max(level["offered"] for level in one["levels"])
+
+    run = changed(full, tmp_path, never)
+    assert "or more" in differences.differences(before=run, after=run)
+
+
+def test_run_that_looked_for_no_knee_has_none(folder: Path) -> None:
+    run = stored.read(folder=folder)
+    assert "knee" not in differences.differences(before=run, after=run)
