@@ -140,10 +140,15 @@ def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
 
 def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, monkeypatch):
     """The control: with the lock off, only the database's constraint stands in the way."""
+    all_have_read = threading.Barrier(20)
 
     def unlocked(statement, values):
-        statement = statement.replace("FOR NO KEY UPDATE", "")
-        return sql.execute(service="carrito", sql=statement, values=values)
+        got = sql.execute(
+            service="carrito", sql=statement.replace("FOR NO KEY UPDATE", ""), values=values
+        )
+        if "FOR NO KEY UPDATE" in statement:
+            all_have_read.wait(30)
+        return got
 
     monkeypatch.setattr(records, "_execute", unlocked)
     # Past the gathering, as from twenty processes.
