@@ -22,6 +22,9 @@ MOST_WARM_UPS = 6
 """Of a full run; those that are left when latency is steady are not run."""
 USUAL_SECONDS = 40.0
 KNEE_SHARES = (0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
+ZIPF = 0.99
+"""The exponent that the Yahoo! Cloud Serving Benchmark takes for popular records (Cooper et al.,
+SoCC 2010)."""
 LEVEL_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
@@ -31,7 +34,8 @@ class Phase(StrEnum):
     WARM_UP: dropped. FULL: more than the pattern can do. KNEE *: shares of what it could do then,
     ascending, in search of what it can do for good. LIGHT: latency. LEVELS *: the same loads for
     all patterns, as shares of the lowest knee. FAILURES: cards are declined, stock runs out.
-    HOT *: everybody wants the same product. PAUSE *: a participant stands still for a while.
+    HOT *: everybody wants the same product. ZIPF *: some products are much more popular than
+    others. PAUSE *: a participant stands still for a while.
     CELL: of a survey only (grid.py): one combination of load and refusals.
     """
 
@@ -42,6 +46,7 @@ class Phase(StrEnum):
     LEVELS = "levels"
     FAILURES = "failures"
     HOT = "hot"
+    ZIPF = "zipf"
     PAUSE = "pause"
     CELL = "cell"
 
@@ -56,6 +61,9 @@ class Mix:
     """Want the last unit of a product: all but one are refused at the reservation (failed)."""
     hot: float = 0.0
     """Want one and the same product, of which there is plenty: they queue for its row."""
+    zipf: float = 0.0
+    """No share: how much more popular some products are among the rest. The n-th is wanted as
+    often as 1 / n to this power (Zipf's law); 0: all alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +101,8 @@ class Settings:
     is_full: bool = False
     hop_ms: float = 0.0
     """How much further apart services and broker are put, one way."""
+    zipf: float = 0.0
+    """Of all windows that have no mix of their own: see Mix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +128,17 @@ def windows(settings: Settings) -> list[Window]:
         seed = chance.randrange(2**31)
         order = order[::-1] if number % 2 == 0 else _drawn(settings.patterns, chance)
         for pattern in order:
-            planned.append(_window(block, pattern, len(planned) + 1, number, seed))
+            planned.append(
+                _window(_mixed(block, settings), pattern, len(planned) + 1, number, seed)
+            )
     return planned
+
+
+def _mixed(block: _Block, settings: Settings) -> _Block:
+    mix = block.mix
+    if mix.hot or mix.zipf:
+        return block
+    return replace(block, mix=replace(mix, zipf=settings.zipf))
 
 
 def _drawn(patterns: Sequence[str], chance: random.Random) -> list[str]:
@@ -195,6 +214,7 @@ def _full_run(settings: Settings) -> list[_Block]:
         ],
         *[_failures(settings, 4 * scale)] * 4,
         *[_Block(phase=Phase.HOT, rate=settings.rate, seconds=3 * scale, mix=Mix(hot=1.0))] * 4,
+        *[_Block(phase=Phase.ZIPF, rate=settings.rate, seconds=3 * scale, mix=Mix(zipf=ZIPF))] * 4,
         *[
             _Block(
                 phase=Phase.PAUSE, rate=settings.rate, seconds=12 * scale, pause_seconds=5 * scale

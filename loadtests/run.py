@@ -97,6 +97,7 @@ def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
     return {
         **machine.describe(shop=shop_of(stack=stack), database=stack.database),
         **_distance(settings),
+        **_popularity(settings),
         **_databases(settings),
     }
 
@@ -106,6 +107,14 @@ def _distance(settings: Settings) -> dict[str, str]:
         return {}
     return {
         "distance": f"services and broker are put {settings.hop_ms:g} ms further apart, one way"
+    }
+
+
+def _popularity(settings: Settings) -> dict[str, str]:
+    if not settings.zipf:
+        return {}
+    return {
+        "products": f"the n-th most popular is wanted as often as 1 / n^{settings.zipf:g} (Zipf)"
     }
 
 

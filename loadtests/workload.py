@@ -30,7 +30,7 @@ class Workload:
             arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=window.seed
         )
         kinds = kinds_of(mix=window.mix, count=len(starts), seed=window.seed)
-        carts = self._supplier.carts(contents=self._contents(kinds, window.seed))
+        carts = self._supplier.carts(contents=self._contents(kinds, window))
         return [
             msgspec.json.encode(
                 shopper.checkout(
@@ -43,12 +43,30 @@ class Workload:
             for cart, kind in zip(carts, kinds, strict=True)
         ]
 
-    def _contents(self, kinds: Sequence[str], seed: int) -> list[list[str]]:
-        """Some of many products a cart, so that few checkouts meet at the same row."""
-        chance = random.Random(seed)  # noqa: S311 -- carts to repeat, no secret
+    def _contents(self, kinds: Sequence[str], window: Window) -> list[list[str]]:
+        """Some of many products a cart, so that few checkouts meet at the same row; more do where
+        some are popular."""
+        chance = random.Random(window.seed)  # noqa: S311 -- carts to repeat, no secret
+        weights = popularity(count=PRODUCTS, exponent=window.mix.zipf)
         last_unit = self._supplier.products(count=1, quantity=1) if SCARCE in kinds else []
         wanted = {SCARCE: last_unit, HOT: self._plenty[:1]}
-        return [wanted.get(kind) or chance.sample(self._plenty, LINES) for kind in kinds]
+        return [
+            wanted.get(kind) or chosen(of=self._plenty, weights=weights, chance=chance)
+            for kind in kinds
+        ]
+
+
+def popularity(*, count: int, exponent: float) -> list[float]:
+    """The weights of so many products, the most popular first: 1 / n to the power of `exponent`."""
+    return [float(place**-exponent) for place in range(1, count + 1)]
+
+
+def chosen(*, of: Sequence[str], weights: Sequence[float], chance: random.Random) -> list[str]:
+    """LINES different products, each drawn by its weight."""
+    found: dict[str, None] = {}
+    while len(found) < LINES:
+        found[chance.choices(of, weights)[0]] = None
+    return list(found)
 
 
 def kinds_of(*, mix: Mix, count: int, seed: int) -> list[str]:

@@ -14,7 +14,7 @@ from loadtests.drawing.conclusions import Capacity, Outage, Verdict, Waterfall
 from loadtests.samples import Sample
 
 LIGHT, FULL, FAILURES = "light", "full", "failures"
-LEVELS, HOT, PAUSE = "levels", "hot", "pause"
+LEVELS, HOT, ZIPF, PAUSE = "levels", "hot", "zipf", "pause"
 FIGURES, SAMPLES, OUTAGE = "report.json", "samples.csv", "outage.json"
 NO_PART_OF_THE_SHOP = frozenset({"load generator", "measuring"})
 
@@ -92,6 +92,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
 
 
+class Mix(msgspec.Struct, frozen=True, kw_only=True):
+    """`zipf`: the exponent of how popular products are."""
+
+    zipf: float = 0.0
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     phase: str
@@ -99,6 +105,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     seconds: float = 0.0
     pause_seconds: float = 0.0
+    mix: Mix = Mix()
 
 
 class WindowCost(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from loadtests.drawing import backlog, html, percentiles, timing, words
 from loadtests.drawing.backlog import Course
 from loadtests.drawing.conclusions import Outage
-from loadtests.drawing.stored import HOT, PAUSE, Run
+from loadtests.drawing.stored import HOT, PAUSE, ZIPF, Run
 from loadtests.samples import Sample
 
 
@@ -102,28 +102,48 @@ def _figures(outages: Sequence[Outage]) -> str:
 
 
 def hot(*, run: Run, samples: Sequence[Sample]) -> str:
-    """Of a run in which everybody wanted the same product; nothing else."""
-    found = timing.by_window(run=run, samples=samples, phase=HOT, of=timing.until_completed)
-    if not found:
+    """Of a run in which all or many wanted the same product; nothing else."""
+    figures = [
+        _wanted(run, samples, HOT, "One product in every cart: they queue for its one row."),
+        _wanted(
+            run,
+            samples,
+            ZIPF,
+            "Some products are popular: the n-th is wanted as often as 1 / n to the power of"
+            f" {_exponent(run):g} (Zipf's law).",
+        ),
+    ]
+    if not any(figures):
         return ""
     return html.section(
         html.paragraph(
-            f"{run.settings.rate:g} checkouts a second, and every cart has the same product in it:"
-            " they queue for its one row."
+            f"{run.settings.rate:g} checkouts a second, as in the first chart. There, carts seldom"
+            " hold the same product; here they do."
         ),
-        html.figure(
-            name="hot",
-            draw=lambda width, name: percentiles.chart(
-                found=found, width=width, name=name, title="Latency with one product in every cart"
-            ),
-            says="As in the first chart; there, carts seldom meet.",
-            table_html=timing.times_table(
-                run.of(HOT), lambda one: one.outcome, "ms from intended start to outcome"
-            ),
-        ),
+        *figures,
         name="hot",
         title="When everybody wants the same",
     )
+
+
+def _wanted(run: Run, samples: Sequence[Sample], phase: str, says: str) -> str:
+    found = timing.by_window(run=run, samples=samples, phase=phase, of=timing.until_completed)
+    if not found:
+        return ""
+    return html.figure(
+        name=phase,
+        draw=lambda width, name: percentiles.chart(
+            found=found, width=width, name=name, title=f"Latency. {says}"
+        ),
+        says=says,
+        table_html=timing.times_table(
+            run.of(phase), lambda one: one.outcome, "ms from intended start to outcome"
+        ),
+    )
+
+
+def _exponent(run: Run) -> float:
+    return next((one.window.mix.zipf for one in run.windows if one.window.phase == ZIPF), 0.0)
 
 
 def drained_after(*, samples: Sequence[Sample], resumed: float) -> float | None:

@@ -42,6 +42,8 @@ Two minutes and a half with the usual options; docs/benchmarks.md has the method
 """
 
 MOST_HOP_MS = 50.0
+MOST_ZIPF = 3.0
+"""There, 8 in 10 want the same."""
 
 
 class Command(BaseCommand):
@@ -115,6 +117,14 @@ class Command(BaseCommand):
             default=0.0,
             help="put services and broker so much further apart, one way, for HTTP and for"
             f" messages alike; at most {MOST_HOP_MS:g} ms (default: as they are)",
+        )
+        add(
+            "--zipf",
+            type=_exponent,
+            metavar="0.99",
+            default=0.0,
+            help="some products are popular: the n-th is wanted as often as 1 / n to this power"
+            " (default: all alike; a full run has windows with 0.99)",
         )
         add(
             "--resume",
@@ -213,6 +223,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         seed=seed,
         is_full=options["full"],
         hop_ms=options["hop"],
+        zipf=options["zipf"],
     )
 
 
@@ -230,6 +241,13 @@ def _milliseconds(text: str) -> float:
 def _hop(text: str) -> float:
     value = float(text.removesuffix("ms"))
     if not 0 <= value <= MOST_HOP_MS:
+        raise ValueError
+    return value
+
+
+def _exponent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= MOST_ZIPF:
         raise ValueError
     return value
 
