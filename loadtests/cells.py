@@ -5,7 +5,7 @@ included; who wants them a checkout, without what the stack uses at rest, asks a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,19 +14,19 @@ from loadtests import samples as raw
 from loadtests.comparison import Audit
 from loadtests.cost import Cost
 from loadtests.grid import Settings, Spot
-from loadtests.knee import level_of
 from loadtests.plan import Phase
 from loadtests.ramp import SATURATED_BELOW
 from loadtests.results import Measured, counts
 from loadtests.samples import Sample, percentile
 
 FILE = "survey.json"
+EDGE = 0.05
+MOST_GROWTH = 1.5
 UNITS = {
     "load": "checkouts offered a second",
     "refusals": "share of the accepted checkouts that were compensated, 0 to 1",
     "p50_ms, p95_ms": "ms from intended start to outcome, of those that completed",
-    "ended_per_second": "checkouts that ended as meant, from the first intended start to the last"
-    " outcome",
+    "ended_per_second": "outcomes a second, from the moment when 5 % had ended until 95 % had",
     "measured_seconds": "between the two readings that the following amounts are the difference of",
     "cpu_ms": "ms of CPU of the whole shop: services, database server, broker",
     "wal_bytes, writes": "WAL of the database cluster, and transactions that wrote",
@@ -42,8 +42,8 @@ class NotASurvey(Exception):
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One window. Units: see UNITS. `is_full`: more was offered than the pattern was known to
-    do. `is_sustained`: it could go on for good (knee.py). `is_saturated`: the pattern could not
-    follow, so that it ended as many as it can (ramp.py)."""
+    do. `is_steady`: its latency did not grow, so it could go on for good. `is_saturated`: the
+    pattern could not follow, so it ended as many as it can."""
 
     pattern: str
     is_full: bool
@@ -53,7 +53,7 @@ class Cell:
     p50_ms: float
     p95_ms: float
     ended_per_second: float
-    is_sustained: bool
+    is_steady: bool
     is_saturated: bool
     measured_seconds: float
     cpu_ms: float
@@ -115,19 +115,19 @@ def cell_of(*, measured: Measured) -> Cell | None:
     if window.phase is Phase.WARM_UP or not found.completed:
         return None
     done = [one.latency_ms for one in measured.samples if one.outcome == raw.COMPLETED]
-    level = level_of(samples=_as_meant(measured.samples), seconds=window.seconds)
+    offered, ended = len(measured.samples) / window.seconds, _ended_per_second(measured.samples)
     cost = measured.cost
     return Cell(
         pattern=window.pattern,
         is_full=window.phase is Phase.FULL,
-        load=round(level.offered, 3),
+        load=round(offered, 3),
         refusals=round(found.compensated / found.accepted, 4),
         checkouts=found.accepted,
         p50_ms=round(percentile(done, 0.5), 3),
         p95_ms=round(percentile(done, 0.95), 3),
-        ended_per_second=round(level.completed, 2),
-        is_sustained=level.is_sustained,
-        is_saturated=level.completed < SATURATED_BELOW * level.offered,
+        ended_per_second=round(ended, 2),
+        is_steady=_is_steady(measured.samples),
+        is_saturated=ended < SATURATED_BELOW * offered,
         measured_seconds=round(cost.seconds, 3),
         cpu_ms=round(cost.shop_cpu_ms, 1),
         wal_bytes=cost.wal_bytes,
@@ -138,12 +138,26 @@ def cell_of(*, measured: Measured) -> Cell | None:
     )
 
 
-def _as_meant(samples: Sequence[Sample]) -> list[Sample]:
-    """A checkout that was to be compensated, and was, has ended as well as one that completed."""
-    return [
-        replace(one, outcome=raw.COMPLETED) if one.outcome == raw.COMPENSATED else one
-        for one in samples
-    ]
+def _ended_per_second(samples: Sequence[Sample]) -> float:
+    """Without the first and the last ones: over a hop it takes a second until the first one ends,
+    which says nothing of how many can be under way."""
+    ended = sorted(one.ended_at for one in samples if one.ended_at)
+    cut = round(len(ended) * EDGE)
+    kept = ended[cut : len(ended) - cut]
+    if len(kept) < 2 or kept[-1] <= kept[0]:
+        return 0.0
+    return (len(kept) - 1) / (kept[-1] - kept[0])
+
+
+def _is_steady(samples: Sequence[Sample]) -> bool:
+    """Those who came last waited hardly longer than those who came first."""
+    in_order = sorted(samples, key=lambda one: one.intended_at)
+    third = max(len(in_order) // 3, 1)
+    first, last = (
+        percentile([one.latency_ms for one in some], 0.5)
+        for some in (in_order[:third], in_order[-third:])
+    )
+    return last <= first * MOST_GROWTH
 
 
 def write(*, path: Path, survey: Survey) -> None:

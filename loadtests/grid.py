@@ -18,10 +18,11 @@ USUAL_SECONDS = 3.5
 LEAST_CHECKOUTS = 60
 """A window of few checkouts a second is longer, so that it has about so many: at 10/s 1.7 times
 as long as the others."""
-UPPER_SHARE = 0.5
+UPPER_SHARE = 0.6
 """Of what the slower pattern can do: the highest load of a cell, beside those that are named."""
 FULL_BLOCKS = 2
-MIDDLE_OF_REFUSALS = 0.5
+MIDDLE_OF_REFUSALS, MIDDLE_SHARE = 0.5, 0.4
+"""Between those that are fitted, as are the held-out spots' other loads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,11 @@ class Spot:
     @property
     def name(self) -> str:
         return f"{self.steps}-steps-{self.hop_ms:g}-ms"
+
+    @property
+    def in_words(self) -> str:
+        held_out = ", held out" if self.is_held_out else ""
+        return f"{self.steps} steps, {self.hop_ms:g} ms a hop{held_out}"
 
 
 FITTED = (
@@ -109,7 +115,7 @@ def _between(settings: Settings) -> list[_Cell]:
     """Loads and shares of refusals between those that are fitted."""
     rates = sorted(settings.loads)
     middles = [sqrt(low * high) for low, high in itertools.pairwise(rates)] or rates
-    loads = _loads([float(round(one)) for one in middles], UPPER_SHARE * 0.7)
+    loads = _loads([float(round(one)) for one in middles], MIDDLE_SHARE)
     least, most = min(settings.refusals), max(settings.refusals)
     middle = least + (most - least) * MIDDLE_OF_REFUSALS
     mixed = [_load(one, middle) for one in loads[::-2]] if most > least else []

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
 
+from loadtests.solving import solved
+
 LEAST_POINTS = 4
 
 
@@ -76,31 +78,11 @@ def _terms(
     size = range(len(chosen))
     matrix = [[sum(row[i] * row[j] for row, _ in rows) for j in size] for i in size]
     right = [sum(row[i] * target for row, target in rows) for i in size]
-    solved = _solved(matrix, right)
-    if solved is None or min(solved) < 0 or solved[0] <= 0:
+    found = solved(matrix=matrix, right=right)
+    if found is None or min(found) < 0 or found[0] <= 0:
         return None
-    full = dict(zip(chosen, solved, strict=True))
+    full = dict(zip(chosen, found, strict=True))
     return (full.get(0, 0.0), full.get(1, 0.0), full.get(2, 0.0))
-
-
-def _solved(matrix: list[list[float]], right: list[float]) -> list[float] | None:
-    """By elimination with the largest pivot; None for a singular matrix."""
-    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
-    size = len(rows)
-    for column in range(size):
-        pivot = max(range(column, size), key=lambda place: abs(rows[place][column]))
-        if abs(rows[pivot][column]) < 1e-12:
-            return None
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        rows[column] = [value / rows[column][column] for value in rows[column]]
-        for place in range(size):
-            if place != column:
-                factor = rows[place][column]
-                rows[place] = [
-                    value - factor * own
-                    for value, own in zip(rows[place], rows[column], strict=True)
-                ]
-    return [row[-1] for row in rows]
 
 
 def _error(points: Sequence[tuple[float, float]], terms: tuple[float, float, float]) -> float:

@@ -71,7 +71,7 @@ class Command(BaseCommand):
         add(
             "--loads",
             default="10,25,75",
-            help="checkouts a second; half of what the slower pattern can do comes on top"
+            help="checkouts a second; six tenths of what the slower pattern can do come on top"
             " (default: %(default)s)",
         )
         add("--refusals", default="0,0.3", help="shares of declined cards (default: %(default)s)")

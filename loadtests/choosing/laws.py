@@ -1,0 +1,153 @@
+"""The forms of the model: how each figure follows from steps, hop, refusals and load.
+
+Everything in the shop goes in batches that never wait to fill: whoever comes while a batch is on
+its way goes with the next one. With `load` arrivals a second and a batch that takes `cycle`
+seconds, 1 + load x cycle / (1 - u) checkouts share its fixed work, where u is the load as a share
+of what the pattern can do: a queue makes batches grow without bound. So a checkout pays
+
+    own + shared / (1 + load x cycle / (1 - u)),   own and shared linear in the number of steps,
+
+and its own part alone where the pattern is saturated. A hop makes the cycle longer, and so the
+batches fuller. A checkout whose card is declined is undone after its second step, whatever comes
+after that; it costs a multiple of one that completes in five steps.
+
+Latency is work and ways: the steps one after the other, slowed by the load's queue, each way of a
+message or call over the hop, and, where a batch is on its way already, half its time there and
+back (a lane of the orchestrator and a relay wait for their answer) for each step.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loadtests.choosing.situations import Situation
+
+STEPS_OF_CHECKOUT = 5
+LEAST_ROOM = 0.02
+
+Values = Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """How often something on a checkout's path goes over the hop, one way, until its outcome."""
+
+    alone: int
+    a_step: int
+
+
+WAYS = {
+    "orchestrated": Ways(alone=0, a_step=2),
+    "choreographed": Ways(alone=1, a_step=2),
+    "orchestrated_messaging": Ways(alone=-1, a_step=4),
+}
+"""From the protocols. Each begins with the hand-over, one way (the coordinator begins before it has
+answered). Orchestrated: a call a step, there and back, but the last step's outcome is there before
+its answer is back. Choreographed: a message before each step, to the broker and on to the service.
+Over messages: a request and a reply, two ways each, a step; the last reply comes after the outcome.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """`start`: a guess of the right size, from which the fit begins."""
+
+    name: str
+    unit: str
+    start: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """A figure's form. `value`: from the parameters' values, the situation, and the load as a share
+    of what the pattern can do there (0 to 1)."""
+
+    unit: str
+    parameters: Sequence[Parameter]
+    value: Callable[[Values, Situation, float], float]
+
+
+def _batches(start: float, unit: str) -> list[Parameter]:
+    return [
+        Parameter(name="own work", unit=unit, start=start / 20),
+        Parameter(name="own work a step", unit=unit, start=start / 40),
+        Parameter(name="shared work", unit=unit, start=start / 4),
+        Parameter(name="shared work a step", unit=unit, start=start / 8),
+        Parameter(name="cycle of a batch", unit="s", start=0.01),
+        Parameter(name="longer a ms of hop", unit="s", start=0.001),
+        Parameter(name="declined, as a multiple of five steps", unit="", start=1.0),
+    ]
+
+
+def _single(start: float, unit: str) -> list[Parameter]:
+    return [
+        Parameter(name="beside the steps", unit=unit, start=start),
+        Parameter(name="a step", unit=unit, start=start),
+        Parameter(name="declined", unit=unit, start=start * STEPS_OF_CHECKOUT),
+    ]
+
+
+def shared(values: Values, at: Situation, use: float) -> float:
+    """Work that goes in batches, a checkout."""
+    own, own_step, fixed, fixed_step, cycle, longer, declined = values
+    room = max(1.0 - use, 0.0)
+    share = room / (room + at.load * (cycle + longer * at.hop_ms)) if room else 0.0
+
+    def with_steps(steps: float) -> float:
+        return own + own_step * steps + (fixed + fixed_step * steps) * share
+
+    completed = (1 - at.refusals) * with_steps(at.steps)
+    return completed + at.refusals * declined * with_steps(STEPS_OF_CHECKOUT)
+
+
+def single(values: Values, at: Situation, use: float) -> float:
+    """What each checkout needs for itself, however full the batches are."""
+    fixed, step, declined = values
+    return (1 - at.refusals) * (fixed + step * at.steps) + at.refusals * declined
+
+
+def latency(*, ways: Ways) -> Callable[[Values, Situation, float], float]:
+    """Of those that complete, ms, where a checkout's path has so many ways over the hop."""
+
+    def value(values: Values, at: Situation, use: float) -> float:
+        fixed, step, queue, waiting = values
+        work = (fixed + step * at.steps) * (1 + queue * use / max(1 - use, LEAST_ROOM))
+        busy = at.load * 2 * at.hop_ms / 1000
+        waits = waiting * at.steps * busy / (1 + busy)
+        return work + at.hop_ms * (ways.alone + ways.a_step * at.steps + waits)
+
+    return value
+
+
+def capacity(values: Values, at: Situation, use: float) -> float:
+    """Checkouts a second at saturation: work that is their own, and hops that batches wait for."""
+    fixed, step, longer = values
+    return 1000 / ((fixed + step * at.steps) * (1 + longer * at.hop_ms))
+
+
+CPU = Law(unit="ms a checkout", parameters=_batches(30, "ms"), value=shared)
+HTTP_CALLS = Law(unit="a checkout", parameters=_batches(6, ""), value=shared)
+WRITES = Law(unit="transactions a checkout", parameters=_batches(12, ""), value=shared)
+MESSAGES = Law(unit="a checkout", parameters=_single(1, ""), value=single)
+WAL = Law(unit="kB a checkout", parameters=_single(4, "kB"), value=single)
+LATENCY = {
+    pattern: Law(
+        unit="ms",
+        parameters=[
+            Parameter(name="work beside the steps", unit="ms", start=3.0),
+            Parameter(name="work a step", unit="ms", start=3.0),
+            Parameter(name="slower by load, times u / (1 - u)", unit="", start=0.3),
+            Parameter(name="waits for a batch, a step, at most", unit="hops", start=1.0),
+        ],
+        value=latency(ways=ways),
+    )
+    for pattern, ways in WAYS.items()
+}
+CAPACITY = Law(
+    unit="checkouts a second",
+    parameters=[
+        Parameter(name="beside the steps", unit="ms", start=0.5),
+        Parameter(name="a step", unit="ms", start=0.4),
+        Parameter(name="more a ms of hop", unit="", start=0.001),
+    ],
+    value=capacity,
+)

@@ -1,0 +1,142 @@
+"""The model: each pattern's laws fitted to a survey, and how far off they are where they were not.
+
+Only the stacks that are not held out are fitted; the errors are of those that are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from loadtests.cells import NotASurvey, Stack, Survey
+from loadtests.choosing.figures import CAPACITY, FIGURES, Figure, Point, points
+from loadtests.choosing.laws import Law
+from loadtests.choosing.situations import Situation
+from loadtests.solving import fitted
+
+MOST_USE = 0.95
+"""Capacity is known to a few per cent: beyond this, queues can't be told from infinite ones."""
+NOTHING = 0.05
+"""A checkout: what is below this in every cell (the messages of an orchestrated one) is 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """Relative, of held-out cells: 0.1 is 10 %. `cells`: how many there are."""
+
+    mean: float
+    largest: float
+    cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """One figure of one pattern. `values`: of the law's parameters; None: the figure is 0."""
+
+    law: Law
+    values: Sequence[float] | None
+
+    def at(self, situation: Situation, *, use: float) -> float:
+        """What it predicts; `use`: the load as a share of what the pattern can do there."""
+        return self.law.value(self.values, situation, use) if self.values else 0.0
+
+
+class Model:
+    """What is known of all patterns of a survey."""
+
+    def __init__(self, *, survey: Survey) -> None:
+        """Raises NotASurvey where it has too little to fit, or nothing to judge the fit by."""
+        self.survey = survey
+        self.patterns = list(survey.settings.patterns)
+        self._seen = [one for one in survey.stacks if not one.spot.is_held_out]
+        self._held_out = [one for one in survey.stacks if one.spot.is_held_out]
+        self._fits: dict[tuple[str, str], Fit] = {}
+        for pattern in self.patterns:
+            for figure in FIGURES:
+                self._fits[figure.name, pattern] = self._fit(figure, pattern)
+
+    @property
+    def rest_cpu_ms(self) -> float:
+        """Of the whole shop, in a second in which nobody shops."""
+        return mean(one.rest.cpu_ms for one in self.survey.stacks)
+
+    def predict(self, *, figure: str, pattern: str, at: Situation) -> float:
+        """In the unit of the figure's law; of a load above the capacity, at the capacity."""
+        return self._fits[figure, pattern].at(at, use=self.use(pattern=pattern, at=at))
+
+    def use(self, *, pattern: str, at: Situation) -> float:
+        """The load as a share of what the pattern can do there, at most MOST_USE."""
+        return min(at.load / self._fits[CAPACITY, pattern].at(at, use=0.0), MOST_USE)
+
+    def fit_of(self, *, figure: str, pattern: str) -> Fit:
+        """The law with its parameters."""
+        return self._fits[figure, pattern]
+
+    def errors(self, *, figure: str, pattern: str) -> Errors | None:
+        """None where no held-out cell measures the figure, or it is 0."""
+        found = self._compared(figure, pattern)
+        return _errors([predicted / real - 1 for predicted, real in found.values() if real])
+
+    def errors_of_ratio(self, *, figure: str, patterns: tuple[str, str]) -> Errors | None:
+        """How far off one pattern's figure is in proportion to the other's: what moves both alike
+        (a slow minute of the machine) is not in it. None as of `errors`."""
+        one, other = (self._compared(figure, pattern) for pattern in patterns)
+        ratios = [
+            (one[key][0] / other[key][0]) / (one[key][1] / other[key][1]) - 1
+            for key in one.keys() & other.keys()
+            if one[key][1] and all(other[key])
+        ]
+        return _errors(ratios)
+
+    def _compared(self, figure: str, pattern: str) -> dict[tuple[object, ...], tuple[float, float]]:
+        """Predicted and measured, by held-out cell."""
+        (chosen,) = (one for one in FIGURES if one.name == figure)
+        return {
+            one.key: (self._predicted(figure, pattern, one), one.value)
+            for one in points(figure=chosen, stacks=self._held_out, pattern=pattern)
+        }
+
+    def _predicted(self, figure: str, pattern: str, point: Point) -> float:
+        return self._fits[figure, pattern].at(point.at, use=self._use(pattern, point))
+
+    def _use(self, pattern: str, point: Point) -> float:
+        is_known = (CAPACITY, pattern) in self._fits
+        return self.use(pattern=pattern, at=point.at) if is_known and not point.is_full else 1.0
+
+    def _fit(self, figure: Figure, pattern: str) -> Fit:
+        law = figure.law(pattern)
+        seen = points(figure=figure, stacks=self._seen, pattern=pattern)
+        if seen and max(one.value for one in seen) < NOTHING:
+            return Fit(law=law, values=None)
+        if len(seen) < len(law.parameters):
+            raise NotASurvey(
+                f"{figure.name} of {pattern}: {len(seen)} cells measure it, and its law has"
+                f" {len(law.parameters)} parameters"
+            )
+        uses = [self._use(pattern, one) for one in seen]
+        return Fit(
+            law=law,
+            values=fitted(
+                law=lambda values: [
+                    law.value(values, one.at, use) for one, use in zip(seen, uses, strict=True)
+                ],
+                measured=[one.value for one in seen],
+                start=[one.start for one in law.parameters],
+            ),
+        )
+
+
+def can_be_fitted(*, stacks: Sequence[Stack]) -> bool:
+    """Whether there are at least two numbers of steps and two distances, and any held out."""
+    seen = [one.spot for one in stacks if not one.spot.is_held_out]
+    return (
+        len({one.steps for one in seen}) > 1
+        and len({one.hop_ms for one in seen}) > 1
+        and len(seen) < len(stacks)
+    )
+
+
+def _errors(found: Sequence[float]) -> Errors | None:
+    if not found:
+        return None
+    sizes = [abs(one) for one in found]
+    return Errors(mean=mean(sizes), largest=max(sizes), cells=len(sizes))

@@ -1,0 +1,151 @@
+"""An answer on one screen of a terminal, and the model behind it in words."""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from math import isinf
+
+from loadtests.choosing.deciding import DECIDED, Answer, Choice
+from loadtests.choosing.figures import CAPACITY, CPU, FIGURES, HTTP_CALLS, MESSAGES, P50, P95, WAL
+from loadtests.choosing.forecasting import Forecast
+from loadtests.choosing.model import Errors, Model
+from loadtests.choosing.situations import Situation
+from loadtests.choosing.surveys import Source, machines
+from loadtests.choosing.turning import HOP, LOAD, REFUSALS, STEPS, Turn
+
+WIDTH, LABEL = 80, 34
+NAMES = {P50: "latency p50", P95: "latency p95", CPU: "cost (CPU)"}
+INPUTS = {HOP: "hop delay", LOAD: "load", STEPS: "steps", REFUSALS: "declined"}
+
+
+def screen(*, answer: Answer, model: Model, source: Source) -> str:
+    """At most 45 lines of 80 columns with two patterns."""
+    lines = [
+        "WHICH PATTERN  " + situation_in_words(at=answer.situation),
+        *[one for choice in answer.choices for one in _wrapped(_decision(choice))],
+        *_table(answer.forecasts),
+        "WHERE THE RANKING TURNS, all else as above",
+        *[
+            one
+            for choice in answer.choices
+            if choice.figure in (P50, CPU)
+            for one in _wrapped(f"{NAMES[choice.figure]}: {_turns(choice)}")
+        ],
+        "ERROR OF THE MODEL where it was not fitted, mean / largest",
+        *_errors(answer, model.patterns),
+        "MADE FROM",
+        *_wrapped(f"{source.said}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"),
+        *[one for machine in machines(survey=model.survey) for one in _wrapped(machine)],
+        *[one for warning in warnings(answer=answer, model=model) for one in _wrapped(warning)],
+    ]
+    return "\n".join(lines)
+
+
+def situation_in_words(*, at: Situation) -> str:
+    """On one line."""
+    return (
+        f"{at.steps:g} steps, {at.hop_ms:g} ms a hop, {at.refusals:.0%} declined,"
+        f" {at.load:g} checkouts/s"
+    )
+
+
+def warnings(*, answer: Answer, model: Model) -> list[str]:
+    """What the answer goes beyond, and what was doubtful in the survey, with "beware" before it."""
+    doubtful = [one.spot.name for one in model.survey.stacks if one.doubts]
+    doubts = [f"doubts about the survey (see its file): {', '.join(doubtful)}"] if doubtful else []
+    return [f"beware: {one}" for one in (*answer.warnings, *doubts)]
+
+
+def explained(*, model: Model) -> str:
+    """Every law with its parameters, by pattern."""
+    lines = []
+    for figure in FIGURES:
+        lines.append(f"{figure.name}, {figure.law(model.patterns[0]).unit}")
+        for pattern in model.patterns:
+            fit = model.fit_of(figure=figure.name, pattern=pattern)
+            lines.append(f"  {pattern}" + ("" if fit.values else ": none"))
+            for one, value in zip(fit.law.parameters, fit.values or (), strict=False):
+                lines.append(f"    {one.name:<44}{_number(value):>10} {one.unit}".rstrip())
+    return "\n".join(lines)
+
+
+def _decision(choice: Choice) -> str:
+    name = NAMES[choice.figure]
+    if isinf(choice.difference):
+        return f"{name}: {choice.best}; {choice.other} can't take this load"
+    less = 1 - 1 / (1 + choice.difference)
+    if choice.margin is None:
+        return f"{name}: not decided: nothing held out tells the model's error"
+    error = f"error of the comparison {choice.margin:.0%}"
+    if not choice.is_decided:
+        return f"{name}: not decided: {choice.best} {less:.0%} lower, {error}"
+    return f"{name}: {choice.best}, {less:.0%} lower than {choice.other} ({error})"
+
+
+def _table(forecasts: Sequence[Forecast]) -> list[str]:
+    rows: list[tuple[str, Callable[[Forecast], float]]] = [
+        ("latency p50, ms", lambda one: one.p50_ms),
+        ("latency p95, ms", lambda one: one.p95_ms),
+        ("CPU a checkout, ms", lambda one: one.cpu_ms),
+        ("busy cores, the stack's rest too", lambda one: one.cores),
+        ("can take at most, checkouts/s", lambda one: one.capacity),
+        ("messages/s", lambda one: one.messages),
+        ("HTTP calls/s", lambda one: one.http_calls),
+        ("WAL, kB/s", lambda one: one.wal_kb),
+        ("writing transactions/s", lambda one: one.writes),
+    ]
+    return [
+        _line("WHAT TO EXPECT", [one.pattern for one in forecasts]),
+        *[_line(f"  {name}", [_number(of(one)) for one in forecasts]) for name, of in rows],
+    ]
+
+
+def _turns(choice: Choice) -> str:
+    return "; ".join(_turn(one) for one in choice.turns)
+
+
+def _turn(turn: Turn) -> str:
+    name = INPUTS[turn.input]
+    if turn.at is None:
+        return f"{name} none within {_span(turn)}"
+    doubt = "" if turn.is_clear else ", by less than the error"
+    return f"{name} at {_value(turn.input, turn.at)} ({turn.then} beyond{doubt})"
+
+
+def _span(turn: Turn) -> str:
+    low, high = (_value(turn.input, one) for one in (turn.low, turn.high))
+    return f"{low.removesuffix(' ms').removesuffix('/s')} to {high}"
+
+
+def _value(name: str, value: float) -> str:
+    if name == REFUSALS:
+        return f"{value:.0%}"
+    return _number(value) + {HOP: " ms", LOAD: "/s", STEPS: ""}[name]
+
+
+def _errors(answer: Answer, patterns: Sequence[str]) -> list[str]:
+    rows = (*DECIDED, CAPACITY, MESSAGES, HTTP_CALLS, WAL)
+    return [
+        _line(f"  {NAMES.get(one, one)}", [_error(answer.errors[one][name]) for name in patterns])
+        for one in rows
+    ]
+
+
+def _error(errors: Errors | None) -> str:
+    return f"{errors.mean:.0%} / {errors.largest:.0%}" if errors else "-"
+
+
+def _line(label: str, cells: Sequence[str]) -> str:
+    column = (WIDTH - LABEL) // max(len(cells), 1)
+    return label.ljust(LABEL) + "".join(one[: column - 1].rjust(column) for one in cells)
+
+
+def _number(value: float) -> str:
+    if isinf(value):
+        return "-"
+    if value >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2g}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")

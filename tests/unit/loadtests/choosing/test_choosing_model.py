@@ -1,0 +1,123 @@
+"""The model finds the laws that a survey follows, and says how far off it is where it was not."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadtests import grid
+from loadtests.cells import NotASurvey
+from loadtests.choosing import laws
+from loadtests.choosing.figures import CAPACITY, CPU, FIGURES, HTTP_CALLS, MESSAGES, P50, WAL
+from loadtests.choosing.model import Model, can_be_fitted
+from loadtests.choosing.situations import Situation
+from tests.unit.loadtests.choosing.surveyed import (
+    CHOREOGRAPHED,
+    KNOWN,
+    ORCHESTRATED,
+    REST_MS,
+    survey,
+)
+
+BETWEEN = Situation(steps=6, hop_ms=12, refusals=0.1, load=50)
+TWO = (ORCHESTRATED, CHOREOGRAPHED)
+
+
+@pytest.fixture(scope="module")
+def exact() -> Model:
+    return Model(survey=survey())
+
+
+@pytest.fixture(scope="module")
+def noisy() -> Model:
+    return Model(survey=survey(noise=0.05))
+
+
+def _true(figure: str, pattern: str, at: Situation) -> float:
+    (law,) = (one.law(pattern) for one in FIGURES if one.name == figure)
+    use = at.load / laws.capacity(KNOWN[pattern][CAPACITY], at, 0.0)
+    return law.value(KNOWN[pattern][figure], at, use)
+
+
+@pytest.mark.parametrize("figure", [one.name for one in FIGURES])
+@pytest.mark.parametrize("pattern", TWO)
+def test_figure_is_predicted_where_nothing_was_measured(exact, figure, pattern) -> None:
+    predicted = exact.predict(figure=figure, pattern=pattern, at=BETWEEN)
+    assert predicted == pytest.approx(_true(figure, pattern, BETWEEN), rel=0.02, abs=1e-6)
+
+
+@pytest.mark.parametrize("figure", [CAPACITY, CPU, P50, HTTP_CALLS, WAL])
+@pytest.mark.parametrize("pattern", TWO)
+def test_figure_is_predicted_from_noisy_cells(noisy, figure, pattern) -> None:
+    predicted = noisy.predict(figure=figure, pattern=pattern, at=BETWEEN)
+    assert predicted == pytest.approx(_true(figure, pattern, BETWEEN), rel=0.07)
+
+
+def test_parameters_are_those_that_the_cells_were_made_with(exact) -> None:
+    for figure in (CAPACITY, P50, WAL):
+        found = exact.fit_of(figure=figure, pattern=CHOREOGRAPHED).values
+        assert found == pytest.approx(KNOWN[CHOREOGRAPHED][figure], rel=0.02)
+
+
+def test_pattern_without_messages_has_none(exact) -> None:
+    assert exact.predict(figure=MESSAGES, pattern=ORCHESTRATED, at=BETWEEN) == 0
+
+
+def test_what_the_stack_uses_at_rest_is_no_part_of_a_checkout(exact) -> None:
+    assert exact.rest_cpu_ms == pytest.approx(REST_MS)
+    alone = Situation(steps=5, hop_ms=0, refusals=0, load=0.01)
+    assert exact.predict(figure=CPU, pattern=ORCHESTRATED, at=alone) == pytest.approx(24.5, rel=0.1)
+
+
+def test_error_is_that_of_the_cells_that_were_held_out() -> None:
+    """They cost a quarter more than the laws say, so the model is a fifth below them."""
+    model = Model(survey=survey(held_out_off=0.25))
+    found = model.errors(figure=CPU, pattern=ORCHESTRATED)
+    assert found is not None
+    assert found.mean == pytest.approx(0.2, abs=0.01)
+    assert found.largest == pytest.approx(0.2, abs=0.02)
+    assert found.cells == 2 * 5
+    p50 = model.errors(figure=P50, pattern=ORCHESTRATED)
+    assert p50 is not None
+    assert p50.largest < 0.02
+
+
+def test_error_of_a_ratio_leaves_out_what_moves_both_patterns_alike() -> None:
+    model = Model(survey=survey(held_out_off=0.25))
+    found = model.errors_of_ratio(figure=CPU, patterns=TWO)
+    assert found is not None
+    assert found.largest < 0.02
+    assert found.cells == 2 * 5
+
+
+def test_error_grows_with_the_noise(exact, noisy) -> None:
+    calm, wild = (one.errors(figure=CPU, pattern=CHOREOGRAPHED) for one in (exact, noisy))
+    assert calm.mean < 0.01 < 0.02 < wild.mean < 0.08
+
+
+def test_one_disturbed_window_does_not_bend_the_model() -> None:
+    found = survey()
+    first, *others = found.stacks[0].cells
+    wild = replace(first, cpu_ms=first.cpu_ms * 4)
+    stack = replace(found.stacks[0], cells=[wild, *others])
+    model = Model(survey=replace(found, stacks=[stack, *found.stacks[1:]]))
+    predicted = model.predict(figure=CPU, pattern=ORCHESTRATED, at=BETWEEN)
+    assert predicted == pytest.approx(_true(CPU, ORCHESTRATED, BETWEEN), rel=0.08)
+
+
+def test_windows_whose_generator_was_late_are_no_measure_of_latency() -> None:
+    """Without them there are too few to fit."""
+    found = survey()
+    late = [
+        replace(one, cells=[replace(cell, lag_p99_ms=500.0) for cell in one.cells])
+        for one in found.stacks
+    ]
+    with pytest.raises(NotASurvey, match="p50 of orchestrated: 0 cells measure it"):
+        Model(survey=replace(found, stacks=late))
+
+
+def test_survey_needs_two_lengths_two_distances_and_something_held_out() -> None:
+    stacks = survey().stacks
+    assert can_be_fitted(stacks=stacks)
+    assert not can_be_fitted(stacks=stacks[: len(grid.FITTED)])
+    assert not can_be_fitted(stacks=[one for one in stacks if one.spot.steps != 8])
+    assert not can_be_fitted(stacks=[one for one in stacks if one.spot.hop_ms != 50])
