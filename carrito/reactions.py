@@ -2,6 +2,7 @@
 
 from carrito import operations
 from contracts import events, requests
+from contracts.extras import LAST_FACT
 from messaging.answering import Answer
 from messaging.reactions import on
 
@@ -13,7 +14,7 @@ REACTIONS = [
         says_if_refused=events.ORDER_CREATE_FAILED,
     ),
     *on(
-        events.INVENTORY_COMMITTED,
+        LAST_FACT,  # inventory.committed, unless there are extra steps
         do=operations.confirm_order,
         says=events.CHECKOUT_COMPLETED,
     ),

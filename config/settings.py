@@ -7,6 +7,7 @@ from django.core.management.utils import get_random_secret_key
 
 from config.databases import SERVICES, all_databases
 from config.logs import logging_config
+from contracts.extras import EXTRAS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -100,6 +101,9 @@ NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
 
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
 """How much further apart services and broker are put than they are, one way: for comparisons."""
+
+EXTRA_STEPS = len(EXTRAS)
+"""DUETO_EXTRA_STEPS: steps of the checkout that change nothing, at most 3: for comparisons."""
 
 # For benchmarks only: carrito takes checkouts of the pattern `monolith` too (monolith/).
 MONOLITH = os.environ.get("DUETO_MONOLITH", "") == "1"

@@ -3,12 +3,14 @@
 A saga is rows: adding one, or a step to one, needs no change in the engine.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
 from contracts import commands, requests
 from contracts.commands import Command
+from contracts.extras import EXTRAS, Extra
 
 
 class StepClass(StrEnum):
@@ -66,71 +68,90 @@ CREATE_ORDER = "create_order"
 COMMIT = "commit_inventory"
 CONFIRM_ORDER = "confirm_order"
 
-CHECKOUT = Saga(
-    name="checkout",
-    steps=[
-        Step(
-            name=ACCEPT,
-            service="carrito",
-            step_class=StepClass.COMPENSABLE,
-            do="/checkout/saga",
-            do_command="Command",
-            undo="/carts/unlock",
-            undo_command="Unlock",
-            undo_request=requests.CART_UNLOCK,
-        ),
-        Step(
-            name=RESERVE,
-            service="inventario",
-            step_class=StepClass.COMPENSABLE,
-            do="/api/products/reserve",
-            do_command="Reserve",
-            undo="/api/products/unreserve",
-            do_request=requests.INVENTORY_RESERVE,
-            undo_request=requests.INVENTORY_UNRESERVE,
-        ),
-        Step(
-            name=CHARGE,
-            service="pagos",
-            step_class=StepClass.COMPENSABLE,
-            do="/api/v1/payments/saga",
-            do_command="Charge",
-            undo="/api/v1/payments/saga/refund",
-            do_request=requests.PAYMENT,
-            undo_request=requests.PAYMENT_REFUND,
-        ),
-        Step(
-            name=CREATE_ORDER,
-            service="carrito",
-            step_class=StepClass.COMPENSABLE,
-            do="/orders",
-            do_command="Command",
-            undo="/orders/cancel",
-            do_request=requests.ORDER_CREATE,
-            undo_request=requests.ORDER_CANCEL,
-        ),
-        Step(
-            name=COMMIT,
-            service="inventario",
-            step_class=StepClass.PIVOT,
-            do="/api/products/commit",
-            do_command="Command",
-            undo="/api/products/restore",
-            block="/api/products/commit/block",
-            do_request=requests.INVENTORY_COMMIT,
-            undo_request=requests.INVENTORY_RESTORE,
-            block_request=requests.INVENTORY_COMMIT_BLOCK,
-        ),
-        Step(
-            name=CONFIRM_ORDER,
-            service="carrito",
-            step_class=StepClass.RETRIABLE,
-            do="/orders/confirm",
-            do_command="Command",
-            do_request=requests.ORDER_CONFIRM,
-        ),
-    ],
-)
+_STEPS = [
+    Step(
+        name=ACCEPT,
+        service="carrito",
+        step_class=StepClass.COMPENSABLE,
+        do="/checkout/saga",
+        do_command="Command",
+        undo="/carts/unlock",
+        undo_command="Unlock",
+        undo_request=requests.CART_UNLOCK,
+    ),
+    Step(
+        name=RESERVE,
+        service="inventario",
+        step_class=StepClass.COMPENSABLE,
+        do="/api/products/reserve",
+        do_command="Reserve",
+        undo="/api/products/unreserve",
+        do_request=requests.INVENTORY_RESERVE,
+        undo_request=requests.INVENTORY_UNRESERVE,
+    ),
+    Step(
+        name=CHARGE,
+        service="pagos",
+        step_class=StepClass.COMPENSABLE,
+        do="/api/v1/payments/saga",
+        do_command="Charge",
+        undo="/api/v1/payments/saga/refund",
+        do_request=requests.PAYMENT,
+        undo_request=requests.PAYMENT_REFUND,
+    ),
+    Step(
+        name=CREATE_ORDER,
+        service="carrito",
+        step_class=StepClass.COMPENSABLE,
+        do="/orders",
+        do_command="Command",
+        undo="/orders/cancel",
+        do_request=requests.ORDER_CREATE,
+        undo_request=requests.ORDER_CANCEL,
+    ),
+    Step(
+        name=COMMIT,
+        service="inventario",
+        step_class=StepClass.PIVOT,
+        do="/api/products/commit",
+        do_command="Command",
+        undo="/api/products/restore",
+        block="/api/products/commit/block",
+        do_request=requests.INVENTORY_COMMIT,
+        undo_request=requests.INVENTORY_RESTORE,
+        block_request=requests.INVENTORY_COMMIT_BLOCK,
+    ),
+    Step(
+        name=CONFIRM_ORDER,
+        service="carrito",
+        step_class=StepClass.RETRIABLE,
+        do="/orders/confirm",
+        do_command="Command",
+        do_request=requests.ORDER_CONFIRM,
+    ),
+]
+OWN_STEPS = len(_STEPS) - 1
+"""Of the checkout, after the acceptance."""
+
+
+def checkout(*, extras: Sequence[Extra]) -> Saga:
+    """The checkout; with these extra steps before its last one, in a comparison."""
+    *before, last = _STEPS
+    return Saga(name="checkout", steps=[*before, *(_extra_step(one) for one in extras), last])
+
+
+def _extra_step(extra: Extra) -> Step:
+    return Step(
+        name=extra.name,
+        service=extra.service,
+        step_class=StepClass.RETRIABLE,
+        do=extra.path,
+        do_command="Command",
+        do_request=extra.request,
+    )
+
+
+CHECKOUT = checkout(extras=EXTRAS)
 
 BY_NAME = {CHECKOUT.name: CHECKOUT}
 REQUESTS = frozenset(

@@ -2,6 +2,7 @@
 
 from contracts import events, requests
 from inventario import operations
+from messaging import extras
 from messaging.answering import Answer
 from messaging.reactions import on
 
@@ -39,4 +40,5 @@ REACTIONS = [
     Answer(hears=requests.INVENTORY_COMMIT, operation=operations.commit),
     Answer(hears=requests.INVENTORY_COMMIT_BLOCK, operation=operations.block_commit),
     Answer(hears=requests.INVENTORY_RESTORE, operation=operations.restore),
+    *extras.reactions(service=operations.SERVICE),
 ]

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from inventario import views
+from httpapi import extras
+from inventario import operations, views
 
 urlpatterns = [
     path("api/products", views.ProductsView.as_view()),
@@ -15,4 +16,5 @@ urlpatterns = [
     path("api/products/availability/<str:product_id>", views.AvailabilityView.as_view()),
     path("api/products/<str:product_id>", views.ProductView.as_view()),
     path("api/products/<str:product_id>/restock", views.RestockView.as_view()),
+    *extras.urls(service=operations.SERVICE),
 ]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from contracts.sagas import OWN_STEPS
 from loadtests.schedule import Arrivals
 
 BLOCKS = 12
@@ -103,6 +104,12 @@ class Settings:
     """How much further apart services and broker are put, one way."""
     zipf: float = 0.0
     """Of all windows that have no mix of their own: see Mix."""
+    steps: int = OWN_STEPS
+    """After the acceptance; those beyond the checkout's own change nothing."""
+
+    @property
+    def extra_steps(self) -> int:
+        return self.steps - OWN_STEPS
 
 
 @dataclass(frozen=True, kw_only=True)

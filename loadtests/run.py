@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contracts import extras
+from contracts.sagas import OWN_STEPS
 from loadtests import arms, closing_outage, machine, outage, plan, remaining, report, shopper
 from loadtests.cost import Cost
 from loadtests.ongoing import Finished, Ongoing
@@ -98,6 +100,7 @@ def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
         **machine.describe(shop=shop_of(stack=stack), database=stack.database),
         **_distance(settings),
         **_popularity(settings),
+        **_length(settings),
         **_databases(settings),
     }
 
@@ -115,6 +118,17 @@ def _popularity(settings: Settings) -> dict[str, str]:
         return {}
     return {
         "products": f"the n-th most popular is wanted as often as 1 / n^{settings.zipf:g} (Zipf)"
+    }
+
+
+def _length(settings: Settings) -> dict[str, str]:
+    if not settings.extra_steps:
+        return {}
+    added = ", ".join(extras.SERVICES[: settings.extra_steps])
+    floor = "; the monolith takes none of these" if _has_monolith(settings) else ""
+    return {
+        "steps": f"{settings.steps} after the acceptance: the checkout's own {OWN_STEPS}, and"
+        f" {settings.extra_steps} more that change nothing ({added}){floor}"
     }
 
 
@@ -137,6 +151,7 @@ def _variables(settings: Settings) -> dict[str, str]:
     return {
         "PAGOS_SLOW_CARD_SECONDS": str(delay / 1000),
         "DUETO_HOP_SECONDS": str(settings.hop_ms / 1000),
+        extras.VARIABLE: str(settings.extra_steps),
         "DUETO_MONOLITH": str(int(_has_monolith(settings))),
     }
 

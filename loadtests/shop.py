@@ -1,8 +1,10 @@
 """Where the shop is: all that a load test knows of a running stack."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from contracts import extras
+from contracts.extras import Extra
 from stack.local import LocalStack
 
 SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
@@ -10,12 +12,15 @@ SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreog
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """A running stack. `urls` and `databases` by service; `processes`: pid by name, now."""
+    """A running stack. `urls` and `databases` by service; `processes`: pid by name, now.
+    `extras`: the extra steps of its checkout.
+    """
 
     urls: Mapping[str, str]
     databases: Mapping[str, str]
     broker: str
     processes: Callable[[], Mapping[str, int]]
+    extras: Sequence[Extra] = ()
 
 
 def shop_of(*, stack: LocalStack) -> Shop:
@@ -26,4 +31,5 @@ def shop_of(*, stack: LocalStack) -> Shop:
         databases=databases,
         broker=stack.rabbitmq_url or databases["default"],
         processes=lambda: stack.processes,
+        extras=extras.asked_for(environment=stack.environment),
     )

@@ -9,23 +9,15 @@ from typing import Any
 
 import psycopg
 
-from contracts import events, sagas
+from contracts import events, extras, sagas
+from contracts.extras import Extra
+from contracts.sagas import Saga
 from loadtests.samples import COMPLETED, Sample
 from loadtests.shop import SERVICES, Shop
 from loadtests.waterfall import Moments
 
 MOST_SAGAS = 200
 """Of a window, evenly spread over it."""
-
-ASKS = {
-    events.CHECKOUT_INITIATED: sagas.RESERVE,
-    events.INVENTORY_RESERVED: sagas.CHARGE,
-    events.PAYMENT_PROCESSED: sagas.CREATE_ORDER,
-    events.ORDER_CREATED: sagas.COMMIT,
-    events.INVENTORY_COMMITTED: sagas.CONFIRM_ORDER,
-    **{step.do_request: step.name for step in sagas.CHECKOUT.steps if step.do_request},
-}
-"""Which step a message asks for: a fact where nobody conducts (docs/events.md), else a request."""
 
 Step = tuple[str, str]
 """Saga id and step."""
@@ -35,6 +27,8 @@ class Timeline:
     """Reads the databases of a running shop, a window at a time."""
 
     def __init__(self, *, shop: Shop) -> None:
+        self._saga = sagas.checkout(extras=shop.extras)
+        self._asks = asks_of(saga=self._saga, more=shop.extras)
         self._databases = {
             service: psycopg.connect(shop.databases[service], autocommit=True)
             for service in SERVICES
@@ -59,7 +53,10 @@ class Timeline:
         done = self._done(ids)
         asked = self._called(ids) | self._sent(ids)
         again = self._asked_again(ids)
-        found = [moments_of(sample=one, done=done, asked=asked, again=again) for one in chosen]
+        found = [
+            moments_of(sample=one, saga=self._saga, done=done, asked=asked, again=again)
+            for one in chosen
+        ]
         return [one for saga in found for one in saga]
 
     def _done(self, ids: Sequence[str]) -> dict[Step, tuple[float, float]]:
@@ -110,7 +107,7 @@ class Timeline:
                 """,
                 [seen, list(ids)],
             )
-            found |= {(row[0], ASKS[row[1]]): row[2] for row in rows if row[1] in ASKS}
+            found |= {(row[0], self._asks[row[1]]): row[2] for row in rows if row[1] in self._asks}
             newest = self._rows(service, f"SELECT max(id) FROM {service}_outboxentry", [])
             self._read_until[service] = newest[0][0] or seen
         return found
@@ -135,7 +132,9 @@ class Timeline:
                 """,
                 [list(ids)],
             )
-            found |= {(row[0], ASKS[row[1]]): row[2] + 1 for row in rows if row[1] in ASKS}
+            found |= {
+                (row[0], self._asks[row[1]]): row[2] + 1 for row in rows if row[1] in self._asks
+            }
         return found
 
     def _has(self, service: str, name: str) -> bool:
@@ -144,6 +143,22 @@ class Timeline:
 
     def _rows(self, service: str, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._databases[service].execute(statement, values).fetchall()  # type: ignore[arg-type]
+
+
+def asks_of(*, saga: Saga, more: Sequence[Extra]) -> dict[str, str]:
+    """Which step a message asks for: a fact where nobody conducts (docs/events.md), else a request.
+
+    `more`: the extra steps of the saga.
+    """
+    return {
+        events.CHECKOUT_INITIATED: sagas.RESERVE,
+        events.INVENTORY_RESERVED: sagas.CHARGE,
+        events.PAYMENT_PROCESSED: sagas.CREATE_ORDER,
+        events.ORDER_CREATED: sagas.COMMIT,
+        **{one.hears: one.name for one in more},
+        extras.last_fact(extras=more): sagas.CONFIRM_ORDER,
+        **{step.do_request: step.name for step in saga.steps if step.do_request},
+    }
 
 
 def chosen_of(*, samples: Sequence[Sample]) -> list[Sample]:
@@ -155,14 +170,14 @@ def chosen_of(*, samples: Sequence[Sample]) -> list[Sample]:
 def moments_of(
     *,
     sample: Sample,
+    saga: Saga,
     done: Mapping[Step, tuple[float, float]],
     asked: Mapping[Step, float],
     again: Mapping[Step, int],
 ) -> list[Moments]:
     """The steps of one checkout; none where one of their moments is not known."""
-    names = [one.name for one in sagas.CHECKOUT.steps]
     known = {**asked, (sample.saga_id, sagas.ACCEPT): sample.intended_at}
-    keys = [(sample.saga_id, name) for name in names]
+    keys = [(sample.saga_id, one.name) for one in saga.steps]
     if not all(key in done and key in known for key in keys):
         return []
     return [

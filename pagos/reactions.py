@@ -1,6 +1,7 @@
 """What pagos does when it hears an event or a request, and what it says then."""
 
 from contracts import events, requests
+from messaging import extras
 from messaging.answering import Answer
 from messaging.reactions import on
 from pagos import operations
@@ -20,4 +21,5 @@ REACTIONS = [
     ),
     Answer(hears=requests.PAYMENT, operation=operations.charge),
     Answer(hears=requests.PAYMENT_REFUND, operation=operations.refund),
+    *extras.reactions(service=operations.SERVICE),
 ]

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from pagos import views
+from httpapi import extras
+from pagos import operations, views
 
 urlpatterns = [
     path("api/v1/payments", views.PlainPaymentsView.as_view()),
@@ -13,4 +14,5 @@ urlpatterns = [
     path("api/v1/payments/saga/<slug:cart_id>", views.PaymentsOfCartView.as_view()),
     path("api/v1/payments/<slug:payment_id>", views.PaymentView.as_view()),
     path("api/v1/payments/<slug:payment_id>/refund", views.AnyRefundView.as_view()),
+    *extras.urls(service=operations.SERVICE),
 ]

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from contracts import events, sagas
 from contracts.commands import Checkout
+from contracts.extras import EXTRAS, LAST_FACT
 from messaging import outbox
 from saga_choreography import facts, trail
 from sagas.operations import Kind
@@ -42,7 +43,9 @@ LISTENS = (
     Listens(events.INVENTORY_RESERVED,       "pagos",      Kind.DO,    sagas.CHARGE,        events.PAYMENT_PROCESSED,   events.PAYMENT_FAILED),
     Listens(events.PAYMENT_PROCESSED,        "carrito",    Kind.DO,    sagas.CREATE_ORDER,  events.ORDER_CREATED,       events.ORDER_CREATE_FAILED),
     Listens(events.ORDER_CREATED,            "inventario", Kind.DO,    sagas.COMMIT,        events.INVENTORY_COMMITTED, events.INVENTORY_COMMIT_FAILED),
-    Listens(events.INVENTORY_COMMITTED,      "carrito",    Kind.DO,    sagas.CONFIRM_ORDER, events.CHECKOUT_COMPLETED),
+    # the last fact is inventory.committed, unless there are extra steps
+    *(Listens(one.hears, one.service, Kind.DO, one.name, one.says) for one in EXTRAS),
+    Listens(LAST_FACT,                       "carrito",    Kind.DO,    sagas.CONFIRM_ORDER, events.CHECKOUT_COMPLETED),
     # backward
     Listens(events.INVENTORY_COMMIT_FAILED,  "carrito",    Kind.UNDO,  sagas.CREATE_ORDER,  events.ORDER_CANCELLED),
     Listens(events.ORDER_CREATE_FAILED,      "pagos",      Kind.UNDO,  sagas.CHARGE,        events.PAYMENT_REFUNDED),

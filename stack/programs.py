@@ -29,7 +29,9 @@ class Programs:
 
     def environment(self) -> dict[str, str]:
         """The variables that lead a command to every database and service of this run."""
+        length = os.environ.get(services.LENGTH_VARIABLE, "")
         return {
+            **({services.LENGTH_VARIABLE: length} if length else {}),
             **self._common(),
             **services.database_environment(urls=self._backends.database_urls),
         }

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 PORT_BASE_VARIABLE = "DUETO_PORT_BASE"
 """With N: services on N, N+1, ... in the order below, the dashboard last."""
 
+LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
+"""Which steps a checkout has: whoever audits a run must know it, too."""
+
 WEB_THREADS = 8
 
 ORPHANED_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}

@@ -135,6 +135,7 @@ def test_business_rules_have_the_same_defaults_everywhere() -> None:
         "PAGOS_DECLINE_SHARE": settings.DECLINE_SHARE,
         "PAGOS_SLOW_CARD_SECONDS": settings.SLOW_CARD_SECONDS,
         "DUETO_HOP_SECONDS": settings.HOP_SECONDS,
+        "DUETO_EXTRA_STEPS": settings.EXTRA_STEPS,
         "DUETO_SAGA_SECONDS": settings.SAGA_SECONDS,
         "DUETO_NUDGE_SECONDS": settings.NUDGE_SECONDS,
     }

@@ -11,8 +11,10 @@ import inventario.operations
 import pagos.operations
 from checker.explorer.striking import Crashed, Strike
 from contracts.commands import Command
+from contracts.extras import EXTRAS
 from contracts.sagas import CHECKOUT
 from httpapi.client import Answer, Unreachable
+from sagas.extras import operation_of
 from sagas.operations import Kind, Operation
 from sagas.performing import perform
 
@@ -32,7 +34,7 @@ def operations() -> dict[str, Operation]:
         for module in SERVICES
         for one in vars(module).values()
         if isinstance(one, Operation)
-    }
+    } | {(one.name, Kind.DO): operation_of(extra=one) for one in EXTRAS}
     return {
         path: made[step.name, kind]
         for step in CHECKOUT.steps[1:]

@@ -2,13 +2,15 @@
 
 import secrets
 import sys
-from argparse import RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from contracts import extras
+from contracts.sagas import OWN_STEPS
 from loadtests import arms, report, shopper
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun
@@ -44,6 +46,7 @@ Two minutes and a half with the usual options; docs/benchmarks.md has the method
 MOST_HOP_MS = 50.0
 MOST_ZIPF = 3.0
 """There, 8 in 10 want the same."""
+MOST_STEPS = OWN_STEPS + extras.MOST
 
 
 class Command(BaseCommand):
@@ -125,6 +128,14 @@ class Command(BaseCommand):
             default=0.0,
             help="some products are popular: the n-th is wanted as often as 1 / n to this power"
             " (default: all alike; a full run has windows with 0.99)",
+        )
+        add(
+            "--steps",
+            type=_steps,
+            metavar="N",
+            default=OWN_STEPS,
+            help="steps of the checkout after its acceptance: its own %(default)s, or up to"
+            f" {MOST_STEPS} with some that change nothing (default: %(default)s)",
         )
         add(
             "--resume",
@@ -224,6 +235,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         is_full=options["full"],
         hop_ms=options["hop"],
         zipf=options["zipf"],
+        steps=options["steps"],
     )
 
 
@@ -249,6 +261,16 @@ def _exponent(text: str) -> float:
     value = float(text)
     if not 0 <= value <= MOST_ZIPF:
         raise ValueError
+    return value
+
+
+def _steps(text: str) -> int:
+    value = int(text)
+    if not OWN_STEPS <= value <= MOST_STEPS:
+        raise ArgumentTypeError(
+            f"{value} can't be measured: the checkout has {OWN_STEPS} steps of its own, each of"
+            f" them needed, and takes up to {extras.MOST} more"
+        )
     return value
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from loadtests import samples
+from loadtests import samples, waterfall
 
 ROOT = Path(__file__).resolve().parents[3]
 PATTERNS = ("orchestrated", "choreographed")
@@ -37,7 +37,7 @@ def _environment() -> dict[str, str]:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[psutil.Process]]:
     """What a comparison printed that was interrupted in the middle, and its processes."""
     log = tmp_path_factory.mktemp("stopped") / "log"
-    options = ("--seconds", "3.2", "--seed", "5", "--declined", "0.5")
+    options = ("--seconds", "3.2", "--seed", "5", "--declined", "0.5", "--steps", "6")
     with log.open("wb") as file:
         command = subprocess.Popen(
             _command(*options), cwd=ROOT, env=_environment(), stdout=file, stderr=file
@@ -111,7 +111,7 @@ def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
     costs = {name: one["cost"] for name, one in _figures(finished[1], "full").items()}
     by_http, by_messages = costs["orchestrated"], costs["choreographed"]
     assert by_http["http_calls"] > by_messages["http_calls"]
-    assert by_messages["messages"] == pytest.approx(6, abs=0.5)
+    assert by_messages["messages"] == pytest.approx(6 + 1, abs=0.5), "a fact each, and the extra's"
     assert by_http["messages"] == pytest.approx(0, abs=0.1)
     assert by_messages["cpu_ms"]["inventario.worker"] > by_http["cpu_ms"]["inventario.worker"]
     assert by_http["cpu_ms"]["inventario.web"] > by_messages["cpu_ms"]["inventario.web"]
@@ -129,6 +129,13 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
     kept = samples.read(path=Path(path).with_name("samples.csv"))
     assert len(kept) == sum(one["counts"]["offered"] for one in finished[1]["windows"])
     assert len({one.saga_id for one in kept}) == len(kept)
+
+
+def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
+    (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
+    steps = waterfall.read(path=Path(path).with_name("steps.csv"))
+    assert {one.pattern for one in steps if one.step == "extra_1"} == set(PATTERNS)
+    assert "steps: 6 after the acceptance" in finished[0]
 
 
 def test_stopped_comparison_leaves_no_process_behind(stopped: Any) -> None:

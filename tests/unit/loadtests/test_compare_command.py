@@ -51,3 +51,9 @@ def test_diff_of_what_are_no_runs_is_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CommandError, match=why):
         _said(*words)
+
+
+@pytest.mark.parametrize("steps", ["3", "4", "9"])
+def test_number_of_steps_that_can_not_be_measured_is_refused_with_the_reason(steps: str) -> None:
+    with pytest.raises(CommandError, match=f"{steps} can't be measured: the checkout has 5 steps"):
+        _said("--steps", steps)

@@ -46,6 +46,18 @@ def test_run_is_read_back_as_it_was_kept(store: Store) -> None:
     assert store.settings() == replace(SETTINGS, patterns=list(SETTINGS.patterns))
 
 
+def test_run_goes_on_with_as_many_steps_as_it_was_begun_with(tmp_path: Path) -> None:
+    longer = Store(folder=tmp_path / "longer")
+    longer.begin(settings=replace(SETTINGS, steps=8))
+    assert longer.settings().extra_steps == 3
+
+
+def test_run_of_before_there_were_extra_steps_has_none(store: Store) -> None:
+    path = store.folder / "settings.json"
+    path.write_text(path.read_text().replace('"steps":5', '"other":5'))
+    assert store.settings().extra_steps == 0
+
+
 def test_run_without_windows_is_a_run(store: Store) -> None:
     assert store.measured() == []
 
