@@ -3,16 +3,18 @@
 Percentiles are of the samples themselves (nearest rank), not of a histogram.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+
+from loadtests import rows
 
 ACCEPTED = 202
 COMPLETED, FAILED, COMPENSATED = "completed", "failed", "compensated"
 UNFINISHED = "unfinished"
 """Accepted, and not ended when the wait for it was over."""
+TIMES = ("intended_at", "sent_at", "answered_at", "ended_at")
 NOT_ACCEPTED = "not accepted"
 """Answered with anything but 202, or with nothing."""
 
@@ -81,24 +83,10 @@ def write(*, path: Path, samples: Iterable[Sample]) -> None:
 
 
 def append(*, path: Path, samples: Iterable[Sample]) -> None:
-    """To what is there; with a header line where there is nothing yet."""
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Sample)])
-        if is_new:
-            writer.writeheader()
-        for one in samples:
-            row = asdict(one)
-            for name in ("intended_at", "sent_at", "answered_at", "ended_at"):
-                row[name] = f"{row[name]:.6f}"
-            writer.writerow(row)
+    """To what is there."""
+    rows.append(path=path, kind=Sample, every=samples, times=TIMES)
 
 
 def read(*, path: Path) -> list[Sample]:
     """What `write` and `append` have written."""
-    types = {field.name: field.type for field in fields(Sample)}
-    with path.open(newline="") as file:
-        return [
-            Sample(**{name: types[name](value) for name, value in row.items()})  # type: ignore[operator]
-            for row in csv.DictReader(file)
-        ]
+    return rows.read(path=path, kind=Sample)

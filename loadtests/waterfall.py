@@ -14,15 +14,15 @@ What lies between the acceptance and the first step is a step of its own, the ha
 is coordination.
 """
 
-import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import fmean
 
 from contracts import sagas
+from loadtests import rows
 
 
 class Kind(StrEnum):
@@ -128,22 +128,10 @@ def write(*, path: Path, moments: Iterable[Moments]) -> None:
 
 
 def append(*, path: Path, moments: Iterable[Moments]) -> None:
-    """To what is there; with a header line where there is nothing yet."""
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Moments)])
-        if is_new:
-            writer.writeheader()
-        for one in moments:
-            times = {name: f"{getattr(one, name):.6f}" for name in TIMES}
-            writer.writerow({**asdict(one), **times})
+    """To what is there."""
+    rows.append(path=path, kind=Moments, every=moments, times=TIMES)
 
 
 def read(*, path: Path) -> list[Moments]:
     """What `write` and `append` have written."""
-    types = {field.name: field.type for field in fields(Moments)}
-    with path.open(newline="") as file:
-        return [
-            Moments(**{name: types[name](value) for name, value in row.items()})  # type: ignore[operator]
-            for row in csv.DictReader(file)
-        ]
+    return rows.read(path=path, kind=Moments)
