@@ -33,7 +33,7 @@ def chart(
     title: str,
 ) -> str:
     """Each pattern's median (thick) and p99 (thin); its knee is a line from top to bottom, and the
-    law fitted to it is dashed.
+    law fitted to it is dotted.
 
     `found`: ascending by load, by pattern, none of them empty. `laws`: load and mean latency (ms).
     """
