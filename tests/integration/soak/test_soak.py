@@ -35,11 +35,11 @@ def environment():
 
 
 class Soak:
-    """A soak of one pattern, 20 checkouts and half a fault a second."""
+    """A soak of one pattern, 20 checkouts a second and a fault every 1.2 s."""
 
     def __init__(self, folder, *, pattern, minutes, seed):
         self._log, self._json = folder / f"{pattern}.log", folder / f"{pattern}.json"
-        options = ("--rate", "20", "--every", "2", "--seed", seed, "--json", str(self._json))
+        options = ("--rate", "20", "--every", "1.2", "--seed", seed, "--json", str(self._json))
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command("--patterns", pattern, "--minutes", minutes, *options),
@@ -65,8 +65,8 @@ class Soak:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A soak of 14 seconds that came to its end."""
-    soak = Soak(tmp_path_factory.mktemp("soak"), pattern="orchestrated", minutes="0.24", seed="3")
+    """A soak of 10 seconds that came to its end."""
+    soak = Soak(tmp_path_factory.mktemp("soak"), pattern="orchestrated", minutes="0.16", seed="3")
     assert soak.process.wait(180) == 0, soak.said
     return soak
 
@@ -121,7 +121,7 @@ def test_stopped_soak_says_so_and_leaves_nothing_behind(stopped):
 
 def test_line_that_repeats_it_is_told(whole):
     assert (
-        "repeat it: manage.py soak --minutes 0.24 --rate 20 --patterns orchestrated" in whole.said
+        "repeat it: manage.py soak --minutes 0.16 --rate 20 --patterns orchestrated" in whole.said
     )
 
 
