@@ -1,0 +1,62 @@
+"""A small survey on the real shop: its cells say what was offered, and what that took."""
+
+import pytest
+
+from loadtests.cells import Cell, cell_of
+from loadtests.grid import Settings, Spot
+from loadtests.results import Measured
+from loadtests.rig import runner_on
+from loadtests.surveying import Ahead, Taken, doubts_of, measure
+
+SPOT = Spot(steps=5, hop_ms=0)
+SETTINGS = Settings(
+    patterns=("choreographed",), spots=[SPOT], loads=[20], refusals=[0.3], seconds=0.3, seed=1
+)
+
+
+@pytest.fixture(scope="module")
+def surveyed(stack, tmp_path_factory) -> tuple[Taken, list[Measured], list[str]]:
+    found: list[Measured] = []
+    said: list[str] = []
+    folder = tmp_path_factory.mktemp("survey")
+    with runner_on(stack=stack, name="survey", folder=folder, say=said.append) as runner:
+        ahead = Ahead(SETTINGS, [])
+        taken = measure(runner=runner, spot=SPOT, ahead=ahead, done=found.append, say=said.append)
+    return taken, found, said
+
+
+@pytest.fixture(scope="module")
+def cells(surveyed) -> list[Cell]:
+    return [cell for one in surveyed[1] if (cell := cell_of(measured=one))]
+
+
+def test_warm_up_makes_no_cell(surveyed, cells) -> None:
+    assert [one.window.phase for one in surveyed[1]].count("warm-up") == 2
+    assert len(cells) == len(surveyed[1]) - 2
+
+
+def test_cell_has_the_refusals_that_were_asked_for(cells) -> None:
+    for one in cells:
+        assert one.refusals == pytest.approx(0.0 if one.is_full else 0.3, abs=0.09)
+
+
+def test_cell_has_what_its_checkouts_took(cells) -> None:
+    for one in cells:
+        usual = 6 * (1 - one.refusals) + 5 * one.refusals
+        assert one.messages / one.checkouts == pytest.approx(usual, abs=0.1)
+        assert one.cpu_ms > 0
+        assert one.wal_bytes > 0
+        assert one.writes > 0
+        assert one.http_calls >= one.checkouts
+        assert 0 < one.p50_ms <= one.p95_ms
+
+
+def test_stack_at_rest_uses_less_than_one_that_is_busy(surveyed, cells) -> None:
+    busiest = max(one.cpu_ms / one.measured_seconds for one in cells)
+    assert 0 <= surveyed[0].rest.cpu_ms < busiest
+
+
+def test_survey_says_how_far_it_is_and_what_is_doubtful(surveyed) -> None:
+    assert surveyed[2][-1].endswith("0:05 left")
+    assert "30% declined" in surveyed[2][-1]
+    assert all(isinstance(one, str) for one in doubts_of(measured=surveyed[1]))

@@ -1,0 +1,112 @@
+"""`manage.py choose` as a user runs it."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from loadtests import cells
+from loadtests.cells import FILE, Survey
+from loadtests.choosing import surveys
+from loadtests.choosing.surveys import SHIPPED, source
+from tests.unit.loadtests.choosing.surveyed import CHOREOGRAPHED, ORCHESTRATED, survey
+
+OTHER = {ORCHESTRATED: CHOREOGRAPHED, CHOREOGRAPHED: ORCHESTRATED}
+
+
+def _said(*arguments: str) -> str:
+    out = StringIO()
+    call_command("choose", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def _kept(folder: Path, found: Survey) -> Path:
+    folder.mkdir(parents=True)
+    cells.write(path=folder / FILE, survey=found)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Survey:
+    return cells.read(path=SHIPPED)
+
+
+def test_answer_comes_from_the_shipped_survey() -> None:
+    """Its rows swapped, the answer is swapped: nothing in the code knows who wins."""
+    found = json.loads(_said("--survey", str(SHIPPED), "--json"))
+    assert {one["pattern"] for one in found["forecasts"]} == {ORCHESTRATED, CHOREOGRAPHED}
+    assert all(one["cpu_ms"] > 0 and one["p50_ms"] > 0 for one in found["forecasts"])
+
+
+def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> None:
+    stacks = [
+        replace(stack, cells=[replace(cell, pattern=OTHER[cell.pattern]) for cell in stack.cells])
+        for stack in shipped.stacks
+    ]
+    folder = _kept(tmp_path / "swapped", replace(shipped, stacks=stacks))
+    as_is = json.loads(_said("--survey", str(SHIPPED), "--json"))
+    swapped = json.loads(_said("--survey", str(folder), "--json"))
+    costs, others = (
+        {one["pattern"]: one["cpu_ms"] for one in found["forecasts"]} for found in (as_is, swapped)
+    )
+    assert costs == pytest.approx({OTHER[pattern]: cost for pattern, cost in others.items()})
+    best, best_of_swapped = (
+        next(one["best"] for one in found["choices"] if one["figure"] == "CPU")
+        for found in (as_is, swapped)
+    )
+    assert best == OTHER[best_of_swapped]
+
+
+def test_shipped_survey_is_audited_and_names_its_machine(shipped) -> None:
+    assert all(one.audit.is_clean and not one.was_stopped for one in shipped.stacks)
+    assert [one.spot for one in shipped.stacks] == list(shipped.settings.spots)
+    assert all("cores" in one for one in surveys.machines(survey=shipped))
+
+
+def test_answer_fits_a_screen() -> None:
+    lines = _said("--survey", str(SHIPPED), "--hop", "5ms", "--steps", "7").splitlines()
+    assert len(lines) <= 45
+    assert max(len(one) for one in lines) <= 80
+    assert lines[0] == "WHICH PATTERN  7 steps, 5 ms a hop, 0% declined, 25 checkouts/s"
+
+
+def test_model_is_explained_on_request() -> None:
+    said = _said("--survey", str(SHIPPED), "--explain")
+    assert "waits for a batch, a step, at most" in said
+    assert "cycle of a batch" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--steps", "2"), "steps: 2 is not from 3 to 8"),
+        (("--steps", "9"), "steps: 9 is not from 3 to 8"),
+        (("--hop", "51ms"), "hop delay: 51 ms is not from 0 to 50 ms"),
+        (("--refusals", "1.1"), "refusal rate: 1.1 is not a share from 0 to 1"),
+        (("--refusals", "nan"), "refusal rate: nan is not a share from 0 to 1"),
+        (("--load", "0"), "load: 0 is not above 0 and at most 5000"),
+        (("--survey", "nowhere"), "nowhere holds no survey that could be read"),
+    ],
+)
+def test_input_out_of_range_is_refused_in_plain_words(options, said) -> None:
+    with pytest.raises(CommandError, match=said):
+        _said(*options)
+
+
+def test_newest_whole_survey_of_ones_own_is_preferred(tmp_path) -> None:
+    _kept(tmp_path / "2026-01-01", survey())
+    newest = _kept(tmp_path / "2026-01-02", replace(survey(), seconds_taken=7))
+    stopped = survey()
+    last = replace(stopped.stacks[-1], was_stopped=True)
+    _kept(tmp_path / "2026-01-03", replace(stopped, stacks=[*stopped.stacks[:-1], last]))
+    found = source(named=None, own=tmp_path)
+    assert found.survey.seconds_taken == 7
+    assert str(newest) in found.said
+
+
+def test_shipped_survey_is_taken_where_there_is_no_own_one(tmp_path) -> None:
+    found = source(named=None, own=tmp_path)
+    assert found.said == "the survey that comes with Dueto, of another machine"

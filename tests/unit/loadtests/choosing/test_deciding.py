@@ -1,0 +1,166 @@
+"""Which pattern is taken follows from the survey alone; where that turns is found where it is."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isinf
+
+import pytest
+
+from loadtests.choosing.deciding import Answer, Choice, answer
+from loadtests.choosing.figures import CAPACITY, CPU, P50
+from loadtests.choosing.model import Model
+from loadtests.choosing.situations import Situation, situation
+from loadtests.choosing.turning import HOP, LOAD, REFUSALS, STEPS, Turn
+from tests.unit.loadtests.choosing.surveyed import CHOREOGRAPHED, KNOWN, ORCHESTRATED, survey
+
+USUAL = Situation(steps=5, hop_ms=0, refusals=0, load=25)
+PLENTY = (0.005, 0.001, 0.0001)
+"""Both can take a hundred thousand a second, so that load makes nobody wait."""
+
+
+def _changed(**changes: dict[str, Sequence[float]]) -> dict[str, dict[str, Sequence[float]]]:
+    return {pattern: {**KNOWN[pattern], **changes[pattern]} for pattern in KNOWN}
+
+
+def _choice(found: Answer, figure: str) -> Choice:
+    (choice,) = (one for one in found.choices if one.figure == figure)
+    return choice
+
+
+def _turn(found: Answer, figure: str, varied: str) -> Turn:
+    (turn,) = (one for one in _choice(found, figure).turns if one.input == varied)
+    return turn
+
+
+@pytest.fixture(scope="module")
+def nearer() -> Model:
+    """Choreographed saves 3 ms of work and has one more way over the hop: even at 3 ms a hop."""
+    return Model(
+        survey=survey(
+            known=_changed(
+                orchestrated={CAPACITY: PLENTY, P50: (5.0, 3.0, 1e-6, 1e-6)},
+                choreographed={CAPACITY: PLENTY, P50: (2.0, 3.0, 1e-6, 1e-6)},
+            )
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def batched() -> Model:
+    """Orchestrated: 4 ms + 20 shared; choreographed: 2 + 30. Even where a checkout pays a fifth
+    of what is shared: four others in a cycle of 10 ms, 400 a second."""
+    return Model(
+        survey=survey(
+            known=_changed(
+                orchestrated={CAPACITY: PLENTY, CPU: (4, 1e-6, 20, 1e-6, 0.01, 1e-6, 1)},
+                choreographed={CAPACITY: PLENTY, CPU: (2, 1e-6, 30, 1e-6, 0.01, 1e-6, 1)},
+            )
+        )
+    )
+
+
+def test_lower_latency_wins(nearer) -> None:
+    choice = _choice(answer(model=nearer, situation=USUAL), P50)
+    assert (choice.best, choice.other) == (CHOREOGRAPHED, ORCHESTRATED)
+    assert choice.difference == pytest.approx(20 / 17 - 1, abs=0.01)
+    assert choice.is_decided
+
+
+def test_break_even_in_the_hop_is_found(nearer) -> None:
+    turn = _turn(answer(model=nearer, situation=USUAL), P50, HOP)
+    assert turn.at == pytest.approx(3, abs=0.3)
+    assert turn.then == ORCHESTRATED
+
+
+def test_break_even_is_found_from_beyond_it_too(nearer) -> None:
+    turn = _turn(answer(model=nearer, situation=replace(USUAL, hop_ms=20)), P50, HOP)
+    assert turn.at == pytest.approx(3, abs=0.3)
+    assert turn.then == CHOREOGRAPHED
+
+
+def test_break_even_in_the_load_is_found(batched) -> None:
+    found = answer(model=batched, situation=USUAL)
+    assert _choice(found, CPU).best == ORCHESTRATED
+    turn = _turn(found, CPU, LOAD)
+    assert turn.at == pytest.approx(400, rel=0.05)
+    assert turn.then == CHOREOGRAPHED
+    assert turn.is_clear
+
+
+def test_where_the_ranking_turns_nowhere_is_said(batched) -> None:
+    turn = _turn(answer(model=batched, situation=USUAL), CPU, STEPS)
+    assert (turn.at, turn.low, turn.high) == (None, 3, 8)
+
+
+def test_break_even_in_refusals_is_found() -> None:
+    """A checkout costs 9 or 10 ms; a declined one twice as much, or the same: even at a ninth."""
+    model = Model(
+        survey=survey(
+            known=_changed(
+                orchestrated={CPU: (9, 1e-6, 1e-6, 1e-6, 0.01, 1e-6, 2)},
+                choreographed={CPU: (10, 1e-6, 1e-6, 1e-6, 0.01, 1e-6, 1)},
+            )
+        )
+    )
+    turn = _turn(answer(model=model, situation=USUAL), CPU, REFUSALS)
+    assert turn.at == pytest.approx(1 / 9, abs=0.01)
+
+
+def test_difference_within_the_error_is_not_decided() -> None:
+    same = dict.fromkeys(KNOWN, KNOWN[ORCHESTRATED])
+    model = Model(survey=survey(known=same, noise=0.05))
+    found = answer(model=model, situation=USUAL)
+    assert [one.is_decided for one in found.choices] == [False, False, False]
+    assert all(one.margin > one.difference for one in found.choices)
+
+
+def test_other_pattern_is_taken_where_the_survey_has_them_swapped() -> None:
+    """Nothing is known of a pattern but what its cells say."""
+    swapped = {ORCHESTRATED: KNOWN[CHOREOGRAPHED], CHOREOGRAPHED: KNOWN[ORCHESTRATED]}
+    as_is = answer(model=Model(survey=survey()), situation=USUAL)
+    other = answer(model=Model(survey=survey(known=swapped)), situation=USUAL)
+    for one, two in zip(as_is.choices, other.choices, strict=True):
+        assert (one.best, one.other) == (two.other, two.best)
+        assert one.difference == pytest.approx(two.difference, abs=0.01)
+
+
+def test_cores_are_what_all_checkouts_and_the_rest_use() -> None:
+    found = answer(model=Model(survey=survey()), situation=replace(USUAL, load=100))
+    for one in found.forecasts:
+        assert one.cores == pytest.approx((100 * one.cpu_ms + 20) / 1000, rel=1e-3)
+
+
+def test_pattern_that_cannot_take_the_load_has_no_latency_and_loses() -> None:
+    model = Model(survey=survey())
+    capacities = {one.pattern: one.capacity for one in _usual(model).forecasts}
+    between = sum(capacities.values()) / 2
+    found = answer(model=model, situation=replace(USUAL, load=between))
+    slower = min(capacities, key=lambda one: capacities[one])
+    assert _choice(found, P50).other == slower
+    assert isinf(_choice(found, P50).difference)
+    assert any(f"more than {slower} can take" in one for one in found.warnings)
+
+
+def test_load_that_nobody_can_take_has_no_answer_for_latency() -> None:
+    found = answer(model=Model(survey=survey()), situation=replace(USUAL, load=3000))
+    assert [one.figure for one in found.choices] == [CPU]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"steps": 3}, "3 steps: extrapolated, 5 to 8 were measured"),
+        ({"refusals": 0.5}, "50% declined: extrapolated"),
+        ({"load": 3}, "3/s: extrapolated"),
+    ],
+)
+def test_answer_says_where_it_goes_beyond_what_was_measured(changes, said) -> None:
+    asked = situation(**{"steps": 5, "hop_ms": 0, "refusals": 0, "load": 25, **changes})
+    found = answer(model=Model(survey=survey()), situation=asked)
+    assert len(found.warnings) == bool(said)
+    assert all(one.startswith(said) for one in found.warnings)
+
+
+def _usual(model: Model) -> Answer:
+    return answer(model=model, situation=USUAL)
