@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from contracts import extras
+from contracts.sagas import OWN_STEPS
 from loadtests import cells, machine
 from loadtests.cells import UNITS, NotASurvey, Stack, Survey, cell_of
 from loadtests.grid import Settings, Spot
@@ -26,8 +28,6 @@ from stack.local import LocalStack
 
 SURVEYS = STATE_FOLDER / "surveys"
 SETTINGS, STACK = "settings.json", "stack.json"
-FEWEST_STEPS = 5
-"""Of the checkout as it is; others are added to it."""
 
 
 class Breached(Exception):
@@ -150,7 +150,7 @@ def _variables(spot: Spot) -> dict[str, str]:
     """What the services of this stack are told."""
     return {
         "DUETO_HOP_SECONDS": str(spot.hop_ms / 1000),
-        "DUETO_EXTRA_STEPS": str(spot.steps - FEWEST_STEPS),
+        extras.VARIABLE: str(spot.steps - OWN_STEPS),
     }
 
 

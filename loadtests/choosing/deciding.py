@@ -43,6 +43,16 @@ class Answer:
     errors: dict[str, dict[str, Errors | None]]
     warnings: Sequence[str]
 
+    @property
+    def taken(self) -> dict[str, list[str]]:
+        """By pattern, the figures for which it is to be taken; none: it makes no difference that
+        the model could tell."""
+        found: dict[str, list[str]] = {}
+        for one in self.choices:
+            if one.is_decided:
+                found.setdefault(one.best, []).append(one.figure)
+        return found
+
 
 def answer(*, model: Model, situation: Situation) -> Answer:
     """The answer for this situation, from this model alone."""

@@ -19,9 +19,9 @@ back (a lane of the orchestrator and a relay wait for their answer) for each ste
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from contracts.sagas import OWN_STEPS
 from loadtests.choosing.situations import Situation
 
-STEPS_OF_CHECKOUT = 5
 LEAST_ROOM = 0.02
 
 Values = Sequence[float]
@@ -82,7 +82,7 @@ def _single(start: float, unit: str) -> list[Parameter]:
     return [
         Parameter(name="beside the steps", unit=unit, start=start),
         Parameter(name="a step", unit=unit, start=start),
-        Parameter(name="declined", unit=unit, start=start * STEPS_OF_CHECKOUT),
+        Parameter(name="declined", unit=unit, start=start * OWN_STEPS),
     ]
 
 
@@ -96,7 +96,7 @@ def shared(values: Values, at: Situation, use: float) -> float:
         return own + own_step * steps + (fixed + fixed_step * steps) * share
 
     completed = (1 - at.refusals) * with_steps(at.steps)
-    return completed + at.refusals * declined * with_steps(STEPS_OF_CHECKOUT)
+    return completed + at.refusals * declined * with_steps(OWN_STEPS)
 
 
 def single(values: Values, at: Situation, use: float) -> float:

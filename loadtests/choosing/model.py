@@ -110,7 +110,8 @@ class Model:
         if len(seen) < len(law.parameters):
             raise NotASurvey(
                 f"{figure.name} of {pattern}: {len(seen)} cells measure it, and its law has"
-                f" {len(law.parameters)} parameters"
+                f" {len(law.parameters)} parameters: measure again on a machine that does nothing"
+                " else, or name another survey"
             )
         uses = [self._use(pattern, one) for one in seen]
         return Fit(

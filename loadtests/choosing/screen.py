@@ -21,6 +21,7 @@ def screen(*, answer: Answer, model: Model, source: Source) -> str:
     """At most 45 lines of 80 columns with two patterns."""
     lines = [
         "WHICH PATTERN  " + situation_in_words(at=answer.situation),
+        *_wrapped(advice(answer=answer)),
         *[one for choice in answer.choices for one in _wrapped(_decision(choice))],
         *_table(answer.forecasts),
         "WHERE THE RANKING TURNS, all else as above",
@@ -38,6 +39,20 @@ def screen(*, answer: Answer, model: Model, source: Source) -> str:
         *[one for warning in warnings(answer=answer, model=model) for one in _wrapped(warning)],
     ]
     return "\n".join(lines)
+
+
+def advice(*, answer: Answer) -> str:
+    """What to do, in a sentence."""
+    taken = answer.taken
+    if not taken:
+        return "Take either: no difference is larger than the model's error."
+    parts = [
+        f"{pattern} for {_listed([NAMES[one] for one in figures])}"
+        for pattern, figures in taken.items()
+    ]
+    if len(parts) == 1:
+        return f"Take {parts[0]}."
+    return f"It depends on what matters: {_listed(parts)}."
 
 
 def situation_in_words(*, at: Situation) -> str:
@@ -66,6 +81,11 @@ def explained(*, model: Model) -> str:
             for one, value in zip(fit.law.parameters, fit.values or (), strict=False):
                 lines.append(f"    {one.name:<44}{_number(value):>10} {one.unit}".rstrip())
     return "\n".join(lines)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    *all_but_one, last = parts
+    return f"{', '.join(all_but_one)} and {last}" if all_but_one else last
 
 
 def _decision(choice: Choice) -> str:
@@ -119,7 +139,7 @@ def _span(turn: Turn) -> str:
 def _value(name: str, value: float) -> str:
     if name == REFUSALS:
         return f"{value:.0%}"
-    return _number(value) + {HOP: " ms", LOAD: "/s", STEPS: ""}[name]
+    return f"{value:.3g}" + {HOP: " ms", LOAD: "/s", STEPS: ""}[name]
 
 
 def _errors(answer: Answer, patterns: Sequence[str]) -> list[str]:

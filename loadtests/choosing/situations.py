@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-FEWEST_STEPS, FEWEST_MEASURED_STEPS, MOST_STEPS = 3, 5, 8
+FEWEST_STEPS, MOST_STEPS = 3, 8
 MOST_HOP_MS = 50.0
 MOST_LOAD = 5000.0
 

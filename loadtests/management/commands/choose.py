@@ -22,7 +22,7 @@ which is faster, which is cheaper, by how much, where that turns around, and wha
 
 The answer is computed, in a second, from a model fitted to measured cells; how far off it was on
 cells that it had not seen is printed with it. A difference within that error is "not decided".
-Measured where? On the machine of the survey: your own newest one (`manage.py survey`, eleven
+Measured where? On the machine of the survey: your own newest one (`manage.py survey`, twelve
 minutes), or else the one that comes with Dueto, of a machine that it names. Proportions carry over
 to another machine better than milliseconds do. docs/choosing.md has the method and its limits.
 """
@@ -92,7 +92,7 @@ def _as_json(answer: Answer, model: Model, source: Source) -> str:
     """An infinite latency (more than the pattern can take) is null."""
     plain = {
         **msgspec.to_builtins(answer),
-        "decided": {one.figure: one.best if one.is_decided else None for one in answer.choices},
+        "take": answer.taken,
         "survey": {
             "said": source.said,
             "made_at": model.survey.made_at,

@@ -4,14 +4,18 @@ import secrets
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from contracts import extras
+from contracts.sagas import OWN_STEPS
 from loadtests import grid, shopper, survey
 from loadtests.cells import NotASurvey
+from loadtests.choosing.situations import MOST_HOP_MS
 from loadtests.generator import GeneratorFailed
 from loadtests.grid import Settings, Spot
 from loadtests.ramp import NotMeasured
@@ -22,7 +26,7 @@ from stack.errors import StackError
 
 ABOUT = """\
 Measures the patterns under many combinations of steps, hop delay, load and declined cards, so that
-`manage.py choose` can answer for those that were not measured. About eleven minutes for two
+`manage.py choose` can answer for those that were not measured. About twelve minutes for two
 patterns, on a machine that does nothing else; the time left is shown.
 
 Each pair of steps and hop delay gets a stack of its own (fresh, on free ports, audited at its end
@@ -34,6 +38,9 @@ Ctrl-C keeps what was measured; --resume goes on with it, stack by stack. All of
 .dueto/surveys: survey.json (every cell, its units, machine, seed, audit) and, for each stack, the
 windows and every single checkout as CSV.
 """
+
+
+STEPS = [str(OWN_STEPS + extra) for extra in range(extras.MOST + 1)]
 
 
 class Command(BaseCommand):
@@ -116,10 +123,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     try:
         return Settings(
             patterns=_patterns(options["patterns"]),
-            spots=[
-                *_spots(options["stacks"], is_held_out=False),
-                *_spots(options["held_out"], is_held_out=True),
-            ],
+            spots=_all_spots(options["stacks"], options["held_out"]),
             loads=_numbers("--loads", options["loads"], lambda one: one > 0),
             refusals=_numbers("--refusals", options["refusals"], lambda one: 0 <= one < 1),
             seconds=_numbers("--seconds", str(options["seconds"]), lambda one: one > 0)[0],
@@ -127,6 +131,17 @@ def _settings(options: dict[str, Any]) -> Settings:
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
+
+
+def _all_spots(fitted: str, held_out: str) -> list[Spot]:
+    found = [*_spots(fitted, is_held_out=False), *_spots(held_out, is_held_out=True)]
+    if all(one.is_held_out for one in found):
+        raise ValueError("--stacks: at least one")
+    names = [f"{one.steps}:{one.hop_ms:g}" for one in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is named twice")
+    return found
 
 
 def _patterns(text: str) -> list[str]:
@@ -140,8 +155,11 @@ def _spots(text: str, *, is_held_out: bool) -> list[Spot]:
     found = []
     for one in [each.strip() for each in text.split(",") if each.strip()]:
         steps, _, hop = one.partition(":")
-        if steps not in ("5", "6", "7", "8") or not 0 <= float(hop or "nan") <= 50:
-            raise ValueError(f"{one}: a stack is STEPS:MS, 5 to 8 steps and 0 to 50 ms, as in 5:20")
+        if steps not in STEPS or not 0 <= _number(hop) <= MOST_HOP_MS:
+            raise ValueError(
+                f"{one}: a stack is STEPS:MS, {STEPS[0]} to {STEPS[-1]} steps and 0 to"
+                f" {MOST_HOP_MS:g} ms, as in 5:20"
+            )
         found.append(Spot(steps=int(steps), hop_ms=float(hop), is_held_out=is_held_out))
     return found
 
@@ -154,6 +172,14 @@ def _numbers(name: str, text: str, is_right: Callable[[float], bool]) -> list[fl
     if not all(is_right(one) for one in found):
         raise ValueError(f"{name} {text}: out of range")
     return found
+
+
+def _number(text: str) -> float:
+    """No number is one that no range has in it."""
+    try:
+        return float(text)
+    except ValueError:
+        return nan
 
 
 def _named(spots: Sequence[Spot]) -> str:

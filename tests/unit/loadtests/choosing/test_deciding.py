@@ -9,6 +9,7 @@ import pytest
 from loadtests.choosing.deciding import Answer, Choice, answer
 from loadtests.choosing.figures import CAPACITY, CPU, P50
 from loadtests.choosing.model import Model
+from loadtests.choosing.screen import advice
 from loadtests.choosing.situations import Situation, situation
 from loadtests.choosing.turning import HOP, LOAD, REFUSALS, STEPS, Turn
 from tests.unit.loadtests.choosing.surveyed import CHOREOGRAPHED, KNOWN, ORCHESTRATED, survey
@@ -112,6 +113,11 @@ def test_difference_within_the_error_is_not_decided() -> None:
     found = answer(model=model, situation=USUAL)
     assert [one.is_decided for one in found.choices] == [False, False, False]
     assert all(one.margin > one.difference for one in found.choices)
+    assert advice(answer=found) == "Take either: no difference is larger than the model's error."
+
+
+def test_advice_names_who_is_taken_for_what(nearer) -> None:
+    assert "choreographed for latency p50" in advice(answer=answer(model=nearer, situation=USUAL))
 
 
 def test_other_pattern_is_taken_where_the_survey_has_them_swapped() -> None:
