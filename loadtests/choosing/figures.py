@@ -86,11 +86,11 @@ def _is_calm(cell: Cell) -> bool:
 
 
 def _capacity(stack: Stack, cell: Cell) -> float | None:
-    """A pattern that could follow has shown less than it can do, unless it was never saturated."""
+    """The best of the windows of full load: whatever else happened on the machine made them less,
+    and one that could follow has shown less than the pattern can do."""
     full = [one for one in stack.cells if one.is_full and one.pattern == cell.pattern]
-    is_best = cell.ended_per_second == max((one.ended_per_second for one in full), default=0.0)
-    is_all_it_can = cell.is_saturated or (is_best and not any(one.is_saturated for one in full))
-    return cell.ended_per_second if cell.is_full and is_all_it_can else None
+    best = max((one.ended_per_second for one in full), default=0.0)
+    return best if cell.is_full and cell.ended_per_second == best else None
 
 
 def _p50(_: Stack, cell: Cell) -> float | None:
