@@ -85,8 +85,20 @@ def _doubt(rule: _Rule, figures: Sequence[Figures]) -> str:
     above = [one for one in figures if rule.measure(one) > rule.most]
     if not above:
         return ""
-    where = ", ".join(f"{one.phase} {one.pattern}" for one in above)
-    return f"{rule.text.format(max(rule.measure(one) for one in above))}: {where}."
+    highest = max(rule.measure(one) for one in above)
+    return f"{rule.text.format(highest)}: {_where(above, figures)}."
+
+
+def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
+    """Phases and patterns, as few words as will do."""
+    if len(above) == len(figures):
+        return "everywhere"
+    said = []
+    for phase in dict.fromkeys(one.phase for one in above):
+        patterns = [one.pattern for one in above if one.phase == phase]
+        is_whole = len(patterns) == sum(one.phase == phase for one in figures)
+        said += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
+    return ", ".join(said)
 
 
 def _of_clock(measured: Sequence[Measured]) -> str:

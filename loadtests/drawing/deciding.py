@@ -118,7 +118,7 @@ def headline(*, run: Run) -> str:
 def _tile(run: Run, question: Question) -> str:
     found = {one.pattern: question.value(one) for one in run.of(question.phase)}
     highest = max([one for one in found.values() if one is not None], default=0.0) or 1.0
-    said = verdicts.sentence if len(found) < 3 else verdicts.short
+    said = verdicts.sentence if len(found) < 3 else _of_a_pair
     sentences = dict.fromkeys(words.begun(said(one)) for one in _between_patterns(run, question))
     decided = "".join(html.paragraph(one) for one in sentences)
     return (
@@ -128,6 +128,14 @@ def _tile(run: Run, question: Question) -> str:
         + decided
         + "</div>"
     )
+
+
+def _of_a_pair(one: Verdict) -> str:
+    """With the pair's names where the decision has none."""
+    if one.better:
+        return verdicts.short(one)
+    names = f"{words.short_name_of(one.first)} and {words.short_name_of(one.second)}"
+    return f"{names}: {verdicts.short(one)}"
 
 
 def _between_patterns(run: Run, question: Question) -> list[Verdict]:

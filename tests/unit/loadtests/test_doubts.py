@@ -58,7 +58,21 @@ def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
         replace(measured(of=window(phase=Phase.HOT), latencies=[0.02] * 50), samples=late)
     )
     assert found.is_valid
-    assert any("not to be used" in one and "hot orchestrated" in one for one in found.doubts)
+    assert any("not to be used" in one and ": hot" in one for one in found.doubts)
+
+
+def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
+    def disturbed(phases: set[Phase]) -> str:
+        every = [
+            replace(one, cost=replace(one.cost, busy_ms=6000))
+            if one.window.phase in phases
+            else one
+            for one in whole_run()
+        ]
+        return comparison(every=every).doubts[0].rpartition(": ")[2]
+
+    assert disturbed({Phase.LIGHT, Phase.FAILURES}) == "light, failures."
+    assert disturbed(set(Phase)) == "everywhere."
 
 
 def test_saturated_generator_is_said() -> None:
