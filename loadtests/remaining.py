@@ -12,6 +12,8 @@ AS_GOOD_AS = 5
 """Windows: so many weigh as much as the assumption."""
 START_SECONDS = 20.0
 AUDIT_SECONDS = 5.0
+FULL_AUDIT_SECONDS = 60.0
+"""Of a full run, before and after its outage: some 150,000 sagas."""
 
 
 class Remaining:

@@ -19,7 +19,7 @@ from loadtests.workload import Workload
 from stack.local import LocalStack
 
 ROOT = Path(__file__).resolve().parent.parent
-AUDIT_SECONDS = 120
+AUDIT_SECONDS = 600
 PAUSED = ("inventario.web", "inventario.worker")
 """Who stands still in the windows with a pause: whoever does the steps, in either pattern."""
 

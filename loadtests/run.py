@@ -181,7 +181,8 @@ def _measure(run: Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
 
 def _seconds_after(run: Ongoing) -> float:
     """What comes after the windows."""
-    audit = remaining.AUDIT_SECONDS
-    return audit + (
-        0.0 if run.store.has_outage() else closing_outage.seconds_of(settings=run.settings)
-    )
+    if not run.settings.is_full:
+        return remaining.AUDIT_SECONDS
+    if run.store.has_outage():
+        return remaining.FULL_AUDIT_SECONDS / 2
+    return remaining.FULL_AUDIT_SECONDS + closing_outage.seconds_of(settings=run.settings)

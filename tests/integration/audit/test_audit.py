@@ -8,7 +8,8 @@ from django.db import connections
 from django.utils.timezone import now
 
 from config.databases import SERVICES
-from loadtests.audit import checking, rest
+from loadtests.audit import checking, rest, tables
+from loadtests.audit.reading import whole_tables
 from messaging.brokers import Message
 from messaging.consumer import queue_of
 
@@ -40,6 +41,23 @@ def test_shop_in_which_a_saga_ended_in_each_way_is_clean(shop, broker):
 
 def test_empty_shop_is_clean(broker):
     assert checking.check(broker=broker).is_clean
+
+
+@pytest.mark.parametrize(
+    ("service", "statement"),
+    [
+        ("saga_orchestrator", tables.ASKED),
+        ("carrito", tables.CHECKOUTS),
+        ("pagos", tables.PAYMENTS),
+    ],
+)
+def test_whole_tables_are_never_joined_row_by_row(shop, service, statement):
+    """Whatever PostgreSQL believes of them: nothing at all, of tables that were filled just now."""
+    with whole_tables(), connections[service].cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statement}", {"saga": None})
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Join" in plan
+    assert "Nested Loop" not in plan
 
 
 BREACHES = [
