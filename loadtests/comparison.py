@@ -93,8 +93,9 @@ def compare(
     cores: int,
     was_stopped: bool = False,
 ) -> Comparison:
-    """The comparison that these windows make, the warm-up dropped."""
-    kept = [one for one in measured if one.window.phase is not Phase.WARM_UP]
+    """The comparison that these windows make, the warm-up dropped, and those in which by chance
+    nobody came."""
+    kept = [one for one in measured if one.window.phase is not Phase.WARM_UP and one.samples]
     there = {(one.window.phase, one.window.pattern) for one in kept}
     every = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)

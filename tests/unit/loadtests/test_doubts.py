@@ -24,6 +24,17 @@ def test_run_without_a_fault_has_no_doubts() -> None:
     assert comparison(every=whole_run()).is_valid
 
 
+def test_window_in_which_nobody_came_changes_nothing() -> None:
+    empty = [
+        measured(of=window(pattern=pattern, number=99, phase=phase), latencies=[])
+        for pattern in ("orchestrated", "choreographed")
+        for phase in (Phase.LIGHT, Phase.FAILURES, Phase.HOT)
+    ]
+    found, usual = comparison(every=[*whole_run(), *empty]), comparison(every=whole_run())
+    assert (found.figures, found.verdicts) == (usual.figures, usual.verdicts)
+    assert found.is_valid
+
+
 def test_late_generator_makes_a_light_window_invalid() -> None:
     late = [sample(lag=0.006, latency=0.02)] * 50
     found = _comparison_with(_light(samples=late))
