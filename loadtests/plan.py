@@ -24,8 +24,8 @@ MOST_WARM_UPS = 6
 USUAL_SECONDS = 40.0
 KNEE_SHARES = (0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
 ZIPF = 0.99
-"""The exponent that the Yahoo! Cloud Serving Benchmark takes for popular records (Cooper et al.,
-SoCC 2010)."""
+"""The exponent of the Yahoo! Cloud Serving Benchmark (its ZipfianGenerator.ZIPFIAN_CONSTANT; Cooper
+et al., Benchmarking Cloud Serving Systems with YCSB, SoCC 2010, has the benchmark)."""
 LEVEL_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
