@@ -1,0 +1,58 @@
+"""The long exploration goes on beside all other tests, in the time they leave; its test is last."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack.children import leashed
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEDULES = 100_000
+MARGIN = 1_500
+"""Two processes may play a random schedule alike: it counts once."""
+COMMAND = [
+    *("nice", "-n", "19", sys.executable, "manage.py", "sagas", "explore"),
+    # Whatever the machine: the same seed and shares play the same schedules.
+    *("--schedules", str(SCHEDULES + MARGIN), "--seed", "1", "--faults", "2", "--workers", "2"),
+]
+_running = pytest.StashKey[subprocess.Popen[str]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_needs_it)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.option.collectonly or not any(map(_needs_it, session.items)):
+        return
+    session.config.stash[_running] = subprocess.Popen(
+        leashed(COMMAND, orphaned=signal.SIGKILL),
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (exploration := config.stash.get(_running, None)) and exploration.poll() is None:
+        os.killpg(exploration.pid, signal.SIGKILL)
+        exploration.wait()
+
+
+@pytest.fixture(scope="session")
+def exploration(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """`manage.py sagas explore`, begun when the tests were."""
+    return request.config.stash[_running]
+
+
+def _needs_it(item: pytest.Item) -> bool:
+    return "exploration" in getattr(item, "fixturenames", [])
