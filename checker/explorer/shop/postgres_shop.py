@@ -1,10 +1,8 @@
 """The shop of a world on PostgreSQL, with the real SQL: the same calls as `memory_shop.MemoryShop`.
 
-Time goes by in the rows: what was written moves into the past. And the time that a step really
-takes is taken back, or sagas would be due that are not due in memory, where a step takes none.
+Its databases have the clock of the explorer (postgres_clock.py).
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -15,6 +13,7 @@ from django.db import connections, transaction
 from carrito.models import Cart, CartItem, Checkout
 from carrito.operations import accept
 from checker.explorer.clock import Clock
+from checker.explorer.shop import postgres_clock
 from checker.explorer.shop.scenarios import (
     PRICE,
     SERVICES,
@@ -34,21 +33,6 @@ from saga_orchestrator import models as orchestrator
 from saga_orchestrator.sagalog import ALIAS
 from sagas.performing import perform
 
-_PASSES = """
-    UPDATE saga_orchestrator_saga
-    SET next_attempt_at = next_attempt_at - make_interval(secs => %(seconds)s),
-        deadline_at = deadline_at - make_interval(secs => %(seconds)s),
-        asked_at = asked_at - make_interval(secs => %(seconds)s)
-"""
-_STANDS = """
-    UPDATE saga_orchestrator_saga
-    SET next_attempt_at = next_attempt_at + CASE
-            WHEN next_attempt_at > updated_at AND stop_requested_at IS NULL
-                 AND next_attempt_at > now() - make_interval(secs => %(seconds)s)
-            THEN make_interval(secs => %(seconds)s) ELSE interval '0' END,
-        deadline_at = deadline_at + make_interval(secs => %(seconds)s),
-        asked_at = asked_at + make_interval(secs => %(seconds)s)
-"""
 _CLAIMABLE = """
     SELECT count(*) FROM saga_orchestrator_saga
     WHERE next_attempt_at <= now() AND (runner_id IS NULL OR runner_id = ANY(%s))
@@ -79,7 +63,7 @@ class PostgresShop:
     def begin(self) -> None:
         self._clock.reset()
         self._silent.clear()
-        self._stood_at = time.monotonic()
+        postgres_clock.show(now=self._clock.now())
         _empty()
         for product_id, units in self.scenario.stock.items():
             Product.objects.create(
@@ -123,11 +107,9 @@ class PostgresShop:
 
     def passes(self, seconds: float) -> None:
         self._clock.passes(seconds)
-        with connections[ALIAS].cursor() as cursor:
-            cursor.execute(_PASSES, {"seconds": seconds})
+        postgres_clock.show(now=self._clock.now())
 
     def is_claimable(self) -> bool:
-        self._stand_still()
         with connections[ALIAS].cursor() as cursor:
             cursor.execute(_CLAIMABLE, [list(self._silent)])
             return bool(cursor.fetchone()[0])
@@ -149,12 +131,6 @@ class PostgresShop:
         self._silent.discard(runner)
         with connections[ALIAS].cursor() as cursor:
             cursor.execute(_HEARD, [runner])
-
-    def _stand_still(self) -> None:
-        now = time.monotonic()
-        since, self._stood_at = now - self._stood_at, now
-        with connections[ALIAS].cursor() as cursor:
-            cursor.execute(_STANDS, {"seconds": since})
 
     def standings(self) -> Mapping[str, Standing]:
         checkouts = dict(Checkout.objects.values_list("saga_id", "status"))

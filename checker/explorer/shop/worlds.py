@@ -7,7 +7,7 @@ from functools import partial
 import saga_orchestrator.reactions
 from checker.explorer.clock import Clock
 from checker.explorer.scheduling import World
-from checker.explorer.shop import choreographed
+from checker.explorer.shop import choreographed, postgres_clock
 from checker.explorer.shop.calls import Calls
 from checker.explorer.shop.choreographed import Choreographed
 from checker.explorer.shop.courier import Courier
@@ -43,7 +43,10 @@ def in_memory() -> Iterator[dict[str, World]]:
 def on_postgres() -> Iterator[dict[str, World]]:
     """The same worlds on the databases of the settings, which are emptied for each schedule."""
     clock = Clock()
-    with _worlds(clock, Strike(nullcontext), partial(PostgresShop, clock=clock)) as made:
+    with (
+        postgres_clock.installed(),
+        _worlds(clock, Strike(nullcontext), partial(PostgresShop, clock=clock)) as made,
+    ):
         yield made
 
 
