@@ -212,8 +212,10 @@ REACHED: dict[tuple[str, str], Rows] = {
 
 MOST_DEATHS = {"checkouts": 3, "returned": 2, "faulting": 8, "given_up": 2, "unknown_steps": 2}
 """How often one worker may die in one round of a scene, at one point after the other; else once,
-where a point would not be reached any more. A web process dies once: the orchestrator gives a
-step up that has faulted five times, and is right then to undo what should have been sold."""
+where a point would not be reached any more."""
+MOST_DEATHS_OF_WEB = {"checkouts": 2}
+"""Of a web process: the orchestrator gives a step up that has faulted five times, and is right
+then to undo what should have been sold."""
 
 
 def all_cases() -> list[Case]:
@@ -255,7 +257,8 @@ def rounds(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
 
 
 def _put(case: Case, there: list[list[Case]]) -> None:
-    most = MOST_DEATHS.get(case.scene, 1) if case.process.endswith(".worker") else 1
+    deaths = MOST_DEATHS if case.process.endswith(".worker") else MOST_DEATHS_OF_WEB
+    most = deaths.get(case.scene, 1)
     for one in there:
         if sum(other.process == case.process for other in one) < most:
             one.append(case)
