@@ -11,6 +11,7 @@ from loadtests.choosing.model import Errors, Model
 from loadtests.choosing.situations import Situation
 from loadtests.choosing.surveys import Source, machines
 from loadtests.choosing.turning import HOP, LOAD, REFUSALS, STEPS, Turn
+from loadtests.drawing import words
 
 WIDTH, LABEL = 80, 34
 NAMES = {P50: "latency p50", P95: "latency p95", CPU: "cost (CPU)"}
@@ -114,7 +115,7 @@ def _table(forecasts: Sequence[Forecast]) -> list[str]:
         ("writing transactions/s", lambda one: one.writes),
     ]
     return [
-        _line("WHAT TO EXPECT", [one.pattern for one in forecasts]),
+        _line("WHAT TO EXPECT", [words.short_name_of(one.pattern) for one in forecasts]),
         *[_line(f"  {name}", [_number(of(one)) for one in forecasts]) for name, of in rows],
     ]
 

@@ -170,3 +170,15 @@ def test_answer_says_where_it_goes_beyond_what_was_measured(changes, said) -> No
 
 def _usual(model: Model) -> Answer:
     return answer(model=model, situation=USUAL)
+
+
+def test_best_of_three_patterns_is_ranked_against_the_next() -> None:
+    slowest = {**KNOWN[CHOREOGRAPHED], CPU: (9, 2, 30, 8, 0.02, 0.0005, 1), P50: (50, 9, 0.5, 1)}
+    found = answer(
+        model=Model(survey=survey(known={**KNOWN, "orchestrated_messaging": slowest})),
+        situation=USUAL,
+    )
+    assert len(found.forecasts) == 3
+    for figure in (P50, CPU):
+        choice = _choice(found, figure)
+        assert {choice.best, choice.other} == {ORCHESTRATED, CHOREOGRAPHED}
