@@ -8,7 +8,8 @@ from loadtests.samples import ACCEPTED, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Down:
-    """When the participant was away, in seconds since 1970; `is_back` once it is ready again.
+    """When the participant was away, in seconds since 1970; `is_back`: from when its processes
+    are started again, so that what they need to come up counts as draining, in every pattern.
 
     `calls`, `probes`: how often the orchestrator has called it in that time, and asked whether it
     is ready.

@@ -169,13 +169,14 @@ class _Experiment:
         self.stack.stop_process(processes[1])
         self._ending.wait(max(0.0, went_at + self.settings.seconds - time.time()))
         after = self._counted()
+        is_back_at = time.time()
         for name in processes:
             self.stack.restart(name)
         self.stack.wait_ready()
         return Down(
             participant=participant,
             went_at=went_at,
-            is_back_at=time.time(),
+            is_back_at=is_back_at,
             calls=after[0] - before[0],
             probes=after[1] - before[1],
         )

@@ -57,8 +57,8 @@ def away(*, outages: Sequence[Outage]) -> str:
     first = min(second.at for one in outages for second in one.course)
     return html.section(
         html.paragraph(
-            f"{down.participant} is ended, and is away for {down.seconds:.0f} s, until it is ready"
-            " again (shaded); the checkouts keep coming. One pattern after the other."
+            f"{down.participant} is ended, and started again {down.seconds:.0f} s later (until then"
+            " shaded); the checkouts keep coming. One pattern after the other."
         ),
         html.figure(
             name="away",
@@ -97,7 +97,7 @@ def _figures(outages: Sequence[Outage]) -> str:
             ["never ended", *[str(one.unfinished) for one in outages]],
             ["calls of it in vain", *[str(one.down.calls) for one in outages]],
         ],
-        caption="While it was away; drained: from its return until all that waited had ended",
+        caption="While it was away; drained: from its start until all that waited had ended",
     )
 
 

@@ -68,13 +68,13 @@ def as_screen(*, finished: Finished) -> str:
     settings, outages = finished.settings, finished.outages
     rows = [
         ("", [one.pattern for one in outages]),
-        ("away, until ready again (s)", [f"{one.down.seconds:.1f}" for one in outages]),
+        ("away, until started again (s)", [f"{one.down.seconds:.1f}" for one in outages]),
         ("meanwhile offered", [one.offered for one in outages]),
         ("  accepted", [one.accepted for one in outages]),
         ("  refused", [one.refused for one in outages]),
         ("  ended", [one.ended for one in outages]),
         ("most that waited", [one.most_backlog for one in outages]),
-        ("drained after its return (s)", [f"{one.drain_seconds:.1f}" for one in outages]),
+        ("drained after that (s)", [f"{one.drain_seconds:.1f}" for one in outages]),
         ("never ended", [one.unfinished for one in outages]),
         ("calls of it in vain, by the orchestrator", [one.down.calls for one in outages]),
         ("asked whether it is ready", [one.down.probes for one in outages]),
