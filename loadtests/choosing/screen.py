@@ -93,13 +93,12 @@ def _decision(choice: Choice) -> str:
     name = NAMES[choice.figure]
     if isinf(choice.difference):
         return f"{name}: {choice.best}; {choice.other} can't take this load"
-    less = 1 - 1 / (1 + choice.difference)
     if choice.margin is None:
         return f"{name}: not decided: nothing held out tells the model's error"
     error = f"error of the comparison {choice.margin:.0%}"
     if not choice.is_decided:
-        return f"{name}: not decided: {choice.best} {less:.0%} lower, {error}"
-    return f"{name}: {choice.best}, {less:.0%} lower than {choice.other} ({error})"
+        return f"{name}: not decided: {choice.other} {choice.difference:.0%} more, {error}"
+    return f"{name}: {choice.best}; {choice.other} {choice.difference:.0%} more ({error})"
 
 
 def _table(forecasts: Sequence[Forecast]) -> list[str]:
