@@ -1,5 +1,6 @@
 """The first screen: what this run decides, in words for whoever has to choose."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -112,7 +113,23 @@ def headline(*, run: Run) -> str:
     ]
     if len(run.patterns) < 2:
         return f"What the {words.listed(run.patterns)} checkout takes and costs"
-    return "; ".join(said) or "This run decides none of the four questions below"
+    return "; ".join(said) or _nobody_ahead(run)
+
+
+def _nobody_ahead(run: Run) -> str:
+    """Where no pattern is better than all others at anything."""
+    behind = Counter(
+        loser
+        for question in QUESTIONS
+        if (loser := verdicts.worst(_between_patterns(run, question)))
+    )
+    if not behind:
+        return "This run decides none of the four questions below"
+    said = [
+        f"{words.name_of(one)} is behind all others in {count} of the {len(QUESTIONS)}"
+        for one, count in behind.items()
+    ]
+    return f"Nobody is ahead of all others in the questions below; {words.listed(said)}"
 
 
 def _tile(run: Run, question: Question) -> str:

@@ -53,6 +53,14 @@ def best(found: list[Verdict]) -> str:
     return next((one for one in sorted(patterns) if wins.count(one) == len(patterns) - 1), "")
 
 
+def worst(found: list[Verdict]) -> str:
+    """The pattern, of three or more, that every other is better than; empty where none is."""
+    patterns = {name for one in found for name in (one.first, one.second)} - {""}
+    losses = [other_of(one) for one in found if one.better]
+    lost = (one for one in sorted(patterns) if losses.count(one) == len(patterns) - 1)
+    return next(lost, "") if len(patterns) > 2 else ""
+
+
 def other_of(verdict: Verdict) -> str:
     """The one of the two that is not better."""
     return verdict.first if verdict.better == verdict.second else verdict.second

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -191,6 +192,22 @@ def test_floor_wins_nothing(folder: Path, tmp_path: Path) -> None:
     samples = (folder / "samples.csv").read_text().replace("choreographed", "monolith")
     (tmp_path / "samples.csv").write_text(samples)
     assert "<h1>This run decides none" in page.draw(folder=tmp_path).read_text()
+
+
+def test_pattern_that_only_loses_is_named_where_nobody_wins(folder: Path, tmp_path: Path) -> None:
+    found = json.loads((folder / "report.json").read_text())
+    undecided = {"figure": "p50 at light load", "first": "orchestrated", "second": "choreographed"}
+    lost = {**undecided, "second": "orchestrated_messaging", "decision": "differs"}
+    found["verdicts"] = [
+        undecided,
+        {**lost, "better": "orchestrated"},
+        {**lost, "first": "choreographed", "better": "choreographed"},
+    ]
+    (tmp_path / "report.json").write_text(json.dumps(found))
+    shutil.copy(folder / "samples.csv", tmp_path)
+    (title,) = re.findall("<h1>(.+)</h1>", page.draw(folder=tmp_path).read_text())
+    assert title.startswith("Nobody is ahead of all others")
+    assert title.endswith("is behind all others in 1 of the 4")
 
 
 def test_words_of_the_environment_are_escaped(folder: Path, tmp_path: Path) -> None:
