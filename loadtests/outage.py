@@ -3,7 +3,6 @@ and how long it takes to drain once the participant is back.
 """
 
 import contextlib
-import csv
 import tempfile
 import threading
 import time
@@ -19,9 +18,8 @@ from loadtests.generator import Generator
 from loadtests.outcomes import Outcomes
 from loadtests.plan import Phase, Window
 from loadtests.rig import run_audit
-from loadtests.runner import ANSWER_SECONDS, sample_of
-from loadtests.samples import Sample
 from loadtests.schedule import Arrivals
+from loadtests.sending import ANSWER_SECONDS, Sender
 from loadtests.shop import shop_of
 from loadtests.supplies import Supplier
 from loadtests.workload import Workload
@@ -105,11 +103,14 @@ def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
         experiment = _Experiment(
             stack=stack,
             settings=settings,
-            generator=generator,
-            # Apart from what a run on the same stack has made.
-            workload=Workload(supplier=Supplier(shop=shop, run=f"{settings.seed}-outage")),
+            sender=Sender(
+                generator=generator,
+                # Apart from what a run on the same stack has made.
+                workload=Workload(supplier=Supplier(shop=shop, run=f"{settings.seed}-outage")),
+                outcomes=outcomes,
+                folder=folder,
+            ),
             outcomes=outcomes,
-            folder=folder,
         )
         found = []
         for pattern in settings.patterns:
@@ -122,30 +123,27 @@ def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
 class _Experiment:
     stack: LocalStack
     settings: Settings
-    generator: Generator
-    workload: Workload
+    sender: Sender
     outcomes: Outcomes
-    folder: Path
     _ending: threading.Event = field(default_factory=threading.Event)
     """The participant is to be brought back at once."""
 
     def run(self, *, pattern: str) -> Outage:
         """One pattern; returns when all that it can be is drained."""
         window = self._window(pattern)
-        bodies = self.workload.requests(window=window)
-        (self.folder / "requests.jsonl").write_bytes(b"\n".join(bodies))
+        self.sender.write(window=window)
         # The load must go on while processes are stopped and started.
         with ThreadPoolExecutor(max_workers=1) as beside:
             outage = beside.submit(self._take_away)
             try:
-                self._send(window)
+                self.sender.send(window=window)
             except BaseException:
                 self._ending.set()
                 raise
             down = outage.result()
         self.outcomes.drain(within=2 * self.settings.seconds + ANSWER_SECONDS)
         self.outcomes.rest()
-        return outage_of(pattern=pattern, samples=self._collect(window), down=down)
+        return outage_of(pattern=pattern, samples=self.sender.collect(window=window), down=down)
 
     def _window(self, pattern: str) -> Window:
         return Window(
@@ -186,23 +184,3 @@ class _Experiment:
         counters = self.outcomes.counters_of(service=CONDUCTOR)
         participant = self.settings.participant
         return counters.get(f"calls.{participant}", 0), counters.get(f"probes.{participant}", 0)
-
-    def _send(self, window: Window) -> None:
-        self.generator.send_window(
-            window={
-                "requests": str(self.folder / "requests.jsonl"),
-                "samples": str(self.folder / "answers.csv"),
-                "row": f"checkout {window.pattern}",
-                "arrivals": window.arrivals.value,
-                "rate": window.rate,
-                "seconds": window.seconds,
-                "seed": window.seed,
-                "patience": ANSWER_SECONDS,
-            }
-        )
-
-    def _collect(self, window: Window) -> list[Sample]:
-        with (self.folder / "answers.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        known = self.outcomes.of(saga_ids=[row["saga_id"] for row in rows if row["saga_id"]])
-        return [sample_of(window=window, row=row, known=known) for row in rows]

@@ -1,27 +1,25 @@
 """Runs the windows of a comparison, one after the other, on a shop that is up."""
 
-import csv
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from loadtests import cost, rates, samples
 from loadtests.cost import Cost, Meters
 from loadtests.generator import Generator
-from loadtests.outcomes import Outcome, Outcomes
+from loadtests.outcomes import Outcomes
 from loadtests.plan import Phase, Window
 from loadtests.remaining import Remaining, as_minutes
 from loadtests.results import Measured, counts
-from loadtests.samples import Sample, percentile
+from loadtests.samples import percentile
 from loadtests.schedule import Arrivals
+from loadtests.sending import Sender
 from loadtests.timeline import Timeline
 from loadtests.workload import Workload
 
-ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 30.0
 AT_REST_SECONDS = 3.0
 
@@ -51,13 +49,12 @@ class Runner:
         `folder`: for the files that the generator reads and writes. `seconds_after`: what comes
         after the windows, to tell how much time is left.
         """
-        self._generator = generator
-        self._workload = workload
         self._outcomes = outcomes
         self._meters = meters
         self._timeline = timeline
-        self._requests = folder / "requests.jsonl"
-        self._answers = folder / "answers.csv"
+        self._sender = Sender(
+            generator=generator, workload=workload, outcomes=outcomes, folder=folder
+        )
         self._pause = pause
         self._say = say
         self._remaining = Remaining(after=seconds_after)
@@ -114,14 +111,14 @@ class Runner:
         return cost.between(before, self._meters.read())
 
     def _measure(self, window: Window) -> Measured:
-        self._requests.write_bytes(b"\n".join(self._workload.requests(window=window)))
+        self._sender.write(window=window)
         before = self._meters.read()
         with self._standing_still(window):
-            report = self._send(window)
+            report = self._sender.send(window=window)
         self._outcomes.drain(within=DRAIN_SECONDS)
         has_rested = self._outcomes.rest()
         after = self._meters.read()
-        found = self._collect(window)
+        found = self._sender.collect(window=window)
         is_light = window.phase is Phase.LIGHT
         return Measured(
             window=window,
@@ -130,20 +127,6 @@ class Runner:
             clock_step_ms=report["clock_step_ms"],
             has_rested=has_rested,
             moments=tuple(self._timeline.of(samples=found)) if is_light else (),
-        )
-
-    def _send(self, window: Window) -> dict[str, Any]:
-        return self._generator.send_window(
-            window={
-                "requests": str(self._requests),
-                "samples": str(self._answers),
-                "row": f"checkout {window.pattern}",
-                "arrivals": window.arrivals.value,
-                "rate": window.rate,
-                "seconds": window.seconds,
-                "seed": window.seed,
-                "patience": ANSWER_SECONDS,
-            }
         )
 
     @contextmanager
@@ -165,36 +148,6 @@ class Runner:
                 timer.cancel()
                 timer.join()
             self._pause(False)
-
-    def _collect(self, window: Window) -> list[Sample]:
-        with self._answers.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        known = self._outcomes.of(saga_ids=[row["saga_id"] for row in rows if row["saga_id"]])
-        return [sample_of(window=window, row=row, known=known) for row in rows]
-
-
-def sample_of(*, window: Window, row: Mapping[str, str], known: Mapping[str, Outcome]) -> Sample:
-    """A line of the generator, and what carrito's row says of it."""
-    outcome = known.get(row["saga_id"])
-    return Sample(
-        window=window.number,
-        phase=window.phase.value,
-        pattern=window.pattern,
-        intended_at=float(row["intended_at"]),
-        sent_at=float(row["sent_at"]),
-        answered_at=float(row["answered_at"]),
-        http_status=int(row["status"]),
-        saga_id=row["saga_id"],
-        outcome=_outcome(int(row["status"]), outcome),
-        ended_at=outcome.ended_at if outcome else 0.0,
-        error=row["error"],
-    )
-
-
-def _outcome(status: int, found: Outcome | None) -> str:
-    if status != samples.ACCEPTED:
-        return samples.NOT_ACCEPTED
-    return found.status if found and found.ended_at else samples.UNFINISHED
 
 
 def progress(one: Measured, *, of: int) -> str:
