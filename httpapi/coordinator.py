@@ -5,7 +5,7 @@ or a shopper's, which carrito has to accept and freeze first. And a saga that is
 may still be on its way from carrito.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -130,9 +130,13 @@ class CheckoutView(APIView):
         return str(request.build_absolute_uri(path))
 
 
-def state_at_carrito(*, saga_id: str, patterns: Sequence[str]) -> SagaState:
-    """A saga of these patterns that is not known here: `pending` while carrito hands it over.
+def state_at_carrito(
+    *, saga_id: str, patterns: Sequence[str], look_again: Callable[[], SagaState | None]
+) -> SagaState:
+    """A saga of these patterns that was not known here: `pending` while carrito hands it over.
 
+    `look_again`: what is known here by now. One that has ended by the time that carrito is asked
+    may have been handed over and run since the first look, and only here are its steps known.
     Raises Problem: 404 where carrito has no such saga either, 503 where it cannot be asked.
     """
     try:
@@ -146,7 +150,8 @@ def state_at_carrito(*, saga_id: str, patterns: Sequence[str]) -> SagaState:
     found = msgspec.json.decode(given.body, type=_Accepted)
     if found.saga_pattern not in patterns:
         raise problems.unknown("saga of this pattern", saga_id)
-    return found.state()
+    state = found.state()
+    return (look_again() if state.status.is_final else None) or state
 
 
 def summary_of(*, state: SagaState) -> SagaSummary:

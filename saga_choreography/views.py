@@ -43,8 +43,7 @@ class SagaView(APIView):
     """Where a saga stands, step by step, with its trail."""
 
     def get(self, request: Request, saga_id: str) -> HttpResponse:
-        found = queries.saga(saga_id=saga_id)
-        return answer(queries.state(found=found) if found else _at_carrito(saga_id))
+        return answer(_known(saga_id) or _at_carrito(saga_id))
 
 
 class SagaStatusView(APIView):
@@ -132,14 +131,23 @@ def _asked(
     )
 
 
+def _known(saga_id: str) -> SagaState | None:
+    found = queries.saga(saga_id=saga_id)
+    return queries.state(found=found) if found else None
+
+
 def _at_carrito(saga_id: str) -> SagaState:
-    state = coordinator.state_at_carrito(saga_id=saga_id, patterns=PATTERNS)
-    return msgspec.structs.replace(state, events=[])
+    state = coordinator.state_at_carrito(
+        saga_id=saga_id, patterns=PATTERNS, look_again=lambda: _known(saga_id)
+    )
+    return msgspec.structs.replace(state, events=state.events or [])
 
 
 def _not_here(state: SagaState) -> Refused:
     if state.status is SagaStatus.PENDING:
         return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
+    if state.events:
+        return Refused(refusals.NOT_STARTED, "It has started just now: ask again.")
     return Refused(refusals.ALREADY_UNDONE, f"This checkout is {state.status} already.")
 
 

@@ -76,10 +76,14 @@ class SkipView(APIView):
 
 
 def _state(saga_id: str) -> SagaState:
+    return _known(saga_id) or coordinator.state_at_carrito(
+        saga_id=saga_id, patterns=CheckoutView.patterns, look_again=lambda: _known(saga_id)
+    )
+
+
+def _known(saga_id: str) -> SagaState | None:
     found = queries.saga(saga_id=saga_id)
-    if found:
-        return queries.state(found=found)
-    return coordinator.state_at_carrito(saga_id=saga_id, patterns=CheckoutView.patterns)
+    return queries.state(found=found) if found else None
 
 
 def _summary(saga_id: str) -> SagaSummary:

@@ -2,11 +2,13 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
 import pytest
+from django.db import connections
 
 from contracts import events, refusals
 from saga_choreography.models import Intervention, OutboxEntry, Saga
@@ -19,18 +21,22 @@ URL = "/saga/choreography/checkout"
 
 
 class Carrito(ThreadingHTTPServer):
-    """Answers what it is told to, and remembers what it was asked."""
+    """Answers what it is told to, and remembers what it was asked. `meanwhile`: what happens
+    before it answers.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[tuple[str, str], tuple[int, dict[str, str], Any]] = {}
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
 
 
 class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append((self.command, self.path, dict(self.headers), body))
+        self.server.meanwhile()
         missing = (404, {}, {"code": "not_found"})
         status, headers, given = self.server.answers.get((self.command, self.path), missing)
         encoded = json.dumps(given).encode()
@@ -193,6 +199,32 @@ def test_saga_that_carrito_has_not_handed_over_yet_is_pending(client, carrito):
     assert (found["status"], found["events"]) == ("pending", [])
     assert found["steps"][0]["status"] == "completed"
     assert client.get("/saga/choreography/soon/status").json()["status"] == "pending"
+
+
+@pytest.fixture
+def overtaken(carrito, saga):
+    """A saga that is not known at the first look, and has ended by the time carrito answers."""
+    ended = at_carrito(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
+    carrito.answers["GET", "/orders/saga/s/status"] = (200, {}, ended)
+
+    def run() -> None:
+        saga("completed", until=6)
+        connections["saga_choreography"].close()
+
+    carrito.meanwhile = run
+
+
+@pytest.mark.django_db(transaction=True, databases=["saga_choreography"])
+def test_saga_that_ran_while_carrito_was_asked_is_told_as_it_is_known_here(client, overtaken):
+    found = client.get("/saga/choreography/s").json()
+    assert len(found["events"]) == 6
+    assert all(step["finished_at"] for step in found["steps"])
+
+
+@pytest.mark.django_db(transaction=True, databases=["saga_choreography"])
+def test_saga_that_ran_while_carrito_was_asked_can_be_returned_the_next_time(post, overtaken):
+    assert problem(post(COMPENSATE), 409)["code"] == refusals.NOT_STARTED
+    assert post(COMPENSATE).status_code == 202
 
 
 def test_saga_of_another_pattern_is_not_here(client, carrito):

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,10 +19,14 @@ ACCEPTED = {
 
 
 class Carrito:
-    """Knows one checkout, `s`. `asked`: path, headers and body of each POST."""
+    """Knows one checkout, `s`. `asked`: path, headers and body of each POST.
+
+    `meanwhile`: what happens before a GET is answered; returns what has changed of the checkout.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any, Any]] = []
+        self.meanwhile: Callable[[], dict[str, Any]] = dict
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -39,7 +44,7 @@ class Carrito:
 
             def do_GET(self) -> None:
                 known = self.path == "/orders/saga/s/status"
-                self._answer(200 if known else 404, ACCEPTED if known else {})
+                self._answer(200 if known else 404, ACCEPTED | carrito.meanwhile() if known else {})
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))

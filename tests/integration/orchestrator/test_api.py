@@ -2,10 +2,12 @@
 
 import msgspec
 import pytest
+from django.db import connections
 from django.test import Client
 
 from contracts.states import SagaState, SagaSummary
 from httpapi import coordinator
+from saga_orchestrator import checkout
 from saga_orchestrator.models import Saga
 from tests.integration.orchestrator.carrito_door import Carrito
 from tests.integration.orchestrator.conftest import accepted
@@ -121,6 +123,22 @@ def test_accepted_saga_that_is_not_handed_over_yet_is_pending(api, carrito):
     answer = api.get("/saga/s").json()
     assert (answer["status"], answer["current_step"]) == ("pending", None)
     assert api.get("/saga/s/status").json()["status"] == "pending"
+
+
+def test_saga_that_ran_while_carrito_was_asked_is_told_as_it_is_known_here(api, carrito, run, when):
+    """Not known at the first look, ended by the time that carrito answers."""
+
+    def ran() -> dict[str, str]:
+        checkout.start(checkouts=[accepted(saga_id="s")])
+        run()
+        when("s", "completed")
+        connections["saga_orchestrator"].close()
+        return {"status": "completed", "ended_at": "2026-01-01T10:00:01Z"}
+
+    carrito.meanwhile = ran
+    state = api.get("/saga/s").json()
+    assert {step["status"] for step in state["steps"]} == {"completed"}
+    assert all(step["finished_at"] for step in state["steps"])
 
 
 def test_unknown_saga_is_not_found(api, carrito):
