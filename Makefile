@@ -38,7 +38,7 @@ soak: $(STAMP) ## load with kills, cuts and losses, then the audit; MINUTES=n (a
 	$(BIN)/python manage.py soak $(SOAK) $(ARGUMENTS)
 
 test: $(STAMP) ## all tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
-	$(BIN)/python -m stack.backing -- $(BIN)/python -m pytest $(ARGUMENTS)
+	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes $(ARGUMENTS)
 
 chaos: $(STAMP) ## kills every process at every point, cuts the broker off, restarts the database; an hour
 	$(BIN)/python -m pytest tests/chaos --all-faults -v $(ARGUMENTS)

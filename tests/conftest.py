@@ -1,9 +1,14 @@
 """What all tests share."""
 
+import hypothesis
 import pytest
 from django.conf import settings
 
 from messaging import doorbell
+
+# How long an example takes is the machine's affair, all the more beside other tests.
+hypothesis.settings.register_profile("dueto", deadline=None)
+hypothesis.settings.load_profile("dueto")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

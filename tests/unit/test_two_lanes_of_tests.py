@@ -1,0 +1,57 @@
+"""The two lanes of `make test`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.lanes import beside
+
+ROOT = Path(__file__).resolve().parents[2]
+ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
+BOTH_ENDLESS = f"from tests.lanes import beside; beside(waiting={ENDLESS}, computing={ENDLESS})"
+
+
+def _ends_with(status: int, said: str = "") -> list[str]:
+    return [sys.executable, "-c", f"print({said!r}); raise SystemExit({status})"]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "computing", "expected"), [(0, 0, 0), (3, 0, 3), (0, 4, 4), (3, 4, 3)]
+)
+def test_failure_of_either_lane_is_the_failure_of_both(
+    waiting: int, computing: int, expected: int
+) -> None:
+    assert beside(waiting=_ends_with(waiting), computing=_ends_with(computing)) == expected
+
+
+def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str]) -> None:
+    beside(waiting=_ends_with(0, "waited"), computing=_ends_with(0, "computed"))
+    said = capfd.readouterr().out
+    assert said.startswith("waited\n")
+    assert said.endswith("computed\n")
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_both_lanes_end_however_their_parent_does(end: str) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", BOTH_ENDLESS], cwd=ROOT)
+    try:
+        lanes = _children(of=psutil.Process(parent.pid), count=2)
+    finally:
+        getattr(parent, end)()
+        parent.wait()
+    _, alive = psutil.wait_procs(lanes, timeout=20)
+    assert alive == []
+
+
+def _children(*, of: psutil.Process, count: int) -> list[psutil.Process]:
+    """As soon as there are so many, and each runs what it was started for."""
+    while True:
+        found = of.children()
+        if len(found) == count and all(
+            "signal.pause()" in " ".join(one.cmdline()) for one in found
+        ):
+            return found
+        assert of.is_running()
