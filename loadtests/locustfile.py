@@ -23,7 +23,7 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.exception import StopTest
 
-from loadtests import shopper
+from loadtests.load import shopper
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 OUTCOME_SECONDS = 30.0

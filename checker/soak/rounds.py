@@ -21,13 +21,12 @@ from checker.soak.plan import Fault, Kind
 from checker.soak.results import Round, Settings
 from checker.soak.shoppers import Shoppers, Wanted
 from checker.soak.watching import Watch
-from loadtests.comparison import Audit
-from loadtests.plan import Mix, Phase, Window
-from loadtests.rig import run_audit
-from loadtests.schedule import Arrivals, offsets
+from loadtests.load.schedule import Arrivals, offsets
+from loadtests.load.supplies import Supplier
+from loadtests.load.windows import Mix, Phase, Window
+from loadtests.load.workload import Workload
+from loadtests.running.auditing import Audit, run_audit
 from loadtests.shop import SERVICES, shop_of
-from loadtests.supplies import Supplier
-from loadtests.workload import Workload
 from stack.errors import StackError
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from loadtests.choosing import limits
 from loadtests.choosing.figures import CAPACITY, CPU, HTTP_CALLS, MESSAGES, P50, P95, WAL
@@ -17,20 +18,22 @@ DECIDED = (P50, P95, CPU)
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Of one figure. `difference`: by how much `other`, the next best, is more: 0.1 is 10 %.
+    """Of one figure. `difference`: by how much `other`, the next best, is more: 0.1 is 10 %;
+    infinite: it can't take the load, or, where `is_known` is not so, is not known to take it.
     `margin`: how much that may be off. None: not known."""
 
     figure: str
     best: str
     other: str
     difference: float
+    is_known: bool
     margin: float | None
     errors: Errors | None
     turns: Sequence[Turn]
 
     @property
     def is_decided(self) -> bool:
-        return self.margin is not None and self.difference > self.margin
+        return self.is_known and self.margin is not None and self.difference > self.margin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +78,8 @@ def answer(*, model: Model, situation: Situation) -> Answer:
 
 
 def _choice(model: Model, figure: str, at: Situation) -> Choice:
-    amounts = {
-        one: forecast(model=model, pattern=one, at=at).of(figure=figure) for one in model.patterns
-    }
+    forecasts = {one: forecast(model=model, pattern=one, at=at) for one in model.patterns}
+    amounts = {one: found.of(figure=figure) for one, found in forecasts.items()}
     best, other = sorted(amounts, key=lambda one: amounts[one])[:2]
     errors = model.errors_of_ratio(figure=figure, patterns=(best, other))
     margin = MARGIN * errors.mean if errors else None
@@ -86,6 +88,7 @@ def _choice(model: Model, figure: str, at: Situation) -> Choice:
         best=best,
         other=other,
         difference=amounts[other] / amounts[best] - 1,
+        is_known=isfinite(amounts[other]) or not forecasts[other].is_at_least,
         margin=margin,
         errors=errors,
         turns=[

@@ -1,12 +1,12 @@
 """The figures that are modelled, and how each is read from a survey's cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from loadtests.cells import Cell, Stack
 from loadtests.choosing import laws
 from loadtests.choosing.laws import Law
 from loadtests.choosing.situations import Situation
+from loadtests.surveying.cells import Cell, Stack
 
 LAG_MS = 5.0
 LAG_SHARE = 0.05
@@ -19,13 +19,14 @@ MESSAGES, HTTP_CALLS, WAL, WRITES = "messages", "HTTP calls", "WAL", "writes"
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """A figure of a cell. `value`: in the unit of its law. `key`: the same for the cells of two
-    patterns that met the same checkouts on the same stack. `is_full`: more was offered than the
-    pattern could do."""
+    patterns that met the same checkouts, and for each visit. `is_full`: more was offered than the
+    pattern could do. `is_at_least`: of the capacity, where it never was."""
 
     at: Situation
     is_full: bool
     value: float
     key: tuple[object, ...]
+    is_at_least: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,11 @@ def points(*, figure: Figure, stacks: Sequence[Stack], pattern: str) -> list[Poi
             at=_situation(stack, cell),
             is_full=cell.is_full and cell.is_saturated,
             value=value,
-            key=(stack.spot.name, *(("full", place) if cell.is_full else _load(cell))),
+            key=(stack.spot.place, *(("full", place) if cell.is_full else _asked(cell))),
+            is_at_least=figure.name == CAPACITY and not _was_saturated(stack, pattern),
         )
         for stack in stacks
-        for place, cell in enumerate(one for one in stack.cells if one.pattern == pattern)
+        for place, cell in _numbered(figure, stack, pattern)
         if (value := figure.of(stack, cell)) is not None
     ]
 
@@ -62,8 +64,15 @@ def _situation(stack: Stack, cell: Cell) -> Situation:
     )
 
 
-def _load(cell: Cell) -> tuple[object, ...]:
-    return (cell.load, cell.refusals)
+def _numbered(figure: Figure, stack: Stack, pattern: str) -> Iterable[tuple[int, Cell]]:
+    """A pattern's cells, those of full load told apart; not for the capacity: it is of one of them,
+    be it another one in each visit."""
+    own = [one for one in stack.cells if one.pattern == pattern]
+    return ((0, one) for one in own) if figure.name == CAPACITY else enumerate(own)
+
+
+def _asked(cell: Cell) -> tuple[object, ...]:
+    return (cell.asked,) if cell.asked else (cell.load, cell.refusals)
 
 
 def _cpu(stack: Stack, cell: Cell) -> float:
@@ -88,9 +97,22 @@ def _is_calm(cell: Cell) -> bool:
 def _capacity(stack: Stack, cell: Cell) -> float | None:
     """The best of the windows of full load: whatever else happened on the machine made them less,
     and one that could follow has shown less than the pattern can do."""
-    full = [one for one in stack.cells if one.is_full and one.pattern == cell.pattern]
-    best = max((one.ended_per_second for one in full), default=0.0)
-    return best if cell.is_full and cell.ended_per_second == best else None
+    best = max(_full(stack, cell.pattern), key=_followed, default=None)
+    return (_followed(cell) or None) if cell is best else None
+
+
+def _followed(cell: Cell) -> float:
+    """Where all that was offered was followed, no more than that: outcomes can come in a rush that
+    no load could keep up."""
+    return cell.ended_per_second if cell.is_saturated else min(cell.ended_per_second, cell.load)
+
+
+def _was_saturated(stack: Stack, pattern: str) -> bool:
+    return any(one.is_saturated for one in _full(stack, pattern))
+
+
+def _full(stack: Stack, pattern: str) -> list[Cell]:
+    return [one for one in stack.cells if one.is_full and one.pattern == pattern]
 
 
 def _p50(_: Stack, cell: Cell) -> float | None:

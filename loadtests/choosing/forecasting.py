@@ -22,14 +22,17 @@ class Forecast:
     """`use`: the load as a share of `capacity`; from 1 on it is more than the pattern can take,
     latency is infinite, and the rest is as if it could.
 
-    `capacity`: checkouts a second. `cpu_ms`: a checkout, without what the stack uses at rest;
-    `cores`: busy, with it. The others a second.
+    `capacity`: checkouts a second. `is_at_least`: it is what the pattern was seen to take, and it
+    may take more, because it was never saturated on some of the stacks; so a `use` from 1 on is
+    more than it is known to take, and its latency there unknown. `cpu_ms`: a checkout, without
+    what the stack uses at rest; `cores`: busy, with it. The others a second.
     """
 
     pattern: str
     p50_ms: float
     p95_ms: float
     capacity: float
+    is_at_least: bool
     use: float
     cpu_ms: float
     cores: float
@@ -55,6 +58,7 @@ def forecast(*, model: Model, pattern: str, at: Situation) -> Forecast:
         p50_ms=of(P50) if use < 1 else inf,
         p95_ms=max(of(P95), of(P50)) if use < 1 else inf,
         capacity=of(CAPACITY),
+        is_at_least=bool(model.never_saturated(pattern=pattern)),
         use=use,
         cpu_ms=of(CPU),
         cores=(model.rest_cpu_ms + at.load * of(CPU)) / 1000,

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from loadtests.cells import Stack
 from loadtests.choosing.forecasting import Forecast
 from loadtests.choosing.situations import Situation
+from loadtests.surveying.cells import Stack
 
 LOAD_SLACK, REFUSAL_SLACK = 0.2, 0.01
 """Poisson arrivals are not exactly as many as were asked for."""
@@ -16,11 +16,7 @@ def warnings(
     """A sentence each; none where all inputs were measured, and each pattern can take the load."""
     cells = [one for stack in stacks for one in stack.cells if not one.is_full]
     loads = [one.load for one in cells]
-    found = [
-        f"{situation.load:g}/s is more than {one.pattern} can take: about {one.capacity:.0f}/s"
-        for one in forecasts
-        if one.use >= 1
-    ]
+    found = [_too_much(situation, one) for one in forecasts if one.use >= 1]
     found += _beyond(
         f"{situation.steps:g} steps", situation.steps, [one.spot.steps for one in stacks]
     )
@@ -39,6 +35,15 @@ def warnings(
         [100 * (one.refusals + REFUSAL_SLACK) for one in cells] + [0.0],
     )
     return found
+
+
+def _too_much(situation: Situation, one: Forecast) -> str:
+    if one.is_at_least:
+        return (
+            f"{situation.load:g}/s is more than {one.pattern} is known to take: at least"
+            f" {one.capacity:.0f}/s; it was not saturated, so it may take that or not"
+        )
+    return f"{situation.load:g}/s is more than {one.pattern} can take: about {one.capacity:.0f}/s"
 
 
 def _beyond(said: str, value: float, measured: Sequence[float], *, beside: str = "") -> list[str]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from loadtests.cells import NotASurvey, Stack, Survey
 from loadtests.choosing.figures import CAPACITY, FIGURES, Figure, Point, points
 from loadtests.choosing.laws import Law
 from loadtests.choosing.situations import Situation
-from loadtests.solving import fitted
+from loadtests.evaluating.solving import fitted
+from loadtests.surveying.cells import NotASurvey, Stack, Survey
 
 MOST_USE = 0.95
 """Capacity is known to a few per cent: beyond this, queues can't be told from infinite ones."""
@@ -71,6 +71,15 @@ class Model:
         """The law with its parameters."""
         return self._fits[figure, pattern]
 
+    def never_saturated(self, *, pattern: str) -> list[str]:
+        """The fitted stacks on which the pattern could follow all that it was offered: where there
+        is one, its capacity is at least what is predicted."""
+        return [
+            str(one.key[0])
+            for one in points(figure=_figure(CAPACITY), stacks=self._seen, pattern=pattern)
+            if one.is_at_least
+        ]
+
     def errors(self, *, figure: str, pattern: str) -> Errors | None:
         """None where no held-out cell measures the figure, or it is 0."""
         found = self._compared(figure, pattern)
@@ -88,12 +97,18 @@ class Model:
         return _errors(ratios)
 
     def _compared(self, figure: str, pattern: str) -> dict[tuple[object, ...], tuple[float, float]]:
-        """Predicted and measured, by held-out cell."""
-        (chosen,) = (one for one in FIGURES if one.name == figure)
-        return {
-            one.key: (self._predicted(figure, pattern, one), one.value)
-            for one in points(figure=chosen, stacks=self._held_out, pattern=pattern)
-        }
+        """Predicted and measured, by held-out cell, each the mean of its visits. A cell that is at
+        least so much, and predicted as more, tells no error."""
+        visits: dict[tuple[object, ...], list[Point]] = {}
+        for one in points(figure=_figure(figure), stacks=self._held_out, pattern=pattern):
+            visits.setdefault(one.key, []).append(one)
+        found = {}
+        for key, seen in visits.items():
+            predicted = mean(self._predicted(figure, pattern, one) for one in seen)
+            measured = mean(one.value for one in seen)
+            if predicted < measured or not any(one.is_at_least for one in seen):
+                found[key] = (predicted, measured)
+        return found
 
     def _predicted(self, figure: str, pattern: str, point: Point) -> float:
         return self._fits[figure, pattern].at(point.at, use=self._use(pattern, point))
@@ -124,6 +139,11 @@ class Model:
                 start=[one.start for one in law.parameters],
             ),
         )
+
+
+def _figure(name: str) -> Figure:
+    (found,) = (one for one in FIGURES if one.name == name)
+    return found
 
 
 def can_be_fitted(*, stacks: Sequence[Stack]) -> bool:

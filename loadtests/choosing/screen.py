@@ -68,7 +68,13 @@ def warnings(*, answer: Answer, model: Model) -> list[str]:
     """What the answer goes beyond, and what was doubtful in the survey, with "beware" before it."""
     doubtful = [one.spot.name for one in model.survey.stacks if one.doubts]
     doubts = [f"doubts about the survey (see its file): {', '.join(doubtful)}"] if doubtful else []
-    return [f"beware: {one}" for one in (*answer.warnings, *doubts)]
+    followed = [
+        f"{pattern} could follow all that it was offered on {_listed(found)}, so what it can take"
+        " is that or more"
+        for pattern in model.patterns
+        if (found := model.never_saturated(pattern=pattern))
+    ]
+    return [f"beware: {one}" for one in (*answer.warnings, *followed, *doubts)]
 
 
 def explained(*, model: Model) -> str:
@@ -79,6 +85,8 @@ def explained(*, model: Model) -> str:
         for pattern in model.patterns:
             fit = model.fit_of(figure=figure.name, pattern=pattern)
             lines.append(f"  {pattern}" + ("" if fit.values else ": none"))
+            if figure.name == CAPACITY and (found := model.never_saturated(pattern=pattern)):
+                lines.append(f"    at least that: never saturated on {_listed(found)}")
             for one, value in zip(fit.law.parameters, fit.values or (), strict=False):
                 lines.append(f"    {one.name:<44}{_number(value):>10} {one.unit}".rstrip())
     return "\n".join(lines)
@@ -91,6 +99,8 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _decision(choice: Choice) -> str:
     name = NAMES[choice.figure]
+    if not choice.is_known:
+        return f"{name}: not decided: {choice.other} may take this load or not (see below)"
     if isinf(choice.difference):
         return f"{name}: {choice.best}; {choice.other} can't take this load"
     if choice.margin is None:
@@ -102,21 +112,25 @@ def _decision(choice: Choice) -> str:
 
 
 def _table(forecasts: Sequence[Forecast]) -> list[str]:
-    rows: list[tuple[str, Callable[[Forecast], float]]] = [
-        ("latency p50, ms", lambda one: one.p50_ms),
-        ("latency p95, ms", lambda one: one.p95_ms),
-        ("CPU a checkout, ms", lambda one: one.cpu_ms),
-        ("busy cores, the stack's rest too", lambda one: one.cores),
-        ("can take at most, checkouts/s", lambda one: one.capacity),
-        ("messages/s", lambda one: one.messages),
-        ("HTTP calls/s", lambda one: one.http_calls),
-        ("WAL, kB/s", lambda one: one.wal_kb),
-        ("writing transactions/s", lambda one: one.writes),
+    rows: list[tuple[str, Callable[[Forecast], str]]] = [
+        ("latency p50, ms", lambda one: _number(one.p50_ms)),
+        ("latency p95, ms", lambda one: _number(one.p95_ms)),
+        ("CPU a checkout, ms", lambda one: _number(one.cpu_ms)),
+        ("busy cores, the stack's rest too", lambda one: _number(one.cores)),
+        ("can take at most, checkouts/s", _capacity),
+        ("messages/s", lambda one: _number(one.messages)),
+        ("HTTP calls/s", lambda one: _number(one.http_calls)),
+        ("WAL, kB/s", lambda one: _number(one.wal_kb)),
+        ("writing transactions/s", lambda one: _number(one.writes)),
     ]
     return [
         _line("WHAT TO EXPECT", [words.short_name_of(one.pattern) for one in forecasts]),
-        *[_line(f"  {name}", [_number(of(one)) for one in forecasts]) for name, of in rows],
+        *[_line(f"  {name}", [of(one) for one in forecasts]) for name, of in rows],
     ]
+
+
+def _capacity(forecast: Forecast) -> str:
+    return _number(forecast.capacity) + (" or more" if forecast.is_at_least else "")
 
 
 def _turns(choice: Choice) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests import cells
-from loadtests.cells import FILE, NotASurvey, Survey
 from loadtests.choosing.model import can_be_fitted
-from loadtests.survey import SURVEYS
+from loadtests.surveying import cells
+from loadtests.surveying.cells import FILE, NotASurvey, Survey
+from loadtests.surveying.survey import SURVEYS
 
 SHIPPED = Path(__file__).with_name("measured.json")
 

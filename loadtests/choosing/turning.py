@@ -50,6 +50,13 @@ def turn(
         )
         return first / second - 1 if second < inf else -1.0
 
+    is_guess = bool(model.never_saturated(pattern=pair[0]))
+
+    def surely(value: float) -> float:
+        """The same, but for where the first is only not known to take the load."""
+        found = ahead(value)
+        return 0.0 if is_guess and found == inf else found
+
     above, below = [one for one in values if one > now], [one for one in values[::-1] if one < now]
     turns = [found for side in (above, below) if (found := _passed(side, ahead))]
     if not turns:
@@ -61,7 +68,7 @@ def turn(
         high=values[-1],
         at=beyond[0],
         then=pair[1],
-        is_clear=margin is not None and max(ahead(one) for one in beyond) > margin,
+        is_clear=margin is not None and max(map(surely, beyond), default=0.0) > margin,
     )
 
 

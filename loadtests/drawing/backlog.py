@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadtests.drawing import axes, svg, words
 from loadtests.drawing.axes import LINE, Frame
 from loadtests.drawing.scales import Linear, rounded_up
-from loadtests.samples import Sample
+from loadtests.measuring.samples import Sample
 
 LOOKS = 160
 """At even distances over a window and what comes after it."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from loadtests.scalability import Law
+from loadtests.evaluating.scalability import Law
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,7 +12,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What was decided of a figure between two patterns: see loadtests.verdicts.
+    """What was decided of a figure between two patterns: see evaluating.verdicts.
 
     `difference`: second less first, in `unit`. `ratio`: second over first.
     """
@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """A load, offered a second, and whether it could go on for good: see loadtests.knee."""
+    """A load, offered a second, and whether it could go on for good: see evaluating.knee."""
 
     offered: float
     p50_ms: float
@@ -43,11 +43,24 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     lag_p99_ms: float | None = None
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a knee, a second. `low`: 0 where perhaps nothing could go on for good; `high`: None where
+    perhaps all that was tried could."""
+
+    low: float
+    high: float | None
+
+
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """`knee`: a second; None where nothing could go on for good."""
+    """`knee`: a second; None where nothing could go on for good.
+
+    `knee_between`: its interval; None in a run from before there was one, whose knee is the last
+    level before the first that most windows did not sustain.
+    """
 
     pattern: str
     knee: float | None = None
+    knee_between: Bounds | None = None
     levels: list[Level] = []
     law: Law | None = None
 
@@ -82,7 +95,7 @@ class Second(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    """One pattern through an outage: see loadtests.backlog."""
+    """One pattern through an outage: see outages.backlog."""
 
     pattern: str
     down: Down

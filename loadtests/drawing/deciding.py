@@ -11,7 +11,7 @@ from loadtests.drawing.conclusions import Verdict
 from loadtests.drawing.stored import FULL, LIGHT, Figures, Run
 
 VOID = "INVALID"
-"""How a doubt begins that voids figures (loadtests.doubts)."""
+"""How a doubt begins that voids figures (loadtests.evaluating.doubts)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,33 +109,44 @@ def _capacity(one: Figures) -> Windows:
 
 
 def knee_between(*, run: Run, pattern: str) -> tuple[float, float] | None:
-    """The highest load a second that the pattern takes for good, and the next one that was tried
-    (infinite where there was none); None for a run that did not look for it."""
+    """The interval of the highest load a second that the pattern takes for good (up to infinite
+    where nothing above it was tried); None for a run that did not look for it.
+
+    A run from before there were intervals: that load, and the next one that was tried.
+    """
     found = [one for one in run.capacities if one.pattern == pattern and one.levels]
     if not found:
         return None
+    if known := found[0].knee_between:
+        return known.low, float("inf") if known.high is None else known.high
     knee = found[0].knee or 0.0
     above = [one.offered for one in found[0].levels if one.offered > knee + 1]
     return knee, min(above, default=float("inf"))
 
 
 def _knees(before: Run, after: Run) -> list[str]:
-    """Changed where the loads between which the knee lies are apart."""
+    """Changed where the intervals of the knee are apart."""
     lines = []
     for pattern in before.patterns:
         one, other = (knee_between(run=run, pattern=pattern) for run in (before, after))
         if one is None or other is None:
             continue
         is_apart = one[1] <= other[0] or other[1] <= one[0]
-        cells = "".join(_bracket(knee).rjust(COLUMN) for knee in (one, other))
+        cells = "".join(_knee(run, pattern).rjust(COLUMN) for run in (before, after))
         said = APART if is_apart else SAME
         lines.append(f"  {_named('knee/s', pattern)}".ljust(LABEL) + f"{cells}  {said}".rstrip())
-    return [*lines, "  (taken for good, and the next load that was tried)"] if lines else []
+    said = "  (taken for good, and its 95 % interval; without one: the next load that was tried)"
+    return [*lines, said] if lines else []
 
 
-def _bracket(knee: tuple[float, float]) -> str:
-    low, high = knee
-    return f"{low:.0f} or more" if high == float("inf") else f"{low:.0f} to {high:.0f}"
+def _knee(run: Run, pattern: str) -> str:
+    """With its interval, where it has one."""
+    low, high = knee_between(run=run, pattern=pattern) or (0.0, float("inf"))
+    between = words.bounds(low, None if high == float("inf") else high)
+    known = {one.pattern: one for one in run.capacities}[pattern]
+    if known.knee_between is None:
+        return between
+    return f"{f'{known.knee:.0f}' if known.knee else 'none'} ({between})"
 
 
 def _decided(before: Run, after: Run) -> list[str]:

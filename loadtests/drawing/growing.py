@@ -5,9 +5,9 @@ from statistics import fmean
 
 from loadtests.drawing import html, levels, percentiles, timing, words
 from loadtests.drawing.conclusions import Capacity
-from loadtests.drawing.levels import Level
+from loadtests.drawing.levels import Knee, Level
 from loadtests.drawing.stored import LEVELS, LIGHT, Run
-from loadtests.samples import Sample, percentile
+from loadtests.measuring.samples import Sample, percentile
 
 LEAST_LOADS = 3
 """A line through fewer says nothing."""
@@ -28,13 +28,13 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
         for one in run.capacities
         if one.pattern in found and (curve := curve_of(capacity=one))
     }
-    knees = {one.pattern: one.knee for one in run.capacities if one.knee and one.pattern in found}
+    knees = {
+        one.pattern: Knee(load=one.knee, between=one.knee_between)
+        for one in run.capacities
+        if one.knee and one.pattern in found
+    }
     return html.section(
-        html.paragraph(
-            "More and more is offered. Its knee is what a pattern takes for good: the last load up"
-            " to which at least 99 % come out in time and no backlog grows. Beyond it (hollow) a"
-            " checkout takes the longer the longer the load lasts, so those latencies mean little."
-        ),
+        html.paragraph(_of_knees(run.capacities)),
         html.figure(
             name="load",
             draw=lambda width, name: levels.chart(
@@ -52,6 +52,24 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
         ),
         name="load",
         title="How latency grows with load",
+    )
+
+
+def _of_knees(capacities: Sequence[Capacity]) -> str:
+    """A run without intervals found its knees by the rule of then."""
+    known = any(one.knee_between for one in capacities)
+    rule = (
+        "The knee of a pattern is what it takes for good: the last load that at least half of all"
+        " windows sustain, by a fit to all of them; the bracket is its interval"
+        f" ({words.share(0.95)})."
+        if known
+        else "The knee of a pattern is what it takes for good: the last load up to which most"
+        " windows sustained theirs."
+    )
+    return (
+        f"Several loads are offered. {rule} A window sustains its load if at least 99 % come out in"
+        " time and no backlog grows. Where it does not (hollow) a checkout takes the longer the"
+        " longer the load lasts, so those latencies mean little."
     )
 
 
@@ -135,11 +153,20 @@ def _knees(capacities: Sequence[Capacity]) -> str:
     if not capacities:
         return ""
     return html.table(
-        heads=["", "knee, a second", "one at a time, a second", "contention", "coherency", "error"],
+        heads=[
+            "",
+            "knee, a second",
+            "95 % interval",
+            "one at a time, a second",
+            "contention",
+            "coherency",
+            "error",
+        ],
         rows=[
             [
                 words.name_of(one.pattern),
                 f"{one.knee:.0f}" if one.knee else "none",
+                words.bounds(between.low, between.high) if (between := one.knee_between) else "-",
                 *(
                     [
                         words.number(one.law.alone),

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 
 from loadtests.drawing import axes, svg, words
 from loadtests.drawing.axes import LINE, Frame
+from loadtests.drawing.conclusions import Bounds
 from loadtests.drawing.scales import Linear, Log, rounded_up
 from loadtests.drawing.svg import Point
+
+KNEE_ROW = 20.0
+"""Above the plot, for each knee: its words, and below them its interval."""
+END = 4.0
+"""Of an interval's bracket: half of its height."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,25 +29,33 @@ class Level:
     lag_p99_ms: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Knee:
+    """What a pattern takes for good, a second, and its interval; None in runs without one."""
+
+    load: float
+    between: Bounds | None = None
+
+
 def chart(
     *,
     found: Mapping[str, Sequence[Level]],
-    knees: Mapping[str, float],
+    knees: Mapping[str, Knee],
     laws: Mapping[str, Sequence[tuple[float, float]]],
     width: float,
     name: str,
     title: str,
 ) -> str:
-    """Each pattern's median (thick) and p99 (thin); its knee is a line from top to bottom, and the
-    law fitted to it is dotted.
+    """Each pattern's median (thick) and p99 (thin); its knee is a line from top to bottom under a
+    bracket that is its interval, and the law fitted to it is dotted.
 
     `found`: ascending by load, by pattern, none of them empty. `laws`: load and mean latency (ms).
     """
-    more = LINE * (len(axes.in_rows(list(found), width=width)) - 1 + len(knees))
+    more = LINE * (len(axes.in_rows(list(found), width=width)) - 1) + KNEE_ROW * len(knees)
     frame = Frame(width=width, height=320 + more, left=58, right=12, top=44 + more, bottom=48)
     every = [one for levels in found.values() for one in levels]
     up = _upright(frame, every)
-    highest = max([one.offered for one in every] + list(knees.values()))
+    highest = max([one.offered for one in every] + [one.load for one in knees.values()])
     across = Linear(low=0, high=rounded_up(highest), start=frame.left, end=frame.end)
     drawn = [
         axes.upright(frame, [(one, up(one)) for one in up.ticks(most=7)], unit="ms"),
@@ -74,14 +88,20 @@ def chart(
     )
 
 
-def description(*, found: Mapping[str, Sequence[Level]], knees: Mapping[str, float]) -> str:
+def description(*, found: Mapping[str, Sequence[Level]], knees: Mapping[str, Knee]) -> str:
     """The chart in words."""
     return "; ".join(
         f"{words.name_of(pattern)}: median {words.ms(levels[0].p50_ms)} at"
         f" {levels[0].offered:.0f}/s, {words.ms(levels[-1].p50_ms)} at {levels[-1].offered:.0f}/s"
-        + (f", knee at {knees[pattern]:.0f}/s" if pattern in knees else "")
+        + (f", {_said(knees[pattern])}" if pattern in knees else "")
         for pattern, levels in found.items()
     )
+
+
+def _said(knee: Knee) -> str:
+    at = f"knee at {knee.load:.0f}/s"
+    between = knee.between
+    return f"{at} ({words.bounds(between.low, between.high)})" if between else at
 
 
 def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Linear | Log) -> str:
@@ -111,18 +131,32 @@ def _law(
     return svg.path(points, kind=f"law s{words.place_of(pattern)}") if len(points) > 1 else ""
 
 
-def _knees(knees: Mapping[str, float], across: Linear, frame: Frame) -> str:
+def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
     """Lines first, so that none goes through words."""
     lines, said = [], []
     for place, (pattern, knee) in enumerate(knees.items()):
         kind = f"s{words.place_of(pattern)}"
-        x, top = across(knee), frame.top - LINE * (place + 1)
+        x, top = across(knee.load), frame.top - KNEE_ROW * (place + 1)
         lines.append(svg.line((x, top), (x, frame.floor), kind=f"knee {kind}"))
-        label = f"knee {knee:.0f}/s"
+        if knee.between:
+            lines.append(_bracket(knee.between, across, top + KNEE_ROW - END, kind))
+        label = f"knee {knee.load:.0f}/s"
         fits = x + svg.width_of(label, bold=True) + 6 < frame.width
         left, anchor = (x + 5, "start") if fits else (x - 5, "end")
         said.append(svg.text(label, left, top + 10, anchor=anchor, kind=f"name {kind}"))
     return "".join([*lines, *said])
+
+
+def _bracket(between: Bounds, across: Linear, y: float, kind: str) -> str:
+    """With an arrow for an end where perhaps it goes on beyond all that was tried."""
+    low = across(between.low)
+    high = across.end if between.high is None else across(between.high)
+    inwards = END if between.high is None else 0.0
+    left: list[Point] = [(low, y - END), (low, y + END)]
+    right: list[Point] = [(high - inwards, y - END), (high, y), (high - inwards, y + END)]
+    return "".join(
+        svg.path(points, kind=f"bracket {kind}") for points in (left, [(low, y), (high, y)], right)
+    )
 
 
 def _upright(frame: Frame, every: Sequence[Level]) -> Log:

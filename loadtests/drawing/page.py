@@ -19,7 +19,7 @@ from loadtests.drawing import (
 from loadtests.drawing.conclusions import Outage
 from loadtests.drawing.stored import Run
 from loadtests.drawing.style import style
-from loadtests.samples import Sample
+from loadtests.measuring.samples import Sample
 
 PAGE = "report.html"
 

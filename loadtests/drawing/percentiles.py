@@ -66,7 +66,7 @@ def description(*, every: Mapping[str, Sequence[float]]) -> str:
 
 
 def at(ordered: Sequence[float], share: float) -> float:
-    """The value at that share of sorted values: nearest rank, as in loadtests.samples."""
+    """The value at that share of sorted values: nearest rank, as in loadtests.measuring.samples."""
     return ordered[max(math.ceil(share * len(ordered) - 1e-9), 1) - 1]
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from loadtests import samples as raw
 from loadtests.drawing import bars, html, timing, words
 from loadtests.drawing.bars import Part, Stack
 from loadtests.drawing.stored import FAILURES, Counts, Figures, Run
-from loadtests.samples import Sample
+from loadtests.measuring import samples as raw
+from loadtests.measuring.samples import Sample
 
 ENDS = (
     ("completed", "completed", "p2"),

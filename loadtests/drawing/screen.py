@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from loadtests.drawing import costing, timing, verdicts, words
-from loadtests.drawing.conclusions import Verdict
+from loadtests.drawing.conclusions import Capacity, Verdict
 from loadtests.drawing.stored import FAILURES, FULL, LIGHT, Cost, Counts, Figures, Run
 
 WIDTH, LABEL, LEAST_COLUMN = 80, 32, 15
@@ -70,9 +70,18 @@ def _full(run: Run) -> list[str]:
 
 def _knees(run: Run) -> list[str]:
     """Of a full run."""
-    known = {one.pattern: one.knee for one in run.capacities}
-    knees = [f"{knee:.0f}" if (knee := known.get(one)) else "-" for one in run.patterns]
-    return [_line("  knee: for good, a second", knees)] if known else []
+    known = {one.pattern: _knee(one) for one in run.capacities}
+    knees = [known.get(one, "-") for one in run.patterns]
+    return [_line("  for good a second: knee (95 %)", knees)] if known else []
+
+
+def _knee(one: Capacity) -> str:
+    """With its interval in few letters, where it has one."""
+    said = f"{one.knee:.0f}" if one.knee else "none"
+    if one.knee_between is None:
+        return said
+    low, high = one.knee_between.low, one.knee_between.high
+    return f"{said}  ({f'{low:.0f}+' if high is None else f'{low:.0f}-{high:.0f}'})"
 
 
 def _failures(run: Run) -> list[str]:

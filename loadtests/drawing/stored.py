@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import msgspec
 
-from loadtests import samples
 from loadtests.drawing.conclusions import Capacity, Outage, Verdict, Waterfall
-from loadtests.samples import Sample
+from loadtests.measuring import samples
+from loadtests.measuring.samples import Sample
 
 LIGHT, FULL, FAILURES = "light", "full", "failures"
 LEVELS, HOT, ZIPF, PAUSE = "levels", "hot", "zipf", "pause"

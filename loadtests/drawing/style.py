@@ -68,7 +68,7 @@ stroke:var(--paper);stroke-width:3px;paint-order:stroke}
 .hollow{fill:var(--paper);stroke:var(--c);stroke-width:2}
 .p99{fill:none;stroke:var(--c);stroke-width:1.2;opacity:.7}
 .law{fill:none;stroke:var(--c);stroke-width:1.8;stroke-dasharray:1 5;stroke-linecap:round}
-.knee{stroke:var(--c);stroke-dasharray:4 3}
+.knee{stroke:var(--c);stroke-dasharray:4 3}.bracket{fill:none;stroke:var(--c);stroke-width:2}
 .bounds{stroke:var(--c);stroke-width:5;stroke-linecap:round;opacity:.55}
 .dot{fill:var(--c);opacity:.45}svg .on{fill:var(--on,var(--on-part));font-weight:600}
 .s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}.s4{--c:var(--s4)}

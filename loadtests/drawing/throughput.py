@@ -8,7 +8,7 @@ from loadtests.drawing import axes, svg, words
 from loadtests.drawing.axes import Frame
 from loadtests.drawing.scales import Linear, rounded_up
 from loadtests.drawing.svg import Point
-from loadtests.samples import COMPLETED, Sample
+from loadtests.measuring.samples import COMPLETED, Sample
 
 BIN_SECONDS, MOST_BINS = 0.5, 60
 """Of a window; what is completed after it goes on in bins as long."""

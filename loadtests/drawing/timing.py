@@ -7,7 +7,7 @@ from statistics import median
 from loadtests.drawing import html, percentiles, words
 from loadtests.drawing import throughput as courses_of
 from loadtests.drawing.stored import FULL, LIGHT, Figures, Run, Times
-from loadtests.samples import COMPLETED, Sample
+from loadtests.measuring.samples import COMPLETED, Sample
 
 Of = Callable[[Sample], float]
 

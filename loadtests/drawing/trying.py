@@ -6,7 +6,7 @@ from loadtests.drawing import backlog, html, percentiles, timing, words
 from loadtests.drawing.backlog import Course
 from loadtests.drawing.conclusions import Outage
 from loadtests.drawing.stored import HOT, PAUSE, ZIPF, Run
-from loadtests.samples import Sample
+from loadtests.measuring.samples import Sample
 
 
 def outage(*, run: Run, samples: Sequence[Sample]) -> str:

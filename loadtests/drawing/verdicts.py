@@ -6,7 +6,7 @@ from loadtests.drawing.stored import Run
 
 DIFFERS, SAME = "differs", "same"
 OF_INTEREST = 0.05
-"""What loadtests.verdicts take for the smallest difference that matters."""
+"""What loadtests.evaluating.verdicts take for the smallest difference that matters."""
 
 
 def sentence(verdict: Verdict) -> str:
@@ -82,7 +82,8 @@ def inverse(ratio: Interval) -> Interval:
 
 def _differs(verdict: Verdict, ratio: Interval, difference: Interval) -> str:
     share = advantage(verdict, ratio)
-    gaps = sorted(abs(one) for one in (difference.low, difference.high))
+    sign = 1 if difference.estimate > 0 else -1
+    gaps = sorted(sign * one for one in (difference.low, difference.high))
     word = "less" if verdict.lower_is_better else "more"
     return (
         f"{words.sentence_name_of(verdict.better)}: {words.number(abs(difference.estimate))}"

@@ -65,6 +65,13 @@ def spread(values: Sequence[float | None]) -> str:
     return f"{number(min(known) if known else None)} to {number(highest)}"
 
 
+def bounds(low: float, high: float | None) -> str:
+    """An interval with no lower bound where that is 0, and no upper one where that is None."""
+    if high is None:
+        return f"{low:.0f} or more" if low else "not known"
+    return f"{low:.0f} to {high:.0f}" if low else f"below {high:.0f}"
+
+
 def listed(words: Sequence[str]) -> str:
     """a, b and c."""
     if len(words) < 2:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadtests import outage
-from loadtests.outage import Settings
-from loadtests.shopper import THE_TWO
+from loadtests.load.shopper import THE_TWO
+from loadtests.outages import experiment
+from loadtests.outages.experiment import Settings
 from saga_orchestrator.breaker import FAULTS_TO_OPEN
 
 SECONDS = 3.0
@@ -27,9 +27,9 @@ def found(stack, tmp_path_factory):
         seed=1,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outage, "LEAD_SECONDS", 1.0)
+        patch.setattr(experiment, "LEAD_SECONDS", 1.0)
         folder = tmp_path_factory.mktemp("outage")
-        outages = outage.outages(stack=stack, settings=settings, folder=folder, say=print)
+        outages = experiment.outages(stack=stack, settings=settings, folder=folder, say=print)
     return {one.pattern: one for one in outages}
 
 

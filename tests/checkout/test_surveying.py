@@ -2,11 +2,11 @@
 
 import pytest
 
-from loadtests.cells import Cell, cell_of
-from loadtests.grid import Settings, Spot
-from loadtests.results import Measured
-from loadtests.rig import runner_on
-from loadtests.surveying import Ahead, Taken, doubts_of, measure
+from loadtests.evaluating.results import Measured
+from loadtests.running.rig import runner_on
+from loadtests.surveying.cells import Cell, cell_of
+from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.one_stack import Ahead, Taken, doubts_of, measure
 
 SPOT = Spot(steps=5, hop_ms=0)
 SETTINGS = Settings(

@@ -9,10 +9,10 @@ import pytest
 
 from contracts import sagas
 from contracts.statuses import Pattern
-from loadtests.samples import ACCEPTED, COMPLETED, Sample
+from loadtests.evaluating.waterfall import HAND_OVER, Kind, Waterfall, waterfalls
+from loadtests.measuring.samples import ACCEPTED, COMPLETED, Sample
+from loadtests.measuring.timeline import Timeline
 from loadtests.shop import shop_of
-from loadtests.timeline import Timeline
-from loadtests.waterfall import HAND_OVER, Kind, Waterfall, waterfalls
 from tests.checkout.shop import eventually
 
 SLOWER = 0.5

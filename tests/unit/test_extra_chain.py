@@ -10,7 +10,7 @@ import pytest
 from config.settings import BASE_DIR
 from contracts import events, extras, sagas
 from contracts.sagas import StepClass
-from loadtests import timeline
+from loadtests.measuring import timeline
 
 COUNTS = range(extras.MOST + 1)
 every_count = pytest.mark.parametrize("count", COUNTS)

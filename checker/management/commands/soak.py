@@ -3,20 +3,21 @@
 import json
 import secrets
 import sys
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from checker.soak import report
 from checker.soak.plan import Kind
 from checker.soak.results import Round, Settings
 from checker.soak.rounds import soak
 from contracts.statuses import Pattern
-from loadtests import shopper
-from loadtests.supplies import NotSupplied
+from loadtests.load import shopper
+from loadtests.load.supplies import NotSupplied
+from loadtests.management.explained import ExplainedCommand
 from stack.errors import StackError
 
 T = TypeVar("T", bound=StrEnum)
@@ -33,12 +34,9 @@ checkout, nothing for any other, and every unit of stock. Exit status 1 if not, 
 """
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     help = ABOUT
     requires_system_checks: list[str] = []
-
-    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -60,13 +58,13 @@ class Command(BaseCommand):
         settings = _settings(options)
         if options["json"] and not options["json"].resolve().parent.is_dir():
             raise CommandError(f"--json {options['json']}: there is no such folder")
-        self._say(report.repeating(settings=settings))
+        self.say(report.repeating(settings=settings))
         try:
             rounds = self._rounds(settings)
         except (StackError, NotSupplied) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self._say("stopped before there was anything to check")
+            self.say("stopped before there was anything to check")
             sys.exit(130)
         if options["json"]:
             figures = report.as_json(settings=settings, rounds=rounds)
@@ -80,14 +78,10 @@ class Command(BaseCommand):
     def _rounds(self, settings: Settings) -> list[Round]:
         found: list[Round] = []
         for pattern in settings.patterns:
-            found.append(soak(pattern=pattern, settings=settings, say=self._say))
+            found.append(soak(pattern=pattern, settings=settings, say=self.say))
             if found[-1].is_interrupted:
                 break
         return found
-
-    def _say(self, line: str) -> None:
-        self.stderr.write(line)
-        self.stderr.flush()
 
 
 def _settings(options: dict[str, Any]) -> Settings:

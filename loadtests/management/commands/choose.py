@@ -1,18 +1,18 @@
 """`manage.py choose`: which pattern to take for one's own saga, network and load."""
 
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from loadtests.cells import NotASurvey
 from loadtests.choosing import deciding, screen, surveys
 from loadtests.choosing.deciding import Answer
 from loadtests.choosing.model import Model
 from loadtests.choosing.situations import OutOfRange, situation
 from loadtests.choosing.surveys import Source
+from loadtests.management.explained import ExplainedCommand
+from loadtests.surveying.cells import NotASurvey
 
 ABOUT = """\
 Says which pattern to take for a saga of so many steps, a network, a share of refusals and a load:
@@ -22,17 +22,14 @@ which is faster, which is cheaper, by how much, where that turns around, and wha
 
 The answer is computed, in a second, from a model fitted to measured cells; how far off it was on
 cells that it had not seen is printed with it. A difference within that error is "not decided".
-Measured where? On the machine of the survey: your own newest one (`manage.py survey`, twelve
-minutes), or else the one that comes with Dueto, of a machine that it names. Proportions carry over
-to another machine better than milliseconds do. docs/choosing.md has the method and its limits.
+Measured where? On the machine of the survey: your own newest one (`manage.py survey`, a quarter
+of an hour), or else the one that comes with Dueto, of a machine that it names. Proportions carry
+over to another machine better than milliseconds do. docs/choosing.md has the method and its limits.
 """
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     help = ABOUT
-
-    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument

@@ -2,26 +2,23 @@
 
 import secrets
 import sys
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from contracts import extras
 from contracts.sagas import OWN_STEPS
-from loadtests import arms, report, shopper
+from loadtests.comparing import report
+from loadtests.comparing.ongoing import Finished
+from loadtests.comparing.plan import Settings
+from loadtests.comparing.run import new_folder, resume, run
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun
-from loadtests.generator import GeneratorFailed
-from loadtests.plan import Settings
-from loadtests.ramp import NotMeasured
-from loadtests.run import Finished, new_folder, resume, run
-from loadtests.store import NotStored
-from loadtests.supplies import NotSupplied
-from messaging.brokers import BrokerUnavailable
-from stack.errors import StackError
+from loadtests.load import arms, shopper
+from loadtests.management.explained import MeasuringCommand
+from loadtests.running.kept import NotStored
 
 ABOUT = """\
 Runs the same checkout orchestrated and choreographed on one fresh stack, and shows both side by
@@ -49,11 +46,8 @@ MOST_ZIPF = 3.0
 MOST_STEPS = OWN_STEPS + extras.MOST
 
 
-class Command(BaseCommand):
+class Command(MeasuringCommand):
     help = ABOUT
-
-    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -96,9 +90,9 @@ class Command(BaseCommand):
         add(
             "--full",
             action="store_true",
-            help="at most 30 minutes by its plan: also the search for each pattern's knee, levels"
-            " of load below it, a hot product, a participant that stands still or is away,"
-            " narrower intervals",
+            help="at most 30 minutes by its plan (34 for four patterns): also the search for each"
+            " pattern's knee, levels of load below it, a hot product, a participant that stands"
+            " still or is away, narrower intervals",
         )
         add(
             "--aa",
@@ -162,14 +156,10 @@ class Command(BaseCommand):
         if options["json"] and not options["json"].resolve().parent.is_dir():
             raise CommandError(f"--json {options['json']}: there is no such folder")
         try:
-            finished = self._run(options)
-        except (NotStored, StackError, NotSupplied, GeneratorFailed, NotMeasured) as error:
+            with self.measuring(if_stopped="no result"):
+                finished = self._run(options)
+        except NotStored as error:
             raise CommandError(str(error)) from error
-        except (psycopg.Error, BrokerUnavailable) as error:
-            raise CommandError(f"The stack stopped answering: {error}") from error
-        except KeyboardInterrupt:
-            self._say("stopped: no result")
-            sys.exit(130)
         if not finished.comparison.audit.is_clean:
             raise CommandError(
                 f"No result: the audit found a breach.\n{finished.comparison.audit.said}\n"
@@ -189,14 +179,10 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any]) -> Finished:
         if options["resume"]:
-            return resume(folder=options["resume"], say=self._say)
+            return resume(folder=options["resume"], say=self.say)
         settings = _settings(options)
         folder = new_folder(settings=settings)
-        return run(settings=settings, folder=folder, known=[], say=self._say)
-
-    def _say(self, line: str) -> None:
-        self.stderr.write(line)
-        self.stderr.flush()
+        return run(settings=settings, folder=folder, known=[], say=self.say)
 
 
 def _differences(asked: list[str]) -> str:

@@ -2,21 +2,16 @@
 
 import json
 import secrets
-import sys
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from loadtests import outage, shopper
-from loadtests.backlog import Outage
-from loadtests.generator import GeneratorFailed
-from loadtests.outage import PARTICIPANTS, Finished, Settings
-from loadtests.supplies import NotSupplied
-from messaging.brokers import BrokerUnavailable
-from stack.errors import StackError
+from loadtests.load import shopper
+from loadtests.management.explained import MeasuringCommand
+from loadtests.outages import experiment
+from loadtests.outages.backlog import Outage
+from loadtests.outages.experiment import PARTICIPANTS, Finished, Settings
 
 ABOUT = """\
 Sends checkouts at a steady rate, takes a participant away (its web and its worker process), brings
@@ -28,11 +23,8 @@ LINES = 12
 """Of a course, of all its seconds."""
 
 
-class Command(BaseCommand):
+class Command(MeasuringCommand):
     help = ABOUT
-
-    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -43,24 +35,16 @@ class Command(BaseCommand):
         add("--json", type=Path, metavar="PATH", help="also write all figures here")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            finished = outage.run(settings=_settings(options), say=self._say)
-        except (StackError, NotSupplied, GeneratorFailed) as error:
-            raise CommandError(str(error)) from error
-        except (psycopg.Error, BrokerUnavailable) as error:
-            raise CommandError(f"The stack stopped answering: {error}") from error
-        except KeyboardInterrupt:
-            self._say("stopped: no result")
-            sys.exit(130)
+        settings = _settings(options)
+        with self.measuring(if_stopped="no result"):
+            finished = experiment.run(settings=settings, say=self.say)
         self.stdout.write(as_screen(finished=finished))
         if options["json"]:
-            options["json"].write_text(json.dumps(outage.as_figures(finished=finished), indent=1))
+            options["json"].write_text(
+                json.dumps(experiment.as_figures(finished=finished), indent=1)
+            )
         if not finished.audit.is_clean:
             raise CommandError(f"The audit found a breach.\n{finished.audit.said}")
-
-    def _say(self, line: str) -> None:
-        self.stderr.write(line)
-        self.stderr.flush()
 
 
 def as_screen(*, finished: Finished) -> str:

@@ -2,37 +2,33 @@
 
 import secrets
 import sys
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from contracts import extras
 from contracts.sagas import OWN_STEPS
-from loadtests import grid, shopper, survey
-from loadtests.cells import NotASurvey
 from loadtests.choosing.situations import MOST_HOP_MS
-from loadtests.generator import GeneratorFailed
-from loadtests.grid import Settings, Spot
-from loadtests.ramp import NotMeasured
-from loadtests.supplies import NotSupplied
-from loadtests.survey import Breached, Finished
-from messaging.brokers import BrokerUnavailable
-from stack.errors import StackError
+from loadtests.load import shopper
+from loadtests.management.explained import MeasuringCommand
+from loadtests.surveying import grid, survey
+from loadtests.surveying.cells import NotASurvey
+from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.survey import Breached, Finished
 
 ABOUT = """\
 Measures the patterns under many combinations of steps, hop delay, load and declined cards, so that
-`manage.py choose` can answer for those that were not measured. About twelve minutes for two
-patterns, on a machine that does nothing else; the time left is shown.
+`manage.py choose` can answer for those that were not measured. About a quarter of an hour for
+two patterns, on a machine that does nothing else; the time left is shown.
 
 Each pair of steps and hop delay gets a stack of its own (fresh, on free ports, audited at its end
 and removed). On it, after a warm-up: what each pattern can do at most, then a window for each load
 without declined cards, and some with. The stacks of --held-out have loads and shares of declined
-cards between the others; the model never sees them, and is judged by them.
+cards between the others, and each is measured twice, the second time much later; the model never
+sees them, and is judged by the mean of both.
 
 Ctrl-C keeps what was measured; --resume goes on with it, stack by stack. All of it is kept in
 .dueto/surveys: survey.json (every cell, its units, machine, seed, audit) and, for each stack, the
@@ -43,11 +39,8 @@ windows and every single checkout as CSV.
 STEPS = [str(OWN_STEPS + extra) for extra in range(extras.MOST + 1)]
 
 
-class Command(BaseCommand):
+class Command(MeasuringCommand):
     help = ABOUT
-
-    def create_parser(self, *args: Any, **options: Any) -> CommandParser:
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -87,16 +80,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            finished = self._run(options)
-        except (StackError, NotSupplied, GeneratorFailed, NotMeasured, Breached) as error:
+            with self.measuring(if_stopped="the stacks before this one are kept"):
+                finished = self._run(options)
+        except (NotASurvey, Breached) as error:
             raise CommandError(str(error)) from error
-        except NotASurvey as error:
-            raise CommandError(str(error)) from error
-        except (psycopg.Error, BrokerUnavailable) as error:
-            raise CommandError(f"The stack stopped answering: {error}") from error
-        except KeyboardInterrupt:
-            self._say("stopped: the stacks before this one are kept")
-            sys.exit(130)
         self.stdout.write(f"survey: {finished.path}")
         if finished.was_stopped:
             folder = finished.path.parent
@@ -107,16 +94,12 @@ class Command(BaseCommand):
         if options["resume"]:
             folder = options["resume"]
             return survey.run(
-                settings=survey.settings_in(folder=folder), folder=folder, say=self._say
+                settings=survey.settings_in(folder=folder), folder=folder, say=self.say
             )
         settings = _settings(options)
         folder = survey.new_folder(settings=settings)
-        self._say(f"keeping all of it in {folder}")
-        return survey.run(settings=settings, folder=folder, say=self._say)
-
-    def _say(self, line: str) -> None:
-        self.stderr.write(line)
-        self.stderr.flush()
+        self.say(f"keeping all of it in {folder}")
+        return survey.run(settings=settings, folder=folder, say=self.say)
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -141,7 +124,8 @@ def _all_spots(fitted: str, held_out: str) -> list[Spot]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"{twice[0]} is named twice")
-    return found
+    fitted = [one for one in found if not one.is_held_out]
+    return grid.visits(fitted=fitted, held_out=[one for one in found if one.is_held_out])
 
 
 def _patterns(text: str) -> list[str]:

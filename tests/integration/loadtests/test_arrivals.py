@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +16,8 @@ import psutil
 import pytest
 import urllib3
 
-from loadtests.generator import Generator, GeneratorFailed
-from loadtests.schedule import Arrivals, offsets
+from loadtests.load.generator import Generator, GeneratorFailed
+from loadtests.load.schedule import Arrivals, offsets
 from tests.integration.loadtests.slow_shop import SlowShop
 
 
@@ -51,6 +53,13 @@ def _window(
         "seed": 0,
         "patience": patience,
     }
+
+
+def _may_be_first() -> bool:
+    """Whether this user may have a process run before all others: tried with one of its own."""
+    tries = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
+    asked = subprocess.run([sys.executable, "-c", tries], capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def _latency(sample: dict[str, str]) -> float:
@@ -116,6 +125,14 @@ def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
         found = _send(generator, tmp_path, rate=100, seconds=0.05)
     assert {one["status"] for one in found} == {"0"}
     assert all("refused" in one["error"] for one in found)
+
+
+def test_generator_runs_before_all_others_where_it_may_and_says_what_it_is(tmp_path: Path) -> None:
+    with SlowShop() as shop, _generator(shop, tmp_path) as generator:
+        is_first = os.sched_getscheduler(generator.pid) == os.SCHED_FIFO
+        said = generator.scheduling
+    assert is_first == _may_be_first()
+    assert said.startswith("runs before all other" if is_first else "waits for its turn")
 
 
 def test_generator_ends_when_it_is_closed(tmp_path: Path) -> None:

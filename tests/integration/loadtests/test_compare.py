@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from loadtests import samples, waterfall
+from loadtests.measuring import moments, samples
 
 ROOT = Path(__file__).resolve().parents[3]
 PATTERNS = ("orchestrated", "choreographed")
@@ -133,7 +133,7 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
 
 def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
-    steps = waterfall.read(path=Path(path).with_name("steps.csv"))
+    steps = moments.read(path=Path(path).with_name("steps.csv"))
     assert {one.pattern for one in steps if one.step == "extra_1"} == set(PATTERNS)
     assert "steps: 6 after the acceptance" in finished[0]
 

@@ -13,7 +13,7 @@ import pytest
 from django.db import connections
 
 from contracts import sagas
-from loadtests.samples import percentile
+from loadtests.measuring.samples import percentile
 from saga_orchestrator import checkout
 from saga_orchestrator.models import Runner, Saga
 from tests.integration.orchestrator.services import eventually

@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts import sagas
-from loadtests import plan, report, samples
-from loadtests.comparison import Audit, Comparison, compare
-from loadtests.cost import GENERATOR, Cost
-from loadtests.plan import Mix, Phase, Settings, Window
-from loadtests.results import Measured
-from loadtests.samples import Sample
-from loadtests.schedule import Arrivals
-from loadtests.waterfall import Moments
+from loadtests.comparing import plan, report
+from loadtests.comparing.comparison import Comparison, compare
+from loadtests.comparing.plan import Settings
+from loadtests.evaluating.results import Measured
+from loadtests.load.schedule import Arrivals
+from loadtests.load.windows import Mix, Phase, Window
+from loadtests.measuring import samples
+from loadtests.measuring.cost import GENERATOR, Cost
+from loadtests.measuring.moments import Moments
+from loadtests.measuring.samples import Sample
+from loadtests.running.auditing import Audit
 
 EPOCH = 1_700_000_000.0
 THREE = ("orchestrated", "choreographed", "orchestrated_messaging")

@@ -4,18 +4,19 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from loadtests import grid
-from loadtests.cells import UNITS, Cell, Rest, Stack, Survey
 from loadtests.choosing import laws
 from loadtests.choosing.figures import CAPACITY, CPU, HTTP_CALLS, MESSAGES, P50, P95, WAL, WRITES
 from loadtests.choosing.situations import Situation
-from loadtests.comparison import Audit
-from loadtests.grid import Settings, Spot
+from loadtests.running.auditing import Audit
+from loadtests.surveying import grid
+from loadtests.surveying.cells import UNITS, Cell, Rest, Stack, Survey
+from loadtests.surveying.grid import Settings, Spot
 
 ORCHESTRATED, CHOREOGRAPHED = "orchestrated", "choreographed"
 REST_MS = 20.0
 CHECKOUTS = 1000
-FULL_LOAD = 1000.0
+FULL_LOAD = 0.0
+"""Stands for twice what a pattern can do."""
 
 Parameters = Mapping[str, Sequence[float]]
 KNOWN: dict[str, Parameters] = {
@@ -80,6 +81,18 @@ def survey(
     )
 
 
+def following(*, found: Survey, pattern: str) -> Survey:
+    """The same where this pattern could follow whatever it was offered at full load."""
+
+    def as_offered(cell: Cell) -> Cell:
+        if not cell.is_full or cell.pattern != pattern:
+            return cell
+        return replace(cell, load=cell.ended_per_second)
+
+    stacks = [replace(one, cells=[as_offered(cell) for cell in one.cells]) for one in found.stacks]
+    return replace(found, stacks=stacks)
+
+
 def _loads(spot: Spot) -> list[tuple[float, float]]:
     if spot.is_held_out:
         return [(16, 0), (43, 0), (100, 0), (43, 0.15)]
@@ -114,9 +127,10 @@ def _cell(
     chance: random.Random,
     noise: float,
 ) -> Cell:
-    at = Situation(steps=spot.steps, hop_ms=spot.hop_ms, refusals=refusals, load=load)
     is_full = load == FULL_LOAD
+    at = Situation(steps=spot.steps, hop_ms=spot.hop_ms, refusals=refusals, load=load)
     capacity = laws.capacity(known[CAPACITY], at, 0.0)
+    load = 2 * capacity if is_full else load
     use = 1.0 if is_full else load / capacity
 
     def noisy(value: float) -> float:
@@ -137,7 +151,6 @@ def _cell(
         p95_ms=noisy(latency(known[P95], at, use)),
         ended_per_second=noisy(capacity) if is_full else load,
         is_steady=not is_full,
-        is_saturated=is_full,
         measured_seconds=seconds,
         cpu_ms=total(CPU, laws.shared) + REST_MS * seconds,
         wal_bytes=round(total(WAL, laws.single) * 1000),

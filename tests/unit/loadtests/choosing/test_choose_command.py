@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from loadtests import cells
-from loadtests.cells import FILE, Survey
 from loadtests.choosing import surveys
 from loadtests.choosing.surveys import SHIPPED, source
-from tests.unit.loadtests.choosing.surveyed import CHOREOGRAPHED, ORCHESTRATED, survey
+from loadtests.surveying import cells
+from loadtests.surveying.cells import FILE, Survey
+from tests.unit.loadtests.choosing.surveyed import (
+    CHOREOGRAPHED,
+    ORCHESTRATED,
+    following,
+    survey,
+)
 
 OTHER = {ORCHESTRATED: CHOREOGRAPHED, CHOREOGRAPHED: ORCHESTRATED}
 
@@ -71,6 +76,18 @@ def test_answer_fits_a_screen() -> None:
     assert len(lines) <= 45
     assert max(len(one) for one in lines) <= 80
     assert lines[0] == "WHICH PATTERN  7 steps, 5 ms a hop, 0% declined, 25 checkouts/s"
+
+
+def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
+    folder = _kept(tmp_path / "followed", following(found=survey(), pattern=ORCHESTRATED))
+    found = json.loads(_said("--survey", str(folder), "--load", "450", "--json"))
+    assert {one["pattern"]: one["is_at_least"] for one in found["forecasts"]} == {
+        ORCHESTRATED: True,
+        CHOREOGRAPHED: False,
+    }
+    (p50,) = (one for one in found["choices"] if one["figure"] == "p50")
+    assert (p50["difference"], p50["is_known"]) == (None, False)
+    assert "p50" not in found["take"].get(CHOREOGRAPHED, [])
 
 
 def test_model_is_explained_on_request() -> None:

@@ -4,17 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests import grid
-from loadtests.cells import NotASurvey
 from loadtests.choosing import laws
 from loadtests.choosing.figures import CAPACITY, CPU, FIGURES, HTTP_CALLS, MESSAGES, P50, WAL
 from loadtests.choosing.model import Model, can_be_fitted
 from loadtests.choosing.situations import Situation
+from loadtests.surveying import grid
+from loadtests.surveying.cells import NotASurvey
 from tests.unit.loadtests.choosing.surveyed import (
     CHOREOGRAPHED,
     KNOWN,
     ORCHESTRATED,
     REST_MS,
+    following,
     survey,
 )
 
@@ -79,6 +80,85 @@ def test_error_is_that_of_the_cells_that_were_held_out() -> None:
     p50 = model.errors(figure=P50, pattern=ORCHESTRATED)
     assert p50 is not None
     assert p50.largest < 0.02
+
+
+def test_error_is_that_of_the_mean_of_a_cell_s_visits() -> None:
+    """The same cells cost a fifth more in one visit and a fifth less in the other, and not even as
+    many came."""
+    usual, dear, cheap = (survey(held_out_off=one) for one in (0, 0.2, -0.2))
+    fitted = [one for one in usual.stacks if not one.spot.is_held_out]
+    visits = [
+        replace(
+            one,
+            spot=replace(one.spot, visit=visit),
+            cells=[
+                replace(
+                    cell, asked=f"{cell.load} {cell.refusals}", load=cell.load * (1 + visit / 99)
+                )
+                for cell in one.cells
+            ],
+        )
+        for visit, found in ((1, dear), (2, cheap))
+        for one in found.stacks
+        if one.spot.is_held_out
+    ]
+    both = Model(survey=replace(usual, stacks=[*fitted, *visits]))
+    first = Model(survey=replace(usual, stacks=[*fitted, *visits[:2]]))
+    for pattern in TWO:
+        mean_of_both = both.errors(figure=CPU, pattern=pattern)
+        assert mean_of_both is not None
+        assert mean_of_both.cells == 2 * 5
+        assert mean_of_both.largest < 0.03
+        assert first.errors(figure=CPU, pattern=pattern).mean > 0.15
+
+
+def test_capacity_is_at_least_what_was_followed_where_nothing_saturated_the_pattern(exact) -> None:
+    model = Model(survey=following(found=survey(), pattern=ORCHESTRATED))
+    assert model.never_saturated(pattern=ORCHESTRATED) == [one.place for one in grid.FITTED]
+    assert model.never_saturated(pattern=CHOREOGRAPHED) == []
+    assert exact.never_saturated(pattern=ORCHESTRATED) == []
+
+
+def test_rush_of_outcomes_is_no_capacity() -> None:
+    """It ended twice as many a second as were offered, for a while."""
+    found = following(found=survey(), pattern=ORCHESTRATED)
+    rushed = [
+        replace(
+            one,
+            cells=[
+                replace(cell, ended_per_second=cell.ended_per_second * (1 + cell.is_full))
+                for cell in one.cells
+                if cell.pattern == ORCHESTRATED
+            ],
+        )
+        for one in found.stacks
+    ]
+    settings = replace(found.settings, patterns=[ORCHESTRATED])
+    model = Model(survey=replace(found, stacks=rushed, settings=settings))
+    predicted = model.predict(figure=CAPACITY, pattern=ORCHESTRATED, at=BETWEEN)
+    assert predicted == pytest.approx(_true(CAPACITY, ORCHESTRATED, BETWEEN), rel=0.02)
+
+
+@pytest.mark.parametrize(("share", "is_error"), [(0.5, False), (2.0, True)])
+def test_held_out_lower_bound_is_an_error_only_where_less_is_predicted(share, is_error) -> None:
+    found = survey()
+    bounds = [
+        replace(
+            one,
+            cells=[
+                replace(cell, ended_per_second=cell.load * share, load=cell.load * share)
+                if cell.is_full
+                else cell
+                for cell in one.cells
+            ],
+        )
+        for one in following(found=found, pattern=ORCHESTRATED).stacks
+        if one.spot.is_held_out
+    ]
+    fitted = [one for one in found.stacks if not one.spot.is_held_out]
+    model = Model(survey=replace(found, stacks=[*fitted, *bounds]))
+    errors = model.errors(figure=CAPACITY, pattern=ORCHESTRATED)
+    assert (errors is not None) == is_error
 
 
 def test_error_of_a_ratio_leaves_out_what_moves_both_patterns_alike() -> None:

@@ -9,10 +9,17 @@ import pytest
 from loadtests.choosing.deciding import Answer, Choice, answer
 from loadtests.choosing.figures import CAPACITY, CPU, P50
 from loadtests.choosing.model import Model
-from loadtests.choosing.screen import advice
+from loadtests.choosing.screen import advice, explained, screen
 from loadtests.choosing.situations import Situation, situation
+from loadtests.choosing.surveys import Source
 from loadtests.choosing.turning import HOP, LOAD, REFUSALS, STEPS, Turn
-from tests.unit.loadtests.choosing.surveyed import CHOREOGRAPHED, KNOWN, ORCHESTRATED, survey
+from tests.unit.loadtests.choosing.surveyed import (
+    CHOREOGRAPHED,
+    KNOWN,
+    ORCHESTRATED,
+    following,
+    survey,
+)
 
 USUAL = Situation(steps=5, hop_ms=0, refusals=0, load=25)
 PLENTY = (0.005, 0.001, 0.0001)
@@ -145,6 +152,68 @@ def test_pattern_that_cannot_take_the_load_has_no_latency_and_loses() -> None:
     assert _choice(found, P50).other == slower
     assert isinf(_choice(found, P50).difference)
     assert any(f"more than {slower} can take" in one for one in found.warnings)
+
+
+@pytest.fixture(scope="module")
+def followed() -> Model:
+    """The slower one was never saturated."""
+    return Model(survey=following(found=survey(), pattern=ORCHESTRATED))
+
+
+def _beyond(model: Model) -> Situation:
+    """More than orchestrated was seen to take, and less than choreographed can."""
+    capacities = {one.pattern: one.capacity for one in _usual(model).forecasts}
+    assert capacities[ORCHESTRATED] < capacities[CHOREOGRAPHED]
+    return replace(USUAL, load=sum(capacities.values()) / 2)
+
+
+def test_load_beyond_what_was_followed_decides_no_latency(followed) -> None:
+    found = answer(model=followed, situation=_beyond(followed))
+    assert isinf(_choice(found, P50).difference)
+    assert not _choice(found, P50).is_decided
+    assert P50 not in found.taken.get(CHOREOGRAPHED, [])
+    said = screen(answer=found, model=followed, source=Source(survey=followed.survey, said="here"))
+    assert "p50: not decided: orchestrated may take this load or not (see below)" in said
+    assert "can't take this load" not in said
+    assert any("more than orchestrated is known to take: at least" in one for one in found.warnings)
+
+
+def test_same_load_is_refused_where_the_pattern_was_saturated() -> None:
+    model = Model(survey=survey())
+    found = answer(model=model, situation=_beyond(model))
+    assert _choice(found, P50).is_decided
+    said = screen(answer=found, model=model, source=Source(survey=model.survey, said="here"))
+    assert "choreographed; orchestrated can't take this load" in said
+    assert "or more" not in said
+
+
+def test_capacity_that_is_a_lower_bound_is_shown_as_one(followed) -> None:
+    found = answer(model=followed, situation=USUAL)
+    assert {one.pattern: one.is_at_least for one in found.forecasts} == {
+        CHOREOGRAPHED: False,
+        ORCHESTRATED: True,
+    }
+    said = screen(answer=found, model=followed, source=Source(survey=followed.survey, said="here"))
+    (row,) = (one for one in said.splitlines() if "can take at most" in one)
+    assert row.split()[-4:-1] == ["400", "or", "more"]
+    assert "could follow all that it was offered on" in said
+    assert "at least that: never saturated on 5-steps-0-ms" in explained(model=followed)
+
+
+def test_ranking_that_turns_where_capacity_is_not_known_is_no_clear_turn() -> None:
+    """At many steps choreographed, which is faster, can't take the load, or is not known to."""
+    capacity = {CAPACITY: (0.01, 0.5, 1e-6)}
+    known = {
+        ORCHESTRATED: {**KNOWN[ORCHESTRATED], CAPACITY: PLENTY, P50: (9.0, 9.0, 1e-6, 1e-6)},
+        CHOREOGRAPHED: {**KNOWN[CHOREOGRAPHED], **capacity, P50: (1.0, 1.0, 1e-6, 1e-6)},
+    }
+    at = replace(USUAL, load=300)
+    sure = answer(model=Model(survey=survey(known=known)), situation=at)
+    found = following(found=survey(known=known), pattern=CHOREOGRAPHED)
+    unsure = answer(model=Model(survey=found), situation=at)
+    turns = [_turn(one, P50, STEPS) for one in (sure, unsure)]
+    assert [one.then for one in turns] == [ORCHESTRATED, ORCHESTRATED]
+    assert [one.is_clear for one in turns] == [True, False]
 
 
 def test_load_that_nobody_can_take_has_no_answer_for_latency() -> None:

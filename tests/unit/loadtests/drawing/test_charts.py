@@ -20,7 +20,7 @@ from loadtests.drawing import (
     throughput,
     waterfalls,
 )
-from loadtests.drawing.conclusions import Interval, Part, Verdict, Waterfall
+from loadtests.drawing.conclusions import Bounds, Interval, Part, Verdict, Waterfall
 from loadtests.drawing.throughput import Course
 
 WIDTHS = st.sampled_from([html.WIDE, html.NARROW])
@@ -81,7 +81,7 @@ def _meet(one: tuple, other: tuple) -> bool:
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     found=by_pattern(st.lists(st.lists(LATENCY, max_size=40), min_size=1, max_size=3)), width=WIDTHS
 )
@@ -89,7 +89,7 @@ def test_percentiles_hold_for_any_latencies(found, width) -> None:
     holds(percentiles.chart(found=found, width=width, name="a", title="b"), width)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     courses=by_pattern(
         st.lists(st.builds(Course, per_second=st.lists(RATE, max_size=12)), max_size=3)
@@ -103,7 +103,7 @@ def test_throughput_holds_for_any_course(courses, width) -> None:
     holds(drawn, width)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(amounts=st.lists(st.lists(AMOUNT, min_size=1, max_size=8), min_size=1, max_size=4), w=WIDTHS)
 def test_stacks_hold_for_any_amounts(amounts, w) -> None:
     every = [
@@ -121,7 +121,7 @@ def test_stacks_hold_for_any_amounts(amounts, w) -> None:
     holds(bars.stacks(every=every, unit="CPU ms", width=w, name="a", title="b"), w)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(amounts=by_pattern(AMOUNT), width=WIDTHS)
 def test_pairs_hold_for_any_amounts(amounts, width) -> None:
     texts = {one: f"{amount:.5g}" for one, amount in amounts.items()}
@@ -131,13 +131,13 @@ def test_pairs_hold_for_any_amounts(amounts, width) -> None:
     holds(drawn, width)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=by_pattern(st.lists(LATENCY, max_size=20)), width=WIDTHS)
 def test_dots_hold_for_any_latencies(found, width) -> None:
     holds(bars.dots(found=found, unit="ms", width=width, name="a", title="b"), width)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     ratios=st.lists(
         st.tuples(*[st.floats(min_value=1e-3, max_value=1e3)] * 3), min_size=1, max_size=8
@@ -149,7 +149,7 @@ def test_intervals_hold_for_any_ratio(ratios, width) -> None:
     holds(intervals.chart(found=found, width=width, name="a", title="b"), width)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     amounts=by_pattern(st.lists(st.floats(min_value=0, max_value=9_999), min_size=14, max_size=14)),
     width=WIDTHS,
@@ -188,10 +188,22 @@ CURVE = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+KNEE = st.builds(
+    levels.Knee,
+    load=st.floats(min_value=1, max_value=9_000),
+    between=st.none()
+    | st.builds(
+        Bounds,
+        low=st.floats(min_value=0, max_value=9_000),
+        high=st.none() | st.floats(min_value=1, max_value=9_000),
+    ),
+)
+
+
+@settings(max_examples=40)
 @given(
     found=by_pattern(st.lists(LOAD, min_size=1, max_size=6)),
-    knees=by_pattern(st.floats(min_value=1, max_value=9_000)),
+    knees=by_pattern(KNEE),
     laws=by_pattern(CURVE),
     width=WIDTHS,
 )
@@ -200,7 +212,7 @@ def test_levels_hold_for_any_loads(found, knees, laws, width) -> None:
     holds(drawn, width)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     found=by_pattern(
         st.lists(

@@ -98,24 +98,59 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stored_run(tmp_path_factory.mktemp("full"), every=every, settings=settings)
 
 
-def test_knee_that_lies_between_other_loads_has_changed(full: Path, tmp_path: Path) -> None:
-    def lower(found: dict[str, Any]) -> None:
-        one = found["capacities"][0]
-        one["knee"] = min(level["offered"] for level in one["levels"])
-
-    before, after = stored.read(folder=full), changed(full, tmp_path, lower)
+def knees_of(before: Run, after: Run) -> list[str]:
     said = differences.differences(before=before, after=after).splitlines()
-    knees = [line for line in said if line.startswith("  knee/s")]
-    assert [line.endswith("changed") for line in knees] == [True, False]
+    return [line for line in said if line.startswith("  knee/s")]
 
 
-def test_knee_that_was_never_reached_is_that_much_or_more(full: Path, tmp_path: Path) -> None:
-    def never(found: dict[str, Any]) -> None:
-        one = found["capacities"][0]
-        one["knee"] = max(level["offered"] for level in one["levels"])
+def with_interval(*, knee: float, low: float, high: float | None) -> Any:
+    """The first pattern's knee, of a run as it is written now."""
 
-    run = changed(full, tmp_path, never)
-    assert "or more" in differences.differences(before=run, after=run)
+    def change(found: dict[str, Any]) -> None:
+        of_it = {"knee": knee, "knee_between": {"low": low, "high": high}}
+        found["capacities"][0].update(of_it)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "has_changed"), [(250, 300, False), (300, 350, True), (290, None, False)]
+)
+def test_knee_has_changed_where_the_intervals_are_apart(
+    full: Path, tmp_path: Path, low: float, high: float | None, has_changed: bool
+) -> None:
+    one = changed(full, tmp_path / "A", with_interval(knee=240, low=200, high=300))
+    other = changed(full, tmp_path / "B", with_interval(knee=310, low=low, high=high))
+    assert [line.endswith("changed") for line in knees_of(one, other)] == [has_changed, False]
+    assert [line.endswith("changed") for line in knees_of(other, one)] == [has_changed, False]
+
+
+def test_knee_is_said_with_its_interval(full: Path, tmp_path: Path) -> None:
+    run = changed(full, tmp_path, with_interval(knee=240, low=200, high=None))
+    assert "240 (200 or more)" in knees_of(run, run)[0]
+
+
+def of_before(*, knee: Any) -> Any:
+    """A run from before there were intervals. `knee`: of the first pattern, from its loads."""
+
+    def change(found: dict[str, Any]) -> None:
+        for one in found["capacities"]:
+            del one["knee_between"]
+        first = found["capacities"][0]
+        first["knee"] = knee(level["offered"] for level in first["levels"])
+
+    return change
+
+
+def test_knee_of_a_run_without_intervals_lies_below_the_next_load(
+    full: Path, tmp_path: Path
+) -> None:
+    lowest = changed(full, tmp_path / "A", of_before(knee=min))
+    highest = changed(full, tmp_path / "B", of_before(knee=max))
+    orchestrated, choreographed = knees_of(lowest, highest)
+    assert orchestrated.endswith("changed")
+    assert "or more" in orchestrated
+    assert not choreographed.endswith("changed")
 
 
 def test_run_that_looked_for_no_knee_has_none(folder: Path) -> None:

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from loadtests.drawing import growing, stored
+from loadtests.drawing import growing, stored, words
 from loadtests.drawing.conclusions import Capacity, Level
 from loadtests.drawing.stored import Run
-from loadtests.scalability import Law
+from loadtests.evaluating.scalability import Law
 from tests.unit.loadtests.builders import SETTINGS, full_run, stored_run
 
 LAW = Law(alone=50.0, contention=0.05, coherency=0.0002, error=0.04)
@@ -52,6 +53,42 @@ def test_law_is_drawn_with_its_error(run: Run, folder: Path) -> None:
     text = growing.load(run=run, samples=stored.read_samples(folder=folder))
     assert text.count('class="law ') == 2 * 2
     assert "off by" in text
+
+
+def test_knees_are_drawn_with_their_intervals(run: Run, folder: Path) -> None:
+    text = growing.load(run=run, samples=stored.read_samples(folder=folder))
+    between = run.capacities[0].knee_between
+    assert between is not None
+    assert text.count('class="knee s') == 2 * 2
+    assert text.count('class="bracket s') == 2 * 2 * 3
+    assert words.bounds(between.low, between.high) in text
+    assert "95 % interval" in text
+
+
+def test_knees_of_a_run_without_intervals_are_drawn_without(run: Run, folder: Path) -> None:
+    older = [msgspec.structs.replace(one, knee_between=None) for one in run.capacities]
+    text = growing.load(
+        run=msgspec.structs.replace(run, capacities=older),
+        samples=stored.read_samples(folder=folder),
+    )
+    assert text.count('class="knee s') == 2 * 2
+    assert "bracket" not in text
+    assert "up to which most windows" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (200.0, 300.0, "200 to 300"),
+        (0.0, 300.0, "below 300"),
+        (200.0, None, "200 or more"),
+        (0.0, None, "not known"),
+    ],
+)
+def test_bounds_that_were_not_found_are_no_numbers(
+    low: float, high: float | None, said: str
+) -> None:
+    assert words.bounds(low, high) == said
 
 
 def test_every_load_has_the_send_lag_beside_it(run: Run, folder: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.backlog import Down, outage_of
-from loadtests.comparison import Audit
 from loadtests.drawing import page, stored
 from loadtests.drawing.stored import NotARun
-from loadtests.outage import Finished, Settings, as_figures
+from loadtests.outages.backlog import Down, outage_of
+from loadtests.outages.experiment import Finished, Settings, as_figures
+from loadtests.running.auditing import Audit
 from tests.unit.loadtests.builders import (
     EPOCH,
     SETTINGS,

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from loadtests.drawing import screen, stored
+from loadtests.drawing.conclusions import Bounds, Capacity
 from loadtests.drawing.stored import Run
 from tests.unit.loadtests.builders import (
     SETTINGS,
@@ -31,9 +32,12 @@ def shown(run: Run) -> str:
     return screen.screen(run=run)
 
 
+def _line(shown: str, label: str) -> str:
+    return next(line for line in shown.splitlines() if line.strip().startswith(label))
+
+
 def _cells(shown: str, label: str) -> list[str]:
-    line = next(line for line in shown.splitlines() if line.strip().startswith(label))
-    return re.split(r"\s{3,}", line.strip())[1:]
+    return re.split(r"\s{3,}", _line(shown, label).strip())[1:]
 
 
 def test_screen_shows_the_percentiles_of_both_patterns_side_by_side(shown: str) -> None:
@@ -99,8 +103,22 @@ def test_screen_of_a_full_run_shows_the_knees(tmp_path: Path) -> None:
         run=stored.read(folder=stored_run(tmp_path, every=every, settings=settings))
     )
     assert len(shown.splitlines()) <= MOST_LINES
-    orchestrated, choreographed, _ = map(int, _cells(shown, "knee"))
-    assert orchestrated > choreographed > 100
+    found = re.findall(r"(\d+)  \((\d+)\+\)", _line(shown, "for good"))
+    knees = [tuple(map(int, one)) for one in found]
+    assert len(knees) == len(THREE)
+    assert all(low < knee for knee, low in knees)
+    assert knees[0] > knees[1] > (100,)
+
+
+def test_screen_says_of_a_knee_what_is_not_known(tmp_path: Path) -> None:
+    run = stored.read(folder=stored_run(tmp_path / "run"))
+    open_ended = Capacity(pattern="orchestrated", knee=300, knee_between=Bounds(low=280, high=None))
+    nothing = Capacity(pattern="orchestrated", knee=None, knee_between=Bounds(low=0, high=90))
+    older = Capacity(pattern="choreographed", knee=209)
+    shown = screen.screen(run=msgspec.structs.replace(run, capacities=[open_ended, older]))
+    assert _line(shown, "for good").split()[-3:] == ["300", "(280+)", "209"]
+    shown = screen.screen(run=msgspec.structs.replace(run, capacities=[nothing]))
+    assert _line(shown, "for good").split()[-3:] == ["none", "(0-90)", "-"]
 
 
 def test_breach_of_the_audit_is_on_the_screen(tmp_path: Path) -> None:

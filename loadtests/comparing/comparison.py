@@ -1,0 +1,200 @@
+"""A whole comparison as data: what the report shows, and what is stored as JSON."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from loadtests.comparing.plan import Settings
+from loadtests.evaluating import doubts, knee, rates, scalability, verdicts, waterfall
+from loadtests.evaluating.isotonic import Bounds
+from loadtests.evaluating.ramp import Level
+from loadtests.evaluating.results import (
+    SHARES,
+    Counts,
+    Figures,
+    Measured,
+    counts,
+    figures,
+    until_completed,
+)
+from loadtests.evaluating.scalability import Law
+from loadtests.evaluating.verdicts import Figure, Verdict
+from loadtests.evaluating.waterfall import Waterfall
+from loadtests.load.windows import Phase, Window
+from loadtests.measuring.cost import Cost
+from loadtests.measuring.samples import percentile
+from loadtests.running.auditing import Audit
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowFacts:
+    """A window, the warm-up's too, without its samples (they are in samples.csv)."""
+
+    window: Window
+    counts: Counts
+    level: Level
+    cost: Cost
+    clock_step_ms: float
+    has_rested: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What a pattern can take for good. `knee`: a second, None where it sustained nothing.
+
+    `knee_between`: its interval; None where no level was tried. `levels`: of the search for it,
+    ascending. `law`: None where they follow none.
+    """
+
+    pattern: str
+    knee: float | None
+    knee_between: Bounds | None
+    levels: list[knee.Level]
+    law: Law | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The result. Without a clean audit there is none: such a run ends as an error."""
+
+    made_at: str
+    seconds_taken: float
+    settings: Settings
+    environment: dict[str, str]
+    figures: list[Figures]
+    capacities: list[Capacity]
+    """Of a full run only: each pattern's levels, knee and law."""
+    windows: list[WindowFacts]
+    at_rest_ms_per_second: float
+    """CPU that the shop uses when nobody shops."""
+    verdicts: list[Verdict]
+    doubts: list[str]
+    audit: Audit
+    was_stopped: bool
+    """Before all of its windows had been measured."""
+    waterfalls: list[Waterfall]
+
+    @property
+    def is_valid(self) -> bool:
+        is_void = any(one.startswith(doubts.INVALID) for one in self.doubts)
+        return self.audit.is_clean and not is_void
+
+    def of(self, *, phase: Phase, pattern: str) -> Figures:
+        """Raises KeyError where the run had none."""
+        for one in self.figures:
+            if (one.phase, one.pattern) == (phase.value, pattern):
+                return one
+        raise KeyError(f"{phase} and {pattern}")
+
+
+def compare(
+    *,
+    measured: Sequence[Measured],
+    at_rest: Cost,
+    settings: Settings,
+    environment: dict[str, str],
+    audit: Audit,
+    made_at: str,
+    seconds_taken: float,
+    cores: int,
+    was_stopped: bool = False,
+) -> Comparison:
+    """The comparison that these windows make, the warm-up dropped, and those in which by chance
+    nobody came."""
+    kept = [one for one in measured if one.window.phase is not Phase.WARM_UP and one.samples]
+    there = {(one.window.phase, one.window.pattern) for one in kept}
+    every = [
+        figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
+        for phase in Phase
+        for pattern in settings.patterns
+        if (phase, pattern) in there
+    ]
+    return Comparison(
+        made_at=made_at,
+        seconds_taken=seconds_taken,
+        settings=settings,
+        environment=environment,
+        figures=every,
+        capacities=[_capacity(kept, pattern) for pattern in settings.patterns if settings.is_full],
+        windows=[facts(one) for one in measured],
+        at_rest_ms_per_second=at_rest.shop_cpu_ms / at_rest.seconds,
+        verdicts=_verdicts(kept, settings.patterns),
+        doubts=doubts.doubts(measured=kept, figures=every, cores=cores),
+        audit=audit,
+        was_stopped=was_stopped,
+        waterfalls=waterfall.waterfalls(moments=[m for one in kept for m in one.moments]),
+    )
+
+
+def facts(one: Measured) -> WindowFacts:
+    """All of a window but its samples."""
+    return WindowFacts(
+        window=one.window,
+        counts=counts(one.samples),
+        level=one.level,
+        cost=one.cost,
+        clock_step_ms=one.clock_step_ms,
+        has_rested=one.has_rested,
+    )
+
+
+def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
+    levels = rates.levels_of(measured=kept, pattern=pattern)
+    return Capacity(
+        pattern=pattern,
+        knee=knee.knee_of(levels=levels),
+        knee_between=knee.bounds_of(levels=levels),
+        levels=levels,
+        law=scalability.fit(points=[(one.in_flight, one.completed) for one in levels]),
+    )
+
+
+def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:
+    """Of each figure; a window whose generator was late is no measure of latency."""
+    on_time = [one for one in kept if one.lag_p99_ms <= doubts.LAG_MS]
+    latencies = [
+        _figure(
+            f"p{share * 100:.0f} at light load",
+            "ms",
+            on_time,
+            patterns,
+            Phase.LIGHT,
+            _percentile(share),
+        )
+        for share in SHARES
+    ]
+    capacity = _figure("completed/s at full load", "/s", kept, patterns, Phase.FULL, _throughput)
+    cpu = _figure(
+        "CPU a checkout at full load", "ms", kept, patterns, Phase.FULL, lambda one: one.cpu_ms
+    )
+    return verdicts.verdicts(figures=[*latencies, replace(capacity, lower_is_better=False), cpu])
+
+
+def _figure(
+    name: str,
+    unit: str,
+    windows: Sequence[Measured],
+    patterns: Sequence[str],
+    phase: Phase,
+    of: Callable[[Measured], float],
+) -> Figure:
+    """The figure of those blocks that are whole: with a window of each pattern."""
+    chosen = [one for one in windows if one.window.phase is phase]
+    blocks = {
+        pattern: {one.window.block: of(one) for one in chosen if one.window.pattern == pattern}
+        for pattern in patterns
+    }
+    whole = sorted(set.intersection(*(set(found) for found in blocks.values())))
+    return Figure(
+        name=name,
+        unit=unit,
+        lower_is_better=True,
+        blocks={pattern: [found[one] for one in whole] for pattern, found in blocks.items()},
+    )
+
+
+def _throughput(one: Measured) -> float:
+    return one.level.completed
+
+
+def _percentile(share: float) -> Callable[[Measured], float]:
+    return lambda one: percentile([until_completed(sample) for sample in one.samples], share)

@@ -1,0 +1,216 @@
+"""Which windows a comparison is made of, and in which order: all of it follows from the seed.
+
+Patterns alternate in short windows on the same running stack, in blocks: each block has one window
+of each pattern, and the same arrival times for all of them. The order is drawn for every other
+block, and turned around for the one after it (ABBA). So whatever changes slowly (fuller tables, a
+warmer machine, a busy neighbour) meets all patterns alike.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from contracts.sagas import OWN_STEPS
+from loadtests.load.schedule import Arrivals
+from loadtests.load.windows import UNMIXED, WARM_UP_BURST_RATE, Mix, Phase, Window
+from loadtests.running.remaining import AROUND_SECONDS
+
+BLOCKS = 12
+"""Windows a pattern at light load: what an interval is made of (see evaluating/verdicts.py)."""
+FULL_BLOCKS = 8
+SHORTEST_SECONDS = 0.75
+MOST_WARM_UPS = 6
+"""Of a full run; those that are left when latency is steady are not run."""
+USUAL_SECONDS = 40.0
+KNEE_LEAST, KNEE_MOST, KNEE_LOADS, KNEE_SWEEPS = 0.4, 1.25, 24, 3
+ZIPF = 0.99
+"""The exponent of the Yahoo! Cloud Serving Benchmark (its ZipfianGenerator.ZIPFIAN_CONSTANT; Cooper
+et al., Benchmarking Cloud Serving Systems with YCSB, SoCC 2010, has the benchmark)."""
+LEVEL_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
+FULL_SECONDS = 26.5 * 60
+"""For all windows of a full run with what is around them: half an hour less the start, the audits
+and the outage."""
+FULL_LIGHT_SECONDS = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user asked for. `seconds`: timed seconds a pattern, warm-up apart; a full run has
+    its own lengths, and takes them times `seconds` / 40."""
+
+    patterns: Sequence[str]
+    seconds: float
+    rate: float
+    declined: float
+    scarce: float
+    seed: int
+    is_full: bool = False
+    hop_ms: float = 0.0
+    """How much further apart services and broker are put, one way."""
+    zipf: float = 0.0
+    """Of all windows that have no mix of their own: see Mix."""
+    steps: int = OWN_STEPS
+    """After the acceptance; those beyond the checkout's own change nothing."""
+
+    @property
+    def extra_steps(self) -> int:
+        return self.steps - OWN_STEPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """A window before it is given to each pattern."""
+
+    phase: Phase
+    seconds: float
+    arrivals: Arrivals = Arrivals.POISSON
+    rate: float = 0.0
+    share: float = 0.0
+    mix: Mix = UNMIXED
+    pause_seconds: float = 0.0
+
+
+def windows(settings: Settings) -> list[Window]:
+    """All windows in the order in which they run."""
+    chance = random.Random(settings.seed)  # noqa: S311 -- an order to repeat, no secret
+    planned: list[Window] = []
+    order: list[str] = []
+    blocks = _full_run(settings) if settings.is_full else _short_run(settings)
+    for number, block in enumerate(blocks, start=1):
+        seed = chance.randrange(2**31)
+        order = order[::-1] if number % 2 == 0 else _drawn(settings.patterns, chance)
+        for pattern in order:
+            planned.append(
+                _window(_mixed(block, settings), pattern, len(planned) + 1, number, seed)
+            )
+    return planned
+
+
+def holds(*, known: Sequence[Window], settings: Settings) -> bool:
+    """Whether these windows, measured before, are of the plan for these settings: not so where
+    another version of this module has made theirs."""
+    planned = {(one.number, one.phase, one.pattern, one.seed) for one in windows(settings)}
+    return all((one.number, one.phase, one.pattern, one.seed) in planned for one in known)
+
+
+def _mixed(block: _Block, settings: Settings) -> _Block:
+    mix = block.mix
+    if mix.hot or mix.zipf:
+        return block
+    return replace(block, mix=replace(mix, zipf=settings.zipf))
+
+
+def _drawn(patterns: Sequence[str], chance: random.Random) -> list[str]:
+    return chance.sample(list(patterns), len(patterns))
+
+
+def _window(block: _Block, pattern: str, number: int, of_block: int, seed: int) -> Window:
+    return Window(
+        number=number,
+        block=of_block,
+        phase=block.phase,
+        pattern=pattern,
+        arrivals=block.arrivals,
+        rate=block.rate,
+        seconds=block.seconds,
+        seed=seed,
+        mix=block.mix,
+        share=block.share,
+        pause_seconds=block.pause_seconds,
+    )
+
+
+def _warm_up(settings: Settings, times: int) -> list[_Block]:
+    return [
+        *[_Block(phase=Phase.WARM_UP, rate=settings.rate, seconds=2.0)] * times,
+        _Block(
+            phase=Phase.WARM_UP,
+            arrivals=Arrivals.CONSTANT,
+            rate=WARM_UP_BURST_RATE,
+            seconds=2.0,
+        ),
+    ]
+
+
+def _short_run(settings: Settings) -> list[_Block]:
+    """Of the timed seconds, 6 in 10 go to light load, 3 to full load, 1 to failures."""
+    return [
+        *_warm_up(settings, 1),
+        *_split(
+            _Block(phase=Phase.LIGHT, rate=settings.rate, seconds=settings.seconds * 0.6),
+            most=BLOCKS,
+        ),
+        *_split(
+            _Block(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds * 0.3),
+            most=FULL_BLOCKS,
+        ),
+        _failures(settings, settings.seconds * 0.1),
+    ]
+
+
+def _split(block: _Block, *, most: int) -> list[_Block]:
+    """Into that many, less where they would be too short to say anything."""
+    count = max(1, min(most, int(block.seconds / SHORTEST_SECONDS)))
+    return [replace(block, seconds=block.seconds / count)] * count
+
+
+def _full_run(settings: Settings) -> list[_Block]:
+    """Light load, which most decisions are of, has all the time that the other phases leave."""
+    scale = settings.seconds / USUAL_SECONDS
+    before, after = _before_light(settings, scale), _after_light(settings, scale)
+    light = _Block(phase=Phase.LIGHT, rate=settings.rate, seconds=FULL_LIGHT_SECONDS * scale)
+    taken = _seconds_of([*before, *after], settings)
+    left = (FULL_SECONDS * scale - taken) / _seconds_of([light], settings)
+    return [*before, *[light] * max(int(left), BLOCKS), *after]
+
+
+def knee_shares() -> list[float]:
+    """A window each: every load is as many per cent above the one below it.
+
+    In sweeps over the whole range, each between the loads of the one before it, so that a mood of
+    the machine that lasts for minutes meets low and high loads alike.
+    """
+    step = (KNEE_MOST / KNEE_LEAST) ** (1 / (KNEE_LOADS - 1))
+    ascending = [KNEE_LEAST * step**place for place in range(KNEE_LOADS)]
+    return [share for sweep in range(KNEE_SWEEPS) for share in ascending[sweep::KNEE_SWEEPS]]
+
+
+def _seconds_of(blocks: Sequence[_Block], settings: Settings) -> float:
+    around = [AROUND_SECONDS[one.arrivals] for one in blocks]
+    return (sum(one.seconds for one in blocks) + sum(around)) * len(settings.patterns)
+
+
+def _before_light(settings: Settings, scale: float) -> list[_Block]:
+    constant = Arrivals.CONSTANT
+    return [
+        *_warm_up(settings, MOST_WARM_UPS),
+        *[_Block(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * 10,
+        *[
+            _Block(phase=Phase.KNEE, arrivals=constant, share=share, seconds=3 * scale)
+            for share in knee_shares()
+        ],
+    ]
+
+
+def _after_light(settings: Settings, scale: float) -> list[_Block]:
+    return [
+        *[
+            _Block(phase=Phase.LEVELS, share=share, seconds=4 * scale)
+            for share in LEVEL_SHARES
+            for _ in range(2)
+        ],
+        *[_failures(settings, 4 * scale)] * 4,
+        *[_Block(phase=Phase.HOT, rate=settings.rate, seconds=3 * scale, mix=Mix(hot=1.0))] * 4,
+        *[_Block(phase=Phase.ZIPF, rate=settings.rate, seconds=3 * scale, mix=Mix(zipf=ZIPF))] * 4,
+        *[
+            _Block(
+                phase=Phase.PAUSE, rate=settings.rate, seconds=12 * scale, pause_seconds=5 * scale
+            )
+        ]
+        * 2,
+    ]
+
+
+def _failures(settings: Settings, seconds: float) -> _Block:
+    mix = Mix(declined=settings.declined, scarce=settings.scarce)
+    return _Block(phase=Phase.FAILURES, rate=settings.rate, seconds=seconds, mix=mix)

@@ -1,0 +1,132 @@
+"""What makes a result doubtful or void, said in plain words: one sentence a kind of doubt."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loadtests.evaluating.results import Figures, Measured
+from loadtests.load.windows import Phase
+
+LAG_MS = 5.0
+GENERATOR_SHARE = 0.8
+HARNESS_SHARE = 0.15
+FOREIGN_SHARE = 0.05
+STEAL_SHARE = 0.02
+CLOCK_STEP_MS = 1.0
+INVALID = "INVALID"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    """Doubtful where the measure is above `most`; `text` is given the highest."""
+
+    measure: Callable[[Figures], float]
+    most: float
+    text: str
+
+
+_SEARCH = frozenset({Phase.FULL, Phase.KNEE})
+"""What comes out is measured there, not how long one checkout takes."""
+
+_RULES = (
+    _Rule(
+        measure=lambda one: one.lag_p99_ms if one.phase == Phase.LIGHT else 0.0,
+        most=LAG_MS,
+        text=INVALID + " latencies: the generator itself was late (p99 of the send lag {:.1f} ms,"
+        f" allowed {LAG_MS:.0f} ms)",
+    ),
+    _Rule(
+        measure=lambda one: 0.0 if one.phase in {Phase.LIGHT, *_SEARCH} else one.lag_p99_ms,
+        most=LAG_MS,
+        text="latencies not to be used, because the generator itself was late (p99 of the send lag"
+        f" up to {{:.1f}} ms, allowed {LAG_MS:.0f} ms)",
+    ),
+    _Rule(
+        measure=lambda one: one.generator_busy_share,
+        most=GENERATOR_SHARE,
+        text="the generator was saturated ({:.0%} of a core), so the shop may be able to do more",
+    ),
+    _Rule(
+        measure=lambda one: one.harness_share if one.phase == Phase.LIGHT else 0.0,
+        most=HARNESS_SHARE,
+        text="the generator and the measuring used {:.0%} of the CPU, which the shop did not have"
+        f" (allowed {HARNESS_SHARE:.0%})",
+    ),
+    _Rule(
+        measure=lambda one: one.foreign_busy_share,
+        most=FOREIGN_SHARE,
+        text="other programs used {:.0%} of the machine: close them and run again",
+    ),
+    _Rule(
+        measure=lambda one: one.counts.not_accepted,
+        most=0,
+        text="{} checkouts were not accepted",
+    ),
+    _Rule(
+        measure=lambda one: one.counts.unfinished,
+        most=0,
+        text="{} checkouts did not end in time",
+    ),
+    _Rule(
+        measure=lambda one: one.phase == Phase.FULL and not any(one.is_saturated),
+        most=0,
+        text="never saturated: completed/s is what was asked, not the most that it can do",
+    ),
+)
+
+
+def doubts(*, measured: Sequence[Measured], figures: Sequence[Figures], cores: int) -> list[str]:
+    """None where all is well. One that voids the figures it names begins with INVALID."""
+    found = [_doubt(rule, figures) for rule in _RULES]
+    found += [_of_clock(measured), _of_rest(measured), _of_steal(measured, cores)]
+    found.append(_of_checkpoints(measured))
+    return [text for text in found if text]
+
+
+def _doubt(rule: _Rule, figures: Sequence[Figures]) -> str:
+    above = [one for one in figures if rule.measure(one) > rule.most]
+    if not above:
+        return ""
+    highest = max(rule.measure(one) for one in above)
+    return f"{rule.text.format(highest)}: {_where(above, figures)}."
+
+
+def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
+    """Phases and patterns, as few words as will do."""
+    if len(above) == len(figures):
+        return "everywhere"
+    said = []
+    for phase in dict.fromkeys(one.phase for one in above):
+        patterns = [one.pattern for one in above if one.phase == phase]
+        is_whole = len(patterns) == sum(one.phase == phase for one in figures)
+        said += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
+    return ", ".join(said)
+
+
+def _of_clock(measured: Sequence[Measured]) -> str:
+    steps = [one.clock_step_ms for one in measured if abs(one.clock_step_ms) > CLOCK_STEP_MS]
+    if not steps:
+        return ""
+    return f"{INVALID}: the clock was set by {max(steps, key=abs):.1f} ms in a window."
+
+
+def _of_rest(measured: Sequence[Measured]) -> str:
+    restless = [str(one.window.number) for one in measured if not one.has_rested]
+    if not restless:
+        return ""
+    return f"messages were still on their way after window {', '.join(restless)}."
+
+
+def _of_checkpoints(measured: Sequence[Measured]) -> str:
+    met = [str(one.window.number) for one in measured if one.cost.checkpoints]
+    if not met:
+        return ""
+    return f"a checkpoint of the database ended in window {', '.join(met)}."
+
+
+def _of_steal(measured: Sequence[Measured], cores: int) -> str:
+    share = max(
+        (one.cost.steal_ms / (one.cost.seconds * 1000 * cores) for one in measured), default=0.0
+    )
+    if share <= STEAL_SHARE:
+        return ""
+    return f"the machine's host took up to {share:.0%} of the CPU away."

@@ -1,0 +1,68 @@
+"""How fast to offer checkouts in a window whose rate follows from those before it."""
+
+from collections.abc import Sequence
+
+from loadtests.evaluating import ramp
+from loadtests.evaluating.knee import Level, knee_of, level_of
+from loadtests.evaluating.results import Measured, until_completed
+from loadtests.load.windows import Phase, Window
+from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.samples import percentile
+
+STEADY_WITHIN = 0.1
+
+
+def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
+    """Checkouts a second. Raises NotMeasured where what was seen so far does not tell."""
+    own = [one for one in seen if one.window.pattern == window.pattern]
+    if window.rate:
+        return window.rate
+    if window.phase is Phase.KNEE:
+        return float(round(_capacity(own) * window.share))
+    if window.phase is Phase.LEVELS:
+        return float(max(round(_lowest_knee(seen) * window.share), 1))
+    return ramp.next_rate(seen=[one.level for one in own])
+
+
+def levels_of(*, measured: Sequence[Measured], pattern: str) -> list[Level]:
+    """Of the search for the pattern's knee, in order of what was offered."""
+    found = [
+        level_of(samples=one.samples, seconds=one.window.seconds)
+        for one in measured
+        if one.window.phase is Phase.KNEE
+        and one.window.pattern == pattern
+        and one.level.completed > 0
+    ]
+    return sorted(found, key=lambda one: one.offered)
+
+
+def is_steady(*, seen: Sequence[Measured]) -> bool:
+    """Whether the last two warm-up windows of each pattern had nearly the same median latency."""
+    medians: dict[str, list[float]] = {}
+    for one in seen:
+        if one.window.phase is Phase.WARM_UP and one.samples:
+            latencies = [until_completed(sample) for sample in one.samples]
+            medians.setdefault(one.window.pattern, []).append(percentile(latencies, 0.5))
+    return bool(medians) and all(
+        len(found) >= 2 and abs(found[-1] / found[-2] - 1) <= STEADY_WITHIN
+        for found in medians.values()
+    )
+
+
+def _capacity(own: Sequence[Measured]) -> float:
+    """The most that the pattern completed a second while it was offered more."""
+    found = [one.level.completed for one in own if one.window.phase is Phase.FULL]
+    if not found or max(found) <= 0:
+        raise NotMeasured("nothing was completed at full load: what it can take is not known")
+    return max(found)
+
+
+def _lowest_knee(seen: Sequence[Measured]) -> float:
+    """Of all patterns; where one sustained nothing, its lowest level."""
+    knees = []
+    for pattern in {one.window.pattern for one in seen}:
+        levels = levels_of(measured=seen, pattern=pattern)
+        if not levels:
+            raise NotMeasured(f"{pattern} completed nothing in the search for its knee")
+        knees.append(knee_of(levels=levels) or levels[0].offered)
+    return min(knees)

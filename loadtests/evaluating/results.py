@@ -1,0 +1,190 @@
+"""From windows to figures: counts, exact percentiles, completed/s and cost, a pattern and phase."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from loadtests.evaluating.ramp import Level
+from loadtests.load.windows import Phase, Window
+from loadtests.measuring import samples as raw
+from loadtests.measuring.cost import GENERATOR, Cost, added
+from loadtests.measuring.moments import Moments
+from loadtests.measuring.samples import Sample, percentile
+
+SHARES = (0.50, 0.95, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A window as it came out. `window.rate` is the rate that was really offered."""
+
+    window: Window
+    samples: Sequence[Sample]
+    cost: Cost
+    clock_step_ms: float
+    has_rested: bool
+    moments: Sequence[Moments] = ()
+    """Of the steps of some of its checkouts, at light load."""
+
+    @property
+    def level(self) -> Level:
+        offered = len(self.samples) / self.window.seconds
+        return Level(offered=offered, completed=raw.completed_per_second(self.samples))
+
+    @property
+    def lag_p99_ms(self) -> float:
+        return percentile([one.lag_ms for one in self.samples], 0.99)
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of the shop, a checkout that was accepted."""
+        return self.cost.shop_cpu_ms / max(counts(self.samples).accepted, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    offered: int
+    accepted: int
+    completed: int
+    refused: int
+    compensated: int
+    unfinished: int
+    not_accepted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Milliseconds from the intended start: exact percentiles of all, and of each window."""
+
+    p50: float
+    p95: float
+    p99: float
+    windows: Sequence[Sequence[float]]
+
+    def of_windows(self, place: int) -> list[float]:
+        """One of the percentiles (by its place in SHARES), window by window."""
+        return [one[place] for one in self.windows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostPerCheckout:
+    """Divided by all checkouts that were accepted. CPU in ms by process; WAL in bytes."""
+
+    cpu_ms: dict[str, float]
+    shop_cpu_ms: float
+    generator_cpu_ms: float
+    writes: float
+    wal_bytes: float
+    messages: float
+    http_calls: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """All that one phase says of one pattern."""
+
+    phase: str
+    pattern: str
+    windows: int
+    seconds: float
+    counts: Counts
+    outcome: Times | None
+    """Of all that were offered; infinite (in JSON: null) where a checkout did not complete."""
+    refused: Times | None
+    compensated: Times | None
+    acceptance: Times | None
+    offered_per_second: list[float]
+    completed_per_second: list[float]
+    is_saturated: list[bool]
+    lag_p99_ms: float
+    generator_busy_share: float
+    foreign_busy_share: float
+    harness_share: float
+    """Of all the CPU that shop, generator and measuring used in these windows, the latter two's."""
+    cost: CostPerCheckout
+
+
+def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: int) -> Figures:
+    """The figures of one phase and pattern. Raises ValueError where it has no window."""
+    chosen = [one for one in measured if (one.window.phase, one.window.pattern) == (phase, pattern)]
+    if not chosen:
+        raise ValueError(f"no window of {phase} and {pattern}")
+    every = [sample for one in chosen for sample in one.samples]
+    cost = added([one.cost for one in chosen])
+    levels = [one.level for one in chosen]
+    return Figures(
+        phase=phase.value,
+        pattern=pattern,
+        windows=len(chosen),
+        seconds=chosen[0].window.seconds,
+        counts=counts(every),
+        outcome=_times(chosen, until_completed),
+        refused=_times(chosen, _until(raw.FAILED)),
+        compensated=_times(chosen, _until(raw.COMPENSATED)),
+        acceptance=_times(chosen, lambda one: one.acceptance_ms),
+        offered_per_second=[level.offered for level in levels],
+        completed_per_second=[level.completed for level in levels],
+        is_saturated=[level.is_saturated for level in levels],
+        lag_p99_ms=percentile([one.lag_ms for one in every], 0.99),
+        generator_busy_share=max(
+            one.cost.cpu_ms.get(GENERATOR, 0.0) / (one.window.seconds * 1000) for one in chosen
+        ),
+        foreign_busy_share=cost.foreign_cpu_ms / (cost.seconds * 1000 * cores),
+        harness_share=cost.harness_cpu_ms / max(cost.harness_cpu_ms + cost.shop_cpu_ms, 1e-9),
+        cost=_per_checkout(cost, sum(one.saga_id != "" for one in every)),
+    )
+
+
+def counts(samples: Iterable[Sample]) -> Counts:
+    """How many ended how."""
+    every = list(samples)
+    ended = Counter(one.outcome for one in every)
+    return Counts(
+        offered=len(every),
+        accepted=len(every) - ended[raw.NOT_ACCEPTED],
+        completed=ended[raw.COMPLETED],
+        refused=ended[raw.FAILED],
+        compensated=ended[raw.COMPENSATED],
+        unfinished=ended[raw.UNFINISHED],
+        not_accepted=ended[raw.NOT_ACCEPTED],
+    )
+
+
+def _times(chosen: Sequence[Measured], of: Callable[[Sample], float | None]) -> Times | None:
+    """Over the samples for which `of` gives a number; None where there are none."""
+    windows = [
+        [time for sample in one.samples if (time := of(sample)) is not None] for one in chosen
+    ]
+    every = [time for window in windows for time in window]
+    if not every:
+        return None
+    p50, p95, p99 = (percentile(every, share) for share in SHARES)
+    return Times(
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        windows=[[percentile(one, share) for share in SHARES] for one in windows if one],
+    )
+
+
+def until_completed(sample: Sample) -> float:
+    """The latency of a checkout that was meant to complete: infinite where it did not."""
+    return sample.latency_ms if sample.outcome == raw.COMPLETED else math.inf
+
+
+def _until(outcome: str) -> Callable[[Sample], float | None]:
+    return lambda sample: sample.latency_ms if sample.outcome == outcome else None
+
+
+def _per_checkout(cost: Cost, checkouts: int) -> CostPerCheckout:
+    share = 1 / checkouts if checkouts else math.nan
+    return CostPerCheckout(
+        cpu_ms={name: spent * share for name, spent in sorted(cost.cpu_ms.items())},
+        shop_cpu_ms=cost.shop_cpu_ms * share,
+        generator_cpu_ms=cost.cpu_ms.get(GENERATOR, 0.0) * share,
+        writes=cost.writes * share,
+        wal_bytes=cost.wal_bytes * share,
+        messages=cost.messages * share,
+        http_calls=cost.http_calls * share,
+    )

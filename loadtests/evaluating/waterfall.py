@@ -1,0 +1,100 @@
+"""Where a checkout's time goes, from intended start to outcome, cut the same in each pattern.
+
+A step is *asked* for when its request leaves for the service (the call is written down as due, or
+its message is given to the broker), *picked up* when the service begins its transaction, and
+*decided* when the outcome is stored in it. Between these moments lie four kinds of time, which add
+up to the latency, saga by saga:
+
+    queue wait    asked, until picked up (of the acceptance: from the intended start)
+    service       picked up, until decided (of the last step: until the outcome)
+    coordination  decided, until the next step is asked for: commit, answer, who is next, hand-over
+    idle          in place of queue wait where the step had to be asked for again, after a fault
+
+What lies between the acceptance and the first step is a step of its own, the hand-over: all of it
+is coordination.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby, pairwise
+from statistics import fmean
+
+from contracts import sagas
+from loadtests.measuring.moments import Moments
+
+
+class Kind(StrEnum):
+    WAIT = "queue wait"
+    SERVICE = "service"
+    COORDINATION = "coordination"
+    IDLE = "idle"
+
+
+HAND_OVER = "hand_over"
+IN_ORDER = (Kind.IDLE, Kind.WAIT, Kind.SERVICE, Kind.COORDINATION)
+"""As they follow each other within a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Mean milliseconds of one kind of time at one step; `start`: where it begins, likewise."""
+
+    step: str
+    kind: Kind
+    start: float
+    ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waterfall:
+    """The mean saga of a pattern, of so many. The parts, in order, add up to `mean_ms`."""
+
+    pattern: str
+    sagas: int
+    mean_ms: float
+    parts: Sequence[Part]
+
+
+def waterfalls(*, moments: Iterable[Moments]) -> list[Waterfall]:
+    """One for each pattern that has moments, in the order in which they come."""
+    by_pattern: dict[str, list[list[Moments]]] = {}
+    for _, steps in groupby(moments, key=lambda one: one.saga_id):
+        saga = list(steps)
+        by_pattern.setdefault(saga[0].pattern, []).append(saga)
+    return [_mean(pattern, sagas) for pattern, sagas in by_pattern.items()]
+
+
+def parts_of(*, saga: Sequence[Moments]) -> list[tuple[str, Kind, float]]:
+    """A saga's steps, in order, as (step, kind, seconds); they add up to its latency."""
+    parts: list[tuple[str, Kind, float]] = []
+    for one, following in pairwise([*saga, None]):
+        assert one is not None  # noqa: S101 -- only the last may be None
+        wait = Kind.IDLE if one.attempts > 1 else Kind.WAIT
+        parts.append((one.step, wait, one.picked_up_at - one.asked_at))
+        parts.append((one.step, Kind.SERVICE, one.decided_at - one.picked_up_at))
+        if following:
+            after = HAND_OVER if one.step == sagas.ACCEPT else one.step
+            parts.append((after, Kind.COORDINATION, following.asked_at - one.decided_at))
+    return parts
+
+
+def _mean(pattern: str, every: Sequence[Sequence[Moments]]) -> Waterfall:
+    """Over all sagas: one that had no such part counts with 0."""
+    names = [name for one in every[0] for name in _with_hand_over(one.step)]
+    seconds = {(name, kind): 0.0 for name in names for kind in IN_ORDER}
+    for saga in every:
+        for step, kind, spent in parts_of(saga=saga):
+            seconds[step, kind] += spent
+    parts, reached = [], 0.0
+    for (step, kind), spent in seconds.items():
+        ms = spent * 1000 / len(every)
+        if ms:
+            parts.append(Part(step=step, kind=kind, start=reached, ms=ms))
+            reached += ms
+    latencies = [(saga[-1].decided_at - saga[0].asked_at) * 1000 for saga in every]
+    return Waterfall(pattern=pattern, sagas=len(every), mean_ms=fmean(latencies), parts=parts)
+
+
+def _with_hand_over(step: str) -> list[str]:
+    return [step, HAND_OVER] if step == sagas.ACCEPT else [step]

@@ -1,0 +1,212 @@
+"""A locustfile for measurements: starts each checkout at its intended time, whatever the shop does.
+
+Driven window by window by `manage.py compare` (generator.py) over a channel; for a load test by
+hand, or with Locust's web page, use loadtests/locustfile.py. Locust's own `constant_throughput` is
+closed-loop: a user that waits for an answer starts nothing, and so hides the very delays that are
+to be measured. Here one greenlet is started for each arrival.
+"""
+
+import csv
+import gc
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+import gevent.pool
+import msgspec
+from locust import User, events, task
+from locust.env import Environment
+
+from loadtests.load.alarm import Alarm
+from loadtests.load.channel import FILE_NUMBER_VARIABLE, Channel, Gone
+from loadtests.load.schedule import Arrivals, offsets
+from loadtests.load.wire import Connections, post
+
+CHECKOUT_PATH = "/checkout/saga"
+NO_ANSWER = 0
+LEAD_SECONDS = 0.05
+"""Between the preparation of a window and its start."""
+LOWEST_REAL_TIME = 1
+REAL_TIME = "runs before all other processes (SCHED_FIFO)"
+USUAL = "waits for its turn like any other process: real-time scheduling was not allowed"
+
+COLUMNS = ("intended_at", "sent_at", "answered_at", "status", "saga_id", "error")
+
+
+class _Accepted(msgspec.Struct):
+    saga_id: str = ""
+
+
+class Arrival:
+    """One checkout: when it was meant to start, when it did, and what came back."""
+
+    __slots__ = ("answered", "body", "error", "intended", "sent", "status")
+
+    def __init__(self, intended: float) -> None:
+        self.intended = intended
+        self.sent = self.answered = 0.0
+        self.status = NO_ANSWER
+        self.body = b""
+        self.error = ""
+
+
+class Dispatcher(User):
+    """The one Locust user: carries out the windows that it is asked for, until told to stop."""
+
+    fixed_count = 1
+
+    @task
+    def serve(self) -> None:
+        channel = Channel(socket.socket(fileno=int(os.environ[FILE_NUMBER_VARIABLE])))
+        channel.send({"said": "ready", "scheduling": _hurried()})
+        try:
+            while True:
+                self._carry_out(channel, channel.receive())
+        except Gone:
+            # From another greenlet, because quit() ends this one.
+            gevent.spawn(self.environment.runner.quit)
+            gevent.sleep(60)
+
+    def _carry_out(self, channel: Channel, window: dict[str, Any]) -> None:
+        """While the window runs, the channel is watched: the end of `compare` ends it too."""
+        running = gevent.spawn(run_window, self.environment, window)
+        ending = gevent.spawn(channel.receive)
+        gevent.wait([running, ending], count=1)
+        if not running.ready():
+            running.kill()
+            raise Gone("in the middle of a window")
+        ending.kill()
+        if running.successful():
+            channel.send({"said": "done", **running.value})
+        else:
+            channel.send({"said": "failed", "why": repr(running.exception)})
+
+
+def _hurried() -> str:
+    """Has the kernel run this process whenever it has something to do, as if the shoppers had a
+    machine of their own, and says so; says what it is otherwise, where that is not allowed.
+
+    Beside a shop that keeps all cores busy, a process like any other waits for its turn: at 300
+    arrivals a second on 2 cores the send lag's p99 was 5 to 35 ms, and 0.2 to 0.4 ms so. It takes
+    no more of the CPU for that (a tenth of a core then), and the kernel leaves others their share
+    (sched_rt_runtime_us, see sched(7)).
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(LOWEST_REAL_TIME))
+    except (AttributeError, OSError):
+        return USUAL
+    return REAL_TIME
+
+
+def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, Any]:
+    """Sends one window's checkouts and writes their samples; returns how the clocks behaved.
+
+    `requests`: a file with one JSON body a line, as many as the schedule has starts;
+    `samples`: where to write; `row`: the name in Locust's statistics; `arrivals`, `rate`,
+    `seconds`, `seed`: the schedule; `patience`: how long after the last start to wait for answers.
+    """
+    starts = offsets(
+        arrivals=Arrivals(window["arrivals"]),
+        rate=window["rate"],
+        seconds=window["seconds"],
+        seed=window["seed"],
+    )
+    requests = _requests(str(environment.host), Path(window["requests"]))
+    if len(requests) != len(starts):
+        raise ValueError(f"{len(requests)} requests for {len(starts)} starts")
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a collection in the middle would delay the starts
+    epoch_before = time.time() - time.monotonic()
+    arrivals = _send(environment, window, starts, requests)
+    epoch_after = time.time() - time.monotonic()
+    gc.enable()
+    _write(Path(window["samples"]), arrivals, epoch_before)
+    return {"clock_step_ms": (epoch_after - epoch_before) * 1000}
+
+
+def _send(
+    environment: Environment, window: dict[str, Any], starts: list[float], requests: list[bytes]
+) -> list[Arrival]:
+    connections = _connections(str(environment.host))
+    fire = environment.events.request.fire
+    group = gevent.pool.Group()
+    alarm = Alarm()
+    first = time.monotonic() + LEAD_SECONDS
+    arrivals = [Arrival(first + start) for start in starts]
+    for arrival, request in zip(arrivals, requests, strict=True):
+        alarm.wait_until(at=arrival.intended)
+        group.spawn(_check_out, connections, arrival, request, fire, window["row"])
+    alarm.close()
+    group.join(timeout=window["patience"])
+    group.kill()
+    connections.close()
+    return arrivals
+
+
+def _check_out(
+    connections: Connections, arrival: Arrival, request: bytes, fire: Any, row: str
+) -> None:
+    arrival.sent = time.monotonic()
+    problem: Exception | None = None
+    try:
+        arrival.status, arrival.body = connections.exchange(request=request)
+    except OSError as error:
+        problem = error
+        arrival.error = str(error)
+    arrival.answered = time.monotonic()
+    fire(
+        request_type="POST",
+        name=row,
+        response_time=(arrival.answered - arrival.intended) * 1000,
+        response_length=len(arrival.body),
+        exception=problem or _unexpected(arrival.status),
+        context={},
+    )
+
+
+def _unexpected(status: int) -> Exception | None:
+    return None if status == 202 else ValueError(f"answered with {status}, not 202")
+
+
+def _requests(host: str, bodies: Path) -> list[bytes]:
+    netloc = urlsplit(host).netloc
+    return [
+        post(host=netloc, path=CHECKOUT_PATH, body=body)
+        for body in bodies.read_bytes().splitlines()
+    ]
+
+
+def _connections(host: str) -> Connections:
+    parts = urlsplit(host)
+    return Connections(host=parts.hostname or "127.0.0.1", port=parts.port or 80)
+
+
+def _write(path: Path, arrivals: list[Arrival], epoch: float) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for one in arrivals:
+            times = [at + epoch if at else 0 for at in (one.intended, one.sent, one.answered)]
+            writer.writerow([*(f"{at:.6f}" for at in times), one.status, *_found(one)])
+
+
+def _found(arrival: Arrival) -> tuple[str, str]:
+    """The saga's id, and what went wrong (a problem's text, or the connection's)."""
+    if arrival.status == 202:
+        return msgspec.json.decode(arrival.body, type=_Accepted).saga_id, ""
+    if arrival.answered == 0:
+        return "", "no answer"
+    return "", arrival.error or arrival.body[:300].decode(errors="replace")
+
+
+@events.init.add_listener
+def _need_a_channel(environment: Environment, **_: Any) -> None:
+    if FILE_NUMBER_VARIABLE not in os.environ:
+        raise SystemExit(
+            "arrivals.py is driven by `manage.py compare`; by hand, use loadtests/locustfile.py."
+        )

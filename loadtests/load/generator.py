@@ -1,0 +1,97 @@
+"""The load generator as `compare` sees it: a Locust process that sends one window after another."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from loadtests.load.channel import FILE_NUMBER_VARIABLE, Channel, Gone
+
+LOCUSTFILE = Path(__file__).with_name("arrivals.py")
+ROOT = LOCUSTFILE.resolve().parents[2]
+START_SECONDS = 60.0
+STOP_SECONDS = 5.0
+
+
+class GeneratorFailed(Exception):
+    """Locust could not be started, or ended in the middle. The text has the end of its log."""
+
+
+class Generator:
+    """Starts Locust once; its start-up is not paid for each window.
+
+    It runs in a session of its own, so that a Ctrl-C reaches only the command, which then ends it;
+    if the command dies without doing so, the closed channel ends it.
+    """
+
+    def __init__(self, *, host: str, folder: Path) -> None:
+        self.scheduling = ""
+        """How the kernel runs it, in words; known once it is ready."""
+        self._log = folder / "locust.log"
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
+        with self._log.open("wb") as log, theirs:
+            self._process = subprocess.Popen(  # noqa: S603 -- our own locustfile
+                [
+                    *(sys.executable, "-W", "ignore", "-m", "locust", "-f", str(LOCUSTFILE)),
+                    *("--headless", "--users", "1", "--host", host),
+                    *("--only-summary", "--loglevel", "WARNING"),
+                ],
+                env={**os.environ, FILE_NUMBER_VARIABLE: str(theirs.fileno())},
+                cwd=ROOT,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Raises GeneratorFailed."""
+        self.scheduling = self._receive("ready", START_SECONDS)["scheduling"]
+
+    def send_window(self, *, window: dict[str, Any]) -> dict[str, Any]:
+        """Sends a window (see arrivals.run_window), waits for its end. Raises GeneratorFailed."""
+        try:
+            self._channel.send(window)
+        except Gone as error:
+            raise self._failed(error) from error
+        return self._receive("done", window["seconds"] + window["patience"] + 30)
+
+    def close(self) -> None:
+        """Ends Locust, by force if it does not end by itself. Safe to call twice."""
+        self._channel.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> "Generator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _receive(self, expected: str, within: float) -> dict[str, Any]:
+        try:
+            message = self._channel.receive(within=within)
+        except Gone as error:
+            raise self._failed(error) from error
+        if message["said"] != expected:
+            raise self._failed(message.get("why", f"it said {message['said']!r}"))
+        return message
+
+    def _failed(self, why: object) -> GeneratorFailed:
+        status = self._process.poll()
+        state = "it still runs" if status is None else f"it ended with status {status}"
+        said = self._log.read_text(errors="replace").strip().splitlines()[-15:]
+        return GeneratorFailed(
+            "\n".join([f"the load generator: {why} ({state}). Its log ends with:", *said])
+        )

@@ -1,0 +1,122 @@
+"""HTTP/1.1 at the least cost: whole requests encoded beforehand, over kept-alive connections.
+
+For the generator only, which shares the machine with the shop that it measures: 0.3 ms of CPU a
+checkout with everything, against 0.5 ms through geventhttpclient and 0.67 ms through Locust's
+FastHttpSession (2 cores, 500/s). It knows what Dueto's services answer with: a status, and a body
+with its length or in chunks.
+"""
+
+import socket
+import time
+from collections.abc import Callable
+
+_END_OF_HEAD = b"\r\n\r\n"
+_MOST = 65536
+_FRESH_SECONDS = 5.0
+"""Idle for longer, a connection is not used again: servers close theirs (Granian after 30 s), and
+whether a request got there before that could not be told."""
+
+
+class BadAnswer(OSError):
+    """What came back is not an answer that this client knows to read."""
+
+
+def post(*, host: str, path: str, body: bytes) -> bytes:
+    """A whole request, ready to be sent."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class Connections:
+    """Connections to one server, made when none is free. Blocks the greenlet, never the process.
+
+    There is no limit to them and no timeout: who waits, and how long, is the caller's business.
+    """
+
+    def __init__(
+        self, *, host: str, port: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._address = (host, port)
+        self._clock = clock
+        self._free: list[tuple[socket.socket, float]] = []
+        """With the time of the last use; ascending."""
+
+    def exchange(self, *, request: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises OSError, and then the outcome is in doubt."""
+        connection = self._fresh() or self._connect()
+        try:
+            connection.sendall(request)
+            answer = _read(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._free.append((connection, self._clock()))
+        return answer
+
+    def close(self) -> None:
+        """Closes those that are free."""
+        while self._free:
+            self._free.pop()[0].close()
+
+    def _fresh(self) -> socket.socket | None:
+        """The one that was used last; where even that was too long ago, none is kept."""
+        if self._free and self._clock() - self._free[-1][1] < _FRESH_SECONDS:
+            return self._free.pop()[0]
+        self.close()
+        return None
+
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection(self._address)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+
+def _read(connection: socket.socket) -> tuple[int, bytes]:
+    received = _more(connection)
+    while _END_OF_HEAD not in received:
+        received += _more(connection)
+    head, _, rest = received.partition(_END_OF_HEAD)
+    fields = _fields(head)
+    if b"content-length" in fields:
+        body = _sized(connection, rest, int(fields[b"content-length"]))
+    elif fields.get(b"transfer-encoding") == b"chunked":
+        body = _chunked(connection, rest)
+    else:
+        raise BadAnswer(f"an answer of unknown length: {head[:80]!r}")
+    return int(head[9:12]), body
+
+
+def _fields(head: bytes) -> dict[bytes, bytes]:
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return {name.lower(): value.strip() for name, _, value in lines}
+
+
+def _sized(connection: socket.socket, received: bytes, length: int) -> bytes:
+    while len(received) < length:
+        received += _more(connection)
+    return received
+
+
+def _chunked(connection: socket.socket, received: bytes) -> bytes:
+    """RFC 9112, section 7.1; no trailers and no extensions, as no service of ours sends any."""
+    body = b""
+    while True:
+        while b"\r\n" not in received:
+            received += _more(connection)
+        size, _, received = received.partition(b"\r\n")
+        length = int(size, 16)
+        received = _sized(connection, received, length + 2)
+        body += received[:length]
+        received = received[length + 2 :]
+        if length == 0:
+            return body
+
+
+def _more(connection: socket.socket) -> bytes:
+    received = connection.recv(_MOST)
+    if not received:
+        raise BadAnswer("the connection was closed before the answer was complete")
+    return received

@@ -1,0 +1,83 @@
+"""What the shoppers of a window want: which carts, which cards, in an order that is repeatable."""
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from loadtests.load import arms, shopper
+from loadtests.load.schedule import offsets
+from loadtests.load.supplies import PLENTY, USER, Supplier
+from loadtests.load.windows import Mix, Window
+
+PRODUCTS = 100
+LINES = 2
+
+GOOD, DECLINED, SCARCE, HOT = "good", "declined", "scarce", "hot"
+
+
+class Workload:
+    """Makes the carts of each window, with products of this run's own."""
+
+    def __init__(self, *, supplier: Supplier) -> None:
+        """Raises NotSupplied."""
+        self._supplier = supplier
+        self._plenty = supplier.products(count=PRODUCTS, quantity=PLENTY)
+
+    def requests(self, *, window: Window) -> list[bytes]:
+        """The body of each checkout of a window, its cart made and filled. Raises NotSupplied."""
+        starts = offsets(
+            arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=window.seed
+        )
+        kinds = kinds_of(mix=window.mix, count=len(starts), seed=window.seed)
+        carts = self._supplier.carts(contents=self._contents(kinds, window))
+        return [
+            msgspec.json.encode(
+                shopper.checkout(
+                    cart_id=cart,
+                    user_id=USER,
+                    pattern=arms.pattern_of(arm=window.pattern),
+                    payment_method=_card(kind, window.pattern),
+                )
+            )
+            for cart, kind in zip(carts, kinds, strict=True)
+        ]
+
+    def _contents(self, kinds: Sequence[str], window: Window) -> list[list[str]]:
+        """Some of many products a cart, so that few checkouts meet at the same row; more do where
+        some are popular."""
+        chance = random.Random(window.seed)  # noqa: S311 -- carts to repeat, no secret
+        weights = popularity(count=PRODUCTS, exponent=window.mix.zipf)
+        last_unit = self._supplier.products(count=1, quantity=1) if SCARCE in kinds else []
+        wanted = {SCARCE: last_unit, HOT: self._plenty[:1]}
+        return [
+            wanted.get(kind) or chosen(of=self._plenty, weights=weights, chance=chance)
+            for kind in kinds
+        ]
+
+
+def popularity(*, count: int, exponent: float) -> list[float]:
+    """The weights of so many products, the most popular first: 1 / n to the power of `exponent`."""
+    return [float(place**-exponent) for place in range(1, count + 1)]
+
+
+def chosen(*, of: Sequence[str], weights: Sequence[float], chance: random.Random) -> list[str]:
+    """LINES different products, each drawn by its weight."""
+    found: dict[str, None] = {}
+    while len(found) < LINES:
+        found[chance.choices(of, weights)[0]] = None
+    return list(found)
+
+
+def kinds_of(*, mix: Mix, count: int, seed: int) -> list[str]:
+    """Which checkout is paid with a declined card, and which wants the scarce or the hot product:
+    exactly the shares of the mix (rounded), in an order that follows from the seed."""
+    shares = {DECLINED: mix.declined, SCARCE: mix.scarce, HOT: mix.hot}
+    kinds = [kind for kind, share in shares.items() for _ in range(round(share * count))]
+    kinds += [GOOD] * (count - len(kinds))
+    random.Random(seed).shuffle(kinds)  # noqa: S311 -- an order to repeat, no secret
+    return kinds
+
+
+def _card(kind: str, arm: str) -> str:
+    return shopper.DECLINED_CARD if kind == DECLINED else arms.card_of(arm=arm)

@@ -1,0 +1,180 @@
+"""What a window costs beside time: CPU by process, writes, WAL, messages and HTTP calls.
+
+Everything is read before and after a window, when nothing moves, so all work that its checkouts
+set off is in the difference: also what goes on after the outcome (tracking, acknowledgements).
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+import urllib3
+
+from loadtests.measuring import processes
+from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.outcomes import Outcomes, total_of
+from loadtests.shop import SERVICES, Shop
+
+GENERATOR = "load generator"
+MEASURING = "measuring"
+"""This command itself: it waits, reads tables, and reads these very figures."""
+OURS = frozenset({GENERATOR, MEASURING})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the machine and the shop had used up by then."""
+
+    at: float
+    cpu_seconds: Mapping[str, float]
+    busy_seconds: float
+    steal_seconds: float
+    last_checkpoint: str
+    wal_bytes: int
+    writes: int
+    messages: int
+    http_calls: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What was used up between two readings. `cpu_ms` by process, the generator's among them."""
+
+    seconds: float
+    cpu_ms: Mapping[str, float]
+    busy_ms: float
+    steal_ms: float
+    wal_bytes: int
+    writes: int
+    messages: int
+    http_calls: int
+    checkpoints: int = 0
+    """Whether a checkpoint of the database ended meanwhile (0 or 1); of a sum, in how many."""
+
+    @property
+    def shop_cpu_ms(self) -> float:
+        """The CPU of the shop: without the load generator and this command."""
+        return sum(spent for name, spent in self.cpu_ms.items() if name not in OURS)
+
+    @property
+    def harness_cpu_ms(self) -> float:
+        """The CPU of the load generator and of this command."""
+        return sum(spent for name, spent in self.cpu_ms.items() if name in OURS)
+
+    @property
+    def foreign_cpu_ms(self) -> float:
+        """What programs that are no part of this used, the kernel's own threads included."""
+        return max(self.busy_ms - sum(self.cpu_ms.values()), 0.0)
+
+
+class Meters:
+    """Reads all of it from a running shop."""
+
+    def __init__(self, *, shop: Shop, outcomes: Outcomes, generator_pid: int) -> None:
+        self._shop = shop
+        self._outcomes = outcomes
+        self._generator_pid = generator_pid
+        self._pool = urllib3.PoolManager(retries=False, timeout=10.0)
+        self._cluster = psycopg.connect(shop.databases["carrito"], autocommit=True)
+        self._health_calls = 0
+        self._expected = set(shop.processes())
+
+    def close(self) -> None:
+        self._cluster.close()
+
+    def read(self) -> Reading:
+        """Raises NotMeasured where a process has ended or can't be asked: that is no result."""
+        missing = sorted(self._expected - set(self._shop.processes()))
+        if missing:
+            raise NotMeasured(f"{', '.join(missing)} ended by itself during the run")
+        try:
+            return self._read()
+        except (urllib3.exceptions.HTTPError, psycopg.Error, KeyError, ValueError) as error:
+            raise NotMeasured(f"the shop can't be asked what it used: {error}") from error
+
+    def _read(self) -> Reading:
+        http_calls = self._http_calls()
+        wal_bytes, writes, last_checkpoint = self._written()
+        messages = total_of(self._outcomes.counters(), "messages_published")
+        busy, steal = processes.machine_busy_seconds()
+        return Reading(
+            at=time.monotonic(),
+            cpu_seconds=self._cpu_seconds(),
+            busy_seconds=busy,
+            steal_seconds=steal,
+            last_checkpoint=last_checkpoint,
+            wal_bytes=wal_bytes,
+            writes=writes,
+            messages=messages,
+            http_calls=http_calls,
+        )
+
+    def _cpu_seconds(self) -> dict[str, float]:
+        spent = processes.cpu_seconds(
+            roots={**self._shop.processes(), GENERATOR: self._generator_pid}
+        )
+        own = os.times()
+        return {**spent, MEASURING: own.user + own.system}
+
+    def _written(self) -> tuple[int, int, str]:
+        """WAL position, transaction ids used and the last checkpoint, of the PostgreSQL cluster.
+
+        All are exact at once, where pg_stat_wal and pg_stat_database lag by up to 10 s behind idle
+        connections. A transaction has an id if and only if it has written, so reads (which cost no
+        flush) are not counted.
+        """
+        rows = self._cluster.execute(
+            """
+            SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
+                   pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+                   (SELECT redo_lsn::text FROM pg_control_checkpoint())
+            """
+        ).fetchall()
+        return int(rows[0][0]), int(rows[0][1]), str(rows[0][2])
+
+    def _http_calls(self) -> int:
+        """Requests served by all web processes, less those to ask for this number."""
+        served = sum(self._served(self._shop.urls[service]) for service in SERVICES)
+        self._health_calls += len(SERVICES)
+        return served - self._health_calls
+
+    def _served(self, url: str) -> int:
+        answer = self._pool.request("GET", f"{url}/health")
+        return int(json.loads(answer.data)["requests"])
+
+
+def between(before: Reading, after: Reading) -> Cost:
+    """What was used up from one reading to the other."""
+    return Cost(
+        seconds=after.at - before.at,
+        cpu_ms={
+            name: (spent - before.cpu_seconds.get(name, 0.0)) * 1000
+            for name, spent in after.cpu_seconds.items()
+        },
+        busy_ms=(after.busy_seconds - before.busy_seconds) * 1000,
+        steal_ms=(after.steal_seconds - before.steal_seconds) * 1000,
+        wal_bytes=after.wal_bytes - before.wal_bytes,
+        writes=after.writes - before.writes,
+        messages=after.messages - before.messages,
+        http_calls=after.http_calls - before.http_calls,
+        checkpoints=int(after.last_checkpoint != before.last_checkpoint),
+    )
+
+
+def added(costs: list[Cost]) -> Cost:
+    """The sum of several windows' costs."""
+    names = {name for one in costs for name in one.cpu_ms}
+    return Cost(
+        seconds=sum(one.seconds for one in costs),
+        cpu_ms={name: sum(one.cpu_ms.get(name, 0.0) for one in costs) for name in names},
+        busy_ms=sum(one.busy_ms for one in costs),
+        steal_ms=sum(one.steal_ms for one in costs),
+        wal_bytes=sum(one.wal_bytes for one in costs),
+        writes=sum(one.writes for one in costs),
+        messages=sum(one.messages for one in costs),
+        http_calls=sum(one.http_calls for one in costs),
+        checkpoints=sum(one.checkpoints for one in costs),
+    )

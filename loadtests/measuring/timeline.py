@@ -1,0 +1,195 @@
+"""When each step of a saga was asked for, picked up and decided: read from the shop's own rows.
+
+Nothing is written for this: the barrier has both times of every step in every pattern; a call's
+time is in the conductor's log of steps, a message's in the outbox that it came from.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from contracts import events, extras, sagas
+from contracts.extras import Extra
+from contracts.sagas import Saga
+from loadtests.measuring.moments import Moments
+from loadtests.measuring.samples import COMPLETED, Sample
+from loadtests.shop import SERVICES, Shop
+
+MOST_SAGAS = 200
+"""Of a window, evenly spread over it."""
+
+Step = tuple[str, str]
+"""Saga id and step."""
+
+
+class Timeline:
+    """Reads the databases of a running shop, a window at a time."""
+
+    def __init__(self, *, shop: Shop) -> None:
+        self._saga = sagas.checkout(extras=shop.extras)
+        self._asks = asks_of(saga=self._saga, more=shop.extras)
+        self._databases = {
+            service: psycopg.connect(shop.databases[service], autocommit=True)
+            for service in SERVICES
+        }
+        self._tables = {
+            name: [one for one in SERVICES if self._has(one, name)]
+            for name in ("barrierentry", "outboxentry", "parkedmessage")
+        }
+        self._read_until = dict.fromkeys(self._tables["outboxentry"], 0)
+
+    def close(self) -> None:
+        for one in self._databases.values():
+            one.close()
+
+    def of(self, *, samples: Sequence[Sample]) -> list[Moments]:
+        """The steps of completed checkouts of a window that has rested, saga by saga, in order.
+
+        A saga of which a moment is not known (its pattern has no such rows) is left out.
+        """
+        chosen = chosen_of(samples=samples)
+        ids = [one.saga_id for one in chosen]
+        done = self._done(ids)
+        asked = self._called(ids) | self._sent(ids)
+        again = self._asked_again(ids)
+        found = [
+            moments_of(sample=one, saga=self._saga, done=done, asked=asked, again=again)
+            for one in chosen
+        ]
+        return [one for saga in found for one in saga]
+
+    def _done(self, ids: Sequence[str]) -> dict[Step, tuple[float, float]]:
+        """When each step was picked up and decided: the transaction's begin, and its outcome."""
+        return {
+            (row[0], row[1]): (row[2], row[3])
+            for service in self._tables["barrierentry"]
+            for row in self._rows(
+                service,
+                f"""
+                SELECT saga_id, step, extract(epoch FROM entered_at)::float8,
+                       extract(epoch FROM decided_at)::float8
+                FROM {service}_barrierentry
+                WHERE saga_id = ANY(%s) AND direction = 'do' AND status = 'done'
+                """,
+                [list(ids)],
+            )
+        }
+
+    def _called(self, ids: Sequence[str]) -> dict[Step, float]:
+        """When each call was due, as written down before it is made.
+
+        A request's message goes out later: where there is one, that counts.
+        """
+        rows = self._rows(
+            "saga_orchestrator",
+            """
+            SELECT saga_id, name, extract(epoch FROM started_at)::float8
+            FROM saga_orchestrator_sagastep WHERE saga_id = ANY(%s) AND started_at IS NOT NULL
+            """,
+            [list(ids)],
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def _sent(self, ids: Sequence[str]) -> dict[Step, float]:
+        """When the message that asks for each step was given to the broker.
+
+        There is no index by saga: only what came since the last look is read.
+        """
+        found: dict[Step, float] = {}
+        for service, seen in self._read_until.items():
+            rows = self._rows(
+                service,
+                f"""
+                SELECT saga_id, event_type, extract(epoch FROM sent_at)::float8
+                FROM {service}_outboxentry
+                WHERE id > %s AND saga_id = ANY(%s) AND sent_at IS NOT NULL ORDER BY id
+                """,
+                [seen, list(ids)],
+            )
+            found |= {(row[0], self._asks[row[1]]): row[2] for row in rows if row[1] in self._asks}
+            newest = self._rows(service, f"SELECT max(id) FROM {service}_outboxentry", [])
+            self._read_until[service] = newest[0][0] or seen
+        return found
+
+    def _asked_again(self, ids: Sequence[str]) -> dict[Step, int]:
+        """How often, of the steps that were asked for more than once."""
+        called = self._rows(
+            "saga_orchestrator",
+            """
+            SELECT saga_id, name, do_attempts FROM saga_orchestrator_sagastep
+            WHERE saga_id = ANY(%s) AND do_attempts > 1
+            """,
+            [list(ids)],
+        )
+        found = {(row[0], row[1]): int(row[2]) for row in called}
+        for service in self._tables["parkedmessage"]:
+            rows = self._rows(
+                service,
+                f"""
+                SELECT saga_id, event_type, attempts FROM {service}_parkedmessage
+                WHERE saga_id = ANY(%s)
+                """,
+                [list(ids)],
+            )
+            found |= {
+                (row[0], self._asks[row[1]]): row[2] + 1 for row in rows if row[1] in self._asks
+            }
+        return found
+
+    def _has(self, service: str, name: str) -> bool:
+        rows = self._rows(service, "SELECT to_regclass(%s) IS NOT NULL", [f"{service}_{name}"])
+        return bool(rows[0][0])
+
+    def _rows(self, service: str, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._databases[service].execute(statement, values).fetchall()  # type: ignore[arg-type]
+
+
+def asks_of(*, saga: Saga, more: Sequence[Extra]) -> dict[str, str]:
+    """Which step a message asks for: a fact where nobody conducts (docs/events.md), else a request.
+
+    `more`: the extra steps of the saga.
+    """
+    return {
+        events.CHECKOUT_INITIATED: sagas.RESERVE,
+        events.INVENTORY_RESERVED: sagas.CHARGE,
+        events.PAYMENT_PROCESSED: sagas.CREATE_ORDER,
+        events.ORDER_CREATED: sagas.COMMIT,
+        **{one.hears: one.name for one in more},
+        extras.last_fact(extras=more): sagas.CONFIRM_ORDER,
+        **{step.do_request: step.name for step in saga.steps if step.do_request},
+    }
+
+
+def chosen_of(*, samples: Sequence[Sample]) -> list[Sample]:
+    """At most MOST_SAGAS of those that completed, evenly spread."""
+    completed = [one for one in samples if one.outcome == COMPLETED]
+    return completed[:: -(-len(completed) // MOST_SAGAS) or 1]
+
+
+def moments_of(
+    *,
+    sample: Sample,
+    saga: Saga,
+    done: Mapping[Step, tuple[float, float]],
+    asked: Mapping[Step, float],
+    again: Mapping[Step, int],
+) -> list[Moments]:
+    """The steps of one checkout; none where one of their moments is not known."""
+    known = {**asked, (sample.saga_id, sagas.ACCEPT): sample.intended_at}
+    keys = [(sample.saga_id, one.name) for one in saga.steps]
+    if not all(key in done and key in known for key in keys):
+        return []
+    return [
+        Moments(
+            window=sample.window,
+            pattern=sample.pattern,
+            saga_id=sample.saga_id,
+            step=key[1],
+            asked_at=known[key],
+            picked_up_at=done[key][0],
+            decided_at=sample.ended_at if key is keys[-1] else done[key][1],
+            attempts=again.get(key, 1),
+        )
+        for key in keys
+    ]

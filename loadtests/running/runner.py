@@ -1,0 +1,169 @@
+"""Runs the windows of a comparison, one after the other, on a shop that is up."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from loadtests.evaluating import rates
+from loadtests.evaluating.results import Measured, counts
+from loadtests.load.schedule import Arrivals
+from loadtests.load.windows import Phase, Window
+from loadtests.measuring import cost, samples
+from loadtests.measuring.checkpoints import Checkpoints
+from loadtests.measuring.cost import Cost, Meters
+from loadtests.measuring.outcomes import Outcomes
+from loadtests.measuring.samples import percentile
+from loadtests.measuring.timeline import Timeline
+from loadtests.running.remaining import Remaining, as_minutes
+from loadtests.running.sending import Sender
+
+DRAIN_SECONDS = 30.0
+AT_REST_SECONDS = 3.0
+
+Say = Callable[[str], None]
+Done = Callable[[Measured], None]
+Pause = Callable[[bool], None]
+
+
+class Runner:
+    """Carries out one window at a time: supply, measure, send, drain, rest, measure, collect."""
+
+    def __init__(
+        self,
+        *,
+        sender: Sender,
+        outcomes: Outcomes,
+        meters: Meters,
+        checkpoints: Checkpoints,
+        pause: Pause,
+        timeline: Timeline,
+        say: Say,
+        seconds_after: float = 0.0,
+    ) -> None:
+        """`pause`: has a participant stand still, from now on (True) or no more (False).
+
+        `seconds_after`: what comes after the windows, to tell how much time is left.
+        """
+        self.scheduling = sender.scheduling
+        """How the kernel runs the generator, in words."""
+        self._outcomes = outcomes
+        self._meters = meters
+        self._checkpoints = checkpoints
+        self._timeline = timeline
+        self._sender = sender
+        self._pause = pause
+        self._say = say
+        self._remaining = Remaining(after=seconds_after)
+
+    def run(
+        self, *, planned: Sequence[Window], known: Sequence[Measured], done: Done
+    ) -> list[Measured]:
+        """Measures the windows that are not `known` from before; `done` is given each at its end.
+
+        Returns all of both. Warm-up windows are left out once latency is steady. Raises
+        NotSupplied, GeneratorFailed, NotMeasured, psycopg.Error.
+        """
+        numbers = {one.window.number for one in known}
+        to_do = [one for one in planned if one.number not in numbers]
+        seen = list(known)
+        self._say(f"{len(to_do)} windows to come, {self._left(to_do, seen)}")
+        for place, window in enumerate(to_do):
+            if self._is_needless(window, seen):
+                continue
+            began = time.monotonic()
+            if not seen or seen[-1].window.block != window.block:
+                self._checkpoints.make_if_due()
+            one = self.measure(window=window, seen=seen)
+            seen.append(one)
+            done(one)
+            self._remaining.add(window=window, took=time.monotonic() - began)
+            left = self._left(to_do[place + 1 :], seen)
+            self._say(f"{progress(one, of=len(planned))}; {left}")
+        return seen
+
+    def _left(self, to_come: Sequence[Window], seen: Sequence[Measured]) -> str:
+        needed = [one for one in to_come if not self._is_needless(one, seen)]
+        return f"{as_minutes(seconds=self._remaining.seconds(to_come=needed))} left"
+
+    def measure(self, *, window: Window, seen: Sequence[Measured]) -> Measured:
+        """One window, at the rate that follows from those `seen` where it names none. As `run`."""
+        return self._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
+
+    def drain(self) -> None:
+        """Waits for what is on its way; a while."""
+        self._outcomes.drain(within=DRAIN_SECONDS)
+        self._outcomes.rest()
+
+    @staticmethod
+    def _is_needless(window: Window, seen: Sequence[Measured]) -> bool:
+        """A whole block of light warm-up is left out, not half of one."""
+        is_light = window.phase is Phase.WARM_UP and window.arrivals is Arrivals.POISSON
+        before = [one for one in seen if one.window.block < window.block]
+        return is_light and rates.is_steady(seen=before)
+
+    def measure_rest(self) -> Cost:
+        """What the shop uses when nobody shops."""
+        self._outcomes.rest()
+        before = self._meters.read()
+        time.sleep(AT_REST_SECONDS)
+        return cost.between(before, self._meters.read())
+
+    def _measure(self, window: Window) -> Measured:
+        self._sender.write(window=window)
+        before = self._meters.read()
+        with self._standing_still(window):
+            report = self._sender.send(window=window)
+        self._outcomes.drain(within=DRAIN_SECONDS)
+        has_rested = self._outcomes.rest()
+        after = self._meters.read()
+        found = self._sender.collect(window=window)
+        is_light = window.phase is Phase.LIGHT
+        return Measured(
+            window=window,
+            samples=found,
+            cost=cost.between(before, after),
+            clock_step_ms=report["clock_step_ms"],
+            has_rested=has_rested,
+            moments=tuple(self._timeline.of(samples=found)) if is_light else (),
+        )
+
+    @contextmanager
+    def _standing_still(self, window: Window) -> Iterator[None]:
+        """For as long as the window says, a participant of the shop does."""
+        if not window.pause_seconds:
+            yield
+            return
+        timers = [
+            threading.Timer(window.seconds / 4, self._pause, [True]),
+            threading.Timer(window.seconds / 4 + window.pause_seconds, self._pause, [False]),
+        ]
+        for timer in timers:
+            timer.start()
+        try:
+            yield
+        finally:
+            for timer in timers:
+                timer.cancel()
+                timer.join()
+            self._pause(False)
+
+
+def progress(one: Measured, *, of: int) -> str:
+    """One line for whoever waits."""
+    window, found = one.window, counts(one.samples)
+    line = (
+        f"window {window.number:2}/{of} {window.phase:8} {window.pattern:13}"
+        f" {window.rate:4.0f}/s for {window.seconds:g} s: {found.completed}/{found.offered}"
+        " completed"
+    )
+    if window.phase in (Phase.FULL, Phase.KNEE):
+        line += f", {one.level.completed:.0f}/s"
+    elif found.completed:
+        latencies = [s.latency_ms for s in one.samples if s.outcome == samples.COMPLETED]
+        line += f", p50 {percentile(latencies, 0.5):.1f} ms"
+    if found.not_accepted:
+        wrong = next(s for s in one.samples if s.outcome == samples.NOT_ACCEPTED)
+        line += f"; {found.not_accepted} not accepted ({wrong.http_status} {wrong.error[:120]})"
+    return line

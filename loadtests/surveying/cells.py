@@ -1,0 +1,173 @@
+"""A survey as data: what one pattern did on one stack under one load, cell by cell, and its file.
+
+Amounts are of a whole window, from one reading of the meters to the other, the rest of the stack
+included; who wants them a checkout, without what the stack uses at rest, asks a `Stack`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from loadtests.evaluating.results import Measured, counts
+from loadtests.load.windows import Phase, Window
+from loadtests.measuring import samples as raw
+from loadtests.measuring.cost import Cost
+from loadtests.measuring.samples import Sample, percentile
+from loadtests.running.auditing import Audit
+from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.saturation import ended_per_second, is_behind
+
+FILE = "survey.json"
+MOST_GROWTH = 1.5
+UNITS = {
+    "load": "checkouts offered a second",
+    "refusals": "share of the accepted checkouts that were compensated, 0 to 1",
+    "p50_ms, p95_ms": "ms from intended start to outcome, of those that completed",
+    "ended_per_second": "outcomes a second, from the moment when 5 % had ended until 95 % had",
+    "measured_seconds": "between the two readings that the following amounts are the difference of",
+    "cpu_ms": "ms of CPU of the whole shop: services, database server, broker",
+    "wal_bytes, writes": "WAL of the database cluster, and transactions that wrote",
+    "messages, http_calls": "published and confirmed; served by all web processes",
+    "lag_p99_ms": "how late the load generator was",
+}
+
+
+class NotASurvey(Exception):
+    """There is no survey that could be read, or it has too little; the text says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One window. Units: see UNITS. `is_full`: more was offered than the pattern was known to
+    do. `is_steady`: its latency did not grow, so it could go on for good. `asked`: what was
+    planned, the same for both patterns and in each visit; empty in surveys of before there were
+    any."""
+
+    pattern: str
+    is_full: bool
+    load: float
+    refusals: float
+    checkouts: int
+    p50_ms: float
+    p95_ms: float
+    ended_per_second: float
+    is_steady: bool
+    measured_seconds: float
+    cpu_ms: float
+    wal_bytes: int
+    writes: int
+    messages: int
+    http_calls: int
+    lag_p99_ms: float
+    asked: str = ""
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether the pattern could not follow, so that it ended as many as it can."""
+        return is_behind(ended=self.ended_per_second, offered=self.load)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """What a stack uses in a second in which nobody shops."""
+
+    cpu_ms: float
+    wal_bytes: float
+    writes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """All cells of one spot, and how clean they are. `doubts`: as of a comparison, in words."""
+
+    spot: Spot
+    made_at: str
+    seconds_taken: float
+    environment: dict[str, str]
+    rest: Rest
+    audit: Audit
+    was_stopped: bool
+    doubts: Sequence[str]
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What `manage.py survey` has measured, and what `manage.py choose` answers from."""
+
+    made_at: str
+    seconds_taken: float
+    cores: int
+    settings: Settings
+    units: dict[str, str]
+    stacks: Sequence[Stack]
+
+
+def rest_of(*, cost: Cost) -> Rest:
+    """Of what was measured while nobody shopped."""
+    return Rest(
+        cpu_ms=cost.shop_cpu_ms / cost.seconds,
+        wal_bytes=cost.wal_bytes / cost.seconds,
+        writes=cost.writes / cost.seconds,
+    )
+
+
+def cell_of(*, measured: Measured) -> Cell | None:
+    """The cell that this window makes; None where it makes none: warm-up, or nothing completed."""
+    window, found = measured.window, counts(measured.samples)
+    if window.phase is Phase.WARM_UP or not found.completed:
+        return None
+    done = [one.latency_ms for one in measured.samples if one.outcome == raw.COMPLETED]
+    cost = measured.cost
+    return Cell(
+        pattern=window.pattern,
+        is_full=window.phase is Phase.FULL,
+        load=round(measured.level.offered, 3),
+        refusals=round(found.compensated / found.accepted, 4),
+        checkouts=found.accepted,
+        p50_ms=round(percentile(done, 0.5), 3),
+        p95_ms=round(percentile(done, 0.95), 3),
+        ended_per_second=round(ended_per_second(samples=measured.samples), 2),
+        is_steady=_is_steady(measured.samples),
+        measured_seconds=round(cost.seconds, 3),
+        cpu_ms=round(cost.shop_cpu_ms, 1),
+        wal_bytes=cost.wal_bytes,
+        writes=cost.writes,
+        messages=cost.messages,
+        http_calls=cost.http_calls,
+        lag_p99_ms=round(measured.lag_p99_ms, 3),
+        asked=_asked(window),
+    )
+
+
+def _asked(window: Window) -> str:
+    if window.phase is Phase.FULL:
+        return "full"
+    offered = f"{window.share:g} of the most" if window.share else f"{window.rate:g}/s"
+    return f"{offered}, {window.mix.declined:.0%} declined"
+
+
+def _is_steady(samples: Sequence[Sample]) -> bool:
+    """Those who came last waited hardly longer than those who came first."""
+    in_order = sorted(samples, key=lambda one: one.intended_at)
+    third = max(len(in_order) // 3, 1)
+    first, last = (
+        percentile([one.latency_ms for one in some], 0.5)
+        for some in (in_order[:third], in_order[-third:])
+    )
+    return last <= first * MOST_GROWTH
+
+
+def write(*, path: Path, survey: Survey) -> None:
+    """As JSON."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(survey), indent=1) + b"\n")
+
+
+def read(*, path: Path) -> Survey:
+    """Raises NotASurvey."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Survey)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NotASurvey(f"{path} holds no survey that could be read: {error}") from error

@@ -1,0 +1,202 @@
+"""Which cells a survey measures, and in which order: all of it follows from the seed.
+
+Steps and hop delay need a stack of their own, so few pairs are measured, of which some are never
+fitted: they lie between the others, and tell how far off the model is where nobody measured. On
+each stack the patterns meet the same cells of load and refusals in blocks, as in comparing/plan.py.
+"""
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+
+from loadtests.load.schedule import Arrivals
+from loadtests.load.windows import WARM_UP_BURST_RATE, Mix, Phase, Window
+
+USUAL_SECONDS = 3.5
+LEAST_CHECKOUTS = 60
+"""A window of few checkouts a second is longer, so that it has about so many: at 10/s 1.7 times
+as long as the others."""
+UPPER_SHARE = 0.6
+"""Of what the slower pattern can do: the highest load of a cell, beside those that are named."""
+FULL_BLOCKS = 2
+FURTHER = 3
+"""Windows of full load, at most, for a pattern that could follow in the planned ones: each offers
+a third more than it could follow, so they reach more than twice what the last planned one did."""
+MIDDLE_OF_REFUSALS, MIDDLE_SHARE = 0.5, 0.4
+"""Between those that are fitted, as are the held-out spots' other loads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """What a stack is started with. `hop_ms`: further apart, one way. `is_held_out`: its cells
+    are not fitted, but tell how far off the model is. `visit`: of several, each on a stack of its
+    own, which have the same cells."""
+
+    steps: int
+    hop_ms: float
+    is_held_out: bool = False
+    visit: int = 1
+
+    @property
+    def place(self) -> str:
+        """The same for all visits."""
+        return f"{self.steps}-steps-{self.hop_ms:g}-ms"
+
+    @property
+    def name(self) -> str:
+        return self.place + (f"-visit-{self.visit}" if self.visit > 1 else "")
+
+    @property
+    def in_words(self) -> str:
+        held_out = ", held out" if self.is_held_out else ""
+        return f"{self.steps} steps, {self.hop_ms:g} ms a hop{held_out}"
+
+
+FITTED = (
+    Spot(steps=5, hop_ms=0),
+    Spot(steps=8, hop_ms=50),
+    Spot(steps=8, hop_ms=0),
+    Spot(steps=5, hop_ms=50),
+)
+"""The corners; what is between them is the held-out spots' to say."""
+HELD_OUT = (
+    Spot(steps=6, hop_ms=5, is_held_out=True),
+    Spot(steps=7, hop_ms=20, is_held_out=True),
+)
+VISITS = 2
+"""Of each held-out spot. The machine's speed changes by some 10 % within minutes: what a cell costs
+in one visit is no sharper than that, and no yardstick for a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a survey is asked for. `seconds`: of a window; `loads`: checkouts a second;
+    `refusals`: shares of declined cards, 0 among them or not."""
+
+    patterns: Sequence[str]
+    spots: Sequence[Spot]
+    loads: Sequence[float]
+    refusals: Sequence[float]
+    seconds: float
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """A block of windows. `rate` 0: `share` of what the slower pattern can do."""
+
+    rate: float = 0.0
+    share: float = 0.0
+    refusals: float = 0.0
+
+
+def visits(*, fitted: Sequence[Spot], held_out: Sequence[Spot]) -> list[Spot]:
+    """In the order in which they are measured: the held-out ones VISITS times, evenly spread among
+    the others from the first to the last, so that a slow quarter of an hour is in both."""
+    spread = [replace(one, visit=1 + visit) for visit in range(VISITS) for one in held_out]
+    last = max(len(spread) - 1, 1)
+    placed = [
+        *[(place / last, one) for place, one in enumerate(spread)],
+        *[((place + 0.5) / len(fitted), one) for place, one in enumerate(fitted)],
+    ]
+    return [one for _, one in sorted(placed, key=lambda each: each[0])]
+
+
+def windows(*, settings: Settings, spot: Spot) -> list[Window]:
+    """Those of one stack, in the order in which they run: warm-up, full load, cells."""
+    chance = random.Random(f"{settings.seed} {spot.name}")  # noqa: S311 -- an order to repeat
+    cells = _between(settings) if spot.is_held_out else _cells(settings)
+    chance.shuffle(cells)
+    blocks = [
+        *_warm_up(settings),
+        *[(Phase.FULL, _Cell(), settings.seconds)] * FULL_BLOCKS,
+        *[(Phase.CELL, one, _seconds(one, settings)) for one in cells],
+    ]
+    planned: list[Window] = []
+    order: list[str] = []
+    for number, (phase, cell, seconds) in enumerate(blocks, start=1):
+        seed = chance.randrange(2**31)
+        patterns = list(settings.patterns)
+        order = order[::-1] if number % 2 == 0 else chance.sample(patterns, len(patterns))
+        for pattern in order:
+            planned.append(_window(phase, cell, seconds, pattern, len(planned) + 1, number, seed))
+    return planned
+
+
+def further(*, after: Sequence[Window], pattern: str) -> Window:
+    """One more window of full load for a pattern alone, `after` all that are planned or were
+    added."""
+    last = max(after, key=lambda one: one.number)
+    (own, *_) = [one for one in after if (one.phase, one.pattern) == (Phase.FULL, pattern)]
+    return replace(own, number=last.number + 1, block=last.block + 1)
+
+
+def _cells(settings: Settings) -> list[_Cell]:
+    """Each load with the lowest share of refusals; every other one, the highest among them, with
+    each further share."""
+    least, *further = sorted(settings.refusals)
+    loads = _loads(sorted(settings.loads), UPPER_SHARE)
+    return [
+        *[_load(one, least) for one in loads],
+        *[_load(one, share) for share in further for one in loads[::-2]],
+    ]
+
+
+def _between(settings: Settings) -> list[_Cell]:
+    """Loads and shares of refusals between those that are fitted."""
+    rates = sorted(settings.loads)
+    middles = [sqrt(low * high) for low, high in itertools.pairwise(rates)] or rates
+    loads = _loads([float(round(one)) for one in middles], MIDDLE_SHARE)
+    least, most = min(settings.refusals), max(settings.refusals)
+    middle = least + (most - least) * MIDDLE_OF_REFUSALS
+    mixed = [_load(one, middle) for one in loads[::-2]] if most > least else []
+    return [*[_load(one, least) for one in loads], *mixed]
+
+
+def _loads(rates: Sequence[float], share: float) -> list[_Cell]:
+    return [*[_Cell(rate=one) for one in rates], _Cell(share=share)]
+
+
+def _load(cell: _Cell, refusals: float) -> _Cell:
+    return _Cell(rate=cell.rate, share=cell.share, refusals=refusals)
+
+
+def _seconds(cell: _Cell, settings: Settings) -> float:
+    """Longer at few checkouts a second; as much longer where windows are shorter than usual."""
+    if not cell.rate:
+        return settings.seconds
+    enough = LEAST_CHECKOUTS / cell.rate / USUAL_SECONDS
+    return settings.seconds * max(enough, 1.0)
+
+
+def _warm_up(settings: Settings) -> list[tuple[Phase, _Cell, float]]:
+    seconds = min(settings.seconds, 2.0)
+    usual = _Cell(rate=max(min(settings.loads), 25.0))
+    burst = _Cell(rate=WARM_UP_BURST_RATE)
+    return [(Phase.WARM_UP, usual, seconds), (Phase.WARM_UP, burst, seconds)]
+
+
+def _window(
+    phase: Phase,
+    cell: _Cell,
+    seconds: float,
+    pattern: str,
+    number: int,
+    block: int,
+    seed: int,
+) -> Window:
+    is_full = phase is Phase.FULL or cell.rate >= WARM_UP_BURST_RATE
+    return Window(
+        number=number,
+        block=block,
+        phase=phase,
+        pattern=pattern,
+        arrivals=Arrivals.CONSTANT if is_full else Arrivals.POISSON,
+        rate=cell.rate,
+        seconds=seconds,
+        seed=seed,
+        mix=Mix(declined=cell.refusals),
+        share=cell.share,
+    )

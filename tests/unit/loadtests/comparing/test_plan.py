@@ -1,0 +1,134 @@
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from loadtests.comparing import closing_outage
+from loadtests.comparing.plan import (
+    BLOCKS,
+    FULL_BLOCKS,
+    KNEE_LEAST,
+    KNEE_LOADS,
+    KNEE_MOST,
+    KNEE_SWEEPS,
+    USUAL_SECONDS,
+    holds,
+    windows,
+)
+from loadtests.load.windows import Phase, Window
+from loadtests.running.remaining import FULL_AUDIT_SECONDS, START_SECONDS, Remaining
+from tests.unit.loadtests.builders import SETTINGS
+
+MEASURED = {Phase.LIGHT: BLOCKS, Phase.FULL: FULL_BLOCKS}
+
+
+def test_plan_is_the_same_for_the_same_seed() -> None:
+    assert windows(SETTINGS) == windows(SETTINGS)
+
+
+def test_plan_puts_the_patterns_in_another_order_for_another_seed() -> None:
+    orders = {
+        tuple(one.pattern for one in windows(replace(SETTINGS, seed=seed))) for seed in range(10)
+    }
+    assert len(orders) > 5
+
+
+def test_plan_gives_each_pattern_the_same_windows() -> None:
+    planned = Counter((one.phase, one.pattern, one.rate, one.seconds) for one in windows(SETTINGS))
+    for (phase, pattern, rate, seconds), count in planned.items():
+        other = {"orchestrated": "choreographed", "choreographed": "orchestrated"}[pattern]
+        assert planned[phase, other, rate, seconds] == count
+        assert count == MEASURED.get(phase, count)
+
+
+def test_plan_alternates_the_patterns_in_blocks_with_the_same_arrivals() -> None:
+    planned = windows(SETTINGS)
+    blocks = [planned[place : place + 2] for place in range(0, len(planned), 2)]
+    assert all({one.pattern for one in block} == set(SETTINGS.patterns) for block in blocks)
+    assert all(len({(one.seed, one.phase) for one in block}) == 1 for block in blocks)
+
+
+def test_plan_turns_the_order_around_from_block_to_block() -> None:
+    planned = windows(SETTINGS)
+    orders = [[one.pattern for one in planned[place : place + 2]] for place in range(0, 24, 2)]
+    assert all(two == one[::-1] for one, two in zip(orders[::2], orders[1::2], strict=True))
+
+
+def test_plan_spends_the_seconds_asked_for_on_each_pattern() -> None:
+    timed = sum(
+        one.seconds
+        for one in windows(SETTINGS)
+        if one.phase is not Phase.WARM_UP and one.pattern == "orchestrated"
+    )
+    assert round(timed, 9) == SETTINGS.seconds
+
+
+def test_only_windows_of_failures_have_them() -> None:
+    failing = [one for one in windows(SETTINGS) if one.mix.declined or one.mix.scarce]
+    assert {one.phase for one in failing} == {Phase.FAILURES}
+    assert {one.mix.declined for one in failing} == {SETTINGS.declined}
+
+
+def test_windows_are_numbered_in_their_order() -> None:
+    planned: list[Window] = windows(SETTINGS)
+    assert [one.number for one in planned] == list(range(1, len(planned) + 1))
+
+
+FULL = replace(SETTINGS, is_full=True)
+
+
+def test_full_run_has_every_phase_and_looks_for_the_knee_before_it_is_needed() -> None:
+    phases = list(dict.fromkeys(one.phase for one in windows(FULL)))
+    assert set(phases) == set(Phase) - {Phase.CELL}
+    assert phases.index(Phase.FULL) < phases.index(Phase.KNEE) < phases.index(Phase.LEVELS)
+
+
+def test_full_run_pauses_only_where_it_says_so() -> None:
+    paused = {one.phase for one in windows(FULL) if one.pause_seconds}
+    assert paused == {Phase.PAUSE}
+
+
+def test_search_for_the_knee_sweeps_over_its_whole_range_again_and_again() -> None:
+    shares = [
+        one.share
+        for one in windows(FULL)
+        if one.phase is Phase.KNEE and one.pattern == "orchestrated"
+    ]
+    assert len(set(shares)) == len(shares) == KNEE_LOADS
+    assert (min(shares), max(shares)) == pytest.approx((KNEE_LEAST, KNEE_MOST))
+    sweep = KNEE_LOADS // KNEE_SWEEPS
+    for start in range(0, KNEE_LOADS, sweep):
+        ascending = shares[start : start + sweep]
+        assert ascending == sorted(ascending)
+        assert ascending[0] < 0.5 < 1.1 < ascending[-1]
+
+
+def _light_blocks(patterns: Sequence[str]) -> int:
+    planned = windows(replace(FULL, patterns=patterns, seconds=USUAL_SECONDS))
+    return sum(one.phase is Phase.LIGHT for one in planned) // len(patterns)
+
+
+def test_light_load_of_a_full_run_has_the_time_that_other_phases_leave() -> None:
+    of_two, of_three = _light_blocks(("A", "B")), _light_blocks(("A", "B", "C"))
+    assert of_two > 2 * of_three > 4 * BLOCKS
+
+
+def test_light_load_of_a_full_run_has_never_less_blocks_than_a_usual_one() -> None:
+    assert _light_blocks([str(number) for number in range(10)]) == BLOCKS
+
+
+@pytest.mark.parametrize("patterns", [("A", "B"), ("A", "B", "C")])
+def test_full_run_fits_into_half_an_hour(patterns: Sequence[str]) -> None:
+    settings = replace(FULL, patterns=patterns, seconds=USUAL_SECONDS)
+    after = FULL_AUDIT_SECONDS + closing_outage.seconds_of(settings=settings)
+    took = START_SECONDS + Remaining(after=after).seconds(to_come=windows(settings))
+    assert took < 30 * 60
+
+
+def test_run_goes_on_only_by_the_plan_that_it_was_begun_with() -> None:
+    planned = windows(SETTINGS)
+    measured = [replace(one, rate=400.0) for one in planned[:6]]
+    assert holds(known=measured, settings=SETTINGS)
+    assert not holds(known=measured, settings=replace(SETTINGS, seed=SETTINGS.seed + 1))
+    assert not holds(known=measured, settings=replace(SETTINGS, is_full=True))

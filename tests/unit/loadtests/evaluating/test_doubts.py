@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+from loadtests.comparing.comparison import Comparison
+from loadtests.evaluating import doubts
+from loadtests.evaluating.results import Measured
+from loadtests.load.windows import Phase
+from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
+
+
+def _doubts_of(odd: Measured) -> list[str]:
+    return _comparison_with(odd).doubts
+
+
+def _comparison_with(odd: Measured) -> Comparison:
+    return comparison(every=[*whole_run(), odd])
+
+
+def _light(**changes: object) -> Measured:
+    return replace(measured(of=window(), latencies=[0.02] * 50), **changes)
+
+
+def test_run_without_a_fault_has_no_doubts() -> None:
+    assert comparison(every=whole_run()).doubts == []
+    assert comparison(every=whole_run()).is_valid
+
+
+def test_window_in_which_nobody_came_changes_nothing() -> None:
+    empty = [
+        measured(of=window(pattern=pattern, number=99, phase=phase), latencies=[])
+        for pattern in ("orchestrated", "choreographed")
+        for phase in (Phase.LIGHT, Phase.FAILURES, Phase.HOT)
+    ]
+    found, usual = comparison(every=[*whole_run(), *empty]), comparison(every=whole_run())
+    assert (found.figures, found.verdicts) == (usual.figures, usual.verdicts)
+    assert found.is_valid
+
+
+def test_late_generator_makes_a_light_window_invalid() -> None:
+    late = [sample(lag=0.006, latency=0.02)] * 50
+    found = _comparison_with(_light(samples=late))
+    assert not found.is_valid
+    assert any("INVALID" in one and "6.0 ms" in one for one in found.doubts)
+
+
+def test_window_with_a_late_generator_decides_nothing() -> None:
+    late = [
+        replace(one, samples=[replace(s, sent_at=s.intended_at + 0.006) for s in one.samples])
+        if one.window.phase is Phase.LIGHT and one.window.block < 3
+        else one
+        for one in whole_run()
+    ]
+    p50 = comparison(every=late).verdicts[0]
+    assert comparison(every=whole_run()).verdicts[0].better == "choreographed"
+    assert not p50.better
+    assert (p50.blocks, "too few" in p50.why) == (5, True)
+
+
+def test_late_generator_at_full_load_is_no_doubt() -> None:
+    late = [sample(intended=n / 100, lag=0.5, latency=2) for n in range(100)]
+    full = replace(
+        measured(of=window(phase=Phase.FULL, rate=100), latencies=[2.0] * 100), samples=late
+    )
+    assert _doubts_of(full) == []
+
+
+def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
+    late = [sample(lag=0.006, latency=0.02)] * 50
+    found = _comparison_with(
+        replace(measured(of=window(phase=Phase.HOT), latencies=[0.02] * 50), samples=late)
+    )
+    assert found.is_valid
+    assert any("not to be used" in one and ": hot" in one for one in found.doubts)
+
+
+def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
+    def disturbed(phases: set[Phase]) -> str:
+        every = [
+            replace(one, cost=replace(one.cost, busy_ms=6000))
+            if one.window.phase in phases
+            else one
+            for one in whole_run()
+        ]
+        return comparison(every=every).doubts[0].rpartition(": ")[2]
+
+    assert disturbed({Phase.LIGHT, Phase.FAILURES}) == "light, failures."
+    assert disturbed(set(Phase)) == "everywhere."
+
+
+def test_saturated_generator_is_said() -> None:
+    busy = _light(cost=cost(generator_ms=0.9 * 2 * 1000))
+    assert any("generator was saturated" in one for one in _doubts_of(busy))
+
+
+def test_harness_that_takes_more_than_its_share_is_said() -> None:
+    greedy = _light(cost=cost(shop_ms=100, generator_ms=8_000))
+    share = (8_000 + 8 * 10) / (8_000 + 8 * 10 + 9 * 100)
+    assert any(f"measuring used {share:.0%} of the CPU" in one for one in _doubts_of(greedy))
+
+
+def test_other_programs_are_said() -> None:
+    disturbed = _light(cost=replace(cost(), busy_ms=6000))
+    assert any("other programs" in one for one in _doubts_of(disturbed))
+
+
+def test_clock_that_was_set_makes_a_window_invalid() -> None:
+    assert not _comparison_with(_light(clock_step_ms=-3.0)).is_valid
+
+
+def test_checkpoint_in_a_window_is_said() -> None:
+    met = _light(cost=replace(cost(), checkpoints=1))
+    number = met.window.number
+    assert f"a checkpoint of the database ended in window {number}." in _doubts_of(met)
+
+
+def test_unfinished_and_unaccepted_checkouts_are_said() -> None:
+    broken = _light(samples=[sample(ended=False), sample(status=503)] * 25)
+    found = _doubts_of(broken)
+    assert any("25 checkouts did not end" in one for one in found)
+    assert any("25 checkouts were not accepted" in one for one in found)
+
+
+def test_pattern_that_was_never_saturated_is_said() -> None:
+    easy = [
+        replace(one, samples=[sample(intended=n / 200, latency=0.01) for n in range(200)])
+        if one.window.phase is Phase.FULL
+        else one
+        for one in whole_run()
+    ]
+    assert any("never saturated" in one for one in comparison(every=easy).doubts)
+
+
+def test_limit_of_the_lag_is_the_documented_one() -> None:
+    assert doubts.LAG_MS == 5.0

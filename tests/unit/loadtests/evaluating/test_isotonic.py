@@ -1,0 +1,164 @@
+"""The threshold of yes/no answers, put to the test on simulated machines of which it is known."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.comparing.plan import knee_shares
+from loadtests.evaluating.isotonic import Answer, Bounds, bounds, threshold
+
+ANSWERS = st.lists(
+    st.tuples(st.integers(min_value=1, max_value=30).map(float), st.booleans()), min_size=1
+)
+MACHINES = 400
+MOOD = 0.15
+"""How much the windows of a machine differ (the standard deviation of the logarithm)."""
+EIGHT_OF_THREE = [share for share in (0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25) for _ in range(3)]
+"""The windows before there was a fit: as many, of the same length."""
+
+
+def answers(*taken: str) -> list[Answer]:
+    """`yy`, `yn`, `nn`: the windows at 100/s, at 200/s, at 300/s."""
+    return [
+        (place * 100.0, letter == "y")
+        for place, letters in enumerate(taken, start=1)
+        for letter in letters
+    ]
+
+
+def most_by_level(found: Sequence[Answer]) -> float | None:
+    """The rule before: the last load before the first that most windows did not take."""
+    last = None
+    for load in sorted({load for load, _ in found}):
+        votes = [is_taken for other, is_taken in found if other == load]
+        if sum(votes) * 2 <= len(votes):
+            break
+        last = load
+    return last
+
+
+def moody(
+    true: float, loads: Sequence[float], chance: random.Random, *, lasts: float = 0.0
+) -> list[Answer]:
+    """What windows answer of a machine that takes `true`, but for its mood.
+
+    `lasts`: how much of a mood is left in the next window.
+    """
+    mood, found = chance.gauss(0, 1), []
+    for load in loads:
+        found.append((load, load <= true * math.exp(MOOD * mood)))
+        mood = lasts * mood + math.sqrt(1 - lasts**2) * chance.gauss(0, 1)
+    return found
+
+
+def errors(
+    rule: Callable[[Sequence[Answer]], float | None], loads: Sequence[float], *, lasts: float = 0.0
+) -> tuple[float, float]:
+    """Bias and root mean square of the rule's error, as shares of the truth."""
+    chance = random.Random(5)
+    off = []
+    for _ in range(MACHINES):
+        true = chance.uniform(0.55, 1.05)
+        found = rule(moody(true, loads, chance, lasts=lasts)) or min(loads)
+        off.append(math.log(found / true))
+    return fmean(off), math.sqrt(fmean(one**2 for one in off))
+
+
+def fit(found: Sequence[Answer]) -> float | None:
+    return threshold(answers=found)
+
+
+def test_threshold_without_exceptions_is_the_last_load_that_was_taken() -> None:
+    assert threshold(answers=answers("yyy", "yyy", "nnn", "nnn")) == 200
+
+
+def test_threshold_is_not_lost_by_one_level_with_bad_luck() -> None:
+    unlucky = answers("yyy", "ynn", "yyy", "yyn", "nnn")
+    assert most_by_level(unlucky) == 100
+    assert threshold(answers=unlucky) == 400
+
+
+def test_threshold_does_not_come_back_by_one_lucky_window() -> None:
+    assert threshold(answers=answers("yyy", "nnn", "nnn", "ynn")) == 100
+
+
+def test_threshold_of_a_stretch_with_half_of_the_windows_is_its_middle() -> None:
+    assert threshold(answers=answers("yy", "yn", "yn", "nn")) == 200
+
+
+def test_order_of_the_windows_does_not_matter() -> None:
+    found = answers("yyy", "yyn", "ynn", "nnn")
+    assert threshold(answers=found[::-1]) == threshold(answers=found)
+    assert bounds(answers=found[::-1]) == bounds(answers=found)
+
+
+def test_nothing_taken_has_no_threshold_but_a_bound_above() -> None:
+    found = answers("nnn", "nnn", "nnn")
+    assert threshold(answers=found) is None
+    assert bounds(answers=found) == Bounds(low=0.0, high=100)
+
+
+def test_all_taken_is_the_highest_or_more() -> None:
+    found = answers("yyy", "yyy", "yyy")
+    assert threshold(answers=found) == 300
+    assert bounds(answers=found) == Bounds(low=300, high=None)
+
+
+def test_three_windows_of_one_mind_on_either_side_leave_no_doubt() -> None:
+    found = answers("yyy", "yyy", "nnn", "nnn")
+    assert bounds(answers=found) == Bounds(low=200, high=300)
+
+
+def test_single_windows_leave_the_doubt_of_a_load_on_either_side() -> None:
+    """Draws within each load would leave none: there is nothing else to draw."""
+    assert bounds(answers=answers("y", "y", "y", "n", "n", "n")) == Bounds(low=200, high=500)
+
+
+def test_nothing_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="no windows"):
+        bounds(answers=[])
+
+
+@given(ANSWERS)
+def test_interval_holds_the_threshold_whatever_the_answers(found: list[Answer]) -> None:
+    seen = bounds(answers=found)
+    at = threshold(answers=found) or 0.0
+    assert seen.low <= at
+    assert seen.high is None or at < seen.high
+
+
+def test_fit_is_nearer_to_the_truth_than_the_rule_before_it() -> None:
+    """Control: the rule before, with its windows. The figures are those of docs/benchmarks.md."""
+    was_off, was_spread = errors(most_by_level, EIGHT_OF_THREE)
+    off, spread = errors(fit, knee_shares())
+    assert was_off == pytest.approx(-0.10, abs=0.02)
+    assert was_spread == pytest.approx(0.16, abs=0.02)
+    assert off == pytest.approx(-0.025, abs=0.01)
+    assert spread == pytest.approx(0.09, abs=0.01)
+
+
+def test_windows_are_better_spent_on_many_loads_than_on_a_few() -> None:
+    _, few = errors(fit, EIGHT_OF_THREE)
+    _, many = errors(fit, knee_shares())
+    assert many < 0.75 * few
+
+
+def test_sweeps_are_better_than_one_ascent_where_moods_last() -> None:
+    _, ascent = errors(fit, sorted(knee_shares()), lasts=0.7)
+    _, sweeps = errors(fit, knee_shares(), lasts=0.7)
+    assert sweeps < 0.9 * ascent
+
+
+def test_interval_misses_the_truth_about_as_seldom_as_it_says() -> None:
+    chance = random.Random(7)
+    missed = 0
+    for _ in range(3 * MACHINES):
+        true = chance.uniform(0.55, 1.05)
+        found = bounds(answers=moody(true, knee_shares(), chance))
+        missed += not found.low <= true <= (found.high or math.inf)
+    assert 0.03 < missed / (3 * MACHINES) < 0.09

@@ -1,0 +1,83 @@
+from dataclasses import replace
+
+import pytest
+
+from loadtests.evaluating.rates import is_steady, levels_of, rate_for
+from loadtests.evaluating.results import Measured
+from loadtests.load.windows import Phase
+from loadtests.measuring.errors import NotMeasured
+from tests.unit.loadtests.builders import measured, window
+
+
+def _full(pattern: str, took: float) -> Measured:
+    """100 checkouts offered within a second, all ended after so many."""
+    latencies = [took - n / 100 for n in range(100)]
+    return measured(of=window(phase=Phase.FULL, pattern=pattern, rate=100), latencies=latencies)
+
+
+def _knee(pattern: str, rate: float, latency: float) -> Measured:
+    of = window(phase=Phase.KNEE, pattern=pattern, rate=rate)
+    return measured(of=of, latencies=[latency] * int(rate * of.seconds))
+
+
+def _warm_up(pattern: str, latency: float) -> Measured:
+    return measured(of=window(phase=Phase.WARM_UP, pattern=pattern), latencies=[latency] * 50)
+
+
+def _asked(phase: Phase, share: float) -> object:
+    return replace(window(phase=phase, rate=0), share=share)
+
+
+def test_rate_that_was_planned_stays() -> None:
+    assert rate_for(window=window(rate=25), seen=[]) == 25
+
+
+def test_full_load_is_above_the_best_so_far() -> None:
+    of = replace(window(phase=Phase.FULL), rate=0)
+    assert rate_for(window=of, seen=[_full("orchestrated", 2)]) == 65
+
+
+def test_knee_is_looked_for_at_shares_of_the_pattern_s_own_capacity() -> None:
+    seen = [_full("orchestrated", 2), _full("choreographed", 1)]
+    assert rate_for(window=_asked(Phase.KNEE, 0.5), seen=seen) == 25
+
+
+def test_levels_are_shares_of_the_lowest_knee() -> None:
+    seen = [
+        *[_knee("orchestrated", rate, 0.02) for rate in (40, 80)],
+        _knee("choreographed", 40, 0.02),
+        _knee("choreographed", 80, 3.0),
+    ]
+    assert rate_for(window=_asked(Phase.LEVELS, 0.5), seen=seen) == 20
+
+
+def test_knee_without_full_load_before_it_is_not_measured() -> None:
+    with pytest.raises(NotMeasured, match="full load"):
+        rate_for(window=_asked(Phase.KNEE, 0.5), seen=[])
+
+
+def test_levels_are_in_order_of_what_was_offered() -> None:
+    seen = [_knee("orchestrated", rate, 0.02) for rate in (80, 40, 60)]
+    found = levels_of(measured=seen, pattern="orchestrated")
+    assert [one.offered for one in found] == [40, 60, 80]
+
+
+def test_latency_that_hardly_changes_is_steady() -> None:
+    seen = [
+        *[_warm_up("orchestrated", latency) for latency in (0.05, 0.02, 0.021)],
+        *[_warm_up("choreographed", latency) for latency in (0.05, 0.03, 0.029)],
+    ]
+    assert is_steady(seen=seen)
+
+
+def test_latency_that_still_falls_in_one_pattern_is_not() -> None:
+    seen = [
+        *[_warm_up("orchestrated", latency) for latency in (0.02, 0.02)],
+        *[_warm_up("choreographed", latency) for latency in (0.05, 0.03)],
+    ]
+    assert not is_steady(seen=seen)
+
+
+def test_one_window_tells_nothing_of_steadiness() -> None:
+    assert not is_steady(seen=[_warm_up("orchestrated", 0.02)])
+    assert not is_steady(seen=[])

@@ -1,0 +1,94 @@
+import pytest
+
+from loadtests.evaluating.results import Figures, figures
+from loadtests.load.windows import Phase
+from loadtests.measuring import samples
+from loadtests.measuring.cost import Reading, added, between
+from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
+
+
+def _figures(phase: Phase) -> Figures:
+    return figures(measured=whole_run(), phase=phase, pattern="orchestrated", cores=2)
+
+
+def test_figures_are_of_their_own_phase_and_pattern() -> None:
+    found = _figures(Phase.LIGHT)
+    assert found.windows == 8
+    assert found.counts.offered == found.counts.completed == 400
+    assert found.outcome is not None
+    assert 20 <= found.outcome.p50 <= found.outcome.p95 <= found.outcome.p99 <= 26
+    assert len(found.outcome.windows) == 8
+
+
+def test_failures_are_counted_and_timed_by_their_kind() -> None:
+    found = _figures(Phase.FAILURES)
+    counted = found.counts
+    assert (counted.completed, counted.compensated, counted.refused) == (6, 3, 1)
+    assert found.compensated is not None
+    assert found.refused is not None
+    assert found.compensated.p50 == pytest.approx(30)
+    assert found.refused.p50 == pytest.approx(10)
+
+
+def test_cost_is_divided_by_the_accepted_and_keeps_the_generator_apart() -> None:
+    unaccepted = [sample(status=503)] * 50
+    one = measured(of=window(), latencies=[0.01] * 50, more=unaccepted)
+    found = figures(measured=[one], phase=Phase.LIGHT, pattern="orchestrated", cores=2).cost
+    assert found.shop_cpu_ms == pytest.approx(2.0)
+    assert found.generator_cpu_ms == pytest.approx(0.2)
+    assert found.cpu_ms["postgres"] == pytest.approx(1.0)
+    assert (found.writes, found.messages, found.http_calls) == pytest.approx((1.2, 1.4, 1.6))
+
+
+def test_phase_without_windows_is_refused() -> None:
+    with pytest.raises(ValueError, match="no window"):
+        figures(measured=[], phase=Phase.LIGHT, pattern="orchestrated", cores=2)
+
+
+def test_costs_of_windows_add_up() -> None:
+    total = added([cost(shop_ms=100), cost(shop_ms=300)])
+    assert total.shop_cpu_ms == pytest.approx(400)
+    assert total.wal_bytes == 100_000
+
+
+def test_unfinished_checkout_is_neither_completed_nor_refused() -> None:
+    one = measured(of=window(), latencies=[0.01], more=[sample(ended=False)])
+    counted = figures(measured=[one], phase=Phase.LIGHT, pattern="orchestrated", cores=2).counts
+    assert (counted.accepted, counted.completed, counted.unfinished) == (2, 1, 1)
+    assert samples.UNFINISHED == "unfinished"
+
+
+def test_cost_between_two_readings_is_what_was_used_up() -> None:
+    before = Reading(
+        at=10,
+        cpu_seconds={"postgres": 1.0},
+        busy_seconds=5,
+        steal_seconds=0,
+        last_checkpoint="0/1A",
+        wal_bytes=100,
+        writes=10,
+        messages=7,
+        http_calls=3,
+    )
+    after = Reading(
+        at=12,
+        cpu_seconds={"postgres": 1.5, "new": 0.1},
+        busy_seconds=6,
+        steal_seconds=0,
+        last_checkpoint="0/2B",
+        wal_bytes=300,
+        writes=15,
+        messages=9,
+        http_calls=8,
+    )
+    found = between(before, after)
+    assert found.cpu_ms == pytest.approx({"postgres": 500, "new": 100})
+    assert (found.seconds, found.wal_bytes, found.writes) == (2, 200, 5)
+    assert (found.messages, found.http_calls) == (2, 5)
+    assert found.foreign_cpu_ms == pytest.approx(400)
+    assert (found.checkpoints, between(before, before).checkpoints) == (1, 0)
+
+
+def test_verdicts_name_the_patterns_in_the_order_they_were_asked_for() -> None:
+    found = comparison(every=whole_run()).verdicts
+    assert {(one.first, one.second) for one in found} == {("orchestrated", "choreographed")}

@@ -1,0 +1,53 @@
+import pytest
+
+from loadtests.evaluating.scalability import Law, fit
+
+LAW = Law(alone=45.0, contention=0.05, coherency=0.0002, error=0.0)
+LEVELS = (0.5, 1, 2, 5, 10, 20, 50, 100)
+
+
+def _points(law: Law, *, noise: float = 0.0) -> list[tuple[float, float]]:
+    signs = (1, -1, 1, -1, -1, 1, -1, 1)
+    return [
+        (n, law.throughput(in_flight=n) * (1 + noise * sign))
+        for n, sign in zip(LEVELS, signs, strict=True)
+    ]
+
+
+def test_law_is_found_again_from_its_own_points() -> None:
+    found = fit(points=_points(LAW))
+    assert found is not None
+    assert found.alone == pytest.approx(LAW.alone)
+    assert found.contention == pytest.approx(LAW.contention)
+    assert found.coherency == pytest.approx(LAW.coherency)
+    assert found.error == pytest.approx(0, abs=1e-9)
+
+
+def test_law_is_found_under_noise_and_tells_its_error() -> None:
+    found = fit(points=_points(LAW, noise=0.05))
+    assert found is not None
+    assert found.contention == pytest.approx(LAW.contention, rel=0.3)
+    assert 0.03 < found.error < 0.07
+
+
+def test_no_term_is_below_zero_where_batches_make_more_load_cheaper() -> None:
+    found = fit(points=[(1, 10), (2, 25), (4, 60), (8, 130), (16, 290)])
+    assert found is not None
+    assert found.contention >= 0
+    assert found.coherency >= 0
+
+
+def test_throughput_is_highest_where_the_law_says() -> None:
+    peak = LAW.most_in_flight()
+    most = LAW.throughput(in_flight=peak)
+    assert most > LAW.throughput(in_flight=peak * 0.9)
+    assert most > LAW.throughput(in_flight=peak * 1.1)
+
+
+def test_throughput_without_coherency_only_levels_off() -> None:
+    law = Law(alone=10, contention=0.1, coherency=0.0, error=0.0)
+    assert law.most_in_flight() == float("inf")
+
+
+def test_three_points_are_too_few_for_three_terms() -> None:
+    assert fit(points=[(1, 10), (2, 18), (3, 25)]) is None

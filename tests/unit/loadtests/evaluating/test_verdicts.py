@@ -1,0 +1,145 @@
+import random
+
+import pytest
+
+from loadtests.comparing.plan import BLOCKS
+from loadtests.evaluating.verdicts import Decision, Figure, Verdict, verdicts
+
+
+def _verdict(ones: list[float], others: list[float], *, lower_is_better: bool = True) -> Verdict:
+    figure = Figure(
+        name="p50",
+        unit="ms",
+        lower_is_better=lower_is_better,
+        blocks={"orchestrated": ones, "choreographed": others},
+    )
+    return verdicts(figures=[figure])[0]
+
+
+def test_clear_difference_is_found_with_its_bounds() -> None:
+    found = _verdict([20, 21, 22, 20, 19, 21, 20, 22], [30, 31, 33, 29, 29, 32, 31, 32])
+    assert found.decision is Decision.DIFFERS
+    assert found.better == "orchestrated"
+    assert found.difference is not None
+    assert found.difference.low < 10.25 < found.difference.high
+    assert found.ratio is not None
+    assert found.ratio.low > 1.4
+
+
+def test_more_of_a_good_thing_is_better() -> None:
+    ones = [100.0, 101, 99, 102, 100, 98, 101, 100]
+    found = _verdict(ones, [one + 50 for one in ones[::-1]], lower_is_better=False)
+    assert found.better == "choreographed"
+
+
+def test_drift_that_meets_both_patterns_alike_hides_no_difference() -> None:
+    drift = [20, 30, 45, 60, 80, 100, 140, 200]
+    found = _verdict([one * 1.0 for one in drift], [one * 1.2 for one in drift])
+    assert found.decision is Decision.DIFFERS
+    assert found.ratio is not None
+    assert found.ratio.estimate == pytest.approx(1.2)
+
+
+def test_slow_minutes_hide_no_difference_that_every_window_has() -> None:
+    """In ms it is anything between 0 and much; as a share it is the same in all of them."""
+    mood = [20.0, 21, 90, 22, 20, 85, 21, 20]
+    found = _verdict(mood, [one * (1.1 + place % 2 / 50) for place, one in enumerate(mood)])
+    assert found.decision is Decision.DIFFERS
+
+
+def test_difference_that_is_one_as_a_share_and_another_in_ms_is_none() -> None:
+    found = _verdict([20.0, 20, 20, 1000] * 4, [30.0, 31, 29, 950] * 4)
+    assert found.ratio is not None
+    assert found.difference is not None
+    assert found.ratio.low > 1 > 0 > found.difference.estimate
+    assert found.decision is Decision.UNDECIDED
+
+
+def test_windows_that_are_close_enough_are_the_same() -> None:
+    ones = [20, 20.2, 19.9, 20.1, 20, 20.1, 20.2, 19.9]
+    found = _verdict(ones, ones[::-1])
+    assert found.decision is Decision.SAME
+    assert "5%" in found.why
+
+
+def test_real_difference_below_what_is_of_interest_counts_as_none() -> None:
+    found = _verdict([20.0] * 8, [20.4] * 8)
+    assert found.decision is Decision.SAME
+
+
+def test_certain_difference_that_may_be_too_small_to_matter_is_told_with_its_bounds() -> None:
+    ones = [20, 20.2, 19.9, 20.1, 20, 20.1, 20.2, 19.9]
+    found = _verdict(ones, [one * 1.049 for one in ones[::-1]])
+    assert found.ratio is not None
+    assert 1 < found.ratio.low < 1.05 < found.ratio.high
+    assert found.decision is Decision.DIFFERS
+    assert found.better == "orchestrated"
+
+
+def test_noise_larger_than_the_difference_is_not_enough_data() -> None:
+    found = _verdict([20, 30, 25, 18, 29, 22, 25, 21], [24, 22, 31, 25, 20, 30, 19, 27])
+    assert found.decision is Decision.UNDECIDED
+    assert "run longer" in found.why
+
+
+def test_few_blocks_decide_nothing_however_far_apart() -> None:
+    found = _verdict([100, 101], [1, 2])
+    assert found.decision is Decision.UNDECIDED
+    assert "too few" in found.why
+
+
+def test_checkouts_that_never_end_decide_nothing() -> None:
+    found = _verdict([20.0] * 8, [float("inf"), *[20.0] * 7])
+    assert found.decision is Decision.UNDECIDED
+    assert "not every checkout" in found.why
+
+
+def test_windows_without_their_pair_are_refused() -> None:
+    with pytest.raises(ValueError, match="pairs"):
+        _verdict([1.0] * 8, [1.0] * 9)
+
+
+def test_every_pair_of_three_patterns_is_compared_at_a_shared_risk() -> None:
+    blocks = {name: [10.0, 11, 12, 10, 11, 12, 10, 11] for name in ("one", "two", "three")}
+    one = Figure(name="p50", unit="ms", lower_is_better=True, blocks=blocks)
+    found = verdicts(figures=[one])
+    assert [(each.first, each.second) for each in found] == [
+        ("one", "two"),
+        ("one", "three"),
+        ("two", "three"),
+    ]
+    assert found[0].confidence == pytest.approx(1 - 0.05 / 3)
+
+
+def _run(chance: random.Random, factor: float) -> list[Verdict]:
+    """Five figures of two patterns, over as many blocks as a run has, with 4 % noise a window."""
+    noise = [[chance.lognormvariate(0, 0.04) for _ in range(BLOCKS)] for _ in range(10)]
+    return verdicts(
+        figures=[
+            Figure(
+                name=f"figure {place}",
+                unit="ms",
+                lower_is_better=True,
+                blocks={
+                    "A": [20 * one for one in noise[2 * place]],
+                    "B": [20 * factor * one for one in noise[2 * place + 1]],
+                },
+            )
+            for place in range(5)
+        ]
+    )
+
+
+def test_pattern_against_itself_differs_in_at_most_one_run_of_twenty() -> None:
+    chance = random.Random(3)
+    wrong = sum(
+        any(one.decision is Decision.DIFFERS for one in _run(chance, 1.0)) for _ in range(60)
+    )
+    assert wrong <= 3
+
+
+def test_difference_of_a_fifth_is_found_in_nine_runs_of_ten() -> None:
+    """Control of the test above: the rule is not so careful that it finds nothing."""
+    chance = random.Random(4)
+    found = sum(_run(chance, 1.2)[0].decision is Decision.DIFFERS for _ in range(20))
+    assert found >= 18

@@ -1,0 +1,111 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import sagas
+from loadtests.evaluating import waterfall
+from loadtests.evaluating.waterfall import Kind
+from loadtests.measuring import moments, samples, timeline
+from loadtests.measuring.moments import Moments
+from tests.unit.loadtests.builders import EPOCH, sample
+
+STEPS = [one.name for one in sagas.CHECKOUT.steps]
+GAPS = st.lists(
+    st.floats(min_value=0, max_value=2), min_size=3 * len(STEPS), max_size=3 * len(STEPS)
+)
+
+
+def saga(gaps: list[float], *, name: str = "one", pattern: str = "orchestrated") -> list[Moments]:
+    """A saga whose steps wait, work and pass on for these seconds, in turn."""
+    now, steps = EPOCH, []
+    for place, step in enumerate(STEPS):
+        wait, work, pass_on = gaps[3 * place : 3 * place + 3]
+        steps.append(
+            Moments(
+                window=1,
+                pattern=pattern,
+                saga_id=name,
+                step=step,
+                asked_at=now,
+                picked_up_at=now + wait,
+                decided_at=now + wait + work,
+                attempts=1,
+            )
+        )
+        now += wait + work + pass_on
+    return steps
+
+
+@given(every=st.lists(GAPS, min_size=1, max_size=5))
+def test_parts_add_up_to_the_mean_latency(every: list[list[float]]) -> None:
+    sagas_of_it = [saga(gaps, name=str(n)) for n, gaps in enumerate(every)]
+    (found,) = waterfall.waterfalls(moments=[one for each in sagas_of_it for one in each])
+    latencies = [(one[-1].decided_at - one[0].asked_at) * 1000 for one in sagas_of_it]
+    assert found.mean_ms == pytest.approx(sum(latencies) / len(latencies), abs=1e-3)
+    assert sum(part.ms for part in found.parts) == pytest.approx(found.mean_ms, abs=1e-3)
+    ends = [part.start + part.ms for part in found.parts]
+    assert [part.start for part in found.parts][1:] == pytest.approx(ends[:-1], abs=1e-6)
+
+
+def test_time_is_given_to_the_kind_and_step_where_it_was_spent() -> None:
+    gaps = [n / 1000 for n in range(1, 3 * len(STEPS) + 1)]
+    (found,) = waterfall.waterfalls(moments=saga(gaps))
+    spent = {(part.step, part.kind): part.ms for part in found.parts}
+    assert spent[sagas.ACCEPT, Kind.WAIT] == pytest.approx(1, abs=1e-3)
+    assert spent[waterfall.HAND_OVER, Kind.COORDINATION] == pytest.approx(3, abs=1e-3)
+    assert spent[sagas.CHARGE, Kind.WAIT] == pytest.approx(7, abs=1e-3)
+    assert spent[sagas.CHARGE, Kind.SERVICE] == pytest.approx(8, abs=1e-3)
+    assert spent[sagas.CHARGE, Kind.COORDINATION] == pytest.approx(9, abs=1e-3)
+    assert (sagas.CONFIRM_ORDER, Kind.COORDINATION) not in spent
+
+
+def test_wait_for_another_attempt_is_idle() -> None:
+    steps = saga([0.001] * 18)
+    steps[2] = replace(steps[2], attempts=3)
+    (found,) = waterfall.waterfalls(moments=steps)
+    spent = {(part.step, part.kind): part.ms for part in found.parts}
+    assert spent[sagas.CHARGE, Kind.IDLE] == pytest.approx(1, abs=1e-3)
+    assert (sagas.CHARGE, Kind.WAIT) not in spent
+
+
+def test_each_pattern_has_a_waterfall_of_its_own() -> None:
+    every = [*saga([0.001] * 18), *saga([0.002] * 18, name="two", pattern="choreographed")]
+    one, other = waterfall.waterfalls(moments=every)
+    assert (one.pattern, one.sagas) == ("orchestrated", 1)
+    assert other.mean_ms == pytest.approx(2 * one.mean_ms, abs=1e-3)
+
+
+def test_moments_are_kept_as_they_were_read(tmp_path: Path) -> None:
+    steps = saga([0.001] * 18)
+    moments.write(path=tmp_path / "steps.csv", moments=steps)
+    moments.append(path=tmp_path / "steps.csv", moments=steps[:1])
+    kept = moments.read(path=tmp_path / "steps.csv")
+    assert [one.step for one in kept] == [*STEPS, STEPS[0]]
+    assert kept[3].asked_at == pytest.approx(steps[3].asked_at, abs=1e-6)
+
+
+def test_saga_of_which_a_moment_is_not_known_is_left_out() -> None:
+    one = sample(latency=0.1)
+    done = {(one.saga_id, step): (EPOCH + 0.01, EPOCH + 0.02) for step in STEPS}
+    asked = {(one.saga_id, step): EPOCH + 0.005 for step in STEPS[1:]}
+    whole = timeline.moments_of(sample=one, saga=sagas.CHECKOUT, done=done, asked=asked, again={})
+    assert [moment.step for moment in whole] == STEPS
+    assert whole[0].asked_at == one.intended_at
+    assert whole[-1].decided_at == one.ended_at
+    del asked[one.saga_id, sagas.COMMIT]
+    assert not timeline.moments_of(
+        sample=one, saga=sagas.CHECKOUT, done=done, asked=asked, again={}
+    )
+
+
+def test_sample_of_a_window_is_spread_over_it_and_bounded() -> None:
+    many = [sample(intended=n) for n in range(3 * timeline.MOST_SAGAS)]
+    many[0] = replace(many[0], outcome=samples.COMPENSATED)
+    chosen = timeline.chosen_of(samples=many)
+    assert len(chosen) == timeline.MOST_SAGAS
+    assert chosen[0] == many[1]
+    assert chosen[-1].intended_at > EPOCH + 2.9 * timeline.MOST_SAGAS
+    assert timeline.chosen_of(samples=[]) == []

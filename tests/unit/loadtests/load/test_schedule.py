@@ -1,0 +1,52 @@
+from itertools import pairwise
+from statistics import mean, stdev
+
+import pytest
+
+from loadtests.load.schedule import Arrivals, offsets
+
+
+@pytest.mark.parametrize("arrivals", list(Arrivals))
+def test_schedule_is_the_same_for_the_same_seed(arrivals: Arrivals) -> None:
+    first, again = (offsets(arrivals=arrivals, rate=50, seconds=4, seed=7) for _ in range(2))
+    assert first == again
+
+
+def test_poisson_schedule_differs_for_another_seed() -> None:
+    one, other = (
+        offsets(arrivals=Arrivals.POISSON, rate=50, seconds=4, seed=seed) for seed in (1, 2)
+    )
+    assert one != other
+
+
+@pytest.mark.parametrize("arrivals", list(Arrivals))
+def test_schedule_keeps_its_rate(arrivals: Arrivals) -> None:
+    found = offsets(arrivals=arrivals, rate=200, seconds=100, seed=3)
+    # A Poisson count of 20,000 has a standard deviation of 141.
+    assert len(found) == pytest.approx(20_000, abs=5 * 141)
+
+
+@pytest.mark.parametrize("arrivals", list(Arrivals))
+def test_schedule_ascends_within_its_window(arrivals: Arrivals) -> None:
+    found = offsets(arrivals=arrivals, rate=200, seconds=10, seed=3)
+    assert found == sorted(found)
+    assert found[0] >= 0
+    assert found[-1] < 10
+
+
+def test_constant_gaps_are_equal_and_poisson_gaps_are_exponential() -> None:
+    constant = offsets(arrivals=Arrivals.CONSTANT, rate=100, seconds=100, seed=5)
+    poisson = offsets(arrivals=Arrivals.POISSON, rate=100, seconds=100, seed=5)
+    assert stdev(_gaps(constant)) == pytest.approx(0, abs=1e-9)
+    # An exponential distribution's standard deviation is its mean.
+    assert stdev(_gaps(poisson)) == pytest.approx(mean(_gaps(poisson)), rel=0.05)
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0, 1), (1, 0), (-1, 1)])
+def test_schedule_of_nothing_is_refused(rate: float, seconds: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        offsets(arrivals=Arrivals.CONSTANT, rate=rate, seconds=seconds, seed=0)
+
+
+def _gaps(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(times)]

@@ -1,0 +1,67 @@
+"""What an outage did, from samples."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadtests.measuring.samples import Sample
+from loadtests.outages.backlog import Down, outage_of
+
+DOWN = Down(participant="pagos", went_at=100.0, is_back_at=110.0, calls=3, probes=5)
+SAMPLE = Sample(
+    window=1,
+    phase="outage",
+    pattern="orchestrated",
+    intended_at=0.0,
+    sent_at=0.0,
+    answered_at=0.0,
+    http_status=202,
+    saga_id="s",
+    outcome="completed",
+    ended_at=0.0,
+    error="",
+)
+
+
+def sample(at, *, ended, **fields):
+    return replace(SAMPLE, intended_at=at, answered_at=at + 0.1, ended_at=ended, **fields)
+
+
+@pytest.fixture
+def found():
+    return outage_of(
+        pattern="orchestrated",
+        down=DOWN,
+        samples=[
+            sample(98.0, ended=99.0),
+            sample(101.0, ended=112.0),
+            sample(102.0, ended=115.5),
+            sample(103.0, ended=0.0, http_status=503, outcome="not accepted"),
+            sample(104.0, ended=104.5, outcome="failed"),
+            sample(111.0, ended=130.0),
+            sample(112.0, ended=0.0, outcome="unfinished"),
+        ],
+    )
+
+
+def test_accepted_refused_and_ended_are_those_of_the_outage(found):
+    assert (found.offered, found.accepted, found.refused, found.ended) == (4, 3, 1, 1)
+
+
+def test_drain_ends_with_the_last_that_was_accepted_before_the_return(found):
+    assert found.drain_seconds == pytest.approx(5.5)
+
+
+def test_what_never_ended_is_told(found):
+    assert (found.completed_in_all, found.unfinished) == (4, 1)
+
+
+def test_backlog_is_counted_second_by_second(found):
+    by_second = {one.at: one.backlog for one in found.course}
+    assert (by_second[-1], by_second[4], by_second[5]) == (0, 2, 2)
+    assert found.most_backlog == max(by_second.values()) == 3
+
+
+def test_nothing_offered_has_no_course():
+    empty = outage_of(pattern="orchestrated", samples=[], down=DOWN)
+    assert (empty.course, empty.drain_seconds, empty.most_backlog) == ([], 0.0, 0)

@@ -1,0 +1,65 @@
+"""How much time is left of a run."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadtests.comparing import closing_outage
+from loadtests.load.schedule import Arrivals
+from loadtests.load.windows import Phase
+from loadtests.running import remaining
+from loadtests.running.remaining import AS_GOOD_AS, Remaining, as_minutes
+from tests.unit.loadtests.builders import SETTINGS, window
+
+AROUND = remaining.AROUND_SECONDS[Arrivals.POISSON]
+TWO = replace(window(), arrivals=Arrivals.POISSON, seconds=2)
+TWELVE = replace(window(phase=Phase.PAUSE), arrivals=Arrivals.POISSON, seconds=12)
+TOO_MUCH = replace(window(phase=Phase.FULL, rate=100), arrivals=Arrivals.CONSTANT, seconds=2)
+FULL = replace(SETTINGS, is_full=True)
+
+
+def test_before_the_first_window_the_plan_is_all_that_is_known() -> None:
+    assert Remaining(after=7).seconds(to_come=[TWO, TWELVE]) == 14 + 2 * AROUND + 7
+
+
+def test_first_windows_change_the_estimate_a_little_and_many_make_it() -> None:
+    left = Remaining()
+    left.add(window=TWO, took=2 + 2 * AROUND)
+    assert AROUND < left.seconds(to_come=[TWO]) - 2 < AROUND * 1.2
+    for _ in range(AS_GOOD_AS * 200):
+        left.add(window=TWO, took=3)
+    assert left.seconds(to_come=[TWO]) == pytest.approx(3, abs=0.1)
+
+
+def test_short_windows_so_far_do_not_shorten_the_long_ones_to_come() -> None:
+    left = Remaining()
+    for _ in range(50):
+        left.add(window=TWO, took=2 + AROUND)
+    assert left.seconds(to_come=[TWELVE]) == pytest.approx(12 + AROUND)
+
+
+def test_backlogs_that_windows_of_too_much_leave_do_not_lengthen_the_others() -> None:
+    left = Remaining()
+    for _ in range(50):
+        left.add(window=TOO_MUCH, took=12)
+    assert left.seconds(to_come=[TWO]) == pytest.approx(2 + AROUND)
+    assert left.seconds(to_come=[TOO_MUCH]) == pytest.approx(12, abs=1)
+
+
+def test_time_left_is_said_in_minutes() -> None:
+    assert [as_minutes(seconds=one) for one in (0.4, 59.7, 190)] == ["0:00", "1:00", "3:10"]
+
+
+def test_full_run_ends_with_an_outage_for_each_of_its_patterns() -> None:
+    planned = closing_outage.settings_of(settings=FULL)
+    assert planned is not None
+    assert (planned.patterns, planned.rate) == (list(FULL.patterns), FULL.rate)
+    assert closing_outage.settings_of(settings=SETTINGS) is None
+    assert closing_outage.seconds_of(settings=SETTINGS) == 0
+
+
+def test_outage_is_of_patterns_not_of_arms_nor_of_the_monolith() -> None:
+    arms = replace(FULL, patterns=("orchestrated", "orchestrated again", "monolith"))
+    planned = closing_outage.settings_of(settings=arms)
+    assert planned is not None
+    assert planned.patterns == ["orchestrated"]

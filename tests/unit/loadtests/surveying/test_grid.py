@@ -1,0 +1,108 @@
+"""What a survey measures: fair between the patterns, repeatable, and no longer than it says."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from loadtests.load.windows import Phase
+from loadtests.surveying import grid
+from loadtests.surveying.grid import FITTED, HELD_OUT, Settings, further, visits, windows
+
+SETTINGS = Settings(
+    patterns=("orchestrated", "choreographed"),
+    spots=(*FITTED, *HELD_OUT),
+    loads=(10, 25, 75),
+    refusals=(0, 0.3),
+    seconds=grid.USUAL_SECONDS,
+    seed=3,
+)
+
+
+def test_patterns_meet_the_same_arrivals_in_each_block() -> None:
+    for spot in SETTINGS.spots:
+        blocks: dict[int, list] = {}
+        for one in windows(settings=SETTINGS, spot=spot):
+            blocks.setdefault(one.block, []).append(one)
+        for first, second in blocks.values():
+            assert {first.pattern, second.pattern} == set(SETTINGS.patterns)
+            assert (first.seed, first.rate, first.mix) == (second.seed, second.rate, second.mix)
+
+
+def test_same_seed_gives_the_same_windows_and_another_one_does_not() -> None:
+    other = replace(SETTINGS, seed=4)
+    (spot, *_) = FITTED
+    assert windows(settings=SETTINGS, spot=spot) == windows(settings=SETTINGS, spot=spot)
+    assert windows(settings=SETTINGS, spot=spot) != windows(settings=other, spot=spot)
+
+
+def test_full_load_comes_before_what_is_a_share_of_it() -> None:
+    planned = windows(settings=SETTINGS, spot=FITTED[0])
+    phases = [one.phase for one in planned]
+    first_cell = phases.index(Phase.CELL)
+    assert Phase.FULL in phases[:first_cell]
+    assert set(phases[first_cell:]) == {Phase.CELL}
+
+
+@pytest.mark.parametrize("input_of", ["rate", "refusals"])
+def test_held_out_cells_lie_between_those_that_are_fitted(input_of) -> None:
+    def values(spot) -> set[float]:
+        cells = [one for one in windows(settings=SETTINGS, spot=spot) if one.phase is Phase.CELL]
+        return {
+            one.rate if input_of == "rate" else one.mix.declined
+            for one in cells
+            if one.rate or input_of != "rate"
+        }
+
+    fitted, held_out = values(FITTED[0]), values(HELD_OUT[0])
+    between = held_out - fitted
+    assert between
+    assert min(fitted) < min(between)
+    assert max(between) < max(fitted)
+
+
+def test_held_out_spots_lie_between_the_corners() -> None:
+    steps, hops = ([getattr(one, name) for one in FITTED] for name in ("steps", "hop_ms"))
+    for one in HELD_OUT:
+        assert min(steps) < one.steps < max(steps)
+        assert min(hops) < one.hop_ms < max(hops)
+
+
+def test_held_out_spots_are_visited_first_last_and_in_between() -> None:
+    found = visits(fitted=FITTED, held_out=HELD_OUT)
+    assert [one for one in found if not one.is_held_out] == list(FITTED)
+    assert [one.visit for one in found if one.is_held_out] == [1, 1, 2, 2]
+    assert [found[0].place, found[-1].place] == [one.place for one in HELD_OUT]
+    assert len({one.name for one in found}) == len(found)
+    places = [place for place, one in enumerate(found) if one.is_held_out]
+    assert min(later - earlier for earlier, later in itertools.pairwise(places)) > 1
+
+
+def test_each_visit_asks_for_the_same_cells_with_arrivals_of_its_own() -> None:
+    first, again = (
+        windows(settings=SETTINGS, spot=replace(HELD_OUT[0], visit=visit)) for visit in (1, 2)
+    )
+
+    def asked(planned) -> list[tuple[float, float, float]]:
+        return sorted((one.rate, one.share, one.mix.declined) for one in planned)
+
+    assert asked(first) == asked(again)
+    assert {one.seed for one in first}.isdisjoint(one.seed for one in again)
+
+
+def test_further_window_of_full_load_is_like_the_planned_ones_and_found_on_the_way() -> None:
+    planned = windows(settings=SETTINGS, spot=FITTED[0])
+    one = further(after=planned, pattern="choreographed")
+    another = further(after=[*planned, one], pattern="choreographed")
+    assert (one.phase, one.pattern, one.rate) == (Phase.FULL, "choreographed", 0)
+    assert [one.number, another.number] == [len(planned) + 1, len(planned) + 2]
+    assert one.block not in {each.block for each in planned}
+
+
+def test_survey_of_two_patterns_takes_less_than_eighteen_minutes() -> None:
+    """As the shipped one has shown: 1.8 s around each window, 18 s around each stack. One in three
+    windows of full load more than planned."""
+    spots = visits(fitted=FITTED, held_out=HELD_OUT)
+    planned = [one for spot in spots for one in windows(settings=SETTINGS, spot=spot)]
+    further = sum(one.phase is Phase.FULL for one in planned) / 3 * SETTINGS.seconds * 2
+    assert sum(one.seconds + 1.8 for one in planned) + len(spots) * 18 + further < 18 * 60

@@ -1,0 +1,90 @@
+"""The windows of a stack, on a shop that is computed: how much of it each pattern is offered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from loadtests.evaluating.results import Measured
+from loadtests.load.windows import Phase, Window
+from loadtests.measuring.cost import Cost
+from loadtests.surveying import grid
+from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.one_stack import Ahead, doubts_of, measure
+from loadtests.surveying.saturation import is_saturated
+from tests.unit.loadtests.builders import cost, measured
+
+SPOT = Spot(steps=5, hop_ms=50)
+SETTINGS = Settings(
+    patterns=("orchestrated", "choreographed"),
+    spots=[SPOT],
+    loads=[25],
+    refusals=[0],
+    seconds=1.0,
+    seed=1,
+)
+
+
+@dataclass
+class ComputedShop:
+    """Serves one after the other, so many a second by pattern, and answers from a second away."""
+
+    most: dict[str, float]
+    taken: list[Window] = field(default_factory=list)
+
+    def measure_rest(self) -> Cost:
+        return cost(seconds=3)
+
+    def measure(self, *, window: Window, seen: Sequence[Measured]) -> Measured:
+        assert list(seen) == seen
+        self.taken.append(window)
+        latencies, free = [], 0.0
+        for number in range(int(window.rate * window.seconds)):
+            free = max(free, number / window.rate) + 1 / self.most[window.pattern]
+            latencies.append(free - number / window.rate + 1.0)
+        return measured(of=window, latencies=latencies)
+
+    def drain(self) -> None: ...
+
+
+def _surveyed(**most: float) -> tuple[ComputedShop, list[Measured], list[str]]:
+    shop, found, said = ComputedShop(most=most), [], []
+    measure(runner=shop, spot=SPOT, ahead=Ahead(SETTINGS, []), done=found.append, say=said.append)
+    return shop, found, said
+
+
+def _full(found: Sequence[Measured], pattern: str) -> list[Measured]:
+    return [one for one in found if (one.window.phase, one.window.pattern) == (Phase.FULL, pattern)]
+
+
+@pytest.mark.parametrize("most", [150, 400, 700, 1200])
+def test_pattern_is_offered_more_until_it_is_saturated(most) -> None:
+    _, found, _ = _surveyed(orchestrated=most, choreographed=300)
+    *before, last = _full(found, "orchestrated")
+    assert is_saturated(measured=last)
+    assert len(before) < grid.FULL_BLOCKS + grid.FURTHER
+    rates = [one.window.rate for one in [*before, last]]
+    assert rates == sorted(rates)
+    assert last.window.rate < 1.5 * most
+
+
+def test_pattern_that_is_saturated_gets_no_further_window() -> None:
+    _, found, _ = _surveyed(orchestrated=1200, choreographed=300)
+    assert len(_full(found, "orchestrated")) > grid.FULL_BLOCKS
+    assert len(_full(found, "choreographed")) == grid.FULL_BLOCKS
+
+
+def test_pattern_that_follows_everything_is_given_up_and_doubted() -> None:
+    _, found, _ = _surveyed(orchestrated=1e6, choreographed=300)
+    assert len(_full(found, "orchestrated")) == grid.FULL_BLOCKS + grid.FURTHER
+    assert "never saturated, so it can do more: full orchestrated." in doubts_of(measured=found)
+
+
+def test_cells_come_after_all_full_load_and_are_shares_of_what_that_showed() -> None:
+    shop, _, said = _surveyed(orchestrated=1200, choreographed=300)
+    phases = [one.phase for one in shop.taken]
+    assert phases.index(Phase.CELL) > len(phases) - 1 - phases[::-1].index(Phase.FULL)
+    shared = [one for one in shop.taken if one.share]
+    assert [one.rate for one in shared] == [pytest.approx(0.6 * 300, rel=0.02)] * 2
+    assert len({one.number for one in shop.taken}) == len(shop.taken)
+    assert said[-1].endswith("0:05 left")

@@ -1,0 +1,45 @@
+"""`manage.py survey` where it measures nothing: what it is not asked rightly, it does not start."""
+
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from loadtests.surveying import survey
+from loadtests.surveying.survey import STACK, new_folder, run, settings_in
+from tests.unit.loadtests.choosing.surveyed import survey as surveyed
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--stacks", "4:0"), "4:0: a stack is STEPS:MS, 5 to 8 steps and 0 to 50 ms"),
+        (("--stacks", "5:51"), "5:51: a stack is STEPS:MS"),
+        (("--held-out", "6"), "6: a stack is STEPS:MS"),
+        (("--stacks", ""), "--stacks: at least one"),
+        (("--stacks", "5:0", "--held-out", "5:0"), "5:0 is named twice"),
+        (("--loads", "ten"), "--loads ten: numbers with commas between them"),
+        (("--loads", "0"), "--loads 0: out of range"),
+        (("--refusals", "1.5"), "--refusals 1.5: out of range"),
+        (("--patterns", "monolith"), "the monolith is no pattern to choose"),
+        (("--resume", "nowhere"), "nowhere holds no survey to go on with"),
+    ],
+)
+def test_wrong_option_is_refused_before_anything_is_started(options, said) -> None:
+    with pytest.raises(CommandError, match=said):
+        call_command("survey", *options)
+
+
+def test_survey_goes_on_without_the_stacks_that_are_whole(tmp_path: Path, monkeypatch) -> None:
+    """All of them are, so none is started."""
+    monkeypatch.setattr(survey, "SURVEYS", tmp_path)
+    found = surveyed()
+    folder = new_folder(settings=found.settings)
+    for stack in found.stacks:
+        (folder / stack.spot.name).mkdir()
+        (folder / stack.spot.name / STACK).write_bytes(survey.msgspec.json.encode(stack))
+    assert settings_in(folder=folder).spots == list(found.settings.spots)
+    finished = run(settings=settings_in(folder=folder), folder=folder, say=pytest.fail)
+    assert not finished.was_stopped
+    assert [one.spot for one in finished.survey.stacks] == list(found.settings.spots)
+    assert finished.path.exists()

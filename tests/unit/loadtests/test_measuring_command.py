@@ -1,0 +1,53 @@
+"""A measurement that ends without a result ends its command, in words and with the right status."""
+
+import io
+
+import psycopg
+import pytest
+from django.core.management.base import CommandError
+
+from loadtests.load.generator import GeneratorFailed
+from loadtests.load.supplies import NotSupplied
+from loadtests.management.explained import ExplainedCommand, MeasuringCommand
+from loadtests.measuring.errors import NotMeasured
+from messaging.brokers import BrokerUnavailable
+from stack.errors import StackError
+
+FAILURES = (StackError, NotSupplied, GeneratorFailed, NotMeasured)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failure_is_said_as_it_is(failure: type[Exception]) -> None:
+    with pytest.raises(CommandError, match=r"^it went wrong$"):
+        _end(failure("it went wrong"))
+
+
+@pytest.mark.parametrize("failure", [psycopg.OperationalError, BrokerUnavailable])
+def test_stack_that_is_gone_is_named(failure: type[Exception]) -> None:
+    with pytest.raises(CommandError, match="The stack stopped answering: gone"):
+        _end(failure("gone"))
+
+
+def test_interrupt_has_its_own_status_and_says_what_is_left() -> None:
+    said = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        _end(KeyboardInterrupt(), said)
+    assert ended.value.code == 130
+    assert "stopped: nothing is kept" in said.getvalue()
+
+
+def test_mistake_of_ours_is_not_dressed_up() -> None:
+    with pytest.raises(ZeroDivisionError):
+        _end(ZeroDivisionError())
+
+
+def test_help_keeps_its_paragraphs() -> None:
+    command = ExplainedCommand()
+    command.help = "One.\n\nTwo:\n\n    three\n"
+    assert command.help in command.create_parser("manage.py", "any").format_help()
+
+
+def _end(failure: BaseException, said: io.StringIO | None = None) -> None:
+    command = MeasuringCommand(stderr=said or io.StringIO(), no_color=True)
+    with command.measuring(if_stopped="nothing is kept"):
+        raise failure
