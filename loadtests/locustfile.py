@@ -61,7 +61,7 @@ def add_options(parser: LocustArgumentParser) -> None:
 @events.test_start.add_listener
 def stock_up(environment: Environment, **_: Any) -> None:
     """Makes the products of this test; without them there is no test."""
-    options = environment.parsed_options
+    options: Any = environment.parsed_options
     try:
         shopper.patterns(text=options.patterns)
         url = options.inventory or _next_port(str(environment.host))
@@ -153,6 +153,6 @@ def _made(environment: Environment, url: str) -> list[str]:
     session = FastHttpSession(base_url=url, request_event=environment.events.request, user=None)
     answer = session.post("/api/products", json=bodies, name="make products")
     if answer.status_code != 207:
-        why = answer.error or f"{answer.status_code} {answer.text}"
+        why = getattr(answer, "error", None) or f"{answer.status_code} {answer.text}"
         raise OSError(f"inventario at {url} made no products: {why}")
     return [str(one["data"]["id"]) for one in answer.json()]

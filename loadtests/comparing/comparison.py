@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from loadtests.comparing.plan import Settings
-from loadtests.evaluating import doubts, knee, rates, scalability, verdicts, waterfall
+from loadtests.evaluating import doubts, knee, ramp, rates, scalability, verdicts, waterfall
 from loadtests.evaluating.isotonic import Bounds
-from loadtests.evaluating.ramp import Level
+from loadtests.evaluating.knee import Level
 from loadtests.evaluating.results import (
     SHARES,
     Counts,
@@ -31,7 +31,7 @@ class WindowFacts:
 
     window: Window
     counts: Counts
-    level: Level
+    level: ramp.Level
     cost: Cost
     clock_step_ms: float
     has_rested: bool
@@ -48,7 +48,7 @@ class Capacity:
     pattern: str
     knee: float | None
     knee_between: Bounds | None
-    levels: list[knee.Level]
+    levels: list[Level]
     law: Law | None
 
 

@@ -38,10 +38,12 @@ def closing(*, run: Run) -> list[str]:
 
 def _light(run: Run) -> list[str]:
     found = run.of(LIGHT)
-    return found and [
+    if not found:
+        return []
+    return [
         f"LIGHT LOAD, {run.settings.rate:g}/s: ms from intended start to outcome",
         *[
-            _row(f"p{share}", found, lambda one, n=place: timing.spread(one.outcome, n))
+            _line(f"  p{share}", [timing.spread(one.outcome, place) for one in found])
             for place, share in enumerate((50, 95, 99))
         ],
         _row("accepted after, p50 / p99", found, lambda one: timing.pair(one.acceptance)),
@@ -50,7 +52,9 @@ def _light(run: Run) -> list[str]:
 
 def _full(run: Run) -> list[str]:
     found, light = run.of(FULL), run.of(LIGHT)
-    return found and [
+    if not found:
+        return []
+    return [
         "FULL LOAD, more than it can do",
         _row("completed/s", found, timing.capacity),
         *_knees(run),
@@ -86,7 +90,9 @@ def _knee(one: Capacity) -> str:
 
 def _failures(run: Run) -> list[str]:
     found = run.of(FAILURES)
-    return found and [
+    if not found:
+        return []
+    return [
         f"FAILURES, {words.share(run.settings.declined)} declined cards,"
         f" {words.share(run.settings.scarce)} want a last unit",
         _row("completed / undone / refused", found, lambda one: _ended(one.counts)),

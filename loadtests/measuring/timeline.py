@@ -142,7 +142,7 @@ class Timeline:
         return bool(rows[0][0])
 
     def _rows(self, service: str, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return self._databases[service].execute(statement, values).fetchall()  # type: ignore[arg-type]
+        return self._databases[service].execute(statement, values).fetchall()
 
 
 def asks_of(*, saga: Saga, more: Sequence[Extra]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Command(MeasuringCommand):
 def as_screen(*, finished: Finished) -> str:
     """What a reader wants to know, side by side, and each pattern's course."""
     settings, outages = finished.settings, finished.outages
-    rows = [
+    rows: list[tuple[str, Sequence[object]]] = [
         ("", [one.pattern for one in outages]),
         ("away, until started again (s)", [f"{one.down.seconds:.1f}" for one in outages]),
         ("meanwhile offered", [one.offered for one in outages]),

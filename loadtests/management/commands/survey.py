@@ -116,8 +116,8 @@ def _settings(options: dict[str, Any]) -> Settings:
         raise CommandError(str(error)) from error
 
 
-def _all_spots(fitted: str, held_out: str) -> list[Spot]:
-    found = [*_spots(fitted, is_held_out=False), *_spots(held_out, is_held_out=True)]
+def _all_spots(to_fit: str, to_hold_out: str) -> list[Spot]:
+    found = [*_spots(to_fit, is_held_out=False), *_spots(to_hold_out, is_held_out=True)]
     if all(one.is_held_out for one in found):
         raise ValueError("--stacks: at least one")
     names = [f"{one.steps}:{one.hop_ms:g}" for one in found]
