@@ -25,8 +25,6 @@ from sagas import points
 
 log = logging.getLogger(__name__)
 
-REST_SECONDS = 1.0
-
 
 class Conductor:
     """`put_down`: called when a call was answered, with the seconds until the first of the sagas
@@ -98,11 +96,13 @@ class Conductor:
                 for saga, answer in zip(due, answers, strict=True)
             ]
             _log_faults(target, answers)
-        self._make(self._with_rests(moves))
+        self._make(self._as_far_as_there_is_room(moves))
         self._batches += 1
 
-    def _with_rests(self, moves: Sequence[Step]) -> list[Step]:
-        """Where too many wait for the next call, the saga is left to be claimed again later."""
+    def _as_far_as_there_is_room(self, moves: Sequence[Step]) -> list[Step]:
+        """Where too many wait for the next call, the saga is laid down: it is claimed again as soon
+        as there are fewer.
+        """
         going: Counter[Call] = Counter()
         made: list[Step] = []
         for saga, move in moves:
@@ -110,7 +110,7 @@ class Conductor:
             if move.goes_on and call != call_of(progress=saga.progress):
                 going[call] += 1
                 if going[call] > self._hands.room(call=call):
-                    move = msgspec.structs.replace(move, seconds=REST_SECONDS)
+                    move = msgspec.structs.replace(move, is_laid_down=True)
             made.append((saga, move))
         return made
 
@@ -133,7 +133,7 @@ class Conductor:
             down.append(saga)
             if moved:
                 tally.count([(saga, move)])
-                waits += [move.seconds] if move.seconds else []
+                waits += [move.seconds] if move.is_on_its_way else []
             else:
                 log.info("moved by another since", extra={"saga_id": saga.saga_id})
         self._to_lanes(onward)

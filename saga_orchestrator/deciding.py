@@ -64,7 +64,7 @@ class Tally:
     def count(self, written: Iterable[Step]) -> None:
         """Of moves that were written: those after which nothing is due for now."""
         for saga, move in written:
-            if move.goes_on or move.seconds:
+            if move.is_on_its_way:
                 continue
             with self._lock:
                 self._counted[f"sagas_{move.status}"] += 1

@@ -63,19 +63,26 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """What to write before anything else happens, and the call that is due then.
 
     Nothing is due in a final status, nor when it is parked (`reason` says why).
-    `seconds`: not before then. `record`: what is known now of the step that was called.
+    `seconds`: not before then. `is_laid_down`: due at once, but to whoever claims it next.
+    `record`: what is known now of the step that was called.
     """
 
     progress: Progress
     status: SagaStatus
     seconds: float = 0.0
+    is_laid_down: bool = False
     record: StepRecord | None = None
     reason: str = ""
 
     @property
     def goes_on(self) -> bool:
-        """Whether the next call can be made at once."""
-        return not self.seconds and self.status in _MOVING
+        """Whether the next call can be made at once, by whoever makes this move."""
+        return self.is_on_its_way and not (self.seconds or self.is_laid_down)
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether a call is due, now or later."""
+        return self.status in _MOVING
 
 
 _MOVING = frozenset({SagaStatus.RUNNING, SagaStatus.COMPENSATING})

@@ -74,9 +74,9 @@ class Runner:
         limit = min(MOST_IN_A_CLAIM, MOST_IN_HAND - len(self._conductor.in_hand))
         crowded = self._conductor.crowded
         self._is_full = limit <= 0 or bool(crowded)
+        self._forget_what_is_due()
         if self._heart.runner_id is None or limit <= 0:
             return False
-        self._forget_what_is_due()
         try:
             self._release_what_was_let_go(self._heart.runner_id)
             points.reach("runner.before_claim")
@@ -145,7 +145,7 @@ class Runner:
             points.reach("runner.released")
 
     def _forget_what_is_due(self) -> None:
-        """The claim that follows takes it."""
+        """The claim that follows takes it, or the one after the next that is put down."""
         with self._lock:
             while self._due_at and self._due_at[0] <= time.monotonic():
                 heapq.heappop(self._due_at)

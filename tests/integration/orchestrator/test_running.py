@@ -247,16 +247,15 @@ def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
     when(saga_id, "completed", seconds=5)
 
 
-def test_control_without_the_ring_the_saga_waits(run, start, services, monkeypatch):
+def test_control_without_the_ring_the_saga_waits(run, start, when, services, monkeypatch):
     monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
     runner = run()
-    eventually(
-        lambda: runner.runner._heart.runner_id and not runner.runner._rung.is_set(),
-        what="it is idle",
-    )
+    (first,) = start()
+    when(first, "completed")
+    eventually(lambda: not runner.runner._rung.is_set(), what="it is idle")
     monkeypatch.setattr(doorbell, "ring", lambda **kwargs: None)
     (saga_id,) = start()
-    assert not services.asked
+    assert services.effects(saga_id) == []
     assert Saga.objects.get(pk=saga_id).status == "pending"
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from django.db.models.functions import Now
 
 from contracts import sagas
 from contracts.sagas import CHECKOUT
@@ -59,6 +60,29 @@ def test_slow_service_does_not_fill_the_hands_of_a_runner(
     gate.set()
     for saga_id in waiting:
         when(saga_id, "completed")
+
+
+def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
+    run, start, when, services, monkeypatch
+):
+    monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
+    monkeypatch.setattr(hands, "MOST_AT_A_CALL", 3)
+    gate = services.waits(sagas.CHARGE)
+    run()
+    waiting = start(2 * MOST)
+    laid_down = Saga.objects.filter(current_step=sagas.CHARGE, runner_id=None)
+    eventually(laid_down.exists, what="there is no room")
+    assert not laid_down.filter(next_attempt_at__gt=Now()).exists()
+    gate.set()
+    for saga_id in waiting:
+        when(saga_id, "completed")
+
+
+def test_runner_whose_hands_are_full_waits_until_one_is_free(run, start, services, small_hands):
+    _, runner, _ = all_charged_but_for_the_answer(run, start, services)
+    eventually(lambda: runner.runner.counters()["sagas_in_hand"] == MOST, what="its hands are full")
+    runner.runner._put_down(0.0)
+    eventually(lambda: runner.runner._patience() > 0, seconds=3, what="it has looked, and waits")
 
 
 def test_control_without_the_bound_the_others_starve(run, start, when, services, small_hands):
