@@ -7,11 +7,15 @@ The kernel ties the death signal to the thread that forked, so that thread must 
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
 KEEP_USER = -1
+MOST_FILES = 65536
+"""Open at once, where that is allowed: a web process has one for each shopper's connection, and
+many systems give 1,024 to whoever asks for no more."""
 
 
 def main(arguments: list[str]) -> None:
@@ -27,10 +31,18 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != parent:
         sys.exit("the process that started this one is gone")
+    _allow_files()
     try:
         os.execvp(arguments[4], arguments[4:])  # noqa: S606 - no shell is what is wanted
     except OSError as error:
         sys.exit(f"{arguments[4]} can't be run: {error.strerror}")
+
+
+def _allow_files() -> None:
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
+    if usual != resource.RLIM_INFINITY and usual < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
 """Which steps a checkout has: whoever audits a run must know it, too."""
 
 WEB_THREADS = 8
+WEB_CONNECTIONS = 16384
+"""A web process accepts no more than so many. Idle ones count: with Granian's default of 1,024, as
+many shoppers who keep their connections keep all others waiting until some are closed."""
 
 ORPHANED_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}
 """What each kind of process gets from the kernel when its supervisor is killed. A web process is
@@ -78,6 +81,7 @@ def web_command(*, host: str, port: int, threads: int = WEB_THREADS) -> tuple[st
     return (
         *("granian", "--interface", "wsgi", "--host", host, "--port", str(port)),
         *("--workers", "1", "--blocking-threads", str(threads)),
+        *("--backpressure", str(WEB_CONNECTIONS)),
         # Without it a request that hangs would keep a stopping process alive for ever.
         *("--workers-kill-timeout", "5"),
         "config.wsgi:application",
