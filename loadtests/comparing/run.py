@@ -186,7 +186,7 @@ def _measure(run: Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
             if not whole_blocks(measured=run.store.measured(), patterns=run.settings.patterns):
                 raise
             run.say("stopped: what has been measured so far is drained, audited and shown")
-            runner.drain()
+            runner.close()
             return at_rest, True
     return at_rest, False
 

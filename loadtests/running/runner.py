@@ -91,8 +91,13 @@ class Runner:
         """One window, at the rate that follows from those `seen` where it names none. As `run`."""
         return self._measure(replace(window, rate=rates.rate_for(window=window, seen=seen)))
 
-    def drain(self) -> None:
-        """Waits for what is on its way; a while."""
+    def close(self) -> None:
+        """Ends a window that was interrupted, and waits for what is on its way; a while.
+
+        No other window can follow.
+        """
+        self._sender.stop()
+        self._outcomes.rest()  # What had come when it was stopped may be accepted meanwhile.
         self._outcomes.drain(within=DRAIN_SECONDS)
         self._outcomes.rest()
 

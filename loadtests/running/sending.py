@@ -50,6 +50,10 @@ class Sender:
             }
         )
 
+    def stop(self) -> None:
+        """Sends no more, in the middle of a window too: what is not answered yet is given up."""
+        self._generator.close()
+
     def collect(self, *, window: Window) -> list[Sample]:
         """What came of each, as far as carrito's rows say it now."""
         with self._answers.open(newline="") as file:

@@ -60,7 +60,7 @@ def measure(*, runner: Runner, spot: Spot, ahead: Ahead, done: Done, say: Say) -
         if not any(cell_of(measured=one) for one in seen):
             raise
         say("stopped: what has been measured so far is drained, audited and kept")
-        runner.drain()
+        runner.close()
         return Taken(rest=rest, was_stopped=True)
     return Taken(rest=rest, was_stopped=False)
 
