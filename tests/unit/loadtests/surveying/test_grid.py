@@ -100,8 +100,9 @@ def test_further_window_of_full_load_is_like_the_planned_ones_and_found_on_the_w
 
 
 def test_survey_of_two_patterns_takes_less_than_eighteen_minutes() -> None:
-    """As the shipped one has shown: 1.8 s around each window, 18 s around each stack. One in three
-    windows of full load more than planned."""
+    """As the first that was shipped has shown: 1.8 s around each window, 18 s around each stack.
+    One in three windows of full load more than planned.
+    """
     spots = visits(fitted=FITTED, held_out=HELD_OUT)
     planned = [one for spot in spots for one in windows(settings=SETTINGS, spot=spot)]
     further = sum(one.phase is Phase.FULL for one in planned) / 3 * SETTINGS.seconds * 2
