@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+_SERVICE = os.environ.get("DUETO_SERVICE", "")
 SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
 ALIASES = ("default", *SERVICES)
 """`default` is the dashboard's own database: logins, sessions, the admin's log."""
@@ -16,6 +17,12 @@ table would go on scanning it. Without this the barrier's UPDATE took 19 ms afte
 instead of 0.2 ms. Where there is no index to use, PostgreSQL scans all the same; it then takes
 the plan for an expensive one, and must not compile it at each execution (12 ms instead of 0.02)."""
 
+LOCK_SECONDS, STATEMENT_SECONDS, IDLE_IN_TRANSACTION_SECONDS = 1.0, 3.0, 4.0
+"""Each below what a call of a step may take (5 s, contracts.sagas.Step): a service answers that
+it is busy before its caller gives up (docs/limits.md)."""
+ADMIN_STATEMENT_SECONDS = 15.0
+"""In the dashboard, where a person waits for a page and no step does."""
+
 _FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
 
 
@@ -23,6 +30,22 @@ def url_of(*, alias: str) -> str:
     """The URL of an alias: `<ALIAS>_DATABASE_URL`, else `DATABASE_URL`, else a local default."""
     shared = os.environ.get("DATABASE_URL") or _FALLBACK
     return os.environ.get(f"{alias.upper()}_DATABASE_URL") or shared
+
+
+def limits(*, service: str) -> str:
+    """The limits of each connection of a process of this service, as libpq's `options`.
+
+    None for commands that belong to no service: a migration or an audit takes as long as it takes.
+    """
+    if not service:
+        return ""
+    statement = ADMIN_STATEMENT_SECONDS if service == "dashboard" else STATEMENT_SECONDS
+    found = {
+        "lock_timeout": LOCK_SECONDS,
+        "statement_timeout": statement,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS,
+    }
+    return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in found.items())
 
 
 def parse(*, url: str) -> dict[str, Any]:
@@ -46,7 +69,7 @@ def parse(*, url: str) -> dict[str, Any]:
         "PORT": str(parts.port or options.pop("port", "")),
         "CONN_MAX_AGE": None,
         "OPTIONS": {
-            "options": _ALWAYS_BY_INDEX,
+            "options": f"{_ALWAYS_BY_INDEX} {limits(service=_SERVICE)}".rstrip(),
             # Statements are few and repeated: they are prepared on first use.
             "prepare_threshold": 0,
             "server_side_binding": True,

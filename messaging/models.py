@@ -17,13 +17,24 @@ class OutboxEntry(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     # When it was given to the broker; set once that has confirmed it.
     sent_at = models.DateTimeField(null=True, blank=True)
+    # Set aside: the broker would not take it (`reason`), and the others don't wait for it.
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(default="", db_default="", blank=True)
 
     class Meta:
         abstract = True
         verbose_name_plural = "outbox entries"
         indexes = [
             models.Index(
-                fields=["id"], condition=models.Q(sent_at=None), name="%(app_label)s_unsent"
+                fields=["id"],
+                condition=models.Q(sent_at=None, next_attempt_at=None),
+                name="%(app_label)s_to_send",
+            ),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(sent_at=None, next_attempt_at__isnull=False),
+                name="%(app_label)s_set_aside",
             ),
         ]
 
@@ -75,6 +86,7 @@ class WorkerHeartbeat(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
     counters = models.JSONField(default=dict, db_default={})
+    complaints = models.JSONField(default=list, db_default=[])
 
     class Meta:
         abstract = True

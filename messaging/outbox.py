@@ -140,7 +140,7 @@ def unsent(*, service: str, limit: int) -> list[Unsent]:
         service=service,
         sql=f"""
             SELECT id, event_id, event_type, body FROM {_table(service)}
-            WHERE sent_at IS NULL ORDER BY id LIMIT %s
+            WHERE sent_at IS NULL AND next_attempt_at IS NULL ORDER BY id LIMIT %s
             """,
         values=[limit],
     )

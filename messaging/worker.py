@@ -6,7 +6,8 @@ import signal
 import socket
 import threading
 from collections.abc import Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 import msgspec
 from django.db import DatabaseError, InterfaceError, connections
@@ -15,6 +16,22 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 10.0
+
+
+class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in a process, since when, and what to do: /health, status and admin show it."""
+
+    what: str
+    since: datetime
+    do: str
+
+
+@runtime_checkable
+class Complaining(Protocol):
+    """A part that can tell what keeps it from its work."""
+
+    def complaints(self) -> list[Complaint]:
+        """What stands now; empty while all is well. Called from another thread."""
 
 
 class Part(Protocol):

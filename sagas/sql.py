@@ -4,11 +4,15 @@ A batch of 50 rows of five columns costs 0.17 ms of CPU in Python as one JSON pa
 0.83 ms as five arrays (psycopg 3.3): `FROM json_to_recordset(%s) AS v (saga_id text, ...)`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
+
+IMPATIENT_MILLISECONDS = 50
+"""Enough for a neighbour's transaction to end, and little enough for a hundred in a row."""
 
 
 def execute(*, service: str, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -16,6 +20,23 @@ def execute(*, service: str, sql: str, values: Sequence[Any] = ()) -> list[tuple
     with connections[service].cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def impatient(*, service: str) -> Iterator[None]:
+    """Within the block this thread's transactions wait only a moment for a locked row.
+
+    For those who try a list one by one, after all of it has waited in vain: most of its rows are
+    free, and must not wait again for the one that is not.
+    """
+    execute(service=service, sql=f"SET lock_timeout = {IMPATIENT_MILLISECONDS}")
+    try:
+        yield
+    finally:
+        try:
+            execute(service=service, sql="RESET lock_timeout")
+        except (DatabaseError, InterfaceError):
+            connections[service].close()  # the next one has the usual limit
 
 
 def rows(records: Iterable[Mapping[str, Any]]) -> str:
