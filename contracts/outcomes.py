@@ -23,8 +23,22 @@ Outcome = Done | Refused
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a saga goes backward: the step, and the refusal (or the fault that was given up)."""
+    """Why a saga goes backward: the step, and the refusal (or the fault that was given up).
+
+    `undone`: whether any undo has had an effect so far. It tells, in the end and in every pattern,
+    a saga that is compensated from one that failed before anything had happened.
+    """
 
     step: str
     code: str
     detail: str = ""
+    undone: bool = False
+
+
+NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
+"""What an undo answers where the step never happened; from now on it can't happen any more."""
+
+
+def had_effect(outcome: Outcome) -> bool:
+    """Whether this outcome of an undo tells that something was undone."""
+    return isinstance(outcome, Done) and "nothing_to_undo" not in outcome.data

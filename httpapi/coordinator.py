@@ -154,6 +154,13 @@ def state_at_carrito(
     return (look_again() if state.status.is_final else None) or state
 
 
+def not_here(*, state: SagaState) -> Refused:
+    """Why nothing can be asked yet of a saga that carrito knows, and its coordinator does not."""
+    if state.status is SagaStatus.PENDING:
+        return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
+    return Refused(refusals.ALREADY_UNDONE, f"This checkout is {state.status} already.")
+
+
 def summary_of(*, state: SagaState) -> SagaSummary:
     """The short form."""
     return SagaSummary(

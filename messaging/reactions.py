@@ -14,9 +14,9 @@ import msgspec
 from contracts import events
 from contracts.commands import Checkout, Command
 from contracts.events import Event, Facts
-from contracts.outcomes import Failure, Outcome, Refused
+from contracts.outcomes import Failure, Outcome, Refused, had_effect
 from messaging import outbox
-from sagas.operations import Operation
+from sagas.operations import Kind, Operation
 from sagas.performing import Performed, perform
 
 
@@ -100,6 +100,8 @@ class SagaReaction:
         failure = heard.data.failure
         if isinstance(outcome, Refused) and not failure:
             failure = Failure(self.operation.step, outcome.code, outcome.detail)
+        if failure and self.operation.kind is Kind.UNDO and had_effect(outcome):
+            failure = msgspec.structs.replace(failure, undone=True)
         return follow(
             cause=heard,
             event_type=self._name(outcome),

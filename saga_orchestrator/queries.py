@@ -52,7 +52,9 @@ def state(*, found: Saga) -> SagaState:
     """The whole of it, with every step of its definition: reached, skipped or still to come."""
     steps = msgspec.convert(found.definition.steps, list[Step])
     known = {one.position: one for one in found.steps.all()}
-    failure = Failure(found.failure_step, found.failure_code, found.failure_detail)
+    failure = Failure(
+        found.failure_step, found.failure_code, found.failure_detail, found.failure_undone
+    )
     return SagaState(
         saga_id=found.saga_id,
         saga_pattern=found.pattern,

@@ -100,8 +100,8 @@ def _intervene(
 ) -> HttpResponse:
     try:
         refused = act(saga_id=saga_id, requested_by=asked.requested_by, reason=asked.reason)
-    except UnknownSaga as error:
-        raise problems.unknown("saga", saga_id) from error
+    except UnknownSaga:
+        raise problems.refusal(coordinator.not_here(state=_state(saga_id))) from None
     if refused:
         raise problems.refusal(refused)
     return answer(_summary(saga_id), status=202)
