@@ -136,4 +136,7 @@ def _forget_refused(performed: Sequence[Performed]) -> None:
     barrier.forget(operation=operations.accept, saga_ids=refused)
 
 
-_gathering = Gathering(together=partial(perform, operation=operations.accept, also=_forget_refused))
+_gathering = Gathering(
+    service=operations.SERVICE,
+    together=partial(perform, operation=operations.accept, also=_forget_refused),
+)

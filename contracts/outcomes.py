@@ -22,6 +22,15 @@ class Refused(msgspec.Struct, frozen=True, tag_field="outcome", tag="refused"):
 Outcome = Done | Refused
 
 
+class Busy(msgspec.Struct, frozen=True, tag_field="outcome", tag="busy"):
+    """Nothing was decided: somebody else holds a row that this command needs. Ask again later.
+
+    Only where a list of commands is answered, so that one of them holds up no other; never stored.
+    """
+
+    detail: str = ""
+
+
 class Failure(msgspec.Struct, frozen=True):
     """Why a saga goes backward: the step, and the refusal (or the fault that was given up).
 

@@ -16,7 +16,7 @@ from httpapi import problems
 from httpapi.json import answer
 from sagas import points
 from sagas.operations import Operation
-from sagas.performing import perform
+from sagas.performing import perform, perform_apart
 
 MOST_IN_A_BATCH = 1000
 
@@ -24,7 +24,8 @@ MOST_IN_A_BATCH = 1000
 class StepView(View):
     """POST a command: 200 with what was done, or 409 with the refusal's code.
 
-    POST a list of commands: 207 with an outcome for each, in order, all in one transaction.
+    POST a list of commands: 207 with an outcome for each, in order, all in one transaction; where
+    somebody else holds a row of one, that one is `busy` and the others are not held up.
     The same saga and step again: the first outcome again.
 
     A plain Django view: every step of every orchestrated saga comes through here, and needs none
@@ -54,10 +55,13 @@ class StepView(View):
         commands, is_batch = self._commands(self.read(request), path)
         if len(commands) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
-        performed = perform(operation=self.operation, commands=commands)
-        outcomes = [one.outcome for one in performed]
+        if is_batch:
+            outcomes = perform_apart(operation=self.operation, commands=commands)
+            points.reach("steps.before_reply", self.operation)
+            return answer(outcomes, status=207)
+        (performed,) = perform(operation=self.operation, commands=commands)
         points.reach("steps.before_reply", self.operation)
-        return answer(outcomes, status=207) if is_batch else _single(outcomes[0])
+        return _single(performed.outcome)
 
     def read(self, request: HttpRequest) -> bytes:
         """The body, as JSON; a view may be more lenient than its command's type."""

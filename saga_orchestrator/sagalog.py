@@ -118,7 +118,7 @@ def claim(
 
 def claimable(*, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[Any]:
     """The values of `statements.CLAIMABLE`."""
-    return [SILENT_SECONDS, runner_id, _json(in_hand), [" ".join(call) for call in but]]
+    return [runner_id, _json(in_hand), SILENT_SECONDS, [" ".join(call) for call in but]]
 
 
 def lock(*, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:

@@ -39,17 +39,19 @@ BEAT = """
     RETURNING id, (SELECT count(*) FROM saga_orchestrator_saga WHERE parked_at IS NOT NULL)
 """
 
-# What a runner may claim: values are SILENT_SECONDS, the runner, what it has in hand (JSON), and
+# What a runner may claim: values are the runner, what it has in hand (JSON), SILENT_SECONDS, and
 # the calls that it wants no further sagas for.
 # Who is alive is an array, not a join: a row that another runner has claimed in the meantime is
 # looked at again when it is locked, but only with what stands in the row itself.
 # A row is its runner's only while that one has it in hand; this one tells what it has.
 CLAIMABLE = """
-    next_attempt_at <= now() AND (runner_id IS NULL OR runner_id <> ALL (ARRAY(
-        SELECT id FROM saga_orchestrator_runner
-        WHERE seen_at > now() - make_interval(secs => %s)))
-        OR runner_id = %s AND saga_id NOT IN (SELECT json_array_elements_text(%s)))
-    AND current_step || ' ' || direction <> ALL (%s::text[])
+    next_attempt_at <= now() AND CASE
+        WHEN runner_id IS NULL THEN true
+        WHEN runner_id = %s THEN saga_id NOT IN (SELECT json_array_elements_text(%s))
+        ELSE runner_id <> ALL (ARRAY(
+            SELECT id FROM saga_orchestrator_runner
+            WHERE seen_at > now() - make_interval(secs => %s)))
+    END AND current_step || ' ' || direction <> ALL (%s::text[])
 """
 
 CLAIM = f"""

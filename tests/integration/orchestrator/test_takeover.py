@@ -204,7 +204,7 @@ def test_saga_whose_claim_was_never_heard_of_is_claimed_again(run, start, when, 
 
 def own_sagas_left(monkeypatch) -> None:
     """A runner takes what is written as its own for what it has in hand."""
-    left = statements.CLAIM.replace("OR runner_id = %s AND", "OR runner_id = %s AND false AND")
+    left = statements.CLAIM.replace("THEN saga_id NOT IN", "THEN false AND saga_id NOT IN")
     assert left != statements.CLAIM
     monkeypatch.setattr(statements, "CLAIM", left)
 

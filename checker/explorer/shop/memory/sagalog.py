@@ -130,8 +130,11 @@ class SagaLog:
             and row.next_attempt_at <= now
             and (
                 row.runner_id is None
-                or row.runner_id in self.silent
-                or (row.runner_id == runner_id and saga_id not in in_hand)
+                or (
+                    saga_id not in in_hand
+                    if row.runner_id == runner_id
+                    else row.runner_id in self.silent
+                )
             )
             and call_of(progress=row.progress) not in but
             and not self._store.is_held(self.sagas, saga_id)
