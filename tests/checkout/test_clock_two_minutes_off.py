@@ -46,6 +46,7 @@ def test_its_clock_is_wrong_indeed(shop):
     """The control: what a process writes by its own clock is two minutes off."""
     ((apart,),) = shop.rows(
         "inventario",
-        "SELECT abs(extract(epoch FROM max(sent_at) - max(created_at))) FROM inventario_outboxentry",
+        "SELECT abs(extract(epoch FROM max(sent_at) - max(created_at)))"
+        " FROM inventario_outboxentry",
     )
     assert apart > 100
