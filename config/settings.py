@@ -21,6 +21,7 @@ ALLOWED_HOSTS = os.environ.get("DUETO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # httpapi.json.MOST_BYTES
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
