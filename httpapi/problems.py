@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import PermissionDenied
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, Error
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
 from contracts.outcomes import Refused
-from httpapi import severed
-from httpapi.json import encode
+from httpapi import stale_connections
+from httpapi.json import UnusableBody, encode
+from sagas import faults
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,16 @@ def unavailable(what: str, *, retry_after: int = 1) -> Problem:
     )
 
 
+def busy(*, retry_after: int = 1) -> Problem:
+    """503: what this request needs is held by another one, for longer than it can wait."""
+    return Problem(
+        status=503,
+        code="busy",
+        detail="Another request holds what this one needs; try again.",
+        headers={"Retry-After": str(retry_after)},
+    )
+
+
 def invalid(error: msgspec.ValidationError | msgspec.DecodeError) -> Problem:
     """400 for a body that does not fit its type."""
     if not isinstance(error, msgspec.ValidationError):
@@ -139,11 +150,27 @@ def _problem_of(error: Exception) -> Problem | None:
         return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
     if isinstance(error, PermissionDenied):
         return Problem(status=403, code="permission_denied", detail=str(error) or "Not allowed.")
+    if isinstance(error, UnusableBody) and error.field:
+        return wrong_field(error.field, str(error))
+    if isinstance(error, UnusableBody):
+        return Problem(status=error.status, code=error.code, detail=str(error))
+    if isinstance(error, Error):
+        return _of_database(error)
+    return None
+
+
+def _of_database(error: Error) -> Problem | None:
+    """None for a bug. The database's own words stay in the log: they name tables and hosts."""
+    stale_connections.mark(error=error)
     if isinstance(error, DataError):
-        return Problem(status=400, code="invalid", detail=f"A value cannot be stored: {error}.")
-    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("a value that the database refuses: %s", error)
+        detail = "A value is too big, or has a character that can't be stored."
+        return Problem(status=400, code="invalid", detail=detail)
+    if faults.is_busy(error):
+        log.warning("database: %s", error)
+        return busy()
+    if faults.is_outage(error):
         log.error("database: %s", error)
-        severed.notice()
         return unavailable("The database of this service")
     return None
 

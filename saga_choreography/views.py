@@ -28,6 +28,7 @@ PATTERNS = (Pattern.CHOREOGRAPHED,)
 class CheckoutView(coordinator.CheckoutView):
     """POST starts checkouts: handed over by carrito, or a shopper's, by way of carrito."""
 
+    service = SERVICE
     patterns = PATTERNS
     saga_path = "/saga/choreography/{saga_id}"
     first_status = SagaStatus.RUNNING

@@ -16,10 +16,11 @@ from contracts.statuses import Pattern, SagaStatus
 from httpapi import coordinator, problems
 from httpapi.json import answer
 from saga_orchestrator import checkout, operations, queries, serializers
-from saga_orchestrator.operations import UnknownSaga
+from saga_orchestrator.operations import SERVICE, UnknownSaga
 
 
 class CheckoutView(coordinator.CheckoutView):
+    service = SERVICE
     patterns = (Pattern.ORCHESTRATED.value, Pattern.ORCHESTRATED_MESSAGING.value)
     saga_path = "/saga/{saga_id}"
     first_status = SagaStatus.PENDING

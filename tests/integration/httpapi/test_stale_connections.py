@@ -1,12 +1,13 @@
-"""After a restart of the database, one request finds out for all threads of a web process."""
+"""What one request finds out about the database is known to all slots of a web process."""
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 
-from httpapi import severed
+from httpapi import stale_connections
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -42,18 +43,20 @@ def test_one_request_finds_out_for_all_threads(threads):
     assert [ask(one) for one in threads] == [200] * 3
 
 
-def test_without_dropping_each_thread_would_find_out_by_itself(threads, monkeypatch):
+def test_without_closing_each_thread_would_find_out_by_itself(threads, monkeypatch):
     """The control."""
-    monkeypatch.setattr(severed, "drop", lambda: None)
+    monkeypatch.setattr(stale_connections, "close", lambda: None)
     assert [ask(one) for one in threads] == [200] * 3
     cut_all()
     assert [ask(one) for one in threads] == [503] * 3
 
 
-def test_fault_on_connections_that_live_drops_none(threads):
+def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
     (thread, *_) = threads
     ask(thread)
     before = thread.submit(lambda: connections[SERVICE].connection).result()
-    thread.submit(severed.notice).result()
+    error = OperationalError("canceling statement due to lock timeout")
+    error.__cause__ = psycopg.errors.LockNotAvailable()
+    stale_connections.mark(error=error)
     ask(thread)
     assert thread.submit(lambda: connections[SERVICE].connection).result() is before
