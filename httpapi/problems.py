@@ -66,15 +66,6 @@ def method_not_allowed(method: str, *, allowed: str) -> Problem:
     )
 
 
-def unsupported_media_type(content_type: str) -> Problem:
-    """415."""
-    return Problem(
-        status=415,
-        code="unsupported_media_type",
-        detail=f"Send application/json, not {content_type or 'nothing named'}.",
-    )
-
-
 def refusal(refused: Refused, *, status: int = 409) -> Problem:
     """409: a business "no", with its code."""
     return Problem(status=status, code=refused.code, detail=refused.detail)

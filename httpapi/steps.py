@@ -1,7 +1,6 @@
 """The HTTP door into an operation: one command, or a list of them."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from contracts.commands import Command
 from contracts.outcomes import Outcome, Refused
 from httpapi import problems
-from httpapi.json import answer
+from httpapi.json import answer, decode
 from sagas import points
 from sagas.operations import Operation
 from sagas.performing import perform, perform_apart
@@ -42,8 +41,6 @@ class StepView(View):
         try:
             if request.method != "POST":
                 raise problems.method_not_allowed(request.method or "", allowed="POST")
-            if request.body and request.content_type != "application/json":
-                raise problems.unsupported_media_type(request.content_type or "")
             return self.post(request, **path)
         except Exception as error:
             found = problems.handle(error, {})
@@ -75,11 +72,11 @@ class StepView(View):
         if path:
             return [self._command_of_path(body, path)], False
         if body.lstrip().startswith(b"["):
-            return _decoder(self.operation.command, True).decode(body), True
-        return [_decoder(self.operation.command, False).decode(body or b"{}")], False
+            return decode(body, type=list[self.operation.command]), True  # type: ignore[name-defined]
+        return [decode(body or b"{}", type=self.operation.command)], False
 
     def _command_of_path(self, body: bytes, path: dict[str, str]) -> Command:
-        fields = msgspec.json.decode(body) if body.strip() else {}
+        fields = decode(body) if body.strip() else {}
         if not isinstance(fields, dict):
             raise problems.wrong_field("body", "an object, or nothing")
         saga_id = self.saga_of(**path)
@@ -94,8 +91,3 @@ def _single(outcome: Outcome) -> HttpResponse:
     if isinstance(outcome, Refused):
         raise problems.refusal(outcome)
     return answer(outcome.data)
-
-
-@cache
-def _decoder(command: type[Command], is_batch: bool) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(list[command] if is_batch else command)  # type: ignore[valid-type]
