@@ -1,8 +1,12 @@
 """What a service says has happened: the envelope, and the names.
 
 Fields are added, never renamed; unknown fields are ignored by whoever reads an older version.
+
+Anybody may publish on the broker: `decode` decides what is an event, and what it lets through can
+be stored, read back, passed on and shown by everything that handles events.
 """
 
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,6 +35,17 @@ CHECKOUT_ABORT_REQUESTED = "checkout.abort.requested"
 CHECKOUT_RETURN_REQUESTED = "checkout.return.requested"
 STEP_PARKED = "step.parked"
 """A service has set a message aside for a person, and the saga waits there."""
+
+LARGEST_BODY = 1024 * 1024
+"""Bytes of a message. Nothing larger is sent, and of what is larger no more than this is read."""
+DEEPEST_BODY = 64
+"""Objects and lists within each other: far less than any parser's recursion or PostgreSQL's."""
+LONGEST_ID = 64
+LONGEST_TRACEPARENT = 512
+LONGEST_DETAIL = 10_000
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2999
+"""Of times: PostgreSQL stores what Python can't read back, and in another zone the ends of the
+calendar are beyond it."""
 
 _NAMESPACE = uuid.UUID("6f0c9c9c-6f0e-4f0d-9d5e-3b5b8f1f6a10")
 
@@ -64,8 +79,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     nudge: bool = False
 
 
+class InvalidMessage(ValueError):
+    """No event can be read from this body, whoever tries and however often; the text says why."""
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
+_ESCAPE = re.compile(
+    rb"""\\(?: u(?P<nul>0000)
+         | u[dD][89abAB]..\\u[dD][c-fC-F]..  # both halves of a character
+         | u(?P<half>[dD][89a-fA-F]..)
+         | . )""",
+    re.DOTALL | re.VERBOSE,
+)
+_ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def encode(event: Event) -> bytes:
@@ -74,8 +101,82 @@ def encode(event: Event) -> bytes:
 
 
 def decode(body: bytes) -> Event:
-    """The event in `body`. Raises msgspec.DecodeError or ValidationError if there is none."""
-    return _decoder.decode(body)
+    """The event in `body`. Raises InvalidMessage, and nothing else, if there is none."""
+    if len(body) > LARGEST_BODY:
+        raise InvalidMessage(f"more than {LARGEST_BODY} bytes")
+    try:
+        if not body.isascii():
+            body.decode()
+        if b"\\" in body and b"\\u" in body:
+            _check_escapes(body)
+        # Most bodies have fewer brackets than they may be deep.
+        if body.count(b"{") + body.count(b"[") > DEEPEST_BODY:
+            _check_depth(body)
+        event = _decoder.decode(body)
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise InvalidMessage(str(error)) from error
+    _check_bounds(event)
+    return event
+
+
+def _check_escapes(body: bytes) -> None:
+    """Refuses what no database or no UTF-8 can hold, although JSON can write it."""
+    for found in _ESCAPE.finditer(body):
+        if found["nul"]:
+            raise InvalidMessage("a text with the character NUL")
+        if found["half"]:
+            raise InvalidMessage(
+                f"a text with half a character, {found[0].decode(errors='replace')}"
+            )
+
+
+def _check_depth(body: bytes) -> None:
+    if b"\\" in body:
+        body = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    # Two quotes next to each other, now, are a text without brackets, or the end of one and the
+    # beginning of the next: the others keep being inside or outside of a text.
+    kept = body.translate(None, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
+    brackets = b"".join(kept.split(b'"')[::2])
+    for _ in range(DEEPEST_BODY):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return
+    raise InvalidMessage(f"no JSON, or more than {DEEPEST_BODY} levels of it")
+
+
+def _check_bounds(event: Event) -> None:
+    # Written out: a loop over the fields would cost more than decoding them.
+    if not (
+        0 < len(event.id) <= LONGEST_ID
+        and 0 < len(event.type) <= LONGEST_ID
+        and 0 < len(event.saga_id) <= LONGEST_ID
+        and 0 < len(event.saga) <= LONGEST_ID
+        and len(event.cause_id) <= LONGEST_ID
+        and len(event.traceparent) <= LONGEST_TRACEPARENT
+    ):
+        raise InvalidMessage(
+            "id, type, saga_id and saga have 1 to"
+            f" {LONGEST_ID} characters, cause_id at most {LONGEST_ID},"
+            f" traceparent at most {LONGEST_TRACEPARENT}"
+        )
+    _check_time(event.occurred_at)
+    if event.data.requested_at:
+        _check_time(event.data.requested_at)
+    if event.data.failure:
+        _check_failure(event.data.failure)
+
+
+def _check_time(time: datetime) -> None:
+    if time.tzinfo is None or not EARLIEST_YEAR <= time.year <= LATEST_YEAR:
+        raise InvalidMessage(
+            f"times are from {EARLIEST_YEAR} to {LATEST_YEAR}, with an offset: not {time}"
+        )
+
+
+def _check_failure(failure: Failure) -> None:
+    longest = max(len(failure.step), len(failure.code))
+    if longest > LONGEST_ID or len(failure.detail) > LONGEST_DETAIL:
+        raise InvalidMessage("failure: its step, code or detail is too long")
 
 
 def event_id(*, saga_id: str, event_type: str) -> str:

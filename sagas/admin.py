@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+LONGEST_SHOWN = 65_536
+
 
 class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type arguments at runtime
     """Rows that only the code writes. Actions that ask for `operate` need the change permission."""
@@ -42,10 +44,15 @@ class BarrierEntryAdmin(RecordAdmin):
 
 
 def as_json(value: Any) -> SafeString:
-    """The value (or its JSON, as bytes) as a block that a person can read."""
+    """The value (or its JSON, as bytes) as a block that a person can read.
+
+    Bytes may be anything: what is no JSON, too deep or too long is shown as it begins.
+    """
     encoded = bytes(value) if isinstance(value, bytes | memoryview) else msgspec.json.encode(value)
     try:
+        if len(encoded) > LONGEST_SHOWN:
+            raise msgspec.DecodeError
         text = msgspec.json.format(encoded, indent=2).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        text = repr(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = f"{encoded[:LONGEST_SHOWN]!r}, {len(encoded)} bytes"
     return format_html("<pre>{}</pre>", text)

@@ -51,10 +51,7 @@ class Reader(FrameReader):
 
     def __init__(self) -> None:
         self.passed = b""
-        super().__init__(
-            pass_on=self.note,
-            foreign_id=lambda data: pika.BasicProperties().decode(data).message_id or "",
-        )
+        super().__init__(pass_on=self.note)
 
     def note(self, data: bytes) -> None:
         self.passed += data

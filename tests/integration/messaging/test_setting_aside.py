@@ -94,7 +94,7 @@ def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, 
         retry_all()
     parked = ParkedMessage.objects.get()
     assert parked.status == "parked"
-    parking.retry(service=SERVICE, parked_id=parked.pk)
+    parking.retry(service=SERVICE, ids=[parked.pk])
     consumer.retry_aside()
     assert ParkedMessage.objects.get().status == "handled"
     assert available(product) == 9
@@ -104,7 +104,7 @@ def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
         hear(consumer, poison)
-        parking.discard(service=SERVICE, parked_id=ParkedMessage.objects.get().pk)
+        parking.discard(service=SERVICE, ids=[ParkedMessage.objects.get().pk])
         due_now()
         consumer.retry_aside()
     assert len(tries) == 1
