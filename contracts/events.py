@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from contracts import bounds
+from contracts.bounds import CauseId, Id, Traceparent
 from contracts.outcomes import Failure
 
 CHECKOUT_INITIATED = "checkout.initiated"
@@ -53,14 +55,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The envelope. `cause_id`: the event that set this one off. `nudge`: said again on purpose."""
 
-    id: str
-    type: str
-    saga_id: str
-    saga: str
+    id: Id
+    type: Id
+    saga_id: Id
+    saga: Id
     occurred_at: datetime
     data: Facts
-    cause_id: str = ""
-    traceparent: str = ""
+    cause_id: CauseId = ""
+    traceparent: Traceparent = ""
     nudge: bool = False
 
 
@@ -75,6 +77,7 @@ def encode(event: Event) -> bytes:
 
 def decode(body: bytes) -> Event:
     """The event in `body`. Raises msgspec.DecodeError or ValidationError if there is none."""
+    bounds.require_no_nul(body)
     return _decoder.decode(body)
 
 

@@ -9,6 +9,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from contracts import bounds
+
 
 class JsonParser(BaseParser):
     """The body as Python values. Raises ParseError (400) where it is no JSON."""
@@ -18,8 +20,10 @@ class JsonParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
+        body = stream.read()
+        bounds.require_no_nul(body)
         try:
-            return msgspec.json.decode(stream.read())
+            return msgspec.json.decode(body)
         except msgspec.DecodeError as error:
             raise ParseError(f"The body is not JSON: {error}.") from error
 
@@ -32,7 +36,9 @@ class RawJsonParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
     ) -> bytes:
-        return stream.read()
+        body = stream.read()
+        bounds.require_no_nul(body)
+        return body
 
 
 class JsonRenderer(BaseRenderer):

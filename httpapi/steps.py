@@ -10,6 +10,8 @@ from django.http.response import HttpResponseBase
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+from contracts import bounds
+from contracts.bounds import MOST_IN_A_BATCH
 from contracts.commands import Command
 from contracts.outcomes import Outcome, Refused
 from httpapi import problems
@@ -17,8 +19,6 @@ from httpapi.json import answer
 from sagas import points
 from sagas.operations import Operation
 from sagas.performing import perform
-
-MOST_IN_A_BATCH = 1000
 
 
 class StepView(View):
@@ -61,6 +61,7 @@ class StepView(View):
 
     def read(self, request: HttpRequest) -> bytes:
         """The body, as JSON; a view may be more lenient than its command's type."""
+        bounds.require_no_nul(request.body)
         return request.body
 
     def saga_of(self, **path: str) -> str | None:
