@@ -1,15 +1,21 @@
 """Carts, checkouts and orders, to look at. They change through the shop and its sagas only."""
 
+from collections.abc import Set
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from carrito import operations
 from carrito.models import (
     BarrierEntry,
     Cart,
     CartItem,
     Checkout,
+    IdempotencyKey,
     Order,
     OutboxEntry,
     ParkedMessage,
@@ -17,6 +23,8 @@ from carrito.models import (
 )
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
 from sagas.admin import BarrierEntryAdmin, RecordAdmin, as_json
+
+IN_A_TRANSACTION = 100
 
 
 class CartItemInline(admin.TabularInline):
@@ -52,16 +60,52 @@ class CheckoutAdmin(RecordAdmin):
         "accepted_at",
         "handed_over_at",
         "ended_at",
+        "set_aside_at",
     ]
-    list_filter = ["status", "saga_pattern", "failure_code"]
-    search_fields = ["saga_id__startswith", "cart_id__exact", "idempotency_key__exact"]
-    search_help_text = "The beginning of a saga's id, a cart's id, or an Idempotency-Key"
+    list_filter = [
+        ("set_aside_at", admin.EmptyFieldListFilter),
+        "status",
+        "saga_pattern",
+        "failure_code",
+    ]
+    search_fields = ["saga_id__startswith", "cart_id__exact"]
+    search_help_text = "The beginning of a saga's id, or a cart's id"
     ordering = ["-accepted_at"]
     readonly_fields = ["lines"]
+    actions = ["retry", "discard"]
 
     @admin.display(description="lines")
     def lines(self, checkout: Checkout) -> SafeString:
         return as_json(checkout.items)
+
+    @admin.action(description="Retry: hand over again what was set aside", permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Checkout]) -> None:
+        saga_ids = [one.pk for one in queryset.only("pk")]
+        self._tell(request, operations.retry_handover(saga_ids=saga_ids), "handed over again")
+
+    @admin.action(
+        description="Discard: end what was set aside, without a sale", permissions=["operate"]
+    )
+    def discard(self, request: HttpRequest, queryset: QuerySet[Checkout]) -> None:
+        saga_ids = [one.pk for one in queryset.only("pk")]
+        for start in range(0, len(saga_ids), IN_A_TRANSACTION):
+            some = saga_ids[start : start + IN_A_TRANSACTION]
+            done = operations.discard(saga_ids=some, reason="from the admin")
+            self._tell(request, done, "discarded")
+
+    def _tell(self, request: HttpRequest, saga_ids: Set[str], done: str) -> None:
+        found = list(Checkout.objects.filter(pk__in=saga_ids).only("pk"))
+        if found:
+            LogEntry.objects.log_actions(request.user.pk, found, CHANGE, done)
+        self.message_user(request, f"{len(found)} checkouts {done}.", messages.SUCCESS)
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(RecordAdmin):
+    list_display = ["key", "user_id", "saga_id", "created_at"]
+    search_fields = ["key__exact", "user_id__exact", "saga_id__startswith"]
+    search_help_text = "A key, a user's id, or the beginning of a saga's"
+    ordering = ["-id"]
 
 
 @admin.register(Order)

@@ -1,25 +1,26 @@
 """Filling a cart. No saga is involved: each runs in the transaction that its view opens."""
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 from django.db.models import F
 
+from carrito import operations
 from carrito.catalogue import Offer
 from carrito.models import Cart, CartItem, CartStatus
-from contracts import refusals
-from contracts.commands import Quantity
+from contracts import bounds, refusals
+from contracts.bounds import Id, Quantity, WholeNumber
+from contracts.commands import Line
 from contracts.outcomes import Refused
-
-UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class Wanted(msgspec.Struct, frozen=True):
     """How many of which product; a product's id may come as a number."""
 
-    product_id: str | int
+    product_id: Id | WholeNumber
     quantity: Quantity
 
     @property
@@ -30,8 +31,8 @@ class Wanted(msgspec.Struct, frozen=True):
 class NewCart(msgspec.Struct, frozen=True):
     """A cart to be made, empty or filled."""
 
-    user_id: UserId | int
-    items: list[Wanted] = []
+    user_id: Id | WholeNumber
+    items: Annotated[list[Wanted], msgspec.Meta(max_length=bounds.MOST_LINES_READ)] = []
 
 
 class NotChanged(Exception):
@@ -43,17 +44,19 @@ class NotChanged(Exception):
 
 
 def create(*, carts: Sequence[NewCart], offers: Mapping[str, Offer]) -> list[Cart | Refused]:
-    """Makes the carts; one whose items can't be had is refused: unknown_product, out_of_stock."""
+    """Makes the carts. One whose items can't be had is refused: unknown_product, out_of_stock,
+    cart_too_large.
+    """
     made: list[Cart | Refused] = []
     items: list[CartItem] = []
     for new in carts:
-        refused = next((no for one in new.items if (no := _refusal(one, offers))), None)
-        if refused:
-            made.append(refused)
+        lines = _lines(new.items, offers)
+        if isinstance(lines, Refused):
+            made.append(lines)
             continue
         cart = Cart(id=str(uuid.uuid4()), user_id=str(new.user_id))
         made.append(cart)
-        items += _items(cart, new.items, offers)
+        items += [CartItem(cart=cart, **msgspec.structs.asdict(line)) for line in lines]
     Cart.objects.bulk_create([one for one in made if isinstance(one, Cart)])
     CartItem.objects.bulk_create(items)
     return made
@@ -63,31 +66,19 @@ def add_item(*, cart_id: str, wanted: Wanted, offer: Offer | None) -> None:
     """Adds to what is in the cart already, at today's price.
 
     Raises Cart.DoesNotExist, NotChanged (cart_in_checkout, cart_checked_out, unknown_product,
-    out_of_stock).
+    out_of_stock, cart_too_large, unreadable).
     """
     cart = _locked(cart_id)
     item = cart.items.filter(product_id=wanted.product).first()
     quantity = wanted.quantity + (item.quantity if item else 0)
-    if offer is None:
-        raise NotChanged(_unknown(wanted.product))
-    _raise_if_short(wanted.product, quantity, offer)
-    cart.items.update_or_create(
-        product_id=wanted.product, defaults={"quantity": quantity, "unit_price": offer.price}
-    )
-    _changed(cart)
+    _set_line(cart, wanted.product, quantity, offer)
 
 
 def set_quantity(*, cart_id: str, product_id: str, quantity: int, offer: Offer | None) -> None:
     """Raises Cart.DoesNotExist, CartItem.DoesNotExist, NotChanged (as for add_item)."""
     cart = _locked(cart_id)
-    item = cart.items.get(product_id=product_id)
-    if offer is None:
-        raise NotChanged(_unknown(product_id))
-    _raise_if_short(product_id, quantity, offer)
-    item.quantity = quantity
-    item.unit_price = offer.price
-    item.save()
-    _changed(cart)
+    cart.items.get(product_id=product_id)
+    _set_line(cart, product_id, quantity, offer)
 
 
 def remove_item(*, cart_id: str, product_id: str) -> None:
@@ -103,42 +94,55 @@ def _locked(cart_id: str) -> Cart:
         raise NotChanged(Refused(refusals.CART_IN_CHECKOUT, "A checkout of this cart is running."))
     if cart.status == CartStatus.CHECKED_OUT:
         raise NotChanged(Refused(refusals.CART_CHECKED_OUT, "This cart was bought already."))
+    if cart.status != CartStatus.ACTIVE:
+        detail = f"Cart {cart_id} has no such status: {cart.status!r}."
+        raise NotChanged(Refused(refusals.UNREADABLE, detail))
     return cart
+
+
+def _set_line(cart: Cart, product_id: str, quantity: int, offer: Offer | None) -> None:
+    """The line as it is from now on, if the cart can be bought with it."""
+    line = _line(product_id, quantity, offer)
+    if isinstance(line, Refused):
+        raise NotChanged(line)
+    others = [
+        Line(item.product_id, item.quantity, item.unit_price)
+        for item in cart.items.exclude(product_id=product_id)
+    ]
+    refused = operations.decide_size(lines=[*others, line])
+    if refused:
+        raise NotChanged(refused)
+    cart.items.update_or_create(
+        product_id=product_id, defaults={"quantity": quantity, "unit_price": line.unit_price}
+    )
+    _changed(cart)
 
 
 def _changed(cart: Cart) -> None:
     Cart.objects.filter(pk=cart.pk).update(version=F("version") + 1)
 
 
-def _items(cart: Cart, wanted: Sequence[Wanted], offers: Mapping[str, Offer]) -> list[CartItem]:
-    quantities: dict[str, int] = {}
+def _lines(wanted: Sequence[Wanted], offers: Mapping[str, Offer]) -> list[Line] | Refused:
+    """What is named twice is one line, of the sum."""
+    quantities: Counter[str] = Counter()
     for one in wanted:
-        quantities[one.product] = quantities.get(one.product, 0) + one.quantity
-    return [
-        CartItem(cart=cart, product_id=product, quantity=quantity, unit_price=offers[product].price)
-        for product, quantity in quantities.items()
-    ]
+        quantities[one.product] += one.quantity
+    lines = []
+    for product, quantity in quantities.items():
+        line = _line(product, quantity, offers.get(product))
+        if isinstance(line, Refused):
+            return line
+        lines.append(line)
+    return operations.decide_size(lines=lines) or lines
 
 
-def _refusal(wanted: Wanted, offers: Mapping[str, Offer]) -> Refused | None:
-    offer = offers.get(wanted.product)
+def _line(product_id: str, quantity: int, offer: Offer | None) -> Line | Refused:
     if offer is None:
-        return _unknown(wanted.product)
-    if wanted.quantity > offer.available:
-        return _short(wanted.product, wanted.quantity, offer)
-    return None
-
-
-def _raise_if_short(product_id: str, quantity: int, offer: Offer) -> None:
+        return _unknown(product_id)
     if quantity > offer.available:
-        raise NotChanged(_short(product_id, quantity, offer))
-
-
-def _short(product_id: str, quantity: int, offer: Offer) -> Refused:
-    return Refused(
-        refusals.OUT_OF_STOCK,
-        f"Product {product_id}: {quantity} wanted, {offer.available} available.",
-    )
+        detail = f"Product {product_id}: {quantity} wanted, {offer.available} available."
+        return Refused(refusals.OUT_OF_STOCK, detail)
+    return Line(product_id, quantity, offer.price)
 
 
 def _unknown(product_id: str) -> Refused:

@@ -10,7 +10,6 @@ shopper -> POST /checkout/saga -> accept: lock the cart, freeze it, record the c
 
 import os
 import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,7 +28,6 @@ from sagas.gathering import Gathering
 from sagas.performing import Performed, perform
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_NAMESPACE = uuid.UUID("0d7f0a53-9c2c-4a55-8a5c-7d2a6b1f4c11")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +61,6 @@ class NotAccepted(Exception):
         self.refused = refused
 
 
-class KeyReused(Exception):
-    """The Idempotency-Key belongs to a checkout with another body."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class AcceptedCheckout:
     """What a shopper is told. `is_new`: false where the Idempotency-Key was known."""
@@ -82,14 +76,14 @@ class AcceptedCheckout:
 def check_out(*, command: Accept) -> AcceptedCheckout:
     """Accepts the checkout. Once this returns, it is durable and will be started for certain.
 
-    Raises NotAccepted, KeyReused.
+    Raises NotAccepted.
     """
-    performed = _gathering.perform(command=command)
-    if isinstance(performed.outcome, Refused):
-        raise NotAccepted(performed.outcome)
-    if not performed.fresh:
+    outcome = _gathering.perform(command=command).outcome
+    if isinstance(outcome, Refused):
+        raise NotAccepted(outcome)
+    if "repeats" in outcome.data:
         points.reach("acceptance.known")
-        return _known(command)
+        return _known(outcome.data["repeats"])
     pattern = Pattern(command.saga_pattern)
     points.reach("acceptance.before_wake")
     doorbell.ring(service=operations.SERVICE, channel=channel(pattern=pattern))
@@ -97,17 +91,16 @@ def check_out(*, command: Accept) -> AcceptedCheckout:
     return AcceptedCheckout(
         saga_id=command.saga_id,
         cart_id=command.cart_id,
-        total_amount=Decimal(performed.outcome.data["total_amount"]),
+        total_amount=Decimal(outcome.data["total_amount"]),
         saga_pattern=pattern.value,
         status=SagaStatus.PENDING.value,
         is_new=True,
     )
 
 
-def _known(command: Accept) -> AcceptedCheckout:
-    checkout = Checkout.objects.get(pk=command.saga_id)
-    if checkout.fingerprint != command.fingerprint:
-        raise KeyReused
+def _known(saga_id: str) -> AcceptedCheckout:
+    names = ("cart_id", "total_amount", "saga_pattern", "status")
+    checkout = Checkout.objects.only(*names).get(pk=saga_id)
     return AcceptedCheckout(
         saga_id=checkout.saga_id,
         cart_id=checkout.cart_id,
@@ -118,11 +111,6 @@ def _known(command: Accept) -> AcceptedCheckout:
     )
 
 
-def saga_id_for(*, idempotency_key: str) -> str:
-    """The same key gives the same saga, so the barrier itself tells a repetition."""
-    return str(uuid.uuid5(_NAMESPACE, idempotency_key) if idempotency_key else uuid.uuid4())
-
-
 def traceparent_of(*, header: str) -> str:
     """The caller's trace (W3C Trace Context), or one that starts here."""
     if _TRACEPARENT.fullmatch(header):
@@ -130,13 +118,17 @@ def traceparent_of(*, header: str) -> str:
     return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
 
 
-def _forget_refused(performed: Sequence[Performed]) -> None:
-    """A refused acceptance leaves nothing behind: its key is free for another try."""
-    refused = [one.command.saga_id for one in performed if isinstance(one.outcome, Refused)]
-    barrier.forget(operation=operations.accept, saga_ids=refused)
+def _forget_others(performed: Sequence[Performed]) -> None:
+    """What is refused, or repeats another, is no saga: it leaves nothing behind."""
+    others = [
+        one.command.saga_id
+        for one in performed
+        if isinstance(one.outcome, Refused) or "repeats" in one.outcome.data
+    ]
+    barrier.forget(operation=operations.accept, saga_ids=others)
 
 
 _gathering = Gathering(
     service=operations.SERVICE,
-    together=partial(perform, operation=operations.accept, also=_forget_refused),
+    together=partial(perform, operation=operations.accept, also=_forget_others),
 )

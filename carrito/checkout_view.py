@@ -1,6 +1,6 @@
 """The HTTP door of the universal checkout."""
 
-from typing import Annotated
+import uuid
 
 import msgspec
 from django.http import HttpResponse
@@ -8,10 +8,10 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from carrito import checkout, operations, queries, records, serializers
-from carrito.checkout import COORDINATORS, AcceptedCheckout, KeyReused, NotAccepted
+from carrito.checkout import COORDINATORS, AcceptedCheckout, NotAccepted
 from carrito.operations import Accept
 from contracts import refusals
-from contracts.outcomes import Refused
+from contracts.bounds import Address, Id, SagaPattern, WholeNumber
 from contracts.statuses import Pattern
 from httpapi import problems, waiting
 from httpapi.idempotency import fingerprint, key_of
@@ -23,15 +23,15 @@ STATUS_OF_REFUSAL = {refusals.UNKNOWN_CART: 404, refusals.EMPTY_CART: 400, refus
 
 _waiters = Waiters(service=operations.SERVICE, ended=records.ended_among)
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
 
 class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
-    cart_id: Text
-    payment_method: Text
-    user_id: Text | int | None = None
-    billing_address: dict[str, str] = {}
-    saga_pattern: str = Pattern.ORCHESTRATED.value
+    """What a shopper sends, at whichever door."""
+
+    cart_id: Id
+    payment_method: Id
+    user_id: Id | WholeNumber | None = None
+    billing_address: Address = {}
+    saga_pattern: SagaPattern = Pattern.ORCHESTRATED.value
 
 
 class CheckoutView(APIView):
@@ -53,7 +53,7 @@ def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
     """What carrito is asked for."""
     key = key_of(request)
     return Accept(
-        saga_id=checkout.saga_id_for(idempotency_key=key or ""),
+        saga_id=str(uuid.uuid4()),
         cart_id=wanted.cart_id,
         payment_method=wanted.payment_method,
         saga_pattern=wanted.saga_pattern,
@@ -61,7 +61,19 @@ def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
         billing_address=wanted.billing_address,
         traceparent=checkout.traceparent_of(header=request.headers.get("traceparent", "")),
         idempotency_key=key or "",
-        fingerprint=fingerprint(request.data) if key else "",
+        fingerprint=_fingerprint(wanted) if key else "",
+    )
+
+
+def _fingerprint(wanted: CheckoutRequest) -> str:
+    """Of what is asked for, at whichever door and in whatever words: defaults are spelled out."""
+    return fingerprint(
+        {
+            "cart_id": wanted.cart_id,
+            "payment_method": wanted.payment_method,
+            "saga_pattern": wanted.saga_pattern,
+            "billing_address": wanted.billing_address,
+        }
     )
 
 
@@ -76,12 +88,6 @@ def _accepted(request: Request, wanted: CheckoutRequest) -> AcceptedCheckout:
         return checkout.check_out(command=command_of(request=request, wanted=wanted))
     except NotAccepted as error:
         raise not_accepted(error=error) from error
-    except KeyReused as error:
-        refused = Refused(
-            refusals.KEY_REUSED,
-            "This Idempotency-Key belongs to a checkout with another body: use a new key.",
-        )
-        raise problems.refusal(refused, status=STATUS_OF_REFUSAL[refused.code]) from error
 
 
 def _ended(saga_id: str, url: str) -> dict[str, object]:

@@ -73,8 +73,6 @@ class Checkout(models.Model):
     status = models.CharField(
         max_length=12, choices=[(s, s) for s in SagaStatus], default=SagaStatus.PENDING
     )
-    idempotency_key = models.CharField(max_length=255, default="", db_default="", blank=True)
-    fingerprint = models.CharField(max_length=64, default="", db_default="", blank=True)
     traceparent = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
@@ -82,6 +80,9 @@ class Checkout(models.Model):
     accepted_at = models.DateTimeField(db_default=Now())
     handed_over_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # Set aside: it can't be handed over (why), and the others don't wait for it.
+    set_aside_at = models.DateTimeField(null=True, blank=True)
+    set_aside_reason = models.TextField(default="", db_default="", blank=True)
 
     class Meta:
         constraints = [
@@ -90,11 +91,6 @@ class Checkout(models.Model):
                 condition=Q(ended_at=None) | Q(status="completed"),
                 name="checkout_once_a_cart",
             ),
-            models.UniqueConstraint(
-                fields=["idempotency_key"],
-                condition=~Q(idempotency_key=""),
-                name="checkout_once_a_key",
-            ),
             models.CheckConstraint(
                 condition=Q(total_amount__gte=0), name="checkout_total_not_negative"
             ),
@@ -102,13 +98,40 @@ class Checkout(models.Model):
         indexes = [
             models.Index(
                 fields=["saga_pattern", "accepted_at"],
-                condition=Q(handed_over_at=None),
+                condition=Q(handed_over_at=None, set_aside_at=None),
                 name="checkout_not_handed_over",
+            ),
+            models.Index(
+                fields=["set_aside_at", "saga_id"],
+                condition=Q(set_aside_at__isnull=False),
+                name="checkout_set_aside",
             ),
         ]
 
     def __str__(self) -> str:
         return f"checkout {self.saga_id}"
+
+
+class IdempotencyKey(models.Model):
+    """An Idempotency-Key of a user, and the checkout that it stands for.
+
+    `fingerprint`: of what was asked for; whoever asks for something else needs another key.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user_id = models.CharField(max_length=64, db_collation="C")
+    key = models.CharField(max_length=255, db_collation="C")
+    saga_id = TextId(db_index=True)
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user_id", "key"], name="key_once_a_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"key {self.key} of {self.user_id}"
 
 
 class OrderStatus(models.TextChoices):

@@ -1,5 +1,7 @@
 """Looking at carts, checkouts and orders."""
 
+from collections.abc import Sequence
+
 from carrito.models import Cart, Checkout, Order
 
 
@@ -21,8 +23,15 @@ def orders_of_cart(*, cart_id: str) -> list[Order]:
 
 
 def checkout(*, saga_id: str) -> Checkout | None:
-    """The checkout with its order, if it has one."""
-    return Checkout.objects.select_related("order").filter(pk=saga_id).first()
+    """The checkout with its order, if it has one; without its lines, which may be damaged."""
+    found = Checkout.objects.select_related("order").defer("items", "billing_address")
+    return found.filter(pk=saga_id).first()
+
+
+def set_aside(*, after: str, limit: int) -> Sequence[Checkout]:
+    """Checkouts that can't be handed over, by their saga's id, from the one after `after`."""
+    found = Checkout.objects.filter(set_aside_at__isnull=False, saga_id__gt=after)
+    return list(found.defer("items", "billing_address").order_by("saga_id")[:limit])
 
 
 def saga_of_order(*, order_id: str) -> str | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from carrito.models import CartStatus
 from contracts.commands import Checkout, Line
 from contracts.outcomes import Failure
 from contracts.statuses import SagaStatus
@@ -24,7 +23,7 @@ class LockedCart:
 
     id: str
     user_id: str
-    status: CartStatus
+    status: str
     version: int
     items: Sequence[Line]
 
@@ -35,8 +34,14 @@ class Accepted:
 
     checkout: Checkout
     cart_version: int
-    idempotency_key: str
-    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A stored checkout that is none any more, and what is wrong with it."""
+
+    saga_id: str
+    reason: str
 
 
 def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
@@ -61,7 +66,7 @@ def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
         row[0]: LockedCart(
             id=row[0],
             user_id=row[1],
-            status=CartStatus(row[2]),
+            status=row[2],
             version=row[3],
             items=lines[row[0]],
         )
@@ -78,16 +83,13 @@ def add_checkouts(*, accepted: Sequence[Accepted]) -> None:
         WITH made AS (
             INSERT INTO carrito_checkout
                    (saga_id, cart_id, cart_version, user_id, items, total_amount, payment_method,
-                    billing_address, saga_pattern, traceparent, idempotency_key, fingerprint,
-                    status, accepted_at)
+                    billing_address, saga_pattern, traceparent, status, accepted_at)
             SELECT saga_id, cart_id, cart_version, user_id, items, total_amount, payment_method,
-                   billing_address, saga_pattern, traceparent, idempotency_key, fingerprint,
-                   'pending', clock_timestamp()
+                   billing_address, saga_pattern, traceparent, 'pending', clock_timestamp()
             FROM json_to_recordset(%s)
                  AS v (saga_id text, cart_id text, cart_version int, user_id text, items jsonb,
                        total_amount numeric, payment_method text, billing_address jsonb,
-                       saga_pattern text, traceparent text, idempotency_key text,
-                       fingerprint text)
+                       saga_pattern text, traceparent text)
             RETURNING cart_id
         )
         UPDATE carrito_cart AS cart SET status = 'checking_out' FROM made
@@ -95,43 +97,88 @@ def add_checkouts(*, accepted: Sequence[Accepted]) -> None:
         """,
         [
             sql.rows(
-                {
-                    **msgspec.structs.asdict(one.checkout),
-                    "cart_version": one.cart_version,
-                    "idempotency_key": one.idempotency_key,
-                    "fingerprint": one.fingerprint,
-                }
+                {**msgspec.structs.asdict(one.checkout), "cart_version": one.cart_version}
                 for one in accepted
             )
         ],
     )
 
 
-def not_handed_over(*, pattern: str, limit: int) -> list[Checkout]:
-    """Accepted checkouts that their coordinator has not answered for yet, oldest first."""
+_lines = msgspec.json.Decoder(list[Line])
+_FIELDS = (
+    *("saga_id", "cart_id", "user_id", "items", "total_amount", "payment_method"),
+    *("saga_pattern", "billing_address", "traceparent"),
+)
+
+
+def not_handed_over(
+    *, pattern: str, limit: int, but_not: Sequence[str] = ()
+) -> list[Checkout | Unreadable]:
+    """Accepted checkouts that their coordinator has not answered for yet, oldest first.
+
+    `but_not`: saga ids to be left alone for now. One that can't be read harms no other.
+    """
     rows = _execute(
         """
         SELECT saga_id, cart_id, user_id, items::text, total_amount, payment_method, saga_pattern,
                billing_address::text, traceparent
-        FROM carrito_checkout WHERE handed_over_at IS NULL AND saga_pattern = %s
+        FROM carrito_checkout
+        WHERE handed_over_at IS NULL AND set_aside_at IS NULL AND saga_pattern = %s
+          AND saga_id <> ALL(%s)
         ORDER BY accepted_at LIMIT %s
         """,
-        [pattern, limit],
+        [pattern, list(but_not), limit],
     )
-    return [
-        Checkout(
-            saga_id=row[0],
-            cart_id=row[1],
-            user_id=row[2],
-            items=msgspec.json.decode(row[3], type=list[Line]),
-            total_amount=row[4],
-            payment_method=row[5],
-            saga_pattern=row[6],
-            billing_address=msgspec.json.decode(row[7]),
-            traceparent=row[8],
-        )
-        for row in rows
-    ]
+    return [_stored(row) for row in rows]
+
+
+def _stored(row: Sequence[Any]) -> Checkout | Unreadable:
+    fields = dict(zip(_FIELDS, row, strict=True))
+    try:
+        fields["items"] = _lines.decode(fields["items"])
+        fields["billing_address"] = msgspec.json.decode(fields["billing_address"])
+        return msgspec.convert(fields, Checkout)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return Unreadable(saga_id=row[0], reason=f"its row can't be read: {error}")
+
+
+def set_aside(*, reasons: Mapping[str, str]) -> None:
+    """These wait for a person (`reasons`, by saga id), and no other waits for them."""
+    _execute(
+        """
+        UPDATE carrito_checkout AS checkout
+        SET set_aside_at = clock_timestamp(), set_aside_reason = v.reason
+        FROM json_to_recordset(%s) AS v (saga_id text, reason text)
+        WHERE checkout.saga_id = v.saga_id AND handed_over_at IS NULL
+        """,
+        [sql.rows({"saga_id": one, "reason": why} for one, why in reasons.items())],
+    )
+
+
+def lock_set_aside(*, saga_ids: Sequence[str]) -> list[str]:
+    """Those of them that are set aside, locked."""
+    rows = _execute(
+        """
+        SELECT saga_id FROM carrito_checkout
+        WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL
+        ORDER BY saga_id FOR NO KEY UPDATE
+        """,
+        [list(saga_ids)],
+    )
+    return [row[0] for row in rows]
+
+
+def take_back(*, saga_ids: Sequence[str]) -> set[str]:
+    """These are handed over again, from the start; which of them were set aside."""
+    rows = _execute(
+        """
+        UPDATE carrito_checkout SET set_aside_at = NULL, set_aside_reason = ''
+        WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL
+        RETURNING saga_id
+        """,
+        [list(saga_ids)],
+    )
+    return {row[0] for row in rows}
 
 
 def mark_handed_over(*, saga_ids: Sequence[str]) -> None:
@@ -180,7 +227,7 @@ def cancel_orders(*, reasons: Mapping[str, str]) -> set[str]:
         WHERE placed.saga_id = v.saga_id
         RETURNING placed.saga_id
         """,
-        [sql.rows({"saga_id": saga_id, "reason": why} for saga_id, why in reasons.items())],
+        [sql.rows({"saga_id": saga_id, "reason": why[:64]} for saga_id, why in reasons.items())],
     )
     return {row[0] for row in rows}
 
@@ -198,7 +245,7 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
             RETURNING saga_id, id, cart_id, confirmed_at
         ), completed AS (
             UPDATE carrito_checkout AS checkout
-            SET status = 'completed', ended_at = confirmed.confirmed_at
+            SET status = 'completed', ended_at = confirmed.confirmed_at, set_aside_at = NULL
             FROM confirmed WHERE checkout.saga_id = confirmed.saga_id
         ), closed AS (
             UPDATE carrito_cart AS cart SET status = 'checked_out'
@@ -221,7 +268,8 @@ def end_without_sale(
             UPDATE carrito_checkout AS checkout
             SET status = v.status, failure_step = v.step, failure_code = v.code,
                 failure_detail = v.detail, ended_at = clock_timestamp(),
-                handed_over_at = coalesce(handed_over_at, clock_timestamp())
+                handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+                set_aside_at = NULL, set_aside_reason = ''
             FROM json_to_recordset(%s)
                  AS v (saga_id text, status text, step text, code text, detail text)
             WHERE checkout.saga_id = v.saga_id
@@ -232,7 +280,13 @@ def end_without_sale(
         """,
         [
             sql.rows(
-                {"saga_id": one, "status": statuses[one], **msgspec.structs.asdict(failure)}
+                {
+                    "saga_id": one,
+                    "status": statuses[one],
+                    "step": failure.step[:64],
+                    "code": failure.code[:64],
+                    "detail": failure.detail,
+                }
                 for one, failure in failures.items()
             )
         ],

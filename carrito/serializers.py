@@ -58,6 +58,20 @@ def accepted(one: AcceptedCheckout, *, status_url: str) -> dict[str, Any]:
     }
 
 
+def set_aside(one: Checkout) -> dict[str, Any]:
+    """A checkout that waits for a person, and why."""
+    return {
+        "saga_id": one.saga_id,
+        "cart_id": one.cart_id,
+        "saga_pattern": one.saga_pattern,
+        "status": one.status,
+        "total_amount": str(amount(one.total_amount)),
+        "accepted_at": one.accepted_at,
+        "set_aside_at": one.set_aside_at,
+        "reason": one.set_aside_reason,
+    }
+
+
 def checkout_status(one: Checkout) -> dict[str, Any]:
     """Where a checkout stands, as carrito knows it; the coordinator knows each step."""
     placed = getattr(one, "order", None)

@@ -5,6 +5,9 @@ from carrito.checkout_view import CheckoutView
 
 urlpatterns = [
     path("checkout/saga", CheckoutView.as_view()),
+    path("checkouts/set-aside", views.SetAsideView.as_view()),
+    path("checkouts/<str:saga_id>/retry", views.RetryHandoverView.as_view()),
+    path("checkouts/<str:saga_id>/discard", views.DiscardView.as_view()),
     path("carts", views.CartsView.as_view()),
     path("carts/unlock", views.UnlockView.as_view()),
     path("carts/<str:cart_id>", views.CartView.as_view()),

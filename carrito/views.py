@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import msgspec
 from django.db import transaction
@@ -13,15 +14,26 @@ from carrito import carts, catalogue, operations, queries, serializers
 from carrito.carts import NewCart, NotChanged, Wanted
 from carrito.models import Cart, CartItem
 from contracts import refusals
-from contracts.commands import Quantity
+from contracts.bounds import MOST_ID, MOST_IN_A_BATCH, Quantity, Reason
 from contracts.outcomes import Done, Outcome, Refused
 from httpapi import problems
 from httpapi.json import answer
-from httpapi.steps import MOST_IN_A_BATCH, StepView
+from httpapi.steps import StepView
+
+_NewCarts = Annotated[list[NewCart], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
 
 
 class _Quantity(msgspec.Struct, frozen=True):
     quantity: Quantity
+
+
+class _After(msgspec.Struct, frozen=True):
+    after: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    reason: Reason = ""
 
 
 class CartsView(APIView):
@@ -30,12 +42,10 @@ class CartsView(APIView):
     def post(self, request: Request) -> HttpResponse:
         is_batch = isinstance(request.data, list)
         wanted = (
-            msgspec.convert(request.data, list[NewCart])
+            msgspec.convert(request.data, _NewCarts)
             if is_batch
             else [msgspec.convert(request.data, NewCart)]
         )
-        if len(wanted) > MOST_IN_A_BATCH:
-            raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} carts in one list")
         offers = catalogue.offers(product_ids=[i.product for one in wanted for i in one.items])
         with transaction.atomic(using=operations.SERVICE):
             made = carts.create(carts=wanted, offers=offers)
@@ -124,6 +134,50 @@ class CheckoutStatusView(APIView):
         if found is None:
             raise problems.unknown("saga", saga_id)
         return answer(serializers.checkout_status(found))
+
+
+class SetAsideView(APIView):
+    """The checkouts that can't be handed over, each with its reason: `?after=&limit=`."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = msgspec.convert(request.query_params.dict(), _After, strict=False)
+        found = queries.set_aside(after=asked.after, limit=asked.limit)
+        is_all = len(found) < asked.limit
+        return answer(
+            {
+                "checkouts": [serializers.set_aside(one) for one in found],
+                "next": None
+                if is_all
+                else f"/checkouts/set-aside?after={found[-1].saga_id}&limit={asked.limit}",
+            }
+        )
+
+
+class RetryHandoverView(APIView):
+    """POST: a checkout that was set aside is handed over again, from the start."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        if not operations.retry_handover(saga_ids=[saga_id]):
+            raise _not_set_aside(saga_id)
+        return answer({"saga_id": saga_id, "action": "retry"}, status=202)
+
+
+class DiscardView(APIView):
+    """POST `{"reason"}`: a checkout that was set aside ends without a sale; its cart is free."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        reason = msgspec.convert(request.data or {}, _Reason).reason
+        if not operations.discard(saga_ids=[saga_id], reason=reason):
+            raise _not_set_aside(saga_id)
+        return answer({"saga_id": saga_id, "action": "discard"})
+
+
+def _not_set_aside(saga_id: str) -> problems.Problem:
+    if queries.checkout(saga_id=saga_id) is None:
+        return problems.unknown("saga", saga_id)
+    return problems.refusal(
+        Refused(refusals.NOT_SET_ASIDE, "This checkout is not set aside: it goes its way.")
+    )
 
 
 @contextmanager

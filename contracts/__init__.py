@@ -7,5 +7,6 @@
 `requests`  what a conductor asks for by message, and what the answers are called
 `statuses`  the words for the state of a saga and of its steps
 `sagas`     the sagas as data: steps, undos, class of each step
+`bounds`    what may come in: the limits of texts, numbers, money and lists
 `money`     amounts
 """

@@ -9,33 +9,39 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
+from contracts import bounds
+from contracts.bounds import Id, Quantity, Reason, SagaPattern, Traceparent
 from contracts.outcomes import Failure
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 SagaId = Id
-Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class Line(msgspec.Struct, frozen=True):
     """One line of a cart: how many of what, at which price each."""
 
-    product_id: str
+    product_id: Id
     quantity: Quantity
     unit_price: Decimal
 
 
 class Checkout(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkout as it was frozen at acceptance: the one thing that all steps work from."""
+    """A checkout as it was frozen at acceptance: the one thing that all steps work from.
+
+    Made or read, it raises ValueError (read: msgspec.ValidationError) for a total that is no money.
+    """
 
     saga_id: SagaId
-    cart_id: str
-    user_id: str
-    items: list[Line]
+    cart_id: Id
+    user_id: Id
+    items: Annotated[list[Line], msgspec.Meta(max_length=bounds.MOST_LINES_READ)]
     total_amount: Decimal
-    payment_method: str
-    saga_pattern: str
+    payment_method: Id
+    saga_pattern: SagaPattern
     billing_address: dict[str, Any] = {}
-    traceparent: str = ""
+    traceparent: Traceparent = ""
+
+    def __post_init__(self) -> None:
+        bounds.require_money("total_amount", self.total_amount, most=bounds.MOST_MONEY)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +58,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True):
     """How many of which product."""
 
-    product_id: str
+    product_id: Id
     quantity: Quantity
 
 
@@ -60,7 +66,7 @@ class Reserve(Command, frozen=True, kw_only=True):
     """Put these items aside for the cart: every line or none."""
 
     cart_id: Id
-    items: Annotated[list[Item], msgspec.Meta(min_length=1)]
+    items: Annotated[list[Item], msgspec.Meta(min_length=1, max_length=bounds.MOST_LINES_READ)]
 
     @classmethod
     def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:
@@ -88,7 +94,7 @@ class Charge(Command, frozen=True, kw_only=True):
 class Undo(Command, frozen=True, kw_only=True):
     """Reverse a step, and why: shown to whoever looks at the row later."""
 
-    reason: str = ""
+    reason: Reason = ""
 
     @classmethod
     def of(cls, *, checkout: Checkout, failure: Failure | None = None) -> Self:

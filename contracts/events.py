@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from contracts import bounds
+from contracts.bounds import CauseId, Id, Traceparent
 from contracts.outcomes import Failure
 
 CHECKOUT_INITIATED = "checkout.initiated"
@@ -36,16 +38,7 @@ CHECKOUT_RETURN_REQUESTED = "checkout.return.requested"
 STEP_PARKED = "step.parked"
 """A service has set a message aside for a person, and the saga waits there."""
 
-LARGEST_BODY = 1024 * 1024
-"""Bytes of a message. Nothing larger is sent, and of what is larger no more than this is read."""
-DEEPEST_BODY = 64
-"""Objects and lists within each other: far less than any parser's recursion or PostgreSQL's."""
-LONGEST_ID = 64
-LONGEST_TRACEPARENT = 512
 LONGEST_DETAIL = 10_000
-EARLIEST_YEAR, LATEST_YEAR = 2000, 2999
-"""Of times: PostgreSQL stores what Python can't read back, and in another zone the ends of the
-calendar are beyond it."""
 
 _NAMESPACE = uuid.UUID("6f0c9c9c-6f0e-4f0d-9d5e-3b5b8f1f6a10")
 
@@ -68,14 +61,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The envelope. `cause_id`: the event that set this one off. `nudge`: said again on purpose."""
 
-    id: str
-    type: str
-    saga_id: str
-    saga: str
+    id: Id
+    type: Id
+    saga_id: Id
+    saga: Id
     occurred_at: datetime
     data: Facts
-    cause_id: str = ""
-    traceparent: str = ""
+    cause_id: CauseId = ""
+    traceparent: Traceparent = ""
     nudge: bool = False
 
 
@@ -102,15 +95,15 @@ def encode(event: Event) -> bytes:
 
 def decode(body: bytes) -> Event:
     """The event in `body`. Raises InvalidMessage, and nothing else, if there is none."""
-    if len(body) > LARGEST_BODY:
-        raise InvalidMessage(f"more than {LARGEST_BODY} bytes")
+    if len(body) > bounds.MOST_BYTES_OF_A_MESSAGE:
+        raise InvalidMessage(f"more than {bounds.MOST_BYTES_OF_A_MESSAGE} bytes")
     try:
         if not body.isascii():
             body.decode()
         if b"\\" in body and b"\\u" in body:
             _check_escapes(body)
         # Most bodies have fewer brackets than they may be deep.
-        if body.count(b"{") + body.count(b"[") > DEEPEST_BODY:
+        if body.count(b"{") + body.count(b"[") > bounds.MOST_DEPTH_OF_A_MESSAGE:
             _check_depth(body)
         event = _decoder.decode(body)
     except (UnicodeDecodeError, msgspec.MsgspecError) as error:
@@ -137,28 +130,14 @@ def _check_depth(body: bytes) -> None:
     # beginning of the next: the others keep being inside or outside of a text.
     kept = body.translate(None, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
     brackets = b"".join(kept.split(b'"')[::2])
-    for _ in range(DEEPEST_BODY):
+    for _ in range(bounds.MOST_DEPTH_OF_A_MESSAGE):
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
         if not brackets:
             return
-    raise InvalidMessage(f"no JSON, or more than {DEEPEST_BODY} levels of it")
+    raise InvalidMessage(f"no JSON, or more than {bounds.MOST_DEPTH_OF_A_MESSAGE} levels of it")
 
 
 def _check_bounds(event: Event) -> None:
-    # Written out: a loop over the fields would cost more than decoding them.
-    if not (
-        0 < len(event.id) <= LONGEST_ID
-        and 0 < len(event.type) <= LONGEST_ID
-        and 0 < len(event.saga_id) <= LONGEST_ID
-        and 0 < len(event.saga) <= LONGEST_ID
-        and len(event.cause_id) <= LONGEST_ID
-        and len(event.traceparent) <= LONGEST_TRACEPARENT
-    ):
-        raise InvalidMessage(
-            "id, type, saga_id and saga have 1 to"
-            f" {LONGEST_ID} characters, cause_id at most {LONGEST_ID},"
-            f" traceparent at most {LONGEST_TRACEPARENT}"
-        )
     _check_time(event.occurred_at)
     if event.data.requested_at:
         _check_time(event.data.requested_at)
@@ -167,15 +146,16 @@ def _check_bounds(event: Event) -> None:
 
 
 def _check_time(time: datetime) -> None:
-    if time.tzinfo is None or not EARLIEST_YEAR <= time.year <= LATEST_YEAR:
+    if time.tzinfo is None or not bounds.EARLIEST_YEAR <= time.year <= bounds.LATEST_YEAR:
         raise InvalidMessage(
-            f"times are from {EARLIEST_YEAR} to {LATEST_YEAR}, with an offset: not {time}"
+            f"times are from {bounds.EARLIEST_YEAR} to {bounds.LATEST_YEAR}, with an offset:"
+            f" not {time}"
         )
 
 
 def _check_failure(failure: Failure) -> None:
     longest = max(len(failure.step), len(failure.code))
-    if longest > LONGEST_ID or len(failure.detail) > LONGEST_DETAIL:
+    if longest > bounds.MOST_ID or len(failure.detail) > LONGEST_DETAIL:
         raise InvalidMessage("failure: its step, code or detail is too long")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, MutableMapping
 from io import BytesIO
 from typing import Any
 
+from contracts.bounds import MOST_BYTES
 from httpapi import slots
-from httpapi.json import MOST_BYTES, UnusableBody
+from httpapi.json import UnusableBody
 
 Environ = MutableMapping[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Any]

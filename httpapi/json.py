@@ -12,13 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
-MOST_BYTES = 8 * 1024 * 1024
-"""Of a list: 1,000 commands, say, or the checkouts of a hand-over."""
-MOST_BYTES_OF_ONE = 64 * 1024
-"""Of anything else: what one shopper, or one step, has to say."""
-MOST_DEPTH = 32
-"""Of lists and objects in each other. Where something may be of any shape, it is compared, stored
-and written again, which ends in a RecursionError somewhere past 300."""
+from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
 
 T = TypeVar("T")
 _WITH_BODY = ("POST", "PUT", "PATCH")

@@ -11,6 +11,7 @@ from django.db import DataError, Error
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
+from contracts import bounds
 from contracts.outcomes import Refused
 from httpapi import stale_connections
 from httpapi.json import UnusableBody, encode
@@ -95,10 +96,8 @@ def invalid(error: msgspec.ValidationError | msgspec.DecodeError) -> Problem:
     """400 for a body that does not fit its type."""
     if not isinstance(error, msgspec.ValidationError):
         return Problem(status=400, code="parse_error", detail=f"The body is not JSON: {error}.")
-    message, _, path = str(error).partition(" - at `$")
-    if "required field" in message:
-        path = f"{path.rstrip('`')}.{message.rsplit('`', 2)[-2]}"
-    return wrong_field(path.strip("`").lstrip(".") or "body", message)
+    field, message = bounds.field_and_message(error)
+    return wrong_field(field or "body", message)
 
 
 def respond(problem: Problem) -> HttpResponse:

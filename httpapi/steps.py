@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+from contracts.bounds import MOST_IN_A_BATCH
 from contracts.commands import Command
 from contracts.outcomes import Outcome, Refused
 from httpapi import problems
@@ -16,8 +17,6 @@ from httpapi.json import answer, decode
 from sagas import points
 from sagas.operations import Operation
 from sagas.performing import perform, perform_apart
-
-MOST_IN_A_BATCH = 1000
 
 
 class StepView(View):

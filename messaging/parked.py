@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from contracts.events import LONGEST_ID
+from contracts.bounds import MOST_ID
 from messaging.brokers import Message
 from messaging.models import ParkedStatus, storable
 from sagas import sql
@@ -172,7 +172,7 @@ def retrying(*, service: str, event_ids: Sequence[str]) -> set[str]:
 
 
 def _id(text: str) -> str:
-    return storable(text=text, longest=LONGEST_ID)
+    return storable(text=text, longest=MOST_ID)
 
 
 def _execute(service: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:

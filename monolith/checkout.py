@@ -70,7 +70,8 @@ def check_out_together(*, commands: Sequence[Accept]) -> list[Performed]:
     """What became of each: Done with `total_amount` and `status`, or Refused."""
     _share_one_connection()
     with transaction.atomic(using=ALIAS):
-        frozen = operations.freeze(commands=commands)
+        carts = records.lock_carts(ids=[one.cart_id for one in commands])
+        frozen = operations.freeze(commands=commands, carts=carts)
         accepted = [one for one in frozen if isinstance(one, Accepted)]
         records.add_checkouts(accepted=accepted)
         statuses = _take_steps([one.checkout for one in accepted])

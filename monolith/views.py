@@ -14,8 +14,8 @@ from monolith import PATTERN, checkout
 class CheckoutView(checkout_view.CheckoutView):
     """POST: any pattern as ever; `monolith` is done when it answers.
 
-    It answers 202 like the others, so that whoever measures treats all alike. A repeated
-    Idempotency-Key is an error here: without a barrier nobody knows the first answer.
+    It answers 202 like the others, so that whoever measures treats all alike. An Idempotency-Key
+    is not looked at: without a barrier nobody knows the first answer.
     """
 
     def post(self, request: Request) -> HttpResponse:

@@ -60,11 +60,14 @@ class Ledger(NamedTuple):
 
 
 _CHECKOUTS = """
-    SELECT saga_id, idempotency_key, status, (total_amount * 100)::bigint,
+    SELECT saga_id,
+           coalesce((SELECT min(key) FROM carrito_idempotencykey AS held
+                     WHERE held.saga_id = checkout.saga_id), ''),
+           status, (total_amount * 100)::bigint,
            extract(epoch FROM accepted_at)::float8, extract(epoch FROM ended_at)::float8,
            (SELECT json_object_agg(line ->> 'product_id', (line ->> 'quantity')::int)
             FROM jsonb_array_elements(items) AS line)
-    FROM carrito_checkout
+    FROM carrito_checkout AS checkout
 """
 _ORDERS = "SELECT saga_id, status, (total_amount * 100)::bigint FROM carrito_order"
 _MONEY = """

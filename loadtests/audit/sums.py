@@ -42,9 +42,18 @@ _CARTS = """
     ORDER BY cart.id
 """
 
-_KEYS = """
-    SELECT idempotency_key, string_agg({id}, ', ' ORDER BY {id}) FROM {table}
-    WHERE idempotency_key > '' GROUP BY 1 HAVING count(*) > 1 ORDER BY 1
+_KEYS_OF_USERS = """
+    SELECT user_id || ' ' || key, string_agg(saga_id, ', ' ORDER BY saga_id)
+    FROM carrito_idempotencykey GROUP BY user_id, key HAVING count(*) > 1 ORDER BY 1
+"""
+_KEYS_OF_MERCHANTS = """
+    SELECT merchant_id || ' ' || idempotency_key, string_agg(id, ', ' ORDER BY id)
+    FROM pagos_payment
+    WHERE idempotency_key > '' GROUP BY merchant_id, idempotency_key HAVING count(*) > 1 ORDER BY 1
+"""
+_KEYS_OF_NOTHING = """
+    SELECT user_id || ' ' || key, saga_id FROM carrito_idempotencykey AS held
+    WHERE NOT EXISTS (SELECT FROM carrito_checkout WHERE saga_id = held.saga_id) ORDER BY 1
 """
 
 # Each service's giving up is a fact of its own, under one name.
@@ -89,13 +98,12 @@ def carts() -> Iterator[tuple[str, str]]:
 
 
 def idempotency_keys() -> Iterator[str]:
-    """8: an idempotency key stands for one checkout, or one payment."""
-    for service, table, id_ in (
-        ("carrito", "carrito_checkout", "saga_id"),
-        ("pagos", "pagos_payment", "id"),
-    ):
-        for key, ids in rows(service=service, statement=_KEYS.format(table=table, id=id_)):
-            yield f"the idempotency key {key!r} has several in {table}: {ids}"
+    """8: a user's key stands for one checkout, a merchant's for one payment."""
+    for service, statement in (("carrito", _KEYS_OF_USERS), ("pagos", _KEYS_OF_MERCHANTS)):
+        for key, ids in rows(service=service, statement=statement):
+            yield f"the idempotency key {key!r} stands for several at {service}: {ids}"
+    for key, saga_id in rows(service="carrito", statement=_KEYS_OF_NOTHING):
+        yield f"the idempotency key {key!r} stands for saga {saga_id}, which was never accepted"
 
 
 def facts() -> Iterator[tuple[str, str]]:

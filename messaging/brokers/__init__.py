@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from contracts import sagas
-from contracts.events import LARGEST_BODY
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 
 EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
 EXCHANGES = (EVENTS, COMMANDS, REPLIES)
@@ -177,12 +177,12 @@ def refuse_unfit(messages: Sequence[Message]) -> None:
     unfit = [
         message.id
         for message in messages
-        if len(message.body) > LARGEST_BODY
+        if len(message.body) > MOST_BYTES_OF_A_MESSAGE
         or len(message.type.encode()) > LONGEST_NAME
         or len(message.id.encode()) > LONGEST_NAME
     ]
     if unfit:
-        limits = f"{LARGEST_BODY} bytes, and {LONGEST_NAME} for its id and type"
+        limits = f"{MOST_BYTES_OF_A_MESSAGE} bytes, and {LONGEST_NAME} for its id and type"
         raise Rejected(f"a message has at most {limits}", unfit)
 
 

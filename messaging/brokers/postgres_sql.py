@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-from contracts.events import LARGEST_BODY
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import LONGEST_NAME
 
 _SETUP = """
@@ -158,6 +158,6 @@ class Statements:
             "lock_class": self._lock_class,
             "longest_name": LONGEST_NAME,
             # Of a larger one than ours as much as shows that it is one.
-            "largest_body": LARGEST_BODY + 1,
+            "largest_body": MOST_BYTES_OF_A_MESSAGE + 1,
         }
         return statement.format_map(names).encode()

@@ -16,7 +16,7 @@ from struct import Struct
 
 import msgspec
 
-from contracts.events import LARGEST_BODY
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import Delivery, Message, exchange_of
 
 METHOD, HEADER, BODY = 1, 2, 3
@@ -121,8 +121,8 @@ class _Content:
 
     def take(self, piece: bytes) -> None:
         self.missing -= len(piece)
-        if self.kept <= LARGEST_BODY:
-            self.body.append(piece[: LARGEST_BODY + 1 - self.kept])
+        if self.kept <= MOST_BYTES_OF_A_MESSAGE:
+            self.body.append(piece[: MOST_BYTES_OF_A_MESSAGE + 1 - self.kept])
             self.kept += len(piece)
 
     def delivery(self) -> Delivery:

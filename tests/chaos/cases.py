@@ -175,6 +175,13 @@ REACHED: dict[tuple[str, str], Rows] = {
         }
         for pattern in (ORCHESTRATED, CHOREOGRAPHED, MESSAGING)
     },
+    (ORCHESTRATED, "damaged"): {
+        "carrito.worker": ["handover.before_set_aside", "handover.set_aside"],
+        "carrito.web": [
+            *("handover.before_retry", "handover.retried"),
+            *("handover.before_discard", "handover.discarded"),
+        ],
+    },
     (CHOREOGRAPHED, "unreadable"): {
         "inventario.worker": ["parking.before_park", "parking.parked"],
     },

@@ -118,6 +118,30 @@ def expired(this: Round) -> Iterator[None]:
         )
 
 
+def damaged(this: Round) -> Iterator[None]:
+    """Two checkouts whose rows nobody can read: one is mended and retried, one is discarded."""
+    carts = this.carts(2)
+    this.shop.stack.stop_process("carrito.worker")
+    yield
+    mended, lost = this.check_out(carts[0]), this.check_out(carts[1], ends="failed")
+    where = "carrito_checkout WHERE saga_id = %s"
+    change = "UPDATE carrito_checkout SET items = %s::jsonb WHERE saga_id = %s"
+    ((lines,),) = this.shop.rows("carrito", f"SELECT items::text FROM {where}", [mended])
+    for saga in (mended, lost):
+        this.shop.write("carrito", change, ["{}", saga])
+    this.shop.stack.restart("carrito.worker")
+    for saga in (mended, lost):
+        aside = f"{where} AND set_aside_at IS NOT NULL"
+        eventually(partial(this.is_there, "carrito", aside, [saga]), what="it is set aside")
+        this.shop.write("carrito", change, [lines, saga])
+    for saga, action in ((mended, "retry"), (lost, "discard")):
+        status, body = this.certainly("POST", "carrito", f"/checkouts/{saga}/{action}", {})
+        assert status in (200, 202, 409), body  # 409: it was done, and the answer died
+    ended = f"{where} AND ended_at IS NOT NULL"
+    eventually(partial(this.is_there, "carrito", ended, [lost]), what="it ends without a sale")
+    del this.expected[lost]  # no coordinator has heard of it
+
+
 def unreadable(this: Round) -> Iterator[None]:
     """Somebody publishes what is no event."""
     (cart,) = this.carts(1)
@@ -222,8 +246,8 @@ SCENES: dict[str, Scene] = {
     **{
         scene.__name__: scene
         for scene in (
-            *(checkouts, doors, returned, aborted, nudged, expired, unreadable, faulting),
-            *(given_up, unknown_steps, stopped, stopping, without_database),
+            *(checkouts, doors, returned, aborted, nudged, expired, damaged, unreadable),
+            *(faulting, given_up, unknown_steps, stopped, stopping, without_database),
         )
     },
     "handled_late": faulting,

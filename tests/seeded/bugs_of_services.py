@@ -1,14 +1,16 @@
 """Bugs in what a service does once, or not at all: barrier, stock, money, carts."""
 
 import re
+from dataclasses import asdict
 from decimal import Decimal
 
 from django.db import connections, transaction
 
-import carrito.checkout
+import carrito.keys
 import inventario.operations
 import pagos.operations
 from carrito import operations, records
+from carrito.models import IdempotencyKey
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused
 from inventario import stock
 from messaging import reactions
@@ -147,11 +149,13 @@ def cart_bought_twice(patch) -> None:
 
 
 def idempotency_key_ignored(patch) -> None:
-    _drop_index("carrito", "checkout_once_a_key")
-    made = carrito.checkout.saga_id_for
-    patch.setattr(
-        carrito.checkout, "saga_id_for", lambda *, idempotency_key: made(idempotency_key="")
-    )
+    _drop("carrito", "carrito_idempotencykey", "key_once_a_user")
+
+    def take(*, keys):
+        IdempotencyKey.objects.bulk_create(IdempotencyKey(**asdict(one)) for one in keys)
+        return {}
+
+    patch.setattr(carrito.keys, "take", take)
 
 
 def _doing(operation, run):

@@ -43,10 +43,10 @@ class Network:
         if is_broken:
             self.breaks[path] -= 1
         if is_broken and self.before:
-            raise Unreachable(f"{path} could not be called", status=500)
+            raise Unreachable(f"{path} could not be called", status=_status(path))
         answer = self._answer(method, path, body)
         if is_broken or answer.status_code >= 500:
-            raise Unreachable(f"no answer of {path}", status=500)
+            raise Unreachable(f"no answer of {path}", status=_status(path))
         return Answer(answer.status_code, answer.content, dict(answer.headers))
 
     def _answer(self, method: str, path: str, body: bytes | None) -> Any:
@@ -110,3 +110,8 @@ class Office:
         requesting.take_up(sagas=by_message)
         self.conductor._lanes.work_off()
         return len(sagas)
+
+
+def _status(path: str) -> int | None:
+    """Of a participant that errs; a coordinator is not reached at all."""
+    return None if path == "/saga/checkout" else 500

@@ -270,8 +270,15 @@ BREACHES = [
     # 8: keys and statuses
     (
         "carrito",
-        "DROP INDEX checkout_once_a_key; UPDATE carrito_checkout SET idempotency_key = 'k'",
-        (8, "", "the idempotency key 'k' has several in carrito_checkout"),
+        "ALTER TABLE carrito_idempotencykey DROP CONSTRAINT key_once_a_user;"
+        " UPDATE carrito_idempotencykey SET key = 'k'",
+        (8, "", "the idempotency key 'ana k' stands for several at carrito"),
+    ),
+    (
+        "carrito",
+        "INSERT INTO carrito_idempotencykey (user_id, key, saga_id, fingerprint)"
+        " VALUES ('ana', 'lost', 'nothing', '')",
+        (8, "", "stands for saga nothing, which was never accepted"),
     ),
     (
         "carrito",

@@ -8,14 +8,15 @@ import pytest
 from django.db import IntegrityError, connections
 
 from carrito import checkout, operations, records
-from carrito.checkout import KeyReused, NotAccepted
-from carrito.models import BarrierEntry, Cart, CartItem, Checkout, Order
+from carrito.checkout import NotAccepted
+from carrito.models import BarrierEntry, Cart, CartItem, Checkout, IdempotencyKey, Order
 from carrito.operations import Accept
 from contracts import refusals, sagas
 from contracts.commands import Command, Undo, Unlock
 from contracts.outcomes import Done, Failure, Refused
 from sagas import sql
 from sagas.performing import perform
+from tests.threads import at_once as at_once_each
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
 
@@ -30,7 +31,7 @@ def cart():
 
 def command_for(cart_id, *, key="", fingerprint="", **fields):
     return Accept(
-        saga_id=checkout.saga_id_for(idempotency_key=key),
+        saga_id=str(uuid.uuid4()),
         cart_id=cart_id,
         payment_method="credit_card",
         saga_pattern="orchestrated",
@@ -80,6 +81,34 @@ def test_cart_of_another_user_is_refused(cart):
     assert refused.value.refused.code == refusals.CART_OF_ANOTHER_USER
 
 
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("UPDATE carrito_cartitem SET quantity = 1000001", refusals.CART_TOO_LARGE),
+        (
+            "UPDATE carrito_cartitem SET quantity = 1000000, unit_price = 9999999999.99",
+            refusals.CART_TOO_LARGE,
+        ),
+        (
+            "INSERT INTO carrito_cartitem (cart_id, product_id, quantity, unit_price)"
+            " SELECT id, 'p' || n, 1, 1 FROM carrito_cart, generate_series(1, 200) AS n",
+            refusals.CART_TOO_LARGE,
+        ),
+        ("UPDATE carrito_cartitem SET unit_price = 'NaN'", refusals.UNREADABLE),
+        ("UPDATE carrito_cart SET status = 'foo'", refusals.UNREADABLE),
+    ],
+)
+def test_cart_that_no_step_could_take_is_refused_and_left(cart, statement, code):
+    sql.execute(service="carrito", sql=statement)
+    healthy = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
+    CartItem.objects.create(cart=healthy, product_id="1", quantity=1, unit_price="1.00")
+    commands = [command_for(cart.id), command_for(healthy.id)]
+    refused, done = [one.outcome for one in perform(operation=operations.accept, commands=commands)]
+    assert refused.code == code
+    assert isinstance(done, Done)
+    assert Checkout.objects.count() == 1
+
+
 def test_same_key_gives_the_same_saga(cart):
     first = accept(cart.id, key="k", fingerprint="f")
     again = accept(cart.id, key="k", fingerprint="f")
@@ -89,8 +118,26 @@ def test_same_key_gives_the_same_saga(cart):
 
 def test_same_key_with_another_body_is_told(cart):
     accept(cart.id, key="k", fingerprint="f")
-    with pytest.raises(KeyReused):
+    with pytest.raises(NotAccepted) as refused:
         accept(cart.id, key="k", fingerprint="g")
+    assert refused.value.refused.code == refusals.KEY_REUSED
+    assert BarrierEntry.objects.count() == 1
+
+
+def test_same_key_of_another_user_is_another_checkout(cart):
+    other = Cart.objects.create(id=str(uuid.uuid4()), user_id="eva")
+    CartItem.objects.create(cart=other, product_id="1", quantity=1, unit_price="10.05")
+    first = accept(cart.id, key="k", fingerprint="f")
+    second = accept(other.id, key="k", fingerprint="g")
+    assert second.is_new
+    assert first.saga_id != second.saga_id
+
+
+def test_key_of_one_cart_is_no_way_into_the_checkout_of_another_user(cart):
+    accept(cart.id, key="k", fingerprint="f")
+    with pytest.raises(NotAccepted) as refused:
+        accept(cart.id, key="k", fingerprint="f", user_id="eva")
+    assert refused.value.refused.code == refusals.CART_OF_ANOTHER_USER
 
 
 def test_refused_key_may_be_tried_again(cart):
@@ -126,9 +173,47 @@ def at_once(count, call):
 
 def test_fifty_at_once_with_one_key_are_one_saga(cart):
     got = at_once(50, lambda: accept(cart.id, key="k", fingerprint="f"))
-    assert {one.saga_id for one in got} == {checkout.saga_id_for(idempotency_key="k")}
+    assert len({one.saga_id for one in got}) == 1
     assert sum(one.is_new for one in got) == 1
     assert Checkout.objects.count() == 1
+
+
+def test_fifty_at_once_with_one_key_past_the_gathering_are_one_saga(cart):
+    """As from fifty processes: the key's own constraint has them wait for the first."""
+    got = at_once(
+        50, lambda: outcome_of(operations.accept, command_for(cart.id, key="k", fingerprint="f"))
+    )
+    sagas_of = {one.data.get("repeats") for one in got if isinstance(one, Done)}
+    assert sagas_of == {None, Checkout.objects.get().saga_id}
+    assert IdempotencyKey.objects.count() == 1
+
+
+def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
+    other = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
+    CartItem.objects.create(cart=other, product_id="1", quantity=1, unit_price="10.05")
+    carts = [cart.id, other.id]
+    got = at_once_each(
+        [
+            lambda one=one: outcome_of(
+                operations.accept, command_for(one, key="k", fingerprint=one)
+            )
+            for one in carts
+        ],
+        service="carrito",
+    )
+    assert sorted(getattr(one, "code", "accepted") for one in got) == [
+        "accepted",
+        "idempotency_key_reused",
+    ]
+    assert Checkout.objects.count() == 1
+
+
+def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch):
+    """The control: what the table of keys keeps from happening."""
+    monkeypatch.setattr("carrito.keys.take", lambda *, keys: {})
+    accept(cart.id, key="k", fingerprint="f")
+    with pytest.raises(NotAccepted):  # and not the first checkout again
+        accept(cart.id, key="k", fingerprint="f")
 
 
 def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):

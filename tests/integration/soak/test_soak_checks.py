@@ -69,7 +69,7 @@ DAMAGES = [
     ),
     (
         "carrito",
-        "UPDATE carrito_checkout SET idempotency_key = 'nobody' WHERE saga_id = 'refused'",
+        "UPDATE carrito_idempotencykey SET key = 'nobody' WHERE saga_id = 'refused'",
         "1 checkouts are under key 'nobody', for which nobody asked",
     ),
     (
@@ -107,10 +107,12 @@ def test_damage_is_found(told, service, statement, what):
 
 
 def test_two_sagas_of_one_key_are_found(told):
-    damage("carrito", "DROP INDEX checkout_once_a_key")  # the database's own guard
+    damage(  # without the database's own guard
+        "carrito", "ALTER TABLE carrito_idempotencykey DROP CONSTRAINT key_once_a_user"
+    )
     damage(
         "carrito",
-        "UPDATE carrito_checkout SET idempotency_key = 'key of sold' WHERE saga_id = 'refused'",
+        "UPDATE carrito_idempotencykey SET key = 'key of sold' WHERE saga_id = 'refused'",
     )
     assert "key key of sold has 2 sagas" in found(told)
 

@@ -8,8 +8,9 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.test import RequestFactory
 
+from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
 from httpapi.gateway import UNUSABLE, Gateway
-from httpapi.json import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH, UnusableBody, decode
+from httpapi.json import UnusableBody, decode
 from httpapi.middleware import RequestContext
 
 

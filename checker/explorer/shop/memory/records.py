@@ -60,7 +60,9 @@ class Records:
             )
             self._set_cart(checkout.cart_id, CartStatus.CHECKING_OUT)
 
-    def not_handed_over(self, *, pattern: str, limit: int) -> list[Checkout]:
+    def not_handed_over(
+        self, *, pattern: str, limit: int, but_not: Sequence[str] = ()
+    ) -> list[Checkout]:
         waiting = [
             row.checkout
             for row in self.checkouts.values()

@@ -1,0 +1,105 @@
+"""What may come in: the one place for the limits of texts, numbers, money and lists.
+
+HTTP doors, commands and messages are read by types that are made of these, so that what one
+service accepts the next one can take. What was accepted once must stay readable: where a limit of
+acceptance is lowered, what is stored already still has to pass those of reading (MOST_LINES_READ).
+
+Text. No NUL, which PostgreSQL can't store, and no half of a surrogate pair: both are looked for in
+    the bytes of a body (httpapi.json, contracts.events), where it costs 0.1 µs (as a pattern of
+    each text it would be 0.5 µs a text: 8 µs a frozen checkout).
+Numbers. A whole number is a JSON number without a fraction: 5, not 5.0, 1e3, "5" or true.
+Money. A number or a string, finite, with at most two decimals.
+Ids of products, users and carts may come as numbers, where a shopper or an operator sends them.
+"""
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+from msgspec import Meta, ValidationError
+
+from contracts.money import CENT
+
+MOST_ID, MOST_NAME, MOST_CATEGORY, MOST_REASON, MOST_DESCRIPTION = 64, 200, 100, 1_000, 10_000
+MOST_ADDRESS_FIELDS, MOST_ADDRESS_TEXT = 20, 200
+MOST_KEY = 255
+"""Characters of an Idempotency-Key."""
+
+Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID)]
+CauseId = Annotated[str, Meta(max_length=MOST_ID)]
+Name = Annotated[str, Meta(min_length=1, max_length=MOST_NAME)]
+Category = Annotated[str, Meta(max_length=MOST_CATEGORY)]
+Description = Annotated[str, Meta(max_length=MOST_DESCRIPTION)]
+Reason = Annotated[str, Meta(max_length=MOST_REASON)]
+SagaPattern = Annotated[str, Meta(min_length=1, max_length=32)]
+Traceparent = Annotated[str, Meta(max_length=64)]
+AddressField = Annotated[str, Meta(max_length=MOST_ID)]
+AddressText = Annotated[str, Meta(max_length=MOST_ADDRESS_TEXT)]
+Address = Annotated[dict[AddressField, AddressText], Meta(max_length=MOST_ADDRESS_FIELDS)]
+"""Of a bill, as a shopper sends it: whatever fields their country has."""
+
+MOST_BYTES, MOST_BYTES_OF_ONE = 8 * 1024 * 1024, 64 * 1024
+"""Of a body: a list (1,000 commands, say, or the checkouts of a hand-over), and anything else: what
+one shopper, or one step, has to say."""
+MOST_BYTES_OF_A_MESSAGE = 1024 * 1024
+"""Nothing larger is sent, and of what is larger no more than this is read."""
+MOST_DEPTH, MOST_DEPTH_OF_A_MESSAGE = 32, 64
+"""Of lists and objects in each other, in a body and in a message that it ends up in. What may be of
+any shape is compared, stored and written again, which ends in a RecursionError past 300 or so."""
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2999
+"""Of times: PostgreSQL stores what Python can't read back, and in another zone the ends of the
+calendar are beyond it."""
+
+MOST_QUANTITY = 1_000_000
+"""Of one product in a cart, a reservation or an order, summed over all that name it."""
+MOST_STOCK = 1_000_000_000
+"""That come in at once."""
+MOST_STOCK_EVER = 1_000_000_000_000
+"""Of one product, summed over all that ever came in."""
+MOST_INTEGER = 2**63 - 1
+Quantity = Annotated[int, Meta(ge=1, le=MOST_QUANTITY)]
+Stock = Annotated[int, Meta(ge=0, le=MOST_STOCK)]
+StockChange = Annotated[int, Meta(ge=-MOST_STOCK, le=MOST_STOCK)]
+WholeNumber = Annotated[int, Meta(ge=-MOST_INTEGER - 1, le=MOST_INTEGER)]
+
+MOST_LINES = 200
+"""Of a cart: different products."""
+MOST_LINES_READ = 1_000
+"""Of a list of items or lines that comes in; the same product may be named by several."""
+MOST_IN_A_BATCH = 1_000
+
+MOST_PRICE = Decimal("9999999999.99")
+MOST_MONEY = Decimal("999999999999.99")
+"""What the tables hold: of a price, and of a total or a payment."""
+
+
+def is_money(value: Decimal, *, most: Decimal, least: Decimal = Decimal(0)) -> bool:
+    """Whether the tables can hold this amount as it is: finite, whole cents, within the limits."""
+    try:
+        return least <= value <= most and value == value.quantize(CENT)
+    except InvalidOperation:  # no number at all
+        return False
+
+
+def require_money(
+    field: str, value: Decimal, *, most: Decimal, least: Decimal = Decimal(0)
+) -> None:
+    """For the `__post_init__` of a type. Raises ValueError, which msgspec tells as its own."""
+    if not is_money(value, most=most, least=least):
+        raise ValueError(f"{field}: from {least} to {most}, with at most two decimals")
+
+
+def field_and_message(error: ValidationError) -> tuple[str, str]:
+    """Which field is wrong (`items[0].quantity`; empty: the whole), and what it must be."""
+    at = _AT.fullmatch(str(error))
+    message, path = (at["message"], at["path"].lstrip(".")) if at else (str(error), "")
+    own = _OWN.fullmatch(message) or _MISSING.fullmatch(message)
+    if own:
+        path = f"{path}.{own['field']}".lstrip(".")
+    return path, own["message"] if own and own.re is _OWN else message
+
+
+_AT = re.compile(r"(?P<message>.*) - at (?:`key` in )?`\$(?P<path>.*)`", re.DOTALL)
+_OWN = re.compile(r"(?P<field>\w+): (?P<message>.*)", re.DOTALL)
+"""As `require_money` says it: msgspec knows only the path of the whole struct then."""
+_MISSING = re.compile(r"Object missing required field `(?P<field>\w+)`")

@@ -1,0 +1,316 @@
+"""One checkout that can't be handed over holds up no other: it is set aside, for a person."""
+
+import json
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.db import connections, transaction
+
+from carrito import handover, operations, records
+from carrito.handover import Handover
+from carrito.models import Cart, CartItem, Checkout
+from carrito.operations import Accept
+from contracts import refusals, sagas
+from contracts.commands import Command
+from contracts.statuses import Pattern
+from httpapi.client import Unreachable
+from sagas import sql
+from sagas.performing import perform
+from tests.threads import Hurried, InThread
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
+
+
+class Coordinator:
+    """Takes what is handed over; `answer` may say otherwise for a list of saga ids."""
+
+    def __init__(self):
+        self.taken = []
+        self.answer = lambda saga_ids: None
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                ids = [one["saga_id"] for one in body]
+                status, given = outer.answer(ids) or (207, [{"outcome": "done"} for _ in ids])
+                if status == 207:
+                    outer.taken += ids
+                text = given if isinstance(given, bytes) else json.dumps(given).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self._thread = threading.Thread(target=self.server.serve_forever)
+        self._thread.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self):
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def coordinator():
+    found = Coordinator()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def hands_over(coordinator, monkeypatch):
+    """The hand-over, whose tries follow at once."""
+    monkeypatch.setattr(handover, "RETRY_SECONDS", (0.0, 0.0))
+    found = Handover(pattern=Pattern.ORCHESTRATED, url=coordinator.url, path="/saga/checkout")
+    yield found
+    found.client.close()
+
+
+def accepted(count=1):
+    """So many checkouts, in the order of their acceptance."""
+    saga_ids = [uuid.uuid4().hex for _ in range(count)]
+    for saga_id in saga_ids:
+        cart = Cart.objects.create(id=saga_id, user_id="ana")
+        CartItem.objects.create(cart=cart, product_id="1", quantity=2, unit_price="10.05")
+        command = Accept(
+            saga_id=saga_id,
+            cart_id=saga_id,
+            payment_method="credit_card",
+            saga_pattern="orchestrated",
+        )
+        perform(operation=operations.accept, commands=[command])
+    return saga_ids
+
+
+def aside():
+    return dict(
+        Checkout.objects.filter(set_aside_at__isnull=False).values_list(
+            "saga_id", "set_aside_reason"
+        )
+    )
+
+
+def damage(saga_id, change):
+    statement = f"UPDATE carrito_checkout SET {change} WHERE saga_id = %s"
+    sql.execute(service="carrito", sql=statement, values=[saga_id])
+
+
+EMPTY = {"data": {}, "content_type": "application/json"}
+DAMAGES = [
+    """items = '[{"product_id": "1", "quantity": 1000001, "unit_price": "1"}]'""",
+    """items = '[{"product_id": "1", "quantity": -1, "unit_price": "1"}]'""",
+    """items = '[{"product_id": "1", "quantity": 1e400, "unit_price": "1"}]'""",
+    "items = '{}'",
+    "items = '\"x\"'",
+    "items = (repeat('[', 3000) || repeat(']', 3000))::jsonb",
+    "billing_address = '[]'",
+    "total_amount = 'NaN'",
+    "user_id = ''",
+]
+
+
+@pytest.mark.parametrize("change", DAMAGES)
+def test_row_that_cannot_be_read_is_set_aside_and_stops_no_other(hands_over, coordinator, change):
+    before, broken, after = accepted(3)
+    damage(broken, change)
+    hands_over.hand_over_once()
+    assert coordinator.taken == [before, after]
+    assert list(aside()) == [broken]
+    assert "can't be read" in aside()[broken]
+    assert hands_over.hand_over_once() == 0
+
+
+def test_without_reading_each_on_its_own_no_checkout_moves(hands_over, coordinator, monkeypatch):
+    """The control: rows that are read together fall together."""
+    _, broken = accepted(2)
+    damage(broken, DAMAGES[0])
+    one_by_one = records._stored
+
+    def raises(row):
+        found = one_by_one(row)
+        if isinstance(found, records.Unreadable):
+            raise ValueError(found.reason)
+        return found
+
+    monkeypatch.setattr(records, "_stored", raises)
+    with pytest.raises(ValueError, match="can't be read"):
+        hands_over.hand_over_once()
+    assert not coordinator.taken
+
+
+def poisoned(saga_id, status=500, body=b"<html>a bug</html>"):
+    return lambda saga_ids: (status, body) if saga_id in saga_ids else None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b"<html>a bug</html>"),
+        (400, b"{}"),
+        (413, b"{}"),
+        (207, b"<html>"),
+        (207, b"[]"),
+        (207, b'[{"outcome": "perhaps"}]'),
+    ],
+)
+def test_checkout_that_the_coordinator_cannot_take_harms_only_itself(
+    hands_over, coordinator, status, body
+):
+    healthy = accepted(7)
+    broken = healthy.pop(4)
+    coordinator.answer = poisoned(broken, status, body)
+    for _ in range(len(handover.RETRY_SECONDS)):
+        hands_over.hand_over_once()
+        assert not aside()
+    assert Checkout.objects.filter(handed_over_at__isnull=False).count() == 6
+    hands_over.hand_over_once()
+    assert list(aside()) == [broken]
+    assert Checkout.objects.filter(pk__in=healthy, status="running").count() == 6
+
+
+def test_coordinator_that_takes_none_has_none_set_aside(hands_over, coordinator):
+    accepted(4)
+    coordinator.answer = lambda saga_ids: (500, b"")
+    for _ in range(len(handover.RETRY_SECONDS) + 2):
+        with pytest.raises(Unreachable):
+            hands_over.hand_over_once()
+    assert not aside()
+    coordinator.answer = lambda saga_ids: None
+    assert hands_over.hand_over_once() == 4
+    assert Checkout.objects.filter(handed_over_at=None).count() == 0
+
+
+def test_refused_checkout_says_that_it_was_the_hand_over(hands_over, coordinator):
+    (refused, taken) = accepted(2)
+    coordinator.answer = lambda saga_ids: (
+        207,
+        [
+            {"outcome": "refused", "code": "malformed_checkout", "detail": "no"}
+            if one == refused
+            else {"outcome": "done"}
+            for one in saga_ids
+        ],
+    )
+    hands_over.hand_over_once()
+    ended = Checkout.objects.get(pk=refused)
+    assert (ended.failure_step, ended.failure_code) == (sagas.ACCEPT, "malformed_checkout")
+    assert Cart.objects.get(pk=refused).status == "active"
+    assert Checkout.objects.get(pk=taken).status == "running"
+
+
+def test_locked_checkout_holds_up_no_other_and_is_never_set_aside(
+    hands_over, coordinator, monkeypatch
+):
+    locked, *others = accepted(4)
+    options = connections["carrito"].settings_dict["OPTIONS"]
+    monkeypatch.setitem(options, "options", f"{options['options']} -c lock_timeout=200")
+    connections["carrito"].close()
+    holds, released = threading.Event(), threading.Event()
+
+    def forgotten():
+        with transaction.atomic(using="carrito"):
+            Checkout.objects.select_for_update().get(pk=locked)
+            holds.set()
+            released.wait(60)
+
+    forgetful = InThread(forgotten, service="carrito")
+    holds.wait(30)
+    try:
+        for _ in range(len(handover.RETRY_SECONDS) + 2):
+            hands_over.hand_over_once()
+        assert Checkout.objects.filter(pk__in=others, status="running").count() == 3
+    finally:
+        released.set()
+        forgetful.result()
+        connections["carrito"].close()
+    assert not aside()
+    hands_over.hand_over_once()
+    assert Checkout.objects.get(pk=locked).status == "running"
+
+
+def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
+    stop = Hurried()
+    script = iter([TypeError("a bug"), RecursionError(), KeyError("x")])
+
+    def hand_over_once():
+        error = next(script, None)
+        if error is None:
+            stop.set()
+            return 1
+        raise error
+
+    monkeypatch.setattr(hands_over, "hand_over_once", hand_over_once)
+    monkeypatch.setattr("carrito.handover.wait_to_lead", lambda **_: True)
+    InThread(lambda: hands_over.run(stop), service="carrito").result()
+    assert next(script, None) is None
+    assert not hands_over.complaints()
+
+
+def test_what_is_set_aside_can_be_seen_retried_and_discarded(client, hands_over, coordinator):
+    mended, lost = accepted(2)
+    right = Checkout.objects.get(pk=mended).items
+    for one in (mended, lost):
+        damage(one, "items = '{}'")
+    hands_over.hand_over_once()
+    seen = client.get("/checkouts/set-aside").json()["checkouts"]
+    assert {one["saga_id"] for one in seen} == {mended, lost}
+    assert all("can't be read" in one["reason"] for one in seen)
+
+    Checkout.objects.filter(pk=mended).update(items=right)
+    assert client.post(f"/checkouts/{mended}/retry", **EMPTY).status_code == 202
+    hands_over.hand_over_once()
+    assert coordinator.taken == [mended]
+
+    body = {"reason": "nobody can read it"}
+    answered = client.post(f"/checkouts/{lost}/discard", body, content_type="application/json")
+    assert answered.status_code == 200
+    ended = Checkout.objects.get(pk=lost)
+    assert (ended.failure_step, ended.failure_code) == (sagas.ACCEPT, refusals.DISCARDED)
+    assert ended.ended_at is not None
+    assert Cart.objects.get(pk=lost).status == "active"
+    assert client.get("/checkouts/set-aside").json() == {"checkouts": [], "next": None}
+
+
+def test_only_what_is_set_aside_can_be_retried_or_discarded(client):
+    (saga_id,) = accepted()
+    for action in ("retry", "discard"):
+        answered = client.post(f"/checkouts/{saga_id}/{action}", **EMPTY)
+        assert (answered.status_code, answered.json()["code"]) == (409, "not_set_aside")
+        assert client.post(f"/checkouts/unheard-of/{action}", **EMPTY).status_code == 404
+
+
+def test_pages_of_what_is_set_aside_show_each_once(client, hands_over):
+    saga_ids = accepted(5)
+    for one in saga_ids:
+        damage(one, "items = '{}'")
+    hands_over.hand_over_once()
+    url, seen = "/checkouts/set-aside?limit=2", []
+    while url:
+        page = client.get(url).json()
+        seen += [one["saga_id"] for one in page["checkouts"]]
+        url = page["next"]
+    assert sorted(seen) == sorted(saga_ids)
+
+
+def test_discarded_checkout_that_a_coordinator_has_after_all_sells_nothing(client, hands_over):
+    (saga_id,) = accepted()
+    damage(saga_id, "items = '{}'")
+    hands_over.hand_over_once()
+    client.post(f"/checkouts/{saga_id}/discard", **EMPTY)
+    command = Command(saga_id=saga_id)
+    (performed,) = perform(operation=operations.create_order, commands=[command])
+    assert performed.outcome.code == refusals.NO_CHECKOUT
