@@ -122,7 +122,7 @@ def last_facts(*, stage: Stage, event_types: Iterable[str]) -> list[str]:
 
 
 def _first_of_each(trail: Iterable[Seen]) -> dict[str, Seen]:
-    ordered = sorted(trail, key=lambda one: (one.occurred_at, one.event_id), reverse=True)
+    ordered = sorted(trail, key=lambda one: (one.seen_at, one.event_id), reverse=True)
     return {one.event_type: one for one in ordered}
 
 
@@ -137,7 +137,7 @@ def _failure(stage: Stage, seen: Mapping[str, Seen]) -> Failure | None:
         return seen[events.CHECKOUT_FAILED].data.failure
     reached = [one for one in seen.values() if STAGE_AFTER.get(one.event_type) is stage]
     reasons = [one for one in reached if one.data.failure]
-    first = min(reasons, key=lambda one: (one.occurred_at, one.event_id), default=None)
+    first = min(reasons, key=lambda one: (one.seen_at, one.event_id), default=None)
     return first.data.failure if first else None
 
 

@@ -15,13 +15,14 @@ from carrito.models import Cart, CartItem, Checkout, Order
 from carrito.operations import Accept, accept
 from contracts import events
 from contracts.events import Event
+from contracts.outcomes import Refused
 from inventario.models import Product
 from messaging.brokers import Broker, Delivery
 from messaging.consumer import Consumer
 from messaging.relay import Relay
 from pagos.models import Payment
 from saga_choreography import checkout, operations
-from saga_choreography.models import Saga
+from saga_choreography.models import Action, Saga
 from saga_choreography.watchdog import look
 from sagas.performing import perform
 
@@ -109,10 +110,10 @@ class Town:
         """The watchdog looks."""
         look(now=datetime.now(UTC))
 
-    def ask(self, saga_id: str) -> None:
-        """Somebody asks for the saga to be undone."""
+    def ask(self, saga_id: str) -> Action | Refused | None:
+        """Somebody asks for the saga to be undone; what is answered."""
         with transaction.atomic(using=TRACKING):
-            operations.compensate(
+            return operations.compensate(
                 saga_id=saga_id, requested_by="eva", reason="", now=datetime.now(UTC)
             )
 
