@@ -121,14 +121,14 @@ class SagaAdmin(RecordAdmin):
         operation: Callable[..., Action | Refused | None],
         done: str,
     ) -> HttpResponse | None:
-        def act(saga_id: str) -> str | None:
+        def act(saga_id: str) -> Refused | None:
             outcome = operation(
                 saga_id=saga_id,
                 requested_by=request.user.get_username(),
                 reason="from the admin",
                 now=trail.now(),
             )
-            return outcome.code if isinstance(outcome, Refused) else None
+            return outcome if isinstance(outcome, Refused) else None
 
         return self.in_bulk(request, queryset, act=act, done=done)
 

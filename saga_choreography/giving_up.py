@@ -18,7 +18,7 @@ from contracts.events import Event
 from contracts.outcomes import Failure
 from saga_choreography import operations, tracking, trail
 from saga_choreography.checkout import LISTENS, SERVICE
-from saga_choreography.entries import Stage, Verdict, Watched
+from saga_choreography.entries import Seen, Stage, Verdict, Watched
 from saga_choreography.models import Action
 from saga_choreography.tracking import Asked
 from sagas import points
@@ -57,8 +57,8 @@ def take_note(*, heard: Sequence[Event], now: datetime) -> None:
 
 
 def _in_turn(heard: Sequence[Event]) -> Iterator[dict[str, Event]]:
-    """By saga id, at most one report of each saga at a time."""
-    left = list(heard)
+    """By saga id, at most one report of each saga at a time; what came twice once."""
+    left = list({(event.saga_id, str(event.data.result)): event for event in heard}.values())
     while left:
         turn: dict[str, Event] = {}
         left = [event for event in left if turn.setdefault(event.saga_id, event) is not event]
@@ -68,11 +68,13 @@ def _in_turn(heard: Sequence[Event]) -> Iterator[dict[str, Event]]:
 def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
     """One report a saga; returns those of sagas that wait for what was given up."""
     sagas = {one.saga_id: one for one in trail.lock_watched(saga_ids=reports)}
-    seen = {one: _types(entries) for one, entries in trail.of(saga_ids=sagas).items()}
+    trails = trail.of(saga_ids=sagas)
+    seen = {saga_id: {one.event_type for one in entries} for saga_id, entries in trails.items()}
     waiting = [
         (one, reports[saga_id])
         for saga_id, one in sagas.items()
         if waits(event=reports[saga_id], stage=one.stage, seen=seen[saga_id])
+        and not _is_told(reports[saga_id], trails[saga_id])
     ]
     asked, parked = [], []
     for saga, event in waiting:
@@ -107,6 +109,13 @@ def _done(step: str) -> str:
     return next(one.says for one in LISTENS if one.kind is Kind.DO and one.step == step)
 
 
+def _is_told(event: Event, entries: Sequence[Seen]) -> bool:
+    """Whether the abort was asked for because of this very report, which has come again."""
+    aborts = [one for one in entries if one.event_type == events.CHECKOUT_ABORT_REQUESTED]
+    told = _told(_failure(event))
+    return any(one.data.failure and one.data.failure.detail == told for one in aborts)
+
+
 def _action(saga: Watched, seen: Collection[str]) -> Action | None:
     """What turns the saga back; None: only a person can help."""
     decided = operations.decide_compensate(stage=saga.stage, event_types=seen)
@@ -123,7 +132,7 @@ def _ask(saga: Watched, event: Event, action: Action) -> Asked:
         context=saga.context,
         action=action,
         requested_by=str(event.data.result["service"]),
-        reason=f"{failure.step}: {failure.detail}",
+        reason=_told(failure),
         code=refusals.GIVEN_UP if is_abort else refusals.STOPPED,
     )
 
@@ -143,15 +152,15 @@ def _park(saga: Watched, event: Event, now: datetime) -> Verdict:
 
 def _reason(saga: Watched, failure: Failure) -> str:
     """Also what was given up before this, if another step was."""
-    told = f"{failure.step}: {failure.detail}"
+    told = _told(failure)
     if saga.parked_step in ("", failure.step):
         return failure.detail
     return saga.parked_reason if told in saga.parked_reason else f"{saga.parked_reason}; {told}"
 
 
+def _told(failure: Failure) -> str:
+    return f"{failure.step}: {failure.detail}"
+
+
 def _failure(event: Event) -> Failure:
     return event.data.failure or Failure("unknown step", refusals.GIVEN_UP, "no reason was given")
-
-
-def _types(seen: Sequence[trail.Seen]) -> set[str]:
-    return {one.event_type for one in seen}

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from contracts.outcomes import Refused
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
 from saga_orchestrator import operations
 from saga_orchestrator.models import (
@@ -121,10 +122,12 @@ class SagaAdmin(RecordAdmin):
     def _ask(
         self, request: HttpRequest, queryset: QuerySet[Saga], operation: Any
     ) -> HttpResponse | None:
-        def act(saga_id: str) -> str | None:
+        def act(saga_id: str) -> Refused | None:
             by = request.user.get_username()
-            refused = operation(saga_id=saga_id, requested_by=by, reason="from the admin")
-            return refused.code if refused else None
+            refused: Refused | None = operation(
+                saga_id=saga_id, requested_by=by, reason="from the admin"
+            )
+            return refused
 
         return self.in_bulk(request, queryset, act=act, done="on their way")
 

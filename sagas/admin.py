@@ -18,12 +18,17 @@ from django.template import engines
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from contracts.outcomes import Refused
 from sagas import faults
+
+Act = Callable[[Any], Refused | None]
+"""Does something for the row with this key; why not, if not."""
 
 ROWS_AT_ONCE = 50
 """In one transaction: its locks are held for some tenths of a second."""
 BULK_SECONDS = 3.0
 """Of one request; the page that answers it goes on by itself with the rest."""
+_BUSY = Refused("busy", "Somebody else has it in hand: do it again.")
 _PROGRESS = "bulk"
 _NOT_PASSED_ON = ("csrfmiddlewaretoken", _PROGRESS)
 
@@ -56,13 +61,13 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         request: HttpRequest,
         queryset: QuerySet[Any],
         *,
-        act: Callable[[Any], str | None],
+        act: Act,
         done: str,
     ) -> HttpResponse | None:
         """An action's answer: does `act` for each row, given its key; None: all of it is done.
 
         In transactions of ROWS_AT_ONCE, each row locked before; what is locked by somebody else is
-        counted and left out. `act` returns why not (a refusal's code), or None. Goes on in further
+        counted and left out. `act` returns why not, or None. Goes on in further
         requests where one takes longer than BULK_SECONDS, and says in the end in one sentence
         what came of it: `done` follows a number ("12 on their way").
         """
@@ -92,7 +97,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         request: HttpRequest,
         queryset: QuerySet[Any],
         keys: Sequence[Any],
-        act: Callable[[Any], str | None],
+        act: Act,
         progress: "_Progress",
         done: str,
     ) -> None:
@@ -100,20 +105,20 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         try:
             with transaction.atomic(using=queryset.db):
                 rows = _locked(queryset, keys)
-                codes = {row.pk: act(row.pk) for row in rows}
+                refused = {row.pk: act(row.pk) for row in rows}
         except DatabaseError as error:
             if faults.is_outage(error):
                 raise
             if len(keys) == 1:
-                progress.count(["busy" if faults.is_busy(error) else "fault"])
+                progress.count([_BUSY if faults.is_busy(error) else Refused("fault", str(error))])
                 return
             for key in keys:
                 self._do(request, queryset, [key], act, progress, done)
             return
-        progress.count([*codes.values(), *["busy"] * (len(keys) - len(rows))])
+        progress.count([*refused.values(), *[_BUSY] * (len(keys) - len(rows))])
         LogEntry.objects.log_actions(
             user_id=int(request.user.pk or 0),
-            queryset=[row for row in rows if codes[row.pk] is None],
+            queryset=[row for row in rows if refused[row.pk] is None],
             action_flag=CHANGE,
             change_message=done,
         )
@@ -158,26 +163,32 @@ class _Progress(msgspec.Struct, kw_only=True):
     last: Any = None
     done: int = 0
     refused: dict[str, int] = {}
+    detail: str = ""
 
     @property
     def reached(self) -> int:
         return self.done + sum(self.refused.values())
 
-    def count(self, codes: Sequence[str | None]) -> None:
+    def count(self, outcomes: Sequence[Refused | None]) -> None:
         """What came of some rows: None, or why not."""
-        for code in codes:
-            if code is None:
+        for refused in outcomes:
+            if refused is None:
                 self.done += 1
             else:
-                self.refused[code] = self.refused.get(code, 0) + 1
+                self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
+                self.detail = refused.detail
 
     def told(self, done: str) -> str:
-        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.`"""
+        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.` The only one that is
+        refused is told in full.
+        """
         if not self.refused:
             return f"{self.done} {done}."
         by_number = sorted(self.refused.items(), key=lambda one: (-one[1], one[0]))
         why = ", ".join(f"{number} {code}" for code, number in by_number)
-        return f"{self.done} {done}, {sum(self.refused.values())} refused: {why}."
+        number = sum(self.refused.values())
+        told = f"{self.done} {done}, {number} refused: {why}."
+        return f"{told} {self.detail}".rstrip() if number == 1 else told
 
 
 _GOES_ON = """

@@ -111,9 +111,8 @@ def notices(page) -> list[str]:
 
 
 def test_many_are_undone_with_one_notice_and_each_is_written_down(admin_client, many):
-    assert notices(ask(admin_client, "undo", *many)) == [
-        f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone."
-    ]
+    (notice,) = notices(ask(admin_client, "undo", *many))
+    assert notice.startswith(f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone.")
     assert Intervention.objects.count() == LogEntry.objects.count() == MANY - 1
 
 
@@ -140,7 +139,8 @@ def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, 
         page = go_on(admin_client, page)
         requests += 1
     assert requests == 5
-    assert notices(page) == [f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone."]
+    (notice,) = notices(page)
+    assert notice.startswith(f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone.")
     assert Intervention.objects.count() == MANY - 1
     assert not Intervention.objects.filter(saga_id="sagb").exists()
 
@@ -165,7 +165,8 @@ def test_saga_that_somebody_holds_is_said_and_holds_up_no_other(admin_client, ma
     page = ask(admin_client, "undo", *many[:5])
     is_done.set()
     holder.result()
-    assert notices(page) == ["4 asked to be undone, 1 refused: 1 busy."]
+    (notice,) = notices(page)
+    assert notice.startswith("4 asked to be undone, 1 refused: 1 busy.")
 
 
 def test_viewer_may_look_but_not_ask(viewer, saga):
