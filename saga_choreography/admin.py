@@ -121,12 +121,14 @@ class SagaAdmin(RecordAdmin):
         operation: Callable[..., Action | Refused | None],
         done: str,
     ) -> HttpResponse | None:
+        now = trail.now()
+
         def act(saga_id: str) -> Refused | None:
             outcome = operation(
                 saga_id=saga_id,
                 requested_by=request.user.get_username(),
                 reason="from the admin",
-                now=trail.now(),
+                now=now,
             )
             return outcome if isinstance(outcome, Refused) else None
 

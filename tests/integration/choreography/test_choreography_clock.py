@@ -86,6 +86,7 @@ def is_now(moment: datetime, *, later: float = 0) -> bool:
     return abs(moment - datetime.now(UTC) - timedelta(seconds=later)) < NEAR
 
 
+@pytest.mark.django_db(databases=[DATABASE], transaction=True)
 def test_healthy_saga_is_left_alone_by_a_watchdog_whose_clock_is_wrong(
     wrong, start, watchdog, settings
 ):
@@ -97,6 +98,7 @@ def test_healthy_saga_is_left_alone_by_a_watchdog_whose_clock_is_wrong(
     assert Saga.objects.get().nudges == 0
 
 
+@pytest.mark.django_db(databases=[DATABASE], transaction=True)
 def test_control_by_the_hosts_own_clock_a_healthy_saga_is_aborted(
     start, watchdog, settings, monkeypatch
 ):
