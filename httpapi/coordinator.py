@@ -172,6 +172,8 @@ def not_here(*, state: SagaState) -> Refused:
     """Why nothing can be asked yet of a saga that carrito knows, and its coordinator does not."""
     if state.status is SagaStatus.PENDING:
         return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
+    if state.status is SagaStatus.COMPLETED:
+        return Refused(refusals.NOT_STARTED, "It is known here in a moment: ask again.")
     return Refused(refusals.ALREADY_UNDONE, f"This checkout is {state.status} already.")
 
 

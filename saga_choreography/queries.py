@@ -27,17 +27,14 @@ def sagas(*, status: SagaStatus | None = None) -> QuerySet[Saga]:
 
 
 def summaries(*, found: Sequence[Saga]) -> list[SagaSummary]:
-    """The short form of each."""
-    trails = trail.of(saga_ids=[one.saga_id for one in found])
+    """The short form of each; also of one whose trail can't be read."""
+    types = trail.types_of(saga_ids=[one.saga_id for one in found])
     return [
         SagaSummary(
             saga_id=one.saga_id,
             saga_pattern=Pattern.CHOREOGRAPHED,
             status=SagaStatus(one.status),
-            current_step=current_step(
-                stage=Stage(one.stage),
-                event_types=[seen.event_type for seen in trails[one.saga_id]],
-            ),
+            current_step=_current_step(one, types[one.saga_id]),
             cart_id=one.cart_id,
             started_at=one.started_at,
             finished_at=one.finished_at,
@@ -54,8 +51,14 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
 
 
 def state(*, found: Saga) -> SagaState:
-    """The whole of it: every step, and the trail in the order in which things happened."""
-    seen = trail.of(saga_ids=[found.saga_id])[found.saga_id]
+    """The whole of it: every step, and the trail in the order in which things happened.
+
+    Of one that can't be read: why not, where it would say what it waits for, and no steps.
+    """
+    try:
+        seen = trail.of(saga_ids=[found.saga_id])[found.saga_id]
+    except trail.Unreadable as error:
+        return _unreadable(found, error)
     folded = fold(trail=seen)
     is_parked = found.status == SagaStatus.PARKED
     return SagaState(
@@ -72,6 +75,29 @@ def state(*, found: Saga) -> SagaState:
         parked=_parked(found),
         events=[_entry(one) for one in seen],
     )
+
+
+def _unreadable(found: Saga, error: trail.Unreadable) -> SagaState:
+    return SagaState(
+        saga_id=found.saga_id,
+        saga_pattern=Pattern.CHOREOGRAPHED,
+        status=SagaStatus(found.status),
+        current_step=None,
+        cart_id=found.cart_id,
+        total_amount=str(found.total_amount),
+        started_at=found.started_at,
+        finished_at=found.finished_at,
+        failure=None,
+        steps=[],
+        parked=Parked(step="unknown", reason=str(error), since=found.parked_at),
+        events=[],
+    )
+
+
+def _current_step(found: Saga, event_types: Sequence[str]) -> str | None:
+    if found.stage not in set(Stage):
+        return None
+    return current_step(stage=Stage(found.stage), event_types=event_types)
 
 
 def _failure(found: Saga, folded: Folded) -> Failure | None:

@@ -32,6 +32,8 @@ NEED_NO_POINTS = {
     "saga_choreography.operations.compensate": "in the transaction of whoever asks",
     "saga_choreography.operations.retry": "in the transaction of whoever asks",
     "saga_choreography.operations.skip": "in the transaction of whoever asks",
+    "saga_choreography.watchdog._help": "in the transaction of _do",
+    "saga_choreography.watchdog._park": "in the transaction of _do",
 }
 """Functions with effects that no point is around, and why."""
 

@@ -145,7 +145,7 @@ class Orchestrated:
     def ask(self, saga_id: str) -> None:
         refused = operations.compensate(saga_id=saga_id, requested_by="eva", reason="")
         if not isinstance(refused, Refused):
-            self._limits.may_return = True  # also of one that runs: a stop may come too late
+            self._limits.promise(saga_id)
 
     def wait(self, *, waits: int) -> list[str]:
         """Until the next saga is due; a parked one is tried again by a person."""

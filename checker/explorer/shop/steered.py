@@ -14,13 +14,12 @@ from checker.explorer.shop.calls import Calls, Standing
 from checker.explorer.striking import Strike
 from contracts import events
 from messaging import doorbell, parking, reactions, relay
-from saga_choreography import giving_up, tracking
 from saga_orchestrator import conductor, deciding, hands, participants, replies, requesting, runner
 from saga_orchestrator.breaker import Breaker
 from sagas import points
 
 MONOTONIC = (conductor, hands, runner, requesting, replies)
-NOW = (reactions, parking, relay, tracking, giving_up, requesting)
+NOW = (reactions, parking, relay, requesting)
 CHANCE = (deciding, participants)
 MOST_AT_A_CALL = 1
 """With few sagas in a world this is what makes a call crowded."""

@@ -158,6 +158,23 @@ def test_sagas_are_listed_newest_first_in_pages(api, start):
     assert [one["saga_id"] for one in last["results"]] == saga_ids[:1]
 
 
+def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(api, start):
+    saga_ids = start(20)
+    url, found = "/saga/transactions?page_size=3", []
+    while url:
+        page = api.get(url).json()
+        found += [one["saga_id"] for one in page["results"]]
+        url = page["next"]
+        start(2)
+    assert sorted(found) == sorted(saga_ids)
+
+
+@pytest.mark.parametrize("cursor", ["after", "before"])
+def test_cursor_that_is_none_is_told_so(api, start, cursor):
+    answer = api.get(f"/saga/transactions?{cursor}=odd")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, cursor)
+
+
 def test_sagas_are_filtered_by_status(api, start):
     done, _ = start(2)
     Saga.objects.filter(pk=done).update(status="completed", next_attempt_at=None)

@@ -20,7 +20,7 @@ from messaging.consumer import Consumer
 from messaging.reactions import SagaReaction, on
 from messaging.relay import Relay
 from pagos import operations
-from saga_choreography import watchdog
+from saga_choreography import tracking, watchdog
 from saga_orchestrator import engine
 from sagas import barrier
 from sagas.barrier import Entry
@@ -94,6 +94,11 @@ def nudge_not_answered(patch: Patch) -> None:
     patch(SagaReaction, "handle", deaf)
 
 
+def late_abort_forgotten(patch: Patch) -> None:
+    """Who was answered that a saga will be undone finds it completed."""
+    patch(tracking, "_return", lambda completed, now: None)
+
+
 def no_lock_on_stock(patch: Patch) -> None:
     lock = Store.lock
 
@@ -141,6 +146,7 @@ CHOREOGRAPHED = [
     sent_before_published,
     nudge_lost,
     nudge_not_answered,
+    late_abort_forgotten,
     no_lock_on_stock,
     second_decider,
 ]
