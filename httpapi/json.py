@@ -172,14 +172,15 @@ def _check_text(body: bytes, *, is_strict: bool) -> None:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise UnusableBody(f"The body is not UTF-8: {error.reason}, byte {error.start}.") from error
+    is_odd = _ODD_CHARACTER.search(body) is not None
     try:
-        if is_strict:
+        if is_strict or is_odd:
             _STRICT.decode(text)
     except RecursionError as error:
         raise UnusableBody.too_deep() from error
     except ValueError as error:  # no JSON, the same field twice, NaN, a number of 5,000 digits
         raise UnusableBody(f"The body is not JSON: {error}.") from error
-    if _ODD_CHARACTER.search(body):
+    if is_odd:
         _check_characters(json.loads(text), "")
 
 
