@@ -213,7 +213,9 @@ class Consumer:
             elif len(group) == 1:
                 self._set_aside(group[0], error, attempts=attempts)
             else:
-                log.warning("%s: %d events, now in pieces: %r", reaction.group, len(group), error)
+                log.warning(
+                    "%s: %d events, now in pieces: %.500r", reaction.group, len(group), error
+                )
                 for piece in _pieces(group):
                     self._handle_group(reaction, piece, attempts=attempts + 1)
 
@@ -222,7 +224,7 @@ class Consumer:
         if len(group) == 1:
             self._set_aside(group[0], error, attempts=0)
             return
-        log.warning("%s: %d events, now one by one: %r", reaction.group, len(group), error)
+        log.warning("%s: %d events, now one by one: %.500r", reaction.group, len(group), error)
         with self._patience():
             for event in group:
                 self._handle_group(reaction, [event])

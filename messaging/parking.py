@@ -43,7 +43,7 @@ def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None
     if not is_kept:
         parked.add(service=service, aside=aside)
     points.reach("parking.added")
-    log.error("set aside %s: %s", event.type, reason, extra={"saga_id": event.saga_id})
+    log.error("set aside %s: %.500s", event.type, reason, extra={"saga_id": event.saga_id})
 
 
 def park_unreadable(*, service: str, message: Message, reason: str, is_again: bool = True) -> None:
@@ -54,7 +54,7 @@ def park_unreadable(*, service: str, message: Message, reason: str, is_again: bo
     points.reach("parking.before_park")
     parked.add(service=service, aside=Aside(message, "", 1, reason, None), is_again=is_again)
     points.reach("parking.parked")
-    log.error("parked unreadable message %.64r (%.64r): %s", message.id, message.type, reason)
+    log.error("parked unreadable message %.64r (%.64r): %.500s", message.id, message.type, reason)
 
 
 def retry_due(
@@ -148,7 +148,7 @@ def _failed_again(service: str, due: Due, error: Exception, event: Event | None,
             outbox.add(service=service, said=[_parked(service, event, step, reason)])
         points.reach("parking.before_failed_again")
     points.reach("parking.failed_again")
-    log.error("attempt %d at parked message %d: %s", due.attempts + 1, due.id, reason)
+    log.error("attempt %d at parked message %d: %.500s", due.attempts + 1, due.id, reason)
 
 
 def _parked(service: str, cause: Event, step: str, reason: str) -> Event:

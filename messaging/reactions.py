@@ -87,10 +87,7 @@ class SagaReaction:
         perform(operation=self.operation, commands=commands, also=say)
 
     def _command(self, event: Event) -> Command:
-        try:
-            checkout = context(event=event)
-        except msgspec.ValidationError as error:
-            raise Unfit(event, str(error)) from error
+        checkout = context(event=event)
         return self.operation.command.of(checkout=checkout, failure=event.data.failure)
 
     def _name(self, outcome: Outcome) -> str:
@@ -138,5 +135,11 @@ def follow(*, cause: Event, event_type: str, facts: Facts) -> Event:
 
 
 def context(*, event: Event) -> Checkout:
-    """The checkout that the event is about. Raises msgspec.ValidationError if it is malformed."""
-    return msgspec.json.decode(event.data.context, type=Checkout)
+    """The checkout that the event is about. Raises Unfit if it is malformed, or of another saga."""
+    try:
+        checkout = msgspec.json.decode(event.data.context, type=Checkout)
+    except msgspec.MsgspecError as error:
+        raise Unfit(event, str(error)) from error
+    if checkout.saga_id != event.saga_id:
+        raise Unfit(event, f"its context is of the saga {checkout.saga_id}")
+    return checkout

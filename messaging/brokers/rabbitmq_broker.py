@@ -164,7 +164,11 @@ class RabbitMQBroker:
         channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
         channel.call("queue_bind", queue=dead_queue, exchange=dead, routing_key=queue)
         arguments = quorum | dead_letter
-        channel.call("queue_declare", queue=queue, durable=True, arguments=arguments)
+        try:
+            channel.call("queue_declare", queue=queue, durable=True, arguments=arguments)
+        except Rejected as error:
+            wanted = f"wanted is a durable quorum queue that dead-letters to {dead}"
+            raise Rejected(f"{error}; {wanted}") from error
         for event in sorted(self._declared[queue]):
             exchange = self._namespace + exchange_of(message_type=event)
             channel.call("queue_bind", queue=queue, exchange=exchange, routing_key=event)

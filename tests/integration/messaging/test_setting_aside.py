@@ -1,5 +1,6 @@
 """Messages that can't be handled are set aside, tried again, and in the end left to a person."""
 
+import msgspec
 import pytest
 
 from contracts import events
@@ -192,3 +193,10 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
     )
     assert ParkedMessage.objects.count() == 2
     assert available(product) == 9
+
+
+def test_message_whose_context_is_of_another_saga_is_set_aside(consumer, initiated, product):
+    odd = msgspec.structs.replace(initiated(), saga_id="another")
+    hear(consumer, odd, initiated())
+    assert available(product) == 9
+    assert "of the saga" in ParkedMessage.objects.get().reason
