@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
-from httpapi import problems, stale_connections
+from httpapi import problems, stale_connections, waiting
 from httpapi.gateway import UNUSABLE
 from httpapi.json import UnusableBody, body_of
 from httpapi.problems import Problem
@@ -32,6 +32,13 @@ class RequestContext:
         with _lock:
             _served += 1
         stale_connections.close()
+        response = self._answer(request)
+        if waiting.places.is_closed.is_set():
+            # Granian says so by itself, but a moment later than those who wait are answered.
+            response["Connection"] = "close"
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         try:
             _check(request)
         except (Problem, UnusableBody) as error:
