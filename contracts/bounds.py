@@ -89,6 +89,29 @@ def require_money(
         raise ValueError(f"{field}: from {least} to {most}, with at most two decimals")
 
 
+def is_deeper(body: bytes, *, than: int) -> bool:
+    """Whether JSON has more lists and objects within each other, or is none: some 10 µs for 15 kB,
+    and whatever the body may be.
+    """
+    # Most bodies have fewer brackets than they may be deep.
+    if body.count(b"{") + body.count(b"[") <= than:
+        return False
+    if b"\\" in body:
+        body = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    # Two quotes next to each other, now, are a text without brackets, or the end of one and the
+    # beginning of the next: the others keep being inside or outside of a text.
+    kept = body.translate(None, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
+    brackets = b"".join(kept.split(b'"')[::2])
+    for _ in range(than):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return False
+    return True
+
+
+_ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(b'[]{}"'))
+
+
 def field_and_message(error: ValidationError) -> tuple[str, str]:
     """Which field is wrong (`items[0].quantity`; empty: the whole), and what it must be."""
     at = _AT.fullmatch(str(error))

@@ -85,7 +85,6 @@ _ESCAPE = re.compile(
          | . )""",
     re.DOTALL | re.VERBOSE,
 )
-_ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def encode(event: Event) -> bytes:
@@ -102,9 +101,10 @@ def decode(body: bytes) -> Event:
             body.decode()
         if b"\\" in body and b"\\u" in body:
             _check_escapes(body)
-        # Most bodies have fewer brackets than they may be deep.
-        if body.count(b"{") + body.count(b"[") > bounds.MOST_DEPTH_OF_A_MESSAGE:
-            _check_depth(body)
+        if bounds.is_deeper(body, than=bounds.MOST_DEPTH_OF_A_MESSAGE):
+            raise InvalidMessage(
+                f"no JSON, or more than {bounds.MOST_DEPTH_OF_A_MESSAGE} levels of it"
+            )
         event = _decoder.decode(body)
     except (UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise InvalidMessage(str(error)) from error
@@ -121,20 +121,6 @@ def _check_escapes(body: bytes) -> None:
             raise InvalidMessage(
                 f"a text with half a character, {found[0].decode(errors='replace')}"
             )
-
-
-def _check_depth(body: bytes) -> None:
-    if b"\\" in body:
-        body = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    # Two quotes next to each other, now, are a text without brackets, or the end of one and the
-    # beginning of the next: the others keep being inside or outside of a text.
-    kept = body.translate(None, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
-    brackets = b"".join(kept.split(b'"')[::2])
-    for _ in range(bounds.MOST_DEPTH_OF_A_MESSAGE):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if not brackets:
-            return
-    raise InvalidMessage(f"no JSON, or more than {bounds.MOST_DEPTH_OF_A_MESSAGE} levels of it")
 
 
 def _check_bounds(event: Event) -> None:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from contracts import bounds
 from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
 
 T = TypeVar("T")
@@ -20,7 +21,6 @@ _UTF_8 = ("utf-8", "utf8", "us-ascii")
 _ODD_CHARACTER = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """NUL, and half a surrogate pair."""
-_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
 class UnusableBody(Exception):
@@ -84,8 +84,6 @@ def decode(body: bytes, *, type: Any = Any) -> Any:  # noqa: A002 -- as msgspec 
     """The body's value, of this type. Raises UnusableBody, msgspec.ValidationError (of a value that
     does not fit) and msgspec.DecodeError (of no JSON)."""
     try:
-        if type is Any:
-            _check_depth(body)
         return msgspec.json.decode(body, type=type)
     except RecursionError as error:
         raise UnusableBody.too_deep() from error
@@ -172,6 +170,8 @@ def _check_text(body: bytes, *, is_strict: bool) -> None:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise UnusableBody(f"The body is not UTF-8: {error.reason}, byte {error.start}.") from error
+    if bounds.is_deeper(body, than=bounds.MOST_DEPTH):
+        raise UnusableBody.too_deep()
     is_odd = _ODD_CHARACTER.search(body) is not None
     try:
         if is_strict or is_odd:
@@ -196,16 +196,6 @@ def _check_characters(value: Any, path: str) -> None:
     elif isinstance(value, str) and (wrong := _UNSTORABLE.search(value)):
         detail = f"the character U+{ord(wrong.group()):04X} can't be stored"
         raise UnusableBody(detail, code="invalid", field=path or "body")
-
-
-def _check_depth(body: bytes) -> None:
-    if body.count(b"[") + body.count(b"{") <= MOST_DEPTH:
-        return
-    depth = 0
-    for found in _NESTING.finditer(body):
-        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found.group()[:1], 0)
-        if depth > MOST_DEPTH:
-            raise UnusableBody.too_deep()
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> None:

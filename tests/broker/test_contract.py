@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contracts.events import LARGEST_BODY
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import (
     Broker,
     BrokerUnavailable,
@@ -70,7 +70,7 @@ def test_names_a_request_that_nobody_hears_unroutable(broker: Broker) -> None:
 @pytest.mark.parametrize(
     "unfit",
     [
-        Message("large", "thing.happened", b"x" * (LARGEST_BODY + 1)),
+        Message("large", "thing.happened", b"x" * (MOST_BYTES_OF_A_MESSAGE + 1)),
         Message("long type", "thing." + "x" * 300, b"{}"),
         Message("long id " + "x" * 300, "thing.happened", b"{}"),
     ],

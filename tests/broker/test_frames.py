@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import frame, spec
 
-from contracts.events import LARGEST_BODY
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import Delivery, Message
 from messaging.brokers.rabbitmq_frames import (
     Confirm,
@@ -176,12 +176,12 @@ def test_never_falls_over_properties_names_or_ids(
 
 
 def test_keeps_no_more_of_a_large_body_than_shows_that_it_is_one() -> None:
-    large = Message("large", "thing.happened", b"x" * (3 * LARGEST_BODY))
+    large = Message("large", "thing.happened", b"x" * (3 * MOST_BYTES_OF_A_MESSAGE))
     small = Message("small", "thing.happened", b"{}")
     reader = Reader()
     reader.feed(delivered(large, 1, piece=131_064) + delivered(small, 2))
     kept = [item.message for item in reader.deliveries[CHANNEL]]
-    assert [len(item.body) for item in kept] == [LARGEST_BODY + 1, 2]
+    assert [len(item.body) for item in kept] == [MOST_BYTES_OF_A_MESSAGE + 1, 2]
 
 
 def test_leaves_returned_messages_to_pika() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from contracts.events import LARGEST_BODY
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import (
     LONGEST_NAME,
     BrokerUnavailable,
@@ -186,9 +186,9 @@ def test_gives_no_more_of_a_large_body_than_shows_that_it_is_one(
 ) -> None:
     plain.execute(
         "INSERT INTO message (queue, id, type, body) VALUES ('shop', %s, %s, %s)",
-        ("i" * 9_000, "t" * 9_000, b"x" * (3 * LARGEST_BODY)),
+        ("i" * 9_000, "t" * 9_000, b"x" * (3 * MOST_BYTES_OF_A_MESSAGE)),
     )
     (delivery,) = take(broker.subscribe(queue="shop", prefetch=10), 1)
     message = delivery.message
     assert (len(message.id), len(message.type)) == (LONGEST_NAME, LONGEST_NAME)
-    assert len(message.body) == LARGEST_BODY + 1
+    assert len(message.body) == MOST_BYTES_OF_A_MESSAGE + 1

@@ -10,7 +10,8 @@ import pytest
 from pika import frame, spec
 
 from contracts import events
-from contracts.events import LARGEST_BODY, InvalidMessage
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
+from contracts.events import InvalidMessage
 from inventario.models import ParkedMessage, Product
 from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
@@ -137,7 +138,7 @@ def are_shown(client):
     for parked in ParkedMessage.objects.defer("body"):
         page = client.get(f"{url}{parked.pk}/change/")
         assert page.status_code == 200
-        assert len(page.content) < LARGEST_BODY
+        assert len(page.content) < MOST_BYTES_OF_A_MESSAGE
         assert parked.reason
     url, shown = "/inventario/messages/parked?page_size=7", 0
     while url:

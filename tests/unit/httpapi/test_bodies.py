@@ -8,9 +8,9 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.test import RequestFactory
 
+from contracts import bounds
 from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
 from httpapi.gateway import UNUSABLE, Gateway
-from httpapi.json import UnusableBody, decode
 from httpapi.middleware import RequestContext
 
 
@@ -118,12 +118,10 @@ def test_whatever_means_one_thing_alone_is_let_through(body, headers):
     assert asked(body, **headers).status_code == 200
 
 
-def test_value_of_any_shape_is_not_read_deeper_than_the_limit():
-    """One that is typed is as deep as its type; anything else is walked through later."""
-    with pytest.raises(UnusableBody, match=f"deeper than {MOST_DEPTH}"):
-        decode(b"[" * (MOST_DEPTH + 1) + b"]" * (MOST_DEPTH + 1))
-    text = b'["' + b"[" * 100 + b'"]'
-    assert decode(text) == ["[" * 100]
+def test_depth_is_that_of_lists_and_objects_and_not_of_texts():
+    assert bounds.is_deeper(b"[" * (MOST_DEPTH + 1) + b"]" * (MOST_DEPTH + 1), than=MOST_DEPTH)
+    assert not bounds.is_deeper(b"[" * MOST_DEPTH + b"]" * MOST_DEPTH, than=MOST_DEPTH)
+    assert not bounds.is_deeper(b'["' + b"[" * 100 + b'\\"{"]', than=MOST_DEPTH)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import events
-from contracts.events import DEEPEST_BODY, LARGEST_BODY, Event, Facts, InvalidMessage
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE, MOST_DEPTH_OF_A_MESSAGE
+from contracts.events import Event, Facts, InvalidMessage
 from contracts.outcomes import Failure
 
 CONTEXT = {"saga_id": "s", "items": [{"product_id": "p", "quantity": 1}], "street": "Mañana 3"}
@@ -57,14 +58,14 @@ UNREADABLE: dict[str, bytes] = {
     "half a character inside the context": body().replace("ñ".encode(), rb"\ud83d"),
     "a NUL in the id": body(id="a\0"),
     "a NUL inside the context": body(data={"context": {"a": "\0"}}),
-    "deep context": body(data={"context": nested(DEEPEST_BODY)}),
+    "deep context": body(data={"context": nested(MOST_DEPTH_OF_A_MESSAGE)}),
     "very deep context": body(data={"context": "EE"}).replace(
         b'"EE"', b"[" * 50_000 + b"]" * 50_000
     ),
     "deep result": body(data=data(result={"a": nested(500)})),
     "deep in a field that nobody knows": body(other=nested(500)),
     "depth that texts seem to close": body(other=json.loads('["]]]]", ' * 200 + "1" + "]" * 200)),
-    "large": body(data={"context": "x" * LARGEST_BODY}),
+    "large": body(data={"context": "x" * MOST_BYTES_OF_A_MESSAGE}),
     "a number of 5,000 digits": body(data=data(result={"a": "EE"})).replace(b'"EE"', b"9" * 5000),
     "a number beyond all": body(data=data(result={"a": "EE"})).replace(b'"EE"', b"1e999"),
     "the year 1, with an offset": body(occurred_at="0001-01-01T00:00:00+14:00"),
@@ -111,7 +112,7 @@ def test_control_a_plain_decoder_lets_them_through_or_falls_over() -> None:
 
 READABLE: dict[str, bytes] = {
     "usual": body(),
-    "as deep as it may be": body(data={"context": nested(DEEPEST_BODY - 3)}),
+    "as deep as it may be": body(data={"context": nested(MOST_DEPTH_OF_A_MESSAGE - 3)}),
     "many lines": body(data={"context": {"items": [{"a": ["]]}", '"[[']}] * 2_000}}),
     "escaped backslashes before u": body(data={"context": {"a": r"\u0000 \ud800"}}),
     "a character of two halves": body(id="EE").replace(b"EE", rb"\ud83d\ude00"),
