@@ -89,19 +89,19 @@ class _ListView(_AsideView):
 
 
 class _ActView(_AsideView):
-    """POST: 200 with the row as it is then (null where it is deleted), 404, or 409."""
+    """POST: 200 with the row as it is then (where it is deleted: as it was), 404, or 409."""
 
     act: Act
 
     def post(self, request: Request, row_id: str) -> Response:
         number = int(row_id) if row_id.isascii() and row_id.isdigit() else 0
         this = self.rows.filter(pk=number if number <= _LARGEST_ID else 0)
-        if not this.exists():
+        before = self.shown(this)
+        if not before:
             raise NotFound(f"There is no such message {row_id[:64]}.")
         if not self.act(service=self.service, ids=[number]):
             raise NotAside(f"Message {number} is not set aside any more.")
-        shown = self.shown(this)
-        return Response(shown[0] if shown else None)
+        return Response((self.shown(this) or before)[0])
 
 
 class _Parked(_AsideView):
