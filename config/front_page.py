@@ -51,7 +51,7 @@ def _ask(service: str, url: str) -> list[dict[str, Any]]:
         return [
             {
                 "service": service,
-                "what": f"{service} does not answer at {url}",
+                "what": f"it does not answer at {url}",
                 "since": _noted.since(what=service),
                 "do": "start or continue its web process (manage.py status shows which)",
                 "level": "unavailable",
