@@ -1,5 +1,6 @@
 """The lights of a service: green means that it works, and else it says what stands."""
 
+import os
 import signal
 import threading
 import time
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import psycopg
 import pytest
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 from django.utils.timezone import now
 
 from contracts.states import Complaint
@@ -113,6 +114,17 @@ class TestHeartbeat:
         WorkerHeartbeat.objects.all().delete()
         heart.beat(counters={"a": 1}, complaints=[])
         assert WorkerHeartbeat.objects.get().counters == {"a": 1}
+
+    def test_it_goes_on_with_a_new_session_when_its_own_was_cut(self, heart, living):
+        heart.beat(counters={}, complaints=[])
+        cut_all_others()
+        with pytest.raises((DatabaseError, InterfaceError)):
+            heart.beat(counters={}, complaints=[])
+        heart.lose_session()
+        heart.beat(counters={"a": 1}, complaints=[])
+        (pid,) = WorkerHeartbeat.objects.filter(counters={"a": 1}).values_list("pid", flat=True)
+        assert pid == os.getpid()
+        assert standing._with_session(SERVICE, [heart._id]) == {heart._id}
 
 
 class TestDatabase:
@@ -233,11 +245,16 @@ def for_new_sessions(setting):
         session.execute("SET default_transaction_read_only = off")
         name = connections[SERVICE].settings_dict["NAME"]
         session.execute(f'ALTER DATABASE "{name}" {setting}')
+    cut_all_others()
+    connections[SERVICE].close()
+
+
+def cut_all_others():
+    with psycopg.connect(database_url(SERVICE), autocommit=True) as session:
         session.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    connections[SERVICE].close()
 
 
 def writable():
