@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config.databases import SERVICES
+from config.front_page import front_page
 from messaging import views as aside
 
 served = [settings.SERVICE] if settings.SERVICE in SERVICES else []
@@ -24,8 +25,10 @@ for service in served:
 if settings.HAS_ADMIN:
     admin.site.site_header = "Dueto"
     admin.site.site_title = "Dueto"
+    admin.site.index_template = "admin/front_page.html"
     admin.site.index_title = "The shop, and its sagas in both patterns"
     urlpatterns += [
+        path("admin/", admin.site.admin_view(front_page)),
         path("admin/", admin.site.urls),
         path("", RedirectView.as_view(pattern_name="admin:index")),
     ]

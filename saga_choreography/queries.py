@@ -1,18 +1,53 @@
 """Looking at sagas: each state as both coordinators answer it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from django.db.models import QuerySet
 
 from contracts.money import amount
 from contracts.outcomes import Failure
-from contracts.states import Parked, SagaState, SagaSummary, StepState, TrailEntry
+from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState, TrailEntry
 from contracts.statuses import Pattern, SagaStatus
 from saga_choreography import trail
 from saga_choreography.entries import Seen, Stage
 from saga_choreography.models import Saga
 from saga_choreography.state import Folded, current_step, fold
+from sagas import sql
+
+STALL_SECONDS = 20
+"""No saga moves for so long: more than a step and a nudge take."""
+UNWATCHED_SECONDS = 60
+MOST_LOOKED_AT = 500
+_LAST_SEEN = """
+    greatest(saga.started_at, (SELECT max(event.seen_at) FROM saga_choreography_sagaevent AS event
+                               WHERE event.saga_id = saga.saga_id))
+"""
+_SILENT = f"""
+    WITH flying AS (
+        SELECT saga_id, {_LAST_SEEN} AS moved_at FROM (
+            SELECT saga_id, started_at FROM saga_choreography_saga WHERE watch_at IS NOT NULL
+            ORDER BY watch_at LIMIT {MOST_LOOKED_AT}) AS saga
+    ), newest AS (
+        SELECT max({_LAST_SEEN}) AS moved_at FROM (
+            SELECT saga_id, started_at FROM saga_choreography_saga
+            ORDER BY started_at DESC, saga_id DESC LIMIT 100) AS saga
+    )
+    SELECT saga_id, moved_at FROM flying
+    WHERE greatest((SELECT max(moved_at) FROM flying), (SELECT moved_at FROM newest))
+          < now() - make_interval(secs => %s)
+    ORDER BY moved_at
+"""
+_UNWATCHED = f"""
+    SELECT saga_id, greatest(watch_at, moved_at) FROM (
+        SELECT saga_id, watch_at, {_LAST_SEEN} AS moved_at FROM (
+            SELECT saga_id, watch_at, started_at FROM saga_choreography_saga
+            WHERE watch_at < now() - make_interval(secs => %s)
+            ORDER BY watch_at LIMIT {MOST_LOOKED_AT}) AS saga) AS overdue
+    WHERE moved_at < now() - make_interval(secs => %s)
+    ORDER BY 2
+"""
 
 
 def saga(*, saga_id: str) -> Saga | None:
@@ -131,3 +166,27 @@ def _entry(seen: Seen) -> TrailEntry:
         seen_at=seen.seen_at,
         data={"result": seen.data.result, "failure": seen.data.failure},
     )
+
+
+def stalls(*, limit: int) -> list[Complaint]:
+    """Sagas that should move and don't, told from their rows alone."""
+    rows = sql.execute(service="saga_choreography", sql=_SILENT, values=[STALL_SECONDS])
+    if rows:
+        what = "choreographed sagas are in flight, and of none an event has come"
+        do = "see the workers of all services and the broker; they go on by themselves then"
+        return [_stall(rows, limit, what=what, since=max(row[1] for row in rows), do=do)]
+    rows = sql.execute(
+        service="saga_choreography", sql=_UNWATCHED, values=[UNWATCHED_SECONDS, UNWATCHED_SECONDS]
+    )
+    if rows:
+        what = "choreographed sagas stand still, and the watchdog does not look at them"
+        do = "restart the worker of saga_choreography"
+        return [_stall(rows, limit, what=what, since=rows[0][1], do=do)]
+    return []
+
+
+def _stall(
+    rows: Sequence[tuple[str, datetime]], limit: int, *, what: str, since: datetime, do: str
+) -> Complaint:
+    named = ", ".join(row[0] for row in rows[:limit])
+    return Complaint(what=f"{len(rows)} {what}: {named}", since=since, do=do)

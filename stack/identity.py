@@ -17,6 +17,7 @@ _NO_HANDLES = (
 )
 _START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing parenthesis
 _ZOMBIE = "Z"
+_STOPPED = ("T", "t")
 
 
 def of(pid: int) -> dict[str, int] | None:
@@ -51,6 +52,24 @@ def handle_of(pid: int) -> int:
 def require_handles() -> None:
     """Raises StackError where processes can't be watched: nothing is to be started there."""
     os.close(handle_of(os.getpid()))
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether it lives and does nothing (SIGSTOP), until somebody continues it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in _STOPPED
+    except OSError:
+        return False
+
+
+def family(pid: int) -> list[int]:
+    """The process and those below it."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [one for task in tasks for one in (task / "children").read_text().split()]
+    except OSError:
+        children = []
+    return [pid, *(one for child in children for one in family(int(child)))]
 
 
 def wait_for_end(known: dict[str, Any], *, seconds: float) -> bool:

@@ -313,6 +313,9 @@ def test_parked_saga_goes_on_with_the_next_event(saga):
     assert Saga.objects.get(pk="s").status == "compensating"
 
 
+@pytest.mark.django_db(
+    transaction=True, databases=["carrito", "inventario", "pagos", TRACKING]
+)  # /health looks on a thread of its own
 def test_health_names_the_parked_saga_and_the_message(client, settings, town, stuck):
     settings.SERVICE = "saga_choreography"
     health = client.get("/health").json()
