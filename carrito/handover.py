@@ -8,7 +8,6 @@ import logging
 import random
 import threading
 
-import msgspec
 from django.db import DatabaseError, InterfaceError, connections
 
 from carrito import operations, records
@@ -95,7 +94,7 @@ class Handover:
         answer = self.client.post(path=self.path, body=checkouts)
         if answer.status != 207:
             raise Unreachable(f"{self.path} answered {answer.status}: {answer.body[:200]!r}")
-        outcomes = msgspec.json.decode(answer.body, type=list[Outcome])
+        outcomes: list[Outcome] = answer.decode(type=list[Outcome])
         if len(outcomes) != len(checkouts):
             raise Unreachable(f"{self.path}: {len(outcomes)} outcomes of {len(checkouts)}")
         return outcomes

@@ -68,7 +68,7 @@ def make_read_only(operator: psycopg.Connection, *, is_on: bool) -> None:
 
 
 @pytest.fixture
-def read_only(threads) -> Iterator[None]:
+def read_only(threads) -> None:
     """A database that was read-only for a while; the connections from then are kept."""
     with operator() as someone:
         assert [sell(one) for one in threads] == [201] * 3
@@ -78,7 +78,6 @@ def read_only(threads) -> Iterator[None]:
             assert {sell(one) for one in threads * 2} == {503}
         finally:
             make_read_only(someone, is_on=False)
-    yield
 
 
 @contextmanager
@@ -134,7 +133,8 @@ def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
     assert thread.submit(lambda: connections[SERVICE].connection).result() is before
 
 
-def test_database_that_can_be_written_again_is_written_at_once(read_only, threads):
+@pytest.mark.usefixtures("read_only")
+def test_database_that_can_be_written_again_is_written_at_once(threads):
     assert [sell(one) for one in threads] == [201] * 3
 
 
