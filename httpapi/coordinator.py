@@ -194,6 +194,12 @@ class _Named(msgspec.Struct):
     saga_id: str
 
 
+class _Stated(msgspec.Struct):
+    """A problem, as carrito states one."""
+
+    status: int
+
+
 class _Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A checkout as carrito answers it."""
 
@@ -260,11 +266,18 @@ def _accepted_by_carrito(
     try:
         with slots.given_back(if_wanted=has_place):
             given = client.post(path="/checkout/saga", body=fields, headers=headers)
-        if given.status in (200, 202):
-            _saga_id_of(given)
+        _check_answer(given)
     except Unreachable as error:
         raise problems.unavailable("carrito, which accepts checkouts,") from error
     return given
+
+
+def _check_answer(given: Answer) -> None:
+    """Raises Unreachable where it is neither a checkout nor a problem as carrito states them."""
+    if given.status in (200, 202):
+        _saga_id_of(given)
+    elif given.status < 400 or given.decode(type=_Stated).status != given.status:
+        raise Unreachable(f"carrito answered {given.status}", status=given.status)
 
 
 def _saga_id_of(given: Answer) -> str:

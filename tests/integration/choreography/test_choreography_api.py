@@ -157,7 +157,7 @@ def test_shoppers_checkout_is_passed_to_carrito_and_its_answer_back(post, carrit
 
 
 def test_refusal_of_carrito_comes_back_as_it_is(post, carrito):
-    refused = {"code": "empty_cart", "detail": "add an item first"}
+    refused = {"status": 400, "code": "empty_cart", "detail": "add an item first"}
     kind = {"Content-Type": "application/problem+json"}
     carrito.answers["POST", "/checkout/saga"] = (400, kind, refused)
     assert problem(post(URL, {"cart_id": "c"}), 400) == refused

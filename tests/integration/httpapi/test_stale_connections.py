@@ -133,7 +133,8 @@ def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
     assert thread.submit(lambda: connections[SERVICE].connection).result() is before
 
 
-def test_database_that_can_be_written_again_is_written_at_once(read_only, threads):
+@pytest.mark.usefixtures("read_only")
+def test_database_that_can_be_written_again_is_written_at_once(threads):
     assert [sell(one) for one in threads] == [201] * 3
 
 
