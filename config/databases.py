@@ -1,10 +1,15 @@
 """Which database is whose: each service has its own, named by an environment variable."""
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
+from psycopg import DataError
 
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
 SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
@@ -84,3 +89,28 @@ def all_databases() -> dict[str, dict[str, Any]]:
     for alias, database in databases.items():
         database["TEST"] = {"NAME": f"test_{database['NAME']}_{alias}", "DEPENDENCIES": []}
     return databases
+
+
+EARLIEST, LATEST = (one.replace(tzinfo=UTC) for one in (datetime.min, datetime.max))
+
+
+class ClampingTzLoader(BaseTzLoader):
+    """Reads a timestamptz that Python can't hold (`infinity`, the year 20000, 44 BC) as the nearest
+    one that it can: a time written by hand must not stop the loop that reads its row.
+    """
+
+    timezone = UTC
+
+    def load(self, data: Any) -> datetime:
+        try:
+            found: datetime = super().load(data)
+        except DataError:
+            text = bytes(data)
+            return EARLIEST if text.startswith(b"-") or text.endswith(b"BC") else LATEST
+        return found
+
+
+@receiver(connection_created)
+def clamp_times(connection: Any, **_: Any) -> None:
+    """Every connection of Django's reads times so, from its first statement."""
+    connection.connection.adapters.register_loader("timestamptz", ClampingTzLoader)

@@ -1,6 +1,7 @@
 """JSON in and out, through msgspec, which also reads a body straight into its type."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import IO, Any
 
 import msgspec
@@ -23,7 +24,7 @@ class JsonParser(BaseParser):
         body = stream.read()
         bounds.require_no_nul(body)
         try:
-            return msgspec.json.decode(body)
+            return _decoder.decode(body)
         except msgspec.DecodeError as error:
             raise ParseError(f"The body is not JSON: {error}.") from error
 
@@ -52,6 +53,10 @@ class JsonRenderer(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
     ) -> bytes:
         return b"" if data is None else encode(data)
+
+
+# A number with a fraction stays what was written: 0.1, not the float next to it.
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
 def encode(value: Any) -> bytes:
