@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 
+from contracts.states import Complaint
 from messaging.brokers import Broker
 from messaging.worker import Part
 
@@ -7,6 +8,12 @@ from messaging.worker import Part
 class CarritoConfig(AppConfig):
     name = "carrito"
     verbose_name = "Carrito: carts, checkouts and orders"
+
+    def stalls(self, *, limit: int) -> list[Complaint]:
+        """Checkouts that no coordinator has been told of: for /health."""
+        from carrito import queries
+
+        return queries.stalls(limit=limit)
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service."""

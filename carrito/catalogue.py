@@ -6,10 +6,11 @@ from decimal import Decimal
 import msgspec
 from django.conf import settings
 
+from httpapi import waiting
 from httpapi.client import Client, Unreachable
 from httpapi.problems import unavailable
 
-_client = Client(url=settings.INVENTARIO_URL, timeout=5.0)
+_client = Client(url=settings.INVENTARIO_URL, timeout=5.0, connections=waiting.MOST_WAITING)
 
 
 IN_A_CALL = 200
@@ -37,7 +38,9 @@ def offers(*, product_ids: Iterable[str]) -> dict[str, Offer]:
 
 def _asked_for(ids: list[str]) -> list[Offer]:
     try:
-        found = _client.get(path=f"/api/products?ids={','.join(ids)}&page_size={len(ids)}")
-        return msgspec.json.decode(found.body, type=_Page).results
-    except (Unreachable, msgspec.MsgspecError) as error:
+        with waiting.for_an_answer():
+            found = _client.get(path=f"/api/products?ids={','.join(ids)}&page_size={len(ids)}")
+        page: _Page = found.decode(type=_Page)
+        return page.results
+    except Unreachable as error:
         raise unavailable("inventario") from error

@@ -128,4 +128,7 @@ def _forget_others(performed: Sequence[Performed]) -> None:
     barrier.forget(operation=operations.accept, saga_ids=others)
 
 
-_gathering = Gathering(together=partial(perform, operation=operations.accept, also=_forget_others))
+_gathering = Gathering(
+    service=operations.SERVICE,
+    together=partial(perform, operation=operations.accept, also=_forget_others),
+)

@@ -21,7 +21,7 @@ from httpapi.waiting import Waiters
 STATUS_OF_REFUSAL = {refusals.UNKNOWN_CART: 404, refusals.EMPTY_CART: 400, refusals.KEY_REUSED: 422}
 """As API.md has it; any other refusal is a 409."""
 
-_waiters = Waiters(service=operations.SERVICE, ended=records.ended_among, most=12)
+_waiters = Waiters(service=operations.SERVICE, ended=records.ended_among)
 
 
 class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):

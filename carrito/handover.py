@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-import msgspec
 from django.db import connections
 
 from carrito import operations, records
@@ -212,7 +211,7 @@ class Handover:
         if answer.status != 207:
             detail = f"{self.path} answered {answer.status}: {answer.body[:200]!r}"
             raise Unreachable(detail, status=answer.status)
-        outcomes = msgspec.json.decode(answer.body, type=list[Outcome])
+        outcomes: list[Outcome] = answer.decode(type=list[Outcome])
         if len(outcomes) != len(checkouts):
             detail = f"{self.path}: {len(outcomes)} outcomes of {len(checkouts)}"
             raise Unreachable(detail, status=answer.status)

@@ -234,5 +234,5 @@ def _frozen(command: Accept, cart: LockedCart) -> Accepted:
 
 
 def _status_after(failure: Failure) -> SagaStatus:
-    """`failed` where no step had taken effect before the refusal."""
-    return SagaStatus.FAILED if failure.step == sagas.RESERVE else SagaStatus.COMPENSATED
+    """`failed` where nothing had to be undone."""
+    return SagaStatus.COMPENSATED if failure.undone else SagaStatus.FAILED

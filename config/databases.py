@@ -1,15 +1,18 @@
 """Which database is whose: each service has its own, named by an environment variable."""
 
 import os
+import re
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from psycopg import DataError
+from psycopg.conninfo import conninfo_to_dict
 
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
 SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
@@ -28,13 +31,21 @@ it is busy before its caller gives up (docs/limits.md)."""
 ADMIN_STATEMENT_SECONDS = 15.0
 """In the dashboard, where a person waits for a page and no step does."""
 
+CONNECT_SECONDS = 5
+"""For each host of a URL: one that swallows what it is sent would cost two minutes."""
+
+SHARED = "DATABASE_URL"
+_HINTS = {"prepare_threshold": " (set DUETO_PREPARE_THRESHOLD)"}
 _FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
 
 
-def url_of(*, alias: str) -> str:
-    """The URL of an alias: `<ALIAS>_DATABASE_URL`, else `DATABASE_URL`, else a local default."""
-    shared = os.environ.get("DATABASE_URL") or _FALLBACK
-    return os.environ.get(f"{alias.upper()}_DATABASE_URL") or shared
+def url_of(*, alias: str) -> tuple[str, str]:
+    """The URL of an alias, and the variable that it is from: `<ALIAS>_DATABASE_URL`, else
+    `DATABASE_URL`, else a local default."""
+    for variable in (f"{alias.upper()}_DATABASE_URL", SHARED):
+        if url := os.environ.get(variable):
+            return url, variable
+    return _FALLBACK, SHARED
 
 
 def limits(*, service: str) -> str:
@@ -53,39 +64,84 @@ def limits(*, service: str) -> str:
     return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in found.items())
 
 
-def parse(*, url: str) -> dict[str, Any]:
-    """Django's settings for `postgresql://user:password@host:port/name?option=value`.
+def parse(*, url: str, variable: str = SHARED) -> dict[str, Any]:
+    """Django's settings for a URL as libpq reads it: `postgresql://user:password@host:port/name`,
+    with several hosts or a folder as the host, and `?option=value` (which are passed on).
 
-    `?host=` names a folder with a unix socket. Raises ImproperlyConfigured for any other scheme.
+    Its `options` are added to ours, and our limits stay. Raises ImproperlyConfigured, which names
+    `variable` and tells nothing of a login.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise ImproperlyConfigured(
-            f"A database URL starts with postgresql://, not with {parts.scheme}://: mend"
-            " DATABASE_URL (or the one of a service) in the environment, or unset it."
-        )
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    found = _read(url, variable)
+    given = found.pop("options", "")
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": options.pop("host", None) or parts.hostname or "",
-        "PORT": str(parts.port or options.pop("port", "")),
+        "NAME": found.pop("dbname", ""),
+        "USER": found.pop("user", ""),
+        "PASSWORD": found.pop("password", ""),
+        "HOST": found.pop("host", ""),
+        "PORT": found.pop("port", ""),
         "CONN_MAX_AGE": None,
         "OPTIONS": {
-            "options": f"{_ALWAYS_BY_INDEX} {limits(service=_SERVICE)}".rstrip(),
-            # Statements are few and repeated: they are prepared on first use.
-            "prepare_threshold": 0,
+            "options": " ".join(filter(None, (_ALWAYS_BY_INDEX, given, limits(service=_SERVICE)))),
+            "prepare_threshold": _prepare_threshold(),
             "server_side_binding": True,
-            **options,
+            "connect_timeout": CONNECT_SECONDS,
+            **found,
         },
     }
 
 
+def _read(url: str, variable: str) -> dict[str, Any]:
+    """The parts of a URL, by libpq's names."""
+    scheme = urlsplit(url.partition("@")[0]).scheme
+    if scheme not in ("postgresql", "postgres"):
+        raise _wrong(variable, "it does not start with postgresql://")
+    try:
+        found = dict(conninfo_to_dict(url))
+    except psycopg.ProgrammingError as error:
+        unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+        what = f"libpq has no option {unknown[1]!r}" if unknown else "it can't be read"
+        raise _wrong(variable, f"{what}{_HINTS.get(unknown[1], '') if unknown else ''}") from None
+    if "@" in str(found.get("host", "")):
+        raise _wrong(variable, "it has more than one @")
+    if not all(_is_port(one) for one in str(found.get("port", "")).split(",")):
+        raise _wrong(variable, "its port is no number from 1 to 65535")
+    if not found.get("dbname") and "service" not in found:
+        raise _wrong(variable, "it names no database")
+    return found
+
+
+def _is_port(text: str) -> bool:
+    return not text or (text.isdecimal() and 1 <= int(text) <= 65535)
+
+
+def _wrong(variable: str, what: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"{variable} is no URL of a database: {what}. It looks like"
+        " postgresql://user:password@host:5432/name, with %40 for an @ in the password, and the"
+        " like: mend it in the environment, or unset it."
+    )
+
+
+def _prepare_threshold() -> int | None:
+    """Statements are few and repeated: they are prepared on first use, unless something between us
+    and the server (a pool of transactions) can't have that."""
+    text = os.environ.get("DUETO_PREPARE_THRESHOLD", "0")
+    if text.lower() == "none":
+        return None
+    if not text.isdecimal():
+        raise ImproperlyConfigured(
+            f"DUETO_PREPARE_THRESHOLD is {text!r}: it must be a whole number, or none"
+        )
+    return int(text)
+
+
 def all_databases() -> dict[str, dict[str, Any]]:
     """Django's DATABASES: one entry an alias; in tests each has a database of its own."""
-    databases = {alias: parse(url=url_of(alias=alias)) for alias in ALIASES}
+    urls = {alias: url_of(alias=alias) for alias in ALIASES}
+    databases = {
+        alias: parse(url=url, variable=variable) for alias, (url, variable) in urls.items()
+    }
     for alias, database in databases.items():
         database["TEST"] = {"NAME": f"test_{database['NAME']}_{alias}", "DEPENDENCIES": []}
     return databases
@@ -94,7 +150,7 @@ def all_databases() -> dict[str, dict[str, Any]]:
 EARLIEST, LATEST = (one.replace(tzinfo=UTC) for one in (datetime.min, datetime.max))
 
 
-class ClampingTzLoader(BaseTzLoader):
+class ClampingTzLoader(BaseTzLoader):  # type: ignore[misc]  # Django's has no types
     """Reads a timestamptz that Python can't hold (`infinity`, the year 20000, 44 BC) as the nearest
     one that it can: a time written by hand must not stop the loop that reads its row.
     """

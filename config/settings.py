@@ -18,9 +18,16 @@ SERVICE = os.environ.get("DUETO_SERVICE", "")
 SECRET_KEY = os.environ.get("DUETO_SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("DUETO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+# Behind a proxy that speaks TLS to the world, and HTTP to us. Off by default: whoever can reach us
+# without that proxy could say anything in its headers.
+CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("DUETO_TRUSTED_ORIGINS", "").split(",") if o]
+_TLS_HEADER = os.environ.get("DUETO_PROXY_TLS_HEADER", "").upper().replace("-", "_")
+SECURE_PROXY_SSL_HEADER = (f"HTTP_{_TLS_HEADER}", "https") if _TLS_HEADER else None
+USE_X_FORWARDED_HOST = os.environ.get("DUETO_FORWARDED_HOST", "") == "1"
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # httpapi.json.MOST_BYTES
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
@@ -58,6 +65,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
+        "DIRS": [BASE_DIR / "config" / "templates"],
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",

@@ -6,6 +6,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config.databases import SERVICES
+from config.front_page import front_page
+from messaging import views as aside
 
 served = [settings.SERVICE] if settings.SERVICE in SERVICES else []
 if not settings.SERVICE:
@@ -16,11 +18,17 @@ urlpatterns = [path("", include("httpapi.health_urls"))]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("monolith.urls"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
+for service in served:
+    # Each service has the same paths here: in a process of all of them, below its name.
+    below = "" if settings.SERVICE else f"{service}/"
+    urlpatterns += [path(below, include(aside.urls(service=service)))]
 if settings.HAS_ADMIN:
     admin.site.site_header = "Dueto"
     admin.site.site_title = "Dueto"
+    admin.site.index_template = "admin/front_page.html"
     admin.site.index_title = "The shop, and its sagas in both patterns"
     urlpatterns += [
+        path("admin/", admin.site.admin_view(front_page)),
         path("admin/", admin.site.urls),
         path("", RedirectView.as_view(pattern_name="admin:index")),
     ]

@@ -5,13 +5,18 @@ import os
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
-from sagas import points
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 if not os.environ.get("DUETO_SECRET_KEY"):
     raise ImproperlyConfigured(
         "DUETO_SECRET_KEY is not set: give every web process the same long random string"
         " (`manage.py up` makes one by itself)."
     )
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+from httpapi import waiting  # noqa: E402 -- these need the settings
+from httpapi.gateway import Gateway  # noqa: E402 -- the same
+from sagas import points  # noqa: E402 -- the same
+
+application = Gateway(_django)
+waiting.stop_on_signal()
 points.listen(process=f"{os.environ.get('DUETO_SERVICE')}.web")

@@ -1,8 +1,12 @@
 """What a service says has happened: the envelope, and the names.
 
 Fields are added, never renamed; unknown fields are ignored by whoever reads an older version.
+
+Anybody may publish on the broker: `decode` decides what is an event, and what it lets through can
+be stored, read back, passed on and shown by everything that handles events.
 """
 
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,6 +37,8 @@ CHECKOUT_ABORT_REQUESTED = "checkout.abort.requested"
 CHECKOUT_RETURN_REQUESTED = "checkout.return.requested"
 STEP_PARKED = "step.parked"
 """A service has set a message aside for a person, and the saga waits there."""
+
+LONGEST_DETAIL = 10_000
 
 _NAMESPACE = uuid.UUID("6f0c9c9c-6f0e-4f0d-9d5e-3b5b8f1f6a10")
 
@@ -66,8 +72,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     nudge: bool = False
 
 
+class InvalidMessage(ValueError):
+    """No event can be read from this body, whoever tries and however often; the text says why."""
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
+_ESCAPE = re.compile(
+    rb"""\\(?: u(?P<nul>0000)
+         | u[dD][89abAB]..\\u[dD][c-fC-F]..  # both halves of a character
+         | u(?P<half>[dD][89a-fA-F]..)
+         | . )""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def encode(event: Event) -> bytes:
@@ -76,9 +93,56 @@ def encode(event: Event) -> bytes:
 
 
 def decode(body: bytes) -> Event:
-    """The event in `body`. Raises msgspec.DecodeError or ValidationError if there is none."""
-    bounds.require_no_nul(body)
-    return _decoder.decode(body)
+    """The event in `body`. Raises InvalidMessage, and nothing else, if there is none."""
+    if len(body) > bounds.MOST_BYTES_OF_A_MESSAGE:
+        raise InvalidMessage(f"more than {bounds.MOST_BYTES_OF_A_MESSAGE} bytes")
+    try:
+        if not body.isascii():
+            body.decode()
+        if b"\\" in body and b"\\u" in body:
+            _check_escapes(body)
+        if bounds.is_deeper(body, than=bounds.MOST_DEPTH_OF_A_MESSAGE):
+            raise InvalidMessage(
+                f"no JSON, or more than {bounds.MOST_DEPTH_OF_A_MESSAGE} levels of it"
+            )
+        event = _decoder.decode(body)
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise InvalidMessage(str(error)) from error
+    _check_bounds(event)
+    return event
+
+
+def _check_escapes(body: bytes) -> None:
+    """Refuses what no database or no UTF-8 can hold, although JSON can write it."""
+    for found in _ESCAPE.finditer(body):
+        if found["nul"]:
+            raise InvalidMessage("a text with the character NUL")
+        if found["half"]:
+            raise InvalidMessage(
+                f"a text with half a character, {found[0].decode(errors='replace')}"
+            )
+
+
+def _check_bounds(event: Event) -> None:
+    _check_time(event.occurred_at)
+    if event.data.requested_at:
+        _check_time(event.data.requested_at)
+    if event.data.failure:
+        _check_failure(event.data.failure)
+
+
+def _check_time(time: datetime) -> None:
+    if time.tzinfo is None or not bounds.EARLIEST_YEAR <= time.year <= bounds.LATEST_YEAR:
+        raise InvalidMessage(
+            f"times are from {bounds.EARLIEST_YEAR} to {bounds.LATEST_YEAR}, with an offset:"
+            f" not {time}"
+        )
+
+
+def _check_failure(failure: Failure) -> None:
+    longest = max(len(failure.step), len(failure.code))
+    if longest > bounds.MOST_ID or len(failure.detail) > LONGEST_DETAIL:
+        raise InvalidMessage("failure: its step, code or detail is too long")
 
 
 def event_id(*, saga_id: str, event_type: str) -> str:

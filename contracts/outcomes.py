@@ -22,9 +22,32 @@ class Refused(msgspec.Struct, frozen=True, tag_field="outcome", tag="refused"):
 Outcome = Done | Refused
 
 
+class Busy(msgspec.Struct, frozen=True, tag_field="outcome", tag="busy"):
+    """Nothing was decided: somebody else holds a row that this command needs. Ask again later.
+
+    Only where a list of commands is answered, so that one of them holds up no other; never stored.
+    """
+
+    detail: str = ""
+
+
 class Failure(msgspec.Struct, frozen=True):
-    """Why a saga goes backward: the step, and the refusal (or the fault that was given up)."""
+    """Why a saga goes backward: the step, and the refusal (or the fault that was given up).
+
+    `undone`: whether any undo has had an effect so far. It tells, in the end and in every pattern,
+    a saga that is compensated from one that failed before anything had happened.
+    """
 
     step: str
     code: str
     detail: str = ""
+    undone: bool = False
+
+
+NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
+"""What an undo answers where the step never happened; from now on it can't happen any more."""
+
+
+def had_effect(outcome: Outcome) -> bool:
+    """Whether this outcome of an undo tells that something was undone."""
+    return isinstance(outcome, Done) and "nothing_to_undo" not in outcome.data

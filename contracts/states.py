@@ -1,4 +1,4 @@
-"""Where a saga stands, as both coordinators answer it: one schema."""
+"""Where a saga stands, as both coordinators answer it (one schema), and what stands."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -72,3 +72,11 @@ class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     finished_at: datetime | None
     parked: Parked | None = None
+
+
+class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands, since when, and what to do about it: /health, status and the admin show it."""
+
+    what: str
+    since: datetime
+    do: str

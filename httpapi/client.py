@@ -33,10 +33,15 @@ class Answer(msgspec.Struct, frozen=True):
 
     def json(self) -> Any:
         """The body's value. Raises Unreachable if it is no JSON."""
+        return self.decode(type=Any)
+
+    def decode(self, *, type: Any) -> Any:  # noqa: A002 -- as msgspec calls it
+        """The body as this type. Raises Unreachable if it is none: that is the fault of the service
+        that answered, and not of whoever is waiting for us."""
         try:
-            return msgspec.json.decode(self.body)
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"an answer that is not JSON: {error}") from error
+            return msgspec.json.decode(self.body, type=type)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Unreachable(f"an answer that can't be read: {error}") from error
 
 
 class Client:

@@ -5,10 +5,10 @@ or a shopper's, which carrito has to accept and freeze first. And a saga that is
 may still be on its way from carrito.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
@@ -22,14 +22,17 @@ from contracts.commands import Checkout
 from contracts.money import amount
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.states import SagaState, SagaSummary, StepState
-from contracts.statuses import SagaStatus, StepStatus
-from httpapi import problems, waiting
+from contracts.statuses import FINAL, SagaStatus, StepStatus
+from httpapi import problems, slots, waiting
 from httpapi.client import Answer, Client, Unreachable
-from httpapi.json import RawJsonParser, answer
+from httpapi.json import RawJsonParser, answer, decode
 from httpapi.steps import MOST_IN_A_BATCH
-from sagas import points
+from httpapi.waiting import Waiters
+from sagas import points, sql
 
-_PASSED_ON = ("Idempotency-Key", "Prefer", "traceparent")
+_PASSED_ON = ("Idempotency-Key", "traceparent")
+CARRITO_SECONDS = 10.0
+"""For carrito to accept a shopper's checkout, or to say how one stands."""
 _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
 
@@ -40,6 +43,7 @@ class CheckoutView(APIView):
     answers, which accepts it first and then hands it over here.
     """
 
+    service: str
     patterns: Sequence[str]
     """Those that start here; a shopper's checkout gets the first, unless it names another."""
     saga_path: str
@@ -55,11 +59,11 @@ class CheckoutView(APIView):
         body = request.data if isinstance(request.data, bytes) else b""
         if body.lstrip().startswith(b"["):
             return answer(self._hand_over(body), status=207)
-        fields = msgspec.json.decode(body)
+        fields = decode(body)
         if not isinstance(fields, dict):
             raise problems.wrong_field("body", "an object, or a list of frozen checkouts")
         if "saga_id" in fields:
-            return self._start_one(request, msgspec.json.decode(body, type=Checkout))
+            return self._start_one(request, decode(body, type=Checkout))
         return self._pass_to_carrito(request, fields)
 
     def _hand_over(self, body: bytes) -> list[Outcome]:
@@ -106,13 +110,26 @@ class CheckoutView(APIView):
         if fields.setdefault("saga_pattern", self.patterns[0]) not in self.patterns:
             raise problems.wrong_field("saga_pattern", f"one of {', '.join(self.patterns)} here")
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        try:
-            given = _carrito(settings.CARRITO_URL).post(
-                path="/checkout/saga", body=fields, headers=headers
-            )
-        except Unreachable as error:
-            raise problems.unavailable("carrito, which accepts checkouts,") from error
+        with waiting.places.one() as has_place:
+            given = _accepted_by_carrito(fields, headers, has_place)
+            if given.status == 202 and has_place:
+                given = self._ended(request, given)
         return self._as_given(request, given)
+
+    def _ended(self, request: Request, accepted: Answer) -> Answer:
+        """What carrito says once the saga has ended here, if the shopper wants to wait for that;
+        what it said before, where the time is over."""
+        seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
+        saga_id = _saga_id_of(accepted)
+        if not seconds or not _waiters(self.service).wait_in_place(key=saga_id, seconds=seconds):
+            return accepted
+        try:
+            ended = _status_at_carrito(saga_id)
+        except Unreachable:
+            return accepted
+        return (
+            Answer(ended.status, ended.body, accepted.headers) if ended.status == 200 else accepted
+        )
 
     def _as_given(self, request: Request, given: Answer) -> HttpResponse:
         """Carrito's answer; where to look at the saga is here, where the shopper can get."""
@@ -120,10 +137,9 @@ class CheckoutView(APIView):
         if given.status not in (200, 202):
             kind = given.headers.get("Content-Type", "application/json")
             return HttpResponse(given.body, status=given.status, headers=back, content_type=kind)
-        fields = given.json()
-        url = self._url_of(request, fields["saga_id"])
+        url = self._url_of(request, _saga_id_of(given))
         told = {**back, "Location": url}
-        return answer({**fields, "status_url": url}, status=given.status, headers=told)
+        return answer({**given.json(), "status_url": url}, status=given.status, headers=told)
 
     def _url_of(self, request: Request, saga_id: str) -> str:
         path = self.saga_path.format(saga_id=quote(saga_id, safe=""))
@@ -140,18 +156,25 @@ def state_at_carrito(
     Raises Problem: 404 where carrito has no such saga either, 503 where it cannot be asked.
     """
     try:
-        given = _carrito(settings.CARRITO_URL).get(
-            path=f"/orders/saga/{quote(saga_id, safe='')}/status"
-        )
+        given = _status_at_carrito(saga_id)
+        found: _Accepted | None = given.decode(type=_Accepted) if given.status == 200 else None
     except Unreachable as error:
         raise problems.unavailable("carrito, which may know this saga,") from error
-    if given.status != 200:
+    if found is None:
         raise problems.unknown("saga", saga_id)
-    found = msgspec.json.decode(given.body, type=_Accepted)
     if found.saga_pattern not in patterns:
         raise problems.unknown("saga of this pattern", saga_id)
     state = found.state()
     return (look_again() if state.status.is_final else None) or state
+
+
+def not_here(*, state: SagaState) -> Refused:
+    """Why nothing can be asked yet of a saga that carrito knows, and its coordinator does not."""
+    if state.status is SagaStatus.PENDING:
+        return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
+    if state.status is SagaStatus.COMPLETED:
+        return Refused(refusals.NOT_STARTED, "It is known here in a moment: ask again.")
+    return Refused(refusals.ALREADY_UNDONE, f"This checkout is {state.status} already.")
 
 
 def summary_of(*, state: SagaState) -> SagaSummary:
@@ -165,6 +188,16 @@ def summary_of(*, state: SagaState) -> SagaSummary:
         started_at=state.started_at,
         finished_at=state.finished_at,
     )
+
+
+class _Named(msgspec.Struct):
+    saga_id: str
+
+
+class _Stated(msgspec.Struct):
+    """A problem, as carrito states one."""
+
+    status: int
 
 
 class _Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,18 +245,64 @@ class _Accepted(msgspec.Struct, frozen=True, kw_only=True):
 def _checkouts(body: bytes) -> list[Checkout | Refused]:
     """Reads them all at once; where that fails, one by one, so that one harms only itself."""
     try:
-        return list(msgspec.json.decode(body, type=list[Checkout]))
+        return list(decode(body, type=list[Checkout]))
     except msgspec.ValidationError:
-        return [_checkout(one) for one in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        return [_checkout(one) for one in decode(body, type=list[msgspec.Raw])]
 
 
 def _checkout(body: msgspec.Raw) -> Checkout | Refused:
     try:
-        return msgspec.json.decode(body, type=Checkout)
+        return decode(body, type=Checkout)
     except msgspec.ValidationError as error:
         return Refused(refusals.MALFORMED_CHECKOUT, str(error))
 
 
+def _accepted_by_carrito(
+    fields: Mapping[str, Any], headers: dict[str, str], has_place: bool
+) -> Answer:
+    """Raises Problem (503). Without a slot where there is a place for those who wait: carrito may
+    be slow, and hand-overs, which it makes, must not wait for it."""
+    client = _carrito(settings.CARRITO_URL)
+    try:
+        with slots.given_back(if_wanted=has_place):
+            given = client.post(path="/checkout/saga", body=fields, headers=headers)
+        _check_answer(given)
+    except Unreachable as error:
+        raise problems.unavailable("carrito, which accepts checkouts,") from error
+    return given
+
+
+def _check_answer(given: Answer) -> None:
+    """Raises Unreachable where it is neither a checkout nor a problem as carrito states them."""
+    if given.status in (200, 202):
+        _saga_id_of(given)
+    elif given.status < 400 or given.decode(type=_Stated).status != given.status:
+        raise Unreachable(f"carrito answered {given.status}", status=given.status)
+
+
+def _saga_id_of(given: Answer) -> str:
+    """Raises Unreachable."""
+    return cast(str, given.decode(type=_Named).saga_id)
+
+
+def _status_at_carrito(saga_id: str) -> Answer:
+    """Raises Unreachable."""
+    path = f"/orders/saga/{quote(saga_id, safe='')}/status"
+    with waiting.for_an_answer():
+        return _carrito(settings.CARRITO_URL).get(path=path)
+
+
 @cache
 def _carrito(url: str) -> Client:
-    return Client(url=url, timeout=waiting.MOST_SECONDS + 5)
+    return Client(url=url, timeout=CARRITO_SECONDS, connections=waiting.MOST_WAITING)
+
+
+@cache
+def _waiters(service: str) -> Waiters:
+    return Waiters(service=service, ended=partial(_ended_among, service))
+
+
+def _ended_among(service: str, saga_ids: Sequence[str]) -> set[str]:
+    statement = f"SELECT saga_id FROM {service}_saga WHERE saga_id = ANY(%s) AND status = ANY(%s)"
+    rows = sql.execute(service=service, sql=statement, values=[list(saga_ids), list(FINAL)])
+    return {row[0] for row in rows}

@@ -1,20 +1,34 @@
-"""Whether this service can do its work: its database, its worker, its broker, its outbox."""
+"""Whether this service can do its work: its database, its workers, its broker, its outbox, and
+whether its sagas move."""
 
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 
+from contracts.states import Complaint
+from httpapi import standing
 from httpapi.json import answer
 from httpapi.middleware import served
+from httpapi.single_flight import SingleFlight
+from httpapi.standing import Found, Noted
+from sagas import faults
 
-WORKER_SILENT_SECONDS = 5
-MOST_NAMED = 10
-"""Sagas and messages that wait for a person are counted; the first of them are named."""
+LOOK_SECONDS = 1.5
+"""A look takes some milliseconds. One that takes longer is an answer too."""
+LOCK_MILLISECONDS, STATEMENT_MILLISECONDS = 100, 500
+RENEW_SECONDS = 10.0
+"""The look's connection is not kept longer: what new ones meet must be seen too."""
+
+_looks = SingleFlight(name="health")
+_noted = Noted()
+_connected_at = 0.0
 
 
 def live(request: HttpRequest) -> HttpResponse:
@@ -23,34 +37,39 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 once requests can be served: the database answers."""
-    database = _database()
-    is_up = database["status"] == "up"
-    return answer(
-        {"status": "ok" if is_up else "unavailable", "service": _service(), "database": database},
-        status=200 if is_up else 503,
-    )
+    """200 once requests can be served: the database answers, and takes writes."""
+    return _told(_ask(_readiness))
 
 
 def health(request: HttpRequest) -> HttpResponse:
-    """200, or 503 when something that the service needs is down; each dependency by name.
+    """200, or 503 while something keeps sagas from moving; each dependency by name.
 
-    What waits for a person (`parked_sagas`, `parked_messages`) makes no service unhealthy.
+    `attention`: all that stands, since when, and what to do. What waits for a person there
+    (`level` attention: parked sagas and messages, what is set aside) makes no service unhealthy.
     """
-    dependencies = {"database": _database()}
-    if _has_worker() and dependencies["database"]["status"] == "up":
-        dependencies |= _worker_and_what_it_sees()
-    is_up = all(one["status"] == "up" for one in dependencies.values())
+    return _told(_ask(_everything), requests=served())
+
+
+def _told(found: Found, **more: Any) -> HttpResponse:
+    dependencies = [one for one in found.fields.values() if isinstance(one, dict)]
+    is_up = not found.stands and all(one.get("status", "up") == "up" for one in dependencies)
     return answer(
         {
             "status": "ok" if is_up else "unavailable",
             "service": _service(),
-            **dependencies,
-            **(_waiting_for_a_person() if dependencies["database"]["status"] == "up" else {}),
-            "requests": served(),
+            **found.fields,
+            "attention": [
+                *(_as_json(one, "unavailable") for one in found.stands),
+                *(_as_json(one, "attention") for one in found.waits),
+            ],
+            **more,
         },
         status=200 if is_up else 503,
     )
+
+
+def _as_json(one: Complaint, level: str) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(one), "level": level}
 
 
 def _service() -> str:
@@ -61,92 +80,118 @@ def _alias() -> str:
     return settings.SERVICE if settings.SERVICE in connections.databases else "default"
 
 
-def _has_worker() -> bool:
-    return bool(settings.SERVICE) and any(
-        one.label == settings.SERVICE and hasattr(one, "worker_parts")
-        for one in apps.get_app_configs()
-    )
+def _app() -> AppConfig | None:
+    """Of the service, if it has a worker."""
+    found = [one for one in apps.get_app_configs() if one.label == settings.SERVICE]
+    return found[0] if found and hasattr(found[0], "worker_parts") else None
 
 
-def _database() -> dict[str, Any]:
-    started = time.monotonic()
+def _ask(question: Callable[[], Found]) -> Found:
     try:
-        with connections[_alias()].cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError as error:
-        return {"status": "down", "error": str(error).strip()}
-    return {"status": "up", "milliseconds": round((time.monotonic() - started) * 1000, 1)}
+        return _looks.ask(question=question, seconds=LOOK_SECONDS)
+    except TimeoutError:
+        error = f"no answer within {LOOK_SECONDS:g} s"
+        return _away({"status": "down", "error": error})
 
 
-def _worker_and_what_it_sees() -> dict[str, dict[str, Any]]:
-    with connections[_alias()].cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT pid, extract(epoch FROM clock_timestamp() - seen_at)::float, counters::text
-            FROM {settings.SERVICE}_workerheartbeat ORDER BY seen_at DESC LIMIT 1
-            """
-        )
-        beat = cursor.fetchone()
-    if beat is None:
-        return {"worker": {"status": "down", "error": "no worker of this service has run yet"}}
-    pid, silent, counters = beat[0], beat[1], msgspec.json.decode(beat[2])
-    seen = {"worker": _worker(pid, silent, counters)}
-    if "broker_up" in counters:
-        seen["broker"] = {"status": "up" if counters["broker_up"] else "down"}
-    if _has("OutboxEntry"):
-        seen["outbox"] = _outbox()
-    return seen
-
-
-def _worker(pid: int, silent: float, counters: dict[str, int]) -> dict[str, Any]:
-    found = {"pid": pid, "last_seen_seconds": round(silent, 1), "counters": counters}
-    if silent <= WORKER_SILENT_SECONDS:
-        return {"status": "up", **found}
-    return {"status": "down", **found, "error": f"silent for {silent:.0f} s: start it again"}
-
-
-def _has(model: str) -> bool:
-    models = apps.get_app_config(settings.SERVICE).get_models()
-    return any(one.__name__ == model for one in models)
-
-
-def _waiting_for_a_person() -> dict[str, dict[str, Any]]:
-    if not _has_worker():
-        return {}
-    found = {}
-    coordinator = apps.get_app_config(settings.SERVICE)
-    if hasattr(coordinator, "parked_sagas"):
-        count, oldest = coordinator.parked_sagas(limit=MOST_NAMED)
-        found["parked_sagas"] = {"count": count, "oldest": oldest}
-    if _has("ParkedMessage"):
-        found["parked_messages"] = _parked_messages()
+def _readiness() -> Found:
+    found = _database()
+    if not found.stands:
+        _noted.forget(what=_what_is_away())
+    connections[_alias()].close_if_unusable_or_obsolete()
     return found
 
 
-def _parked_messages() -> dict[str, Any]:
-    with connections[_alias()].cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT id, event_type, saga_id, reason, parked_at, count(*) OVER ()
-            FROM {settings.SERVICE}_parkedmessage WHERE status = 'parked'
-            ORDER BY parked_at LIMIT %s
-            """,
-            [MOST_NAMED],
-        )
-        rows = cursor.fetchall()
-    names = ("id", "event_type", "saga_id", "reason", "since")
-    oldest = [dict(zip(names, row[:-1], strict=True)) for row in rows]
-    return {"count": rows[0][-1] if rows else 0, "oldest": oldest}
+def _everything() -> Found:
+    found = _database()
+    if not found.stands:
+        for look in _looks_of(_app()):
+            found.add(_bounded(look))
+    _noted.keep(only=[one.what for one in found.stands + found.waits])
+    connections[_alias()].close_if_unusable_or_obsolete()
+    return found
 
 
-def _outbox() -> dict[str, Any]:
-    """Not a dependency that can be down by itself: what waits is the broker's or the worker's."""
-    with connections[_alias()].cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float
-            FROM {settings.SERVICE}_outboxentry WHERE sent_at IS NULL
-            """
-        )
-        unsent, oldest = cursor.fetchone()
-    return {"status": "up", "unsent": unsent, "oldest_unsent_seconds": round(oldest, 1)}
+def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Found]]:
+    if app is None:
+        return
+    service = app.label
+    models = {one.__name__ for one in app.get_models()}
+    yield partial(standing.workers, service=service, noted=_noted)
+    if "OutboxEntry" in models:
+        yield partial(standing.outbox, service=service)
+    if "ParkedMessage" in models:
+        yield partial(standing.parked_messages, service=service)
+    if hasattr(app, "parked_sagas"):
+        yield partial(standing.parked_sagas, service=service, look=app.parked_sagas)
+    if hasattr(app, "stalls"):
+        yield lambda: Found(stands=app.stalls(limit=standing.MOST_NAMED))
+    yield partial(standing.open_transactions, service=service)
+
+
+def _bounded(look: Callable[[], Found]) -> Found:
+    """What can't be looked at stands, too; the other looks go on."""
+    try:
+        return look()
+    except (DatabaseError, InterfaceError) as error:
+        if faults.spends_connection(error):
+            connections[_alias()].close()
+        what = f"a table of {_service()} can't be read: {_first_line(error)}"
+        do = "a lock on it must be let go (a migration, a session left open), or a right given back"
+        return Found(stands=[Complaint(what=what, since=_noted.since(what=what), do=do)])
+
+
+def _database() -> Found:
+    """Asks twice before it is down: a kept connection may be of before a failover."""
+    started = time.monotonic()
+    if started - _connected_at > RENEW_SECONDS:
+        connections[_alias()].close()
+    state = _state() and _state()
+    if state:
+        return _away(state)
+    milliseconds = round((time.monotonic() - started) * 1000, 1)
+    return Found(fields={"database": {"status": "up", "milliseconds": milliseconds}})
+
+
+def _state() -> dict[str, Any] | None:
+    """None when it can be written to; else what is wrong, and the connection is closed."""
+    global _connected_at
+    connection = connections[_alias()]
+    try:
+        if connection.connection is None:
+            _connected_at = time.monotonic()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT current_setting('transaction_read_only')::bool, pg_is_in_recovery(),
+                       set_config('lock_timeout', %s, false),
+                       set_config('statement_timeout', %s, false)
+                """,
+                [str(LOCK_MILLISECONDS), str(STATEMENT_MILLISECONDS)],
+            )
+            is_read_only, is_standby, *_ = cursor.fetchone()
+    except (DatabaseError, InterfaceError) as error:
+        connection.close()
+        return {"status": "down", "error": str(error).strip()}
+    if not (is_read_only or is_standby):
+        return None
+    connection.close()
+    return {"status": "read-only", "error": "a standby" if is_standby else "it takes no writes"}
+
+
+def _away(state: dict[str, Any]) -> Found:
+    if state["status"] == "read-only":
+        do = "make it writable, or lead the service to the primary; it goes on by itself then"
+    else:
+        do = "start or continue it, or mend the way to it; the service goes on by itself then"
+    what = f"{_what_is_away()} is {state['status']}: {_first_line(state['error'])}"
+    complaint = Complaint(what=what, since=_noted.since(what=_what_is_away()), do=do)
+    return Found(fields={"database": state}, stands=[complaint])
+
+
+def _what_is_away() -> str:
+    return f"the database of {_service()}"
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0]

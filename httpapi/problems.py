@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.core.exceptions import PermissionDenied
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, Error
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from rest_framework import exceptions
 
 from contracts import bounds, refusals
 from contracts.outcomes import Refused
-from httpapi import severed
-from httpapi.json import encode
-from sagas.faults import Damaged
+from httpapi import stale_connections
+from httpapi.json import UnusableBody, encode
+from sagas import faults
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +68,6 @@ def method_not_allowed(method: str, *, allowed: str) -> Problem:
     )
 
 
-def unsupported_media_type(content_type: str) -> Problem:
-    """415."""
-    return Problem(
-        status=415,
-        code="unsupported_media_type",
-        detail=f"Send application/json, not {content_type or 'nothing named'}.",
-    )
-
-
 def refusal(refused: Refused, *, status: int = 409) -> Problem:
     """409: a business "no", with its code."""
     return Problem(status=status, code=refused.code, detail=refused.detail)
@@ -88,6 +79,16 @@ def unavailable(what: str, *, retry_after: int = 1) -> Problem:
         status=503,
         code="unavailable",
         detail=f"{what} cannot be reached now; try again.",
+        headers={"Retry-After": str(retry_after)},
+    )
+
+
+def busy(*, retry_after: int = 1) -> Problem:
+    """503: what this request needs is held by another one, for longer than it can wait."""
+    return Problem(
+        status=503,
+        code="busy",
+        detail="Another request holds what this one needs; try again.",
         headers={"Retry-After": str(retry_after)},
     )
 
@@ -165,14 +166,34 @@ def _problem_of(error: Exception) -> Problem | None:
         return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
     if isinstance(error, PermissionDenied):
         return Problem(status=403, code="permission_denied", detail=str(error) or "Not allowed.")
-    if isinstance(error, Damaged):
+    if isinstance(error, faults.Damaged):
         log.error("damaged: %s", error)
         return Problem(status=409, code=refusals.UNREADABLE, detail=str(error))
+    if isinstance(error, UnusableBody):
+        return _of_body(error)
+    if isinstance(error, Error):
+        return _of_database(error)
+    return None
+
+
+def _of_body(error: UnusableBody) -> Problem:
+    if error.field:
+        return wrong_field(error.field, str(error))
+    return Problem(status=error.status, code=error.code, detail=str(error))
+
+
+def _of_database(error: Error) -> Problem | None:
+    """None for a bug. The database's own words stay in the log: they name tables and hosts."""
+    stale_connections.mark(error=error)
     if isinstance(error, DataError):
-        return Problem(status=400, code="invalid", detail=f"A value cannot be stored: {error}.")
-    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("a value that the database refuses: %s", error)
+        detail = "A value is too big, or has a character that can't be stored."
+        return Problem(status=400, code="invalid", detail=detail)
+    if faults.is_busy(error):
+        log.warning("database: %s", error)
+        return busy()
+    if faults.is_outage(error):
         log.error("database: %s", error)
-        severed.notice()
         return unavailable("The database of this service")
     return None
 

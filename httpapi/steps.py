@@ -1,7 +1,6 @@
 """The HTTP door into an operation: one command, or a list of them."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -10,21 +9,21 @@ from django.http.response import HttpResponseBase
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from contracts import bounds
 from contracts.bounds import MOST_IN_A_BATCH
 from contracts.commands import Command
 from contracts.outcomes import Outcome, Refused
 from httpapi import problems
-from httpapi.json import answer
+from httpapi.json import answer, decode
 from sagas import points
 from sagas.operations import Operation
-from sagas.performing import perform
+from sagas.performing import perform, perform_apart
 
 
 class StepView(View):
     """POST a command: 200 with what was done, or 409 with the refusal's code.
 
-    POST a list of commands: 207 with an outcome for each, in order, all in one transaction.
+    POST a list of commands: 207 with an outcome for each, in order, all in one transaction; where
+    somebody else holds a row of one, that one is `busy` and the others are not held up.
     The same saga and step again: the first outcome again.
 
     A plain Django view: every step of every orchestrated saga comes through here, and needs none
@@ -41,8 +40,6 @@ class StepView(View):
         try:
             if request.method != "POST":
                 raise problems.method_not_allowed(request.method or "", allowed="POST")
-            if request.body and request.content_type != "application/json":
-                raise problems.unsupported_media_type(request.content_type or "")
             return self.post(request, **path)
         except Exception as error:
             found = problems.handle(error, {})
@@ -54,14 +51,16 @@ class StepView(View):
         commands, is_batch = self._commands(self.read(request), path)
         if len(commands) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
-        performed = perform(operation=self.operation, commands=commands)
-        outcomes = [one.outcome for one in performed]
+        if is_batch:
+            outcomes = perform_apart(operation=self.operation, commands=commands)
+            points.reach("steps.before_reply", self.operation)
+            return answer(outcomes, status=207)
+        (performed,) = perform(operation=self.operation, commands=commands)
         points.reach("steps.before_reply", self.operation)
-        return answer(outcomes, status=207) if is_batch else _single(outcomes[0])
+        return _single(performed.outcome)
 
     def read(self, request: HttpRequest) -> bytes:
         """The body, as JSON; a view may be more lenient than its command's type."""
-        bounds.require_no_nul(request.body)
         return request.body
 
     def saga_of(self, **path: str) -> str | None:
@@ -72,11 +71,11 @@ class StepView(View):
         if path:
             return [self._command_of_path(body, path)], False
         if body.lstrip().startswith(b"["):
-            return _decoder(self.operation.command, True).decode(body), True
-        return [_decoder(self.operation.command, False).decode(body or b"{}")], False
+            return decode(body, type=list[self.operation.command]), True  # type: ignore[name-defined]
+        return [decode(body or b"{}", type=self.operation.command)], False
 
     def _command_of_path(self, body: bytes, path: dict[str, str]) -> Command:
-        fields = msgspec.json.decode(body) if body.strip() else {}
+        fields = decode(body) if body.strip() else {}
         if not isinstance(fields, dict):
             raise problems.wrong_field("body", "an object, or nothing")
         saga_id = self.saga_of(**path)
@@ -91,8 +90,3 @@ def _single(outcome: Outcome) -> HttpResponse:
     if isinstance(outcome, Refused):
         raise problems.refusal(outcome)
     return answer(outcome.data)
-
-
-@cache
-def _decoder(command: type[Command], is_batch: bool) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(list[command] if is_batch else command)  # type: ignore[valid-type]

@@ -1,72 +1,174 @@
-"""`Prefer: wait=N` (RFC 7240): answer when it has ended, or after N seconds as it stands then."""
+"""`Prefer: wait=N` (RFC 7240): answer when it has ended, or after N seconds as it stands then.
+
+Whoever waits holds a thread of the web process, and no slot (httpapi.slots): steps, hand-overs and
+health go on beside any number of shoppers who wait.
+"""
 
 import re
+import signal
+import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
+
+from httpapi import slots
 
 MOST_SECONDS = 30.0
-POLL_SECONDS = 0.01
+MOST_WAITING = 64
+"""Requests of one process, whichever door they came by. One more is not made to wait: a preference
+may go unmet. stack.services.WEB_THREADS has room for them."""
+POLL_SECONDS, KEPT_SECONDS = 0.01, 1.0
 
 
 def seconds_of(*, prefer: str) -> float:
     """The N of a Prefer header; 0 where it has none, at most MOST_SECONDS."""
-    found = re.search(r"\bwait\s*=\s*\"?(\d+)", prefer)
+    found = re.search(r"(?:^|[\s,;])wait\s*=\s*\"?([0-9]+)", prefer)
     return min(float(found.group(1)), MOST_SECONDS) if found else 0.0
 
 
+class Places:
+    """Who may wait, counted by request; all are sent home at once when the process is to stop."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._taken = 0
+        self._lock = threading.Lock()
+        self.is_closed = threading.Event()
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """Whether there was a place; it is free again after that."""
+        with self._lock:
+            has_place = self._taken < self._most and not self.is_closed.is_set()
+            self._taken += has_place
+        try:
+            yield has_place
+        finally:
+            with self._lock:
+                self._taken -= has_place
+
+
+places = Places(most=MOST_WAITING)
+
+
+@contextmanager
+def for_an_answer() -> Iterator[None]:
+    """While another service is asked: without a slot, where there is a place to wait in. Who calls
+    us for a step must not wait until that one answers."""
+    with places.one() as has_place, slots.given_back(if_wanted=has_place):
+        yield
+
+
+_all_waiters: list["Waiters"] = []
+
+
 class Waiters:
-    """Requests that wait for rows to end; one thread asks for all of them in one query.
+    """Requests that wait for rows to end; one thread asks for all of them in one query."""
 
-    At most `most` may wait at once, so that those who do not wait still find a free thread;
-    one more is not made to wait (a preference may go unmet).
-    """
-
-    def __init__(
-        self, *, service: str, ended: Callable[[Sequence[str]], set[str]], most: int
-    ) -> None:
+    def __init__(self, *, service: str, ended: Callable[[Sequence[str]], set[str]]) -> None:
         self._service = service
         self._ended = ended
-        self._most = most
-        self._waiting: dict[str, threading.Event] = {}
+        self._waiting: dict[str, list[threading.Event]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        _all_waiters.append(self)
 
     def wait(self, *, key: str, seconds: float) -> bool:
-        """Whether it ended within that time."""
-        flag = self._enter(key)
-        if flag is None:
-            return False
-        try:
-            return flag.wait(seconds)
-        finally:
-            with self._changed:
-                self._waiting.pop(key, None)
+        """Whether it ended within that time; false at once where too many wait already."""
+        with places.one() as has_place:
+            return has_place and self.wait_in_place(key=key, seconds=seconds)
 
-    def _enter(self, key: str) -> threading.Event | None:
+    def wait_in_place(self, *, key: str, seconds: float) -> bool:
+        """The same, for whoever has a place."""
+        flag = threading.Event()
+        self._enter(key, flag)
+        try:
+            with slots.given_back():
+                flag.wait(seconds)
+        finally:
+            has_ended = self._leave(key, flag)
+        return has_ended
+
+    def send_home(self) -> None:
+        """Wakes all, ended or not."""
         with self._changed:
-            if len(self._waiting) >= self._most and key not in self._waiting:
-                return None
+            for flags in self._waiting.values():
+                for flag in flags:
+                    flag.set()
+
+    def _enter(self, key: str, flag: threading.Event) -> None:
+        with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="waiters", daemon=True)
                 self._thread.start()
-            flag = self._waiting.setdefault(key, threading.Event())
+            self._waiting.setdefault(key, []).append(flag)
+            if places.is_closed.is_set():
+                flag.set()
             self._changed.notify()
-            return flag
+
+    def _leave(self, key: str, flag: threading.Event) -> bool:
+        """Takes this request's flag away; whether the row had ended, which empties the key."""
+        with self._changed:
+            flags = self._waiting.get(key, [])
+            if flag not in flags:
+                return True
+            flags.remove(flag)
+            if not flags:
+                del self._waiting[key]
+            return False
 
     def _watch(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                keys = list(self._waiting)
-            try:
-                ended = self._ended(keys)
-            except DatabaseError:
-                connections[self._service].close()
-                ended = set()
-            with self._changed:
-                for key in ended & self._waiting.keys():
-                    self._waiting[key].set()
+            for key in self._ended_among(self._keys()):
+                self._wake(key)
             time.sleep(POLL_SECONDS)
+
+    def _keys(self) -> list[str]:
+        """Once there are any; where there are none for a while, its connection is not kept."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting, timeout=KEPT_SECONDS):
+                connections[self._service].close()
+                self._changed.wait_for(lambda: self._waiting)
+            return list(self._waiting)
+
+    def _ended_among(self, keys: Sequence[str]) -> set[str]:
+        try:
+            return self._ended(keys)
+        except Error:
+            connections[self._service].close()
+            return set()
+
+    def _wake(self, key: str) -> None:
+        with self._changed:
+            for flag in self._waiting.pop(key, []):
+                flag.set()
+
+
+def stop() -> None:
+    """Sends all home who wait in this process, and lets nobody wait from now on."""
+    places.is_closed.set()
+    for waiters in _all_waiters:
+        waiters.send_home()
+
+
+def stop_on_signal() -> None:
+    """Calls `stop` at SIGTERM or SIGINT, whoever handles it. For the main thread.
+
+    Granian sets handlers of its own after it has loaded the application, stops accepting, and waits
+    for the requests that run: 30 seconds, for those that wait here, of which it grants five. Python
+    writes a signal's number to the wake-up descriptor, whichever handler it has.
+    """
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(heard, told), name="stopping", daemon=True).start()
+
+
+def _listen(heard: socket.socket, told: socket.socket) -> None:
+    """`told` is kept open here: the interpreter has only its number."""
+    while told.fileno() >= 0:
+        if {signal.SIGTERM, signal.SIGINT} & set(heard.recv(64)):
+            stop()

@@ -1,7 +1,8 @@
 """Shoppers for a load test by hand, with Locust's web page or without.
 
-    locust -f loadtests/locustfile.py --host http://127.0.0.1:3000
+    locust -f loadtests/locustfile.py
 
+It loads the shop of `manage.py up` (on DUETO_PORT_BASE, if that is set), or that of `--host`.
 Each shopper makes a cart, fills it, checks out in one pattern after the other, and waits for the
 outcome. Rows: `checkout <pattern>` is the acceptance (the 202), `saga <pattern>` lasts from the
 same moment until the outcome, which is asked for with a short backoff (so it is a few milliseconds
@@ -10,25 +11,35 @@ A refusal that the mix asks for (a declined card) is no failure; whatever else i
 """
 
 import itertools
+import os
 import random
+import sys
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
+from gevent.hub import Hub
 from locust import FastHttpUser, between, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.exception import StopTest
 
+# Locust may have been started from another folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from loadtests.load import shopper
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 OUTCOME_SECONDS = 30.0
+USUAL_HOST = f"http://127.0.0.1:{os.environ.get('DUETO_PORT_BASE') or 3000}"
 PRODUCTS = 20
 STOCK = 10_000_000
+
+# Locust says it in a line, and needs no traceback of gevent's beside it.
+Hub.NOT_ERROR = (*Hub.NOT_ERROR, StopTest)
 
 _products: list[str] = []
 """Made for this test when it starts, so that the sample catalogue is not sold out."""
@@ -64,8 +75,9 @@ def stock_up(environment: Environment, **_: Any) -> None:
     options: Any = environment.parsed_options
     try:
         shopper.patterns(text=options.patterns)
-        url = options.inventory or _next_port(str(environment.host))
-        _products[:] = _made(environment, url)
+        host = environment.host or USUAL_HOST
+        _require_carrito(environment, host)
+        _products[:] = _made(environment, options.inventory or _next_port(host))
     except (ValueError, OSError) as error:
         environment.process_exit_code = 1
         raise StopTest(str(error)) from None
@@ -74,6 +86,7 @@ def stock_up(environment: Environment, **_: Any) -> None:
 class Shopper(FastHttpUser):
     """One shopper, who waits for the outcome of a checkout before the next."""
 
+    host = USUAL_HOST
     wait_time = between(0.1, 0.5)
 
     def on_start(self) -> None:
@@ -139,8 +152,22 @@ class Shopper(FastHttpUser):
 
 
 def _next_port(host: str) -> str:
+    """Where inventario is, beside carrito. Raises ValueError where that can't be told."""
     parts = urlsplit(host)
+    if not parts.hostname:
+        raise ValueError(f"{host!r} is no URL: give --host http://127.0.0.1:3000, or the like")
     return f"{parts.scheme}://{parts.hostname}:{(parts.port or 80) + 1}"
+
+
+def _require_carrito(environment: Environment, host: str) -> None:
+    """Raises OSError where it is not at this host."""
+    path = "/health/live"
+    answer = _session(environment, host).get(path, name="carrito is there")
+    if answer.status_code != 200 or answer.json().get("service") not in ("carrito", "dueto"):
+        raise OSError(
+            f"carrito is not at {host}{path} ({_why(answer)}): start the shop with"
+            " `python manage.py up`, or say where it is with --host"
+        )
 
 
 def _made(environment: Environment, url: str) -> list[str]:
@@ -150,9 +177,18 @@ def _made(environment: Environment, url: str) -> list[str]:
         shopper.product(name=f"Load test {run} {n}", quantity=STOCK, sku=f"LOCUST-{run}-{n}")
         for n in range(PRODUCTS)
     ]
-    session = FastHttpSession(base_url=url, request_event=environment.events.request, user=None)
-    answer = session.post("/api/products", json=bodies, name="make products")
+    answer = _session(environment, url).post("/api/products", json=bodies, name="make products")
     if answer.status_code != 207:
-        why = getattr(answer, "error", None) or f"{answer.status_code} {answer.text}"
-        raise OSError(f"inventario at {url} made no products: {why}")
+        raise OSError(
+            f"inventario at {url} made no products ({_why(answer)}): start it, or say where it is"
+            " with --inventory"
+        )
     return [str(one["data"]["id"]) for one in answer.json()]
+
+
+def _session(environment: Environment, url: str) -> FastHttpSession:
+    return FastHttpSession(base_url=url, request_event=environment.events.request, user=None)
+
+
+def _why(answer: Any) -> str:
+    return str(getattr(answer, "error", None) or f"{answer.status_code} {answer.text}"[:200])

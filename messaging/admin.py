@@ -7,56 +7,128 @@ Each service registers its own tables with these, in its `admin.py`:
     admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
-from messaging import parking
-from messaging.models import ParkedStatus
+from messaging import outbox, parking
 from sagas.admin import RecordAdmin, as_json
 
+AT_ONCE = 500
+"""Rows of one statement of an action on many."""
+SHOWN_IN_LISTS = 100
 
-class _ByIdOfParked(Protocol):
-    def __call__(self, *, service: str, parked_id: int) -> None: ...
+
+class _Act(Protocol):
+    """Does it to those of these rows that it can be done to, and returns their ids."""
+
+    def __call__(self, *, service: str, ids: Sequence[int]) -> Sequence[int]: ...
 
 
-class OutboxEntryAdmin(RecordAdmin):
-    """The events that this service says; `sent at` is empty until the broker has confirmed one."""
+class _AsideAdmin(RecordAdmin):
+    """Rows that may be set aside, with a reason, to be retried or discarded."""
 
-    list_display = ["id", "event_type", "saga_id", "created_at", "sent_at"]
-    list_filter = [("sent_at", admin.EmptyFieldListFilter), "event_type"]
-    search_fields = ["saga_id__startswith", "event_id__exact"]
-    search_help_text = "The beginning of a saga's id, or an event's id"
     ordering = ["-id"]
     readonly_fields = ["message"]
+    actions = ["retry", "discard"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
+        """Without the bodies, which only the page of a single one shows."""
+        return super().get_queryset(request).defer("body")
+
+    @admin.display(description="reason")
+    def why(self, row: Any) -> str:
+        return Truncator(row.reason).chars(SHOWN_IN_LISTS)
+
+    def _act(self, request: HttpRequest, queryset: QuerySet[Model], act: _Act, done: str) -> None:
+        """A statement for a few hundred, and one message for all of them."""
+        ids, count = list(queryset.values_list("pk", flat=True)), 0
+        for first in range(0, len(ids), AT_ONCE):
+            lot = list(queryset.filter(pk__in=ids[first : first + AT_ONCE]))
+            acted = set(act(service=self.opts.app_label, ids=[row.pk for row in lot]))
+            count += len(acted)
+            self._log(request, [row for row in lot if row.pk in acted], done)
+        left = f" {len(ids) - count} need nothing: they are left." if count < len(ids) else ""
+        self.message_user(request, f"{count} {done}.{left}", messages.SUCCESS)
+
+    def _log(self, request: HttpRequest, rows: Sequence[Model], done: str) -> None:
+        content_type = ContentType.objects.get_for_model(self.model)
+        LogEntry.objects.bulk_create(
+            LogEntry(
+                user_id=str(request.user.pk),
+                content_type_id=content_type.pk,
+                object_id=str(row.pk),
+                object_repr=str(row)[:200],
+                action_flag=CHANGE,
+                change_message=done,
+            )
+            for row in rows
+        )
+
+
+class OutboxEntryAdmin(_AsideAdmin):
+    """The events that this service says; `sent at` is empty until the broker has confirmed one.
+
+    One that the broker does not take is set aside, with the reason, and tried again from time to
+    time.
+    """
+
+    list_display = [
+        *["id", "event_type", "saga_id", "created_at", "sent_at"],
+        *["attempts", "why", "next_attempt_at"],
+    ]
+    list_filter = [
+        ("sent_at", admin.EmptyFieldListFilter),
+        ("next_attempt_at", admin.EmptyFieldListFilter),
+        "event_type",
+    ]
+    search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
+    search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
 
     @admin.display(description="message")
     def message(self, entry: Any) -> SafeString:
         return as_json(entry.body.encode())
 
+    @admin.action(
+        description="Retry: send what is set aside, within a second", permissions=["operate"]
+    )
+    def retry(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
+        self._act(
+            request,
+            queryset,
+            outbox.retry,
+            "put back to be sent",
+        )
 
-class ParkedMessageAdmin(RecordAdmin):
+    @admin.action(
+        description="Discard: never send what is set aside, and delete it", permissions=["operate"]
+    )
+    def discard(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
+        self._act(
+            request,
+            queryset,
+            outbox.discard,
+            "discarded",
+        )
+
+
+class ParkedMessageAdmin(_AsideAdmin):
     """Messages that could not be handled, with the reason: to be tried again, or discarded."""
 
     list_display = [
-        "id",
-        "event_type",
-        "saga_id",
-        "status",
-        "attempts",
-        "reason",
-        "next_attempt_at",
-        "parked_at",
+        *["id", "event_type", "saga_id", "status", "attempts", "why"],
+        *["next_attempt_at", "parked_at"],
     ]
     list_filter = ["status", "event_type"]
     search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
     search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
-    ordering = ["-id"]
-    readonly_fields = ["message"]
-    actions = ["retry", "discard"]
 
     @admin.display(description="message")
     def message(self, parked: Any) -> SafeString:
@@ -66,26 +138,23 @@ class ParkedMessageAdmin(RecordAdmin):
         description="Retry: handle the message again, from the start", permissions=["operate"]
     )
     def retry(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._each(request, queryset, parking.retry, "put back to be tried again")
+        self._act(
+            request,
+            queryset,
+            parking.retry,
+            "put back to be tried again",
+        )
 
     @admin.action(
         description="Discard: the message is not wanted any more", permissions=["operate"]
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._each(request, queryset, parking.discard, "discarded")
-
-    def _each(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Model],
-        act: _ByIdOfParked,
-        done: str,
-    ) -> None:
-        open_ones = queryset.filter(status__in=[ParkedStatus.PARKED, ParkedStatus.RETRYING])
-        for parked in open_ones:
-            act(service=self.opts.app_label, parked_id=parked.pk)
-            self.log_change(request, parked, done)
-        self.message_user(request, f"{len(open_ones)} messages {done}.", messages.SUCCESS)
+        self._act(
+            request,
+            queryset,
+            parking.discard,
+            "discarded",
+        )
 
 
 class WorkerHeartbeatAdmin(RecordAdmin):

@@ -10,18 +10,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isqrt
 
-import msgspec
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from contracts import events
-from contracts.events import Event
+from contracts.events import Event, InvalidMessage
 from messaging import parking
 from messaging.backoff import Backoff
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Subscription
 from messaging.reactions import Reaction, Unfit
-from sagas import points
+from messaging.worker import Complaint
+from sagas import faults, points, sql
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,18 @@ SMALL = 12
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 """How often messages that were set aside are looked at, also in the middle of a rush."""
+DECLARE_SECONDS = 30.0
+IMPATIENT_SECONDS = 10.0
+"""How long no message waits for a locked row after one has: the row may be locked for long."""
+_WHAT_TO_DO = (
+    "start or continue the broker or the database; where the broker refuses the queue, remove the"
+    " one that somebody else declared under its name, or give the broker's user its permission"
+    " back: the service then declares its queue and goes on by itself"
+)
 
 
 class DatabaseUnavailable(Exception):
-    """The service's own database cannot be reached: no message's fault."""
+    """The service's own database cannot do its work now: no message's fault."""
 
 
 class Consumer:
@@ -64,10 +73,21 @@ class Consumer:
             raise ValueError(f"two reactions of {service} hear the same event: one would be lost")
         self._counters: Counter[str] = Counter()
         self._retry_at = 0.0
+        self._declare_at = 0.0
+        self._impatient_until = 0.0
+        self._is_impatient = False
         self._backoff = Backoff()
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
+
+    def complaints(self) -> list[Complaint]:
+        """That it hears nothing: in the words of the broker, or of the database."""
+        trouble = self._backoff.trouble()
+        if not trouble:
+            return []
+        what = f"{self.service} hears nothing from its queue {self.queue}: {trouble.reason}"
+        return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO)]
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; an unreachable broker or database is waited for."""
@@ -75,7 +95,7 @@ class Consumer:
             try:
                 self._consume(stop)
             except (BrokerUnavailable, DatabaseUnavailable, DatabaseError, InterfaceError) as error:
-                pause = self._backoff.pause()
+                pause = self._backoff.pause(error)
                 log.warning("consumer of %s: %s; again in %.1f s", self.service, error, pause)
                 connections[self.service].close()
                 stop.wait(pause)
@@ -86,67 +106,94 @@ class Consumer:
 
         Raises DatabaseUnavailable, and then nothing may be acked.
         """
-        decoded = [one for delivery in deliveries if (one := self._decoded(delivery))]
-        nudges = [one for one in decoded if one.nudge]
-        aside = parking.being_tried(service=self.service, nudges=nudges)
-        heard: dict[str, list[Event]] = {}
-        for event in decoded:
-            if not (event.nudge and event.id in aside):
-                heard.setdefault(self.reactions[event.type].group, []).append(event)
-        for group in heard.values():
-            self._handle_group(self.reactions[group[0].type], group)
+        with self._translated():
+            decoded = [one for delivery in deliveries if (one := self._decoded(delivery))]
+            nudges = [one for one in decoded if one.nudge]
+            aside = parking.being_tried(service=self.service, nudges=nudges)
+            heard: dict[str, list[Event]] = {}
+            for event in decoded:
+                if not (event.nudge and event.id in aside):
+                    heard.setdefault(self.reactions[event.type].group, []).append(event)
+            with self._patience():
+                for group in heard.values():
+                    self._handle_group(self.reactions[group[0].type], group)
         self._counters["messages_consumed"] += len(deliveries)
         self._counters["consume_batches"] += 1
 
     def retry_aside(self) -> int:
-        """Tries what was set aside and is due; returns how many messages there were."""
-        return parking.retry_due(
-            service=self.service, handle=self._handle_one, step_of=self._step_of
-        )
+        """Tries what was set aside and is due; returns how many messages there were.
+
+        Raises DatabaseUnavailable, and then no attempt is counted.
+        """
+        with self._translated():
+            return parking.retry_due(
+                service=self.service, handle=self._handle_one, step_of=self._step_of
+            )
 
     def _consume(self, stop: threading.Event) -> None:
-        self.broker.declare(queue=self.queue, events=sorted(self.reactions))
+        self._declare()
         subscription = self.broker.subscribe(queue=self.queue, prefetch=PREFETCH)
         try:
             while not stop.is_set():
                 self._take_and_handle(subscription)
                 self._backoff.went_well()
+                if time.monotonic() >= self._declare_at:
+                    self._declare()
         finally:
             subscription.close()
+
+    def _declare(self) -> None:
+        """Now and then again: somebody may have removed the queue or one of its bindings."""
+        self.broker.declare(queue=self.queue, events=sorted(self.reactions))
+        self._declare_at = time.monotonic() + DECLARE_SECONDS
 
     def _take_and_handle(self, subscription: Subscription) -> None:
         deliveries = subscription.take(limit=BATCH, timeout=IDLE_SECONDS)
         if self.linger and 0 < len(deliveries) < BATCH:
             time.sleep(self.linger)
             deliveries += subscription.take(limit=BATCH - len(deliveries), timeout=0)
+        if deliveries:
+            self._handle_and_ack(subscription, deliveries)
         if time.monotonic() >= self._retry_at:
-            self.retry_aside()
             self._retry_at = time.monotonic() + RETRY_SECONDS
-        if not deliveries:
-            return
+            self._retry_aside_unless_locked()
+
+    def _handle_and_ack(self, subscription: Subscription, deliveries: list[Delivery]) -> None:
         points.reach("consumer.taken")
         try:
             self.handle(deliveries)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, DatabaseError, InterfaceError):
             _give_back(subscription, deliveries)
             raise
         points.reach("consumer.before_ack")
         subscription.ack(deliveries)
         points.reach("consumer.acked")
 
-    def _decoded(self, delivery: Delivery) -> Event | None:
-        message = delivery.message
+    def _retry_aside_unless_locked(self) -> None:
+        """What somebody has locked there must not keep new messages waiting."""
         try:
-            event = events.decode(message.body)
-        except msgspec.MsgspecError as error:
-            parking.park_unreadable(service=self.service, message=message, reason=str(error))
-            return None
-        if event.type not in self.reactions:
-            parking.park_unreadable(
-                service=self.service, message=message, reason="no reaction to this event here"
-            )
-            return None
-        return event
+            self.retry_aside()
+        except DatabaseError as error:
+            if not faults.is_busy(error):
+                raise
+            log.warning("consumer of %s: what is set aside is locked: %s", self.service, error)
+
+    def _decoded(self, delivery: Delivery) -> Event | None:
+        """None where it is parked, because nothing here can handle it."""
+        try:
+            event = events.decode(delivery.message.body)
+            if event.type in self.reactions:
+                return event
+            reason = "no reaction to this event here"
+        except InvalidMessage as error:
+            reason = str(error)
+        parking.park_unreadable(
+            service=self.service,
+            message=delivery.message,
+            reason=reason,
+            is_again=delivery.redelivered,
+        )
+        return None
 
     def _handle_group(self, reaction: Reaction, group: list[Event], *, attempts: int = 1) -> None:
         """`attempts`: with this one. A group that faults is handled again in pieces."""
@@ -160,19 +207,52 @@ class Consumer:
                 self._handle_group(reaction, others, attempts=attempts)
         except Exception as error:  # noqa: BLE001 -- any fault: find whose it is
             self._raise_if_database_is_gone(error)
-            if len(group) == 1:
+            if faults.is_busy(error):
+                self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
+                self._handle_one_by_one(reaction, group, error)
+            elif len(group) == 1:
                 self._set_aside(group[0], error, attempts=attempts)
-                return
-            log.warning("%s: %d events, now in pieces: %r", reaction.group, len(group), error)
-            for piece in _pieces(group):
-                self._handle_group(reaction, piece, attempts=attempts + 1)
+            else:
+                log.warning(
+                    "%s: %d events, now in pieces: %.500r", reaction.group, len(group), error
+                )
+                for piece in _pieces(group):
+                    self._handle_group(reaction, piece, attempts=attempts + 1)
+
+    def _handle_one_by_one(self, reaction: Reaction, group: list[Event], error: Exception) -> None:
+        """Somebody has locked a row that one of them needs: only that one waits for it."""
+        if len(group) == 1:
+            self._set_aside(group[0], error, attempts=0)
+            return
+        log.warning("%s: %d events, now one by one: %.500r", reaction.group, len(group), error)
+        with self._patience():
+            for event in group:
+                self._handle_group(reaction, [event])
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """While locked rows are met, nothing waits long for them: a rush of messages may have one
+        in each batch.
+        """
+        if self._is_impatient or time.monotonic() >= self._impatient_until:
+            yield
+            return
+        self._is_impatient = True
+        try:
+            with sql.impatient(service=self.service):
+                yield
+        finally:
+            self._is_impatient = False
 
     def _set_aside(self, event: Event, error: Exception, *, attempts: int) -> None:
         self._counters["messages_set_aside"] += 1
         parking.set_aside(service=self.service, event=event, attempts=attempts, reason=repr(error))
 
     def _handle_one(self, event: Event) -> None:
-        self.reactions[event.type].handle([event])
+        reaction = self.reactions.get(event.type)
+        if not reaction:
+            raise Unfit(event, "no reaction to this event here")
+        reaction.handle([event])
         if event.nudge:
             parking.close(service=self.service, handled=[event])
 
@@ -180,20 +260,21 @@ class Consumer:
         reaction = self.reactions.get(event.type)
         return reaction.step if reaction else ""
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """An outage of the database is no message's fault, wherever it is met."""
+        try:
+            yield
+        except (DatabaseError, InterfaceError) as error:
+            self._raise_if_database_is_gone(error)
+            raise
+
     def _raise_if_database_is_gone(self, error: Exception) -> None:
         """Also where it is back by now: a connection that broke is no message's fault."""
         if not isinstance(error, DatabaseError | InterfaceError):
             return
-        if _is_outage(error) or not connections[self.service].is_usable():
+        if faults.is_outage(error) or not connections[self.service].is_usable():
             raise DatabaseUnavailable(f"the database of {self.service}: {error}") from error
-
-
-def _is_outage(error: DatabaseError | InterfaceError) -> bool:
-    """A lost connection has no SQLSTATE, or PostgreSQL's of a shutdown; or it has no resources."""
-    state = getattr(error.__cause__, "sqlstate", None)
-    if state is None:
-        return isinstance(error, OperationalError | InterfaceError)
-    return str(state).startswith(("08", "53", "57P"))
 
 
 def _give_back(subscription: Subscription, deliveries: list[Delivery]) -> None:

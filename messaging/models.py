@@ -5,6 +5,14 @@ from django.db.models.functions import Now
 
 from sagas.fields import TextId
 
+LONGEST_REASON = 2_000
+
+
+def storable(*, text: str, longest: int = LONGEST_REASON) -> str:
+    """The beginning of the text, as PostgreSQL can store it, whoever wrote it."""
+    kept = text[:longest].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return kept.encode(errors="replace").decode()
+
 
 class OutboxEntry(models.Model):
     """An event that this service says, written in the transaction of what it tells of."""

@@ -2,6 +2,7 @@
 transaction commits. The relay sends the rows; nobody else does.
 """
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,16 @@ from django.db import connections, transaction
 from contracts import events
 from contracts.events import Event
 from messaging import doorbell
+from messaging.models import storable
 from sagas import points, sql
+
+log = logging.getLogger(__name__)
 
 CHANNEL = "outbox"
 MOST_KEPT = 5_000
 """Rows that are kept in memory for a relay that can't send; beyond it only the table has them."""
+_DISTANCE = "power(2, least(attempts, 4))"
+"""Seconds until a row that was set aside is tried again: 1, 2, 4, 8, and 16 from then on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +137,7 @@ def _committed(service: str, rows: list[tuple[Any, ...]]) -> None:
 
 
 def unsent(*, service: str, limit: int) -> list[Unsent]:
-    """The oldest rows that are not confirmed yet, in order.
+    """The oldest rows that are not confirmed yet, in order, without those set aside.
 
     Asks for the rows themselves, not for ids after the last one seen: a transaction that took an
     early id may commit late.
@@ -147,27 +153,142 @@ def unsent(*, service: str, limit: int) -> list[Unsent]:
     return [_unsent(row) for row in found]
 
 
-def mark_sent(*, service: str, ids: Sequence[int], at: datetime) -> None:
-    """Called once the broker has confirmed them. `at`: when they were given to it."""
-    sql.execute(
+def due(*, service: str, limit: int) -> list[Unsent]:
+    """Rows that were set aside, and are to be tried again now."""
+    found = sql.execute(
         service=service,
-        sql=f"UPDATE {_table(service)} SET sent_at = %s WHERE id = ANY(%s)",
-        values=[at, list(ids)],
+        sql=f"""
+            SELECT id, event_id, event_type, body FROM {_table(service)}
+            WHERE sent_at IS NULL AND next_attempt_at <= now() ORDER BY next_attempt_at, id LIMIT %s
+            """,
+        values=[limit],
+    )
+    return [_unsent(row) for row in sorted(found)]
+
+
+def mark_sent(*, service: str, ids: Sequence[int], at: datetime) -> list[int]:
+    """Called once the broker has confirmed them. `at`: when they were given to it.
+
+    Returns those that are marked; a row that somebody else has locked is not waited for.
+    """
+    return _ids(
+        sql.execute(
+            service=service,
+            sql=f"""
+                UPDATE {_table(service)} SET sent_at = %s
+                WHERE id IN (SELECT id FROM {_table(service)} WHERE id = ANY(%s)
+                             FOR NO KEY UPDATE SKIP LOCKED)
+                RETURNING id
+                """,
+            values=[at, list(ids)],
+        )
     )
 
 
-def forget_sent(*, service: str, older_than_seconds: int, limit: int = 10_000) -> int:
+def still_unsent(*, service: str, ids: Sequence[int]) -> list[int]:
+    """Those of these rows that are there, and not marked as sent."""
+    if not ids:
+        return []
+    table = _table(service)
+    found = sql.execute(
+        service=service,
+        sql=f"SELECT id FROM {table} WHERE id = ANY(%s) AND sent_at IS NULL",
+        values=[list(ids)],
+    )
+    return _ids(found)
+
+
+def set_aside(*, service: str, ids: Sequence[int], reason: str) -> int:
+    """The broker does not take them: they wait, each time longer, and the others don't.
+
+    Returns how many are set aside; a row that somebody else has locked is not waited for.
+    """
+    found = sql.execute(
+        service=service,
+        sql=f"""
+            UPDATE {_table(service)}
+            SET attempts = attempts + 1, reason = %s,
+                next_attempt_at = now() + make_interval(secs => {_DISTANCE})
+            WHERE id IN (SELECT id FROM {_table(service)} WHERE id = ANY(%s) AND sent_at IS NULL
+                         FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING id
+            """,
+        values=[storable(text=reason), list(ids)],
+    )
+    return len(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aside:
+    """Rows that are set aside. `since`: when the oldest was written; `reason`: that one's."""
+
+    count: int
+    since: datetime
+    reason: str
+
+
+def aside(*, service: str) -> Aside | None:
+    """What is set aside, without what was refused once: that may go out in a second."""
+    found = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT count(*), min(created_at), (array_agg(reason ORDER BY id))[1]
+            FROM {_table(service)}
+            WHERE sent_at IS NULL AND next_attempt_at IS NOT NULL AND attempts > 1
+            """,
+    )
+    count, since, reason = found[0]
+    return Aside(count=count, since=since, reason=reason) if count else None
+
+
+def retry(*, service: str, ids: Sequence[int]) -> list[int]:
+    """An operator's: those of these that are set aside are sent at the relay's next sweep."""
+    return _ids(
+        sql.execute(
+            service=service,
+            sql=f"""
+                UPDATE {_table(service)} SET next_attempt_at = now()
+                WHERE id = ANY(%s) AND sent_at IS NULL AND next_attempt_at IS NOT NULL
+                RETURNING id
+                """,
+            values=[list(ids)],
+        )
+    )
+
+
+def discard(*, service: str, ids: Sequence[int]) -> list[int]:
+    """An operator's: those of these that are set aside will never be sent, and are deleted."""
+    found = sql.execute(
+        service=service,
+        sql=f"""
+            DELETE FROM {_table(service)}
+            WHERE id = ANY(%s) AND sent_at IS NULL AND next_attempt_at IS NOT NULL
+            RETURNING id, event_id, event_type, saga_id
+            """,
+        values=[list(ids)],
+    )
+    for _, event_id, event_type, saga_id in found:
+        log.warning("discarded %s %s, unsent", event_type, event_id, extra={"saga_id": saga_id})
+    return _ids(found)
+
+
+def forget_sent(*, service: str, older_than_seconds: int, limit: int) -> int:
     """Deletes rows sent long ago, at most `limit`; returns how many."""
     with connections[service].cursor() as cursor:
         cursor.execute(
             f"""
             DELETE FROM {_table(service)} WHERE id IN (
                 SELECT id FROM {_table(service)}
-                WHERE sent_at < now() - make_interval(secs => %s) ORDER BY id LIMIT %s)
+                WHERE sent_at < now() - make_interval(secs => %s) ORDER BY id LIMIT %s
+                FOR UPDATE SKIP LOCKED)
             """,
             [older_than_seconds, limit],
         )
         return int(cursor.rowcount)
+
+
+def _ids(rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    return [row[0] for row in rows]
 
 
 def _unsent(row: tuple[Any, ...]) -> Unsent:

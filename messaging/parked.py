@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from contracts.bounds import MOST_ID
 from messaging.brokers import Message
-from messaging.models import ParkedStatus
+from messaging.models import ParkedStatus, storable
 from sagas import sql
 
-LONGEST_ID = 64
+CLAIM_SECONDS = 20
+"""Enough for a round of retries; after a crash or an outage in it the messages wait no longer."""
 
 
 class Due(NamedTuple):
@@ -28,23 +30,26 @@ class Aside(NamedTuple):
     delay: int | None
 
 
-def add(*, service: str, aside: Aside) -> None:
-    """Keeps it, unless the very same message is kept already."""
+def add(*, service: str, aside: Aside, is_again: bool = True) -> None:
+    """Keeps it, unless the very same message is kept already; which is not looked for if it
+    can't be.
+    """
     message = aside.message
     status = ParkedStatus.PARKED if aside.delay is None else ParkedStatus.RETRYING
+    names = [_id(message.id), _id(message.type)]
     _execute(
         service,
         """
         INSERT INTO {table}
                (event_id, event_type, saga_id, body, status, attempts, reason, next_attempt_at)
         SELECT %s, %s, %s, %s, %s, %s, %s, now() + make_interval(secs => %s)
-        WHERE NOT EXISTS (SELECT FROM {table} WHERE event_id = %s AND event_type = %s
-                          AND body = %s AND status IN ('retrying', 'parked'))
+        WHERE NOT (%s AND EXISTS (SELECT FROM {table} WHERE event_id = %s AND event_type = %s
+                                  AND body = %s AND status IN ('retrying', 'parked')))
         """,
         [
-            *[_id(message.id), _id(message.type), _id(aside.saga_id), message.body, status.value],
-            *[aside.attempts, _text(aside.reason), aside.delay],
-            *[_id(message.id), _id(message.type), message.body],
+            *[*names, _id(aside.saga_id), message.body, status.value],
+            *[aside.attempts, storable(text=aside.reason), aside.delay],
+            *[is_again, *names, message.body],
         ],
     )
 
@@ -60,7 +65,7 @@ def revive(*, service: str, aside: Aside) -> bool:
             WHERE event_id = %s AND event_type = %s AND status = 'parked' RETURNING id
             """,
             [
-                *[aside.attempts, _text(aside.reason), aside.delay],
+                *[aside.attempts, storable(text=aside.reason), aside.delay],
                 *[_id(aside.message.id), _id(aside.message.type)],
             ],
         )
@@ -68,16 +73,16 @@ def revive(*, service: str, aside: Aside) -> bool:
 
 
 def claim_due(*, service: str, limit: int) -> list[Due]:
-    """Messages whose time has come; nobody else has them for a minute."""
+    """Messages whose time has come; nobody else has them for `CLAIM_SECONDS`."""
     rows = _execute(
         service,
         """
-        UPDATE {table} SET next_attempt_at = now() + interval '1 minute'
+        UPDATE {table} SET next_attempt_at = now() + make_interval(secs => %s)
         WHERE id IN (SELECT id FROM {table} WHERE status = 'retrying' AND next_attempt_at <= now()
                      ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED)
         RETURNING id, attempts, body
         """,
-        [limit],
+        [CLAIM_SECONDS, limit],
     )
     return [Due(row[0], row[1], bytes(row[2])) for row in rows]
 
@@ -93,21 +98,49 @@ def failed_again(*, service: str, due: Due, reason: str, delay: int | None) -> b
                    next_attempt_at = now() + make_interval(secs => %s)
             WHERE id = %s AND status = 'retrying' RETURNING id
             """,
-            [due.attempts + 1, _text(reason), status.value, delay, due.id],
+            [due.attempts + 1, storable(text=reason), status.value, delay, due.id],
         )
     )
 
 
-def retry(*, service: str, parked_id: int) -> None:
-    """Puts it among those that are tried, from the first attempt."""
+def postpone(*, service: str, due: Due, reason: str) -> None:
+    """Waits as long again as it has waited, up to 8 s; the attempts stay as they are."""
     _execute(
         service,
         """
-        UPDATE {table} SET status = 'retrying', attempts = 0, next_attempt_at = now()
-        WHERE id = %s AND status IN ('parked', 'retrying')
+        UPDATE {table} SET reason = %s,
+               next_attempt_at = now() + greatest(least(now() - parked_at, interval '8 s'),
+                                                  interval '1 s')
+        WHERE id = %s AND status = 'retrying'
         """,
-        [parked_id],
+        [storable(text=reason), due.id],
     )
+
+
+def retry(*, service: str, ids: Sequence[int]) -> list[int]:
+    """Puts them among those that are tried, from the first attempt; which of them."""
+    found = _execute(
+        service,
+        """
+        UPDATE {table} SET status = 'retrying', attempts = 0, next_attempt_at = now()
+        WHERE id = ANY(%s) AND status IN ('parked', 'retrying') RETURNING id
+        """,
+        [list(ids)],
+    )
+    return [row[0] for row in found]
+
+
+def discard(*, service: str, ids: Sequence[int]) -> list[int]:
+    """They need nobody any more; the rows stay as a record. Which of them."""
+    found = _execute(
+        service,
+        """
+        UPDATE {table} SET status = 'discarded', next_attempt_at = NULL
+        WHERE id = ANY(%s) AND status IN ('parked', 'retrying') RETURNING id
+        """,
+        [list(ids)],
+    )
+    return [row[0] for row in found]
 
 
 def settle(*, service: str, parked_id: int, status: ParkedStatus) -> None:
@@ -139,12 +172,7 @@ def retrying(*, service: str, event_ids: Sequence[str]) -> set[str]:
 
 
 def _id(text: str) -> str:
-    return _text(text)[:LONGEST_ID]
-
-
-def _text(text: str) -> str:
-    """What PostgreSQL can store: anybody may have published the message."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return storable(text=text, longest=MOST_ID)
 
 
 def _execute(service: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:

@@ -4,6 +4,7 @@ Whoever leaves one to a person says so (`step.parked`), so that it is seen which
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -14,37 +15,46 @@ from contracts.events import Event, Facts
 from contracts.outcomes import Failure
 from messaging import outbox, parked
 from messaging.brokers import Message
-from messaging.models import ParkedStatus
+from messaging.models import ParkedStatus, storable
 from messaging.parked import Aside, Due
-from sagas import points
+from sagas import faults, points, sql
 
 log = logging.getLogger(__name__)
 
 DELAYS = (1, 2, 4, 8)
 """Seconds before the second, third, ... attempt; after the last one the message is parked."""
+ROUND_SECONDS = 0.5
+"""How long one round of retries may keep new messages waiting."""
+AT_ONCE = 20
 
 
 def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None:
     """Keeps the message for a later attempt; it may be acked then. A duplicate is not kept twice,
     and a nudge has the one that waits for a person tried again.
+
+    `attempts`: so far; none where it only met a locked row.
     """
     message = Message(event.id, event.type, events.encode(event))
-    aside = Aside(message, event.saga_id, attempts, reason, DELAYS[attempts - 1])
+    delay = DELAYS[max(attempts, 1) - 1]
+    aside = Aside(message, event.saga_id, attempts, reason, delay)
     points.reach("parking.before_set_aside")
     is_kept = event.nudge and parked.revive(service=service, aside=aside)
     points.reach("parking.before_add")
     if not is_kept:
         parked.add(service=service, aside=aside)
     points.reach("parking.added")
-    log.error("set aside %s: %s", event.type, reason, extra={"saga_id": event.saga_id})
+    log.error("set aside %s: %.500s", event.type, reason, extra={"saga_id": event.saga_id})
 
 
-def park_unreadable(*, service: str, message: Message, reason: str) -> None:
-    """Keeps a message that no attempt can handle, for a person."""
+def park_unreadable(*, service: str, message: Message, reason: str, is_again: bool = True) -> None:
+    """Keeps a message that no attempt can handle, for a person.
+
+    `is_again`: whether it may be kept already, which costs a search.
+    """
     points.reach("parking.before_park")
-    parked.add(service=service, aside=Aside(message, "", 1, reason, None))
+    parked.add(service=service, aside=Aside(message, "", 1, reason, None), is_again=is_again)
     points.reach("parking.parked")
-    log.error("parked unreadable message %s (%s): %s", message.id, message.type, reason)
+    log.error("parked unreadable message %.64r (%.64r): %.500s", message.id, message.type, reason)
 
 
 def retry_due(
@@ -52,29 +62,44 @@ def retry_due(
     service: str,
     handle: Callable[[Event], None],
     step_of: Callable[[Event], str],
-    limit: int = 20,
+    limit: int = AT_ONCE,
 ) -> int:
-    """Tries messages whose time has come; returns how many there were.
+    """Tries messages whose time has come, for a while; returns how many there were.
 
-    `step_of`: the step that an event sets off, empty where it is none of a saga's.
+    `step_of`: the step that an event sets off, empty where it is none of a saga's. They are tried
+    one by one, so none waits long for a locked row. Raises what is an outage of the database, and
+    then no attempt is counted.
     """
-    points.reach("parking.before_claim")
-    due = parked.claim_due(service=service, limit=limit)
-    for one in due:
-        points.reach("parking.claimed")
-        event = None
-        try:
-            event = events.decode(one.body)
-            handle(event)
-        except Exception as error:  # noqa: BLE001 -- any fault counts as a failed attempt, kept with its reason
-            step = step_of(event) if event else ""
-            _failed_again(service, one, repr(error), event if step else None, step)
-        else:
-            points.reach("parking.before_handled")
-            parked.settle(service=service, parked_id=one.id, status=ParkedStatus.HANDLED)
-            points.reach("parking.handled")
-            close(service=service, handled=[event])
-    return len(due)
+    count, until = 0, time.monotonic() + ROUND_SECONDS
+    while True:
+        points.reach("parking.before_claim")
+        due = parked.claim_due(service=service, limit=limit)
+        if due:
+            with sql.impatient(service=service):
+                for one in due:
+                    points.reach("parking.claimed")
+                    _retry(service, one, handle, step_of)
+        count += len(due)
+        if len(due) < limit or time.monotonic() >= until:
+            return count
+
+
+def _retry(
+    service: str, due: Due, handle: Callable[[Event], None], step_of: Callable[[Event], str]
+) -> None:
+    event = None
+    try:
+        event = events.decode(due.body)
+        handle(event)
+    except Exception as error:  # any fault counts as a failed attempt, kept with its reason
+        if faults.is_outage(error):
+            raise
+        _failed_again(service, due, error, event, step_of(event) if event else "")
+        return
+    points.reach("parking.before_handled")
+    parked.settle(service=service, parked_id=due.id, status=ParkedStatus.HANDLED)
+    points.reach("parking.handled")
+    close(service=service, handled=[event])
 
 
 def being_tried(*, service: str, nudges: Sequence[Event]) -> set[str]:
@@ -92,27 +117,38 @@ def close(*, service: str, handled: Sequence[Event]) -> None:
         points.reach("parking.closed")
 
 
-def retry(*, service: str, parked_id: int) -> None:
-    """An operator's: puts a parked message back among those that are tried, from the start."""
-    parked.retry(service=service, parked_id=parked_id)
+def retry(*, service: str, ids: Sequence[int]) -> list[int]:
+    """An operator's: puts those of these that are aside among those that are tried, from the
+    start; returns which.
+    """
+    return parked.retry(service=service, ids=ids)
 
 
-def discard(*, service: str, parked_id: int) -> None:
-    """An operator's: the message is not wanted any more; the row stays as a record."""
-    parked.settle(service=service, parked_id=parked_id, status=ParkedStatus.DISCARDED)
+def discard(*, service: str, ids: Sequence[int]) -> list[int]:
+    """An operator's: those of these that are aside are not wanted any more; returns which. The
+    rows stay as a record.
+    """
+    return parked.discard(service=service, ids=ids)
 
 
-def _failed_again(service: str, due: Due, reason: str, event: Event | None, step: str) -> None:
-    """`event`: None where nobody need be told that it waits for a person."""
-    is_last = due.attempts >= len(DELAYS)
+def _failed_again(service: str, due: Due, error: Exception, event: Event | None, step: str) -> None:
+    """`event`: None where none can be read; `step`: empty where nobody need be told that it waits
+    for a person. A row that somebody has locked is no fault of the message: no attempt counts.
+    """
+    reason = repr(error)
+    is_last = event is None or due.attempts >= len(DELAYS)
     delay = None if is_last else DELAYS[due.attempts]
     with transaction.atomic(using=service):
-        counts = parked.failed_again(service=service, due=due, reason=reason, delay=delay)
-        if counts and is_last and event:
+        if faults.is_busy(error):
+            parked.postpone(service=service, due=due, reason=reason)
+            is_last = False
+        elif not parked.failed_again(service=service, due=due, reason=reason, delay=delay):
+            is_last = False
+        if is_last and event and step:
             outbox.add(service=service, said=[_parked(service, event, step, reason)])
         points.reach("parking.before_failed_again")
     points.reach("parking.failed_again")
-    log.error("attempt %d at parked message %d: %s", due.attempts + 1, due.id, reason)
+    log.error("attempt %d at parked message %d: %.500s", due.attempts + 1, due.id, reason)
 
 
 def _parked(service: str, cause: Event, step: str, reason: str) -> Event:
@@ -127,7 +163,7 @@ def _parked(service: str, cause: Event, step: str, reason: str) -> Event:
         data=Facts(
             context=cause.data.context,
             result={"service": service, "event": cause.type},
-            failure=Failure(step, refusals.GIVEN_UP, reason),
+            failure=Failure(step, refusals.GIVEN_UP, storable(text=reason)),
         ),
         cause_id=cause.id,
         traceparent=cause.traceparent,

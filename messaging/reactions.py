@@ -14,9 +14,9 @@ import msgspec
 from contracts import events
 from contracts.commands import Checkout, Command
 from contracts.events import Event, Facts
-from contracts.outcomes import Failure, Outcome, Refused
+from contracts.outcomes import Failure, Outcome, Refused, had_effect
 from messaging import outbox
-from sagas.operations import Operation
+from sagas.operations import Kind, Operation
 from sagas.performing import Performed, perform
 
 
@@ -87,10 +87,7 @@ class SagaReaction:
         perform(operation=self.operation, commands=commands, also=say)
 
     def _command(self, event: Event) -> Command:
-        try:
-            checkout = context(event=event)
-        except msgspec.ValidationError as error:
-            raise Unfit(event, str(error)) from error
+        checkout = context(event=event)
         return self.operation.command.of(checkout=checkout, failure=event.data.failure)
 
     def _name(self, outcome: Outcome) -> str:
@@ -100,6 +97,8 @@ class SagaReaction:
         failure = heard.data.failure
         if isinstance(outcome, Refused) and not failure:
             failure = Failure(self.operation.step, outcome.code, outcome.detail)
+        if failure and self.operation.kind is Kind.UNDO and had_effect(outcome):
+            failure = msgspec.structs.replace(failure, undone=True)
         return follow(
             cause=heard,
             event_type=self._name(outcome),
@@ -136,5 +135,11 @@ def follow(*, cause: Event, event_type: str, facts: Facts) -> Event:
 
 
 def context(*, event: Event) -> Checkout:
-    """The checkout that the event is about. Raises msgspec.ValidationError if it is malformed."""
-    return msgspec.json.decode(event.data.context, type=Checkout)
+    """The checkout that the event is about. Raises Unfit if it is malformed, or of another saga."""
+    try:
+        checkout = msgspec.json.decode(event.data.context, type=Checkout)
+    except msgspec.MsgspecError as error:
+        raise Unfit(event, str(error)) from error
+    if checkout.saga_id != event.saga_id:
+        raise Unfit(event, f"its context is of the saga {checkout.saga_id}")
+    return checkout

@@ -4,17 +4,18 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
 from messaging import outbox
 from messaging.backoff import Backoff
-from messaging.brokers import Broker, BrokerUnavailable, Message, Unroutable
+from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
 from messaging.leader import wait_to_lead
-from messaging.outbox import Arrivals, Unsent
-from sagas import points
+from messaging.outbox import Arrivals, Aside, Unsent
+from messaging.worker import Complaint
+from sagas import faults, points
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +24,24 @@ SWEEP_SECONDS = 1.0
 """How often the table is looked at without a ring: finds what a crash left."""
 KEEP_SENT_SECONDS = 6 * 3600
 FORGET_SECONDS = 60.0
+FORGET_AT_ONCE = 2_000
+_UNHEARD = "no queue is bound to this type of event"
+_DO_ABOUT_BROKER = (
+    "start or continue the broker, or free its memory or disk; where it refuses, give its user the"
+    " permission back, or remove what has taken the name; events wait in the outbox meanwhile"
+)
+_DO_ABOUT_EVENTS = (
+    "bind the queue, or raise the broker's limit, or give the permission back: they then go out by"
+    " themselves; GET /messages/unsent shows them, POST /messages/unsent/{id}/discard drops one"
+)
 
 
 class Relay:
-    """One relay of a service leads, so that order is kept; others of it wait to take over."""
+    """One relay of a service leads, so that order is kept; others of it wait to take over.
+
+    What the broker does not take, or nobody hears yet, is set aside in the table and tried again,
+    ever more rarely; all the rest flows.
+    """
 
     name = "relay"
 
@@ -36,9 +51,23 @@ class Relay:
         self._counters: Counter[str] = Counter()
         self._forget_at = 0.0
         self._backoff = Backoff()
+        self._aside: Aside | None = None
+        # Confirmed, but locked by somebody else when they were to be marked: not sent again.
+        self._unmarked: dict[int, datetime] = {}
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
+
+    def complaints(self) -> list[Complaint]:
+        """That nothing can be sent; that some events can't."""
+        found = []
+        if trouble := self._backoff.trouble():
+            what = f"{self.service} sends no event: {trouble.reason}"
+            found.append(Complaint(what=what, since=trouble.since, do=_DO_ABOUT_BROKER))
+        if aside := self._aside:
+            what = f"{self.service} can't send {aside.count} events, the oldest: {aside.reason}"
+            found.append(Complaint(what=what, since=aside.since, do=_DO_ABOUT_EVENTS))
+        return found
 
     def run(self, stop: threading.Event) -> None:
         """Relays until `stop` is set; an unreachable broker or database is waited for."""
@@ -46,37 +75,75 @@ class Relay:
             try:
                 self._lead(stop)
             except (DatabaseError, InterfaceError, BrokerUnavailable) as error:
-                pause = self._backoff.pause()
+                pause = self._backoff.pause(error)
                 log.warning("relay of %s: %s; again in %.1f s", self.service, error, pause)
                 connections[self.service].close()
                 stop.wait(pause)
         connections[self.service].close()
 
     def relay_once(self) -> int:
-        """Sends one batch of what waits in the table; returns how many went out.
+        """Sends one batch of what waits in the table; returns for how many that is settled.
 
         Raises BrokerUnavailable, and leaves the rows unsent, if not all were confirmed.
         """
-        return self._send(outbox.unsent(service=self.service, limit=BATCH))
+        waiting = outbox.unsent(service=self.service, limit=BATCH + len(self._unmarked))
+        return self._send([row for row in waiting if row.id not in self._unmarked])
 
     def _send(self, rows: Sequence[Unsent]) -> int:
+        """Returns how many are sent, or set aside because the broker does not take them."""
         if not rows:
             return 0
-        unroutable: frozenset[str] = frozenset()
         points.reach("relay.before_publish")
         given_at = datetime.now(UTC)
+        refusals = self._publish(rows)
+        points.reach("relay.confirmed")
+        settled = self._settle(rows, given_at, refusals)
+        points.reach("relay.marked")
+        self._counters["messages_published"] += len(rows) - len(refusals)
+        self._counters["publish_batches"] += 1
+        return settled
+
+    def _publish(self, rows: Sequence[Unsent]) -> dict[int, str]:
+        """Why the broker does not take some of the rows, by their ids; it has all the others."""
         try:
             self.broker.publish([Message(row.event_id, row.event_type, row.body) for row in rows])
         except Unroutable as error:
-            unroutable = frozenset(error.ids)
-            log.error("nobody hears %d events of %s yet: kept", len(unroutable), self.service)
-        sent = [row.id for row in rows if row.event_id not in unroutable]
-        points.reach("relay.confirmed")
-        outbox.mark_sent(service=self.service, ids=sent, at=given_at)
-        points.reach("relay.marked")
-        self._counters["messages_published"] += len(rows)
-        self._counters["publish_batches"] += 1
-        return len(sent)
+            unheard = frozenset(error.ids)
+            return {row.id: _UNHEARD for row in rows if row.event_id in unheard}
+        except Rejected as error:
+            return self._publish_in_parts(rows, error)
+        return {}
+
+    def _publish_in_parts(self, rows: Sequence[Unsent], error: Rejected) -> dict[int, str]:
+        """Without those that it refuses; where it does not say which, halves show it."""
+        refused = set(error.ids) if len(rows) > 1 else {rows[0].event_id}
+        refusals = {row.id: str(error) for row in rows if row.event_id in refused}
+        parts = [[row for row in rows if row.id not in refusals]]
+        if not refusals:
+            parts = [list(rows[: len(rows) // 2]), list(rows[len(rows) // 2 :])]
+        for part in parts:
+            refusals |= self._publish(part) if part else {}
+        return refusals
+
+    def _settle(self, rows: Sequence[Unsent], at: datetime, refusals: Mapping[int, str]) -> int:
+        sent = [row.id for row in rows if row.id not in refusals]
+        marked = self._mark(sent, at)
+        self._unmarked |= {row_id: at for row_id in sent if row_id not in marked}
+        settled = len(sent)
+        for reason in set(refusals.values()):
+            ids = [row_id for row_id, its in refusals.items() if its == reason]
+            log.error("%d events of %s are set aside: %s", len(ids), self.service, reason)
+            settled += outbox.set_aside(service=self.service, ids=ids, reason=reason)
+        return settled
+
+    def _mark(self, ids: Sequence[int], at: datetime) -> set[int]:
+        """Those that are marked. A table that somebody has locked is not waited for, either."""
+        try:
+            return set(outbox.mark_sent(service=self.service, ids=ids, at=at)) if ids else set()
+        except DatabaseError as error:
+            if not faults.is_busy(error):
+                raise
+            return set()
 
     def _lead(self, stop: threading.Event) -> None:
         if not wait_to_lead(service=self.service, task="relay", stop=stop):
@@ -89,12 +156,29 @@ class Relay:
 
     def _sweep(self, arrivals: Arrivals) -> None:
         """Sends all that the table has; what was given before it is asked is in it as well."""
+        self._mark_late()
         arrivals.forget()
         while self.relay_once():
             arrivals.forget()
+        self._send(outbox.due(service=self.service, limit=BATCH))
+        self._aside = outbox.aside(service=self.service)
         if time.monotonic() >= self._forget_at:
-            outbox.forget_sent(service=self.service, older_than_seconds=KEEP_SENT_SECONDS)
-            self._forget_at = time.monotonic() + FORGET_SECONDS
+            self._forget_sent()
+
+    def _mark_late(self) -> None:
+        for at in set(self._unmarked.values()):
+            ids = [row_id for row_id, its in self._unmarked.items() if its == at]
+            self._mark(ids, at)
+        left = outbox.still_unsent(service=self.service, ids=list(self._unmarked))
+        self._unmarked = {row_id: self._unmarked[row_id] for row_id in left}
+
+    def _forget_sent(self) -> None:
+        """A little at a time: no statement of it takes long, and none keeps events waiting."""
+        count = outbox.forget_sent(
+            service=self.service, older_than_seconds=KEEP_SENT_SECONDS, limit=FORGET_AT_ONCE
+        )
+        is_all = count < FORGET_AT_ONCE
+        self._forget_at = time.monotonic() + (FORGET_SECONDS if is_all else 0)
 
     def _send_arrivals(self, arrivals: Arrivals, stop: threading.Event) -> None:
         """Sends what is given, until another process rings or it is time to sweep."""

@@ -126,4 +126,4 @@ def _share_one_connection() -> None:
         connections[step.service] = connections[ALIAS]
 
 
-_gathering = Gathering(together=check_out_together)
+_gathering = Gathering(service="carrito", together=check_out_together)

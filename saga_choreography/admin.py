@@ -1,20 +1,17 @@
 """A saga with its steps and its trail on one page, and what a person may ask of it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db import transaction
+from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
-from saga_choreography import operations, queries
-from saga_choreography.checkout import SERVICE
+from saga_choreography import operations, queries, trail
 from saga_choreography.models import (
     Action,
     Intervention,
@@ -64,7 +61,7 @@ class SagaAdmin(RecordAdmin):
         ("cart_id", "total_amount"),
         ("started_at", "finished_at"),
         ("failure_step", "failure_code", "failure_detail"),
-        ("nudges", "nudged_at", "watch_at"),
+        ("nudges", "nudged_at", "watch_at", "stop_requested_at"),
         ("parked_at", "parked_step", "parked_reason"),
         "steps",
         "trail",
@@ -73,6 +70,7 @@ class SagaAdmin(RecordAdmin):
     readonly_fields = ["steps", "trail", "checkout"]
     inlines = [InterventionInline]
     actions = ["nudge", "skip", "undo"]
+    arrives = "started_at"
 
     @admin.display(description="steps")
     def steps(self, saga: Saga) -> SafeString:
@@ -101,20 +99,20 @@ class SagaAdmin(RecordAdmin):
         return as_json(saga.context)
 
     @admin.action(description="Nudge: say the last fact again, now", permissions=["operate"])
-    def nudge(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._ask(request, queryset, operations.retry, "nudged")
+    def nudge(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
+        return self._ask(request, queryset, operations.retry, "nudged")
 
     @admin.action(
         description="Skip: go on without what the parked saga waits for", permissions=["operate"]
     )
-    def skip(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._ask(request, queryset, operations.skip, "goes on without it")
+    def skip(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
+        return self._ask(request, queryset, operations.skip, "on without it")
 
     @admin.action(
         description="Undo: abort a running saga, return a completed one", permissions=["operate"]
     )
-    def undo(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._ask(request, queryset, operations.compensate, "asked to be undone")
+    def undo(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
+        return self._ask(request, queryset, operations.compensate, "asked to be undone")
 
     def _ask(
         self,
@@ -122,21 +120,19 @@ class SagaAdmin(RecordAdmin):
         queryset: QuerySet[Model],
         operation: Callable[..., Action | Refused | None],
         done: str,
-    ) -> None:
-        """One transaction a saga, so that one which refuses holds up no other."""
-        for saga in queryset:
-            with transaction.atomic(using=SERVICE):
-                outcome = operation(
-                    saga_id=saga.pk,
-                    requested_by=request.user.get_username(),
-                    reason="from the admin",
-                    now=datetime.now(UTC),
-                )
-            if isinstance(outcome, Refused):
-                self.message_user(request, f"{saga.pk}: {outcome.detail}", messages.WARNING)
-                continue
-            self.log_change(request, saga, done)
-            self.message_user(request, f"{saga.pk}: {done}.", messages.SUCCESS)
+    ) -> HttpResponse | None:
+        now = trail.now()
+
+        def act(saga_id: str) -> Refused | None:
+            outcome = operation(
+                saga_id=saga_id,
+                requested_by=request.user.get_username(),
+                reason="from the admin",
+                now=now,
+            )
+            return outcome if isinstance(outcome, Refused) else None
+
+        return self.in_bulk(request, queryset, act=act, done=done)
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> SafeString:

@@ -66,17 +66,15 @@ def start(*, checkouts: Sequence[Checkout], now: datetime) -> int:
     """Starts these checkouts; one that is known already is left as it is. Returns how many began.
 
     Runs in the caller's transaction: a saga is tracked if and only if its first event goes out.
+    Of two checkouts of one saga the first counts. `now`: the database's, as all times here are.
     """
-    initiated = [facts.initiated(checkout=checkout, now=now) for checkout in checkouts]
-    begun = trail.add_sagas(
-        started=[
-            trail.Started(checkout=checkout, initiated=event)
-            for checkout, event in zip(checkouts, initiated, strict=True)
-        ],
-        watch_at=next_look(now=now),
-    )
-    said = {event.saga_id: event for event in initiated if event.saga_id in begun}
-    outbox.add(service=SERVICE, said=list(said.values()))
+    first: dict[str, trail.Started] = {}
+    for one in checkouts:
+        initiated = facts.initiated(checkout=one, now=now)
+        first.setdefault(one.saga_id, trail.Started(checkout=one, initiated=initiated))
+    begun = trail.add_sagas(started=list(first.values()), watch_at=next_look(now=now))
+    said = [one.initiated for saga_id, one in first.items() if saga_id in begun]
+    outbox.add(service=SERVICE, said=said)
     return len(begun)
 
 

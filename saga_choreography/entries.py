@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -53,8 +53,17 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     watch_at: datetime | None
 
 
+class Locked(NamedTuple):
+    """A saga's row while it is locked. `stage`: None where the row holds none that there is.
+    `is_stopped`: a person has asked that it be undone, and was answered that it will be.
+    """
+
+    stage: Stage | None
+    is_stopped: bool = False
+
+
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga that the watchdog looks at; its row is locked. `moved_at`: when an event was new."""
+    """A saga that the watchdog looks at; its row is locked. `is_stopped`: as in `Locked`."""
 
     saga_id: str
     context: msgspec.Raw
@@ -62,3 +71,25 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     nudges: int
     nudged_at: datetime | None
+    is_stopped: bool = False
+    parked_step: str = ""
+    parked_reason: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watchdog decided for a saga that it had claimed."""
+
+    saga_id: str
+    watch_at: datetime | None
+    nudges: int
+    nudged_at: datetime | None
+    parked_at: datetime | None = None
+    parked_step: str = ""
+    parked_reason: str = ""
+
+
+class Stop(NamedTuple):
+    """Who asked that a saga be undone while it ran, and why."""
+
+    requested_by: str
+    reason: str

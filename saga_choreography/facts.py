@@ -10,12 +10,7 @@ from contracts.events import Event, Facts
 from contracts.outcomes import Failure
 from saga_choreography.entries import Said, Seen
 
-
-class _Traced(msgspec.Struct):
-    traceparent: str = ""
-
-
-_traced = msgspec.json.Decoder(_Traced)
+_checkout = msgspec.json.Decoder(Checkout)
 
 
 def initiated(*, checkout: Checkout, now: datetime) -> Event:
@@ -46,7 +41,10 @@ def skipped(
 
 
 def again(*, seen: Seen, context: msgspec.Raw) -> Event:
-    """The same fact once more, as a nudge: whoever knows it says its own outcome again."""
+    """The same fact once more, as a nudge: whoever knows it says its own outcome again.
+
+    Raises msgspec.MsgspecError where the context is no checkout, as all that are said here.
+    """
     return Event(
         id=seen.event_id,
         type=seen.event_type,
@@ -60,7 +58,7 @@ def again(*, seen: Seen, context: msgspec.Raw) -> Event:
             requested_at=seen.requested_at,
         ),
         cause_id=seen.cause_id,
-        traceparent=_traced.decode(context).traceparent,
+        traceparent=_checkout.decode(context).traceparent,
         nudge=True,
     )
 
@@ -87,5 +85,5 @@ def _event(saga_id: str, event_type: str, now: datetime, facts: Facts) -> Event:
         saga=sagas.CHECKOUT.name,
         occurred_at=now,
         data=facts,
-        traceparent=_traced.decode(facts.context).traceparent,
+        traceparent=_checkout.decode(facts.context).traceparent,
     )

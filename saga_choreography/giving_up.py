@@ -2,25 +2,25 @@
 
 Before the pivot the saga is then aborted, as the orchestrator undoes a step that it gives up; the
 pivot decides, as for any abort. A saga that can't be turned back (an undo that keeps failing, a
-step after the pivot) is parked, with its step and the service's own reason.
+step after the pivot) is parked, with its step and the service's own reason; one that was sold
+although a person had stopped it is returned.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import transaction
 
 from contracts import events, refusals
 from contracts.events import Event
 from contracts.outcomes import Failure
-from saga_choreography import operations, trail
+from saga_choreography import operations, tracking, trail
 from saga_choreography.checkout import LISTENS, SERVICE
-from saga_choreography.entries import Stage, Watched
+from saga_choreography.entries import Seen, Stage, Verdict, Watched
 from saga_choreography.models import Action
-from saga_choreography.operations import Asked
-from saga_choreography.trail import Verdict
+from saga_choreography.tracking import Asked
 from sagas import points
 from sagas.operations import Kind
 
@@ -36,36 +36,58 @@ class GivingUp:
     step: str = ""
 
     def handle(self, heard: Sequence[Event]) -> None:
-        take_note(heard=heard, now=datetime.now(UTC))
+        take_note(heard=heard, now=trail.now())
 
 
 def take_note(*, heard: Sequence[Event], now: datetime) -> None:
     """Aborts the sagas, or parks them; in any order, any number of times.
 
-    A saga that is not known here, or that has gone on since, is left as it is.
+    A saga that is not known here, or that has gone on since, is left as it is. Several reports of
+    one saga are taken one after the other, as if they had come so.
     """
-    said = {event.saga_id: event for event in heard}
     with transaction.atomic(using=SERVICE):
-        sagas = {one.saga_id: one for one in trail.lock_watched(saga_ids=said)}
-        seen = trail.of(saga_ids=sagas)
-        waiting = [
-            one
-            for saga_id, one in sagas.items()
-            if waits(event=said[saga_id], stage=one.stage, seen=_types(seen[saga_id]))
-        ]
-        aborted = [one for one in waiting if _can_be_aborted(one, _types(seen[one.saga_id]))]
-        parked = [one for one in waiting if one not in aborted]
-        if aborted:
-            operations.ask(asked=[_abort(one, said[one.saga_id]) for one in aborted], now=now)
-        if parked:
-            trail.record(verdicts=[_park(one, said[one.saga_id], now) for one in parked])
+        noted = [one for reports in _in_turn(heard) for one in _take_note(reports, now)]
         points.reach("giving_up.before_commit")
     points.reach("giving_up.after_commit")
-    for one in waiting:
-        failure = _failure(said[one.saga_id])
+    for event in noted:
+        failure = _failure(event)
         log.error(
-            "given up at %s: %s", failure.step, failure.detail, extra={"saga_id": one.saga_id}
+            "given up at %s: %s", failure.step, failure.detail, extra={"saga_id": event.saga_id}
         )
+
+
+def _in_turn(heard: Sequence[Event]) -> Iterator[dict[str, Event]]:
+    """By saga id, at most one report of each saga at a time; what came twice once."""
+    left = list({(event.saga_id, str(event.data.result)): event for event in heard}.values())
+    while left:
+        turn: dict[str, Event] = {}
+        left = [event for event in left if turn.setdefault(event.saga_id, event) is not event]
+        yield turn
+
+
+def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
+    """One report a saga; returns those of sagas that wait for what was given up."""
+    sagas = {one.saga_id: one for one in trail.lock_watched(saga_ids=reports)}
+    trails = trail.of(saga_ids=sagas)
+    seen = {saga_id: {one.event_type for one in entries} for saga_id, entries in trails.items()}
+    waiting = [
+        (one, reports[saga_id])
+        for saga_id, one in sagas.items()
+        if waits(event=reports[saga_id], stage=one.stage, seen=seen[saga_id])
+        and not _is_told(reports[saga_id], trails[saga_id])
+    ]
+    asked, parked = [], []
+    for saga, event in waiting:
+        action = _action(saga, seen[saga.saga_id])
+        if action:
+            asked.append(_ask(saga, event, action))
+        else:
+            parked.append(_park(saga, event, now))
+    if asked:
+        tracking.ask(asked=asked, now=now)
+    if parked:
+        trail.record(verdicts=parked)
+    return [event for _, event in waiting]
 
 
 def waits(*, event: Event, stage: Stage, seen: Collection[str]) -> bool:
@@ -87,19 +109,31 @@ def _done(step: str) -> str:
     return next(one.says for one in LISTENS if one.kind is Kind.DO and one.step == step)
 
 
-def _can_be_aborted(saga: Watched, seen: Collection[str]) -> bool:
-    return operations.decide_compensate(stage=saga.stage, event_types=seen) is Action.ABORT
+def _is_told(event: Event, entries: Sequence[Seen]) -> bool:
+    """Whether the abort was asked for because of this very report, which has come again."""
+    aborts = [one for one in entries if one.event_type == events.CHECKOUT_ABORT_REQUESTED]
+    told = _told(_failure(event))
+    return any(one.data.failure and one.data.failure.detail == told for one in aborts)
 
 
-def _abort(saga: Watched, event: Event) -> Asked:
+def _action(saga: Watched, seen: Collection[str]) -> Action | None:
+    """What turns the saga back; None: only a person can help."""
+    decided = operations.decide_compensate(stage=saga.stage, event_types=seen)
+    if decided is Action.ABORT:
+        return decided
+    return operations.decide_late_return(saga=saga, event_types=seen)
+
+
+def _ask(saga: Watched, event: Event, action: Action) -> Asked:
     failure = _failure(event)
+    is_abort = action is Action.ABORT
     return Asked(
         saga_id=saga.saga_id,
         context=saga.context,
-        action=Action.ABORT,
+        action=action,
         requested_by=str(event.data.result["service"]),
-        reason=f"{failure.step}: {failure.detail}",
-        code=refusals.GIVEN_UP,
+        reason=_told(failure),
+        code=refusals.GIVEN_UP if is_abort else refusals.STOPPED,
     )
 
 
@@ -111,14 +145,22 @@ def _park(saga: Watched, event: Event, now: datetime) -> Verdict:
         nudges=saga.nudges,
         nudged_at=saga.nudged_at,
         parked_at=now,
-        parked_step=failure.step,
-        parked_reason=failure.detail,
+        parked_step=saga.parked_step or failure.step,
+        parked_reason=_reason(saga, failure),
     )
+
+
+def _reason(saga: Watched, failure: Failure) -> str:
+    """Also what was given up before this, if another step was."""
+    told = _told(failure)
+    if saga.parked_step in ("", failure.step):
+        return failure.detail
+    return saga.parked_reason if told in saga.parked_reason else f"{saga.parked_reason}; {told}"
+
+
+def _told(failure: Failure) -> str:
+    return f"{failure.step}: {failure.detail}"
 
 
 def _failure(event: Event) -> Failure:
     return event.data.failure or Failure("unknown step", refusals.GIVEN_UP, "no reason was given")
-
-
-def _types(seen: Sequence[trail.Seen]) -> set[str]:
-    return {one.event_type for one in seen}

@@ -35,6 +35,9 @@ class Saga(models.Model):
         default=0, db_default=0, help_text="Since it last moved."
     )
     nudged_at = models.DateTimeField(null=True, blank=True)
+    stop_requested_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a person asked that it be undone while it ran."
+    )
     parked_at = models.DateTimeField(null=True, blank=True)
     parked_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     parked_reason = models.TextField(default="", db_default="", blank=True)

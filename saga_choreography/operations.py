@@ -6,111 +6,90 @@ Each is recorded with who asked and when. All run in the caller's transaction.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
-from contracts import events, refusals, sagas
+from contracts import events, refusals
 from contracts.events import Event
 from contracts.outcomes import Failure, Refused
 from contracts.statuses import SagaStatus
 from messaging import outbox
 from saga_choreography import facts, state, tracking, trail
 from saga_choreography.checkout import LISTENS, SERVICE, next_look
-from saga_choreography.entries import Seen, Stage
+from saga_choreography.entries import Seen, Stage, Watched
 from saga_choreography.models import Action, Intervention, Saga
+from saga_choreography.tracking import Asked
 from sagas.operations import Kind
 
-ASKS = {
-    Action.ABORT: events.CHECKOUT_ABORT_REQUESTED,
-    Action.RETURN: events.CHECKOUT_RETURN_REQUESTED,
-}
 
+class _Held(NamedTuple):
+    """A saga whose row is locked, with all that is stored of it."""
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody asks for an abort or a return. `code`: the failure's, if the saga goes backward."""
-
-    saga_id: str
+    saga: Saga
+    stage: Stage
+    seen: Sequence[Seen]
     context: msgspec.Raw
-    action: Action
-    requested_by: str
-    reason: str
-    code: str = refusals.STOPPED
 
-
-def ask(*, asked: Sequence[Asked], now: datetime) -> None:
-    """Says and records it, for locked sagas. A second time says nothing new."""
-    said = [
-        facts.requested(
-            event_type=ASKS[one.action],
-            saga_id=one.saga_id,
-            context=one.context,
-            # The pivot is the step that then does not happen. An abort names no earlier one:
-            # what is refused at the first step is told apart by carrito.
-            failure=Failure(sagas.COMMIT, one.code, one.reason or f"Asked by {one.requested_by}."),
-            now=now,
-        )
-        for one in asked
-    ]
-    trail.add_seen(
-        seen=[facts.as_seen(event=event, now=now) for event in said], watch_at=next_look(now=now)
-    )
-    returns = [event for event in said if event.type in state.STAGE_AFTER]
-    if returns:
-        trail.settle(settled=[tracking.settled(event=event, now=now) for event in returns])
-    outbox.add(service=SERVICE, said=said)
-    Intervention.objects.bulk_create(
-        [
-            Intervention(
-                saga_id=one.saga_id,
-                action=one.action,
-                requested_by=one.requested_by,
-                reason=one.reason,
-                requested_at=now,
-            )
-            for one in asked
-        ]
-    )
+    @property
+    def types(self) -> set[str]:
+        return {one.event_type for one in self.seen}
 
 
 def compensate(
-    *, saga_id: str, requested_by: str, reason: str, now: datetime
+    *, saga_id: str, requested_by: str, reason: str, now: datetime, is_sold: bool = False
 ) -> Action | Refused | None:
     """Asks for an abort of a running saga, or a return of one that was sold; which of the two.
 
-    None: an abort is asked for already. Refused: past_pivot, already_undone.
-    Raises Saga.DoesNotExist. An abort may come too late: the pivot decides, at inventario.
+    None: an abort is asked for already. Refused: past_pivot, already_undone; nothing_to_retry
+    where its row can't be read. Raises Saga.DoesNotExist.
+    An abort may come too late: the pivot decides, at inventario. The saga is then returned once
+    its completion is seen here (`tracking`): what is not refused now will be undone.
+    `is_sold`: it is known from elsewhere to be completed.
     """
-    saga = Saga.objects.select_for_update(no_key=True).get(pk=saga_id)
-    seen = trail.of(saga_ids=[saga_id])[saga_id]
+    try:
+        held = _lock(saga_id)
+    except trail.Unreadable as error:
+        return _unreadable(error)
     decided = decide_compensate(
-        stage=Stage(saga.stage),
-        event_types={one.event_type for one in seen},
-        is_parked=saga.status == SagaStatus.PARKED,
+        stage=held.stage,
+        event_types=held.types,
+        is_parked=held.saga.status == SagaStatus.PARKED,
+        is_sold=is_sold,
     )
-    if isinstance(decided, Action):
-        asked = Asked(
-            saga_id=saga_id,
-            context=_context(saga),
-            action=decided,
-            requested_by=requested_by,
-            reason=reason,
-        )
-        ask(asked=[asked], now=now)
+    if isinstance(decided, Refused):
+        return decided
+    asked = Asked(
+        saga_id=saga_id,
+        context=held.context,
+        action=decided or Action.ABORT,
+        requested_by=requested_by,
+        reason=reason,
+    )
+    if decided:
+        tracking.ask(asked=[asked], now=now)
+    if decided is not Action.RETURN and not held.saga.stop_requested_at:
+        trail.stop(saga_ids=[saga_id], at=now)
+        if decided is None:  # the watchdog's abort is on its way; now a person's is, too
+            Intervention.objects.bulk_create([tracking.record_of(asked=asked, now=now)])
     return decided
 
 
 def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
     """Nudges a saga now, parked or not, and gives it all its nudges again.
 
-    Refused: nothing_to_retry, it has ended. Raises Saga.DoesNotExist.
+    Refused: nothing_to_retry, it has ended, or can't be read. Raises Saga.DoesNotExist.
     """
-    saga = Saga.objects.select_for_update(no_key=True).get(pk=saga_id)
-    stage = Stage(saga.stage)
-    if stage in (Stage.COMPLETED, Stage.ENDED):
+    try:
+        held = _lock(saga_id)
+    except trail.Unreadable as error:
+        return _unreadable(error)
+    saga = held.saga
+    if held.stage in (Stage.COMPLETED, Stage.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
-    seen = trail.of(saga_ids=[saga_id])[saga_id]
-    outbox.add(service=SERVICE, said=nudges(stage=stage, seen=seen, context=_context(saga)))
-    saga.status = state.status_after(stage=stage, last=None)
+    said = nudges(stage=held.stage, seen=held.seen, context=held.context)
+    outbox.add(service=SERVICE, said=said)
+    saga.status = state.status_after(stage=held.stage, last=None)
     saga.parked_at, saga.parked_step, saga.parked_reason = None, "", ""
     saga.nudges, saga.nudged_at, saga.watch_at = 0, now, next_look(now=now)
     saga.save(
@@ -134,22 +113,26 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     """Goes on without what a parked saga waits for: somebody has seen to it otherwise.
 
     Says on the step's behalf what would have been said, so that the chain goes on from there.
-    Refused: nothing_to_retry. Raises Saga.DoesNotExist.
+    Refused: nothing_to_retry, also where it can't be read. Raises Saga.DoesNotExist.
     """
-    saga = Saga.objects.select_for_update(no_key=True).get(pk=saga_id)
-    seen = trail.of(saga_ids=[saga_id])[saga_id]
-    decided = decide_skip(
-        status=SagaStatus(saga.status),
-        stage=Stage(saga.stage),
-        event_types={one.event_type for one in seen},
-    )
+    try:
+        held = _lock(saga_id)
+    except trail.Unreadable as error:
+        return _unreadable(error)
+    saga = held.saga
+    decided = decide_skip(status=SagaStatus(saga.status), stage=held.stage, event_types=held.types)
     if isinstance(decided, Refused):
         return decided
-    failure = Failure(saga.failure_step, saga.failure_code, saga.failure_detail)
+    failure = Failure(
+        saga.failure_step,
+        saga.failure_code,
+        saga.failure_detail,
+        undone=decided in state.UNDONE,  # a person has seen to it
+    )
     event = facts.skipped(
         event_type=decided,
         saga_id=saga_id,
-        context=_context(saga),
+        context=held.context,
         failure=failure if saga.failure_code else None,
         reason=reason,
         now=now,
@@ -183,9 +166,15 @@ def nudges(*, stage: Stage, seen: Sequence[Seen], context: msgspec.Raw) -> list[
 
 
 def decide_compensate(
-    *, stage: Stage, event_types: Collection[str], is_parked: bool = False
+    *,
+    stage: Stage,
+    event_types: Collection[str],
+    is_parked: bool = False,
+    is_sold: bool = False,
 ) -> Action | Refused | None:
-    """Abort, return, or neither. `is_parked`: what was sold and can't go on may be returned."""
+    """Abort, return, or neither. `is_parked`: what was sold and can't go on may be returned.
+    `is_sold`: it has ended well, and only its last event was not seen here yet.
+    """
     if stage is Stage.COMPLETED:
         return Action.RETURN
     if stage is not Stage.RUNNING:
@@ -195,7 +184,7 @@ def decide_compensate(
         return Action.RETURN
     if events.CHECKOUT_ABORT_REQUESTED in event_types:
         return None
-    if events.INVENTORY_COMMITTED in event_types:
+    if events.INVENTORY_COMMITTED in event_types and not is_sold:
         return Refused(
             refusals.PAST_PIVOT,
             "The sale is committed and only goes forward: once completed, it can be returned.",
@@ -203,5 +192,22 @@ def decide_compensate(
     return Action.ABORT
 
 
-def _context(saga: Saga) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(saga.context))
+def decide_late_return(*, saga: Watched, event_types: Collection[str]) -> Action | None:
+    """A return where this saga, which nothing moves, was sold although a person had stopped it."""
+    if not saga.is_stopped:
+        return None
+    decided = decide_compensate(stage=saga.stage, event_types=event_types, is_parked=True)
+    return decided if decided is Action.RETURN else None
+
+
+def _lock(saga_id: str) -> _Held:
+    """Raises Saga.DoesNotExist, trail.Unreadable."""
+    saga = Saga.objects.select_for_update(no_key=True).get(pk=saga_id)
+    context = msgspec.Raw(msgspec.json.encode(saga.context))
+    trail.check(saga_id=saga_id, stage=saga.stage, context=context)
+    seen = trail.of(saga_ids=[saga_id])[saga_id]
+    return _Held(saga=saga, stage=Stage(saga.stage), seen=seen, context=context)
+
+
+def _unreadable(error: trail.Unreadable) -> Refused:
+    return Refused(refusals.NOTHING_TO_RETRY, str(error))

@@ -1,18 +1,53 @@
 """Looking at sagas: each state as both coordinators answer it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from django.db.models import QuerySet
 
 from contracts.money import amount
 from contracts.outcomes import Failure
-from contracts.states import Parked, SagaState, SagaSummary, StepState, TrailEntry
+from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState, TrailEntry
 from contracts.statuses import Pattern, SagaStatus
 from saga_choreography import trail
 from saga_choreography.entries import Seen, Stage
 from saga_choreography.models import Saga
 from saga_choreography.state import Folded, current_step, fold
+from sagas import sql
+
+STALL_SECONDS = 20
+"""No saga moves for so long: more than a step and a nudge take."""
+UNWATCHED_SECONDS = 60
+MOST_LOOKED_AT = 500
+_LAST_SEEN = """
+    greatest(saga.started_at, (SELECT max(event.seen_at) FROM saga_choreography_sagaevent AS event
+                               WHERE event.saga_id = saga.saga_id))
+"""
+_SILENT = f"""
+    WITH flying AS (
+        SELECT saga_id, {_LAST_SEEN} AS moved_at FROM (
+            SELECT saga_id, started_at FROM saga_choreography_saga WHERE watch_at IS NOT NULL
+            ORDER BY watch_at LIMIT {MOST_LOOKED_AT}) AS saga
+    ), newest AS (
+        SELECT max({_LAST_SEEN}) AS moved_at FROM (
+            SELECT saga_id, started_at FROM saga_choreography_saga
+            ORDER BY started_at DESC, saga_id DESC LIMIT 100) AS saga
+    )
+    SELECT saga_id, moved_at FROM flying
+    WHERE greatest((SELECT max(moved_at) FROM flying), (SELECT moved_at FROM newest))
+          < now() - make_interval(secs => %s)
+    ORDER BY moved_at
+"""
+_UNWATCHED = f"""
+    SELECT saga_id, greatest(watch_at, moved_at) FROM (
+        SELECT saga_id, watch_at, {_LAST_SEEN} AS moved_at FROM (
+            SELECT saga_id, watch_at, started_at FROM saga_choreography_saga
+            WHERE watch_at < now() - make_interval(secs => %s)
+            ORDER BY watch_at LIMIT {MOST_LOOKED_AT}) AS saga) AS overdue
+    WHERE moved_at < now() - make_interval(secs => %s)
+    ORDER BY 2
+"""
 
 
 def saga(*, saga_id: str) -> Saga | None:
@@ -27,17 +62,14 @@ def sagas(*, status: SagaStatus | None = None) -> QuerySet[Saga]:
 
 
 def summaries(*, found: Sequence[Saga]) -> list[SagaSummary]:
-    """The short form of each."""
-    trails = trail.of(saga_ids=[one.saga_id for one in found])
+    """The short form of each; also of one whose trail can't be read."""
+    types = trail.types_of(saga_ids=[one.saga_id for one in found])
     return [
         SagaSummary(
             saga_id=one.saga_id,
             saga_pattern=Pattern.CHOREOGRAPHED,
             status=SagaStatus(one.status),
-            current_step=current_step(
-                stage=Stage(one.stage),
-                event_types=[seen.event_type for seen in trails[one.saga_id]],
-            ),
+            current_step=_current_step(one, types[one.saga_id]),
             cart_id=one.cart_id,
             started_at=one.started_at,
             finished_at=one.finished_at,
@@ -54,8 +86,14 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
 
 
 def state(*, found: Saga) -> SagaState:
-    """The whole of it: every step, and the trail in the order in which things happened."""
-    seen = trail.of(saga_ids=[found.saga_id])[found.saga_id]
+    """The whole of it: every step, and the trail in the order in which things happened.
+
+    Of one that can't be read: why not, where it would say what it waits for, and no steps.
+    """
+    try:
+        seen = trail.of(saga_ids=[found.saga_id])[found.saga_id]
+    except trail.Unreadable as error:
+        return _unreadable(found, error)
     folded = fold(trail=seen)
     is_parked = found.status == SagaStatus.PARKED
     return SagaState(
@@ -72,6 +110,29 @@ def state(*, found: Saga) -> SagaState:
         parked=_parked(found),
         events=[_entry(one) for one in seen],
     )
+
+
+def _unreadable(found: Saga, error: trail.Unreadable) -> SagaState:
+    return SagaState(
+        saga_id=found.saga_id,
+        saga_pattern=Pattern.CHOREOGRAPHED,
+        status=SagaStatus(found.status),
+        current_step=None,
+        cart_id=found.cart_id,
+        total_amount=str(found.total_amount),
+        started_at=found.started_at,
+        finished_at=found.finished_at,
+        failure=None,
+        steps=[],
+        parked=Parked(step="unknown", reason=str(error), since=found.parked_at),
+        events=[],
+    )
+
+
+def _current_step(found: Saga, event_types: Sequence[str]) -> str | None:
+    if found.stage not in set(Stage):
+        return None
+    return current_step(stage=Stage(found.stage), event_types=event_types)
 
 
 def _failure(found: Saga, folded: Folded) -> Failure | None:
@@ -105,3 +166,27 @@ def _entry(seen: Seen) -> TrailEntry:
         seen_at=seen.seen_at,
         data={"result": seen.data.result, "failure": seen.data.failure},
     )
+
+
+def stalls(*, limit: int) -> list[Complaint]:
+    """Sagas that should move and don't, told from their rows alone."""
+    rows = sql.execute(service="saga_choreography", sql=_SILENT, values=[STALL_SECONDS])
+    if rows:
+        what = "choreographed sagas are in flight, and of none an event has come"
+        do = "see the workers of all services and the broker; they go on by themselves then"
+        return [_stall(rows, limit, what=what, since=max(row[1] for row in rows), do=do)]
+    rows = sql.execute(
+        service="saga_choreography", sql=_UNWATCHED, values=[UNWATCHED_SECONDS, UNWATCHED_SECONDS]
+    )
+    if rows:
+        what = "choreographed sagas stand still, and the watchdog does not look at them"
+        do = "restart the worker of saga_choreography"
+        return [_stall(rows, limit, what=what, since=rows[0][1], do=do)]
+    return []
+
+
+def _stall(
+    rows: Sequence[tuple[str, datetime]], limit: int, *, what: str, since: datetime, do: str
+) -> Complaint:
+    named = ", ".join(row[0] for row in rows[:limit])
+    return Complaint(what=f"{len(rows)} {what}: {named}", since=since, do=do)

@@ -26,8 +26,10 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """Which sagas to list: `?status=&page=&page_size=`."""
+    """Which sagas to list: `?status=&page=&page_size=`, or `&after=`, `&before=` a cursor."""
 
     status: SagaStatus | None = None
     page: Page = 1
     page_size: PageSize = 50
+    after: str = ""
+    before: str = ""

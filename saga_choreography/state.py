@@ -88,9 +88,8 @@ def status_after(*, stage: Stage, last: Seen | None) -> SagaStatus:
         return _STATUS_OF_STAGE[stage]
     if last.data.result.get("status") in (SagaStatus.FAILED, SagaStatus.COMPENSATED):
         return SagaStatus(last.data.result["status"])
-    failure = last.data.failure
-    is_first = failure is not None and failure.step == STEPS[1]
-    return SagaStatus.FAILED if is_first else SagaStatus.COMPENSATED
+    is_undone = last.data.failure is not None and last.data.failure.undone
+    return SagaStatus.COMPENSATED if is_undone else SagaStatus.FAILED
 
 
 def current_step(*, stage: Stage, event_types: Iterable[str]) -> str | None:
@@ -122,7 +121,7 @@ def last_facts(*, stage: Stage, event_types: Iterable[str]) -> list[str]:
 
 
 def _first_of_each(trail: Iterable[Seen]) -> dict[str, Seen]:
-    ordered = sorted(trail, key=lambda one: (one.occurred_at, one.event_id), reverse=True)
+    ordered = sorted(trail, key=lambda one: (one.seen_at, one.event_id), reverse=True)
     return {one.event_type: one for one in ordered}
 
 
@@ -137,7 +136,7 @@ def _failure(stage: Stage, seen: Mapping[str, Seen]) -> Failure | None:
         return seen[events.CHECKOUT_FAILED].data.failure
     reached = [one for one in seen.values() if STAGE_AFTER.get(one.event_type) is stage]
     reasons = [one for one in reached if one.data.failure]
-    first = min(reasons, key=lambda one: (one.occurred_at, one.event_id), default=None)
+    first = min(reasons, key=lambda one: (one.seen_at, one.event_id), default=None)
     return first.data.failure if first else None
 
 

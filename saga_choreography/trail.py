@@ -5,20 +5,40 @@ Order of locks: sagas by id, then the trail's rows; the watchdog takes only rows
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from contracts.commands import Checkout
 from contracts.events import Event
-from saga_choreography.entries import Said, Seen, Settled, Stage, Watched
+from saga_choreography.entries import (
+    Locked,
+    Said,
+    Seen,
+    Settled,
+    Stage,
+    Stop,
+    Verdict,
+    Watched,
+)
 from sagas import sql
 
 Trails = Mapping[str, list[Seen]]
 """By saga id, each in the order in which things happened."""
 
 _SERVICE = "saga_choreography"
+_STAGES = frozenset(Stage)
+_STORED = Seen.__struct_fields__
+_COLUMNS = ", ".join([*_STORED[:-1], "data::text"])
 _said = msgspec.json.Decoder(Said)
+_checkout = msgspec.json.Decoder(Checkout)
+
+
+class Unreadable(Exception):
+    """What is stored of this saga can't be read back: somebody has typed over it."""
+
+    def __init__(self, saga_id: str, what: str) -> None:
+        super().__init__(f"What is stored of {saga_id} can't be read: {what}")
 
 
 class Started(NamedTuple):
@@ -28,16 +48,20 @@ class Started(NamedTuple):
     initiated: Event
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watchdog decided for a saga that it had claimed."""
+def check(*, saga_id: str, stage: int, context: msgspec.Raw) -> None:
+    """Raises Unreadable where the row's stage or checkout is none that there is."""
+    if stage not in _STAGES:
+        raise Unreadable(saga_id, f"there is no stage {stage}")
+    try:
+        _checkout.decode(context)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(saga_id, f"its checkout: {error}") from error
 
-    saga_id: str
-    watch_at: datetime | None
-    nudges: int
-    nudged_at: datetime | None
-    parked_at: datetime | None = None
-    parked_step: str = ""
-    parked_reason: str = ""
+
+def now() -> datetime:
+    """The database's clock: the one that all times here are of, whatever the hosts' clocks say."""
+    ((found,),) = _execute("SELECT clock_timestamp()")
+    return cast(datetime, found)
 
 
 def add_sagas(*, started: Sequence[Started], watch_at: datetime) -> set[str]:
@@ -107,16 +131,45 @@ def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
     )
 
 
-def lock_stages(*, saga_ids: Iterable[str]) -> dict[str, Stage]:
-    """The stages of those of these sagas that there are, locked."""
+def lock_stages(*, saga_ids: Iterable[str]) -> dict[str, Locked]:
+    """The stages of those of these sagas that there are, locked.
+
+    The row itself says whether a person has stopped it: who waits for the lock here reads the row
+    anew, but another table as it was before the wait.
+    """
     rows = _execute(
         """
-        SELECT saga_id, stage FROM saga_choreography_saga WHERE saga_id = ANY(%s)
-        ORDER BY saga_id FOR NO KEY UPDATE
+        SELECT saga_id, stage, stop_requested_at IS NOT NULL FROM saga_choreography_saga
+        WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
         """,
         sorted(saga_ids),
     )
-    return {row[0]: Stage(row[1]) for row in rows}
+    return {
+        row[0]: Locked(Stage(row[1]) if row[1] in _STAGES else None, is_stopped=row[2])
+        for row in rows
+    }
+
+
+def stop(*, saga_ids: Iterable[str], at: datetime) -> None:
+    """Writes down that a person was answered that these, which are locked, will be undone."""
+    _execute(
+        "UPDATE saga_choreography_saga SET stop_requested_at = %s WHERE saga_id = ANY(%s)",
+        at,
+        list(saga_ids),
+    )
+
+
+def stops(*, saga_ids: Iterable[str]) -> dict[str, Stop]:
+    """Who asked for each of these sagas, which were stopped, to be undone."""
+    rows = _execute(
+        """
+        SELECT DISTINCT ON (saga_id) saga_id, requested_by, reason
+        FROM saga_choreography_intervention WHERE saga_id = ANY(%s) AND action = 'abort'
+        ORDER BY saga_id, id DESC
+        """,
+        list(saga_ids),
+    )
+    return {row[0]: Stop(row[1], row[2]) for row in rows}
 
 
 def settle(*, settled: Sequence[Settled]) -> None:
@@ -136,25 +189,41 @@ def settle(*, settled: Sequence[Settled]) -> None:
     )
 
 
-def claim_still(*, now: datetime, limit: int) -> list[Watched]:
-    """Sagas that are due to be looked at, locked; those that somebody works on are left out."""
+def claim_still(*, now: datetime, limit: int) -> list[str]:
+    """Sagas that are due to be looked at, locked; those that somebody works on are left out.
+
+    Their ids only: a row that can't be read is claimed like any other.
+    """
     rows = _execute(
         """
-        SELECT saga_id, context::text, stage, started_at, nudges, nudged_at
-        FROM saga_choreography_saga WHERE watch_at <= %s
+        SELECT saga_id FROM saga_choreography_saga WHERE watch_at <= %s
         ORDER BY watch_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
         """,
         now,
         limit,
     )
-    return [_watched(row) for row in rows]
+    return [row[0] for row in rows]
+
+
+def claim_one(*, saga_id: str, now: datetime) -> list[str]:
+    """Claims this saga as `claim_still` would; none where it is not due any more, or not free."""
+    rows = _execute(
+        """
+        SELECT saga_id FROM saga_choreography_saga WHERE saga_id = %s AND watch_at <= %s
+        FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        saga_id,
+        now,
+    )
+    return [row[0] for row in rows]
 
 
 def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
-    """Those of these sagas that there are, locked."""
+    """Those of these sagas that there are, locked. Raises Unreadable."""
     rows = _execute(
         """
-        SELECT saga_id, context::text, stage, started_at, nudges, nudged_at
+        SELECT saga_id, context::text, stage, started_at, nudges, nudged_at,
+               stop_requested_at IS NOT NULL, parked_step, parked_reason
         FROM saga_choreography_saga WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
         """,
         sorted(saga_ids),
@@ -180,39 +249,51 @@ def record(*, verdicts: Sequence[Verdict]) -> None:
 
 
 def of(*, saga_ids: Iterable[str]) -> Trails:
-    """The trails of these sagas; an empty one where nothing was seen."""
+    """The trails of these sagas; an empty one where nothing was seen. Raises Unreadable."""
     trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
     for row in _execute(
-        """
-        SELECT saga_id, event_type, event_id, cause_id, requested_at, occurred_at, seen_at,
-               data::text
+        f"""
+        SELECT {_COLUMNS}
         FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s) ORDER BY occurred_at, seen_at
         """,
         list(trails),
     ):
-        trails[row[0]].append(
-            Seen(
-                saga_id=row[0],
-                event_type=row[1],
-                event_id=row[2],
-                cause_id=row[3],
-                requested_at=row[4],
-                occurred_at=row[5],
-                seen_at=row[6],
-                data=_said.decode(row[7]),
-            )
-        )
+        stored = dict(zip(_STORED, row, strict=True))
+        trails[row[0]].append(Seen(**stored | {"data": _said_of(row)}))
     return trails
 
 
+def types_of(*, saga_ids: Iterable[str]) -> dict[str, list[str]]:
+    """What was seen of these sagas, without what it carried: for lists."""
+    types: dict[str, list[str]] = {saga_id: [] for saga_id in saga_ids}
+    for saga_id, event_type in _execute(
+        "SELECT saga_id, event_type FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s)",
+        list(types),
+    ):
+        types[saga_id].append(event_type)
+    return types
+
+
+def _said_of(row: tuple[Any, ...]) -> Said:
+    try:
+        return _said.decode(row[7])
+    except msgspec.MsgspecError as error:
+        raise Unreadable(row[0], f"the data of {row[1]}: {error}") from error
+
+
 def _watched(row: tuple[Any, ...]) -> Watched:
+    context = msgspec.Raw(row[1].encode())
+    check(saga_id=row[0], stage=row[2], context=context)
     return Watched(
         saga_id=row[0],
-        context=msgspec.Raw(row[1].encode()),
+        context=context,
         stage=Stage(row[2]),
         started_at=row[3],
         nudges=row[4],
         nudged_at=row[5],
+        is_stopped=row[6],
+        parked_step=row[7],
+        parked_reason=row[8],
     )
 
 

@@ -1,8 +1,7 @@
 """The HTTP door of the choreography. No decisions here."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from urllib.parse import urlencode
+from functools import partial
 
 import msgspec
 from django.db import transaction
@@ -15,9 +14,9 @@ from contracts.commands import Checkout
 from contracts.outcomes import Refused
 from contracts.states import SagaState
 from contracts.statuses import Pattern, SagaStatus
-from httpapi import coordinator, problems
+from httpapi import coordinator, pages, problems
 from httpapi.json import answer
-from saga_choreography import checkout, operations, queries, serializers
+from saga_choreography import checkout, operations, queries, serializers, trail
 from saga_choreography.checkout import SERVICE
 from saga_choreography.models import Action, Saga
 from sagas import points
@@ -28,13 +27,14 @@ PATTERNS = (Pattern.CHOREOGRAPHED,)
 class CheckoutView(coordinator.CheckoutView):
     """POST starts checkouts: handed over by carrito, or a shopper's, by way of carrito."""
 
+    service = SERVICE
     patterns = PATTERNS
     saga_path = "/saga/choreography/{saga_id}"
     first_status = SagaStatus.RUNNING
 
     def start(self, *, checkouts: Sequence[Checkout]) -> None:
         with transaction.atomic(using=SERVICE):
-            checkout.start(checkouts=checkouts, now=datetime.now(UTC))
+            checkout.start(checkouts=checkouts, now=trail.now())
             points.reach("choreography.before_start")
         points.reach("choreography.started")
 
@@ -63,21 +63,9 @@ class SagasView(APIView):
         asked = {key: str(value) for key, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, serializers.Listing, strict=False)
         found = queries.sagas(status=wanted.status)
-        first = (wanted.page - 1) * wanted.page_size
-        page, count = list(found[first : first + wanted.page_size]), found.count()
-        is_last = first + wanted.page_size >= count
-        return answer(
-            {
-                "count": count,
-                "page": wanted.page,
-                "page_size": wanted.page_size,
-                "next": None if is_last else _page_url(request, asked, wanted.page + 1),
-                "previous": None
-                if wanted.page == 1
-                else _page_url(request, asked, wanted.page - 1),
-                "results": queries.summaries(found=page),
-            }
-        )
+        where = msgspec.convert(wanted, pages.Wanted, from_attributes=True)
+        page = pages.page(request=request, found=found, wanted=where)
+        return answer(page.answer(results=queries.summaries(found=page.rows)))
 
 
 class CompensateView(APIView):
@@ -109,18 +97,13 @@ def _asked(
 ) -> HttpResponse:
     wanted = msgspec.convert(request.data or {}, asks)
     try:
-        with transaction.atomic(using=SERVICE):
-            outcome = operation(
-                saga_id=saga_id,
-                requested_by=wanted.requested_by,
-                reason=wanted.reason,
-                now=datetime.now(UTC),
-            )
-            points.reach("asking.before_commit")
-        points.reach("asking.before_reply")
+        outcome = _act(operation, saga_id, wanted)
+        if _is_past_pivot(outcome) and _is_sold(saga_id):
+            # It went on while we looked: carrito knows, and tracking will in a moment.
+            outcome = _act(partial(operations.compensate, is_sold=True), saga_id, wanted)
     except Saga.DoesNotExist:
         state = _at_carrito(saga_id)
-        raise problems.refusal(_not_here(state)) from None
+        raise problems.refusal(coordinator.not_here(state=state)) from None
     if isinstance(outcome, Refused):
         raise problems.refusal(outcome)
     url = request.build_absolute_uri(f"/saga/choreography/{saga_id}")
@@ -129,6 +112,38 @@ def _asked(
         status=202,
         headers={"Location": url},
     )
+
+
+def _act(
+    operation: Callable[..., Action | Refused | None],
+    saga_id: str,
+    wanted: serializers.Request | serializers.Skip,
+) -> Action | Refused | None:
+    with transaction.atomic(using=SERVICE):
+        outcome = operation(
+            saga_id=saga_id,
+            requested_by=wanted.requested_by,
+            reason=wanted.reason,
+            now=trail.now(),
+        )
+        points.reach("asking.before_commit")
+    points.reach("asking.before_reply")
+    return outcome
+
+
+def _is_past_pivot(outcome: Action | Refused | None) -> bool:
+    return isinstance(outcome, Refused) and outcome.code == refusals.PAST_PIVOT
+
+
+def _is_sold(saga_id: str) -> bool:
+    """Whether carrito says that it is completed; False where it can't be asked."""
+    try:
+        found = coordinator.state_at_carrito(
+            saga_id=saga_id, patterns=PATTERNS, look_again=lambda: None
+        )
+    except problems.Problem:
+        return False
+    return found.status is SagaStatus.COMPLETED
 
 
 def _known(saga_id: str) -> SagaState | None:
@@ -141,16 +156,3 @@ def _at_carrito(saga_id: str) -> SagaState:
         saga_id=saga_id, patterns=PATTERNS, look_again=lambda: _known(saga_id)
     )
     return msgspec.structs.replace(state, events=state.events or [])
-
-
-def _not_here(state: SagaState) -> Refused:
-    if state.status is SagaStatus.PENDING:
-        return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
-    if state.events:
-        return Refused(refusals.NOT_STARTED, "It has started just now: ask again.")
-    return Refused(refusals.ALREADY_UNDONE, f"This checkout is {state.status} already.")
-
-
-def _page_url(request: Request, asked: dict[str, str], page: int) -> str:
-    query = urlencode({**asked, "page": page})
-    return str(request.build_absolute_uri(f"{request.path}?{query}"))

@@ -5,13 +5,15 @@ said again, marked as a nudge: whoever has answered that fact before says the st
 and so the chain heals along its way, while the barrier lets nothing happen twice. Past its
 deadline an abort is asked for, and the pivot decides whether it still can be. A saga that nothing
 moves is parked, with its step and the reason, for a person; any new event of it un-parks it.
+A saga that can't be read, or helped, is parked with the fault, and the others are helped.
+All times are the database's: a worker whose own clock is wrong decides like any other.
 """
 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -23,13 +25,13 @@ from contracts import events, refusals
 from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
-from saga_choreography import operations, trail
+from saga_choreography import operations, tracking, trail
 from saga_choreography.checkout import SERVICE
-from saga_choreography.entries import Seen, Watched
+from saga_choreography.entries import Seen, Verdict, Watched
 from saga_choreography.models import Action
-from saga_choreography.operations import Asked
 from saga_choreography.state import current_step
-from sagas import points
+from saga_choreography.tracking import Asked
+from sagas import faults, points
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Move(StrEnum):
     WAIT = "wait"
     NUDGE = "nudge"
     ABORT = "abort"
+    RETURN = "return"
     PARK = "park"
 
 
@@ -87,7 +90,7 @@ class Watchdog:
         while not stop.wait(LOOK_SECONDS):
             try:
                 if not self._is_behind():
-                    self._counters.update(look(now=datetime.now(UTC)))
+                    self._counters.update(look(now=trail.now()))
             except BrokerUnavailable:
                 continue  # A nudge could not be sent; the relay and /health say so already.
             except (DatabaseError, InterfaceError) as error:
@@ -101,30 +104,78 @@ class Watchdog:
 
 
 def look(*, now: datetime) -> Counter[Move]:
-    """Looks at the sagas that are due, at most MOST_AT_ONCE, and does what is to be done."""
-    patience = Patience(nudge_seconds=settings.NUDGE_SECONDS, saga_seconds=settings.SAGA_SECONDS)
-    moves: Counter[Move] = Counter()
+    """Looks at the sagas that are due, at most MOST_AT_ONCE, and does what is to be done.
+
+    `now`: the database's. Where they can't be helped together each is helped by itself, and the
+    one whose fault it is parked.
+    """
+    claimed: list[str] = []
+
+    def claim() -> list[str]:
+        claimed.extend(trail.claim_still(now=now, limit=MOST_AT_ONCE))
+        return claimed
+
+    try:
+        moves = _do(claim, lambda: _help(claimed, now))
+    except Exception as error:  # any fault: find whose it is, and help the others
+        if not claimed or _is_nobodys(error):
+            raise
+        log.warning("%d sagas, now one by one: %r", len(claimed), error)
+        moves = {saga_id: move for one in claimed for saga_id, move in _alone(one, now).items()}
+    for saga_id, move in moves.items():
+        if move is not Move.WAIT:
+            log.warning("it stands still: %s", move, extra={"saga_id": saga_id})
+    return Counter(moves.values())
+
+
+def _do(claim: Callable[[], list[str]], work: Callable[[], dict[str, Move]]) -> dict[str, Move]:
+    """Claims and works in one transaction; nothing where nothing was there to be claimed."""
     with transaction.atomic(using=SERVICE):
-        claimed = trail.claim_still(now=now, limit=MOST_AT_ONCE)
-        if not claimed:
-            return moves
-        trails = trail.of(saga_ids=[one.saga_id for one in claimed])
-        decided = [
-            (one, decide(watched=one, seen=trails[one.saga_id], now=now, patience=patience))
-            for one in claimed
-        ]
-        trail.record(
-            verdicts=[_verdict(one, what, trails[one.saga_id], now) for one, what in decided]
-        )
-        _nudge([one for one, what in decided if what.move is Move.NUDGE], trails)
-        _abort([one for one, what in decided if what.move is Move.ABORT], trails, now)
+        if not claim():
+            return {}
+        moves = work()
         points.reach("watchdog.before_commit")
     points.reach("watchdog.after_commit")
-    for one, what in decided:
-        moves[what.move] += 1
-        if what.move is not Move.WAIT:
-            log.warning("it stands still: %s", what.move, extra={"saga_id": one.saga_id})
     return moves
+
+
+def _alone(saga_id: str, now: datetime) -> dict[str, Move]:
+    def claim() -> list[str]:
+        return trail.claim_one(saga_id=saga_id, now=now)
+
+    try:
+        return _do(claim, lambda: _help([saga_id], now))
+    except Exception as error:  # as above; this one is left to a person
+        if _is_nobodys(error):
+            raise
+        log.error("it can't be helped: %r", error, extra={"saga_id": saga_id})
+        verdict = _park_unreadable(saga_id, error, now)
+    return _do(claim, lambda: _park(verdict))
+
+
+def _park(verdict: Verdict) -> dict[str, Move]:
+    trail.record(verdicts=[verdict])
+    return {verdict.saga_id: Move.PARK}
+
+
+def _is_nobodys(error: Exception) -> bool:
+    """Of the server, not of a saga."""
+    return faults.is_outage(error) or faults.is_busy(error)
+
+
+def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:
+    """Does for these sagas, which are locked, what each needs; what that was."""
+    patience = Patience(nudge_seconds=settings.NUDGE_SECONDS, saga_seconds=settings.SAGA_SECONDS)
+    sagas = trail.lock_watched(saga_ids=claimed)
+    trails = trail.of(saga_ids=claimed)
+    decided = [
+        (one, decide(watched=one, seen=trails[one.saga_id], now=now, patience=patience))
+        for one in sagas
+    ]
+    trail.record(verdicts=[_verdict(one, what, trails[one.saga_id], now) for one, what in decided])
+    _nudge([one for one, what in decided if what.move is Move.NUDGE], trails)
+    _ask(decided, trails, now)
+    return {one.saga_id: what.move for one, what in decided}
 
 
 def decide(*, watched: Watched, seen: Sequence[Seen], now: datetime, patience: Patience) -> Decided:
@@ -139,9 +190,18 @@ def decide(*, watched: Watched, seen: Sequence[Seen], now: datetime, patience: P
     if now < due:
         return Decided(Move.WAIT, min(due, deadline or due), nudges)
     if nudges >= MOST_NUDGES:
-        return Decided(Move.PARK, None, nudges)
+        return _give_up(watched, seen, now, patience, nudges)
     again = now + patience.wait(nudges=nudges + 1)
     return Decided(Move.NUDGE, min(again, deadline or again), nudges + 1)
+
+
+def _give_up(
+    watched: Watched, seen: Sequence[Seen], now: datetime, patience: Patience, nudges: int
+) -> Decided:
+    types = {one.event_type for one in seen}
+    if operations.decide_late_return(saga=watched, event_types=types):
+        return Decided(Move.RETURN, now + patience.wait(nudges=0), 0)
+    return Decided(Move.PARK, None, nudges)
 
 
 def _deadline(watched: Watched, seen: Sequence[Seen], patience: Patience) -> datetime | None:
@@ -164,28 +224,38 @@ def _nudge(sagas: Sequence[Watched], trails: trail.Trails) -> None:
     outbox.add(service=SERVICE, said=said)
 
 
-def _abort(sagas: Sequence[Watched], trails: trail.Trails, now: datetime) -> None:
-    asked = [
-        Asked(
-            saga_id=one.saga_id,
-            context=one.context,
-            action=Action.ABORT,
-            requested_by="watchdog",
-            reason=f"Its time was over at {_step_of(one, trails)}.",
-            code=refusals.DEADLINE,
-        )
-        for one in sagas
-    ]
+def _ask(decided: Sequence[tuple[Watched, Decided]], trails: trail.Trails, now: datetime) -> None:
+    asked = [_abort(one, trails) for one, what in decided if what.move is Move.ABORT]
+    asked += [_return(one) for one, what in decided if what.move is Move.RETURN]
     if asked:
-        operations.ask(asked=asked, now=now)
+        tracking.ask(asked=asked, now=now)
 
 
-def _verdict(
-    watched: Watched, decided: Decided, seen: Sequence[Seen], now: datetime
-) -> trail.Verdict:
+def _abort(saga: Watched, trails: trail.Trails) -> Asked:
+    return Asked(
+        saga_id=saga.saga_id,
+        context=saga.context,
+        action=Action.ABORT,
+        requested_by="watchdog",
+        reason=f"Its time was over at {_step_of(saga, trails)}.",
+        code=refusals.DEADLINE,
+    )
+
+
+def _return(saga: Watched) -> Asked:
+    return Asked(
+        saga_id=saga.saga_id,
+        context=saga.context,
+        action=Action.RETURN,
+        requested_by="watchdog",
+        reason="It was stopped by a person, was sold, and its last step does not end.",
+    )
+
+
+def _verdict(watched: Watched, decided: Decided, seen: Sequence[Seen], now: datetime) -> Verdict:
     is_nudge, is_parked = decided.move is Move.NUDGE, decided.move is Move.PARK
     step = current_step(stage=watched.stage, event_types=[one.event_type for one in seen])
-    return trail.Verdict(
+    return Verdict(
         saga_id=watched.saga_id,
         watch_at=decided.watch_at,
         nudges=decided.nudges,
@@ -196,8 +266,24 @@ def _verdict(
     )
 
 
+def _park_unreadable(saga_id: str, error: Exception, now: datetime) -> Verdict:
+    return Verdict(
+        saga_id=saga_id,
+        watch_at=None,
+        nudges=0,
+        nudged_at=None,
+        parked_at=now,
+        parked_step="unknown",
+        parked_reason=f"It can't be helped: {error or repr(error)}",
+    )
+
+
 def _why_parked(decided: Decided, seen: Sequence[Seen]) -> str:
-    last = seen[-1].event_type if seen else events.CHECKOUT_INITIATED
+    last = (
+        max(reversed(seen), key=lambda one: one.seen_at).event_type
+        if seen
+        else events.CHECKOUT_INITIATED
+    )
     return f"Nothing was said after {last}, also not after {decided.nudges} nudges."
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from contracts.outcomes import Refused
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
 from saga_orchestrator import operations
 from saga_orchestrator.models import (
@@ -98,34 +99,37 @@ class SagaAdmin(RecordAdmin):
     readonly_fields = ["checkout"]
     inlines = [StepInline, InterventionInline]
     actions = ["retry", "skip", "undo"]
+    arrives = "started_at"
 
     @admin.display(description="checkout")
     def checkout(self, saga: Any) -> SafeString:
         return as_json(saga.context)
 
     @admin.action(description="Retry: make the parked call again", permissions=["operate"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[Saga]) -> None:
-        self._each(request, queryset, operations.retry)
+    def retry(self, request: HttpRequest, queryset: QuerySet[Saga]) -> HttpResponse | None:
+        return self._ask(request, queryset, operations.retry)
 
     @admin.action(description="Skip: go on without the parked call", permissions=["operate"])
-    def skip(self, request: HttpRequest, queryset: QuerySet[Saga]) -> None:
-        self._each(request, queryset, operations.skip)
+    def skip(self, request: HttpRequest, queryset: QuerySet[Saga]) -> HttpResponse | None:
+        return self._ask(request, queryset, operations.skip)
 
     @admin.action(
         description="Undo: stop a running saga, return a completed one", permissions=["operate"]
     )
-    def undo(self, request: HttpRequest, queryset: QuerySet[Saga]) -> None:
-        self._each(request, queryset, operations.compensate)
+    def undo(self, request: HttpRequest, queryset: QuerySet[Saga]) -> HttpResponse | None:
+        return self._ask(request, queryset, operations.compensate)
 
-    def _each(self, request: HttpRequest, queryset: QuerySet[Saga], act: Any) -> None:
-        by = request.user.get_username()
-        for saga in queryset:
-            refused = act(saga_id=saga.pk, requested_by=by, reason="from the admin")
-            if refused:
-                self.message_user(request, f"{saga.pk}: {refused.detail}", messages.WARNING)
-            else:
-                self.log_change(request, saga, act.__name__)
-                self.message_user(request, f"{saga.pk}: on its way.", messages.SUCCESS)
+    def _ask(
+        self, request: HttpRequest, queryset: QuerySet[Saga], operation: Any
+    ) -> HttpResponse | None:
+        def act(saga_id: str) -> Refused | None:
+            by = request.user.get_username()
+            refused: Refused | None = operation(
+                saga_id=saga_id, requested_by=by, reason="from the admin"
+            )
+            return refused
+
+        return self.in_bulk(request, queryset, act=act, done="on their way")
 
 
 @admin.register(Runner)

@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from contracts.states import SagaSummary
+from contracts.states import Complaint, SagaSummary
 from messaging.brokers import Broker
 from messaging.worker import Part
 
@@ -15,6 +15,12 @@ class SagaOrchestratorConfig(AppConfig):
 
         count, oldest = queries.parked(limit=limit)
         return count, [queries.summary(found=one) for one in oldest]
+
+    def stalls(self, *, limit: int) -> list[Complaint]:
+        """Sagas that should move and don't; the first ones are named: for /health."""
+        from saga_orchestrator import queries
+
+        return queries.stalls(limit=limit)
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service. Calls over HTTP need no broker."""

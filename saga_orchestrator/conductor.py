@@ -25,23 +25,20 @@ from sagas import points
 
 log = logging.getLogger(__name__)
 
+REST_SECONDS = 1.0
+"""For sagas after a fault of our own."""
+
 
 class Conductor:
     """`put_down`: called when a call was answered, with the seconds until the first of the sagas
-    that have left its hands then is due again (None: none of them is). `let_go`: called when some
-    have left them without its knowing what is written of them; they still belong to the runner.
+    that have left its hands then is due again (None: none of them is).
     """
 
     def __init__(
-        self,
-        *,
-        participants: Participants,
-        put_down: Callable[[float | None], None],
-        let_go: Callable[[], None],
+        self, *, participants: Participants, put_down: Callable[[float | None], None]
     ) -> None:
         self._participants = participants
         self._put_down = put_down
-        self._let_go = let_go
         self._lanes: Lanes[Target, InFlight] = Lanes(work=self._work, at_exit=sagalog.close)
         self._hands = Hands()
         self._batches = 0
@@ -63,6 +60,10 @@ class Conductor:
     def take_up(self, *, sagas: Sequence[InFlight]) -> None:
         """Moves these on, from the call that is due."""
         self._to_lanes(sagas)
+
+    def rest(self, *, sagas: Sequence[InFlight]) -> None:
+        """Has them claimed again in a moment: it is open what the database knows of them now."""
+        self._hands.rest(sagas=sagas, seconds=REST_SECONDS)
 
     def close(self, *, seconds: float) -> None:
         """Makes no further call; waits so long for those that are out."""
@@ -116,25 +117,26 @@ class Conductor:
 
     def _make(self, moves: Sequence[Step]) -> None:
         points.reach("conductor.before_record")
-        written = sagalog.record(moves=moves)
+        written = sagalog.record(moves=moves, is_in_hand=True)
         points.reach("conductor.recorded")
         onward: list[InFlight] = []
         down: list[InFlight] = []
         waits: list[float] = []
         for saga, move in moves:
             moved = written.get(saga.saga_id)
-            if moved and move.goes_on:
+            if moved is not None and move.goes_on:
                 saga.version += 1
                 saga.progress = move.progress
-                saga.stop_requested = moved.stop_requested
-                saga.entered = moved.entered
+                saga.entered = moved
                 onward.append(saga)
                 continue
             down.append(saga)
-            if moved:
+            if moved is not None:
                 tally.count([(saga, move)])
                 waits += [move.seconds] if move.is_on_its_way else []
             else:
+                # A stop, say: what is written now is claimed, and found to be turned back.
+                waits.append(0.0)
                 log.info("moved by another since", extra={"saga_id": saga.saga_id})
         self._to_lanes(onward)
         self._hands.lay_down(sagas=down)
@@ -149,8 +151,9 @@ class Conductor:
             self._lanes.put(target, group)
 
     def _drop(self, sagas: Sequence[InFlight]) -> None:
+        self.rest(sagas=sagas)
         self._hands.lay_down(sagas=sagas)
-        self._let_go()
+        self._put_down(REST_SECONDS)
 
 
 def _log_faults(target: Target, answers: Sequence[Answer]) -> None:

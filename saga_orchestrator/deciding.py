@@ -19,6 +19,7 @@ from saga_orchestrator.sagalog import InFlight
 
 log = logging.getLogger(__name__)
 
+STOPPED = "A stop was asked for."
 Step = tuple[InFlight, Move]
 """A saga, and the move that it makes."""
 
@@ -29,9 +30,7 @@ def turned_back(*, saga: InFlight, progress: Progress, now: float) -> Move | Non
     `now`: on the clock of the saga's deadline.
     """
     if saga.stop_requested:
-        return engine.interrupt(
-            progress=progress, code=refusals.STOPPED, detail="A stop was asked for."
-        )
+        return engine.interrupt(progress=progress, code=refusals.STOPPED, detail=STOPPED)
     if now >= saga.deadline:
         return engine.interrupt(
             progress=progress, code=refusals.DEADLINE, detail="It took too long."
@@ -40,9 +39,18 @@ def turned_back(*, saga: InFlight, progress: Progress, now: float) -> Move | Non
 
 
 def after(*, saga: InFlight, answer: Answer) -> Move:
-    """The move that follows from the answer."""
+    """The move that follows from the answer.
+
+    A stop that was asked for before the pivot and came too late becomes the return: who was told
+    that the saga will be undone finds it undone.
+    """
     draw = random.random()  # noqa: S311 -- spreads retries over time, guards nothing
-    return engine.after(progress=saga.progress, answer=answer, draw=draw)
+    move = engine.after(progress=saga.progress, answer=answer, draw=draw)
+    if saga.stop_requested and move.status is SagaStatus.COMPLETED:
+        return engine.give_back(
+            progress=move.progress, code=refusals.STOPPED, detail=STOPPED, record=move.record
+        )
+    return move
 
 
 def given_up(*, saga: InFlight, reason: str) -> Move:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import msgspec
 
 from contracts import refusals
-from contracts.outcomes import Done, Failure, Refused
+from contracts.outcomes import Done, Failure, Refused, had_effect
 from contracts.sagas import Step, StepClass
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator.moves import (
@@ -60,10 +60,15 @@ def interrupt(*, progress: Progress, code: str, detail: str) -> Move | None:
     return _give_up(progress, failure, calls=0)
 
 
-def give_back(*, progress: Progress, code: str, detail: str) -> Move:
-    """The move that undoes it from where it stands, the pivot too: a return."""
+def give_back(
+    *, progress: Progress, code: str, detail: str, record: StepRecord | None = None
+) -> Move:
+    """The move that undoes it from where it stands, the pivot too: a return.
+
+    `record`: what is known by now of the step that was called last.
+    """
     failure = Failure(progress.step.name, code, detail)
-    return _backward(progress, to=progress.position, failure=failure, record=None)
+    return _backward(progress, to=progress.position, failure=failure, record=record)
 
 
 def retry(*, progress: Progress) -> Move:
@@ -80,7 +85,7 @@ def skip(*, progress: Progress, reason: str) -> Move | None:
         return None
     if progress.direction is Direction.UNDO:
         kept = StepRecord(position=progress.position, status=None, error=f"undo skipped: {reason}")
-        return _backward(progress, to=progress.position - 1, failure=progress.failure, record=kept)
+        return _past_an_undo(progress, kept, had_effect=True)  # a person has seen to it
     skipped = StepRecord(
         position=progress.position, status=StepStatus.SKIPPED, error=f"skipped: {reason}"
     )
@@ -103,10 +108,7 @@ def delay(*, faults: int, draw: float) -> float:
 
 def _after_done(progress: Progress, done: Done) -> Move:
     if progress.direction is Direction.UNDO:
-        undone = StepRecord(position=progress.position, status=StepStatus.COMPENSATED, undo=1)
-        return _backward(
-            progress, to=progress.position - 1, failure=progress.failure, record=undone
-        )
+        return _after_undo(progress, done)
     happened = StepRecord(
         position=progress.position,
         status=StepStatus.COMPLETED,
@@ -114,6 +116,21 @@ def _after_done(progress: Progress, done: Done) -> Move:
         result=done,
     )
     return _forward(progress, happened)
+
+
+def _after_undo(progress: Progress, done: Done) -> Move:
+    """A step that never happened stays what it was; the acceptance's undo is the end itself."""
+    is_undone = had_effect(done)
+    status = StepStatus.COMPENSATED if is_undone else None
+    record = StepRecord(position=progress.position, status=status, undo=1)
+    return _past_an_undo(progress, record, had_effect=is_undone)
+
+
+def _past_an_undo(progress: Progress, record: StepRecord, *, had_effect: bool) -> Move:
+    failure = progress.failure
+    if had_effect and failure and progress.position:
+        failure = msgspec.structs.replace(failure, undone=True)
+    return _backward(progress, to=progress.position - 1, failure=failure, record=record)
 
 
 def _after_refusal(progress: Progress, refused: Refused) -> Move:
@@ -230,10 +247,9 @@ def _faulted(progress: Progress, reason: str) -> StepRecord:
 
 
 def _ending(progress: Progress) -> SagaStatus:
-    """Refused by the very first step after the acceptance: nothing had taken effect."""
-    failure = progress.failure
-    is_first = failure is not None and failure.step == progress.steps[1].name
-    return SagaStatus.FAILED if is_first else SagaStatus.COMPENSATED
+    """Failed where nothing had to be undone."""
+    is_undone = progress.failure is not None and progress.failure.undone
+    return SagaStatus.COMPENSATED if is_undone else SagaStatus.FAILED
 
 
 def _status(progress: Progress) -> SagaStatus:

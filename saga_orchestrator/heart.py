@@ -72,7 +72,7 @@ class Heart:
     def _sign_off(self) -> None:
         if self.runner_id is not None:
             points.reach("heart.before_release")
-            sagalog.release(runner_id=self.runner_id, kept=[])
+            sagalog.release(runner_id=self.runner_id)
             points.reach("heart.before_sign_off")
             sagalog.forget_runner(runner_id=self.runner_id)
             points.reach("heart.signed_off")

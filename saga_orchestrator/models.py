@@ -70,6 +70,9 @@ class Saga(models.Model):
     failure_step = models.CharField(max_length=64, blank=True, default="", db_default="")
     failure_code = models.CharField(max_length=64, blank=True, default="", db_default="")
     failure_detail = models.TextField(blank=True, default="", db_default="")
+    failure_undone = models.BooleanField(
+        default=False, db_default=False, help_text="Whether any undo has had an effect."
+    )
     parked_at = models.DateTimeField(null=True, blank=True)
     parked_reason = models.TextField(blank=True, default="", db_default="")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from contracts.outcomes import Outcome
+from contracts.outcomes import Busy, Outcome
 from contracts.sagas import command_type
 from httpapi.client import Client, Unreachable
 from saga_orchestrator.breaker import Breaker
@@ -23,6 +23,8 @@ PROBE_SECONDS = 1.0
 SIGNS_OF_OUTAGE = frozenset({None, 502, 503, 504})
 """No answer at all, or one for which the service as a whole is to blame."""
 MOST_LONE_FAULTS = 5
+HELD_SECONDS = (0.2, 1.0)
+"""For a saga whose call was not made, or met a locked row: it costs it no try."""
 
 
 class Target(NamedTuple):
@@ -114,7 +116,7 @@ class Participants:
             raise Unreachable(f"not a list of outcomes: {error}", status=207) from error
         if len(outcomes) != len(commands):
             raise Unreachable(f"{len(outcomes)} outcomes for {len(commands)}", status=207)
-        return list(outcomes)
+        return [_held() if isinstance(one, Busy) else one for one in outcomes]
 
     def _after_error(
         self, target: Target, sagas: Sequence[InFlight], error: Unreachable
@@ -132,11 +134,15 @@ class Participants:
         in_a_row = 0
         for saga in sagas:
             if in_a_row == MOST_LONE_FAULTS:
-                answers.append(Held(random.uniform(0.2, 1.0)))  # noqa: S311 -- spreads load, guards nothing
+                answers.append(_held())
                 continue
             answers += self.ask(target=target, sagas=[saga])
             in_a_row = in_a_row + 1 if isinstance(answers[-1], Fault) else 0
         return answers
 
 
-_outcomes = msgspec.json.Decoder(list[Outcome])
+def _held() -> Held:
+    return Held(random.uniform(*HELD_SECONDS))  # noqa: S311 -- spreads load, guards nothing
+
+
+_outcomes = msgspec.json.Decoder(list[Outcome | Busy])

@@ -1,17 +1,60 @@
 """Looking at sagas: each state as both coordinators answer it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 from django.db.models import QuerySet
 
 from contracts.outcomes import Failure
 from contracts.sagas import Step
-from contracts.states import Parked, SagaState, SagaSummary, StepState
+from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator.models import Saga, SagaStep
 from saga_orchestrator.moves import Direction
+from sagas import sql
 
+STALL_SECONDS = 20
+"""None moves for so long: more than a call and the taking over of a dead runner's sagas take."""
+OVERTAKEN_SECONDS = 60
+"""One does not move for so long, and others that were due later do."""
+MOST_LOOKED_AT = 1000
+"""As many as a runner has in hand: those that move are among the first that are due."""
+_STALLS = f"""
+    WITH due AS (
+        SELECT saga_id, current_step, version, next_attempt_at, updated_at,
+               greatest(next_attempt_at, updated_at) AS since
+        FROM saga_orchestrator_saga WHERE next_attempt_at <= now()
+        ORDER BY next_attempt_at LIMIT {MOST_LOOKED_AT}
+    ), moving AS (
+        SELECT max(next_attempt_at) AS until FROM due
+        WHERE version > 0 AND updated_at >= now() - make_interval(secs => %s)
+    )
+    SELECT saga_id, since, current_step FROM due CROSS JOIN moving
+    WHERE CASE WHEN next_attempt_at < until THEN since < now() - make_interval(secs => %s)
+               WHEN until IS NULL THEN since < now() - make_interval(secs => %s) END
+    ORDER BY since
+"""
+_NO_STEP = f"""
+    WITH flying AS (
+        SELECT saga_id, current_step, started_at,
+               greatest(saga.started_at, (
+                   SELECT max(greatest(step.finished_at, step.undone_at))
+                   FROM saga_orchestrator_sagastep AS step WHERE step.saga_id = saga.saga_id
+               )) AS moved_at
+        FROM (SELECT saga_id, current_step, started_at FROM saga_orchestrator_saga
+              WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT {MOST_LOOKED_AT}
+        ) AS saga
+    ), ended AS (
+        SELECT max(finished_at) AS at FROM (
+            SELECT finished_at FROM saga_orchestrator_saga
+            ORDER BY started_at DESC, saga_id DESC LIMIT 200) AS newest
+    )
+    SELECT saga_id, moved_at, current_step FROM flying
+    WHERE (SELECT max(moved_at) FROM flying) < now() - make_interval(secs => %s)
+      AND coalesce((SELECT at FROM ended), '-infinity') < now() - make_interval(secs => %s)
+    ORDER BY started_at
+"""
 _GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 
 
@@ -52,7 +95,9 @@ def state(*, found: Saga) -> SagaState:
     """The whole of it, with every step of its definition: reached, skipped or still to come."""
     steps = msgspec.convert(found.definition.steps, list[Step])
     known = {one.position: one for one in found.steps.all()}
-    failure = Failure(found.failure_step, found.failure_code, found.failure_detail)
+    failure = Failure(
+        found.failure_step, found.failure_code, found.failure_detail, found.failure_undone
+    )
     return SagaState(
         saga_id=found.saga_id,
         saga_pattern=found.pattern,
@@ -114,3 +159,45 @@ def _status_without_answer(found: Saga, position: int) -> StepStatus:
     if is_back:
         return StepStatus.SKIPPED
     return StepStatus.RUNNING if position == found.position else StepStatus.PENDING
+
+
+def stalls(*, limit: int) -> list[Complaint]:
+    """Sagas that should move and don't, told from their rows alone: whoever should move them may
+    be dead, deaf or sure that somebody else does.
+
+    A queue that is worked off in order is none, however long it is.
+    """
+    rows = sql.execute(
+        service="saga_orchestrator",
+        sql=_STALLS,
+        values=[STALL_SECONDS, OVERTAKEN_SECONDS, STALL_SECONDS],
+    )
+    return [_unclaimed(rows, limit)] if rows else _no_step(limit)
+
+
+def _unclaimed(rows: Sequence[tuple[str, datetime, str]], limit: int) -> Complaint:
+    named = ", ".join(f"{saga_id} at {step}" for saga_id, _, step in rows[:limit])
+    return Complaint(
+        what=f"{len(rows)} orchestrated sagas are due and nobody moves them: {named}",
+        since=rows[0][1],
+        do="see the worker above; if it lives, restart it (its sagas are taken up anew), or use"
+        " compensate on each",
+    )
+
+
+def _no_step(limit: int) -> list[Complaint]:
+    rows = sql.execute(
+        service="saga_orchestrator",
+        sql=_NO_STEP,
+        values=[STALL_SECONDS, STALL_SECONDS],
+    )
+    if not rows:
+        return []
+    named = ", ".join(f"{saga_id} at {step}" for saga_id, _, step in rows[:limit])
+    return [
+        Complaint(
+            what=f"{len(rows)} orchestrated sagas are in flight and none has ended a step: {named}",
+            since=max(moved_at for _, moved_at, _ in rows),
+            do="see which service these steps need, and mend it; they go on by themselves then",
+        )
+    ]

@@ -79,9 +79,6 @@ def write(*, moves: Sequence[Step], now: float, causes: Mapping[str, str] = _NON
     moved = sagalog.record(moves=ordered, patience=patience)
     written = [(saga, move) for saga, move in ordered if saga.saga_id in moved]
     asked = [(saga, move.progress) for saga, move in written if saga.saga_id in patience]
-    for saga, _ in asked:
-        if moved[saga.saga_id].stop_requested and not saga.stop_requested:
-            sagalog.request_stop(saga_id=saga.saga_id)  # it came meanwhile: due at once after all
     outbox.add(
         service=sagalog.ALIAS,
         said=[_request(saga, progress, causes.get(saga.saga_id, "")) for saga, progress in asked],

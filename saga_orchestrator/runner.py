@@ -37,14 +37,11 @@ class Runner:
     name = "runner"
 
     def __init__(self, *, participants: Participants) -> None:
-        self._conductor = Conductor(
-            participants=participants, put_down=self._put_down, let_go=self._let_go
-        )
+        self._conductor = Conductor(participants=participants, put_down=self._put_down)
         self._rung = threading.Event()
         self._heart = Heart(on_first=self._rung.set)
         self._lock = threading.Lock()
         self._due_at: list[float] = []
-        self._release_at: float | None = None
         self._is_full = False
 
     def counters(self) -> dict[str, int]:
@@ -71,23 +68,24 @@ class Runner:
 
     def _claim(self) -> bool:
         """Claims once; returns whether there may be more at once."""
-        limit = min(MOST_IN_A_CLAIM, MOST_IN_HAND - len(self._conductor.in_hand))
+        in_hand = self._conductor.in_hand
+        limit = min(MOST_IN_A_CLAIM, MOST_IN_HAND - len(in_hand))
         crowded = self._conductor.crowded
         self._is_full = limit <= 0 or bool(crowded)
         self._forget_what_is_due()
         if self._heart.runner_id is None or limit <= 0:
             return False
         try:
-            self._release_what_was_let_go(self._heart.runner_id)
             points.reach("runner.before_claim")
-            claimed = sagalog.claim(runner_id=self._heart.runner_id, limit=limit, but=crowded)
+            claimed = sagalog.claim(
+                runner_id=self._heart.runner_id, in_hand=in_hand, limit=limit, but=crowded
+            )
             if claimed:
                 points.reach("runner.claimed")
             self._take_up(claimed)
         except (DatabaseError, InterfaceError) as error:
             log.warning("claim: %s; again at the next sweep", error)
             sagalog.close()
-            self._let_go()
             return False
         return len(claimed) == limit
 
@@ -115,9 +113,11 @@ class Runner:
             raise
         except Exception:  # a bug with one saga must not end the runner for all the others
             log.exception("%d sagas not asked for; to be claimed again", len(sagas))
-            self._let_go()
+            self._conductor.rest(sagas=sagas)
             return
         waits = [move.seconds for _, move in written if move.seconds]
+        if len(written) < len(sagas):
+            waits.append(0.0)  # moved by another since they were claimed: a reply, a stop
         if waits:
             self._put_down(min(waits))
 
@@ -128,21 +128,6 @@ class Runner:
                 heapq.heappush(self._due_at, time.monotonic() + seconds)
         if self._is_full or seconds is not None:
             self._rung.set()
-
-    def _let_go(self) -> None:
-        """It is open what the database knows of sagas that this runner has, or has just claimed.
-
-        Those that are not in hand are released, in a moment: a bug must not be met at full speed.
-        """
-        self._release_at = time.monotonic() + SWEEP_SECONDS
-
-    def _release_what_was_let_go(self, runner_id: int) -> None:
-        """Between claims, so that what is not in hand then was let go indeed."""
-        if self._release_at is not None and time.monotonic() >= self._release_at:
-            self._release_at = None
-            points.reach("runner.before_release")
-            sagalog.release(runner_id=runner_id, kept=self._conductor.in_hand)
-            points.reach("runner.released")
 
     def _forget_what_is_due(self) -> None:
         """The claim that follows takes it, or the one after the next that is put down."""

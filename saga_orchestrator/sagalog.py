@@ -68,13 +68,6 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Moved(msgspec.Struct, frozen=True):
-    """A move that was written. `entered`: when, in epoch seconds."""
-
-    stop_requested: bool
-    entered: float
-
-
 @receiver(connection_created)
 def claim_in_order(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Goes on where `config.databases` begins, so that a plan that was made while the tables were
@@ -111,14 +104,21 @@ def beat(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def claim(*, runner_id: int, limit: int, but: Sequence[Call] = ()) -> list[InFlight | Unreadable]:
-    """Takes sagas that are due and belong to no living runner, those due longest first.
+def claim(
+    *, runner_id: int, limit: int, in_hand: Sequence[str] = (), but: Sequence[Call] = ()
+) -> list[InFlight | Unreadable]:
+    """Takes sagas that are due and that no living runner has in hand, those due longest first.
 
-    `but`: leaves those to which one of these calls is due.
+    `in_hand`: what this runner is at; whatever else is written as its own is due to be claimed,
+    whoever wrote that. `but`: leaves those to which one of these calls is due.
     """
-    left = [" ".join(call) for call in but]
-    values = [SILENT_SECONDS, left, limit, runner_id]
+    values = [*claimable(runner_id=runner_id, in_hand=in_hand, but=but), limit, runner_id]
     return [_read(*row) for row in _rows(statements.CLAIM, values)]
+
+
+def claimable(*, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[Any]:
+    """The values of `statements.CLAIMABLE`."""
+    return [runner_id, _json(in_hand), SILENT_SECONDS, [" ".join(call) for call in but]]
 
 
 def lock(*, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:
@@ -127,17 +127,20 @@ def lock(*, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:
 
 
 def record(
-    *, moves: Iterable[tuple[InFlight, Move]], patience: Mapping[str, float] = _NONE
-) -> dict[str, Moved]:
+    *,
+    moves: Iterable[tuple[InFlight, Move]],
+    patience: Mapping[str, float] = _NONE,
+    is_in_hand: bool = False,
+) -> dict[str, float]:
     """Writes the moves: the sagas, and what is now known of their steps, in one statement.
 
     `patience`: of those sagas whose next call goes out as a message, the seconds to wait for its
-    reply. Returns those written; a saga that is missing there was moved by somebody else since it
-    was read, and nothing was written of it.
+    reply. `is_in_hand`: the caller makes the next calls itself, and keeps the sagas for that;
+    otherwise they are nobody's. Returns when each was written, in epoch seconds; a saga that is
+    missing there was moved by somebody else since it was read, and nothing was written of it.
     """
-    moved = [_row(saga, move, patience.get(saga.saga_id)) for saga, move in moves]
-    rows = _rows(statements.RECORD, [_json(moved)])
-    return {row[0]: Moved(row[1], row[2]) for row in rows}
+    moved = [_row(saga, move, patience.get(saga.saga_id), is_in_hand) for saga, move in moves]
+    return dict(_rows(statements.RECORD, [_json(moved)]))
 
 
 def park(*, unreadable: Unreadable) -> None:
@@ -146,16 +149,19 @@ def park(*, unreadable: Unreadable) -> None:
 
 
 def request_stop(*, saga_id: str) -> None:
-    """Asks whoever runs the saga to turn it back; makes one that waits due at once."""
+    """Asks whoever runs the saga to turn it back; makes one that waits due at once.
+
+    It is a move like any other: what is being written by somebody who has not seen it is fenced
+    off, and the saga is read anew.
+    """
     _execute(statements.REQUEST_STOP, [saga_id])
 
 
-def release(*, runner_id: int, kept: Sequence[str]) -> None:
-    """Gives the runner's sagas, but for those that it keeps, back to whoever claims them next.
-
-    What may still be done with them is fenced off.
+def release(*, runner_id: int) -> None:
+    """Gives the runner's sagas back to whoever claims them next, and fences off what it may still
+    do with them.
     """
-    _execute(statements.RELEASE, [runner_id, list(kept)])
+    _execute(statements.RELEASE, [runner_id])
 
 
 def forget_runner(*, runner_id: int) -> None:
@@ -168,7 +174,7 @@ def close() -> None:
     connections[ALIAS].close()
 
 
-def _row(saga: InFlight, move: Move, patience: float | None) -> dict[str, Any]:
+def _row(saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -> dict[str, Any]:
     """The move as JSON; what is left out is null there."""
     there = move.progress
     ended = move.status in FINAL
@@ -180,7 +186,7 @@ def _row(saga: InFlight, move: Move, patience: float | None) -> dict[str, Any]:
         "current_step": "" if ended else there.step.name,
         "direction": there.direction,
         "faults": there.faults,
-        "goes_on": move.goes_on and patience is None,
+        "kept": move.goes_on and is_in_hand,
         "ended": ended,
         "parked": move.status is SagaStatus.PARKED,
         "seconds": move.seconds,
@@ -194,6 +200,7 @@ def _row(saga: InFlight, move: Move, patience: float | None) -> dict[str, Any]:
         row["failure_step"] = there.failure.step
         row["failure_code"] = there.failure.code
         row["failure_detail"] = there.failure.detail
+        row["failure_undone"] = there.failure.undone
     if move.record:
         known = move.record
         row["entered"] = saga.entered
@@ -210,13 +217,13 @@ def _row(saga: InFlight, move: Move, patience: float | None) -> dict[str, Any]:
 
 def _read(*row: Any) -> InFlight | Unreadable:
     saga_id, name, version, status, definition, context, position, direction, faults, *rest = row
-    failure_step, failure_code, failure_detail, stop_requested, deadline, entered, waited = rest
+    step, code, detail, undone, stop_requested, deadline, entered, waited = rest
     try:
         checkout = _checkout.decode(context)
         steps = _steps(definition)
     except msgspec.ValidationError as error:
         return Unreadable(saga_id=saga_id, version=version, reason=f"not readable here: {error}")
-    failure = Failure(failure_step, failure_code, failure_detail) if failure_code else None
+    failure = Failure(step, code, detail, undone) if code else None
     return InFlight(
         saga_id=saga_id,
         name=name,

@@ -26,9 +26,13 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransactionFilter(serializers.Serializer[None]):
-    """Which sagas to list: `?status=&saga_pattern=&page=&page_size=`."""
+    """Which sagas to list: `?status=&saga_pattern=&page=&page_size=`, or `&after=`,
+    `&before=` a cursor.
+    """
 
     status = serializers.ChoiceField(choices=[one.value for one in SagaStatus], required=False)
     saga_pattern = serializers.ChoiceField(choices=[one.value for one in Pattern], required=False)
     page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
     page_size = serializers.IntegerField(min_value=1, max_value=1000, default=50)
+    after = serializers.CharField(default="")
+    before = serializers.CharField(default="")

@@ -2,7 +2,8 @@
 
 _READ = """
     saga.saga_id, saga.name, saga.version, saga.status, definition_id, context::text, position,
-    direction, faults, failure_step, failure_code, failure_detail, stop_requested_at IS NOT NULL,
+    direction, faults, failure_step, failure_code, failure_detail, failure_undone,
+    stop_requested_at IS NOT NULL,
     extract(epoch FROM deadline_at - now())::float8,
     extract(epoch FROM coalesce(asked_at, updated_at))::float8,
     extract(epoch FROM now() - asked_at)::float8
@@ -38,15 +39,24 @@ BEAT = """
     RETURNING id, (SELECT count(*) FROM saga_orchestrator_saga WHERE parked_at IS NOT NULL)
 """
 
+# What a runner may claim: values are the runner, what it has in hand (JSON), SILENT_SECONDS, and
+# the calls that it wants no further sagas for.
 # Who is alive is an array, not a join: a row that another runner has claimed in the meantime is
 # looked at again when it is locked, but only with what stands in the row itself.
+# A row is its runner's only while that one has it in hand; this one tells what it has.
+CLAIMABLE = """
+    next_attempt_at <= now() AND CASE
+        WHEN runner_id IS NULL THEN true
+        WHEN runner_id = %s THEN saga_id NOT IN (SELECT json_array_elements_text(%s))
+        ELSE runner_id <> ALL (ARRAY(
+            SELECT id FROM saga_orchestrator_runner
+            WHERE seen_at > now() - make_interval(secs => %s)))
+    END AND current_step || ' ' || direction <> ALL (%s::text[])
+"""
+
 CLAIM = f"""
     WITH due AS (
-        SELECT saga_id FROM saga_orchestrator_saga
-        WHERE next_attempt_at <= now() AND (runner_id IS NULL OR runner_id <> ALL (ARRAY(
-              SELECT id FROM saga_orchestrator_runner
-              WHERE seen_at > now() - make_interval(secs => %s))))
-          AND current_step || ' ' || direction <> ALL (%s::text[])
+        SELECT saga_id FROM saga_orchestrator_saga WHERE {CLAIMABLE}
         ORDER BY next_attempt_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE saga_orchestrator_saga AS saga
@@ -61,16 +71,16 @@ LOCK = f"""
     WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
 """
 
-# The saga keeps its runner while it goes on at once; else it is anybody's from `next_attempt_at`,
-# which stays as it was while the saga goes on, so that the update can be heap-only.
+# The saga keeps its runner while that one goes on with it; else it is anybody's from
+# `next_attempt_at`, which stays as it was while the saga goes on: the update can be heap-only.
 # One that is asked by message is nobody's until the reply comes, or `seconds` have passed.
 RECORD = """
     WITH move AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
             saga_id text, version int, status text, position smallint, current_step text,
-            direction text, faults int, goes_on bool, asked bool, ended bool, parked bool,
-            seconds float8,
-            failure_step text, failure_code text, failure_detail text, reason text,
+            direction text, faults int, kept bool, asked bool, ended bool, parked bool,
+            seconds float8, failure_step text, failure_code text, failure_detail text,
+            failure_undone bool, reason text,
             step_position smallint, step_name text, step_status text, step_do int, step_undo int,
             step_error text, step_data jsonb, entered float8)
     ), moved AS (
@@ -80,7 +90,8 @@ RECORD = """
             failure_step = coalesce(move.failure_step, ''),
             failure_code = coalesce(move.failure_code, ''),
             failure_detail = coalesce(move.failure_detail, ''),
-            runner_id = CASE WHEN move.goes_on THEN runner_id END,
+            failure_undone = coalesce(move.failure_undone, false),
+            runner_id = CASE WHEN move.kept THEN runner_id END,
             next_attempt_at = CASE WHEN move.ended OR move.parked THEN NULL
                                    WHEN move.seconds > 0
                                    THEN clock_timestamp() + make_interval(secs => move.seconds)
@@ -91,8 +102,7 @@ RECORD = """
             updated_at = clock_timestamp(),
             finished_at = CASE WHEN move.ended THEN clock_timestamp() END
         FROM move WHERE saga.saga_id = move.saga_id AND saga.version = move.version
-        RETURNING saga.saga_id, stop_requested_at IS NOT NULL AS is_stop_requested,
-                  extract(epoch FROM updated_at)::float8 AS moved_at,
+        RETURNING saga.saga_id, extract(epoch FROM updated_at)::float8 AS moved_at,
                   step_position, step_name, step_status, step_do, step_undo, step_error,
                   step_data, move.entered
     ), logged AS (
@@ -119,7 +129,7 @@ RECORD = """
             finished_at = coalesce(step.finished_at, excluded.finished_at),
             undone_at = coalesce(step.undone_at, excluded.undone_at)
     )
-    SELECT saga_id, is_stop_requested, moved_at FROM moved
+    SELECT saga_id, moved_at FROM moved
 """
 
 PARK = """
@@ -131,14 +141,14 @@ PARK = """
 
 REQUEST_STOP = """
     UPDATE saga_orchestrator_saga
-    SET stop_requested_at = coalesce(stop_requested_at, now()),
+    SET stop_requested_at = coalesce(stop_requested_at, now()), version = version + 1,
         next_attempt_at = least(next_attempt_at, now())
     WHERE saga_id = %s
 """
 
 RELEASE = """
     UPDATE saga_orchestrator_saga SET runner_id = NULL, version = version + 1
-    WHERE runner_id = %s AND next_attempt_at IS NOT NULL AND saga_id <> ALL (%s::text[])
+    WHERE runner_id = %s AND next_attempt_at IS NOT NULL
 """
 
 FORGET_RUNNER = """

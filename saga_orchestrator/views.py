@@ -1,8 +1,6 @@
 """The HTTP door of the orchestrator. No decisions here."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from django.http import HttpResponse
@@ -13,13 +11,14 @@ from contracts.commands import Checkout
 from contracts.outcomes import Refused
 from contracts.states import SagaState, SagaSummary
 from contracts.statuses import Pattern, SagaStatus
-from httpapi import coordinator, problems
+from httpapi import coordinator, pages, problems
 from httpapi.json import answer
 from saga_orchestrator import checkout, operations, queries, serializers
-from saga_orchestrator.operations import UnknownSaga
+from saga_orchestrator.operations import SERVICE, UnknownSaga
 
 
 class CheckoutView(coordinator.CheckoutView):
+    service = SERVICE
     patterns = (Pattern.ORCHESTRATED.value, Pattern.ORCHESTRATED_MESSAGING.value)
     saga_path = "/saga/{saga_id}"
     first_status = SagaStatus.PENDING
@@ -48,7 +47,15 @@ class TransactionsView(APIView):
     def get(self, request: Request) -> HttpResponse:
         asked = serializers.TransactionFilter(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        return answer(_page(request, **asked.validated_data))
+        wanted = asked.validated_data
+        page = pages.page(
+            request=request,
+            found=queries.sagas(
+                status=wanted.get("status", ""), saga_pattern=wanted.get("saga_pattern", "")
+            ),
+            wanted=msgspec.convert(wanted, pages.Wanted),
+        )
+        return answer(page.answer(results=[queries.summary(found=one) for one in page.rows]))
 
 
 class CompensateView(APIView):
@@ -100,27 +107,8 @@ def _intervene(
 ) -> HttpResponse:
     try:
         refused = act(saga_id=saga_id, requested_by=asked.requested_by, reason=asked.reason)
-    except UnknownSaga as error:
-        raise problems.unknown("saga", saga_id) from error
+    except UnknownSaga:
+        raise problems.refusal(coordinator.not_here(state=_state(saga_id))) from None
     if refused:
         raise problems.refusal(refused)
     return answer(_summary(saga_id), status=202)
-
-
-def _page(request: Request, *, page: int, page_size: int, **wanted: str) -> dict[str, Any]:
-    found = queries.sagas(**wanted)
-    count = found.count()
-    shown = found[(page - 1) * page_size : page * page_size]
-    return {
-        "count": count,
-        "page": page,
-        "page_size": page_size,
-        "next": _page_url(request, page + 1) if page * page_size < count else None,
-        "previous": _page_url(request, page - 1) if page > 1 else None,
-        "results": [queries.summary(found=one) for one in shown],
-    }
-
-
-def _page_url(request: Request, page: int) -> str:
-    query = urlencode({**request.query_params.dict(), "page": page})
-    return str(request.build_absolute_uri(f"?{query}"))

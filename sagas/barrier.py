@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 
 from contracts import refusals
-from contracts.outcomes import Done, Outcome, Refused
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused
 from sagas import sql
 from sagas.models import BarrierStatus, Direction
 from sagas.operations import Kind, Operation
 
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
-NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
 
 
 @dataclass(frozen=True, kw_only=True)

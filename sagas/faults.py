@@ -30,6 +30,7 @@ _BUSY = frozenset(
         "57014",  # query_canceled: statement_timeout
     }
 )
+BUSY = "A row that this needs is locked by somebody else."
 _STALE_PLAN = "cached plan must not change result type"
 
 

@@ -7,9 +7,11 @@ transaction: a rush costs a few transactions instead of one each.
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from contracts.commands import Command
+from sagas import faults, sql
 from sagas.performing import Performed
 
 
@@ -22,10 +24,11 @@ class Together(Protocol):
 class Gathering:
     """The way into one operation for commands that come on many threads.
 
-    `together`: performs a list of them, in one transaction. `most`: in one list.
+    `together`: performs a list of them, in one transaction, at `service`. `most`: in one list.
     """
 
-    def __init__(self, *, together: Together, most: int = 100) -> None:
+    def __init__(self, *, service: str, together: Together, most: int = 100) -> None:
+        self._service = service
         self._together = together
         self._most = most
         self._waiting: list[_Place] = []
@@ -60,13 +63,19 @@ class Gathering:
         try:
             self._perform_together(batch)
         except Exception as error:  # noqa: BLE001 -- whatever it was: each learns its own below
-            for place in batch:
-                self._settle_alone(place, error if len(batch) == 1 else None)
+            if len(batch) == 1:
+                batch[0].fail(error)
+            else:
+                self._settle_apart(batch, is_busy=faults.is_busy(error))
 
-    def _settle_alone(self, place: "_Place", known: Exception | None) -> None:
+    def _settle_apart(self, batch: Sequence["_Place"], *, is_busy: bool) -> None:
+        """One that waits for a locked row holds up no other."""
+        with sql.impatient(service=self._service) if is_busy else nullcontext():
+            for place in batch:
+                self._settle_alone(place)
+
+    def _settle_alone(self, place: "_Place") -> None:
         try:
-            if known:
-                raise known
             self._perform_together([place])
         except Exception as error:  # noqa: BLE001 -- raised again on the thread that it belongs to
             place.fail(error)

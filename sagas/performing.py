@@ -1,14 +1,18 @@
 """`perform`: the one way into an operation, whichever door the commands came through."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from contracts.commands import Command
-from contracts.outcomes import Outcome
-from sagas import barrier, points
+from contracts.outcomes import Busy, Outcome
+from sagas import barrier, faults, points, sql
 from sagas.operations import Operation
+
+APART_SECONDS = 2.0
+"""With the second that the list has waited before, less than a call of a step may take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,37 @@ def perform(
         points.reach("performing.before_commit", operation)
     points.reach("performing.after_commit", operation)
     return performed
+
+
+def perform_apart(
+    *, operation: Operation, commands: Sequence[Command], seconds: float = APART_SECONDS
+) -> list[Outcome | Busy]:
+    """The outcome of each command, where one that has to wait for a locked row holds up no other.
+
+    The list is tried as one; where that meets a row that somebody else holds on to, each command
+    alone and without patience, for so many `seconds` in all. What was not decided is Busy.
+    """
+    try:
+        return [one.outcome for one in perform(operation=operation, commands=commands)]
+    except DatabaseError as error:
+        if not faults.is_busy(error):
+            raise
+        if len(commands) == 1:
+            return [Busy(faults.BUSY)]
+    until = time.monotonic() + seconds
+    with sql.impatient(service=operation.service):
+        return [_alone(operation, command, until) for command in commands]
+
+
+def _alone(operation: Operation, command: Command, until: float) -> Outcome | Busy:
+    if time.monotonic() >= until:
+        return Busy(faults.BUSY)
+    try:
+        return perform(operation=operation, commands=[command])[0].outcome
+    except DatabaseError as error:
+        if faults.is_busy(error):
+            return Busy(faults.BUSY)
+        raise
 
 
 def _perform(operation: Operation, commands: Sequence[Command]) -> list[Performed]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from django.db import DatabaseError, InterfaceError, connections
 
-IMPATIENT_MILLISECONDS = 50
+IMPATIENT_MILLISECONDS = 20
 """Enough for a neighbour's transaction to end, and little enough for a hundred in a row."""
 
 

@@ -160,8 +160,10 @@ def _check_broker(url: str) -> str:
     try:
         return amqp.check(url, timeout=_GIVEN_TIMEOUT)
     except (OSError, ValueError, amqp.BrokerRefused) as error:
+        # Python's words for a wrong port are a part of the password where that has a slash.
+        why = "it can't be read" if isinstance(error, ValueError) else error
         raise StackError(
-            f"the RabbitMQ that RABBITMQ_URL names ({_without_login(url)}) can't be used: {error}."
+            f"the RabbitMQ that RABBITMQ_URL names ({_without_login(url)}) can't be used: {why}."
             " Start it, mend the URL, or unset RABBITMQ_URL to get a private one."
         ) from error
 
@@ -176,7 +178,7 @@ def _check_database(variable: str, url: str) -> str:
     except psycopg.Error as error:
         raise StackError(
             f"the PostgreSQL that {variable} names ({_without_login(url)}) can't be used:"
-            f" {str(error).strip().splitlines()[0]}. Start it, mend the URL,"
+            f" {_reason(error)}. Start it, mend the URL,"
             f" or unset {variable} to get an embedded one."
         ) from error
     return version.partition(" ")[0]
@@ -185,4 +187,13 @@ def _check_database(variable: str, url: str) -> str:
 def _without_login(url: str) -> str:
     """The part of a URL that may be printed."""
     parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:  # a password with a slash, or the like
+        return f"{parts.scheme}://..."
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _reason(error: psycopg.Error) -> str:
+    """In a line; of several hosts the last one's. Where it is the URL, it may quote the login."""
+    if isinstance(error, psycopg.ProgrammingError):
+        return "it can't be read"
+    return str(error).strip().splitlines()[-1].strip("- ")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stack import identity
 from stack.accounts import Account
 from stack.leash import KEEP_USER
 
@@ -77,9 +78,19 @@ class Child:
                 stderr=log,
                 start_new_session=True,
             )
-        self.pidfd = os.pidfd_open(self.process.pid)
+        try:
+            self.pidfd = identity.handle_of(self.process.pid)
+        except BaseException:
+            self._undo_spawn(self.process)
+            raise
         self.started_at, self.restart_at, self.status = time.monotonic(), None, None
         self.ended.clear()
+
+    def _undo_spawn(self, process: subprocess.Popen[bytes]) -> None:
+        """One that can't be watched must not run: nobody would ever end it."""
+        self.process = None
+        process.kill()
+        process.wait()
 
     def has_ended(self, *, within: float = 0.0) -> bool:
         if self.process is None:

@@ -23,6 +23,7 @@ _STOP_SECONDS = 60.0
 def start(*, options: Options, announce: Announce) -> None:
     """Returns when it is ready; tells what it says until then. Raises StackError when it fails;
     interrupted, it takes the stack down again."""
+    identity.require_handles()
     folder = Folder(options.folder)
     log = folder.log("up")
     interruption = Interruption()
@@ -32,8 +33,7 @@ def start(*, options: Options, announce: Announce) -> None:
         _follow(supervisor, folder, log, announce)
     except BaseException:
         interruption.ignore()
-        supervisor.terminate()
-        supervisor.wait()
+        _end(supervisor)
         raise
     finally:
         interruption.restore()
@@ -74,6 +74,16 @@ def _spawn(options: Options, log: Path) -> subprocess.Popen[bytes]:
             stderr=output,
             start_new_session=True,
         )
+
+
+def _end(supervisor: subprocess.Popen[bytes]) -> None:
+    """Gives it the time that it needs to take down what it has started, and no more."""
+    supervisor.terminate()
+    try:
+        supervisor.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
 
 
 def _follow(

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,10 +11,10 @@ OK = 200
 _SECONDS = 5.0
 
 
-def ask(url: str, path: str) -> tuple[int, dict[str, Any]]:
+def ask(url: str, path: str, *, seconds: float = _SECONDS) -> tuple[int, dict[str, Any]]:
     """Status and body of a health page; status 0 and the reason when nothing answers."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -21,6 +23,15 @@ def ask(url: str, path: str) -> tuple[int, dict[str, Any]]:
         return 0, {"error": str(error) or type(error).__name__}
     finally:
         connection.close()
+
+
+def ask_all(urls: Mapping[str, str], *, seconds: float) -> dict[str, tuple[int, dict[str, Any]]]:
+    """The health page of each, by name, all asked at the same time."""
+    with ThreadPoolExecutor(max(len(urls), 1)) as threads:
+        asked = {
+            name: threads.submit(ask, url, "/health", seconds=seconds) for name, url in urls.items()
+        }
+        return {name: answer.result() for name, answer in asked.items()}
 
 
 def complaint(url: str, *, worker_pid: int | None) -> str | None:
@@ -47,7 +58,8 @@ def complaint_about(url: str, path: str, *, worker_pid: int | None = None) -> st
 def _said(path: str, status: int, body: dict[str, Any]) -> str:
     if status == 0:
         return str(body["error"])
-    return f"GET {path} answers {status}: {json.dumps(body)[:400]}"
+    stands = [one["what"] for one in body.get("attention", []) if one["level"] == "unavailable"]
+    return f"GET {path} answers {status}: {'; '.join(stands) or json.dumps(body)[:400]}"
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from stack import identity
 from stack.children import FIRST_PAUSE, Child, Program
 from stack.errors import StackError
 
@@ -35,7 +36,10 @@ class Supervisor:
         changed: Callable[[], None] = lambda: None,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
-        """`longest_pause`: seconds before a program that crashes again and again is started."""
+        """`longest_pause`: seconds before a program that crashes again and again is started.
+
+        Raises StackError where the system can't watch processes."""
+        identity.require_handles()
         self.restarts = False
         """Whether a crashed program is started again; off while the stack comes up."""
         self._announce, self._changed = announce, changed

@@ -10,7 +10,10 @@ PORT_BASE_VARIABLE = "DUETO_PORT_BASE"
 LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
 """Which steps a checkout has: whoever audits a run must know it, too."""
 
-WEB_THREADS = 8
+WEB_THREADS = 96
+"""8 that work, 64 that wait (httpapi.slots, httpapi.waiting), and some that are on their way to a
+slot, still read a body, or look at the health. Granian makes them when all others are taken, and
+ends those that were idle for 30 s; an idle one costs some 30 kB."""
 WEB_CONNECTIONS = 16384
 """A web process accepts no more than so many. Idle ones count: with Granian's default of 1,024, as
 many shoppers who keep their connections keep all others waiting until some are closed."""

@@ -24,8 +24,7 @@ from saga_choreography import facts, state
 from saga_choreography.checkout import SERVICE
 from saga_choreography.entries import Stage
 from saga_choreography.models import Action
-from saga_choreography.operations import ASKS
-from saga_choreography.tracking import Tracking
+from saga_choreography.tracking import ASKS, Tracking
 from sagas.operations import Kind, Operation
 
 CONDUCTOR = "saga_orchestrator"

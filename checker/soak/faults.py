@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
 
+from checker.soak import psql
 from checker.soak.detours import Detours
-from checker.soak.outsider import purge
+from checker.soak.outsider import intrude, purge, usurp
 from checker.soak.plan import POSTGRES, Fault, Kind
 from messaging.consumer import queue_of
 from stack.local import LocalStack
@@ -104,6 +106,8 @@ class Saboteur:
             return self._cut(fault)
         if fault.kind is Kind.PURGE:
             return self._purge(fault.target)
+        if fault.kind in _BY_ANYBODY:
+            return _BY_ANYBODY[fault.kind](self, fault)
         pid = self._stack.processes.get(fault.target)
         if pid is None:
             raise _NotNow("it is down already")
@@ -144,3 +148,39 @@ class Saboteur:
         self._stop.wait(PURGE_AFTER_SECONDS)
         count = purge(url=self._stack.rabbitmq_url or "", queue=queue_of(service=service))
         return f"{count} messages lost"
+
+    def _lock(self, fault: Fault) -> str:
+        return psql.hold_row(
+            url=self._stack.database_urls[fault.target],
+            service=fault.target,
+            wait=partial(self._stop.wait, fault.seconds),
+        )
+
+    def _read_only(self, fault: Fault) -> str:
+        url, wait = self._stack.database_urls[fault.target], self._stop.wait
+        return psql.make_read_only(url=url, wait=partial(wait, fault.seconds))
+
+    def _migrate(self, fault: Fault) -> str:
+        url = self._stack.database_urls[fault.target]
+        return psql.change_column(url=url, service=fault.target)
+
+    def _foreign(self, fault: Fault) -> str:
+        count = intrude(url=self._stack.rabbitmq_url or "", queue=queue_of(service=fault.target))
+        return f"{count} foreign messages"
+
+    def _usurp(self, fault: Fault) -> str:
+        return usurp(
+            url=self._stack.rabbitmq_url or "",
+            queue=queue_of(service=fault.target),
+            wait=partial(self._stop.wait, fault.seconds),
+        )
+
+
+_BY_ANYBODY = {
+    Kind.LOCK: Saboteur._lock,
+    Kind.READ_ONLY: Saboteur._read_only,
+    Kind.MIGRATE: Saboteur._migrate,
+    Kind.FOREIGN: Saboteur._foreign,
+    Kind.USURP: Saboteur._usurp,
+}
+"""What needs no process of the shop: a login at one of its servers is enough."""

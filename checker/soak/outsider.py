@@ -5,7 +5,10 @@ A plain client, with nothing of the shop's own messaging in it.
 
 import logging
 import random
+import struct
 import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pika
@@ -14,6 +17,29 @@ import pika.exceptions
 EXCHANGES = ("saga_events", "saga_commands", "saga_replies")
 _AGAIN_SECONDS = 0.5
 _TIMEOUT_SECONDS = 5.0
+_SECONDS = 1_772_000_000
+_MILLISECONDS = struct.pack(">Q", _SECONDS * 1000)
+
+
+class _InMilliseconds(pika.BasicProperties):  # type: ignore[misc]  # pika has no type information
+    """A header of type T in milliseconds, as some programs write it: past the year 9999."""
+
+    def encode(self) -> list[bytes]:
+        pieces: list[bytes] = super().encode()
+        return [piece.replace(struct.pack(">Q", _SECONDS), _MILLISECONDS) for piece in pieces]
+
+
+FOREIGN = (
+    (_InMilliseconds(headers={"sent": datetime.fromtimestamp(_SECONDS, tz=UTC)}), b"not JSON"),
+    (pika.BasicProperties(message_id="x" * 200), b"\xf1\x00" * 50),
+    (pika.BasicProperties(), b""),
+    (pika.BasicProperties(content_type="text/xml"), b"<order/>"),
+    (pika.BasicProperties(type="payment.processed"), b"[" * 100_000),
+    (pika.BasicProperties(type="payment.processed"), b'{"id": "\\ud800", "type": 7}'),
+    (pika.BasicProperties(), b'{"id": "1", "type": "a", "saga_id": "b", "saga": "c"}'),
+    (pika.BasicProperties(), b"x" * 2_000_000),
+)
+"""What other programs may send."""
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
@@ -28,6 +54,41 @@ def purge(*, url: str, queue: str) -> int:
             return int(connection.channel().queue_purge(queue).method.message_count)
     except pika.exceptions.AMQPError as error:
         raise ConnectionError(f"RabbitMQ is away ({type(error).__name__})") from error
+
+
+def intrude(*, url: str, queue: str) -> int:
+    """Sends to a queue what other programs send to the wrong place; returns how many those were.
+
+    Raises ConnectionError.
+    """
+    try:
+        with pika.BlockingConnection(_parameters(url)) as connection:
+            channel = connection.channel()
+            for properties, body in FOREIGN:
+                channel.basic_publish("", queue, body, properties)
+    except pika.exceptions.AMQPError as error:
+        raise ConnectionError(f"RabbitMQ is away ({type(error).__name__})") from error
+    return len(FOREIGN)
+
+
+def usurp(*, url: str, queue: str, wait: Callable[[], object]) -> str:
+    """Puts a queue of another kind in the place of this one, until `wait` returns; then it is gone.
+
+    Raises ConnectionError.
+    """
+    try:
+        with pika.BlockingConnection(_parameters(url)) as connection:
+            channel = connection.channel()
+            channel.queue_delete(queue)
+            try:
+                channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "classic"})
+            except pika.exceptions.ChannelClosedByBroker:
+                return "the shop was faster, and has made its queue again"
+            wait()
+            channel.queue_delete(queue)
+    except pika.exceptions.AMQPError as error:
+        raise ConnectionError(f"RabbitMQ is away ({type(error).__name__})") from error
+    return ""
 
 
 class Echo:

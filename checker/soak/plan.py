@@ -18,9 +18,14 @@ PROCESSES = tuple(name for one in SERVICES if one.has_worker for name in one.pro
 QUEUES = tuple(one.name for one in SERVICES if one.has_worker)
 """The services, each of which has one."""
 
-PAUSE_SECONDS = (1.0, 10.0)
-CUT_SECONDS = (0.0, 3.0)
-"""How long nobody can connect again."""
+SECONDS = {
+    "pause": (1.0, 10.0),
+    "cut": (0.0, 3.0),
+    "lock": (1.0, 8.0),
+    "read-only": (1.0, 8.0),
+    "usurp": (1.0, 5.0),
+}
+"""How long each lasts; the others are moments. A cut: how long nobody can connect again."""
 FIRST_AT = 1.0
 
 
@@ -37,6 +42,16 @@ class Kind(StrEnum):
     """A server is asked to end, and started again."""
     PURGE = "purge"
     """A service's worker is killed, and all messages in its queue are lost for good."""
+    LOCK = "lock"
+    """Somebody forgets a transaction that holds a row of a service."""
+    READ_ONLY = "read-only"
+    """A service's database answers, but takes no writes, as after a failover."""
+    MIGRATE = "migrate"
+    """A column of a service changes its type, and prepared plans are stale."""
+    FOREIGN = "foreign"
+    """Another program's messages come to a service's queue: unreadable, odd, and far too big."""
+    USURP = "usurp"
+    """A service's queue is gone, and somebody else's of the same name is there."""
     DUPLICATE = "duplicate"
     """All the time: a share of messages and requests comes twice."""
 
@@ -46,7 +61,9 @@ TARGETS = {
     Kind.PAUSE: (*PROCESSES, *SERVERS),
     Kind.CUT: SERVERS,
     Kind.RESTART: SERVERS,
-    Kind.PURGE: QUEUES,
+    **dict.fromkeys(
+        (Kind.PURGE, Kind.LOCK, Kind.READ_ONLY, Kind.MIGRATE, Kind.FOREIGN, Kind.USURP), QUEUES
+    ),
 }
 """Of each kind that is made at moments."""
 
@@ -99,5 +116,4 @@ def _dealt(kinds: Sequence[Kind], chance: random.Random) -> Iterator[tuple[Kind,
 
 
 def _seconds(kind: Kind, chance: random.Random) -> float:
-    lasting = {Kind.PAUSE: PAUSE_SECONDS, Kind.CUT: CUT_SECONDS}
-    return chance.uniform(*lasting[kind]) if kind in lasting else 0.0
+    return chance.uniform(*SECONDS[kind]) if kind in SECONDS else 0.0

@@ -32,6 +32,8 @@ from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
 DUPLICATE_SHARE = 0.02
+WAITING = 3
+"""Every third shopper waits to be told how it ended."""
 MIX = Mix(declined=0.1, scarce=0.05)
 DRAIN_SECONDS = 60.0
 READY_SECONDS = 60.0
@@ -171,7 +173,13 @@ class _Soaking:
         )
         repeated = int(1 / DUPLICATE_SHARE) if self._has_duplicates else len(starts) + 1
         return [
-            Wanted(at=at, key=f"soak {seed} {n}", body=body, is_repeated=n % repeated == 0)
+            Wanted(
+                at=at,
+                key=f"soak {seed} {n}",
+                body=body,
+                is_repeated=n % repeated == 0,
+                waits=n % WAITING == 0,
+            )
             for n, (at, body) in enumerate(zip(starts, bodies, strict=True), start=1)
         ]
 

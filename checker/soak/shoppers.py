@@ -13,22 +13,25 @@ from dataclasses import dataclass
 
 import urllib3
 
-ACCEPTED = 202
+ACCEPTED, ENDED = 202, 200
 FAULTS = range(500, 600)
 """Answers after which a shopper asks again; also after none at all."""
 THREADS = 48
-CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 5.0
+CONNECT_SECONDS, ANSWER_SECONDS, WAIT_SECONDS = 2.0, 5.0, 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A checkout to ask for, `at` seconds after the start. `is_repeated`: also once accepted."""
+    """A checkout to ask for, `at` seconds after the start. `is_repeated`: also once accepted.
+    `waits`: its shopper prefers to be told how it ended.
+    """
 
     at: float
     key: str
     body: bytes
     is_repeated: bool = False
+    waits: bool = False
 
 
 @dataclass(kw_only=True)
@@ -138,12 +141,14 @@ class Shoppers:
     def _post(self, wanted: Wanted) -> str | None:
         """The saga's id, or an answer that should not be; None where it is in doubt."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": wanted.key}
+        if wanted.waits:
+            headers["Prefer"] = f"wait={WAIT_SECONDS}"
         try:
             answer = self._http.request("POST", self._url, body=wanted.body, headers=headers)
         except urllib3.exceptions.HTTPError:
             return None
         if answer.status in FAULTS:
             return None
-        if answer.status != ACCEPTED:
+        if answer.status not in (ACCEPTED, ENDED):
             return f"{answer.status} {answer.data[:200].decode(errors='replace')}"
         return str(json.loads(answer.data)["saga_id"])

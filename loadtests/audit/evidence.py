@@ -64,8 +64,10 @@ class Evidence:
 
     @property
     def is_returned(self) -> bool:
-        """Whether somebody asked that it be undone from beyond its pivot."""
-        return any(asked in ("return", "undo") for asked in self._asked())
+        """Whether somebody asked that it be undone, wherever it stood: a stop that comes too late
+        becomes a return.
+        """
+        return any(asked in ("return", "undo", "stop") for asked in self._asked())
 
     @property
     def is_skipped(self) -> bool:

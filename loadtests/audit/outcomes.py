@@ -7,10 +7,12 @@ which a person skipped a step is theirs to answer for.
 from collections.abc import Iterator
 
 from contracts import sagas
+from contracts.sagas import CHECKOUT
 from contracts.statuses import FINAL
 from loadtests.audit.evidence import Evidence
 from loadtests.audit.tables import Checkout, Run
 
+UNDOABLE = [step.name for step in CHECKOUT.steps[1:] if step.undo]
 PATTERNS = {"saga_orchestrator": "orchestrated", "saga_choreography": "choreographed"}
 """How the names of the patterns begin that a coordinator runs."""
 
@@ -141,8 +143,11 @@ def _not_sold(saga: Evidence, checkout: Checkout) -> Iterator[str]:
     sold = [(one.status, one.lines) for one in saga.reservations if one.status == "committed"]
     if sold:
         yield f"{checkout.status}, but sold: {_listed(sold)}"
-    if checkout.status == "failed" and saga.done(sagas.CHARGE):
-        yield "failed (nothing had taken effect), but it was charged"
+    undone = [step for step in UNDOABLE if saga.undone(step)]
+    if checkout.status == "failed" and undone:
+        yield f"failed (nothing had to be undone), but undone: {', '.join(undone)}"
+    if checkout.status == "compensated" and not undone:
+        yield "compensated, but nothing was undone"
 
 
 def _listed(pairs: list[tuple[str, str]]) -> str:

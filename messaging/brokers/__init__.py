@@ -20,12 +20,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from contracts import sagas
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 
 EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
 EXCHANGES = (EVENTS, COMMANDS, REPLIES)
 """Topic exchanges; the routing key is the message's type, which also says which of them it is."""
 
 SCHEMES = ("amqp", "amqps", "postgresql", "postgres", "memory")
+LONGEST_NAME = 255
+"""Bytes of a message's id and type: a short string of AMQP."""
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +59,20 @@ class BrokerUnavailable(Exception):
     Whatever was under way is in doubt. Back off and call again: the adapter reconnects by itself
     at the next call. The text names the reason (`blocked` for a memory or disk alarm).
     """
+
+
+class Rejected(BrokerUnavailable):
+    """The broker is there and says no: too large a message, a permission that is missing, a queue
+    of another kind under this name. The text has the broker's own words; trying again gives the
+    same until somebody changes something.
+
+    From `publish`: `ids` are those of the messages that it refuses, and empty where it does not
+    say which. Any of the others may have been stored, or not.
+    """
+
+    def __init__(self, reason: str, ids: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.ids = tuple(ids)
 
 
 class Unroutable(Exception):
@@ -118,21 +135,22 @@ class Broker(Protocol):
     def declare(self, *, queue: str, events: Sequence[str]) -> None:
         """Make sure a durable `queue` exists and gets these types of messages.
 
-        Idempotent; removes neither queue nor binding. Raises BrokerUnavailable.
+        Idempotent; removes neither queue nor binding. Raises BrokerUnavailable, or Rejected
+        where there is a queue of another kind under this name.
         """
         ...
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Publish in order, and return when all of them are stored safely in every queue bound.
 
-        Raises BrokerUnavailable (any of them may have been stored) or Unroutable.
+        Raises BrokerUnavailable (any of them may have been stored), Rejected or Unroutable.
         """
         ...
 
     def subscribe(self, *, queue: str, prefetch: int) -> Subscription:
         """Consume a declared queue, holding at most `prefetch` unsettled messages.
 
-        Raises BrokerUnavailable, also when there is no such queue.
+        Raises BrokerUnavailable, also when there is no such queue, and Rejected.
         """
         ...
 
@@ -152,6 +170,20 @@ class Broker(Protocol):
     def close(self) -> None:
         """Close subscriptions and connections, within seconds. Safe to call twice."""
         ...
+
+
+def refuse_unfit(messages: Sequence[Message]) -> None:
+    """Raise Rejected where some of them fit no broker, or would be read by nobody."""
+    unfit = [
+        message.id
+        for message in messages
+        if len(message.body) > MOST_BYTES_OF_A_MESSAGE
+        or len(message.type.encode()) > LONGEST_NAME
+        or len(message.id.encode()) > LONGEST_NAME
+    ]
+    if unfit:
+        limits = f"{MOST_BYTES_OF_A_MESSAGE} bytes, and {LONGEST_NAME} for its id and type"
+        raise Rejected(f"a message has at most {limits}", unfit)
 
 
 def exchange_of(*, message_type: str) -> str:

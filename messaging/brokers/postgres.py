@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from messaging.brokers import BrokerUnavailable, Message, Unroutable
+from messaging.brokers import BrokerUnavailable, Message, Unroutable, refuse_unfit
 from messaging.brokers.postgres_sql import Statements
 from messaging.brokers.postgres_subscription import Connection, PostgresSubscription, translated
 
@@ -62,6 +62,7 @@ class PostgresBroker:
     def publish(self, messages: Sequence[Message]) -> None:
         if not messages:
             return
+        refuse_unfit(messages)
         values = {
             "ids": [message.id for message in messages],
             "types": [message.type for message in messages],

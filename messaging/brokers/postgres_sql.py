@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from hashlib import sha1
 
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
+from messaging.brokers import LONGEST_NAME
+
 _SETUP = """
 SELECT pg_advisory_xact_lock({lock_class}, 0);  -- two that create at once would collide
 CREATE SCHEMA IF NOT EXISTS "{schema}";
@@ -69,7 +72,8 @@ WITH free AS (
 )
 UPDATE "{schema}".message SET consumer = %(consumer)s, redelivered = true
 FROM free WHERE message.queue = %(queue)s AND message.place = free.place
-RETURNING message.place, message.id, message.type, message.body, free.redelivered
+RETURNING message.place, left(message.id, {longest_name}), left(message.type, {longest_name}),
+    substring(message.body FOR {largest_body}), free.redelivered
 """
 
 _ACK = """
@@ -149,5 +153,11 @@ class Statements:
         return "dueto_" + sha1(f"{self._schema}.{queue}".encode()).hexdigest()  # noqa: S324 -- a short name, no secret
 
     def _with_names(self, statement: str) -> bytes:
-        names = {"schema": self._schema, "lock_class": self._lock_class}
+        names = {
+            "schema": self._schema,
+            "lock_class": self._lock_class,
+            "longest_name": LONGEST_NAME,
+            # Of a larger one than ours as much as shows that it is one.
+            "largest_body": MOST_BYTES_OF_A_MESSAGE + 1,
+        }
         return statement.format_map(names).encode()

@@ -12,10 +12,12 @@ from typing import Any
 
 import psycopg
 
-from messaging.brokers import BrokerUnavailable, Delivery, Message
+from messaging.brokers import BrokerUnavailable, Delivery, Message, Rejected
 from messaging.brokers.postgres_sql import QUICK, Statements
 
 SWEEP_SECONDS = 2.0  # how long messages of a consumer that died are stuck, at most
+_REFUSALS = ("22", "23", "54", "P0")
+"""Classes of SQLSTATE: a value that can't be stored, a constraint, a limit, a trigger."""
 
 Connection = psycopg.Connection[Any]
 
@@ -153,9 +155,13 @@ class PostgresSubscription:
 
 @contextmanager
 def translated(connection: Connection) -> Iterator[None]:
-    """Have PostgreSQL's errors as BrokerUnavailable, and go on with a new connection then."""
+    """Have PostgreSQL's errors as BrokerUnavailable, and go on with a new connection then; or as
+    Rejected, where it is there and takes these values never.
+    """
     try:
         yield
     except psycopg.Error as error:
+        if (error.sqlstate or "").startswith(_REFUSALS):
+            raise Rejected(f"PostgreSQL as a broker: {error}") from error
         connection.close()
         raise BrokerUnavailable(f"PostgreSQL as a broker: {error}") from error

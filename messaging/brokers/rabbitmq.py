@@ -26,6 +26,9 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 CONNECT_SECONDS = 5.0
 HEARTBEAT_SECONDS = 15
 READ_BYTES = 65536
+_REFUSALS = (311, 403, 405, 406)
+"""Content too large, access refused, resource locked, precondition failed. A 404 is none: what is
+missing is declared anew."""
 
 
 def parameters(url: str, *, name: str = "") -> Any:
@@ -54,7 +57,7 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]  # pika has no ty
         `dispatch` whenever something was read.
         """
         self._dispatch = dispatch
-        self._reader = FrameReader(pass_on=super()._on_data_available, foreign_id=_foreign_id)
+        self._reader = FrameReader(pass_on=super()._on_data_available)
         super().__init__(
             read_parameters,
             on_open_callback=opened,
@@ -93,10 +96,6 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]  # pika has no ty
             self._terminate_stream(pika.exceptions.AMQPConnectionError(reason))
 
 
-def _foreign_id(properties: bytes) -> str:
-    return pika.BasicProperties().decode(properties).message_id or ""
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Have pika's errors as BrokerUnavailable."""
@@ -104,6 +103,13 @@ def translated() -> Iterator[None]:
         yield
     except pika.exceptions.AMQPError as error:
         raise BrokerUnavailable(f"RabbitMQ can't be asked: {describe(error)}") from error
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the broker closed a channel because it will not do what was asked, ever."""
+    return isinstance(error, pika.exceptions.ChannelClosedByBroker) and (
+        getattr(error, "reply_code", 0) in _REFUSALS
+    )
 
 
 def describe(error: BaseException) -> str:

@@ -15,7 +15,14 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from messaging.brokers import EVENTS, BrokerUnavailable, Message, exchange_of
+from messaging.brokers import (
+    EVENTS,
+    BrokerUnavailable,
+    Message,
+    Rejected,
+    exchange_of,
+    refuse_unfit,
+)
 from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, parameters
 from messaging.brokers.rabbitmq_link import Channel, Link
 from messaging.brokers.rabbitmq_publisher import Publisher
@@ -56,11 +63,18 @@ class RabbitMQBroker:
         self._declare(self._namespace + queue)
 
     def publish(self, messages: Sequence[Message]) -> None:
+        refuse_unfit(messages)
         with self._locks["publishing"]:
-            if self._publisher is None or not self._publisher.usable:
-                link = self._shared_link("publishing")
+            self._usable_publisher().publish(messages)
+
+    def _usable_publisher(self) -> Publisher:
+        if self._publisher is None or not self._publisher.usable:
+            link = self._shared_link("publishing")
+            try:
                 self._publisher = Publisher(link, namespace=self._namespace)
-            self._publisher.publish(messages)
+            except Rejected as error:  # an exchange, and none of the messages
+                raise BrokerUnavailable(str(error)) from error
+        return self._publisher
 
     def subscribe(self, *, queue: str, prefetch: int) -> RabbitMQSubscription:
         name = self._namespace + queue
@@ -150,7 +164,11 @@ class RabbitMQBroker:
         channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
         channel.call("queue_bind", queue=dead_queue, exchange=dead, routing_key=queue)
         arguments = quorum | dead_letter
-        channel.call("queue_declare", queue=queue, durable=True, arguments=arguments)
+        try:
+            channel.call("queue_declare", queue=queue, durable=True, arguments=arguments)
+        except Rejected as error:
+            wanted = f"wanted is a durable quorum queue that dead-letters to {dead}"
+            raise Rejected(f"{error}; {wanted}") from error
         for event in sorted(self._declared[queue]):
             exchange = self._namespace + exchange_of(message_type=event)
             channel.call("queue_bind", queue=queue, exchange=exchange, routing_key=event)

@@ -10,11 +10,13 @@ and the methods of class `basic`; the tests compare it byte for byte with what p
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from struct import Struct
 
 import msgspec
 
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import Delivery, Message, exchange_of
 
 METHOD, HEADER, BODY = 1, 2, 3
@@ -26,6 +28,18 @@ PUBLISH, DELIVER, ACK, NACK = (BASIC << 16 | method for method in (40, 60, 80, 1
 
 # Which properties stand in a content header: content_type, delivery_mode, message_id, type.
 OUR_PROPERTIES = 1 << 15 | 1 << 12 | 1 << 7 | 1 << 5
+_BEFORE_MESSAGE_ID = (
+    (1 << 15, "short"),  # content_type
+    (1 << 14, "short"),  # content_encoding
+    (1 << 13, "table"),  # headers
+    (1 << 12, "octet"),  # delivery_mode
+    (1 << 11, "octet"),  # priority
+    (1 << 10, "short"),  # correlation_id
+    (1 << 9, "short"),  # reply_to
+    (1 << 8, "short"),  # expiration
+)
+_MESSAGE_ID = 1 << 7
+_MORE_FLAGS = 1
 PERSISTENT = 2
 CONTENT_TYPE = b"application/json"
 
@@ -33,6 +47,8 @@ _FRAME = Struct(">BHI")
 _METHOD_ID = Struct(">I")
 _CONTENT = Struct(">HHQH")
 _TAG = Struct(">QB")
+_FLAGS = Struct(">H")
+_TABLE_LENGTH = Struct(">I")
 
 
 def _short(text: bytes) -> bytes:
@@ -91,14 +107,23 @@ class Confirm(msgspec.Struct, frozen=True):
 
 
 class _Content:
-    """A delivery whose header and body are still coming in."""
+    """A delivery whose header and body are still coming in. Of a body that is larger than any
+    message of ours only as much is kept as shows that it is.
+    """
 
-    __slots__ = ("body", "id", "missing", "redelivered", "tag", "type")
+    __slots__ = ("body", "id", "kept", "missing", "redelivered", "tag", "type")
 
     def __init__(self, tag: int, redelivered: bool, routing_key: str) -> None:
         self.tag, self.redelivered, self.type = tag, redelivered, routing_key
         self.id, self.missing = "", -1
         self.body: list[bytes] = []
+        self.kept = 0
+
+    def take(self, piece: bytes) -> None:
+        self.missing -= len(piece)
+        if self.kept <= MOST_BYTES_OF_A_MESSAGE:
+            self.body.append(piece[: MOST_BYTES_OF_A_MESSAGE + 1 - self.kept])
+            self.kept += len(piece)
 
     def delivery(self) -> Delivery:
         body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
@@ -111,13 +136,10 @@ class FrameReader:
     `deliveries` and `confirms` collect by channel until their owner takes them away.
     """
 
-    def __init__(
-        self, *, pass_on: Callable[[bytes], None], foreign_id: Callable[[bytes], str]
-    ) -> None:
-        """`foreign_id` reads the message id from properties that we did not write."""
+    def __init__(self, *, pass_on: Callable[[bytes], None]) -> None:
         self.deliveries: dict[int, list[Delivery]] = {}
         self.confirms: dict[int, list[Confirm]] = {}
-        self._pass_on, self._foreign_id = pass_on, foreign_id
+        self._pass_on = pass_on
         self._rest = b""
         self._open: dict[int, _Content] = {}
 
@@ -148,8 +170,7 @@ class FrameReader:
         if kind == HEADER:
             self._take_header(content, buffer, start, end)
         else:
-            content.body.append(buffer[start:end])
-            content.missing -= end - start
+            content.take(buffer[start:end])
         if content.missing == 0:
             self.deliveries.setdefault(channel, []).append(content.delivery())
             del self._open[channel]
@@ -161,7 +182,7 @@ class FrameReader:
             at = start + 5 + buffer[start + 4]  # past the consumer's tag
             tag, redelivered = _TAG.unpack_from(buffer, at)
             at += 10 + buffer[at + 9]  # past the exchange
-            routing_key = buffer[at + 1 : at + 1 + buffer[at]].decode()
+            routing_key = _text(buffer[at + 1 : at + 1 + buffer[at]])
             self._open[channel] = _Content(tag, bool(redelivered), routing_key)
             return True
         if method == ACK:
@@ -172,8 +193,44 @@ class FrameReader:
 
     def _take_header(self, content: _Content, buffer: bytes, start: int, end: int) -> None:
         _, _, content.missing, properties = _CONTENT.unpack_from(buffer, start)
-        if properties == OUR_PROPERTIES:
-            at = start + 16 + buffer[start + 14]  # past content_type and delivery_mode
-            content.id = buffer[at + 1 : at + 1 + buffer[at]].decode()
-        else:
-            content.id = self._foreign_id(buffer[start + 12 : end])
+        try:
+            if properties == OUR_PROPERTIES:
+                at = start + 16 + buffer[start + 14]  # past content_type and delivery_mode
+                content.id = _text(buffer[at + 1 : at + 1 + buffer[at]])
+            else:
+                content.id = _text(_message_id(buffer[start + 12 : end]))
+        except (IndexError, struct.error):
+            content.id = ""
+
+
+def _text(short: bytes) -> str:
+    """Anybody may have published the message: its names are text, whatever their bytes are."""
+    return short.decode(errors="replace")
+
+
+def _message_id(properties: bytes) -> bytes:
+    """The message id among properties that we did not write, empty where there is none.
+
+    What comes before it is passed over by its length: a header table may hold what no client can
+    read (a time in milliseconds, say), and must not cost the connection.
+    """
+    (flags,) = _FLAGS.unpack_from(properties)
+    at, word = _FLAGS.size, flags
+    while word & _MORE_FLAGS:
+        (word,) = _FLAGS.unpack_from(properties, at)
+        at += _FLAGS.size
+    if not flags & _MESSAGE_ID:
+        return b""
+    for flag, kind in _BEFORE_MESSAGE_ID:
+        if flags & flag:
+            at += _length_of(kind, properties, at)
+    return properties[at + 1 : at + 1 + properties[at]]
+
+
+def _length_of(kind: str, properties: bytes, at: int) -> int:
+    if kind == "octet":
+        return 1
+    if kind == "short":
+        return 1 + properties[at]
+    (length,) = _TABLE_LENGTH.unpack_from(properties, at)
+    return _TABLE_LENGTH.size + int(length)

@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from messaging.brokers import BrokerUnavailable
+from messaging.brokers import BrokerUnavailable, Rejected
 from messaging.brokers.rabbitmq import (
     CONNECT_SECONDS,
     Connection,
     describe,
+    is_refusal,
     parameters,
     translated,
 )
@@ -188,6 +189,7 @@ class Channel:
         self.receive: Callable[[list[Any]], None] = lambda _items: None
         self._channel = channel
         self._closed = ""
+        self._is_refused = False
         channel.add_on_close_callback(self._on_closed)
         channel.add_on_cancel_callback(self._on_cancelled)
 
@@ -199,7 +201,7 @@ class Channel:
     def call(self, method: str, **arguments: Any) -> Any:
         """Call pika's channel method of this name, and give the broker's answer.
 
-        Raises BrokerUnavailable, also when the broker refuses, which closes the channel.
+        Raises BrokerUnavailable, and Rejected when the broker refuses, which closes the channel.
         """
         answers: list[Any] = []
         with self.link.lock, translated():
@@ -215,7 +217,9 @@ class Channel:
         self.call("exchange_declare", exchange=name, exchange_type=kind, durable=True)
 
     def raise_if_lost(self) -> None:
-        """Raise BrokerUnavailable with the reason of the loss, if it is lost."""
+        """Raise BrokerUnavailable or Rejected with the reason of the loss, if it is lost."""
+        if self._is_refused and not self.link.lost:
+            raise Rejected(self._closed)
         if self.lost:
             raise BrokerUnavailable(self.lost)
 
@@ -245,7 +249,9 @@ class Channel:
                 self.link.drive(until=lambda: bool(self.lost), seconds=CLOSE_SECONDS)
 
     def _on_closed(self, _channel: Any, error: Exception) -> None:
-        self._closed = self._closed or f"RabbitMQ closed the channel: {describe(error)}"
+        if not self._closed:
+            self._is_refused = is_refusal(error)
+            self._closed = f"RabbitMQ closed the channel: {describe(error)}"
         self.link.forget(self)
 
     def _on_cancelled(self, _frame: Any) -> None:

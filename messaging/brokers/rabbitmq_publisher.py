@@ -10,7 +10,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from messaging.brokers import EXCHANGES, BrokerUnavailable, Message, Unroutable
+from messaging.brokers import (
+    EXCHANGES,
+    BrokerUnavailable,
+    Message,
+    Rejected,
+    Unroutable,
+    exchange_of,
+)
 from messaging.brokers.rabbitmq_frames import Confirm, publish_frames
 from messaging.brokers.rabbitmq_link import Link
 from sagas import points
@@ -28,7 +35,7 @@ class Publisher:
         self._link, self._namespace = link, namespace
         self._next_tag = self._lowest_tag = 1
         self._unconfirmed: set[int] = set()
-        self._refused = 0
+        self._refused: set[int] = set()
         self._returned: list[str] = []
         self._channel = link.open_channel()
         self._channel.on_receive(self._on_confirms)
@@ -43,11 +50,18 @@ class Publisher:
         return not self._channel.lost
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Publish in order and await all confirms. Raises BrokerUnavailable and Unroutable."""
+        """Publish in order and await all confirms.
+
+        Raises BrokerUnavailable, Rejected and Unroutable.
+        """
         self._returned.clear()
         for start in range(0, len(messages), WINDOW):
             with self._link.lock:
-                self._publish_window(messages[start : start + WINDOW])
+                window = messages[start : start + WINDOW]
+                try:
+                    self._publish_window(window)
+                except Rejected as error:
+                    raise Rejected(str(error), error.ids or self._named_in(error, window)) from None
         if self._returned:
             raise Unroutable(self._returned)
 
@@ -56,7 +70,7 @@ class Publisher:
         self._await_unblocked()
         first, self._next_tag = self._next_tag, self._next_tag + len(messages)
         self._unconfirmed = set(range(first, self._next_tag))
-        self._refused = 0
+        self._refused.clear()
         points.reach("publisher.before_write")
         self._channel.write(
             publish_frames(
@@ -69,7 +83,14 @@ class Publisher:
         points.reach("publisher.before_confirm")
         self._await_confirms()
         if self._refused:
-            raise BrokerUnavailable(f"RabbitMQ could not store {self._refused} message(s)")
+            ids = [messages[tag - first].id for tag in sorted(self._refused)]
+            raise Rejected(f"RabbitMQ could not store {len(ids)} message(s)", ids)
+
+    def _named_in(self, error: Rejected, messages: Sequence[Message]) -> list[str]:
+        """Those that go to the exchange that the broker names, where it refuses a whole one."""
+        reason = str(error)
+        refused = {name for name in EXCHANGES if f"'{self._namespace}{name}'" in reason}
+        return [one.id for one in messages if exchange_of(message_type=one.type) in refused]
 
     def _await_confirms(self) -> None:
         deadline = time.monotonic() + CONFIRM_SECONDS
@@ -100,14 +121,14 @@ class Publisher:
             self._settle(confirm.tag, confirm.multiple)
 
     def _on_refused(self, frame: Any) -> None:
-        self._refused += self._settle(frame.method.delivery_tag, frame.method.multiple)
+        awaited = set(self._unconfirmed)
+        self._settle(frame.method.delivery_tag, frame.method.multiple)
+        self._refused |= awaited - self._unconfirmed
 
-    def _settle(self, tag: int, multiple: bool) -> int:
-        """Note these as answered. Gives how many of them were awaited."""
-        awaited = len(self._unconfirmed)
+    def _settle(self, tag: int, multiple: bool) -> None:
+        """Note these as answered."""
         if multiple:
             self._unconfirmed.difference_update(range(self._lowest_tag, tag + 1))
             self._lowest_tag = tag + 1
         else:
             self._unconfirmed.discard(tag)
-        return awaited - len(self._unconfirmed)

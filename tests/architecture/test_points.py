@@ -22,13 +22,19 @@ NEED_NO_POINTS = {
     "pagos.views.AnyRefundView.post": "a payment outside of any saga",
     "httpapi.client.Client.get": "a GET changes nothing",
     "messaging.doorbell._Ringer._notify": "a lost ring costs a sweep, never work",
-    "messaging.worker.Worker._beat": "a sign of life: the next one comes in a second",
+    "messaging.worker.Heartbeat.beat": "a sign of life: the next one comes in a second",
+    "messaging.worker.Heartbeat.sign_off": "a row that is left is of a worker that died",
     "messaging.outbox.forget_sent": "deletes what was sent hours ago; the next one does it too",
+    "messaging.outbox.retry": "an operator's one statement: the answer shows what became of it",
+    "messaging.outbox.discard": "an operator's one statement: the answer shows what became of it",
+    "messaging.relay.Relay._mark_late": "marks what is confirmed; the next sweep does it too",
     "messaging.parking.retry": "an operator's one statement: the admin shows what became of it",
     "messaging.parking.discard": "an operator's one statement: the admin shows what became of it",
     "saga_choreography.operations.compensate": "in the transaction of whoever asks",
     "saga_choreography.operations.retry": "in the transaction of whoever asks",
     "saga_choreography.operations.skip": "in the transaction of whoever asks",
+    "saga_choreography.watchdog._help": "in the transaction of _do",
+    "saga_choreography.watchdog._park": "in the transaction of _do",
 }
 """Functions with effects that no point is around, and why."""
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pika
+import psutil
 import psycopg
 import pytest
 
 from messaging.brokers import EVENTS, EXCHANGES, Message, connect
 from messaging.brokers.distant import DistantBroker
 from messaging.brokers.memory import forget
+from stack.rabbitmq import SERVER
 
 DISTANCE_SECONDS = 0.002
 
@@ -71,6 +76,23 @@ def rabbitmq_url() -> str:
     if os.environ.get("CI") == "true" or os.environ.get("DUETO_REQUIRE_RABBITMQ") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def rabbitmqctl(url: str, *command: str) -> None:
+    """Tell the node at `url`, a private one, which has its own variables."""
+    port = urlsplit(url).port
+    listening = [
+        one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port
+    ]
+    (node,) = {psutil.Process(one.pid) for one in listening if one.status == psutil.CONN_LISTEN}
+    kept = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE", "ERL_EPMD_PORT")
+    subprocess.run(
+        [str(Path(SERVER).with_name("rabbitmqctl")), *command],
+        env={name: node.environ()[name] for name in kept if name in node.environ()},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
 
 
 def postgres_url() -> str:

@@ -8,7 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from messaging.brokers import Broker, BrokerUnavailable, Message, Unroutable, connect
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
+from messaging.brokers import (
+    Broker,
+    BrokerUnavailable,
+    Message,
+    Rejected,
+    Unroutable,
+    connect,
+)
 from tests.broker.adapters import Adapter, messages
 from tests.broker.waiting import eventually, ids, nothing_comes, take
 
@@ -57,6 +65,23 @@ def test_names_a_request_that_nobody_hears_unroutable(broker: Broker) -> None:
         broker.publish([Message("asked", "payment.requested", b"{}"), *messages(1)])
     assert refused.value.ids == ("asked",)
     assert ids(take(broker.subscribe(queue="shop", prefetch=10), 1)) == ["m0"]
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        Message("large", "thing.happened", b"x" * (MOST_BYTES_OF_A_MESSAGE + 1)),
+        Message("long type", "thing." + "x" * 300, b"{}"),
+        Message("long id " + "x" * 300, "thing.happened", b"{}"),
+    ],
+    ids=["body", "type", "id"],
+)
+def test_names_what_no_broker_takes(broker: Broker, unfit: Message) -> None:
+    with pytest.raises(Rejected) as refused:
+        broker.publish([*messages(1), unfit])
+    assert refused.value.ids == (unfit.id,)
+    broker.publish(messages(1, first=1))
+    assert "m1" in ids(take(broker.subscribe(queue="shop", prefetch=10), 1))
 
 
 def test_declares_again_without_losing_or_doubling(broker: Broker) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import pika
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pika import frame, spec
 
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import Delivery, Message
 from messaging.brokers.rabbitmq_frames import (
     Confirm,
@@ -40,10 +44,15 @@ def properties_of(message: Message) -> pika.BasicProperties:
     )
 
 
-def delivered(message: Message, tag: int, properties: pika.BasicProperties | None = None) -> bytes:
+def delivered(
+    message: Message,
+    tag: int,
+    properties: pika.BasicProperties | None = None,
+    piece: int = SMALL_FRAMES - 8,
+) -> bytes:
     method = spec.Basic.Deliver("ctag", tag, False, "saga_events", message.type)
     head: bytes = frame.Method(CHANNEL, method).marshal()
-    return head + content(message, properties or properties_of(message), SMALL_FRAMES - 8)
+    return head + content(message, properties or properties_of(message), piece)
 
 
 class Reader(FrameReader):
@@ -51,10 +60,7 @@ class Reader(FrameReader):
 
     def __init__(self) -> None:
         self.passed = b""
-        super().__init__(
-            pass_on=self.note,
-            foreign_id=lambda data: pika.BasicProperties().decode(data).message_id or "",
-        )
+        super().__init__(pass_on=self.note)
 
     def note(self, data: bytes) -> None:
         self.passed += data
@@ -114,6 +120,68 @@ def test_reads_the_id_among_properties_of_other_clients() -> None:
     reader = Reader()
     reader.feed(delivered(message, 1, theirs) + delivered(message, 2, pika.BasicProperties()))
     assert [item.message.id for item in reader.deliveries[CHANNEL]] == ["theirs", ""]
+
+
+TIME_IN_MILLISECONDS = 1_772_000_000_000
+ODD_HEADERS = {
+    "a time in milliseconds": b"\x01tT" + struct.pack(">Q", TIME_IN_MILLISECONDS),
+    "a type that nobody knows": b"\x01t?",
+    "names that are no UTF-8": b"\x02\xf1\xf1V",
+    "a table that ends in the middle": b"\x09t",
+}
+
+
+def with_headers(table: bytes, *, message_id: bytes) -> bytes:
+    """The frames of a delivery with these bytes as its table of headers."""
+    flags = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 7
+    head = struct.pack(">HHQH", spec.Basic.INDEX, 0, 2, flags)
+    listed = b"\x00" + struct.pack(">I", len(table)) + table + b"\x02"
+    payload = head + listed + bytes((len(message_id),)) + message_id
+    method = spec.Basic.Deliver("ctag", 1, False, "saga_events", "thing.happened")
+    start = struct.pack(">BHI", spec.FRAME_HEADER, CHANNEL, len(payload))
+    written: bytes = frame.Method(CHANNEL, method).marshal() + start + payload + b"\xce"
+    return written + frame.Body(CHANNEL, b"{}").marshal()
+
+
+@pytest.mark.parametrize("kind", ODD_HEADERS)
+def test_reads_on_past_headers_that_nobody_can_read(kind: str) -> None:
+    reader = Reader()
+    reader.feed(with_headers(ODD_HEADERS[kind], message_id=b"theirs"))
+    assert [item.message for item in reader.deliveries[CHANNEL]] == [
+        Message("theirs", "thing.happened", b"{}")
+    ]
+
+
+def test_control_pika_falls_over_such_a_header() -> None:
+    """It would cost the connection, at each delivery."""
+    table = ODD_HEADERS["a time in milliseconds"]
+    listed = struct.pack(">HI", 1 << 13, len(table)) + table
+    with pytest.raises((ValueError, OverflowError)):
+        pika.BasicProperties().decode(listed)
+
+
+@given(st.binary(max_size=80), st.integers(0, 2**16 - 1), st.binary(max_size=8))
+def test_never_falls_over_properties_names_or_ids(
+    properties: bytes, flags: int, name: bytes
+) -> None:
+    payload = struct.pack(">HHQH", spec.Basic.INDEX, 0, 2, flags) + properties
+    head = struct.pack(">BHI", spec.FRAME_HEADER, CHANNEL, len(payload)) + payload + b"\xce"
+    deliver = struct.pack(">HHBQBB", 60, 60, 0, 1, 0, 0) + bytes((len(name),)) + name
+    method = struct.pack(">BHI", spec.FRAME_METHOD, CHANNEL, len(deliver)) + deliver + b"\xce"
+    reader = Reader()
+    reader.feed(method + head + frame.Body(CHANNEL, b"{}").marshal())
+    (delivery,) = reader.deliveries[CHANNEL]
+    assert delivery.message.type == name.decode(errors="replace")
+    assert delivery.message.body == b"{}"
+
+
+def test_keeps_no_more_of_a_large_body_than_shows_that_it_is_one() -> None:
+    large = Message("large", "thing.happened", b"x" * (3 * MOST_BYTES_OF_A_MESSAGE))
+    small = Message("small", "thing.happened", b"{}")
+    reader = Reader()
+    reader.feed(delivered(large, 1, piece=131_064) + delivered(small, 2))
+    kept = [item.message for item in reader.deliveries[CHANNEL]]
+    assert [len(item.body) for item in kept] == [MOST_BYTES_OF_A_MESSAGE + 1, 2]
 
 
 def test_leaves_returned_messages_to_pika() -> None:

@@ -9,7 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from messaging.brokers import BrokerUnavailable, postgres_subscription
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
+from messaging.brokers import (
+    LONGEST_NAME,
+    BrokerUnavailable,
+    Message,
+    Rejected,
+    postgres_subscription,
+)
 from messaging.brokers.postgres import PostgresBroker
 from tests.broker.adapters import Adapter, messages
 from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
@@ -162,3 +169,26 @@ def test_makes_its_tables_again_that_somebody_dropped(
 def test_makes_its_tables_once_when_many_start_together(postgres: Adapter) -> None:
     with ThreadPoolExecutor(6) as starters:
         list(starters.map(lambda broker: broker.ping(), [postgres.open() for _ in range(6)]))
+
+
+def test_says_that_it_takes_a_message_never_and_goes_on(
+    broker: PostgresBroker, plain: psycopg.Connection[Any]
+) -> None:
+    plain.execute("ALTER TABLE message ADD CHECK (octet_length(body) < 100)")
+    with pytest.raises(Rejected, match="check constraint"):
+        broker.publish([*messages(1), Message("large", "thing.happened", b"x" * 100)])
+    broker.publish(messages(1))
+    assert ids(take(broker.subscribe(queue="shop", prefetch=10), 1)) == ["m0"]
+
+
+def test_gives_no_more_of_a_large_body_than_shows_that_it_is_one(
+    postgres: Adapter, broker: PostgresBroker, plain: psycopg.Connection[Any]
+) -> None:
+    plain.execute(
+        "INSERT INTO message (queue, id, type, body) VALUES ('shop', %s, %s, %s)",
+        ("i" * 9_000, "t" * 9_000, b"x" * (3 * MOST_BYTES_OF_A_MESSAGE)),
+    )
+    (delivery,) = take(broker.subscribe(queue="shop", prefetch=10), 1)
+    message = delivery.message
+    assert (len(message.id), len(message.type)) == (LONGEST_NAME, LONGEST_NAME)
+    assert len(message.body) == MOST_BYTES_OF_A_MESSAGE + 1

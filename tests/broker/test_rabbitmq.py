@@ -15,11 +15,17 @@ import pytest
 from pika import spec
 from pika.frame import Method
 
-from messaging.brokers import BrokerUnavailable, rabbitmq_broker, rabbitmq_publisher
+from messaging.brokers import (
+    BrokerUnavailable,
+    Message,
+    Rejected,
+    rabbitmq_broker,
+    rabbitmq_publisher,
+)
 from messaging.brokers import rabbitmq as rabbitmq_links
 from messaging.brokers.rabbitmq_broker import RabbitMQBroker
 from stack.proxy import Proxy
-from tests.broker.adapters import Adapter, messages
+from tests.broker.adapters import Adapter, messages, rabbitmqctl
 from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
 
 
@@ -303,6 +309,58 @@ def test_reads_what_any_client_publishes(
     deliveries = take(broker.subscribe(queue="shop", prefetch=10), 2)
     assert ids(deliveries) == ["", "by hand"]
     assert {delivery.message.type for delivery in deliveries} == {"thing.happened"}
+
+
+@pytest.fixture
+def small_messages(rabbitmq: Adapter) -> Iterator[int]:
+    """The broker takes messages of 64 kB at most; gives that number."""
+    limit = "application:{}_env(rabbit, max_message_size{})."
+    rabbitmqctl(rabbitmq.url, "eval", limit.format("set", ", 65536"))
+    yield 65536
+    rabbitmqctl(rabbitmq.url, "eval", limit.format("set", ", 134217728"))
+
+
+def test_says_that_a_message_is_too_large_and_goes_on(
+    small_messages: int, rabbitmq: Adapter
+) -> None:
+    broker = rabbitmq.open()
+    broker.declare(queue="shop", events=["thing.happened"])
+    large = Message("large", "thing.happened", b"x" * (small_messages + 1))
+    with pytest.raises(Rejected, match="larger than configured max size"):
+        broker.publish([*messages(2), large, *messages(2, first=2)])
+    broker.publish(messages(2, first=2))
+    taken = take(broker.subscribe(queue="shop", prefetch=10), 2)
+    assert set(ids(taken)) <= {"m0", "m1", "m2", "m3"}
+
+
+def test_names_the_messages_of_an_exchange_that_it_may_not_write_to(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
+) -> None:
+    broker.publish(messages(1))
+    commands = f"{rabbitmq.namespace}saga_commands"
+    plain.exchange_delete(commands)
+    plain.exchange_declare(commands, "topic", durable=True, internal=True)
+    asked = Message("asked", "payment.requested", b"{}")
+    with pytest.raises(Rejected, match="ACCESS_REFUSED") as refused:
+        broker.publish([*messages(1, first=1), asked])
+    assert refused.value.ids == ("asked",)
+
+
+def test_an_exchange_of_another_kind_is_no_messages_fault(rabbitmq: Adapter, plain: Any) -> None:
+    plain.exchange_declare(f"{rabbitmq.namespace}saga_events", "fanout", durable=True)
+    with pytest.raises(BrokerUnavailable, match="inequivalent arg 'type'") as refused:
+        rabbitmq.open().publish(messages(1))
+    assert not isinstance(refused.value, Rejected)
+
+
+def test_says_whose_queue_stands_under_its_name(rabbitmq: Adapter, plain: Any) -> None:
+    queue = f"{rabbitmq.namespace}shop"
+    plain.queue_declare(queue, durable=True)
+    broker = rabbitmq.open()
+    with pytest.raises(Rejected, match=f"for queue '{queue}' .* wanted is a durable quorum queue"):
+        broker.declare(queue="shop", events=["thing.happened"])
+    plain.queue_delete(queue)
+    broker.declare(queue="shop", events=["thing.happened"])
 
 
 @pytest.mark.slow

@@ -208,9 +208,6 @@ REACHED: dict[tuple[str, str], Rows] = {
             "heart.signed_off",
         ],
     },
-    (ORCHESTRATED, "without_database"): {
-        "saga_orchestrator.worker": ["runner.before_release", "runner.released"],
-    },
     (CHOREOGRAPHED, "without_database"): {
         "pagos.worker": ["consumer.before_give_back", "consumer.given_back"],
     },

@@ -8,7 +8,6 @@ from carrito.handover import Handover
 from contracts.statuses import SagaStatus
 from saga_orchestrator import engine, replies, sagalog, statements
 from saga_orchestrator.moves import Fault, Move
-from saga_orchestrator.sagalog import Moved
 
 
 def refusal_tried_again(patch) -> None:
@@ -69,7 +68,7 @@ def moves_not_written(patch) -> None:
 
     def remembered(*, moves, **rest):
         now = time.time()
-        return {saga.saga_id: Moved(stop_requested=False, entered=now) for saga, _ in moves}
+        return {saga.saga_id: now for saga, _ in moves}
 
     patch.setattr(sagalog, "record", remembered)
 

@@ -11,7 +11,7 @@ from messaging.consumer import Consumer
 from messaging.reactions import SagaReaction
 from messaging.relay import Relay
 from saga_choreography import tracking, watchdog
-from saga_choreography.entries import Stage
+from saga_choreography.entries import Locked, Stage
 from tests.seeded.shop import BROKER
 
 
@@ -96,4 +96,6 @@ def nudge_never_sent(patch) -> None:
 
 def status_goes_back(patch) -> None:
     """Any fact sets the stage that it tells of, however late it comes."""
-    patch.setattr(tracking, "_lock_stages", lambda reached, now: dict.fromkeys(reached, Stage(0)))
+    patch.setattr(
+        tracking, "_lock_stages", lambda reached, now: dict.fromkeys(reached, Locked(Stage(0)))
+    )

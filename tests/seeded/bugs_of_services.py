@@ -11,7 +11,7 @@ import inventario.operations
 import pagos.operations
 from carrito import operations, records
 from carrito.models import IdempotencyKey
-from contracts.outcomes import Done, Refused
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused
 from inventario import stock
 from messaging import reactions
 from sagas import barrier, performing, sql
@@ -61,7 +61,7 @@ def undo_does_not_block(patch) -> None:
         known = barrier._stored(operation, [i for i in ids if i not in first], Direction.UNDO)
         actions = barrier._stored(operation, list(first), Direction.DO)
         fresh = {one: first[one] for one, action in actions.items() if isinstance(action, Done)}
-        nothing = {one: barrier.NOTHING_TO_UNDO for one in first if one not in fresh}
+        nothing = {one: NOTHING_TO_UNDO for one in first if one not in fresh}
         barrier.record(
             operation=operation, outcomes={first[one]: what for one, what in nothing.items()}
         )

@@ -8,7 +8,7 @@ from carrito import operations as carrito_operations
 from contracts import events
 from inventario import operations as inventario_operations
 from messaging.reactions import on
-from saga_choreography import operations as choreography
+from saga_choreography import tracking
 from saga_choreography.models import Action
 
 
@@ -32,7 +32,7 @@ def refusal_unheard(patch) -> None:
 
 
 def abort_without_the_pivot(patch) -> None:
-    patch.setitem(choreography.ASKS, Action.ABORT, events.INVENTORY_COMMIT_FAILED)
+    patch.setitem(tracking.ASKS, Action.ABORT, events.INVENTORY_COMMIT_FAILED)
 
 
 def watcher_deaf(patch) -> None:

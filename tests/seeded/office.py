@@ -87,7 +87,6 @@ class Office:
         self.conductor = Conductor(
             participants=Participants(urls=dict.fromkeys(names, "http://127.0.0.1:1")),
             put_down=lambda seconds: None,
-            let_go=lambda: None,
         )
 
     def claim(self, *, early: bool = False) -> list[InFlight]:

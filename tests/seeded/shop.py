@@ -3,7 +3,6 @@ conductor, on PostgreSQL and the memory broker. What happens when is the scenari
 """
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
@@ -23,6 +22,7 @@ from loadtests.audit import checking
 from messaging import consumer as consuming
 from messaging.brokers import BrokerUnavailable, Message, connect
 from saga_choreography import operations as choreography
+from saga_choreography import trail
 from saga_choreography.watchdog import look
 from saga_orchestrator import operations as orchestrator
 from saga_orchestrator.conductor import Conductor
@@ -133,7 +133,7 @@ class Shop:
 
     def look(self) -> None:
         """The watchdog looks, and what it does settles."""
-        look(now=datetime.now(UTC))
+        look(now=trail.now())
         self.settle()
 
     def undo(self, saga_id: str, pattern: str) -> None:
@@ -142,9 +142,7 @@ class Shop:
             orchestrator.compensate(saga_id=saga_id, requested_by="eva")
             return
         with transaction.atomic(using="saga_choreography"):
-            choreography.compensate(
-                saga_id=saga_id, requested_by="eva", reason="", now=datetime.now(UTC)
-            )
+            choreography.compensate(saga_id=saga_id, requested_by="eva", reason="", now=trail.now())
 
     def one_at_a_time(self) -> None:
         """Consumers take one message, and leave the next to another worker."""

@@ -11,6 +11,7 @@ from checker.explorer.shop.courier import Courier
 from checker.explorer.shop.limits import Limits
 from checker.explorer.shop.shops import Shop
 from contracts.commands import Checkout
+from contracts.outcomes import Refused
 from contracts.statuses import Pattern
 from messaging.reactions import Reaction
 from saga_choreography import checkout, operations, watchdog
@@ -64,7 +65,8 @@ class Choreographed:
             asked = operations.compensate(
                 saga_id=saga_id, requested_by="eva", reason="", now=self._shop.now()
             )
-        self._limits.may_return |= asked == "return"
+        if not isinstance(asked, Refused):
+            self._limits.promise(saga_id)
         self._courier.say(SERVICE)
 
     def wait(self, *, waits: int) -> list[str]:

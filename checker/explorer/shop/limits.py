@@ -15,7 +15,8 @@ MOST = {
 
 class Limits:
     """What is left of each. `is_interfered`: somebody or the time has stopped a saga, so that it
-    is open how many complete. `may_return`: somebody asked for a return.
+    is open how many complete. `may_return`: somebody was answered that a saga will be undone, and
+    so a completed one may be returned. `promised`: those sagas.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,12 @@ class Limits:
         self.left = dict(MOST)
         self.is_interfered = False
         self.may_return = False
+        self.promised: set[str] = set()
+
+    def promise(self, saga_id: str) -> None:
+        """Somebody was answered that it will be undone."""
+        self.may_return = True
+        self.promised.add(saga_id)
 
     def spend(self, kind: str) -> None:
         self.left[kind] -= 1

@@ -1,6 +1,6 @@
 """The shop of a world, on tables in memory: how it begins, what time does to it, how it stands."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +25,7 @@ from contracts.statuses import Pattern
 from inventario.models import ReservationStatus
 from loadtests.audit import rules
 from loadtests.audit.evidence import Evidence
+from saga_orchestrator.sagalog import Call
 from sagas.performing import perform
 
 EXPIRED = -1.0
@@ -84,9 +85,9 @@ class MemoryShop:
     def passes(self, seconds: float) -> None:
         self.memory.clock.passes(seconds)
 
-    def is_claimable(self) -> bool:
-        """Whether a saga is due that belongs to no living runner."""
-        return bool(self.memory.sagalog.due())
+    def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
+        """Whether this runner could claim a saga now."""
+        return bool(self.memory.sagalog.due(runner_id=runner, in_hand=in_hand, but=but))
 
     def seconds_until_due(self) -> float:
         """Until the next saga may be claimed."""

@@ -7,7 +7,7 @@ take its sagas over. One that was taken for dead goes on all the same, with what
 from collections.abc import Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from checker.explorer.scheduling import PROGRESS, Option
 from checker.explorer.shop.calls import WAYS, Calls, Standing
@@ -55,6 +55,12 @@ class Conducting:
     def claim(self) -> None:
         self.runner._claim()
 
+    @property
+    def hands(self) -> dict[str, Sequence[Any]]:
+        """What it has in hand, and what it wants no more of."""
+        conductor = self.runner._conductor
+        return {"in_hand": conductor.in_hand, "but": conductor.crowded}
+
 
 class Orchestrated:
     """A `world.Coordinator`; over messages, if there is a courier."""
@@ -89,7 +95,7 @@ class Orchestrated:
         checkout.start(checkouts=checkouts)
 
     def progress(self) -> Iterator[Option]:
-        if self._shop.is_claimable():
+        if self._is_claimable():
             yield Option(PROGRESS, "a runner claims what is due", self._claim)
         lanes = self._lanes()
         if lanes:
@@ -102,8 +108,11 @@ class Orchestrated:
             yield from self._faults_of_calls(lanes)
             yield from self._faults_of_runners(lanes)
         left = self._limits.left
-        if left["crash"] and self._shop.is_claimable():
+        if left["crash"] and self._is_claimable():
             yield Option("crash runner.claimed", "a runner claims, and dies", self._claim_and_die)
+        if left["stale"] and self._strike.depth < 2 and self._is_claimable():
+            text = "a runner claims, and takes its time"
+            yield Option("pause runner.claimed", text, self._claim_slowly)
         if left["outage"] and not self._courier:
             text = "{0} does not answer for a while"
             yield Option("outage", text, self._lose_replies, SERVICES)
@@ -134,10 +143,9 @@ class Orchestrated:
             yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
 
     def ask(self, saga_id: str) -> None:
-        run = self._shop.standings()[saga_id].run
         refused = operations.compensate(saga_id=saga_id, requested_by="eva", reason="")
-        if run in ("completed", "parked") and not isinstance(refused, Refused):
-            self._limits.may_return = True
+        if not isinstance(refused, Refused):
+            self._limits.promise(saga_id)
 
     def wait(self, *, waits: int) -> list[str]:
         """Until the next saga is due; a parked one is tried again by a person."""
@@ -166,10 +174,20 @@ class Orchestrated:
         if self._courier:
             self._courier.say(sagalog.ALIAS)
 
-    def _alive(self) -> Conducting:
+    def _is_claimable(self) -> bool:
+        """By the runner that would claim: a new one has empty hands."""
+        found = next(self._at_work(), None)
+        hands = found.hands if found else {"in_hand": (), "but": ()}
+        return self._shop.is_claimable(runner=found.number if found else self._made + 1, **hands)
+
+    def _at_work(self) -> Iterator[Conducting]:
         for one in self._runners:
-            if self._shop.is_alive(one.number):
-                return one
+            if self._shop.is_alive(one.number) and one.number not in self._paused:
+                yield one
+
+    def _alive(self) -> Conducting:
+        for one in self._at_work():
+            return one
         self._made += 1
         self._runners.append(Conducting(self._made))
         self._shop.speak(self._made)
@@ -202,6 +220,18 @@ class Orchestrated:
         except Crashed:
             self._bury(runner)
         self._strike.clear()
+
+    def _claim_slowly(self, _: object) -> None:
+        """Its heart beats meanwhile: one thread of it is slow."""
+        self._limits.spend("stale")
+        runner = self._alive()
+        self._paused.add(runner.number)
+        self._strike.pause(at="runner.claimed", who=f"runner {runner.number}")
+        runner.claim()
+        self._strike.clear()
+        self._paused.discard(runner.number)
+        if self._courier:
+            self._courier.say(sagalog.ALIAS)
 
     def _bury(self, runner: Conducting) -> None:
         self._shop.fall_silent(runner.number)

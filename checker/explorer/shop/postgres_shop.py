@@ -3,7 +3,7 @@
 Its databases have the clock of the explorer (postgres_clock.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -30,13 +30,11 @@ from loadtests.audit.evidence import Evidence
 from messaging.models import ParkedStatus
 from saga_choreography import models as choreography
 from saga_orchestrator import models as orchestrator
+from saga_orchestrator import sagalog, statements
 from saga_orchestrator.sagalog import ALIAS
 from sagas.performing import perform
 
-_CLAIMABLE = """
-    SELECT count(*) FROM saga_orchestrator_saga
-    WHERE next_attempt_at <= now() AND (runner_id IS NULL OR runner_id = ANY(%s))
-"""
+_CLAIMABLE = f"SELECT count(*) FROM saga_orchestrator_saga WHERE {statements.CLAIMABLE}"
 _UNTIL_DUE = "SELECT extract(epoch FROM min(next_attempt_at) - now()) FROM saga_orchestrator_saga"
 _HEARD = """
     INSERT INTO saga_orchestrator_runner (id, host, pid, seen_at) VALUES (%s, '', 0, 'infinity')
@@ -109,9 +107,12 @@ class PostgresShop:
         self._clock.passes(seconds)
         postgres_clock.show(now=self._clock.now())
 
-    def is_claimable(self) -> bool:
+    def is_claimable(
+        self, *, runner: int, in_hand: Sequence[str], but: Sequence[sagalog.Call]
+    ) -> bool:
+        values = sagalog.claimable(runner_id=runner, in_hand=in_hand, but=but)
         with connections[ALIAS].cursor() as cursor:
-            cursor.execute(_CLAIMABLE, [list(self._silent)])
+            cursor.execute(_CLAIMABLE, values)
             return bool(cursor.fetchone()[0])
 
     def seconds_until_due(self) -> float:

@@ -14,14 +14,15 @@ from checker.explorer.shop.calls import Calls, Standing
 from checker.explorer.striking import Strike
 from contracts import events
 from messaging import doorbell, parking, reactions, relay
-from saga_choreography import giving_up, tracking
-from saga_orchestrator import conductor, deciding, participants, replies, requesting, runner
+from saga_orchestrator import conductor, deciding, hands, participants, replies, requesting, runner
 from saga_orchestrator.breaker import Breaker
 from sagas import points
 
-MONOTONIC = (conductor, runner, requesting, replies)
-NOW = (reactions, parking, relay, tracking, giving_up, requesting)
+MONOTONIC = (conductor, hands, runner, requesting, replies)
+NOW = (reactions, parking, relay, requesting)
 CHANCE = (deciding, participants)
+MOST_AT_A_CALL = 1
+"""With few sagas in a world this is what makes a call crowded."""
 
 
 @contextmanager
@@ -47,6 +48,7 @@ def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any
     yield participants, "Client", calls.client
     yield participants, "Breaker", partial(Breaker, clock=clock.monotonic)
     yield conductor, "Lanes", Standing
+    yield hands, "MOST_AT_A_CALL", MOST_AT_A_CALL
     yield events, "event_id", cache(events.event_id)  # the same few, in every schedule
 
 

@@ -105,10 +105,17 @@ class ShopWorld:
         found = list(self.shop.breaches())
         if self._courier:
             found += self._courier.breaches_at_the_end()
+        found += self._promises_broken()
         sales = sum(one.checkout == "completed" for one in self._standings.values())
         if not self._limits.is_interfered and sales not in self.shop.scenario.sales:
             found.append(f"{sales} sold, and nobody had interfered")
         return found
+
+    def _promises_broken(self) -> Iterator[str]:
+        """Whoever was answered that a saga will be undone finds it undone in the end."""
+        for saga_id in sorted(self._limits.promised):
+            if self._standings[saga_id].checkout == "completed":
+                yield f"3: {saga_id}: it was promised to be undone, and is completed"
 
     def describe(self) -> str:
         return self.shop.describe()

@@ -7,7 +7,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from messaging.brokers import connect
+from messaging.brokers import Broker, connect
 from messaging.brokers.distant import DistantBroker
 from messaging.doorbell import Listener
 from messaging.worker import Worker
@@ -34,7 +34,7 @@ class Command(BaseCommand):
                 f"DUETO_SERVICE is {service!r}; a worker runs one of: {', '.join(sorted(offered))}."
             )
         points.listen(process=f"{service}.worker")
-        broker = connect(settings.BROKER_URL)
+        broker = _broker()
         if settings.HOP_SECONDS:
             broker = DistantBroker(broker, seconds=settings.HOP_SECONDS)
         parts = [Listener(service=service), *offered[service](broker)]
@@ -43,3 +43,13 @@ class Command(BaseCommand):
         finally:
             broker.close()
         sys.exit(status)
+
+
+def _broker() -> Broker:
+    try:
+        return connect(settings.BROKER_URL)
+    except ValueError:  # whose text may have a part of the password in it
+        raise CommandError(
+            "RABBITMQ_URL can't be read. It looks like amqp://user:password@host:5672/%2F, with"
+            " %40 for an @ in the password, and the like: mend it in the environment, or unset it."
+        ) from None

@@ -9,14 +9,15 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from stack import status
 from stack.folders import STATE_FOLDER, Folder
-from stack.record import read
+from stack.record import read as read_record
 
 HEALTHY, UNHEALTHY, NOT_RUNNING = 0, 1, 3
 
 
 class Command(BaseCommand):
     help = (
-        "Shows every process with its number, address and health."
+        "Shows every process with its number, address and health, and what stands, since when,"
+        " and what to do."
         " Exit code: 0 all healthy, 1 something is not, 3 not running."
     )
     requires_system_checks: list[str] = []
@@ -32,20 +33,21 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        record = read(Folder(STATE_FOLDER))
+        folder = Folder(STATE_FOLDER)
+        record = read_record(folder)
         if record is None:
             self.stdout.write("{}" if options["json"] else "Not running: `python manage.py up`.")
             sys.exit(NOT_RUNNING)
         if options["env"]:
             self._print_environment(record["environment"])
             return
-        rows = status.rows(record)
+        found = status.read(record, folder)
         self.stdout.write(
-            json.dumps(status.as_json(record, rows), indent=2)
+            json.dumps(status.as_json(record, found), indent=2)
             if options["json"]
-            else status.as_table(record, rows)
+            else status.as_table(record, found)
         )
-        sys.exit(HEALTHY if all(row.is_healthy for row in rows) else UNHEALTHY)
+        sys.exit(HEALTHY if found.is_healthy else UNHEALTHY)
 
     def _print_environment(self, environment: dict[str, str]) -> None:
         for name, value in environment.items():

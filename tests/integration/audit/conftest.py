@@ -155,7 +155,7 @@ class Shop:
         self._do(carrito.cancel_order, Undo(saga_id=saga_id))
         self._do(pagos.refund, Undo(saga_id=saga_id))
         self._do(inventario.unreserve, Undo(saga_id=saga_id))
-        self._unlock(saga_id, Failure(sagas.COMMIT, refusals.STOPPED))
+        self._unlock(saga_id, Failure(sagas.COMMIT, refusals.STOPPED, undone=True))
 
     def _unlock(self, saga_id: str, failure: Failure) -> None:
         self._do(carrito.unlock, Unlock(saga_id=saga_id, failure=failure))

@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from contracts import events, refusals, sagas
 from contracts.commands import Charge, Checkout, Line, Undo
 from contracts.events import Event, Facts
-from contracts.outcomes import Done, Failure, Refused
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
 from pagos import operations
 from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
 from pagos.reactions import REACTIONS
@@ -110,7 +110,7 @@ def test_refusal_is_stored_and_answered_again():
 
 
 def test_undo_before_the_action_blocks_it_for_good():
-    assert refund("s") == [barrier.NOTHING_TO_UNDO]
+    assert refund("s") == [NOTHING_TO_UNDO]
     (late,) = charge("s")
     assert late.code == refusals.ABORTED
     assert not Payment.objects.exists()
@@ -124,7 +124,7 @@ def test_undo_of_what_never_happened_changes_nothing():
 
 def test_undo_of_a_refused_step_is_a_success_that_changes_nothing():
     charge("s", payment_method="card_declined")
-    assert refund("s") == [barrier.NOTHING_TO_UNDO]
+    assert refund("s") == [NOTHING_TO_UNDO]
     assert Payment.objects.get().status == "refused"
     assert not Refund.objects.exists()
 

@@ -259,7 +259,7 @@ def test_unlock_says_failed_where_the_reservation_was_refused(cart):
 
 def test_unlock_says_compensated_where_a_step_was_undone(cart):
     saga_id = accept(cart.id).saga_id
-    failure = Failure(sagas.CHARGE, refusals.CARD_DECLINED)
+    failure = Failure(sagas.CHARGE, refusals.CARD_DECLINED, undone=True)
     outcome_of(operations.unlock, Unlock(saga_id=saga_id, failure=failure))
     assert Checkout.objects.get(pk=saga_id).status == "compensated"
 

@@ -46,14 +46,16 @@ def performed_at_once(gathering, names):
 
 def test_single_command_is_performed_at_once():
     recorded = Recorded()
-    one = Gathering(together=partial(perform, operation=recorded.operation())).perform(
-        command=Command(saga_id="a")
-    )
+    one = Gathering(
+        service="carrito", together=partial(perform, operation=recorded.operation())
+    ).perform(command=Command(saga_id="a"))
     assert (one.outcome, one.fresh) == (Done({"of": "a"}), True)
 
 
 def test_everybody_gets_their_own_outcome():
-    gathering = Gathering(together=partial(perform, operation=Recorded().operation()))
+    gathering = Gathering(
+        service="carrito", together=partial(perform, operation=Recorded().operation())
+    )
     names = ["yes" if number % 3 else "no" for number in range(AT_ONCE)]
     ids, got = performed_at_once(gathering, names)
     for saga_id, one in zip(ids, got, strict=True):
@@ -62,7 +64,9 @@ def test_everybody_gets_their_own_outcome():
 
 
 def test_fault_of_one_is_raised_to_that_one_only():
-    gathering = Gathering(together=partial(perform, operation=Recorded().operation()))
+    gathering = Gathering(
+        service="carrito", together=partial(perform, operation=Recorded().operation())
+    )
     ids, got = performed_at_once(gathering, ["poison", *["yes"] * AT_ONCE])
     assert isinstance(got[0], ValueError)
     assert [one.outcome for one in got[1:]] == [Done({"of": one}) for one in ids[1:]]
@@ -79,7 +83,9 @@ def test_those_who_wait_are_performed_together():
             held.set()
             waiting.wait(10)
 
-    gathering = Gathering(together=partial(perform, operation=operation, also=hold))
+    gathering = Gathering(
+        service="carrito", together=partial(perform, operation=operation, also=hold)
+    )
 
     def release_when_all_wait():
         held.wait(10)

@@ -1,15 +1,25 @@
 """The admin: a saga with its steps and trail on one page, and what may be asked of it."""
 
+import html
+import re
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import transaction
 
+import sagas.admin
 from contracts import events
 from messaging import parking
 from messaging.brokers import Message
+from saga_choreography import trail
+from saga_choreography.entries import Stage
 from saga_choreography.models import Intervention, ParkedMessage, Saga, WorkerHeartbeat
 from saga_choreography.watchdog import look
+from tests.threads import InThread
 from tests.unit.choreography.made import NOON
 
 pytestmark = pytest.mark.django_db(databases=["default", "saga_choreography"])
@@ -27,8 +37,28 @@ def viewer(client):
 
 
 def ask(client, action: str, *saga_ids: str):
+    """The page once all is done, however many requests that takes."""
     data = {"action": action, "_selected_action": list(saga_ids)}
-    return client.post(SAGAS, data, follow=True)
+    page = client.post(SAGAS, data, follow=True)
+    while is_going_on(page):
+        page = go_on(client, page)
+    return page
+
+
+def is_going_on(page) -> bool:
+    return 'id="rest"' in page.content.decode()
+
+
+def go_on(client, page):
+    """What the page of an action that is not done yet does by itself."""
+    return client.post(SAGAS, dict(fields_of(page)), follow=True)
+
+
+def fields_of(page) -> Iterator[tuple[str, list[str]]]:
+    found = re.findall(r'name="(\w+)" value="([^"]*)"', page.content.decode())
+    names = {name for name, _ in found} - {"csrfmiddlewaretoken"}
+    for name in names:
+        yield name, [html.unescape(value) for key, value in found if key == name]
 
 
 def test_saga_is_on_one_page_with_steps_and_trail(admin_client, saga):
@@ -80,8 +110,71 @@ def test_sagas_are_undone_each_for_itself(admin_client, saga):
     saga("declined", until=5, saga_id="over")
     saga("completed", until=2, saga_id="runs")
     page = ask(admin_client, "undo", "over", "runs").content.decode()
-    assert "is undone already" in page
+    assert "1 asked to be undone, 1 refused: 1 already_undone." in page
     assert [one.saga_id for one in Intervention.objects.all()] == ["runs"]
+
+
+MANY = 230
+
+
+@pytest.fixture
+def many(start) -> list[str]:
+    """Running sagas, and one that is undone already."""
+    saga_ids = [f"saga {n:03}" for n in range(MANY)]
+    start(*saga_ids)
+    Saga.objects.filter(pk=saga_ids[7]).update(stage=Stage.ENDED)
+    return saga_ids
+
+
+def notices(page) -> list[str]:
+    return [str(one) for one in page.context["messages"]]
+
+
+def test_many_are_undone_with_one_notice_and_each_is_written_down(admin_client, many):
+    (notice,) = notices(ask(admin_client, "undo", *many))
+    assert notice.startswith(f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone.")
+    assert Intervention.objects.count() == LogEntry.objects.count() == MANY - 1
+
+
+def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, monkeypatch, start):
+    monkeypatch.setattr(sagas.admin, "BULK_SECONDS", 0)
+    data = {"action": "undo", "select_across": "1", "_selected_action": many[0]}
+    page = admin_client.post(SAGAS, data)
+    start("sagb", now=NOON + timedelta(seconds=1))  # it comes in meanwhile, and was not asked for
+    assert "49 asked to be undone, 1 refused" in page.content.decode()
+    requests = 1
+    while is_going_on(page):
+        page = go_on(admin_client, page)
+        requests += 1
+    assert requests == 5
+    (notice,) = notices(page)
+    assert notice.startswith(f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone.")
+    assert Intervention.objects.count() == MANY - 1
+    assert not Intervention.objects.filter(saga_id="sagb").exists()
+
+
+def test_progress_that_nobody_sent_is_refused(admin_client, many):
+    data = {"action": "undo", "_selected_action": many, "bulk": "[1"}
+    assert admin_client.post(SAGAS, data).status_code == 400
+
+
+@pytest.mark.django_db(databases=["default", "saga_choreography"], transaction=True)
+def test_saga_that_somebody_holds_is_said_and_holds_up_no_other(admin_client, many):
+    is_held, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic(using="saga_choreography"):
+            trail.lock_stages(saga_ids=many[:1])
+            is_held.set()
+            is_done.wait(30)
+
+    holder = InThread(hold, service="saga_choreography")
+    assert is_held.wait(30)
+    page = ask(admin_client, "undo", *many[:5])
+    is_done.set()
+    holder.result()
+    (notice,) = notices(page)
+    assert notice.startswith("4 asked to be undone, 1 refused: 1 busy.")
 
 
 def test_viewer_may_look_but_not_ask(viewer, saga):

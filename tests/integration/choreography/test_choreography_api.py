@@ -1,23 +1,28 @@
 """The HTTP door of the choreography, and what it asks of carrito."""
 
+import itertools
 import json
+import re
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
 import pytest
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from contracts import events, refusals
 from saga_choreography.models import Intervention, OutboxEntry, Saga
 from saga_choreography.tracking import track
-from tests.unit.choreography.made import checkout, story
+from tests.unit.choreography.made import NOON, checkout, story
 
 pytestmark = pytest.mark.django_db(databases=["saga_choreography"])
 
 URL = "/saga/choreography/checkout"
+STATUS = "/saga/choreography/status"
 
 
 class Carrito(ThreadingHTTPServer):
@@ -147,11 +152,12 @@ def test_shoppers_checkout_is_passed_to_carrito_and_its_answer_back(post, carrit
     assert response["Location"] == url
     ((_, _, headers, passed),) = carrito.asked
     assert json.loads(passed) == {**body, "saga_pattern": "choreographed"}
-    assert (headers["Idempotency-Key"], headers["Prefer"]) == ("k", "wait=2")
+    # It is the coordinator that waits: carrito answers at once.
+    assert (headers["Idempotency-Key"], headers.get("Prefer")) == ("k", None)
 
 
 def test_refusal_of_carrito_comes_back_as_it_is(post, carrito):
-    refused = {"code": "empty_cart", "detail": "add an item first"}
+    refused = {"status": 400, "code": "empty_cart", "detail": "add an item first"}
     kind = {"Content-Type": "application/problem+json"}
     carrito.answers["POST", "/checkout/saga"] = (400, kind, refused)
     assert problem(post(URL, {"cart_id": "c"}), 400) == refused
@@ -253,6 +259,104 @@ def test_sagas_are_listed_newest_first_in_pages(client, start):
     assert second["next"] is None
 
 
+def pages_of(client, url: str, *, way: str = "next", meanwhile=lambda: None) -> list[list[str]]:
+    """The ids on each page, following `next` (or `previous`) to the end."""
+    found = []
+    while url:
+        page = client.get(url).json()
+        found.append([one["saga_id"] for one in page["results"]])
+        url = page[way]
+        meanwhile()
+    return found
+
+
+@pytest.fixture
+def listed(start):
+    """Eighty sagas, of which ten each began at the same time; newest first."""
+    for n in range(80):
+        start(f"{n:03}", now=NOON + timedelta(seconds=n // 10))
+    return [f"{n:03}" for n in reversed(range(80))]
+
+
+@pytest.fixture
+def come_in(start):
+    """Three more sagas begin."""
+    numbers = itertools.count(100)
+
+    def come_in() -> None:
+        for _ in range(3):
+            start(str(next(numbers)), now=NOON + timedelta(hours=1))
+
+    return come_in
+
+
+@pytest.mark.parametrize("size", [1, 7, 10, 80])
+def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(
+    client, listed, come_in, size
+):
+    found = pages_of(client, f"{STATUS}?page_size={size}", meanwhile=come_in)
+    assert list(itertools.chain(*found)) == listed
+    assert max(map(len, found)) == size
+
+
+def test_control_by_number_alone_sagas_come_twice_while_others_come_in(client, listed, come_in):
+    found = []
+    for number in range(1, 9):
+        page = client.get(f"{STATUS}?page_size=10&page={number}").json()
+        found += [one["saga_id"] for one in page["results"]]
+        come_in()
+    assert len(found) > len(set(found))
+
+
+def test_whoever_follows_previous_comes_back_the_same_way(client, listed, come_in):
+    last = client.get(f"{STATUS}?page_size=10&page=8").json()
+    found = pages_of(client, last["previous"], way="previous")
+    assert found[::-1] == [listed[n : n + 10] for n in range(0, 70, 10)]
+
+
+def test_next_of_a_page_by_its_number_goes_on_from_there(client, listed, come_in):
+    page = client.get(f"{STATUS}?page_size=10&page=3").json()
+    come_in()
+    following = client.get(page["next"]).json()
+    assert [one["saga_id"] for one in following["results"]] == listed[30:40]
+    assert (following["page"], following["page_size"]) == (4, 10)
+
+
+def test_filter_is_kept_from_page_to_page(client, listed):
+    Saga.objects.filter(saga_id__lt="040").update(status="compensating")
+    found = pages_of(client, f"{STATUS}?status=compensating&page_size=9")
+    assert list(itertools.chain(*found)) == listed[40:]
+
+
+def test_page_by_a_cursor_is_read_from_the_index(client, listed):
+    page = client.get(f"{STATUS}?page_size=10&page=4").json()
+    with CaptureQueriesContext(connections["saga_choreography"]) as queries:
+        client.get(page["next"])
+    (statement,) = [one["sql"] for one in queries.captured_queries if "ORDER BY" in one["sql"]]
+    assert "OFFSET" not in statement
+    with connections["saga_choreography"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert re.search(r"Index Scan Backward using choreography_newest", plan)
+    assert re.search(r"Index Cond: \(started_at <= ", plan)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("after=odd", "after"),
+        ("after=WzEsWyJ4Il1d", "after"),
+        ("before=WzEsWyJ4IiwieSJdXQ", "before"),
+        ("after=a&before=b", "before"),
+        ("after=%00%ff", "after"),
+    ],
+)
+def test_cursor_that_is_none_is_told_so(client, start, query, field):
+    start("a")
+    wrong = problem(client.get(f"{STATUS}?{query}"), 400)
+    assert wrong["errors"][0]["field"] == field
+
+
 def test_sagas_are_listed_by_status(client, start):
     start("a", "b")
     track(heard=story("completed", saga_id="b"), now=story("completed")[-1].occurred_at)
@@ -285,6 +389,27 @@ def test_running_saga_is_asked_to_abort(post, saga, said):
         "eva",
         "changed my mind",
     )
+
+
+def test_past_its_pivot_a_saga_that_carrito_knows_to_be_completed_will_be_returned(
+    post, saga, said, carrito
+):
+    """Tracking is a moment late; whoever has seen `completed` at carrito is not refused."""
+    saga("completed", until=5)
+    done = at_carrito(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
+    carrito.answers["GET", "/orders/saga/s/status"] = (200, {}, done)
+    assert post(COMPENSATE).status_code == 202
+    said()
+    track(heard=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
+    assert [one.type for one in said()] == [events.CHECKOUT_RETURN_REQUESTED]
+    assert Saga.objects.get().status == "compensating"
+
+
+def test_saga_that_only_carrito_knows_to_be_completed_is_asked_for_in_a_moment(post, carrito):
+    done = at_carrito(status="completed", ended_at="2026-01-01T12:00:01Z")
+    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, done)
+    refused = problem(post("/saga/choreography/soon/compensate"), 409)
+    assert refused["code"] == refusals.NOT_STARTED
 
 
 def test_second_abort_says_nothing_more(post, saga, said):

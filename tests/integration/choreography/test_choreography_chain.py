@@ -5,8 +5,12 @@ import random
 import pytest
 
 from contracts import events
+from contracts.events import Event
+from contracts.outcomes import Refused
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
+from saga_choreography import tracking, watchdog
+from saga_choreography.models import Action, Intervention
 from tests.integration.choreography.town import TRACKING, LoseOnce, Town, ended_right, outcome
 
 pytestmark = pytest.mark.django_db(databases=["carrito", "inventario", "pagos", TRACKING])
@@ -76,8 +80,101 @@ def test_return_undoes_a_completed_checkout(town):
 def test_abort_at_any_moment_ends_right(town, point):
     saga_id = completed(town)
     town.settle(most=point)
-    town.ask(saga_id)
+    answered = town.ask(saga_id)
     town.settle()
+    assert ended_right(saga_id)
+    if not isinstance(answered, Refused):
+        assert outcome(saga_id)["tracked"] == "compensated"
+
+
+def asked_too_late(town: Town) -> str:
+    """Sold and confirmed, and nothing of it was tracked when a person asks for its undoing."""
+    saga_id = completed(town)
+    town.settle(loses=lambda service, event: service == TRACKING)
+    assert town.ask(saga_id) is Action.ABORT
+    return saga_id
+
+
+def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(town):
+    saga_id = asked_too_late(town)
+    town.settle()
+    for _ in range(2):  # the nudges bring the completion here, and then what follows from it
+        town.look()
+        town.settle()
+    assert outcome(saga_id)["tracked"] == "compensated"
+    assert ended_right(saga_id)
+    asked = Intervention.objects.filter(saga_id=saga_id).order_by("id")
+    assert [(one.action, one.requested_by) for one in asked] == [
+        ("abort", "eva"),
+        ("return", "eva"),
+    ]
+
+
+def test_control_without_the_return_who_was_answered_finds_the_saga_completed(town, monkeypatch):
+    monkeypatch.setattr(tracking, "_return", lambda completed, now: None)
+    saga_id = asked_too_late(town)
+    for _ in range(3):
+        town.look()
+        town.settle()
+    assert outcome(saga_id)["tracked"] == "completed"
+
+
+def test_any_message_that_is_lost_around_a_late_abort_is_made_up_for(town):
+    asked_too_late(town)
+    town.heard.clear()
+    for _ in range(2):
+        town.look()
+        town.settle()
+    lost = list(dict.fromkeys(town.heard))
+    assert (TRACKING, events.CHECKOUT_COMPLETED) in lost
+    for service, event_type in lost:
+        saga_id = asked_too_late(town)
+        loses = LoseOnce(service, event_type)
+        for _ in range(4):
+            town.look()
+            town.settle(loses=loses)
+        assert loses.has_lost, (service, event_type)
+        assert outcome(saga_id)["tracked"] == "compensated", (service, event_type)
+        assert ended_right(saga_id), (service, event_type, outcome(saga_id))
+
+
+def test_deadline_that_comes_too_late_returns_nothing(town, settings):
+    saga_id = completed(town)
+    settings.SAGA_SECONDS = 0
+    town.settle(loses=lambda service, event: service == TRACKING)
+    for _ in range(3):
+        town.look()
+        town.settle()
+    assert outcome(saga_id)["tracked"] == "completed"
+
+
+def test_person_who_asks_after_the_deadline_is_kept_her_word(town, settings):
+    saga_id = completed(town)
+    town.settle(loses=lambda service, event: service == TRACKING)
+    settings.SAGA_SECONDS = 0
+    town.look()
+    assert town.ask(saga_id) is None
+    for _ in range(3):
+        town.look()
+        town.settle()
+    assert outcome(saga_id)["tracked"] == "compensated"
+    assert ended_right(saga_id)
+
+
+def test_stopped_saga_whose_last_step_never_ends_is_returned_and_not_parked(town):
+    saga_id = completed(town)
+
+    def away(service: str, event: Event) -> bool:
+        """carrito hears nothing of the sale."""
+        return (service, event.type) == ("carrito", events.INVENTORY_COMMITTED)
+
+    town.settle(loses=LoseOnce(TRACKING, events.INVENTORY_COMMITTED), most=8)
+    assert town.ask(saga_id) is Action.ABORT
+    for _ in range(watchdog.MOST_NUDGES + 3):
+        town.settle(loses=away)
+        town.look()
+    town.settle()
+    assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
 
 
@@ -147,6 +244,12 @@ def test_saga_past_its_deadline_is_aborted_and_undone(town, settings):
     assert ended_right(saga_id)
 
 
+def ended_as_told(saga_id: str, promised: set[str]) -> bool:
+    """Whoever was answered that it would be undone finds it undone."""
+    is_kept = saga_id not in promised or outcome(saga_id)["tracked"] != "completed"
+    return is_kept and ended_right(saga_id)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_reordered_doubled_and_lost_messages_end_right(seed):
     """With a loss in seven, five nudges in a row may be lost: what is parked then is retried."""
@@ -155,16 +258,18 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
     try:
         town = Town(connect(name))
         sagas = [WAYS[chance.choice(list(WAYS))](town) for _ in range(6)]
+        promised = set()
         for _ in range(300):
             town.settle(most=chance.randint(1, 20))
             if chance.random() < 0.1:
-                town.ask(chance.choice(sagas))
+                asked = chance.choice(sagas)
+                promised |= set() if isinstance(town.ask(asked), Refused) else {asked}
             if chance.random() < 0.3:
                 town.look()
                 town.retry_parked()
-            if all(ended_right(one) for one in sagas):
+            if all(ended_as_told(one, promised) for one in sagas):
                 break
         town.settle()
-        assert [one for one in sagas if not ended_right(one)] == []
+        assert [one for one in sagas if not ended_as_told(one, promised)] == []
     finally:
         forget(f"rough{seed}")

@@ -3,10 +3,10 @@
 import json
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import pytest
 from django.db import transaction
+from msgspec.structs import replace
 
 import carrito.operations
 import inventario.operations
@@ -17,7 +17,7 @@ from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from messaging.parking import DELAYS
 from pagos.models import ParkedMessage, Payment, Refund
-from saga_choreography import operations, queries
+from saga_choreography import giving_up, operations, queries, trail
 from saga_choreography.entries import Stage
 from saga_choreography.giving_up import take_note, waits
 from saga_choreography.models import Intervention, Saga
@@ -81,7 +81,7 @@ def stuck(town, broken):
 
 def asked(act, saga_id, reason="seen to by hand"):
     with transaction.atomic(using=TRACKING):
-        return act(saga_id=saga_id, requested_by="eva", reason=reason, now=datetime.now(UTC))
+        return act(saga_id=saga_id, requested_by="eva", reason=reason, now=trail.now())
 
 
 def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(town, broken):
@@ -249,6 +249,60 @@ def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
     for _ in range(2):
         take_note(heard=[parked_step(events.INVENTORY_RESERVED, "pagos")], now=NOON)
     assert [one.type for one in said()] == [events.CHECKOUT_ABORT_REQUESTED]
+    assert Saga.objects.get().status == "running"
+
+
+def given_up(cause: str, service: str, step: str, why: str):
+    report = parked_step(cause, service)
+    failure = Failure(step, "given_up", why)
+    return replace(report, data=replace(report.data, failure=failure))
+
+
+TWO_REPORTS = [
+    given_up(events.ORDER_CREATED, "inventario", "commit_inventory", "no disk"),
+    given_up(events.CHECKOUT_ABORT_REQUESTED, "inventario", "commit_inventory's block", "no room"),
+]
+
+
+@pytest.mark.parametrize("reports", [TWO_REPORTS, TWO_REPORTS[::-1]], ids=["so", "reversed"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
+def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
+    saga("aborted", until=5)
+    for batch in [reports] if at_once else [[one] for one in reports]:
+        take_note(heard=batch, now=NOON)
+    found = Saga.objects.get()
+    assert found.status == "parked"
+    assert found.parked_step == reports[0].data.failure.step
+    assert "no disk" in found.parked_reason
+    assert "no room" in found.parked_reason
+
+
+def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga, said):
+    """As if they had come one after the other: the abort is asked for, and then given up."""
+    saga("completed", until=4)
+    take_note(heard=TWO_REPORTS, now=NOON)
+    assert [one.type for one in said()] == [events.CHECKOUT_ABORT_REQUESTED]
+    assert Intervention.objects.get().reason == "commit_inventory: no disk"
+    assert Saga.objects.get().parked_reason == "no room"
+
+
+def test_control_by_saga_alone_one_of_two_reports_is_dropped(saga, monkeypatch):
+    monkeypatch.setattr(giving_up, "_in_turn", lambda heard: [{e.saga_id: e for e in heard}])
+    saga("aborted", until=5)
+    take_note(heard=TWO_REPORTS, now=NOON)
+    assert "no disk" not in Saga.objects.get().parked_reason
+
+
+def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(saga, said):
+    saga("aborted", until=5)
+    with transaction.atomic(using=TRACKING):
+        operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON)
+        assert operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON) is None
+    track(heard=[story("completed")[4]], now=NOON)
+    said()
+    take_note(heard=[parked_step(events.INVENTORY_COMMITTED, "carrito")], now=NOON)
+    assert [one.type for one in said()] == [events.CHECKOUT_RETURN_REQUESTED]
+    assert Saga.objects.get().status == "compensating"
 
 
 def test_parked_saga_goes_on_with_the_next_event(saga):
@@ -259,6 +313,9 @@ def test_parked_saga_goes_on_with_the_next_event(saga):
     assert Saga.objects.get(pk="s").status == "compensating"
 
 
+@pytest.mark.django_db(
+    transaction=True, databases=["carrito", "inventario", "pagos", TRACKING]
+)  # /health looks on a thread of its own
 def test_health_names_the_parked_saga_and_the_message(client, settings, town, stuck):
     settings.SERVICE = "saga_choreography"
     health = client.get("/health").json()

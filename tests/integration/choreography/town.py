@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from django.db import connections, transaction
 
@@ -15,13 +14,14 @@ from carrito.models import Cart, CartItem, Checkout, Order
 from carrito.operations import Accept, accept
 from contracts import events
 from contracts.events import Event
+from contracts.outcomes import Refused
 from inventario.models import Product
 from messaging.brokers import Broker, Delivery
 from messaging.consumer import Consumer
 from messaging.relay import Relay
 from pagos.models import Payment
-from saga_choreography import checkout, operations
-from saga_choreography.models import Saga
+from saga_choreography import checkout, operations, trail
+from saga_choreography.models import Action, Saga
 from saga_choreography.watchdog import look
 from sagas.performing import perform
 
@@ -71,7 +71,7 @@ class Town:
         perform(operation=accept, commands=[command])
         waiting = records.not_handed_over(pattern="choreographed", limit=100)
         with transaction.atomic(using=TRACKING):
-            checkout.start(checkouts=waiting, now=datetime.now(UTC))
+            checkout.start(checkouts=waiting, now=trail.now())
         records.mark_handed_over(saga_ids=[one.saga_id for one in waiting])
         return name
 
@@ -107,22 +107,20 @@ class Town:
 
     def look(self) -> None:
         """The watchdog looks."""
-        look(now=datetime.now(UTC))
+        look(now=trail.now())
 
-    def ask(self, saga_id: str) -> None:
-        """Somebody asks for the saga to be undone."""
+    def ask(self, saga_id: str) -> Action | Refused | None:
+        """Somebody asks for the saga to be undone; what is answered."""
         with transaction.atomic(using=TRACKING):
-            operations.compensate(
-                saga_id=saga_id, requested_by="eva", reason="", now=datetime.now(UTC)
+            return operations.compensate(
+                saga_id=saga_id, requested_by="eva", reason="", now=trail.now()
             )
 
     def retry_parked(self) -> None:
         """A person asks for each parked saga to go on."""
         for saga in Saga.objects.filter(status="parked"):
             with transaction.atomic(using=TRACKING):
-                operations.retry(
-                    saga_id=saga.pk, requested_by="eva", reason="", now=datetime.now(UTC)
-                )
+                operations.retry(saga_id=saga.pk, requested_by="eva", reason="", now=trail.now())
 
     def _hear_one(self, consumer: Consumer, loses: Loses) -> int:
         subscription = self._subscriptions[consumer.service]

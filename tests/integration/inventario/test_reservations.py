@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from contracts import refusals
-from contracts.outcomes import Done, Refused
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused
 from inventario import operations
 from inventario.models import Product, Reservation, ReservationLine
-from sagas.barrier import NOTHING_TO_UNDO
 
 pytestmark = pytest.mark.django_db(databases=["inventario"])
 

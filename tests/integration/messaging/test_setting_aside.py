@@ -1,5 +1,6 @@
 """Messages that can't be handled are set aside, tried again, and in the end left to a person."""
 
+import msgspec
 import pytest
 
 from contracts import events
@@ -94,7 +95,7 @@ def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, 
         retry_all()
     parked = ParkedMessage.objects.get()
     assert parked.status == "parked"
-    parking.retry(service=SERVICE, parked_id=parked.pk)
+    parking.retry(service=SERVICE, ids=[parked.pk])
     consumer.retry_aside()
     assert ParkedMessage.objects.get().status == "handled"
     assert available(product) == 9
@@ -104,7 +105,7 @@ def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
         hear(consumer, poison)
-        parking.discard(service=SERVICE, parked_id=ParkedMessage.objects.get().pk)
+        parking.discard(service=SERVICE, ids=[ParkedMessage.objects.get().pk])
         due_now()
         consumer.retry_aside()
     assert len(tries) == 1
@@ -192,3 +193,10 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
     )
     assert ParkedMessage.objects.count() == 2
     assert available(product) == 9
+
+
+def test_message_whose_context_is_of_another_saga_is_set_aside(consumer, initiated, product):
+    odd = msgspec.structs.replace(initiated(), saga_id="another")
+    hear(consumer, odd, initiated())
+    assert available(product) == 9
+    assert "of the saga" in ParkedMessage.objects.get().reason

@@ -70,10 +70,11 @@ def test_users_checkout_is_accepted_by_carrito_first(api, carrito):
     assert (answer.status_code, answer.json()) == (202, {"saga_id": "s", "status_url": url})
     assert answer["Location"] == url
     path, headers, sent = carrito.asked[0]
-    assert (path, headers["Idempotency-Key"], headers["Prefer"]) == (
+    # It is the coordinator that waits: carrito answers at once.
+    assert (path, headers["Idempotency-Key"], headers.get("Prefer")) == (
         "/checkout/saga",
         "k",
-        "wait=1",
+        None,
     )
     assert (sent["saga_pattern"], sent["cart_id"]) == ("orchestrated", "c")
 
@@ -155,6 +156,23 @@ def test_sagas_are_listed_newest_first_in_pages(api, start):
     assert (page["count"], page["previous"]) == (3, None)
     last = api.get(page["next"]).json()
     assert [one["saga_id"] for one in last["results"]] == saga_ids[:1]
+
+
+def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(api, start):
+    saga_ids = start(20)
+    url, found = "/saga/transactions?page_size=3", []
+    while url:
+        page = api.get(url).json()
+        found += [one["saga_id"] for one in page["results"]]
+        url = page["next"]
+        start(2)
+    assert sorted(found) == sorted(saga_ids)
+
+
+@pytest.mark.parametrize("cursor", ["after", "before"])
+def test_cursor_that_is_none_is_told_so(api, start, cursor):
+    answer = api.get(f"/saga/transactions?{cursor}=odd")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, cursor)
 
 
 def test_sagas_are_filtered_by_status(api, start):

@@ -3,10 +3,11 @@
 import pytest
 
 from contracts import refusals, sagas
-from saga_orchestrator import operations
+from saga_orchestrator import engine, operations
 from saga_orchestrator.models import Intervention, Saga
 from saga_orchestrator.operations import UnknownSaga
 from tests.integration.orchestrator.services import eventually
+from tests.unit.orchestrator.progresses import STEPS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 
@@ -41,7 +42,27 @@ def test_saga_that_waits_for_its_next_try_is_stopped_at_once(
     when(saga_id, "compensated", seconds=5)
 
 
-def test_stop_at_the_pivot_is_decided_by_the_pivot(run, start, when, services):
+def test_stop_that_comes_after_the_pivot_becomes_the_return(run, start, when, services):
+    """Who was told that it will be undone finds it undone."""
+    gate = services.waits(sagas.COMMIT)
+    run()
+    (saga_id,) = start()
+    eventually(lambda: services.batches(sagas.COMMIT), what="the commit is out")
+    assert operations.compensate(saga_id=saga_id, requested_by="eva") is None
+    gate.set()
+    saga = when(saga_id, "compensated")
+    assert (saga.failure_code, saga.failure_step) == (refusals.STOPPED, sagas.CONFIRM_ORDER)
+    assert services.effects(saga_id) == [
+        *((step.name, "do") for step in STEPS[1:]),
+        *((step.name, "undo") for step in reversed(STEPS[:-1])),
+    ]
+
+
+def test_control_with_the_late_stop_forgotten_it_completes(run, start, when, services, monkeypatch):
+    monkeypatch.setattr(
+        "saga_orchestrator.conductor.after",
+        lambda *, saga, answer: engine.after(progress=saga.progress, answer=answer, draw=0),
+    )
     gate = services.waits(sagas.COMMIT)
     run()
     (saga_id,) = start()

@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 
 from contracts import sagas
 from saga_orchestrator.models import Intervention, Saga
+from sagas import admin as sagas_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "saga_orchestrator"])
 
@@ -55,7 +56,7 @@ def test_parked_saga_is_retried_by_name(admin, run, start, when, services, quick
     (saga_id,) = start()
     when(saga_id, "parked")
     services.is_well_again()
-    assert "on its way" in act(admin, "retry", saga_id)
+    assert "1 on their way." in act(admin, "retry", saga_id)
     when(saga_id, "completed")
     assert Intervention.objects.get(saga=saga_id).requested_by == "eva"
 
@@ -71,6 +72,17 @@ def test_completed_saga_is_undone(admin, run, start, when, services):
 def test_refused_action_says_why(admin, start):
     (saga_id,) = start()
     assert "not parked" in act(admin, "skip", saga_id)
+
+
+def test_many_are_stopped_with_one_notice(admin, start, monkeypatch):
+    saga_ids = start(120)
+    Saga.objects.filter(pk=saga_ids[3]).update(status="compensated", next_attempt_at=None)
+    body = {"action": "undo", "_selected_action": saga_ids}
+    monkeypatch.setattr(sagas_admin, "BULK_SECONDS", 60)
+    page = admin.post(SAGAS, body, follow=True)
+    (notice,) = [str(one) for one in page.context["messages"]]
+    assert notice.startswith("119 on their way, 1 refused: 1 already_undone.")
+    assert Intervention.objects.count() == 119
 
 
 def test_runners_and_definitions_are_shown(admin, run, start, when, services):

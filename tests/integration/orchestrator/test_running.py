@@ -89,6 +89,7 @@ def test_cart_is_unlocked_with_the_failure(run, start, when, services):
         "step": sagas.CHARGE,
         "code": "card_declined",
         "detail": "on demand",
+        "undone": True,
     }
 
 

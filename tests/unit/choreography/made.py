@@ -66,6 +66,12 @@ FAILURES = {
     "aborted": Failure("commit_inventory", "deadline_passed", "too late"),
     "returned": Failure("commit_inventory", "stopped", "sent back"),
 }
+UNDOING = {
+    events.INVENTORY_RESTORED,
+    events.ORDER_CANCELLED,
+    events.PAYMENT_REFUNDED,
+    events.INVENTORY_UNRESERVED,
+}
 TURNS = {
     events.INVENTORY_RESERVE_FAILED,
     events.PAYMENT_FAILED,
@@ -97,10 +103,14 @@ def story(name: str, *, saga_id: str = "s", begin: datetime = NOON) -> list[Even
             one,
             saga_id=saga_id,
             at=begin + timedelta(seconds=i),
-            failure=FAILURES[name] if i >= turned else None,
+            failure=_failure(name, set(types[: i + 1])) if i >= turned else None,
         )
         for i, one in enumerate(types)
     ]
+
+
+def _failure(name: str, said: set[str]) -> Failure:
+    return msgspec.structs.replace(FAILURES[name], undone=bool(said & UNDOING))
 
 
 def event(

@@ -1,9 +1,10 @@
 """What follows from an answer."""
 
+import msgspec
 import pytest
 
 from contracts import refusals, sagas
-from contracts.outcomes import Done, Failure, Refused
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator import engine
 from saga_orchestrator.moves import Direction, Fault, Held
@@ -48,10 +49,17 @@ def test_refused_pivot_is_undone_from_the_step_before_it():
     assert move.progress.direction is Direction.UNDO
 
 
-def test_last_undo_ends_a_saga_as_compensated():
-    move = after(at(sagas.ACCEPT, Direction.UNDO, failure=FAILURE), Done({}))
-    assert move.status is SagaStatus.COMPENSATED
-    assert move.progress.failure == FAILURE
+def test_last_undo_ends_a_saga_as_compensated_where_one_had_an_effect():
+    move = after(at(sagas.RESERVE, Direction.UNDO, failure=FAILURE), Done({"released": True}))
+    assert move.progress.failure == msgspec.structs.replace(FAILURE, undone=True)
+    assert after(move.progress, Done({})).status is SagaStatus.COMPENSATED
+
+
+def test_last_undo_ends_a_saga_as_failed_where_none_had_an_effect():
+    """Whatever step it was that failed: in doubt, the reservation had not happened."""
+    move = after(at(sagas.RESERVE, Direction.UNDO, failure=FAILURE), NOTHING_TO_UNDO)
+    assert move.record.status is None
+    assert after(move.progress, Done({})).status is SagaStatus.FAILED
 
 
 def test_fault_is_tried_again_later_and_counted():
@@ -165,7 +173,8 @@ def test_retry_has_all_tries_again():
 def test_skipped_undo_goes_on_with_the_one_before():
     parked = at(sagas.CHARGE, Direction.UNDO, faults=engine.TRIES, failure=FAILURE)
     move = engine.skip(progress=parked, reason="refunded by hand")
-    assert move.progress == at(sagas.RESERVE, Direction.UNDO, failure=FAILURE)
+    undone = msgspec.structs.replace(FAILURE, undone=True)
+    assert move.progress == at(sagas.RESERVE, Direction.UNDO, failure=undone)
     assert "refunded by hand" in move.record.error
 
 

@@ -52,7 +52,7 @@ class Memory:
         self.records = Records(self.store, self.clock)
         self.outbox = Outbox(self.store)
         self.parked = Parked(self.store)
-        self.trail = Trail(self.store)
+        self.trail = Trail(self.store, self.clock)
         self.sagalog = SagaLog(self.store, self.clock)
         self.interventions = self.store.table("interventions")
 
@@ -99,7 +99,8 @@ def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
     yield orchestration, "Intervention", _Interventions(memory)
     yield consumer, "connections", _Connections()
     yield operations, "Saga", _Sagas(memory)
-    yield operations, "Intervention", _Interventions(memory)
+    for module in (operations, tracking):
+        yield module, "Intervention", _Interventions(memory)
 
 
 class _Connections:
@@ -139,7 +140,7 @@ class _Interventions:
         return SimpleNamespace(**fields)
 
     def create(self, *, saga_id: str, action: str, **fields: Any) -> None:
-        self.bulk_create([SimpleNamespace(saga_id=saga_id, action=action)])
+        self.bulk_create([SimpleNamespace(saga_id=saga_id, action=action, **fields)])
 
     def bulk_create(self, made: list[SimpleNamespace]) -> None:
         for one in made:

@@ -28,10 +28,11 @@ class Outbox:
     def unsent(self, *, service: str, limit: int) -> list[Unsent]:
         return list(self._store.table("outbox." + service).values())[:limit]
 
-    def mark_sent(self, *, service: str, ids: Sequence[int], at: datetime) -> None:
+    def mark_sent(self, *, service: str, ids: Sequence[int], at: datetime) -> list[int]:
         table = self._store.table("outbox." + service)
         for row_id in ids:
             self._store.delete(table, row_id)
+        return list(ids)
 
 
 class Parked:

@@ -10,7 +10,7 @@ from contracts.outcomes import Failure
 from contracts.sagas import Saga, Step
 from contracts.statuses import FINAL, SagaStatus
 from saga_orchestrator.moves import Direction, Move, Progress
-from saga_orchestrator.sagalog import Call, InFlight, Moved, Unreadable
+from saga_orchestrator.sagalog import Call, InFlight, Unreadable, call_of
 
 
 class SagaRow(NamedTuple):
@@ -70,10 +70,10 @@ class SagaLog:
         return started
 
     def claim(
-        self, *, runner_id: int, limit: int, but: Sequence[Call] = ()
+        self, *, runner_id: int, limit: int, in_hand: Sequence[str] = (), but: Sequence[Call] = ()
     ) -> list[InFlight | Unreadable]:
         claimed: list[InFlight | Unreadable] = []
-        for saga_id in self.due()[:limit]:
+        for saga_id in self.due(runner_id=runner_id, in_hand=in_hand, but=but)[:limit]:
             row = self.sagas[saga_id]
             is_new = row.status is SagaStatus.PENDING
             row = row._replace(
@@ -92,11 +92,15 @@ class SagaLog:
         return [self._in_flight(one, self.sagas[one]) for one in found]
 
     def record(
-        self, *, moves: Iterable[tuple[InFlight, Move]], patience: Mapping[str, float] | None = None
-    ) -> dict[str, Moved]:
+        self,
+        *,
+        moves: Iterable[tuple[InFlight, Move]],
+        patience: Mapping[str, float] | None = None,
+        is_in_hand: bool = False,
+    ) -> dict[str, float]:
         waits = patience or {}
         return {
-            saga.saga_id: self._move(saga, move, waits.get(saga.saga_id))
+            saga.saga_id: self._move(saga, move, waits.get(saga.saga_id), is_in_hand)
             for saga, move in moves
             if self.is_still(saga)
         }
@@ -105,16 +109,8 @@ class SagaLog:
         row = self.sagas[saga_id]
         due = row.next_attempt_at
         sooner = None if due is None else min(due, self._clock.seconds)
-        self._store.write(
-            self.sagas, saga_id, row._replace(stop_requested=True, next_attempt_at=sooner)
-        )
-
-    def release(self, *, runner_id: int, kept: Sequence[str]) -> None:
-        for saga_id, row in list(self.sagas.items()):
-            is_its = row.runner_id == runner_id and row.next_attempt_at is not None
-            if is_its and saga_id not in kept:
-                freed = row._replace(runner_id=None, version=row.version + 1)
-                self._store.write(self.sagas, saga_id, freed)
+        stopped = row._replace(stop_requested=True, next_attempt_at=sooner, version=row.version + 1)
+        self._store.write(self.sagas, saga_id, stopped)
 
     def close(self) -> None:
         """There is no connection."""
@@ -124,21 +120,28 @@ class SagaLog:
         row = self.sagas.get(saga.saga_id)
         return row is not None and row.version == saga.version
 
-    def due(self) -> list[str]:
-        """The sagas that may be claimed now."""
+    def due(self, *, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[str]:
+        """The sagas that this runner may claim now: `statements.CLAIMABLE`, word for word."""
         now = self._clock.seconds
         return [
             saga_id
             for saga_id, row in self.sagas.items()
             if row.next_attempt_at is not None
             and row.next_attempt_at <= now
-            and (row.runner_id is None or row.runner_id in self.silent)
+            and (
+                row.runner_id is None
+                or (
+                    saga_id not in in_hand
+                    if row.runner_id == runner_id
+                    else row.runner_id in self.silent
+                )
+            )
+            and call_of(progress=row.progress) not in but
             and not self._store.is_held(self.sagas, saga_id)
         ]
 
-    def _move(self, saga: InFlight, move: Move, patience: float | None) -> Moved:
+    def _move(self, saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -> float:
         row, there, now = self.sagas[saga.saga_id], move.progress, self._clock.seconds
-        goes_on = move.goes_on and patience is None
         seconds = move.seconds if patience is None else patience
         has_ended, is_parked = move.status in FINAL, move.status is SagaStatus.PARKED
         due: float | None = min(row.next_attempt_at or now, now)
@@ -153,14 +156,14 @@ class SagaLog:
             faults=there.faults,
             failure=there.failure,
             version=row.version + 1,
-            runner_id=row.runner_id if goes_on else None,
+            runner_id=row.runner_id if move.goes_on and is_in_hand else None,
             next_attempt_at=due,
             asked_at=now if patience is not None else None,
             parked_reason=move.reason if is_parked else "",
             finished_at=self._clock.stamp() if has_ended else None,
         )
         self._store.write(self.sagas, saga.saga_id, moved)
-        return Moved(moved.stop_requested, now)
+        return now
 
     def _in_flight(self, saga_id: str, row: SagaRow) -> InFlight:
         now = self._clock.seconds

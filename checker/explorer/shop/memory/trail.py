@@ -6,9 +6,19 @@ from typing import NamedTuple
 
 import msgspec
 
+from checker.explorer.clock import Clock
 from checker.explorer.store import Store
-from saga_choreography.entries import Said, Seen, Settled, Stage, Watched
-from saga_choreography.trail import Started, Trails, Verdict
+from saga_choreography.entries import (
+    Locked,
+    Said,
+    Seen,
+    Settled,
+    Stage,
+    Stop,
+    Verdict,
+    Watched,
+)
+from saga_choreography.trail import Started, Trails
 
 
 class SagaRow(NamedTuple):
@@ -23,15 +33,21 @@ class SagaRow(NamedTuple):
     finished_at: datetime | None = None
     nudges: int = 0
     nudged_at: datetime | None = None
+    stop_requested_at: datetime | None = None
     parked_step: str = ""
     parked_reason: str = ""
 
 
 class Trail:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
+        self._interventions = store.table("interventions")
         self.sagas = store.table("choreography.saga")
         self.seen = store.table("choreography.seen")
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     def add_sagas(self, *, started: Sequence[Started], watch_at: datetime) -> set[str]:
         begun = set()
@@ -74,13 +90,26 @@ class Trail:
                 )
                 self._store.write(self.sagas, saga_id, goes_on)
 
-    def lock_stages(self, *, saga_ids: Iterable[str]) -> dict[str, Stage]:
+    def lock_stages(self, *, saga_ids: Iterable[str]) -> dict[str, Locked]:
         stages = {}
         for saga_id in sorted(saga_ids):
             if saga_id in self.sagas:
                 self._store.lock(self.sagas, saga_id)
-                stages[saga_id] = self.sagas[saga_id].stage
+                row = self.sagas[saga_id]
+                stages[saga_id] = Locked(row.stage, row.stop_requested_at is not None)
         return stages
+
+    def stop(self, *, saga_ids: Iterable[str], at: datetime) -> None:
+        for one in saga_ids:
+            self._store.write(self.sagas, one, self.sagas[one]._replace(stop_requested_at=at))
+
+    def stops(self, *, saga_ids: Iterable[str]) -> dict[str, Stop]:
+        wanted = set(saga_ids)
+        return {
+            one.saga_id: Stop(one.requested_by, one.reason)
+            for one in self._interventions.values()
+            if one.saga_id in wanted and one.action == "abort"
+        }
 
     def settle(self, *, settled: Sequence[Settled]) -> None:
         for one in settled:
@@ -93,7 +122,7 @@ class Trail:
             )
             self._store.write(self.sagas, one.saga_id, row)
 
-    def claim_still(self, *, now: datetime, limit: int) -> list[Watched]:
+    def claim_still(self, *, now: datetime, limit: int) -> list[str]:
         due = [
             row
             for row in self.sagas.values()
@@ -102,7 +131,11 @@ class Trail:
             and not self._store.is_held(self.sagas, row.saga_id)
         ]
         due.sort(key=lambda row: row.watch_at)
-        return [_watched(row) for row in due[:limit]]
+        return [row.saga_id for row in due[:limit]]
+
+    def claim_one(self, *, saga_id: str, now: datetime) -> list[str]:
+        due = self.claim_still(now=now, limit=len(self.sagas))
+        return [saga_id] if saga_id in due else []
 
     def lock_watched(self, *, saga_ids: Iterable[str]) -> list[Watched]:
         found = [one for one in sorted(saga_ids) if one in self.sagas]
@@ -148,4 +181,7 @@ def _watched(row: SagaRow) -> Watched:
         started_at=row.started_at,
         nudges=row.nudges,
         nudged_at=row.nudged_at,
+        is_stopped=row.stop_requested_at is not None,
+        parked_step=row.parked_step,
+        parked_reason=row.parked_reason,
     )

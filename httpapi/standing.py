@@ -1,0 +1,328 @@
+"""What stands in a service, read from its tables: also what its worker can't tell any more.
+
+Every statement here is one look by an index, or at a table of a few rows: /health is asked every
+second. Limits of the session keep a locked table from keeping the look.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from contracts.states import Complaint, SagaSummary
+from sagas import sql
+
+WORKER_SILENT_SECONDS = 5
+COMPLAINT_SECONDS = 5
+"""What a part complains of for less is met by its own retries: it is told, and nothing is red."""
+UNSENT_SECONDS = 10
+IDLE_IN_TRANSACTION_SECONDS = 10
+MOST_NAMED = 10
+"""Sagas and messages that wait for a person are counted; the first of them are named."""
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """What a look has found.
+
+    `fields`: of the answer. `stands`: keeps sagas from moving, so the service is unavailable.
+    `waits`: for a person, and nobody waits for it.
+    """
+
+    fields: dict[str, Any] = {}
+    stands: list[Complaint] = []
+    waits: list[Complaint] = []
+
+    def add(self, other: "Found") -> None:
+        self.fields |= other.fields
+        self.stands += other.stands
+        self.waits += other.waits
+
+
+class Noted:
+    """Since when this process has seen what it sees now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._first: dict[str, tuple[float, datetime]] = {}
+
+    def since(self, *, what: str) -> datetime:
+        """When it was seen first; noted now, if it was not."""
+        return self._noted(what)[1]
+
+    def seconds(self, *, what: str) -> float:
+        """For how long it has been seen."""
+        return time.monotonic() - self._noted(what)[0]
+
+    def forget(self, *, what: str) -> None:
+        """It is not there any more."""
+        with self._lock:
+            self._first.pop(what, None)
+
+    def keep(self, *, only: Sequence[str]) -> None:
+        """Forgets what none of these begins with: it is not there any more."""
+        with self._lock:
+            kept = [what for what in self._first if any(one.startswith(what) for one in only)]
+            self._first = {what: self._first[what] for what in kept}
+
+    def _noted(self, what: str) -> tuple[float, datetime]:
+        with self._lock:
+            return self._first.setdefault(what, (time.monotonic(), datetime.now(UTC)))
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """The last sign of life of a worker process."""
+
+    id: int
+    pid: int
+    host: str
+    seen_at: datetime
+    silent: float
+    counters: dict[str, int]
+    complaints: list[Complaint]
+
+    @property
+    def is_alive(self) -> bool:
+        return self.silent <= WORKER_SILENT_SECONDS
+
+    @property
+    def name(self) -> str:
+        return f"worker process {self.pid} on {self.host}"
+
+
+def workers(*, service: str, noted: Noted) -> Found:
+    """Every worker process of the service: alive, standing still, or dead."""
+    beats = _beats(service)
+    still = _with_session(service, [beat.id for beat in beats if not beat.is_alive])
+    found = Found(fields={"worker": _newest(beats)})
+    found.fields["workers"] = [_worker(beat, still) for beat in beats]
+    found.stands += [_stands_still(beat) for beat in beats if beat.id in still]
+    alive = [beat for beat in beats if beat.is_alive]
+    if not alive and not found.stands:
+        found.stands.append(_no_worker(service, beats, noted))
+    has_broker = all(beat.counters.get("broker_up", True) for beat in alive)
+    if alive and "broker_up" in alive[0].counters:
+        found.fields["broker"] = {"status": "up" if has_broker else "down"}
+    found.add(_complaints(alive, noted, grace=COMPLAINT_SECONDS if has_broker else 0))
+    return found
+
+
+def _beats(service: str) -> list[Beat]:
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT id, pid, host, seen_at,
+                   extract(epoch FROM clock_timestamp() - seen_at)::float8,
+                   counters::text, complaints::text
+            FROM {service}_workerheartbeat ORDER BY seen_at DESC LIMIT 20
+            """,
+    )
+    return [
+        Beat(
+            **dict(zip(("id", "pid", "host", "seen_at", "silent"), row[:5], strict=True)),
+            counters=msgspec.json.decode(row[5]),
+            complaints=msgspec.json.decode(row[6], type=list[Complaint]),
+        )
+        for row in rows
+    ]
+
+
+def _with_session(service: str, ids: Sequence[int]) -> set[int]:
+    """Which of these workers hold their session's lock: their processes are there."""
+    if not ids:
+        return set()
+    rows = sql.execute(
+        service=service,
+        sql="""
+            SELECT objid::bigint FROM pg_locks
+            WHERE locktype = 'advisory' AND granted AND objsubid = 2
+              AND classid::bigint = (hashtext(%s)::bigint & 4294967295)
+              AND objid::bigint = ANY(%s)
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """,
+        values=[f"{service}_workerheartbeat", list(ids)],
+    )
+    return {row[0] for row in rows}
+
+
+def _newest(beats: Sequence[Beat]) -> dict[str, Any]:
+    if not beats:
+        return {"status": "down", "error": "no worker of this service runs: start it"}
+    beat = beats[0]
+    found = {
+        "pid": beat.pid,
+        "last_seen_seconds": round(beat.silent, 1),
+        "counters": beat.counters,
+    }
+    if beat.is_alive:
+        return {"status": "up", **found}
+    return {"status": "down", **found, "error": f"silent for {beat.silent:.0f} s"}
+
+
+def _worker(beat: Beat, still: set[int]) -> dict[str, Any]:
+    status = "up" if beat.is_alive else "stands still" if beat.id in still else "dead"
+    seconds = round(beat.silent, 1)
+    return {"pid": beat.pid, "host": beat.host, "status": status, "last_seen_seconds": seconds}
+
+
+def _stands_still(beat: Beat) -> Complaint:
+    return Complaint(
+        what=f"{beat.name} stands still",
+        since=beat.seen_at,
+        do=f"continue it (kill -CONT {beat.pid}) or end it (kill -KILL {beat.pid})",
+    )
+
+
+def _no_worker(service: str, beats: Sequence[Beat], noted: Noted) -> Complaint:
+    what = f"no worker of {service} lives"
+    return Complaint(
+        what=what,
+        since=beats[0].seen_at if beats else noted.since(what=what),
+        do=f"start it: DUETO_SERVICE={service} python manage.py worker",
+    )
+
+
+def _complaints(alive: Sequence[Beat], noted: Noted, *, grace: float) -> Found:
+    """Of all processes, each once; those that last keep sagas from moving."""
+    told = {one.what: one for beat in alive for one in beat.complaints}
+    # The reason behind a colon may change while the complaint stays.
+    lasting = {what for what in told if noted.seconds(what=what.partition(": ")[0]) >= grace}
+    return Found(
+        stands=[one for what, one in told.items() if what in lasting],
+        waits=[one for what, one in told.items() if what not in lasting],
+    )
+
+
+def outbox(*, service: str) -> Found:
+    """What waits to be sent, and what is set aside. It is not down by itself: what waits is the
+    broker's or the worker's; but a relay that sends nothing is told of."""
+    ((unsent, first_id, oldest, seconds),) = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT count(*), min(id), min(created_at),
+                   coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
+            FROM {service}_outboxentry WHERE sent_at IS NULL AND next_attempt_at IS NULL
+            """,
+    )
+    found = _set_aside(service)
+    found.fields["outbox"] = {
+        "status": "up",
+        "unsent": unsent,
+        "oldest_unsent_seconds": round(seconds, 1),
+        **found.fields["outbox"],
+    }
+    if seconds > UNSENT_SECONDS and not _sends(service, first_id):
+        found.stands.append(
+            Complaint(
+                what=f"{unsent} events of {service} wait to be sent, and none goes out",
+                since=oldest,
+                do="see the worker and the broker above; they go out by themselves after that",
+            )
+        )
+    return found
+
+
+def _sends(service: str, first_unsent: int) -> bool:
+    """Whether what stands before the first that waits went out just now: it is a queue then."""
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT sent_at > now() - make_interval(secs => %s) FROM {service}_outboxentry
+            WHERE id < %s AND sent_at IS NOT NULL ORDER BY id DESC LIMIT 1
+            """,
+        values=[UNSENT_SECONDS, first_unsent],
+    )
+    return bool(rows and rows[0][0])
+
+
+def _set_aside(service: str) -> Found:
+    ((count, oldest),) = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT count(*), min(created_at) FROM {service}_outboxentry
+            WHERE sent_at IS NULL AND next_attempt_at IS NOT NULL
+            """,
+    )
+    found = Found(fields={"outbox": {"set_aside": count}})
+    if count:
+        found.waits = [
+            Complaint(
+                what=f"{count} events of {service} are set aside: the broker does not take them",
+                since=oldest,
+                do=f"see each one's reason in the admin (Outbox entries of {service}), then retry"
+                " or discard it; they are tried again ever more rarely",
+            )
+        ]
+    return found
+
+
+def parked_messages(*, service: str) -> Found:
+    """Messages that wait for a person."""
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT id, event_type, saga_id, reason, parked_at, count(*) OVER ()
+            FROM {service}_parkedmessage WHERE status = 'parked'
+            ORDER BY parked_at LIMIT %s
+            """,
+        values=[MOST_NAMED],
+    )
+    names = ("id", "event_type", "saga_id", "reason", "since")
+    oldest = [dict(zip(names, row[:-1], strict=True)) for row in rows]
+    count = rows[0][-1] if rows else 0
+    found = Found(fields={"parked_messages": {"count": count, "oldest": oldest}})
+    if rows:
+        first = oldest[0]
+        named = f"{first['event_type'] or 'unreadable'} of saga {first['saga_id'] or 'unknown'}"
+        found.waits = [
+            Complaint(
+                what=f"{count} messages of {service} are parked, the first: {named}",
+                since=first["since"],
+                do=f"retry or discard them in the admin (Parked messages of {service})",
+            )
+        ]
+    return found
+
+
+def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummary]]]) -> Found:
+    """Sagas that wait for a person. `look`: the coordinator's own."""
+    count, oldest = look(limit=MOST_NAMED)
+    found = Found(fields={"parked_sagas": {"count": count, "oldest": oldest}})
+    if oldest and (parked := oldest[0].parked):
+        found.waits = [
+            Complaint(
+                what=f"{count} sagas of {service} are parked, the first at {parked.step}:"
+                f" {oldest[0].saga_id}",
+                since=parked.since or oldest[0].started_at,
+                do=f"retry, skip or compensate each in the admin (Sagas of {service})",
+            )
+        ]
+    return found
+
+
+def open_transactions(*, service: str) -> Found:
+    """Sessions of anybody that keep a transaction open and do nothing: psql, left alone."""
+    rows = sql.execute(
+        service=service,
+        sql="""
+            SELECT pid, coalesce(nullif(application_name, ''), usename::text), state_change
+            FROM pg_stat_activity
+            WHERE datname = current_database() AND state LIKE 'idle in transaction%%'
+              AND state_change < clock_timestamp() - make_interval(secs => %s)
+            ORDER BY state_change LIMIT %s
+            """,
+        values=[IDLE_IN_TRANSACTION_SECONDS, MOST_NAMED],
+    )
+    return Found(
+        waits=[
+            Complaint(
+                what=f"session {pid} of the database ({program}) keeps a transaction open:"
+                " what it has locked stands",
+                since=since,
+                do=f"commit or quit there, or on the database's host: kill {pid}",
+            )
+            for pid, program, since in rows
+        ]
+    )

@@ -1,0 +1,177 @@
+"""What a service has set aside, over HTTP: what it can't handle, and what it can't send.
+
+GET  /messages/parked?status=parked        GET  /messages/unsent
+POST /messages/parked/{id}/retry           POST /messages/unsent/{id}/retry
+POST /messages/parked/{id}/discard         POST /messages/unsent/{id}/discard
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import msgspec
+from django.apps import apps
+from django.db.models import BinaryField, F, Func, IntegerField, Model, QuerySet
+from django.urls import URLPattern, path
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from messaging import outbox, parking
+
+SHOWN_BYTES = 2_000
+"""Of each body in a list; `size` says how long it is."""
+_LARGEST_ID = 2**63 - 1
+_FIELDS = ("id", "event_id", "event_type", "saga_id", "attempts", "reason", "next_attempt_at")
+
+Act = Callable[..., Sequence[int]]
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page of a list is asked with. `cursor`: the id after which it begins, newest first."""
+
+    status: Literal["retrying", "parked", "handled", "discarded"] | None = None
+    cursor: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_ID)] | None = None
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+
+
+class NotAside(APIException):
+    """409: it needs nothing any more."""
+
+    status_code = 409
+    default_code = "not_set_aside"
+
+
+class _AsideView(APIView):
+    """Rows of one service's table, newest first."""
+
+    service = ""
+    model_name = ""
+    fields: Sequence[str] = ()
+
+    @property
+    def rows(self) -> QuerySet[Model]:
+        model = apps.get_model(self.service, self.model_name)
+        found: QuerySet[Model] = model._default_manager.order_by("-pk")
+        return found
+
+    def shown(self, rows: QuerySet[Model], *, limit: int = 1) -> list[dict[str, Any]]:
+        found = rows.annotate(
+            size=Func(F("body"), function="octet_length", output_field=IntegerField()),
+            start=Func(F("body"), 1, SHOWN_BYTES, function="substr", output_field=BinaryField()),
+        )
+        return [
+            _as_text(row) for row in found.values(*_FIELDS, *self.fields, "size", "start")[:limit]
+        ]
+
+
+class _ListView(_AsideView):
+    """GET: a page; `next` is the URL of the one after it, or null."""
+
+    def get(self, request: Request) -> Response:
+        asked = {key: str(value) for key, value in request.query_params.items() if value}
+        wanted = msgspec.convert(asked, Listing, strict=False)
+        rows = self.rows if wanted.cursor is None else self.rows.filter(pk__lt=wanted.cursor)
+        found = self.shown(self.of(rows, wanted), limit=wanted.page_size + 1)
+        page, is_last = found[: wanted.page_size], len(found) <= wanted.page_size
+        return Response(
+            {
+                "page_size": wanted.page_size,
+                "next": None if is_last else _url(request, asked, page[-1]["id"]),
+                "results": page,
+            }
+        )
+
+    def of(self, rows: QuerySet[Model], wanted: Listing) -> QuerySet[Model]:
+        """Those that the list is of."""
+        raise NotImplementedError
+
+
+class _ActView(_AsideView):
+    """POST: 200 with the row as it is then (where it is deleted: as it was), 404, or 409."""
+
+    act: Act
+
+    def post(self, request: Request, row_id: str) -> Response:
+        number = int(row_id) if row_id.isascii() and row_id.isdigit() else 0
+        this = self.rows.filter(pk=number if number <= _LARGEST_ID else 0)
+        before = self.shown(this)
+        if not before:
+            raise NotFound(f"There is no such message {row_id[:64]}.")
+        if not self.act(service=self.service, ids=[number]):
+            raise NotAside(f"Message {number} is not set aside any more.")
+        return Response((self.shown(this) or before)[0])
+
+
+class _Parked(_AsideView):
+    model_name = "ParkedMessage"
+    fields = ("status", "parked_at")
+
+
+class _Unsent(_AsideView):
+    model_name = "OutboxEntry"
+    fields = ("created_at", "sent_at")
+
+
+class ParkedView(_Parked, _ListView):
+    """Messages that could not be handled; of one status if asked."""
+
+    def of(self, rows: QuerySet[Model], wanted: Listing) -> QuerySet[Model]:
+        return rows.filter(status=wanted.status) if wanted.status else rows
+
+
+class RetryParkedView(_Parked, _ActView):
+    """Tried again within a second, from the first attempt."""
+
+    act = staticmethod(parking.retry)
+
+
+class DiscardParkedView(_Parked, _ActView):
+    """Not wanted any more; the row stays as a record."""
+
+    act = staticmethod(parking.discard)
+
+
+class UnsentView(_Unsent, _ListView):
+    """Events that the broker does not take, or nobody hears."""
+
+    def of(self, rows: QuerySet[Model], wanted: Listing) -> QuerySet[Model]:
+        return rows.filter(sent_at=None).exclude(next_attempt_at=None)
+
+
+class RetryUnsentView(_Unsent, _ActView):
+    """Sent at the relay's next sweep, within a second."""
+
+    act = staticmethod(outbox.retry)
+
+
+class DiscardUnsentView(_Unsent, _ActView):
+    """Never sent, and deleted; the log says what it was."""
+
+    act = staticmethod(outbox.discard)
+
+
+def urls(*, service: str) -> list[URLPattern]:
+    """The paths of one service."""
+    views: dict[str, type[_AsideView]] = {
+        "messages/parked": ParkedView,
+        "messages/parked/<str:row_id>/retry": RetryParkedView,
+        "messages/parked/<str:row_id>/discard": DiscardParkedView,
+        "messages/unsent": UnsentView,
+        "messages/unsent/<str:row_id>/retry": RetryUnsentView,
+        "messages/unsent/<str:row_id>/discard": DiscardUnsentView,
+    }
+    return [path(where, view.as_view(service=service)) for where, view in views.items()]
+
+
+def _as_text(row: dict[str, Any]) -> dict[str, Any]:
+    """`body`: its beginning, whatever its bytes are."""
+    start = row.pop("start")
+    text = start if isinstance(start, str) else bytes(start).decode(errors="replace")
+    return {**row, "body": text}
+
+
+def _url(request: Request, asked: dict[str, str], cursor: int) -> str:
+    query = urlencode({**asked, "cursor": cursor})
+    return str(request.build_absolute_uri(f"{request.path}?{query}"))

@@ -1,0 +1,67 @@
+"""Whose clock decides: the database's. A host's own is read only where nothing depends on it."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.architecture.effects import SHOP
+from tests.architecture.tree import ROOT, name_of, parsed
+
+ALLOWED = {
+    "messaging/answering.py": "when an answer was begun: for whoever reads the timeline",
+    "messaging/parking.py": "occurred_at of an event: the speaker's word, which decides nothing",
+    "messaging/reactions.py": "occurred_at and requested_at: likewise",
+    "messaging/relay.py": "sent_at: for the timeline; rows are forgotten hours later",
+    "saga_orchestrator/requesting.py": "occurred_at of a request: the speaker's word",
+}
+"""Files that may ask the host what time it is, and what for. `time.monotonic` compares a process
+with itself and needs no leave."""
+_CLOCKS = {
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("timezone", "now"),
+}
+
+
+def test_no_host_clock_is_asked_but_where_it_decides_nothing() -> None:
+    found = {
+        name_of(path)
+        for package in SHOP
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if any(_asks(parsed(path)))
+    }
+    assert found - ALLOWED.keys() == set(), "ask the database: its clock is the same for all hosts"
+    assert ALLOWED.keys() - found == set(), "these need no leave any more"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "datetime.now(UTC)",
+        "at = datetime.datetime.now()",
+        "time.time()",
+        "timezone.now()",
+        "default=timezone.now",
+        "from time import time",
+    ],
+)
+def test_host_clock_is_noticed(line: str) -> None:
+    assert any(_asks(ast.parse(line)))
+
+
+def _asks(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and (_last(node.value), node.attr) in _CLOCKS:
+            yield node
+        if isinstance(node, ast.ImportFrom):
+            yield from (one for one in node.names if (node.module, one.name) in _CLOCKS)
+
+
+def _last(node: ast.AST) -> str:
+    """`datetime` of `datetime.datetime`."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")

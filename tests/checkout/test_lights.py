@@ -1,0 +1,131 @@
+"""Whatever is stopped, the lights alone name it, and are green again after it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from stack import record, status
+from tests.checkout.shop import eventually
+
+STOPPED = ("pagos.web", "saga_choreography.worker", "dashboard.web", "rabbitmq", "postgres")
+"""One of each kind."""
+STALLS = {
+    "orchestrated": ("pagos.web", "orchestrated sagas are in flight"),
+    "choreographed": ("pagos.worker", "choreographed sagas are in flight"),
+}
+
+
+@pytest.fixture
+def lights(stack):
+    """As `manage.py status` reads them."""
+    folder = stack._run.folder
+
+    def look():
+        return status.read(record.read(folder), folder)
+
+    return look
+
+
+@pytest.fixture
+def stopped(stack):
+    """Stops a process; all that were stopped go on in the end."""
+    names = []
+
+    def stop(name):
+        names.append(name)
+        stack.kill(name, signal.SIGSTOP)
+
+    yield stop
+    for name in names:
+        stack.kill(name, signal.SIGCONT)
+
+
+def named(found, name):
+    return [one for one in found.stands if one.source == name and one.level == "unavailable"]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", STOPPED)
+def test_process_that_is_stopped_is_named_and_all_is_green_after_it(stack, lights, stopped, name):
+    eventually(lambda: lights().is_healthy, seconds=60, what="all is green before")
+    stopped(name)
+    found = lights()
+    assert not found.is_healthy
+    (standing,) = named(found, name)
+    assert f"kill -CONT {stack.processes[name]}" in standing.do
+    assert standing.since
+    assert all(len(line) < 100 for line in status.as_table(record_of(stack), found).splitlines())
+    stack.kill(name, signal.SIGCONT)
+    eventually(lambda: lights().is_healthy, seconds=60, what="all is green again")
+
+
+@pytest.mark.timeout(180)
+def test_worker_is_named_by_its_service_too(stack, shop, stopped):
+    """Also where nobody can look at its process: in a container, on another host."""
+    pid = stack.processes["inventario.worker"]
+    stopped("inventario.worker")
+
+    def told():
+        code, body = shop.call("GET", "inventario", "/health")
+        return code == 503 and any(f"process {pid} on" in one["what"] for one in body["attention"])
+
+    eventually(told, seconds=30, what="it is named")
+    stack.kill("inventario.worker", signal.SIGCONT)
+    eventually(lambda: shop.call("GET", "inventario", "/health")[0] == 200, seconds=30)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("pattern", STALLS)
+def test_coordinator_tells_by_itself_that_its_sagas_do_not_move(stack, shop, stopped, pattern):
+    name, words = STALLS[pattern]
+    coordinator = "saga_choreography" if pattern == "choreographed" else "saga_orchestrator"
+    product = shop.product(quantity=5)
+    stopped(name)
+    _, accepted = shop.check_out(shop.cart(product=product), pattern)
+
+    def told():
+        code, body = shop.call("GET", coordinator, "/health")
+        return code == 503 and [one for one in body["attention"] if words in one["what"]]
+
+    (complaint,) = eventually(told, seconds=60, what="it says that nothing moves")
+    assert accepted["saga_id"] in complaint["what"]
+    stack.kill(name, signal.SIGCONT)
+    shop.ended(accepted["saga_id"], seconds=90)
+    eventually(lambda: shop.call("GET", coordinator, "/health")[0] == 200, seconds=60)
+
+
+@pytest.mark.timeout(240)
+def test_leader_that_is_stopped_loses_its_lead_to_another(stack, shop, stopped):
+    environment = os.environ | stack.environment | {"DUETO_SERVICE": "carrito"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    product = shop.product(quantity=5)
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "worker"], env=environment, **quiet
+    ) as other:
+        try:
+            eventually(lambda: len(workers(shop)) == 2, seconds=60, what="the second has come")
+            stopped("carrito.worker")
+            _, accepted = shop.check_out(shop.cart(product=product), "orchestrated")
+            assert shop.ended(accepted["saga_id"], seconds=60)["status"] == "completed"
+            stack.kill("carrito.worker", signal.SIGCONT)
+        finally:
+            other.terminate()
+            other.wait()
+    eventually(lambda: shop.call("GET", "carrito", "/health")[0] == 200, seconds=60)
+    _, accepted = shop.check_out(shop.cart(product=product), "orchestrated")
+    assert shop.ended(accepted["saga_id"], seconds=60)["status"] == "completed"
+
+
+def workers(shop):
+    return [
+        one
+        for one in shop.call("GET", "carrito", "/health")[1].get("workers", [])
+        if one["status"] == "up"
+    ]
+
+
+def record_of(stack):
+    return record.read(stack._run.folder)

@@ -1,0 +1,164 @@
+"""Shoppers who wait for the end of their checkout hold up nobody, and nobody cuts them off."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import urlsplit
+
+import pytest
+
+from httpapi.waiting import MOST_WAITING
+from stack import identity
+from tests.checkout.shop import START_PATHS, Shop, body_of, eventually
+
+SHOPPERS = 60
+ONE_TOO_MANY = 16
+LONG = 30
+"""Seconds: so long would each of them wait, and the process be deaf, if they held its slots."""
+DEAF = 5.0
+OUT_WITHIN = 5.0
+PULSE = 0.05
+WAITING_PROCESSES = ("carrito", "saga_orchestrator", "saga_choreography")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    saga: str
+    stands: str
+    connection: str | None
+    seconds: float
+
+
+def check_out(shop: Shop, cart: str, pattern: str, door: str, *, wait: int) -> Answer:
+    """Over a connection of its own, which is kept until the answer is there."""
+    service, path = ("carrito", "/checkout/saga") if door == "carrito" else START_PATHS[pattern]
+    host = urlsplit(shop.stack.urls[service]).netloc
+    link, asked_at = http.client.HTTPConnection(host, timeout=LONG + 30), monotonic()
+    headers = {"Content-Type": "application/json", "Prefer": f"wait={wait}"}
+    link.request("POST", path, json.dumps(body_of(cart, pattern)), headers)
+    given = link.getresponse()
+    said = json.loads(given.read())
+    link.close()
+    closing = given.getheader("Connection")
+    return Answer(given.status, said["saga_id"], said["status"], closing, monotonic() - asked_at)
+
+
+@contextmanager
+def shoppers(
+    shop: Shop, carts: Sequence[str], pattern: str, door: str = "carrito", *, wait: int = LONG
+) -> Iterator[list[Future[Answer]]]:
+    """All of them at once."""
+    with ThreadPoolExecutor(len(carts)) as threads:
+        yield [threads.submit(check_out, shop, cart, pattern, door, wait=wait) for cart in carts]
+
+
+@contextmanager
+def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, float]]]:
+    """What each web process that shoppers wait in answers meanwhile, and after how long."""
+    answers: list[tuple[int, float]] = []
+    is_over = threading.Event()
+
+    def ask(service: str) -> None:
+        while not is_over.wait(PULSE):
+            asked_at = monotonic()
+            status = shop.request("GET", service, path).status
+            answers.append((status, monotonic() - asked_at))
+
+    with ThreadPoolExecutor(len(WAITING_PROCESSES)) as threads:
+        asking = [threads.submit(ask, one) for one in WAITING_PROCESSES]
+        try:
+            yield answers
+        finally:
+            is_over.set()
+    for one in asking:
+        one.result()
+
+
+@contextmanager
+def nothing_handed_over(shop: Shop) -> Iterator[None]:
+    """What is accepted meanwhile does not begin, so whoever waits for its end waits."""
+    shop.stack.kill("carrito.worker", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        shop.stack.kill("carrito.worker", signal.SIGCONT)
+
+
+def accepted(shop: Shop, carts: Sequence[str]) -> bool:
+    count = "SELECT count(*) FROM carrito_checkout WHERE cart_id = ANY(%s)"
+    return shop.rows("carrito", count, [list(carts)]) == [(len(carts),)]
+
+
+@pytest.mark.parametrize("door", ["carrito", "coordinator"])
+def test_sixty_who_wait_are_told_the_end_and_no_process_is_deaf(shop, pattern, door):
+    if (door, pattern) == ("coordinator", "orchestrated_messaging"):
+        pytest.skip("a coordinator's door starts its first pattern")
+    carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))
+    with (
+        asked_for_its_health(shop, "/health") as health,
+        shoppers(shop, carts, pattern, door) as waiting,
+    ):
+        ends = Counter((one.result().status, one.result().stands) for one in waiting)
+    assert ends == {(200, "completed"): SHOPPERS}
+    assert {status for status, _ in health} == {200}
+    assert max(seconds for _, seconds in health) < DEAF
+
+
+@pytest.mark.parametrize("door", ["carrito", "coordinator"])
+def test_more_than_may_wait_are_answered_at_once_and_others_are_served(shop, door):
+    carts = shop.carts(MOST_WAITING + ONE_TOO_MANY, product=shop.product(quantity=1000))
+    with (
+        nothing_handed_over(shop),
+        asked_for_its_health(shop, "/health/ready") as health,
+        shoppers(shop, carts, "orchestrated", door) as waiting,
+    ):
+        done = eventually(lambda: [one for one in waiting if one.done()][ONE_TOO_MANY - 1 :])
+        assert len(done) == 1
+        assert shop.cart(product=shop.product(quantity=1))
+        assert not [one for one in waiting if one.done()][ONE_TOO_MANY:]
+        shop.stack.kill("carrito.worker", signal.SIGCONT)
+        answers = [one.result() for one in waiting]
+    told = Counter(one.status for one in answers)
+    assert told == {200: MOST_WAITING, 202: ONE_TOO_MANY}
+    assert max(seconds for _, seconds in health) < DEAF
+    assert shop.all_ended([one.saga for one in answers]) == {"completed": len(carts)}
+
+
+def test_two_who_wait_for_one_saga_are_both_told(shop, pattern):
+    cart = shop.cart(product=shop.product(quantity=1))
+    with nothing_handed_over(shop), ThreadPoolExecutor(3) as threads:
+
+        def wait(seconds: int) -> tuple[int, dict[str, str]]:
+            preference = {"Idempotency_Key": f"two-{cart}", "Prefer": f"wait={seconds}"}
+            return shop.check_out(cart, pattern, **preference)
+
+        patient = [threads.submit(wait, LONG) for _ in range(2)]
+        assert threads.submit(wait, 1).result()[0] == 202
+        shop.stack.kill("carrito.worker", signal.SIGCONT)
+        assert [one.result()[0] for one in patient] == [200, 200]
+
+
+@pytest.mark.parametrize("service", WAITING_PROCESSES)
+def test_process_that_is_asked_to_stop_answers_those_who_wait_and_is_out(shop, service):
+    pattern = "choreographed" if service == "saga_choreography" else "orchestrated"
+    door = "carrito" if service == "carrito" else "coordinator"
+    carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))
+    with nothing_handed_over(shop), shoppers(shop, carts, pattern, door) as waiting:
+        eventually(lambda: accepted(shop, carts), what="all are accepted")
+        process = identity.of(shop.stack.processes[f"{service}.web"])
+        os.kill(process["pid"], signal.SIGTERM)
+        assert identity.wait_for_end(process, seconds=OUT_WITHIN)
+        answers = [one.result() for one in waiting]
+    assert {(one.status, one.stands) for one in answers} == {(202, "pending")}
+    assert {one.connection for one in answers} == {"close"}
+    shop.stack.wait_ready()
+    assert shop.all_ended([one.saga for one in answers]) == {"completed": SHOPPERS}

@@ -1,0 +1,135 @@
+"""One clock decides, the database's: a host whose own is two minutes wrong does no harm."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from django.utils import timezone
+
+from contracts import events
+from messaging.brokers import connect
+from messaging.brokers.memory import forget
+from messaging.consumer import queue_of
+from saga_choreography import trail
+from saga_choreography.giving_up import GivingUp
+from saga_choreography.models import Intervention, Saga, SagaEvent
+from saga_choreography.tracking import Tracking
+from saga_choreography.watchdog import Watchdog
+from tests.unit.choreography.made import checkout, event, story
+
+DATABASE = "saga_choreography"
+pytestmark = pytest.mark.django_db(databases=[DATABASE])
+SHOP = ("saga_choreography", "messaging", "sagas", "httpapi", "contracts")
+NEAR = timedelta(seconds=60)
+"""A busy machine takes its time; a wrong clock is two minutes off."""
+
+
+class _Wrong(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, datetime)
+
+
+def clock_off_by(seconds: float) -> type:
+    class WrongClock(datetime, metaclass=_Wrong):
+        @classmethod
+        def now(cls, tz=None) -> datetime:
+            return datetime.now(tz) + timedelta(seconds=seconds)
+
+    return WrongClock
+
+
+@pytest.fixture(params=[-120, 130], ids=["behind", "ahead"])
+def wrong(request, monkeypatch) -> float:
+    """The clock of this process is so many seconds off, for all of the shop's code."""
+    for module in list(sys.modules.values()):
+        is_shop = module.__name__.partition(".")[0] in SHOP if module else False
+        if (is_shop or module is timezone) and getattr(module, "datetime", None) is datetime:
+            monkeypatch.setattr(module, "datetime", clock_off_by(request.param))
+    really = time.time
+    monkeypatch.setattr(time, "time", lambda: really() + request.param)
+    return float(request.param)
+
+
+class Once(threading.Event):
+    """A stop that comes after one round."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        was_set = self.is_set()
+        self.set()
+        return was_set
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    broker = connect("memory://clock")
+    broker.declare(queue=queue_of(service=DATABASE), events=[])
+    yield Watchdog(broker=broker)
+    forget("clock")
+
+
+@pytest.fixture
+def start(client):
+    def start(saga_id: str) -> None:
+        body = json.dumps(msgspec.to_builtins(checkout(saga_id)))
+        answer = client.post("/saga/choreography/checkout", body, content_type="application/json")
+        assert answer.status_code == 202
+
+    return start
+
+
+def is_now(moment: datetime, *, later: float = 0) -> bool:
+    return abs(moment - datetime.now(UTC) - timedelta(seconds=later)) < NEAR
+
+
+@pytest.mark.django_db(databases=[DATABASE], transaction=True)
+def test_healthy_saga_is_left_alone_by_a_watchdog_whose_clock_is_wrong(
+    wrong, start, watchdog, settings
+):
+    settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
+    start("s")
+    Saga.objects.update(watch_at=trail.now())
+    watchdog.run(Once())
+    assert not Intervention.objects.exists()
+    assert Saga.objects.get().nudges == 0
+
+
+@pytest.mark.django_db(databases=[DATABASE], transaction=True)
+def test_control_by_the_hosts_own_clock_a_healthy_saga_is_aborted(
+    start, watchdog, settings, monkeypatch
+):
+    settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
+    start("s")
+    monkeypatch.setattr(trail, "now", lambda: datetime.now(UTC) + timedelta(seconds=130))
+    watchdog.run(Once())
+    assert Intervention.objects.get().requested_by == "watchdog"
+
+
+def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, client, settings):
+    settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
+    start("s")
+    found = Saga.objects.get()
+    assert is_now(found.started_at)
+    assert is_now(found.watch_at, later=60)
+    far = datetime.now(UTC) + timedelta(seconds=wrong)
+    Tracking(hears=events.INVENTORY_RESERVED).handle([story("completed", begin=far)[1]])
+    assert all(is_now(one) for one in SagaEvent.objects.values_list("seen_at", flat=True))
+    client.post("/saga/choreography/s/compensate", "{}", content_type="application/json")
+    found = Saga.objects.get()
+    assert is_now(found.stop_requested_at)
+    assert is_now(Intervention.objects.get().requested_at)
+    client.post("/saga/choreography/s/retry", "{}", content_type="application/json")
+    assert is_now(Saga.objects.get().nudged_at)
+    report = event(events.STEP_PARKED, service="pagos", event=events.INVENTORY_RESERVED)
+    GivingUp().handle([report])
+    assert is_now(Saga.objects.get().parked_at)
+
+
+def test_saga_known_by_its_event_alone_begins_when_it_is_heard_of(wrong):
+    far = datetime.now(UTC) + timedelta(seconds=wrong)
+    Tracking(hears=events.PAYMENT_FAILED).handle([story("declined", begin=far)[2]])
+    assert is_now(Saga.objects.get().started_at)

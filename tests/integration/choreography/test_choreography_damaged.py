@@ -1,0 +1,111 @@
+"""A saga whose rows somebody has typed over is set aside alone: every other one goes on."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+
+from contracts import events
+from saga_choreography import trail, watchdog
+from saga_choreography.models import Saga, SagaEvent
+from saga_choreography.tracking import track
+from saga_choreography.watchdog import Move, look
+from tests.unit.choreography.made import NOON, event
+
+DATABASE = "saga_choreography"
+pytestmark = pytest.mark.django_db(databases=["default", DATABASE])
+
+OF_SAGA = "UPDATE saga_choreography_saga SET {} WHERE saga_id = 'bad'"
+OF_EVENT = "UPDATE saga_choreography_sagaevent SET {} WHERE saga_id = 'bad'"
+DAMAGES = {
+    "an unknown stage": OF_SAGA.format("stage = 9"),
+    "a checkout that is a list": OF_SAGA.format("context = '[]'"),
+    "a checkout without its fields": OF_SAGA.format("context = '{}'"),
+    "a checkout of another shape": OF_SAGA.format(
+        """context = context || '{"items": 3, "saga_id": 7}'"""
+    ),
+    "an event that carries a list": OF_EVENT.format("data = '[1]'"),
+    "an event with a failure of another shape": OF_EVENT.format("""data = '{"failure": "x"}'"""),
+}
+TOO_LATE = OF_EVENT.format("seen_at = '9999-12-31 23:59:59+00'")
+"""It can be read, and no time comes after it."""
+
+
+@pytest.fixture(autouse=True)
+def _patience(settings):
+    settings.NUDGE_SECONDS = 10
+    settings.SAGA_SECONDS = 120
+
+
+@pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
+def damaged(request, start, said):
+    spoil(start, request.param)
+    said()
+
+
+def spoil(start, statement: str) -> None:
+    """Three sagas, of which one is damaged."""
+    start("a", "bad", "c")
+    with connections[DATABASE].cursor() as cursor:
+        cursor.execute(statement)
+
+
+def after(seconds: float):
+    return NOON + timedelta(seconds=seconds)
+
+
+def test_watchdog_parks_it_with_the_reason_and_nudges_the_others(damaged, said):
+    assert look(now=after(12)) == {Move.NUDGE: 2, Move.PARK: 1}
+    assert {one.saga_id for one in said()} == {"a", "c"}
+    bad = Saga.objects.get(pk="bad")
+    assert (bad.status, bad.watch_at) == ("parked", None)
+    assert "bad" in bad.parked_reason
+    assert look(now=after(13)) == {}
+
+
+def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
+    spoil(start, TOO_LATE)
+    said()
+    assert look(now=after(12)) == {Move.NUDGE: 2, Move.PARK: 1}
+    assert {one.saga_id for one in said()} == {"a", "c"}
+
+
+def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
+    monkeypatch.setattr(watchdog, "_is_nobodys", lambda error: True)
+    with pytest.raises(trail.Unreadable):
+        look(now=after(12))
+    assert said() == []
+
+
+def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
+    told = [event(events.INVENTORY_RESERVE_FAILED, saga_id=one) for one in ("a", "bad", "c")]
+    track(heard=told, now=after(1))
+    assert SagaEvent.objects.filter(event_type=events.INVENTORY_RESERVE_FAILED).count() == 3
+    assert {Saga.objects.get(pk=one).status for one in "ac"} == {"compensating"}
+
+
+def test_it_is_listed_and_shown_with_the_others(damaged, client):
+    listed = client.get("/saga/choreography/status")
+    assert [one["saga_id"] for one in listed.json()["results"]] == ["c", "bad", "a"]
+    for path in ("/saga/choreography/bad", "/saga/choreography/bad/status"):
+        assert client.get(path).status_code == 200
+    look(now=after(12))
+    assert client.get("/saga/choreography/bad").json()["parked"]["reason"]
+
+
+@pytest.mark.parametrize("ask", ["compensate", "retry", "skip"])
+def test_what_is_asked_of_it_is_refused_with_the_reason(damaged, client, ask):
+    body = json.dumps({"reason": "why"})
+    answer = client.post(f"/saga/choreography/bad/{ask}", body, content_type="application/json")
+    assert answer.status_code == 409
+    assert "bad" in answer.json()["detail"]
+    assert Saga.objects.get(pk="a").status == "running"
+
+
+def test_it_is_shown_and_refused_in_the_admin(damaged, admin_client):
+    url = "/admin/saga_choreography/saga/"
+    assert admin_client.get(f"{url}bad/change/").status_code == 200
+    data = {"action": "undo", "_selected_action": ["a", "bad", "c"]}
+    page = admin_client.post(url, data, follow=True)
+    assert "2 asked to be undone, 1 refused: 1 nothing_to_retry." in page.content.decode()

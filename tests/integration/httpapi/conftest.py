@@ -1,0 +1,86 @@
+"""A service whose lights are looked at."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.db import connections
+from django.urls import get_resolver
+
+from httpapi import health
+from httpapi.standing import Noted
+from inventario.models import WorkerHeartbeat
+from tests.checkout.shop import eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def lights(client, settings, monkeypatch):
+    """Status and body of the service's /health; every look has a connection of its own."""
+    monkeypatch.setattr(health, "_noted", Noted())
+    assert get_resolver().url_patterns, "read before SERVICE is set: other tests need all of them"
+
+    def look(service="inventario"):
+        settings.SERVICE = service
+        answer = client.get("/health")
+        return answer.status_code, answer.json()
+
+    return look
+
+
+@pytest.fixture
+def living():
+    """The sign of life of a worker of inventario; nobody else's is there."""
+    WorkerHeartbeat.objects.all().delete()
+    return WorkerHeartbeat.objects.create(host="here", pid=1, counters={"broker_up": 1})
+
+
+def stands(body):
+    """What keeps sagas from moving, in words."""
+    return [one["what"] for one in body["attention"] if one["level"] == "unavailable"]
+
+
+def waits(body):
+    """What only waits for a person, in words."""
+    return [one["what"] for one in body["attention"] if one["level"] == "attention"]
+
+
+def database_url(service):
+    """Of the tests' own database."""
+    known = connections[service].settings_dict
+    login = f"{known['USER']}:{quote(known['PASSWORD'])}"
+    place = f"host={quote(known['HOST'], safe='')}&port={known['PORT'] or 5432}"
+    return f"postgresql://{login}@/{known['NAME']}?{place}"
+
+
+@pytest.fixture
+def worker():
+    """Starts workers of inventario as processes, with a broker in memory; kills those that are
+    left in the end."""
+    started = []
+
+    def start():
+        environment = os.environ | {
+            "DUETO_SERVICE": "inventario",
+            "INVENTARIO_DATABASE_URL": database_url("inventario"),
+            "RABBITMQ_URL": "memory://lights",
+        }
+        command = [sys.executable, "manage.py", "worker"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, **quiet)
+        started.append(process)
+        eventually(
+            lambda: WorkerHeartbeat.objects.filter(pid=process.pid).exists(),
+            seconds=60,
+            what="it has signed on",
+        )
+        return process
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()

@@ -1,0 +1,261 @@
+"""The lights of a service: green means that it works, and else it says what stands."""
+
+import os
+import signal
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import psycopg
+import pytest
+from django.db import DatabaseError, InterfaceError, connections
+from django.utils.timezone import now
+
+from contracts.states import Complaint
+from httpapi import health, standing
+from inventario.models import OutboxEntry, ParkedMessage, WorkerHeartbeat
+from messaging import worker as worker_module
+from messaging.worker import Heartbeat
+from sagas import sql
+from tests.checkout.shop import eventually
+from tests.integration.httpapi.conftest import database_url, stands, waits
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+SERVICE = "inventario"
+
+
+def ago(seconds):
+    return now() - timedelta(seconds=seconds)
+
+
+def test_service_at_rest_is_green(lights, living):
+    status, body = lights()
+    assert (status, body["status"], body["attention"]) == (200, "ok", [])
+
+
+class TestWorkers:
+    def test_one_that_stands_still_behind_a_living_one_is_named(self, lights, living):
+        still = WorkerHeartbeat.objects.create(host="there", pid=42, seen_at=ago(30))
+        with psycopg.connect(database_url(SERVICE)) as session:
+            session.execute(
+                "SELECT pg_advisory_lock(hashtext('inventario_workerheartbeat'), %s::int)",
+                [still.pk],
+            )
+            status, body = lights()
+        assert status == 503
+        assert stands(body) == ["worker process 42 on there stands still"]
+        assert "kill -CONT 42" in body["attention"][0]["do"]
+        assert body["worker"]["status"] == "up"
+
+    def test_one_whose_session_is_gone_is_dead_and_stops_nobody(self, lights, living):
+        WorkerHeartbeat.objects.create(host="there", pid=42, seen_at=ago(30))
+        status, body = lights()
+        assert status == 200
+        assert [one["status"] for one in body["workers"]] == ["up", "dead"]
+
+    def test_without_a_living_one_it_is_down(self, lights, living):
+        WorkerHeartbeat.objects.update(seen_at=ago(30))
+        status, body = lights()
+        assert (status, body["worker"]["status"]) == (503, "down")
+        assert stands(body) == ["no worker of inventario lives"]
+
+    def test_complaint_that_lasts_is_red_and_one_of_a_moment_is_not(
+        self, lights, living, monkeypatch
+    ):
+        complaint = Complaint(what="no queue: it is classic", since=datetime.now(UTC), do="mend")
+        WorkerHeartbeat.objects.update(complaints=[msgspec.to_builtins(complaint)])
+        status, body = lights()
+        assert (status, waits(body)) == (200, [complaint.what])
+        monkeypatch.setattr(standing, "COMPLAINT_SECONDS", 0)
+        status, body = lights()
+        assert (status, stands(body)) == (503, [complaint.what])
+
+    def test_processes_tell_of_themselves(self, lights, worker):
+        stopped, killed, ended = worker(), worker(), worker()
+        stopped.send_signal(signal.SIGSTOP)
+        eventually(lambda: lights()[0] == 503, seconds=30, what="it is named")
+        assert any(f"process {stopped.pid} on" in one for one in stands(lights()[1]))
+        stopped.send_signal(signal.SIGCONT)
+        eventually(lambda: lights()[0] == 200, seconds=30, what="it is green again")
+        killed.kill()
+        killed.wait()
+        ended.terminate()
+        assert ended.wait(30) == 0
+        left = set(WorkerHeartbeat.objects.values_list("pid", flat=True))
+        assert left == {stopped.pid, killed.pid}, "a clean stop leaves no row"
+        assert lights()[0] == 200, "a living one is there"
+
+
+class TestHeartbeat:
+    @pytest.fixture
+    def heart(self):
+        made = Heartbeat(service=SERVICE)
+        yield made
+        made.lose_session()
+
+    def test_row_of_one_that_died_is_forgotten_and_of_one_that_stands_still_is_not(
+        self, heart, living, monkeypatch
+    ):
+        monkeypatch.setattr(worker_module, "FORGET_SECONDS", 5)
+        still = WorkerHeartbeat.objects.create(host="there", pid=42, seen_at=ago(30))
+        WorkerHeartbeat.objects.create(host="there", pid=43, seen_at=ago(30))
+        with psycopg.connect(database_url(SERVICE)) as session:
+            session.execute(
+                "SELECT pg_advisory_lock(hashtext('inventario_workerheartbeat'), %s::int)",
+                [still.pk],
+            )
+            heart.beat(counters={}, complaints=[])
+        assert not WorkerHeartbeat.objects.filter(pid=43).exists()
+        assert WorkerHeartbeat.objects.filter(pid=42).exists()
+
+    def test_row_that_was_taken_away_is_written_again(self, heart, living):
+        heart.beat(counters={}, complaints=[])
+        WorkerHeartbeat.objects.all().delete()
+        heart.beat(counters={"a": 1}, complaints=[])
+        assert WorkerHeartbeat.objects.get().counters == {"a": 1}
+
+    def test_it_goes_on_with_a_new_session_when_its_own_was_cut(self, heart, living):
+        heart.beat(counters={}, complaints=[])
+        cut_all_others()
+        with pytest.raises((DatabaseError, InterfaceError)):
+            heart.beat(counters={}, complaints=[])
+        heart.lose_session()
+        heart.beat(counters={"a": 1}, complaints=[])
+        (pid,) = WorkerHeartbeat.objects.filter(counters={"a": 1}).values_list("pid", flat=True)
+        assert pid == os.getpid()
+        assert standing._with_session(SERVICE, [heart._id]) == {heart._id}
+
+
+class TestDatabase:
+    @pytest.fixture
+    def read_only(self):
+        """Makes the database read-only for new sessions, and cuts those that there are."""
+        yield lambda: for_new_sessions("SET default_transaction_read_only = on")
+        writable()
+
+    def test_one_that_takes_no_writes_is_not_ready(self, lights, living, client, read_only):
+        read_only()
+        status, body = lights()
+        assert (status, body["database"]["status"]) == (503, "read-only")
+        assert "writable" in body["attention"][0]["do"]
+        assert client.get("/health/ready").status_code == 503
+
+    def test_it_is_green_again_by_itself(self, lights, living, read_only):
+        read_only()
+        assert lights()[0] == 503
+        writable()
+        assert lights()[0] == 200
+
+    @pytest.fixture
+    def spent(self, lights, monkeypatch):
+        """Makes the look's kept connection one that takes no writes, as after a failover."""
+        monkeypatch.setitem(connections[SERVICE].settings_dict, "CONN_MAX_AGE", None)
+
+        def make():
+            statement = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
+            sql.execute(service=SERVICE, sql=statement)
+            return standing.Found()
+
+        lights()
+        health._ask(make)
+        yield
+        health._ask(lambda: connections[SERVICE].close() or standing.Found())
+
+    def test_connection_that_is_spent_is_replaced(self, lights, living, spent):
+        status, body = lights()
+        assert (status, body["database"]["status"]) == (200, "up")
+
+    def test_asked_once_it_would_be_taken_for_the_database(self, spent):
+        """The control."""
+        assert health._ask(lambda: standing.Found(fields=health._state())).fields == {
+            "status": "read-only",
+            "error": "it takes no writes",
+        }
+
+    def test_one_that_does_not_answer_keeps_nobody(self, lights, living, monkeypatch):
+        answers = threading.Event()
+        with monkeypatch.context() as patch:
+            patch.setattr(health, "LOOK_SECONDS", 0.3)
+            patch.setattr(health, "_database", lambda: standing.Found() if answers.wait(60) else 0)
+            started = time.monotonic()
+            status, body = lights()
+            took = time.monotonic() - started
+        answers.set()
+        assert took < 30
+        assert status == 503
+        assert "no answer within" in stands(body)[0]
+        eventually(lambda: lights()[0] == 200, what="it is green again by itself")
+
+    def test_locked_table_is_named_and_the_others_are_seen(self, lights, living):
+        with psycopg.connect(database_url(SERVICE)) as session:
+            session.execute("LOCK TABLE inventario_workerheartbeat")
+            status, body = lights()
+        assert status == 503
+        assert "can't be read" in stands(body)[0]
+        assert body["outbox"]["unsent"] == 0
+        assert lights()[0] == 200
+
+    def test_session_that_keeps_its_transaction_open_is_named(self, lights, living, monkeypatch):
+        monkeypatch.setattr(standing, "IDLE_IN_TRANSACTION_SECONDS", 0)
+        with psycopg.connect(database_url(SERVICE), application_name="psql") as session:
+            session.execute("SELECT 1")
+            status, body = lights()
+            assert status == 200
+            pid = session.info.backend_pid
+            assert any(f"session {pid} of the database (psql)" in one for one in waits(body))
+        assert lights()[1]["attention"] == []
+
+
+class TestOutbox:
+    def entry(self, **more):
+        return OutboxEntry.objects.create(
+            event_id="e", event_type="t", saga_id="s", body="", **more
+        )
+
+    def test_that_nobody_empties_is_red(self, lights, living):
+        self.entry(created_at=ago(60))
+        status, body = lights()
+        assert status == 503
+        assert stands(body) == ["1 events of inventario wait to be sent, and none goes out"]
+
+    def test_that_moves_is_green_however_long_it_is(self, lights, living):
+        self.entry(created_at=ago(61), sent_at=now())
+        self.entry(created_at=ago(60))
+        assert lights()[0] == 200
+
+    def test_with_entries_set_aside_is_green_and_says_so(self, lights, living):
+        self.entry(created_at=ago(60), next_attempt_at=now(), attempts=3, reason="too big")
+        status, body = lights()
+        assert (status, body["outbox"]["set_aside"]) == (200, 1)
+        assert "1 events of inventario are set aside" in waits(body)[0]
+
+
+def test_parked_message_waits_for_a_person_and_is_told_of(lights, living):
+    ParkedMessage.objects.create(
+        event_id="e", event_type="t", saga_id="s", body=b"", status="parked", reason="poison"
+    )
+    status, body = lights()
+    assert status == 200
+    assert waits(body) == ["1 messages of inventario are parked, the first: t of saga s"]
+
+
+def for_new_sessions(setting):
+    with psycopg.connect(database_url(SERVICE), autocommit=True) as session:
+        session.execute("SET default_transaction_read_only = off")
+        name = connections[SERVICE].settings_dict["NAME"]
+        session.execute(f'ALTER DATABASE "{name}" {setting}')
+    cut_all_others()
+    connections[SERVICE].close()
+
+
+def cut_all_others():
+    with psycopg.connect(database_url(SERVICE), autocommit=True) as session:
+        session.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def writable():
+    for_new_sessions("RESET default_transaction_read_only")

@@ -1,0 +1,201 @@
+"""The stall detector: sagas that should move and don't, told from the tables alone."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils.timezone import now
+
+import carrito.queries
+import inventario.queries
+import saga_choreography.queries
+import saga_orchestrator.queries
+from carrito.models import Cart, Checkout
+from inventario.models import Reservation
+from saga_choreography.entries import Stage
+from saga_choreography.models import Saga as Watched
+from saga_choreography.models import SagaEvent
+from saga_orchestrator.models import Definition, Saga, SagaStep
+
+pytestmark = pytest.mark.django_db(
+    databases=["carrito", "inventario", "saga_orchestrator", "saga_choreography"]
+)
+
+
+def ago(seconds):
+    return now() - timedelta(seconds=seconds)
+
+
+def told(app):
+    return app.queries.stalls(limit=10)
+
+
+class TestOrchestrated:
+    @pytest.fixture
+    def saga(self):
+        """Makes a saga that was due and moved so many seconds ago (None: not due any more)."""
+        definition = Definition.objects.create(digest="d", name="checkout", steps=[])
+
+        def make(*, due=60, moved=60, version=1, **more):
+            saga_id = uuid.uuid4().hex
+            return Saga.objects.create(
+                saga_id=saga_id,
+                name="checkout",
+                pattern="orchestrated",
+                definition=definition,
+                cart_id="c",
+                context={},
+                current_step="process_payment",
+                deadline_at=ago(-100),
+                **{"status": "running", "started_at": ago(90), **more},
+                version=version,
+                next_attempt_at=None if due is None else ago(due),
+                updated_at=ago(moved),
+            )
+
+        return make
+
+    def test_saga_that_is_due_and_nobody_moves_is_named(self, saga):
+        lost = saga(due=61, moved=25)
+        (complaint,) = told(saga_orchestrator)
+        assert f"{lost.saga_id} at process_payment" in complaint.what
+        assert abs(complaint.since - ago(25)) < timedelta(seconds=1)
+
+    def test_it_is_named_too_while_others_that_were_due_later_move(self, saga):
+        lost = saga(due=70, moved=70)
+        saga(due=5, moved=1)
+        assert lost.saga_id in told(saga_orchestrator)[0].what
+
+    def test_queue_that_is_worked_off_in_order_is_none(self, saga):
+        first = saga(due=80, moved=1)
+        SagaStep.objects.create(
+            saga=first, position=1, name="s", status="completed", finished_at=ago(1)
+        )
+        for _ in range(3):
+            saga(due=70, moved=70, version=0)
+        assert told(saga_orchestrator) == []
+
+    def test_sagas_in_flight_of_which_none_ends_a_step_are_named(self, saga):
+        """Each is tried again and again, so none is due for long, and none moves."""
+        sagas = [saga(due=-2, moved=1) for _ in range(2)]
+        SagaStep.objects.create(
+            saga=sagas[0], position=1, name="s", status="completed", finished_at=ago(30)
+        )
+        (complaint,) = told(saga_orchestrator)
+        assert complaint.what.startswith("2 orchestrated sagas are in flight and none has ended")
+        assert abs(complaint.since - ago(30)) < timedelta(seconds=1)
+
+    @pytest.mark.parametrize("moves", ["a step", "another saga"])
+    def test_slow_shop_that_moves_is_green(self, saga, moves):
+        slow = saga(due=-2, moved=1)
+        if moves == "a step":
+            SagaStep.objects.create(
+                saga=slow, position=1, name="s", status="completed", finished_at=ago(3)
+            )
+        else:
+            saga(due=None, moved=3, status="completed", finished_at=ago(3))
+        assert told(saga_orchestrator) == []
+
+    def test_sagas_that_have_just_started_ended_or_are_parked_are_green(self, saga):
+        saga(due=1, moved=1, version=0, started_at=ago(1))
+        saga(due=None, status="completed", finished_at=ago(60))
+        saga(due=None, status="parked", parked_at=ago(60), parked_reason="r")
+        assert told(saga_orchestrator) == []
+
+
+class TestChoreographed:
+    @pytest.fixture
+    def saga(self):
+        """Makes a saga that is due for the watchdog in so many seconds, with an event."""
+
+        def make(*, watch=5, seen=60, status="running", **more):
+            saga = Watched.objects.create(
+                saga_id=uuid.uuid4().hex,
+                cart_id="c",
+                total_amount=1,
+                context={},
+                status=status,
+                stage=Stage.RUNNING,
+                started_at=ago(seen + 1),
+                watch_at=None if watch is None else ago(-watch),
+                **more,
+            )
+            SagaEvent.objects.create(
+                saga_id=saga.saga_id,
+                event_type="inventory.reserved",
+                event_id="e",
+                cause_id="c",
+                occurred_at=ago(seen),
+                seen_at=ago(seen),
+                data={},
+            )
+            return saga
+
+        return make
+
+    def test_sagas_of_which_no_event_comes_are_named(self, saga):
+        silent = saga(seen=30)
+        (complaint,) = told(saga_choreography)
+        assert silent.saga_id in complaint.what
+        assert abs(complaint.since - ago(30)) < timedelta(seconds=1)
+
+    def test_slow_shop_that_moves_is_green(self, saga):
+        saga(seen=50)
+        saga(seen=3)
+        assert told(saga_choreography) == []
+
+    def test_events_of_sagas_that_have_ended_are_movement_too(self, saga):
+        saga(seen=50)
+        saga(seen=3, watch=None, status="completed", finished_at=now())
+        assert told(saga_choreography) == []
+
+    def test_sagas_that_the_watchdog_does_not_look_at_are_named(self, saga):
+        forgotten = saga(seen=70, watch=-65)
+        saga(seen=3)
+        (complaint,) = told(saga_choreography)
+        assert forgotten.saga_id in complaint.what
+        assert "watchdog" in complaint.what
+
+    def test_shop_at_rest_is_green(self, saga):
+        saga(watch=None, status="completed", finished_at=ago(60))
+        assert told(saga_choreography) == []
+
+
+class TestCarrito:
+    @pytest.fixture
+    def checkout(self):
+        def make(*, accepted, handed_over=None, pattern="choreographed"):
+            return Checkout.objects.create(
+                saga_id=uuid.uuid4().hex,
+                cart=Cart.objects.create(id=uuid.uuid4().hex, user_id="ana"),
+                cart_version=1,
+                user_id="ana",
+                items=[],
+                total_amount=1,
+                payment_method="credit_card",
+                saga_pattern=pattern,
+                accepted_at=ago(accepted),
+                handed_over_at=handed_over,
+            )
+
+        return make
+
+    def test_checkout_that_is_not_handed_over_is_named_with_its_pattern(self, checkout):
+        waiting = checkout(accepted=20)
+        checkout(accepted=20, handed_over=now(), pattern="orchestrated")
+        (complaint,) = told(carrito)
+        assert complaint.what == (
+            f"1 choreographed checkouts are accepted and not handed over: {waiting.saga_id}"
+        )
+
+    def test_one_that_has_just_been_accepted_is_green(self, checkout):
+        checkout(accepted=1)
+        assert told(carrito) == []
+
+
+def test_reservation_that_is_over_and_not_released_is_named():
+    Reservation.objects.create(saga_id="late", cart_id="c", expires_at=ago(40))
+    Reservation.objects.create(saga_id="soon", cart_id="c", expires_at=ago(1))
+    Reservation.objects.create(saga_id="done", cart_id="c", expires_at=ago(90), status="expired")
+    (complaint,) = told(inventario)
+    assert complaint.what == "1 reservations are over and not released, of sagas: late"

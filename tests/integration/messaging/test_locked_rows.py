@@ -1,0 +1,259 @@
+"""A row that somebody has locked, and a database that can't work: neither is a message's fault."""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import OperationalError, connections, transaction
+
+from inventario.models import ParkedMessage, Product
+from inventario.reactions import REACTIONS
+from messaging import consumer as consumer_module
+from messaging.brokers import BrokerUnavailable, Delivery, Rejected
+from messaging.consumer import Consumer, DatabaseUnavailable
+from sagas import faults
+from tests.checkout.shop import eventually
+from tests.integration.messaging.conftest import message_of
+from tests.threads import Hurried, InThread
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+SERVICE = "inventario"
+
+
+@pytest.fixture
+def consumer(broker):
+    return Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
+
+
+@pytest.fixture
+def patient():
+    """Statements wait a second for a lock, as in a process of the service."""
+    with connections[SERVICE].cursor() as cursor:
+        cursor.execute("SET lock_timeout = '1s'")
+    yield
+    connections[SERVICE].close()
+
+
+@pytest.fixture
+def of_product(initiated, product, monkeypatch):
+    """Makes a first event about another product."""
+
+    def make(number):
+        other = Product.objects.get_or_create(
+            sku=f"other {number}",
+            defaults={"name": "Chair", "price": "10.00", "initial": 10, "available": 10},
+        )[0]
+        monkeypatch.setattr(product, "pk", other.pk)
+        return initiated()
+
+    return make
+
+
+@contextmanager
+def held(row):
+    """A forgotten transaction in psql holds the row."""
+    ready, done = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic(using=SERVICE):
+            list(type(row).objects.select_for_update().filter(sku=row.sku))
+            ready.set()
+            assert done.wait(60)
+
+    thread = InThread(hold, service=SERVICE)
+    assert ready.wait(10)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.result()
+
+
+def hear(consumer, *heard):
+    consumer.handle([Delivery(message_of(one), redelivered=False, tag=None) for one in heard])
+
+
+def sold(number):
+    product = Product.objects.get(sku=f"other {number}")
+    return 10 - product.available
+
+
+def test_others_go_on_while_one_product_is_locked(consumer, of_product, patient):
+    first, second = of_product(1), [of_product(2) for _ in range(5)]
+    with held(Product.objects.get(sku="other 1")):
+        started = time.monotonic()
+        hear(consumer, second[0], first, *second[1:])
+        assert time.monotonic() - started < 2.5
+        assert sold(2) == 5
+        aside = ParkedMessage.objects.get()
+        assert (aside.saga_id, aside.status, aside.attempts) == (first.saga_id, "retrying", 0)
+
+
+def test_while_a_row_is_locked_no_batch_waits_long_for_it_again(consumer, of_product, patient):
+    batches = [[of_product(1), of_product(2)] for _ in range(5)]
+    with held(Product.objects.get(sku="other 1")):
+        hear(consumer, *batches[0])
+        started = time.monotonic()
+        for batch in batches[1:]:
+            hear(consumer, *batch)
+        assert time.monotonic() - started < 3.0
+        assert sold(2) == 5
+
+
+def test_control_without_impatience_each_batch_waits_a_second(
+    consumer, of_product, patient, monkeypatch
+):
+    monkeypatch.setattr(consumer_module, "IMPATIENT_SECONDS", -1.0)
+    batches = [[of_product(1), of_product(2)] for _ in range(3)]
+    with held(Product.objects.get(sku="other 1")):
+        started = time.monotonic()
+        for batch in batches:
+            hear(consumer, *batch)
+        assert time.monotonic() - started > 3.0
+
+
+def test_locked_out_message_is_tried_for_ever_and_then_handled(
+    consumer, of_product, patient, due_now
+):
+    event = of_product(1)
+    with held(Product.objects.get(sku="other 1")):
+        hear(consumer, event)
+        for _ in range(8):
+            due_now()
+            assert consumer.retry_aside() == 1
+        assert ParkedMessage.objects.get().attempts == 0
+    due_now()
+    consumer.retry_aside()
+    assert ParkedMessage.objects.get().status == "handled"
+    assert sold(1) == 1
+
+
+def test_distance_grows_with_the_time_it_waits(consumer, of_product, patient, due_now):
+    event = of_product(1)
+    with held(Product.objects.get(sku="other 1")):
+        hear(consumer, event)
+        distances = []
+        for waited in (0, 3, 60):
+            with connections[SERVICE].cursor() as cursor:
+                cursor.execute(
+                    "UPDATE inventario_parkedmessage"
+                    " SET parked_at = now() - make_interval(secs => %s)",
+                    [waited],
+                )
+                due_now()
+                consumer.retry_aside()
+                cursor.execute(
+                    "SELECT extract(epoch FROM next_attempt_at - now())"
+                    " FROM inventario_parkedmessage"
+                )
+                distances.append(round(cursor.fetchone()[0]))
+    assert distances == [1, 3, 8]
+
+
+def test_control_counted_as_its_fault_it_would_wait_for_a_person(
+    consumer, of_product, patient, due_now, monkeypatch
+):
+    monkeypatch.setattr(faults, "is_busy", lambda error: False)
+    event = of_product(1)
+    with held(Product.objects.get(sku="other 1")):
+        hear(consumer, event)
+        for _ in range(4):
+            due_now()
+            consumer.retry_aside()
+        assert ParkedMessage.objects.get().status == "parked"
+
+
+@pytest.fixture
+def read_only():
+    """A standby answers, or a primary that was fenced off: reads, and no writes."""
+    with connections[SERVICE].cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    yield
+    connections[SERVICE].close()
+
+
+def test_database_that_takes_no_writes_sets_nothing_aside(consumer, initiated, product, read_only):
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
+        hear(consumer, initiated(), initiated())
+    connections[SERVICE].close()
+    assert not ParkedMessage.objects.exists()
+
+
+def test_outage_while_a_message_is_retried_counts_no_attempt(
+    consumer, initiated, poisoned, due_now, monkeypatch
+):
+    poison = initiated()
+    with poisoned(poison.saga_id):
+        hear(consumer, poison)
+    due_now()
+
+    def gone(event):
+        raise OperationalError from psycopg.errors.ReadOnlySqlTransaction()
+
+    monkeypatch.setattr(consumer, "_handle_one", gone)
+    with pytest.raises(DatabaseUnavailable):
+        consumer.retry_aside()
+    assert ParkedMessage.objects.get().attempts == 1
+
+
+def test_connection_that_met_an_outage_is_replaced_although_it_answers(
+    consumer, broker, initiated, product
+):
+    """A kept connection of a server that was failed over answers a ping, and no statement."""
+    broker.declare(queue=consumer.queue, events=sorted(consumer.reactions))
+    broker.publish([message_of(initiated())])
+    stop = Hurried()
+
+    def run():
+        with connections[SERVICE].cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        consumer.run(stop)
+
+    thread = InThread(run, service=SERVICE)
+    eventually(lambda: Product.objects.get(pk=product.pk).available == 9, what="it is handled")
+    stop.set()
+    thread.result()
+    assert len(stop.pauses) == 1
+
+
+def test_complains_in_the_brokers_own_words_until_it_hears_again(broker, initiated, monkeypatch):
+    consumer = Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
+    declare = broker.declare
+    refusal = "inequivalent arg 'x-queue-type' for queue 'dueto.inventario'"
+
+    def refuse(**_):
+        raise Rejected(refusal)
+
+    monkeypatch.setattr(broker, "declare", refuse)
+    stop = threading.Event()
+    thread = InThread(lambda: consumer.run(stop), service=SERVICE)
+    eventually(lambda: bool(consumer.complaints()), what="it complains")
+    (complaint,) = consumer.complaints()
+    assert refusal in complaint.what
+    assert "dueto.inventario" in complaint.what
+    assert "remove" in complaint.do
+    monkeypatch.setattr(broker, "declare", declare)
+    eventually(lambda: not consumer.complaints(), what="it hears again")
+    stop.set()
+    thread.result()
+
+
+def test_complains_of_nothing_that_passes_at_once(broker):
+    consumer = Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
+    consumer._backoff.pause(BrokerUnavailable("restarted"))
+    assert consumer.complaints() == []
+
+
+def test_queue_that_lost_its_binding_is_bound_again(consumer, broker, monkeypatch):
+    """Declared now and then again, not only after a fault."""
+    declared = []
+    declare = broker.declare
+    monkeypatch.setattr(broker, "declare", lambda **asked: (declared.append(1), declare(**asked)))
+    monkeypatch.setattr(consumer_module, "DECLARE_SECONDS", 0.0)
+    stop = threading.Event()
+    thread = InThread(lambda: consumer.run(stop), service=SERVICE)
+    eventually(lambda: len(declared) > 2, what="it declares again and again")
+    stop.set()
+    thread.result()

@@ -1,0 +1,236 @@
+"""What can't be sent is set aside alone, ever more rarely tried, and goes out once it can be."""
+
+import threading
+
+import msgspec
+import pytest
+from django.db import connections, transaction
+
+from inventario.models import OutboxEntry
+from messaging import outbox
+from messaging import relay as relay_module
+from messaging.brokers import Rejected
+from messaging.relay import BATCH, Relay
+from tests.checkout.shop import eventually
+from tests.integration.messaging.test_saying import heard, say
+from tests.threads import InThread
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+SERVICE = "inventario"
+UNHEARD = BATCH + 20
+
+
+@pytest.fixture
+def relay(broker):
+    broker.declare(queue="everything", events=["checkout.initiated"])
+    return Relay(service=SERVICE, broker=broker)
+
+
+@pytest.fixture
+def sweep(relay):
+    """One sweep of the relay, as it does each second."""
+    arrivals = outbox.Arrivals()
+    return lambda: relay._sweep(arrivals)
+
+
+def unheard(initiated, number=0):
+    return msgspec.structs.replace(initiated(), id=f"unheard {number}", type="nobody.hears")
+
+
+def aside():
+    return OutboxEntry.objects.filter(sent_at=None).exclude(next_attempt_at=None)
+
+
+def make_due():
+    with connections[SERVICE].cursor() as cursor:
+        cursor.execute(
+            "UPDATE inventario_outboxentry SET next_attempt_at = now()"
+            " WHERE next_attempt_at IS NOT NULL AND sent_at IS NULL"
+        )
+
+
+def test_what_is_behind_more_than_a_batch_of_unheard_events_is_sent(sweep, broker, initiated):
+    other = initiated()
+    say(*[unheard(initiated, number) for number in range(UNHEARD)], other)
+    sweep()
+    assert heard(broker) == [other.id]
+    assert aside().count() == UNHEARD
+
+
+def test_control_kept_in_front_they_keep_it_from_being_sent(sweep, broker, initiated, monkeypatch):
+    monkeypatch.setattr(outbox, "set_aside", lambda **_: 0)
+    say(*[unheard(initiated, number) for number in range(UNHEARD)], initiated())
+    for _ in range(5):
+        sweep()
+    assert heard(broker) == []
+
+
+def test_unheard_events_go_out_in_order_once_somebody_binds_a_queue(sweep, broker, initiated):
+    said = [unheard(initiated, number) for number in range(UNHEARD)]
+    say(*said)
+    sweep()
+    make_due()
+    sweep()
+    broker.declare(queue="everything", events=["nobody.hears"])
+    make_due()
+    sweep()
+    sweep()
+    assert heard(broker) == [event.id for event in said]
+    assert not aside().exists()
+
+
+def test_distance_between_attempts_grows_up_to_sixteen_seconds(sweep, initiated):
+    say(unheard(initiated))
+    distances = []
+    for _ in range(7):
+        sweep()
+        with connections[SERVICE].cursor() as cursor:
+            cursor.execute(
+                "SELECT round(extract(epoch FROM next_attempt_at - now())), attempts"
+                " FROM inventario_outboxentry"
+            )
+            distances.append(tuple(int(value) for value in cursor.fetchone()))
+        make_due()
+    assert distances == [(1, 1), (2, 2), (4, 3), (8, 4), (16, 5), (16, 6), (16, 7)]
+
+
+@pytest.fixture
+def small(broker, monkeypatch):
+    """The broker refuses a call with an entry of this size, and does not say which; counts."""
+    publish, calls = broker.publish, []
+
+    def refuse(messages):
+        calls.append(len(messages))
+        if any(b"x" * 5_000 in message.body for message in messages):
+            raise Rejected("PRECONDITION_FAILED - message size is larger than configured")
+        publish(messages)
+
+    monkeypatch.setattr(broker, "publish", refuse)
+    return calls
+
+
+def large(initiated):
+    return msgspec.structs.replace(
+        initiated(), data=msgspec.structs.replace(initiated().data, result={"street": "x" * 5_000})
+    )
+
+
+def test_entry_too_large_for_the_broker_is_set_aside_alone(relay, small, broker, initiated):
+    said = [large(initiated) if number in (7, 63) else initiated() for number in range(100)]
+    say(*said)
+    relay.relay_once()
+    fit = [event.id for number, event in enumerate(said) if number not in (7, 63)]
+    assert list(dict.fromkeys(heard(broker))) == fit
+    assert [row.event_id for row in aside().order_by("id")] == [said[7].id, said[63].id]
+    assert "PRECONDITION_FAILED" in aside()[0].reason
+    assert len(small) <= 30
+
+
+def test_control_taken_for_an_outage_it_keeps_all_others(
+    relay, small, broker, initiated, monkeypatch
+):
+    monkeypatch.setattr(Relay, "_publish_in_parts", lambda self, rows, error: raise_(error))
+    say(initiated(), large(initiated), initiated())
+    for _ in range(3):
+        with pytest.raises(Rejected):
+            relay.relay_once()
+    assert heard(broker) == []
+
+
+def raise_(error):
+    raise error
+
+
+def test_events_with_a_body_that_no_consumer_reads_are_not_sent(relay, broker, initiated):
+    huge = msgspec.structs.replace(
+        initiated(), data=msgspec.structs.replace(initiated().data, result={"a": "x" * 2**20})
+    )
+    other = initiated()
+    say(huge, other)
+    relay.relay_once()
+    assert heard(broker) == [other.id]
+    assert "at most" in aside().get().reason
+
+
+@pytest.fixture
+def locked():
+    """Somebody holds the row of this event, as a forgotten transaction in psql would."""
+    ready, done = threading.Event(), threading.Event()
+    threads = []
+
+    def hold(event_id):
+        def run():
+            with transaction.atomic(using=SERVICE):
+                list(OutboxEntry.objects.select_for_update().filter(event_id=event_id))
+                ready.set()
+                assert done.wait(30)
+
+        threads.append(InThread(run, service=SERVICE))
+        assert ready.wait(10)
+
+    yield hold, lambda: (done.set(), [thread.result() for thread in threads])
+    done.set()
+
+
+def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
+    sweep, relay, broker, initiated, locked
+):
+    hold, release = locked
+    held, other = initiated(), initiated()
+    say(held, other)
+    hold(held.id)
+    for _ in range(3):
+        sweep()
+    assert heard(broker) == [held.id, other.id]
+    assert OutboxEntry.objects.get(sent_at=None).event_id == held.id
+    release()
+    sweep()
+    assert not OutboxEntry.objects.filter(sent_at=None).exists()
+    assert relay._unmarked == {}
+
+
+def test_what_was_sent_long_ago_is_deleted_although_somebody_holds_a_row(
+    sweep, initiated, locked, monkeypatch
+):
+    hold, release = locked
+    held, other = initiated(), initiated()
+    say(held, other)
+    sweep()
+    hold(held.id)
+    monkeypatch.setattr(relay_module, "KEEP_SENT_SECONDS", 0)
+    relay = Relay(service=SERVICE, broker=None)
+    relay._forget_sent()
+    assert [row.event_id for row in OutboxEntry.objects.all()] == [held.id]
+    release()
+
+
+def test_complains_of_what_is_aside_and_of_a_broker_that_takes_nothing(
+    relay, sweep, broker, initiated, monkeypatch
+):
+    say(unheard(initiated))
+    sweep()
+    assert relay.complaints() == []
+    make_due()
+    sweep()
+    (complaint,) = relay.complaints()
+    assert "can't send 1 events" in complaint.what
+    assert "no queue is bound" in complaint.what
+    broker.declare(queue="everything", events=["nobody.hears"])
+    make_due()
+    sweep()
+    sweep()
+    assert relay.complaints() == []
+
+
+def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, initiated):
+    kept, dropped = unheard(initiated, 1), unheard(initiated, 2)
+    say(kept, dropped)
+    sweep()
+    broker.declare(queue="everything", events=["nobody.hears"])
+    by_id = {row.event_id: row.pk for row in aside()}
+    ids = [by_id[kept.id], by_id[dropped.id]]
+    assert outbox.discard(service=SERVICE, ids=ids[1:]) == ids[1:]
+    assert outbox.retry(service=SERVICE, ids=ids) == ids[:1]
+    sweep()
+    assert heard(broker) == [kept.id]
+    eventually(lambda: not aside().exists())

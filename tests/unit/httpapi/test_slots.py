@@ -1,0 +1,155 @@
+"""Those who wait hold no slot: whoever only waits keeps nobody from being worked on."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+
+import pytest
+
+from httpapi import slots, waiting
+from httpapi.gateway import Gateway
+from httpapi.waiting import Places, Waiters
+from stack.services import WEB_THREADS
+
+SOON = 10.0
+"""Seconds: far more than any of these takes that is not held up."""
+BRIEFLY = 0.2
+
+
+class Rows:
+    """Rows that end when they are told to."""
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+
+    def ended_among(self, keys: list[str]) -> set[str]:
+        return self.ended & set(keys)
+
+
+class Response(list[bytes]):
+    streaming = False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture(autouse=True)
+def _places(monkeypatch):
+    monkeypatch.setattr(waiting, "places", Places(most=waiting.MOST_WAITING))
+
+
+@pytest.fixture
+def rows():
+    return Rows()
+
+
+@pytest.fixture
+def waiters(rows):
+    return Waiters(service="carrito", ended=rows.ended_among)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(WEB_THREADS) as pool:
+        yield pool
+
+
+def web(waiters: Waiters):
+    """A web process whose /wait/KEY waits, and whose other paths are answered at once."""
+
+    def application(environ, start_response):
+        kind, _, key = environ["PATH_INFO"][1:].partition("/")
+        if kind == "wait":
+            return Response([b"ended" if waiters.wait(key=key, seconds=SOON) else b"not yet"])
+        return Response([b"here"])
+
+    return Gateway(application)
+
+
+def ask(process: Gateway, path: str) -> bytes:
+    environ = {"PATH_INFO": path, "SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": "GET"}
+    return b"".join(process(environ, lambda *_: None))
+
+
+def waits_for(rows, waiters, threads, *, count: int) -> tuple[Gateway, list[Future[bytes]]]:
+    process = web(waiters)
+    return process, [threads.submit(ask, process, f"/wait/{n}") for n in range(count)]
+
+
+def test_any_number_of_shoppers_who_wait_leave_room_to_work(rows, waiters, threads):
+    process, waiting_ones = waits_for(rows, waiters, threads, count=waiting.MOST_WAITING)
+    assert threads.submit(ask, process, "/step").result(SOON) == b"here"
+    rows.ended = {str(n) for n in range(waiting.MOST_WAITING)}
+    assert {one.result(SOON) for one in waiting_ones} == {b"ended"}
+
+
+def test_where_slots_are_kept_a_few_who_wait_make_the_process_deaf(
+    rows, waiters, threads, monkeypatch
+):
+    """The control."""
+    monkeypatch.setattr(slots, "given_back", nullcontext)
+    process, waiting_ones = waits_for(rows, waiters, threads, count=slots.WORKING)
+    step = threads.submit(ask, process, "/step")
+    assert not wait([step], timeout=BRIEFLY).done
+    assert threads.submit(ask, process, "/health").result(SOON) == b"here"
+    rows.ended = {str(n) for n in range(slots.WORKING)}
+    assert step.result(SOON) == b"here"
+    assert {one.result(SOON) for one in waiting_ones} == {b"ended"}
+
+
+def test_one_too_many_is_answered_at_once(rows, waiters, threads, monkeypatch):
+    monkeypatch.setattr(waiting, "places", Places(most=2))
+    _, waiting_ones = waits_for(rows, waiters, threads, count=3)
+    done, others = wait(waiting_ones, timeout=SOON, return_when="FIRST_COMPLETED")
+    assert [one.result() for one in done] == [b"not yet"]
+    rows.ended = {"0", "1", "2"}
+    assert {one.result(SOON) for one in others} == {b"ended"}
+
+
+def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, monkeypatch):
+    monkeypatch.setattr(waiting, "places", Places(most=2))
+    process = web(waiters)
+    same = [threads.submit(ask, process, "/wait/same") for _ in range(3)]
+    done, others = wait(same, timeout=SOON, return_when="FIRST_COMPLETED")
+    assert [one.result() for one in done] == [b"not yet"]
+    rows.ended = {"same"}
+    assert {one.result(SOON) for one in others} == {b"ended"}
+
+
+def test_one_who_gives_up_does_not_take_the_others_entry_away(rows, waiters, threads):
+    patient = threads.submit(waiters.wait, key="same", seconds=SOON)
+    assert threads.submit(waiters.wait, key="same", seconds=BRIEFLY).result() is False
+    rows.ended = {"same"}
+    assert patient.result(SOON) is True
+
+
+def test_those_who_wait_are_sent_home_when_the_process_stops(rows, waiters, threads):
+    process, waiting_ones = waits_for(rows, waiters, threads, count=5)
+    threads.submit(ask, process, "/step").result(SOON)
+    waiting.stop()
+    assert {one.result(SOON) for one in waiting_ones} == {b"not yet"}
+    assert threads.submit(ask, process, "/wait/later").result(SOON) == b"not yet"
+
+
+def test_web_process_has_threads_for_all_who_wait_beside_those_who_work():
+    assert WEB_THREADS >= slots.WORKING + slots.LOOKING + waiting.MOST_WAITING + 16
+
+
+def test_preference_is_read_as_the_standard_writes_it():
+    asked = {
+        "wait=5": 5,
+        'respond-async, wait="7"': 7,
+        "wait = 3; x=1": 3,
+        "wait=999999": waiting.MOST_SECONDS,
+        "no-wait=5": 0,
+        "wait=x": 0,
+        "": 0,
+    }
+    assert {text: waiting.seconds_of(prefer=text) for text in asked} == asked
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_thread_without_a_slot_just_waits(wanted):
+    with slots.given_back(if_wanted=wanted):
+        assert threading.current_thread()

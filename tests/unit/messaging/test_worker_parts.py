@@ -1,0 +1,77 @@
+"""A part of a worker that hangs is named, and so is what a part complains of."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.states import Complaint
+from messaging import worker
+from messaging.worker import Part, Worker
+from tests.checkout.shop import eventually
+
+
+class Looping:
+    """Looks at its `stop`, as every part does in each round."""
+
+    name = "looping"
+
+    def counters(self) -> dict[str, int]:
+        return {}
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.wait(0.01):
+            pass
+
+
+class Hanging(Looping):
+    """Looks at its `stop` once, and then waits for something that never comes."""
+
+    name = "hanging"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        stop.is_set()
+        self.gate.wait()
+
+
+class Unhappy(Looping):
+    name = "unhappy"
+    complaint = Complaint(what="no bread", since=datetime.now(UTC), do="bake some")
+
+    def complaints(self) -> list[Complaint]:
+        return [self.complaint]
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    made = Hanging()
+    yield made
+    made.gate.set()
+
+
+def started(parts: list[Part]) -> Worker:
+    """A worker whose parts run, without its heartbeat."""
+    made = Worker(service="inventario", parts=parts)
+    for part in parts:
+        threading.Thread(target=made._run_part, args=[part], daemon=True).start()
+    return made
+
+
+def test_part_that_hangs_is_named_and_one_that_lives_is_not(
+    monkeypatch: pytest.MonkeyPatch, hanging: Hanging
+) -> None:
+    monkeypatch.setattr(worker, "PART_SILENT_SECONDS", 1.0)
+    made = started([Looping(), hanging])
+    (complaint,) = eventually(made.complaints, what="the part that hangs is named")
+    assert complaint.what.startswith("the hanging of worker process")
+    assert (datetime.now(UTC) - complaint.since).total_seconds() > 1
+    made._stop.set()
+
+
+def test_what_a_part_complains_of_is_passed_on() -> None:
+    made = Worker(service="inventario", parts=[Looping(), Unhappy()])
+    assert made.complaints() == [Unhappy.complaint]

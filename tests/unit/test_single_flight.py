@@ -1,0 +1,66 @@
+"""A question that is never answered keeps nobody for long."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from httpapi.single_flight import SingleFlight
+
+
+class Question:
+    """Is answered once `gate` is open; counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.asked = 0
+
+    def __call__(self) -> int:
+        self.asked += 1
+        self.gate.wait()
+        return self.asked
+
+
+@pytest.fixture
+def question() -> Iterator[Question]:
+    made = Question()
+    yield made
+    made.gate.set()
+
+
+def test_answers_again_and_again(question: Question) -> None:
+    flight = SingleFlight(name="test")
+    question.gate.set()
+    assert [flight.ask(question=question, seconds=5) for _ in range(3)] == [1, 2, 3]
+
+
+def test_question_that_hangs_keeps_those_who_ask_for_the_stated_time_alone(
+    question: Question,
+) -> None:
+    flight = SingleFlight(name="test")
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            flight.ask(question=question, seconds=0.05)
+    assert question.asked == 1, "nobody else hangs behind it"
+    question.gate.set()
+    assert flight.ask(question=question, seconds=5) in (1, 2), "it goes on by itself"
+
+
+def test_question_asked_by_oneself_would_keep_who_asks(question: Question) -> None:
+    """The control."""
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(question)
+        with pytest.raises(TimeoutError):
+            answer.result(0.2)
+        question.gate.set()
+
+
+def test_what_the_question_raises_is_raised_where_it_was_asked() -> None:
+    def raises() -> None:
+        raise LookupError("nothing there")
+
+    flight = SingleFlight(name="test")
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            flight.ask(question=raises, seconds=5)
