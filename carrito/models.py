@@ -4,10 +4,11 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from contracts import bounds
 from contracts.statuses import Pattern, SagaStatus
 from messaging import models as messaging
 from sagas import models as sagas
-from sagas.fields import TextId
+from sagas.fields import LenientJson, TextId
 
 
 class CartStatus(models.TextChoices):
@@ -47,7 +48,8 @@ class CartItem(models.Model):
             models.UniqueConstraint(fields=["cart", "product_id"], name="cart_item_once_a_product"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="cart_item_quantity_positive"),
             models.CheckConstraint(
-                condition=Q(unit_price__gte=0), name="cart_item_price_not_negative"
+                condition=Q(unit_price__range=(0, bounds.MOST_PRICE)),
+                name="cart_item_price_is_money",
             ),
         ]
 
@@ -65,10 +67,10 @@ class Checkout(models.Model):
     cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="checkouts")
     cart_version = models.PositiveIntegerField()
     user_id = models.CharField(max_length=64)
-    items = models.JSONField(help_text="The lines as they were frozen.")
+    items = models.JSONField(help_text="The lines as they were frozen.", decoder=LenientJson)
     total_amount = models.DecimalField(max_digits=14, decimal_places=2)
     payment_method = models.CharField(max_length=64)
-    billing_address = models.JSONField(default=dict, db_default={})
+    billing_address = models.JSONField(default=dict, db_default={}, decoder=LenientJson)
     saga_pattern = models.CharField(max_length=32, choices=[(p, p) for p in Pattern])
     status = models.CharField(
         max_length=12, choices=[(s, s) for s in SagaStatus], default=SagaStatus.PENDING
@@ -92,7 +94,8 @@ class Checkout(models.Model):
                 name="checkout_once_a_cart",
             ),
             models.CheckConstraint(
-                condition=Q(total_amount__gte=0), name="checkout_total_not_negative"
+                condition=Q(total_amount__range=(0, bounds.MOST_MONEY)),
+                name="checkout_total_is_money",
             ),
         ]
         indexes = [
@@ -158,6 +161,10 @@ class Order(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=Q(total_amount__range=(0, bounds.MOST_MONEY)),
+                name="order_total_is_money",
+            ),
             models.CheckConstraint(
                 condition=~Q(status="confirmed") | Q(confirmed_at__isnull=False),
                 name="order_confirmed_has_time",

@@ -2,11 +2,16 @@
 
 import os
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
+from psycopg import DataError
 from psycopg.conninfo import conninfo_to_dict
 
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
@@ -140,3 +145,28 @@ def all_databases() -> dict[str, dict[str, Any]]:
     for alias, database in databases.items():
         database["TEST"] = {"NAME": f"test_{database['NAME']}_{alias}", "DEPENDENCIES": []}
     return databases
+
+
+EARLIEST, LATEST = (one.replace(tzinfo=UTC) for one in (datetime.min, datetime.max))
+
+
+class ClampingTzLoader(BaseTzLoader):  # type: ignore[misc]  # Django's has no types
+    """Reads a timestamptz that Python can't hold (`infinity`, the year 20000, 44 BC) as the nearest
+    one that it can: a time written by hand must not stop the loop that reads its row.
+    """
+
+    timezone = UTC
+
+    def load(self, data: Any) -> datetime:
+        try:
+            found: datetime = super().load(data)
+        except DataError:
+            text = bytes(data)
+            return EARLIEST if text.startswith(b"-") or text.endswith(b"BC") else LATEST
+        return found
+
+
+@receiver(connection_created)
+def clamp_times(connection: Any, **_: Any) -> None:
+    """Every connection of Django's reads times so, from its first statement."""
+    connection.connection.adapters.register_loader("timestamptz", ClampingTzLoader)

@@ -16,6 +16,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, ValidationError
 
 from contracts.money import CENT
@@ -25,13 +26,22 @@ MOST_ADDRESS_FIELDS, MOST_ADDRESS_TEXT = 20, 200
 MOST_KEY = 255
 """Characters of an Idempotency-Key."""
 
+NOT_BLANK, NO_NUL = r"\S", r"\A[^\x00]*\Z"
+_IN_WORDS = {
+    f" matching regex {NOT_BLANK!r}": " that is not blank",
+    f" matching regex {NO_NUL!r}": " without NUL characters",
+}
+
 Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID)]
 CauseId = Annotated[str, Meta(max_length=MOST_ID)]
-Name = Annotated[str, Meta(min_length=1, max_length=MOST_NAME)]
+Name = Annotated[str, Meta(max_length=MOST_NAME, pattern=NOT_BLANK)]
+Sku = Annotated[str, Meta(max_length=MOST_ID, pattern=NOT_BLANK)]
 Category = Annotated[str, Meta(max_length=MOST_CATEGORY)]
 Description = Annotated[str, Meta(max_length=MOST_DESCRIPTION)]
 Reason = Annotated[str, Meta(max_length=MOST_REASON)]
 SagaPattern = Annotated[str, Meta(min_length=1, max_length=32)]
+Asked = Annotated[str, Meta(min_length=1, max_length=MOST_NAME, pattern=NO_NUL)]
+"""Of a query, whose texts come through no JSON."""
 Traceparent = Annotated[str, Meta(max_length=64)]
 AddressField = Annotated[str, Meta(max_length=MOST_ID)]
 AddressText = Annotated[str, Meta(max_length=MOST_ADDRESS_TEXT)]
@@ -116,7 +126,9 @@ def field_and_message(error: ValidationError) -> tuple[str, str]:
     """Which field is wrong (`items[0].quantity`; empty: the whole), and what it must be."""
     at = _AT.fullmatch(str(error))
     message, path = (at["message"], at["path"].lstrip(".")) if at else (str(error), "")
-    own = _OWN.fullmatch(message) or _MISSING.fullmatch(message)
+    for pattern, words in _IN_WORDS.items():
+        message = message.replace(pattern, words)
+    own = _OWN.fullmatch(message) or _FIELD.fullmatch(message)
     if own:
         path = f"{path}.{own['field']}".lstrip(".")
     return path, own["message"] if own and own.re is _OWN else message
@@ -125,4 +137,22 @@ def field_and_message(error: ValidationError) -> tuple[str, str]:
 _AT = re.compile(r"(?P<message>.*) - at (?:`key` in )?`\$(?P<path>.*)`", re.DOTALL)
 _OWN = re.compile(r"(?P<field>\w+): (?P<message>.*)", re.DOTALL)
 """As `require_money` says it: msgspec knows only the path of the whole struct then."""
-_MISSING = re.compile(r"Object missing required field `(?P<field>\w+)`")
+_FIELD = re.compile(r"Object (missing required|contains unknown) field `(?P<field>.+)`")
+
+
+def wrong_fields(value: object, kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
+    """Each wrong field of an object, not only the first; empty where it is no field's fault."""
+    if not isinstance(value, dict):
+        return []
+    found = []
+    for field in msgspec.structs.fields(kind):
+        name = field.encode_name
+        try:
+            if name in value:
+                msgspec.convert(value[name], field.type)
+            elif field.required:
+                found.append((name, "required"))
+        except ValidationError as error:
+            inner, message = field_and_message(error)
+            found.append((name + (f".{inner}" if inner[:1].isalpha() else inner), message))
+    return found

@@ -3,7 +3,9 @@
 import builtins
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
 from typing import IO, Any, Never, Self, TypeVar, overload
 
 import msgspec
@@ -83,23 +85,22 @@ def decode(body: bytes, *, type: builtins.type[T]) -> T: ...
 def decode(body: bytes, *, type: Any = Any) -> Any:  # noqa: A002 -- as msgspec calls it
     """The body's value, of this type. Raises UnusableBody, msgspec.ValidationError (of a value that
     does not fit) and msgspec.DecodeError (of no JSON)."""
-    try:
+    with _unusable():
         return msgspec.json.decode(body, type=type)
-    except RecursionError as error:
-        raise UnusableBody.too_deep() from error
-    except UnicodeDecodeError as error:
-        raise UnusableBody(f"The body is not UTF-8: {error.reason}.") from error
 
 
 class JsonParser(BaseParser):
-    """The body as Python values."""
+    """The body as Python values: a number with a fraction as the Decimal that was written, since
+    0.1 is no float, and what has too many decimals must be told from what has not.
+    """
 
     media_type = "application/json"
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
-        return decode(stream.read())
+        with _unusable():
+            return _exact.decode(stream.read())
 
 
 class RawJsonParser(BaseParser):
@@ -124,6 +125,19 @@ class JsonRenderer(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
     ) -> bytes:
         return b"" if data is None else encode(data)
+
+
+_exact = msgspec.json.Decoder(float_hook=Decimal)
+
+
+@contextmanager
+def _unusable() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise UnusableBody.too_deep() from error
+    except UnicodeDecodeError as error:
+        raise UnusableBody(f"The body is not UTF-8: {error.reason}.") from error
 
 
 def encode(value: Any) -> bytes:

@@ -3,15 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, Error
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from rest_framework import exceptions
 
-from contracts import bounds
+from contracts import bounds, refusals
 from contracts.outcomes import Refused
 from httpapi import stale_connections
 from httpapi.json import UnusableBody, encode
@@ -19,6 +19,7 @@ from sagas import faults
 
 log = logging.getLogger(__name__)
 
+Read = TypeVar("Read", bound=msgspec.Struct)
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -100,6 +101,31 @@ def invalid(error: msgspec.ValidationError | msgspec.DecodeError) -> Problem:
     return wrong_field(field or "body", message)
 
 
+def read(value: Any, kind: type[Read]) -> Read:
+    """The value (of JSON) as this struct. Raises Problem (400) that names every wrong field."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _of_fields(
+            bounds.wrong_fields(value, kind) or [bounds.field_and_message(error)]
+        ) from error
+
+
+def read_query(query: QueryDict, kind: type[Read]) -> Read:
+    """The same of a query, whose numbers are texts."""
+    return msgspec.convert(query.dict(), kind, strict=False)
+
+
+def _of_fields(found: Sequence[tuple[str, str]]) -> Problem:
+    errors = [{"field": field or "body", "message": message} for field, message in found]
+    return Problem(
+        status=400,
+        code="invalid",
+        detail="; ".join(f"{one['field']}: {one['message']}" for one in errors),
+        errors=errors,
+    )
+
+
 def respond(problem: Problem) -> HttpResponse:
     """The problem as an answer."""
     body: dict[str, Any] = {
@@ -140,13 +166,20 @@ def _problem_of(error: Exception) -> Problem | None:
         return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
     if isinstance(error, PermissionDenied):
         return Problem(status=403, code="permission_denied", detail=str(error) or "Not allowed.")
-    if isinstance(error, UnusableBody) and error.field:
-        return wrong_field(error.field, str(error))
+    if isinstance(error, faults.Damaged):
+        log.error("damaged: %s", error)
+        return Problem(status=409, code=refusals.UNREADABLE, detail=str(error))
     if isinstance(error, UnusableBody):
-        return Problem(status=error.status, code=error.code, detail=str(error))
+        return _of_body(error)
     if isinstance(error, Error):
         return _of_database(error)
     return None
+
+
+def _of_body(error: UnusableBody) -> Problem:
+    if error.field:
+        return wrong_field(error.field, str(error))
+    return Problem(status=error.status, code=error.code, detail=str(error))
 
 
 def _of_database(error: Error) -> Problem | None:
@@ -171,13 +204,7 @@ def _headers_of(error: exceptions.APIException) -> dict[str, str]:
 
 
 def _of_validation(error: exceptions.ValidationError) -> Problem:
-    errors = list(_fields(error.detail))
-    return Problem(
-        status=400,
-        code="invalid",
-        detail="; ".join(f"{one['field']}: {one['message']}" for one in errors),
-        errors=errors,
-    )
+    return _of_fields([(one["field"], one["message"]) for one in _fields(error.detail)])
 
 
 def _fields(detail: Any, path: str = "") -> list[dict[str, str]]:

@@ -10,36 +10,42 @@ import msgspec
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from contracts import refusals
+from contracts import bounds, refusals
+from contracts.bounds import Category, Description, Name, Sku, Stock, WholeNumber
 from contracts.outcomes import Refused
 from inventario import stock
 from inventario.models import Product
 
 SERVICE = "inventario"
-SKU_TAKEN = "sku_taken"
+SKU_TAKEN, STOCK_TOO_LARGE = "sku_taken", "stock_too_large"
 
 
 class NewProduct(msgspec.Struct, frozen=True, kw_only=True):
     """A product to be added, and how many of it there are."""
 
-    name: str
+    name: Name
     price: Decimal
-    sku: str
-    quantity: int
-    description: str = ""
-    category: str = ""
+    sku: Sku | WholeNumber
+    quantity: Stock
+    description: Description = ""
+    category: Category = ""
+
+    def __post_init__(self) -> None:
+        bounds.require_money("price", self.price, most=bounds.MOST_PRICE)
 
 
 def add(*, products: Sequence[NewProduct]) -> list[Product | Refused]:
     """Adds them, in order. Refused: sku_taken (by another product, or earlier in the list)."""
     first: dict[str, NewProduct] = {}
     for one in products:
-        first.setdefault(one.sku, one)
-    ids = stock.add_products(products=[msgspec.structs.asdict(one) for one in first.values()])
+        first.setdefault(str(one.sku), one)
+    rows = [{**msgspec.structs.asdict(one), "sku": sku} for sku, one in first.items()]
+    ids = stock.add_products(products=rows)
     added = Product.objects.in_bulk(list(ids.values()))
     return [
-        added[ids[one.sku]] if one.sku in ids and first[one.sku] is one else _taken(one.sku)
+        added[ids[sku]] if sku in ids and first[sku] is one else _taken(sku)
         for one in products
+        for sku in [str(one.sku)]
     ]
 
 
@@ -54,10 +60,19 @@ def change(*, product: Product, fields: Mapping[str, Any]) -> Refused | None:
 
 
 def restock(*, product: Product, quantity: int) -> Refused | None:
-    """More came in, or (negative) some was lost. Refused: out_of_stock, when less is available."""
-    there_is_enough = Product.objects.filter(pk=product.pk, available__gte=-quantity)
-    if there_is_enough.update(initial=F("initial") + quantity, available=F("available") + quantity):
+    """More came in, or (negative) some was lost. Refused: out_of_stock, when less is available;
+    stock_too_large, when more than a product can have came in over all.
+    """
+    fits = Product.objects.filter(
+        pk=product.pk, available__gte=-quantity, initial__lte=bounds.MOST_STOCK_EVER - quantity
+    )
+    if fits.update(initial=F("initial") + quantity, available=F("available") + quantity):
         return None
+    if quantity > 0:
+        return Refused(
+            STOCK_TOO_LARGE,
+            f"Product {product.pk}: at most {bounds.MOST_STOCK_EVER} can ever come in.",
+        )
     return Refused(
         refusals.OUT_OF_STOCK, f"Product {product.pk}: less than {-quantity} available to take off."
     )

@@ -1,15 +1,24 @@
-"""Releases reservations whose time is over; a part of this service's worker."""
+"""Releases reservations whose time is over; a part of this service's worker.
+
+One that can't be released (its product's row is damaged, or locked) holds up no other: after a
+fault they are released one by one, and what fails alone is left for a while.
+"""
 
 import logging
 import threading
+import time
+from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from inventario import operations
+from inventario import operations, stock
+from messaging.worker import Complaint
+from sagas import faults, sql
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
+LEFT_SECONDS = 30.0
 
 
 class Expiry:
@@ -17,16 +26,55 @@ class Expiry:
 
     def __init__(self) -> None:
         self._expired = 0
+        self._left: dict[str, float] = {}
+        self._complaint: Complaint | None = None
 
     def counters(self) -> dict[str, int]:
         return {"reservations_expired": self._expired}
+
+    def complaints(self) -> list[Complaint]:
+        """Which reservations can't be released, and since when."""
+        return [self._complaint] if self._complaint else []
 
     def run(self, stop: threading.Event) -> None:
         """Sweeps until `stop` is set."""
         while not stop.wait(SWEEP_SECONDS):
             try:
-                self._expired += operations.expire()
+                self.sweep()
             except (DatabaseError, InterfaceError) as error:
                 log.warning("expiry: %s; again at the next sweep", error)
                 connections[operations.SERVICE].close()
         connections[operations.SERVICE].close()
+
+    def sweep(self) -> None:
+        """Releases what is due. Raises DatabaseError where the database is away."""
+        now = time.monotonic()
+        self._left = {saga_id: until for saga_id, until in self._left.items() if until > now}
+        try:
+            self._expired += operations.expire(but_not=list(self._left))
+        except DatabaseError as error:
+            if faults.is_outage(error):
+                raise
+            self._one_by_one()
+        if not self._left:
+            self._complaint = None
+
+    def _one_by_one(self) -> None:
+        due = stock.due(limit=500, but_not=list(self._left))
+        with sql.impatient(service=operations.SERVICE):
+            for saga_id in due:
+                self._expire_alone(saga_id)
+
+    def _expire_alone(self, saga_id: str) -> None:
+        try:
+            self._expired += operations.expire(only=saga_id)
+        except DatabaseError as error:
+            if faults.is_outage(error):
+                raise
+            self._left[saga_id] = time.monotonic() + LEFT_SECONDS
+            log.error("not released: %s", error, extra={"saga_id": saga_id})
+            self._complaint = Complaint(
+                what=f"the reservation of saga {saga_id} can't be released: {error}"[:500],
+                since=self._complaint.since if self._complaint else datetime.now(UTC),
+                do="Look at its row, and at its products' rows; it is tried again by itself.",
+            )

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from contracts import bounds
 from messaging import models as messaging
 from sagas import models as sagas
 from sagas.fields import TextId
@@ -26,7 +27,9 @@ class Product(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.CheckConstraint(condition=Q(price__gte=0), name="product_price_not_negative"),
+            models.CheckConstraint(
+                condition=Q(price__range=(0, bounds.MOST_PRICE)), name="product_price_is_money"
+            ),
             models.CheckConstraint(
                 condition=Q(available__gte=0, reserved__gte=0, sold__gte=0),
                 name="product_stock_not_negative",

@@ -77,14 +77,16 @@ block_commit = blocks(service=SERVICE, step=sagas.COMMIT, command=Undo)
 """Done: it was sold already, the saga can only go forward. Refused: it never will be."""
 
 
-def expire(*, limit: int = 500) -> int:
+def expire(*, limit: int = 500, but_not: Sequence[str] = (), only: str | None = None) -> int:
     """Releases reservations whose time is over; returns how many.
+
+    `but_not`: of which sagas none is looked at; `only`: of which one alone.
 
     A commit that comes at the same moment either holds the row (and is left alone) or finds it
     expired (and is refused): the lock on the row decides.
     """
     with transaction.atomic(using=SERVICE):
-        due = stock.lock_due(limit=limit)
+        due = stock.lock_due(limit=limit, but_not=but_not, only=only)
         if not due:
             return 0
         released = _release(due, ReservationStatus.EXPIRED)

@@ -1,59 +1,53 @@
 """Products and reservations as the API shows them, and as users send them."""
 
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
-from rest_framework import serializers
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
+from contracts import bounds
+from contracts.bounds import Asked, Category, Description, Name, Sku, StockChange, WholeNumber
 from contracts.money import amount
 from inventario.models import Product, Reservation
 
-LARGEST_QUANTITY = 1_000_000_000
+MOST_IN_A_PAGE = 1000
+IDS = r"\A[0-9]+(\s*,\s*[0-9]+)*\Z"
 
 
-class NewProduct(serializers.Serializer[None]):
-    """A product to be added; `quantity`: how many there are."""
-
-    name = serializers.CharField(max_length=200)
-    description = serializers.CharField(allow_blank=True, default="")
-    price = serializers.DecimalField(max_digits=12, decimal_places=2, min_value=0)
-    quantity = serializers.IntegerField(min_value=0, max_value=LARGEST_QUANTITY)
-    category = serializers.CharField(max_length=100, allow_blank=True, default="")
-    sku = serializers.CharField(max_length=64)
-
-
-class ProductChange(serializers.Serializer[None]):
+class ProductChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be changed of a product. Its stock can't: that is what restock is for."""
 
-    name = serializers.CharField(max_length=200, required=False)
-    description = serializers.CharField(allow_blank=True, required=False)
-    price = serializers.DecimalField(max_digits=12, decimal_places=2, min_value=0, required=False)
-    category = serializers.CharField(max_length=100, allow_blank=True, required=False)
-    sku = serializers.CharField(max_length=64, required=False)
+    name: Name | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    price: Decimal | UnsetType = UNSET
+    category: Category | UnsetType = UNSET
+    sku: Sku | WholeNumber | UnsetType = UNSET
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        fixed = sorted(set(self.initial_data) - set(self.fields))
-        if fixed:
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(
-                dict.fromkeys(fixed, f"can't be changed here; what can: {known}. Stock: restock.")
-            )
-        return attrs
+    def __post_init__(self) -> None:
+        if self.price is not UNSET:
+            bounds.require_money("price", self.price, most=bounds.MOST_PRICE)
+
+    def fields(self) -> dict[str, Any]:
+        """Those that are to be changed."""
+        wanted = msgspec.structs.asdict(self)
+        return {name: value for name, value in wanted.items() if value is not UNSET}
 
 
-class Restock(serializers.Serializer[None]):
+class Restock(msgspec.Struct, frozen=True):
     """How many came in, or (negative) were lost."""
 
-    quantity = serializers.IntegerField(min_value=-LARGEST_QUANTITY, max_value=LARGEST_QUANTITY)
+    quantity: StockChange
 
 
-class ProductFilter(serializers.Serializer[None]):
+class ProductFilter(msgspec.Struct, frozen=True):
     """Which products to list: `?category=&search=&ids=1,2,3&page=&page_size=`."""
 
-    category = serializers.CharField(required=False)
-    search = serializers.CharField(required=False)
-    ids = serializers.CharField(required=False)
-    page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
-    page_size = serializers.IntegerField(min_value=1, max_value=1000, default=50)
+    category: Asked | None = None
+    search: Asked | None = None
+    ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)] | None = None
+    page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    page_size: Annotated[int, Meta(ge=1, le=MOST_IN_A_PAGE)] = 50
 
 
 def product(one: Product) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from inventario.models import ReservationStatus
 from sagas import sql
+from sagas.faults import Damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +55,27 @@ def lock_reservations(*, saga_ids: Sequence[str]) -> dict[str, Held]:
     return _held("saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE OF held", [saga_ids])
 
 
-def lock_due(*, limit: int) -> dict[str, Held]:
+def lock_due(
+    *, limit: int, but_not: Sequence[str] = (), only: str | None = None
+) -> dict[str, Held]:
     """Reservations whose time is over, but for those that somebody is working on."""
     return _held(
-        "status = 'reserved' AND expires_at <= now()"
+        f"{_DUE} AND (%s::text IS NULL OR saga_id = %s)"
         " ORDER BY saga_id LIMIT %s FOR NO KEY UPDATE OF held SKIP LOCKED",
-        [limit],
+        [list(but_not), only, only, limit],
     )
+
+
+def due(*, limit: int, but_not: Sequence[str]) -> list[str]:
+    """The sagas of reservations whose time is over."""
+    rows = _execute(
+        f"SELECT saga_id FROM inventario_reservation WHERE {_DUE} ORDER BY expires_at LIMIT %s",
+        [list(but_not), limit],
+    )
+    return [row[0] for row in rows]
+
+
+_DUE = "status = 'reserved' AND expires_at <= now() AND saga_id <> ALL(%s)"
 
 
 def add_reservations(
@@ -186,15 +201,17 @@ def _held(which: str, values: Sequence[Any]) -> dict[str, Held]:
         """,
         values,
     )
-    return {
-        row[1]: Held(
-            id=row[0],
-            saga_id=row[1],
-            status=ReservationStatus(row[2]),
-            lines=dict(zip(row[3], row[4], strict=True)),
-        )
-        for row in rows
-    }
+    return {row[1]: _read(*row) for row in rows}
+
+
+def _read(row_id: int, saga_id: str, status: str, products: Any, quantities: Any) -> Held:
+    try:
+        known = ReservationStatus(status)
+    except ValueError as error:
+        detail = f"Reservation {row_id} of saga {saga_id} has no such status: {status!r}."
+        raise Damaged(detail) from error
+    lines = dict(zip(products or (), quantities or (), strict=True))
+    return Held(id=row_id, saga_id=saga_id, status=known, lines=lines)
 
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -1,37 +1,43 @@
 """The HTTP door of inventario. No decisions here."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
+import msgspec
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from contracts.bounds import MOST_IN_A_BATCH
 from contracts.outcomes import Done, Outcome, Refused
 from httpapi import problems
 from httpapi.json import answer
-from httpapi.steps import MOST_IN_A_BATCH, StepView
+from httpapi.problems import read_query
+from httpapi.steps import StepView
 from inventario import catalogue, operations, queries, serializers
 from inventario.catalogue import NewProduct
 from inventario.models import Product
+from inventario.serializers import ProductChange, ProductFilter, Restock
 
 SERVICE = operations.SERVICE
+_NewProducts = Annotated[list[NewProduct], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
 
 
 class ProductsView(APIView):
     """GET lists, in pages. POST adds a product (201), or a list of them (207)."""
 
     def get(self, request: Request) -> HttpResponse:
-        asked = serializers.ProductFilter(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        return answer(_page(request, asked.validated_data))
+        return answer(_page(request, read_query(request.query_params, ProductFilter)))
 
     def post(self, request: Request) -> HttpResponse:
         is_batch = isinstance(request.data, list)
-        wanted = _new_products(request.data if is_batch else [request.data], is_batch)
+        wanted = (
+            msgspec.convert(request.data, _NewProducts)
+            if is_batch
+            else [problems.read(request.data, NewProduct)]
+        )
         with transaction.atomic(using=SERVICE):
             added = catalogue.add(products=wanted)
         if is_batch:
@@ -49,10 +55,9 @@ class ProductView(APIView):
 
     def patch(self, request: Request, product_id: str) -> HttpResponse:
         product = _known(product_id)
-        asked = serializers.ProductChange(data=request.data)
-        asked.is_valid(raise_exception=True)
+        asked = problems.read(request.data, ProductChange)
         with transaction.atomic(using=SERVICE):
-            refused = catalogue.change(product=product, fields=asked.validated_data)
+            refused = catalogue.change(product=product, fields=asked.fields())
         if refused:
             raise problems.refusal(refused)
         return answer(serializers.product(_known(product_id)))
@@ -63,10 +68,9 @@ class RestockView(APIView):
 
     def post(self, request: Request, product_id: str) -> HttpResponse:
         product = _known(product_id)
-        asked = serializers.Restock(data=request.data)
-        asked.is_valid(raise_exception=True)
+        quantity = problems.read(request.data, Restock).quantity
         with transaction.atomic(using=SERVICE):
-            refused = catalogue.restock(product=product, quantity=asked.validated_data["quantity"])
+            refused = catalogue.restock(product=product, quantity=quantity)
         if refused:
             raise problems.refusal(refused)
         return answer(serializers.product(_known(product_id)))
@@ -114,12 +118,13 @@ class RestoreView(StepView):
     operation = operations.restore
 
 
-def _page(request: Request, asked: Mapping[str, Any]) -> dict[str, Any]:
-    ids = _ids(asked["ids"]) if "ids" in asked else None
+def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
     found = queries.products(
-        category=asked.get("category", ""), search=asked.get("search", ""), ids=ids
+        category=asked.category or "",
+        search=asked.search or "",
+        ids=None if asked.ids is None else _ids(asked.ids),
     )
-    page, size = asked["page"], asked["page_size"]
+    page, size = asked.page, asked.page_size
     count = found.count()
     shown = found[(page - 1) * size : page * size]
     return {
@@ -138,22 +143,8 @@ def _page_url(request: Request, page: int) -> str:
 
 
 def _ids(text: str) -> list[int]:
-    if not re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)*", text):
-        raise problems.wrong_field("ids", "products' ids with commas between them: 1,2,3")
     ids = [operations.product_id_of(one.strip()) for one in text.split(",")]
     return [one for one in ids if one is not None]
-
-
-def _new_products(body: list[Any], is_batch: bool) -> list[NewProduct]:
-    if len(body) > MOST_IN_A_BATCH:
-        raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} products in one list")
-    if not is_batch:
-        one = serializers.NewProduct(data=body[0])
-        one.is_valid(raise_exception=True)
-        return [NewProduct(**one.validated_data)]
-    many = serializers.NewProduct(data=body, many=True, allow_empty=True)
-    many.is_valid(raise_exception=True)
-    return [NewProduct(**fields) for fields in many.validated_data]
 
 
 def _known(product_id: str) -> Product:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from decimal import Decimal
 
-from contracts import money, refusals
+from contracts import bounds, money, refusals
 from contracts.outcomes import Refused
 
 SLOW_CARD = "slow_card"
@@ -17,8 +17,7 @@ REFUSED = {
     "insufficient_funds": Refused(refusals.INSUFFICIENT_FUNDS, "The account has too little."),
     "expired_card": Refused(refusals.EXPIRED_CARD, "The card is past its date."),
 }
-LARGEST = Decimal("999999999999.99")
-"""What fits the tables: of carrito's totals, and of the payments."""
+LARGEST = bounds.MOST_MONEY
 
 
 def wait_for(*, payment_methods: Collection[str], slow_card_seconds: float) -> None:
@@ -53,7 +52,12 @@ def authorise(
 
 def is_chargeable(*, amount: Decimal) -> bool:
     """Whether it is an amount that money can be: positive, whole cents, not beyond the table."""
-    return amount.is_finite() and 0 < amount <= LARGEST and money.is_exact(amount)
+    return bounds.is_money(amount, least=money.CENT, most=LARGEST)
+
+
+def is_free(*, amount: Decimal) -> bool:
+    """Whether there is nothing to be charged: then the network is not asked, whatever the card."""
+    return amount.is_finite() and amount == 0
 
 
 def _share_of(saga_id: str) -> float:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from contracts import bounds
 from contracts.commands import Charge
 from contracts.outcomes import Refused
 from pagos import gateway
 from pagos.models import PaymentStatus
 from sagas import sql
+from sagas.faults import Damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,7 @@ def lock_payments(*, saga_ids: Sequence[str]) -> dict[str, Held]:
         """,
         [sorted(saga_ids)],
     )
-    return {
-        row[1]: Held(id=row[0], saga_id=row[1], amount=row[2], status=PaymentStatus(row[3]))
-        for row in rows
-    }
+    return {row[1]: _held(*row) for row in rows}
 
 
 def refund(*, payments: Sequence[Held], reasons: Mapping[str, str]) -> None:
@@ -73,6 +72,16 @@ def refund(*, payments: Sequence[Held], reasons: Mapping[str, str]) -> None:
         """,
         [sql.rows({"id": one.id, "reason": reasons[one.saga_id][:200]} for one in payments)],
     )
+
+
+def _held(payment_id: str, saga_id: str, amount: Decimal, status: str) -> Held:
+    if not bounds.is_money(amount, most=bounds.MOST_MONEY):
+        raise Damaged(f"Payment {payment_id} of saga {saga_id} is of no amount: {amount}.")
+    try:
+        return Held(id=payment_id, saga_id=saga_id, amount=amount, status=PaymentStatus(status))
+    except ValueError as error:
+        detail = f"Payment {payment_id} of saga {saga_id} has no such status: {status!r}."
+        raise Damaged(detail) from error
 
 
 def _row(charge: Charge, refused: Refused | None) -> dict[str, object]:

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from contracts import bounds
 from messaging import models as messaging
 from sagas import models as sagas
 from sagas.fields import TextId
@@ -38,9 +39,18 @@ class Payment(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["saga_id"], name="payment_once_a_saga"),
-            models.UniqueConstraint(fields=["idempotency_key"], name="payment_once_a_key"),
+            models.UniqueConstraint(
+                fields=["merchant_id", "idempotency_key"], name="payment_once_a_key"
+            ),
             models.CheckConstraint(
-                condition=Q(status="refused") | Q(amount__gt=0), name="payment_amount_positive"
+                # Of nothing only in a saga, whose goods are free: no money moves then.
+                condition=Q(status="refused")
+                | Q(amount__gt=0)
+                | Q(amount=0, saga_id__isnull=False),
+                name="payment_amount_positive",
+            ),
+            models.CheckConstraint(  # NaN, which PostgreSQL takes for the greatest, is none
+                condition=Q(amount__lte=bounds.MOST_MONEY), name="payment_amount_is_money"
             ),
             models.CheckConstraint(
                 condition=Q(status="refused", code__gt="") | ~Q(status="refused") & Q(code=""),
@@ -71,7 +81,9 @@ class Refund(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["payment"], name="refund_once_a_payment"),
             models.UniqueConstraint(fields=["saga_id"], name="refund_once_a_saga"),
-            models.CheckConstraint(condition=Q(amount__gt=0), name="refund_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(amount__range=(0, bounds.MOST_MONEY)), name="refund_amount_is_money"
+            ),
         ]
 
     def __str__(self) -> str:

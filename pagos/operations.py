@@ -19,7 +19,9 @@ SERVICE = "pagos"
 
 
 class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment outside of any saga. `key`: the same key is the same payment, asked for again."""
+    """A payment outside of any saga. `key`: the merchant's; the same one is the same payment, asked
+    for again.
+    """
 
     merchant_id: str
     order_id: str
@@ -33,6 +35,7 @@ class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
 def charge(commands: Sequence[Charge]) -> list[Outcome]:
     """Takes the money. Refused: invalid_amount, unknown_payment_method, or the card's own code.
 
+    What is free is completed without a charge: a payment of 0, for which no card is asked.
     There is nothing to lock: the barrier holds the saga's key, and no two sagas share a row.
     """
     gateway.wait_for(
@@ -40,7 +43,9 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
         slow_card_seconds=settings.SLOW_CARD_SECONDS,
     )
     decided = [
-        gateway.authorise(
+        None
+        if gateway.is_free(amount=one.amount)
+        else gateway.authorise(
             saga_id=one.saga_id,
             amount=one.amount,
             payment_method=one.payment_method,
@@ -81,7 +86,9 @@ def pay(*, asked: PlainPayment) -> Payment:
     }
     if asked.key is None:
         return Payment.objects.create(**wanted)
-    return Payment.objects.get_or_create(idempotency_key=asked.key, defaults=wanted)[0]
+    return Payment.objects.get_or_create(
+        merchant_id=asked.merchant_id, idempotency_key=asked.key, defaults=wanted
+    )[0]
 
 
 def give_back(*, payment_id: str, reason: str) -> Refund | Refused:

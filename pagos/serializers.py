@@ -1,22 +1,29 @@
 """Payments as the API shows them, and as users send them."""
 
+from decimal import Decimal
 from typing import Any
 
-from rest_framework import serializers
+import msgspec
 
+from contracts import bounds
+from contracts.bounds import Id, WholeNumber
 from contracts.money import amount
 from pagos.models import Payment
 
 
-class PlainPayment(serializers.Serializer[None]):
+class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
     """A payment asked for outside of any saga. Which amounts are refused is the network's matter:
-    here it need only be a number with at most two decimals.
+    here it need only be money, also less than nothing.
     """
 
-    merchant_id = serializers.CharField(max_length=64)
-    order_id = serializers.CharField(max_length=64)
-    amount = serializers.DecimalField(max_digits=14, decimal_places=2)
-    payment_method = serializers.CharField(max_length=64)
+    merchant_id: Id | WholeNumber
+    order_id: Id | WholeNumber
+    amount: Decimal
+    payment_method: Id
+
+    def __post_init__(self) -> None:
+        most = bounds.MOST_MONEY
+        bounds.require_money("amount", self.amount, least=-most, most=most)
 
 
 def payment(one: Payment) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The HTTP door of pagos. No decisions here."""
 
+from typing import Annotated
+
 import msgspec
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts import refusals
+from contracts import money, refusals
 from contracts.outcomes import Refused
 from httpapi import idempotency, problems
 from httpapi.json import answer
@@ -15,10 +17,11 @@ from httpapi.steps import StepView
 from pagos import operations, queries, serializers
 from pagos.models import Payment, PaymentStatus
 from pagos.operations import PlainPayment
+from pagos.serializers import NewPayment
 
 
 class _Reason(msgspec.Struct, frozen=True):
-    reason: str = ""
+    reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 class ChargeView(StepView):
@@ -94,12 +97,15 @@ class PaymentOfSagaView(APIView):
 
 
 def _asked(request: Request) -> PlainPayment:
-    serializer = serializers.PlainPayment(data=request.data)
-    serializer.is_valid(raise_exception=True)
+    asked = problems.read(request.data, NewPayment)
+    wanted = {
+        "merchant_id": str(asked.merchant_id),
+        "order_id": str(asked.order_id),
+        "amount": money.amount(asked.amount),
+        "payment_method": asked.payment_method,
+    }
     return PlainPayment(
-        **serializer.validated_data,
-        key=idempotency.key_of(request),
-        fingerprint=idempotency.fingerprint(request.data),
+        **wanted, key=idempotency.key_of(request), fingerprint=idempotency.fingerprint(wanted)
     )
 
 

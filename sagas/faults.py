@@ -34,6 +34,13 @@ BUSY = "A row that this needs is locked by somebody else."
 _STALE_PLAN = "cached plan must not change result type"
 
 
+class Damaged(Exception):
+    """A stored row that nobody can use; the text names it, and what is wrong with it.
+
+    Only what needs this very row stops at it; it goes on once somebody has mended the row.
+    """
+
+
 def is_outage(error: BaseException) -> bool:
     """Whether the database can't work for now, whoever asks. False for what is no such error."""
     state = sqlstate(error)

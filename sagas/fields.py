@@ -1,5 +1,6 @@
-"""The column of an id that is text."""
+"""The columns that the tables of every service have alike."""
 
+import json
 from typing import Any
 
 from django.db import models
@@ -20,3 +21,16 @@ class TextId(models.CharField):  # type: ignore[type-arg]  # no type arguments a
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return f"character varying({self.max_length})"
+
+
+class LenientJson(json.JSONDecoder):
+    """For a JSONField that a person looks at: what Python can't hold (too deep, a number of 5,000
+    digits) is shown as its text.
+    """
+
+    def decode(self, s: str, *_: Any) -> Any:
+        """Raises JSONDecodeError, for which Django gives the text itself."""
+        try:
+            return super().decode(s)
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError(str(error), s[:40], 0) from error

@@ -17,6 +17,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="tests/chaos: every process at every point, killed, cut off, without its database",
     )
+    parser.addoption(
+        "--fuzz", type=int, default=300, help="tests/fuzz: how many requests, and messages"
+    )
+    parser.addoption("--fuzz-seed", type=int, default=0, help="tests/fuzz: the same ones again")
 
 
 def pytest_configure() -> None:

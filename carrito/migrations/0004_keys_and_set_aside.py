@@ -86,6 +86,16 @@ class Migration(migrations.Migration):
             model_name='checkout',
             index=models.Index(condition=models.Q(('set_aside_at__isnull', False)), fields=['set_aside_at', 'saga_id'], name='checkout_set_aside'),
         ),
+        migrations.AlterField(
+            model_name='checkout',
+            name='billing_address',
+            field=models.JSONField(db_default={}, decoder=sagas.fields.LenientJson, default=dict),
+        ),
+        migrations.AlterField(
+            model_name='checkout',
+            name='items',
+            field=models.JSONField(decoder=sagas.fields.LenientJson, help_text='The lines as they were frozen.'),
+        ),
         migrations.AddConstraint(
             model_name='idempotencykey',
             constraint=models.UniqueConstraint(fields=('user_id', 'key'), name='key_once_a_user'),

@@ -192,7 +192,7 @@ def test_change_to_a_taken_sku_is_refused(send, laptop):
     assert (answered.status_code, answered.json()["code"]) == (409, "sku_taken")
 
 
-@pytest.mark.parametrize(("quantity", "left"), [(5, 15), (-10, 0), ("3", 13), (0, 10)])
+@pytest.mark.parametrize(("quantity", "left"), [(5, 15), (-10, 0), (0, 10)])
 def test_restock_adds_to_what_is_available(send, laptop, quantity, left):
     answered = send("POST", f"/api/products/{laptop['id']}/restock", {"quantity": quantity})
     assert (answered.status_code, answered.json()["available"]) == (200, left)
@@ -205,7 +205,10 @@ def test_restock_takes_off_no_more_than_is_available(send, laptop):
     assert send("GET", path).json() == laptop
 
 
-@pytest.mark.parametrize("body", [{}, {"quantity": "x"}, {"quantity": 10**18}, [1]])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"quantity": "3"}, {"quantity": 3.0}, {"quantity": True}, {"quantity": 10**18}, [1]],
+)
 def test_restock_names_what_is_wrong(send, laptop, body):
     assert wrong_fields(send("POST", f"/api/products/{laptop['id']}/restock", body))
 

@@ -42,7 +42,9 @@ class Stock:
         self._store.tell("after reading")
         return found
 
-    def lock_due(self, *, limit: int) -> dict[str, Held]:
+    def lock_due(
+        self, *, limit: int, but_not: Sequence[str] = (), only: str | None = None
+    ) -> dict[str, Held]:
         now = self._clock.seconds
         due = [
             saga_id

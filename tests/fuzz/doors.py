@@ -1,0 +1,55 @@
+"""Every door that there is, from the URL configuration: a new one is tried by itself."""
+
+import re
+from collections.abc import Iterator
+from random import Random
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from httpapi.steps import StepView
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"]
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+class Door(NamedTuple):
+    """A path with its parameters (`carts/<str:cart_id>`), and the view behind it."""
+
+    path: str
+    view: Any
+
+    @property
+    def is_step(self) -> bool:
+        return isinstance(self.view, type) and issubclass(self.view, StepView)
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that it has."""
+        return [one for one in METHODS if hasattr(self.view, one.lower())] or ["GET"]
+
+    def filled(self, random: Random, known: list[Any]) -> str:
+        """A path of this door."""
+
+        def pick(_: object) -> str:
+            return quote(str(random.choice(known)), safe="", errors="surrogatepass")
+
+        return f"/{_PARAMETER.sub(pick, self.path)}"
+
+
+def all_doors() -> list[Door]:
+    """Of the services; the admin is another matter."""
+    return [one for one in _doors(get_resolver().url_patterns, "") if one.path]
+
+
+def _doors(patterns: Any, prefix: str) -> Iterator[Door]:
+    for one in patterns:
+        path = prefix + str(one.pattern)
+        if path.startswith("admin/"):
+            continue
+        if isinstance(one, URLResolver):
+            yield from _doors(one.url_patterns, path)
+        elif isinstance(one, URLPattern):
+            view = one.callback
+            yield Door(path, getattr(view, "view_class", getattr(view, "cls", view)))

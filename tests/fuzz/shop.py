@@ -1,0 +1,273 @@
+"""A shop that is fuzzed: what it knows to be valid, what it sends, and what must never be."""
+
+import json
+import uuid
+from collections import Counter
+from random import Random
+from typing import Any
+
+import msgspec
+from django.db import transaction
+from django.test import Client as TestClient
+from django.urls import Resolver404, resolve
+
+from carrito.models import Cart, Checkout, Order
+from inventario.models import Product, Reservation
+from messaging.brokers import Delivery, Message
+from pagos.models import Payment
+from tests.fuzz import values
+from tests.fuzz.doors import METHODS, Door, all_doors
+from tests.seeded.scenarios import every_end
+from tests.seeded.shop import ADDRESS, REACTIONS, Shop
+
+BY_HAND = "hand-"
+"""Sagas whose steps are called from outside have such ids; the others are left to the shop."""
+JSON = "application/json"
+TYPES = [*[JSON] * 20, "application/json; charset=utf-8", "text/plain", "", "multipart/form-data"]
+TYPES += ["application/json; charset=utf-16", "application/x-www-form-urlencoded", "application/"]
+QUERIES = ["page", "page_size", "ids", "status", "limit", "after", "search", "category", "cursor"]
+SENT_BY_SHOPPERS: dict[str, list[Any]] = {
+    "carts": [
+        {"user_id": "ana"},
+        {"user_id": 7, "items": [{"product_id": "1", "quantity": 1}]},
+        [{"user_id": "ana", "items": [{"product_id": 1, "quantity": 2}]}],
+    ],
+    "carts/<str:cart_id>/items": [{"product_id": "1", "quantity": 1}],
+    "carts/<str:cart_id>/items/<str:product_id>": [{"quantity": 2}],
+    "api/products": [
+        {"name": "a", "price": "1.50", "quantity": 5, "sku": "s", "description": "", "category": ""}
+    ],
+    "api/products/<str:product_id>": [{"name": "b", "price": 2}],
+    "api/products/<str:product_id>/restock": [{"quantity": 3}],
+    "api/v1/payments": [
+        {"merchant_id": "m", "order_id": "o", "amount": 12.5, "payment_method": "credit_card"}
+    ],
+}
+"""What no service sends to another. All else that is valid is seen when the shop runs."""
+
+
+class FuzzedShop:
+    """`random` decides everything. `failures`: what must not have been, with what led to it."""
+
+    def __init__(self, monkeypatch: Any, random: Random) -> None:
+        self.random = random
+        self.shop = Shop(monkeypatch)
+        self.client = TestClient(raise_request_exception=False)
+        self.doors = all_doors()
+        self.valid: dict[str, list[Any]] = {k: list(v) for k, v in SENT_BY_SHOPPERS.items()}
+        self.messages: dict[str, list[Message]] = {one: [] for one in REACTIONS}
+        self.statuses: Counter[int] = Counter()
+        self.failures: list[str] = []
+        self.known: list[Any] = []
+        self.names: list[str] = ["a"]
+        self._watch(monkeypatch)
+        every_end(self.shop)
+        self.look_again()
+
+    # What is there.
+
+    def look_again(self) -> None:
+        """Learns the ids that there are; sagas that are the shop's own are told apart."""
+        self.own = list(Checkout.objects.order_by("-accepted_at").values_list("pk", flat=True)[:30])
+        hands = [f"{BY_HAND}{number}" for number in range(5)]
+        rows = (Cart, Product, Order, Payment, Reservation)
+        found = [
+            str(pk)
+            for one in rows
+            for pk in one.objects.order_by("-pk")[:20].values_list("pk", flat=True)
+        ]
+        self.known = [*hands, *found, "nothing", str(uuid.UUID(int=self.random.getrandbits(128)))]
+
+    def _watch(self, monkeypatch: Any) -> None:
+        """Remembers what is sent while the shop runs by itself: it is valid."""
+        network, publish = self.shop.network, self.shop.broker.publish
+        call = network.call
+
+        def called(method: str, path: str, body: bytes | None) -> Any:
+            self._learn(path, body)
+            return call(method, path, body)
+
+        def published(messages: Any) -> None:
+            for message in messages:
+                for kept in self.messages.values():
+                    if len(kept) < 300:
+                        kept.append(message)
+            publish(messages)
+
+        monkeypatch.setattr(network, "call", called)
+        monkeypatch.setattr(self.shop.broker, "publish", published)
+
+    def _learn(self, path: str, body: bytes | None) -> None:
+        try:
+            route = resolve(path.partition("?")[0]).route
+        except Resolver404:
+            return
+        if body and len(self.valid.setdefault(route, [])) < 50:
+            sent = json.loads(body)
+            self.valid[route].append(sent)
+            self.names = sorted({*self.names, *_names(sent)})
+
+    # Requests.
+
+    def request(self) -> None:
+        """One request at some door; what must not be is among the failures then."""
+        door = self.random.choice(self.doors)
+        ids = self.known if self._is_by_hand(door) else [*self.known, *self.own]
+        method = self.random.choice(door.methods if self.random.random() < 0.9 else METHODS)
+        path = door.filled(self.random, [*ids, *ids, *[one for one in values.TEXTS if one]])
+        body = self._body(door, ids)
+        self._send(method, path + self._query(), body)
+
+    def _is_by_hand(self, door: Door) -> bool:
+        return door.is_step or door.path.endswith("/checkout") or door.path.endswith("refund")
+
+    def _body(self, door: Door, ids: list[Any]) -> bytes:
+        valid = self.valid.get(door.path) or self._made_up(door)
+        if valid and self.random.random() < 0.85:
+            thing = values.spoilt(self.random, self.random.choice(valid), ids, self.names)
+        else:
+            thing = values.value(self.random, ids, self.names)
+        body = values.encoded(self.random, thing)
+        if self._is_by_hand(door):
+            for one in self.own:
+                body = body.replace(
+                    str(one).encode(), f"{BY_HAND}{self.random.randrange(5)}".encode()
+                )
+        return body
+
+    def _made_up(self, door: Door) -> list[Any]:
+        if door.is_step:
+            fields = msgspec.structs.fields(door.view.operation.command)
+            return [{one.encode_name: f"{BY_HAND}0" for one in fields if one.required}]
+        if door.path == "checkout/saga" or door.path.endswith("/checkout"):
+            return [
+                {
+                    "cart_id": one,
+                    "payment_method": "credit_card",
+                    "user_id": "ana",
+                    "billing_address": ADDRESS,
+                }
+                for one in self._carts()
+            ]
+        return [{}, {"reason": "because"}]
+
+    def _carts(self) -> list[str]:
+        return list(
+            Cart.objects.filter(status="active")
+            .order_by("-created_at")
+            .values_list("pk", flat=True)[:5]
+        )
+
+    def _query(self) -> str:
+        if self.random.random() < 0.6:
+            return ""
+        pairs = [
+            f"{self.random.choice(QUERIES)}={self.random.choice([*values.TEXTS, '1', '1,2'])}"
+            for _ in range(self.random.choice([1, 1, 2]))
+        ]
+        return "?" + "&".join(pairs).encode("ascii", "replace").decode().replace(" ", "%20")
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            name: self.random.choice(options)
+            for name, options in {
+                "Idempotency-Key": ["k", "k1", "", "x" * 300, "é", "a b"],
+                "Prefer": ["wait=0", "wait=x", "wait", "wait=-1", "respond-async", "wait=1e9x"],
+                "traceparent": ["00-" + "a" * 32 + "-" + "b" * 16 + "-01", "x" * 100, ""],
+                "Accept": ["text/html", "*/*", "", "application/xml"],
+                "X-Forwarded-Proto": ["https"],
+                "If-Match": ["*"],
+            }.items()
+            if self.random.random() < 0.15
+        }
+
+    def _send(self, method: str, path: str, body: bytes) -> None:
+        kind = self.random.choice(TYPES)
+        headers = self._headers()
+        answered = self.client.generic(method, path, body, kind, headers=headers)
+        self.statuses[answered.status_code] += 1
+        told = f"{method} {path[:300]} {kind} {headers} {body[:600]!r}"
+        if answered.status_code >= 500:
+            self.failures.append(f"{answered.status_code}: {told}: {answered.content[:300]!r}")
+            return
+        is_problem = answered.get("Content-Type", "").startswith("application/problem+json")
+        if answered.status_code >= 400 and not is_problem and method != "HEAD":
+            self.failures.append(f"no problem+json: {answered.status_code}: {told}")
+        if answered.status_code in (200, 201, 202) and "Location" in answered:
+            found = self.client.get(answered["Location"])
+            if found.status_code != 200:
+                self.failures.append(f"can't be read back ({found.status_code}): {told}")
+
+    # Messages.
+
+    def message(self) -> None:
+        """One message, or a few at once, at some consumer."""
+        service = self.random.choice(sorted(REACTIONS))
+        consumer = self.shop.workers[service]._consumer
+        sent = [self._message(service) for _ in range(self.random.choice([1, 1, 2, 5]))]
+        try:
+            with transaction.atomic(using=service, durable=False):
+                pass
+            consumer.handle([Delivery(one, False, None) for one in sent])
+        except Exception as error:  # noqa: BLE001 -- any at all is what is looked for
+            self.failures.append(
+                f"{service}: {error!r}: {[(m.id[:80], m.type[:80], m.body[:600]) for m in sent]}"
+            )
+
+    def _message(self, service: str) -> Message:
+        consumer = self.shop.workers[service]._consumer
+        own = [one for one in self.messages[service] if one.type in consumer.reactions]
+        message = self.random.choice(own or self.messages[service])
+        event = values.spoilt(self.random, self._by_hand(message), self.known, self.names)
+        body = values.encoded(self.random, event)
+        pick = self.random.random()
+        names = [*consumer.reactions, *[str(one) for one in values.TEXTS]]
+        return Message(
+            message.id if pick < 0.8 else str(self.random.choice(values.TEXTS)),
+            message.type if pick < 0.9 else self.random.choice(names),
+            body,
+        )
+
+    def _by_hand(self, message: Message) -> Any:
+        """The message, of a saga of nobody; its ids are new ones."""
+        hand = f"{BY_HAND}{self.random.randrange(10**6)}"
+        event = json.loads(message.body)
+        text = message.body.decode().replace(event["saga_id"], hand)
+        return {**json.loads(text), "id": str(uuid.UUID(int=self.random.getrandbits(128)))}
+
+    # After.
+
+    def settle(self) -> None:
+        """Lets the shop do what was asked for; a process that falls over is a failure."""
+        try:
+            self.shop.settle_to_the_last_try()
+        except Exception as error:  # noqa: BLE001 -- as above
+            self.failures.append(f"it fell over: {error!r}")
+        self.look_again()
+
+    def read_back(self) -> None:
+        """All that is stored can be read."""
+        paths = [f"/carts/{pk}" for pk in Cart.objects.values_list("pk", flat=True)]
+        paths += [f"/orders/{pk}" for pk in Order.objects.values_list("pk", flat=True)]
+        paths += [
+            f"/orders/saga/{pk}/status" for pk in Checkout.objects.values_list("pk", flat=True)
+        ]
+        paths += [f"/api/products/{pk}" for pk in Product.objects.values_list("pk", flat=True)]
+        paths += [f"/api/v1/payments/{pk}" for pk in Payment.objects.values_list("pk", flat=True)]
+        paths += ["/saga/transactions", "/saga/choreography/status", "/checkouts/set-aside"]
+        for path in paths:
+            status = self.client.get(path).status_code
+            if status != 200:
+                self.failures.append(f"can't be read back ({status}): {path}")
+
+    def breaches(self) -> list[str]:
+        """What the audit finds of sagas that are the shop's own."""
+        return [one for one in self.shop.audit() if BY_HAND not in one]
+
+
+def _names(thing: Any) -> set[str]:
+    if isinstance(thing, dict):
+        return {*thing, *(name for inner in thing.values() for name in _names(inner))}
+    if isinstance(thing, list):
+        return {name for inner in thing for name in _names(inner)}
+    return set()

@@ -1,0 +1,65 @@
+"""Whatever comes in, no door answers with a server error, no consumer falls over, and all that was
+stored can be read back.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from messaging.brokers.memory import forget
+from tests.fuzz.shop import FuzzedShop
+from tests.seeded.shop import REACTIONS
+
+pytestmark = [
+    pytest.mark.django_db(databases=[*REACTIONS], transaction=True),
+    pytest.mark.timeout(0),  # as many as are asked for
+]
+SETTLE_EVERY = 250
+SAY_EVERY = 2_000
+MOST_TOLD = 20
+
+
+@pytest.fixture
+def fuzzed(monkeypatch, settings, pytestconfig):
+    settings.RESERVATION_SECONDS = 3600
+    settings.NUDGE_SECONDS = 0
+    logging.disable(logging.CRITICAL)
+    seed = pytestconfig.getoption("--fuzz-seed") or time.time_ns() % 10**9
+    pytestconfig.get_terminal_writer().line(f"\nfuzz: --fuzz-seed {seed}", flush=True)
+    yield FuzzedShop(monkeypatch, Random(seed))
+    logging.disable(logging.NOTSET)
+    forget("seeded")
+
+
+def tried(fuzzed: FuzzedShop, one: Callable[[], None], config: pytest.Config) -> list[str]:
+    count = config.getoption("--fuzz")
+    started = time.monotonic()
+    for number in range(1, count + 1):
+        one()
+        if number % SETTLE_EVERY == 0:
+            fuzzed.settle()
+        if number % SAY_EVERY == 0:
+            rate = number / (time.monotonic() - started)
+            statuses = dict(sorted(fuzzed.statuses.items()))
+            told = f"{number} of {count}, {rate:.0f}/s, {len(fuzzed.failures)} failures, {statuses}"
+            config.get_terminal_writer().line(told, flush=True)
+        if len(fuzzed.failures) >= MOST_TOLD:
+            break
+    fuzzed.settle()
+    fuzzed.read_back()
+    return fuzzed.failures
+
+
+def test_no_request_is_a_server_error(fuzzed, pytestconfig):
+    failures = tried(fuzzed, fuzzed.request, pytestconfig)
+    assert not failures, "\n".join(failures)
+    assert fuzzed.breaches() == []
+
+
+def test_no_message_stops_a_consumer(fuzzed, pytestconfig):
+    failures = tried(fuzzed, fuzzed.message, pytestconfig)
+    assert not failures, "\n".join(failures)
+    assert fuzzed.breaches() == []

@@ -1,0 +1,214 @@
+"""A row that somebody has damaged by hand is shown as far as it can be, or named: never a 500, and
+nothing that does not need it stops.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib import admin
+from django.db import IntegrityError, transaction
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
+from django.urls import reverse
+from django.utils import timezone
+
+from carrito.models import Cart, CartItem, Checkout
+from carrito.operations import Accept
+from carrito.operations import accept as accept_checkout
+from carrito.operations import create_order as place_order
+from contracts.commands import Charge, Command, Item, Reserve, Undo
+from inventario import expiry
+from inventario import operations as inventario
+from inventario.models import Product, Reservation
+from pagos import operations as pagos
+from pagos.models import Payment
+from sagas import sql
+from sagas.faults import Damaged
+from sagas.performing import perform
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+SAGA = "s"
+TIMES = ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC"]
+DEEP = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
+LONG = "repeat('9', 5000)::jsonb"
+
+
+def times(table, *columns):
+    return [f"UPDATE {table} SET {column} = '{one}'" for column in columns for one in TIMES]
+
+
+DAMAGES = {
+    "carrito": [
+        *times("carrito_cart", "created_at"),
+        *times("carrito_checkout", "accepted_at", "handed_over_at", "ended_at", "set_aside_at"),
+        *times("carrito_order", "created_at", "confirmed_at", "cancelled_at"),
+        "UPDATE carrito_cart SET status = 'foo'",
+        "UPDATE carrito_cartitem SET quantity = 2147483647, unit_price = 9999999999.99",
+        "UPDATE carrito_checkout SET items = '{}'",
+        f"UPDATE carrito_checkout SET items = {DEEP}",
+        f"UPDATE carrito_checkout SET items = {LONG}",
+        f"UPDATE carrito_checkout SET billing_address = {DEEP}",
+        "UPDATE carrito_checkout SET status = 'foo', saga_pattern = 'bar'",
+        "UPDATE carrito_order SET status = 'foo'",
+    ],
+    "inventario": [
+        *times("inventario_product", "created_at"),
+        *times("inventario_reservation", "created_at", "changed_at", "expires_at"),
+        "UPDATE inventario_reservation SET status = 'foo'",
+        "DELETE FROM inventario_reservationline",
+    ],
+    "pagos": [
+        *times("pagos_payment", "created_at"),
+        *times("pagos_refund", "created_at"),
+        "UPDATE pagos_payment SET status = 'foo'",
+    ],
+}
+PAGES = {
+    "carrito": [
+        "/carts/c",
+        "/orders/saga/c",
+        "/orders/saga/s/status",
+        "/orders/{order}",
+        "/checkouts/set-aside",
+    ],
+    "inventario": [
+        "/api/products",
+        "/api/products/{product}",
+        "/api/products/availability/{product}",
+        "/api/products/reservations/c",
+    ],
+    "pagos": [
+        "/api/v1/payments/{payment}",
+        "/api/v1/payments/saga/c",
+        "/api/v1/payments/saga/s/status",
+    ],
+}
+ALL = [(service, change) for service, changes in DAMAGES.items() for change in changes]
+
+
+def run(operation, command):
+    return perform(operation=operation, commands=[command])[0].outcome
+
+
+@pytest.fixture
+def shop():
+    """One saga in all tables; the ids that paths need."""
+    product = Product.objects.create(name="p", sku="p", price="9.95", initial=10, available=10)
+    cart = Cart.objects.create(id="c", user_id="ana")
+    CartItem.objects.create(cart=cart, product_id=str(product.pk), quantity=2, unit_price="9.95")
+    asked = {"cart_id": "c", "payment_method": "credit_card"}
+    run(accept_checkout, Accept(saga_id=SAGA, saga_pattern="orchestrated", **asked))
+    items = [Item(str(product.pk), 2)]
+    run(inventario.reserve, Reserve(saga_id=SAGA, cart_id="c", items=items))
+    total = Checkout.objects.get(pk=SAGA).total_amount
+    run(pagos.charge, Charge(saga_id=SAGA, amount=total, **asked))
+    run(pagos.refund, Undo(saga_id=SAGA))
+    order = run(place_order, Command(saga_id=SAGA)).data["order_id"]
+    payment = Payment.objects.get(saga_id=SAGA).pk
+    return {"order": order, "product": product.pk, "payment": payment}
+
+
+def damage(service, change):
+    sql.execute(service=service, sql=change)
+
+
+@pytest.mark.parametrize(("service", "change"), ALL)
+def test_every_page_of_the_api_shows_it(client, shop, service, change):
+    damage(service, change)
+    for path in PAGES[service]:
+        answered = client.get(path.format(**shop))
+        assert answered.status_code == 200, (path, answered.content)
+
+
+@pytest.mark.parametrize(("service", "change"), ALL)
+def test_every_page_of_the_admin_shows_it(client, shop, service, change, django_user_model):
+    client.force_login(
+        django_user_model.objects.create(username="eva", is_staff=True, is_superuser=True)
+    )
+    damage(service, change)
+    for model in [one for one in admin.site._registry if one._meta.app_label == service]:
+        names = f"admin:{service}_{model._meta.model_name}"
+        assert client.get(reverse(f"{names}_changelist")).status_code == 200
+        for key in model.objects.values_list("pk", flat=True):
+            assert client.get(reverse(f"{names}_change", args=[key])).status_code == 200
+
+
+def test_time_that_is_read_as_it_is_stops_the_page(client, shop, monkeypatch):
+    """The control: what the loader of times keeps from happening."""
+    monkeypatch.setattr("config.databases.ClampingTzLoader.load", BaseTzLoader.load)
+    damage("carrito", "UPDATE carrito_cart SET created_at = 'infinity'")
+    client.raise_request_exception = False
+    assert client.get("/carts/c").status_code != 200
+
+
+def test_reservation_that_nobody_can_read_is_named_and_harms_only_itself(client, shop):
+    items = [Item(str(shop["product"]), 1)]
+    run(inventario.reserve, Reserve(saga_id="other", cart_id="c", items=items))
+    damage("inventario", "UPDATE inventario_reservation SET status = 'foo' WHERE saga_id = 's'")
+    with pytest.raises(Damaged, match="saga s has no such status: 'foo'"):
+        run(inventario.commit, Command(saga_id=SAGA))
+    body = {"saga_id": SAGA}
+    answered = client.post("/api/products/commit", body, content_type="application/json")
+    assert (answered.status_code, answered.json()["code"]) == (409, "unreadable")
+    assert run(inventario.commit, Command(saga_id="other")).data
+
+
+NOT_MONEY = [
+    ("carrito", "carrito_cartitem", "unit_price", "cart_item_price_is_money"),
+    ("carrito", "carrito_checkout", "total_amount", "checkout_total_is_money"),
+    ("carrito", "carrito_order", "total_amount", "order_total_is_money"),
+    ("inventario", "inventario_product", "price", "product_price_is_money"),
+    ("pagos", "pagos_payment", "amount", "payment_amount_is_money"),
+    ("pagos", "pagos_refund", "amount", "refund_amount_is_money"),
+]
+
+
+@pytest.mark.parametrize(("service", "table", "column", "constraint"), NOT_MONEY)
+def test_no_amount_that_is_no_number_can_be_stored(shop, service, table, column, constraint):
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic(using=service):
+        damage(service, f"UPDATE {table} SET {column} = 'NaN'")
+
+
+@pytest.mark.parametrize("change", ["amount = 'NaN'", "status = 'foo'"])
+def test_payment_that_nobody_can_read_is_never_called_refunded(client, change):
+    amount = Decimal("10.00")
+    run(pagos.charge, Charge(saga_id="t", cart_id="c", amount=amount, payment_method="paypal"))
+    damage("pagos", "ALTER TABLE pagos_payment DROP CONSTRAINT payment_amount_is_money")
+    damage("pagos", f"UPDATE pagos_payment SET {change}")
+    body = {"saga_id": "t"}
+    answered = client.post("/api/v1/payments/saga/refund", body, content_type="application/json")
+    assert (answered.status_code, answered.json()["code"]) == (409, "unreadable")
+
+
+@pytest.fixture
+def due(shop):
+    """Three reservations whose time is over; the product of the first is damaged."""
+    broken = Product.objects.create(name="b", sku="b", price="1", initial=10, available=10)
+    for saga_id, product_id in (("a", broken.pk), ("b", shop["product"]), ("c", shop["product"])):
+        items = [Item(str(product_id), 1)]
+        run(inventario.reserve, Reserve(saga_id=saga_id, cart_id="c", items=items))
+    Reservation.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    damage(
+        "inventario",
+        f"UPDATE inventario_product SET reserved = 0, initial = 9 WHERE id = {broken.pk}",
+    )
+
+
+def statuses():
+    return dict(Reservation.objects.exclude(saga_id=SAGA).values_list("saga_id", "status"))
+
+
+def test_reservation_that_cannot_be_released_holds_up_no_other(due):
+    sweeps = expiry.Expiry()
+    sweeps.sweep()
+    assert statuses() == {"a": "reserved", "b": "expired", "c": "expired"}
+    (complaint,) = sweeps.complaints()
+    assert "saga a can't be released" in complaint.what
+
+
+def test_released_together_one_holds_up_all(due, monkeypatch):
+    """The control: the sweep as one list, and no more."""
+    monkeypatch.setattr(expiry.Expiry, "_one_by_one", lambda self: None)
+    expiry.Expiry().sweep()
+    assert set(statuses().values()) == {"reserved"}
