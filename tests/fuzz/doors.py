@@ -38,9 +38,14 @@ class Door(NamedTuple):
         return f"/{_PARAMETER.sub(pick, self.path)}"
 
 
+OF_ONE_SERVICE = {"health", "health/ready"}
+"""They tell how the service of this process is, and here all of them are in one."""
+
+
 def all_doors() -> list[Door]:
     """Of the services; the admin is another matter."""
-    return [one for one in _doors(get_resolver().url_patterns, "") if one.path]
+    found = _doors(get_resolver().url_patterns, "")
+    return [one for one in found if one.path and one.path not in OF_ONE_SERVICE]
 
 
 def _doors(patterns: Any, prefix: str) -> Iterator[Door]:
