@@ -75,8 +75,12 @@ class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands, since when, and what to do about it: /health, status and the admin show it."""
+    """What stands, since when, and what to do about it: /health, status and the admin show it.
+
+    `stops_sagas`: whether it keeps sagas from moving, or only waits for a person.
+    """
 
     what: str
     since: datetime
     do: str
+    stops_sagas: bool = True

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import msgspec
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
@@ -69,7 +68,7 @@ def _told(found: Found, **more: Any) -> HttpResponse:
 
 
 def _as_json(one: Complaint, level: str) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(one), "level": level}
+    return {"what": one.what, "since": one.since, "do": one.do, "level": level}
 
 
 def _service() -> str:

@@ -185,14 +185,13 @@ def _no_worker(service: str, beats: Sequence[Beat], noted: Noted) -> Complaint:
 
 
 def _complaints(alive: Sequence[Beat], noted: Noted, *, grace: float) -> Found:
-    """Of all processes, each once; those that last keep sagas from moving."""
-    told = {one.what: one for beat in alive for one in beat.complaints}
-    # The reason behind a colon may change while the complaint stays.
-    lasting = {what for what in told if noted.seconds(what=what.partition(": ")[0]) >= grace}
-    return Found(
-        stands=[one for what, one in told.items() if what in lasting],
-        waits=[one for what, one in told.items() if what not in lasting],
-    )
+    """Of all processes, each once. What lasts is red, unless it only waits for a person."""
+    found = Found()
+    for one in {one.what: one for beat in alive for one in beat.complaints}.values():
+        # The reason behind a colon may change while the complaint stays.
+        lasts = noted.seconds(what=one.what.partition(": ")[0]) >= grace
+        (found.stands if lasts and one.stops_sagas else found.waits).append(one)
+    return found
 
 
 def outbox(*, service: str) -> Found:

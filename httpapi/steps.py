@@ -11,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from contracts.bounds import MOST_IN_A_BATCH
 from contracts.commands import Command
-from contracts.outcomes import Outcome, Refused
+from contracts.outcomes import Busy, Done, Outcome, Refused
 from httpapi import problems
 from httpapi.json import answer, decode
 from sagas import points
@@ -51,13 +51,14 @@ class StepView(View):
         commands, is_batch = self._commands(self.read(request), path)
         if len(commands) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
-        if is_batch:
-            outcomes = perform_apart(operation=self.operation, commands=commands)
-            points.reach("steps.before_reply", self.operation)
-            return answer(outcomes, status=207)
-        (performed,) = perform(operation=self.operation, commands=commands)
+        outcomes = self._outcomes(commands, is_batch)
         points.reach("steps.before_reply", self.operation)
-        return _single(performed.outcome)
+        return answer(outcomes, status=207) if is_batch else _single(outcomes[0])
+
+    def _outcomes(self, commands: Sequence[Command], is_batch: bool) -> Sequence[Outcome | Busy]:
+        if is_batch:
+            return perform_apart(operation=self.operation, commands=commands)
+        return [one.outcome for one in perform(operation=self.operation, commands=commands)]
 
     def read(self, request: HttpRequest) -> bytes:
         """The body, as JSON; a view may be more lenient than its command's type."""
@@ -86,7 +87,9 @@ class StepView(View):
         return msgspec.convert(fields, self.operation.command)
 
 
-def _single(outcome: Outcome) -> HttpResponse:
+def _single(outcome: Outcome | Busy) -> HttpResponse:
+    if isinstance(outcome, Done):
+        return answer(outcome.data)
     if isinstance(outcome, Refused):
         raise problems.refusal(outcome)
-    return answer(outcome.data)
+    raise problems.busy()

@@ -218,29 +218,6 @@ def set_aside(*, service: str, ids: Sequence[int], reason: str) -> int:
     return len(found)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Aside:
-    """Rows that are set aside. `since`: when the oldest was written; `reason`: that one's."""
-
-    count: int
-    since: datetime
-    reason: str
-
-
-def aside(*, service: str) -> Aside | None:
-    """What is set aside, without what was refused once: that may go out in a second."""
-    found = sql.execute(
-        service=service,
-        sql=f"""
-            SELECT count(*), min(created_at), (array_agg(reason ORDER BY id))[1]
-            FROM {_table(service)}
-            WHERE sent_at IS NULL AND next_attempt_at IS NOT NULL AND attempts > 1
-            """,
-    )
-    count, since, reason = found[0]
-    return Aside(count=count, since=since, reason=reason) if count else None
-
-
 def retry(*, service: str, ids: Sequence[int]) -> list[int]:
     """An operator's: those of these that are set aside are sent at the relay's next sweep."""
     return _ids(

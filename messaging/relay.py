@@ -13,7 +13,7 @@ from messaging import outbox
 from messaging.backoff import Backoff
 from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
 from messaging.leader import wait_to_lead
-from messaging.outbox import Arrivals, Aside, Unsent
+from messaging.outbox import Arrivals, Unsent
 from messaging.worker import Complaint
 from sagas import faults, points
 
@@ -29,10 +29,6 @@ _UNHEARD = "no queue is bound to this type of event"
 _DO_ABOUT_BROKER = (
     "start or continue the broker, or free its memory or disk; where it refuses, give its user the"
     " permission back, or remove what has taken the name; events wait in the outbox meanwhile"
-)
-_DO_ABOUT_EVENTS = (
-    "bind the queue, or raise the broker's limit, or give the permission back: they then go out by"
-    " themselves; GET /messages/unsent shows them, POST /messages/unsent/{id}/discard drops one"
 )
 
 
@@ -51,7 +47,6 @@ class Relay:
         self._counters: Counter[str] = Counter()
         self._forget_at = 0.0
         self._backoff = Backoff()
-        self._aside: Aside | None = None
         # Confirmed, but locked by somebody else when they were to be marked: not sent again.
         self._unmarked: dict[int, datetime] = {}
 
@@ -59,15 +54,12 @@ class Relay:
         return dict(self._counters)
 
     def complaints(self) -> list[Complaint]:
-        """That nothing can be sent; that some events can't."""
-        found = []
-        if trouble := self._backoff.trouble():
-            what = f"{self.service} sends no event: {trouble.reason}"
-            found.append(Complaint(what=what, since=trouble.since, do=_DO_ABOUT_BROKER))
-        if aside := self._aside:
-            what = f"{self.service} can't send {aside.count} events, the oldest: {aside.reason}"
-            found.append(Complaint(what=what, since=aside.since, do=_DO_ABOUT_EVENTS))
-        return found
+        """That nothing can be sent. What is set aside, /health reads from the table."""
+        trouble = self._backoff.trouble()
+        if not trouble:
+            return []
+        what = f"{self.service} sends no event: {trouble.reason}"
+        return [Complaint(what=what, since=trouble.since, do=_DO_ABOUT_BROKER)]
 
     def run(self, stop: threading.Event) -> None:
         """Relays until `stop` is set; an unreachable broker or database is waited for."""
@@ -161,7 +153,6 @@ class Relay:
         while self.relay_once():
             arrivals.forget()
         self._send(outbox.due(service=self.service, limit=BATCH))
-        self._aside = outbox.aside(service=self.service)
         if time.monotonic() >= self._forget_at:
             self._forget_sent()
 

@@ -253,8 +253,8 @@ def of(*, saga_ids: Iterable[str]) -> Trails:
     trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
     for row in _execute(
         f"""
-        SELECT {_COLUMNS}
-        FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s) ORDER BY occurred_at, seen_at
+        SELECT {_COLUMNS} FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s)
+        ORDER BY occurred_at, seen_at
         """,
         list(trails),
     ):

@@ -31,7 +31,7 @@ from saga_choreography.entries import Seen, Verdict, Watched
 from saga_choreography.models import Action
 from saga_choreography.state import current_step
 from saga_choreography.tracking import Asked
-from sagas import faults, points
+from sagas import faults, points, sql
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +118,12 @@ def look(*, now: datetime) -> Counter[Move]:
     try:
         moves = _do(claim, lambda: _help(claimed, now))
     except Exception as error:  # any fault: find whose it is, and help the others
-        if not claimed or _is_nobodys(error):
+        if not claimed or faults.is_outage(error):
             raise
         log.warning("%d sagas, now one by one: %r", len(claimed), error)
-        moves = {saga_id: move for one in claimed for saga_id, move in _alone(one, now).items()}
+        with sql.impatient(service=SERVICE):
+            alone = [_alone(one, now) for one in claimed]
+        moves = {saga_id: move for one in alone for saga_id, move in one.items()}
     for saga_id, move in moves.items():
         if move is not Move.WAIT:
             log.warning("it stands still: %s", move, extra={"saga_id": saga_id})
@@ -146,8 +148,11 @@ def _alone(saga_id: str, now: datetime) -> dict[str, Move]:
     try:
         return _do(claim, lambda: _help([saga_id], now))
     except Exception as error:  # as above; this one is left to a person
-        if _is_nobodys(error):
+        if faults.is_outage(error):
             raise
+        if faults.is_busy(error):
+            log.warning("it is locked by somebody else", extra={"saga_id": saga_id})
+            return {saga_id: Move.WAIT}
         log.error("it can't be helped: %r", error, extra={"saga_id": saga_id})
         verdict = _park_unreadable(saga_id, error, now)
     return _do(claim, lambda: _park(verdict))
@@ -156,11 +161,6 @@ def _alone(saga_id: str, now: datetime) -> dict[str, Move]:
 def _park(verdict: Verdict) -> dict[str, Move]:
     trail.record(verdicts=[verdict])
     return {verdict.saga_id: Move.PARK}
-
-
-def _is_nobodys(error: Exception) -> bool:
-    """Of the server, not of a saga."""
-    return faults.is_outage(error) or faults.is_busy(error)
 
 
 def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:

@@ -1,16 +1,18 @@
 """A saga whose rows somebody has typed over is set aside alone: every other one goes on."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
 from contracts import events
 from saga_choreography import trail, watchdog
 from saga_choreography.models import Saga, SagaEvent
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import Move, look
+from tests.threads import InThread
 from tests.unit.choreography.made import NOON, event
 
 DATABASE = "saga_choreography"
@@ -72,10 +74,40 @@ def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
 
 
 def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
-    monkeypatch.setattr(watchdog, "_is_nobodys", lambda error: True)
+    monkeypatch.setattr(watchdog.faults, "is_outage", lambda error: True)
     with pytest.raises(trail.Unreadable):
         look(now=after(12))
     assert said() == []
+
+
+@pytest.mark.django_db(databases=[DATABASE], transaction=True)
+def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start, settings):
+    settings.SAGA_SECONDS = 0
+    start("a", "held", "c")
+    is_held, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        """A forgotten transaction in psql: the abort of this saga can't be written down."""
+        with transaction.atomic(using=DATABASE):
+            SagaEvent.objects.create(
+                saga_id="held",
+                event_type=events.CHECKOUT_ABORT_REQUESTED,
+                occurred_at=NOON,
+                seen_at=NOON,
+                data={},
+            )
+            is_held.set()
+            is_done.wait(30)
+
+    holder = InThread(hold, service=DATABASE)
+    assert is_held.wait(30)
+    try:
+        with connections[DATABASE].cursor() as cursor:
+            cursor.execute("SET lock_timeout = 300")  # as a worker's connections have it
+        assert look(now=after(12)) == {Move.ABORT: 2, Move.WAIT: 1}
+    finally:
+        is_done.set()
+        holder.result()
 
 
 def test_tracking_goes_on_and_keeps_what_it_hears(damaged):

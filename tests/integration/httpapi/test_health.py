@@ -71,6 +71,13 @@ class TestWorkers:
         status, body = lights()
         assert (status, stands(body)) == (503, [complaint.what])
 
+    def test_complaint_that_stops_no_saga_is_never_red(self, lights, living, monkeypatch):
+        monkeypatch.setattr(standing, "COMPLAINT_SECONDS", 0)
+        complaint = Complaint(what="too big", since=now(), do="look at it", stops_sagas=False)
+        WorkerHeartbeat.objects.update(complaints=[msgspec.to_builtins(complaint)])
+        status, body = lights()
+        assert (status, waits(body)) == (200, [complaint.what])
+
     def test_processes_tell_of_themselves(self, lights, worker):
         stopped, killed, ended = worker(), worker(), worker()
         stopped.send_signal(signal.SIGSTOP)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from django.db import connections, transaction
 
+from httpapi import standing
 from inventario.models import OutboxEntry
 from messaging import outbox
 from messaging import relay as relay_module
@@ -204,22 +205,19 @@ def test_what_was_sent_long_ago_is_deleted_although_somebody_holds_a_row(
     release()
 
 
-def test_complains_of_what_is_aside_and_of_a_broker_that_takes_nothing(
-    relay, sweep, broker, initiated, monkeypatch
-):
+def test_what_is_set_aside_is_told_by_the_lights_and_stops_nobody(sweep, broker, initiated):
     say(unheard(initiated))
     sweep()
-    assert relay.complaints() == []
     make_due()
     sweep()
-    (complaint,) = relay.complaints()
-    assert "can't send 1 events" in complaint.what
-    assert "no queue is bound" in complaint.what
+    found = standing.outbox(service=SERVICE)
+    (told,) = found.waits
+    assert "no queue is bound" in told.what
+    assert found.stands == []
     broker.declare(queue="everything", events=["nobody.hears"])
     make_due()
     sweep()
-    sweep()
-    assert relay.complaints() == []
+    assert standing.outbox(service=SERVICE).waits == []
 
 
 def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, initiated):
