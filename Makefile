@@ -1,6 +1,6 @@
 # Everything here uses relative paths: make can't handle a clone in a path with spaces otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help setup compare soak test chaos check up down lock clean
+.PHONY: help setup compare soak test chaos fuzz check up down lock clean
 .NOTPARALLEL:
 
 VENV := .venv
@@ -42,6 +42,10 @@ test: $(STAMP) ## all tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='
 
 chaos: $(STAMP) ## kills every process at every point, cuts the broker off, restarts the database; an hour
 	$(BIN)/python -m pytest tests/chaos --all-faults -v $(ARGUMENTS)
+
+fuzz: $(STAMP) ## 100,000 random requests and as many messages, at every door and consumer; COUNT=n SEED=n
+	$(BIN)/python -m stack.backing -- $(BIN)/python -m pytest tests/fuzz --fuzz "$(or $(COUNT),100000)" \
+		--fuzz-seed "$(or $(SEED),0)" -v $(ARGUMENTS)
 
 check: $(STAMP) ## format, lint, types, layers, compose file, Dockerfile
 	$(BIN)/ruff format --check .

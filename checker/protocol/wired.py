@@ -134,11 +134,11 @@ def _start() -> str:
     """What is said at the start, from the very function that says it."""
     made_up = Checkout(
         saga_id="made-up",
-        cart_id="",
-        user_id="",
+        cart_id="made-up",
+        user_id="made-up",
         items=[],
         total_amount=Decimal(0),
-        payment_method="",
+        payment_method="made-up",
         saga_pattern=Pattern.CHOREOGRAPHED,
     )
     return facts.initiated(checkout=made_up, now=datetime.now(UTC)).type

@@ -65,7 +65,8 @@ def _counted(saga: Evidence) -> list[str]:
 
 
 def _open(saga: Evidence) -> str:
-    return "parked" if saga.run and saga.run.status == "parked" else "running"
+    is_aside = saga.run is None and saga.checkout is not None and saga.checkout.aside
+    return "parked" if is_aside or (saga.run and saga.run.status == "parked") else "running"
 
 
 def _check_shop(report: Report) -> None:

@@ -52,6 +52,8 @@ def ended(saga: Evidence) -> Iterator[str]:
     checkout, run = saga.checkout, saga.run
     if checkout is None or saga.is_over:
         return
+    if run is None and checkout.aside:
+        return
     if run is None:
         handed = "handed over, but no coordinator has it" if checkout.handed_over_at else ""
         yield handed or "accepted, and never handed over to its coordinator"

@@ -47,7 +47,9 @@ def look(*, broker: Broker) -> Unsettled:
         )
     }
     running = rows(
-        service="carrito", statement="SELECT saga_id FROM carrito_checkout WHERE ended_at IS NULL"
+        service="carrito",
+        statement="SELECT saga_id FROM carrito_checkout"
+        " WHERE ended_at IS NULL AND set_aside_at IS NULL",
     )
     return Unsettled(
         checkouts=len([one for (one,) in running if one not in parked]),

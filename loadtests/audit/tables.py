@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 
 class Checkout(NamedTuple):
-    """carrito: a checkout with its order. `lines`: as `1x2,3x1`; `priced`: what they come to."""
+    """carrito: a checkout with its order. `lines`: as `1x2,3x1`; `priced`: what they come to, None
+    where a line can't be read. `aside`: why it is set aside, and not handed over; empty if it isn't.
+    """
 
     saga_id: str
     cart_id: str
     pattern: str
     status: str
     total: int
-    priced: int
+    priced: int | None
     lines: str
     failure_step: str
     accepted_at: float
@@ -27,6 +29,7 @@ class Checkout(NamedTuple):
     ordered_at: float | None
     confirmed_at: float | None
     cancelled_at: float | None
+    aside: str = ""
 
 
 class Payment(NamedTuple):
@@ -83,22 +86,29 @@ class Asked(NamedTuple):
     requests: str
 
 
+# Lines that somebody has damaged are told, and stop no audit of the others.
 CHECKOUTS = """
     SELECT checkout.saga_id, checkout.cart_id, saga_pattern, checkout.status,
            (checkout.total_amount * 100)::bigint,
-           (SELECT sum((line ->> 'quantity')::int * (line ->> 'unit_price')::numeric) * 100
-            FROM jsonb_array_elements(items) AS line)::bigint,
+           (SELECT sum((line ->> 'quantity')::numeric * (line ->> 'unit_price')::numeric) * 100
+            FROM jsonb_array_elements(readable) AS line),
            (SELECT string_agg((line ->> 'product_id') || 'x' || (line ->> 'quantity'), ','
                               ORDER BY (line ->> 'product_id') COLLATE "C")
-            FROM jsonb_array_elements(items) AS line),
+            FROM jsonb_array_elements(readable) AS line),
            failure_step,
            extract(epoch FROM accepted_at)::float8, extract(epoch FROM handed_over_at)::float8,
            extract(epoch FROM ended_at)::float8,
            placed.id, placed.status, (placed.total_amount * 100)::bigint,
            extract(epoch FROM placed.created_at)::float8,
-           extract(epoch FROM confirmed_at)::float8, extract(epoch FROM cancelled_at)::float8
+           extract(epoch FROM confirmed_at)::float8, extract(epoch FROM cancelled_at)::float8,
+           CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END
     FROM carrito_checkout AS checkout
     LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN jsonb_typeof(items) = 'array' AND NOT jsonb_path_exists(items, '$[*] ? (
+            !(@.quantity.type() == "number" && @.unit_price like_regex "^[0-9]{1,12}([.][0-9]+)?$")
+        )') THEN items END AS readable
+    ) AS lines
     WHERE %(saga)s::text IS NULL OR checkout.saga_id = %(saga)s
     ORDER BY checkout.saga_id
 """

@@ -1,7 +1,7 @@
 """Every door that there is, from the URL configuration: a new one is tried by itself."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -26,21 +26,29 @@ class Door(NamedTuple):
 
     @property
     def methods(self) -> list[str]:
-        """Those that it has."""
-        return [one for one in METHODS if hasattr(self.view, one.lower())] or ["GET"]
+        """Those that it has, but for what every view has."""
+        own = [one for one in METHODS[:5] if hasattr(self.view, one.lower())]
+        return own or ["GET"]
 
-    def filled(self, random: Random, known: list[Any]) -> str:
-        """A path of this door."""
+    def filled(self, random: Random, known: Mapping[str, list[Any]]) -> str:
+        """A path of this door. `known`: values by the name of a parameter, `` for any."""
 
-        def pick(_: object) -> str:
-            return quote(str(random.choice(known)), safe="", errors="surrogatepass")
+        def pick(found: re.Match[str]) -> str:
+            fitting = known.get(found[1]) or known[""]
+            value = random.choice(fitting if random.random() < 0.75 else known[""])
+            return quote(str(value), safe="", errors="surrogatepass")
 
         return f"/{_PARAMETER.sub(pick, self.path)}"
 
 
+OF_ONE_SERVICE = {"health", "health/ready"}
+"""They tell how the service of this process is, and here all of them are in one."""
+
+
 def all_doors() -> list[Door]:
     """Of the services; the admin is another matter."""
-    return [one for one in _doors(get_resolver().url_patterns, "") if one.path]
+    found = _doors(get_resolver().url_patterns, "")
+    return [one for one in found if one.path and one.path not in OF_ONE_SERVICE]
 
 
 def _doors(patterns: Any, prefix: str) -> Iterator[Door]:

@@ -4,6 +4,7 @@ stored can be read back.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
@@ -15,7 +16,7 @@ from tests.seeded.shop import REACTIONS
 
 pytestmark = [
     pytest.mark.django_db(databases=[*REACTIONS], transaction=True),
-    pytest.mark.timeout(0),  # as many as are asked for
+    pytest.mark.timeout(0),  # it takes what it takes
 ]
 SETTLE_EVERY = 250
 SAY_EVERY = 2_000
@@ -43,7 +44,7 @@ def tried(fuzzed: FuzzedShop, one: Callable[[], None], config: pytest.Config) ->
             fuzzed.settle()
         if number % SAY_EVERY == 0:
             rate = number / (time.monotonic() - started)
-            statuses = dict(sorted(fuzzed.statuses.items()))
+            statuses = dict(sorted(sum(fuzzed.answers.values(), Counter()).items()))
             told = f"{number} of {count}, {rate:.0f}/s, {len(fuzzed.failures)} failures, {statuses}"
             config.get_terminal_writer().line(told, flush=True)
         if len(fuzzed.failures) >= MOST_TOLD:
@@ -63,3 +64,27 @@ def test_no_message_stops_a_consumer(fuzzed, pytestconfig):
     failures = tried(fuzzed, fuzzed.message, pytestconfig)
     assert not failures, "\n".join(failures)
     assert fuzzed.breaches() == []
+
+
+def test_door_that_errs_is_found(fuzzed, monkeypatch):
+    """The control: a bug at a door is among the failures."""
+    monkeypatch.setattr("carrito.queries.cart", lambda *, cart_id: 1 // 0)
+    fuzzed.doors = [one for one in fuzzed.doors if one.path == "carts/<str:cart_id>"]
+    while not fuzzed.failures:
+        fuzzed.request()
+    assert fuzzed.failures[0].startswith("500: GET /carts/")
+
+
+def test_consumer_that_falls_over_is_found(fuzzed, monkeypatch):
+    """The control: a message that can't even be parked is among the failures."""
+    monkeypatch.setattr("messaging.parking.park_unreadable", lambda **_: 1 // 0)
+    while not fuzzed.failures:
+        fuzzed.message()
+    assert "ZeroDivisionError" in fuzzed.failures[0]
+
+
+def test_row_that_cannot_be_read_back_is_found(fuzzed, monkeypatch):
+    """The control: what was stored and makes its page err is among the failures."""
+    monkeypatch.setattr("carrito.serializers.cart", lambda one: 1 // 0)
+    fuzzed.read_back()
+    assert fuzzed.failures[0].startswith("can't be read back (500): /carts/")

@@ -55,7 +55,7 @@ def value(random: Random, known: list[Any], names: list[str], depth: int = 3) ->
 def spoilt(random: Random, valid: Any, known: list[Any], names: list[str]) -> Any:
     """A copy that differs from the valid one in one place, or in a few."""
     changed = json.loads(json.dumps(valid))
-    for _ in range(random.choice([0, 1, 1, 1, 2, 3])):
+    for _ in range(random.choice([0, 0, 0, 1, 1, 1, 2, 3])):
         changed = _spoil(random, changed, known, names)
     return changed
 
@@ -77,7 +77,7 @@ def encoded(random: Random, thing: Any) -> bytes:
     for mark, raw in raws.items():
         text = text.replace(f'"{mark}"', raw)
     body = text.encode("utf-8", "surrogatepass")
-    return _damaged(random, body) if random.random() < 0.1 else body
+    return _damaged(random, body) if random.random() < 0.05 else body
 
 
 def _spoil(random: Random, thing: Any, known: list[Any], names: list[str]) -> Any:

@@ -1,0 +1,124 @@
+"""What may come in: what one service accepts, the next one can take, and everything reads back."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carrito.operations import decide_size
+from contracts import bounds
+from contracts.commands import Charge, Checkout, Line, Reserve
+from pagos import gateway
+
+ids = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=64
+)
+prices = st.one_of(
+    st.sampled_from([Decimal(0), bounds.MOST_PRICE]),
+    st.decimals(min_value=0, max_value=bounds.MOST_PRICE, places=2),
+    st.decimals(),
+)
+quantities = st.one_of(st.integers(), st.integers(1, bounds.MOST_QUANTITY))
+carts = st.lists(st.builds(Line, ids, quantities, prices), max_size=6)
+
+
+def frozen(lines: list[Line]) -> Checkout:
+    return Checkout(
+        saga_id="s",
+        cart_id="c",
+        user_id="u",
+        items=lines,
+        total_amount=sum((one.unit_price * one.quantity for one in lines), Decimal(0)),
+        payment_method="credit_card",
+        saga_pattern="orchestrated",
+    )
+
+
+@given(lines=carts)
+def test_cart_that_is_accepted_can_be_read_reserved_and_paid(lines):
+    if decide_size(lines=lines):
+        return
+    checkout = frozen(lines)
+    assert msgspec.json.decode(msgspec.json.encode(checkout), type=Checkout) == checkout
+    if lines:
+        reserve = msgspec.json.encode(Reserve.of(checkout=checkout))
+        assert len(msgspec.json.decode(reserve, type=Reserve).items) == len(lines)
+    charge = msgspec.json.decode(msgspec.json.encode(Charge.of(checkout=checkout)), type=Charge)
+    free = gateway.is_free(amount=charge.amount)
+    assert free or gateway.is_chargeable(amount=charge.amount)
+
+
+def line(**changes):
+    return Line(**({"product_id": "1", "quantity": 1, "unit_price": Decimal(1)} | changes))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line(product_id=str(number)) for number in range(bounds.MOST_LINES + 1)],
+        [line(quantity=bounds.MOST_QUANTITY + 1)],
+        [line(quantity=0)],
+        [line(quantity=101, unit_price=bounds.MOST_PRICE)],
+        [line(unit_price=bounds.MOST_PRICE + 1)],
+    ],
+)
+def test_cart_beyond_a_limit_is_refused_and_the_limit_named(lines):
+    refused = decide_size(lines=lines)
+    assert refused.code in ("cart_too_large", "unreadable")
+    assert refused.detail
+
+
+def test_cart_at_every_limit_is_accepted():
+    most = [line(product_id=str(number)) for number in range(bounds.MOST_LINES)]
+    assert decide_size(lines=most) is None
+    assert decide_size(lines=[line(quantity=bounds.MOST_QUANTITY)]) is None
+    assert decide_size(lines=[line(quantity=100, unit_price=bounds.MOST_PRICE)]) is None
+
+
+def test_acceptance_is_within_what_can_be_read():
+    assert bounds.MOST_LINES <= bounds.MOST_LINES_READ
+    assert bounds.MOST_BYTES_OF_ONE < bounds.MOST_BYTES_OF_A_MESSAGE
+
+
+@given(value=st.decimals())
+def test_money_is_what_two_decimals_hold(value):
+    is_money = bounds.is_money(value, most=bounds.MOST_MONEY)
+    assert is_money == (
+        value.is_finite() and 0 <= value <= bounds.MOST_MONEY and value == round(value, 2)
+    )
+
+
+class Bill(msgspec.Struct):
+    name: bounds.Name
+    lines: list[Line] = []
+    address: bounds.Address = {}
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "words"),
+    [
+        ({"name": " "}, "name", "not blank"),
+        ({"name": "x" * 201}, "name", "200"),
+        ({}, "name", "required"),
+        ({"name": "a", "lines": [{"product_id": "1"}]}, "lines[0].quantity", "required"),
+        ({"name": "a", "address": {"x" * 65: "y"}}, "address", "64"),
+        ({"name": "a", "address": {"x": 1}}, "address[...]", "str"),
+    ],
+)
+def test_error_names_the_field_and_what_is_wrong(value, field, words):
+    with pytest.raises(msgspec.ValidationError) as found:
+        msgspec.convert(value, Bill)
+    named, message = bounds.field_and_message(found.value)
+    assert (named, words in message) == (field, True), (named, message)
+
+
+def test_money_that_is_none_names_its_field():
+    with pytest.raises(ValueError, match=r"total_amount: from 0 to 999999999999\.99"):
+        frozen([line(unit_price=Decimal("NaN"))])
+
+
+def test_every_wrong_field_is_named():
+    found = bounds.wrong_fields({"name": 1, "lines": [1], "address": []}, Bill)
+    assert [field for field, _ in found] == ["name", "lines[0]", "address"]
