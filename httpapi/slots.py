@@ -67,17 +67,26 @@ class Slots:
         _here.slots = self
 
     def _give_back(self) -> None:
+        """Whatever happens: a slot that is lost is never there again."""
         _here.slots = None
-        kept = {}
-        for connection in connections.all(initialized_only=True):
-            if connection.in_atomic_block:
-                connection.close()  # a bug left it so; nobody else may go on in its transaction
-            if not connection.allow_thread_sharing:
-                connection.inc_thread_sharing()  # one after the other, never at once
-            kept[connection.alias] = connection
-            del connections[connection.alias]
-        self._idle.append(kept)
-        self._free.put(None)
+        kept: dict[str, BaseDatabaseWrapper] = {}
+        try:
+            for alias in connections:
+                # By alias, which a connection does not tell for sure (monolith/ has one for all).
+                if hasattr(connections._connections, alias):
+                    kept[alias] = _lendable(connections[alias])
+                    del connections[alias]
+        finally:
+            self._idle.append(kept)
+            self._free.put(None)
+
+
+def _lendable(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+    if connection.in_atomic_block:
+        connection.close()  # a bug left it so; nobody else may go on in its transaction
+    if not connection.allow_thread_sharing:
+        connection.inc_thread_sharing()  # one after the other, never at once
+    return connection
 
 
 class _Here(threading.local):

@@ -70,7 +70,7 @@ def test_shop_that_is_not_there_is_an_error_with_its_address(tmp_path: Path) -> 
         url = shop.url
     ended, _ = _locust(url, url, tmp_path)
     assert ended.returncode == 1
-    assert f"inventario at {url} made no products" in ended.stderr + ended.stdout
+    assert f"carrito is not at {url}" in ended.stderr + ended.stdout
 
 
 def test_wrong_pattern_is_an_error_that_names_those_that_there_are(tmp_path: Path) -> None:

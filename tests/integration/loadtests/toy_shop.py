@@ -52,6 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(*self.server.post(self.path, body))
 
     def do_GET(self) -> None:
+        if not self.path.startswith("/orders/"):
+            self._answer(200, {"status": "ok", "service": "carrito"})
+            return
         number = int(self.path.split("/")[3])
         self._answer(200, {"status": self.server.status_of(number)})
 

@@ -110,7 +110,7 @@ class Town:
 @pytest.fixture
 def town(monkeypatch):
     """Comes back at once after each loss: there are many of them here."""
-    monkeypatch.setattr(Backoff, "pause", lambda self: 0.05)
+    monkeypatch.setattr(Backoff, "pause", lambda self, error=None: 0.05)
     made = Town()
     yield made
     made.close()

