@@ -41,7 +41,8 @@ class Answer(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(self.body, type=type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise Unreachable(f"an answer that can't be read: {error}") from error
+            detail = f"an answer that can't be read: {error}"
+            raise Unreachable(detail, status=self.status) from error
 
 
 class Client:

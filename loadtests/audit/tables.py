@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 class Checkout(NamedTuple):
     """carrito: a checkout with its order. `lines`: as `1x2,3x1`; `priced`: what they come to, None
-    where a line can't be read. `aside`: why it is set aside, and not handed over; empty if it isn't.
+    where a line can't be read. `aside`: why it is set aside, not handed over; empty if it isn't.
     """
 
     saga_id: str
@@ -102,13 +102,13 @@ CHECKOUTS = """
            extract(epoch FROM placed.created_at)::float8,
            extract(epoch FROM confirmed_at)::float8, extract(epoch FROM cancelled_at)::float8,
            CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END
-    FROM carrito_checkout AS checkout
-    LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN jsonb_typeof(items) = 'array' AND NOT jsonb_path_exists(items, '$[*] ? (
+    FROM (
+        SELECT *, CASE WHEN jsonb_typeof(items) = 'array' AND NOT jsonb_path_exists(items, '$[*] ? (
             !(@.quantity.type() == "number" && @.unit_price like_regex "^[0-9]{1,12}([.][0-9]+)?$")
         )') THEN items END AS readable
-    ) AS lines
+        FROM carrito_checkout
+    ) AS checkout
+    LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
     WHERE %(saga)s::text IS NULL OR checkout.saga_id = %(saga)s
     ORDER BY checkout.saga_id
 """
