@@ -34,6 +34,15 @@ ADMIN_STATEMENT_SECONDS = 15.0
 CONNECT_SECONDS = 5
 """For each host of a URL: one that swallows what it is sent would cost two minutes."""
 
+LINE_SECONDS = 10
+_LINE = {
+    "tcp_user_timeout": LINE_SECONDS * 1000,
+    "keepalives_idle": LINE_SECONDS // 2,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+}
+"""A server that is gone without a trace is noticed, by who waits for it and by who listens."""
+
 SHARED = "DATABASE_URL"
 _HINTS = {"prepare_threshold": " (set DUETO_PREPARE_THRESHOLD)"}
 _FALLBACK = "postgresql://dueto@127.0.0.1:5432/dueto"
@@ -86,6 +95,7 @@ def parse(*, url: str, variable: str = SHARED) -> dict[str, Any]:
             "prepare_threshold": _prepare_threshold(),
             "server_side_binding": True,
             "connect_timeout": CONNECT_SECONDS,
+            **_LINE,
             **found,
         },
     }

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 from contracts.bounds import MOST_BYTES
-from httpapi import slots
+from httpapi import problems, slots
 from httpapi.json import UnusableBody
 
 Environ = MutableMapping[str, Any]
@@ -32,8 +32,11 @@ class Gateway:
         if path == "/health/live":  # whatever else hangs: the process answers
             return self._answer(variables, start_response)
         _take_in(variables)
-        with (slots.looking if path.startswith("/health") else slots.working).taken():
-            return self._answer(variables, start_response)
+        try:
+            with (slots.looking if path.startswith("/health") else slots.working).taken():
+                return self._answer(variables, start_response)
+        except slots.NoSlot:
+            return _too_busy(start_response)
 
     def _answer(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = self._application(variables, start_response)
@@ -44,6 +47,12 @@ class Gateway:
         body = [b"".join(response)]
         response.close()
         return body
+
+
+def _too_busy(start_response: Callable[..., Any]) -> Iterable[bytes]:
+    response = problems.respond(problems.busy())
+    start_response(f"{response.status_code} {response.reason_phrase}", [*response.items()])
+    return [response.content]
 
 
 def _take_in(variables: Environ) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,6 +18,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 WORKING = 8
 LOOKING = 2
 """Slots of their own for whoever asks for the health: a full house is no reason to call it ill."""
+
+
+SLOT_SECONDS = 5.0
+"""Nobody waits longer for a step; a shopper is told to come again."""
+
+
+class NoSlot(Exception):
+    """All slots were taken for SLOT_SECONDS."""
 
 
 class Slots:
@@ -32,8 +40,11 @@ class Slots:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Works in a slot; waits for one where all are taken."""
-        self._take()
+        """Works in a slot; waits for one where all are taken. Raises NoSlot after SLOT_SECONDS."""
+        try:
+            self._take(seconds=SLOT_SECONDS)
+        except Empty as error:
+            raise NoSlot from error
         try:
             yield
         finally:
@@ -48,8 +59,9 @@ class Slots:
         finally:
             self._take()
 
-    def _take(self) -> None:
-        self._free.get()
+    def _take(self, *, seconds: float | None = None) -> None:
+        """Without a limit for whoever was given back: it has begun, and the others will end."""
+        self._free.get(timeout=seconds)
         for alias, connection in self._idle.pop().items():
             connections[alias] = connection
         _here.slots = self

@@ -41,13 +41,16 @@ class Restock(msgspec.Struct, frozen=True):
 
 
 class ProductFilter(msgspec.Struct, frozen=True):
-    """Which products to list: `?category=&search=&ids=1,2,3&page=&page_size=`."""
+    """Which products to list: `?category=&search=&ids=1,2,3&page=&page_size=`, or `&after=`,
+    `&before=` a cursor."""
 
     category: Asked | None = None
     search: Asked | None = None
     ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)] | None = None
     page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     page_size: Annotated[int, Meta(ge=1, le=MOST_IN_A_PAGE)] = 50
+    after: str = ""
+    before: str = ""
 
 
 def product(one: Product) -> dict[str, Any]:

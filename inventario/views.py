@@ -2,7 +2,6 @@
 
 import re
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 from django.db import transaction
@@ -12,7 +11,7 @@ from rest_framework.views import APIView
 
 from contracts.bounds import MOST_IN_A_BATCH
 from contracts.outcomes import Done, Outcome, Refused
-from httpapi import problems
+from httpapi import pages, problems
 from httpapi.json import answer
 from httpapi.problems import read_query
 from httpapi.steps import StepView
@@ -124,22 +123,9 @@ def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
         search=asked.search or "",
         ids=None if asked.ids is None else _ids(asked.ids),
     )
-    page, size = asked.page, asked.page_size
-    count = found.count()
-    shown = found[(page - 1) * size : page * size]
-    return {
-        "count": count,
-        "page": page,
-        "page_size": size,
-        "next": _page_url(request, page + 1) if page * size < count else None,
-        "previous": _page_url(request, page - 1) if page > 1 else None,
-        "results": [serializers.product(one) for one in shown],
-    }
-
-
-def _page_url(request: Request, page: int) -> str:
-    query = urlencode({**request.query_params.dict(), "page": page})
-    return str(request.build_absolute_uri(f"?{query}"))
+    wanted = msgspec.convert(asked, pages.Wanted, from_attributes=True)
+    page = pages.page(request=request, found=found, wanted=wanted)
+    return page.answer(results=[serializers.product(one) for one in page.rows])
 
 
 def _ids(text: str) -> list[int]:

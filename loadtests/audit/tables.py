@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 class Checkout(NamedTuple):
     """carrito: a checkout with its order. `lines`: as `1x2,3x1`; `priced`: what they come to, None
-    where a line can't be read. `aside`: why it is set aside, not handed over; empty if it isn't.
+    where a line can't be read. `aside`: why it is set aside and not handed over, or empty.
     """
 
     saga_id: str

@@ -21,7 +21,7 @@ from messaging.brokers import BrokerUnavailable, Message, Unroutable, refuse_unf
 from messaging.brokers.postgres_sql import Statements
 from messaging.brokers.postgres_subscription import Connection, PostgresSubscription, translated
 
-CONNECT_SECONDS = 5
+CONNECT_SECONDS, STATEMENT_SECONDS = 5, 10.0
 
 
 class PostgresBroker:
@@ -119,6 +119,7 @@ class PostgresBroker:
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,
                 application_name="dueto broker",
+                options=f"-c statement_timeout={round(STATEMENT_SECONDS * 1000)}",
                 tcp_user_timeout=10_000,  # a server that is gone without a trace
                 prepare_threshold=1,
             )

@@ -132,7 +132,16 @@ def test_pages_show_everything_once(send):
         url, pages = page["next"], pages + 1
         assert page["count"] == 7
     assert (skus, pages) == ([str(n) for n in range(7)], 3)
-    assert page["previous"].endswith("page=2")
+    before = send("GET", page["previous"]).json()
+    assert [one["sku"] for one in before["results"]] == skus[3:6]
+
+
+def test_products_that_come_in_meanwhile_shift_no_page(send):
+    send("POST", "/api/products", [LAPTOP | {"sku": str(n)} for n in range(6)])
+    first = send("GET", "/api/products?page_size=3&category=computers").json()
+    send("POST", "/api/products", [LAPTOP | {"sku": f"late {n}"} for n in range(3)])
+    second = send("GET", first["next"]).json()
+    assert [one["sku"] for one in second["results"]] == ["3", "4", "5"]
 
 
 def test_products_are_found_by_category_words_and_ids(send):
