@@ -26,7 +26,7 @@ def products(
     *, category: str = "", search: str = "", ids: Sequence[int] | None = None
 ) -> QuerySet[Product]:
     """The products that match all that is asked for, in the order of their ids."""
-    found = Product.objects.all()
+    found = Product.objects.order_by("id")
     if category:
         found = found.filter(category__iexact=category)
     if search:

@@ -102,13 +102,13 @@ CHECKOUTS = """
            extract(epoch FROM placed.created_at)::float8,
            extract(epoch FROM confirmed_at)::float8, extract(epoch FROM cancelled_at)::float8,
            CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END
-    FROM carrito_checkout AS checkout
-    LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN jsonb_typeof(items) = 'array' AND NOT jsonb_path_exists(items, '$[*] ? (
+    FROM (
+        SELECT *, CASE WHEN jsonb_typeof(items) = 'array' AND NOT jsonb_path_exists(items, '$[*] ? (
             !(@.quantity.type() == "number" && @.unit_price like_regex "^[0-9]{1,12}([.][0-9]+)?$")
         )') THEN items END AS readable
-    ) AS lines
+        FROM carrito_checkout
+    ) AS checkout
+    LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
     WHERE %(saga)s::text IS NULL OR checkout.saga_id = %(saga)s
     ORDER BY checkout.saga_id
 """

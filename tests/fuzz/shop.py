@@ -1,6 +1,7 @@
 """A shop that is fuzzed: what it knows to be valid, what it sends, and what must never be."""
 
 import json
+import time
 import uuid
 from collections import Counter
 from random import Random
@@ -20,6 +21,8 @@ from tests.fuzz.doors import METHODS, Door, all_doors
 from tests.seeded.scenarios import every_end
 from tests.seeded.shop import ADDRESS, REACTIONS, Shop
 
+MOST_SECONDS = 10.0
+"""Of a request, on a busy machine: something goes on without end."""
 BY_HAND = "hand-"
 """Sagas whose steps are called from outside have such ids; the others are left to the shop."""
 JSON = "application/json"
@@ -98,9 +101,9 @@ class FuzzedShop:
         network, publish = self.shop.network, self.shop.broker.publish
         call = network.call
 
-        def called(method: str, path: str, body: bytes | None) -> Any:
+        def called(method: str, path: str, body: bytes | None, *rest: Any) -> Any:
             self._learn(path, body)
-            return call(method, path, body)
+            return call(method, path, body, *rest)
 
         def published(messages: Any) -> None:
             for kept in self.messages.values():
@@ -211,12 +214,16 @@ class FuzzedShop:
     def _send(self, door: Door, method: str, path: str, body: bytes) -> None:
         kind = self.random.choice(TYPES)
         headers = self._headers()
+        begun = time.monotonic()
         answered = self.client.generic(method, path, body, kind, headers=headers)
+        took = time.monotonic() - begun
         self.answers[door.path][answered.status_code] += 1
         told = f"{method} {path[:300]} {kind} {headers} {body[:600]!r}"
         if answered.status_code >= 500:
             self.failures.append(f"{answered.status_code}: {told}: {answered.content[:300]!r}")
             return
+        if took > MOST_SECONDS:
+            self.failures.append(f"{took:.1f} s: {told}")
         is_problem = answered.get("Content-Type", "").startswith("application/problem+json")
         if answered.status_code >= 400 and not is_problem and method != "HEAD":
             self.failures.append(f"no problem+json: {answered.status_code}: {told}")

@@ -25,6 +25,9 @@ RAW = [
 """What no encoder would make, in the place of a value."""
 
 
+MOST_REPEATED = 1_100
+
+
 class Raw(str):
     """JSON (or none) to be put in as it is."""
 
@@ -97,6 +100,7 @@ def _spoil(random: Random, thing: Any, known: list[Any], names: list[str]) -> An
         pick = random.random()
         if pick < 0.2:
             thing *= random.choice([2, 3, 150, 250])
+            del thing[MOST_REPEATED:]
         else:
             thing[place] = _spoil(random, thing[place], known, names)
         return thing

@@ -1,7 +1,7 @@
 """The orchestrator in one thread, and HTTP without a network: everything else is the real thing."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.db import connections
@@ -32,26 +32,39 @@ class Network:
         self._services = TestClient(raise_request_exception=False)
         network = self
 
-        def call(self: Any, method: str, path: str, body: bytes | None, *rest: Any) -> Answer:
+        def call(
+            self: Any,
+            method: str,
+            path: str,
+            body: bytes | None,
+            headers: Mapping[str, str] | None,
+            *rest: Any,
+        ) -> Answer:
             self.calls += 1
-            return network.call(method, path, body)
+            return network.call(method, path, body, headers)
 
         monkeypatch.setattr(client.Client, "_call", call)
 
-    def call(self, method: str, path: str, body: bytes | None) -> Answer:
+    def call(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         is_broken = self.breaks.get(path, 0) > 0
         if is_broken:
             self.breaks[path] -= 1
         if is_broken and self.before:
             raise Unreachable(f"{path} could not be called", status=_status(path))
-        answer = self._answer(method, path, body)
+        answer = self._answer(method, path, body, headers)
         if is_broken or answer.status_code >= 500:
             raise Unreachable(f"no answer of {path}", status=_status(path))
         return Answer(answer.status_code, answer.content, dict(answer.headers))
 
-    def _answer(self, method: str, path: str, body: bytes | None) -> Any:
+    def _answer(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
+    ) -> Any:
         try:
-            return self._services.generic(method, path, body or b"", "application/json")
+            return self._services.generic(
+                method, path, body or b"", "application/json", headers=headers
+            )
         except Killed as error:
             raise Unreachable(f"{path} was killed") from error
 

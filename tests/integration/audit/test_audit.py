@@ -348,6 +348,30 @@ def test_checkout_that_was_never_handed_over_is_a_breach(shop, broker):
     assert found(broker) == [(3, "waits", "accepted, and never handed over to its coordinator")]
 
 
+def test_checkout_that_is_set_aside_is_no_breach(shop, broker):
+    shop.accept("aside")
+    run(
+        "carrito",
+        "UPDATE carrito_checkout SET handed_over_at = NULL, set_aside_at = now(),"
+        " set_aside_reason = 'nobody can read it', status = 'pending' WHERE saga_id = 'aside'",
+    )
+    report = checking.check(broker=broker)
+    assert report.is_clean, report.as_text()
+    assert "1 parked, 0 running" in report.groups[3].counted
+    assert rest.look(broker=broker).is_settled
+
+
+@pytest.mark.parametrize(
+    "items",
+    ["{}", '"x"', "[1]", '[{"quantity": "many"}]', '[{"quantity": 1, "unit_price": "much"}]', "3"],
+)
+def test_damaged_lines_are_told_and_stop_no_audit(shop, broker, items):
+    run("carrito", f"UPDATE carrito_checkout SET items = '{items}' WHERE saga_id = 'sold'")
+    breaches = found(broker)
+    assert {saga_id for _, saga_id, _ in breaches} == {"sold"}
+    assert any("total 25.00, but its lines come to nothing" in what for _, _, what in breaches)
+
+
 def test_effect_that_was_never_asked_for_by_message_is_a_breach(shop, broker):
     run(
         "saga_orchestrator",

@@ -2,12 +2,13 @@
 
 import socket
 import uuid
+from functools import partial
 
 import pytest
 import urllib3
 
 from carrito import catalogue
-from httpapi.client import Client
+from httpapi.client import Answer, Client
 from inventario.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -106,6 +107,102 @@ def test_list_of_carts_is_made_with_items(shop, product):
     done, refused = made.json()
     assert shop.get(path=f"/carts/{done['data']['id']}").json()["total_amount"] == "19.90"
     assert refused["code"] == "unknown_product"
+
+
+@pytest.fixture
+def plenty():
+    """Products of which there is more than a cart can have."""
+
+    def make(count=1, price="1.00"):
+        return [
+            Product.objects.create(
+                name="p", price=price, sku=str(uuid.uuid4()), initial=10**9, available=10**9
+            )
+            for _ in range(count)
+        ]
+
+    return make
+
+
+def line(product, quantity):
+    return {"product_id": str(product.pk), "quantity": quantity}
+
+
+def refused_and_unchanged(shop, cart_id, call):
+    """The code; the cart is as it was before."""
+    before = shop.get(path=f"/carts/{cart_id}").json()
+    refused = call()
+    assert shop.get(path=f"/carts/{cart_id}").json() == before
+    return refused.status, refused.json()["code"]
+
+
+def test_line_that_sums_beyond_the_limit_is_refused_and_the_cart_unchanged(shop, cart_id, plenty):
+    (product,) = plenty()
+    add(shop, cart_id, product, 500_001)
+    call = partial(add, shop, cart_id, product, 500_000)
+    assert refused_and_unchanged(shop, cart_id, call) == (409, "cart_too_large")
+    assert add(shop, cart_id, product, 499_999).status == 201
+
+
+def test_total_beyond_the_limit_is_refused_and_the_cart_unchanged(shop, cart_id, plenty):
+    dear, cheap = *plenty(price="9999999999.99"), *plenty(price="0.99")
+    add(shop, cart_id, dear, 100)
+    assert add(shop, cart_id, cheap, 1).json()["total_amount"] == "999999999999.99"
+    call = partial(add, shop, cart_id, dear, 1)
+    assert refused_and_unchanged(shop, cart_id, call) == (409, "cart_too_large")
+
+
+def test_set_quantity_is_held_to_the_same_limits(shop, cart_id, plenty):
+    (dear,) = plenty(price="9999999999.99")
+    add(shop, cart_id, dear, 1)
+    body = {"quantity": 101}
+
+    def call():
+        answered = urllib3.request(
+            "PATCH", f"{shop.url}/carts/{cart_id}/items/{dear.pk}", json=body, retries=False
+        )
+        return Answer(answered.status, answered.data)
+
+    assert refused_and_unchanged(shop, cart_id, call) == (409, "cart_too_large")
+
+
+def test_more_lines_than_a_cart_can_have_are_refused(shop, plenty):
+    products = plenty(201)
+    items = [line(one, 1) for one in products]
+    made = shop.post(path="/carts", body={"user_id": "ana", "items": items[:200]})
+    assert made.status == 201
+    refused = shop.post(path="/carts", body={"user_id": "ana", "items": items})
+    assert (refused.status, refused.json()["code"]) == (409, "cart_too_large")
+    assert "at most 200 different products" in refused.json()["detail"]
+    call = partial(add, shop, made.json()["id"], products[-1], 1)
+    assert refused_and_unchanged(shop, made.json()["id"], call) == (409, "cart_too_large")
+
+
+def test_product_that_a_list_names_twice_is_summed(shop, product, plenty):
+    def make(*items):
+        return shop.post(path="/carts", body={"user_id": "ana", "items": list(items)})
+
+    assert make(line(product, 5), line(product, 5)).json()["items"][0]["quantity"] == 10
+    assert make(line(product, 5), line(product, 6)).json()["code"] == "out_of_stock"
+    (other,) = plenty()
+    assert make(line(other, 600_000), line(other, 400_001)).json()["code"] == "cart_too_large"
+
+
+def test_cart_of_a_list_that_is_too_large_harms_only_itself(shop, plenty):
+    (product,) = plenty()
+    many = {"user_id": "ana", "items": [line(product, 900_000), line(product, 900_000)]}
+    made = shop.post(path="/carts", body=[many, {"user_id": "ana", "items": [line(product, 1)]}])
+    assert [one["outcome"] for one in made.json()] == ["refused", "done"]
+
+
+def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plenty):
+    products = plenty(450)
+    body = [
+        {"user_id": "ana", "items": [line(one, 1) for one in products[start : start + 150]]}
+        for start in (0, 150, 300)
+    ]
+    made = shop.post(path="/carts", body=body)
+    assert [one["outcome"] for one in made.json()] == ["done"] * 3
 
 
 def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):

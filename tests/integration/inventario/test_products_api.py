@@ -207,6 +207,20 @@ def test_restock_adds_to_what_is_available(send, laptop, quantity, left):
     assert (answered.status_code, answered.json()["available"]) == (200, left)
 
 
+def test_restock_beyond_what_a_product_can_have_is_refused(send, laptop):
+    path = f"/api/products/{laptop['id']}"
+    Product.objects.update(initial=10**12 - 5, available=10**12 - 5)
+    answered = send("POST", f"{path}/restock", {"quantity": 6})
+    assert (answered.status_code, answered.json()["code"]) == (409, "stock_too_large")
+    assert send("POST", f"{path}/restock", {"quantity": 5}).json()["available"] == 10**12
+
+
+@pytest.mark.parametrize("price", ["12345678901.999999999", "0.001", "10000000000"])
+def test_number_that_was_written_with_too_much_is_refused_as_the_text_is(send, price):
+    for wanted in (json.dumps(LAPTOP).replace("1299.99", price), LAPTOP | {"price": price}):
+        assert wrong_fields(send("POST", "/api/products", wanted)) == {"price"}
+
+
 def test_restock_takes_off_no_more_than_is_available(send, laptop):
     path = f"/api/products/{laptop['id']}"
     answered = send("POST", f"{path}/restock", {"quantity": -11})

@@ -99,6 +99,19 @@ def test_same_key_with_another_body_is_told(post):
     assert Payment.objects.count() == 1
 
 
+def test_same_key_of_another_merchant_is_another_payment(post):
+    first = post("", PLAIN, **{"Idempotency-Key": "k"})
+    other = post("", PLAIN | {"merchant_id": "m-2", "amount": 99}, **{"Idempotency-Key": "k"})
+    assert (first.status_code, other.status_code) == (201, 201)
+    assert Payment.objects.count() == 2
+
+
+def test_same_key_with_the_same_meaning_is_the_same_payment(post):
+    first = post("", PLAIN | {"order_id": "7"}, **{"Idempotency-Key": "k"})
+    again = post("", PLAIN | {"order_id": 7, "amount": 12.5}, **{"Idempotency-Key": "k"})
+    assert again.json() == first.json()
+
+
 def test_same_key_of_a_refused_payment_is_refused_again(post):
     for _ in range(2):
         answered = post("", PLAIN | {"amount": -1}, **{"Idempotency-Key": "k"})
