@@ -89,7 +89,12 @@ def _take_steps(checkouts: Sequence[Checkout]) -> dict[str, str]:
         commands = [step.command.of(checkout=one) for one in running]
         outcomes = step.do.run(commands) if commands else []
         failures = {
-            one.saga_id: Failure(step.do.step, outcome.code, outcome.detail)
+            one.saga_id: Failure(
+                step.do.step,
+                outcome.code,
+                outcome.detail,
+                undone=any(s.undo for s in STEPS[:place]),
+            )
             for one, outcome in zip(running, outcomes, strict=True)
             if isinstance(outcome, Refused)
         }

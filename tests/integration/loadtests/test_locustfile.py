@@ -13,12 +13,12 @@ ROOT = Path(__file__).resolve().parents[3]
 def _locust(
     shop_url: str, inventory: str, folder: Path, *options: str
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, dict[str, str]]]:
-    """Runs it for two seconds; what it printed, and its rows by name."""
+    """Runs it for four seconds; what it printed, and its rows by name."""
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless"),
             *("--host", shop_url, "--inventory", inventory, "--users", "2", "--spawn-rate", "2"),
-            *("--run-time", "2s", "--csv", str(folder / "rows"), *options),
+            *("--run-time", "4s", "--csv", str(folder / "rows"), *options),
         ],
         cwd=ROOT,
         capture_output=True,
