@@ -10,6 +10,7 @@ from tests.architecture.tree import ROOT, name_of, parsed
 
 ALLOWED = {
     "carrito/handover.py": "since when a coordinator has been away: for the lights",
+    "inventario/expiry.py": "since when the expiry fails: for the lights",
     "httpapi/standing.py": "since when something stands: for the lights",
     "messaging/backoff.py": "since when: for the lights; compared with this process itself",
     "messaging/probe.py": "since when the broker is asked: likewise",
