@@ -1,6 +1,7 @@
 """Every error is answered as problem+json (RFC 9457): what is wrong, where, and what to mend."""
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -243,7 +244,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500."""
-    return respond(
-        Problem(status=500, code="internal_error", detail="A bug: this service's log has it.")
-    )
+    """Django's handler500: of an admin page, too, a database that is away is no bug."""
+    error = sys.exc_info()[1]
+    bug = Problem(status=500, code="internal_error", detail="A bug: this service's log has it.")
+    return respond((_of_database(error) if isinstance(error, Error) else None) or bug)

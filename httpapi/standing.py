@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from contracts.states import Complaint, SagaSummary
 from sagas import sql
+
+T = TypeVar("T")
 
 WORKER_SILENT_SECONDS = 5
 COMPLAINT_SECONDS = 5
@@ -122,11 +124,19 @@ def _beats(service: str) -> list[Beat]:
     return [
         Beat(
             **dict(zip(("id", "pid", "host", "seen_at", "silent"), row[:5], strict=True)),
-            counters=msgspec.json.decode(row[5]),
-            complaints=msgspec.json.decode(row[6], type=list[Complaint]),
+            counters=_typed(row[5], dict[str, int]),
+            complaints=_typed(row[6], list[Complaint]),
         )
         for row in rows
     ]
+
+
+def _typed(text: str, kind: type[T]) -> T:
+    """Empty where somebody has typed over it: the next beat of that worker writes it anew."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, RecursionError):
+        return kind()
 
 
 def _with_session(service: str, ids: Sequence[int]) -> set[int]:

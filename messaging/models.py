@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from sagas.fields import TextId
+from sagas.fields import Json, TextId
 
 LONGEST_REASON = 2_000
 
@@ -93,8 +93,8 @@ class WorkerHeartbeat(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
-    counters = models.JSONField(default=dict, db_default={})
-    complaints = models.JSONField(default=list, db_default=[])
+    counters = Json(default=dict, db_default={})
+    complaints = Json(default=list, db_default=[])
 
     class Meta:
         abstract = True

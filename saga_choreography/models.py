@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from contracts.statuses import SagaStatus
 from messaging import models as messaging
 from saga_choreography.entries import Stage
-from sagas.fields import TextId
+from sagas.fields import Json, TextId
 
 
 class Saga(models.Model):
@@ -20,7 +20,7 @@ class Saga(models.Model):
     saga_id = TextId(primary_key=True)
     cart_id = TextId()
     total_amount = models.DecimalField(max_digits=14, decimal_places=2)
-    context = models.JSONField(help_text="The checkout as it was frozen at acceptance.")
+    context = Json(help_text="The checkout as it was frozen at acceptance.")
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in SagaStatus])
     stage = models.PositiveSmallIntegerField(choices=[(s.value, s.name.lower()) for s in Stage])
     failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
@@ -91,7 +91,7 @@ class SagaEvent(models.Model):
     requested_at = models.DateTimeField(null=True)
     occurred_at = models.DateTimeField()
     seen_at = models.DateTimeField()
-    data = models.JSONField(help_text="Its result, or its failure.")
+    data = Json(help_text="Its result, or its failure.")
 
     def __str__(self) -> str:
         return f"{self.event_type} of {self.saga_id}"

@@ -155,7 +155,8 @@ def decide_skip(*, status: SagaStatus, stage: Stage, event_types: Collection[str
             "Only inventario can tell whether the pivot has happened: retry, or mend it there.",
         )
     wanted = state.last_facts(stage=stage, event_types=event_types)
-    return next(one.says for one in LISTENS if one.event in wanted and one.kind is not Kind.BLOCK)
+    says = (one.says for one in LISTENS if one.event in wanted and one.kind is not Kind.BLOCK)
+    return next(says, Refused(refusals.NOTHING_TO_RETRY, "No step of it is open."))
 
 
 def nudges(*, stage: Stage, seen: Sequence[Seen], context: msgspec.Raw) -> list[Event]:

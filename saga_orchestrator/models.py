@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from contracts.statuses import Pattern, SagaStatus, StepStatus
 from messaging import models as messaging
 from saga_orchestrator.moves import Direction
+from sagas.fields import Json
 
 
 def _choices(words: type[SagaStatus | StepStatus | Pattern | Direction]) -> list[tuple[str, str]]:
@@ -20,7 +21,7 @@ class Definition(models.Model):
 
     digest = models.CharField(max_length=64, primary_key=True, db_collation="C")
     name = models.CharField(max_length=64)
-    steps = models.JSONField()
+    steps = Json()
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
@@ -51,7 +52,7 @@ class Saga(models.Model):
         related_name="sagas",
     )
     cart_id = models.CharField(max_length=64, db_collation="C")
-    context = models.JSONField(help_text="The checkout as it was frozen at acceptance.")
+    context = Json(help_text="The checkout as it was frozen at acceptance.")
 
     status = models.CharField(max_length=12, choices=_choices(SagaStatus))
     position = models.PositiveSmallIntegerField(default=1, db_default=1)
@@ -134,7 +135,7 @@ class SagaStep(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     undone_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True, default="", db_default="")
-    response_data = models.JSONField(default=dict, db_default={}, blank=True)
+    response_data = Json(default=dict, db_default={}, blank=True)
 
     class Meta:
         ordering = ["position"]

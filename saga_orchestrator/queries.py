@@ -7,7 +7,7 @@ import msgspec
 from django.db.models import QuerySet
 
 from contracts.outcomes import Failure
-from contracts.sagas import Step
+from contracts.sagas import BY_NAME, Step
 from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator.models import Saga, SagaStep
@@ -93,7 +93,7 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
 
 def state(*, found: Saga) -> SagaState:
     """The whole of it, with every step of its definition: reached, skipped or still to come."""
-    steps = msgspec.convert(found.definition.steps, list[Step])
+    steps = _steps(found)
     known = {one.position: one for one in found.steps.all()}
     failure = Failure(
         found.failure_step, found.failure_code, found.failure_detail, found.failure_undone
@@ -104,13 +104,28 @@ def state(*, found: Saga) -> SagaState:
         status=SagaStatus(found.status),
         current_step=found.current_step or None,
         cart_id=found.cart_id,
-        total_amount=str(found.context["total_amount"]),
+        total_amount=_total(found),
         started_at=found.started_at,
         finished_at=found.finished_at,
         failure=failure if found.failure_code else None,
         steps=step_states(found=found, steps=steps, known=known),
         parked=_parked(found),
     )
+
+
+def _steps(found: Saga) -> Sequence[Step]:
+    """Of its definition; where somebody has typed over that, as this version has them."""
+    try:
+        steps = msgspec.convert(found.definition.steps, list[Step])
+    except msgspec.ValidationError:
+        steps = []
+    return steps or (BY_NAME[found.name].steps if found.name in BY_NAME else [])
+
+
+def _total(found: Saga) -> str:
+    """`unknown` where somebody has typed over the checkout: what can be shown is."""
+    context = found.context if isinstance(found.context, dict) else {}
+    return str(context.get("total_amount", "unknown"))
 
 
 def step_states(

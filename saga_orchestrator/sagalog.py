@@ -216,13 +216,24 @@ def _row(saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -
 
 
 def _read(*row: Any) -> InFlight | Unreadable:
+    """Whatever somebody has typed over it: a row that is no saga any more stops no other."""
+    try:
+        return _in_flight(*row)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return Unreadable(saga_id=row[0], version=row[2], reason=f"not readable here: {error}")
+
+
+def _in_flight(*row: Any) -> InFlight:
     saga_id, name, version, status, definition, context, position, direction, faults, *rest = row
     step, code, detail, undone, stop_requested, deadline, entered, waited = rest
-    try:
-        checkout = _checkout.decode(context)
-        steps = _steps(definition)
-    except msgspec.ValidationError as error:
-        return Unreadable(saga_id=saga_id, version=version, reason=f"not readable here: {error}")
+    checkout = _checkout.decode(context)
+    steps = _steps(definition)
+    if checkout.saga_id != saga_id:
+        raise ValueError(f"its checkout is that of saga {checkout.saga_id}")
+    if not 0 <= position < len(steps):
+        raise ValueError(f"it stands at step {position} of {len(steps)}")
+    if position and not getattr(steps[position], Direction(direction)):
+        raise ValueError(f"its step {steps[position].name} has no {direction}")
     failure = Failure(step, code, detail, undone) if code else None
     return InFlight(
         saga_id=saga_id,

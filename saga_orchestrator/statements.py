@@ -1,4 +1,8 @@
-"""The statements of `sagalog`. Each is a transaction of its own, unless one is open."""
+"""The statements of `sagalog`. Each is a transaction of its own, unless one is open.
+
+A version is only compared for equality; it starts anew long before its column is full, so that no
+row, whatever stands in it, makes a statement for many fail.
+"""
 
 _READ = """
     saga.saga_id, saga.name, saga.version, saga.status, definition_id, context::text, position,
@@ -60,7 +64,7 @@ CLAIM = f"""
         ORDER BY next_attempt_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE saga_orchestrator_saga AS saga
-    SET runner_id = %s, version = version + 1, updated_at = clock_timestamp(),
+    SET runner_id = %s, version = mod(version, 2000000000) + 1, updated_at = clock_timestamp(),
         status = CASE status WHEN 'pending' THEN 'running' ELSE status END
     FROM due WHERE saga.saga_id = due.saga_id
     RETURNING {_READ}
@@ -86,7 +90,8 @@ RECORD = """
     ), moved AS (
         UPDATE saga_orchestrator_saga AS saga
         SET status = move.status, position = move.position, current_step = move.current_step,
-            direction = move.direction, faults = move.faults, version = saga.version + 1,
+            direction = move.direction, faults = move.faults,
+            version = mod(saga.version, 2000000000) + 1,
             failure_step = coalesce(move.failure_step, ''),
             failure_code = coalesce(move.failure_code, ''),
             failure_detail = coalesce(move.failure_detail, ''),
@@ -135,19 +140,20 @@ RECORD = """
 PARK = """
     UPDATE saga_orchestrator_saga
     SET status = 'parked', parked_at = now(), parked_reason = %s, next_attempt_at = NULL,
-        runner_id = NULL, version = version + 1, updated_at = clock_timestamp()
+        runner_id = NULL, version = mod(version, 2000000000) + 1, updated_at = clock_timestamp()
     WHERE saga_id = %s AND version = %s
 """
 
 REQUEST_STOP = """
     UPDATE saga_orchestrator_saga
-    SET stop_requested_at = coalesce(stop_requested_at, now()), version = version + 1,
+    SET stop_requested_at = coalesce(stop_requested_at, now()),
+        version = mod(version, 2000000000) + 1,
         next_attempt_at = least(next_attempt_at, now())
     WHERE saga_id = %s
 """
 
 RELEASE = """
-    UPDATE saga_orchestrator_saga SET runner_id = NULL, version = version + 1
+    UPDATE saga_orchestrator_saga SET runner_id = NULL, version = mod(version, 2000000000) + 1
     WHERE runner_id = %s AND next_attempt_at IS NOT NULL
 """
 

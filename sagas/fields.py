@@ -34,3 +34,15 @@ class LenientJson(json.JSONDecoder):
             return super().decode(s)
         except (ValueError, RecursionError) as error:
             raise json.JSONDecodeError(str(error), s[:40], 0) from error
+
+
+class Json(models.JSONField):
+    """A JSONField that is read so. To migrations it is a JSONField as any other."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"decoder": LenientJson} | options)
+
+    def deconstruct(self) -> Any:
+        name, _, args, options = super().deconstruct()
+        del options["decoder"]
+        return name, "django.db.models.JSONField", args, options

@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from sagas.fields import TextId
+from sagas.fields import Json, TextId
 
 
 class Direction(models.TextChoices):
@@ -30,7 +30,7 @@ class BarrierEntry(models.Model):
     status = models.CharField(max_length=8, choices=BarrierStatus, null=True)  # noqa: DJ001 -- null: not decided yet
     code = models.CharField(max_length=64, default="", db_default="")
     detail = models.TextField(default="", db_default="")
-    data = models.JSONField(default=dict, db_default={})
+    data = Json(default=dict, db_default={})
     entered_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True)
 

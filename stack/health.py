@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 OK = 200
+PARTS = ("database", "worker", "broker")
+"""What a service can't start without, as its health page names it."""
 _SECONDS = 5.0
 
 
@@ -35,9 +37,20 @@ def ask_all(urls: Mapping[str, str], *, seconds: float) -> dict[str, tuple[int, 
 
 
 def complaint(url: str, *, worker_pid: int | None) -> str | None:
-    """Why a service is not ready yet, or None when it and its worker are."""
+    """Why a service is not ready yet, or None when it and its worker are.
+
+    Sagas that stand are no reason: they may have stood before it was started, and need it to go on.
+    """
     web = complaint_about(url, "/health/ready")
-    return web or complaint_about(url, "/health", worker_pid=worker_pid)
+    return web or _complaint_about_parts(url, worker_pid)
+
+
+def _complaint_about_parts(url: str, worker_pid: int | None) -> str | None:
+    status, body = ask(url, "/health")
+    down = [name for name in PARTS if body.get(name, {}).get("status", "up") != "up"]
+    if status == 0 or down:
+        return _said("/health", status, body)
+    return _not_seen(body, worker_pid)
 
 
 def complaint_about(url: str, path: str, *, worker_pid: int | None = None) -> str | None:
@@ -49,6 +62,10 @@ def complaint_about(url: str, path: str, *, worker_pid: int | None = None) -> st
     status, body = ask(url, path)
     if status != OK:
         return _said(path, status, body)
+    return _not_seen(body, worker_pid)
+
+
+def _not_seen(body: dict[str, Any], worker_pid: int | None) -> str | None:
     seen = body.get("worker", {}).get("pid")
     if worker_pid is not None and seen is not None and seen != worker_pid:
         return f"its worker {worker_pid} has given no sign of life yet"

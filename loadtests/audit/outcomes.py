@@ -148,7 +148,7 @@ def _not_sold(saga: Evidence, checkout: Checkout) -> Iterator[str]:
     undone = [step for step in UNDOABLE if saga.undone(step)]
     if checkout.status == "failed" and undone:
         yield f"failed (nothing had to be undone), but undone: {', '.join(undone)}"
-    if checkout.status == "compensated" and not undone:
+    if checkout.status == "compensated" and not undone and not saga.is_local:
         yield "compensated, but nothing was undone"
 
 

@@ -18,6 +18,7 @@ from messaging.brokers.memory import forget
 from messaging.parking import DELAYS
 from pagos.models import ParkedMessage, Payment, Refund
 from saga_choreography import giving_up, operations, queries, trail
+from saga_choreography.checkout import LISTENS
 from saga_choreography.entries import Stage
 from saga_choreography.giving_up import take_note, waits
 from saga_choreography.models import Intervention, Saga
@@ -200,6 +201,16 @@ def test_saga_whose_pivot_is_open_can_only_be_retried():
         event_types={events.CHECKOUT_INITIATED, events.CHECKOUT_ABORT_REQUESTED},
     )
     assert isinstance(refused, Refused)
+
+
+def test_saga_that_is_parked_with_nothing_open_has_no_step_to_skip():
+    refused = operations.decide_skip(
+        status=operations.SagaStatus.PARKED,
+        stage=Stage.RUNNING,
+        event_types={one.event for one in LISTENS} | {events.CHECKOUT_COMPLETED},
+    )
+    assert isinstance(refused, Refused)
+    assert refused.code == refusals.NOTHING_TO_RETRY
 
 
 def parked_step(cause: str, service: str):

@@ -10,6 +10,7 @@ import msgspec
 import psycopg
 import pytest
 from django.db import DatabaseError, InterfaceError, connections
+from django.db.models import JSONField, Value
 from django.utils.timezone import now
 
 from contracts.states import Complaint
@@ -70,6 +71,14 @@ class TestWorkers:
         monkeypatch.setattr(standing, "COMPLAINT_SECONDS", 0)
         status, body = lights()
         assert (status, stands(body)) == (503, [complaint.what])
+
+    @pytest.mark.parametrize("typed", [None, "x", [], {}, [1, None], [{"what": 7}]])
+    def test_what_somebody_has_typed_over_a_heartbeat_ends_no_look(self, lights, living, typed):
+        WorkerHeartbeat.objects.update(
+            counters=Value(typed, JSONField()), complaints=Value(typed, JSONField())
+        )
+        status, body = lights()
+        assert (status, body["worker"]["status"], body["attention"]) == (200, "up", [])
 
     def test_complaint_that_stops_no_saga_is_never_red(self, lights, living, monkeypatch):
         monkeypatch.setattr(standing, "COMPLAINT_SECONDS", 0)

@@ -224,3 +224,24 @@ def test_skip_needs_a_reason(api, start):
 def test_body_of_an_intervention_that_is_no_object_is_wrong(api, start):
     (saga_id,) = start()
     assert post(api, f"/saga/{saga_id}/compensate", [1]).status_code == 400
+
+
+DEEP = "(repeat('[', 5000) || repeat(']', 5000))::jsonb"
+
+
+@pytest.mark.parametrize("table", ["saga_orchestrator_saga", "saga_orchestrator_definition"])
+@pytest.mark.parametrize("typed", ["'null'", "'[]'", "'{}'", "'\"x\"'", "'[1, null]'", DEEP])
+def test_saga_that_somebody_has_typed_over_is_shown_as_far_as_it_can_be(api, table, typed):
+    one = accepted()
+    checkout.start(checkouts=[one])
+    column = "context" if table.endswith("saga") else "steps"
+    with connections["saga_orchestrator"].cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {column} = {typed}")
+    found = api.get(f"/saga/{one.saga_id}")
+    assert found.status_code == 200
+    assert found.json()["saga_id"] == one.saga_id
+    if column == "context":
+        assert found.json()["total_amount"] == "unknown"
+    assert found.json()["steps"][0]["step_name"] == "accept_checkout"
+    assert api.get(f"/saga/{one.saga_id}/status").status_code == 200
+    assert api.get("/saga/transactions").json()["count"] == 1

@@ -160,11 +160,42 @@ def test_cut_database_connections_lose_no_saga(run, start, when, services):
         assert services.effects(saga_id) == FORWARD
 
 
-def test_saga_that_cannot_be_read_is_parked_and_stops_no_other(run, start, when, services):
+DEEP = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
+TYPED_OVER = {
+    "context = '{}'": "missing required field",
+    "context = '7'": "Expected `object`",
+    f"context = context || jsonb_build_object('x', {DEEP})": "recursion",
+    """context = context || '{"saga_id": "another"}'""": "saga another",
+    "direction = 'weird'": "weird",
+    "direction = 'undo', position = 5": "confirm_order has no undo",
+    "position = 99": "step 99 of 6",
+}
+
+
+def type_over(saga_id, assignments):
+    with connections["saga_orchestrator"].cursor() as cursor:
+        cursor.execute(
+            f"UPDATE saga_orchestrator_saga SET {assignments} WHERE saga_id = %s", [saga_id]
+        )
+
+
+@pytest.mark.parametrize(("assignments", "reason"), TYPED_OVER.items())
+def test_saga_that_cannot_be_read_is_parked_and_stops_no_other(
+    run, start, when, services, assignments, reason
+):
     broken, healthy = start(2)
-    Saga.objects.filter(pk=broken).update(context={"saga_id": broken})
+    type_over(broken, assignments)
     run()
-    assert "not readable" in when(broken, "parked").parked_reason
+    assert reason in when(broken, "parked").parked_reason
+    when(healthy, "completed")
+    assert services.effects(broken) == []
+
+
+def test_version_at_the_end_of_its_column_stops_nobody(run, start, when):
+    odd, healthy = start(2)
+    type_over(odd, "version = 2147483647")
+    run()
+    when(odd, "completed")
     when(healthy, "completed")
 
 
