@@ -233,18 +233,20 @@ def _sends(service: str, first_unsent: int) -> bool:
 
 
 def _set_aside(service: str) -> Found:
-    ((count, oldest),) = sql.execute(
+    rows = sql.execute(
         service=service,
         sql=f"""
-            SELECT count(*), min(created_at) FROM {service}_outboxentry
+            SELECT created_at, left(reason, 300), count(*) OVER () FROM {service}_outboxentry
             WHERE sent_at IS NULL AND next_attempt_at IS NOT NULL
+            ORDER BY created_at LIMIT 1
             """,
     )
-    found = Found(fields={"outbox": {"set_aside": count}})
-    if count:
+    found = Found(fields={"outbox": {"set_aside": rows[0][2] if rows else 0}})
+    for oldest, reason, count in rows:
         found.waits = [
             Complaint(
-                what=f"{count} events of {service} are set aside: the broker does not take them",
+                what=f"{count} events of {service} are set aside: the broker does not take them;"
+                f" the first: {reason}",
                 since=oldest,
                 do=f"see each one's reason in the admin (Outbox entries of {service}), then retry"
                 " or discard it; they are tried again ever more rarely",

@@ -258,7 +258,8 @@ class TestOutbox:
         self.entry(created_at=ago(60), next_attempt_at=now(), attempts=3, reason="too big")
         status, body = lights()
         assert (status, body["outbox"]["set_aside"]) == (200, 1)
-        assert "1 events of inventario are set aside" in waits(body)[0]
+        assert waits(body)[0].startswith("1 events of inventario are set aside")
+        assert waits(body)[0].endswith("the first: too big")
 
 
 def test_parked_message_waits_for_a_person_and_is_told_of(lights, living):
