@@ -5,7 +5,6 @@ second. Limits of the session keep a locked table from keeping the look.
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -48,15 +47,12 @@ class Noted:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._first: dict[str, tuple[float, datetime]] = {}
+        self._first: dict[str, datetime] = {}
 
     def since(self, *, what: str) -> datetime:
         """When it was seen first; noted now, if it was not."""
-        return self._noted(what)[1]
-
-    def seconds(self, *, what: str) -> float:
-        """For how long it has been seen."""
-        return time.monotonic() - self._noted(what)[0]
+        with self._lock:
+            return self._first.setdefault(what, datetime.now(UTC))
 
     def forget(self, *, what: str) -> None:
         """It is not there any more."""
@@ -68,10 +64,6 @@ class Noted:
         with self._lock:
             kept = [what for what in self._first if any(one.startswith(what) for one in only)]
             self._first = {what: self._first[what] for what in kept}
-
-    def _noted(self, what: str) -> tuple[float, datetime]:
-        with self._lock:
-            return self._first.setdefault(what, (time.monotonic(), datetime.now(UTC)))
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +80,10 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_alive(self) -> bool:
         return self.silent <= WORKER_SILENT_SECONDS
+
+    def seconds_since(self, time: datetime) -> float:
+        """By the database's clock, whoever looks, and however often."""
+        return max(0.0, (self.seen_at - time).total_seconds() + self.silent)
 
     @property
     def name(self) -> str:
@@ -107,7 +103,7 @@ def workers(*, service: str, noted: Noted) -> Found:
     has_broker = all(beat.counters.get("broker_up", True) for beat in alive)
     if alive and "broker_up" in alive[0].counters:
         found.fields["broker"] = {"status": "up" if has_broker else "down"}
-    found.add(_complaints(alive, noted, grace=COMPLAINT_SECONDS if has_broker else 0))
+    found.add(_complaints(alive, grace=COMPLAINT_SECONDS if has_broker else 0))
     return found
 
 
@@ -194,12 +190,12 @@ def _no_worker(service: str, beats: Sequence[Beat], noted: Noted) -> Complaint:
     )
 
 
-def _complaints(alive: Sequence[Beat], noted: Noted, *, grace: float) -> Found:
+def _complaints(alive: Sequence[Beat], *, grace: float) -> Found:
     """Of all processes, each once. What lasts is red, unless it only waits for a person."""
     found = Found()
-    for one in {one.what: one for beat in alive for one in beat.complaints}.values():
-        # The reason behind a colon may change while the complaint stays.
-        lasts = noted.seconds(what=one.what.partition(": ")[0]) >= grace
+    told = {one.what: (beat, one) for beat in alive for one in beat.complaints}
+    for beat, one in told.values():
+        lasts = beat.seconds_since(one.since) >= grace
         (found.stands if lasts and one.stops_sagas else found.waits).append(one)
     return found
 
@@ -247,18 +243,20 @@ def _sends(service: str, first_unsent: int) -> bool:
 
 
 def _set_aside(service: str) -> Found:
-    ((count, oldest),) = sql.execute(
+    rows = sql.execute(
         service=service,
         sql=f"""
-            SELECT count(*), min(created_at) FROM {service}_outboxentry
+            SELECT created_at, left(reason, 300), count(*) OVER () FROM {service}_outboxentry
             WHERE sent_at IS NULL AND next_attempt_at IS NOT NULL
+            ORDER BY created_at LIMIT 1
             """,
     )
-    found = Found(fields={"outbox": {"set_aside": count}})
-    if count:
+    found = Found(fields={"outbox": {"set_aside": rows[0][2] if rows else 0}})
+    for oldest, reason, count in rows:
         found.waits = [
             Complaint(
-                what=f"{count} events of {service} are set aside: the broker does not take them",
+                what=f"{count} events of {service} are set aside: the broker does not take them;"
+                f" the first: {reason}",
                 since=oldest,
                 do=f"see each one's reason in the admin (Outbox entries of {service}), then retry"
                 " or discard it; they are tried again ever more rarely",

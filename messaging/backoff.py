@@ -8,7 +8,8 @@ PASSING = timedelta(seconds=2)
 
 
 class Trouble(NamedTuple):
-    """What keeps a loop from its work, in the words of its last fault."""
+    """What keeps a loop from its work, in the words of its last fault (their first line: a
+    database shows the statement below it)."""
 
     reason: str
     since: datetime
@@ -26,7 +27,7 @@ class Backoff:
         """Seconds to wait after one more fault."""
         now, self._next = self._next, min(self._next * 2, self._longest)
         since = self._trouble.since if self._trouble else datetime.now(UTC)
-        self._trouble = Trouble(str(error), since)
+        self._trouble = Trouble(str(error).partition("\n")[0], since)
         return now
 
     def went_well(self) -> None:

@@ -33,7 +33,7 @@ SMALL = 12
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 """How often messages that were set aside are looked at, also in the middle of a rush."""
-DECLARE_SECONDS = 30.0
+DECLARE_SECONDS = 15.0
 IMPATIENT_SECONDS = 10.0
 """How long no message waits for a locked row after one has: the row may be locked for long."""
 _WHAT_TO_DO = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from messaging.brokers import Broker
-from messaging.consumer import Consumer
+from messaging.consumer import Consumer, queue_of
 from messaging.probe import BrokerProbe
 from messaging.reactions import Reaction
 from messaging.relay import Relay
@@ -17,5 +17,5 @@ def parts(
     return [
         Consumer(service=service, broker=broker, reactions=reactions, linger=linger),
         Relay(service=service, broker=broker),
-        BrokerProbe(broker=broker),
+        BrokerProbe(queue=queue_of(service=service), broker=broker),
     ]

@@ -1,4 +1,4 @@
-"""Asks the broker now and then whether it is there, for /health."""
+"""Asks the broker now and then whether it is there, and what nobody hears any more, for /health."""
 
 import threading
 from datetime import UTC, datetime
@@ -17,8 +17,10 @@ class BrokerProbe:
 
     name = "probe"
 
-    def __init__(self, *, broker: Broker) -> None:
+    def __init__(self, *, queue: str, broker: Broker) -> None:
         self.broker = broker
+        self._queue = queue
+        self._dead: Complaint | None = None
         self._is_up = False
         self._asked_at: datetime | None = None
         self._complaint: Complaint | None = None
@@ -27,17 +29,20 @@ class BrokerProbe:
         return {"broker_up": int(self._is_up and not self._waits_long())}
 
     def complaints(self) -> list[Complaint]:
-        """That the broker is away, since the first ping that it did not answer."""
+        """That the broker is away, since the first ping that it did not answer; or that there are
+        messages in the queue of those that it has given up, which stops no saga.
+        """
         complaint, asked_at = self._complaint, self._asked_at
         if complaint is None and asked_at and self._waits_long():
             complaint = _away("it does not answer", asked_at)
-        return [complaint] if complaint else []
+        return [one for one in (complaint, self._dead) if one]
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             self._asked_at = asked_at = datetime.now(UTC)
             try:
                 self.broker.ping()
+                self._dead = self._dead_now(asked_at)
                 self._is_up, self._complaint = True, None
             except BrokerUnavailable as error:
                 since = self._complaint.since if self._complaint else asked_at
@@ -45,9 +50,25 @@ class BrokerProbe:
             self._asked_at = None
             stop.wait(PROBE_SECONDS)
 
+    def _dead_now(self, now: datetime) -> Complaint | None:
+        name = f"{self._queue}.dead"
+        count = self.broker.depths([name])[name]
+        since = self._dead.since if self._dead else now
+        return _dead(count, self._queue, since) if count else None
+
     def _waits_long(self) -> bool:
         asked_at = self._asked_at
         return bool(asked_at and (datetime.now(UTC) - asked_at).total_seconds() > ANSWER_SECONDS)
+
+
+def _dead(count: int, queue: str, since: datetime) -> Complaint:
+    return Complaint(
+        what=f"{count} messages lie in {queue}.dead, and nobody hears them",
+        since=since,
+        do=f"with the broker's own tools move them to {queue}, where each is handled once or parked"
+        f" with its reason; or purge {queue}.dead",
+        stops_sagas=False,
+    )
 
 
 def _away(reason: str, since: datetime) -> Complaint:

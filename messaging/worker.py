@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 from django.db import DatabaseError, InterfaceError, connections
 
 from contracts.states import Complaint as Complaint  # parts import it from here
@@ -156,10 +157,11 @@ class Heartbeat:
         self._id: int | None = None
         self._has_lock = False
         self._forget_at = 0.0
+        self._ahead = timedelta()
 
     def beat(self, *, counters: dict[str, int], complaints: Sequence[Complaint]) -> None:
         """Raises DatabaseError or InterfaceError; `lose_session` has to follow then."""
-        told = [sql.as_json(counters), sql.as_json(list(complaints))]
+        told = [sql.as_json(counters), sql.as_json([self._in_its_time(one) for one in complaints])]
         if self._id is None or not self._update(told):
             self._insert(told)
         if not self._has_lock:
@@ -180,13 +182,14 @@ class Heartbeat:
 
     def _update(self, told: list[str]) -> bool:
         """False where the row is gone: this process stood still for so long."""
-        return bool(
-            self._execute(
-                f"UPDATE {self._table} SET seen_at = clock_timestamp(), counters = %s::jsonb,"
-                " complaints = %s::jsonb WHERE id = %s RETURNING id",
-                [*told, self._id],
-            )
+        rows = self._execute(
+            f"UPDATE {self._table} SET seen_at = clock_timestamp(), counters = %s::jsonb,"
+            " complaints = %s::jsonb WHERE id = %s RETURNING seen_at",
+            [*told, self._id],
         )
+        for (seen_at,) in rows:
+            self._ahead = datetime.now(UTC) - seen_at
+        return bool(rows)
 
     def _insert(self, told: list[str]) -> None:
         ((self._id,),) = self._execute(
@@ -195,6 +198,10 @@ class Heartbeat:
             [socket.gethostname(), os.getpid(), *told],
         )
         self._has_lock = False
+
+    def _in_its_time(self, complaint: Complaint) -> Complaint:
+        """Told in the database's time: how long it lasts is read there (`httpapi.standing`)."""
+        return msgspec.structs.replace(complaint, since=complaint.since - self._ahead)
 
     def _lock(self) -> bool:
         """False while a session of ours that broke is still there for the server."""

@@ -14,7 +14,7 @@ ALLOWED = {
     "httpapi/standing.py": "since when something stands: for the lights",
     "messaging/backoff.py": "since when: for the lights; compared with this process itself",
     "messaging/probe.py": "since when the broker is asked: likewise",
-    "messaging/worker.py": "since when a part is silent: for the lights",
+    "messaging/worker.py": "since when a part is silent: for the lights, in the database's time",
     "messaging/answering.py": "when an answer was begun: for whoever reads the timeline",
     "messaging/parking.py": "occurred_at of an event: the speaker's word, which decides nothing",
     "messaging/reactions.py": "occurred_at and requested_at: likewise",

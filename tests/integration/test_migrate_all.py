@@ -1,15 +1,74 @@
 """`manage.py migrate_all` on databases that are up to date, and on one that is not there."""
 
+import io
 import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 
+import psycopg
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db import connections
 
 from config.databases import ALIASES
+from messaging.management.commands import migrate_all
+from tests.checkout.shop import eventually
+from tests.integration.httpapi.conftest import database_url
 
 pytestmark = pytest.mark.django_db(databases=ALIASES)
+READ_SECONDS = 2 * migrate_all.LOCK_SECONDS
+
+
+def widen(alias):
+    """Stands for a migration: it needs the table for itself."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("ALTER TABLE inventario_product ALTER available SET NOT NULL")
+    return 1
+
+
+@contextmanager
+def migrating():
+    """The command, in another thread; what it has said so far."""
+    said = io.StringIO()
+
+    def run():
+        try:
+            call_command("migrate_all", stdout=said)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield said.getvalue
+    finally:
+        thread.join(60)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def reading():
+    """Somebody who reads the table again and again; the longest time that it has taken so far."""
+    stop, times = threading.Event(), [0.0]
+    started = [time.monotonic()]
+
+    def run():
+        with psycopg.connect(database_url("inventario"), autocommit=True) as session:
+            while not stop.wait(0.02):
+                started[0] = time.monotonic()
+                session.execute("SELECT count(*) FROM inventario_product")
+                times.append(time.monotonic() - started[0])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield lambda: max(*times, 0 if stop.is_set() else time.monotonic() - started[0])
+    finally:
+        stop.set()
+        thread.join(60)
 
 
 def test_database_of_every_service_is_told_in_order(capsys):
@@ -37,3 +96,49 @@ def test_unusable_database_is_named_with_what_to_set():
     assert "The database of default can't be used" in told.stderr
     assert "DEFAULT_DATABASE_URL" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+class TestWhileSomebodyHoldsALock:
+    """A session that was left open, on a table that a migration has to change."""
+
+    pytestmark = pytest.mark.django_db(databases=ALIASES, transaction=True)
+
+    @pytest.fixture
+    def left_open(self, monkeypatch):
+        """The session; `inventario` has one migration to come, which changes its table."""
+        monkeypatch.setattr(migrate_all, "ALIASES", ["inventario"])
+        monkeypatch.setattr(migrate_all, "PAUSE_SECONDS", 0.1)
+        monkeypatch.setattr(migrate_all, "_migrate", widen)
+        with psycopg.connect(database_url("inventario"), application_name="left open") as session:
+            session.execute("SELECT count(*) FROM inventario_product")
+            yield session
+
+    def test_others_read_on_and_it_goes_through_once_the_lock_is_let_go(self, left_open):
+        with migrating() as told, reading() as longest:
+            eventually(lambda: "(left open, idle in transaction)" in told(), what="it is named")
+            eventually(lambda: told().count("waits") > 1, what="it tries again")
+            left_open.rollback()
+            eventually(lambda: "1 migrations applied" in told(), what="it goes through")
+            assert longest() < READ_SECONDS
+
+    def test_without_the_limit_those_who_read_wait_behind_it(self, left_open, monkeypatch):
+        """The control."""
+        monkeypatch.setattr(migrate_all, "LOCK_SECONDS", 0)  # which is no limit
+        with migrating(), reading() as longest:
+            eventually(lambda: longest() > READ_SECONDS, what="a reader waits")
+            left_open.rollback()
+
+    def test_it_gives_up_and_names_who_is_in_the_way(self, left_open, monkeypatch):
+        monkeypatch.setattr(migrate_all, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(migrate_all, "GIVE_UP_SECONDS", 0.1)
+        with pytest.raises(CommandError, match=r"not migrated.*left open"):
+            call_command("migrate_all")
+
+    def test_lock_of_its_own_that_a_stranger_holds_is_named_too(self, left_open, monkeypatch):
+        monkeypatch.setattr(migrate_all, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(migrate_all, "GIVE_UP_SECONDS", 0.1)
+        left_open.rollback()
+        left_open.execute("SELECT pg_advisory_lock(hashtext('dueto migrate inventario'))")
+        left_open.commit()
+        with pytest.raises(CommandError, match=r"not migrated.*left open"):
+            call_command("migrate_all")

@@ -1,6 +1,7 @@
 """`manage.py migrate_all`: brings the database of every service up to date."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +13,12 @@ from django.db import OperationalError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from config.databases import ALIASES
+from sagas import faults
+
+LOCK_SECONDS = 2.0
+"""While a migration waits for a table, all who come after it wait behind it, readers too."""
+PAUSE_SECONDS = 5.0
+GIVE_UP_SECONDS = 300.0
 
 
 class Command(BaseCommand):
@@ -30,25 +37,59 @@ class Command(BaseCommand):
 
     def _migrated(self, alias: str) -> int:
         try:
-            with _alone(alias):
-                return _migrate(alias)
+            with self._alone(alias):
+                return int(self._patiently(alias, lambda: _migrate(alias)))
         except OperationalError as error:
+            if faults.is_busy(error):
+                raise CommandError(f"{alias}: not migrated; {_in_the_way(alias)}") from error
             raise CommandError(
                 f"The database of {alias} can't be used: {str(error).strip()}\n"
                 f"Set {alias.upper()}_DATABASE_URL or DATABASE_URL to one that can."
             ) from error
 
+    @contextmanager
+    def _alone(self, alias: str) -> Iterator[None]:
+        """Two of these commands at once take turns."""
+        key = f"dueto migrate {alias}"
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            take = "SELECT pg_advisory_lock(hashtext(%s))"
+            self._patiently(alias, lambda: cursor.execute(take, [key]))
+            try:
+                yield
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [key])
+                cursor.execute("RESET lock_timeout")
 
-@contextmanager
-def _alone(alias: str) -> Iterator[None]:
-    """Two of these commands at once take turns."""
-    key = f"dueto migrate {alias}"
+    def _patiently(self, alias: str, work: Callable[[], Any]) -> Any:
+        """Again and again while somebody has locked what it needs, and says who."""
+        give_up_at = time.monotonic() + GIVE_UP_SECONDS
+        while True:
+            try:
+                return work()
+            except OperationalError as error:
+                if not faults.is_busy(error) or time.monotonic() > give_up_at:
+                    raise
+            self.stdout.write(f"{alias}: waits; {_in_the_way(alias)}")
+            time.sleep(PAUSE_SECONDS)
+
+
+def _in_the_way(alias: str) -> str:
+    """The sessions that may hold the lock, the oldest transaction first."""
     with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [key])
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [key])
+        cursor.execute(
+            """
+            SELECT DISTINCT session.pid, coalesce(nullif(application_name, ''), usename::text),
+                   session.state, session.xact_start
+            FROM pg_stat_activity AS session JOIN pg_locks AS held USING (pid)
+            WHERE datname = current_database() AND session.pid <> pg_backend_pid() AND granted
+              AND (held.relation >= 16384 OR held.locktype = 'advisory' AND held.objsubid = 1)
+            ORDER BY session.xact_start LIMIT 3
+            """
+        )
+        rows = cursor.fetchall()
+    named = "; ".join(f"session {pid} ({who}, {state})" for pid, who, state, _ in rows)
+    return f"a lock is held, perhaps by {named or 'a session that is gone now'}: end it there"
 
 
 def _migrate(alias: str) -> int:

@@ -30,6 +30,23 @@ def ago(seconds):
     return now() - timedelta(seconds=seconds)
 
 
+class OtherClock:
+    """`datetime`, on a host whose clock is wrong."""
+
+    def __init__(self, ahead):
+        self.ahead = ahead
+
+    def now(self, zone):
+        return datetime.now(zone) + self.ahead
+
+
+@pytest.fixture
+def heart():
+    made = Heartbeat(service=SERVICE)
+    yield made
+    made.lose_session()
+
+
 def test_service_at_rest_is_green(lights, living):
     status, body = lights()
     assert (status, body["status"], body["attention"]) == (200, "ok", [])
@@ -61,16 +78,28 @@ class TestWorkers:
         assert (status, body["worker"]["status"]) == (503, "down")
         assert stands(body) == ["no worker of inventario lives"]
 
-    def test_complaint_that_lasts_is_red_and_one_of_a_moment_is_not(
-        self, lights, living, monkeypatch
+    def test_complaint_that_lasts_is_red_and_one_of_a_moment_is_not(self, lights, living):
+        """Also to somebody who looks once: how long it lasts is not counted by looks."""
+        what = "no queue: it is classic"
+        for since, seen in [(now(), (200, [], [what])), (ago(10), (503, [what], []))]:
+            complaint = Complaint(what=what, since=since, do="mend")
+            WorkerHeartbeat.objects.update(complaints=[msgspec.to_builtins(complaint)])
+            status, body = lights()
+            assert (status, stands(body), waits(body)) == seen
+
+    def test_complaint_of_a_worker_whose_clock_is_wrong_lasts_as_long_as_it_does(
+        self, lights, living, heart, monkeypatch
     ):
-        complaint = Complaint(what="no queue: it is classic", since=datetime.now(UTC), do="mend")
-        WorkerHeartbeat.objects.update(complaints=[msgspec.to_builtins(complaint)])
-        status, body = lights()
-        assert (status, waits(body)) == (200, [complaint.what])
-        monkeypatch.setattr(standing, "COMPLAINT_SECONDS", 0)
-        status, body = lights()
-        assert (status, stands(body)) == (503, [complaint.what])
+        for ahead in (timedelta(seconds=130), timedelta(seconds=-130)):
+            clock = OtherClock(ahead)
+            monkeypatch.setattr(worker_module, "datetime", clock)
+            heart.beat(counters={}, complaints=[])
+            heart.beat(counters={}, complaints=[])
+            for seconds, status in [(0, 200), (10, 503)]:
+                since = clock.now(UTC) - timedelta(seconds=seconds)
+                complaint = Complaint(what="no queue", since=since, do="mend")
+                heart.beat(counters={}, complaints=[complaint])
+                assert lights()[0] == status, (ahead, seconds)
 
     @pytest.mark.parametrize("typed", [None, "x", [], {}, [1, None], [{"what": 7}]])
     def test_what_somebody_has_typed_over_a_heartbeat_ends_no_look(self, lights, living, typed):
@@ -104,12 +133,6 @@ class TestWorkers:
 
 
 class TestHeartbeat:
-    @pytest.fixture
-    def heart(self):
-        made = Heartbeat(service=SERVICE)
-        yield made
-        made.lose_session()
-
     def test_row_of_one_that_died_is_forgotten_and_of_one_that_stands_still_is_not(
         self, heart, living, monkeypatch
     ):
@@ -244,7 +267,8 @@ class TestOutbox:
         self.entry(created_at=ago(60), next_attempt_at=now(), attempts=3, reason="too big")
         status, body = lights()
         assert (status, body["outbox"]["set_aside"]) == (200, 1)
-        assert "1 events of inventario are set aside" in waits(body)[0]
+        assert waits(body)[0].startswith("1 events of inventario are set aside")
+        assert waits(body)[0].endswith("the first: too big")
 
 
 def test_parked_message_waits_for_a_person_and_is_told_of(lights, living):

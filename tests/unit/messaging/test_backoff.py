@@ -1,5 +1,8 @@
 """Pauses after faults: they grow while nothing goes well, and only then."""
 
+from datetime import timedelta
+
+from messaging import backoff as backoff_module
 from messaging.backoff import Backoff
 
 
@@ -14,3 +17,10 @@ def test_pauses_start_anew_once_it_went_well():
     backoff.pause()
     backoff.went_well()
     assert backoff.pause() == 0.1
+
+
+def test_trouble_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(backoff_module, "PASSING", timedelta())
+    backoff = Backoff()
+    backoff.pause(ValueError("lock timeout\nLINE 2: SELECT id\n ^"))
+    assert backoff.trouble().reason == "lock timeout"

@@ -1,0 +1,43 @@
+"""What the broker has given up, or somebody has put with that, is told."""
+
+import threading
+import uuid
+
+import pytest
+
+from messaging import probe as probe_module
+from messaging.brokers import Message, connect
+from messaging.probe import BrokerProbe
+from tests.checkout.shop import eventually
+
+DEAD = "dueto.inventario.dead"
+
+
+@pytest.fixture
+def broker():
+    return connect(f"memory://{uuid.uuid4()}?seed=1")
+
+
+@pytest.fixture
+def probe(broker, monkeypatch):
+    monkeypatch.setattr(probe_module, "PROBE_SECONDS", 0.01)
+    made = BrokerProbe(queue="dueto.inventario", broker=broker)
+    stop = threading.Event()
+    thread = threading.Thread(target=made.run, args=[stop])
+    thread.start()
+    yield made
+    stop.set()
+    thread.join()
+
+
+def test_dead_messages_are_told_until_they_are_gone_and_stop_no_saga(probe, broker):
+    broker.declare(queue=DEAD, events=["given.up"])
+    eventually(lambda: probe.counters()["broker_up"], what="the broker is asked")
+    assert probe.complaints() == []
+    broker.publish([Message("1", "given.up", b"{}"), Message("2", "given.up", b"{}")])
+    (told,) = eventually(probe.complaints, what="they are told")
+    assert told.what.startswith(f"2 messages lie in {DEAD}")
+    assert not told.stops_sagas
+    subscription = broker.subscribe(queue=DEAD, prefetch=10)
+    subscription.ack(subscription.take(limit=10, timeout=10))
+    eventually(lambda: not probe.complaints(), what="nothing is told any more")
