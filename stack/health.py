@@ -48,26 +48,20 @@ def complaint(url: str, *, worker_pid: int | None) -> str | None:
 def _complaint_about_parts(url: str, worker_pid: int | None) -> str | None:
     status, body = ask(url, "/health")
     down = [name for name in PARTS if body.get(name, {}).get("status", "up") != "up"]
-    if status == 0 or down:
+    if status == 0 or down or "database" not in body:
         return _said("/health", status, body)
     return _not_seen(body, worker_pid)
 
 
-def complaint_about(url: str, path: str, *, worker_pid: int | None = None) -> str | None:
-    """What a health page complains of, or None.
-
-    `worker_pid` is the worker that must be the one seen alive: for some seconds after a crash
-    the last sign of life of the one before it still looks fresh.
-    """
+def complaint_about(url: str, path: str) -> str | None:
+    """What a health page complains of, or None."""
     status, body = ask(url, path)
-    if status != OK:
-        return _said(path, status, body)
-    return _not_seen(body, worker_pid)
+    return None if status == OK else _said(path, status, body)
 
 
 def _not_seen(body: dict[str, Any], worker_pid: int | None) -> str | None:
-    seen = body.get("worker", {}).get("pid")
-    if worker_pid is not None and seen is not None and seen != worker_pid:
+    """For some seconds after a crash the last sign of life of the worker before still looks fresh."""
+    if worker_pid is not None and body.get("worker", {}).get("pid") != worker_pid:
         return f"its worker {worker_pid} has given no sign of life yet"
     return None
 
