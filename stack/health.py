@@ -60,7 +60,7 @@ def complaint_about(url: str, path: str) -> str | None:
 
 
 def _not_seen(body: dict[str, Any], worker_pid: int | None) -> str | None:
-    """For some seconds after a crash the last sign of life of the worker before still looks fresh."""
+    """For some seconds after a crash the last sign of life of the one before still looks fresh."""
     if worker_pid is not None and body.get("worker", {}).get("pid") != worker_pid:
         return f"its worker {worker_pid} has given no sign of life yet"
     return None
