@@ -44,6 +44,21 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
         bounds.require_money("total_amount", self.total_amount, most=bounds.MOST_MONEY)
 
 
+def stand_in(*, saga_id: str, cart_id: str, saga_pattern: str) -> Checkout:
+    """In the place of a checkout that can't be read any more: enough to undo all of it, because an
+    undo needs only to know whose step it is.
+    """
+    return Checkout(
+        saga_id=saga_id,
+        cart_id=cart_id or "unknown",
+        user_id="unknown",
+        items=[],
+        total_amount=Decimal("0.00"),
+        payment_method="unknown",
+        saga_pattern=saga_pattern,
+    )
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Anything that is asked of a step: at least whose step it is."""
 

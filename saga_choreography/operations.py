@@ -11,9 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from contracts import events, refusals
+from contracts.commands import stand_in
 from contracts.events import Event
 from contracts.outcomes import Failure, Refused
-from contracts.statuses import SagaStatus
+from contracts.statuses import Pattern, SagaStatus
 from messaging import outbox
 from saga_choreography import facts, state, tracking, trail
 from saga_choreography.checkout import LISTENS, SERVICE, next_look
@@ -41,16 +42,17 @@ def compensate(
 ) -> Action | Refused | None:
     """Asks for an abort of a running saga, or a return of one that was sold; which of the two.
 
-    None: an abort is asked for already. Refused: past_pivot, already_undone; nothing_to_retry
-    where its row can't be read. Raises Saga.DoesNotExist.
+    None: an abort is asked for already. Refused: past_pivot, already_undone. Raises
+    Saga.DoesNotExist. One whose rows can't be read is returned as a whole: the barriers know what
+    of it has happened.
     An abort may come too late: the pivot decides, at inventario. The saga is then returned once
     its completion is seen here (`tracking`): what is not refused now will be undone.
     `is_sold`: it is known from elsewhere to be completed.
     """
     try:
         held = _lock(saga_id)
-    except trail.Unreadable as error:
-        return _unreadable(error)
+    except trail.Unreadable:
+        return _undo_all(saga_id, requested_by, reason, now)
     decided = decide_compensate(
         stage=held.stage,
         event_types=held.types,
@@ -211,4 +213,24 @@ def _lock(saga_id: str) -> _Held:
 
 
 def _unreadable(error: trail.Unreadable) -> Refused:
-    return Refused(refusals.NOTHING_TO_RETRY, str(error))
+    detail = f"{error}. Undo it (compensate), or mend what is stored and retry."
+    return Refused(refusals.UNREADABLE, detail)
+
+
+def _undo_all(saga_id: str, requested_by: str, reason: str, now: datetime) -> Action | Refused:
+    """Begins its trail anew, with the return that is asked for."""
+    row = Saga.objects.values("cart_id", "status").get(pk=saga_id)
+    if row["status"] in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+        return Refused(refusals.ALREADY_UNDONE, f"This saga is {row['status']} already.")
+    checkout = stand_in(saga_id=saga_id, cart_id=row["cart_id"], saga_pattern=Pattern.CHOREOGRAPHED)
+    context = msgspec.json.encode(checkout)
+    trail.begin_anew(saga_id=saga_id, context=context, watch_at=next_look(now=now))
+    asked = Asked(
+        saga_id=saga_id,
+        context=msgspec.Raw(context),
+        action=Action.RETURN,
+        requested_by=requested_by,
+        reason=reason,
+    )
+    tracking.ask(asked=[asked], now=now)
+    return Action.RETURN

@@ -248,6 +248,24 @@ def record(*, verdicts: Sequence[Verdict]) -> None:
     )
 
 
+def begin_anew(*, saga_id: str, context: bytes, watch_at: datetime) -> None:
+    """Forgets what can't be read of a saga, and what it was about."""
+    _execute("DELETE FROM saga_choreography_sagaevent WHERE saga_id = %s", saga_id)
+    _execute(
+        """
+        UPDATE saga_choreography_saga
+        SET context = %s::jsonb, total_amount = 0, status = 'running', stage = 0,
+            failure_step = '', failure_code = '', failure_detail = '', started_at = now(),
+            finished_at = NULL, watch_at = %s, nudges = 0, nudged_at = NULL, parked_at = NULL,
+            parked_step = '', parked_reason = '', stop_requested_at = NULL
+        WHERE saga_id = %s
+        """,
+        context.decode(),
+        watch_at,
+        saga_id,
+    )
+
+
 def of(*, saga_ids: Iterable[str]) -> Trails:
     """The trails of these sagas; an empty one where nothing was seen. Raises Unreadable."""
     trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from contracts import refusals
+from contracts import refusals, sagas
+from contracts.commands import stand_in
 from contracts.outcomes import Refused
 from contracts.statuses import FINAL, SagaStatus
 from messaging import doorbell
 from saga_orchestrator import engine, sagalog
-from saga_orchestrator.models import Intervention, InterventionAction
+from saga_orchestrator.models import Intervention, InterventionAction, Saga
 from saga_orchestrator.moves import Direction, Move
 from saga_orchestrator.sagalog import InFlight, Unreadable
 from sagas import points
@@ -34,8 +35,15 @@ def compensate(*, saga_id: str, requested_by: str, reason: str = "") -> Refused 
     """Stops a saga that has not passed its pivot and undoes it; undoes a completed one, a return.
 
     None: it is on its way. Refused: already_undone, past_pivot. Raises UnknownSaga.
+    One whose row can't be read is undone as a whole: the barriers know what of it has happened.
     """
-    return _intervene(saga_id, requested_by, reason, lambda saga: decide_compensate(saga, reason))
+    return _intervene(
+        saga_id,
+        requested_by,
+        reason,
+        lambda saga: decide_compensate(saga, reason),
+        unreadable=lambda: _undo_all(saga_id, requested_by, reason),
+    )
 
 
 def retry(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | None:
@@ -102,6 +110,7 @@ def _intervene(
     requested_by: str,
     reason: str,
     decide: Callable[[InFlight], Decision | Refused],
+    unreadable: Callable[[], Refused | None] | None = None,
 ) -> Refused | None:
     """Lock, decide, write; the runner is woken once it is committed."""
     with transaction.atomic(using=SERVICE):
@@ -110,14 +119,37 @@ def _intervene(
             raise UnknownSaga(saga_id)
         (saga,) = found
         if isinstance(saga, Unreadable):
-            return Refused(refusals.NOTHING_TO_RETRY, saga.reason)
-        decided = decide(saga)
-        if isinstance(decided, Refused):
-            return decided
-        _write(saga, decided, requested_by, reason)
+            refused = unreadable() if unreadable else _unreadable(saga)
+        else:
+            refused = _decided(saga, decide(saga), requested_by, reason)
+        if refused:
+            return refused
         transaction.on_commit(_wake, using=SERVICE)
         points.reach("intervention.before_commit")
     points.reach("intervention.before_reply")
+    return None
+
+
+def _unreadable(saga: Unreadable) -> Refused:
+    detail = f"{saga.reason}. Undo it (compensate), or mend what is stored and retry."
+    return Refused(refusals.UNREADABLE, detail)
+
+
+def _undo_all(saga_id: str, requested_by: str, reason: str) -> Refused | None:
+    row = Saga.objects.values("cart_id", "pattern").get(pk=saga_id)
+    checkout = stand_in(saga_id=saga_id, cart_id=row["cart_id"], saga_pattern=row["pattern"])
+    if not sagalog.undo_all(saga=sagas.CHECKOUT, checkout=checkout, detail=reason):
+        return Refused(refusals.ALREADY_UNDONE, "This saga is undone already.")
+    _note(saga_id, InterventionAction.UNDO, "", requested_by, reason)
+    return None
+
+
+def _decided(
+    saga: InFlight, decided: Decision | Refused, requested_by: str, reason: str
+) -> Refused | None:
+    if isinstance(decided, Refused):
+        return decided
+    _write(saga, decided, requested_by, reason)
     return None
 
 
@@ -126,12 +158,12 @@ def _write(saga: InFlight, decision: Decision, requested_by: str, reason: str) -
         sagalog.request_stop(saga_id=saga.saga_id)
     else:
         sagalog.record(moves=[(saga, decision.move)])
+    _note(saga.saga_id, decision.action, saga.progress.step.name, requested_by, reason)
+
+
+def _note(saga_id: str, action: str, step: str, requested_by: str, reason: str) -> None:
     Intervention.objects.create(
-        saga_id=saga.saga_id,
-        action=decision.action,
-        step=saga.progress.step.name,
-        requested_by=requested_by,
-        reason=reason,
+        saga_id=saga_id, action=action, step=step, requested_by=requested_by, reason=reason
     )
 
 

@@ -80,6 +80,18 @@ def claim_in_order(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
             cursor.execute(statements.SESSION)
 
 
+def undo_all(*, saga: Saga, checkout: Checkout, detail: str) -> bool:
+    """Has a saga whose row can't be read undone, from its last step that can be; whether it was
+    not undone already. `checkout`: stands in for its own.
+    """
+    steps = _json(saga.steps)
+    digest = hashlib.sha256(steps.encode()).hexdigest()
+    last = max(place for place, step in enumerate(saga.steps) if step.undo)
+    name = saga.steps[last].name
+    row = [saga.name, digest, _json(checkout), last, name, name, detail, checkout.saga_id]
+    return bool(_rows(statements.UNDO_ALL, [digest, saga.name, steps, *row]))
+
+
 def start(*, saga: Saga, checkouts: Sequence[Checkout], seconds: float) -> list[str]:
     """Writes sagas for those checkouts that are not known yet; returns their ids.
 

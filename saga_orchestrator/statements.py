@@ -144,6 +144,25 @@ PARK = """
     WHERE saga_id = %s AND version = %s
 """
 
+# Whatever stands in the row: from its last step with an undo backwards. The barriers know what of
+# it has happened, and let nothing happen any more.
+UNDO_ALL = """
+    WITH defined AS (
+        INSERT INTO saga_orchestrator_definition AS known (digest, name, steps)
+        VALUES (%s, %s, %s::jsonb)
+        ON CONFLICT (digest) DO UPDATE SET name = excluded.name, steps = excluded.steps
+    )
+    UPDATE saga_orchestrator_saga
+    SET name = %s, definition_id = %s, context = %s::jsonb, position = %s, current_step = %s,
+        direction = 'undo', status = 'compensating', faults = 0,
+        failure_step = %s, failure_code = 'stopped', failure_detail = %s, failure_undone = false,
+        stop_requested_at = now(), asked_at = NULL, deadline_at = now(), finished_at = NULL,
+        parked_at = NULL, parked_reason = '', next_attempt_at = now(), runner_id = NULL,
+        updated_at = now(), version = mod(version, 2000000000) + 1
+    WHERE saga_id = %s AND status NOT IN ('compensated', 'failed')
+    RETURNING saga_id
+"""
+
 REQUEST_STOP = """
     UPDATE saga_orchestrator_saga
     SET stop_requested_at = coalesce(stop_requested_at, now()),

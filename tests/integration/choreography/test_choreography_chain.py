@@ -3,14 +3,15 @@
 import random
 
 import pytest
+from django.db import transaction
 
 from contracts import events
 from contracts.events import Event
 from contracts.outcomes import Refused
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
-from saga_choreography import tracking, watchdog
-from saga_choreography.models import Action, Intervention
+from saga_choreography import operations, tracking, trail, watchdog
+from saga_choreography.models import Action, Intervention, Saga
 from tests.integration.choreography.town import TRACKING, LoseOnce, Town, ended_right, outcome
 
 pytestmark = pytest.mark.django_db(databases=["carrito", "inventario", "pagos", TRACKING])
@@ -273,3 +274,20 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
         assert [one for one in sagas if not ended_as_told(one, promised)] == []
     finally:
         forget(f"rough{seed}")
+
+
+@pytest.mark.parametrize("handled", range(7))
+def test_saga_whose_rows_somebody_typed_over_is_undone_wherever_it_stands(town, handled):
+    saga_id = town.check_out()
+    town.settle(most=handled)
+    Saga.objects.filter(pk=saga_id).update(context=[], stage=9)
+    with transaction.atomic(using=TRACKING):
+        asked = operations.compensate(
+            saga_id=saga_id, requested_by="eva", reason="", now=trail.now()
+        )
+    assert asked is Action.RETURN
+    town.settle()
+    found = outcome(saga_id)
+    assert found["tracked"] == found["checkout"]
+    assert found["checkout"] in ("failed", "compensated")
+    assert ended_right(saga_id)

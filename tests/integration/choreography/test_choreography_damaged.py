@@ -126,7 +126,7 @@ def test_it_is_listed_and_shown_with_the_others(damaged, client):
     assert client.get("/saga/choreography/bad").json()["parked"]["reason"]
 
 
-@pytest.mark.parametrize("ask", ["compensate", "retry", "skip"])
+@pytest.mark.parametrize("ask", ["retry", "skip"])
 def test_what_is_asked_of_it_is_refused_with_the_reason(damaged, client, ask):
     body = json.dumps({"reason": "why"})
     answer = client.post(f"/saga/choreography/bad/{ask}", body, content_type="application/json")
@@ -135,9 +135,17 @@ def test_what_is_asked_of_it_is_refused_with_the_reason(damaged, client, ask):
     assert Saga.objects.get(pk="a").status == "running"
 
 
-def test_it_is_shown_and_refused_in_the_admin(damaged, admin_client):
+def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, said):
+    answer = client.post("/saga/choreography/bad/compensate", content_type="application/json")
+    assert (answer.status_code, answer.json()["status"]) == (202, "compensating")
+    asked = said()[-1]
+    assert (asked.saga_id, asked.type) == ("bad", events.CHECKOUT_RETURN_REQUESTED)
+    assert client.get("/saga/choreography/bad").json()["parked"] is None
+
+
+def test_it_is_shown_and_undone_in_the_admin(damaged, admin_client):
     url = "/admin/saga_choreography/saga/"
     assert admin_client.get(f"{url}bad/change/").status_code == 200
     data = {"action": "undo", "_selected_action": ["a", "bad", "c"]}
     page = admin_client.post(url, data, follow=True)
-    assert "2 asked to be undone, 1 refused: 1 nothing_to_retry." in page.content.decode()
+    assert "3 asked to be undone." in page.content.decode()

@@ -10,7 +10,7 @@ from contracts import sagas
 from contracts.outcomes import Done
 from contracts.sagas import CHECKOUT
 from contracts.statuses import SagaStatus
-from saga_orchestrator import engine, sagalog, statements
+from saga_orchestrator import engine, operations, sagalog, statements
 from saga_orchestrator.models import Runner, Saga, SagaStep
 from saga_orchestrator.participants import Participants
 from tests.integration.orchestrator.services import eventually
@@ -189,6 +189,19 @@ def test_saga_that_cannot_be_read_is_parked_and_stops_no_other(
     assert reason in when(broken, "parked").parked_reason
     when(healthy, "completed")
     assert services.effects(broken) == []
+
+
+@pytest.mark.parametrize("assignments", TYPED_OVER)
+def test_saga_that_cannot_be_read_is_undone_as_a_whole(run, start, when, services, assignments):
+    """Without anybody's mending it: the barriers know what of it has happened."""
+    (broken,) = start()
+    type_over(broken, assignments)
+    run()
+    when(broken, "parked")
+    assert operations.compensate(saga_id=broken, requested_by="eva", reason="typed over") is None
+    assert when(broken, "failed", "compensated").failure_detail == "typed over"
+    undone = [name for name, direction in services.effects(broken) if direction == "undo"]
+    assert undone[-1] == sagas.ACCEPT
 
 
 def test_version_at_the_end_of_its_column_stops_nobody(run, start, when):
