@@ -19,7 +19,7 @@ from contracts import events
 from contracts.events import Event, InvalidMessage
 from messaging import parking
 from messaging.backoff import Backoff
-from messaging.brokers import Broker, BrokerUnavailable, Delivery, Subscription
+from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import Reaction, Unfit
 from messaging.worker import Complaint
 from sagas import faults, points, sql
@@ -76,7 +76,7 @@ class Consumer:
         self._declare_at = 0.0
         self._impatient_until = 0.0
         self._is_impatient = False
-        self._backoff = Backoff()
+        self._backoff, self._undeclared = Backoff(), Backoff()
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
@@ -85,9 +85,18 @@ class Consumer:
         """That it hears nothing: in the words of the broker, or of the database."""
         trouble = self._backoff.trouble()
         if not trouble:
-            return []
+            return self._of_declaring()
         what = f"{self.service} hears nothing from its queue {self.queue}: {trouble.reason}"
         return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO)]
+
+    def _of_declaring(self) -> list[Complaint]:
+        trouble = self._undeclared.trouble()
+        if not trouble:
+            return []
+        what = f"{self.service} can't make sure of its queue {self.queue}: {trouble.reason}"
+        return [
+            Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO, stops_sagas=False),
+        ]
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; an unreachable broker or database is waited for."""
@@ -138,7 +147,7 @@ class Consumer:
                 self._take_and_handle(subscription)
                 self._backoff.went_well()
                 if time.monotonic() >= self._declare_at:
-                    self._declare()
+                    self._declare_again()
         finally:
             subscription.close()
 
@@ -146,6 +155,15 @@ class Consumer:
         """Now and then again: somebody may have removed the queue or one of its bindings."""
         self.broker.declare(queue=self.queue, events=sorted(self.reactions))
         self._declare_at = time.monotonic() + DECLARE_SECONDS
+
+    def _declare_again(self) -> None:
+        """Where that is refused, what is there can be heard all the same."""
+        try:
+            self._declare()
+            self._undeclared.went_well()
+        except Rejected as error:
+            self._undeclared.pause(error)
+            self._declare_at = time.monotonic() + DECLARE_SECONDS
 
     def _take_and_handle(self, subscription: Subscription) -> None:
         deliveries = subscription.take(limit=BATCH, timeout=IDLE_SECONDS)
