@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from contracts.bounds import MOST_MONEY
 from contracts.statuses import SagaStatus
 from messaging import models as messaging
 from saga_choreography.entries import Stage
@@ -47,6 +48,10 @@ class Saga(models.Model):
             models.CheckConstraint(
                 condition=Q(status__in=[s.value for s in SagaStatus]),
                 name="choreography_status_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(total_amount__range=(0, MOST_MONEY)),
+                name="choreography_total_is_money",
             ),
             models.CheckConstraint(
                 condition=~Q(status__in=[s.value for s in SagaStatus if s.is_final])
