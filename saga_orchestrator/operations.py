@@ -42,7 +42,7 @@ def compensate(*, saga_id: str, requested_by: str, reason: str = "") -> Refused 
         requested_by,
         reason,
         lambda saga: decide_compensate(saga, reason),
-        unreadable=lambda: _undo_all(saga_id, requested_by, reason),
+        undoes_unreadable=True,
     )
 
 
@@ -110,7 +110,8 @@ def _intervene(
     requested_by: str,
     reason: str,
     decide: Callable[[InFlight], Decision | Refused],
-    unreadable: Callable[[], Refused | None] | None = None,
+    *,
+    undoes_unreadable: bool = False,
 ) -> Refused | None:
     """Lock, decide, write; the runner is woken once it is committed."""
     with transaction.atomic(using=SERVICE):
@@ -118,10 +119,12 @@ def _intervene(
         if not found:
             raise UnknownSaga(saga_id)
         (saga,) = found
-        if isinstance(saga, Unreadable):
-            refused = unreadable() if unreadable else _unreadable(saga)
-        else:
+        if isinstance(saga, InFlight):
             refused = _decided(saga, decide(saga), requested_by, reason)
+        elif undoes_unreadable:
+            refused = _undo_all(saga_id, requested_by, reason)
+        else:
+            refused = _unreadable(saga)
         if refused:
             return refused
         transaction.on_commit(_wake, using=SERVICE)

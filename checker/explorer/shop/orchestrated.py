@@ -175,10 +175,17 @@ class Orchestrated:
             self._courier.say(sagalog.ALIAS)
 
     def _is_claimable(self) -> bool:
-        """By the runner that would claim: a new one has empty hands."""
-        found = next(self._at_work(), None)
-        hands = found.hands if found else {"in_hand": (), "but": ()}
-        return self._shop.is_claimable(runner=found.number if found else self._made + 1, **hands)
+        """By one of those at work; where there is none, by a new one, whose hands are empty."""
+        if next(self._at_work(), None):
+            return self._claimant() is not None
+        return self._shop.is_claimable(runner=self._made + 1, in_hand=(), but=())
+
+    def _claimant(self) -> Conducting | None:
+        """The first at work that would find something: each of them looks by itself."""
+        for one in self._at_work():
+            if self._shop.is_claimable(runner=one.number, **one.hands):
+                return one
+        return None
 
     def _at_work(self) -> Iterator[Conducting]:
         for one in self._runners:
@@ -186,8 +193,9 @@ class Orchestrated:
                 yield one
 
     def _alive(self) -> Conducting:
-        for one in self._at_work():
-            return one
+        found = self._claimant()
+        if found:
+            return found
         self._made += 1
         self._runners.append(Conducting(self._made))
         self._shop.speak(self._made)

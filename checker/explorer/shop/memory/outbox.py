@@ -44,7 +44,7 @@ class Parked:
         self._store = store
         self.table = store.table("parked")
 
-    def add(self, *, service: str, aside: Aside) -> None:
+    def add(self, *, service: str, aside: Aside, is_again: bool = True) -> None:
         what = f"{service} set {aside.message.type} of {aside.saga_id} aside: {aside.reason}"
         self._store.write(self.table, self._store.next_id(), what)
 
