@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from contracts import events
+from contracts import events, sagas
 from contracts.commands import Checkout, Command
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure, Outcome, Refused, had_effect
@@ -97,7 +97,7 @@ class SagaReaction:
         failure = heard.data.failure
         if isinstance(outcome, Refused) and not failure:
             failure = Failure(self.operation.step, outcome.code, outcome.detail)
-        if failure and self.operation.kind is Kind.UNDO and had_effect(outcome):
+        if failure and self._undid(outcome):
             failure = msgspec.structs.replace(failure, undone=True)
         return follow(
             cause=heard,
@@ -109,6 +109,11 @@ class SagaReaction:
                 requested_at=started,
             ),
         )
+
+    def _undid(self, outcome: Outcome) -> bool:
+        """Whether a step was undone; the acceptance's undo is the end itself."""
+        is_undo = self.operation.kind is Kind.UNDO and self.operation.step != sagas.ACCEPT
+        return is_undo and had_effect(outcome)
 
 
 def on(*hears: str, do: Operation, says: str = "", says_if_refused: str = "") -> list[SagaReaction]:

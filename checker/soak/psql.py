@@ -91,7 +91,11 @@ def change_column(*, url: str, service: str) -> str:
 @contextmanager
 def _connected(url: str, *, autocommit: bool) -> Iterator[psycopg.Connection]:
     try:
-        with psycopg.connect(url, autocommit=autocommit, connect_timeout=5) as session:
+        # Whatever else is done to the database at the same time.
+        writes = "-c default_transaction_read_only=off"
+        with psycopg.connect(
+            url, autocommit=autocommit, connect_timeout=5, options=writes
+        ) as session:
             yield session
     except psycopg.OperationalError as error:
         raise ConnectionError(f"PostgreSQL is away ({type(error).__name__})") from error
