@@ -1,0 +1,1 @@
+"""The shop's settings and one more app, which has each of its processes think that it is later."""
