@@ -24,8 +24,9 @@ T = TypeVar("T", bound=StrEnum)
 
 ABOUT = """\
 Runs load on a fresh stack while its processes, PostgreSQL and RabbitMQ are killed, paused and
-restarted, connections are cut, queues purged, and messages and requests come twice: one pattern
-after the other, each on a stack of its own. Which fault comes when follows from the seed.
+restarted, connections are cut, queues purged or taken over, rows locked, databases made read-only,
+columns changed, foreign messages sent, and messages and requests come twice: one pattern after the
+other, each on a stack of its own. Which fault comes when follows from the seed.
 
 Then every checkout must end within 60 s, the audit must be clean, and the soak's own look at the
 tables must find each answer that a shopper got, one order and the total for each completed
