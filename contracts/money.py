@@ -8,8 +8,3 @@ CENT = Decimal("0.01")
 def amount(value: Decimal | int | str) -> Decimal:
     """The value with exactly two decimals. Raises decimal.InvalidOperation if it is no number."""
     return Decimal(value).quantize(CENT, rounding=ROUND_HALF_EVEN)
-
-
-def is_exact(value: Decimal) -> bool:
-    """Whether the value is finite and has no fraction of a cent."""
-    return value.is_finite() and value == value.quantize(CENT)

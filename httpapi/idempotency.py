@@ -5,17 +5,16 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from contracts.bounds import MOST_KEY
 from httpapi.json import encode
 from httpapi.problems import wrong_field
-
-LONGEST = 255
 
 
 def key_of(request: HttpRequest) -> str | None:
     """The header's value; None without one. Raises Problem (400) where it is not usable."""
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= LONGEST:
-        raise wrong_field("Idempotency-Key", f"1 to {LONGEST} characters")
+    if key is not None and not 1 <= len(key) <= MOST_KEY:
+        raise wrong_field("Idempotency-Key", f"1 to {MOST_KEY} characters")
     return key
 
 
