@@ -1,6 +1,6 @@
 # Everything here uses relative paths: make can't handle a clone in a path with spaces otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help setup compare soak test chaos fuzz check up down lock clean
+.PHONY: help setup compare soak test prove chaos fuzz check up down lock clean
 .NOTPARALLEL:
 
 VENV := .venv
@@ -11,8 +11,8 @@ PYTHON := $(shell for one in python3.11 python3.12 python3.13 python3.14 python3
 	"$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && break; done)
 ARGUMENTS ?=
 COMPARE := $(if $(PATTERNS),--patterns "$(PATTERNS)") $(if $(SECONDS),--seconds "$(SECONDS)") \
-	$(if $(JSON),--json "$(JSON)") $(if $(FULL),--full)
-SOAK := $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") \
+	$(if $(SAGA),--saga "$(SAGA)") $(if $(JSON),--json "$(JSON)") $(if $(FULL),--full)
+SOAK := $(if $(SAGA),--saga "$(SAGA)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") \
 	$(if $(PATTERNS),--patterns "$(PATTERNS)") $(if $(SEED),--seed "$(SEED)") $(if $(JSON),--json "$(JSON)")
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
@@ -31,14 +31,17 @@ $(STAMP): requirements/dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $(STAMP)
 
-compare: $(STAMP) ## both patterns side by side; PATTERNS=a,b SECONDS=n JSON=file FULL=1
+compare: $(STAMP) ## a saga's patterns side by side; SAGA=name PATTERNS=a,b SECONDS=n JSON=file FULL=1
 	$(BIN)/python manage.py compare $(COMPARE) $(ARGUMENTS)
 
-soak: $(STAMP) ## load with kills, cuts and losses, then the audit; MINUTES=n (a pattern) RATE= SEED=
+soak: $(STAMP) ## load with kills, cuts and losses, then the audit; MINUTES=n (a pattern) SAGA= RATE= SEED=
 	$(BIN)/python manage.py soak $(SOAK) $(ARGUMENTS)
 
-test: $(STAMP) ## all tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
+test: $(STAMP) ## the tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes $(ARGUMENTS)
+
+prove: $(STAMP) ## the long proofs: schedules, crash points, seeded bugs, a short soak
+	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes prove
 
 chaos: $(STAMP) ## kills every process at every point, cuts the broker off, restarts the database; an hour
 	$(BIN)/python -m pytest tests/chaos --all-faults -v $(ARGUMENTS)
@@ -47,12 +50,12 @@ fuzz: $(STAMP) ## 100,000 random requests and as many messages, at every door an
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m pytest tests/fuzz --fuzz "$(or $(COUNT),100000)" \
 		--fuzz-seed "$(or $(SEED),0)" -v $(ARGUMENTS)
 
-check: $(STAMP) ## format, lint, types, layers, compose file, Dockerfile
+check: $(STAMP) ## format, lint, types, layers, compose files, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
 	$(BIN)/hadolint Dockerfile
 
 up: $(STAMP) ## the whole stack in the foreground, with its addresses; Ctrl-C stops it

@@ -3,10 +3,10 @@
 Owns         carts and their items, checkouts (accepted, frozen), orders
 Offers       the cart; POST /checkout/saga for every pattern; create, confirm, cancel an order;
              unlock a cart
+Accepts      the checkout; says checkout.initiated itself where nobody conducts
 Reacts to    payment.processed, inventory.committed, inventory.commit.failed, inventory.restored,
              inventory.reserve.failed, inventory.unreserved
-Answers      order.create.requested, order.confirm.requested, order.cancel.requested,
-             cart.unlock.requested
-Publishes    order.created, order.create.failed, order.cancelled, checkout.completed,
-             checkout.failed
+Answers      order.create, order.confirm, order.cancel, checkout.fail
+Publishes    checkout.initiated, order.created, order.create.failed, order.cancelled,
+             checkout.completed, checkout.failed
 """

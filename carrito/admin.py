@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from carrito import operations
 from carrito.models import (
     BarrierEntry,
     Cart,
@@ -21,8 +20,10 @@ from carrito.models import (
     ParkedMessage,
     WorkerHeartbeat,
 )
+from carrito.operations import OWNER
+from coordination import handover
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
-from sagas.admin import BarrierEntryAdmin, RecordAdmin, as_json
+from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
 
 IN_A_TRANSACTION = 100
 
@@ -81,7 +82,7 @@ class CheckoutAdmin(RecordAdmin):
     @admin.action(description="Retry: hand over again what was set aside", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Checkout]) -> None:
         saga_ids = [one.pk for one in queryset.only("pk")]
-        self._tell(request, operations.retry_handover(saga_ids=saga_ids), "handed over again")
+        self._tell(request, handover.retry(owner=OWNER, saga_ids=saga_ids), "handed over again")
 
     @admin.action(
         description="Discard: end what was set aside, without a sale", permissions=["operate"]
@@ -90,7 +91,7 @@ class CheckoutAdmin(RecordAdmin):
         saga_ids = [one.pk for one in queryset.only("pk")]
         for start in range(0, len(saga_ids), IN_A_TRANSACTION):
             some = saga_ids[start : start + IN_A_TRANSACTION]
-            done = operations.discard(saga_ids=some, reason="from the admin")
+            done = handover.discard(owner=OWNER, saga_ids=some, reason="from the admin")
             self._tell(request, done, "discarded")
 
     def _tell(self, request: HttpRequest, saga_ids: Set[str], done: str) -> None:

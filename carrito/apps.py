@@ -11,14 +11,17 @@ class CarritoConfig(AppConfig):
 
     def stalls(self, *, limit: int) -> list[Complaint]:
         """Checkouts that no coordinator has been told of: for /health."""
-        from carrito import queries
+        from carrito.operations import OWNER
+        from coordination import owner_views
 
-        return queries.stalls(limit=limit)
+        return owner_views.stalls(owner=OWNER, limit=limit)
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service."""
-        from carrito.handover import handovers
+        from carrito.operations import OWNER
         from carrito.reactions import REACTIONS
-        from messaging.participant import parts
+        from coordination.handover import handovers
+        from messaging.parts import parts
 
-        return [*parts(service="carrito", broker=broker, reactions=REACTIONS), *handovers()]
+        own = parts(service="carrito", broker=broker, reactions=REACTIONS)
+        return [*own, *handovers(owner=OWNER)]

@@ -10,7 +10,9 @@ from httpapi import waiting
 from httpapi.client import Client, Unreachable
 from httpapi.problems import unavailable
 
-_client = Client(url=settings.INVENTARIO_URL, timeout=5.0, connections=waiting.MOST_WAITING)
+_client = Client(
+    url=settings.SERVICE_URLS["inventario"], timeout=5.0, connections=waiting.MOST_WAITING
+)
 
 
 IN_A_CALL = 200

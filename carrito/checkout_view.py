@@ -1,27 +1,24 @@
-"""The HTTP door of the universal checkout."""
+"""The universal checkout: one way in, whichever pattern then coordinates it.
 
-import uuid
+shopper -> POST /checkout/saga -> accept: lock the cart, freeze it, record the checkout
+           (operations)        -> choreographed: its first event is in carrito's own outbox
+                               -> orchestrated:  handed over at once (coordination.handover)
+"""
+
+from typing import Any
 
 import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from carrito import checkout, operations, queries, records, serializers
-from carrito.checkout import COORDINATORS, AcceptedCheckout, NotAccepted
-from carrito.operations import Accept
-from contracts import refusals
+from carrito import queries, serializers
+from carrito.operations import OWNER, Accept
 from contracts.bounds import Address, Id, SagaPattern, WholeNumber
-from contracts.statuses import Pattern
-from httpapi import problems, waiting
-from httpapi.idempotency import fingerprint, key_of
-from httpapi.json import answer
-from httpapi.waiting import Waiters
+from coordination import accept_view
+from httpapi import problems
 
-STATUS_OF_REFUSAL = {refusals.UNKNOWN_CART: 404, refusals.EMPTY_CART: 400, refusals.KEY_REUSED: 422}
-"""As API.md has it; any other refusal is a 409."""
-
-_waiters = Waiters(service=operations.SERVICE, ended=records.ended_among)
+_acceptance = accept_view.Acceptance(owner=OWNER)
 
 
 class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +28,8 @@ class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: Id
     user_id: Id | WholeNumber | None = None
     billing_address: Address = {}
-    saga_pattern: SagaPattern = Pattern.ORCHESTRATED.value
+    saga_pattern: SagaPattern | None = None
+    saga: Id = "checkout"
 
 
 class CheckoutView(APIView):
@@ -39,65 +37,35 @@ class CheckoutView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         wanted = msgspec.convert(request.data, CheckoutRequest)
-        _raise_if_unknown(wanted.saga_pattern)
-        found = _accepted(request, wanted)
-        url = request.build_absolute_uri(f"/orders/saga/{found.saga_id}/status")
-        headers = {"Location": url} | ({} if found.is_new else {"Idempotency-Replayed": "true"})
-        seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
-        if seconds and _waiters.wait(key=found.saga_id, seconds=seconds):
-            return answer(_ended(found.saga_id, url), headers=headers)
-        return answer(serializers.accepted(found, status_url=url), status=202, headers=headers)
+        return accept_view.accept(
+            acceptance=_acceptance,
+            command=command_of(request=request, wanted=wanted),
+            request=request,
+            status_path="/orders/saga/{saga_id}/status",
+            state=_state,
+        )
 
 
 def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
-    """What carrito is asked for."""
-    key = key_of(request)
-    return Accept(
-        saga_id=str(uuid.uuid4()),
-        cart_id=wanted.cart_id,
-        payment_method=wanted.payment_method,
-        saga_pattern=wanted.saga_pattern,
-        user_id=None if wanted.user_id is None else str(wanted.user_id),
-        billing_address=wanted.billing_address,
-        traceparent=checkout.traceparent_of(header=request.headers.get("traceparent", "")),
-        idempotency_key=key or "",
-        fingerprint=_fingerprint(wanted) if key else "",
+    """What carrito is asked for. Raises Problem (400)."""
+    asked = {
+        "cart_id": wanted.cart_id,
+        "payment_method": wanted.payment_method,
+        "billing_address": wanted.billing_address,
+    }
+    alike = accept_view.accepting(
+        owner=OWNER,
+        saga=wanted.saga,
+        pattern=wanted.saga_pattern or "",
+        request=request,
+        asked=asked,
     )
+    user_id = None if wanted.user_id is None else str(wanted.user_id)
+    return Accept(**alike, **asked, user_id=user_id)
 
 
-def _fingerprint(wanted: CheckoutRequest) -> str:
-    """Of what is asked for, at whichever door and in whatever words: defaults are spelled out."""
-    return fingerprint(
-        {
-            "cart_id": wanted.cart_id,
-            "payment_method": wanted.payment_method,
-            "saga_pattern": wanted.saga_pattern,
-            "billing_address": wanted.billing_address,
-        }
-    )
-
-
-def not_accepted(*, error: NotAccepted) -> problems.Problem:
-    """The answer to a checkout that was refused."""
-    status = STATUS_OF_REFUSAL.get(error.refused.code, 409)
-    return problems.refusal(error.refused, status=status)
-
-
-def _accepted(request: Request, wanted: CheckoutRequest) -> AcceptedCheckout:
-    try:
-        return checkout.check_out(command=command_of(request=request, wanted=wanted))
-    except NotAccepted as error:
-        raise not_accepted(error=error) from error
-
-
-def _ended(saga_id: str, url: str) -> dict[str, object]:
+def _state(saga_id: str) -> dict[str, Any]:
     found = queries.checkout(saga_id=saga_id)
     if found is None:
         raise problems.unknown("saga", saga_id)
-    return {**serializers.checkout_status(found), "status_url": url}
-
-
-def _raise_if_unknown(pattern: str) -> None:
-    if pattern not in COORDINATORS:
-        known = ", ".join(COORDINATORS)
-        raise problems.wrong_field("saga_pattern", f"one of {known}; not {pattern!r}")
+    return serializers.checkout_status(found)

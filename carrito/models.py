@@ -5,10 +5,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from contracts import bounds
-from contracts.statuses import Pattern, SagaStatus
+from coordination import models as coordination
+from coordination.models import AcceptedSaga
 from messaging import models as messaging
-from sagas import models as sagas
-from sagas.fields import LenientJson, TextId
+from participant import models as sagas
+from participant.fields import Json, TextId
 
 
 class CartStatus(models.TextChoices):
@@ -57,36 +58,16 @@ class CartItem(models.Model):
         return f"{self.quantity} of product {self.product_id}"
 
 
-class Checkout(models.Model):
-    """A checkout that was accepted: frozen then, and ended by the saga's last step or last undo.
+class Checkout(AcceptedSaga):
+    """A checkout that was accepted, and the cart's lines as they were frozen then."""
 
-    `ended_at` is the moment that counts for every measurement, in every pattern.
-    """
-
-    saga_id = TextId(primary_key=True)
     cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="checkouts")
     cart_version = models.PositiveIntegerField()
     user_id = models.CharField(max_length=64)
-    items = models.JSONField(help_text="The lines as they were frozen.", decoder=LenientJson)
-    total_amount = models.DecimalField(max_digits=14, decimal_places=2)
-    payment_method = models.CharField(max_length=64)
-    billing_address = models.JSONField(default=dict, db_default={}, decoder=LenientJson)
-    saga_pattern = models.CharField(max_length=32, choices=[(p, p) for p in Pattern])
-    status = models.CharField(
-        max_length=12, choices=[(s, s) for s in SagaStatus], default=SagaStatus.PENDING
-    )
-    traceparent = models.CharField(max_length=64, default="", db_default="", blank=True)
-    failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
-    failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
-    failure_detail = models.TextField(default="", db_default="", blank=True)
-    accepted_at = models.DateTimeField(db_default=Now())
-    handed_over_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
-    # Set aside: it can't be handed over (why), and the others don't wait for it.
-    set_aside_at = models.DateTimeField(null=True, blank=True)
-    set_aside_reason = models.TextField(default="", db_default="", blank=True)
+    items = Json(help_text="The lines as they were frozen.")
+    billing_address = Json(default=dict, db_default={})
 
-    class Meta:
+    class Meta(AcceptedSaga.Meta):
         constraints = [
             models.UniqueConstraint(
                 fields=["cart"],
@@ -98,43 +79,10 @@ class Checkout(models.Model):
                 name="checkout_total_is_money",
             ),
         ]
-        indexes = [
-            models.Index(
-                fields=["saga_pattern", "accepted_at"],
-                condition=Q(handed_over_at=None, set_aside_at=None),
-                name="checkout_not_handed_over",
-            ),
-            models.Index(
-                fields=["set_aside_at", "saga_id"],
-                condition=Q(set_aside_at__isnull=False),
-                name="checkout_set_aside",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"checkout {self.saga_id}"
 
 
-class IdempotencyKey(models.Model):
-    """An Idempotency-Key of a user, and the checkout that it stands for.
-
-    `fingerprint`: of what was asked for; whoever asks for something else needs another key.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    user_id = models.CharField(max_length=64, db_collation="C")
-    key = models.CharField(max_length=255, db_collation="C")
-    saga_id = TextId(db_index=True)
-    fingerprint = models.CharField(max_length=64)
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["user_id", "key"], name="key_once_a_user"),
-        ]
-
-    def __str__(self) -> str:
-        return f"key {self.key} of {self.user_id}"
+class IdempotencyKey(coordination.IdempotencyKey):
+    pass
 
 
 class OrderStatus(models.TextChoices):

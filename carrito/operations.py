@@ -3,41 +3,32 @@
 import uuid
 from collections.abc import Mapping, Sequence
 
-from django.db import transaction
-
-from carrito import keys, records
-from carrito.keys import Key
-from carrito.models import CartStatus
-from carrito.records import Accepted, LockedCart
-from contracts import bounds, refusals, sagas
-from contracts.bounds import Id, SagaPattern, Traceparent
-from contracts.commands import Checkout, Command, Line, Undo, Unlock
+from carrito import store
+from carrito.models import CartStatus, Checkout
+from carrito.store import LockedCart, Snapshot
+from contracts import bounds, projection, refusals
+from contracts.bounds import Id
+from contracts.commands import Command, Line, Undo
+from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.statuses import SagaStatus
-from sagas import points
-from sagas.operations import does, undoes
-from sagas.performing import perform
+from coordination import acceptance
+from coordination.acceptance import Accepted, Owner
+from coordination.store import Key
+from participant.operations import does, undoes
 
 SERVICE = "carrito"
 
 
-class Accept(Command, frozen=True, kw_only=True):
-    """Check this cart out. `user_id` may be left out; it is the cart's then.
-
-    `idempotency_key`: the user's, empty without one. `fingerprint`: of what is asked for.
-    """
+class Accept(acceptance.Accept, frozen=True, kw_only=True):
+    """Check this cart out. `user_id` may be left out; it is the cart's then."""
 
     cart_id: Id
     payment_method: Id
-    saga_pattern: SagaPattern
-    user_id: Id | None = None
     billing_address: dict[str, str] = {}
-    traceparent: Traceparent = ""
-    idempotency_key: str = ""
-    fingerprint: str = ""
 
 
-@does(service=SERVICE, step=sagas.ACCEPT, command=Accept)
+@does(service=SERVICE, command=Accept)
 def accept(commands: Sequence[Accept]) -> list[Outcome]:
     """Locks the cart, freezes its lines, prices and total, and records the checkout.
 
@@ -45,35 +36,38 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
     Refused: unknown_cart, cart_of_another_user, empty_cart, cart_in_checkout, cart_checked_out,
     cart_too_large, unreadable, idempotency_key_reused.
     """
-    carts = records.lock_carts(ids=[one.cart_id for one in commands])
-    known = keys.take(keys=_keys(commands, carts))
+    carts = store.lock_carts(ids=[one.cart_id for one in commands])
+    known = OWNER.sagas.take_keys(keys=_keys(commands, carts))
     fresh = [one for one in commands if one.saga_id not in known]
-    frozen = freeze(commands=fresh, carts=carts)
-    records.add_checkouts(accepted=[one for one in frozen if isinstance(one, Accepted)])
+    frozen = snapshots(commands=fresh, carts=carts)
+    store.add_checkouts(accepted=[one for one in frozen if isinstance(one, Snapshot)])
     decided = {one.saga_id: _accepted(result) for one, result in zip(fresh, frozen, strict=True)}
-    keys.free(saga_ids=[one.saga_id for one in fresh if _frees_key(one, decided)])
+    OWNER.sagas.free_keys(saga_ids=[one.saga_id for one in fresh if _frees_key(one, decided)])
     decided |= {
-        one.saga_id: _repeated(one, known[one.saga_id], decided)
+        one.saga_id: acceptance.repeated(command=one, key=known[one.saga_id], decided=decided)
         for one in commands
         if one.saga_id in known
     }
     return [decided[one.saga_id] for one in commands]
 
 
-@undoes(service=SERVICE, step=sagas.ACCEPT, command=Unlock)
-def unlock(commands: Sequence[Unlock]) -> list[Outcome]:
+@undoes(accept)
+def fail_checkout(commands: Sequence[Undo]) -> list[Outcome]:
     """The checkout ended without a sale: says why, and gives the cart back to the shopper."""
     failures = {one.saga_id: one.failure or Failure("", refusals.STOPPED) for one in commands}
     statuses = {saga_id: _status_after(failure) for saga_id, failure in failures.items()}
-    records.end_without_sale(failures=failures, statuses=statuses)
+    store.fail_checkouts(failures=failures, statuses=statuses)
     return [Done({"status": statuses[one.saga_id].value}) for one in commands]
 
 
-@does(service=SERVICE, step=sagas.CREATE_ORDER, command=Command)
+OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
+
+
+@does(service=SERVICE)
 def create_order(commands: Sequence[Command]) -> list[Outcome]:
     """An order, pending, from the frozen checkout. Refused: no_checkout."""
     ids = {one.saga_id: str(uuid.uuid4()) for one in commands}
-    made = records.add_orders(ids=ids)
+    made = store.add_orders(ids=ids)
     return [
         Done({"order_id": ids[one.saga_id]})
         if one.saga_id in made
@@ -82,17 +76,17 @@ def create_order(commands: Sequence[Command]) -> list[Outcome]:
     ]
 
 
-@undoes(service=SERVICE, step=sagas.CREATE_ORDER, command=Undo)
+@undoes(create_order)
 def cancel_order(commands: Sequence[Undo]) -> list[Outcome]:
     """Cancels the order, also a confirmed one (a return)."""
-    cancelled = records.cancel_orders(reasons={one.saga_id: one.reason for one in commands})
+    cancelled = store.cancel_orders(reasons={one.saga_id: one.reason for one in commands})
     return [Done({"cancelled": one.saga_id in cancelled}) for one in commands]
 
 
-@does(service=SERVICE, step=sagas.CONFIRM_ORDER, command=Command)
+@does(service=SERVICE)
 def confirm_order(commands: Sequence[Command]) -> list[Outcome]:
     """Confirms the order: the checkout is completed. Refused, out of a saga only: no_order."""
-    confirmed = records.confirm_orders(saga_ids=[one.saga_id for one in commands])
+    confirmed = store.confirm_orders(saga_ids=[one.saga_id for one in commands])
     return [
         Done({"order_id": found[0], "confirmed_at": found[1].isoformat()})
         if (found := confirmed.get(one.saga_id))
@@ -101,36 +95,11 @@ def confirm_order(commands: Sequence[Command]) -> list[Outcome]:
     ]
 
 
-def retry_handover(*, saga_ids: Sequence[str]) -> set[str]:
-    """A person's: these are handed over again, from the start. Which of them were set aside."""
-    points.reach("handover.before_retry")
-    found = records.take_back(saga_ids=saga_ids)
-    points.reach("handover.retried")
-    return found
-
-
-def discard(*, saga_ids: Sequence[str], reason: str) -> set[str]:
-    """A person's: ends these without a sale, as an unlock does, and gives their carts back.
-
-    Should a coordinator have one of them after all, its order is refused, and it is undone there.
-    Returns which of them were set aside; no other is touched.
-    """
-    with transaction.atomic(using=SERVICE):
-        found = records.lock_set_aside(saga_ids=saga_ids)
-        failure = Failure(sagas.ACCEPT, refusals.DISCARDED, reason)
-        unlocks = [Unlock(saga_id=saga_id, failure=failure) for saga_id in found]
-        if unlocks:
-            perform(operation=unlock, commands=unlocks)
-        points.reach("handover.before_discard")
-    points.reach("handover.discarded")
-    return set(found)
-
-
-def freeze(
+def snapshots(
     *, commands: Sequence[Accept], carts: Mapping[str, LockedCart]
-) -> list[Accepted | Refused]:
+) -> list[Snapshot | Refused]:
     """The checkouts as all their steps will see them, or why not. `carts`: locked, by id."""
-    frozen: list[Accepted | Refused] = []
+    frozen: list[Snapshot | Refused] = []
     taken: set[str] = set()
     for command in commands:
         cart = carts.get(command.cart_id)
@@ -139,7 +108,7 @@ def freeze(
             frozen.append(refused or Refused(refusals.UNKNOWN_CART))
             continue
         taken.add(cart.id)
-        frozen.append(_frozen(command, cart))
+        frozen.append(_snapshot(command, cart))
     return frozen
 
 
@@ -173,7 +142,7 @@ def decide_size(*, lines: Sequence[Line]) -> Refused | None:
         if not bounds.is_money(line.unit_price, most=bounds.MOST_PRICE):
             detail = f"The price of product {line.product_id} is none: {line.unit_price}."
             return Refused(refusals.UNREADABLE, detail)
-    total = records.total_of(lines)
+    total = store.total_of(lines)
     if total > bounds.MOST_MONEY:
         return _too_large(f"a total of at most {bounds.MOST_MONEY}, not {total}")
     return None
@@ -199,38 +168,39 @@ def _keys(commands: Sequence[Accept], carts: Mapping[str, LockedCart]) -> list[K
     ]
 
 
-def _accepted(frozen: Accepted | Refused) -> Outcome:
+def _accepted(frozen: Snapshot | Refused) -> Outcome:
     if isinstance(frozen, Refused):
         return frozen
-    return Done({"total_amount": str(frozen.checkout.total_amount)})
+    return Accepted({"total_amount": str(frozen.total_amount)}, context=frozen.context)
 
 
 def _frees_key(command: Accept, decided: Mapping[str, Outcome]) -> bool:
     return bool(command.idempotency_key) and isinstance(decided[command.saga_id], Refused)
 
 
-def _repeated(command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outcome:
-    """What the key stands for: a checkout of before, or an earlier one of the same list."""
-    if key.fingerprint != command.fingerprint:
-        detail = "This Idempotency-Key belongs to a checkout with another body: use a new key."
-        return Refused(refusals.KEY_REUSED, detail)
-    first = decided.get(key.saga_id)
-    return first if isinstance(first, Refused) else Done({"repeats": key.saga_id})
-
-
-def _frozen(command: Accept, cart: LockedCart) -> Accepted:
-    checkout = Checkout(
+def _snapshot(command: Accept, cart: LockedCart) -> Snapshot:
+    total = store.total_of(cart.items)
+    known = {
+        "user_id": cart.user_id,
+        "items": cart.items,
+        "total_amount": total,
+        "payment_method": command.payment_method,
+        "billing_address": command.billing_address,
+    }
+    context = Context(
+        saga=command.saga,
         saga_id=command.saga_id,
-        cart_id=cart.id,
-        user_id=cart.user_id,
-        items=list(cart.items),
-        total_amount=records.total_of(cart.items),
-        payment_method=command.payment_method,
-        saga_pattern=command.saga_pattern,
-        billing_address=command.billing_address,
+        pattern=command.saga_pattern,
+        subject=cart.id,
         traceparent=command.traceparent,
+        data=projection.select(command.saga, known),
     )
-    return Accepted(checkout=checkout, cart_version=cart.version)
+    return Snapshot(
+        context=context,
+        cart=cart,
+        total_amount=total,
+        billing_address=command.billing_address,
+    )
 
 
 def _status_after(failure: Failure) -> SagaStatus:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from carrito import records
-from carrito.checkout import AcceptedCheckout
+from carrito import store
 from carrito.models import Cart, Checkout, Order
 from contracts.commands import Line
 from contracts.money import amount
+from coordination.owner_views import failure_of
 
 
 def cart(one: Cart) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def cart(one: Cart) -> dict[str, Any]:
             }
             for line in lines
         ],
-        "total_amount": str(amount(records.total_of(lines))),
+        "total_amount": str(amount(store.total_of(lines))),
         "created_at": one.created_at,
     }
 
@@ -46,49 +46,19 @@ def order(one: Order) -> dict[str, Any]:
     }
 
 
-def accepted(one: AcceptedCheckout, *, status_url: str) -> dict[str, Any]:
-    """The answer to a checkout: the 202."""
-    return {
-        "saga_id": one.saga_id,
-        "cart_id": one.cart_id,
-        "total_amount": str(amount(one.total_amount)),
-        "status": one.status,
-        "saga_pattern": one.saga_pattern,
-        "status_url": status_url,
-    }
-
-
-def set_aside(one: Checkout) -> dict[str, Any]:
-    """A checkout that waits for a person, and why."""
-    return {
-        "saga_id": one.saga_id,
-        "cart_id": one.cart_id,
-        "saga_pattern": one.saga_pattern,
-        "status": one.status,
-        "total_amount": str(amount(one.total_amount)),
-        "accepted_at": one.accepted_at,
-        "set_aside_at": one.set_aside_at,
-        "reason": one.set_aside_reason,
-    }
-
-
 def checkout_status(one: Checkout) -> dict[str, Any]:
     """Where a checkout stands, as carrito knows it; the coordinator knows each step."""
     placed = getattr(one, "order", None)
-    failure = {
-        "step": one.failure_step,
-        "code": one.failure_code,
-        "detail": one.failure_detail,
-    }
     return {
         "saga_id": one.saga_id,
+        "saga": one.saga,
         "cart_id": one.cart_id,
         "saga_pattern": one.saga_pattern,
         "status": one.status,
-        "total_amount": str(amount(one.total_amount)),
+        "total_amount": str(amount(one.total_amount or 0)),
         "order_id": placed.id if placed else None,
         "order_status": placed.status if placed else None,
-        "failure": failure if one.failure_code else None,
+        "failure": failure_of(one),
         "accepted_at": one.accepted_at,
         "ended_at": one.ended_at,
     }

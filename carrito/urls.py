@@ -1,13 +1,12 @@
 from django.urls import path
 
-from carrito import views
+from carrito import operations, views
 from carrito.checkout_view import CheckoutView
+from coordination import owner_views
+from httpapi import steps
 
 urlpatterns = [
     path("checkout/saga", CheckoutView.as_view()),
-    path("checkouts/set-aside", views.SetAsideView.as_view()),
-    path("checkouts/<str:saga_id>/retry", views.RetryHandoverView.as_view()),
-    path("checkouts/<str:saga_id>/discard", views.DiscardView.as_view()),
     path("carts", views.CartsView.as_view()),
     path("carts/unlock", views.UnlockView.as_view()),
     path("carts/<str:cart_id>", views.CartView.as_view()),
@@ -21,4 +20,6 @@ urlpatterns = [
     path("orders/<str:order_id>/cancel", views.CancelOrderView.as_view()),
     path("orders/saga/<str:cart_id>", views.OrdersOfCartView.as_view()),
     path("orders/saga/<str:saga_id>/status", views.CheckoutStatusView.as_view()),
+    *owner_views.urls(owner=operations.OWNER, below="checkouts"),
+    *steps.doors(operations),
 ]

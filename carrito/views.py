@@ -14,7 +14,7 @@ from carrito import carts, catalogue, operations, queries, serializers
 from carrito.carts import NewCart, NotChanged, Wanted
 from carrito.models import Cart, CartItem
 from contracts import refusals
-from contracts.bounds import MOST_ID, MOST_IN_A_BATCH, Quantity, Reason
+from contracts.bounds import MOST_IN_A_BATCH, Quantity
 from contracts.outcomes import Done, Outcome, Refused
 from httpapi import problems
 from httpapi.json import answer
@@ -25,15 +25,6 @@ _NewCarts = Annotated[list[NewCart], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
 
 class _Quantity(msgspec.Struct, frozen=True):
     quantity: Quantity
-
-
-class _After(msgspec.Struct, frozen=True):
-    after: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-
-
-class _Reason(msgspec.Struct, frozen=True):
-    reason: Reason = ""
 
 
 class CartsView(APIView):
@@ -89,7 +80,7 @@ class CartItemView(APIView):
 
 
 class UnlockView(StepView):
-    operation = operations.unlock
+    operation = operations.fail_checkout
 
 
 class CreateOrderView(StepView):
@@ -134,50 +125,6 @@ class CheckoutStatusView(APIView):
         if found is None:
             raise problems.unknown("saga", saga_id)
         return answer(serializers.checkout_status(found))
-
-
-class SetAsideView(APIView):
-    """The checkouts that can't be handed over, each with its reason: `?after=&limit=`."""
-
-    def get(self, request: Request) -> HttpResponse:
-        asked = msgspec.convert(request.query_params.dict(), _After, strict=False)
-        found = queries.set_aside(after=asked.after, limit=asked.limit)
-        is_all = len(found) < asked.limit
-        return answer(
-            {
-                "checkouts": [serializers.set_aside(one) for one in found],
-                "next": None
-                if is_all
-                else f"/checkouts/set-aside?after={found[-1].saga_id}&limit={asked.limit}",
-            }
-        )
-
-
-class RetryHandoverView(APIView):
-    """POST: a checkout that was set aside is handed over again, from the start."""
-
-    def post(self, request: Request, saga_id: str) -> HttpResponse:
-        if not operations.retry_handover(saga_ids=[saga_id]):
-            raise _not_set_aside(saga_id)
-        return answer({"saga_id": saga_id, "action": "retry"}, status=202)
-
-
-class DiscardView(APIView):
-    """POST `{"reason"}`: a checkout that was set aside ends without a sale; its cart is free."""
-
-    def post(self, request: Request, saga_id: str) -> HttpResponse:
-        reason = msgspec.convert(request.data or {}, _Reason).reason
-        if not operations.discard(saga_ids=[saga_id], reason=reason):
-            raise _not_set_aside(saga_id)
-        return answer({"saga_id": saga_id, "action": "discard"})
-
-
-def _not_set_aside(saga_id: str) -> problems.Problem:
-    if queries.checkout(saga_id=saga_id) is None:
-        return problems.unknown("saga", saga_id)
-    return problems.refusal(
-        Refused(refusals.NOT_SET_ASIDE, "This checkout is not set aside: it goes its way.")
-    )
 
 
 @contextmanager

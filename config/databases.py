@@ -14,8 +14,10 @@ from django.dispatch import receiver
 from psycopg import DataError
 from psycopg.conninfo import conninfo_to_dict
 
+from contracts import services
+
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
-SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
+SERVICES = services.WITH_DATABASE
 ALIASES = ("default", *SERVICES)
 """`default` is the dashboard's own database: logins, sessions, the admin's log."""
 
@@ -26,7 +28,7 @@ instead of 0.2 ms. Where there is no index to use, PostgreSQL scans all the same
 the plan for an expensive one, and must not compile it at each execution (12 ms instead of 0.02)."""
 
 LOCK_SECONDS, STATEMENT_SECONDS, IDLE_IN_TRANSACTION_SECONDS = 1.0, 3.0, 4.0
-"""Each below what a call of a step may take (5 s, contracts.sagas.Step): a service answers that
+"""Each below what a call of a step may take (5 s, contracts.saga.Step): a service answers that
 it is busy before its caller gives up (docs/limits.md)."""
 ADMIN_STATEMENT_SECONDS = 15.0
 """In the dashboard, where a person waits for a page and no step does."""

@@ -20,7 +20,9 @@ _noted = Noted()
 
 def front_page(request: HttpRequest) -> HttpResponse:
     """The admin's index, with `attention`: what stands, since when, and what to do."""
-    return admin.site.index(request, extra_context={"attention": attention(urls=_urls())})
+    return admin.site.index(
+        request, extra_context={"attention": attention(urls=settings.SERVICE_URLS)}
+    )
 
 
 def attention(*, urls: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -31,16 +33,6 @@ def attention(*, urls: Mapping[str, str]) -> list[dict[str, Any]]:
     with ThreadPoolExecutor(len(urls)) as threads:
         found = [one for told in threads.map(_ask, urls, urls.values()) for one in told]
     return sorted(found, key=lambda one: (one["level"] != "unavailable", one["since"]))
-
-
-def _urls() -> dict[str, str]:
-    return {
-        "carrito": settings.CARRITO_URL,
-        "inventario": settings.INVENTARIO_URL,
-        "pagos": settings.PAGOS_URL,
-        "saga_orchestrator": settings.ORCHESTRATOR_URL,
-        "saga_choreography": settings.CHOREOGRAPHY_URL,
-    }
 
 
 def _ask(service: str, url: str) -> list[dict[str, Any]]:

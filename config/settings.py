@@ -7,7 +7,8 @@ from django.core.management.utils import get_random_secret_key
 
 from config.databases import SERVICES, all_databases
 from config.logs import logging_config
-from contracts.extras import EXTRAS
+from contracts import projection, services
+from contracts.catalogue import SAGAS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -42,10 +43,9 @@ _ADMIN_APPS = [
     "django.contrib.staticfiles",
 ]
 HAS_ADMIN = SERVICE in ("", "dashboard")
-INSTALLED_APPS = ["rest_framework", "messaging", *SERVICES, "loadtests", "stack", "checker"]
-INSTALLED_APPS = [
-    a for a in INSTALLED_APPS if a == "rest_framework" or (BASE_DIR / a / "apps.py").exists()
-]
+_TOOLS = [a for a in ("loadtests", "stack", "checker") if (BASE_DIR / a).exists()]
+"""They are not in the image of the shop."""
+INSTALLED_APPS = ["rest_framework", "messaging", *SERVICES, *_TOOLS]
 if HAS_ADMIN:
     INSTALLED_APPS = [*_ADMIN_APPS, *INSTALLED_APPS]
 
@@ -92,28 +92,35 @@ REST_FRAMEWORK = {
 BROKER_URL = os.environ.get("RABBITMQ_URL") or os.environ.get(
     "DUETO_BROKER_DATABASE_URL", os.environ.get("DATABASE_URL", "")
 )
-CARRITO_URL = os.environ.get("CARRITO_SERVICE_URL", "http://127.0.0.1:3000")
-INVENTARIO_URL = os.environ.get("INVENTARIO_SERVICE_URL", "http://127.0.0.1:3001")
-PAGOS_URL = os.environ.get("PAGOS_SERVICE_URL", "http://127.0.0.1:3002")
-ORCHESTRATOR_URL = os.environ.get("ORCHESTRATOR_URL", "http://127.0.0.1:3003")
-CHOREOGRAPHY_URL = os.environ.get("CHOREOGRAPHY_URL", "http://127.0.0.1:3004")
+SAGA = os.environ.get("DUETO_SAGA", "")
+"""The only saga that this installation serves; empty: all of the catalogue."""
+_PARTICIPANTS = projection.needed_by(SAGAS[SAGA]) if SAGA else services.PARTICIPANTS
+SERVICE_URLS = {
+    one.name: os.environ.get(one.url_variable, f"http://127.0.0.1:{one.port}")
+    for one in services.ALL
+    if one.url_variable and one.name in (*_PARTICIPANTS, *services.COORDINATORS)
+}
 
 # Business rules that a run may change.
 RESERVATION_SECONDS = int(os.environ.get("INVENTARIO_RESERVATION_SECONDS", "1800"))
-DECLINE_SHARE = float(os.environ.get("PAGOS_DECLINE_SHARE", "0"))
+_DECLINE_SHARE = "PAGOS_DECLINE_SHARE"
+DECLINE_SHARES = {"": 0.0} | {
+    name.removeprefix(_DECLINE_SHARE).removeprefix("_").lower(): float(share)
+    for name, share in os.environ.items()
+    if name == _DECLINE_SHARE or name.startswith(f"{_DECLINE_SHARE}_")
+}
+"""The share of charges that is declined, by saga (PAGOS_DECLINE_SHARE_FULFILMENT); "": others."""
 SLOW_CARD_SECONDS = float(os.environ.get("PAGOS_SLOW_CARD_SECONDS", "0"))
-SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS", "120"))
-"""After this long a saga that has not passed its pivot is undone."""
+DELIVERY_FAIL_SHARE = float(os.environ.get("ENVIOS_FAIL_SHARE", "0"))
+SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS") or 0)
+"""After this long a saga that has not passed its pivot is undone; 0: as its page says."""
 NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
 """After this long without an event a choreographed saga is nudged, then ever more rarely."""
 
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
 """How much further apart services and broker are put than they are, one way: for comparisons."""
 
-EXTRA_STEPS = len(EXTRAS)
-"""DUETO_EXTRA_STEPS: steps of the checkout that change nothing, at most 3: for comparisons."""
-
-# For benchmarks only: carrito takes checkouts of the pattern `monolith` too (monolith/).
+# For benchmarks only: carrito takes checkouts of the pattern `monolith` too (loadtests/floor/).
 MONOLITH = os.environ.get("DUETO_MONOLITH", "") == "1"
 
 LOGGING = logging_config(

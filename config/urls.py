@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from config.databases import SERVICES
 from config.front_page import front_page
+from httpapi.health import about
 from messaging import views as aside
 
 served = [settings.SERVICE] if settings.SERVICE in SERVICES else []
@@ -16,12 +17,14 @@ if not settings.SERVICE:
 
 urlpatterns = [path("", include("httpapi.health_urls"))]
 if settings.MONOLITH and "carrito" in served:
-    urlpatterns += [path("", include("monolith.urls"))]
+    urlpatterns += [path("", include("loadtests.floor.urls"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
 for service in served:
     # Each service has the same paths here: in a process of all of them, below its name.
     below = "" if settings.SERVICE else f"{service}/"
     urlpatterns += [path(below, include(aside.urls(service=service)))]
+if settings.SERVICE in SERVICES:
+    urlpatterns += [path("", about)]
 if settings.HAS_ADMIN:
     admin.site.site_header = "Dueto"
     admin.site.site_title = "Dueto"

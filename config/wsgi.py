@@ -15,7 +15,7 @@ _django = get_wsgi_application()
 
 from httpapi import waiting  # noqa: E402 -- these need the settings
 from httpapi.gateway import Gateway  # noqa: E402 -- the same
-from sagas import points  # noqa: E402 -- the same
+from participant import points  # noqa: E402 -- the same
 
 application = Gateway(_django)
 waiting.stop_on_signal()

@@ -1,12 +1,12 @@
 """What travels between services, in plain Python: no Django, no HTTP, no AMQP.
 
-`outcomes`  what an operation answers: done, or refused with a code
-`refusals`  the codes
-`commands`  what a service may be asked to do
-`events`    what a service says has happened
-`requests`  what a conductor asks for by message, and what the answers are called
-`statuses`  the words for the state of a saga and of its steps
-`sagas`     the sagas as data: steps, undos, class of each step
-`bounds`    what may come in: the limits of texts, numbers, money and lists
-`money`     amounts
+`catalogue`   THE SAGAS, a page each: read `catalogue/checkout.py` first
+`saga`        what a page is made of: saga, step, class of a step
+`projection`  what follows from a page: reactions, calls, requests, commands
+`services`    who there is; `patterns`: how a saga may be coordinated
+`context`     what a saga is about, as its steps see it
+`commands`    what a service may be asked to do; `outcomes`: done, or refused with a code
+`refusals`    the codes; `events`: what a service says has happened, in its envelope
+`states`      where a saga stands, as it is answered; `statuses`: the words for that
+`bounds`      what may come in: the limits of texts, numbers, money and lists; `money`: amounts
 """

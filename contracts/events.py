@@ -1,4 +1,4 @@
-"""What a service says has happened: the envelope, and the names.
+"""What a service says has happened: the envelope. The names are those of the sagas' pages.
 
 Fields are added, never renamed; unknown fields are ignored by whoever reads an older version.
 
@@ -17,26 +17,6 @@ import msgspec
 from contracts import bounds
 from contracts.bounds import CauseId, Id, Traceparent
 from contracts.outcomes import Failure
-
-CHECKOUT_INITIATED = "checkout.initiated"
-INVENTORY_RESERVED = "inventory.reserved"
-INVENTORY_RESERVE_FAILED = "inventory.reserve.failed"
-INVENTORY_UNRESERVED = "inventory.unreserved"
-INVENTORY_COMMITTED = "inventory.committed"
-INVENTORY_COMMIT_FAILED = "inventory.commit.failed"
-INVENTORY_RESTORED = "inventory.restored"
-PAYMENT_PROCESSED = "payment.processed"
-PAYMENT_FAILED = "payment.failed"
-PAYMENT_REFUNDED = "payment.refunded"
-ORDER_CREATED = "order.created"
-ORDER_CREATE_FAILED = "order.create.failed"
-ORDER_CANCELLED = "order.cancelled"
-CHECKOUT_COMPLETED = "checkout.completed"
-CHECKOUT_FAILED = "checkout.failed"
-CHECKOUT_ABORT_REQUESTED = "checkout.abort.requested"
-CHECKOUT_RETURN_REQUESTED = "checkout.return.requested"
-STEP_PARKED = "step.parked"
-"""A service has set a message aside for a person, and the saga waits there."""
 
 LONGEST_DETAIL = 10_000
 
@@ -59,7 +39,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The envelope. `cause_id`: the event that set this one off. `nudge`: said again on purpose."""
+    """The envelope. `saga`: the name of the saga, within which `type` has its meaning. `cause_id`:
+    the event that set this one off. `nudge`: said again on purpose.
+    """
 
     id: Id
     type: Id
@@ -70,6 +52,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     cause_id: CauseId = ""
     traceparent: Traceparent = ""
     nudge: bool = False
+
+    @property
+    def route(self) -> str:
+        """How it is routed, on every broker: its saga and its type."""
+        return route(self.saga, self.type)
 
 
 class InvalidMessage(ValueError):
@@ -145,6 +132,13 @@ def _check_failure(failure: Failure) -> None:
         raise InvalidMessage("failure: its step, code or detail is too long")
 
 
-def event_id(*, saga_id: str, event_type: str) -> str:
-    """The id of this event of this saga: the same whenever it is said (RFC 4122, version 5)."""
-    return str(uuid.uuid5(_NAMESPACE, f"{saga_id} {event_type}"))
+def route(saga: str, event: str) -> str:
+    """How an event, a request or a reply of this saga is routed: `checkout.inventory.reserved`."""
+    return f"{saga}.{event}"
+
+
+def event_id(*, saga_id: str, step: str, direction: str, attempt: int = 1) -> str:
+    """The id of what is said of a step in a direction (RFC 4122, version 5): the same whenever this
+    attempt is told of again. A step is done or refused once, so both have the id of its `do`.
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{saga_id} {step} {direction} {attempt}"))

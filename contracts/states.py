@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.statuses import SagaStatus, StepStatus
 
@@ -43,16 +44,18 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SagaState(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga. `failure`: why it went backward. `parked`: null unless it waits for a person.
+    """A saga. `subject`: the cart, order or booking that it is about. `total_amount`: null where it
+    has none. `failure`: why it went backward. `parked`: null unless it waits for a person.
     `events`: the trail (choreographed only).
     """
 
+    saga: str
     saga_id: str
     saga_pattern: str
     status: SagaStatus
     current_step: str | None
-    cart_id: str
-    total_amount: str
+    subject: str
+    total_amount: str | None
     started_at: datetime
     finished_at: datetime | None
     failure: Failure | None
@@ -64,14 +67,28 @@ class SagaState(msgspec.Struct, frozen=True, kw_only=True):
 class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The short form. `parked`: null unless it waits for a person."""
 
+    saga: str
     saga_id: str
     saga_pattern: str
     status: SagaStatus
     current_step: str | None
-    cart_id: str
+    subject: str
     started_at: datetime
     finished_at: datetime | None
     parked: Parked | None = None
+
+
+def answered(found: SagaState | SagaSummary) -> dict[str, Any]:
+    """As it is answered: its subject also under the name that the saga's users have for it
+    (`cart_id`), and `state`: `ok`, or `error` from the first refusal on.
+    """
+    given: dict[str, Any] = msgspec.to_builtins(found)
+    subject = SAGAS[found.saga].subject if found.saga in SAGAS else "subject"
+    is_back = found.status in _GOING_BACK or bool(given.get("failure"))
+    return {**given, subject: found.subject, "state": "error" if is_back else "ok"}
+
+
+_GOING_BACK = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):

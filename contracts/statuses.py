@@ -30,11 +30,3 @@ class StepStatus(StrEnum):
     FAILED = "failed"
     COMPENSATED = "compensated"
     SKIPPED = "skipped"
-
-
-class Pattern(StrEnum):
-    """How a checkout is coordinated: by calls, by facts, or (the control) by calls as messages."""
-
-    ORCHESTRATED = "orchestrated"
-    CHOREOGRAPHED = "choreographed"
-    ORCHESTRATED_MESSAGING = "orchestrated_messaging"

@@ -10,7 +10,7 @@ import urllib3
 from django.conf import settings
 
 from httpapi.json import encode
-from sagas import points
+from participant import points
 
 
 class Unreachable(Exception):

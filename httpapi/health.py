@@ -4,12 +4,14 @@ whether its sagas move."""
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
+from django.urls import get_resolver
 
 from contracts.states import Complaint
 from httpapi import standing
@@ -17,7 +19,7 @@ from httpapi.json import answer
 from httpapi.middleware import served
 from httpapi.single_flight import SingleFlight
 from httpapi.standing import Found, Noted
-from sagas import faults
+from participant import faults
 
 LOOK_SECONDS = 1.5
 """A look takes some milliseconds. One that takes longer is an answer too."""
@@ -47,6 +49,21 @@ def health(request: HttpRequest) -> HttpResponse:
     (`level` attention: parked sagas and messages, what is set aside) makes no service unhealthy.
     """
     return _told(_ask(_everything), requests=served())
+
+
+def about(request: HttpRequest) -> HttpResponse:
+    """What this service is, and the paths that it offers."""
+    service = _service()
+    text = import_module(service).__doc__ or ""
+    paths = sorted({str(one.pattern) for one in get_resolver(f"{service}.urls").url_patterns})
+    return answer(
+        {
+            "service": service,
+            "is": text.partition("\n")[0].partition(": ")[2] or service,
+            "offers": [f"/{one}" for one in paths],
+            "health": "/health",
+        }
+    )
 
 
 def _told(found: Found, **more: Any) -> HttpResponse:

@@ -7,7 +7,7 @@ the first. `?page=` jumps to a page by its number, and then counts rows as it al
 
 import base64
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -30,8 +30,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which page: by its number, or after (or before) the row that a cursor names."""
 
-    page: int = 1
-    page_size: int = 50
+    page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
     after: str = ""
     before: str = ""
 

@@ -16,7 +16,7 @@ from contracts import bounds, refusals
 from contracts.outcomes import Refused
 from httpapi import stale_connections
 from httpapi.json import UnusableBody, encode
-from sagas import faults
+from participant import faults
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from sagas import faults
+from participant import faults
 
 _failed_at = float("-inf")
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from contracts.states import Complaint, SagaSummary
-from sagas import sql
+from participant import sql
 
 T = TypeVar("T")
 

@@ -1,22 +1,30 @@
-"""The HTTP door into an operation: one command, or a list of them."""
+"""The HTTP doors into an operation: one command, or a list of them.
 
-from collections.abc import Callable, Sequence
+A saga's own door is `/steps/<operation>[/undo|/block]` (`doors`): what comes in there says whose
+step it is. The others (`StepView`, on the paths that users know) are for who calls by hand: what
+belongs to a saga is not done, or undone, there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from contracts.bounds import MOST_IN_A_BATCH
+from contracts.bounds import MOST_IN_A_BATCH, field_and_message
 from contracts.commands import Command
 from contracts.outcomes import Busy, Done, Outcome, Refused
+from contracts.saga import Direction
 from httpapi import problems
 from httpapi.json import answer, decode
-from sagas import points
-from sagas.operations import Operation
-from sagas.performing import perform, perform_apart
+from participant import operations, points
+from participant.operations import Operation
+from participant.performing import perform, perform_apart
 
 
 class StepView(View):
@@ -27,10 +35,11 @@ class StepView(View):
     The same saga and step again: the first outcome again.
 
     A plain Django view: every step of every orchestrated saga comes through here, and needs none
-    of the REST framework's negotiation.
+    of the REST framework's negotiation. `aliases`: other names that users have for fields.
     """
 
     operation: Operation
+    aliases: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def as_view(cls, **options: Any) -> Callable[..., HttpResponseBase]:
@@ -70,12 +79,27 @@ class StepView(View):
 
     def _commands(self, body: bytes, path: dict[str, str]) -> tuple[Sequence[Command], bool]:
         if path:
-            return [self._command_of_path(body, path)], False
-        if body.lstrip().startswith(b"["):
-            return decode(body, type=list[self.operation.command]), True  # type: ignore[name-defined]
-        return [decode(body or b"{}", type=self.operation.command)], False
+            return [self._by_hand(self._fields_of_path(body, path))], False
+        given = decode(body) if body.strip() else {}
+        if not isinstance(given, list):
+            return [self._by_hand(given)], False
+        if len(given) > MOST_IN_A_BATCH:
+            raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
+        return [self._by_hand(one) for one in given], True
 
-    def _command_of_path(self, body: bytes, path: dict[str, str]) -> Command:
+    def _by_hand(self, fields: Any) -> Command:
+        """No saga's, whatever it says of itself."""
+        if not isinstance(fields, dict):
+            raise problems.wrong_field("body", "an object, or a list of them")
+        named = {self.aliases.get(name, name): value for name, value in fields.items()}
+        try:
+            return msgspec.convert({**named, "saga": "", "step": ""}, self.operation.command)
+        except msgspec.ValidationError as error:
+            field, message = field_and_message(error)
+            as_sent = {own: sent for sent, own in self.aliases.items()}
+            raise problems.wrong_field(as_sent.get(field, field), message) from error
+
+    def _fields_of_path(self, body: bytes, path: dict[str, str]) -> dict[str, Any]:
         fields = decode(body) if body.strip() else {}
         if not isinstance(fields, dict):
             raise problems.wrong_field("body", "an object, or nothing")
@@ -84,7 +108,43 @@ class StepView(View):
             raise problems.unknown(*next(iter(path.items())))
         if fields.setdefault("saga_id", saga_id) != saga_id:
             raise problems.wrong_field("saga_id", f"this belongs to saga {saga_id}")
-        return msgspec.convert(fields, self.operation.command)
+        return fields
+
+
+class SagaStepView(StepView):
+    """POST a saga's commands. 400 for one that does not say whose step it is."""
+
+    def _commands(self, body: bytes, path: dict[str, str]) -> tuple[Sequence[Command], bool]:
+        is_batch = body.lstrip().startswith(b"[")
+        kind = self.operation.command
+        commands = (
+            decode(body, type=list[kind])  # type: ignore[valid-type]
+            if is_batch
+            else [decode(body or b"{}", type=kind)]
+        )
+        if not all(one.saga and one.step for one in commands):
+            raise problems.wrong_field("saga", "the name of the saga, and step that of its step")
+        return commands, is_batch
+
+
+def doors(module: ModuleType) -> list[URLPattern]:
+    """The sagas' own paths to all operations that a service's module declares."""
+    return [
+        path(
+            f"steps/{operation.service}.{action}" + _BELOW[direction],
+            made(SagaStepView, operation=operation),
+        )
+        for (action, direction), operation in operations.all_in(module).items()
+    ]
+
+
+def made(view: type[View], **options: Any) -> Callable[..., HttpResponseBase]:
+    """A view of this class with these attributes, as a path takes it."""
+    found: type[View] = type(view.__name__, (view,), options)
+    return found.as_view()
+
+
+_BELOW = {Direction.DO: "", Direction.UNDO: "/undo", Direction.BLOCK: "/block"}
 
 
 def _single(outcome: Outcome | Busy) -> HttpResponse:

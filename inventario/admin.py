@@ -17,7 +17,7 @@ from inventario.models import (
     WorkerHeartbeat,
 )
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
-from sagas.admin import BarrierEntryAdmin, RecordAdmin
+from participant.admin import BarrierEntryAdmin, RecordAdmin
 
 admin.site.register(BarrierEntry, BarrierEntryAdmin)
 admin.site.register(OutboxEntry, OutboxEntryAdmin)
@@ -107,9 +107,12 @@ class LineInline(admin.TabularInline):
 
 @admin.register(Reservation)
 class ReservationAdmin(RecordAdmin):
-    list_display = ["id", "saga_id", "cart_id", "status", "created_at", "changed_at", "expires_at"]
+    list_display = [
+        *["id", "saga_id", "step", "subject", "status"],
+        *["created_at", "changed_at", "expires_at"],
+    ]
     list_filter = ["status"]
-    search_fields = ["saga_id__startswith", "cart_id__exact"]
-    search_help_text = "The beginning of a saga's id, or a cart's id"
+    search_fields = ["saga_id__startswith", "subject__exact"]
+    search_help_text = "The beginning of a saga's id, or a cart's or an order's"
     ordering = ["-id"]
     inlines = [LineInline]

@@ -19,6 +19,6 @@ class InventarioConfig(AppConfig):
         """What `manage.py worker` runs for this service."""
         from inventario.expiry import Expiry
         from inventario.reactions import REACTIONS
-        from messaging.participant import parts
+        from messaging.parts import parts
 
         return [*parts(service="inventario", broker=broker, reactions=REACTIONS), Expiry()]

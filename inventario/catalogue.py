@@ -13,7 +13,7 @@ from django.db.models import F
 from contracts import bounds, refusals
 from contracts.bounds import Category, Description, Name, Sku, Stock, WholeNumber
 from contracts.outcomes import Refused
-from inventario import stock
+from inventario import store
 from inventario.models import Product
 
 SERVICE = "inventario"
@@ -37,15 +37,15 @@ class NewProduct(msgspec.Struct, frozen=True, kw_only=True):
 def add(*, products: Sequence[NewProduct]) -> list[Product | Refused]:
     """Adds them, in order. Refused: sku_taken (by another product, or earlier in the list)."""
     first: dict[str, NewProduct] = {}
-    for one in products:
-        first.setdefault(str(one.sku), one)
-    rows = [{**msgspec.structs.asdict(one), "sku": sku} for sku, one in first.items()]
-    ids = stock.add_products(products=rows)
+    for new in products:
+        first.setdefault(str(new.sku), new)
+    rows = [{**msgspec.structs.asdict(new), "sku": sku} for sku, new in first.items()]
+    ids = store.add_products(products=rows)
     added = Product.objects.in_bulk(list(ids.values()))
     return [
-        added[ids[sku]] if sku in ids and first[sku] is one else _taken(sku)
-        for one in products
-        for sku in [str(one.sku)]
+        added[ids[sku]] if sku in ids and first[sku] is new else _taken(sku)
+        for new in products
+        for sku in [str(new.sku)]
     ]
 
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from inventario import operations, stock
+from inventario import operations, store
 from messaging.worker import Complaint
-from sagas import faults, sql
+from participant import faults, sql
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Expiry:
             self._complaint = None
 
     def _one_by_one(self) -> None:
-        due = stock.due(limit=500, but_not=list(self._left))
+        due = store.due(limit=500, but_not=list(self._left))
         with sql.impatient(service=operations.SERVICE):
             for saga_id in due:
                 self._expire_alone(saga_id)

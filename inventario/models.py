@@ -6,8 +6,8 @@ from django.db.models.functions import Now
 
 from contracts import bounds
 from messaging import models as messaging
-from sagas import models as sagas
-from sagas.fields import TextId
+from participant import models as sagas
+from participant.fields import TextId
 
 
 class Product(models.Model):
@@ -53,11 +53,12 @@ class ReservationStatus(models.TextChoices):
 
 
 class Reservation(models.Model):
-    """What is put aside for one saga."""
+    """What is put aside for one step of a saga. `subject`: the cart or the order it is for."""
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()
-    cart_id = TextId(db_index=True)
+    step = TextId()
+    subject = TextId(db_index=True)
     status = models.CharField(
         max_length=9, choices=ReservationStatus, default=ReservationStatus.RESERVED
     )
@@ -67,7 +68,7 @@ class Reservation(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["saga_id"], name="reservation_once_a_saga"),
+            models.UniqueConstraint(fields=["saga_id", "step"], name="reservation_once_a_step"),
         ]
         indexes = [
             models.Index(

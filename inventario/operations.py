@@ -1,80 +1,93 @@
 """What inventario can do in a saga. Each: lock the rows of the whole list, decide, write."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.conf import settings
 from django.db import transaction
 
-from contracts import refusals, sagas
+from contracts import refusals
 from contracts.commands import Command, Reserve, Undo
 from contracts.outcomes import Done, Outcome, Refused
-from inventario import stock
+from inventario import queries, store
 from inventario.models import ReservationStatus
-from inventario.stock import Held, Movement
-from sagas import points
-from sagas.operations import blocks, does, undoes
+from inventario.store import Key, LockedReservation, Movement, NewReservation
+from participant import points
+from participant.operations import does, undoes
 
 SERVICE = "inventario"
-LARGEST_ID = 2**63 - 1
 
 
-@does(service=SERVICE, step=sagas.RESERVE, command=Reserve)
+@does(service=SERVICE)
 def reserve(commands: Sequence[Reserve]) -> list[Outcome]:
     """Puts every line aside, or none. Refused: unknown_product, out_of_stock."""
     wanted = [_wanted(command) for command in commands]
-    available = stock.lock_products(ids=[p for lines in wanted for p in lines or ()])
+    available = store.lock_products(ids=[p for lines in wanted for p in lines or ()])
     decided = decide_reserve(wanted=wanted, available=available)
-    taken = {
-        command.saga_id: lines
+    made = [
+        None
+        if refused or not lines
+        else NewReservation(
+            saga_id=command.saga_id,
+            step=reserve.step_of(command),
+            subject=command.subject,
+            lines=lines,
+        )
         for command, lines, refused in zip(commands, wanted, decided, strict=True)
-        if lines and not refused
-    }
-    carts = {one.saga_id: one.cart_id for one in commands if one.saga_id in taken}
-    ids = _write_reservations(carts, taken) if taken else {}
+    ]
+    ids = _write([new for new in made if new])
     return [
-        refused or Done({"reservation_id": str(ids[command.saga_id])})
-        for command, refused in zip(commands, decided, strict=True)
+        Done({"reservation_id": str(ids[new.key])}) if new else refused or _UNKNOWN
+        for new, refused in zip(made, decided, strict=True)
     ]
 
 
-@undoes(service=SERVICE, step=sagas.RESERVE, command=Undo)
+@undoes(reserve)
 def unreserve(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives what is still put aside back to what is available."""
-    held = stock.lock_reservations(saga_ids=[one.saga_id for one in commands])
-    released = _release(held, ReservationStatus.RELEASED)
-    return [Done({"released": one.saga_id in released}) for one in commands]
+    """Gives what this step still has put aside back to what is available."""
+    keys = [(command.saga_id, unreserve.step_of(command)) for command in commands]
+    locked = store.lock_reservations(saga_ids=[saga_id for saga_id, _ in keys])
+    released = _release([held for held in locked if held.key in keys], ReservationStatus.RELEASED)
+    return [Done({"released": key in released}) for key in keys]
 
 
-@does(service=SERVICE, step=sagas.COMMIT, command=Command)
+@does(service=SERVICE)
 def commit(commands: Sequence[Command]) -> list[Outcome]:
-    """Sells what is put aside. Refused: no_reservation, reservation_expired."""
-    held = stock.lock_reservations(saga_ids=[one.saga_id for one in commands])
-    decided = [decide_commit(held=held.get(one.saga_id)) for one in commands]
+    """Sells all that the saga has put aside. Refused: no_reservation, reservation_expired."""
+    locked = _by_saga(commands)
+    decided = [decide_commit(held=locked.get(command.saga_id, [])) for command in commands]
     sold = [
-        held[one.saga_id]
-        for one, outcome in zip(commands, decided, strict=True)
+        held
+        for command, outcome in zip(commands, decided, strict=True)
         if isinstance(outcome, Done)
+        for held in locked[command.saga_id]
+        if held.status is ReservationStatus.RESERVED
     ]
     quantities = _sum(sold)
     movement = Movement(reserved=_negative(quantities), sold=quantities)
-    stock.settle(reservations=sold, status=ReservationStatus.COMMITTED, movement=movement)
+    store.settle(reservations=sold, status=ReservationStatus.COMMITTED, movement=movement)
     return decided
 
 
-@undoes(service=SERVICE, step=sagas.COMMIT, command=Undo)
+@undoes(commit)
 def restore(commands: Sequence[Undo]) -> list[Outcome]:
-    """Takes back what was sold: a return."""
-    held = stock.lock_reservations(saga_ids=[one.saga_id for one in commands])
-    sold = [one for one in held.values() if one.status is ReservationStatus.COMMITTED]
+    """Takes back all that the saga has sold: a return."""
+    sold = [
+        held
+        for reservations in _by_saga(commands).values()
+        for held in reservations
+        if held.status is ReservationStatus.COMMITTED
+    ]
     quantities = _sum(sold)
     movement = Movement(available=quantities, sold=_negative(quantities))
-    stock.settle(reservations=sold, status=ReservationStatus.RESTORED, movement=movement)
+    store.settle(reservations=sold, status=ReservationStatus.RESTORED, movement=movement)
     return [Done({"restored": True}) for _ in commands]
 
 
-block_commit = blocks(service=SERVICE, step=sagas.COMMIT, command=Undo)
-"""Done: it was sold already, the saga can only go forward. Refused: it never will be."""
+@does(service=SERVICE)
+def pad(commands: Sequence[Command]) -> list[Outcome]:
+    """Changes nothing: makes a saga longer, to measure what its length costs."""
+    return [Done() for _ in commands]
 
 
 def expire(*, limit: int = 500, but_not: Sequence[str] = (), only: str | None = None) -> int:
@@ -86,7 +99,7 @@ def expire(*, limit: int = 500, but_not: Sequence[str] = (), only: str | None = 
     expired (and is refused): the lock on the row decides.
     """
     with transaction.atomic(using=SERVICE):
-        due = stock.lock_due(limit=limit, but_not=but_not, only=only)
+        due = store.lock_due(limit=limit, but_not=but_not, only=only)
         if not due:
             return 0
         released = _release(due, ReservationStatus.EXPIRED)
@@ -110,25 +123,24 @@ def decide_reserve(
     return decided
 
 
-def decide_commit(*, held: Held | None) -> Outcome:
-    """Only what is still put aside can be sold."""
-    if held and held.status is ReservationStatus.RESERVED:
-        return Done({"reservation_id": str(held.id)})
-    if held and held.status is ReservationStatus.EXPIRED:
+def decide_commit(*, held: Sequence[LockedReservation]) -> Outcome:
+    """Whether a saga's reservations can be sold: what is still put aside, unless the time of any is
+    over. `held`: all that it ever had.
+    """
+    if any(reservation.status is ReservationStatus.EXPIRED for reservation in held):
         return Refused(refusals.RESERVATION_EXPIRED, "The reservation's time was over.")
+    for reservation in held:
+        if reservation.status is ReservationStatus.RESERVED:
+            return Done({"reservation_id": str(reservation.id)})
     return Refused(refusals.NO_RESERVATION, "Nothing is put aside for this saga.")
 
 
-def product_id_of(text: str) -> int | None:
-    """The id in a string such as "1"; None where it is none."""
-    if text.isascii() and text.isdigit() and len(text) <= 19:
-        return min(int(text), LARGEST_ID)
-    return None
+_UNKNOWN = Refused(refusals.UNKNOWN_PRODUCT, "A line names a product that does not exist.")
 
 
 def _refusal(lines: Mapping[int, int] | None, left: Mapping[int, int]) -> Refused | None:
     if lines is None or any(product not in left for product in lines):
-        return Refused(refusals.UNKNOWN_PRODUCT, "A line names a product that does not exist.")
+        return _UNKNOWN
     for product, quantity in lines.items():
         if quantity > left[product]:
             return Refused(
@@ -141,39 +153,43 @@ def _refusal(lines: Mapping[int, int] | None, left: Mapping[int, int]) -> Refuse
 def _wanted(command: Reserve) -> Counter[int] | None:
     lines: Counter[int] = Counter()
     for item in command.items:
-        product = product_id_of(item.product_id)
+        product = queries.product_id_of(item.product_id)
         if product is None:
             return None
         lines[product] += item.quantity
     return lines
 
 
-def _write_reservations(
-    carts: Mapping[str, str], taken: Mapping[str, Mapping[int, int]]
-) -> dict[str, int]:
-    quantities: Counter[int] = Counter()
-    for lines in taken.values():
-        quantities.update(lines)
-    return stock.add_reservations(
-        carts=carts,
-        lines=taken,
+def _write(reservations: Sequence[NewReservation]) -> dict[Key, int]:
+    if not reservations:
+        return {}
+    quantities = _sum(reservations)
+    return store.add_reservations(
+        reservations=reservations,
         movement=Movement(available=_negative(quantities), reserved=quantities),
         seconds=settings.RESERVATION_SECONDS,
     )
 
 
-def _release(held: Mapping[str, Held], status: ReservationStatus) -> set[str]:
-    releasing = [one for one in held.values() if one.status is ReservationStatus.RESERVED]
+def _by_saga(commands: Sequence[Command]) -> dict[str, list[LockedReservation]]:
+    locked: dict[str, list[LockedReservation]] = defaultdict(list)
+    for held in store.lock_reservations(saga_ids=[command.saga_id for command in commands]):
+        locked[held.saga_id].append(held)
+    return locked
+
+
+def _release(locked: Sequence[LockedReservation], status: ReservationStatus) -> set[Key]:
+    releasing = [held for held in locked if held.status is ReservationStatus.RESERVED]
     quantities = _sum(releasing)
     movement = Movement(available=quantities, reserved=_negative(quantities))
-    stock.settle(reservations=releasing, status=status, movement=movement)
-    return {one.saga_id for one in releasing}
+    store.settle(reservations=releasing, status=status, movement=movement)
+    return {held.key for held in releasing}
 
 
-def _sum(reservations: Sequence[Held]) -> Counter[int]:
+def _sum(reservations: Iterable[LockedReservation | NewReservation]) -> Counter[int]:
     total: Counter[int] = Counter()
-    for one in reservations:
-        total.update(one.lines)
+    for reservation in reservations:
+        total.update(reservation.lines)
     return total
 
 

@@ -1,5 +1,6 @@
 """Products and reservations as the API shows them, and as users send them."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -41,11 +42,13 @@ class Restock(msgspec.Struct, frozen=True):
 
 
 class ProductFilter(msgspec.Struct, frozen=True):
-    """Which products to list: `?category=&search=&ids=1,2,3&page=&page_size=`, or `&after=`,
-    `&before=` a cursor."""
+    """Which products to list: `?category=&search=&ids=1,2,3&named=&page=&page_size=`, or `&after=`,
+    `&before=` a cursor. `named`: a sku or an id; may be there several times.
+    """
 
     category: Asked | None = None
     search: Asked | None = None
+    named: Asked | None = None
     ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)] | None = None
     page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     page_size: Annotated[int, Meta(ge=1, le=MOST_IN_A_PAGE)] = 50
@@ -53,47 +56,62 @@ class ProductFilter(msgspec.Struct, frozen=True):
     before: str = ""
 
 
-def product(one: Product) -> dict[str, Any]:
+def product(row: Product) -> dict[str, Any]:
     """A product; `quantity` and `available` both say how many can be bought now."""
     return {
-        "id": str(one.pk),
-        "name": one.name,
-        "description": one.description,
-        "price": str(amount(one.price)),
-        "category": one.category,
-        "sku": one.sku,
-        "quantity": one.available,
-        "available": one.available,
-        "reserved": one.reserved,
-        "sold": one.sold,
-        "created_at": one.created_at,
+        "id": str(row.pk),
+        "name": row.name,
+        "description": row.description,
+        "price": str(amount(row.price)),
+        "category": row.category,
+        "sku": row.sku,
+        "quantity": row.available,
+        "available": row.available,
+        "reserved": row.reserved,
+        "sold": row.sold,
+        "created_at": row.created_at,
     }
 
 
-def availability(one: Product) -> dict[str, Any]:
+def availability(row: Product) -> dict[str, Any]:
     """Where all that ever came in of a product is now."""
     return {
-        "product_id": str(one.pk),
-        "is_available": one.available > 0,
-        "available": one.available,
-        "reserved": one.reserved,
-        "sold": one.sold,
-        "initial": one.initial,
+        "product_id": str(row.pk),
+        "is_available": row.available > 0,
+        "available": row.available,
+        "reserved": row.reserved,
+        "sold": row.sold,
+        "initial": row.initial,
     }
 
 
-def reservation(one: Reservation) -> dict[str, Any]:
-    """A reservation with its lines."""
+def reservation(row: Reservation) -> dict[str, Any]:
+    """A reservation with its lines. Its subject is the cart of a checkout: `cart_id`, too."""
     return {
-        "reservation_id": str(one.pk),
-        "saga_id": one.saga_id,
-        "cart_id": one.cart_id,
-        "status": one.status,
+        "reservation_id": str(row.pk),
+        "saga_id": row.saga_id,
+        "step": row.step,
+        "subject": row.subject,
+        "cart_id": row.subject,
+        "status": row.status,
         "items": [
             {"product_id": str(line.product_id), "quantity": line.quantity}
-            for line in one.lines.all()
+            for line in row.lines.all()
         ],
-        "created_at": one.created_at,
-        "changed_at": one.changed_at,
-        "expires_at": one.expires_at,
+        "created_at": row.created_at,
+        "changed_at": row.changed_at,
+        "expires_at": row.expires_at,
     }
+
+
+def inventory(
+    *, products: Iterable[Product], put_aside: Iterable[Reservation]
+) -> dict[str, dict[str, Any]]:
+    """What there is by sku, and what is put aside by the order (or cart) that it is for."""
+    reserved: dict[str, dict[str, Any]] = {}
+    for row in put_aside:
+        shown = reservation(row)
+        other = reserved.setdefault(row.subject, shown)
+        if other is not shown:
+            other["items"] += shown["items"]
+    return {"inventory": {row.sku: product(row) for row in products}, "reserved": reserved}

@@ -21,6 +21,8 @@ from inventario.models import Product
 from inventario.serializers import ProductChange, ProductFilter, Restock
 
 SERVICE = operations.SERVICE
+CART = {"cart_id": "subject"}
+"""What users call the subject of a reservation."""
 _NewProducts = Annotated[list[NewProduct], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
 
 
@@ -40,7 +42,7 @@ class ProductsView(APIView):
         with transaction.atomic(using=SERVICE):
             added = catalogue.add(products=wanted)
         if is_batch:
-            return answer([_outcome(one) for one in added], status=207)
+            return answer([_outcome(product) for product in added], status=207)
         product = _raise_if_refused(added[0])
         location = request.build_absolute_uri(f"/api/products/{product.pk}")
         return answer(serializers.product(product), status=201, headers={"Location": location})
@@ -80,21 +82,39 @@ class AvailabilityView(APIView):
         return answer(serializers.availability(_known(product_id)))
 
 
-class ReservationsOfCartView(APIView):
-    """The reservations of a cart, newest first: the last one, and those of failed checkouts."""
+class ReservationsView(APIView):
+    """The reservations of a cart or an order, newest first; none where nothing was reserved yet."""
 
-    def get(self, request: Request, cart_id: str) -> HttpResponse:
-        found = queries.reservations_of_cart(cart_id=cart_id)
-        if not found:
-            raise problems.unknown("reservation of cart", cart_id)
-        reservations = [serializers.reservation(one) for one in found]
-        return answer({"cart_id": cart_id, "reservations": reservations})
+    def get(self, request: Request, subject: str) -> HttpResponse:
+        found = [serializers.reservation(row) for row in queries.reservations(subject=subject)]
+        return answer({"subject": subject, "cart_id": subject, "reservations": found})
+
+
+class InventoryView(APIView):
+    """GET: what there is and what is put aside, in pages of both: `?page=&page_size=`."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = read_query(request.query_params, pages.Wanted)
+        wanted = pages.Wanted(page=asked.page, page_size=asked.page_size)
+        products = pages.page(request=request, found=queries.products(), wanted=wanted)
+        put_aside = pages.page(request=request, found=queries.put_aside(), wanted=wanted)
+        following = f"/inventory?page={wanted.page + 1}&page_size={wanted.page_size}"
+        has_next = products.next or put_aside.next
+        return answer(
+            {
+                **serializers.inventory(products=products.rows, put_aside=put_aside.rows),
+                "total": products.count,
+                "page": wanted.page,
+                "next": request.build_absolute_uri(following) if has_next else None,
+            }
+        )
 
 
 class ReserveView(StepView):
     """A product's id may be a number: `"product_id": 1` is read as `"product_id": "1"`."""
 
     operation = operations.reserve
+    aliases = CART
     _number = re.compile(rb'("product_id"\s*:\s*)(\d+)(?=\s*[,}])')
 
     def read(self, request: HttpRequest) -> bytes:
@@ -109,10 +129,6 @@ class CommitView(StepView):
     operation = operations.commit
 
 
-class BlockCommitView(StepView):
-    operation = operations.block_commit
-
-
 class RestoreView(StepView):
     operation = operations.restore
 
@@ -122,19 +138,21 @@ def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
         category=asked.category or "",
         search=asked.search or "",
         ids=None if asked.ids is None else _ids(asked.ids),
+        named=[named.strip() for named in request.query_params.getlist("named")],
     )
     wanted = msgspec.convert(asked, pages.Wanted, from_attributes=True)
     page = pages.page(request=request, found=found, wanted=wanted)
-    return page.answer(results=[serializers.product(one) for one in page.rows])
+    shown = [serializers.product(row) for row in page.rows]
+    return {**page.answer(results=shown), "products": shown, "total": page.count}
 
 
 def _ids(text: str) -> list[int]:
-    ids = [operations.product_id_of(one.strip()) for one in text.split(",")]
-    return [one for one in ids if one is not None]
+    ids = [queries.product_id_of(part.strip()) for part in text.split(",")]
+    return [product_id for product_id in ids if product_id is not None]
 
 
 def _known(product_id: str) -> Product:
-    product = queries.product(product_id=operations.product_id_of(product_id))
+    product = queries.product(product_id=queries.product_id_of(product_id))
     if product is None:
         raise problems.unknown("product", product_id)
     return product

@@ -2,8 +2,8 @@
 
 Offers: `locust -f loadtests/locustfile.py` (a load test by hand), `manage.py compare`,
 `manage.py outage`, `manage.py survey`, `manage.py choose`, `manage.py audit`.
-Imports no service: it talks HTTP to them like any shopper, and reads their databases for how
-things ended and what they cost.
+But for `floor` it imports no service: it talks HTTP to them like any shopper, and reads their
+databases for how things ended and what they cost.
 
 From the shop upwards:
 
@@ -18,4 +18,5 @@ From the shop upwards:
 `comparing`   the patterns side by side
 `surveying`   many cells of load, refusals, steps and distance
 `choosing`    which pattern to take
+`floor`       the same checkout without a saga, for a benchmark: made of the shop itself
 """

@@ -117,9 +117,8 @@ class Shopper(FastHttpUser):
     def _check_out(self, cart_id: str, pattern: str) -> None:
         is_declined = random.random() < self._declined  # noqa: S311 -- a mix of shoppers, no secret
         card = shopper.DECLINED_CARD if is_declined else shopper.GOOD_CARD
-        body = shopper.checkout(
-            cart_id=cart_id, user_id=self._name, pattern=pattern, payment_method=card
-        )
+        body = shopper.checkout(cart_id=cart_id, payment_method=card)
+        body |= {"user_id": self._name, "saga_pattern": pattern}
         started = time.perf_counter()
         with self.client.post(
             "/checkout/saga", json=body, name=f"checkout {pattern}", catch_response=True

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from messaging import outbox, parking
-from sagas.admin import RecordAdmin, as_json
+from participant.admin import RecordAdmin, as_json
 
 AT_ONCE = 500
 """Rows of one statement of an action on many."""

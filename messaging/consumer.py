@@ -15,17 +15,20 @@ from math import isqrt
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from contracts import events
+from contracts import events, projection
+from contracts.catalogue import SAGAS
 from contracts.events import Event, InvalidMessage
 from messaging import parking
 from messaging.backoff import Backoff
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import Reaction, Unfit
 from messaging.worker import Complaint
-from sagas import faults, points, sql
+from participant import faults, points, sql
 
 log = logging.getLogger(__name__)
 
+Heard = tuple[str, str]
+"""A saga's name, and the type of event within it."""
 BATCH = 100
 PREFETCH = 200
 SMALL = 12
@@ -68,7 +71,7 @@ class Consumer:
         self.broker = broker
         self.linger = linger
         self.queue = queue_of(service=service)
-        self.reactions: Mapping[str, Reaction] = {one.hears: one for one in reactions}
+        self.reactions: Mapping[Heard, Reaction] = {(one.saga, one.hears): one for one in reactions}
         if len(self.reactions) < len(reactions):
             raise ValueError(f"two reactions of {service} hear the same event: one would be lost")
         self._counters: Counter[str] = Counter()
@@ -122,10 +125,10 @@ class Consumer:
             heard: dict[str, list[Event]] = {}
             for event in decoded:
                 if not (event.nudge and event.id in aside):
-                    heard.setdefault(self.reactions[event.type].group, []).append(event)
+                    heard.setdefault(self.reactions[_key(event)].group, []).append(event)
             with self._patience():
                 for group in heard.values():
-                    self._handle_group(self.reactions[group[0].type], group)
+                    self._handle_group(self.reactions[_key(group[0])], group)
         self._counters["messages_consumed"] += len(deliveries)
         self._counters["consume_batches"] += 1
 
@@ -153,7 +156,8 @@ class Consumer:
 
     def _declare(self) -> None:
         """Now and then again: somebody may have removed the queue or one of its bindings."""
-        self.broker.declare(queue=self.queue, events=sorted(self.reactions))
+        routes = sorted(events.route(saga, event) for saga, event in self.reactions)
+        self.broker.declare(queue=self.queue, events=routes)
         self._declare_at = time.monotonic() + DECLARE_SECONDS
 
     def _declare_again(self) -> None:
@@ -197,12 +201,17 @@ class Consumer:
             log.warning("consumer of %s: what is set aside is locked: %s", self.service, error)
 
     def _decoded(self, delivery: Delivery) -> Event | None:
-        """None where it is parked, because nothing here can handle it."""
+        """None where it is parked, because nothing here can handle it, or where a known saga's
+        event means nothing here: a queue may have been bound for it once.
+        """
         try:
             event = events.decode(delivery.message.body)
-            if event.type in self.reactions:
+            if _key(event) in self.reactions:
                 return event
-            reason = "no reaction to this event here"
+            if _is_known(event):
+                self._counters["messages_of_no_use"] += 1
+                return None
+            reason = f"no reaction to {event.type!r} of {event.saga!r} here"
         except InvalidMessage as error:
             reason = str(error)
         parking.park_unreadable(
@@ -267,15 +276,15 @@ class Consumer:
         parking.set_aside(service=self.service, event=event, attempts=attempts, reason=repr(error))
 
     def _handle_one(self, event: Event) -> None:
-        reaction = self.reactions.get(event.type)
+        reaction = self.reactions.get(_key(event))
         if not reaction:
-            raise Unfit(event, "no reaction to this event here")
+            raise Unfit(event, f"no reaction to {event.type!r} of {event.saga!r} here")
         reaction.handle([event])
         if event.nudge:
             parking.close(service=self.service, handled=[event])
 
     def _step_of(self, event: Event) -> str:
-        reaction = self.reactions.get(event.type)
+        reaction = self.reactions.get(_key(event))
         return reaction.step if reaction else ""
 
     @contextmanager
@@ -308,6 +317,18 @@ def _pieces(group: list[Event]) -> Iterator[list[Event]]:
     size = 1 if len(group) <= SMALL else isqrt(len(group))
     for start in range(0, len(group), size):
         yield group[start : start + size]
+
+
+def _key(event: Event) -> Heard:
+    return event.saga, event.type
+
+
+def _is_known(event: Event) -> bool:
+    """Whether it is an event, a request or a reply of a saga that there is."""
+    if event.saga not in SAGAS:
+        return False
+    is_asked = _key(event) in projection.requests() | projection.replies()
+    return is_asked or event.type in (*projection.events(event.saga), projection.STEP_PARKED)
 
 
 def queue_of(*, service: str) -> str:

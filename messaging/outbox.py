@@ -16,7 +16,7 @@ from contracts import events
 from contracts.events import Event
 from messaging import doorbell
 from messaging.models import storable
-from sagas import points, sql
+from participant import points, sql
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def add(*, service: str, said: Sequence[Event]) -> None:
             sql.rows(
                 {
                     "event_id": event.id,
-                    "event_type": event.type,
+                    "event_type": event.route,
                     "saga_id": event.saga_id,
                     "body": events.encode(event).decode(),
                 }

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from contracts.bounds import MOST_ID
 from messaging.brokers import Message
 from messaging.models import ParkedStatus, storable
-from sagas import sql
+from participant import sql
 
 CLAIM_SECONDS = 20
 """Enough for a round of retries; after a crash or an outage in it the messages wait no longer."""

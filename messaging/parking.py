@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 from django.db import transaction
 
-from contracts import events, refusals
+from contracts import events, projection, refusals
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
 from messaging import outbox, parked
 from messaging.brokers import Message
 from messaging.models import ParkedStatus, storable
 from messaging.parked import Aside, Due
-from sagas import faults, points, sql
+from participant import faults, points, sql
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None
 
     `attempts`: so far; none where it only met a locked row.
     """
-    message = Message(event.id, event.type, events.encode(event))
+    message = Message(event.id, event.route, events.encode(event))
     delay = DELAYS[max(attempts, 1) - 1]
     aside = Aside(message, event.saga_id, attempts, reason, delay)
     points.reach("parking.before_set_aside")
@@ -43,7 +43,7 @@ def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None
     if not is_kept:
         parked.add(service=service, aside=aside)
     points.reach("parking.added")
-    log.error("set aside %s: %.500s", event.type, reason, extra={"saga_id": event.saga_id})
+    log.error("set aside %s: %.500s", event.route, reason, extra={"saga_id": event.saga_id})
 
 
 def park_unreadable(*, service: str, message: Message, reason: str, is_again: bool = True) -> None:
@@ -153,10 +153,11 @@ def _failed_again(service: str, due: Due, error: Exception, event: Event | None,
 
 def _parked(service: str, cause: Event, step: str, reason: str) -> Event:
     """Says that this service has set the message aside for a person."""
-    name = f"{events.STEP_PARKED} {service} {cause.type}"
     return Event(
-        id=events.event_id(saga_id=cause.saga_id, event_type=name),
-        type=events.STEP_PARKED,
+        id=events.event_id(
+            saga_id=cause.saga_id, step=step, direction=f"parked {service} {cause.type}"
+        ),
+        type=projection.STEP_PARKED,
         saga_id=cause.saga_id,
         saga=cause.saga,
         occurred_at=datetime.now(UTC),

@@ -1,23 +1,34 @@
-"""What a service does when it hears an event, and what it says then.
+"""What a service does when it hears an event, or is asked by message, and what it says then.
 
-A service's `reactions.py` is a table of `on(...)`; this module makes a transaction of it:
-event -> command -> operation (through the barrier) -> the fact that follows, in the outbox.
+A service's `reactions.py` is the projection of the sagas' pages for its name; this module makes a
+transaction of each row: event -> command -> operation (through the barrier) -> what follows, in the
+outbox.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Protocol
 
 import msgspec
 
-from contracts import events, sagas
-from contracts.commands import Checkout, Command
+from contracts import events, projection
+from contracts.catalogue import SAGAS
+from contracts.commands import Command
+from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure, Outcome, Refused, had_effect
+from contracts.saga import Direction
 from messaging import outbox
-from sagas.operations import Kind, Operation
-from sagas.performing import Performed, perform
+from participant import operations
+from participant.operations import Operation
+from participant.performing import Performed, perform
+
+_NO_CONTEXT = msgspec.Raw(b"null")
+"""Who asked has the context: sending it back would only cost."""
+_context = msgspec.json.Decoder(Context)
+_encode = msgspec.json.Encoder().encode
 
 
 class Unfit(Exception):
@@ -30,6 +41,10 @@ class Unfit(Exception):
 
 class Reaction(Protocol):
     """Anything that can be done on hearing an event."""
+
+    @property
+    def saga(self) -> str:
+        """The saga in which `hears` has its meaning."""
 
     @property
     def hears(self) -> str:
@@ -58,76 +73,200 @@ class SagaReaction:
     said again, under the same event id.
     """
 
-    hears: str
+    row: projection.Reaction
     operation: Operation
-    says: str
-    says_if_refused: str
+
+    @property
+    def saga(self) -> str:
+        return self.row.saga
+
+    @property
+    def hears(self) -> str:
+        return self.row.event
 
     @property
     def group(self) -> str:
-        return self.hears
+        return events.route(self.row.saga, self.row.event)
 
     @property
     def step(self) -> str:
-        return self.operation.step
+        return self.row.step.name
 
     def handle(self, heard: Sequence[Event]) -> None:
         """Performs the operation for all of them; the facts that follow go to the outbox."""
         started = datetime.now(UTC)
-        commands = [self._command(event) for event in heard]
+        contexts = [context(event=event) for event in heard]
+        commands = [self._command(event, one) for event, one in zip(heard, contexts, strict=True)]
 
         def say(performed: Sequence[Performed]) -> None:
             said = [
-                self._said(event, one.outcome, started)
-                for event, one in zip(heard, performed, strict=True)
-                if (one.fresh or event.nudge) and self._name(one.outcome)
+                self._said(event, one, done.outcome, started)
+                for event, one, done in zip(heard, contexts, performed, strict=True)
+                if (done.fresh or event.nudge) and self._name(done.outcome)
             ]
             outbox.add(service=self.operation.service, said=said)
 
         perform(operation=self.operation, commands=commands, also=say)
 
-    def _command(self, event: Event) -> Command:
-        checkout = context(event=event)
-        return self.operation.command.of(checkout=checkout, failure=event.data.failure)
+    def _command(self, event: Event, found: Context) -> Command:
+        try:
+            return projection.command(
+                step=self.row.step,
+                direction=self.row.direction,
+                context=found,
+                failure=event.data.failure,
+            )
+        except msgspec.ValidationError as error:
+            raise Unfit(event, str(error)) from error
 
     def _name(self, outcome: Outcome) -> str:
-        return self.says_if_refused if isinstance(outcome, Refused) else self.says
+        return self.row.says_if_refused if isinstance(outcome, Refused) else self.row.says
 
-    def _said(self, heard: Event, outcome: Outcome, started: datetime) -> Event:
+    def _said(self, heard: Event, found: Context, outcome: Outcome, started: datetime) -> Event:
+        step = self.row.step
         failure = heard.data.failure
         if isinstance(outcome, Refused) and not failure:
-            failure = Failure(self.operation.step, outcome.code, outcome.detail)
+            failure = Failure(step.name, outcome.code, outcome.detail)
         if failure and self._undid(outcome):
             failure = msgspec.structs.replace(failure, undone=True)
         return follow(
             cause=heard,
             event_type=self._name(outcome),
+            event_id=events.event_id(
+                saga_id=heard.saga_id,
+                step=step.name,
+                direction="undo" if self.row.direction is Direction.UNDO else "do",
+            ),
             facts=Facts(
-                context=heard.data.context,
+                context=self._passed_on(heard, found, outcome),
                 result={} if isinstance(outcome, Refused) else outcome.data,
                 failure=failure,
                 requested_at=started,
             ),
         )
 
+    def _passed_on(self, heard: Event, found: Context, outcome: Outcome) -> msgspec.Raw:
+        """As it came, with what later steps need of this one's result."""
+        if self.row.direction is not Direction.DO:
+            return heard.data.context
+        grown = projection.with_result(context=found, step=self.row.step.name, outcome=outcome)
+        return heard.data.context if grown is found else msgspec.Raw(_encode(grown))
+
     def _undid(self, outcome: Outcome) -> bool:
         """Whether a step was undone; the acceptance's undo is the end itself."""
-        is_undo = self.operation.kind is Kind.UNDO and self.operation.step != sagas.ACCEPT
-        return is_undo and had_effect(outcome)
+        is_end = self.row.step.name == SAGAS[self.row.saga].steps[0].name
+        return self.row.direction is Direction.UNDO and not is_end and had_effect(outcome)
 
 
-def on(*hears: str, do: Operation, says: str = "", says_if_refused: str = "") -> list[SagaReaction]:
-    """The reactions of one line of a service's table; an empty name says nothing."""
-    return [
-        SagaReaction(hears=event, operation=do, says=says, says_if_refused=says_if_refused)
-        for event in hears
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Do this operation when asked by that request, and reply what came of it.
+
+    Nothing else follows from it: who asked conducts. A request that is heard again is answered
+    again, with the stored outcome and under the same id: its sender asks again because it lacks the
+    answer. (A fact that is heard again says nothing, unless it is a nudge: whoever said it waits
+    for nothing.)
+    """
+
+    call: projection.Call
+    operation: Operation
+
+    @property
+    def saga(self) -> str:
+        return self.call.saga
+
+    @property
+    def hears(self) -> str:
+        return self.call.request
+
+    @property
+    def group(self) -> str:
+        return events.route(self.call.saga, self.call.request)
+
+    @property
+    def step(self) -> str:
+        return self.call.step.name
+
+    @property
+    def says(self) -> str:
+        """The type of the reply."""
+        return projection.reply_to(self.call.request)
+
+    def handle(self, heard: Sequence[Event]) -> None:
+        """Performs the operation for all of them; the replies go to the outbox."""
+        started = datetime.now(UTC)
+        commands = [self._command(event) for event in heard]
+
+        def reply(performed: Sequence[Performed]) -> None:
+            replies = [
+                self._reply(event, one.outcome, started)
+                for event, one in zip(heard, performed, strict=True)
+            ]
+            outbox.add(service=self.operation.service, said=replies)
+
+        perform(operation=self.operation, commands=commands, also=reply)
+
+    def _command(self, event: Event) -> Command:
+        try:
+            found = msgspec.json.decode(event.data.context, type=self.operation.command)
+        except msgspec.MsgspecError as error:
+            raise Unfit(event, str(error)) from error
+        wanted = (event.saga_id, self.call.step.name, self.call.saga)
+        if (found.saga_id, found.step, found.saga) != wanted:
+            raise Unfit(event, f"its command is for {found.step} of {found.saga} {found.saga_id}")
+        return found
+
+    def _reply(self, request: Event, outcome: Outcome, started: datetime) -> Event:
+        facts = Facts(context=_NO_CONTEXT, requested_at=started)
+        if isinstance(outcome, Refused):
+            failure = Failure(self.step, outcome.code, outcome.detail)
+            facts = msgspec.structs.replace(facts, failure=failure)
+        else:
+            facts = msgspec.structs.replace(facts, result=outcome.data)
+        return follow(
+            cause=request,
+            event_type=self.says,
+            event_id=events.event_id(
+                saga_id=request.saga_id,
+                step=self.step,
+                direction=f"reply {self.call.direction}",
+            ),
+            facts=facts,
+        )
+
+
+def of(*, service: str, module: ModuleType) -> list[Reaction]:
+    """All that a service reacts to and answers. `module`: its operations.
+
+    Raises LookupError where a page wants an operation that the module does not declare.
+    """
+    declared = operations.all_in(module)
+    found: list[Reaction] = [
+        SagaReaction(row=row, operation=_operation(declared, row.step.operation, row.direction))
+        for row in projection.of_service(service)
+    ]
+    return found + [
+        Answer(call=call, operation=_operation(declared, call.step.operation, call.direction))
+        for call in projection.asked_of(service)
     ]
 
 
-def follow(*, cause: Event, event_type: str, facts: Facts) -> Event:
+def _operation(
+    declared: Mapping[operations.Key, Operation], name: str, direction: Direction
+) -> Operation:
+    service, _, action = name.partition(".")
+    if (action, direction) not in declared:
+        raise LookupError(
+            f"a page of the catalogue wants {direction} {name}, and {service}/operations.py does"
+            " not declare it: see manage.py sagas check"
+        )
+    return declared[action, direction]
+
+
+def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Event:
     """The event that `cause` sets off. A nudge is passed on: the chain heals along its way."""
     return Event(
-        id=events.event_id(saga_id=cause.saga_id, event_type=event_type),
+        id=event_id,
         type=event_type,
         saga_id=cause.saga_id,
         saga=cause.saga,
@@ -139,12 +278,12 @@ def follow(*, cause: Event, event_type: str, facts: Facts) -> Event:
     )
 
 
-def context(*, event: Event) -> Checkout:
-    """The checkout that the event is about. Raises Unfit if it is malformed, or of another saga."""
+def context(*, event: Event) -> Context:
+    """What the saga is about. Raises Unfit if it is malformed, or another saga's."""
     try:
-        checkout = msgspec.json.decode(event.data.context, type=Checkout)
+        found = _context.decode(event.data.context)
     except msgspec.MsgspecError as error:
         raise Unfit(event, str(error)) from error
-    if checkout.saga_id != event.saga_id:
-        raise Unfit(event, f"its context is of the saga {checkout.saga_id}")
-    return checkout
+    if (found.saga, found.saga_id) != (event.saga, event.saga_id):
+        raise Unfit(event, f"its context is of the {found.saga} {found.saga_id}")
+    return found

@@ -15,7 +15,7 @@ from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unro
 from messaging.leader import wait_to_lead
 from messaging.outbox import Arrivals, Unsent
 from messaging.worker import Complaint
-from sagas import faults, points
+from participant import faults, points
 
 log = logging.getLogger(__name__)
 

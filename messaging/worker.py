@@ -14,7 +14,7 @@ import msgspec
 from django.db import DatabaseError, InterfaceError, connections
 
 from contracts.states import Complaint as Complaint  # parts import it from here
-from sagas import sql
+from participant import sql
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,6 @@
 """pagos: who paid what, and what was given back.
 
 Owns         payments, refunds; the simulated card network (`gateway`)
-Offers       charge, refund; payments outside of any saga
-Reacts to    inventory.reserved, order.create.failed, order.cancelled
-Answers      payment.requested, payment.refund.requested
-Publishes    payment.processed, payment.failed, payment.refunded
+Offers       charge and refund; pad, which changes nothing; payments outside of any saga
+Sagas        whatever their pages ask of it: manage.py sagas show
 """

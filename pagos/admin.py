@@ -5,7 +5,7 @@ from django.http import HttpRequest
 
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
 from pagos.models import BarrierEntry, OutboxEntry, ParkedMessage, Payment, Refund, WorkerHeartbeat
-from sagas.admin import BarrierEntryAdmin, RecordAdmin
+from participant.admin import BarrierEntryAdmin, RecordAdmin
 
 admin.site.register(BarrierEntry, BarrierEntryAdmin)
 admin.site.register(OutboxEntry, OutboxEntryAdmin)
@@ -28,9 +28,12 @@ class RefundInline(admin.TabularInline):
 
 @admin.register(Payment)
 class PaymentAdmin(RecordAdmin):
-    list_display = ["id", "saga_id", "amount", "payment_method", "status", "code", "created_at"]
+    list_display = [
+        *["id", "saga_id", "step", "amount"],
+        *["payment_method", "status", "code", "created_at"],
+    ]
     list_filter = ["status", "payment_method", "code"]
-    search_fields = ["id__exact", "saga_id__startswith", "cart_id__exact", "order_id__exact"]
+    search_fields = ["id__exact", "saga_id__startswith", "subject__exact", "order_id__exact"]
     search_help_text = "A payment's, cart's or order's id, or the beginning of a saga's"
     ordering = ["-created_at"]
     inlines = [RefundInline]

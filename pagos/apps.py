@@ -10,7 +10,7 @@ class PagosConfig(AppConfig):
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service."""
-        from messaging.participant import parts
+        from messaging.parts import parts
         from pagos.reactions import REACTIONS
 
         return parts(service="pagos", broker=broker, reactions=REACTIONS)

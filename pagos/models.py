@@ -6,8 +6,8 @@ from django.db.models.functions import Now
 
 from contracts import bounds
 from messaging import models as messaging
-from sagas import models as sagas
-from sagas.fields import TextId
+from participant import models as sagas
+from participant.fields import TextId
 
 
 class PaymentStatus(models.TextChoices):
@@ -19,12 +19,14 @@ class PaymentStatus(models.TextChoices):
 class Payment(models.Model):
     """A charge that was asked for: taken, given back, or refused with a code.
 
-    A saga's payment has its saga and cart; a plain one has a merchant and an order instead.
+    A saga's payment has its saga, step and subject (a cart, an order); a plain one has a merchant
+    and an order instead.
     """
 
     id = models.CharField(primary_key=True, max_length=64, db_collation="C")
     saga_id = TextId(null=True, blank=True)
-    cart_id = TextId(default="", db_default="")
+    step = TextId(default="", db_default="")
+    subject = TextId(default="", db_default="")
     merchant_id = models.CharField(max_length=64, default="", db_default="")
     order_id = models.CharField(max_length=64, default="", db_default="")
     amount = models.DecimalField(max_digits=14, decimal_places=2)
@@ -38,7 +40,7 @@ class Payment(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["saga_id"], name="payment_once_a_saga"),
+            models.UniqueConstraint(fields=["saga_id", "step"], name="payment_once_a_step"),
             models.UniqueConstraint(
                 fields=["merchant_id", "idempotency_key"], name="payment_once_a_key"
             ),
@@ -58,7 +60,8 @@ class Payment(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["cart_id"], condition=~Q(cart_id=""), name="payment_of_cart")
+            models.Index(fields=["subject"], condition=~Q(subject=""), name="payment_of_subject"),
+            models.Index(fields=["created_at", "id"], name="payment_newest"),
         ]
 
     def __str__(self) -> str:
@@ -80,7 +83,6 @@ class Refund(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["payment"], name="refund_once_a_payment"),
-            models.UniqueConstraint(fields=["saga_id"], name="refund_once_a_saga"),
             models.CheckConstraint(
                 condition=Q(amount__range=(0, bounds.MOST_MONEY)), name="refund_amount_is_money"
             ),

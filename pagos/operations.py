@@ -7,13 +7,13 @@ from decimal import Decimal
 import msgspec
 from django.conf import settings
 
-from contracts import money, refusals, sagas
-from contracts.commands import Charge, Undo
+from contracts import money, refusals
+from contracts.commands import Charge, Command, Undo
 from contracts.outcomes import Done, Outcome, Refused
-from pagos import gateway, ledger
-from pagos.ledger import Held
+from pagos import gateway, store
 from pagos.models import Payment, PaymentStatus, Refund
-from sagas.operations import does, undoes
+from pagos.store import LockedPayment
+from participant.operations import does, undoes
 
 SERVICE = "pagos"
 
@@ -31,42 +31,39 @@ class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
 
 
-@does(service=SERVICE, step=sagas.CHARGE, command=Charge)
+@does(service=SERVICE)
 def charge(commands: Sequence[Charge]) -> list[Outcome]:
     """Takes the money. Refused: invalid_amount, unknown_payment_method, or the card's own code.
 
     What is free is completed without a charge: a payment of 0, for which no card is asked.
-    There is nothing to lock: the barrier holds the saga's key, and no two sagas share a row.
+    There is nothing to lock: the barrier holds the step's key, and no two steps share a row.
     """
     gateway.wait_for(
-        payment_methods={one.payment_method for one in commands},
+        payment_methods={command.payment_method for command in commands},
         slow_card_seconds=settings.SLOW_CARD_SECONDS,
     )
-    decided = [
-        None
-        if gateway.is_free(amount=one.amount)
-        else gateway.authorise(
-            saga_id=one.saga_id,
-            amount=one.amount,
-            payment_method=one.payment_method,
-            decline_share=settings.DECLINE_SHARE,
-        )
-        for one in commands
-    ]
-    ids = ledger.add_payments(charges=commands, decided=decided)
+    charges = {(command.saga_id, charge.step_of(command)): command for command in commands}
+    refused = {key: no for key, command in charges.items() if (no := _refusal(command))}
+    ids = store.add_payments(charges=charges, refusals=refused)
     return [
-        refused or _charged(ids[one.saga_id], one.amount)
-        for one, refused in zip(commands, decided, strict=True)
+        refused.get(key) or _charged(ids[key], command.amount) for key, command in charges.items()
     ]
 
 
-@undoes(service=SERVICE, step=sagas.CHARGE, command=Undo)
+@undoes(charge)
 def refund(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives the whole payment back."""
-    held = ledger.lock_payments(saga_ids=[one.saga_id for one in commands])
-    captured = [one for one in held.values() if one.status is PaymentStatus.CAPTURED]
-    ledger.refund(payments=captured, reasons={one.saga_id: one.reason for one in commands})
-    return [_refunded(held[one.saga_id]) for one in commands]
+    """Gives the step's whole payment back."""
+    reasons = {(command.saga_id, refund.step_of(command)): command.reason for command in commands}
+    locked = store.lock_payments(keys=reasons)
+    captured = [held for held in locked.values() if held.status is PaymentStatus.CAPTURED]
+    store.refund(payments=captured, reasons=reasons)
+    return [_refunded(locked[key]) for key in reasons]
+
+
+@does(service=SERVICE)
+def pad(commands: Sequence[Command]) -> list[Outcome]:
+    """Changes nothing: makes a saga longer, to measure what its length costs."""
+    return [Done() for _ in commands]
 
 
 def pay(*, asked: PlainPayment) -> Payment:
@@ -105,6 +102,18 @@ def give_back(*, payment_id: str, reason: str) -> Refund | Refused:
     return Refund.objects.get(payment=payment)
 
 
+def _refusal(command: Charge) -> Refused | None:
+    if gateway.is_free(amount=command.amount):
+        return None
+    shares = settings.DECLINE_SHARES
+    return gateway.authorise(
+        saga_id=command.saga_id,
+        amount=command.amount,
+        payment_method=command.payment_method,
+        decline_share=shares.get(command.saga, shares[""]),
+    )
+
+
 def _charged(payment_id: str, amount: Decimal) -> Done:
     return Done(
         {
@@ -115,7 +124,7 @@ def _charged(payment_id: str, amount: Decimal) -> Done:
     )
 
 
-def _refunded(payment: Held) -> Done:
+def _refunded(payment: LockedPayment) -> Done:
     return Done(
         {
             "payment_id": payment.id,

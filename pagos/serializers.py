@@ -26,29 +26,33 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
         bounds.require_money("amount", self.amount, least=-most, most=most)
 
 
-def payment(one: Payment) -> dict[str, Any]:
-    """A payment. A saga's has a saga and a cart, a plain one a merchant and an order."""
-    refund = next(iter(one.refunds.all()), None)
+def payment(row: Payment) -> dict[str, Any]:
+    """A payment. A saga's has a step and a subject (its cart or order; as `cart_id`, too), a plain
+    one a merchant and an order.
+    """
+    refund = next(iter(row.refunds.all()), None)
     return {
-        "id": one.id,
-        "saga_id": one.saga_id,
-        "cart_id": one.cart_id or None,
-        "merchant_id": one.merchant_id or None,
-        "order_id": one.order_id or None,
-        "amount": str(amount(one.amount)),
-        "payment_method": one.payment_method,
-        "status": one.status,
-        "code": one.code or None,
-        "detail": one.detail or None,
+        "id": row.id,
+        "saga_id": row.saga_id,
+        "step": row.step or None,
+        "subject": row.subject or None,
+        "cart_id": row.subject or None,
+        "merchant_id": row.merchant_id or None,
+        "order_id": row.order_id or None,
+        "amount": str(amount(row.amount)),
+        "payment_method": row.payment_method,
+        "status": row.status,
+        "code": row.code or None,
+        "detail": row.detail or None,
         "refunded_amount": str(amount(refund.amount if refund else 0)),
-        "created_at": one.created_at,
+        "created_at": row.created_at,
         "refunded_at": refund.created_at if refund else None,
         "refunded_because": refund.reason or None if refund else None,
     }
 
 
-def payment_of_saga(one: Payment) -> dict[str, Any]:
+def payment_of_saga(row: Payment) -> dict[str, Any]:
     """The short form: how the payment of a saga stands."""
-    whole = payment(one)
+    whole = payment(row)
     names = ("saga_id", "status", "amount", "refunded_amount", "code", "created_at", "refunded_at")
-    return {"payment_id": one.id, **{name: whole[name] for name in names}}
+    return {"payment_id": row.id, **{name: whole[name] for name in names}}

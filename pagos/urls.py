@@ -1,8 +1,8 @@
-"""The paths of pagos (port 3002)."""
+"""The paths of pagos (ports 3002 and 8003)."""
 
 from django.urls import path
 
-from httpapi import extras
+from httpapi.steps import doors
 from pagos import operations, views
 
 urlpatterns = [
@@ -11,8 +11,9 @@ urlpatterns = [
     path("api/v1/payments/saga/refund", views.RefundView.as_view()),
     path("api/v1/payments/saga/<slug:payment_id>/refund", views.RefundView.as_view()),
     path("api/v1/payments/saga/<slug:saga_id>/status", views.PaymentOfSagaView.as_view()),
-    path("api/v1/payments/saga/<slug:cart_id>", views.PaymentsOfCartView.as_view()),
+    path("api/v1/payments/saga/<slug:subject>", views.PaymentsOfSubjectView.as_view()),
     path("api/v1/payments/<slug:payment_id>", views.PaymentView.as_view()),
     path("api/v1/payments/<slug:payment_id>/refund", views.AnyRefundView.as_view()),
-    *extras.urls(service=operations.SERVICE),
+    path("payments", views.PaymentsView.as_view()),
+    *doors(operations),
 ]

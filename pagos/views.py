@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from contracts import money, refusals
 from contracts.outcomes import Refused
-from httpapi import idempotency, problems
+from httpapi import idempotency, pages, problems
 from httpapi.json import answer
 from httpapi.problems import Problem
 from httpapi.steps import StepView
@@ -18,6 +18,9 @@ from pagos import operations, queries, serializers
 from pagos.models import Payment, PaymentStatus
 from pagos.operations import PlainPayment
 from pagos.serializers import NewPayment
+
+CART = {"cart_id": "subject"}
+"""What users call the subject of a payment."""
 
 
 class _Reason(msgspec.Struct, frozen=True):
@@ -28,6 +31,7 @@ class ChargeView(StepView):
     """POST: the saga's payment."""
 
     operation = operations.charge
+    aliases = CART
 
 
 class RefundView(StepView):
@@ -79,15 +83,23 @@ class PaymentView(APIView):
         return answer(serializers.payment(_known(queries.payment(**path), "payment", **path)))
 
 
-class PaymentsOfCartView(APIView):
-    """GET: the payments of a cart, newest first: the last one, and those of failed checkouts."""
+class PaymentsOfSubjectView(APIView):
+    """GET: the payments of a cart or an order, newest first; none where nothing was asked yet."""
 
-    def get(self, request: Request, cart_id: str) -> HttpResponse:
-        found = queries.payments_of_cart(cart_id=cart_id)
-        if not found:
-            raise problems.unknown("payment of cart", cart_id)
-        payments = [serializers.payment(one) for one in found]
-        return answer({"cart_id": cart_id, "payments": payments})
+    def get(self, request: Request, subject: str) -> HttpResponse:
+        found = [serializers.payment(row) for row in queries.payments_of(subject=subject)]
+        return answer({"subject": subject, "cart_id": subject, "payments": found})
+
+
+class PaymentsView(APIView):
+    """GET: all payments, newest first, in pages; `payments` has them by the order they are of."""
+
+    def get(self, request: Request) -> HttpResponse:
+        wanted = problems.read_query(request.query_params, pages.Wanted)
+        page = pages.page(request=request, found=queries.payments(), wanted=wanted)
+        shown = [serializers.payment(row) for row in page.rows]
+        by_order = {row["subject"] or row["order_id"]: row for row in reversed(shown)}
+        return answer({**page.answer(results=shown), "payments": by_order, "total": page.count})
 
 
 class PaymentOfSagaView(APIView):

@@ -1,13 +1,13 @@
-"""saga_choreography: PATTERN 2. It starts the chain, and from then on only watches.
+"""saga_choreography: PATTERN 2. It only watches.
 
-Nobody conducts: each service reacts to what the others say (`checkout` has who listens to what).
-Nothing depends on this service once `checkout.initiated` is out: with it stopped, every checkout
+Nobody conducts: each service reacts to what the others say, as the saga's page tells. A saga's own
+service says its first event, and this one learns of the saga from that. With it stopped every saga
 still ends right. It tells where a saga stands, and helps one that stands still.
 
 Owns         choreographed sagas, their trail of events, what people asked of them
-Offers       POST /saga/choreography/checkout; where a saga stands, with its trail; abort, return
-Reacts to    every event of the checkout, by writing it down (`tracking`); a service's giving up, by
+Offers       where a saga stands, with its trail; abort, return, retry, skip
+Reacts to    every event of every saga, by writing it down (`tracking`); a service's giving up, by
              an abort, or by parking the saga (`giving_up`)
-Publishes    checkout.initiated, checkout.abort.requested, checkout.return.requested;
-             the last fact of a saga that stands still, again (`watchdog`)
+Publishes    a saga's request for its abort or its return; what a person has skipped; the last event
+             of a saga that stands still, again (`watchdog`)
 """

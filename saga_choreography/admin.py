@@ -1,76 +1,68 @@
 """A saga with its steps and its trail on one page, and what a person may ask of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from contracts.outcomes import Refused
+from coordination.admin import ReadOnlyInline, SagaAdmin
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
-from saga_choreography import operations, queries, trail
+from participant.admin import as_json
+from saga_choreography import operations, queries
 from saga_choreography.models import (
-    Action,
     Intervention,
     OutboxEntry,
     ParkedMessage,
     Saga,
     WorkerHeartbeat,
 )
-from sagas.admin import RecordAdmin, as_json
 
 admin.site.register(OutboxEntry, OutboxEntryAdmin)
 admin.site.register(ParkedMessage, ParkedMessageAdmin)
 admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
 
 
-class InterventionInline(admin.TabularInline):  # type: ignore[type-arg]  # none at runtime
+class InterventionInline(ReadOnlyInline):
     model = Intervention
-    fields = ("action", "requested_by", "reason", "requested_at")
-    readonly_fields = ("action", "requested_by", "reason", "requested_at")
+    fields = ["requested_at", "action", "requested_by", "reason"]
     ordering = ["id"]
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Saga)
-class SagaAdmin(RecordAdmin):
+class ChoreographedSagaAdmin(SagaAdmin):
     list_display = [
         "saga_id",
+        "saga",
+        "subject",
         "status",
         "failure_code",
         "parked_step",
-        "cart_id",
-        "total_amount",
         "started_at",
         "finished_at",
     ]
-    list_filter = ["status", "failure_step", "failure_code", "parked_step"]
-    search_fields = ["saga_id__startswith", "cart_id__startswith"]
-    search_help_text = "The beginning of a saga's or a cart's id"
-    ordering = ["-started_at"]
+    list_filter = ["saga", "status", "failure_step", "failure_code", "parked_step"]
     fields = [
         "saga_id",
         "status",
-        ("cart_id", "total_amount"),
+        ("saga", "subject"),
         ("started_at", "finished_at"),
         ("failure_step", "failure_code", "failure_detail"),
         ("nudges", "nudged_at", "watch_at", "stop_requested_at"),
         ("parked_at", "parked_step", "parked_reason"),
         "steps",
         "trail",
-        "checkout",
+        "about",
     ]
-    readonly_fields = ["steps", "trail", "checkout"]
+    readonly_fields = ["steps", "trail", "about"]
     inlines = [InterventionInline]
-    actions = ["nudge", "skip", "undo"]
-    arrives = "started_at"
+    asks = {
+        "retry": partial(operations.act, operations.retry),
+        "skip": partial(operations.act, operations.skip),
+        "undo": partial(operations.act, operations.compensate),
+    }
 
     @admin.display(description="steps")
     def steps(self, saga: Saga) -> SafeString:
@@ -93,46 +85,6 @@ class SagaAdmin(RecordAdmin):
             for one in queries.state(found=saga).events or []
         ]
         return _table(["occurred", "event", "seen", "data"], rows)
-
-    @admin.display(description="the checkout, as it was frozen")
-    def checkout(self, saga: Saga) -> SafeString:
-        return as_json(saga.context)
-
-    @admin.action(description="Nudge: say the last fact again, now", permissions=["operate"])
-    def nudge(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
-        return self._ask(request, queryset, operations.retry, "nudged")
-
-    @admin.action(
-        description="Skip: go on without what the parked saga waits for", permissions=["operate"]
-    )
-    def skip(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
-        return self._ask(request, queryset, operations.skip, "on without it")
-
-    @admin.action(
-        description="Undo: abort a running saga, return a completed one", permissions=["operate"]
-    )
-    def undo(self, request: HttpRequest, queryset: QuerySet[Model]) -> HttpResponse | None:
-        return self._ask(request, queryset, operations.compensate, "asked to be undone")
-
-    def _ask(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Model],
-        operation: Callable[..., Action | Refused | None],
-        done: str,
-    ) -> HttpResponse | None:
-        now = trail.now()
-
-        def act(saga_id: str) -> Refused | None:
-            outcome = operation(
-                saga_id=saga_id,
-                requested_by=request.user.get_username(),
-                reason="from the admin",
-                now=now,
-            )
-            return outcome if isinstance(outcome, Refused) else None
-
-        return self.in_bulk(request, queryset, act=act, done=done)
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> SafeString:

@@ -14,7 +14,7 @@ class SagaChoreographyConfig(AppConfig):
         from saga_choreography import queries
 
         count, oldest = queries.parked(limit=limit)
-        return count, queries.summaries(found=oldest)
+        return count, queries.summaries(oldest)
 
     def stalls(self, *, limit: int) -> list[Complaint]:
         """Sagas that should move and don't; the first ones are named: for /health."""
@@ -24,7 +24,7 @@ class SagaChoreographyConfig(AppConfig):
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service."""
-        from messaging.participant import parts
+        from messaging.parts import parts
         from saga_choreography.reactions import REACTIONS
         from saga_choreography.tracking import LINGER_SECONDS
         from saga_choreography.watchdog import Watchdog

@@ -2,41 +2,28 @@
 
 Before the pivot the saga is then aborted, as the orchestrator undoes a step that it gives up; the
 pivot decides, as for any abort. A saga that can't be turned back (an undo that keeps failing, a
-step after the pivot) is parked, with its step and the service's own reason; one that was sold
-although a person had stopped it is returned.
+step after the pivot) is parked, with its step and the service's own reason; one that has passed its
+pivot although a person had stopped it is returned.
 """
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
-from contracts import events, refusals
+from contracts import projection, refusals
+from contracts.catalogue import SAGAS
 from contracts.events import Event
 from contracts.outcomes import Failure
-from saga_choreography import operations, tracking, trail
-from saga_choreography.checkout import LISTENS, SERVICE
-from saga_choreography.entries import Seen, Stage, Verdict, Watched
+from contracts.saga import Direction
+from participant import points
+from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
+from saga_choreography.store import SERVICE, Seen, Stage, Verdict, Watched
 from saga_choreography.tracking import Asked
-from sagas import points
-from sagas.operations import Kind
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivingUp:
-    """The reaction to `step.parked`."""
-
-    hears: str = events.STEP_PARKED
-    group: str = events.STEP_PARKED
-    step: str = ""
-
-    def handle(self, heard: Sequence[Event]) -> None:
-        take_note(heard=heard, now=trail.now())
 
 
 def take_note(*, heard: Sequence[Event], now: datetime) -> None:
@@ -58,7 +45,8 @@ def take_note(*, heard: Sequence[Event], now: datetime) -> None:
 
 def _in_turn(heard: Sequence[Event]) -> Iterator[dict[str, Event]]:
     """By saga id, at most one report of each saga at a time; what came twice once."""
-    left = list({(event.saga_id, str(event.data.result)): event for event in heard}.values())
+    known = {(event.saga, event.saga_id, str(event.data.result)): event for event in heard}
+    left = list(known.values())
     while left:
         turn: dict[str, Event] = {}
         left = [event for event in left if turn.setdefault(event.saga_id, event) is not event]
@@ -67,8 +55,12 @@ def _in_turn(heard: Sequence[Event]) -> Iterator[dict[str, Event]]:
 
 def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
     """One report a saga; returns those of sagas that wait for what was given up."""
-    sagas = {one.saga_id: one for one in trail.lock_watched(saga_ids=reports)}
-    trails = trail.of(saga_ids=sagas)
+    sagas = {
+        one.saga_id: one
+        for one in store.lock_watched(saga_ids=reports)
+        if one.context.saga == reports[one.saga_id].saga
+    }
+    trails = store.of(saga_ids=sagas)
     seen = {saga_id: {one.event_type for one in entries} for saga_id, entries in trails.items()}
     waiting = [
         (one, reports[saga_id])
@@ -86,7 +78,7 @@ def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
     if asked:
         tracking.ask(asked=asked, now=now)
     if parked:
-        trail.record(verdicts=parked)
+        store.record(verdicts=parked)
     return [event for _, event in waiting]
 
 
@@ -99,26 +91,29 @@ def waits(*, event: Event, stage: Stage, seen: Collection[str]) -> bool:
     if stage in (Stage.COMPLETED, Stage.ENDED):
         return False
     service, cause = event.data.result.get("service"), event.data.result.get("event")
-    heard = [one for one in LISTENS if (one.service, one.event) == (service, cause)]
-    follows = {said for one in heard for said in (one.says, one.says_if_refused)}
-    follows |= {_done(one.step) for one in heard if one.kind is Kind.BLOCK}
-    return bool(heard) and cause in seen and not follows & set(seen)
-
-
-def _done(step: str) -> str:
-    return next(one.says for one in LISTENS if one.kind is Kind.DO and one.step == step)
+    rows = [
+        one
+        for one in projection.reactions(event.saga)
+        if (one.service, one.event) == (service, cause)
+    ]
+    follows = {said for one in rows for said in (one.says, one.says_if_refused)}
+    # A pivot that has happened answers a block with nothing.
+    follows |= {one.step.done for one in rows if one.direction is Direction.BLOCK}
+    return bool(rows) and cause in seen and not follows & set(seen)
 
 
 def _is_told(event: Event, entries: Sequence[Seen]) -> bool:
     """Whether the abort was asked for because of this very report, which has come again."""
-    aborts = [one for one in entries if one.event_type == events.CHECKOUT_ABORT_REQUESTED]
+    aborts = [one for one in entries if one.event_type == SAGAS[event.saga].abort]
     told = _told(_failure(event))
     return any(one.data.failure and one.data.failure.detail == told for one in aborts)
 
 
 def _action(saga: Watched, seen: Collection[str]) -> Action | None:
     """What turns the saga back; None: only a person can help."""
-    decided = operations.decide_compensate(stage=saga.stage, event_types=seen)
+    decided = operations.decide_compensate(
+        saga=saga.context.saga, stage=saga.stage, event_types=seen
+    )
     if decided is Action.ABORT:
         return decided
     return operations.decide_late_return(saga=saga, event_types=seen)
@@ -128,7 +123,6 @@ def _ask(saga: Watched, event: Event, action: Action) -> Asked:
     failure = _failure(event)
     is_abort = action is Action.ABORT
     return Asked(
-        saga_id=saga.saga_id,
         context=saga.context,
         action=action,
         requested_by=str(event.data.result["service"]),

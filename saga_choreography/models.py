@@ -4,24 +4,23 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from contracts.bounds import MOST_MONEY
 from contracts.statuses import SagaStatus
 from messaging import models as messaging
-from saga_choreography.entries import Stage
-from sagas.fields import Json, TextId
+from participant.fields import Json, TextId
+from saga_choreography.store import Stage
 
 
 class Saga(models.Model):
     """A saga and the class of its state; its steps are in its trail.
 
-    Written when it starts and when its stage changes, not with every event: two writes for a
-    checkout that completes.
+    Written with its first event and when its stage changes, not with every event: two writes for
+    one that completes. `saga`: its name in the catalogue; `subject`: what it is about.
     """
 
     saga_id = TextId(primary_key=True)
-    cart_id = TextId()
-    total_amount = models.DecimalField(max_digits=14, decimal_places=2)
-    context = Json(help_text="The checkout as it was frozen at acceptance.")
+    saga = TextId()
+    subject = TextId()
+    context = Json(help_text="What it is about, as it was frozen at acceptance.")
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in SagaStatus])
     stage = models.PositiveSmallIntegerField(choices=[(s.value, s.name.lower()) for s in Stage])
     failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
@@ -50,10 +49,6 @@ class Saga(models.Model):
                 name="choreography_status_known",
             ),
             models.CheckConstraint(
-                condition=Q(total_amount__range=(0, MOST_MONEY)),
-                name="choreography_total_is_money",
-            ),
-            models.CheckConstraint(
                 condition=~Q(status__in=[s.value for s in SagaStatus if s.is_final])
                 | Q(finished_at__isnull=False),
                 name="choreography_ended_has_time",
@@ -79,13 +74,14 @@ class Saga(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"choreographed saga {self.saga_id}"
+        return f"choreographed {self.saga} {self.saga_id}"
 
 
 class SagaEvent(models.Model):
     """An event of a saga, as it was first seen. Append-only.
 
-    The context that every event carries is the saga's own, and is not stored again with each.
+    The context that every event carries is the saga's own, and is not stored again with each; but
+    the results in it are.
     """
 
     pk = models.CompositePrimaryKey("saga_id", "event_type")
@@ -96,7 +92,7 @@ class SagaEvent(models.Model):
     requested_at = models.DateTimeField(null=True)
     occurred_at = models.DateTimeField()
     seen_at = models.DateTimeField()
-    data = Json(help_text="Its result, or its failure.")
+    data = Json(help_text="Its result, or its failure; results of earlier steps.")
 
     def __str__(self) -> str:
         return f"{self.event_type} of {self.saga_id}"

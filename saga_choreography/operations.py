@@ -1,27 +1,33 @@
 """What may be asked of a saga that runs by itself: to be aborted, returned, nudged, or to go on
 without a step.
 
-Each is recorded with who asked and when. All run in the caller's transaction.
+Each is recorded with who asked and when. All run in the caller's transaction; `act` opens one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+from django.db import transaction
 
-from contracts import events, refusals
-from contracts.commands import stand_in
-from contracts.events import Event
+from contracts import patterns, projection, refusals
+from contracts.catalogue import SAGAS
+from contracts.context import Context, stand_in
+from contracts.events import Event, Facts
 from contracts.outcomes import Failure, Refused
-from contracts.statuses import Pattern, SagaStatus
+from contracts.projection import Reaction
+from contracts.saga import Direction
+from contracts.statuses import SagaStatus
+from coordination.acceptance import first_event
+from coordination.store import UnknownSaga
 from messaging import outbox
-from saga_choreography import facts, state, tracking, trail
-from saga_choreography.checkout import LISTENS, SERVICE, next_look
-from saga_choreography.entries import Seen, Stage, Watched
+from participant import points
+from saga_choreography import store, tracking
 from saga_choreography.models import Action, Intervention, Saga
-from saga_choreography.tracking import Asked
-from sagas.operations import Kind
+from saga_choreography.state import machine_of, status_after
+from saga_choreography.store import SERVICE, Seen, Stage, Watched
+from saga_choreography.tracking import Asked, next_look
 
 
 class _Held(NamedTuple):
@@ -30,39 +36,56 @@ class _Held(NamedTuple):
     saga: Saga
     stage: Stage
     seen: Sequence[Seen]
-    context: msgspec.Raw
+    context: Context
 
     @property
     def types(self) -> set[str]:
         return {one.event_type for one in self.seen}
 
 
-def compensate(
-    *, saga_id: str, requested_by: str, reason: str, now: datetime, is_sold: bool = False
-) -> Action | Refused | None:
-    """Asks for an abort of a running saga, or a return of one that was sold; which of the two.
+def act(operation: Callable[..., Action | Refused | None], **asked: Any) -> Refused | None:
+    """Does one of those below, in a transaction, by the database's clock. Raises UnknownSaga."""
+    with transaction.atomic(using=SERVICE):
+        outcome = operation(**asked, now=store.now())
+        points.reach("asking.before_commit")
+    points.reach("asking.before_reply")
+    return outcome if isinstance(outcome, Refused) else None
 
-    None: an abort is asked for already. Refused: past_pivot, already_undone. Raises
-    Saga.DoesNotExist. One whose rows can't be read is returned as a whole: the barriers know what
-    of it has happened.
-    An abort may come too late: the pivot decides, at inventario. The saga is then returned once
+
+def get_to_know(*, contexts: Sequence[Context]) -> None:
+    """Sagas that their owners accepted some time ago and that have not ended: those whose first
+    event was lost on its way here are known, and watched, from now on. It may be lost to all.
+    """
+    now = store.now()
+    tracking.track(heard=[first_event(context=one, now=now) for one in contexts], now=now)
+
+
+def compensate(
+    *, saga_id: str, requested_by: str, reason: str, now: datetime, is_completed: bool = False
+) -> Action | Refused | None:
+    """Asks for an abort of a running saga, or a return of a completed one; which of the two.
+
+    None: an abort is asked for already. Refused: past_pivot, already_undone, unreadable. Raises
+    UnknownSaga. One whose rows can't be read is returned as a whole: the barriers know what of it
+    has happened.
+    An abort may come too late: the pivot decides, at its service. The saga is then returned once
     its completion is seen here (`tracking`): what is not refused now will be undone.
-    `is_sold`: it is known from elsewhere to be completed.
+    `is_completed`: it is known from elsewhere to be.
     """
     try:
         held = _lock(saga_id)
-    except trail.Unreadable:
-        return _undo_all(saga_id, requested_by, reason, now)
+    except store.Unreadable as error:
+        return _undo_all(error, saga_id, requested_by, reason, now)
     decided = decide_compensate(
+        saga=held.context.saga,
         stage=held.stage,
         event_types=held.types,
         is_parked=held.saga.status == SagaStatus.PARKED,
-        is_sold=is_sold,
+        is_completed=is_completed,
     )
     if isinstance(decided, Refused):
         return decided
     asked = Asked(
-        saga_id=saga_id,
         context=held.context,
         action=decided or Action.ABORT,
         requested_by=requested_by,
@@ -71,7 +94,7 @@ def compensate(
     if decided:
         tracking.ask(asked=[asked], now=now)
     if decided is not Action.RETURN and not held.saga.stop_requested_at:
-        trail.stop(saga_ids=[saga_id], at=now)
+        store.stop(saga_ids=[saga_id], at=now)
         if decided is None:  # the watchdog's abort is on its way; now a person's is, too
             Intervention.objects.bulk_create([tracking.record_of(asked=asked, now=now)])
     return decided
@@ -80,31 +103,27 @@ def compensate(
 def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
     """Nudges a saga now, parked or not, and gives it all its nudges again.
 
-    Refused: nothing_to_retry, it has ended, or can't be read. Raises Saga.DoesNotExist.
+    Refused: nothing_to_retry, it has ended; unreadable. Raises UnknownSaga.
     """
     try:
         held = _lock(saga_id)
-    except trail.Unreadable as error:
+    except store.Unreadable as error:
         return _unreadable(error)
     saga = held.saga
     if held.stage in (Stage.COMPLETED, Stage.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
     said = nudges(stage=held.stage, seen=held.seen, context=held.context)
     outbox.add(service=SERVICE, said=said)
-    saga.status = state.status_after(stage=held.stage, last=None)
-    saga.parked_at, saga.parked_step, saga.parked_reason = None, "", ""
-    saga.nudges, saga.nudged_at, saga.watch_at = 0, now, next_look(now=now)
-    saga.save(
-        update_fields=[
-            "status",
-            "parked_at",
-            "parked_step",
-            "parked_reason",
-            "nudges",
-            "nudged_at",
-            "watch_at",
-        ]
-    )
+    changes = {
+        "status": status_after(stage=held.stage, last=None),
+        "parked_at": None,
+        "parked_step": "",
+        "parked_reason": "",
+        "nudges": 0,
+        "nudged_at": now,
+        "watch_at": next_look(now=now),
+    }
+    Saga.objects.filter(pk=saga_id).update(**changes)
     Intervention.objects.create(
         saga=saga, action=Action.RETRY, requested_by=requested_by, reason=reason, requested_at=now
     )
@@ -115,30 +134,22 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     """Goes on without what a parked saga waits for: somebody has seen to it otherwise.
 
     Says on the step's behalf what would have been said, so that the chain goes on from there.
-    Refused: nothing_to_retry, also where it can't be read. Raises Saga.DoesNotExist.
+    Refused: nothing_to_retry, unreadable. Raises UnknownSaga.
     """
     try:
         held = _lock(saga_id)
-    except trail.Unreadable as error:
+    except store.Unreadable as error:
         return _unreadable(error)
     saga = held.saga
-    decided = decide_skip(status=SagaStatus(saga.status), stage=held.stage, event_types=held.types)
+    decided = decide_skip(
+        saga=held.context.saga,
+        status=SagaStatus(saga.status),
+        stage=held.stage,
+        event_types=held.types,
+    )
     if isinstance(decided, Refused):
         return decided
-    failure = Failure(
-        saga.failure_step,
-        saga.failure_code,
-        saga.failure_detail,
-        undone=decided in state.UNDONE,  # a person has seen to it
-    )
-    event = facts.skipped(
-        event_type=decided,
-        saga_id=saga_id,
-        context=held.context,
-        failure=failure if saga.failure_code else None,
-        reason=reason,
-        now=now,
-    )
+    event = _skipped(held, decided, reason, now)
     tracking.track(heard=[event], now=now)
     outbox.add(service=SERVICE, said=[event])
     Intervention.objects.create(
@@ -147,90 +158,158 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     return None
 
 
-def decide_skip(*, status: SagaStatus, stage: Stage, event_types: Collection[str]) -> str | Refused:
-    """The event to be said instead of the parked step; refused while the pivot is open."""
+def decide_skip(
+    *, saga: str, status: SagaStatus, stage: Stage, event_types: Collection[str]
+) -> Reaction | Refused:
+    """The reaction whose step is to be skipped; refused while the pivot is open."""
     if status is not SagaStatus.PARKED:
         return Refused(refusals.NOTHING_TO_RETRY, f"This saga is {status}, not parked.")
-    if stage is Stage.RUNNING and events.INVENTORY_COMMITTED not in event_types:
+    machine = machine_of(saga)
+    if stage is Stage.RUNNING and machine.pivot.done not in event_types:
         return Refused(
             refusals.NOTHING_TO_RETRY,
-            "Only inventario can tell whether the pivot has happened: retry, or mend it there.",
+            f"Only {machine.pivot.service} can tell whether the pivot has happened: retry, or mend"
+            " it there.",
         )
-    wanted = state.last_facts(stage=stage, event_types=event_types)
-    says = (one.says for one in LISTENS if one.event in wanted and one.kind is not Kind.BLOCK)
-    return next(says, Refused(refusals.NOTHING_TO_RETRY, "No step of it is open."))
+    wanted = machine.last_events(stage=stage, event_types=event_types)
+    waiting = (
+        one
+        for one in projection.reactions(saga)
+        if one.event in wanted and one.direction is not Direction.BLOCK
+    )
+    return next(waiting, Refused(refusals.NOTHING_TO_RETRY, "No step of it is open."))
 
 
-def nudges(*, stage: Stage, seen: Sequence[Seen], context: msgspec.Raw) -> list[Event]:
-    """The facts that set a saga going again that stands still after these."""
-    wanted = state.last_facts(stage=stage, event_types=[one.event_type for one in seen])
+def nudges(*, stage: Stage, seen: Sequence[Seen], context: Context) -> list[Event]:
+    """The events that set a saga going again that stands still after these."""
+    wanted = machine_of(context.saga).last_events(
+        stage=stage, event_types=[one.event_type for one in seen]
+    )
     by_type = {one.event_type: one for one in seen}
-    return [facts.again(seen=by_type[one], context=context) for one in wanted]
+    return [_again(by_type[one], context) for one in wanted]
 
 
 def decide_compensate(
     *,
+    saga: str,
     stage: Stage,
     event_types: Collection[str],
     is_parked: bool = False,
-    is_sold: bool = False,
+    is_completed: bool = False,
 ) -> Action | Refused | None:
-    """Abort, return, or neither. `is_parked`: what was sold and can't go on may be returned.
-    `is_sold`: it has ended well, and only its last event was not seen here yet.
+    """Abort, return, or neither. `is_parked`: what is past its pivot and can't go on may be
+    returned. `is_completed`: only its last event was not seen here yet.
     """
+    machine = machine_of(saga)
+    is_past_pivot = machine.pivot.done in event_types
     if stage is Stage.COMPLETED:
         return Action.RETURN
     if stage is not Stage.RUNNING:
         detail = "undone" if stage is Stage.ENDED else "being undone"
         return Refused(refusals.ALREADY_UNDONE, f"This saga is {detail} already.")
-    if events.INVENTORY_COMMITTED in event_types and is_parked:
+    if is_past_pivot and is_parked:
         return Action.RETURN
-    if events.CHECKOUT_ABORT_REQUESTED in event_types:
+    if machine.page.abort in event_types:
         return None
-    if events.INVENTORY_COMMITTED in event_types and not is_sold:
+    if is_past_pivot and not is_completed:
         return Refused(
             refusals.PAST_PIVOT,
-            "The sale is committed and only goes forward: once completed, it can be returned.",
+            "It is past its pivot and only goes forward: once completed, it can be returned.",
         )
     return Action.ABORT
 
 
 def decide_late_return(*, saga: Watched, event_types: Collection[str]) -> Action | None:
-    """A return where this saga, which nothing moves, was sold although a person had stopped it."""
+    """A return where this saga, which nothing moves, has passed its pivot although a person had
+    stopped it.
+    """
     if not saga.is_stopped:
         return None
-    decided = decide_compensate(stage=saga.stage, event_types=event_types, is_parked=True)
+    decided = decide_compensate(
+        saga=saga.context.saga, stage=saga.stage, event_types=event_types, is_parked=True
+    )
     return decided if decided is Action.RETURN else None
 
 
 def _lock(saga_id: str) -> _Held:
-    """Raises Saga.DoesNotExist, trail.Unreadable."""
-    saga = Saga.objects.select_for_update(no_key=True).get(pk=saga_id)
-    context = msgspec.Raw(msgspec.json.encode(saga.context))
-    trail.check(saga_id=saga_id, stage=saga.stage, context=context)
-    seen = trail.of(saga_ids=[saga_id])[saga_id]
+    """Raises UnknownSaga, store.Unreadable."""
+    saga = Saga.objects.select_for_update(no_key=True).filter(pk=saga_id).first()
+    if saga is None:
+        raise UnknownSaga(saga_id)
+    context = store.read(
+        saga_id=saga_id,
+        saga=saga.saga,
+        stage=saga.stage,
+        context=msgspec.json.encode(saga.context),
+    )
+    seen = store.of(saga_ids=[saga_id])[saga_id]
     return _Held(saga=saga, stage=Stage(saga.stage), seen=seen, context=context)
 
 
-def _unreadable(error: trail.Unreadable) -> Refused:
+def _again(seen: Seen, context: Context) -> Event:
+    """The same event once more, as a nudge: who knows it says its own outcome again."""
+    context = msgspec.structs.replace(context, results=seen.data.results)
+    return Event(
+        id=seen.event_id,
+        type=seen.event_type,
+        saga_id=seen.saga_id,
+        saga=context.saga,
+        occurred_at=seen.occurred_at,
+        data=Facts(
+            context=tracking.as_raw(context=context),
+            result=seen.data.result,
+            failure=seen.data.failure,
+            requested_at=seen.requested_at,
+        ),
+        cause_id=seen.cause_id,
+        traceparent=context.traceparent,
+        nudge=True,
+    )
+
+
+def _skipped(held: _Held, skipped: Reaction, reason: str, now: datetime) -> Event:
+    """What the step would have said, which a person has seen to otherwise (`reason`)."""
+    saga = held.saga
+    failure = Failure(
+        saga.failure_step,
+        saga.failure_code,
+        saga.failure_detail,
+        undone=skipped.direction is Direction.UNDO,  # a person has seen to it
+    )
+    results = {step: found for one in held.seen for step, found in one.data.results.items()}
+    context = msgspec.structs.replace(held.context, results=results)
+    return tracking.new_event(
+        context=context,
+        event_type=skipped.says,
+        step=skipped.step.name,
+        direction=skipped.direction.value,
+        facts=Facts(
+            context=tracking.as_raw(context=context),
+            result={"skipped": reason},
+            failure=failure if saga.failure_code else None,
+        ),
+        now=now,
+    )
+
+
+def _unreadable(error: store.Unreadable) -> Refused:
     detail = f"{error}. Undo it (compensate), or mend what is stored and retry."
     return Refused(refusals.UNREADABLE, detail)
 
 
-def _undo_all(saga_id: str, requested_by: str, reason: str, now: datetime) -> Action | Refused:
+def _undo_all(
+    error: store.Unreadable, saga_id: str, requested_by: str, reason: str, now: datetime
+) -> Action | Refused:
     """Begins its trail anew, with the return that is asked for."""
-    row = Saga.objects.values("cart_id", "status").get(pk=saga_id)
-    if row["status"] in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
-        return Refused(refusals.ALREADY_UNDONE, f"This saga is {row['status']} already.")
-    checkout = stand_in(saga_id=saga_id, cart_id=row["cart_id"], saga_pattern=Pattern.CHOREOGRAPHED)
-    context = msgspec.json.encode(checkout)
-    trail.begin_anew(saga_id=saga_id, context=context, watch_at=next_look(now=now))
-    asked = Asked(
-        saga_id=saga_id,
-        context=msgspec.Raw(context),
-        action=Action.RETURN,
-        requested_by=requested_by,
-        reason=reason,
+    row = Saga.objects.only("saga", "subject", "status").get(pk=saga_id)
+    if row.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+        return Refused(refusals.ALREADY_UNDONE, f"This saga is {row.status} already.")
+    if row.saga not in SAGAS:
+        return Refused(refusals.UNREADABLE, f"{error}. Mend that first.")
+    context = stand_in(
+        saga=row.saga, saga_id=saga_id, pattern=patterns.CHOREOGRAPHED, subject=row.subject
     )
+    store.begin_anew(context=context, watch_at=next_look(now=now))
+    asked = Asked(context=context, action=Action.RETURN, requested_by=requested_by, reason=reason)
     tracking.ask(asked=[asked], now=now)
     return Action.RETURN

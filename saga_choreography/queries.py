@@ -1,20 +1,21 @@
 """Looking at sagas: each state as both coordinators answer it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 from django.db.models import QuerySet
 
-from contracts.money import amount
+from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
+from contracts.patterns import CHOREOGRAPHED
 from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState, TrailEntry
-from contracts.statuses import Pattern, SagaStatus
-from saga_choreography import trail
-from saga_choreography.entries import Seen, Stage
+from contracts.statuses import SagaStatus
+from participant import sql
+from saga_choreography import store
 from saga_choreography.models import Saga
-from saga_choreography.state import Folded, current_step, fold
-from sagas import sql
+from saga_choreography.state import SagaView, machine_of
+from saga_choreography.store import SERVICE, Seen, Stage
 
 STALL_SECONDS = 20
 """No saga moves for so long: more than a step and a nudge take."""
@@ -50,27 +51,41 @@ _UNWATCHED = f"""
 """
 
 
-def saga(*, saga_id: str) -> Saga | None:
-    """The saga's row."""
-    return Saga.objects.filter(pk=saga_id).first()
+def state_of(saga_id: str) -> SagaState | None:
+    """The whole state of a saga; None where it is not known here."""
+    found = Saga.objects.filter(pk=saga_id).first()
+    return state(found=found) if found else None
 
 
-def sagas(*, status: SagaStatus | None = None) -> QuerySet[Saga]:
-    """All of them, newest first; of one status if one is given."""
+def summary_of(saga_id: str) -> SagaSummary | None:
+    """The same in short."""
+    found = summaries(Saga.objects.defer("context").filter(pk=saga_id))
+    return found[0] if found else None
+
+
+def sagas(
+    *, status: SagaStatus | None = None, saga_pattern: str = "", saga: str = ""
+) -> QuerySet[Saga]:
+    """All of them, newest first; those of one status, one saga, if such are given. All are of the
+    one pattern.
+    """
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
-    return found.filter(status=status.value) if status else found
+    wanted = {"status": status, "saga": saga}
+    return found.filter(**{field: value for field, value in wanted.items() if value})
 
 
-def summaries(*, found: Sequence[Saga]) -> list[SagaSummary]:
+def summaries(found: Iterable[Saga]) -> list[SagaSummary]:
     """The short form of each; also of one whose trail can't be read."""
-    types = trail.types_of(saga_ids=[one.saga_id for one in found])
+    found = list(found)
+    types = store.types_of(saga_ids=[one.saga_id for one in found])
     return [
         SagaSummary(
+            saga=one.saga,
             saga_id=one.saga_id,
-            saga_pattern=Pattern.CHOREOGRAPHED,
+            saga_pattern=CHOREOGRAPHED,
             status=SagaStatus(one.status),
             current_step=_current_step(one, types[one.saga_id]),
-            cart_id=one.cart_id,
+            subject=one.subject,
             started_at=one.started_at,
             finished_at=one.finished_at,
             parked=_parked(one),
@@ -91,18 +106,21 @@ def state(*, found: Saga) -> SagaState:
     Of one that can't be read: why not, where it would say what it waits for, and no steps.
     """
     try:
-        seen = trail.of(saga_ids=[found.saga_id])[found.saga_id]
-    except trail.Unreadable as error:
+        seen = store.of(saga_ids=[found.saga_id])[found.saga_id]
+        if found.saga not in SAGAS:
+            raise store.Unreadable(found.saga_id, f"there is no saga {found.saga!r}")
+    except store.Unreadable as error:
         return _unreadable(found, error)
-    folded = fold(trail=seen)
+    folded = machine_of(found.saga).fold(trail=seen)
     is_parked = found.status == SagaStatus.PARKED
     return SagaState(
+        saga=found.saga,
         saga_id=found.saga_id,
-        saga_pattern=Pattern.CHOREOGRAPHED,
+        saga_pattern=CHOREOGRAPHED,
         status=SagaStatus.PARKED if is_parked else folded.status,
         current_step=folded.current_step,
-        cart_id=found.cart_id,
-        total_amount=str(amount(found.total_amount)),
+        subject=found.subject,
+        total_amount=_total_amount(found),
         started_at=found.started_at,
         finished_at=folded.finished_at,
         failure=_failure(found, folded),
@@ -112,14 +130,15 @@ def state(*, found: Saga) -> SagaState:
     )
 
 
-def _unreadable(found: Saga, error: trail.Unreadable) -> SagaState:
+def _unreadable(found: Saga, error: store.Unreadable) -> SagaState:
     return SagaState(
+        saga=found.saga,
         saga_id=found.saga_id,
-        saga_pattern=Pattern.CHOREOGRAPHED,
+        saga_pattern=CHOREOGRAPHED,
         status=SagaStatus(found.status),
         current_step=None,
-        cart_id=found.cart_id,
-        total_amount=str(found.total_amount),
+        subject=found.subject,
+        total_amount=_total_amount(found),
         started_at=found.started_at,
         finished_at=found.finished_at,
         failure=None,
@@ -130,12 +149,19 @@ def _unreadable(found: Saga, error: trail.Unreadable) -> SagaState:
 
 
 def _current_step(found: Saga, event_types: Sequence[str]) -> str | None:
-    if found.stage not in set(Stage):
+    if found.stage not in set(Stage) or found.saga not in SAGAS:
         return None
-    return current_step(stage=Stage(found.stage), event_types=event_types)
+    return machine_of(found.saga).current_step(stage=Stage(found.stage), event_types=event_types)
 
 
-def _failure(found: Saga, folded: Folded) -> Failure | None:
+def _total_amount(found: Saga) -> str | None:
+    """Of what costs something; whatever somebody may have typed there."""
+    data = found.context.get("data") if isinstance(found.context, dict) else None
+    amount = data.get("total_amount") if isinstance(data, dict) else None
+    return None if amount is None else str(amount)
+
+
+def _failure(found: Saga, folded: SagaView) -> Failure | None:
     if folded.failure or not found.failure_code:
         return folded.failure
     return Failure(found.failure_step, found.failure_code, found.failure_detail)
@@ -170,13 +196,13 @@ def _entry(seen: Seen) -> TrailEntry:
 
 def stalls(*, limit: int) -> list[Complaint]:
     """Sagas that should move and don't, told from their rows alone."""
-    rows = sql.execute(service="saga_choreography", sql=_SILENT, values=[STALL_SECONDS])
+    rows = sql.execute(service=SERVICE, sql=_SILENT, values=[STALL_SECONDS])
     if rows:
         what = "choreographed sagas are in flight, and of none an event has come"
         do = "see the workers of all services and the broker; they go on by themselves then"
         return [_stall(rows, limit, what=what, since=max(row[1] for row in rows), do=do)]
     rows = sql.execute(
-        service="saga_choreography", sql=_UNWATCHED, values=[UNWATCHED_SECONDS, UNWATCHED_SECONDS]
+        service=SERVICE, sql=_UNWATCHED, values=[UNWATCHED_SECONDS, UNWATCHED_SECONDS]
     )
     if rows:
         what = "choreographed sagas stand still, and the watchdog does not look at them"

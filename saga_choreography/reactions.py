@@ -1,20 +1,44 @@
-"""What saga_choreography does when it hears an event: it writes it down, and says nothing.
+"""What saga_choreography does when it hears an event of any saga: it writes it down, and says
+nothing.
 
 But for one: where a service has given up, the saga is aborted or parked.
 """
 
-from contracts import events
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.events import Event
 from messaging.reactions import Reaction
-from saga_choreography.giving_up import GivingUp
-from saga_choreography.state import EVENT_TYPES
-from saga_choreography.tracking import Tracking
+from saga_choreography import store
+from saga_choreography.giving_up import take_note
+from saga_choreography.tracking import track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """The reaction to any event; those of all sagas go into one batch. What was given up is looked
+    at last: a saga may be known only from events that have come with it.
+    """
+
+    saga: str
+    hears: str
+    group: str = "watching"
+    step: str = ""
+
+    def handle(self, heard: Sequence[Event]) -> None:
+        now = store.now()
+        given_up = [event for event in heard if event.type == projection.STEP_PARKED]
+        others = [event for event in heard if event.type != projection.STEP_PARKED]
+        if others:
+            track(heard=others, now=now)
+        if given_up:
+            take_note(heard=given_up, now=now)
+
 
 REACTIONS: list[Reaction] = [
-    *(
-        Tracking(hears=event_type)
-        for event_type in EVENT_TYPES
-        # The first event is written to the trail in the transaction that says it.
-        if event_type != events.CHECKOUT_INITIATED
-    ),
-    GivingUp(),
+    Watching(saga=saga, hears=event)
+    for saga in SAGAS
+    for event in (*projection.events(saga), projection.STEP_PARKED)
 ]

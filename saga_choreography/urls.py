@@ -1,13 +1,51 @@
+"""The paths of saga_choreography (port 3004)."""
+
+from functools import partial
+
 from django.urls import path
 
-from saga_choreography import views
+from contracts import refusals
+from contracts.outcomes import Refused
+from coordination import owners, views
+from httpapi.steps import made
+from saga_choreography import operations, queries
+from saga_choreography.store import SERVICE
+
+
+def compensate(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
+    """An abort, or the return of what is completed."""
+    ask = partial(
+        operations.act,
+        operations.compensate,
+        saga_id=saga_id,
+        requested_by=requested_by,
+        reason=reason,
+    )
+    refused = ask()
+    is_past_pivot = refused and refused.code == refusals.PAST_PIVOT
+    if is_past_pivot and owners.is_completed(saga_id=saga_id):
+        # It went on while we looked: its owner knows, and tracking will in a moment.
+        return ask(is_completed=True)
+    return refused
+
+
+COORDINATOR = views.Coordinator(
+    service=SERVICE,
+    below="saga/choreography",
+    listed="status",
+    state=queries.state_of,
+    summary=queries.summary_of,
+    sagas=queries.sagas,
+    summaries=queries.summaries,
+    compensate=compensate,
+    retry=partial(operations.act, operations.retry),
+    skip=partial(operations.act, operations.skip),
+)
 
 urlpatterns = [
-    path("saga/choreography/checkout", views.CheckoutView.as_view()),
-    path("saga/choreography/status", views.SagasView.as_view()),
-    path("saga/choreography/<str:saga_id>", views.SagaView.as_view()),
-    path("saga/choreography/<str:saga_id>/status", views.SagaStatusView.as_view()),
-    path("saga/choreography/<str:saga_id>/compensate", views.CompensateView.as_view()),
-    path("saga/choreography/<str:saga_id>/retry", views.RetryView.as_view()),
-    path("saga/choreography/<str:saga_id>/skip", views.SkipView.as_view()),
+    path(
+        "saga/choreography/sagas",
+        made(views.HandOverView, service=SERVICE, start=staticmethod(operations.get_to_know)),
+    ),
+    *views.urls(COORDINATOR),
 ]

@@ -21,17 +21,17 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
-from contracts import events, refusals
+from contracts import refusals
+from contracts.catalogue import SAGAS
 from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
-from saga_choreography import operations, tracking, trail
-from saga_choreography.checkout import SERVICE
-from saga_choreography.entries import Seen, Verdict, Watched
+from participant import faults, points, sql
+from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
-from saga_choreography.state import current_step
+from saga_choreography.state import machine_of
+from saga_choreography.store import SERVICE, Seen, Verdict, Watched
 from saga_choreography.tracking import Asked
-from sagas import faults, points, sql
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Watchdog:
         while not stop.wait(LOOK_SECONDS):
             try:
                 if not self._is_behind():
-                    self._counters.update(look(now=trail.now()))
+                    self._counters.update(look(now=store.now()))
             except BrokerUnavailable:
                 continue  # A nudge could not be sent; the relay and /health say so already.
             except (DatabaseError, InterfaceError) as error:
@@ -112,7 +112,7 @@ def look(*, now: datetime) -> Counter[Move]:
     claimed: list[str] = []
 
     def claim() -> list[str]:
-        claimed.extend(trail.claim_still(now=now, limit=MOST_AT_ONCE))
+        claimed.extend(store.claim_still(now=now, limit=MOST_AT_ONCE))
         return claimed
 
     try:
@@ -143,7 +143,7 @@ def _do(claim: Callable[[], list[str]], work: Callable[[], dict[str, Move]]) -> 
 
 def _alone(saga_id: str, now: datetime) -> dict[str, Move]:
     def claim() -> list[str]:
-        return trail.claim_one(saga_id=saga_id, now=now)
+        return store.claim_one(saga_id=saga_id, now=now)
 
     try:
         return _do(claim, lambda: _help([saga_id], now))
@@ -159,23 +159,30 @@ def _alone(saga_id: str, now: datetime) -> dict[str, Move]:
 
 
 def _park(verdict: Verdict) -> dict[str, Move]:
-    trail.record(verdicts=[verdict])
+    store.record(verdicts=[verdict])
     return {verdict.saga_id: Move.PARK}
 
 
 def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:
     """Does for these sagas, which are locked, what each needs; what that was."""
-    patience = Patience(nudge_seconds=settings.NUDGE_SECONDS, saga_seconds=settings.SAGA_SECONDS)
-    sagas = trail.lock_watched(saga_ids=claimed)
-    trails = trail.of(saga_ids=claimed)
+    sagas = store.lock_watched(saga_ids=claimed)
+    trails = store.of(saga_ids=claimed)
     decided = [
-        (one, decide(watched=one, seen=trails[one.saga_id], now=now, patience=patience))
+        (one, decide(watched=one, seen=trails[one.saga_id], now=now, patience=patience_with(one)))
         for one in sagas
     ]
-    trail.record(verdicts=[_verdict(one, what, trails[one.saga_id], now) for one, what in decided])
+    store.record(verdicts=[_verdict(one, what, trails[one.saga_id], now) for one, what in decided])
     _nudge([one for one, what in decided if what.move is Move.NUDGE], trails)
     _ask(decided, trails, now)
     return {one.saga_id: what.move for one, what in decided}
+
+
+def patience_with(watched: Watched) -> Patience:
+    """As its page says, unless the settings say otherwise for every saga."""
+    return Patience(
+        nudge_seconds=settings.NUDGE_SECONDS,
+        saga_seconds=settings.SAGA_SECONDS or SAGAS[watched.context.saga].seconds,
+    )
 
 
 def decide(*, watched: Watched, seen: Sequence[Seen], now: datetime, patience: Patience) -> Decided:
@@ -207,13 +214,15 @@ def _give_up(
 def _deadline(watched: Watched, seen: Sequence[Seen], patience: Patience) -> datetime | None:
     """When the saga is aborted; None where it can't be, or where that was asked for already."""
     types = {one.event_type for one in seen}
-    decided = operations.decide_compensate(stage=watched.stage, event_types=types)
+    decided = operations.decide_compensate(
+        saga=watched.context.saga, stage=watched.stage, event_types=types
+    )
     if decided is not Action.ABORT:
         return None
     return watched.started_at + timedelta(seconds=patience.saga_seconds)
 
 
-def _nudge(sagas: Sequence[Watched], trails: trail.Trails) -> None:
+def _nudge(sagas: Sequence[Watched], trails: store.Trails) -> None:
     said = [
         event
         for one in sagas
@@ -224,45 +233,42 @@ def _nudge(sagas: Sequence[Watched], trails: trail.Trails) -> None:
     outbox.add(service=SERVICE, said=said)
 
 
-def _ask(decided: Sequence[tuple[Watched, Decided]], trails: trail.Trails, now: datetime) -> None:
+def _ask(decided: Sequence[tuple[Watched, Decided]], trails: store.Trails, now: datetime) -> None:
     asked = [_abort(one, trails) for one, what in decided if what.move is Move.ABORT]
     asked += [_return(one) for one, what in decided if what.move is Move.RETURN]
     if asked:
         tracking.ask(asked=asked, now=now)
 
 
-def _abort(saga: Watched, trails: trail.Trails) -> Asked:
+def _abort(saga: Watched, trails: store.Trails) -> Asked:
     return Asked(
-        saga_id=saga.saga_id,
         context=saga.context,
         action=Action.ABORT,
         requested_by="watchdog",
-        reason=f"Its time was over at {_step_of(saga, trails)}.",
+        reason=f"Its time was over at {_step_of(saga, trails[saga.saga_id])}.",
         code=refusals.DEADLINE,
     )
 
 
 def _return(saga: Watched) -> Asked:
     return Asked(
-        saga_id=saga.saga_id,
         context=saga.context,
         action=Action.RETURN,
         requested_by="watchdog",
-        reason="It was stopped by a person, was sold, and its last step does not end.",
+        reason="It was stopped by a person, has passed its pivot, and does not end.",
     )
 
 
 def _verdict(watched: Watched, decided: Decided, seen: Sequence[Seen], now: datetime) -> Verdict:
     is_nudge, is_parked = decided.move is Move.NUDGE, decided.move is Move.PARK
-    step = current_step(stage=watched.stage, event_types=[one.event_type for one in seen])
     return Verdict(
         saga_id=watched.saga_id,
         watch_at=decided.watch_at,
         nudges=decided.nudges,
         nudged_at=now if is_nudge else watched.nudged_at,
         parked_at=now if is_parked else None,
-        parked_step=(step or "") if is_parked else "",
-        parked_reason=_why_parked(decided, seen) if is_parked else "",
+        parked_step=_step_of(watched, seen) if is_parked else "",
+        parked_reason=_why_parked(watched, decided, seen) if is_parked else "",
     )
 
 
@@ -278,15 +284,13 @@ def _park_unreadable(saga_id: str, error: Exception, now: datetime) -> Verdict:
     )
 
 
-def _why_parked(decided: Decided, seen: Sequence[Seen]) -> str:
-    last = (
-        max(reversed(seen), key=lambda one: one.seen_at).event_type
-        if seen
-        else events.CHECKOUT_INITIATED
-    )
+def _why_parked(watched: Watched, decided: Decided, seen: Sequence[Seen]) -> str:
+    first = machine_of(watched.context.saga).started
+    last = max(reversed(seen), key=lambda one: one.seen_at).event_type if seen else first
     return f"Nothing was said after {last}, also not after {decided.nudges} nudges."
 
 
-def _step_of(watched: Watched, trails: trail.Trails) -> str:
-    types = [one.event_type for one in trails[watched.saga_id]]
-    return current_step(stage=watched.stage, event_types=types) or "its end"
+def _step_of(watched: Watched, seen: Sequence[Seen]) -> str:
+    types = [one.event_type for one in seen]
+    machine = machine_of(watched.context.saga)
+    return machine.current_step(stage=watched.stage, event_types=types) or "its end"

@@ -5,13 +5,13 @@ A saga goes over one of two transports, with the same engine and the same log: c
 what the transport costs from what the conducting costs).
 
 Owns         sagas (where each stands), their steps, definitions, interventions, runners
-Offers       the hand-over of a checkout; look, list, compensate (stop, or return); retry and skip
+Offers       the hand-over of sagas; look, list, compensate (stop, or return); retry and skip
              for a parked saga
-Calls        carrito, inventario, pagos, over HTTP, in batches
-Asks         carrito, inventario, pagos, by message
+Calls        the services of each saga's page, over HTTP, in batches
+Asks         them by message
 Reacts to    every reply to a request, and step.parked, by moving its saga on (`replies`)
 Publishes    the requests, of sagas that go by message only (`requesting`)
 
-Read `checkout` first (who is told what), then `engine` (what follows from an answer), `runner`
-(who does it), `sagalog` (what is written, before each next call).
+Read a saga's page first (contracts/catalogue: who is told what), then `engine` (what follows from
+an answer), `runner` (who does it), `sagalog` (what is written, before each next call).
 """

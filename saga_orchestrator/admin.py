@@ -1,14 +1,10 @@
 """Orchestrated sagas, each with its steps and what people did to it on one page."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.utils.safestring import SafeString
 
-from contracts.outcomes import Refused
+from coordination.admin import ReadOnlyInline, SagaAdmin
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
+from participant.admin import RecordAdmin
 from saga_orchestrator import operations
 from saga_orchestrator.models import (
     Definition,
@@ -20,25 +16,13 @@ from saga_orchestrator.models import (
     SagaStep,
     WorkerHeartbeat,
 )
-from sagas.admin import RecordAdmin, as_json
 
 admin.site.register(OutboxEntry, OutboxEntryAdmin)
 admin.site.register(ParkedMessage, ParkedMessageAdmin)
 admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
 
 
-class _Inline(admin.TabularInline):
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-
-class StepInline(_Inline):
+class StepInline(ReadOnlyInline):
     model = SagaStep
     fields = [
         "position",
@@ -54,16 +38,17 @@ class StepInline(_Inline):
     ]
 
 
-class InterventionInline(_Inline):
+class InterventionInline(ReadOnlyInline):
     model = Intervention
     fields = ["requested_at", "action", "step", "requested_by", "reason"]
 
 
 @admin.register(Saga)
-class SagaAdmin(RecordAdmin):
+class OrchestratedSagaAdmin(SagaAdmin):
     list_display = [
         "saga_id",
-        "cart_id",
+        "name",
+        "subject",
         "pattern",
         "status",
         "current_step",
@@ -72,12 +57,9 @@ class SagaAdmin(RecordAdmin):
         "started_at",
         "finished_at",
     ]
-    list_filter = ["status", "current_step", "failure_code", "pattern"]
-    search_fields = ["saga_id__startswith", "cart_id__exact"]
-    search_help_text = "The beginning of a saga's id, or a cart's id"
-    ordering = ["-started_at"]
+    list_filter = ["status", "name", "current_step", "failure_code", "pattern"]
     fieldsets = [
-        (None, {"fields": ["saga_id", "name", "pattern", "cart_id", "status", "current_step"]}),
+        (None, {"fields": ["saga_id", "name", "pattern", "subject", "status", "current_step"]}),
         ("Why it went back", {"fields": ["failure_step", "failure_code", "failure_detail"]}),
         ("Waits for a person", {"fields": ["parked_at", "parked_reason", "stop_requested_at"]}),
         ("Times", {"fields": ["started_at", "updated_at", "finished_at", "deadline_at"]}),
@@ -94,42 +76,15 @@ class SagaAdmin(RecordAdmin):
                 ]
             },
         ),
-        ("What it is about", {"fields": ["checkout", "definition"]}),
+        ("What it is about", {"fields": ["about", "definition"]}),
     ]
-    readonly_fields = ["checkout"]
+    readonly_fields = ["about"]
     inlines = [StepInline, InterventionInline]
-    actions = ["retry", "skip", "undo"]
-    arrives = "started_at"
-
-    @admin.display(description="checkout")
-    def checkout(self, saga: Any) -> SafeString:
-        return as_json(saga.context)
-
-    @admin.action(description="Retry: make the parked call again", permissions=["operate"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[Saga]) -> HttpResponse | None:
-        return self._ask(request, queryset, operations.retry)
-
-    @admin.action(description="Skip: go on without the parked call", permissions=["operate"])
-    def skip(self, request: HttpRequest, queryset: QuerySet[Saga]) -> HttpResponse | None:
-        return self._ask(request, queryset, operations.skip)
-
-    @admin.action(
-        description="Undo: stop a running saga, return a completed one", permissions=["operate"]
-    )
-    def undo(self, request: HttpRequest, queryset: QuerySet[Saga]) -> HttpResponse | None:
-        return self._ask(request, queryset, operations.compensate)
-
-    def _ask(
-        self, request: HttpRequest, queryset: QuerySet[Saga], operation: Any
-    ) -> HttpResponse | None:
-        def act(saga_id: str) -> Refused | None:
-            by = request.user.get_username()
-            refused: Refused | None = operation(
-                saga_id=saga_id, requested_by=by, reason="from the admin"
-            )
-            return refused
-
-        return self.in_bulk(request, queryset, act=act, done="on their way")
+    asks = {
+        "retry": operations.retry,
+        "skip": operations.skip,
+        "undo": operations.compensate,
+    }
 
 
 @admin.register(Runner)

@@ -24,7 +24,7 @@ class SagaOrchestratorConfig(AppConfig):
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service. Calls over HTTP need no broker."""
-        from messaging.participant import parts
+        from messaging.parts import parts
         from saga_orchestrator.reactions import REACTIONS
         from saga_orchestrator.runner import make
 

@@ -14,19 +14,21 @@ from collections.abc import Callable, Sequence
 import msgspec
 from django.db import DatabaseError, InterfaceError
 
+from participant import points
 from saga_orchestrator import sagalog
-from saga_orchestrator.deciding import Step, after, tally, turned_back
+from saga_orchestrator.deciding import Step, after, park, tally, turned_back
 from saga_orchestrator.hands import Hands
 from saga_orchestrator.lanes import Lanes
 from saga_orchestrator.moves import Answer, Fault
 from saga_orchestrator.participants import Participants, Target, target_of
-from saga_orchestrator.sagalog import Call, InFlight, call_of
-from sagas import points
+from saga_orchestrator.sagalog import Call, InFlight, Unreadable, call_of
 
 log = logging.getLogger(__name__)
 
 REST_SECONDS = 1.0
 """For sagas after a fault of our own."""
+MOST_BUGS = 3
+"""Of our own, with one saga alone: a page or a command that is wrong gives the same each time."""
 
 
 class Conductor:
@@ -42,6 +44,7 @@ class Conductor:
         self._lanes: Lanes[Target, InFlight] = Lanes(work=self._work, at_exit=sagalog.close)
         self._hands = Hands()
         self._batches = 0
+        self._bugs: Counter[str] = Counter()
 
     @property
     def in_hand(self) -> list[str]:
@@ -65,6 +68,20 @@ class Conductor:
         """Has them claimed again in a moment: it is open what the database knows of them now."""
         self._hands.rest(sagas=sagas, seconds=REST_SECONDS)
 
+    def after_bug(self, *, saga: InFlight, error: Exception) -> None:
+        """Has it claimed again in a moment; met MOST_BUGS times, it waits for a person."""
+        self._bugs[saga.saga_id] += 1
+        if self._bugs[saga.saga_id] < MOST_BUGS:
+            self.rest(sagas=[saga])
+            return
+        del self._bugs[saga.saga_id]
+        reason = f"its call can't be made here: {error!r}"
+        try:
+            park(Unreadable(saga_id=saga.saga_id, version=saga.version, reason=reason))
+        except (DatabaseError, InterfaceError):
+            sagalog.close()
+            self.rest(sagas=[saga])
+
     def close(self, *, seconds: float) -> None:
         """Makes no further call; waits so long for those that are out."""
         self._lanes.close(seconds=seconds)
@@ -76,9 +93,19 @@ class Conductor:
             log.warning("%d sagas at %s: %s; to be claimed again", len(sagas), target.path, error)
             sagalog.close()
             self._drop(sagas)
-        except Exception:  # the outermost loop of a lane: a bug must not end it for all the others
-            log.exception("%d sagas at %s; to be claimed again", len(sagas), target.path)
-            self._drop(sagas)
+        except Exception as error:  # the outermost loop of a lane: no bug may end it for the others
+            log.exception("%d sagas at %s", len(sagas), target.path)
+            self._after_bug(target, sagas, error)
+
+    def _after_bug(self, target: Target, sagas: list[InFlight], error: Exception) -> None:
+        """Finds whose it is: the others go on."""
+        if len(sagas) > 1:
+            for saga in sagas:
+                self._work(target, [saga])
+            return
+        self.after_bug(saga=sagas[0], error=error)
+        self._hands.lay_down(sagas=sagas)
+        self._put_down(REST_SECONDS)
 
     def _move_on(self, target: Target, sagas: list[InFlight]) -> None:
         now = time.monotonic()
@@ -126,6 +153,7 @@ class Conductor:
             moved = written.get(saga.saga_id)
             if moved is not None and move.goes_on:
                 saga.version += 1
+                saga.context = saga.context_after(move)
                 saga.progress = move.progress
                 saga.entered = moved
                 onward.append(saga)

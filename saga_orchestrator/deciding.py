@@ -13,9 +13,10 @@ import msgspec
 
 from contracts import refusals
 from contracts.statuses import SagaStatus
-from saga_orchestrator import engine
+from participant import points
+from saga_orchestrator import engine, sagalog
 from saga_orchestrator.moves import Answer, Fault, Move, Progress
-from saga_orchestrator.sagalog import InFlight
+from saga_orchestrator.sagalog import InFlight, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,14 @@ def given_up(*, saga: InFlight, reason: str) -> Move:
     """The move that follows where the service itself has tried in vain, as often as is of use."""
     last = msgspec.structs.replace(saga.progress, faults=engine.TRIES - 1)
     return engine.after(progress=last, answer=Fault(reason), draw=0)
+
+
+def park(unreadable: Unreadable) -> None:
+    """Leaves a saga that nothing can be done with here to a person."""
+    log.error("parked: %s", unreadable.reason, extra={"saga_id": unreadable.saga_id})
+    points.reach("runner.before_park")
+    sagalog.park(unreadable=unreadable)
+    points.reach("runner.parked")
 
 
 class Tally:

@@ -16,11 +16,10 @@ import msgspec
 
 from contracts import refusals
 from contracts.outcomes import Done, Failure, Refused, had_effect
-from contracts.sagas import Step, StepClass
+from contracts.saga import Direction, Step, StepClass
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator.moves import (
     Answer,
-    Direction,
     Fault,
     Held,
     Move,
@@ -167,11 +166,9 @@ def _after_fault(progress: Progress, fault: Fault, draw: float) -> Move:
 
 
 def _can_turn_back(progress: Progress) -> bool:
-    """Forward, not past the pivot; and at the pivot only if the service can block it."""
-    at_pivot = pivot(steps=progress.steps)
-    if progress.direction is not Direction.DO or progress.position > at_pivot:
-        return False
-    return progress.position < at_pivot or bool(progress.step.block)
+    """Forward, and not past the pivot, which its service can block."""
+    is_past = progress.position > pivot(steps=progress.steps)
+    return progress.direction is Direction.DO and not is_past
 
 
 def _give_up(progress: Progress, failure: Failure, *, calls: int) -> Move:
@@ -214,7 +211,7 @@ def _backward(
 ) -> Move:
     """Undoes from position `to` downwards; a step that has no undo is passed over."""
     position = to
-    while position >= 0 and not progress.steps[position].undo:
+    while position >= 0 and not progress.steps[position].can(Direction.UNDO):
         position -= 1
     behind = Progress(
         steps=progress.steps,

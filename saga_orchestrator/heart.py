@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError
 
+from participant import points
 from saga_orchestrator import sagalog
-from sagas import points
 
 log = logging.getLogger(__name__)
 

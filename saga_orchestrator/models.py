@@ -4,13 +4,13 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from contracts.statuses import Pattern, SagaStatus, StepStatus
+from contracts.saga import Direction
+from contracts.statuses import SagaStatus, StepStatus
 from messaging import models as messaging
-from saga_orchestrator.moves import Direction
-from sagas.fields import Json
+from participant.fields import Json
 
 
-def _choices(words: type[SagaStatus | StepStatus | Pattern | Direction]) -> list[tuple[str, str]]:
+def _choices(words: type[SagaStatus | StepStatus | Direction]) -> list[tuple[str, str]]:
     return [(word.value, word.value) for word in words]
 
 
@@ -42,7 +42,7 @@ class Saga(models.Model):
 
     saga_id = models.CharField(max_length=64, primary_key=True, db_collation="C")
     name = models.CharField(max_length=64)
-    pattern = models.CharField(max_length=24, choices=_choices(Pattern))
+    pattern = models.CharField(max_length=24)
     # No constraint on the hot path: the row is written by the same code just before (operations).
     definition = models.ForeignKey(
         Definition,
@@ -51,8 +51,8 @@ class Saga(models.Model):
         db_index=False,
         related_name="sagas",
     )
-    cart_id = models.CharField(max_length=64, db_collation="C")
-    context = Json(help_text="The checkout as it was frozen at acceptance.")
+    subject = models.CharField(max_length=64, db_collation="C")
+    context = Json(help_text="What it is about, as it was frozen, and what its steps have told.")
 
     status = models.CharField(max_length=12, choices=_choices(SagaStatus))
     position = models.PositiveSmallIntegerField(default=1, db_default=1)
@@ -110,7 +110,7 @@ class Saga(models.Model):
                 name="orchestrated_saga_parked",
             ),
             models.Index(fields=["-started_at", "-saga_id"], name="orchestrated_saga_newest"),
-            models.Index(fields=["cart_id"], name="orchestrated_saga_cart"),
+            models.Index(fields=["subject"], name="orchestrated_saga_subject"),
         ]
 
     def __str__(self) -> str:

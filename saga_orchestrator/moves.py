@@ -1,19 +1,12 @@
 """A saga on its way: where it stands, what it may hear, and what follows."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import msgspec
 
 from contracts.outcomes import Done, Failure, Outcome
-from contracts.sagas import Step
+from contracts.saga import Direction, Step
 from contracts.statuses import SagaStatus, StepStatus
-
-
-class Direction(StrEnum):
-    DO = "do"
-    UNDO = "undo"
-    BLOCK = "block"
 
 
 class Fault(msgspec.Struct, frozen=True):

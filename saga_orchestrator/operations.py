@@ -1,26 +1,26 @@
 """What a person can do to a saga. Each is written down: what, who, when and why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 
-from contracts import refusals, sagas
-from contracts.commands import stand_in
+from contracts import refusals
+from contracts.catalogue import SAGAS
+from contracts.context import Context, stand_in
 from contracts.outcomes import Refused
+from contracts.saga import Direction
 from contracts.statuses import FINAL, SagaStatus
+from coordination.store import UnknownSaga
 from messaging import doorbell
+from participant import points
 from saga_orchestrator import engine, sagalog
 from saga_orchestrator.models import Intervention, InterventionAction, Saga
-from saga_orchestrator.moves import Direction, Move
+from saga_orchestrator.moves import Move
 from saga_orchestrator.sagalog import InFlight, Unreadable
-from sagas import points
 
 SERVICE = sagalog.ALIAS
-
-
-class UnknownSaga(Exception):
-    """There is no such saga here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,26 @@ class Decision:
 
     action: InterventionAction
     move: Move | None
+
+
+def start(*, contexts: Sequence[Context]) -> None:
+    """Writes a saga for each of these that is not known yet, and wakes a runner.
+
+    Each is started for certain then, now or before. Rings after its own commit, so it must not be
+    called within a transaction.
+    """
+    points.reach("orchestration.before_start")
+    started: list[str] = []
+    for name in dict.fromkeys(one.saga for one in contexts):
+        saga = SAGAS[name]
+        started += sagalog.start(
+            saga=saga,
+            contexts=[one for one in contexts if one.saga == name],
+            seconds=settings.SAGA_SECONDS or saga.seconds,
+        )
+    points.reach("orchestration.started")
+    if started:
+        _ring()
 
 
 def compensate(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | None:
@@ -139,9 +159,15 @@ def _unreadable(saga: Unreadable) -> Refused:
 
 
 def _undo_all(saga_id: str, requested_by: str, reason: str) -> Refused | None:
-    row = Saga.objects.values("cart_id", "pattern").get(pk=saga_id)
-    checkout = stand_in(saga_id=saga_id, cart_id=row["cart_id"], saga_pattern=row["pattern"])
-    if not sagalog.undo_all(saga=sagas.CHECKOUT, checkout=checkout, detail=reason):
+    row = Saga.objects.values("name", "subject", "pattern").get(pk=saga_id)
+    saga = SAGAS.get(row["name"])
+    if saga is None:
+        detail = f"There is no saga {row['name']!r} in the catalogue: nobody knows its steps."
+        return Refused(refusals.UNREADABLE, detail)
+    context = stand_in(
+        saga=saga.name, saga_id=saga_id, pattern=row["pattern"], subject=row["subject"]
+    )
+    if not sagalog.undo_all(saga=saga, context=context, detail=reason):
         return Refused(refusals.ALREADY_UNDONE, "This saga is undone already.")
     _note(saga_id, InterventionAction.UNDO, "", requested_by, reason)
     return None
@@ -172,4 +198,8 @@ def _note(saga_id: str, action: str, step: str, requested_by: str, reason: str) 
 
 def _wake() -> None:
     points.reach("intervention.committed")
+    _ring()
+
+
+def _ring() -> None:
     doorbell.ring(service=SERVICE, channel=sagalog.CHANNEL)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from contracts import projection
 from contracts.outcomes import Busy, Outcome
-from contracts.sagas import command_type
 from httpapi.client import Client, Unreachable
 from saga_orchestrator.breaker import Breaker
-from saga_orchestrator.moves import Answer, Direction, Fault, Held, Progress
+from saga_orchestrator.moves import Answer, Fault, Held, Progress
 from saga_orchestrator.sagalog import InFlight
 
 log = logging.getLogger(__name__)
@@ -28,22 +28,17 @@ HELD_SECONDS = (0.2, 1.0)
 
 
 class Target(NamedTuple):
-    """What is called: a step in one direction, whichever saga it is in."""
+    """What is called: an operation in one direction, whichever step of whichever saga it is."""
 
     service: str
     path: str
-    command: str
     seconds: float = CALL_SECONDS
 
 
 def target_of(*, progress: Progress) -> Target:
     """Whom to tell the call that is due."""
     step = progress.step
-    if progress.direction is Direction.DO:
-        return Target(step.service, step.do, step.do_command, step.seconds)
-    if progress.direction is Direction.UNDO:
-        return Target(step.service, step.undo, step.undo_command, step.seconds)
-    return Target(step.service, step.block, step.undo_command, step.seconds)
+    return Target(step.service, projection.path_of(step, progress.direction), step.seconds)
 
 
 class Participants:
@@ -101,9 +96,14 @@ class Participants:
 
     def _tell(self, target: Target, sagas: Sequence[InFlight]) -> list[Answer]:
         """Raises Unreachable where the answer is not an outcome for each."""
-        command = command_type(name=target.command)
         commands = [
-            command.of(checkout=one.checkout, failure=one.progress.failure) for one in sagas
+            projection.command(
+                step=one.progress.step,
+                direction=one.progress.direction,
+                context=one.context,
+                failure=one.progress.failure,
+            )
+            for one in sagas
         ]
         answer = self._clients[target.service].post(
             path=target.path, body=commands, timeout=target.seconds

@@ -6,13 +6,13 @@ from datetime import datetime
 import msgspec
 from django.db.models import QuerySet
 
+from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
-from contracts.sagas import BY_NAME, Step
+from contracts.saga import Direction, Step
 from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState
 from contracts.statuses import SagaStatus, StepStatus
+from participant import sql
 from saga_orchestrator.models import Saga, SagaStep
-from saga_orchestrator.moves import Direction
-from sagas import sql
 
 STALL_SECONDS = 20
 """None moves for so long: more than a call and the taking over of a dead runner's sagas take."""
@@ -64,21 +64,39 @@ def saga(*, saga_id: str) -> Saga | None:
     return found.filter(pk=saga_id).first()
 
 
-def sagas(*, status: str = "", saga_pattern: str = "") -> QuerySet[Saga]:
-    """All of them, newest first; of one status or one pattern if that is given."""
+def state_of(saga_id: str) -> SagaState | None:
+    """The whole of a saga, if it is known here."""
+    found = saga(saga_id=saga_id)
+    return state(found=found) if found else None
+
+
+def summary_of(saga_id: str) -> SagaSummary | None:
+    """A saga in short, if it is known here."""
+    found = Saga.objects.defer("context").filter(pk=saga_id).first()
+    return summary(found=found) if found else None
+
+
+def summaries(found: Sequence[Saga]) -> list[SagaSummary]:
+    """Each of these in short."""
+    return [summary(found=one) for one in found]
+
+
+def sagas(*, status: str | None = None, saga_pattern: str = "", saga: str = "") -> QuerySet[Saga]:
+    """All of them, newest first; of one status, pattern or name if that is given."""
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
-    wanted = {"status": status, "pattern": saga_pattern}
+    wanted = {"status": status, "pattern": saga_pattern, "name": saga}
     return found.filter(**{name: value for name, value in wanted.items() if value})
 
 
 def summary(*, found: Saga) -> SagaSummary:
     """The short form."""
     return SagaSummary(
+        saga=found.name,
         saga_id=found.saga_id,
         saga_pattern=found.pattern,
         status=SagaStatus(found.status),
         current_step=found.current_step or None,
-        cart_id=found.cart_id,
+        subject=found.subject,
         started_at=found.started_at,
         finished_at=found.finished_at,
         parked=_parked(found),
@@ -99,11 +117,12 @@ def state(*, found: Saga) -> SagaState:
         found.failure_step, found.failure_code, found.failure_detail, found.failure_undone
     )
     return SagaState(
+        saga=found.name,
         saga_id=found.saga_id,
         saga_pattern=found.pattern,
         status=SagaStatus(found.status),
         current_step=found.current_step or None,
-        cart_id=found.cart_id,
+        subject=found.subject,
         total_amount=_total(found),
         started_at=found.started_at,
         finished_at=found.finished_at,
@@ -116,16 +135,18 @@ def state(*, found: Saga) -> SagaState:
 def _steps(found: Saga) -> Sequence[Step]:
     """Of its definition; where somebody has typed over that, as this version has them."""
     try:
-        steps = msgspec.convert(found.definition.steps, list[Step])
+        steps: Sequence[Step] = msgspec.convert(found.definition.steps, list[Step])
     except msgspec.ValidationError:
         steps = []
-    return steps or (BY_NAME[found.name].steps if found.name in BY_NAME else [])
+    return steps or (SAGAS[found.name].steps if found.name in SAGAS else ())
 
 
-def _total(found: Saga) -> str:
-    """`unknown` where somebody has typed over the checkout: what can be shown is."""
+def _total(found: Saga) -> str | None:
+    """None where it has none, or where somebody has typed over its context."""
     context = found.context if isinstance(found.context, dict) else {}
-    return str(context.get("total_amount", "unknown"))
+    data = context.get("data")
+    total = data.get("total_amount") if isinstance(data, dict) else None
+    return None if total is None else str(total)
 
 
 def step_states(

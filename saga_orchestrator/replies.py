@@ -14,14 +14,14 @@ from django.db import transaction
 
 from contracts.events import Event
 from contracts.outcomes import Done, Outcome, Refused
-from contracts.requests import reply_to
+from contracts.projection import reply_to
 from contracts.statuses import FINAL, SagaStatus
+from participant import points
 from saga_orchestrator import sagalog
 from saga_orchestrator.deciding import after, given_up, tally
 from saga_orchestrator.moves import Move
 from saga_orchestrator.requesting import goes_by_message, request_of, write
 from saga_orchestrator.sagalog import InFlight
-from sagas import points
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Told:
     where this tells nothing of what is due.
     """
 
+    saga: str
     hears: str
     move: Callable[[InFlight, Event], Move | None]
     group: str = "replies"
@@ -70,7 +71,7 @@ def after_reply(saga: InFlight, reply: Event) -> Move | None:
     request = _due(saga)
     outcome = _outcome(reply)
     is_of_use = saga.status is not SagaStatus.PARKED or isinstance(outcome, Done)
-    if request and reply.type == reply_to(request=request) and is_of_use:
+    if request and reply.type == reply_to(request) and is_of_use:
         return after(saga=saga, answer=outcome)
     return None
 

@@ -18,15 +18,14 @@ from types import MappingProxyType
 import msgspec
 from django.db import transaction
 
-from contracts import events
+from contracts import events, patterns, projection
 from contracts.events import Event, Facts
-from contracts.statuses import Pattern
 from messaging import doorbell, outbox
+from participant import points
 from saga_orchestrator import sagalog
 from saga_orchestrator.deciding import Step, after, tally, turned_back
-from saga_orchestrator.moves import Direction, Fault, Move, Progress
+from saga_orchestrator.moves import Fault, Move, Progress
 from saga_orchestrator.sagalog import InFlight
-from sagas import points
 
 PATIENCE = 2
 """Times what a call of the step may take: the other half is for the queues, there and back."""
@@ -37,15 +36,12 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 def goes_by_message(*, saga: InFlight) -> bool:
     """Whether this saga's services are told what to do by message."""
-    return saga.checkout.saga_pattern == Pattern.ORCHESTRATED_MESSAGING
+    return saga.context.pattern == patterns.ORCHESTRATED_MESSAGING
 
 
 def request_of(*, progress: Progress) -> str:
-    """The type of the request for the call that is due; empty where there is none."""
-    if progress.direction is Direction.DO:
-        return progress.step.do_request
-    is_undo = progress.direction is Direction.UNDO
-    return progress.step.undo_request if is_undo else progress.step.block_request
+    """The type of the request for the call that is due."""
+    return projection.request_of(progress.step, progress.direction)
 
 
 def take_up(*, sagas: Sequence[InFlight]) -> list[Step]:
@@ -78,10 +74,10 @@ def write(*, moves: Sequence[Step], now: float, causes: Mapping[str, str] = _NON
     }
     moved = sagalog.record(moves=ordered, patience=patience)
     written = [(saga, move) for saga, move in ordered if saga.saga_id in moved]
-    asked = [(saga, move.progress) for saga, move in written if saga.saga_id in patience]
+    asked = [(saga, move) for saga, move in written if saga.saga_id in patience]
     outbox.add(
         service=sagalog.ALIAS,
-        said=[_request(saga, progress, causes.get(saga.saga_id, "")) for saga, progress in asked],
+        said=[_request(saga, move, causes.get(saga.saga_id, "")) for saga, move in asked],
     )
     if sum(move.goes_on for _, move in written) > len(asked):
         transaction.on_commit(_wake, using=sagalog.ALIAS)
@@ -92,19 +88,15 @@ def _due(saga: InFlight, now: float) -> Move:
     turned = turned_back(saga=saga, progress=saga.progress, now=now)
     if turned:
         return turned
-    request = request_of(progress=saga.progress)
-    if not request:
-        reason = f"no request is known for {saga.progress.direction} {saga.progress.step.name}"
-        return after(saga=saga, answer=Fault(reason))
     if saga.waited is not None and saga.waited >= NEARLY * _longest(saga.progress):
+        request = request_of(progress=saga.progress)
         reason = f"no reply to {request} within {saga.waited:.1f} s"
         return after(saga=saga, answer=Fault(reason))
     return Move(progress=saga.progress, status=saga.status)
 
 
 def _can_ask(saga: InFlight, progress: Progress, now: float) -> bool:
-    is_known = bool(request_of(progress=progress))
-    return is_known and turned_back(saga=saga, progress=progress, now=now) is None
+    return turned_back(saga=saga, progress=progress, now=now) is None
 
 
 def _patience(saga: InFlight, progress: Progress, now: float) -> float:
@@ -121,19 +113,26 @@ def _longest(progress: Progress) -> float:
     return PATIENCE * progress.step.seconds * float(2**progress.faults)
 
 
-def _request(saga: InFlight, progress: Progress, cause_id: str) -> Event:
-    request = request_of(progress=progress)
+def _request(saga: InFlight, move: Move, cause_id: str) -> Event:
+    """It carries the command, and nothing that its step does not need."""
+    progress = move.progress
+    command = projection.command(
+        step=progress.step,
+        direction=progress.direction,
+        context=saga.context_after(move),
+        failure=progress.failure,
+    )
     return Event(
-        id=events.event_id(saga_id=saga.saga_id, event_type=request),
-        type=request,
+        id=events.event_id(
+            saga_id=saga.saga_id, step=progress.step.name, direction=f"ask {progress.direction}"
+        ),
+        type=request_of(progress=progress),
         saga_id=saga.saga_id,
         saga=saga.name,
         occurred_at=datetime.now(UTC),
-        data=Facts(
-            context=msgspec.Raw(msgspec.json.encode(saga.checkout)), failure=progress.failure
-        ),
+        data=Facts(context=msgspec.Raw(msgspec.json.encode(command))),
         cause_id=cause_id,
-        traceparent=saga.checkout.traceparent,
+        traceparent=saga.context.traceparent,
         nudge=progress.faults > 0,
     )
 

@@ -14,13 +14,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from messaging import doorbell
+from participant import points
 from saga_orchestrator import requesting, sagalog
 from saga_orchestrator.conductor import Conductor
-from saga_orchestrator.deciding import tally
+from saga_orchestrator.deciding import park, tally
 from saga_orchestrator.heart import Heart
 from saga_orchestrator.participants import Participants
 from saga_orchestrator.sagalog import InFlight, Unreadable
-from sagas import points
 
 log = logging.getLogger(__name__)
 
@@ -99,10 +99,7 @@ class Runner:
         self._conductor.take_up(sagas=by_call)
         for one in claimed:
             if isinstance(one, Unreadable):
-                log.error("parked: %s", one.reason, extra={"saga_id": one.saga_id})
-                points.reach("runner.before_park")
-                sagalog.park(unreadable=one)
-                points.reach("runner.parked")
+                park(one)
         if by_message:
             self._ask(by_message)
 
@@ -111,15 +108,23 @@ class Runner:
             written = requesting.take_up(sagas=sagas)
         except (DatabaseError, InterfaceError):
             raise
-        except Exception:  # a bug with one saga must not end the runner for all the others
-            log.exception("%d sagas not asked for; to be claimed again", len(sagas))
-            self._conductor.rest(sagas=sagas)
+        except Exception as error:  # a bug with one saga must not end the runner for the others
+            log.exception("%d sagas not asked for", len(sagas))
+            self._after_bug(sagas, error)
             return
         waits = [move.seconds for _, move in written if move.seconds]
         if len(written) < len(sagas):
             waits.append(0.0)  # moved by another since they were claimed: a reply, a stop
         if waits:
             self._put_down(min(waits))
+
+    def _after_bug(self, sagas: list[InFlight], error: Exception) -> None:
+        """Finds whose it is: the others go on."""
+        if len(sagas) > 1:
+            for saga in sagas:
+                self._ask([saga])
+        else:
+            self._conductor.after_bug(saga=sagas[0], error=error)
 
     def _put_down(self, seconds: float | None) -> None:
         """The conductor may take more; of those that it put down the first is due again then."""
@@ -143,9 +148,4 @@ class Runner:
 
 def make() -> Runner:
     """The runner of this process, calling the services where the settings say they are."""
-    urls = {
-        "carrito": settings.CARRITO_URL,
-        "inventario": settings.INVENTARIO_URL,
-        "pagos": settings.PAGOS_URL,
-    }
-    return Runner(participants=Participants(urls=urls))
+    return Runner(participants=Participants(urls=settings.SERVICE_URLS))

@@ -17,12 +17,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from contracts.commands import Checkout
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.context import Context
 from contracts.outcomes import Failure
-from contracts.sagas import Saga, Step
+from contracts.saga import Direction, Saga, Step
 from contracts.statuses import FINAL, SagaStatus
 from saga_orchestrator import statements
-from saga_orchestrator.moves import Direction, Move, Progress
+from saga_orchestrator.moves import Move, Progress
 
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
@@ -43,12 +45,20 @@ class InFlight(msgspec.Struct, kw_only=True):
     name: str
     version: int
     status: SagaStatus
-    checkout: Checkout
+    context: Context
     progress: Progress
     stop_requested: bool
     deadline: float
     entered: float
     waited: float | None = None
+
+    def context_after(self, move: Move) -> Context:
+        """With what the move tells of a step's result, where a later one needs it."""
+        record = move.record
+        if not (record and record.result):
+            return self.context
+        step = move.progress.steps[record.position].name
+        return projection.with_result(context=self.context, step=step, outcome=record.result)
 
 
 Call = tuple[str, str]
@@ -80,32 +90,29 @@ def claim_in_order(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
             cursor.execute(statements.SESSION)
 
 
-def undo_all(*, saga: Saga, checkout: Checkout, detail: str) -> bool:
+def undo_all(*, saga: Saga, context: Context, detail: str) -> bool:
     """Has a saga whose row can't be read undone, from its last step that can be; whether it was
-    not undone already. `checkout`: stands in for its own.
+    not undone already. `context`: stands in for its own.
     """
-    steps = _json(saga.steps)
-    digest = hashlib.sha256(steps.encode()).hexdigest()
-    last = max(place for place, step in enumerate(saga.steps) if step.undo)
+    steps, digest = _json(saga.steps), _digest(saga)
+    last = max(at for at, step in enumerate(saga.steps) if step.can(Direction.UNDO))
     name = saga.steps[last].name
-    row = [saga.name, digest, _json(checkout), last, name, name, detail, checkout.saga_id]
+    row = [saga.name, digest, _json(context), last, name, name, detail, context.saga_id]
     return bool(_rows(statements.UNDO_ALL, [digest, saga.name, steps, *row]))
 
 
-def start(*, saga: Saga, checkouts: Sequence[Checkout], seconds: float) -> list[str]:
-    """Writes sagas for those checkouts that are not known yet; returns their ids.
+def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[str]:
+    """Writes those sagas that are not known yet; returns their ids.
 
     `seconds`: after which one that has not passed its pivot is undone.
     """
-    steps = _json(saga.steps)
-    digest = hashlib.sha256(steps.encode()).hexdigest()
-    if not checkouts:
+    if not contexts:
         return []
-    defined = [digest, saga.name, steps]
+    defined = [_digest(saga), saga.name, _json(saga.steps)]
     first = saga.steps[1].name
     made = _rows(
         statements.START,
-        [*defined, saga.name, digest, first, seconds, _json(checkouts)],
+        [*defined, saga.name, defined[0], first, seconds, _json(contexts)],
     )
     return [row[0] for row in made]
 
@@ -224,6 +231,9 @@ def _row(saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -
         row["step_error"] = known.error
         if known.result:
             row["step_data"] = known.result.data
+            context = saga.context_after(move)
+            if context is not saga.context:
+                row["results"] = context.results
     return row
 
 
@@ -238,13 +248,13 @@ def _read(*row: Any) -> InFlight | Unreadable:
 def _in_flight(*row: Any) -> InFlight:
     saga_id, name, version, status, definition, context, position, direction, faults, *rest = row
     step, code, detail, undone, stop_requested, deadline, entered, waited = rest
-    checkout = _checkout.decode(context)
+    about = _context.decode(context)
     steps = _steps(definition)
-    if checkout.saga_id != saga_id:
-        raise ValueError(f"its checkout is that of saga {checkout.saga_id}")
+    if (about.saga, about.saga_id) != (name, saga_id):
+        raise ValueError(f"its context is that of the {about.saga} {about.saga_id}")
     if not 0 <= position < len(steps):
         raise ValueError(f"it stands at step {position} of {len(steps)}")
-    if position and not getattr(steps[position], Direction(direction)):
+    if position and not steps[position].can(Direction(direction)):
         raise ValueError(f"its step {steps[position].name} has no {direction}")
     failure = Failure(step, code, detail, undone) if code else None
     return InFlight(
@@ -252,7 +262,7 @@ def _in_flight(*row: Any) -> InFlight:
         name=name,
         version=version,
         status=SagaStatus(status),
-        checkout=checkout,
+        context=about,
         progress=Progress(
             steps=steps,
             position=position,
@@ -267,7 +277,7 @@ def _in_flight(*row: Any) -> InFlight:
     )
 
 
-_checkout = msgspec.json.Decoder(Checkout)
+_context = msgspec.json.Decoder(Context)
 
 
 @cache
@@ -276,6 +286,18 @@ def _steps(digest: str) -> tuple[Step, ...]:
     if not rows:
         raise msgspec.ValidationError(f"there is no definition {digest}")
     return msgspec.json.decode(rows[0][0], type=tuple[Step, ...])
+
+
+@cache
+def _digest_of(name: str) -> str:
+    return hashlib.sha256(_json(SAGAS[name].steps).encode()).hexdigest()
+
+
+def _digest(saga: Saga) -> str:
+    """Of its steps, as they are now."""
+    if SAGAS.get(saga.name) is saga:
+        return _digest_of(saga.name)
+    return hashlib.sha256(_json(saga.steps).encode()).hexdigest()
 
 
 def _json(value: Any) -> str:

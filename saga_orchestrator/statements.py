@@ -25,9 +25,9 @@ START = """
     )
     INSERT INTO saga_orchestrator_saga
            (saga_id, name, definition_id, current_step, deadline_at, status,
-            pattern, cart_id, context)
+            pattern, subject, context)
     SELECT context ->> 'saga_id', %s, %s, %s, now() + make_interval(secs => %s), 'pending',
-           context ->> 'saga_pattern', context ->> 'cart_id', context
+           context ->> 'pattern', context ->> 'subject', context
     FROM jsonb_array_elements(%s::jsonb) AS context
     ORDER BY 1
     ON CONFLICT (saga_id) DO NOTHING
@@ -86,10 +86,12 @@ RECORD = """
             seconds float8, failure_step text, failure_code text, failure_detail text,
             failure_undone bool, reason text,
             step_position smallint, step_name text, step_status text, step_do int, step_undo int,
-            step_error text, step_data jsonb, entered float8)
+            step_error text, step_data jsonb, results jsonb, entered float8)
     ), moved AS (
         UPDATE saga_orchestrator_saga AS saga
-        SET status = move.status, position = move.position, current_step = move.current_step,
+        SET context = CASE WHEN move.results IS NULL THEN saga.context
+                           ELSE jsonb_set(saga.context, '{results}', move.results) END,
+            status = move.status, position = move.position, current_step = move.current_step,
             direction = move.direction, faults = move.faults,
             version = mod(saga.version, 2000000000) + 1,
             failure_step = coalesce(move.failure_step, ''),

@@ -2,14 +2,27 @@
 
 from django.urls import path
 
-from saga_orchestrator import views
+from coordination import views
+from httpapi.steps import made
+from saga_orchestrator import operations, queries
+
+COORDINATOR = views.Coordinator(
+    service=operations.SERVICE,
+    below="saga",
+    listed="transactions",
+    state=queries.state_of,
+    summary=queries.summary_of,
+    sagas=queries.sagas,
+    summaries=queries.summaries,
+    compensate=operations.compensate,
+    retry=operations.retry,
+    skip=operations.skip,
+)
 
 urlpatterns = [
-    path("saga/checkout", views.CheckoutView.as_view()),
-    path("saga/transactions", views.TransactionsView.as_view()),
-    path("saga/<str:saga_id>", views.SagaView.as_view()),
-    path("saga/<str:saga_id>/status", views.SagaStatusView.as_view()),
-    path("saga/<str:saga_id>/compensate", views.CompensateView.as_view()),
-    path("saga/<str:saga_id>/retry", views.RetryView.as_view()),
-    path("saga/<str:saga_id>/skip", views.SkipView.as_view()),
+    path(
+        "sagas",
+        made(views.HandOverView, service=operations.SERVICE, start=staticmethod(operations.start)),
+    ),
+    *views.urls(COORDINATOR),
 ]

@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from contracts import services
 from stack import amqp, postgres, rabbitmq
 from stack.errors import StackError
 from stack.folders import Folder
 from stack.ports import free_ports
 from stack.processes import Supervisor
 from stack.progress import Announce, Stopwatch, step
-from stack.services import SERVICES
+from stack.services import alias_of, database_of
 
 BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
 _GIVEN_TIMEOUT = 5.0
@@ -119,9 +120,8 @@ class Backends:
         self.broker = f"RabbitMQ {rabbitmq.version()} (private node)"
 
     def _check_given_databases(self) -> None:
-        variables = [
-            one.database_variable for one in SERVICES if self._given.get(one.database_variable)
-        ]
+        known = (one.database_variable for one in services.ALL)
+        variables = [one for one in known if self._given.get(one)]
         versions = {one: _check_database(one, self._given[one]) for one in variables}
         if version := versions.get(_SHARED):
             self.database = f"PostgreSQL {version} ({_SHARED})"
@@ -129,12 +129,12 @@ class Backends:
 
     def _start_database(self) -> None:
         if shared := self._given.get(_SHARED):
-            self.database_urls = {one.alias: shared for one in SERVICES}
+            self.database_urls = {alias_of(one): shared for one in services.ALL}
         else:
             self._start_postgres()
-        for service in SERVICES:
+        for service in services.ALL:
             if own := self._given.get(service.database_variable):
-                self.database_urls[service.alias] = own
+                self.database_urls[alias_of(service)] = own
 
     def _start_postgres(self) -> None:
         (port,) = free_ports(1)
@@ -145,8 +145,8 @@ class Backends:
             server.prepare(run=self._supervisor.run)
             self._supervisor.start(server.program)
             server.wait(check=self._supervisor.check)
-            server.create_databases([one.database for one in SERVICES])
-        names = {one.alias: one.database for one in SERVICES}
+            server.create_databases([database_of(one) for one in services.ALL])
+        names = {alias_of(one): database_of(one) for one in services.ALL}
         if self._one_database:
             names = dict.fromkeys(names, names["default"])
         self.database_urls = {alias: server.url(name) for alias, name in names.items()}

@@ -64,10 +64,12 @@ def stop(*, folder: Folder, announce: Announce) -> bool:
 
 
 def _spawn(options: Options, log: Path) -> subprocess.Popen[bytes]:
-    fixed = () if options.restarts else ("--fixed",)
+    chosen = ["--broker", options.broker]
+    chosen += ["--saga", options.saga] if options.saga else []
+    chosen += [] if options.restarts else ["--fixed"]
     with open(log, "ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own command
-            (sys.executable, str(_MANAGE), "up", "--supervise", "--broker", options.broker, *fixed),
+            (sys.executable, str(_MANAGE), "up", "--supervise", *chosen),
             cwd=_MANAGE.parent,
             stdin=subprocess.DEVNULL,
             stdout=output,

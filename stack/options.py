@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts.services import ALL, Service
 from stack import folders, services
 from stack.backends import BrokerChoice, chosen_broker
 from stack.errors import StackError
@@ -18,7 +19,7 @@ _HIGHEST_PORT = 65535
 
 
 def _all_services() -> tuple[str, ...]:
-    return tuple(one.name for one in services.SERVICES)
+    return tuple(one.name for one in ALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Options:
     host: str = field(default_factory=lambda: os.environ.get("DUETO_HOST", LOOPBACK))
     names: tuple[str, ...] = field(default_factory=_all_services)
     """Of the services to run."""
+    saga: str = ""
+    """Of those, only what this saga needs; empty: all."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """More variables for their processes."""
     detour: Callable[[str], str] = str
@@ -55,8 +58,9 @@ class Options:
     announce: Announce = to_terminal
 
     @property
-    def services(self) -> tuple[services.Service, ...]:
-        return tuple(one for one in services.SERVICES if one.name in self.names)
+    def services(self) -> tuple[Service, ...]:
+        names = services.needed_by(self.saga) if self.saga else self.names
+        return tuple(one for one in ALL if one.name in names and one.name in self.names)
 
     @property
     def reachable_host(self) -> str:
@@ -66,16 +70,22 @@ class Options:
     def choose_ports(self) -> dict[str, int]:
         """Port by service name. Raises StackError when DUETO_PORT_BASE is no port."""
         if self.free_ports:
-            numbers = free_ports(len(services.SERVICES))
+            numbers = free_ports(len(ALL))
             return dict(zip(_all_services(), numbers, strict=True))
         return services.default_ports(base=_port_base())
+
+    def second_ports(self) -> dict[str, int]:
+        """By service name, where one has a second address; none where ports are not the usual."""
+        if self.free_ports or _port_base() is not None:
+            return {}
+        return {one.name: one.also for one in self.services if one.also}
 
 
 def _port_base() -> int | None:
     text = os.environ.get(services.PORT_BASE_VARIABLE, "")
     if not text:
         return None
-    highest = _HIGHEST_PORT - len(services.SERVICES) + 1
+    highest = _HIGHEST_PORT - len(ALL) + 1
     if not text.isdecimal() or not 1 <= int(text) <= highest:
         raise StackError(
             f"{services.PORT_BASE_VARIABLE} is {text!r}: it must be a number from 1 to {highest}"

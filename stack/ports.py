@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from contracts import services
 from stack.errors import StackError
 from stack.services import PORT_BASE_VARIABLE
 
@@ -48,16 +49,17 @@ def require_free(ports: Mapping[str, int], *, host: str) -> None:
     taken = [(name, port) for name, port in ports.items() if not is_free(port, host=host)]
     if not taken:
         return
-    lines = [f"  {port} (for {name}) is taken by {_holder(port)}" for name, port in taken]
+    lines = [f"  {port} (for {name}) is taken by {holder(port)}" for name, port in taken]
     raise StackError(
         "a port is busy:\n"
         + "\n".join(lines)
         + "\nEnd what holds it, or choose other ports:"
-        + f" {PORT_BASE_VARIABLE}=4000 uses 4000 to {4000 + len(ports) - 1}."
+        + f" {PORT_BASE_VARIABLE}=4000 uses 4000 to {4000 + len(services.ALL) - 1}."
     )
 
 
-def _holder(port: int) -> str:
+def holder(port: int) -> str:
+    """Who listens there, for a message."""
     sockets = set(_listening_inodes(port))
     for folder in Path("/proc").glob("[0-9]*"):
         if sockets & _socket_inodes(folder / "fd"):

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from contracts.services import ALL, Service
 from stack import services
 from stack.backends import Backends
 from stack.children import Program
 from stack.folders import Folder
 from stack.options import Options
+from stack.services import BASE_FOLDER
 
-BASE_FOLDER = Path(__file__).resolve().parent.parent
 _INTERPRETED = {"python": (sys.executable,), "granian": (sys.executable, "-m", "granian")}
 
 
@@ -52,7 +53,7 @@ class Programs:
             is_task=True,
         )
 
-    def _of(self, service: services.Service) -> list[Program]:
+    def _of(self, service: Service) -> list[Program]:
         web = services.web_command(
             host=self._options.host,
             port=self._ports[service.name],
@@ -61,10 +62,10 @@ class Programs:
         commands = (web, services.WORKER_COMMAND)
         return [
             self._process(name, service, command)
-            for name, command in zip(service.processes, commands, strict=False)
+            for name, command in zip(services.processes_of(service), commands, strict=False)
         ]
 
-    def _process(self, name: str, service: services.Service, command: tuple[str, ...]) -> Program:
+    def _process(self, name: str, service: Service, command: tuple[str, ...]) -> Program:
         return Program(
             name=name,
             argv=_runnable(command),
@@ -74,10 +75,10 @@ class Programs:
             orphaned=services.ORPHANED_SIGNAL[name.rpartition(".")[2]],
         )
 
-    def _environment_of(self, service: services.Service) -> dict[str, str]:
+    def _environment_of(self, service: Service) -> dict[str, str]:
         """A service is told of its own database alone; the dashboard of all."""
         urls = self._backends.database_urls
-        own = {service.database_variable: urls[service.alias]}
+        own = {service.database_variable: urls[services.alias_of(service)]}
         if not service.has_worker:
             own = services.database_environment(urls=urls)
         servers = {**own, **self._backends.environment()}
@@ -89,14 +90,15 @@ class Programs:
             **services.url_environment(urls=self.urls),
             **self._backends.environment(),
             "DUETO_SECRET_KEY": self._secret,
+            "DUETO_SAGA": self._options.saga,
             **self._options.environment,
         }
 
 
 def _inherited() -> dict[str, str]:
     """Our own variables without those that say where things are: those are of this run."""
-    places = {one.database_variable for one in services.SERVICES}
-    places |= {one.url_variable for one in services.SERVICES if one.url_variable}
+    places = {one.database_variable for one in ALL}
+    places |= {one.url_variable for one in ALL if one.url_variable}
     places |= {"RABBITMQ_URL", "DUETO_BROKER_DATABASE_URL", "DUETO_SERVICE"}
     kept = {name: value for name, value in os.environ.items() if name not in places}
     return {**kept, "PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""A small TCP proxy in front of a server, for the faults that a network has."""
+"""A small TCP proxy in front of a server: a second address of it, or the faults of a network."""
 
 import contextlib
 import socket
@@ -16,8 +16,9 @@ class Proxy:
     A server that is away is met as it would be without the proxy: the connection ends at once.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        """Listens on a free port of loopback: `port`."""
+    def __init__(self, host: str, port: int, *, on: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        """Listens there; where no port is given on a free one: `port`. Raises OSError where it
+        can't."""
         self._target = (host, port)
         self._flowing = threading.Event()
         self._flowing.set()
@@ -25,7 +26,7 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
-        self.port = 0
+        self._host, self.port = on
         self.listen()
 
     @property
@@ -36,7 +37,8 @@ class Proxy:
     def listen(self) -> None:
         """Take connections, on the same port as before."""
         if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            self._listener = socket.create_server((self._host, self.port), family=family)
             self.port = self._listener.getsockname()[1]
             self._spawn(self._accept, self._listener)
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from contracts.services import Service
 from stack import health
 from stack.errors import StackError
 from stack.processes import Supervisor
-from stack.services import Service
+from stack.services import processes_of
 
 _PAUSE = 0.1
 
@@ -39,7 +40,7 @@ def wait_until_ready(
 
 def _complaint(service: Service, url: str, supervisor: Supervisor) -> str | None:
     pids = supervisor.pids()
-    missing = [name for name in service.processes if name not in pids]
+    missing = [name for name in processes_of(service) if name not in pids]
     if missing:
         return f"{missing[0]} does not run"
     return health.complaint(url, worker_pid=pids.get(f"{service.name}.worker"))

@@ -1,11 +1,19 @@
-"""The processes of Dueto as data: the one truth that the local stack and compose share."""
+"""How the services of the register (contracts/services.py) are run: their processes, commands,
+ports and variables, the same ones for the local stack and for compose.
+"""
 
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.services import ALL, COORDINATORS, Role, Service
+
+BASE_FOLDER = Path(__file__).resolve().parent.parent
 
 PORT_BASE_VARIABLE = "DUETO_PORT_BASE"
-"""With N: services on N, N+1, ... in the order below, the dashboard last."""
+"""With N: services on N, N+1, ... in the register's order."""
 
 LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
 """Which steps a checkout has: whoever audits a run must know it, too."""
@@ -22,61 +30,42 @@ ORPHANED_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}
 """What each kind of process gets from the kernel when its supervisor is killed. A web process is
 asked, because it has to end the process below it; a worker is safe to kill at any moment."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """One service: a web process, usually a worker beside it, and a database of its own."""
-
-    name: str
-    """DUETO_SERVICE, app label and database alias (the dashboard's alias is `default`)."""
-    port: int
-    database: str
-    database_variable: str
-    url_variable: str | None
-    """The variable by which the others find it."""
-    has_worker: bool = True
-
-    @property
-    def alias(self) -> str:
-        return self.name if self.has_worker else "default"
-
-    @property
-    def processes(self) -> tuple[str, ...]:
-        """The names of its processes: `carrito.web`, `carrito.worker`."""
-        return (f"{self.name}.web", f"{self.name}.worker")[: 1 + self.has_worker]
-
-
-def _participant(name: str, port: int, url_variable: str) -> Service:
-    return Service(
-        name=name,
-        port=port,
-        database=f"dueto_{name}",
-        database_variable=f"{name.upper()}_DATABASE_URL",
-        url_variable=url_variable,
-    )
-
-
-SERVICES: tuple[Service, ...] = (
-    _participant("carrito", 3000, "CARRITO_SERVICE_URL"),
-    _participant("inventario", 3001, "INVENTARIO_SERVICE_URL"),
-    _participant("pagos", 3002, "PAGOS_SERVICE_URL"),
-    _participant("saga_orchestrator", 3003, "ORCHESTRATOR_URL"),
-    _participant("saga_choreography", 3004, "CHOREOGRAPHY_URL"),
-    Service(
-        name="dashboard",
-        port=8080,
-        database="dueto",
-        database_variable="DATABASE_URL",
-        url_variable=None,
-        has_worker=False,
-    ),
-)
-
 MIGRATE_COMMAND = ("python", "manage.py", "migrate_all")
-SEED_COMMAND = ("python", "manage.py", "seed_catalogue")
 ADMIN_COMMAND = ("python", "manage.py", "admin_login")
 ADMIN_USER = "admin"
 WORKER_COMMAND = ("python", "manage.py", "worker")
+
+
+def alias_of(service: Service) -> str:
+    """Its database's name in Django's settings."""
+    return service.name if service.has_worker else "default"
+
+
+def database_of(service: Service) -> str:
+    """Its database's name on a server of our own."""
+    return f"dueto_{service.name}" if service.has_worker else "dueto"
+
+
+def processes_of(service: Service) -> tuple[str, ...]:
+    """The names of its processes: `carrito.web`, `carrito.worker`."""
+    return (f"{service.name}.web", f"{service.name}.worker")[: 1 + service.has_worker]
+
+
+def needed_by(saga: str) -> tuple[str, ...]:
+    """The names of those that a saga needs: who takes part, whatever its pattern who coordinates,
+    and the dashboard, in the register's order. Raises KeyError where there is no such saga.
+    """
+    part = {*projection.needed_by(SAGAS[saga]), *COORDINATORS}
+    return tuple(one.name for one in ALL if one.name in part or one.role is Role.DASHBOARD)
+
+
+def seed_commands(*, names: Iterable[str]) -> list[tuple[str, ...]]:
+    """What puts sample rows into these services: their own commands `seed_...`, where they have
+    any, in the order of the names.
+    """
+    folders = (BASE_FOLDER / name / "management" / "commands" for name in names)
+    found = (path.stem for folder in folders for path in sorted(folder.glob("seed_*.py")))
+    return [("python", "manage.py", command) for command in found]
 
 
 def web_command(*, host: str, port: int, threads: int = WEB_THREADS) -> tuple[str, ...]:
@@ -94,20 +83,20 @@ def web_command(*, host: str, port: int, threads: int = WEB_THREADS) -> tuple[st
 def default_ports(*, base: int | None) -> dict[str, int]:
     """Port by service name: the usual ones, or counted from `base`."""
     if base is None:
-        return {one.name: one.port for one in SERVICES}
-    return {one.name: base + place for place, one in enumerate(SERVICES)}
+        return {one.name: one.port for one in ALL}
+    return {one.name: base + place for place, one in enumerate(ALL)}
 
 
 def service_urls(*, host: str, ports: Mapping[str, int]) -> dict[str, str]:
     """Base URL by service name."""
-    return {one.name: f"http://{host}:{ports[one.name]}" for one in SERVICES}
+    return {one.name: f"http://{host}:{ports[one.name]}" for one in ALL}
 
 
 def url_environment(*, urls: Mapping[str, str]) -> dict[str, str]:
     """The variables by which services find each other."""
-    return {one.url_variable: urls[one.name] for one in SERVICES if one.url_variable}
+    return {one.url_variable: urls[one.name] for one in ALL if one.url_variable}
 
 
 def database_environment(*, urls: Mapping[str, str]) -> dict[str, str]:
     """The variables that name each database, from URL by alias."""
-    return {one.database_variable: urls[one.alias] for one in SERVICES}
+    return {one.database_variable: urls[alias_of(one)] for one in ALL}

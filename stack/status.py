@@ -13,9 +13,10 @@ from typing import Any
 
 import psycopg
 
+from contracts import services
 from stack import amqp, health, identity
 from stack.folders import Folder
-from stack.services import SERVICES
+from stack.services import processes_of
 
 ASK_SECONDS = 3.0
 """Longer than a service takes to say that its own database does not answer (1.5 s)."""
@@ -93,7 +94,7 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
         *(_web(name, known.get(f"{name}.web"), urls[name], pages[name]) for name in urls),
         *(
             _worker(one.name, known.get(f"{one.name}.worker"), pages[one.name])
-            for one in SERVICES
+            for one in services.ALL
             if one.has_worker and one.name in urls
         ),
     ]
@@ -133,7 +134,7 @@ def as_table(record: dict[str, Any], status: Status) -> str:
 
 def as_json(record: dict[str, Any], status: Status) -> dict[str, Any]:
     """For scripts; without the secrets."""
-    kept = ("ready", "urls", "database", "broker", "logs")
+    kept = ("ready", "urls", "also", "database", "broker", "logs")
     return {
         "supervisor": record["supervisor"]["pid"],
         **{name: record[name] for name in kept},
@@ -175,7 +176,7 @@ def _age(since: str) -> str:
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:
     """The servers, then each service with its processes."""
-    places = {name: place for place, one in enumerate(SERVICES) for name in one.processes}
+    places = {name: place for place, one in enumerate(services.ALL) for name in processes_of(one)}
     return sorted(rows, key=lambda row: places.get(row.process, -1))
 
 

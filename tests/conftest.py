@@ -5,6 +5,8 @@ import pytest
 from django.conf import settings
 
 from messaging import doorbell
+from stack.local import LocalStack
+from tests.checkout.shop import Shop
 
 # How long an example takes is the machine's affair, all the more beside other tests.
 hypothesis.settings.register_profile("dueto", deadline=None)
@@ -34,3 +36,17 @@ def django_db_setup(django_db_setup):
     """Also ends our threads' connections, so that the test databases can be dropped."""
     yield
     doorbell.close()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """All services as processes, with databases and a broker of their own."""
+    folder = tmp_path_factory.mktemp("stack")
+    with LocalStack(folder=folder, fresh=True, free_ports=True, use_given=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shop(stack):
+    """That stack as its users call it."""
+    return Shop(stack)

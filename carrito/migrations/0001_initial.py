@@ -3,7 +3,7 @@
 import contracts.statuses
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import sagas.fields
+import participant.fields
 from django.db import migrations, models
 
 
@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Cart',
             fields=[
-                ('id', sagas.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('id', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
                 ('user_id', models.CharField(db_index=True, max_length=64)),
                 ('status', models.CharField(choices=[('active', 'Active'), ('checking_out', 'Checking Out'), ('checked_out', 'Checked Out')], db_default='active', default='active', max_length=12)),
                 ('version', models.PositiveIntegerField(db_default=1, default=1, help_text='Grows with every change of its items.')),
@@ -43,8 +43,8 @@ class Migration(migrations.Migration):
             name='BarrierEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('step', sagas.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'Do'), ('undo', 'Undo')], db_collation='C', max_length=4)),
                 ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -62,14 +62,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Checkout',
             fields=[
-                ('saga_id', sagas.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
                 ('cart_version', models.PositiveIntegerField()),
                 ('user_id', models.CharField(max_length=64)),
                 ('items', models.JSONField(help_text='The lines as they were frozen.')),
                 ('total_amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('payment_method', models.CharField(max_length=64)),
                 ('billing_address', models.JSONField(db_default={}, default=dict)),
-                ('saga_pattern', models.CharField(choices=[(contracts.statuses.Pattern['ORCHESTRATED'], contracts.statuses.Pattern['ORCHESTRATED']), (contracts.statuses.Pattern['CHOREOGRAPHED'], contracts.statuses.Pattern['CHOREOGRAPHED'])], max_length=32)),
+                ('saga_pattern', models.CharField(max_length=32)),
                 ('status', models.CharField(choices=[(contracts.statuses.SagaStatus['PENDING'], contracts.statuses.SagaStatus['PENDING']), (contracts.statuses.SagaStatus['RUNNING'], contracts.statuses.SagaStatus['RUNNING']), (contracts.statuses.SagaStatus['COMPLETED'], contracts.statuses.SagaStatus['COMPLETED']), (contracts.statuses.SagaStatus['COMPENSATING'], contracts.statuses.SagaStatus['COMPENSATING']), (contracts.statuses.SagaStatus['COMPENSATED'], contracts.statuses.SagaStatus['COMPENSATED']), (contracts.statuses.SagaStatus['FAILED'], contracts.statuses.SagaStatus['FAILED']), (contracts.statuses.SagaStatus['PARKED'], contracts.statuses.SagaStatus['PARKED'])], default=contracts.statuses.SagaStatus['PENDING'], max_length=12)),
                 ('idempotency_key', models.CharField(blank=True, db_default='', default='', max_length=255)),
                 ('fingerprint', models.CharField(blank=True, db_default='', default='', max_length=64)),
@@ -86,8 +86,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Order',
             fields=[
-                ('id', sagas.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('cart_id', sagas.fields.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('id', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('cart_id', participant.fields.TextId(db_collation='C', db_index=True, max_length=64)),
                 ('user_id', models.CharField(max_length=64)),
                 ('total_amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('confirmed', 'Confirmed'), ('cancelled', 'Cancelled')], default='pending', max_length=9)),
@@ -102,9 +102,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', sagas.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -119,9 +119,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', sagas.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
             name='CartItem',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('product_id', sagas.fields.TextId(db_collation='C', max_length=64)),
+                ('product_id', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('quantity', models.PositiveIntegerField()),
                 ('unit_price', models.DecimalField(decimal_places=2, max_digits=12)),
                 ('cart', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='items', to='carrito.cart')),

@@ -14,6 +14,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='checkout',
             name='saga_pattern',
-            field=models.CharField(choices=[(contracts.statuses.Pattern['ORCHESTRATED'], contracts.statuses.Pattern['ORCHESTRATED']), (contracts.statuses.Pattern['CHOREOGRAPHED'], contracts.statuses.Pattern['CHOREOGRAPHED']), (contracts.statuses.Pattern['ORCHESTRATED_MESSAGING'], contracts.statuses.Pattern['ORCHESTRATED_MESSAGING'])], max_length=32),
+            field=models.CharField(max_length=32),
         ),
     ]

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import django.db.models.functions.datetime
-import sagas.fields
+import participant.fields
 from django.db import migrations, models
 
 
@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('user_id', models.CharField(db_collation='C', max_length=64)),
                 ('key', models.CharField(db_collation='C', max_length=255)),
-                ('saga_id', sagas.fields.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('saga_id', participant.fields.TextId(db_collation='C', db_index=True, max_length=64)),
                 ('fingerprint', models.CharField(max_length=64)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -89,12 +89,12 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='checkout',
             name='billing_address',
-            field=models.JSONField(db_default={}, decoder=sagas.fields.LenientJson, default=dict),
+            field=models.JSONField(db_default={}, decoder=participant.fields.LenientJson, default=dict),
         ),
         migrations.AlterField(
             model_name='checkout',
             name='items',
-            field=models.JSONField(decoder=sagas.fields.LenientJson, help_text='The lines as they were frozen.'),
+            field=models.JSONField(decoder=participant.fields.LenientJson, help_text='The lines as they were frozen.'),
         ),
         migrations.AddConstraint(
             model_name='idempotencykey',

@@ -15,5 +15,5 @@ saga of your own, write a world (`scheduling.World`) and name what makes yours:
 `working`      several processes
 `store`, `clock`, `striking`   to build a world with: tables in memory with transactions and locks,
                                time, and crashes and pauses at named points
-`shop`         the worlds of this shop
+`sagas`        the worlds of the sagas of the catalogue
 """

@@ -14,16 +14,18 @@ from checker.explorer import choosing, working
 from checker.explorer.exploring import MOST_DEVIATIONS, Explored, Explorer, Failure
 from checker.explorer.scheduling import Player, World
 from checker.explorer.working import Work
+from contracts.catalogue import SAGAS
+from contracts.patterns import PATTERNS
 
 Write = Callable[[str], object]
-WORLDS = "checker.explorer.shop.worlds.in_memory"
-ON_POSTGRES = "checker.explorer.shop.worlds.on_postgres"
-PATTERNS = ("all", "orchestrated", "choreographed", "orchestrated_messaging")
+WORLDS = "checker.explorer.sagas.worlds.in_memory"
+ON_POSTGRES = "checker.explorer.sagas.postgres.on_postgres"
 
 
 def add_explore(parser: CommandParser) -> None:
     """The options of `explore`."""
-    parser.add_argument("--pattern", choices=PATTERNS, default="all")
+    parser.add_argument("--pattern", choices=PATTERNS, help="only this one (default: all)")
+    parser.add_argument("--saga", choices=SAGAS, help="only this one (default: all)")
     parser.add_argument(
         "--schedules", type=int, default=100_000, help="how many different ones, in all"
     )
@@ -53,7 +55,7 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
     started = time.monotonic()
     work = Work(
         worlds=options["worlds"],
-        prefix="" if options["pattern"] == "all" else f"{options['pattern']}/",
+        names=_names(options["pattern"], options["saga"]),
         schedules=options["schedules"],
         seed=options["seed"],
         deviations=options["faults"],
@@ -68,6 +70,10 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
     return int(explored.failure is not None)
 
 
+def _names(pattern: str | None, saga: str | None) -> str:
+    return f"{pattern or '*'}/{saga or '*'}/*" if pattern or saga else "*"
+
+
 def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Explored:
     """In this one process: the databases are emptied for each schedule."""
     before = setup_databases(verbosity=0, interactive=False)
@@ -75,7 +81,7 @@ def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Expl
     try:
         with import_string(ON_POSTGRES)() as worlds:
             return Explorer(
-                worlds={name: one for name, one in worlds.items() if name.startswith(work.prefix)},
+                worlds=work.wanted(worlds),
                 schedules=work.schedules,
                 seed=work.seed,
                 deviations=work.deviations,
@@ -122,9 +128,9 @@ def summary(*, explored: Explored, seconds: float) -> list[str]:
         f"{count} different schedules ({explored.played} played, {explored.steps} steps)"
         f" in {seconds:.1f} s: {explored.played / max(seconds, 0.001):.0f}/s",
         "Schedules with each kind of fault:",
-        *(f"  {kind:<26} {n:>8}" for kind, n in sorted(explored.kinds.items())),
+        *(f"  {kind:<40} {n:>8}" for kind, n in sorted(explored.kinds.items())),
         "Every schedule up to so many deviations from the undisturbed one:",
-        *(f"  {world:<26} {level:>8}" for world, level in sorted(explored.levels.items())),
+        *(f"  {world:<40} {level:>8}" for world, level in sorted(explored.levels.items())),
     ]
     return lines + (_told(explored.failure) if explored.failure else ["0 breaches"])
 

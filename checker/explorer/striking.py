@@ -1,6 +1,7 @@
 """Where a process is struck: the place where it crashes, or is suspended while others go on.
 
-The places are the named points of the code (`sagas.points`), and those of the tables in memory.
+The places are the named points of the code (`participant.points`), and those of the
+tables in memory.
 """
 
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class Strike:
         self._pause_at, self._who = at, who
 
     def reached(self, place: str, of: object = None) -> None:
-        """Somebody has come there (in place of `sagas.points.reach`). Raises Crashed."""
+        """Somebody has come there (in place of `participant.points.reach`). Raises Crashed."""
         if place == self._crash_at:
             self.clear()
             raise Crashed(place)

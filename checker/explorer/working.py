@@ -3,7 +3,8 @@
 import gc
 import logging
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatch
 from multiprocessing.connection import Connection, wait
 
 import django
@@ -11,6 +12,7 @@ import msgspec
 from django.utils.module_loading import import_string
 
 from checker.explorer.exploring import Explored, Explorer, Share, merged
+from checker.explorer.scheduling import World
 
 
 class WorkerDied(Exception):
@@ -19,14 +21,18 @@ class WorkerDied(Exception):
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What to explore. `worlds`: the dotted name of a function that gives, as a context manager,
-    the worlds by name; `prefix`: how the names of those begin that are wanted.
+    the worlds by name; `names`: which of those are wanted, `*` for any part of a name.
     """
 
     worlds: str
-    prefix: str = ""
+    names: str = "*"
     schedules: int
     seed: int
     deviations: int
+
+    def wanted(self, worlds: Mapping[str, World]) -> dict[str, World]:
+        """Those of the worlds."""
+        return {name: one for name, one in worlds.items() if fnmatch(name, self.names)}
 
 
 def explore(*, work: Work, workers: int, tell: Callable[[Sequence[Explored]], None]) -> Explored:
@@ -79,7 +85,7 @@ def _work(pipe: Connection, work: Work, share: Share) -> None:
 
     with import_string(work.worlds)() as worlds:
         explorer = Explorer(
-            worlds={one: world for one, world in worlds.items() if one.startswith(work.prefix)},
+            worlds=work.wanted(worlds),
             schedules=work.schedules,
             seed=work.seed,
             deviations=work.deviations,

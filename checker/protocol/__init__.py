@@ -1,7 +1,8 @@
 """The protocol check: from who says what to whom, that every path of a saga ends right.
 
-    manage.py sagas check      what is proven of the shop's sagas, as they are really wired
-    manage.py sagas graph      the same wiring, drawn
+    manage.py sagas show NAME  all that follows from a saga's page, in tables
+    manage.py sagas check      what is proven of all sagas, as they are really wired
+    manage.py sagas graph      the same wiring, drawn; --automaton: the states ok and error
 
 To check a saga of your own, describe it as plain data and let the same rules look at it; nothing
 else of the shop is needed, and nothing runs:
@@ -11,8 +12,8 @@ else of the shop is needed, and nothing runs:
 
     trip = Choreography(
         name="trip",
-        saga=Saga(name="trip", steps=[...]),              # as the rows of contracts/sagas.py
-        reactions=[Reaction("trip.asked", "flights", Kind.DO, "book", "flight.booked", "trip.off"),
+        saga=Saga(name="trip", steps=(...), ...),         # as a page of contracts/catalogue
+        reactions=[Reaction("trip.asked", "flights", DO, "book", "flight.booked", "trip.off"),
                    ...],
         asked={"trip.asked": "website"},                  # said from outside the chain
         start="trip.asked",
@@ -23,11 +24,12 @@ else of the shop is needed, and nothing runs:
 or, with a function that returns `[trip]`, `manage.py sagas check --protocols my.trips.protocols`.
 
 `description`   a protocol as plain data: choreographed, or orchestrated
-`wired`         the shop's own, read from what its services have registered
+`wired`         those of the catalogue, read from what the services have registered
 `barrier`       what the barrier promises, as a pure model
 `walking`       every journey of a choreographed saga, through every order of what is in flight
 `conducting`    every journey of an orchestrated one, through the real engine
-`wiring`, `calling`, `paths`   the rules
+`page`          the rules on a saga's page: whether all that it names is there
+`wiring`, `calling`, `paths`   the rules on who says what, and on every journey
 `checking`      all of them, and the report
-`graph`, `layout`, `svg`, `mermaid`   the pictures
+`showing`, `automaton`, `graph`, `layout`, `svg`, `mermaid`   the tables and the pictures
 """

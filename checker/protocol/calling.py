@@ -5,18 +5,20 @@ from collections.abc import Iterator, Sequence
 from checker.protocol.description import Call, Orchestration, Reaction
 from checker.protocol.rules import Found, Rule
 from checker.protocol.shape import SHAPE
-from sagas.operations import Kind
+from contracts.saga import Direction
 
 
 def _uncalled(protocol: Orchestration) -> Iterator[Found]:
-    called = {(one.kind, one.step) for one in protocol.calls}
-    for step in protocol.saga.steps[1:]:
-        if (Kind.DO, step.name) not in called:
-            yield Found(step.name, f"{protocol.conductor} has no call for do {step.name}.")
-    for step in protocol.saga.steps:
-        for kind, has in ((Kind.UNDO, step.undo), (Kind.BLOCK, step.block)):
-            if has and (kind, step.name) not in called:
-                yield Found(step.name, f"{protocol.conductor} has no call for {kind} {step.name}.")
+    called = {(one.direction, one.step) for one in protocol.calls}
+    wanted = [
+        (direction, step.name)
+        for step in protocol.saga.steps
+        for direction in Direction
+        if step.can(direction)
+    ]
+    for direction, step in wanted[1:]:  # the acceptance is done before the saga begins
+        if (direction, step) not in called:
+            yield Found(step, f"{protocol.conductor} has no call for {direction} {step}.")
 
 
 def _unanswered(protocol: Orchestration) -> Iterator[Found]:
@@ -39,12 +41,10 @@ def _misdirected(protocol: Orchestration) -> Iterator[Found]:
         if owner != call.service:
             yield Found(call.message, f"{call.message}: {call.step} is {owner}'s.")
         for one in _answering(protocol, call):
-            if (one.kind, one.step) != (call.kind, call.step):
-                wanted = f"{call.kind} {call.step}"
-                yield Found(
-                    call.message,
-                    f"{call.message} asks for {wanted}, {one.service} does {one.kind} {one.step}.",
-                )
+            if (one.direction, one.step) != (call.direction, call.step):
+                asked, done = f"{call.direction} {call.step}", f"{one.direction} {one.step}"
+                what = f"{call.message} asks for {asked}, {one.service} does {done}."
+                yield Found(call.message, what)
 
 
 def _astray(protocol: Orchestration) -> Iterator[Found]:

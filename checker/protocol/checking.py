@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, NamedTuple
 
-from checker.protocol import calling, conducting, paths, walking, wiring
-from checker.protocol.description import Choreography, Protocol
+from checker.protocol import calling, conducting, page, paths, walking, wiring
+from checker.protocol.description import Choreography, Orchestration, Page, Protocol
 from checker.protocol.journeys import Walked
 from checker.protocol.paths import Walk
 from checker.protocol.rules import Rule
@@ -36,11 +37,17 @@ class Checked:
     unchecked: Sequence[Rule]
     counts: Mapping[str, int]
 
-    def as_text(self) -> str:
+    def as_text(self, *, is_short: bool = False) -> str:
+        """`is_short`: what holds by its name alone."""
         lines = [f"{self.name}: " + ", ".join(f"{n} {what}" for what, n in self.counts.items())]
-        lines += [f"  holds     {one.name:12} {one.promise}" for one in self.proven]
+        if is_short and self.proven:
+            lines += _wrapped("  holds     " + ", ".join(one.name for one in self.proven))
+        else:
+            lines += [f"  holds     {one.name:12} {one.promise}" for one in self.proven]
         lines += list(self._breach_lines())
-        lines += [f"  unchecked {one.name:12} until the above holds" for one in self.unchecked]
+        if self.unchecked:
+            names = ", ".join(one.name for one in self.unchecked)
+            lines += _wrapped(f"  unchecked until the above holds: {names}")
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -63,6 +70,10 @@ class Checked:
             yield f"{'':25}to mend: {found[0].mend}."
 
 
+def _wrapped(line: str) -> list[str]:
+    return wrap(line, 100, subsequent_indent=" " * 12)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """What was found of all of them."""
@@ -77,12 +88,13 @@ class Report:
     def is_clean(self) -> bool:
         return not self.breaches
 
-    def as_text(self) -> str:
+    def as_text(self, *, is_short: bool = False) -> str:
+        """For people. `is_short`: each rule that holds by its name alone."""
         proven = sum(len(one.proven) for one in self.checked)
         total = f"Everything holds: {proven} rules proven."
         if not self.is_clean:
             total = f"BREACHED: {len(self.breaches)} times; {proven} rules hold."
-        return "\n\n".join([*(one.as_text() for one in self.checked), total])
+        return "\n\n".join([*(one.as_text(is_short=is_short) for one in self.checked), total])
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -92,20 +104,36 @@ class Report:
 
 
 def check(*, protocols: Sequence[Protocol]) -> Report:
-    """All rules on each; those of the same saga must also equal the first of them.
+    """All rules on each; those of the same saga must also equal the first that is walked.
 
     A later group of rules is looked at only once the earlier ones hold: what is wired wrongly
-    would only be reported again from every path.
+    would only be reported again from every path. So does a saga wait for its page.
     """
     checked: list[Checked] = []
     first: dict[str, tuple[str, Walked]] = {}
+    waiting: set[str] = set()
     for protocol in protocols:
+        if protocol.saga.name in waiting:
+            checked.append(_unchecked(protocol))
+            continue
         name, walked = first.get(protocol.saga.name, ("", None))
         found, mine = _check(protocol, name, walked)
         checked.append(found)
+        if isinstance(protocol, Page) and found.breaches:
+            waiting.add(protocol.saga.name)
         if mine:
             first.setdefault(protocol.saga.name, (protocol.name, mine))
     return Report(checked=checked)
+
+
+def _unchecked(protocol: Protocol) -> Checked:
+    return Checked(
+        name=protocol.name,
+        proven=[],
+        breaches=[],
+        unchecked=[*_rules(protocol), *paths.ALONE, *paths.ASKED],
+        counts={"steps": len(protocol.saga.steps)},
+    )
 
 
 def _check(
@@ -115,7 +143,7 @@ def _check(
     counts = _counts(protocol)
     proven, breaches = _try(_rules(protocol), protocol)
     walked = None
-    while groups and not breaches:
+    while groups and not breaches and not isinstance(protocol, Page):
         walked = walked or _walk(protocol)
         journeys = walked.journeys
         walk = Walk(protocol.saga, journeys, other.journeys if other else {}, other_name)
@@ -124,7 +152,7 @@ def _check(
     if walked:
         journeys = walked.journeys
         counts |= {"scenarios": len(journeys), "states walked": walked.states}
-    unchecked = [rule for group in groups for rule in group]
+    unchecked = [] if isinstance(protocol, Page) else [rule for one in groups for rule in one]
     return (
         Checked(
             name=protocol.name, proven=proven, breaches=breaches, unchecked=unchecked, counts=counts
@@ -145,12 +173,14 @@ def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Brea
 
 
 def _rules(protocol: Protocol) -> Sequence[Rule]:
+    if isinstance(protocol, Page):
+        return page.RULES
     if isinstance(protocol, Choreography):
         return wiring.rules_for(protocol)
     return calling.rules_for(protocol)
 
 
-def _walk(protocol: Protocol) -> Walked:
+def _walk(protocol: Choreography | Orchestration) -> Walked:
     if isinstance(protocol, Choreography):
         return walking.walk(protocol)
     return conducting.walk(protocol)
@@ -158,6 +188,8 @@ def _walk(protocol: Protocol) -> Walked:
 
 def _counts(protocol: Protocol) -> dict[str, int]:
     steps = {"steps": len(protocol.saga.steps)}
+    if isinstance(protocol, Page):
+        return {**steps, "services": len({step.service for step in protocol.saga.steps})}
     if isinstance(protocol, Choreography):
         return {
             **steps,

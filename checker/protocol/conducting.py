@@ -12,13 +12,12 @@ from checker.protocol.description import Ending, Orchestration
 from checker.protocol.journeys import Act, Journey, Scenario, Walked, scenarios
 from contracts import refusals
 from contracts.outcomes import Done, Refused
+from contracts.saga import Direction
 from contracts.statuses import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Answer, Direction, Fault, Move, Progress
-from sagas.operations import Kind
+from saga_orchestrator.moves import Answer, Fault, Move, Progress
 
 MOST_CALLS = 200
-_KINDS = {Direction.DO: Kind.DO, Direction.UNDO: Kind.UNDO, Direction.BLOCK: Kind.BLOCK}
 _ENDINGS = {SagaStatus.COMPLETED: Ending.COMPLETED}
 
 
@@ -54,8 +53,8 @@ def _first(protocol: Orchestration, scenario: Scenario) -> State:
     return State(
         progress=Progress(steps=tuple(protocol.saga.steps), position=1),
         status=SagaStatus.RUNNING,
-        book=frozenset({Entry(Kind.DO, accepted, is_done=True)}),
-        acts=(Act(Kind.DO, accepted),),
+        book=frozenset({Entry(Direction.DO, accepted, is_done=True)}),
+        acts=(Act(Direction.DO, accepted),),
         ends=(),
         way=(),
         may_turn=scenario.is_turned_back,
@@ -116,11 +115,11 @@ def _called(state: State, refused: str) -> State:
 
 def _effect(state: State, refused: str) -> tuple[State, Answer]:
     """What the service does on the call that is due, and what it answers."""
-    step, kind = state.progress.step.name, _KINDS[state.progress.direction]
-    answer = perform(book=state.book, kind=kind, step=step, is_refused=step == refused)
-    then = state._replace(book=answer.book, way=(*state.way, f"{kind} {step}"))
+    step, direction = state.progress.step.name, state.progress.direction
+    answer = perform(book=state.book, direction=direction, step=step, is_refused=step == refused)
+    then = state._replace(book=answer.book, way=(*state.way, f"{direction} {step}"))
     if answer.takes_effect:
-        then = then._replace(acts=(*state.acts, Act(kind, step)))
+        then = then._replace(acts=(*state.acts, Act(direction, step)))
     return then, Done({}) if answer.is_done else Refused(refusals.ABORTED)
 
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from contracts.sagas import Saga, Step, StepClass
-from sagas.operations import Kind
+from contracts.commands import Command
+from contracts.patterns import Pattern
+from contracts.saga import Direction, Saga, Step, StepClass
+from contracts.services import Service
 
 
 class Ending(StrEnum):
@@ -25,13 +27,13 @@ class Reaction(NamedTuple):
 
     hears: str
     service: str
-    kind: Kind
+    direction: Direction
     step: str
     says: str = ""
     says_if_refused: str = ""
 
     def __str__(self) -> str:
-        return f"{self.service} (on {self.hears}: {self.kind} {self.step})"
+        return f"{self.service} (on {self.hears}: {self.direction} {self.step})"
 
 
 class Notice(NamedTuple):
@@ -72,7 +74,7 @@ class Call(NamedTuple):
 
     message: str
     service: str
-    kind: Kind
+    direction: Direction
     step: str
 
 
@@ -92,7 +94,30 @@ class Orchestration:
     replies: Collection[str] | None = None
 
 
-Protocol = Choreography | Orchestration
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A saga's page, and what there is to do it with.
+
+    `operations`: what each declared one takes, by its name (`inventario.reserve`) and direction;
+    `commands`: what the contracts say that it takes. `workers`: the services whose worker hears
+    messages; `broken`: those whose worker can't be made, and why.
+    `databases`, `services`, `patterns`: what is registered. `has_door`: whether the saga's door
+    leads somewhere at its owner.
+    """
+
+    name: str
+    saga: Saga
+    operations: Mapping[tuple[str, Direction], type[Command]]
+    commands: Mapping[str, type[Command]]
+    services: Mapping[str, Service]
+    databases: Collection[str]
+    workers: Collection[str]
+    broken: Mapping[str, str]
+    patterns: Mapping[str, Pattern]
+    has_door: bool
+
+
+Protocol = Choreography | Orchestration | Page
 
 
 def pivot_of(saga: Saga) -> Step | None:

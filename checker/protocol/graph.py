@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from checker.protocol.description import Choreography, Ending, Orchestration, Reaction
 from contracts.outcomes import Done, Refused
-from contracts.sagas import StepClass
+from contracts.saga import Direction, StepClass
 from contracts.statuses import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Answer, Direction, Fault, Move, Progress
-from sagas.operations import Kind
+from saga_orchestrator.moves import Answer, Fault, Move, Progress
 
 
 class Outcome(NamedTuple):
@@ -54,7 +53,7 @@ def _choreographed(protocol: Choreography) -> Graph:
     reacting = {_name(one): one for one in protocol.reactions}
     boxes += [_reacting(protocol, one) for one in reacting.values()]
     boxes += [Box(_end(ending), "", ending) for ending in dict.fromkeys(protocol.ends.values())]
-    return Graph(title=f"{protocol.saga.name}, {protocol.name}: who reacts to what", boxes=boxes)
+    return Graph(title=f"{protocol.name}: who reacts to what", boxes=boxes)
 
 
 def _asks(protocol: Choreography, event: str) -> str:
@@ -67,7 +66,7 @@ def _reacting(protocol: Choreography, one: Reaction) -> Box:
     outcomes = [_event(protocol, one.says)] if one.says else []
     if one.says_if_refused:
         outcomes.append(_event(protocol, one.says_if_refused)._replace(is_good=False))
-    return Box(_name(one), one.service, f"{one.kind} {one.step}", tuple(outcomes))
+    return Box(_name(one), one.service, f"{one.direction} {one.step}", tuple(outcomes))
 
 
 def _event(protocol: Choreography, event: str) -> Outcome:
@@ -78,7 +77,7 @@ def _event(protocol: Choreography, event: str) -> Outcome:
 
 
 def _name(reaction: Reaction) -> str:
-    return f"{reaction.service} {reaction.kind} {reaction.step}"
+    return f"{reaction.service} {reaction.direction} {reaction.step}"
 
 
 def _end(ending: Ending) -> str:
@@ -101,14 +100,14 @@ def _orchestrated(protocol: Orchestration) -> Graph:
                 seen.add(_call(move.progress))
                 waiting.append(move.progress)
     boxes += [Box(_end(ending), "", ending) for ending in Ending]
-    title = f"{protocol.saga.name}, {protocol.name}: whom {protocol.conductor} tells what"
+    title = f"{protocol.name}: whom {protocol.conductor} tells what"
     return Graph(title=title, boxes=boxes)
 
 
 def _moves(progress: Progress) -> Iterator[tuple[str, Move, bool]]:
     """What may come of the call, and what follows; what only parks it is left out."""
-    words = {Kind.BLOCK: ("it had happened", "blocked")}
-    done, refused = words.get(Kind(progress.direction), ("done", "refused"))
+    words = {Direction.BLOCK: ("it had happened", "blocked")}
+    done, refused = words.get(progress.direction, ("done", "refused"))
     yield done, _after(progress, Done({})), True
     if progress.direction is not Direction.UNDO and _may_refuse(progress):
         yield refused, _after(progress, Refused("no")), False

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from checker.protocol.description import Ending, may_be_refused
-from contracts.sagas import Saga
-from sagas.operations import Kind
+from contracts.saga import Direction, Saga
 
 
 class Act(NamedTuple):
     """An effect: `do` or `undo` of a step."""
 
-    kind: Kind
+    direction: Direction
     step: str
 
 
@@ -25,12 +24,12 @@ class Journey(NamedTuple):
     @property
     def done(self) -> list[str]:
         """The steps that took effect, in order."""
-        return [one.step for one in self.acts if one.kind is Kind.DO]
+        return [one.step for one in self.acts if one.direction is Direction.DO]
 
     @property
     def undone(self) -> list[str]:
         """The steps whose effect was taken back, in order."""
-        return [one.step for one in self.acts if one.kind is Kind.UNDO]
+        return [one.step for one in self.acts if one.direction is Direction.UNDO]
 
     def __str__(self) -> str:
         return " > ".join(self.way) or "(nothing happens)"

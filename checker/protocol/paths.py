@@ -10,8 +10,7 @@ from typing import NamedTuple
 from checker.protocol.description import Ending, pivot_of
 from checker.protocol.journeys import Act, Journey, Journeys, Scenario
 from checker.protocol.rules import Found, Rule
-from contracts.sagas import Saga
-from sagas.operations import Kind
+from contracts.saga import Direction, Saga
 
 
 class Walk(NamedTuple):
@@ -77,10 +76,10 @@ def _both_ways(walk: Walk) -> Iterator[Found]:
 
 def _late(scenario: Scenario, journey: Journey) -> Iterator[Found]:
     """What is done once undoing has begun."""
-    kinds = [act.kind for act in journey.acts]
-    undoing = kinds.index(Kind.UNDO) if Kind.UNDO in kinds else len(kinds)
+    directions = [act.direction for act in journey.acts]
+    undoing = directions.index(Direction.UNDO) if Direction.UNDO in directions else len(directions)
     for act in journey.acts[undoing:]:
-        if act.kind is Kind.DO:
+        if act.direction is Direction.DO:
             what = f"{act.step} happens after undoing has begun"
             yield Found(str(scenario), f"{what}. Way: {journey}")
 
@@ -119,7 +118,7 @@ def _unstoppable(walk: Walk) -> Iterator[Found]:
 
 
 def _kept(walk: Walk) -> Iterator[Found]:
-    wanted = [step.name for step in reversed(walk.saga.steps) if step.undo]
+    wanted = [step.name for step in reversed(walk.saga.steps) if step.undone]
     for journey in walk.journeys.get(Scenario(is_returned=True), ()):
         if journey.undone != wanted:
             what = f"it undoes {_row(journey.undone)}; the list has {_row(wanted)}"
@@ -156,7 +155,9 @@ def _row(names: list[str] | list[Ending]) -> str:
 
 
 def _acts(acts: tuple[Act, ...]) -> str:
-    return ", ".join(one.step if one.kind is Kind.DO else f"un-{one.step}" for one in acts)
+    return ", ".join(
+        one.step if one.direction is Direction.DO else f"un-{one.step}" for one in acts
+    )
 
 
 ALONE = (

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from checker.protocol.description import Protocol, Reaction
 from checker.protocol.rules import Found, Rule
-from contracts.sagas import Saga, StepClass
+from contracts.saga import Saga, StepClass
 
 _ORDER = [StepClass.COMPENSABLE, StepClass.PIVOT, StepClass.RETRIABLE]
 
@@ -30,7 +30,7 @@ def _misshapen(protocol: Protocol) -> Iterator[Found]:
             what = f"{after.name} ({after.step_class}) comes after {before.name}"
             yield Found(after.name, f"{what} ({before.step_class}): it could not be undone.")
     for one in steps:
-        if one.step_class is StepClass.COMPENSABLE and not one.undo:
+        if one.step_class is StepClass.COMPENSABLE and not one.undone:
             yield Found(one.name, f"{one.name} is compensable, and nothing undoes it.")
 
 

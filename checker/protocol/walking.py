@@ -11,7 +11,7 @@ from typing import NamedTuple
 from checker.protocol.barrier import Book, Entry, perform
 from checker.protocol.description import Choreography, Ending
 from checker.protocol.journeys import Act, Journey, Scenario, Walked, scenarios
-from sagas.operations import Kind
+from contracts.saga import Direction
 
 
 class State(NamedTuple):
@@ -62,8 +62,8 @@ def _first(protocol: Choreography, scenario: Scenario) -> State:
     accepted = protocol.saga.steps[0].name
     state = State(
         flying=(),
-        book=frozenset({Entry(Kind.DO, accepted, is_done=True)}),
-        acts=(Act(Kind.DO, accepted),),
+        book=frozenset({Entry(Direction.DO, accepted, is_done=True)}),
+        acts=(Act(Direction.DO, accepted),),
         ends=(),
         may_abort=scenario.is_turned_back,
         may_return=scenario.is_returned,
@@ -91,13 +91,13 @@ def _hear(protocol: Choreography, state: State, place: int, refused: str) -> tup
     reaction = protocol.reactions[index]
     answer = perform(
         book=state.book,
-        kind=reaction.kind,
+        direction=reaction.direction,
         step=reaction.step,
         is_refused=reaction.step == refused,
     )
     then = state._replace(flying=state.flying[:place] + state.flying[place + 1 :], book=answer.book)
     if answer.takes_effect:
-        then = then._replace(acts=(*state.acts, Act(reaction.kind, reaction.step)))
+        then = then._replace(acts=(*state.acts, Act(reaction.direction, reaction.step)))
     says = reaction.says if answer.is_done else reaction.says_if_refused
     return message, _said(protocol, then, says) if answer.is_fresh and says else then
 

@@ -1,183 +1,212 @@
-"""The shop's own protocols, read from what is really registered: consumers, routes, steps.
+"""The sagas' own protocols, read from what is really registered: pages, operations, consumers,
+routes.
 
-Nothing is copied here: change a table of reactions, a route or the list of steps, and what is
-checked changes with it.
+Nothing is copied here: change a page, an operation or a route, and what is checked changes with it.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 from django.apps import apps
+from django.conf import settings
 from django.urls import Resolver404, resolve
 
-from checker.protocol.description import Call, Choreography, Ending, Notice, Orchestration, Reaction
-from contracts import events
-from contracts.commands import Checkout
-from contracts.sagas import CHECKOUT, Step
-from contracts.statuses import Pattern
-from messaging.answering import Answer
+from checker.protocol.description import (
+    Call,
+    Choreography,
+    Ending,
+    Notice,
+    Orchestration,
+    Page,
+    Protocol,
+    Reaction,
+)
+from contracts import patterns, projection, services
+from contracts.commands import COMMANDS
+from contracts.saga import Direction, Saga, Step
 from messaging.brokers import connect
 from messaging.consumer import Consumer
-from messaging.reactions import SagaReaction
-from saga_choreography import facts, state
-from saga_choreography.checkout import SERVICE
-from saga_choreography.entries import Stage
-from saga_choreography.models import Action
-from saga_choreography.tracking import ASKS, Tracking
-from sagas.operations import Kind, Operation
-
-CONDUCTOR = "saga_orchestrator"
-_ENDINGS = {Stage.COMPLETED: Ending.COMPLETED, Stage.ENDED: Ending.UNDONE}
+from messaging.reactions import Answer, SagaReaction
+from participant.operations import Operation, all_in
 
 
-def choreographed() -> Choreography:
-    """What the workers' consumers react to, and what saga_choreography says from outside."""
-    consumers = list(_consumers())
-    start = _start()
+class Workers(NamedTuple):
+    """What `manage.py worker` runs, in every service; `broken`: what can't be made, and why."""
+
+    consumers: list[Consumer]
+    broken: dict[str, str]
+
+
+def protocols(*, saga: Saga) -> list[Protocol]:
+    """A saga's page, and the saga in each pattern; the first of those is what the others equal."""
+    return [page(saga=saga), *(make(saga=saga) for make in PROTOCOLS.values())]
+
+
+def page(*, saga: Saga) -> Page:
+    """The page, and what there is to do it with."""
+    found = _workers()
+    taking = projection.services_of(saga)
+    return Page(
+        name=f"{saga.name}, its page",
+        saga=saga,
+        operations={key: kind for one in taking for key, kind in _operations(one)},
+        commands=COMMANDS,
+        services=services.BY_NAME,
+        databases=set(settings.DATABASES),
+        workers={one.service for one in found.consumers},
+        broken=found.broken,
+        patterns=patterns.PATTERNS,
+        has_door=_view(saga.owner, saga.door) is not None,
+    )
+
+
+def choreographed(*, saga: Saga) -> Choreography:
+    """What the workers' consumers react to, and what is asked from outside."""
+    consumers = _workers().consumers
+    coordinator = patterns.PATTERNS[patterns.CHOREOGRAPHED].coordinator
+    first, last = saga.steps[0], saga.steps[-1]
     return Choreography(
-        name=Pattern.CHOREOGRAPHED,
-        saga=CHECKOUT,
-        reactions=[
-            _reaction(consumer.service, one)
-            for consumer in consumers
-            for one in consumer.reactions.values()
-            if isinstance(one, SagaReaction)
-        ],
-        asked=dict.fromkeys([start, *ASKS.values()], SERVICE),
-        start=start,
-        abort=ASKS[Action.ABORT],
-        giving_back=ASKS[Action.RETURN],
-        ends={
-            event: _ENDINGS[stage]
-            for event, stage in state.STAGE_AFTER.items()
-            if stage in _ENDINGS
+        name=f"{saga.name}, {patterns.CHOREOGRAPHED}",
+        saga=saga,
+        reactions=list(_reactions(consumers, saga, SagaReaction)),
+        asked={
+            first.done: saga.owner,
+            saga.abort: coordinator,
+            saga.give_back: coordinator,
         },
-        declared=_declared(),
-        notices={events.STEP_PARKED: _giving_up(consumers)},
-        # `start` writes its event to the trail in the transaction that says it.
-        watched={start, *_watched(consumers)},
+        start=first.done,
+        abort=saga.abort,
+        giving_back=saga.give_back,
+        ends={last.done: Ending.COMPLETED, first.undone: Ending.UNDONE},
+        declared=set(projection.events(saga.name)),
+        notices={projection.STEP_PARKED: _giving_up(consumers, saga, coordinator)},
+        watched=_heard_by(coordinator, consumers, saga),
     )
 
 
-def orchestrated() -> Orchestration:
-    """What the list of steps has the conductor call, and what the services' routes do then."""
-    calls = [call for step in CHECKOUT.steps for call in _calls(step)]
+def orchestrated(*, saga: Saga) -> Orchestration:
+    """What the page has the conductor call, and what the services' routes do then."""
+    calls = [
+        Call(_call(saga, one), one.step.service, one.direction, one.step.name)
+        for one in projection.calls(saga.name)
+    ]
     return Orchestration(
-        name=Pattern.ORCHESTRATED,
-        saga=CHECKOUT,
-        conductor=CONDUCTOR,
+        name=f"{saga.name}, {patterns.ORCHESTRATED}",
+        saga=saga,
+        conductor=patterns.PATTERNS[patterns.ORCHESTRATED].coordinator,
         calls=calls,
-        reactions=[reaction for call in calls for reaction in _routed(call)],
+        reactions=[reaction for call in calls for reaction in _routed(saga, call)],
     )
 
 
-def orchestrated_messaging() -> Orchestration:
-    """What the list of steps has the conductor ask for, who answers, and what it then hears."""
-    consumers = list(_consumers())
+def orchestrated_messaging(*, saga: Saga) -> Orchestration:
+    """What the page has the conductor ask for, who answers, and what it then hears."""
+    consumers = _workers().consumers
+    conductor = patterns.PATTERNS[patterns.ORCHESTRATED_MESSAGING].coordinator
     return Orchestration(
-        name=Pattern.ORCHESTRATED_MESSAGING,
-        saga=CHECKOUT,
-        conductor=CONDUCTOR,
-        calls=[call for step in CHECKOUT.steps for call in _requests(step)],
-        reactions=[
-            _reaction(consumer.service, one)
-            for consumer in consumers
-            for one in consumer.reactions.values()
-            if isinstance(one, Answer)
+        name=f"{saga.name}, {patterns.ORCHESTRATED_MESSAGING}",
+        saga=saga,
+        conductor=conductor,
+        calls=[
+            Call(one.request, one.step.service, one.direction, one.step.name)
+            for one in projection.calls(saga.name)
         ],
-        replies={
-            event
-            for consumer in consumers
-            for event, one in consumer.reactions.items()
-            if consumer.service == CONDUCTOR and one.hears != events.STEP_PARKED
-        },
+        reactions=list(_reactions(consumers, saga, Answer)),
+        replies=_heard_by(conductor, consumers, saga),
     )
 
 
-def _consumers() -> Iterator[Consumer]:
-    """Those that `manage.py worker` runs, in every service. Nothing connects until it runs."""
-    broker = connect("memory://")
+PROTOCOLS: dict[str, Callable[..., Choreography | Orchestration]] = {
+    patterns.ORCHESTRATED: orchestrated,
+    patterns.ORCHESTRATED_MESSAGING: orchestrated_messaging,
+    patterns.CHOREOGRAPHED: choreographed,
+}
+"""By pattern."""
+
+
+def _workers() -> Workers:
+    """Nothing connects until it runs."""
+    broker, found = connect("memory://"), Workers([], {})
     for config in apps.get_app_configs():
-        for part in config.worker_parts(broker) if hasattr(config, "worker_parts") else ():
-            if isinstance(part, Consumer):
-                yield part
+        if hasattr(config, "worker_parts"):
+            try:
+                parts = config.worker_parts(broker)
+            except LookupError as error:  # an operation that the service does not declare
+                found.broken[config.name] = str(error.args[0])
+            else:
+                found.consumers.extend(one for one in parts if isinstance(one, Consumer))
+    return found
 
 
-def _reaction(service: str, one: SagaReaction | Answer) -> Reaction:
+def _operations(service: str) -> Iterator[tuple[tuple[str, Direction], Any]]:
+    if find_spec(service) and find_spec(f"{service}.operations"):
+        for (action, direction), one in all_in(import_module(f"{service}.operations")).items():
+            yield (f"{service}.{action}", direction), one.command
+
+
+def _reactions(
+    consumers: Sequence[Consumer], saga: Saga, kind: type[SagaReaction] | type[Answer]
+) -> Iterator[Reaction]:
+    for consumer in consumers:
+        for one in consumer.reactions.values():
+            if isinstance(one, kind) and one.saga == saga.name:
+                yield _reaction(consumer.service, saga.step(one.step), one)
+
+
+def _reaction(service: str, step: Step, one: SagaReaction | Answer) -> Reaction:
     """A reply is called the same whether it was done or refused."""
-    refused = one.says if isinstance(one, Answer) else one.says_if_refused
-    return Reaction(one.hears, service, one.operation.kind, one.step, one.says, refused)
+    says = (one.says, one.says) if isinstance(one, Answer) else one.row[4:]
+    return Reaction(one.hears, service, one.operation.direction, _done(one.operation, step), *says)
 
 
-def _watched(consumers: list[Consumer]) -> set[str]:
+def _done(operation: Operation, step: Step) -> str:
+    """The step that the operation does; where it is not this step's: the operation itself."""
+    name = f"{operation.service}.{operation.action}"
+    return step.name if name == step.operation else name
+
+
+def _heard_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[str]:
+    """What a coordinator hears of a saga."""
     return {
         event
         for consumer in consumers
-        for event, one in consumer.reactions.items()
-        if isinstance(one, Tracking)
+        for (name, event), one in consumer.reactions.items()
+        if consumer.service == service and name == saga.name and event != projection.STEP_PARKED
+        if not isinstance(one, SagaReaction | Answer)
     }
 
 
-def _giving_up(consumers: list[Consumer]) -> Notice:
+def _giving_up(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> Notice:
     """Every service that does a step says where it has set a message aside for good."""
-    reactions = [
-        (one.service, reaction) for one in consumers for reaction in one.reactions.values()
-    ]
+    keys = [(consumer.service, key) for consumer in consumers for key in consumer.reactions]
+    heard = (coordinator, (saga.name, projection.STEP_PARKED)) in keys
     return Notice(
-        said_by=tuple(sorted({service for service, one in reactions if one.step})),
-        heard_by=tuple(service for service, one in reactions if one.hears == events.STEP_PARKED),
+        said_by=tuple(sorted(projection.services_of(saga))),
+        heard_by=(coordinator,) if heard else (),
     )
 
 
-def _start() -> str:
-    """What is said at the start, from the very function that says it."""
-    made_up = Checkout(
-        saga_id="made-up",
-        cart_id="made-up",
-        user_id="made-up",
-        items=[],
-        total_amount=Decimal(0),
-        payment_method="made-up",
-        saga_pattern=Pattern.CHOREOGRAPHED,
-    )
-    return facts.initiated(checkout=made_up, now=datetime.now(UTC)).type
+def _call(saga: Saga, call: projection.Call) -> str:
+    """Its path; where several steps are the same operation's, with whose it is."""
+    path = projection.path_of(call.step, call.direction)
+    is_shared = [one.operation for one in saga.steps].count(call.step.operation) > 1
+    return f"{path} {call.step.name}" if is_shared else path
 
 
-def _declared() -> frozenset[str]:
-    """The events that `contracts.events` names."""
-    return frozenset(
-        value
-        for name, value in vars(events).items()
-        if name.isupper() and not name.startswith("_") and isinstance(value, str)
-    )
-
-
-def _calls(step: Step) -> Iterator[Call]:
-    """The acceptance is done before the saga begins: it is only ever undone."""
-    paths = {Kind.DO: step.do, Kind.UNDO: step.undo, Kind.BLOCK: step.block}
-    for kind, path in paths.items():
-        if path and not (kind is Kind.DO and step is CHECKOUT.steps[0]):
-            yield Call(path, step.service, kind, step.name)
-
-
-def _requests(step: Step) -> Iterator[Call]:
-    asked = {
-        Kind.DO: step.do_request,
-        Kind.UNDO: step.undo_request,
-        Kind.BLOCK: step.block_request,
-    }
-    for kind, request in asked.items():
-        if request:
-            yield Call(request, step.service, kind, step.name)
-
-
-def _routed(call: Call) -> Iterator[Reaction]:
+def _routed(saga: Saga, call: Call) -> Iterator[Reaction]:
     """The operation behind the path at the service, if there is one."""
-    try:
-        view = resolve(call.message, urlconf=f"{call.service}.urls").func
-    except Resolver404:
-        return
+    view = _view(call.service, call.message.partition(" ")[0])
     operation = getattr(getattr(view, "view_class", None), "operation", None)
     if isinstance(operation, Operation):
-        yield Reaction(call.message, operation.service, operation.kind, operation.step)
+        step = _done(operation, saga.step(call.step))
+        yield Reaction(call.message, operation.service, operation.direction, step)
+
+
+def _view(service: str, path: str) -> Any:
+    """What answers a path at a service; None if nothing does."""
+    try:
+        return resolve(path, urlconf=f"{service}.urls").func
+    except (Resolver404, ModuleNotFoundError):
+        return None

@@ -7,7 +7,7 @@ from checker.protocol.description import Choreography, Reaction, may_be_refused,
 from checker.protocol.rings import rings
 from checker.protocol.rules import Found, Rule
 from checker.protocol.shape import SHAPE, unowned
-from sagas.operations import Kind
+from contracts.saga import Direction
 
 
 def sayers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
@@ -58,10 +58,10 @@ def _unheard(protocol: Choreography) -> Iterator[Found]:
 def _unanswered(protocol: Choreography) -> Iterator[Found]:
     steps = {step.name: step for step in protocol.saga.steps}
     for one in protocol.reactions:
-        if one.kind is not Kind.BLOCK and not one.says:
+        if one.direction is not Direction.BLOCK and not one.says:
             yield Found(str(one), f"{one} says nothing once that is done.")
-        can_refuse = one.kind is Kind.BLOCK
-        if one.kind is Kind.DO and one.step in steps:
+        can_refuse = one.direction is Direction.BLOCK
+        if one.direction is Direction.DO and one.step in steps:
             can_refuse = may_be_refused(steps[one.step])
         if can_refuse and not one.says_if_refused:
             yield Found(str(one), f"{one} may be refused, and says nothing then.")
@@ -72,7 +72,7 @@ def _unanswered(protocol: Choreography) -> Iterator[Found]:
 def _ambiguous(protocol: Choreography) -> Iterator[Found]:
     told: dict[str, set[str]] = defaultdict(set)
     for one in protocol.reactions:
-        step = one.step if one.kind is not Kind.UNDO else f"undoing {one.step}"
+        step = one.step if one.direction is not Direction.UNDO else f"undoing {one.step}"
         if one.says:
             told[one.says].add(f"{step} is done")
         if one.says_if_refused:
@@ -89,7 +89,7 @@ def _rivals(protocol: Choreography) -> Iterator[Found]:
     for event, reactions in sorted(hearers(protocol).items()):
         going_on = [one for one in reactions if _says(one)]
         if len(going_on) > 1:
-            both = " and ".join(f"{one.service} ({one.kind} {one.step})" for one in going_on)
+            both = " and ".join(f"{one.service} ({one.direction} {one.step})" for one in going_on)
             yield Found(event, f"after {event} both {both} carry the saga on.")
 
 
@@ -97,12 +97,12 @@ def _other_deciders(protocol: Choreography) -> Iterator[Found]:
     """The pivot's barrier decides between an abort and the sale; nothing else may."""
     pivot = pivot_of(protocol.saga)
     for one in hearers(protocol).get(protocol.abort, ()):
-        if pivot is None or (one.kind, one.step) != (Kind.BLOCK, pivot.name):
+        if pivot is None or (one.direction, one.step) != (Direction.BLOCK, pivot.name):
             name = pivot.name if pivot else "a pivot"
             yield Found(
                 protocol.abort,
-                f"on {protocol.abort} {one.service} does {one.kind} {one.step} at once: whether"
-                f" the saga can still be stopped is decided without the barrier of {name}.",
+                f"on {protocol.abort} {one.service} does {one.direction} {one.step} at once:"
+                f" whether the saga can still be stopped is decided without the barrier of {name}.",
             )
 
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
 from checker.soak import psql
-from checker.soak.detours import Detours
 from checker.soak.outsider import intrude, purge, usurp
-from checker.soak.plan import POSTGRES, Fault, Kind
+from checker.soak.plan import POSTGRES, RABBITMQ, Fault, Kind
 from messaging.consumer import queue_of
 from stack.local import LocalStack
+from stack.proxy import Proxy
 
 _PAUSE = 'kill -STOP "$@"; sleep "$0"; kill -CONT "$@"'
 """A pause in a process of its own: should we be killed meanwhile, it ends all the same."""
@@ -26,6 +27,7 @@ PURGE_AFTER_SECONDS = 1.0
 """For messages to come while nobody takes them; less than a worker takes to be back."""
 TARGET_SECONDS, AGAIN_SECONDS = 10.0, 0.2
 """For how long a fault waits for a target that is down, and between two looks."""
+LOOPBACK = "127.0.0.1"
 _ASK = {POSTGRES: signal.SIGINT}
 """How a server is asked to end, breaking its connections off; the others by SIGTERM."""
 
@@ -44,6 +46,39 @@ class Made:
     ended_at: float
     is_made: bool
     note: str = ""
+
+
+class Detours:
+    """The services' ways to the servers: each leads through a TCP proxy, where it can be cut.
+
+    `through` is a stack's detour; afterwards there is a proxy in front of each server.
+    """
+
+    def __init__(self) -> None:
+        self._proxies: dict[str, Proxy] = {}
+
+    def through(self, url: str) -> str:
+        """The same URL by way of the server's proxy, over TCP even where it names a socket."""
+        parts = urlsplit(url)
+        server = POSTGRES if parts.scheme.startswith("postgres") else RABBITMQ
+        if server not in self._proxies:
+            port = parts.port or int(parse_qs(parts.query)["port"][0])
+            self._proxies[server] = Proxy(LOOPBACK, port)
+        login = parts.netloc.rpartition("@")[0]
+        place = f"{LOOPBACK}:{self._proxies[server].port}"
+        return parts._replace(netloc=f"{login}@{place}", query="").geturl()
+
+    def cut(self, server: str) -> None:
+        """Ends all connections to it; there are no new ones until `mend`."""
+        self._proxies[server].refuse()
+
+    def mend(self, server: str) -> None:
+        self._proxies[server].listen()
+
+    def close(self) -> None:
+        """Ends all of it; the stack must have stopped."""
+        for proxy in self._proxies.values():
+            proxy.close()
 
 
 class Saboteur:

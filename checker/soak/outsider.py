@@ -34,8 +34,8 @@ FOREIGN = (
     (pika.BasicProperties(message_id="x" * 200), b"\xf1\x00" * 50),
     (pika.BasicProperties(), b""),
     (pika.BasicProperties(content_type="text/xml"), b"<order/>"),
-    (pika.BasicProperties(type="payment.processed"), b"[" * 100_000),
-    (pika.BasicProperties(type="payment.processed"), b'{"id": "\\ud800", "type": 7}'),
+    (pika.BasicProperties(type="checkout.payment.processed"), b"[" * 100_000),
+    (pika.BasicProperties(type="checkout.payment.processed"), b'{"id": "\\ud800", "type": 7}'),
     (pika.BasicProperties(), b'{"id": "1", "type": "a", "saga_id": "b", "saga": "c"}'),
     (pika.BasicProperties(), b"x" * 2_000_000),
 )

@@ -6,18 +6,15 @@ a long soak meets all of them, about equally often.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stack.services import SERVICES
+from contracts.services import BY_NAME
+from stack.services import processes_of
 
 POSTGRES, RABBITMQ = "postgres", "rabbitmq"
 SERVERS = (POSTGRES, RABBITMQ)
-PROCESSES = tuple(name for one in SERVICES if one.has_worker for name in one.processes)
-QUEUES = tuple(one.name for one in SERVICES if one.has_worker)
-"""The services, each of which has one."""
-
 SECONDS = {
     "pause": (1.0, 10.0),
     "cut": (0.0, 3.0),
@@ -56,16 +53,26 @@ class Kind(StrEnum):
     """All the time: a share of messages and requests comes twice."""
 
 
-TARGETS = {
-    Kind.KILL: (*PROCESSES, *SERVERS),
-    Kind.PAUSE: (*PROCESSES, *SERVERS),
-    Kind.CUT: SERVERS,
-    Kind.RESTART: SERVERS,
-    **dict.fromkeys(
-        (Kind.PURGE, Kind.LOCK, Kind.READ_ONLY, Kind.MIGRATE, Kind.FOREIGN, Kind.USURP), QUEUES
-    ),
-}
-"""Of each kind that is made at moments."""
+def targets(*, services: Sequence[str]) -> dict[Kind, Sequence[str]]:
+    """Of each kind that is made at moments: the processes of these services, the servers, or the
+    services, each of which has a queue and a database.
+    """
+    processes = processes_among(services=services)
+    return {
+        Kind.KILL: (*processes, *SERVERS),
+        Kind.PAUSE: (*processes, *SERVERS),
+        Kind.CUT: SERVERS,
+        Kind.RESTART: SERVERS,
+        **dict.fromkeys(
+            (Kind.PURGE, Kind.LOCK, Kind.READ_ONLY, Kind.MIGRATE, Kind.FOREIGN, Kind.USURP),
+            services,
+        ),
+    }
+
+
+def processes_among(*, services: Sequence[str]) -> tuple[str, ...]:
+    """The processes of these services."""
+    return tuple(name for one in services for name in processes_of(BY_NAME[one]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +90,17 @@ class Fault:
         return f"{self.kind.value} {self.target}{lasting}"
 
 
-def faults(*, kinds: Sequence[Kind], seconds: float, every: float, seed: str) -> list[Fault]:
+def faults(
+    *, kinds: Sequence[Kind], services: Sequence[str], seconds: float, every: float, seed: str
+) -> list[Fault]:
     """Those of one load, in order; none lasts longer than the load.
 
-    `every`: seconds from one to the next, on average (half to one and a half of it).
+    `services`: on whom. `every`: seconds from one to the next, on average (half to one and a half
+    of it).
     """
+    on = targets(services=services)
     chance = random.Random(seed)  # noqa: S311 -- a plan to repeat, no secret
-    dealt = _dealt([one for one in kinds if one in TARGETS], chance)
+    dealt = _dealt({one: on[one] for one in kinds if one in on}, chance)
     found: list[Fault] = []
     at = FIRST_AT
     for number, (kind, target) in enumerate(dealt, start=1):
@@ -101,12 +112,12 @@ def faults(*, kinds: Sequence[Kind], seconds: float, every: float, seed: str) ->
     return found
 
 
-def _dealt(kinds: Sequence[Kind], chance: random.Random) -> Iterator[tuple[Kind, str]]:
-    deck = [(kind, target) for kind in kinds for target in TARGETS[kind]]
+def _dealt(on: Mapping[Kind, Sequence[str]], chance: random.Random) -> Iterator[tuple[Kind, str]]:
+    deck = [(kind, target) for kind, targets in on.items() for target in targets]
     first = [
         (kind, target)
-        for kind in kinds
-        for target in (SERVERS if kind is Kind.RESTART else [chance.choice(TARGETS[kind])])
+        for kind, targets in on.items()
+        for target in (SERVERS if kind is Kind.RESTART else [chance.choice(targets)])
     ]
     yield from chance.sample(first, len(first))
     rest = [one for one in deck if one not in first]

@@ -14,18 +14,19 @@ BUSIEST = {
     "carrito": "carrito_checkout",
     "inventario": "inventario_product",
     "pagos": "pagos_payment",
+    "pedidos": "pedidos_order",
+    "envios": "envios_courier",
     "saga_orchestrator": "saga_orchestrator_saga",
     "saga_choreography": "saga_choreography_saga",
 }
-"""The table of each service that most of its work goes through."""
+"""The table of a service that most of its work goes through; of any other, its barrier."""
 TEXTS = {
-    "carrito": ("carrito_checkout", "payment_method"),
-    "inventario": ("inventario_reservation", "cart_id"),
     "pagos": ("pagos_payment", "payment_method"),
     "saga_orchestrator": ("saga_orchestrator_saga", "parked_reason"),
     "saga_choreography": ("saga_choreography_saga", "parked_reason"),
 }
-"""A column of each service whose type a migration may change while the shop runs."""
+"""A column of a service whose type a migration may change while the shop runs; of any other, what
+its barrier says of a refusal."""
 TRIES = 20
 
 Wait = Callable[[], object]
@@ -34,14 +35,15 @@ Wait = Callable[[], object]
 
 def hold_row(*, url: str, service: str, wait: Wait) -> str:
     """Begins a transaction, locks the newest row, and forgets about it for a while."""
-    table = sql.Identifier(BUSIEST[service])
+    name = BUSIEST.get(service, _barrier_of(service))
+    table = sql.Identifier(name)
     with _connected(url, autocommit=False) as session:
         found = session.execute(
             sql.SQL("SELECT ctid::text FROM {} ORDER BY ctid DESC LIMIT 1 FOR UPDATE").format(table)
         ).fetchone()
         wait()
         session.rollback()
-    return f"row {found[0]} of {BUSIEST[service]}" if found else f"{BUSIEST[service]} is empty"
+    return f"row {found[0]} of {name}" if found else f"{name} is empty"
 
 
 def make_read_only(*, url: str, wait: Wait) -> str:
@@ -67,7 +69,7 @@ def make_read_only(*, url: str, wait: Wait) -> str:
 
 def change_column(*, url: str, service: str) -> str:
     """Changes the type of a text column, and so makes each prepared plan of its table stale."""
-    table, column = TEXTS[service]
+    table, column = TEXTS.get(service, (_barrier_of(service), "detail"))
     with _connected(url, autocommit=True) as session:
         session.execute("SET lock_timeout = '200ms'")
         found = session.execute(
@@ -86,6 +88,10 @@ def change_column(*, url: str, service: str) -> str:
                 continue
             return f"{table}.{column} is {kind} now"
     raise ConnectionError(f"{table} was never free")
+
+
+def _barrier_of(service: str) -> str:
+    return f"{service}_barrierentry"
 
 
 @contextmanager

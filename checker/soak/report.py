@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from checker.soak.recovery import middle_and_longest
-from checker.soak.results import Round, Settings
+from checker.soak.results import Round, Settings, middle_and_longest
 
 SHOWN = 20
 """Breaches of a round on the screen; all of them are in the JSON."""
@@ -22,8 +21,8 @@ def repeating(*, settings: Settings) -> str:
     """The command that plans the same soak again."""
     kinds = ",".join(one.value for one in settings.kinds)
     return (
-        f"manage.py soak --minutes {settings.seconds / 60:g} --rate {settings.rate:g}"
-        f" --patterns {','.join(settings.patterns)} --faults {kinds}"
+        f"manage.py soak --saga {settings.saga.name} --minutes {settings.seconds / 60:g}"
+        f" --rate {settings.rate:g} --patterns {','.join(settings.patterns)} --faults {kinds}"
         f" --every {settings.every:g} --seed {settings.seed}"
     )
 
@@ -32,6 +31,7 @@ def as_json(*, settings: Settings, rounds: Sequence[Round]) -> dict[str, Any]:
     """All figures; `recovered_in` and `seconds` in seconds, null where it never came."""
     return {
         "repeat": repeating(settings=settings),
+        "saga": settings.saga.name,
         "seed": settings.seed,
         "seconds": settings.seconds,
         "rate": settings.rate,
@@ -46,7 +46,7 @@ def _figures(one: Round) -> dict[str, Any]:
         "interrupted": one.is_interrupted,
         "asked": len(one.asked),
         "requests_repeated": _repeated_requests(one),
-        "accepted": len(one.ledger.checkouts),
+        "accepted": len(one.accepted),
         "ended": dict(one.statuses),
         "drained_in": _finite(one.drained_in),
         "longest": {name: _finite(seconds) for name, seconds in _longest(one).items()},
@@ -78,8 +78,9 @@ def _round(settings: Settings, one: Round) -> str:
     longest = _longest(one)
     stopped = " (stopped early)" if one.is_interrupted else ""
     lines = [
-        f"{one.pattern}: {settings.seconds:.0f} s at {settings.rate:g}/s{stopped}, on {one.where}",
-        f"  checkouts   {len(one.asked)} asked for, {len(one.ledger.checkouts)} accepted;"
+        f"{settings.saga.name}, {one.pattern}: {settings.seconds:.0f} s at {settings.rate:g}/s"
+        f"{stopped}, on {one.where}",
+        f"  sagas       {len(one.asked)} asked for, {len(one.accepted)} accepted;"
         f" {_repeated_requests(one)} requests repeated",
         f"  ended       {_listed(one.statuses)}",
         f"  drained     {_seconds(one.drained_in)} after the last fault",

@@ -12,21 +12,21 @@ from pathlib import Path
 import psycopg
 
 from checker.soak import plan
-from checker.soak.checks import breaches
-from checker.soak.detours import Detours
-from checker.soak.faults import Saboteur
-from checker.soak.ledger import Ledger, read_ledger, reader
+from checker.soak.answers import Accepted, breaches, read_accepted, reader
+from checker.soak.faults import Detours, Saboteur
 from checker.soak.outsider import Echo
 from checker.soak.plan import Fault, Kind
 from checker.soak.results import Round, Settings
 from checker.soak.shoppers import Shoppers, Wanted
 from checker.soak.watching import Watch
+from contracts import projection
+from contracts.services import COORDINATORS
 from loadtests.load.schedule import Arrivals, offsets
 from loadtests.load.supplies import Supplier
 from loadtests.load.windows import Mix, Phase, Window
 from loadtests.load.workload import Workload
 from loadtests.running.auditing import Audit, run_audit
-from loadtests.shop import SERVICES, shop_of
+from loadtests.shop import shop_of
 from stack.errors import StackError
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
@@ -52,8 +52,10 @@ def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
     Ctrl-C ends load and faults early; drain, audit and checks follow all the same.
     Raises StackError, NotSupplied; KeyboardInterrupt before the load has started.
     """
+    services = (*projection.services_of(settings.saga), *COORDINATORS)
     faults = plan.faults(
         kinds=settings.kinds,
+        services=services,
         seconds=settings.seconds,
         every=settings.every,
         seed=f"{settings.seed} {pattern}",
@@ -70,10 +72,10 @@ def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
                 fresh=True,
                 free_ports=True,
                 use_given=False,
-                names=SERVICES,
+                names=services,
                 broker="rabbitmq",
                 detour=detours.through,
-                announce=lambda line: _note_crash(line, crashes),
+                announce=lambda line: _note_crash(line, services, crashes),
             )
         )
         say(f"{pattern}: {stack.database}, {stack.broker}; logs: {stack.logs}")
@@ -88,10 +90,11 @@ def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
         ).run()
 
 
-def _note_crash(line: str, crashes: list[str]) -> None:
+def _note_crash(line: str, services: Sequence[str], crashes: list[str]) -> None:
     """Keeps what the stack says of a service's process that ended without being killed."""
     process, _, rest = line.partition(" ")
-    if process in plan.PROCESSES and rest.startswith("ended with exit code"):
+    known = plan.processes_among(services=services)
+    if process in known and rest.startswith("ended with exit code"):
         crashes.append(line)
 
 
@@ -112,7 +115,7 @@ class _Soaking:
         self._stack, self._pattern, self._settings, self._say = stack, pattern, settings, say
         self._faults, self._crashes = faults, crashes
         self._read = reader(databases=stack.database_urls)
-        self._watch = Watch(read=self._read, processes=lambda: stack.processes)
+        self._watch = Watch(read=self._read, saga=settings.saga, processes=lambda: stack.processes)
         self._saboteur = Saboteur(stack=stack, detours=detours, say=say)
         self._has_duplicates = Kind.DUPLICATE in settings.kinds
         self._echo = Echo(
@@ -121,7 +124,7 @@ class _Soaking:
             seed=f"{settings.seed} {pattern}",
         )
         self._shoppers = Shoppers(
-            url=f"{stack.urls['carrito']}/checkout/saga", wanted=self._wanted()
+            url=stack.urls[settings.saga.owner] + settings.saga.door, wanted=self._wanted()
         )
         self._is_interrupted = False
 
@@ -133,8 +136,8 @@ class _Soaking:
         self._shoppers.finish()
         audit = self._audit()
         self._watch.weigh()
-        ledger = read_ledger(read=self._read)
-        found = [*self._breaches(drained_in, ledger), *_of_audit(audit)]
+        accepted = read_accepted(read=self._read, saga=self._settings.saga)
+        found = [*self._breaches(drained_in, accepted), *_of_audit(audit)]
         if found:
             self._keep_logs()
         return Round(
@@ -145,7 +148,7 @@ class _Soaking:
             heard=self._echo.heard,
             repeated=self._echo.repeated,
             drained_in=drained_in,
-            ledger=ledger,
+            accepted=accepted,
             memory=self._watch.memory,
             ended_by_themselves=self._crashes,
             breaches=found,
@@ -153,7 +156,7 @@ class _Soaking:
         )
 
     def _wanted(self) -> list[Wanted]:
-        """The checkouts to come, their carts made and filled. Raises NotSupplied."""
+        """The sagas to come, with what they need there already. Raises NotSupplied."""
         seed = random.Random(f"{self._settings.seed} {self._pattern}").randrange(2**31)  # noqa: S311 -- to repeat, no secret
         window = Window(
             number=1,
@@ -166,8 +169,10 @@ class _Soaking:
             seed=seed,
             mix=MIX,
         )
-        supplier = Supplier(shop=shop_of(stack=self._stack), run=str(self._settings.seed))
-        bodies = Workload(supplier=supplier).requests(window=window)
+        saga = self._settings.saga
+        shop = shop_of(stack=self._stack, saga=saga.name)
+        supplier = Supplier(shop=shop, run=str(self._settings.seed))
+        bodies = Workload(supplier=supplier, saga=saga).requests(window=window)
         starts = offsets(
             arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=seed
         )
@@ -214,7 +219,7 @@ class _Soaking:
         )
 
     def _drain(self) -> float:
-        """Waits until every checkout is accepted and has ended; when that was, infinite if not."""
+        """Waits until every saga is accepted and has ended; when that was, infinite if not."""
         deadline = time.monotonic() + DRAIN_SECONDS
         told_at = time.monotonic()
         while (now := time.monotonic()) < deadline:
@@ -236,9 +241,9 @@ class _Soaking:
         except (StackError, subprocess.TimeoutExpired) as error:
             return Audit(is_clean=False, said=str(error))
 
-    def _breaches(self, drained_in: float, ledger: Ledger) -> list[str]:
+    def _breaches(self, drained_in: float, accepted: Sequence[Accepted]) -> list[str]:
         found = breaches(
-            ledger=ledger,
+            accepted=accepted,
             answers={one.wanted.key: one.answers for one in self._shoppers.asked},
         )
         if drained_in > DRAIN_SECONDS:
@@ -250,7 +255,11 @@ class _Soaking:
         return found
 
     def _keep_logs(self) -> None:
-        kept: Path = STATE_FOLDER / "reports" / f"soak-{self._settings.seed}-{self._pattern}"
+        kept: Path = (
+            STATE_FOLDER
+            / "reports"
+            / f"soak-{self._settings.seed}-{self._settings.saga.name}-{self._pattern}"
+        )
         shutil.copytree(self._stack.logs, kept, dirs_exist_ok=True)
         self._say(f"{self._pattern}: something is wrong; the logs are kept in {kept}")
 

@@ -1,6 +1,6 @@
-"""The load: each checkout is asked for at its time, and again under its key until it is accepted.
+"""The load: each saga is asked for at its time, and again under its key until it is accepted.
 
-Open loop: when a checkout is meant to start depends on nothing that the shop does.
+Open loop: when a saga is meant to start depends on nothing that the shop does.
 """
 
 import heapq
@@ -23,7 +23,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A checkout to ask for, `at` seconds after the start. `is_repeated`: also once accepted.
+    """A saga to ask for, `at` seconds after the start. `is_repeated`: also once accepted.
     `waits`: its shopper prefers to be told how it ended.
     """
 
@@ -50,7 +50,7 @@ class Shoppers:
     """Asks between `start` and `finish`, on threads of its own."""
 
     def __init__(self, *, url: str, wanted: Sequence[Wanted]) -> None:
-        """`url`: of the universal checkout."""
+        """`url`: its owner's door."""
         self.asked: list[Asked] = []
         """Those whose time has come."""
         self._url = url

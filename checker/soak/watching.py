@@ -1,4 +1,4 @@
-"""What is seen of a soak from outside while it runs: how far the checkouts are, and memory."""
+"""What is seen of a soak from outside while it runs: how far the sagas are, and memory."""
 
 import contextlib
 import threading
@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import psutil
 import psycopg
 
-from checker.soak.ledger import Read
+from checker.soak.answers import Read
+from contracts.saga import Saga
+from loadtests.shop import accepted_table
 
 LOOK_SECONDS = 1.0
 _LOOKS_A_WEIGHING = 5
 _PROGRESS = """
     SELECT count(*), count(ended_at), coalesce(extract(epoch FROM
            clock_timestamp() - min(accepted_at) FILTER (WHERE ended_at IS NULL)), 0)::float8
-    FROM carrito_checkout
+    FROM {table}
 """
 
 
@@ -43,10 +45,15 @@ class Watch:
     While the database is down or paused, `progress` is what was seen last.
     """
 
-    def __init__(self, *, read: Read, processes: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, *, read: Read, saga: Saga, processes: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """`saga`: whose owner's table is looked at."""
         self.progress = Progress(accepted=0, ended=0, oldest=0.0)
         self.memory: dict[str, Memory] = {}
         self._read, self._processes = read, processes
+        self._owner = saga.owner
+        self._progress = _PROGRESS.format(table=accepted_table(service=saga.owner))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -60,7 +67,7 @@ class Watch:
 
     def look(self) -> Progress:
         """As it is now. Raises psycopg.Error."""
-        ((accepted, ended, oldest),) = self._read("carrito", _PROGRESS)
+        ((accepted, ended, oldest),) = self._read(self._owner, self._progress)
         self.progress = Progress(accepted=accepted, ended=ended, oldest=oldest)
         return self.progress
 

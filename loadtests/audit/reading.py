@@ -1,12 +1,12 @@
 """Reading the services' databases, whole tables at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.db import connections, transaction
 
-from config.databases import SERVICES
+from contracts.services import WITH_DATABASE
 
 FETCHED = 5000
 """Rows a round trip."""
@@ -30,15 +30,17 @@ def whole_tables() -> Iterator[None]:
     200,000 sagas would take hours that way.
     """
     with ExitStack() as open_now:
-        for service in SERVICES:
+        for service in WITH_DATABASE:
             open_now.enter_context(_planning(service))
         yield
 
 
-def rows(*, service: str, statement: str) -> list[tuple[Any, ...]]:
+def rows(
+    *, service: str, statement: str, values: Sequence[Any] | None = None
+) -> list[tuple[Any, ...]]:
     """All rows of one statement."""
     with connections[service].cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement, values)
         fetched: list[tuple[Any, ...]] = cursor.fetchall()
         return fetched
 

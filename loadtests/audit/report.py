@@ -8,7 +8,7 @@ SHOWN = 20
 """Breaches named in a group; further ones are only counted."""
 
 TITLES = {
-    1: "stock adds up",
+    1: "stock and couriers add up",
     2: "money adds up",
     3: "every accepted saga has ended",
     4: "the services agree",

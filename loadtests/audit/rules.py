@@ -1,23 +1,167 @@
-"""What must hold for one saga, by the numbers of the groups."""
+"""The rules of the three layers put together: generic, by service, by saga."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
 
-from loadtests.audit import causes, outcomes
-from loadtests.audit.evidence import Evidence
+from contracts.catalogue import SAGAS
+from contracts.services import PARTICIPANTS
+from loadtests.audit.generic import causes, endings
+from loadtests.audit.generic.causes import Effect, Effects
+from loadtests.audit.generic.evidence import Evidence, Source, page_of
+from loadtests.audit.reading import rows
+from loadtests.shop import accepted_table, owners
 
-RULES: dict[int, Callable[[Evidence], Iterator[str]]] = {
-    1: outcomes.held_stock,
-    2: outcomes.money,
-    3: outcomes.ended,
-    4: outcomes.agreement,
-    5: causes.undoing,
-    6: causes.causes,
-    8: outcomes.steady,
-}
+Finding = tuple[int, str]
+"""The number of a group, and what is wrong."""
+
+_STEPS = """
+    SELECT DISTINCT saga, step FROM {service}_barrierentry
+    WHERE saga <> '' AND (%s::text IS NULL OR saga_id = %s)
+"""
 
 
-def breaches(saga: Evidence) -> Iterator[tuple[int, str]]:
-    """Every breach of this saga, with the number of its group."""
-    for group, rule in RULES.items():
-        for what in rule(saga):
+class NotAuditable(Exception):
+    """There is something that no rule knows of: clean could not be said of it. The text says what
+    to do.
+    """
+
+
+class ServiceRules(Protocol):
+    """What a module of `services` declares.
+
+    `SOURCES`: its own tables, by saga. `EFFECTS`: what they show of each operation.
+    """
+
+    SOURCES: Sequence[Source]
+    EFFECTS: Sequence[Effect]
+
+    def breaches(self, saga: Evidence) -> Iterator[Finding]:
+        """What is wrong with its rows of this saga."""
+
+    def sums(self) -> Iterator[tuple[int, str, str]]:
+        """What is wrong with the service as a whole: group, saga id or nothing, what."""
+
+    def counted(self) -> Iterator[tuple[int, str]]:
+        """What it has been looked at for, in words, by group."""
+
+
+class Rules:
+    """All rules. Raises NotAuditable where a participant of the register has none."""
+
+    def __init__(self) -> None:
+        self.services: list[ServiceRules] = [_of_service(name) for name in PARTICIPANTS]
+        self.sources = [source for one in self.services for source in one.SOURCES]
+        self._effects: dict[str, list[Effect]] = {}
+        for service in self.services:
+            for effect in service.EFFECTS:
+                self._effects.setdefault(effect.operation, []).append(effect)
+        self._sagas = {name: found for name in SAGAS if (found := _of_saga(name))}
+
+    def breaches(self, saga: Evidence) -> Iterator[Finding]:
+        """Every breach of this saga, with the number of its group."""
+        if saga.name not in SAGAS:
+            yield 6, f"nobody accepted it, but there is {causes.what_there_is(saga)}"
+            return
+        yield from generic(saga, self._effects)
+        for service in self.services:
+            yield from service.breaches(saga)
+        own = self._sagas.get(saga.name)
+        if own:
+            yield from own(saga)
+
+
+def generic(saga: Evidence, effects: Effects) -> Iterator[Finding]:
+    """What must hold of any saga. `effects`: of the services whose own tables are known."""
+    for group, found in (
+        (3, endings.ended(saga)),
+        (4, endings.agreement(saga)),
+        (5, causes.undoing(saga)),
+        (6, causes.causes(saga, effects)),
+        (8, endings.steady(saga)),
+    ):
+        for what in found:
             yield group, what
+
+
+def check_known(*, saga_id: str | None = None) -> None:
+    """Raises NotAuditable where a service has done what no page of the catalogue has, or where
+    a saga is none of the catalogue's. `saga_id`: looks at that one alone.
+    """
+    for service in owners():
+        table = accepted_table(service=service)
+        for (name,) in rows(service=service, statement=f"SELECT DISTINCT saga FROM {table}"):
+            if name not in SAGAS:
+                raise NotAuditable(f"{service} has accepted sagas {name!r}, {_NO_PAGE}")
+    seen: dict[str, set[str]] = {}
+    for service in PARTICIPANTS:
+        statement = _STEPS.format(service=service)
+        for name, step in rows(service=service, statement=statement, values=[saga_id, saga_id]):
+            if name not in SAGAS:
+                raise NotAuditable(f"{service} took part in sagas {name!r}, {_NO_PAGE}")
+            if step not in {one.name for one in page_of(name).steps if one.service == service}:
+                raise NotAuditable(
+                    f"{service} has done the step {step!r} of {name}, and that saga's page has no"
+                    f" such step there. {_OTHER_PAGE}"
+                )
+            seen.setdefault(name, set()).add(step)
+    for name in SAGAS if saga_id is None else ():
+        _check_padding(name, seen.get(name, set()))
+
+
+def _check_padding(name: str, seen: Collection[str]) -> None:
+    """Raises NotAuditable where the page is padded and what has completed was not."""
+    page = SAGAS[name]
+    pads = {step.name for step in page.steps if step.operation.endswith(".pad")}
+    table = accepted_table(service=page.owner)
+    completed = f"SELECT 1 FROM {table} WHERE saga = %s AND status = 'completed' LIMIT 1"
+    if pads - set(seen) and rows(service=page.owner, statement=completed, values=[name]):
+        steps = ", ".join(sorted(pads - set(seen)))
+        raise NotAuditable(f"no saga has done {steps} of {name}. {_OTHER_PAGE}")
+
+
+_OTHER_PAGE = (
+    "The audit must know the pages that the sagas ran by: set DUETO_EXTRA_STEPS as it was then, or"
+    " check out the version that had these steps."
+)
+_NO_PAGE = (
+    "and the catalogue (contracts/catalogue) has no such page: audit with the version that has it."
+)
+
+
+def lines_of(items: Sequence[Mapping[str, Any]]) -> str:
+    """As `1x2,3x1`, in the order of the products; empty where they can't be read."""
+    try:
+        found = sorted((str(one["product_id"]), one["quantity"]) for one in items)
+    except (KeyError, TypeError):
+        return ""
+    return ",".join(f"{product}x{quantity}" for product, quantity in found)
+
+
+def cents_of(amount: object) -> int | None:
+    """An amount of money as a saga's data have it; None where it is none."""
+    try:
+        return None if amount is None else round(Decimal(str(amount)) * 100)
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
+
+
+def _of_service(name: str) -> ServiceRules:
+    module = f"{__package__}.services.{name}"
+    if find_spec(module) is None:
+        raise NotAuditable(
+            f"{name} takes part (contracts/services.py), and loadtests/audit/services/{name}.py,"
+            " which says what must hold there, is missing: write it."
+        )
+    found: ServiceRules = import_module(module)
+    return found
+
+
+def _of_saga(name: str) -> Callable[[Evidence], Iterator[Finding]] | None:
+    module = f"{__package__}.sagas.{name}"
+    if find_spec(module) is None:
+        return None
+    found: Callable[[Evidence], Iterator[Finding]] = import_module(module).breaches
+    return found

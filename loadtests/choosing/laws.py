@@ -19,8 +19,8 @@ back (a lane of the orchestrator and a relay wait for their answer) for each ste
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from contracts.sagas import OWN_STEPS
 from loadtests.choosing.situations import Situation
+from loadtests.shop import OWN_STEPS
 
 LEAST_ROOM = 0.02
 

@@ -1,10 +1,13 @@
 """The outage at the end of a full run: a participant goes away, on the stack of its windows."""
 
+from contracts.catalogue import SAGAS
+from contracts.projection import services_of
 from loadtests.comparing import plan
-from loadtests.load import arms, shopper
+from loadtests.load import shopper
 from loadtests.outages import experiment
 
 PARTICIPANT = "pagos"
+"""Of those sagas that have it; of another, the first beside its owner."""
 AWAY_SECONDS = 15.0
 """Long enough for the breaker to open, and to ask several times in vain."""
 DRAIN_SECONDS = 8.0
@@ -16,16 +19,18 @@ def settings_of(*, settings: plan.Settings) -> experiment.Settings | None:
 
     An arm goes through it as its pattern does; the monolith has nobody who could be away.
     """
-    patterns = list(dict.fromkeys(arms.pattern_of(arm=arm) for arm in settings.patterns))
+    patterns = list(dict.fromkeys(shopper.pattern_of(arm=arm) for arm in settings.patterns))
     patterns = [one for one in patterns if one != shopper.MONOLITH]
     if not settings.is_full or not patterns:
         return None
+    services = services_of(SAGAS[settings.saga])
     return experiment.Settings(
         patterns=patterns,
-        participant=PARTICIPANT,
+        participant=PARTICIPANT if PARTICIPANT in services else services[1],
         seconds=AWAY_SECONDS * settings.seconds / plan.USUAL_SECONDS,
         rate=settings.rate,
         seed=settings.seed,
+        saga=settings.saga,
     )
 
 

@@ -10,10 +10,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contracts.sagas import OWN_STEPS
 from loadtests.load.schedule import Arrivals
 from loadtests.load.windows import UNMIXED, WARM_UP_BURST_RATE, Mix, Phase, Window
 from loadtests.running.remaining import AROUND_SECONDS
+from loadtests.shop import CHECKOUT, OWN_STEPS
 
 BLOCKS = 12
 """Windows a pattern at light load: what an interval is made of (see evaluating/verdicts.py)."""
@@ -51,10 +51,12 @@ class Settings:
     """Of all windows that have no mix of their own: see Mix."""
     steps: int = OWN_STEPS
     """After the acceptance; those beyond the checkout's own change nothing."""
+    saga: str = CHECKOUT
+    """What the shoppers start; another one has its own steps, and `steps` says nothing of it."""
 
     @property
     def extra_steps(self) -> int:
-        return self.steps - OWN_STEPS
+        return self.steps - OWN_STEPS if self.saga == CHECKOUT else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts import extras
-from contracts.sagas import OWN_STEPS
+from contracts.catalogue.checkout import PADDED, PADDING
 from loadtests.comparing import closing_outage, plan, report
 from loadtests.comparing.ongoing import Finished, Ongoing
 from loadtests.comparing.plan import Settings
 from loadtests.comparing.store import Store
 from loadtests.evaluating.results import Measured
-from loadtests.load import arms, shopper
+from loadtests.load import shopper
 from loadtests.measuring import machine
 from loadtests.measuring.cost import Cost
 from loadtests.outages import experiment
@@ -21,7 +20,7 @@ from loadtests.running import remaining
 from loadtests.running.kept import NotStored, whole_blocks
 from loadtests.running.rig import own_stack, runner_on
 from loadtests.running.runner import Say
-from loadtests.shop import shop_of
+from loadtests.shop import CHECKOUT, OWN_STEPS, page, shop_of
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
@@ -47,7 +46,10 @@ def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say
     started, now = time.monotonic(), datetime.now(UTC)
     with (
         own_stack(
-            variables=_variables(settings), say=say, has_one_database=_has_monolith(settings)
+            variables=_variables(settings),
+            say=say,
+            has_one_database=_has_monolith(settings),
+            saga=settings.saga,
         ) as stack,
         tempfile.TemporaryDirectory(prefix="dueto-compare-") as working,
     ):
@@ -109,11 +111,19 @@ def resume(*, folder: Path, say: Say) -> Finished:
 def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
     return {
         **machine.describe(shop=shop_of(stack=stack), database=stack.database),
+        **_saga(settings),
         **_distance(settings),
         **_popularity(settings),
         **_length(settings),
         **_databases(settings),
     }
+
+
+def _saga(settings: Settings) -> dict[str, str]:
+    if settings.saga == CHECKOUT:
+        return {}
+    steps = page(saga=settings.saga).steps[1:]
+    return {"saga": f"{settings.saga}: " + ", ".join(one.name for one in steps)}
 
 
 def _distance(settings: Settings) -> dict[str, str]:
@@ -135,7 +145,7 @@ def _popularity(settings: Settings) -> dict[str, str]:
 def _length(settings: Settings) -> dict[str, str]:
     if not settings.extra_steps:
         return {}
-    added = ", ".join(extras.SERVICES[: settings.extra_steps])
+    added = ", ".join(PADDED[: settings.extra_steps])
     floor = "; the monolith takes none of these" if _has_monolith(settings) else ""
     return {
         "steps": f"{settings.steps} after the acceptance: the checkout's own {OWN_STEPS}, and"
@@ -144,7 +154,7 @@ def _length(settings: Settings) -> dict[str, str]:
 
 
 def _has_monolith(settings: Settings) -> bool:
-    return shopper.MONOLITH in [arms.pattern_of(arm=arm) for arm in settings.patterns]
+    return shopper.MONOLITH in [shopper.pattern_of(arm=arm) for arm in settings.patterns]
 
 
 def _databases(settings: Settings) -> dict[str, str]:
@@ -158,11 +168,11 @@ def _databases(settings: Settings) -> dict[str, str]:
 
 def _variables(settings: Settings) -> dict[str, str]:
     """What the services are told for this run."""
-    delay = max(arms.delay_ms_of(arm=arm) for arm in settings.patterns)
+    delay = max(shopper.delay_ms_of(arm=arm) for arm in settings.patterns)
     return {
         "PAGOS_SLOW_CARD_SECONDS": str(delay / 1000),
         "DUETO_HOP_SECONDS": str(settings.hop_ms / 1000),
-        extras.VARIABLE: str(settings.extra_steps),
+        PADDING: str(settings.extra_steps),
         "DUETO_MONOLITH": str(int(_has_monolith(settings))),
     }
 
@@ -177,6 +187,7 @@ def _measure(run: Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
         folder=run.working,
         say=run.say,
         seconds_after=_seconds_after(run),
+        saga=run.settings.saga,
     ) as runner:
         run.environment["load generator"] = runner.scheduling
         at_rest = runner.measure_rest()

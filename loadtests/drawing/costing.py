@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from contracts.services import WITH_DATABASE
 from loadtests.drawing import bars, html, words
 from loadtests.drawing.bars import Part, Stack
 from loadtests.drawing.stored import FULL, LIGHT, NO_PART_OF_THE_SHOP, Cost, Figures, Run
 
 GROUPS = {
-    "carrito": "carrito",
-    "inventario": "inventario",
-    "pagos": "pagos",
-    "saga_orchestrator": "orchestrator",
-    "saga_choreography": "choreography",
+    **{service: service.removeprefix("saga_") for service in WITH_DATABASE},
     "postgres": "PostgreSQL",
     "rabbitmq": "RabbitMQ",
 }
 OTHER = "other"
+COLOURS = 9
 PARTS_OF = {"epmd": "rabbitmq"}
 COUNTED: Mapping[str, Callable[[Cost], float]] = {
     "transactions that wrote": lambda one: one.writes,
@@ -37,7 +35,9 @@ def cost(*, run: Run) -> str:
             " is not in it."
         ),
         "<h3>CPU time by process</h3>",
-        html.key([(name, f"p{n}") for n, name in enumerate([*GROUPS.values(), OTHER])]),
+        html.key(
+            [(GROUPS.get(one, OTHER), _colour(place)) for place, one in enumerate(_present(full))]
+        ),
         _cpu("cpu-full", full, "At full load"),
         _cpu("cpu-light", light, "At light load"),
         html.paragraph(
@@ -109,18 +109,34 @@ def _cpu(name: str, figures: Sequence[Figures], when: str) -> str:
 
 
 def _stacks(figures: Sequence[Figures]) -> list[Stack]:
+    groups = _present(figures)
     return [
         Stack(
             label=words.name_of(one.pattern),
             kind=f"s{words.place_of(one.pattern)}",
             said=words.ms(one.cost.shop_cpu_ms),
             parts=[
-                Part(label=GROUPS.get(group, OTHER), short="", amount=amount, kind=f"p{place}")
-                for place, (group, amount) in enumerate(by_group(found=one.cost).items())
+                Part(
+                    label=GROUPS.get(group, OTHER),
+                    short="",
+                    amount=by_group(found=one.cost)[group],
+                    kind=_colour(place),
+                )
+                for place, group in enumerate(groups)
             ],
         )
         for one in figures
     ]
+
+
+def _present(figures: Sequence[Figures]) -> list[str]:
+    """The groups that have used anything, and the rest."""
+    spent = [by_group(found=one.cost) for one in figures]
+    return [one for one in [*GROUPS, OTHER] if one == OTHER or any(each[one] for each in spent)]
+
+
+def _colour(place: int) -> str:
+    return f"p{place % COLOURS}"
 
 
 def _row(

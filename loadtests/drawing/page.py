@@ -15,6 +15,7 @@ from loadtests.drawing import (
     stored,
     timing,
     trying,
+    words,
 )
 from loadtests.drawing.conclusions import Outage
 from loadtests.drawing.stored import Run
@@ -56,8 +57,9 @@ def page(*, run: Run, samples: Sequence[Sample], outages: Sequence[Outage] = ())
         circumstances.audit(run=run),
         circumstances.method(run=run),
     ]
+    saga = run.settings.saga
     return html.document(
-        title=f"The same checkout, side by side: {run.made_at}",
+        title=f"The same {saga}, side by side: {run.made_at}",
         style=style(),
-        body_html="".join(chapters),
+        body_html=words.of_saga("".join(chapters), saga=saga),
     )

@@ -26,7 +26,7 @@ def screen(*, run: Run) -> str:
         *[_fact(name, said) for name, said in run.environment.items() if name != "processes"],
         *[_wrapped(one) for one in closing(run=run)],
     ]
-    return "\n".join(lines).translate(words.PLAIN)
+    return words.of_saga("\n".join(lines), saga=run.settings.saga).translate(words.PLAIN)
 
 
 def closing(*, run: Run) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from loadtests.drawing import words
 from loadtests.drawing.conclusions import Capacity, Outage, Verdict, Waterfall
 from loadtests.measuring import samples
 from loadtests.measuring.samples import Sample
@@ -32,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     declined: float = 0.0
     scarce: float = 0.0
     seed: int = 0
+    saga: str = words.CHECKOUT
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,13 +9,13 @@ LIGHT = """
 --paper:#fff;--card:#f6f7f9;--ink:#1a1d21;--soft:#5b636d;--grid:#e2e5e9;--axis:#8a929b;
 --s0:#0067a3;--s1:#b84a00;--s2:#00795a;--s3:#6b6b6b;--s4:#8a4a78;
 --p0:#2f8f80;--p1:#ddcc77;--p2:#117733;--p3:#88ccee;--p4:#9b3f8c;--p5:#332288;--p6:#c8566a;
---p7:#9aa3ad;--good:#00795a;--bad:#b3261e;--band:#00000009;--on-part:#fff
+--p7:#9aa3ad;--p8:#8a8a2e;--good:#00795a;--bad:#b3261e;--band:#00000009;--on-part:#fff
 """
 DARK = """
 --paper:#14171a;--card:#1d2125;--ink:#e8eaed;--soft:#a4adb6;--grid:#2c3238;--axis:#6f7881;
 --s0:#56b4e9;--s1:#ff9d5c;--s2:#2fc79b;--s3:#b4b4b4;--s4:#e09ac4;
 --p0:#44aa99;--p1:#ddcc77;--p2:#3f9c58;--p3:#88ccee;--p4:#c774ba;--p5:#8d82dd;--p6:#dd7788;
---p7:#7b848d;--good:#2fc79b;--bad:#ff8a80;--band:#ffffff0c;--on-part:#111
+--p7:#7b848d;--p8:#c2c25a;--good:#2fc79b;--bad:#ff8a80;--band:#ffffff0c;--on-part:#111
 """
 PAGE = """
 *{box-sizing:border-box}
@@ -73,7 +73,7 @@ stroke:var(--paper);stroke-width:3px;paint-order:stroke}
 .dot{fill:var(--c);opacity:.45}svg .on{fill:var(--on,var(--on-part));font-weight:600}
 .s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}.s4{--c:var(--s4)}
 .p0{--c:var(--p0)}.p1{--c:var(--p1);--on:#111}.p2{--c:var(--p2)}.p3{--c:var(--p3);--on:#111}
-.p4{--c:var(--p4)}.p5{--c:var(--p5)}.p6{--c:var(--p6)}.p7{--c:var(--p7);--on:#111}
+.p4{--c:var(--p4)}.p5{--c:var(--p5)}.p6{--c:var(--p6)}.p7{--c:var(--p7);--on:#111}.p8{--c:var(--p8)}
 .service{fill:var(--c)}.coordination{fill:var(--c);opacity:.55}.wait{fill:var(--c);opacity:.22}
 .idle{fill:none;stroke:var(--c);stroke-dasharray:3 2}
 .kind{--c:var(--ink)}.key .kind{opacity:1}.key .coordination i{opacity:.55}.key .wait i{opacity:.22}

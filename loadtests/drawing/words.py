@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+CHECKOUT = "checkout"
 FLOOR = "monolith"
 """Measured beside the patterns, to see what distribution costs; nobody's choice."""
 NAMES = {
@@ -15,6 +16,11 @@ PER_CENT = "\u202f%"
 PLAIN = str.maketrans("\u202f\u2212", " -")
 """For terminals: not every one has the signs of a page."""
 SHORT = {"orchestrated_messaging": "over messages", FLOOR: FLOOR}
+
+
+def of_saga(text: str, *, saga: str) -> str:
+    """What is said of checkouts, said of another saga's runs: the chapters speak of checkouts."""
+    return text.replace(CHECKOUT, saga).replace(CHECKOUT.upper(), saga.upper())
 
 
 def name_of(pattern: str) -> str:

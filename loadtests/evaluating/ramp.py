@@ -7,7 +7,7 @@ took to offer them. Its completed/s then says what the shop can do, not what it 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.samples import NotMeasured
 
 OVERLOAD = 1.3
 SATURATED_BELOW = 0.95

@@ -6,8 +6,7 @@ from loadtests.evaluating import ramp
 from loadtests.evaluating.knee import Level, knee_of, level_of
 from loadtests.evaluating.results import Measured, until_completed
 from loadtests.load.windows import Phase, Window
-from loadtests.measuring.errors import NotMeasured
-from loadtests.measuring.samples import percentile
+from loadtests.measuring.samples import NotMeasured, percentile
 
 STEADY_WITHIN = 0.1
 

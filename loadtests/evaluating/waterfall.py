@@ -1,4 +1,4 @@
-"""Where a checkout's time goes, from intended start to outcome, cut the same in each pattern.
+"""Where a saga's time goes, from intended start to outcome, cut the same in each pattern.
 
 A step is *asked* for when its request leaves for the service (the call is written down as due, or
 its message is given to the broker), *picked up* when the service begins its transaction, and
@@ -20,7 +20,6 @@ from enum import StrEnum
 from itertools import groupby, pairwise
 from statistics import fmean
 
-from contracts import sagas
 from loadtests.measuring.moments import Moments
 
 
@@ -74,14 +73,15 @@ def parts_of(*, saga: Sequence[Moments]) -> list[tuple[str, Kind, float]]:
         parts.append((one.step, wait, one.picked_up_at - one.asked_at))
         parts.append((one.step, Kind.SERVICE, one.decided_at - one.picked_up_at))
         if following:
-            after = HAND_OVER if one.step == sagas.ACCEPT else one.step
+            after = HAND_OVER if one is saga[0] else one.step
             parts.append((after, Kind.COORDINATION, following.asked_at - one.decided_at))
     return parts
 
 
 def _mean(pattern: str, every: Sequence[Sequence[Moments]]) -> Waterfall:
     """Over all sagas: one that had no such part counts with 0."""
-    names = [name for one in every[0] for name in _with_hand_over(one.step)]
+    names = [one.step for one in every[0]]
+    names.insert(1, HAND_OVER)
     seconds = {(name, kind): 0.0 for name in names for kind in IN_ORDER}
     for saga in every:
         for step, kind, spent in parts_of(saga=saga):
@@ -94,7 +94,3 @@ def _mean(pattern: str, every: Sequence[Sequence[Moments]]) -> Waterfall:
             reached += ms
     latencies = [(saga[-1].decided_at - saga[0].asked_at) * 1000 for saga in every]
     return Waterfall(pattern=pattern, sagas=len(every), mean_ms=fmean(latencies), parts=parts)
-
-
-def _with_hand_over(step: str) -> list[str]:
-    return [step, HAND_OVER] if step == sagas.ACCEPT else [step]

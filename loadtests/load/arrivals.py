@@ -1,4 +1,4 @@
-"""A locustfile for measurements: starts each checkout at its intended time, whatever the shop does.
+"""A locustfile for measurements: starts each saga at its intended time, whatever the shop does.
 
 Driven window by window by `manage.py compare` (generator.py) over a channel; for a load test by
 hand, or with Locust's web page, use loadtests/locustfile.py. Locust's own `constant_throughput` is
@@ -26,7 +26,6 @@ from loadtests.load.channel import FILE_NUMBER_VARIABLE, Channel, Gone
 from loadtests.load.schedule import Arrivals, offsets
 from loadtests.load.wire import Connections, post
 
-CHECKOUT_PATH = "/checkout/saga"
 NO_ANSWER = 0
 LEAD_SECONDS = 0.05
 """Between the preparation of a window and its start."""
@@ -42,7 +41,7 @@ class _Accepted(msgspec.Struct):
 
 
 class Arrival:
-    """One checkout: when it was meant to start, when it did, and what came back."""
+    """One saga: when it was meant to start, when it did, and what came back."""
 
     __slots__ = ("answered", "body", "error", "intended", "sent", "status")
 
@@ -174,10 +173,10 @@ def _unexpected(status: int) -> Exception | None:
 
 
 def _requests(host: str, bodies: Path) -> list[bytes]:
-    netloc = urlsplit(host).netloc
+    """`host`: with the path where a saga is started."""
+    url = urlsplit(host)
     return [
-        post(host=netloc, path=CHECKOUT_PATH, body=body)
-        for body in bodies.read_bytes().splitlines()
+        post(host=url.netloc, path=url.path, body=body) for body in bodies.read_bytes().splitlines()
     ]
 
 

@@ -26,7 +26,8 @@ class Generator:
     if the command dies without doing so, the closed channel ends it.
     """
 
-    def __init__(self, *, host: str, folder: Path) -> None:
+    def __init__(self, *, url: str, folder: Path) -> None:
+        """`url`: where each saga of the load is started."""
         self.scheduling = ""
         """How the kernel runs it, in words; known once it is ready."""
         self._log = folder / "locust.log"
@@ -36,7 +37,7 @@ class Generator:
             self._process = subprocess.Popen(  # noqa: S603 -- our own locustfile
                 [
                     *(sys.executable, "-W", "ignore", "-m", "locust", "-f", str(LOCUSTFILE)),
-                    *("--headless", "--users", "1", "--host", host),
+                    *("--headless", "--users", "1", "--host", url),
                     *("--only-summary", "--loglevel", "WARNING"),
                 ],
                 env={**os.environ, FILE_NUMBER_VARIABLE: str(theirs.fileno())},

@@ -1,30 +1,66 @@
-"""What a shopper says to the shop, as plain values: the same for both locustfiles and `compare`."""
+"""What a shopper says to the shop, as plain values: the same for both locustfiles and `compare`.
 
-from collections.abc import Mapping
+An arm of a comparison is a pattern, and maybe something that sets it apart: `orchestrated`;
+`orchestrated again`: the same once more; `orchestrated +2ms`: with payments that take so much
+longer. It is written as one string, and is called a pattern where its figures are.
+"""
+
+from collections.abc import Sequence
 from typing import Any
+
+from contracts import statuses
+from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED, ORCHESTRATED_MESSAGING
 
 MONOLITH = "monolith"
 """No pattern of the shop: the floor, in a stack that was started for it."""
-PATTERNS = ("orchestrated", "choreographed", "orchestrated_messaging", MONOLITH)
+PATTERNS = (ORCHESTRATED, CHOREOGRAPHED, ORCHESTRATED_MESSAGING, MONOLITH)
 THE_TWO = PATTERNS[:2]
 """Those that are compared unless others are named; the others tell why they differ."""
 WITH_CONTROL = PATTERNS[:3]
 """Those of a full run."""
+FINAL = statuses.FINAL
 GOOD_CARD = "credit_card"
 SLOW_CARD = "slow_card"
 DECLINED_CARD = "card_declined"
-FINAL = frozenset({"completed", "failed", "compensated"})
+PRICE = "19.99"
 ADDRESS = {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}
+DESTINATION = {**ADDRESS, "province": "Madrid"}
 
 
-def checkout(*, cart_id: str, user_id: str, pattern: str, payment_method: str) -> dict[str, Any]:
-    """The body of POST /checkout/saga."""
+def twice(*, pattern: str, delay_ms: float) -> list[str]:
+    """A pattern beside itself: with nothing to find, or with a delay that should be found."""
+    return [pattern, f"{pattern} +{delay_ms:g}ms" if delay_ms else f"{pattern} again"]
+
+
+def pattern_of(*, arm: str) -> str:
+    """The `saga_pattern` that its checkouts name."""
+    return arm.partition(" ")[0]
+
+
+def delay_ms_of(*, arm: str) -> float:
+    """How much longer its payments take; 0 for most."""
+    _, _, delay = arm.partition("+")
+    return float(delay.removesuffix("ms")) if delay else 0.0
+
+
+def card_of(*, arm: str) -> str:
+    """What its checkouts are paid with, unless they are to be declined."""
+    return SLOW_CARD if delay_ms_of(arm=arm) else GOOD_CARD
+
+
+def checkout(*, cart_id: str, payment_method: str) -> dict[str, Any]:
+    """The body of POST /checkout/saga, but for its `user_id` and `saga_pattern`."""
+    return {"cart_id": cart_id, "payment_method": payment_method, "billing_address": ADDRESS}
+
+
+def order(*, saga: str, products: Sequence[str], payment_method: str) -> dict[str, Any]:
+    """The body of POST /orders for one of each product, but for the same."""
     return {
-        "cart_id": cart_id,
-        "user_id": user_id,
+        "saga": saga,
+        "items": [{"product_id": one, "quantity": 1} for one in products],
+        "amount": f"{float(PRICE) * len(products):.2f}",
         "payment_method": payment_method,
-        "billing_address": ADDRESS,
-        "saga_pattern": pattern,
+        "destination": DESTINATION,
     }
 
 
@@ -33,11 +69,17 @@ def product(*, name: str, quantity: int, sku: str) -> dict[str, Any]:
     return {
         "name": name,
         "description": "Made by a load test",
-        "price": "19.99",
+        "price": PRICE,
         "quantity": quantity,
         "category": "load test",
         "sku": sku,
     }
+
+
+def courier(*, name: str, capacity: int) -> dict[str, Any]:
+    """The body of POST /couriers, for one who serves the orders of a load test."""
+    where = {key: DESTINATION[key] for key in ("province", "city")}
+    return {"name": name, "phone_number": "+34 600 000 000", "capacity": capacity, **where}
 
 
 def patterns(*, text: str) -> list[str]:
@@ -53,8 +95,3 @@ def patterns(*, text: str) -> list[str]:
 def is_expected(*, payment_method: str, status: str) -> bool:
     """Whether this is how a checkout with that card should end, where stock is plenty."""
     return status == ("compensated" if payment_method == DECLINED_CARD else "completed")
-
-
-def code_of(body: Mapping[str, Any]) -> str:
-    """The code of a problem+json body; empty where it has none."""
-    return str(body.get("code", ""))

@@ -1,4 +1,4 @@
-"""Products and filled carts for a run, made over the API outside the timed parts."""
+"""Products, filled carts and a courier for a run, made over the API outside the timed parts."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class NotSupplied(Exception):
 
 
 class Supplier:
-    """Makes products and carts. One a run, so that runs never share stock."""
+    """Makes them. One a run, so that runs never share stock."""
 
     def __init__(self, *, shop: Shop, run: str) -> None:
         self._shop = shop
@@ -55,6 +55,11 @@ class Supplier:
             ]
             ids += self._ids(f"{self._shop.urls['carrito']}/carts", body)
         return ids
+
+    def courier(self, *, capacity: int) -> None:
+        """One who serves where the orders go to, so many at once. Raises NotSupplied."""
+        body = shopper.courier(name=f"Load test {self._run}", capacity=capacity)
+        self._post(f"{self._shop.urls['envios']}/couriers", body, 201)
 
     def _ids(self, url: str, body: Any) -> list[str]:
         made = self._post(url, body, 207)

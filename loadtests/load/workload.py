@@ -1,14 +1,19 @@
-"""What the shoppers of a window want: which carts, which cards, in an order that is repeatable."""
+"""What the shoppers of a window want: which goods, which cards, in an order that is repeatable."""
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from loadtests.load import arms, shopper
+from contracts.catalogue import SAGAS
+from contracts.projection import services_of
+from contracts.saga import Saga
+from loadtests.load import shopper
 from loadtests.load.schedule import offsets
 from loadtests.load.supplies import PLENTY, USER, Supplier
 from loadtests.load.windows import Mix, Window
+from loadtests.shop import CHECKOUT
 
 PRODUCTS = 100
 LINES = 2
@@ -17,30 +22,43 @@ GOOD, DECLINED, SCARCE, HOT = "good", "declined", "scarce", "hot"
 
 
 class Workload:
-    """Makes the carts of each window, with products of this run's own."""
+    """Makes what each window needs, with products of this run's own."""
 
-    def __init__(self, *, supplier: Supplier) -> None:
-        """Raises NotSupplied."""
+    def __init__(self, *, supplier: Supplier, saga: Saga = SAGAS[CHECKOUT]) -> None:
+        """`saga`: what the shoppers start. Raises NotSupplied."""
         self._supplier = supplier
+        self._saga = saga
+        if "envios" in services_of(saga):
+            supplier.courier(capacity=PLENTY)
         self._plenty = supplier.products(count=PRODUCTS, quantity=PLENTY)
 
     def requests(self, *, window: Window) -> list[bytes]:
-        """The body of each checkout of a window, its cart made and filled. Raises NotSupplied."""
+        """The body of each start of a window; a checkout's cart is made and filled. Raises
+        NotSupplied.
+        """
         starts = offsets(
             arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=window.seed
         )
         kinds = kinds_of(mix=window.mix, count=len(starts), seed=window.seed)
-        carts = self._supplier.carts(contents=self._contents(kinds, window))
+        contents = self._contents(kinds, window)
+        cards = [_card(kind, window.pattern) for kind in kinds]
+        pattern = shopper.pattern_of(arm=window.pattern)
         return [
-            msgspec.json.encode(
-                shopper.checkout(
-                    cart_id=cart,
-                    user_id=USER,
-                    pattern=arms.pattern_of(arm=window.pattern),
-                    payment_method=_card(kind, window.pattern),
-                )
-            )
-            for cart, kind in zip(carts, kinds, strict=True)
+            msgspec.json.encode({**body, "user_id": USER, "saga_pattern": pattern})
+            for body in self._bodies(contents, cards)
+        ]
+
+    def _bodies(self, contents: list[list[str]], cards: list[str]) -> list[dict[str, Any]]:
+        """By the saga's owner: a cart that is checked out, or an order."""
+        if self._saga.owner == "carrito":
+            carts = self._supplier.carts(contents=contents)
+            return [
+                shopper.checkout(cart_id=cart, payment_method=card)
+                for cart, card in zip(carts, cards, strict=True)
+            ]
+        return [
+            shopper.order(saga=self._saga.name, products=products, payment_method=card)
+            for products, card in zip(contents, cards, strict=True)
         ]
 
     def _contents(self, kinds: Sequence[str], window: Window) -> list[list[str]]:
@@ -80,4 +98,4 @@ def kinds_of(*, mix: Mix, count: int, seed: int) -> list[str]:
 
 
 def _card(kind: str, arm: str) -> str:
-    return shopper.DECLINED_CARD if kind == DECLINED else arms.card_of(arm=arm)
+    return shopper.DECLINED_CARD if kind == DECLINED else shopper.card_of(arm=arm)

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from loadtests.load.generator import GeneratorFailed
 from loadtests.load.supplies import NotSupplied
-from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable
 from stack.errors import StackError
 

@@ -14,9 +14,9 @@ import psycopg
 import urllib3
 
 from loadtests.measuring import processes
-from loadtests.measuring.errors import NotMeasured
 from loadtests.measuring.outcomes import Outcomes, total_of
-from loadtests.shop import SERVICES, Shop
+from loadtests.measuring.samples import NotMeasured
+from loadtests.shop import Shop
 
 GENERATOR = "load generator"
 MEASURING = "measuring"
@@ -78,7 +78,7 @@ class Meters:
         self._outcomes = outcomes
         self._generator_pid = generator_pid
         self._pool = urllib3.PoolManager(retries=False, timeout=10.0)
-        self._cluster = psycopg.connect(shop.databases["carrito"], autocommit=True)
+        self._cluster = psycopg.connect(shop.databases["default"], autocommit=True)
         self._health_calls = 0
         self._expected = set(shop.processes())
 
@@ -137,8 +137,8 @@ class Meters:
 
     def _http_calls(self) -> int:
         """Requests served by all web processes, less those to ask for this number."""
-        served = sum(self._served(self._shop.urls[service]) for service in SERVICES)
-        self._health_calls += len(SERVICES)
+        served = sum(self._served(self._shop.urls[service]) for service in self._shop.services)
+        self._health_calls += len(self._shop.services)
         return served - self._health_calls
 
     def _served(self, url: str) -> int:

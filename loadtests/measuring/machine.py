@@ -40,7 +40,7 @@ def describe(*, shop: Shop, database: str) -> dict[str, str]:
 
 
 def _durability(shop: Shop) -> str:
-    with psycopg.connect(shop.databases["carrito"]) as connection:
+    with psycopg.connect(shop.databases["default"]) as connection:
         rows = connection.execute(
             "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) ORDER BY name",
             [list(DURABILITY)],

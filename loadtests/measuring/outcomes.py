@@ -1,4 +1,4 @@
-"""How the checkouts of a window ended, read from carrito's own rows: the one clock for all."""
+"""How the sagas of a window ended, read from their owner's own rows: the one clock for all."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from loadtests.shop import SERVICES, Shop
+from loadtests.shop import Shop, accepted_table
 from messaging.brokers import Broker, BrokerUnavailable, connect
 
 POLL_SECONDS = 0.1
@@ -25,11 +25,13 @@ class Outcomes:
     """Reads the databases of a running shop."""
 
     def __init__(self, *, shop: Shop) -> None:
+        self._services = shop.services
         self._databases = {
             service: psycopg.connect(shop.databases[service], autocommit=True)
-            for service in SERVICES
+            for service in shop.services
         }
-        self._with_outbox = [one for one in SERVICES if self._has_outbox(one)]
+        self._owner = shop.saga.owner
+        self._accepted = accepted_table(service=self._owner)
         self._broker: Broker = connect(shop.broker)
 
     def close(self) -> None:
@@ -38,7 +40,7 @@ class Outcomes:
             one.close()
 
     def drain(self, *, within: float) -> bool:
-        """Waits until no accepted checkout is on its way; whether that came in time."""
+        """Waits until no accepted saga is on its way; whether that came in time."""
         return _until(lambda: self._on_their_way() == 0, within)
 
     def rest(self) -> bool:
@@ -50,11 +52,11 @@ class Outcomes:
         return _until(lambda: self._is_at_rest(since), REST_SECONDS)
 
     def of(self, *, saga_ids: Sequence[str]) -> dict[str, Outcome]:
-        """The outcome of each of these sagas that carrito knows."""
-        rows = self._databases["carrito"].execute(
-            """
+        """The outcome of each of these sagas that their owner knows."""
+        rows = self._databases[self._owner].execute(
+            f"""
             SELECT saga_id, status, coalesce(extract(epoch FROM ended_at), 0)::float8
-            FROM carrito_checkout WHERE saga_id = ANY(%s)
+            FROM {self._accepted} WHERE saga_id = ANY(%s)
             """,
             [list(saga_ids)],
         )
@@ -62,7 +64,7 @@ class Outcomes:
 
     def counters(self) -> dict[str, dict[str, int]]:
         """What each service's workers say that they have done since they started."""
-        return {service: self.counters_of(service=service) for service in SERVICES}
+        return {service: self.counters_of(service=service) for service in self._services}
 
     def counters_of(self, *, service: str) -> dict[str, int]:
         """What the workers of this one say."""
@@ -78,14 +80,14 @@ class Outcomes:
         return total
 
     def _on_their_way(self) -> int:
-        found = self._databases["carrito"].execute(
-            "SELECT count(*) FROM carrito_checkout WHERE ended_at IS NULL"
+        found = self._databases[self._owner].execute(
+            f"SELECT count(*) FROM {self._accepted} WHERE ended_at IS NULL"
         )
         return int(found.fetchone()[0])  # type: ignore[index]
 
     def _is_at_rest(self, since: float) -> bool:
         return (
-            all(self._has_reported(service, since) for service in SERVICES)
+            all(self._has_reported(service, since) for service in self._services)
             and self._unsent() == 0
             and self._queued() == 0
         )
@@ -100,22 +102,16 @@ class Outcomes:
         )
         return bool(found.fetchone()[0])  # type: ignore[index]
 
-    def _has_outbox(self, service: str) -> bool:
-        found = self._databases[service].execute(
-            "SELECT to_regclass(%s) IS NOT NULL", [f"{service}_outboxentry"]
-        )
-        return bool(found.fetchone()[0])  # type: ignore[index]
-
     def _unsent(self) -> int:
         return sum(
             self._databases[service]
             .execute(f"SELECT count(*) FROM {service}_outboxentry WHERE sent_at IS NULL")
             .fetchone()[0]  # type: ignore[index]
-            for service in self._with_outbox
+            for service in self._services
         )
 
     def _queued(self) -> int:
-        queues = [f"dueto.{service}" for service in SERVICES]
+        queues = [f"dueto.{service}" for service in self._services]
         try:
             return sum(self._broker.depths(queues).values())
         except BrokerUnavailable:

@@ -19,6 +19,10 @@ NOT_ACCEPTED = "not accepted"
 """Answered with anything but 202, or with nothing."""
 
 
+class NotMeasured(Exception):
+    """The run can't go on; the text says why."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One checkout. Times are seconds since 1970; `ended_at` is 0 where it has not ended."""

@@ -5,16 +5,17 @@ time is in the conductor's log of steps, a message's in the outbox that it came 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import psycopg
 
-from contracts import events, extras, sagas
-from contracts.extras import Extra
-from contracts.sagas import Saga
+from contracts import projection
+from contracts.events import route
+from contracts.saga import Direction, Saga
 from loadtests.measuring.moments import Moments
 from loadtests.measuring.samples import COMPLETED, Sample
-from loadtests.shop import SERVICES, Shop
+from loadtests.shop import Shop
 
 MOST_SAGAS = 200
 """Of a window, evenly spread over it."""
@@ -27,24 +28,21 @@ class Timeline:
     """Reads the databases of a running shop, a window at a time."""
 
     def __init__(self, *, shop: Shop) -> None:
-        self._saga = sagas.checkout(extras=shop.extras)
-        self._asks = asks_of(saga=self._saga, more=shop.extras)
+        self._saga = shop.saga
+        self._participants = projection.services_of(shop.saga)
+        self._asks = asks_of(saga=shop.saga)
         self._databases = {
             service: psycopg.connect(shop.databases[service], autocommit=True)
-            for service in SERVICES
+            for service in shop.services
         }
-        self._tables = {
-            name: [one for one in SERVICES if self._has(one, name)]
-            for name in ("barrierentry", "outboxentry", "parkedmessage")
-        }
-        self._read_until = dict.fromkeys(self._tables["outboxentry"], 0)
+        self._read_until = dict.fromkeys(shop.services, 0)
 
     def close(self) -> None:
         for one in self._databases.values():
             one.close()
 
     def of(self, *, samples: Sequence[Sample]) -> list[Moments]:
-        """The steps of completed checkouts of a window that has rested, saga by saga, in order.
+        """The steps of completed sagas of a window that has rested, saga by saga, in order.
 
         A saga of which a moment is not known (its pattern has no such rows) is left out.
         """
@@ -63,7 +61,7 @@ class Timeline:
         """When each step was picked up and decided: the transaction's begin, and its outcome."""
         return {
             (row[0], row[1]): (row[2], row[3])
-            for service in self._tables["barrierentry"]
+            for service in self._participants
             for row in self._rows(
                 service,
                 f"""
@@ -123,7 +121,7 @@ class Timeline:
             [list(ids)],
         )
         found = {(row[0], row[1]): int(row[2]) for row in called}
-        for service in self._tables["parkedmessage"]:
+        for service in self._databases:
             rows = self._rows(
                 service,
                 f"""
@@ -137,27 +135,18 @@ class Timeline:
             }
         return found
 
-    def _has(self, service: str, name: str) -> bool:
-        rows = self._rows(service, "SELECT to_regclass(%s) IS NOT NULL", [f"{service}_{name}"])
-        return bool(rows[0][0])
-
     def _rows(self, service: str, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._databases[service].execute(statement, values).fetchall()
 
 
-def asks_of(*, saga: Saga, more: Sequence[Extra]) -> dict[str, str]:
-    """Which step a message asks for: a fact where nobody conducts (docs/events.md), else a request.
-
-    `more`: the extra steps of the saga.
+def asks_of(*, saga: Saga) -> dict[str, str]:
+    """Which step a message asks for, by its route: the event that it follows where nobody conducts
+    (docs/events.md), else a request.
     """
     return {
-        events.CHECKOUT_INITIATED: sagas.RESERVE,
-        events.INVENTORY_RESERVED: sagas.CHARGE,
-        events.PAYMENT_PROCESSED: sagas.CREATE_ORDER,
-        events.ORDER_CREATED: sagas.COMMIT,
-        **{one.hears: one.name for one in more},
-        extras.last_fact(extras=more): sagas.CONFIRM_ORDER,
-        **{step.do_request: step.name for step in saga.steps if step.do_request},
+        route(saga.name, name): step.name
+        for before, step in pairwise(saga.steps)
+        for name in (before.done, projection.request_of(step, Direction.DO))
     }
 
 
@@ -175,8 +164,8 @@ def moments_of(
     asked: Mapping[Step, float],
     again: Mapping[Step, int],
 ) -> list[Moments]:
-    """The steps of one checkout; none where one of their moments is not known."""
-    known = {**asked, (sample.saga_id, sagas.ACCEPT): sample.intended_at}
+    """The steps of one saga; none where one of their moments is not known."""
+    known = {**asked, (sample.saga_id, saga.steps[0].name): sample.intended_at}
     keys = [(sample.saga_id, one.name) for one in saga.steps]
     if not all(key in done and key in known for key in keys):
         return []

@@ -18,10 +18,9 @@ from loadtests.running.auditing import Audit, run_audit
 from loadtests.running.rig import Load, load_on, own_stack
 from loadtests.running.runner import Say
 from loadtests.running.sending import ANSWER_SECONDS
-from loadtests.shop import shop_of
+from loadtests.shop import CHECKOUT, shop_of
 from stack.local import LocalStack
 
-PARTICIPANTS = ("pagos", "inventario", "carrito")
 LEAD_SECONDS = 3.0
 """Of load before the outage, so that it meets a shop at work."""
 CONDUCTOR = "saga_orchestrator"
@@ -29,8 +28,8 @@ CONDUCTOR = "saga_orchestrator"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`seconds`: how long `participant` is away; `rate`: checkouts a second, all the time: before,
-    meanwhile, and as long again after its return.
+    """`seconds`: how long `participant` is away; `rate`: sagas a second, all the time: before,
+    meanwhile, and as long again after its return. `saga`: what is started.
     """
 
     patterns: Sequence[str]
@@ -38,6 +37,7 @@ class Settings:
     seconds: float
     rate: float
     seed: int
+    saga: str = CHECKOUT
 
     @property
     def load_seconds(self) -> float:
@@ -59,7 +59,7 @@ def run(*, settings: Settings, say: Say) -> Finished:
 
     Raises StackError, NotSupplied, GeneratorFailed; KeyboardInterrupt on Ctrl-C.
     """
-    with own_stack(variables={}, say=say) as stack:
+    with own_stack(variables={}, say=say, saga=settings.saga) as stack:
         with tempfile.TemporaryDirectory(prefix="dueto-outage-") as working:
             found = outages(stack=stack, settings=settings, folder=Path(working), say=say)
         say("auditing what the outages have left in the services' tables")
@@ -90,7 +90,8 @@ def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
     """
     # Apart from what a run on the same stack has made.
     name = f"{settings.seed}-outage"
-    with load_on(shop=shop_of(stack=stack), name=name, folder=folder) as load:
+    shop = shop_of(stack=stack, saga=settings.saga)
+    with load_on(shop=shop, name=name, folder=folder) as load:
         experiment = _Experiment(stack=stack, settings=settings, load=load)
         found = []
         for pattern in settings.patterns:

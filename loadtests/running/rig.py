@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.saga import Saga
+from contracts.services import COORDINATORS
 from loadtests.load.generator import Generator
 from loadtests.load.supplies import Supplier
 from loadtests.load.workload import Workload
@@ -15,18 +19,22 @@ from loadtests.measuring.outcomes import Outcomes
 from loadtests.measuring.timeline import Timeline
 from loadtests.running.runner import Runner, Say
 from loadtests.running.sending import Sender
-from loadtests.shop import Shop, shop_of
+from loadtests.shop import CHECKOUT, Shop, shop_of
 from stack.local import LocalStack
-
-PAUSED = ("inventario.web", "inventario.worker")
-"""Who stands still in the windows with a pause: whoever does the steps, in either pattern."""
 
 
 def own_stack(
-    *, variables: Mapping[str, str], say: Say, has_one_database: bool = False
+    *,
+    variables: Mapping[str, str],
+    say: Say,
+    has_one_database: bool = False,
+    saga: str = CHECKOUT,
 ) -> LocalStack:
-    """A fresh stack on free ports, not started yet, whose services are told these variables."""
+    """A fresh stack on free ports, not started yet, whose services are told these variables: only
+    those that this saga needs, in any pattern.
+    """
     return LocalStack(
+        names=(*projection.services_of(SAGAS[saga]), *COORDINATORS),
         fresh=True,
         free_ports=True,
         restarts=False,
@@ -49,13 +57,13 @@ class Load:
 def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[Load]:
     """The load of one run, with products of its own. Arguments and errors: as `runner_on`."""
     with (
-        Generator(host=shop.urls["carrito"], folder=folder) as generator,
+        Generator(url=shop.urls[shop.saga.owner] + shop.saga.door, folder=folder) as generator,
         contextlib.closing(Outcomes(shop=shop)) as outcomes,
     ):
         generator.wait_until_ready()
         sender = Sender(
             generator=generator,
-            workload=Workload(supplier=Supplier(shop=shop, run=name)),
+            workload=Workload(supplier=Supplier(shop=shop, run=name), saga=shop.saga),
             outcomes=outcomes,
             folder=folder,
         )
@@ -64,21 +72,27 @@ def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[Load]:
 
 @contextlib.contextmanager
 def runner_on(
-    *, stack: LocalStack, name: str, folder: Path, say: Say, seconds_after: float = 0.0
+    *,
+    stack: LocalStack,
+    name: str,
+    folder: Path,
+    say: Say,
+    seconds_after: float = 0.0,
+    saga: str = CHECKOUT,
 ) -> Iterator[Runner]:
     """A runner for the windows of one run on a started stack, with products of its own.
 
-    `name`: of the run, in its products' SKUs; `folder`: for the files of the generator;
-    `seconds_after`: what comes after the windows. Raises GeneratorFailed, NotSupplied,
-    psycopg.Error or BrokerUnavailable.
+    `saga`: what its shoppers start; `name`: of the run, in its products' SKUs; `folder`: for the
+    files of the generator; `seconds_after`: what comes after the windows. Raises GeneratorFailed,
+    NotSupplied, psycopg.Error or BrokerUnavailable.
     """
-    shop = shop_of(stack=stack)
+    shop = shop_of(stack=stack, saga=saga)
     with (
         load_on(shop=shop, name=name, folder=folder) as load,
         contextlib.closing(
             Meters(shop=shop, outcomes=load.outcomes, generator_pid=load.generator_pid)
         ) as meters,
-        contextlib.closing(Checkpoints(database=shop.databases["carrito"])) as checkpoints,
+        contextlib.closing(Checkpoints(database=shop.databases["default"])) as checkpoints,
         contextlib.closing(Timeline(shop=shop)) as timeline,
     ):
         yield Runner(
@@ -87,13 +101,19 @@ def runner_on(
             meters=meters,
             checkpoints=checkpoints,
             timeline=timeline,
-            pause=lambda is_on: _pause(stack, is_on),
+            pause=lambda is_on: _pause(stack, paused(saga=shop.saga), is_on),
             say=say,
             seconds_after=seconds_after,
         )
 
 
-def _pause(stack: LocalStack, is_on: bool) -> None:
+def paused(*, saga: Saga) -> str:
+    """Who stands still in the windows with a pause: who does the most steps beside the owner."""
+    others = [step.service for step in saga.steps if step.service != saga.owner]
+    return max(others, key=others.count)
+
+
+def _pause(stack: LocalStack, participant: str, is_on: bool) -> None:
     """Stops the processes of one participant, or has them go on."""
-    for name in PAUSED:
-        stack.kill(name, signal.SIGSTOP if is_on else signal.SIGCONT)
+    for kind in ("web", "worker"):
+        stack.kill(f"{participant}.{kind}", signal.SIGSTOP if is_on else signal.SIGCONT)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from loadtests.evaluating.ramp import OVERLOAD
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Phase
-from loadtests.measuring.errors import NotMeasured
-from loadtests.measuring.samples import Sample
+from loadtests.measuring.samples import NotMeasured, Sample
 
 EDGE = 0.05
 SATURATED_BELOW = 0.9

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from contracts import extras
-from contracts.sagas import OWN_STEPS
+from contracts.catalogue.checkout import PADDING
 from loadtests.measuring import machine
 from loadtests.running.auditing import run_audit
 from loadtests.running.kept import Kept
 from loadtests.running.rig import own_stack, runner_on
 from loadtests.running.runner import Say
-from loadtests.shop import shop_of
+from loadtests.shop import OWN_STEPS, shop_of
 from loadtests.surveying import cells
 from loadtests.surveying.cells import UNITS, NotASurvey, Stack, Survey, cell_of
 from loadtests.surveying.grid import Settings, Spot
@@ -153,7 +152,7 @@ def _variables(spot: Spot) -> dict[str, str]:
     """What the services of this stack are told."""
     return {
         "DUETO_HOP_SECONDS": str(spot.hop_ms / 1000),
-        extras.VARIABLE: str(spot.steps - OWN_STEPS),
+        PADDING: str(spot.steps - OWN_STEPS),
     }
 
 

@@ -14,13 +14,15 @@ again. One contract suite (`tests/broker/`) holds the three to the same behaviou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from contracts import sagas
+from contracts import projection
 from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
+from contracts.events import route
 
 EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
 EXCHANGES = (EVENTS, COMMANDS, REPLIES)
@@ -33,7 +35,7 @@ LONGEST_NAME = 255
 
 class Message(msgspec.Struct, frozen=True, gc=False):
     """An event, a request or a reply as the broker sees it: who it is, how it is routed (by its
-    type alone, on every broker), and its bytes.
+    type alone, on every broker: `contracts.events.route`), and its bytes.
     """
 
     id: str
@@ -186,11 +188,13 @@ def refuse_unfit(messages: Sequence[Message]) -> None:
         raise Rejected(f"a message has at most {limits}", unfit)
 
 
+@lru_cache(maxsize=1024)
 def exchange_of(*, message_type: str) -> str:
     """Name the exchange, where a broker has such: of facts, of requests, of replies to them."""
-    if message_type in sagas.REQUESTS:
+    if message_type in {route(*one) for one in projection.requests()}:
         return COMMANDS
-    return REPLIES if message_type in sagas.REPLIES else EVENTS
+    is_reply = message_type in {route(*one) for one in projection.replies()}
+    return REPLIES if is_reply else EVENTS
 
 
 def connect(url: str, *, namespace: str = "") -> Broker:

@@ -20,7 +20,7 @@ from messaging.brokers import (
 )
 from messaging.brokers.rabbitmq_frames import Confirm, publish_frames
 from messaging.brokers.rabbitmq_link import Link
-from sagas import points
+from participant import points
 
 WINDOW = 500  # messages sent and not yet confirmed: bounds memory on both sides
 CONFIRM_SECONDS = 15.0

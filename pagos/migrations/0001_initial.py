@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import sagas.fields
+import participant.fields
 from django.db import migrations, models
 
 
@@ -32,8 +32,8 @@ class Migration(migrations.Migration):
             name='BarrierEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('step', sagas.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'Do'), ('undo', 'Undo')], db_collation='C', max_length=4)),
                 ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -52,9 +52,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', sagas.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -69,9 +69,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', sagas.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', sagas.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),
@@ -88,8 +88,8 @@ class Migration(migrations.Migration):
             name='Payment',
             fields=[
                 ('id', models.CharField(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('saga_id', sagas.fields.TextId(blank=True, db_collation='C', max_length=64, null=True)),
-                ('cart_id', sagas.fields.TextId(db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.fields.TextId(blank=True, db_collation='C', max_length=64, null=True)),
+                ('cart_id', participant.fields.TextId(db_collation='C', db_default='', default='', max_length=64)),
                 ('merchant_id', models.CharField(db_default='', default='', max_length=64)),
                 ('order_id', models.CharField(db_default='', default='', max_length=64)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
             name='Refund',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', sagas.fields.TextId(blank=True, db_collation='C', max_length=64, null=True)),
+                ('saga_id', participant.fields.TextId(blank=True, db_collation='C', max_length=64, null=True)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('reason', models.CharField(blank=True, db_default='', default='', max_length=200)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from tests.architecture.tree import ROOT
 
 FILE = ROOT / "docker-compose.yml"
+TO_TRY = ROOT / "docker-compose.saga.yml"
 EXAMPLE = ROOT / ".env.example"
 
 _PLACEHOLDER = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
@@ -44,7 +45,8 @@ def resolved(text: str, *, environment: Mapping[str, str]) -> str:
 def environment_of(name: str, *, given: Mapping[str, str]) -> dict[str, str]:
     """The variables of a service's processes."""
     stated = services()[name].get("environment", {})
-    return {key: resolved(value, environment=given) for key, value in stated.items()}
+    set_here = {key: value for key, value in stated.items() if value is not None}
+    return {key: resolved(value, environment=given) for key, value in set_here.items()}
 
 
 def command_of(name: str) -> tuple[str, ...]:
@@ -64,7 +66,7 @@ def placeholders() -> dict[str, set[str]]:
     return found
 
 
-def example() -> dict[str, str]:
-    """The variables of .env.example and their values."""
-    lines = [line for line in EXAMPLE.read_text().splitlines() if re.match(r"\w+=", line)]
+def example(path: Path = EXAMPLE) -> dict[str, str]:
+    """The variables of .env.example, or of such a file, and their values."""
+    lines = [line for line in path.read_text().splitlines() if re.match(r"\w+=", line)]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}

@@ -1,112 +1,137 @@
-"""The canvas at the top of each service, and the choreography's table, say what is really so."""
+"""What is registered is what the sagas' pages ask for, and the canvas at the top of each service
+says what is really so.
+"""
 
+import ast
 import re
 from importlib import import_module
-from typing import NamedTuple
+from pathlib import Path
 
 import pytest
 
-from contracts import events, sagas
-from messaging.answering import Answer
-from messaging.reactions import Reaction, SagaReaction
-from tests.architecture.tree import PARTICIPANTS, SERVICES
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.services import COORDINATORS, PARTICIPANTS
+from messaging.reactions import Answer, Reaction, SagaReaction
+from tests.architecture.tree import SERVICES, modules, name_of
 
-HEADINGS = ("Owns", "Offers", "Calls", "Asks", "Reacts to", "Answers", "Publishes")
-EVERY_EVENT = {
-    value
-    for name, value in vars(events).items()
-    if name.isupper() and isinstance(value, str) and "." in value
-}
+HEADINGS = (
+    *("Owns", "Offers", "Accepts", "Sagas", "Calls", "Asks", "Reacts to", "Answers"),
+    "Publishes",
+)
+NAMED = ("Reacts to", "Answers", "Publishes")
+"""Those that name events."""
 
-
-class Row(NamedTuple):
-    """On hearing `event`, `service` does `operation`, and says this, or that if it is refused."""
-
-    event: str
-    service: str
-    operation: str
-    says: str
-    says_if_refused: str = ""
+PAGES = ("contracts/catalogue/", "loadtests/audit/sagas/")
+"""Where a saga is told of, beside documents and tests."""
+ONE_PAGE = "shipment"
+"""A saga of services that were there: nobody else knows of it."""
 
 
-CHOREOGRAPHY = {
-    # Forward.
-    Row(
-        "checkout.initiated",
-        "inventario",
-        "reserve",
-        "inventory.reserved",
-        "inventory.reserve.failed",
-    ),
-    Row("inventory.reserved", "pagos", "charge", "payment.processed", "payment.failed"),
-    Row("payment.processed", "carrito", "create_order", "order.created", "order.create.failed"),
-    Row("order.created", "inventario", "commit", "inventory.committed", "inventory.commit.failed"),
-    Row("inventory.committed", "carrito", "confirm_order", "checkout.completed"),
-    # Backward, in reverse order.
-    Row("inventory.commit.failed", "carrito", "cancel_order", "order.cancelled"),
-    Row("order.create.failed", "pagos", "refund", "payment.refunded"),
-    Row("order.cancelled", "pagos", "refund", "payment.refunded"),
-    Row("payment.failed", "inventario", "unreserve", "inventory.unreserved"),
-    Row("payment.refunded", "inventario", "unreserve", "inventory.unreserved"),
-    Row("inventory.reserve.failed", "carrito", "unlock", "checkout.failed"),
-    Row("inventory.unreserved", "carrito", "unlock", "checkout.failed"),
-    # Asked for: an abort enters the backward chain unless the pivot has passed, a return after it.
-    Row("checkout.abort.requested", "inventario", "block_commit", "", "inventory.commit.failed"),
-    Row("checkout.return.requested", "inventario", "restore", "inventory.restored"),
-    Row("inventory.restored", "carrito", "cancel_order", "order.cancelled"),
-}
-"""Who reacts to what, as it was designed."""
+@pytest.mark.parametrize("service", PARTICIPANTS)
+def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
+    registered = _reactions(service)
+    reacting = [one for one in registered if isinstance(one, SagaReaction)]
+    answering = [one for one in registered if isinstance(one, Answer)]
+    assert [one.row for one in reacting] == list(projection.of_service(service))
+    assert [one.call for one in answering] == list(projection.asked_of(service))
+    assert len(registered) == len(reacting) + len(answering), "and nothing beside them"
+    for one in reacting:
+        _check_operation(one, one.row.step.operation, one.row.direction)
+    for one in answering:
+        _check_operation(one, one.call.step.operation, one.call.direction)
 
 
-def test_reactions_are_those_of_the_design() -> None:
-    registered = {
-        Row(one.hears, service, _name(one), one.says, one.says_if_refused)
-        for service in PARTICIPANTS
-        for one in _reactions(service)
-        if isinstance(one, SagaReaction)
-    }
-    assert registered == CHOREOGRAPHY
+@pytest.mark.parametrize("service", COORDINATORS)
+def test_coordinator_reacts_to_no_event_of_a_participants_own(service: str) -> None:
+    """It has no step: nothing that it hears makes it do business."""
+    assert not [one for one in _reactions(service) if isinstance(one, SagaReaction | Answer)]
+    assert not list(projection.of_service(service))
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_canvas_has_its_headings(service: str) -> None:
     said = _canvas(service)
-    assert {"Owns", "Offers", "Reacts to", "Publishes"} <= set(said)
+    assert {"Owns", "Offers"} <= set(said)
+    assert "Sagas" in said or {"Reacts to", "Publishes"} <= set(said), "its part in the sagas"
     assert all(said.values()), "a heading without anything behind it"
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_canvas_says_what_the_service_reacts_to(service: str) -> None:
-    text = _canvas(service)["Reacts to"]
-    # Its first event is written down by whoever says it: in the same transaction, the same table.
-    said = EVERY_EVENT - {events.CHECKOUT_INITIATED} if "every event" in text else _events(text)
-    said |= sagas.REPLIES if "every reply" in text else set()
-    assert said == {one.hears for one in _reactions(service) if not isinstance(one, Answer)}
-
-
 @pytest.mark.parametrize("service", PARTICIPANTS)
-def test_canvas_says_what_the_service_answers(service: str) -> None:
-    answers = {one.hears for one in _reactions(service) if isinstance(one, Answer)}
-    assert _events(_canvas(service)["Answers"]) == answers
-    assert answers == {
-        request
-        for step in sagas.CHECKOUT.steps
-        if step.service == service
-        for request in step.requests
+def test_events_that_a_canvas_names_are_all_that_its_sagas_ask_for(service: str) -> None:
+    rows = list(projection.of_service(service))
+    said = {name for row in rows for name in (row.says, row.says_if_refused) if name}
+    said |= {saga.steps[0].done for saga in SAGAS.values() if saga.owner == service}
+    real = {
+        "Reacts to": {row.event for row in rows},
+        "Answers": {call.request for call in projection.asked_of(service)},
+        "Publishes": said,
+    }
+    named = {one: _events(text) for one, text in _canvas(service).items() if one in NAMED}
+    assert {one: sorted(events) for one, events in named.items()} == {
+        one: sorted(real[one]) for one in named
     }
 
 
-@pytest.mark.parametrize("service", PARTICIPANTS)
-def test_canvas_says_what_the_service_publishes(service: str) -> None:
-    said = {name for row in CHOREOGRAPHY if row.service == service for name in row[3:] if name}
-    assert _events(_canvas(service)["Publishes"]) == said
+@pytest.mark.parametrize("service", COORDINATORS)
+def test_events_that_a_coordinators_canvas_names_are_of_some_saga(service: str) -> None:
+    known = {event for saga in SAGAS for event in projection.events(saga)}
+    known |= {projection.STEP_PARKED}
+    named = {event for one in NAMED for event in _events(_canvas(service).get(one, ""))}
+    assert named <= known
 
 
-def test_what_no_reaction_says_is_published_by_the_choreography() -> None:
-    said = {name for row in CHOREOGRAPHY for name in row[3:]}
-    # What every service says by itself, whatever its reactions are.
-    said |= {events.STEP_PARKED}
-    assert _events(_canvas("saga_choreography")["Publishes"]) == EVERY_EVENT - said
+def test_saga_of_services_that_exist_is_a_page_and_nothing_else() -> None:
+    """Its steps are of other sagas' operations, and its names stand in no code but its page, the
+    audit's rule for it, and its owner's door.
+    """
+    saga = SAGAS[ONE_PAGE]
+    others = {step.operation for name in SAGAS if name != ONE_PAGE for step in SAGAS[name].steps}
+    assert {step.operation for step in saga.steps} <= others
+    words = re.compile(rf"\b{ONE_PAGE}\b", re.IGNORECASE)
+    knowing = {
+        name_of(path)
+        for path in modules()
+        if words.search(_code(path))
+        if not name_of(path).startswith((*PAGES, f"{saga.owner}/"))
+    }
+    assert not knowing
+
+
+@pytest.mark.parametrize("name", SAGAS)
+def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> None:
+    """Only its page does, and who takes part or measures it."""
+    saga = SAGAS[name]
+    allowed = (*PAGES, *(f"{service}/" for service in projection.services_of(saga)))
+    names = {*(step.name for step in saga.steps), *projection.events(name)}
+    words = re.compile("|".join(rf"[\"']{re.escape(one)}[\"']" for one in sorted(names)))
+    shop = ("messaging", "participant", "httpapi", "coordination", *COORDINATORS, "stack", "config")
+    found = {
+        f"{name_of(path)}: {match[0]}"
+        for path in modules(*shop)
+        if not name_of(path).startswith(allowed)
+        for match in words.finditer(_code(path))
+    }
+    assert not found
+
+
+def _code(path: Path) -> str:
+    """What is executed: without comments and docstrings, which may well take it for an example."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            kept = [one for one in node.body if not _is_text(one)]
+            node.body = kept or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _check_operation(one: SagaReaction | Answer, name: str, direction: object) -> None:
+    found = one.operation
+    assert (f"{found.service}.{found.action}", found.direction) == (name, direction)
 
 
 def _canvas(service: str) -> dict[str, str]:
@@ -125,17 +150,5 @@ def _events(text: str) -> set[str]:
 
 
 def _reactions(service: str) -> list[Reaction]:
-    """Those registered; a service without a `reactions` module has none."""
-    try:
-        found: list[Reaction] = import_module(f"{service}.reactions").REACTIONS
-    except ModuleNotFoundError as error:
-        if error.name != f"{service}.reactions":
-            raise
-        return []
+    found: list[Reaction] = import_module(f"{service}.reactions").REACTIONS
     return found
-
-
-def _name(reaction: SagaReaction) -> str:
-    """What the operation is called in its service's `operations`."""
-    operations = vars(import_module(f"{reaction.operation.service}.operations"))
-    return next(name for name, one in operations.items() if one is reaction.operation)

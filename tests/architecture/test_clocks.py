@@ -9,13 +9,13 @@ from tests.architecture.effects import SHOP
 from tests.architecture.tree import ROOT, name_of, parsed
 
 ALLOWED = {
-    "carrito/handover.py": "since when a coordinator has been away: for the lights",
+    "coordination/accept_view.py": "occurred_at of a saga's first event: the speaker's word",
+    "coordination/handover.py": "since when a coordinator has been away: for the lights",
     "inventario/expiry.py": "since when a reservation can't be released: for the lights",
     "httpapi/standing.py": "since when something stands: for the lights",
     "messaging/backoff.py": "since when: for the lights; compared with this process itself",
     "messaging/probe.py": "since when the broker is asked: likewise",
     "messaging/worker.py": "since when a part is silent: for the lights, in the database's time",
-    "messaging/answering.py": "when an answer was begun: for whoever reads the timeline",
     "messaging/parking.py": "occurred_at of an event: the speaker's word, which decides nothing",
     "messaging/reactions.py": "occurred_at and requested_at: likewise",
     "messaging/relay.py": "sent_at: for the timeline; rows are forgotten hours later",

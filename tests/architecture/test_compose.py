@@ -7,14 +7,15 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from config import databases
+from contracts.services import ALL, Service
 from stack import postgres
 from stack import services as stack
-from stack.services import SERVICES, Service
+from stack.services import alias_of, database_of
 from tests.architecture import compose
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- inside a container, whose ports are published on loopback
-SERVERS, TASKS = {"postgres", "rabbitmq"}, {"migrate", "locust"}
-WITH_WORKER = [one for one in SERVICES if one.has_worker]
+SERVERS, TASKS = {"db", "rabbitmq"}, {"migrate", "locust"}
+WITH_WORKER = [one for one in ALL if one.has_worker]
 GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().items() if not value}
 """What a user sets: the variables that .env.example leaves empty."""
 
@@ -32,10 +33,10 @@ def _worker(service: Service) -> str:
 
 
 def _urls() -> dict[str, str]:
-    return {one.name: f"http://{_web(one)}:{one.port}" for one in SERVICES}
+    return {one.name: f"http://{_web(one)}:{one.port}" for one in ALL}
 
 
-PROCESSES = {_web(one): one for one in SERVICES} | {_worker(one): one for one in WITH_WORKER}
+PROCESSES = {_web(one): one for one in ALL} | {_worker(one): one for one in WITH_WORKER}
 """The service of each container that runs one."""
 
 
@@ -43,7 +44,7 @@ def test_every_process_has_its_container_and_no_other_is_there() -> None:
     assert set(compose.services()) == {*PROCESSES, *SERVERS, *TASKS}
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=_web)
+@pytest.mark.parametrize("service", ALL, ids=_web)
 def test_web_process_is_started_as_in_the_local_stack(service: Service) -> None:
     assert compose.command_of(_web(service)) == stack.web_command(host=ANYWHERE, port=service.port)
 
@@ -55,7 +56,8 @@ def test_worker_is_started_as_in_the_local_stack(service: Service) -> None:
 
 def test_migrate_runs_what_the_local_stack_runs_first() -> None:
     shell, option, script = compose.command_of("migrate")
-    commands = (stack.MIGRATE_COMMAND, stack.SEED_COMMAND, stack.ADMIN_COMMAND)
+    seeds = stack.seed_commands(names=[one.name for one in ALL])
+    commands = (stack.MIGRATE_COMMAND, *seeds, stack.ADMIN_COMMAND)
     assert (shell, option) == ("sh", "-euc"), "a step that fails must end it"
     assert script.splitlines() == [" ".join(one) for one in commands]
 
@@ -63,8 +65,8 @@ def test_migrate_runs_what_the_local_stack_runs_first() -> None:
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
     service, found = PROCESSES[name], compose.environment_of(name, given=GIVEN)
-    known = {one.database_variable for one in SERVICES}
-    own = known if service.alias == "default" else {service.database_variable}
+    known = {one.database_variable for one in ALL}
+    own = known if alias_of(service) == "default" else {service.database_variable}
     assert found["DUETO_SERVICE"] == service.name
     assert found["DUETO_SECRET_KEY"] == GIVEN["DUETO_SECRET_KEY"]
     assert stack.url_environment(urls=_urls()).items() <= found.items()
@@ -72,17 +74,17 @@ def test_process_has_the_variables_of_the_local_stack(name: str) -> None:
 
 
 def test_migrate_is_told_of_every_database() -> None:
-    assert _databases("migrate").keys() == {one.database_variable for one in SERVICES}
+    assert _databases("migrate").keys() == {one.database_variable for one in ALL}
 
 
 @pytest.mark.parametrize("name", ["migrate", "dashboard", *(_web(one) for one in WITH_WORKER)])
 def test_databases_have_the_names_of_the_local_stack(name: str) -> None:
-    names = {one.database_variable: one.database for one in SERVICES}
+    names = {one.database_variable: database_of(one) for one in ALL}
     for variable, url in _databases(name).items():
         found = databases.parse(url=url)
         assert (found["NAME"], found["HOST"], found["PORT"]) == (
             names[variable],
-            "postgres",
+            "db",
             "5432",
         )
         assert found["PASSWORD"] == GIVEN["DUETO_DATABASE_PASSWORD"]
@@ -90,15 +92,15 @@ def test_databases_have_the_names_of_the_local_stack(name: str) -> None:
 
 def test_every_database_is_created() -> None:
     script = compose.read()["configs"]["databases"]["content"].splitlines()
-    image = compose.environment_of("postgres", given=GIVEN)
-    wanted = {one.database for one in SERVICES} - {image["POSTGRES_DB"]}
+    image = compose.environment_of("db", given=GIVEN)
+    wanted = {database_of(one) for one in ALL} - {image["POSTGRES_DB"]}
     assert set(script) == {f"CREATE DATABASE {name};" for name in wanted}
     assert image["POSTGRES_USER"] == postgres.USER
     assert image["POSTGRES_PASSWORD"] == GIVEN["DUETO_DATABASE_PASSWORD"]
 
 
 def test_postgresql_has_the_settings_of_the_local_one() -> None:
-    program, *options = compose.command_of("postgres")
+    program, *options = compose.command_of("db")
     wanted = {name: one for name, one in postgres.SETTINGS.items() if name not in OF_THIS_MACHINE}
     assert program == "postgres"
     assert set(options) == {f"--{name}={value}" for name, value in wanted.items()}
@@ -116,8 +118,33 @@ def test_broker_takes_the_login_that_the_services_use() -> None:
 
 def test_ports_are_published_on_this_machine_alone() -> None:
     published = {name: one["ports"] for name, one in compose.services().items() if one.get("ports")}
-    wanted = {_web(one): one.port for one in SERVICES} | {"rabbitmq": 15672, "locust": 8089}
-    assert published == {name: [f"127.0.0.1:{port}:{port}"] for name, port in wanted.items()}
+    wanted = {_web(one): [(one.port, one.port)] for one in ALL}
+    for one in ALL:
+        wanted[_web(one)] += [(one.also, one.port)] if one.also else []
+    wanted |= {"rabbitmq": [(15672, 15672)], "locust": [(8089, 8089)]}
+    assert published == {
+        name: [f"127.0.0.1:{here}:{there}" for here, there in ports]
+        for name, ports in wanted.items()
+    }
+
+
+def test_file_to_try_it_with_gives_every_secret_and_says_that_they_are_none() -> None:
+    (include,) = compose.read(compose.TO_TRY)["include"]
+    secrets = compose.TO_TRY.with_name(include["env_file"])
+    required = {name for name, defaults in compose.placeholders().items() if "?" in defaults}
+    assert set(compose.example(secrets)) == {*required, "DUETO_RABBITMQ_USER"}
+    assert "NO SECRETS" in secrets.read_text().splitlines()[0]
+    broker = compose.environment_of("rabbitmq", given=compose.example(secrets))
+    assert (broker["RABBITMQ_DEFAULT_USER"], broker["RABBITMQ_DEFAULT_PASS"]) == ("guest", "guest")
+    assert compose.read(compose.TO_TRY)["name"] != compose.read()["name"], "data of its own"
+
+
+def test_file_to_try_it_with_opens_the_servers_to_this_machine_alone() -> None:
+    (include,) = compose.read(compose.TO_TRY)["include"]
+    base, over = (compose.TO_TRY.with_name(one) for one in include["path"])
+    assert base == compose.FILE
+    opened = {name: one["ports"] for name, one in compose.read(over)["services"].items()}
+    assert opened == {"db": ["127.0.0.1:5432:5432"], "rabbitmq": ["127.0.0.1:5672:5672"]}
 
 
 def test_web_processes_answer_to_the_names_they_are_called_by() -> None:
@@ -132,10 +159,10 @@ def test_web_processes_answer_to_the_names_they_are_called_by() -> None:
 def test_business_rules_have_the_same_defaults_everywhere() -> None:
     stated = {
         "INVENTARIO_RESERVATION_SECONDS": settings.RESERVATION_SECONDS,
-        "PAGOS_DECLINE_SHARE": settings.DECLINE_SHARE,
+        "PAGOS_DECLINE_SHARE": settings.DECLINE_SHARES[""],
+        "ENVIOS_FAIL_SHARE": settings.DELIVERY_FAIL_SHARE,
         "PAGOS_SLOW_CARD_SECONDS": settings.SLOW_CARD_SECONDS,
         "DUETO_HOP_SECONDS": settings.HOP_SECONDS,
-        "DUETO_EXTRA_STEPS": settings.EXTRA_STEPS,
         "DUETO_SAGA_SECONDS": settings.SAGA_SECONDS,
         "DUETO_NUDGE_SECONDS": settings.NUDGE_SECONDS,
     }
@@ -144,6 +171,6 @@ def test_business_rules_have_the_same_defaults_everywhere() -> None:
 
 
 def _databases(name: str) -> dict[str, str]:
-    variables = {one.database_variable for one in SERVICES}
+    variables = {one.database_variable for one in ALL}
     found = compose.environment_of(name, given=GIVEN)
     return {key: value for key, value in found.items() if key in variables}

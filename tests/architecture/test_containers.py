@@ -17,6 +17,7 @@ from tests.architecture import compose
 from tests.architecture.tree import PACKAGES, ROOT, modules
 
 DOCKERFILE = ROOT / "Dockerfile"
+COMPOSE_FILES = sorted(path.name for path in ROOT.glob("docker-compose*.yml"))
 ENDS_BY_ITSELF = "service_completed_successfully"
 SET_ELSEWHERE = {
     "DJANGO_SETTINGS_MODULE": "Django's own, always config.settings",
@@ -29,7 +30,7 @@ SET_ELSEWHERE = {
 @pytest.mark.parametrize(
     "command",
     [
-        ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"),
+        ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *COMPOSE_FILES),
         ("hadolint", "Dockerfile"),
     ],
     ids=lambda command: command[0],
@@ -110,7 +111,7 @@ def test_secret_is_refused_when_it_is_empty() -> None:
 
 def test_every_variable_that_the_code_reads_is_explained() -> None:
     text = compose.EXAMPLE.read_text()
-    reading = r"(?:environ(?:\.get\(|\[)\s*|given\.get\(|env_var=)\"(\w+)\""
+    reading = r"(?:environ(?:\.get\(|\[)\s*|given\.get\(|env_var=)\"([A-Z_]+)\""
     read = {name for path in modules() for name in re.findall(reading, path.read_text())}
     read |= {f"{alias.upper()}_DATABASE_URL" for alias in settings.DATABASES if alias != "default"}
     unexplained = {

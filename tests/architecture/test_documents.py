@@ -15,6 +15,7 @@ from tests.architecture.tree import PACKAGES, ROOT, name_of
 
 DOCUMENTS = tuple(sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
 FAILURES = ROOT / "docs" / "failures.md"
+WRITING = ROOT / "docs" / "writing-a-saga.md"
 MADE_LATER = {".env", ".venv", ".dueto", "reports", "out.json", "report.json", "report.html"}
 """What the commands make: named in documents, not in the repository."""
 NO_TARGETS = {"cart"}
@@ -27,6 +28,10 @@ _PATH = re.compile(
 )
 _HEADING = re.compile(r"^#+ (.+)$", flags=re.MULTILINE)
 
+_PAGE = re.compile(
+    r"\[(contracts/catalogue/\w+\.py)\][^\n]*\n+```python\n(.*?)```", flags=re.DOTALL
+)
+_LEFT_OUT = re.compile(r"^ *# \.\.\.\n", flags=re.MULTILINE)
 _TEST = re.compile(r"(tests/[\w/]+\.py)::(?:\w+::)?(test_\w+)")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
@@ -100,6 +105,19 @@ def test_named_tests_exist(document: Path) -> None:
     assert not [f"{path}::{name}" for path, name in named if not _defines(path, name)]
 
 
+@pytest.mark.parametrize("document", [ROOT / "README.md", WRITING], ids=name_of)
+def test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened(
+    document: Path,
+) -> None:
+    shown = _PAGE.findall(document.read_text())
+    assert shown, "a page, below the line that links it"
+    for path, text in shown:
+        rest = (ROOT / path).read_text()
+        for piece in _LEFT_OUT.split(text):
+            _, found, rest = rest.partition(piece)
+            assert found, f"{path} has not, in this order:\n{piece}"
+
+
 @pytest.mark.parametrize("document", [FAILURES], ids=name_of)
 def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
     rows = [line for line in document.read_text().splitlines() if line.startswith("| ")]
@@ -123,6 +141,10 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
         (test_compose_profiles_exist, "`docker compose --profile magic up`"),
         (test_named_tests_exist, "`tests/architecture/test_documents.py::test_magic`"),
         (test_each_row_names_the_test_that_shows_it, "| it dies | nothing | `magic` |"),
+        (
+            test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened,
+            "[contracts/catalogue/checkout.py](x):\n\n```python\nSAGA = Saga(\n    steps=(\n```",
+        ),
     ],
 )
 def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) -> None:

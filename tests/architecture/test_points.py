@@ -18,6 +18,8 @@ NEED_NO_POINTS = {
     "inventario.views.ProductsView.post": "the catalogue is in no saga",
     "inventario.views.ProductView.patch": "the catalogue is in no saga",
     "inventario.views.RestockView.post": "the catalogue is in no saga",
+    "envios.views.CouriersView.post": "who delivers is in no saga",
+    "envios.views.InTransitView.post": "a delivery on its way is in no saga",
     "pagos.views.PlainPaymentsView.post": "a payment outside of any saga",
     "pagos.views.AnyRefundView.post": "a payment outside of any saga",
     "httpapi.client.Client.get": "a GET changes nothing",
@@ -62,7 +64,7 @@ DAMAGE = {
         "    with transaction.atomic(using=SERVICE):\n        pass\n    points.reach('a.c')",
     ),
     "a statement that writes": (
-        "carrito.records",
+        "carrito.store",
         "def more():\n    sql.execute(service='carrito', sql='UPDATE carrito_cart SET x = 1')",
     ),
     "a statement that writes, two calls away": (
@@ -99,7 +101,7 @@ TAKEN_AWAY = [
 
 def test_every_effect_lies_between_two_points() -> None:
     wrong = uncovered(shop_modules(), excused=NEED_NO_POINTS)
-    assert not wrong, "put points.reach(...) before and after it (see sagas/points.py)"
+    assert not wrong, "put points.reach(...) before and after it (see participant/points.py)"
 
 
 def test_every_excuse_is_needed() -> None:

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
+from contracts.services import WITH_DATABASE
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-PARTICIPANTS = ("carrito", "inventario", "pagos")
-SERVICES = (*PARTICIPANTS, "saga_orchestrator", "saga_choreography")
+SERVICES = WITH_DATABASE
+"""Participants and coordinators."""
 PACKAGES = (
-    *("config", "contracts", "sagas", "messaging", "httpapi", "monolith"),
+    *("config", "contracts", "participant", "messaging", "httpapi", "coordination"),
     *(*SERVICES, "loadtests", "stack", "checker"),
 )
 

@@ -282,9 +282,9 @@ def test_publishes_what_any_client_can_read(
     ("kind", "exchange"),
     [
         ("payment.processed", "saga_events"),
-        ("checkout.abort.requested", "saga_events"),
-        ("payment.requested", "saga_commands"),
-        ("payment.replied", "saga_replies"),
+        ("checkout.checkout.abort.requested", "saga_events"),
+        ("checkout.payment.process", "saga_commands"),
+        ("fulfilment.payment.process.replied", "saga_replies"),
     ],
 )
 def test_publishes_on_the_exchange_that_the_type_names(
@@ -340,7 +340,7 @@ def test_names_the_messages_of_an_exchange_that_it_may_not_write_to(
     commands = f"{rabbitmq.namespace}saga_commands"
     plain.exchange_delete(commands)
     plain.exchange_declare(commands, "topic", durable=True, internal=True)
-    asked = Message("asked", "payment.requested", b"{}")
+    asked = Message("asked", "checkout.payment.process", b"{}")
     with pytest.raises(Rejected, match="ACCESS_REFUSED") as refused:
         broker.publish([*messages(1, first=1), asked])
     assert refused.value.ids == ("asked",)

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sagas import points
+from participant import points
 from stack.local import LocalStack
 from stack.proxy import Proxy
 from tests.chaos.orders import Orders

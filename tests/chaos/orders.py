@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sagas.points import HOLD, KILL
+from participant.points import HOLD, KILL
 from tests.checkout.shop import eventually
 
 
@@ -30,7 +30,7 @@ class Orders:
         """Whether the process has come there since it was ordered to."""
         return self._taken(process, point).exists()
 
-    def wait(self, process: str, point: str, *, seconds: float = 30) -> None:
+    def wait(self, process: str, point: str, *, seconds: float = 60) -> None:
         """Until it is there."""
         eventually(
             lambda: self.is_taken(process, point),

@@ -1,31 +1,44 @@
-"""One round: checkouts of one pattern, what each must come to, and whether it did."""
+"""One round: sagas of one kind and pattern, what each must come to, and whether it did."""
 
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
 
-from tests.chaos.cases import ORCHESTRATED
+from contracts.catalogue import SAGAS
+from contracts.patterns import ORCHESTRATED, PATTERNS
+from contracts.refusals import NOT_STARTED
 from tests.chaos.orders import Orders
 from tests.chaos.patience import PatientShop
-from tests.checkout.shop import START_PATHS, STATE_PATHS, body_of, eventually
+from tests.checkout.shop import OWNED_IN, PRICE, STATE_PATHS, Wish, end_of_refused, eventually
 
-PRICE = Decimal("12.50")
 LATER = {500, 502, 503, 504}
 """Answers that ask for another try."""
+
+
+class Wanted(NamedTuple):
+    """One of a product, by a saga that has not begun."""
+
+    wish: Wish
+    product: str
 
 
 class Round:
     """What a scene works with. Products and carts are made before anything is ordered to die."""
 
-    def __init__(self, shop: PatientShop, orders: Orders, pattern: str) -> None:
-        self.shop, self.orders, self.pattern = shop, orders, pattern
+    def __init__(
+        self, shop: PatientShop, orders: Orders, pattern: str, saga: str = "checkout"
+    ) -> None:
+        self.shop, self.orders, self.pattern, self.saga = shop, orders, pattern, saga
+        self.owner = SAGAS[saga].owner
+        self.owned_in = OWNED_IN[self.owner]
         self.coordinator = STATE_PATHS[pattern][0]
         self.expected: dict[str, str] = {}
         """How each saga must end."""
+        self._products: dict[str, str] = {}
         self._sold: dict[str, int] = {}
         self._initial: dict[str, int] = {}
 
@@ -36,40 +49,51 @@ class Round:
 
     # Before.
 
-    def carts(self, count: int, *, quantity: int | None = None) -> list[str]:
-        """Filled with one of the same new product; of which there is enough, or `quantity`."""
+    def wanted(self, count: int, *, quantity: int | None = None) -> list[Wanted]:
+        """Each one of the same new product; of which there is enough, or `quantity`."""
         there_are = count if quantity is None else quantity
-        product = self.shop.product(quantity=max(there_are, 1), price=str(PRICE))
-        made = self.shop.carts(count, product=product)
+        product = self.shop.product(quantity=max(there_are, 1))
+        wishes = self.shop.wishes(count, saga=self.saga, pattern=self.pattern, product=product)
         if not there_are:
             path = f"/api/products/{product}/restock"
             self.shop.call("POST", "inventario", path, {"quantity": -1})
         self._initial[product] = there_are
         self._sold[product] = 0
-        self._product = product
-        return made
+        return [Wanted(wish, product) for wish in wishes]
 
     # During.
 
-    def check_out(self, cart: str, *, method: str = "credit_card", ends: str = "completed") -> str:
+    def buy(self, wanted: Wanted, *, ends: str = "completed") -> str:
         """The saga, accepted for certain. It must end like this."""
-        body = body_of(cart, self.pattern, method)
-        return self.check_out_at("carrito", "/checkout/saga", body, ends=ends)
+        return self.buy_at(self.owner, SAGAS[self.saga].door, wanted, ends=ends)
 
-    def check_out_at(
-        self, service: str, path: str, body: Any, *, ends: str, key: str | None = None
+    def buy_in_vain(self, wanted: Wanted, *, step: str, method: str = "credit_card") -> str:
+        """The same of one that is refused at this step."""
+        body = {**wanted.wish.body, "payment_method": method}
+        refused = Wanted(Wish(self.saga, body), wanted.product)
+        return self.buy(refused, ends=end_of_refused(saga=self.saga, step=step))
+
+    def buy_at(
+        self,
+        service: str,
+        path: str,
+        wanted: Wanted,
+        *,
+        ends: str = "completed",
+        key: str | None = None,
     ) -> str:
         answer = self.certainly(
-            "POST", service, path, body, Idempotency_Key=key or str(uuid.uuid4())
+            "POST", service, path, wanted.wish.body, Idempotency_Key=key or str(uuid.uuid4())
         )
         assert answer[0] == 202, answer
         saga_id = str(answer[1]["saga_id"])
         if saga_id not in self.expected and ends == "completed":
-            self._sold[self._product_of(body["cart_id"])] += 1
+            self._sold[wanted.product] += 1
+        self._products[saga_id] = wanted.product
         self.expected[saga_id] = ends
         return saga_id
 
-    def check_out_all(self, *wanted: Callable[[], str]) -> list[str]:
+    def buy_all(self, *wanted: Callable[[], str]) -> list[str]:
         """All at once."""
         with ThreadPoolExecutor(len(wanted)) as threads:
             return [one.result() for one in [threads.submit(call) for call in wanted]]
@@ -92,14 +116,26 @@ class Round:
     def compensate(self, saga_id: str, *, ends: str = "compensated") -> None:
         """Asks for it, until it is answered; a second time it may be on its way already."""
         path = STATE_PATHS[self.pattern][1].format(saga_id)
-        status, body = self.certainly("POST", self.coordinator, f"{path}/compensate", {})
+
+        def ask() -> tuple[int, Any] | None:
+            status, body = self.certainly("POST", self.coordinator, f"{path}/compensate", {})
+            return None if status == 409 and body["code"] == NOT_STARTED else (status, body)
+
+        status, body = eventually(ask, what="its coordinator knows it")
         assert status in (202, 409), body
         if self.expected[saga_id] == "completed":
-            self._sold[self._product_of(self.shop.status(saga_id)["cart_id"])] -= 1
+            self._sold[self._products[saga_id]] -= 1
         self.expected[saga_id] = ends
 
-    def start_path(self) -> str:
-        return START_PATHS[self.pattern][1]
+    @property
+    def door(self) -> str:
+        """Where its coordinator takes such sagas from anybody."""
+        return PATTERNS[self.pattern].state.format(saga_id=self.saga)
+
+    @property
+    def hand_over(self) -> str:
+        """Where its owner hands a saga over; empty: nowhere."""
+        return PATTERNS[self.pattern].hand_over
 
     def is_there(self, alias: str, rest: str, values: Sequence[Any]) -> bool:
         """Whether a service has a row: `SELECT 1 FROM` and the rest."""
@@ -108,14 +144,14 @@ class Round:
     # After.
 
     def wait_until_ended(self, *sagas: str) -> None:
-        """As carrito has it."""
-        self.shop.all_ended(sagas)
+        """As their owner has it."""
+        self.shop.all_ended(sagas, saga=self.saga)
 
     def check(self) -> None:
-        """Everything that these checkouts touched comes to be as it must."""
+        """Everything that these sagas touched comes to be as it must."""
         sagas = list(self.expected)
-        for service, table in (("carrito", "checkout"), (self.coordinator, "saga")):
-            self._wait_for_expected(service, f"{service}_{table}", sagas)
+        self._wait_for_expected(self.owner, self.owned_in, sagas)
+        self._wait_for_expected(self.coordinator, f"{self.coordinator}_saga", sagas)
         for product, initial in self._initial.items():
             sold = self._sold[product]
             there = self.shop.stock(product)
@@ -142,9 +178,3 @@ class Round:
             [sagas],
         )
         return dict.fromkeys(sagas, Decimal(0)) | dict(rows)
-
-    def _product_of(self, cart: str) -> str:
-        ((product,),) = self.shop.rows(
-            "carrito", "SELECT product_id FROM carrito_cartitem WHERE cart_id = %s", [cart]
-        )
-        return str(product)

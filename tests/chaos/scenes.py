@@ -9,64 +9,92 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from contracts.events import route
 from messaging.brokers import Message, connect
+from tests.chaos.cases import HANDING_OVER
 from tests.chaos.round import Round
-from tests.checkout.shop import body_of, eventually
+from tests.checkout.shop import eventually
 
 Scene = Callable[[Round], Iterator[None]]
 
 _restarting = threading.Lock()
 
 
-def checkouts(this: Round) -> Iterator[None]:
+def bought(this: Round) -> Iterator[None]:
     """Two are bought, one is declined, one is out of stock."""
-    good, declined = this.carts(2), this.carts(1)
-    (late,) = this.carts(1, quantity=0)
+    good, declined = this.wanted(2), this.wanted(1)
+    (late,) = this.wanted(1, quantity=0)
     yield
-    this.check_out_all(
-        *(partial(this.check_out, cart) for cart in good),
-        partial(this.check_out, declined[0], method="card_declined", ends="compensated"),
-        partial(this.check_out, late, ends="failed"),
+    this.buy_all(
+        *(partial(this.buy, wanted) for wanted in good),
+        partial(this.buy_in_vain, declined[0], step="process_payment", method="card_declined"),
+        partial(this.buy_in_vain, late, step="reserve_inventory"),
     )
 
 
 def doors(this: Round) -> Iterator[None]:
-    """The other ways in: at the coordinator, the same key again, a frozen checkout again."""
-    first, second = this.carts(2)
+    """The other ways in: at the coordinator, the same key again, handed over again."""
+    first, second = this.wanted(2)
     yield
-    body = {**body_of(first, this.pattern), "user_id": "ana"}
     key = str(uuid.uuid4())
-    saga = this.check_out_at(this.coordinator, this.start_path(), body, ends="completed", key=key)
-    again = this.check_out_at(this.coordinator, this.start_path(), body, ends="completed", key=key)
-    assert again == saga
-    other = this.check_out(second)
+    saga = this.buy_at(this.coordinator, this.door, first, key=key)
+    assert this.buy_at(this.coordinator, this.door, first, key=key) == saga
+    other = this.buy(second)
     this.wait_until_ended(saga, other)
-    ((frozen,),) = this.shop.rows(
-        this.coordinator,
-        f"SELECT context FROM {this.coordinator}_saga WHERE saga_id = %s",
-        [other],
+    if this.hand_over:
+        ((context,),) = this.shop.rows(
+            this.owner, f"SELECT context FROM {this.owned_in} WHERE saga_id = %s", [other]
+        )
+        status, outcomes = this.certainly("POST", this.coordinator, this.hand_over, [context])
+        assert (status, len(outcomes)) == (207, 1)
+
+
+def handed_over(this: Round) -> Iterator[None]:
+    """By the process that accepts, one after the other; what it has no time for, by the worker."""
+    every = this.wanted(len(HANDING_OVER))
+    yield
+    for wanted in every:
+        this.wait_until_ended(this.buy(wanted))
+
+
+def handed_over_late(this: Round) -> Iterator[None]:
+    """The orchestrator was away when it was accepted, and who accepted it has died since."""
+    (wanted,) = this.wanted(1)
+    with _not_handed_over(this):
+        this.buy(wanted)
+    yield
+    this.shop.stack.restart("saga_orchestrator.web")
+
+
+def watched_late(this: Round) -> Iterator[None]:
+    """Choreographed, it takes so long that its owner makes sure that it is watched."""
+    (wanted,) = this.wanted(1)
+    this.shop.stack.stop_process("pagos.worker")
+    yield
+    told = f"{this.owned_in} WHERE saga_id = %s AND handed_over_at IS NOT NULL"
+    saga = this.buy(wanted)
+    eventually(
+        partial(this.is_there, this.owner, told, [saga]), seconds=60, what="its watcher is told"
     )
-    status, body = this.certainly("POST", this.coordinator, this.start_path(), frozen)
-    assert (status, body["saga_id"]) == (202, other)
+    this.shop.stack.restart("pagos.worker")
 
 
 def returned(this: Round) -> Iterator[None]:
     """A completed one is given back."""
-    (cart,) = this.carts(1)
-    saga = this.check_out(cart)
+    (wanted,) = this.wanted(1)
+    saga = this.buy(wanted)
     this.wait_until_ended(saga)
     this.shop.state_when(saga, this.pattern, "completed")
     yield
     this.compensate(saga)
-    eventually(lambda: _is_given_back(this, saga), seconds=60, what="it is given back")
 
 
 def aborted(this: Round) -> Iterator[None]:
     """The watchdog finds it past its deadline (the clock is moved)."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
     with _charge_held(this):
-        saga = this.check_out(cart, ends="compensated")
+        saga = this.buy(wanted, ends="compensated")
         _wait_for_event(this, saga, "inventory.reserved")
         _look_at(this, saga, started_ago="1 day")
         _wait_for_event(this, saga, "inventory.commit.failed")
@@ -74,10 +102,10 @@ def aborted(this: Round) -> Iterator[None]:
 
 def nudged(this: Round) -> Iterator[None]:
     """The watchdog finds that it has not moved for long (the clock is moved)."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
     with _charge_held(this):
-        saga = this.check_out(cart)
+        saga = this.buy(wanted)
         _wait_for_event(this, saga, "inventory.reserved")
         this.shop.write(
             "saga_choreography",
@@ -98,10 +126,10 @@ def nudged(this: Round) -> Iterator[None]:
 
 def expired(this: Round) -> Iterator[None]:
     """The reservation's time is over before the commit (the clock is moved)."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
     with _charge_held(this) as held:
-        saga = this.check_out(cart, ends="compensated")
+        saga = this.buy(wanted, ends="compensated")
         held()
         this.shop.write(
             "inventario",
@@ -119,38 +147,44 @@ def expired(this: Round) -> Iterator[None]:
 
 
 def damaged(this: Round) -> Iterator[None]:
-    """Two checkouts whose rows nobody can read: one is mended and retried, one is discarded."""
-    carts = this.carts(2)
-    this.shop.stack.stop_process("carrito.worker")
+    """Two whose rows nobody can read: one is mended and retried, one is discarded."""
+    first, second = this.wanted(2)
+    where = f"{this.owned_in} WHERE saga_id = %s"
+    change = f"UPDATE {this.owned_in} SET context = %s::jsonb WHERE saga_id = %s"
+    written = {}
+    this.shop.stack.stop_process(f"{this.owner}.worker")
+    with _not_handed_over(this):
+        mended, lost = this.buy(first), this.buy(second, ends="failed")
+        for saga in (mended, lost):
+            ((written[saga],),) = this.shop.rows(
+                this.owner, f"SELECT context::text FROM {where}", [saga]
+            )
+            this.shop.write(this.owner, change, ["{}", saga])
     yield
-    mended, lost = this.check_out(carts[0]), this.check_out(carts[1], ends="failed")
-    where = "carrito_checkout WHERE saga_id = %s"
-    change = "UPDATE carrito_checkout SET items = %s::jsonb WHERE saga_id = %s"
-    ((lines,),) = this.shop.rows("carrito", f"SELECT items::text FROM {where}", [mended])
-    for saga in (mended, lost):
-        this.shop.write("carrito", change, ["{}", saga])
-    this.shop.stack.restart("carrito.worker")
+    this.shop.stack.restart("saga_orchestrator.web")
+    this.shop.stack.restart(f"{this.owner}.worker")
     for saga in (mended, lost):
         aside = f"{where} AND set_aside_at IS NOT NULL"
-        eventually(partial(this.is_there, "carrito", aside, [saga]), what="it is set aside")
-        this.shop.write("carrito", change, [lines, saga])
+        eventually(partial(this.is_there, this.owner, aside, [saga]), what="it is set aside")
+        this.shop.write(this.owner, change, [written[saga], saga])
+    below = {"carrito": "checkouts", "pedidos": "orders"}[this.owner]
     for saga, action in ((mended, "retry"), (lost, "discard")):
-        status, body = this.certainly("POST", "carrito", f"/checkouts/{saga}/{action}", {})
+        status, body = this.certainly("POST", this.owner, f"/{below}/{saga}/{action}", {})
         assert status in (200, 202, 409), body  # 409: it was done, and the answer died
     ended = f"{where} AND ended_at IS NOT NULL"
-    eventually(partial(this.is_there, "carrito", ended, [lost]), what="it ends without a sale")
+    eventually(partial(this.is_there, this.owner, ended, [lost]), what="it ends without a sale")
     del this.expected[lost]  # no coordinator has heard of it
 
 
 def unreadable(this: Round) -> Iterator[None]:
     """Somebody publishes what is no event."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
-    broken = Message(str(uuid.uuid4()), "checkout.initiated", b"{}")
+    broken = Message(str(uuid.uuid4()), route("checkout", "checkout.initiated"), b"{}")
     broker = connect(str(this.shop.stack.environment["RABBITMQ_URL"]))
     broker.publish([broken])
     broker.close()
-    this.check_out(cart)
+    this.buy(wanted)
     eventually(
         lambda: this.is_there(
             "inventario", "inventario_parkedmessage WHERE event_id = %s", [broken.id]
@@ -161,29 +195,29 @@ def unreadable(this: Round) -> Iterator[None]:
 
 def faulting(this: Round) -> Iterator[None]:
     """A charge faults twice, and then no more."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
     with _no_payments(this):
-        saga = this.check_out(cart)
+        saga = this.buy(wanted)
         _wait_aside(this, saga, "attempts > 1")
     _wait_aside(this, saga, "status = 'handled'")
 
 
 def given_up(this: Round) -> Iterator[None]:
     """A charge faults every time."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
     with _no_payments(this):
-        saga = this.check_out(cart, ends="compensated")
+        saga = this.buy(wanted, ends="compensated")
         _wait_aside(this, saga, "status = 'parked'")
 
 
 def unknown_steps(this: Round) -> Iterator[None]:
     """A saga that this version of the code can't read; then one that can comes."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     this.shop.stack.stop_process("saga_orchestrator.worker")
     yield
-    saga = this.check_out(cart)
+    saga = this.buy(wanted)
     where = "saga_orchestrator_saga WHERE saga_id = %s"
     eventually(lambda: this.is_there("saga_orchestrator", where, [saga]), what="it is there")
     change = "UPDATE saga_orchestrator_saga SET context = %s::jsonb WHERE saga_id = %s"
@@ -202,10 +236,10 @@ def unknown_steps(this: Round) -> Iterator[None]:
 def stopped(this: Round) -> Iterator[None]:
     """A stop is asked for while a reply is on its way, and the runner is busy."""
     runner = ("saga_orchestrator.worker", "runner.before_claim")
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
     with _charge_held(this) as held:
-        saga = this.check_out(cart, ends="compensated")
+        saga = this.buy(wanted, ends="compensated")
         held()
         this.orders.hold(*runner)
         this.orders.wait(*runner)
@@ -220,9 +254,9 @@ def stopped(this: Round) -> Iterator[None]:
 
 def stopping(this: Round) -> Iterator[None]:
     """The runner is stopped in the middle of it."""
-    carts = this.carts(3)
+    every = this.wanted(3)
     yield
-    this.check_out_all(*(partial(this.check_out, cart) for cart in carts))
+    this.buy_all(*(partial(this.buy, wanted) for wanted in every))
     this.shop.stack.stop_process("saga_orchestrator.worker")
     this.shop.stack.restart("saga_orchestrator.worker")
 
@@ -233,10 +267,10 @@ def without_database(this: Round) -> Iterator[None]:
         "orchestrated": ("saga_orchestrator.worker", "client.answered"),
         "choreographed": ("pagos.worker", "consumer.taken"),
     }[this.pattern]
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     yield
     this.orders.hold(process, point)
-    this.check_out(cart)
+    this.buy(wanted)
     this.orders.wait(process, point)
     restart_database(this)
     this.orders.release(process, point)
@@ -246,8 +280,9 @@ SCENES: dict[str, Scene] = {
     **{
         scene.__name__: scene
         for scene in (
-            *(checkouts, doors, returned, aborted, nudged, expired, damaged, unreadable),
-            *(faulting, given_up, unknown_steps, stopped, stopping, without_database),
+            *(bought, doors, handed_over, handed_over_late, watched_late, returned, aborted),
+            *(nudged, expired, damaged, unreadable, faulting, given_up, unknown_steps),
+            *(stopped, stopping, without_database),
         )
     },
     "handled_late": faulting,
@@ -262,10 +297,20 @@ def restart_database(this: Round) -> None:
 
 
 @contextmanager
+def _not_handed_over(this: Round) -> Iterator[None]:
+    """What is accepted within the block is left to the worker: the orchestrator does not answer,
+    and stays away; the process that accepts dies, with what it would try again.
+    """
+    this.shop.stack.stop_process("saga_orchestrator.web")
+    yield
+    this.shop.stack.restart(f"{this.owner}.web")
+
+
+@contextmanager
 def _charge_held(this: Round) -> Iterator[Callable[[], None]]:
     """The payment is not committed within the block. Gives what waits until it would be."""
     process = f"pagos.{this.steps_run_in}"
-    point = "performing.before_commit of do process_payment"
+    point = "performing.before_commit of do pagos.charge"
     this.orders.hold(process, point)
     try:
         yield lambda: this.orders.wait(process, point)
@@ -320,8 +365,3 @@ def _wait_for_event(this: Round, saga: str, event: str) -> None:
         lambda: this.is_there("saga_choreography", rest, [saga, event]),
         what=f"{event} is seen",
     )
-
-
-def _is_given_back(this: Round, saga: str) -> bool:
-    rest = "carrito_order WHERE saga_id = %s AND status = 'cancelled'"
-    return this.is_there("carrito", rest, [saga])

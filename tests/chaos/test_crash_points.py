@@ -71,7 +71,7 @@ def run_rounds(shop, stack, orders, proxies):
     }
 
     def run(together: tuple[Case, ...], fault: str) -> None:
-        this = Round(shop, orders, together[0].pattern)
+        this = Round(shop, orders, together[0].pattern, together[0].saga)
         scene = SCENES[together[0].scene](this)
         next(scene)
         give = orders.kill if fault == KILL else orders.hold

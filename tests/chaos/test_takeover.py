@@ -14,12 +14,12 @@ from time import monotonic
 import pytest
 
 from config.settings import BASE_DIR
-from tests.chaos.cases import ORCHESTRATED
+from contracts.patterns import ORCHESTRATED
 from tests.chaos.round import Round
 from tests.checkout.shop import eventually
 
 COUNT, AIM_SECONDS = 40, 5.0
-HELD = ("pagos.web", "performing.before_commit of do process_payment")
+HELD = ("pagos.web", "performing.before_commit of do pagos.charge")
 
 
 class SecondRunner:
@@ -65,10 +65,10 @@ def test_sagas_of_a_killed_runner_are_taken_over_in_time(
 
 def _take_over(this: Round, second: SecondRunner) -> float:
     """How long a saga was without a runner."""
-    (cart,) = this.carts(1)
+    (wanted,) = this.wanted(1)
     eventually(lambda: len(_living(this)) >= 2, what="two runners live")
     this.orders.hold(*HELD)
-    saga = this.check_out(cart)
+    saga = this.buy(wanted)
     this.orders.wait(*HELD)
     runner, pid = _runner_of(this, saga)
     if pid == second.process.pid:

@@ -2,25 +2,10 @@
 
 import pytest
 
-from contracts.statuses import Pattern
-from stack.local import LocalStack
-from tests.checkout.shop import Shop
+from contracts.patterns import PATTERNS
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory):
-    """All services as processes, with databases and a broker of their own."""
-    folder = tmp_path_factory.mktemp("stack")
-    with LocalStack(folder=folder, fresh=True, free_ports=True, use_given=False) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def shop(stack):
-    return Shop(stack)
-
-
-@pytest.fixture(params=[pattern.value for pattern in Pattern])
+@pytest.fixture(params=list(PATTERNS))
 def pattern(request):
     return request.param
 

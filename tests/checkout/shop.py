@@ -6,25 +6,37 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import urllib3
 
+from contracts.catalogue import SAGAS
+from contracts.patterns import PATTERNS
+from contracts.refusals import NOT_STARTED
 from stack.local import LocalStack
 
 ENDED = {"completed", "failed", "compensated"}
 STATE_PATHS = {
-    "orchestrated": ("saga_orchestrator", "/saga/{}"),
-    "choreographed": ("saga_choreography", "/saga/choreography/{}"),
-    "orchestrated_messaging": ("saga_orchestrator", "/saga/{}"),
+    name: (pattern.coordinator, pattern.state.format(saga_id="{}"))
+    for name, pattern in PATTERNS.items()
 }
 START_PATHS = {
-    "orchestrated": ("saga_orchestrator", "/saga/checkout"),
-    "choreographed": ("saga_choreography", "/saga/choreography/checkout"),
-    "orchestrated_messaging": ("saga_orchestrator", "/saga/checkout"),
+    name: (pattern.coordinator, pattern.state.format(saga_id="checkout"))
+    for name, pattern in PATTERNS.items()
 }
+OWNED_IN = {"carrito": "carrito_checkout", "pedidos": "pedidos_order"}
+"""The table of what each owner has accepted."""
+PRICE = Decimal("12.50")
+
+
+class Wish(NamedTuple):
+    """A saga that somebody asks for: the body for its owner's door."""
+
+    saga: str
+    body: dict[str, Any]
 
 
 def eventually(condition: Callable[[], Any], *, seconds: float = 30, what: str = "") -> Any:
@@ -61,7 +73,7 @@ class Shop:
         url = self.stack.urls[service] + path
         return self._http.request(method, url, headers=named, **extra)
 
-    def product(self, *, quantity: int, price: str = "12.50") -> str:
+    def product(self, *, quantity: int, price: str = str(PRICE)) -> str:
         """A new product's id."""
         name = f"Test {next(self._numbers)} {uuid.uuid4()}"
         status, made = self.call(
@@ -99,8 +111,53 @@ class Shop:
         self, carts: Sequence[str], patterns: Iterable[str], *, at_once: int = 32
     ) -> list[str]:
         """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""
+        paired = zip(carts, itertools.cycle(patterns), strict=False)
+        wishes = [Wish("checkout", body_of(cart, pattern)) for cart, pattern in paired]
+        return self.begin_all(wishes, at_once=at_once)
+
+    def wishes(
+        self,
+        count: int,
+        *,
+        saga: str,
+        pattern: str,
+        product: str,
+        quantity: int = 1,
+        method: str = "credit_card",
+        destination: dict[str, str] | None = None,
+    ) -> list[Wish]:
+        """So many of a saga, each for some of a product; for checkouts their carts are filled."""
+        if saga == "checkout":
+            carts = self.carts(count, product=product, quantity=quantity)
+            return [Wish(saga, body_of(cart, pattern, method)) for cart in carts]
+        order = {
+            "user_id": "ana",
+            "product_id": product,
+            "quantity": quantity,
+            "amount": str(PRICE * quantity),
+            "payment_method": method,
+            "destination": destination or {},
+            "saga": saga,
+            "saga_pattern": pattern,
+        }
+        return [Wish(saga, order)] * count
+
+    def begin(self, wish: Wish, **headers: str) -> tuple[int, Any]:
+        """Status and body of its owner's answer."""
+        page = SAGAS[wish.saga]
+        return self.call("POST", page.owner, page.door, wish.body, **headers)
+
+    def begin_all(self, wishes: Sequence[Wish], *, at_once: int = 32) -> list[str]:
+        """Starts all, repeating each (under its key) until it is accepted; the sagas' ids."""
         with ThreadPoolExecutor(at_once) as threads:
-            return list(threads.map(self._check_out_for_certain, carts, itertools.cycle(patterns)))
+            return list(threads.map(self._begin_for_certain, wishes))
+
+    def accepted(self, saga_id: str, *, saga: str) -> dict[str, Any]:
+        """As its owner knows it."""
+        owner = SAGAS[saga].owner
+        status, body = self.call("GET", owner, f"/{owner}/accepted/{saga_id}")
+        assert status == 200, body
+        return dict(body)
 
     def status(self, saga_id: str) -> dict[str, Any]:
         """As carrito answers it."""
@@ -117,21 +174,24 @@ class Shop:
 
         return dict(eventually(look, seconds=seconds, what=f"saga {saga_id} ends"))
 
-    def all_ended(self, saga_ids: Sequence[str], *, seconds: float = 60) -> Counter[str]:
-        """How many ended how."""
+    def all_ended(
+        self, saga_ids: Sequence[str], *, saga: str = "checkout", seconds: float = 60
+    ) -> Counter[str]:
+        """How many ended how, as their owner has it."""
+        owner = SAGAS[saga].owner
 
         def look() -> Counter[str] | None:
             counted = Counter(
                 status
                 for (status,) in self.rows(
-                    "carrito",
-                    "SELECT status FROM carrito_checkout WHERE saga_id = ANY(%s)",
+                    owner,
+                    f"SELECT status FROM {OWNED_IN[owner]} WHERE saga_id = ANY(%s)",
                     [list(saga_ids)],
                 )
             )
             return counted if set(counted) <= ENDED and counted.total() == len(saga_ids) else None
 
-        return Counter(eventually(look, seconds=seconds, what="every checkout ends"))
+        return Counter(eventually(look, seconds=seconds, what=f"every {saga} ends"))
 
     def state(self, saga_id: str, pattern: str) -> dict[str, Any]:
         """As the coordinator answers it."""
@@ -149,6 +209,16 @@ class Shop:
 
         return dict(eventually(look, what=f"{pattern} {saga_id} is {statuses}"))
 
+    def compensate(self, saga_id: str, pattern: str, **asked: str) -> tuple[int, Any]:
+        """Status and body of what its coordinator answers, once it has heard of the saga."""
+        service, path = STATE_PATHS[pattern]
+
+        def ask() -> tuple[int, Any] | None:
+            answer = self.call("POST", service, f"{path.format(saga_id)}/compensate", asked)
+            return None if answer[0] == 409 and answer[1]["code"] == NOT_STARTED else answer
+
+        return tuple(eventually(ask, what=f"{service} knows {saga_id}"))  # type: ignore[return-value]
+
     def stock(self, product: str) -> tuple[int, int, int]:
         """available, reserved, sold."""
         (row,) = self.rows(
@@ -163,6 +233,20 @@ class Shop:
         status, body = self.call("GET", "pagos", f"/api/v1/payments/saga/{saga_id}/status")
         return (body["status"], body["amount"]) if status == 200 else ("none", "0.00")
 
+    def delivery(self, saga_id: str) -> dict[str, Any] | None:
+        """Of an order, as envios shows it; None: there is none."""
+        status, body = self.call("GET", "envios", f"/deliveries?order_id={saga_id}")
+        assert status == 200, body
+        return body["results"][0] if body["results"] else None
+
+    def courier(self, *, capacity: int) -> dict[str, str]:
+        """Where a new courier, and nobody else, takes so many deliveries at once."""
+        province = f"Province {uuid.uuid4()}"
+        body = {"name": "Eva", "province": province, "capacity": capacity}
+        status, made = self.call("POST", "envios", "/couriers", body)
+        assert status == 201, made
+        return {"province": province}
+
     def rows(self, alias: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Straight from a service's database."""
         with psycopg.connect(self.stack.database_urls[alias]) as connection:
@@ -172,18 +256,18 @@ class Shop:
         """Fails with the breaches, if there are any."""
         self.stack.run("python", "manage.py", "audit", "--wait", "60")
 
-    def _check_out_for_certain(self, cart: str, pattern: str) -> str:
+    def _begin_for_certain(self, wish: Wish) -> str:
         key = str(uuid.uuid4())
 
         def attempt() -> str | None:
             try:
-                status, body = self.check_out(cart, pattern, Idempotency_Key=key)
+                status, body = self.begin(wish, Idempotency_Key=key)
             except urllib3.exceptions.HTTPError:
                 return None
             assert status in (202, 500, 502, 503), body
             return body["saga_id"] if status == 202 else None
 
-        return str(eventually(attempt, seconds=60, what="the checkout is accepted"))
+        return str(eventually(attempt, seconds=60, what=f"the {wish.saga} is accepted"))
 
 
 def body_of(cart: str, pattern: str, method: str = "credit_card") -> dict[str, Any]:
@@ -200,3 +284,8 @@ def body_of(cart: str, pattern: str, method: str = "credit_card") -> dict[str, A
         },
         "saga_pattern": pattern,
     }
+
+
+def end_of_refused(*, saga: str, step: str) -> str:
+    """How one ends that is refused at this step: whether anything was there to be undone."""
+    return "compensated" if SAGAS[saga].position(step) > 1 else "failed"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.statuses import Pattern
+from contracts.patterns import PATTERNS
 from stack.local import LocalStack
 from tests.checkout.shop import Shop
 from tests.skewed.apps import VARIABLE
@@ -22,8 +22,8 @@ def shop(tmp_path_factory):
 
 def test_checkouts_complete_in_every_pattern(shop):
     product = shop.product(quantity=100)
-    for pattern in Pattern:
-        sagas = shop.check_out_all(shop.carts(EACH, product=product), [pattern.value])
+    for pattern in PATTERNS:
+        sagas = shop.check_out_all(shop.carts(EACH, product=product), [pattern])
         assert shop.all_ended(sagas) == {"completed": EACH}, pattern
     assert shop.rows("saga_choreography", "SELECT * FROM saga_choreography_intervention") == []
     ((apart,),) = shop.rows(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.statuses import Pattern
+from contracts.patterns import PATTERNS
 from stack.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def rows(stack, tmp_path_factory) -> dict[str, dict[str, str]]:
                 *("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(port)),
                 *("--expect-workers", str(WORKERS), "--headless", "--host", stack.urls["carrito"]),
                 *("--inventory", stack.urls["inventario"], "--csv", str(folder / "rows")),
-                *("--patterns", ",".join(Pattern), "--users", "6", "--spawn-rate", "6"),
+                *("--patterns", ",".join(PATTERNS), "--users", "6", "--spawn-rate", "6"),
                 *("--run-time", f"{SECONDS}s"),
                 log=folder / "master.log",
             )
@@ -62,7 +62,7 @@ def _locust(*options: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_master_counts_what_its_workers_did(rows):
     assert rows["Aggregated"]["Failure Count"] == "0"
-    for pattern in Pattern:
+    for pattern in PATTERNS:
         assert int(rows[f"saga {pattern}"]["Request Count"]) > 0
 
 

@@ -4,22 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from contracts import extras, sagas
-from contracts.statuses import Pattern
-from sagas import points
+from contracts import patterns
+from contracts.catalogue.checkout import PADDED, PADDING, SAGA, padding_steps
+from contracts.patterns import PATTERNS
+from contracts.saga import Direction
+from participant import points
 from stack.errors import StackError
 from stack.local import LocalStack
 from tests.chaos.orders import Orders
-from tests.checkout.shop import STATE_PATHS, Shop
+from tests.checkout.shop import Shop
 
-EXTRAS = extras.chain(count=extras.MOST)
-STEPS = [step.name for step in sagas.checkout(extras=EXTRAS).steps]
-NAMES = [one.name for one in EXTRAS]
+PADS = padding_steps(str(len(PADDED)))
+NAMES = [step.name for step in PADS]
+*FIRST, LAST = SAGA.steps
+STEPS = [step.name for step in (*FIRST, *PADS, LAST)]
 KILLED = (
-    ("pagos.web", "performing.before_commit of do extra_1"),
-    ("pagos.worker", "performing.before_commit of do extra_1"),
-    ("inventario.web", "steps.before_reply of do extra_2"),
-    ("inventario.worker", "performing.after_commit of do extra_2"),
+    ("pagos.web", "performing.before_commit of do pagos.pad"),
+    ("pagos.worker", "performing.before_commit of do pagos.pad"),
+    ("inventario.web", "steps.before_reply of do inventario.pad"),
+    ("inventario.worker", "performing.after_commit of do inventario.pad"),
 )
 
 
@@ -36,7 +39,7 @@ def stack(tmp_path_factory, orders) -> Iterator[LocalStack]:
         free_ports=True,
         use_given=False,
         longest_pause=0.0,
-        environment={extras.VARIABLE: str(len(EXTRAS)), points.FOLDER: str(orders.folder)},
+        environment={PADDING: str(len(PADS)), points.FOLDER: str(orders.folder)},
     ) as running:
         yield running
 
@@ -68,37 +71,38 @@ def test_declined_checkout_never_comes_to_the_extra_steps(shop, pattern):
     saga_id = checked_out(shop, pattern, method="card_declined")
     found = statuses(shop, saga_id, pattern, "compensated")
     assert [found[one] for one in NAMES] == ["skipped"] * len(NAMES)
-    assert found[sagas.RESERVE] == "compensated"
+    assert found["reserve_inventory"] == "compensated"
 
 
 def test_return_undoes_what_the_checkout_did_and_passes_the_extra_steps_over(shop, pattern):
     saga_id = checked_out(shop, pattern)
     shop.state_when(saga_id, pattern, "completed")
-    service, path = STATE_PATHS[pattern]
-    status, body = shop.call("POST", service, f"{path.format(saga_id)}/compensate", {})
+    status, body = shop.compensate(saga_id, pattern)
     assert status == 202, body
     found = statuses(shop, saga_id, pattern, "compensated")
-    undone = {step.name for step in sagas.CHECKOUT.steps if step.undo}
+    undone = {step.name for step in SAGA.steps if step.can(Direction.UNDO)}
     assert {name for name, one in found.items() if one == "compensated"} == undone
     assert shop.money(saga_id)[0] == "refunded"
 
 
 def test_checkout_whose_extra_steps_are_interrupted_by_kills_completes(shop, orders):
-    carts = shop.carts(2 * len(Pattern), product=shop.product(quantity=100))
+    carts = shop.carts(2 * len(PATTERNS), product=shop.product(quantity=100))
     for process, point in KILLED:
         orders.kill(process, point)
-    begun = shop.check_out_all(carts, [pattern.value for pattern in Pattern])
+    begun = shop.check_out_all(carts, list(PATTERNS))
     assert shop.all_ended(begun) == {"completed": len(carts)}
     assert all(orders.is_taken(process, point) for process, point in KILLED)
 
 
 def test_extra_step_that_was_passed_over_is_found_by_the_audit(shop):
-    saga_id = checked_out(shop, Pattern.CHOREOGRAPHED)
-    shop.state_when(saga_id, Pattern.CHOREOGRAPHED, "completed")
-    renamed = (
-        "UPDATE inventario_barrierentry SET step = %s WHERE saga_id = %s AND step = %s RETURNING id"
+    saga_id = checked_out(shop, patterns.CHOREOGRAPHED)
+    shop.state_when(saga_id, patterns.CHOREOGRAPHED, "completed")
+    gone = f"not {saga_id}"
+    moved = (
+        "UPDATE inventario_barrierentry SET saga_id = %s WHERE saga_id = %s AND step = %s"
+        " RETURNING id"
     )
-    shop.rows("inventario", renamed, ["another", saga_id, NAMES[1]])
+    shop.rows("inventario", moved, [gone, saga_id, NAMES[1]])
     with pytest.raises(StackError, match=f"{NAMES[2]} was done, but {NAMES[1]} was not"):
         shop.stack.run("python", "manage.py", "audit", "--saga", saga_id)
-    shop.rows("inventario", renamed, [NAMES[1], saga_id, "another"])
+    shop.rows("inventario", moved, [saga_id, gone, NAMES[1]])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from contracts.statuses import Pattern
+from contracts.patterns import PATTERNS
 from tests.checkout.shop import STATE_PATHS, eventually
 
 MOST_TRIES = 5
@@ -61,15 +61,14 @@ def stuck(shop, ledger) -> Stuck:
     """Returns of completed sagas, whose refunds are tried until they are parked."""
     product = shop.product(quantity=10)
     sagas = {}
-    for pattern in [one.value for one in Pattern]:
-        service, path = STATE_PATHS[pattern]
+    for pattern in list(PATTERNS):
         _, accepted = shop.check_out(shop.cart(product=product), pattern)
         saga_id = sagas[pattern] = accepted["saga_id"]
         shop.state_when(saga_id, pattern, "completed")
         ledger.execute(
             "UPDATE pagos_payment SET merchant_id = %s WHERE saga_id = %s", [pattern, saga_id]
         )
-        shop.call("POST", service, f"{path.format(saga_id)}/compensate", {"requested_by": "eva"})
+        assert shop.compensate(saga_id, pattern, requested_by="eva")[0] == 202
     tries: dict[str, list[float]] = {pattern: [] for pattern in sagas}
     watching = threading.Event()
     watcher = threading.Thread(target=watch, args=[ledger, tries, watching])

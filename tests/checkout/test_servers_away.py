@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contracts.statuses import Pattern
+from contracts.patterns import PATTERNS
 from stack.rabbitmq import SERVER
-from tests.checkout.shop import Shop, eventually
+from tests.checkout.shop import STATE_PATHS, Shop, eventually
 
 CHECKOUTS = 40
 MOST_GROWTH = 30 * 1024 * 1024
@@ -48,7 +48,7 @@ def broker_is(shop: Shop, state: str) -> None:
     """As the service that starts the chain says in /health."""
 
     def told() -> bool:
-        return shop.call("GET", "saga_choreography", "/health")[1]["broker"]["status"] == state
+        return shop.call("GET", "carrito", "/health")[1]["broker"]["status"] == state
 
     eventually(told, what=f"the broker is {state}")
 
@@ -69,8 +69,7 @@ def resident(shop: Shop) -> dict[str, int]:
 
 def unsent(shop: Shop) -> int:
     ((count,),) = shop.rows(
-        "saga_choreography",
-        "SELECT count(*) FROM saga_choreography_outboxentry WHERE sent_at IS NULL",
+        "carrito", "SELECT count(*) FROM carrito_outboxentry WHERE sent_at IS NULL"
     )
     return int(count)
 
@@ -85,7 +84,7 @@ def under_load(shop):
         sagas: list[str] = []
         load = threading.Thread(
             target=lambda: sagas.extend(
-                shop.check_out_all(carts, itertools.cycle(Pattern), at_once=4)
+                shop.check_out_all(carts, itertools.cycle(PATTERNS), at_once=4)
             )
         )
         load.start()
@@ -122,6 +121,15 @@ def test_killed_broker_loses_nothing(shop, stack, under_load):
 
 
 @pytest.mark.timeout(180)
-def test_restarted_database_loses_nothing(stack, under_load):
+def test_restarted_database_loses_nothing(shop, stack, under_load):
     under_load(lambda: stack.restart("postgres"))
     stack.wait_ready()
+    # One request of each process finds out that its connections are gone; whoever comes next does
+    # not have to.
+    for service, path in set(STATE_PATHS.values()):
+        eventually(
+            lambda service=service, path=path: (
+                shop.call("GET", service, path.format("no-such-saga"))[0] == 404
+            ),
+            what=f"{service} reads its database again",
+        )

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
 from httpapi.waiting import MOST_WAITING
 from stack import identity
 from tests.checkout.shop import START_PATHS, Shop, body_of, eventually
@@ -84,13 +85,14 @@ def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, floa
 
 
 @contextmanager
-def nothing_handed_over(shop: Shop) -> Iterator[None]:
-    """What is accepted meanwhile does not begin, so whoever waits for its end waits."""
-    shop.stack.kill("carrito.worker", signal.SIGSTOP)
+def nothing_ends(shop: Shop, pattern: str) -> Iterator[Callable[[], None]]:
+    """What is accepted meanwhile goes no further, until what this gives is called."""
+    moved_by = "inventario.worker" if pattern == CHOREOGRAPHED else "saga_orchestrator.worker"
+    shop.stack.kill(moved_by, signal.SIGSTOP)
     try:
-        yield
+        yield lambda: shop.stack.kill(moved_by, signal.SIGCONT)
     finally:
-        shop.stack.kill("carrito.worker", signal.SIGCONT)
+        shop.stack.kill(moved_by, signal.SIGCONT)
 
 
 def accepted(shop: Shop, carts: Sequence[str]) -> bool:
@@ -117,15 +119,15 @@ def test_sixty_who_wait_are_told_the_end_and_no_process_is_deaf(shop, pattern, d
 def test_more_than_may_wait_are_answered_at_once_and_others_are_served(shop, door):
     carts = shop.carts(MOST_WAITING + ONE_TOO_MANY, product=shop.product(quantity=1000))
     with (
-        nothing_handed_over(shop),
+        nothing_ends(shop, ORCHESTRATED) as go_on,
         asked_for_its_health(shop, "/health/ready") as health,
-        shoppers(shop, carts, "orchestrated", door) as waiting,
+        shoppers(shop, carts, ORCHESTRATED, door) as waiting,
     ):
         done = eventually(lambda: [one for one in waiting if one.done()][ONE_TOO_MANY - 1 :])
         assert len(done) == 1
         assert shop.cart(product=shop.product(quantity=1))
         assert not [one for one in waiting if one.done()][ONE_TOO_MANY:]
-        shop.stack.kill("carrito.worker", signal.SIGCONT)
+        go_on()
         answers = [one.result() for one in waiting]
     told = Counter(one.status for one in answers)
     assert told == {200: MOST_WAITING, 202: ONE_TOO_MANY}
@@ -135,7 +137,7 @@ def test_more_than_may_wait_are_answered_at_once_and_others_are_served(shop, doo
 
 def test_two_who_wait_for_one_saga_are_both_told(shop, pattern):
     cart = shop.cart(product=shop.product(quantity=1))
-    with nothing_handed_over(shop), ThreadPoolExecutor(3) as threads:
+    with nothing_ends(shop, pattern) as go_on, ThreadPoolExecutor(3) as threads:
 
         def wait(seconds: int) -> tuple[int, dict[str, str]]:
             preference = {"Idempotency_Key": f"two-{cart}", "Prefer": f"wait={seconds}"}
@@ -143,16 +145,16 @@ def test_two_who_wait_for_one_saga_are_both_told(shop, pattern):
 
         patient = [threads.submit(wait, LONG) for _ in range(2)]
         assert threads.submit(wait, 1).result()[0] == 202
-        shop.stack.kill("carrito.worker", signal.SIGCONT)
+        go_on()
         assert [one.result()[0] for one in patient] == [200, 200]
 
 
 @pytest.mark.parametrize("service", WAITING_PROCESSES)
 def test_process_that_is_asked_to_stop_answers_those_who_wait_and_is_out(shop, service):
-    pattern = "choreographed" if service == "saga_choreography" else "orchestrated"
+    pattern = CHOREOGRAPHED if service == "saga_choreography" else ORCHESTRATED
     door = "carrito" if service == "carrito" else "coordinator"
     carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))
-    with nothing_handed_over(shop), shoppers(shop, carts, pattern, door) as waiting:
+    with nothing_ends(shop, pattern), shoppers(shop, carts, pattern, door) as waiting:
         eventually(lambda: accepted(shop, carts), what="all are accepted")
         process = identity.of(shop.stack.processes[f"{service}.web"])
         os.kill(process["pid"], signal.SIGTERM)

@@ -1,43 +1,28 @@
-"""In the choreography nobody conducts: with the tracking gone, checkouts still end right."""
+"""In the choreography nobody conducts: whoever watches may be away from before it begins."""
 
-import signal
+from contracts.patterns import CHOREOGRAPHED, PATTERNS
 
-from tests.checkout.shop import eventually
-
-
-def unsent(shop):
-    ((count,),) = shop.rows(
-        "saga_choreography",
-        "SELECT count(*) FROM saga_choreography_outboxentry WHERE sent_at IS NULL",
-    )
-    return count
+CHECKOUTS = 20
+WATCHING = PATTERNS[CHOREOGRAPHED].coordinator
 
 
-def test_checkouts_end_with_the_tracking_stopped(shop, stack):
-    product = shop.product(quantity=20)
-    stack.kill("inventario.worker", signal.SIGSTOP)
+def test_checkouts_begin_and_end_with_nobody_watching_who_learns_of_them_later(shop, stack):
+    sold, declined = shop.product(quantity=CHECKOUTS), shop.product(quantity=1)
+    carts, cart = shop.carts(CHECKOUTS, product=sold), shop.cart(product=declined)
+    for kind in ("web", "worker"):
+        stack.stop_process(f"{WATCHING}.{kind}")
     try:
-        sagas = shop.check_out_all(shop.carts(20, product=product), ["choreographed"])
-        eventually(lambda: handed_over(shop, sagas) == 20, what="all are handed over")
-        eventually(lambda: unsent(shop) == 0, what="the first events are out")
-        stack.stop_process("saga_choreography.worker")
-        stack.stop_process("saga_choreography.web")
+        sagas = shop.check_out_all(carts, [CHOREOGRAPHED])
+        _, refused = shop.check_out(cart, CHOREOGRAPHED, method="card_declined")
+        assert shop.all_ended(sagas) == {"completed": CHECKOUTS}
+        assert shop.ended(refused["saga_id"])["status"] == "compensated"
+        assert (shop.stock(sold), shop.stock(declined)) == ((0, 0, CHECKOUTS), (1, 0, 0))
     finally:
-        stack.kill("inventario.worker", signal.SIGCONT)
-    try:
-        assert shop.all_ended(sagas) == {"completed": 20}
-        assert shop.stock(product) == (0, 0, 20)
-    finally:
-        stack.restart("saga_choreography.web")
-        stack.restart("saga_choreography.worker")
+        for kind in ("web", "worker"):
+            stack.restart(f"{WATCHING}.{kind}")
         stack.wait_ready()
-
-
-def handed_over(shop, sagas):
-    ((count,),) = shop.rows(
-        "carrito",
-        "SELECT count(*) FROM carrito_checkout WHERE saga_id = ANY(%s)"
-        " AND handed_over_at IS NOT NULL",
-        [sagas],
-    )
-    return count
+    for saga_id in sagas:
+        state = shop.state_when(saga_id, CHOREOGRAPHED, "completed")
+        assert all(step["finished_at"] for step in state["steps"])
+    state = shop.state_when(refused["saga_id"], CHOREOGRAPHED, "compensated")
+    assert state["failure"]["code"] == "card_declined"

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from contracts import sagas
-from contracts.statuses import Pattern
+from contracts import services
+from contracts.catalogue.checkout import SAGA
+from contracts.patterns import PATTERNS
 from loadtests.evaluating.waterfall import HAND_OVER, Kind, Waterfall, waterfalls
 from loadtests.measuring.samples import ACCEPTED, COMPLETED, Sample
 from loadtests.measuring.timeline import Timeline
@@ -17,7 +18,7 @@ from tests.checkout.shop import eventually
 
 SLOWER = 0.5
 """Seconds: far more than a busy machine takes by chance."""
-SAGAS = 2
+EACH = 2
 
 SLOW = f"""
     CREATE FUNCTION slow_card_network() RETURNS trigger LANGUAGE plpgsql AS
@@ -37,14 +38,14 @@ def timeline(stack) -> Iterator[Timeline]:
 
 @pytest.fixture(scope="module")
 def usual(shop, timeline) -> dict[str, Waterfall]:
-    return {pattern.value: measured(shop, timeline, pattern.value) for pattern in Pattern}
+    return {pattern: measured(shop, timeline, pattern) for pattern in PATTERNS}
 
 
 @pytest.fixture(scope="module")
 def slow(shop, timeline, usual) -> dict[str, Waterfall]:
     """The same while charging takes longer, for a reason that no service knows of."""
     with charging_slowly(shop):
-        return {pattern.value: measured(shop, timeline, pattern.value) for pattern in Pattern}
+        return {pattern: measured(shop, timeline, pattern) for pattern in PATTERNS}
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def charging_slowly(shop) -> Iterator[None]:
 
 def measured(shop, timeline: Timeline, pattern: str) -> Waterfall:
     """The mean of a few checkouts, one after the other."""
-    samples = [checked_out(shop, pattern) for _ in range(SAGAS)]
+    samples = [checked_out(shop, pattern) for _ in range(EACH)]
     eventually(lambda: all_sent(shop), what="every message is marked as sent")
     (found,) = waterfalls(moments=timeline.of(samples=samples))
     return found
@@ -93,9 +94,9 @@ def checked_out(shop, pattern: str) -> Sample:
 
 
 def all_sent(shop) -> bool:
-    services = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
     return not any(
-        shop.rows(one, f"SELECT 1 FROM {one}_outboxentry WHERE sent_at IS NULL") for one in services
+        shop.rows(one, f"SELECT 1 FROM {one}_outboxentry WHERE sent_at IS NULL")
+        for one in services.WITH_DATABASE
     )
 
 
@@ -105,9 +106,9 @@ def spent(found: Waterfall) -> dict[tuple[str, Kind], float]:
 
 def test_every_step_was_seen_in_its_order(usual, pattern):
     steps = list(dict.fromkeys(part.step for part in usual[pattern].parts))
-    accept, *others = [step.name for step in sagas.CHECKOUT.steps]
+    accept, *others = [step.name for step in SAGA.steps]
     assert steps == [accept, HAND_OVER, *others]
-    assert usual[pattern].sagas == SAGAS
+    assert usual[pattern].sagas == EACH
 
 
 def test_parts_are_times_and_add_up_to_the_latency(usual, pattern):
@@ -119,5 +120,5 @@ def test_parts_are_times_and_add_up_to_the_latency(usual, pattern):
 def test_slow_charge_is_service_time_of_the_charge(usual, slow, pattern):
     before, after = spent(usual[pattern]), spent(slow[pattern])
     grown = {part: seconds - before.get(part, 0.0) for part, seconds in after.items()}
-    assert grown.pop((sagas.CHARGE, Kind.SERVICE)) == pytest.approx(SLOWER, abs=SLOWER / 4)
+    assert grown.pop(("process_payment", Kind.SERVICE)) == pytest.approx(SLOWER, abs=SLOWER / 4)
     assert max(grown.values()) < SLOWER / 2

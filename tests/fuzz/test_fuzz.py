@@ -10,12 +10,12 @@ from random import Random
 
 import pytest
 
+from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.fuzz.shop import FuzzedShop
-from tests.seeded.shop import REACTIONS
 
 pytestmark = [
-    pytest.mark.django_db(databases=[*REACTIONS], transaction=True),
+    pytest.mark.django_db(databases=[*WITH_DATABASE], transaction=True),
     pytest.mark.timeout(0),  # it takes what it takes
 ]
 SETTLE_EVERY = 250

@@ -3,13 +3,14 @@
 import pytest
 
 from carrito.models import Checkout
+from contracts.patterns import PATTERNS
+from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from pagos import gateway
 from pagos.models import Payment, Refund
-from tests.seeded.shop import REACTIONS, Shop
+from tests.seeded.shop import Shop
 
-pytestmark = pytest.mark.django_db(databases=[*REACTIONS])
-PATTERNS = ["orchestrated", "choreographed", "orchestrated_messaging"]
+pytestmark = pytest.mark.django_db(databases=[*WITH_DATABASE])
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ BUGS = {
         Bug("undos come forward, not in reverse", wiring.undos_forward, None, "reverse: "),
         Bug("an abort has a second decider", wiring.second_decider, None, "decider: "),
         Bug("nobody hears a refusal", wiring.refusal_unheard, None, "heard: "),
-        Bug("an abort does not ask the pivot", wiring.abort_without_the_pivot, None, "meaning: "),
+        Bug("an abort does not ask the pivot", wiring.abort_without_the_pivot, None, "decider: "),
         Bug("the watcher misses an event", wiring.watcher_deaf, None, "watched: "),
         Bug("an undo is passed over", wiring.undo_passed_over, None, "undone: "),
         Bug("a refusal is tried again", conducting.refusal_tried_again, None, "once: "),
@@ -86,7 +86,7 @@ BUGS = {
             "an expired reservation is sold",
             services.expired_reservation_sold,
             scenarios.a_reservation_that_expires,
-            "1 product ",
+            "4 completed with ",
         ),
         Bug("money is a float", services.float_money, scenarios.every_end, "4 total 4.34"),
         Bug(
@@ -213,7 +213,7 @@ RACES = {
             "the relay goes by the last id",
             messages.relay_by_last_id,
             races.a_late_commit,
-            "7 inventory.reserved of inventario was never sent",
+            "7 checkout.inventory.reserved of inventario was never sent",
         ),
     )
 }

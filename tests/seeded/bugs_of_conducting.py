@@ -3,9 +3,9 @@
 import time
 from unittest.mock import ANY
 
-from carrito import records
-from carrito.handover import Handover
+from contracts.saga import Direction
 from contracts.statuses import SagaStatus
+from coordination.handover import Handover
 from saga_orchestrator import engine, replies, sagalog, statements
 from saga_orchestrator.moves import Fault, Move
 
@@ -30,7 +30,7 @@ def step_in_doubt_not_undone(patch) -> None:
     backward, give_up = engine._backward, engine._give_up
 
     def skips(progress, failure, *, calls):
-        if progress.step.block:
+        if progress.step.can(Direction.BLOCK):
             return give_up(progress, failure, calls=calls)
         return backward(progress, to=progress.position - 1, failure=failure, record=None)
 
@@ -51,9 +51,9 @@ def pivot_in_doubt_taken_for_refused(patch) -> None:
 def handed_over_before_answered(patch) -> None:
     hand_over = Handover._post
 
-    def marked_first(self, checkouts):
-        records.mark_handed_over(saga_ids=[one.saga_id for one in checkouts])
-        return hand_over(self, checkouts)
+    def marked_first(self, contexts):
+        self._sagas.mark_handed_over(saga_ids=[one.saga_id for one in contexts])
+        return hand_over(self, contexts)
 
     patch.setattr(Handover, "_post", marked_first)
 
@@ -88,4 +88,4 @@ def no_fence(patch) -> None:
 
 def any_reply_counts(patch) -> None:
     """Also one that answers what is not due any more."""
-    patch.setattr(replies, "reply_to", lambda *, request: ANY)
+    patch.setattr(replies, "reply_to", lambda request: ANY)

@@ -10,8 +10,8 @@ from messaging.brokers import Message, connect
 from messaging.consumer import Consumer
 from messaging.reactions import SagaReaction
 from messaging.relay import Relay
-from saga_choreography import tracking, watchdog
-from saga_choreography.entries import Locked, Stage
+from saga_choreography import store, watchdog
+from saga_choreography.store import Locked, Stage
 from tests.seeded.shop import BROKER
 
 
@@ -30,7 +30,7 @@ def publish_before_commit(patch) -> None:
     """Past the outbox: others act on what may never be."""
 
     def publish(*, service, said):
-        connect(BROKER).publish([Message(one.id, one.type, events.encode(one)) for one in said])
+        connect(BROKER).publish([Message(one.id, one.route, events.encode(one)) for one in said])
 
     patch.setattr(outbox, "add", publish)
 
@@ -73,8 +73,8 @@ def poison_blocks_the_queue(patch) -> None:
 def event_id_at_random(patch) -> None:
     made = events.event_id
 
-    def random(*, saga_id, event_type):
-        return made(saga_id=saga_id, event_type=f"{event_type} {next(numbers)}")
+    def random(*, direction, **rest):
+        return made(direction=f"{direction} {next(numbers)}", **rest)
 
     numbers = iter(range(10**6))
     patch.setattr(events, "event_id", random)
@@ -97,5 +97,5 @@ def nudge_never_sent(patch) -> None:
 def status_goes_back(patch) -> None:
     """Any fact sets the stage that it tells of, however late it comes."""
     patch.setattr(
-        tracking, "_lock_stages", lambda reached, now: dict.fromkeys(reached, Locked(Stage(0)))
+        store, "lock_stages", lambda *, saga_ids: dict.fromkeys(saga_ids, Locked(Stage(0)))
     )

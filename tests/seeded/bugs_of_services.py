@@ -6,38 +6,41 @@ from decimal import Decimal
 
 from django.db import connections, transaction
 
-import carrito.keys
 import inventario.operations
 import pagos.operations
-from carrito import operations, records
+from carrito import operations
+from carrito import store as carts
 from carrito.models import IdempotencyKey
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused
-from inventario import stock
+from contracts.saga import Direction
+from coordination.store import AcceptedSagas
+from inventario import store as stock
 from messaging import reactions
-from sagas import barrier, performing, sql
-from sagas.barrier import Entry
-from sagas.models import Direction
+from participant import barrier, performing, sql
+from participant.barrier import Entry, key_of
 
 
 def no_barrier(patch) -> None:
-    _drop("pagos", "pagos_payment", "payment_once_a_saga")
+    _drop("pagos", "pagos_payment", "payment_once_a_step")
     patch.setattr(
         performing.barrier,
         "enter",
-        lambda *, operation, saga_ids: Entry(
-            fresh=dict.fromkeys(saga_ids, 0), settled={}, known={}
+        lambda *, operation, commands: Entry(
+            fresh=dict.fromkeys([key_of(operation, one) for one in commands], 0),
+            settled={},
+            known={},
         ),
     )
 
 
 def barrier_after_the_effect(patch) -> None:
     """In a transaction of its own: whoever dies between the two does it again."""
-    _drop("pagos", "pagos_payment", "payment_once_a_saga")
+    _drop("pagos", "pagos_payment", "payment_once_a_step")
 
     def late(*, operation, commands, also=None):
         with transaction.atomic(using=operation.service):
-            entry = barrier.enter(operation=operation, saga_ids=[one.saga_id for one in commands])
-            fresh = [one for one in commands if one.saga_id in entry.fresh]
+            entry = barrier.enter(operation=operation, commands=commands)
+            fresh = [one for one in commands if key_of(operation, one) in entry.fresh]
             transaction.set_rollback(True, using=operation.service)
         with transaction.atomic(using=operation.service):
             outcomes = operation.run(fresh) if fresh else []
@@ -56,10 +59,10 @@ def outcome_not_stored(patch) -> None:
 def undo_does_not_block(patch) -> None:
     """A late action takes effect after its own undo."""
 
-    def enter(*, operation, ids):
-        first = barrier._take(operation, ids, Direction.UNDO)
-        known = barrier._stored(operation, [i for i in ids if i not in first], Direction.UNDO)
-        actions = barrier._stored(operation, list(first), Direction.DO)
+    def enter(operation, sagas):
+        first = barrier._take(operation, sagas, Direction.UNDO)
+        known = barrier._stored(operation, sagas.keys() - first, Direction.UNDO)
+        actions = barrier._stored(operation, first.keys(), Direction.DO)
         fresh = {one: first[one] for one, action in actions.items() if isinstance(action, Done)}
         nothing = {one: NOTHING_TO_UNDO for one in first if one not in fresh}
         barrier.record(
@@ -101,11 +104,10 @@ def _without_locks(patch) -> None:
 
 
 def expired_reservation_sold(patch) -> None:
-    _drop("inventario", "inventario_product", "product_stock_not_negative")
     patch.setattr(
         inventario.operations,
         "decide_commit",
-        lambda *, held: Done({"reservation_id": str(held.id)}) if held else Refused("no"),
+        lambda *, held: Done({"reservation_id": str(held[0].id)}) if held else Refused("no"),
     )
 
 
@@ -114,19 +116,18 @@ def float_money(patch) -> None:
         cents = int(sum(float(one.unit_price) * one.quantity for one in items) * 100)
         return Decimal(cents) / 100
 
-    patch.setattr(records, "total_of", total)
+    patch.setattr(carts, "total_of", total)
 
 
 def refund_given_twice(patch) -> None:
     _drop("pagos", "pagos_refund", "refund_once_a_payment")
-    _drop("pagos", "pagos_refund", "refund_once_a_saga")
-    refund = pagos.operations.ledger.refund
+    refund = pagos.operations.store.refund
 
     def twice(**given):
         refund(**given)
         refund(**given)
 
-    patch.setattr(pagos.operations.ledger, "refund", twice)
+    patch.setattr(pagos.operations.store, "refund", twice)
 
 
 def cart_left_locked(patch) -> None:
@@ -134,7 +135,7 @@ def cart_left_locked(patch) -> None:
         kept = statement.replace("cart SET status = 'active'", "cart SET status = cart.status")
         return sql.execute(service="carrito", sql=kept, values=values)
 
-    patch.setattr(records, "_execute", execute)
+    patch.setattr(carts, "_execute", execute)
 
 
 def cart_bought_twice(patch) -> None:
@@ -151,11 +152,11 @@ def cart_bought_twice(patch) -> None:
 def idempotency_key_ignored(patch) -> None:
     _drop("carrito", "carrito_idempotencykey", "key_once_a_user")
 
-    def take(*, keys):
+    def take(self, *, keys):
         IdempotencyKey.objects.bulk_create(IdempotencyKey(**asdict(one)) for one in keys)
         return {}
 
-    patch.setattr(carrito.keys, "take", take)
+    patch.setattr(AcceptedSagas, "take_keys", take)
 
 
 def _doing(operation, run):

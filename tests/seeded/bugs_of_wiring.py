@@ -1,60 +1,67 @@
 """Bugs in who says what to whom: changed tables, and nothing else."""
 
+from dataclasses import replace
+
 import carrito.reactions
 import inventario.reactions
 import pagos.reactions
 import saga_choreography.reactions
-from carrito import operations as carrito_operations
-from contracts import events
-from inventario import operations as inventario_operations
-from messaging.reactions import on
-from saga_choreography import tracking
-from saga_choreography.models import Action
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.saga import Direction
+from messaging.reactions import SagaReaction
+from participant.operations import all_in
+
+CHECKOUT = SAGAS["checkout"]
 
 
 def undos_forward(patch) -> None:
-    _rewire(patch, pagos.reactions, {events.ORDER_CANCELLED: events.INVENTORY_COMMIT_FAILED})
-    _rewire(patch, carrito.reactions, {events.INVENTORY_COMMIT_FAILED: events.PAYMENT_REFUNDED})
-    _rewire(patch, inventario.reactions, {events.PAYMENT_REFUNDED: events.ORDER_CANCELLED})
+    _rewire(patch, pagos.reactions, {"order.cancelled": "inventory.commit.failed"})
+    _rewire(patch, carrito.reactions, {"inventory.commit.failed": "payment.refunded"})
+    _rewire(patch, inventario.reactions, {"payment.refunded": "order.cancelled"})
 
 
 def second_decider(patch) -> None:
-    cancels = on(
-        events.CHECKOUT_ABORT_REQUESTED,
-        do=carrito_operations.cancel_order,
-        says=events.ORDER_CANCELLED,
-    )
-    patch.setattr(carrito.reactions, "REACTIONS", [*carrito.reactions.REACTIONS, *cancels])
+    _undoes_on(patch, carrito, CHECKOUT.abort, "create_order")
 
 
 def refusal_unheard(patch) -> None:
-    _rewire(patch, pagos.reactions, {events.ORDER_CREATE_FAILED: None})
+    _rewire(patch, pagos.reactions, {"order.create.failed": None})
 
 
 def abort_without_the_pivot(patch) -> None:
-    patch.setitem(tracking.ASKS, Action.ABORT, events.INVENTORY_COMMIT_FAILED)
+    """Whoever is before it undoes its step at once."""
+    _rewire(patch, inventario.reactions, {CHECKOUT.abort: None})
+    _undoes_on(patch, carrito, CHECKOUT.abort, "create_order")
 
 
 def watcher_deaf(patch) -> None:
-    _rewire(patch, saga_choreography.reactions, {events.ORDER_CREATED: None})
+    _rewire(patch, saga_choreography.reactions, {"order.created": None})
 
 
 def undo_passed_over(patch) -> None:
     """No order, so the stock goes back at once: nobody gives the money back."""
-    _rewire(patch, pagos.reactions, {events.ORDER_CREATE_FAILED: None})
-    unreserves = on(
-        events.ORDER_CREATE_FAILED,
-        do=inventario_operations.unreserve,
-        says=events.INVENTORY_UNRESERVED,
-    )
-    patch.setattr(inventario.reactions, "REACTIONS", [*inventario.reactions.REACTIONS, *unreserves])
+    _rewire(patch, pagos.reactions, {"order.create.failed": None})
+    _undoes_on(patch, inventario, "order.create.failed", "reserve_inventory")
+
+
+def _undoes_on(patch, service, event: str, step: str) -> None:
+    """The service undoes its step on this event, too."""
+    undone = CHECKOUT.step(step)
+    row = projection.Reaction(CHECKOUT.name, event, Direction.UNDO, undone, undone.undone)
+    action = undone.operation.partition(".")[2]
+    undo = all_in(service.operations)[action, Direction.UNDO]
+    also = SagaReaction(row=row, operation=undo)
+    patch.setattr(service.reactions, "REACTIONS", [*service.reactions.REACTIONS, also])
 
 
 def _rewire(patch, module, hears: dict[str, str | None]) -> None:
     """The service's reactions hear other events (None: the reaction is taken out)."""
     changed = []
     for one in module.REACTIONS:
-        to = hears.get(one.hears, one.hears)
-        if to:
-            changed.append(type(one)(**{**one.__dict__, "hears": to}))
+        to = hears.get(one.hears, one.hears) if one.saga == CHECKOUT.name else one.hears
+        if to == one.hears:
+            changed.append(one)
+        elif to:
+            changed.append(replace(one, row=one.row._replace(event=to)))
     patch.setattr(module, "REACTIONS", changed)

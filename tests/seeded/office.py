@@ -7,6 +7,8 @@ from typing import Any
 from django.db import connections
 from django.test import Client as TestClient
 
+from contracts.patterns import ORCHESTRATED, PATTERNS
+from contracts.services import PARTICIPANTS
 from httpapi import client
 from httpapi.client import Answer, Unreachable
 from saga_orchestrator import conductor, requesting, sagalog
@@ -15,6 +17,7 @@ from saga_orchestrator.participants import Participants
 from saga_orchestrator.sagalog import InFlight
 
 NEVER = 1e9
+HAND_OVER = PATTERNS[ORCHESTRATED].hand_over
 
 
 class Killed(BaseException):
@@ -95,10 +98,9 @@ class Office:
         """A new runner; the one before is dead, and has been silent for long enough."""
         with connections[sagalog.ALIAS].cursor() as cursor:
             cursor.execute("UPDATE saga_orchestrator_runner SET seen_at = now() - interval '1 h'")
-        names = ("carrito", "inventario", "pagos")
         self.runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
         self.conductor = Conductor(
-            participants=Participants(urls=dict.fromkeys(names, "http://127.0.0.1:1")),
+            participants=Participants(urls=dict.fromkeys(PARTICIPANTS, "http://127.0.0.1:1")),
             put_down=lambda seconds: None,
         )
 
@@ -127,4 +129,4 @@ class Office:
 
 def _status(path: str) -> int | None:
     """Of a participant that errs; a coordinator is not reached at all."""
-    return None if path == "/saga/checkout" else 500
+    return None if path == HAND_OVER else 500

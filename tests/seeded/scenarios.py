@@ -3,12 +3,12 @@
 A scenario takes the shop, and lets it run; what the audit finds then is its result.
 """
 
+from contracts.patterns import ORCHESTRATED, PATTERNS
 from inventario import operations as inventario
-from tests.seeded.office import Killed
+from tests.seeded.office import HAND_OVER, Killed
 from tests.seeded.shop import Shop
 
-PATTERNS = ("orchestrated", "choreographed", "orchestrated_messaging")
-REFUND = "/api/v1/payments/saga/refund"
+CHARGE, REFUND = "/steps/pagos.charge", "/steps/pagos.charge/undo"
 ALWAYS = 10**6
 
 
@@ -52,7 +52,7 @@ def a_key_used_again(shop: Shop) -> None:
 def killed_before_commit(shop: Shop) -> None:
     """inventario dies before it has committed a reservation; the others go on without it."""
     shop.check_out("choreographed")
-    shop.at("performing.before_commit of do reserve_inventory", shop.workers["inventario"].kill)
+    shop.at("performing.before_commit of do inventario.reserve", shop.workers["inventario"].kill)
     shop.settle()
     shop.workers["inventario"].revive()
     shop.settle()
@@ -61,20 +61,20 @@ def killed_before_commit(shop: Shop) -> None:
 def killed_in_a_charge(shop: Shop) -> None:
     """pagos dies before it has committed a charge, and hears of it again."""
     shop.check_out("choreographed")
-    shop.at("performing.before_commit of do process_payment", _die)
+    shop.at("performing.before_commit of do pagos.charge", _die)
     shop.settle()
 
 
 def killed_before_ack(shop: Shop) -> None:
     """pagos dies after it has committed a charge, and hears of it again."""
     shop.check_out("choreographed")
-    shop.at("performing.after_commit of do process_payment", _die)
+    shop.at("performing.after_commit of do pagos.charge", _die)
     shop.settle()
 
 
 def killed_before_ack_of_a_refund(shop: Shop) -> None:
     shop.undo(_running(shop), "choreographed")
-    shop.at("performing.after_commit of undo process_payment", _die)
+    shop.at("performing.after_commit of undo pagos.charge", _die)
     shop.settle()
 
 
@@ -87,7 +87,7 @@ def the_broker_away(shop: Shop) -> None:
 
 def a_message_lost(shop: Shop) -> None:
     """A fact is lost on its way to the next service and to the watcher, who nudges."""
-    shop.check_out("choreographed")
+    _known_to_the_watcher(shop)
     shop.settle(without=("pagos", "saga_choreography"))
     for service in ("pagos", "saga_choreography"):
         shop.workers[service].lose()
@@ -97,9 +97,7 @@ def a_message_lost(shop: Shop) -> None:
 
 def an_abort_that_overtakes(shop: Shop) -> None:
     """An abort comes through while the first event is still on its way."""
-    saga_id = shop.check_out("choreographed")
-    shop.hand_over()
-    shop.workers["saga_choreography"].relay()
+    saga_id = _known_to_the_watcher(shop)
     arrive = shop.workers["inventario"].take_away()
     shop.undo(saga_id, "choreographed")
     shop.settle()
@@ -109,7 +107,7 @@ def an_abort_that_overtakes(shop: Shop) -> None:
 
 def a_late_fact(shop: Shop) -> None:
     """The watcher hears of the refusal after it has heard of the end."""
-    shop.check_out("choreographed", payment_method="card_declined")
+    _known_to_the_watcher(shop, payment_method="card_declined")
     shop.settle(without=("saga_choreography",))
     reserved = shop.workers["saga_choreography"].take_away()
     refused = shop.workers["saga_choreography"].take_away()
@@ -123,7 +121,7 @@ def a_reservation_that_expires(shop: Shop) -> None:
     """Its time is over before it is sold."""
     for pattern in PATTERNS:
         shop.check_out(pattern)
-        shop.at("performing.after_commit of do create_order", inventario.expire)
+        shop.at("performing.after_commit of do carrito.create_order", inventario.expire)
         shop.settle()
 
 
@@ -139,7 +137,7 @@ def a_return(shop: Shop) -> None:
 def a_fault(shop: Shop) -> None:
     """A charge faults once, as by a deadlock in the database."""
     shop.check_out("choreographed")
-    shop.at("performing.before_commit of do process_payment", _fault)
+    shop.at("performing.before_commit of do pagos.charge", _fault)
     shop.settle_to_the_last_try()
 
 
@@ -155,21 +153,24 @@ def the_coordinator_away(shop: Shop) -> None:
     """The first hand-over does not come through."""
     shop.check_out("orchestrated")
     shop.network.before = True
-    shop.network.breaks["/saga/checkout"] = 1
+    shop.network.breaks[HAND_OVER] = 1
     shop.settle()
 
 
 def a_reply_lost_for_ever(shop: Shop) -> None:
     """The charge happens, and its answer never comes: it is in doubt, and given up."""
     shop.check_out("orchestrated")
-    shop.network.breaks["/api/v1/payments/saga"] = 5
+    shop.network.breaks[CHARGE] = 5
     shop.settle()
 
 
 def an_undo_that_fails_for_ever(shop: Shop) -> None:
     """The refund can't be reached: it is left to a person."""
     saga_id = shop.check_out("orchestrated")
-    shop.at("performing.after_commit of do create_order", lambda: shop.undo(saga_id, PATTERNS[0]))
+    shop.at(
+        "performing.after_commit of do carrito.create_order",
+        lambda: shop.undo(saga_id, ORCHESTRATED),
+    )
     shop.network.before = True
     shop.network.breaks[REFUND] = ALWAYS
     shop.settle()
@@ -195,10 +196,17 @@ def a_runner_that_wakes_up(shop: Shop) -> None:
     shop.work_off(asleep)
 
 
+def _known_to_the_watcher(shop: Shop, *, payment_method: str = "credit_card") -> str:
+    """A saga whose first event is on its way, and was seen by the watcher."""
+    saga_id = shop.check_out("choreographed", payment_method=payment_method)
+    shop.workers["carrito"].relay()
+    shop.workers["saga_choreography"].hear()
+    return saga_id
+
+
 def _running(shop: Shop) -> str:
     """A saga that has been charged, and waits for carrito."""
     saga_id = shop.check_out("choreographed")
-    shop.hand_over()
     shop.settle(without=("carrito",))
     return saga_id
 

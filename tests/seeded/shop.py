@@ -1,4 +1,4 @@
-"""The whole shop in one thread, in each pattern: real services, tables, consumers, relays and
+"""The checkout in one thread, in each pattern: real services, tables, consumers, relays and
 conductor, on PostgreSQL and the memory broker. What happens when is the scenario's to say.
 """
 
@@ -14,19 +14,21 @@ import pagos.operations
 import pagos.reactions
 import saga_choreography.reactions
 import saga_orchestrator.reactions
-from carrito import handover
 from carrito.models import Cart, CartItem
+from carrito.operations import OWNER
+from coordination import accept_view
+from coordination.handover import handovers
 from httpapi.client import Unreachable
 from inventario.models import Product
 from loadtests.audit import checking
 from messaging import consumer as consuming
 from messaging.brokers import BrokerUnavailable, Message, connect
+from participant import points
 from saga_choreography import operations as choreography
-from saga_choreography import trail
+from saga_choreography import store
 from saga_choreography.watchdog import look
 from saga_orchestrator import operations as orchestrator
 from saga_orchestrator.conductor import Conductor
-from sagas import points
 from tests.seeded.office import Killed, Network, Office
 from tests.seeded.workers import Worker
 
@@ -49,6 +51,7 @@ class Shop:
     def __init__(self, monkeypatch) -> None:
         monkeypatch.setattr(consuming, "IDLE_SECONDS", 0)
         monkeypatch.setattr(points, "reach", self._reach)
+        monkeypatch.setattr(accept_view, "give", lambda **given: None)  # no thread of its own
         self._monkeypatch = monkeypatch
         self.broker = connect(BROKER)
         self.network = Network(monkeypatch)
@@ -57,7 +60,7 @@ class Shop:
         self._checkouts = 0
         self._hooks: dict[str, Callable[[], None]] = {}
         self._poison(monkeypatch)
-        self._handovers = handover.handovers()
+        self._handovers = handovers(owner=OWNER)
         self.workers = {
             service: Worker(service=service, broker=self.broker, reactions=reactions)
             for service, reactions in REACTIONS.items()
@@ -133,7 +136,7 @@ class Shop:
 
     def look(self) -> None:
         """The watchdog looks, and what it does settles."""
-        look(now=trail.now())
+        look(now=store.now())
         self.settle()
 
     def undo(self, saga_id: str, pattern: str) -> None:
@@ -142,7 +145,7 @@ class Shop:
             orchestrator.compensate(saga_id=saga_id, requested_by="eva")
             return
         with transaction.atomic(using="saga_choreography"):
-            choreography.compensate(saga_id=saga_id, requested_by="eva", reason="", now=trail.now())
+            choreography.compensate(saga_id=saga_id, requested_by="eva", reason="", now=store.now())
 
     def one_at_a_time(self) -> None:
         """Consumers take one message, and leave the next to another worker."""

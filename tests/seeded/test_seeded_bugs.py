@@ -3,14 +3,14 @@
 import pytest
 
 from checker.protocol import checking
-from checker.protocol.commands import PROTOCOLS
+from checker.protocol.commands import catalogue
+from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.architecture.tree import ROOT
 from tests.seeded.bugs import BUGS, RACES
 from tests.seeded.shop import Shop
 
-SERVICES = ["carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography"]
-pytestmark = pytest.mark.django_db(databases=SERVICES)
+pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
 
 SCENARIOS = sorted(
     {bug.scenario for bug in BUGS.values() if bug.scenario}, key=lambda one: one.__name__
@@ -29,7 +29,7 @@ def _in_a_hurry(settings):
 def findings(scenario, monkeypatch) -> list[str]:
     """What the protocol check finds, or the audit after the scenario."""
     if scenario is None:
-        report = checking.check(protocols=[make() for make in PROTOCOLS.values()])
+        report = checking.check(protocols=catalogue())
         return [f"{one.rule}: {one.what}" for one in report.breaches]
     shop = Shop(monkeypatch)
     scenario(shop)

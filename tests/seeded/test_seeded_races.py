@@ -3,12 +3,12 @@
 import pytest
 from django.db import connections
 
+from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.seeded.bugs import RACES
 from tests.seeded.shop import Shop
 
-SERVICES = ["carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography"]
-pytestmark = pytest.mark.django_db(transaction=True, databases=SERVICES)
+pytestmark = pytest.mark.django_db(transaction=True, databases=WITH_DATABASE)
 
 CONSTRAINT = "product_stock_not_negative"
 TABLES = ["inventario_product", "inventario_reservation", "inventario_reservationline"]

@@ -5,6 +5,7 @@ from types import ModuleType
 
 from django.db import connections
 
+from contracts import events
 from messaging.brokers import Broker
 from messaging.consumer import Consumer
 from messaging.relay import Relay
@@ -81,7 +82,8 @@ class Worker:
             service=self.service, broker=self._broker, reactions=self._reactions.REACTIONS
         )
         queue = self._consumer.queue
-        self._broker.declare(queue=queue, events=sorted(self._consumer.reactions))
+        routes = sorted(events.route(saga, event) for saga, event in self._consumer.reactions)
+        self._broker.declare(queue=queue, events=routes)
         self._subscription = self._broker.subscribe(queue=queue, prefetch=PREFETCH)
 
     def _heard(self) -> int:

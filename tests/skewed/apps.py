@@ -11,12 +11,11 @@ from typing import Any
 
 from django.apps import AppConfig
 
+from contracts.services import WITH_DATABASE
+
 VARIABLE = "DUETO_TEST_SKEW"
 """Seconds, in the environment of a process."""
-SHOP = (
-    *("messaging", "httpapi", "sagas", "carrito", "inventario", "pagos"),
-    *("saga_orchestrator", "saga_choreography"),
-)
+SHOP = ("participant", "messaging", "httpapi", "coordination", *WITH_DATABASE)
 _LEFT_OUT = ("migrations", "management", "admin")
 
 

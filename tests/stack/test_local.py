@@ -8,12 +8,16 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pytest
 
+from contracts.catalogue import SAGAS
+from contracts.projection import services_of
+from contracts.services import ALL, COORDINATORS
 from stack import health, identity
 from stack.errors import StackError
-from stack.local import LocalStack
+from stack.local import LocalStack, Options
 from stack.ports import free_ports
 from stack.proxy import Proxy
-from stack.services import SERVICES, default_ports
+from stack.run import second_addresses
+from stack.services import default_ports, needed_by, seed_commands
 from tests.stack.watching import all_gone, eventually, is_gone, run_python
 
 STARTS_ONE_SERVICE = """
@@ -131,7 +135,48 @@ def test_port_base_that_is_none_is_refused(place, monkeypatch, base):
 def test_ports_are_the_known_ones_or_counted_from_a_base():
     assert default_ports(base=None)["carrito"] == 3000
     assert default_ports(base=None)["dashboard"] == 8080
-    assert list(default_ports(base=4000).values()) == list(range(4000, 4000 + len(SERVICES)))
+    assert list(default_ports(base=4000).values()) == list(range(4000, 4000 + len(ALL)))
+    assert default_ports(base=4000)["dashboard"] == 4005, "nobody's port moves for a new service"
+
+
+@pytest.mark.parametrize("saga", SAGAS)
+def test_saga_needs_who_takes_part_and_who_coordinates(saga):
+    chosen = [one.name for one in Options(saga=saga).services]
+    assert set(chosen) == {*services_of(SAGAS[saga]), *COORDINATORS, "dashboard"}
+    assert chosen == list(needed_by(saga))
+
+
+def test_sample_rows_are_those_of_the_chosen_services():
+    assert seed_commands(names=("inventario",)) == [("python", "manage.py", "seed_catalogue")]
+    assert seed_commands(names=("pagos", "dashboard")) == []
+
+
+def test_second_addresses_are_for_the_usual_ports(monkeypatch):
+    monkeypatch.delenv("DUETO_PORT_BASE", raising=False)
+    assert Options().second_ports() == {"inventario": 8002, "pagos": 8003}
+    assert Options(free_ports=True).second_ports() == {}
+    monkeypatch.setenv("DUETO_PORT_BASE", "4000")
+    assert Options().second_ports() == {}
+
+
+def test_second_address_that_is_taken_is_told_of_and_stops_nothing(said):
+    first, second = free_ports(2)
+    with socket.create_server(("127.0.0.1", first)) as service:
+        opened = second_addresses(
+            wanted={"inventario": second, "pagos": first},
+            ports={"inventario": first, "pagos": 3002},
+            options=Options(announce=said.append),
+        )
+        with socket.create_connection(("127.0.0.1", second), timeout=10) as client:
+            client.sendall(b"x")
+            reached, _ = service.accept()
+            with reached:
+                assert reached.recv(1) == b"x"
+        opened["inventario"].close()
+    assert set(opened) == {"inventario"}
+    (message,) = said
+    assert f"pagos is on 3002 only: its second port {first} is taken" in message
+    assert f"process {os.getpid()}" in message
 
 
 def test_health_of_nobody_is_a_complaint_that_says_why():

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sagas import points
+from participant import points
 from tests.chaos.orders import Orders
 from tests.checkout.shop import eventually
 
 PROGRAM = """
 from types import SimpleNamespace
-from sagas import points
+from participant import points
 
 points.listen(process="carrito.worker")
 points.reach("relay.marked", SimpleNamespace(name="do this"))

@@ -1,4 +1,4 @@
-"""The two lanes of `make test`."""
+"""The two lanes of `make test` and of `make prove`."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.lanes import beside
+from tests.lanes import beside, lanes
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -34,6 +34,13 @@ def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str])
     assert said.endswith("computed\n")
 
 
+def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:
+    chosen = [lane for is_proof in (False, True) for lane in lanes(is_proof=is_proof)]
+    files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+    assert files
+    assert not [name for name in files if sum(_is_in(name, lane) for lane in chosen) != 1]
+
+
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_both_lanes_end_however_their_parent_does(end: str) -> None:
     parent = subprocess.Popen([sys.executable, "-c", BOTH_ENDLESS], cwd=ROOT)
@@ -44,6 +51,15 @@ def test_both_lanes_end_however_their_parent_does(end: str) -> None:
         parent.wait()
     _, alive = psutil.wait_procs(lanes, timeout=20)
     assert alive == []
+
+
+def _is_in(name: str, lane: list[str]) -> bool:
+    """Whether pytest, given these arguments, runs a test file."""
+    folders = [one for one in lane if not one.startswith("--")] or ["tests"]
+    ignored = [one.removeprefix("--ignore=") for one in lane if one.startswith("--ignore=")]
+    return any(name.startswith(f"{one}/") for one in folders) and not any(
+        name.startswith(f"{one}/") for one in ignored
+    )
 
 
 def _children(*, of: psutil.Process, count: int) -> list[psutil.Process]:

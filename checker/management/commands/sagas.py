@@ -19,6 +19,9 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS = {
+    "show": Subcommand(
+        "prints all that follows from a saga's page", protocol.add_show, protocol.show
+    ),
     "check": Subcommand(
         "proves who says what to whom right; exit status 1 after a breach",
         protocol.add_check,

@@ -11,7 +11,7 @@ from inventario.catalogue import NewProduct
 from inventario.models import Product
 
 STOCK = 100
-SCARCE = {"CAM-VINTAGE": 10}
+SCARCE = {"CAM-VINTAGE": 10, "product_1": 10, "product_2": 50, "product_3": 5}
 """Of these there are few, to run out of."""
 
 CATALOGUE = [
@@ -35,6 +35,9 @@ CATALOGUE = [
     ("BAG-DAY", "Day pack", "89.90", "travel", "18 litres, a sleeve for a laptop"),
     ("BOT-STEEL", "Bottle", "24.50", "travel", "0.7 litres, keeps warm for a day"),
     ("ADA-WORLD", "World adapter", "29.99", "travel", "150 countries"),
+    ("product_1", "Laptop", "999.99", "computers", ""),
+    ("product_2", "Mouse", "29.99", "computers", ""),
+    ("product_3", "Keyboard", "79.99", "computers", ""),
 ]
 
 

@@ -12,8 +12,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from config.databases import ALIASES
-from loadtests.audit import checking, rest
+from loadtests.audit import checking
 from loadtests.audit.checking import UnknownSaga
+from loadtests.audit.generic import rest
+from loadtests.audit.rules import NotAuditable
 from messaging.brokers import Broker, BrokerUnavailable, connect
 from stack.folders import STATE_FOLDER, Folder
 from stack.record import read
@@ -52,6 +54,8 @@ class Command(BaseCommand):
             sys.exit(_audit_there(running))
         try:
             sys.exit(self._one(options) if options["saga"] else self._all(options))
+        except NotAuditable as error:
+            raise CommandError(f"Not audited: {error}", returncode=NOT_AUDITED) from error
         except (DatabaseError, BrokerUnavailable) as error:
             raise CommandError(
                 f"This shop can't be audited: {str(error).strip()}\nStart it (`manage.py up`), or"

@@ -20,7 +20,8 @@ which is faster, which is cheaper, by how much, where that turns around, and wha
 
   python manage.py choose --steps 7 --hop 5ms --refusals 0.05 --load 40
 
-The answer is computed, in a second, from a model fitted to measured cells; how far off it was on
+The answer is computed, in a second, from a model fitted to measured cells, all of the checkout, and
+of other sagas only as far as they are like it; how far off it was on
 cells that it had not seen is printed with it. A difference within that error is "not decided".
 Measured where? On the machine of the survey: your own newest one (`manage.py survey`, a quarter
 of an hour), or else the one that comes with Dueto, of a machine that it names. Proportions carry

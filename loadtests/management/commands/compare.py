@@ -1,4 +1,4 @@
-"""`manage.py compare`: the same checkout in both patterns, measured side by side."""
+"""`manage.py compare`: the same saga in both patterns, measured side by side."""
 
 import secrets
 import sys
@@ -8,22 +8,22 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from contracts import extras
-from contracts.sagas import OWN_STEPS
+from contracts.catalogue import SAGAS
 from loadtests.comparing import report
 from loadtests.comparing.ongoing import Finished
 from loadtests.comparing.plan import Settings
 from loadtests.comparing.run import new_folder, resume, run
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun
-from loadtests.load import arms, shopper
+from loadtests.load import shopper
 from loadtests.management.explained import MeasuringCommand
 from loadtests.running.kept import NotStored
+from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
 
 ABOUT = """\
-Runs the same checkout orchestrated and choreographed on one fresh stack, and shows both side by
-side: latency at light load, completed checkouts a second at full load, the cost of a checkout
-(CPU by process, writes, WAL, messages, HTTP calls), and how refused checkouts are undone.
+Runs the same saga (the checkout, or --saga) orchestrated and choreographed on one fresh stack, and
+shows both side by side: latency at light load, completed sagas a second at full load, the cost of
+one (CPU by process, writes, WAL, messages, HTTP calls), and how refused ones are undone.
 
 The stack (PostgreSQL, broker, all services) is started for this run on free ports and removed
 afterwards. Locust sends the checkouts at times that were fixed beforehand (open loop), so a slow
@@ -43,7 +43,6 @@ Two minutes and a half with the usual options; docs/benchmarks.md has the method
 MOST_HOP_MS = 50.0
 MOST_ZIPF = 3.0
 """There, 8 in 10 want the same."""
-MOST_STEPS = OWN_STEPS + extras.MOST
 
 
 class Command(MeasuringCommand):
@@ -56,6 +55,12 @@ class Command(MeasuringCommand):
             nargs="*",
             metavar="diff A B",
             help="measure nothing: put the runs stored in the folders A and B side by side",
+        )
+        add(
+            "--saga",
+            choices=sorted(SAGAS),
+            default=CHECKOUT,
+            help="what is started, at its owner (default: %(default)s)",
         )
         add(
             "--patterns",
@@ -208,6 +213,8 @@ def _settings(options: dict[str, Any]) -> Settings:
         patterns = _arms(shopper.patterns(text=options["patterns"] or usual), options)
     except ValueError as error:
         raise CommandError(str(error)) from error
+    if options["saga"] != CHECKOUT:
+        _check_saga(patterns, options)
     if options["declined"] + options["scarce"] > 1:
         raise CommandError("--declined and --scarce together are more than all checkouts")
     seed = options["seed"] if options["seed"] is not None else secrets.randbelow(10**6)
@@ -222,14 +229,24 @@ def _settings(options: dict[str, Any]) -> Settings:
         hop_ms=options["hop"],
         zipf=options["zipf"],
         steps=options["steps"],
+        saga=options["saga"],
     )
+
+
+def _check_saga(patterns: list[str], options: dict[str, Any]) -> None:
+    """Raises CommandError for what only a checkout can be."""
+    saga = options["saga"]
+    if options["steps"] != OWN_STEPS:
+        raise CommandError(f"--steps: only a checkout can be made longer, a {saga} can't")
+    if shopper.MONOLITH in [shopper.pattern_of(arm=one) for one in patterns]:
+        raise CommandError(f"--patterns: the monolith does checkouts only, no {saga}")
 
 
 def _arms(patterns: list[str], options: dict[str, Any]) -> list[str]:
     """What is compared: the patterns, or the first one twice."""
     if not options["aa"] and not options["inject"]:
         return patterns
-    return arms.twice(pattern=patterns[0], delay_ms=options["inject"])
+    return shopper.twice(pattern=patterns[0], delay_ms=options["inject"])
 
 
 def _milliseconds(text: str) -> float:
@@ -255,7 +272,7 @@ def _steps(text: str) -> int:
     if not OWN_STEPS <= value <= MOST_STEPS:
         raise ArgumentTypeError(
             f"{value} can't be measured: the checkout has {OWN_STEPS} steps of its own, each of"
-            f" them needed, and takes up to {extras.MOST} more"
+            f" them needed, and takes up to {MOST_STEPS - OWN_STEPS} more"
         )
     return value
 

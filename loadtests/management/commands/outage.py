@@ -8,16 +8,21 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from contracts.catalogue import SAGAS
+from contracts.projection import services_of
+from contracts.services import PARTICIPANTS
 from loadtests.load import shopper
 from loadtests.management.explained import MeasuringCommand
 from loadtests.outages import experiment
 from loadtests.outages.backlog import Outage
-from loadtests.outages.experiment import PARTICIPANTS, Finished, Settings
+from loadtests.outages.experiment import Finished, Settings
+from loadtests.shop import CHECKOUT
 
 ABOUT = """\
-Sends checkouts at a steady rate, takes a participant away (its web and its worker process), brings
-it back, and goes on for as long again; then shows for each pattern what was accepted and refused
-meanwhile, how many waited, how often the orchestrator called the participant in vain, and how long
+Starts sagas (checkouts, or --saga) at a steady rate, takes a participant away (its web and its
+worker process), brings it back, and goes on for as long again; then shows for each pattern what was
+accepted and refused meanwhile, how many waited, how often the orchestrator called the participant
+in vain, and how long
 it took until all that waited had ended. On a fresh stack of its own, which ends with the audit.
 """
 LINES = 12
@@ -29,9 +34,10 @@ class Command(MeasuringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
+        add("--saga", choices=sorted(SAGAS), default=CHECKOUT, help="default: %(default)s")
         add("--participant", choices=PARTICIPANTS, default="pagos", help="default: %(default)s")
         add("--seconds", type=float, default=60.0, help="it is away for (default: %(default)g)")
-        add("--rate", type=float, default=20.0, help="checkouts a second (default: %(default)g)")
+        add("--rate", type=float, default=20.0, help="sagas a second (default: %(default)g)")
         add("--patterns", default=",".join(shopper.THE_TWO), help="default: %(default)s")
         add("--json", type=Path, metavar="PATH", help="also write all figures here")
 
@@ -64,7 +70,7 @@ def as_screen(*, finished: Finished) -> str:
         ("calls of it in vain, by the orchestrator", [one.down.calls for one in outages]),
         ("asked whether it is ready", [one.down.probes for one in outages]),
     ]
-    lines = [f"{settings.participant} away, {settings.rate:g} checkouts a second", ""]
+    lines = [f"{settings.participant} away, {settings.rate:g} {settings.saga}s a second", ""]
     lines += [f"{name:<42}" + "".join(f"{value!s:>16}" for value in found) for name, found in rows]
     for one in outages:
         lines += ["", *_course(one)]
@@ -89,6 +95,9 @@ def _settings(options: dict[str, Any]) -> Settings:
         patterns = shopper.patterns(text=options["patterns"])
     except ValueError as error:
         raise CommandError(str(error)) from error
+    services = services_of(SAGAS[options["saga"]])
+    if options["participant"] not in services:
+        raise CommandError(f"--participant: of a {options['saga']} there are {', '.join(services)}")
     if options["seconds"] <= 0 or options["rate"] <= 0:
         raise CommandError("--seconds and --rate must be more than 0")
     return Settings(
@@ -97,4 +106,5 @@ def _settings(options: dict[str, Any]) -> Settings:
         seconds=options["seconds"],
         rate=options["rate"],
         seed=secrets.randbelow(10**6),
+        saga=options["saga"],
     )

@@ -9,20 +9,20 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from contracts import extras
-from contracts.sagas import OWN_STEPS
 from loadtests.choosing.situations import MOST_HOP_MS
 from loadtests.load import shopper
 from loadtests.management.explained import MeasuringCommand
+from loadtests.shop import MOST_STEPS, OWN_STEPS
 from loadtests.surveying import grid, survey
 from loadtests.surveying.cells import NotASurvey
 from loadtests.surveying.grid import Settings, Spot
 from loadtests.surveying.survey import Breached, Finished
 
 ABOUT = """\
-Measures the patterns under many combinations of steps, hop delay, load and declined cards, so that
-`manage.py choose` can answer for those that were not measured. About a quarter of an hour for
-two patterns, on a machine that does nothing else; the time left is shown.
+Measures the checkout, and no other saga, in its patterns under many combinations of steps, hop
+delay, load and declined cards, so that `manage.py choose` can answer for those that were not
+measured. About a quarter of an hour for two patterns, on a machine that does nothing else; the time
+left is shown.
 
 Each pair of steps and hop delay gets a stack of its own (fresh, on free ports, audited at its end
 and removed). On it, after a warm-up: what each pattern can do at most, then a window for each load
@@ -36,7 +36,7 @@ windows and every single checkout as CSV.
 """
 
 
-STEPS = [str(OWN_STEPS + extra) for extra in range(extras.MOST + 1)]
+STEPS = [str(count) for count in range(OWN_STEPS, MOST_STEPS + 1)]
 
 
 class Command(MeasuringCommand):

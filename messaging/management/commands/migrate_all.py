@@ -13,7 +13,7 @@ from django.db import OperationalError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from config.databases import ALIASES
-from sagas import faults
+from participant import faults
 
 LOCK_SECONDS = 2.0
 """While a migration waits for a table, all who come after it wait behind it, readers too."""

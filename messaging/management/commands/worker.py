@@ -11,7 +11,7 @@ from messaging.brokers import Broker, connect
 from messaging.brokers.distant import DistantBroker
 from messaging.doorbell import Listener
 from messaging.worker import Worker
-from sagas import points
+from participant import points
 
 
 class Command(BaseCommand):

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from contracts.catalogue import SAGAS
 from stack import detached, summary
 from stack.backends import BrokerChoice
 from stack.errors import StackError
@@ -37,13 +38,19 @@ class Command(BaseCommand):
             help="auto (default, or DUETO_BROKER): RabbitMQ if it can be had, else PostgreSQL",
         )
         parser.add_argument(
+            "--saga",
+            choices=sorted(SAGAS),
+            default="",
+            help="only the services that this saga needs (default: all)",
+        )
+        parser.add_argument(
             "--fixed", action="store_true", help="don't start a process again when it crashes"
         )
         parser.add_argument("--supervise", action="store_true", help="(what --detach runs)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            chosen = Options(restarts=not options["fixed"], with_admin=True)
+            chosen = Options(saga=options["saga"], restarts=not options["fixed"], with_admin=True)
             if options["broker"]:
                 chosen = replace(chosen, broker=options["broker"])
             if options["detach"]:

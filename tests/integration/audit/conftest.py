@@ -1,22 +1,30 @@
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
+from importlib import import_module
 
+import msgspec
 import pytest
 from django.utils import timezone
 
 from carrito import operations as carrito
 from carrito.models import Cart, CartItem, Checkout
-from carrito.operations import Accept
-from contracts import refusals, sagas
-from contracts.commands import Charge, Command, Item, Reserve, Undo, Unlock
+from contracts import projection, refusals
+from contracts.catalogue import SAGAS
+from contracts.context import Context
+from contracts.events import route
 from contracts.outcomes import Failure
-from inventario import operations as inventario
+from contracts.saga import Direction
+from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import connect
-from pagos import operations as pagos
+from participant.operations import all_in
+from participant.performing import perform
+from pedidos import operations as pedidos
+from pedidos.catalogue import Item
+from pedidos.models import Order
 from saga_choreography import models as choreography
 from saga_orchestrator import models as orchestrator
-from sagas.performing import perform
 
 
 @pytest.fixture
@@ -36,6 +44,9 @@ def shop():
     shop.refused("refused")
     shop.compensated("undone", pattern="choreographed")
     shop.returned("returned")
+    shop.completed("delivered", saga="fulfilment", pattern="choreographed")
+    shop.compensated("not-delivered", saga="fulfilment")
+    shop.returned("brought-back", saga="shipment")
     return shop
 
 
@@ -46,119 +57,154 @@ class Shop:
         self.product = Product.objects.create(
             name="p", sku="p", price="12.50", initial=100, available=100
         )
+        Courier.objects.create(name="c", province="Madrid", capacity=10)
 
-    def accept(self, saga_id: str, *, pattern: str = "orchestrated") -> None:
-        cart = Cart.objects.create(id=f"cart of {saga_id}", user_id="ana")
-        CartItem.objects.create(
-            cart=cart, product_id=str(self.product.pk), quantity=2, unit_price="12.50"
-        )
-        command = Accept(
-            saga_id=saga_id,
-            cart_id=cart.pk,
-            payment_method="credit_card",
-            saga_pattern=pattern,
-            idempotency_key=f"key of {saga_id}",
-        )
-        self._do(carrito.accept, command)
-        Checkout.objects.filter(pk=saga_id).update(handed_over_at=timezone.now(), status="running")
+    def accept(
+        self,
+        saga_id: str,
+        *,
+        saga: str = "checkout",
+        pattern: str = "orchestrated",
+        quantity: int = 2,
+    ) -> None:
+        alike = {
+            "saga_id": saga_id,
+            "saga": saga,
+            "step": SAGAS[saga].steps[0].name,
+            "saga_pattern": pattern,
+            "idempotency_key": f"key of {saga_id}",
+            "payment_method": "credit_card",
+        }
+        if SAGAS[saga].owner == "carrito":
+            self._check_out(alike, quantity)
+        else:
+            self._order(alike, quantity)
+        model = Checkout if SAGAS[saga].owner == "carrito" else Order
+        model.objects.filter(pk=saga_id).update(handed_over_at=timezone.now(), status="running")
 
-    def reserve(self, saga_id: str, *, quantity: int = 2) -> None:
-        items = [Item(str(self.product.pk), quantity)]
-        command = Reserve(saga_id=saga_id, cart_id=f"cart of {saga_id}", items=items)
-        self._do(inventario.reserve, command)
+    def do(self, saga_id: str, *steps: str) -> None:
+        self._perform(saga_id, Direction.DO, steps)
 
-    def charge(self, saga_id: str) -> None:
-        command = Charge(
-            saga_id=saga_id,
-            cart_id=f"cart of {saga_id}",
-            amount=Decimal("25.00"),
-            payment_method="credit_card",
-        )
-        self._do(pagos.charge, command)
+    def undo(self, saga_id: str, *steps: str, failure: Failure | None = None) -> None:
+        self._perform(saga_id, Direction.UNDO, steps, failure)
 
-    def completed(self, saga_id: str, *, pattern: str = "orchestrated") -> None:
-        self.accept(saga_id, pattern=pattern)
-        self.reserve(saga_id)
-        self.charge(saga_id)
-        self._do(carrito.create_order, Command(saga_id=saga_id))
-        self._do(inventario.commit, Command(saga_id=saga_id))
-        self._do(carrito.confirm_order, Command(saga_id=saga_id))
-        self.coordinated(saga_id, "completed", pattern)
+    def completed(
+        self, saga_id: str, *, saga: str = "checkout", pattern: str = "orchestrated"
+    ) -> None:
+        self.accept(saga_id, saga=saga, pattern=pattern)
+        self.do(saga_id, *steps_of(saga)[1:])
+        self.coordinated(saga_id, "completed")
 
     def refused(self, saga_id: str) -> None:
-        self.accept(saga_id)
-        self.reserve(saga_id, quantity=999)
-        self._unlock(saga_id, Failure(sagas.RESERVE, refusals.OUT_OF_STOCK))
-        self.coordinated(saga_id, "failed", "orchestrated")
+        self.accept(saga_id, quantity=999)
+        self.do(saga_id, "reserve_inventory")
+        failure = Failure("reserve_inventory", refusals.OUT_OF_STOCK)
+        self.undo(saga_id, "accept_checkout", failure=failure)
+        self.coordinated(saga_id, "failed")
 
-    def compensated(self, saga_id: str, *, pattern: str) -> None:
-        self.accept(saga_id, pattern=pattern)
-        self.reserve(saga_id)
-        self.charge(saga_id)
-        self._do(carrito.create_order, Command(saga_id=saga_id))
-        self._do(inventario.block_commit, Undo(saga_id=saga_id))
-        self._undo(saga_id)
-        self.coordinated(saga_id, "compensated", pattern)
+    def compensated(
+        self, saga_id: str, *, saga: str = "checkout", pattern: str = "orchestrated"
+    ) -> None:
+        steps = steps_of(saga)[: min(SAGAS[saga].pivot, len(SAGAS[saga].steps) - 1)]
+        self.accept(saga_id, saga=saga, pattern=pattern)
+        self.do(saga_id, *steps[1:])
+        self._perform(saga_id, Direction.BLOCK, steps_of(saga)[SAGAS[saga].pivot :][:1])
+        self._undo_all(saga_id, steps)
+        self.coordinated(saga_id, "compensated")
 
-    def returned(self, saga_id: str) -> None:
-        self.completed(saga_id)
+    def returned(self, saga_id: str, *, saga: str = "checkout") -> None:
+        self.completed(saga_id, saga=saga)
         orchestrator.Intervention.objects.create(
-            saga_id=saga_id, action="return", step=sagas.CONFIRM_ORDER, requested_by="eva"
+            saga_id=saga_id, action="return", step=steps_of(saga)[-1], requested_by="eva"
         )
-        self._do(inventario.restore, Undo(saga_id=saga_id))
-        self._undo(saga_id)
+        self._undo_all(saga_id, steps_of(saga)[: SAGAS[saga].pivot + 1])
         orchestrator.Saga.objects.filter(pk=saga_id).update(status="compensated")
 
-    def coordinated(self, saga_id: str, status: str, pattern: str, **fields: object) -> None:
+    def coordinated(self, saga_id: str, status: str, **fields: object) -> None:
+        """`fields`: of one that has not ended."""
         ended = None if fields else timezone.now()
-        if pattern == "choreographed":
+        context = self._context(saga_id)
+        alike = {
+            "saga_id": saga_id,
+            "subject": context.subject,
+            "context": msgspec.to_builtins(context),
+            "status": status,
+            "finished_at": ended,
+            **fields,
+        }
+        if context.pattern == "choreographed":
             choreography.Saga.objects.create(
-                saga_id=saga_id,
-                cart_id=f"cart of {saga_id}",
-                total_amount="25.00",
-                context={},
-                status=status,
-                stage=0,
-                started_at=timezone.now(),
-                finished_at=ended,
-                **fields,
+                **alike, saga=context.saga, stage=0, started_at=timezone.now()
             )
             return
         orchestrator.Saga.objects.create(
-            saga_id=saga_id,
-            cart_id=f"cart of {saga_id}",
-            pattern=pattern,
-            context={"total_amount": "25.00"},
+            **alike,
+            name=context.saga,
+            pattern=context.pattern,
             definition_id="-",
-            status=status,
             deadline_at=timezone.now(),
             next_attempt_at=None,
-            finished_at=ended,
-            **fields,
         )
-        if pattern == "orchestrated_messaging":
-            self.asked(saga_id, [step.do_request for step in sagas.CHECKOUT.steps[1:]])
+        if context.pattern == "orchestrated_messaging":
+            self._asked(context)
 
-    def asked(self, saga_id: str, requests: list[str]) -> None:
+    def _check_out(self, alike: dict[str, str], quantity: int) -> None:
+        cart = Cart.objects.create(id=f"cart of {alike['saga_id']}", user_id="ana")
+        CartItem.objects.create(
+            cart=cart, product_id=str(self.product.pk), quantity=quantity, unit_price="12.50"
+        )
+        perform(operation=carrito.accept, commands=[carrito.Accept(**alike, cart_id=cart.pk)])
+
+    def _order(self, alike: dict[str, str], quantity: int) -> None:
+        command = pedidos.Accept(
+            **alike,
+            user_id="ana",
+            items=[Item(product_id=str(self.product.pk), sku="p", name="p", quantity=quantity)],
+            total_amount=Decimal("25.00"),
+            destination={"province": "Madrid"},
+        )
+        perform(operation=pedidos.accept, commands=[command])
+
+    def _asked(self, context: Context) -> None:
+        requests = [
+            route(context.saga, projection.request_of(step, Direction.DO))
+            for step in SAGAS[context.saga].steps[1:]
+        ]
         orchestrator.OutboxEntry.objects.bulk_create(
             orchestrator.OutboxEntry(
-                event_id=f"{request} {saga_id}"[:64],
+                event_id=f"{request} {context.saga_id}"[:64],
                 event_type=request,
-                saga_id=saga_id,
+                saga_id=context.saga_id,
                 body="{}",
                 sent_at=timezone.now(),
             )
             for request in requests
         )
 
-    def _undo(self, saga_id: str) -> None:
-        self._do(carrito.cancel_order, Undo(saga_id=saga_id))
-        self._do(pagos.refund, Undo(saga_id=saga_id))
-        self._do(inventario.unreserve, Undo(saga_id=saga_id))
-        self._unlock(saga_id, Failure(sagas.COMMIT, refusals.STOPPED, undone=True))
+    def _undo_all(self, saga_id: str, steps: Sequence[str]) -> None:
+        failure = Failure(steps[-1], refusals.STOPPED, undone=True)
+        self.undo(saga_id, *reversed(steps), failure=failure)
 
-    def _unlock(self, saga_id: str, failure: Failure) -> None:
-        self._do(carrito.unlock, Unlock(saga_id=saga_id, failure=failure))
+    def _perform(
+        self,
+        saga_id: str,
+        direction: Direction,
+        steps: Sequence[str],
+        failure: Failure | None = None,
+    ) -> None:
+        context = self._context(saga_id)
+        for step in map(SAGAS[context.saga].step, steps):
+            operations = all_in(import_module(f"{step.service}.operations"))
+            command = projection.command(
+                step=step, direction=direction, context=context, failure=failure
+            )
+            action = step.operation.partition(".")[2]
+            perform(operation=operations[action, direction], commands=[command])
 
-    def _do(self, operation, command) -> None:
-        perform(operation=operation, commands=[command])
+    def _context(self, saga_id: str) -> Context:
+        found = [*Checkout.objects.filter(pk=saga_id), *Order.objects.filter(pk=saga_id)]
+        return msgspec.convert(found[0].context, Context)
+
+
+def steps_of(saga: str) -> list[str]:
+    return [step.name for step in SAGAS[saga].steps]

@@ -6,14 +6,23 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils.timezone import now
+from msgspec.structs import replace
 
-from config.databases import SERVICES
-from loadtests.audit import checking, rest, tables
+from contracts.catalogue import SAGAS
+from contracts.catalogue.checkout import padding_steps
+from contracts.saga import COMPENSABLE, RETRIABLE, Saga, Step
+from contracts.services import WITH_DATABASE
+from loadtests.audit import checking, rules
+from loadtests.audit.generic import evidence, rest
 from loadtests.audit.reading import whole_tables
+from loadtests.audit.rules import NotAuditable
+from loadtests.audit.services import carrito, pagos
 from messaging.brokers import Message
 from messaging.consumer import queue_of
+from tests.catalogue import with_pages
+from tests.integration.audit.conftest import Shop
 
-pytestmark = pytest.mark.django_db(databases=SERVICES)
+pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
 
 
 def run(service: str, statement: str) -> None:
@@ -36,7 +45,7 @@ def found(broker) -> list[tuple[int, str, str]]:
 def test_shop_in_which_a_saga_ended_in_each_way_is_clean(shop, broker):
     report = checking.check(broker=broker)
     assert report.is_clean, report.as_text()
-    assert report.groups[3].counted == "3 completed, 1 failed, 2 compensated, 0 parked, 0 running"
+    assert report.groups[3].counted == "4 completed, 1 failed, 4 compensated, 0 parked, 0 running"
 
 
 def test_empty_shop_is_clean(broker):
@@ -46,9 +55,9 @@ def test_empty_shop_is_clean(broker):
 @pytest.mark.parametrize(
     ("service", "statement"),
     [
-        ("saga_orchestrator", tables.ASKED),
-        ("carrito", tables.CHECKOUTS),
-        ("pagos", tables.PAYMENTS),
+        ("saga_orchestrator", evidence.ASKED),
+        ("carrito", carrito.SOURCES[0].statement),
+        ("pagos", pagos.SOURCES[0].statement),
     ],
 )
 def test_whole_tables_are_never_joined_row_by_row(shop, service, statement):
@@ -72,7 +81,17 @@ BREACHES = [
         "UPDATE inventario_reservation SET status = 'reserved' WHERE saga_id = 'undone'",
         (1, "undone", "is still put aside for it"),
     ),
+    (
+        "envios",
+        "UPDATE envios_courier SET busy = busy + 1",
+        (1, "", "(c) is busy with 2 of 10, and has 1 open deliveries"),
+    ),
     # 2: money
+    (
+        "pagos",
+        "UPDATE pagos_payment SET amount = amount + 1 WHERE saga_id = 'delivered'",
+        (2, "delivered", "process_payment was to take 25.00, not 26.00"),
+    ),
     (
         "pagos",
         "UPDATE pagos_payment SET amount = amount + 1 WHERE saga_id = 'sold'",
@@ -95,9 +114,9 @@ BREACHES = [
     ),
     (
         "pagos",
-        "ALTER TABLE pagos_payment DROP CONSTRAINT payment_once_a_saga;"
-        " INSERT INTO pagos_payment (id, saga_id, amount, payment_method, status)"
-        " VALUES ('second', 'sold', 25, 'paypal', 'captured')",
+        "ALTER TABLE pagos_payment DROP CONSTRAINT payment_once_a_step;"
+        " INSERT INTO pagos_payment (id, saga_id, step, amount, payment_method, status)"
+        " VALUES ('second', 'sold', 'process_payment', 25, 'paypal', 'captured')",
         (2, "sold", "charged 2 times"),
     ),
     (
@@ -105,6 +124,14 @@ BREACHES = [
         "INSERT INTO pagos_payment (id, amount, payment_method, status)"
         " VALUES ('plain', 5, 'paypal', 'refunded')",
         (2, "", "payment plain of 5.00 is refunded, and 0 was refunded"),
+    ),
+    (
+        "pagos",
+        "SET CONSTRAINTS ALL IMMEDIATE;"
+        "ALTER TABLE pagos_refund DROP CONSTRAINT refund_once_a_payment;"
+        " INSERT INTO pagos_refund (payment_id, saga_id, amount)"
+        " SELECT payment_id, saga_id, amount FROM pagos_refund WHERE saga_id = 'undone'",
+        (2, "undone", "refunded 2 times"),
     ),
     # 3: ends
     (
@@ -168,13 +195,94 @@ BREACHES = [
     ),
     (
         "saga_choreography",
-        "UPDATE saga_choreography_saga SET total_amount = 1 WHERE saga_id = 'undone'",
-        (4, "undone", "total 25.00, 1.00 for saga_choreography"),
+        "UPDATE saga_choreography_saga"
+        " SET context = jsonb_set(context, '{data,total_amount}', '1') WHERE saga_id = 'undone'",
+        (4, "undone", "what it is about is not the same for carrito and saga_choreography"),
     ),
     (
         "saga_orchestrator",
         "DELETE FROM saga_orchestrator_saga WHERE saga_id = 'sold'",
         (4, "sold", "completed, but no coordinator has it"),
+    ),
+    (
+        "pagos",
+        "DELETE FROM pagos_barrierentry WHERE saga_id = 'sold';"
+        " DELETE FROM pagos_payment WHERE saga_id = 'sold'",
+        (4, "sold", "completed, but process_payment was never done"),
+    ),
+    (
+        "carrito",
+        "DELETE FROM carrito_barrierentry WHERE saga_id = 'sold' AND step = 'confirm_order'",
+        (4, "sold", "completed, but confirm_order was never done"),
+    ),
+    (
+        "carrito",
+        "UPDATE carrito_checkout SET saga_pattern = 'choreographed' WHERE saga_id = 'sold'",
+        (4, "sold", "accepted as choreographed, run by saga_orchestrator"),
+    ),
+    (
+        "saga_orchestrator",
+        "UPDATE saga_orchestrator_saga SET subject = 'x' WHERE saga_id = 'sold'",
+        (4, "sold", "its subject is cart of sold for carrito, x for saga_orchestrator"),
+    ),
+    (
+        "carrito",
+        "UPDATE carrito_checkout SET context = '3' WHERE saga_id = 'sold'",
+        (4, "sold", "carrito can't read what it is about"),
+    ),
+    (
+        "inventario",
+        "UPDATE inventario_reservationline SET quantity = 3 WHERE reservation_id ="
+        " (SELECT id FROM inventario_reservation WHERE saga_id = 'delivered')",
+        (4, "delivered", "reserve_inventory put "),
+    ),
+    (
+        "pedidos",
+        "UPDATE pedidos_order SET order_status = 'failed' WHERE saga_id = 'delivered'",
+        (4, "delivered", "completed, but its order is failed"),
+    ),
+    (
+        "pedidos",
+        "UPDATE pedidos_order SET total_amount = 24 WHERE saga_id = 'delivered'",
+        (4, "delivered", "total 24.00, 25.00 for its saga's steps"),
+    ),
+    (
+        "envios",
+        "UPDATE envios_delivery SET status = 'cancelled', cancelled_at = now()"
+        " WHERE saga_id = 'delivered'",
+        (4, "delivered", "completed, but no delivery of it is there"),
+    ),
+    (
+        "envios",
+        "UPDATE envios_delivery SET status = 'delivered', delivered_at = now()"
+        " WHERE saga_id = 'brought-back'",
+        (4, "brought-back", "compensated, but a delivery of it is there"),
+    ),
+    (
+        "carrito",
+        "UPDATE carrito_checkout SET status = 'failed' WHERE saga_id = 'undone'",
+        (4, "undone", "failed (nothing had to be undone), but undone: create_order"),
+    ),
+    (
+        "carrito",
+        "UPDATE carrito_checkout SET status = 'compensated' WHERE saga_id = 'refused'",
+        (4, "refused", "compensated, but nothing was undone"),
+    ),
+    (
+        "carrito",
+        "UPDATE carrito_order SET status = 'pending' WHERE saga_id = 'undone'",
+        (4, "undone", "compensated, but its order is pending"),
+    ),
+    (
+        "inventario",
+        "UPDATE inventario_reservation SET status = 'committed' WHERE saga_id = 'undone'",
+        (4, "undone", "compensated, but sold: "),
+    ),
+    (
+        "carrito",
+        "SET CONSTRAINTS ALL IMMEDIATE; DROP INDEX checkout_once_a_cart;"
+        " UPDATE carrito_checkout SET cart_id = 'cart of sold' WHERE saga_id = 'sold-too'",
+        (4, "sold-too", "its cart cart of sold was bought 2 times"),
     ),
     # 5: undos
     (
@@ -190,8 +298,8 @@ BREACHES = [
     ),
     (
         "pagos",
-        "INSERT INTO pagos_barrierentry (saga_id, step, direction, status, decided_at)"
-        " VALUES ('sold', 'process_payment', 'undo', 'done', now())",
+        "INSERT INTO pagos_barrierentry (saga_id, saga, step, direction, status, decided_at)"
+        " VALUES ('sold', 'checkout', 'process_payment', 'undo', 'done', now())",
         (5, "sold", "undone beyond its pivot, and nobody asked for a return: process_payment"),
     ),
     (
@@ -237,21 +345,71 @@ BREACHES = [
         "carrito",
         "DELETE FROM carrito_order WHERE saga_id = 'sold';"
         "DELETE FROM carrito_checkout WHERE saga_id = 'sold'",
-        (6, "sold", "carrito never accepted it, but there is a payment (captured)"),
+        (
+            6,
+            "sold",
+            "carrito never accepted it, but there is a saga (completed)",
+        ),
     ),
     (
         "saga_choreography",
-        "INSERT INTO saga_choreography_saga (saga_id, cart_id, total_amount, context, status,"
+        "INSERT INTO saga_choreography_saga (saga_id, saga, subject, context, status,"
         " stage, started_at, finished_at)"
-        " VALUES ('sold', 'cart of sold', 25, '{}', 'completed', 2, now(), now())",
+        " VALUES ('sold', 'checkout', 'cart of sold', '{}', 'completed', 2, now(), now())",
         (6, "sold", "both coordinators run it"),
     ),
     (
         "inventario",
-        "ALTER TABLE inventario_reservation DROP CONSTRAINT reservation_once_a_saga;"
-        " INSERT INTO inventario_reservation (saga_id, cart_id, status, expires_at)"
-        " VALUES ('sold', 'cart of sold', 'released', now())",
-        (6, "sold", "there are 2 reservations"),
+        "SET CONSTRAINTS ALL IMMEDIATE;"
+        "ALTER TABLE inventario_reservation DROP CONSTRAINT reservation_once_a_step;"
+        " INSERT INTO inventario_reservation (saga_id, step, subject, status, expires_at)"
+        " VALUES ('sold', 'reserve_inventory', 'cart of sold', 'released', now())",
+        (6, "sold", "there are 2 reservations of reserve_inventory"),
+    ),
+    (
+        "pagos",
+        "UPDATE pagos_barrierentry SET saga = 'fulfilment' WHERE saga_id = 'sold'",
+        (6, "sold", "pagos did process_payment of it as fulfilment, not checkout"),
+    ),
+    (
+        "carrito",
+        "UPDATE carrito_checkout SET saga = 'fulfilment' WHERE saga_id = 'sold'",
+        (6, "sold", "carrito accepted it, and it is pedidos's"),
+    ),
+    (
+        "saga_choreography",
+        "INSERT INTO saga_choreography_saga (saga_id, saga, subject, context, status,"
+        " stage, started_at) VALUES ('x', 'wedding', 'y', '{}', 'running', 2, now())",
+        (6, "x", "nobody accepted it, but there is a saga (running) at saga_choreography"),
+    ),
+    (
+        "carrito",
+        "DELETE FROM carrito_barrierentry WHERE saga_id = 'sold' AND step = 'accept_checkout'",
+        (6, "sold", "accepted, but accept_checkout was never done"),
+    ),
+    (
+        "envios",
+        "DELETE FROM envios_delivery WHERE saga_id = 'delivered'",
+        (6, "delivered", "schedule_delivery was done, but there is no delivery"),
+    ),
+    (
+        "envios",
+        "UPDATE envios_delivery SET status = 'scheduled' WHERE saga_id = 'not-delivered'",
+        (6, "not-delivered", "the undo of schedule_delivery was done, but there is no cancelled"),
+    ),
+    (
+        "envios",
+        "SET CONSTRAINTS ALL IMMEDIATE;"
+        "ALTER TABLE envios_delivery DROP CONSTRAINT delivery_once_a_step;"
+        " INSERT INTO envios_delivery (saga_id, step, subject, courier_id, destination, status)"
+        " SELECT saga_id, step, subject, courier_id, destination, status FROM envios_delivery"
+        " WHERE saga_id = 'delivered'",
+        (6, "delivered", "there are 2 deliveries of schedule_delivery"),
+    ),
+    (
+        "pedidos",
+        "DELETE FROM pedidos_barrierentry WHERE saga_id = 'delivered' AND step = 'complete_order'",
+        (6, "delivered", "there is a completed order, but complete_order was never done"),
     ),
     # 7: rest
     (
@@ -268,6 +426,37 @@ BREACHES = [
         (7, "sold", "retrying at carrito after 3 attempts: KeyError"),
     ),
     # 8: keys and statuses
+    (
+        "pedidos",
+        "INSERT INTO pedidos_order (saga_id, saga, saga_pattern, context, user_id, items, status,"
+        " order_status, accepted_at, ended_at) VALUES ('sold', 'fulfilment', 'orchestrated', '{}',"
+        " 'ana', '[]', 'completed', 'completed', now(), now())",
+        (8, "sold", "accepted 2 times"),
+    ),
+    (
+        "pagos",
+        "ALTER TABLE pagos_payment DROP CONSTRAINT payment_once_a_key;"
+        " UPDATE pagos_payment SET merchant_id = 'm', idempotency_key = 'k'",
+        (8, "", "the idempotency key 'm k' stands for several at pagos"),
+    ),
+    (
+        "pagos",
+        "INSERT INTO pagos_outboxentry (event_id, event_type, saga_id, body, sent_at)"
+        " SELECT n, 'checkout.payment.processed', 'sold', '{}', now()"
+        " FROM generate_series(1, 2) AS n",
+        (8, "sold", "pagos has said checkout.payment.processed under 2 ids"),
+    ),
+    (
+        "carrito",
+        "UPDATE carrito_order SET created_at = created_at - interval '1 min'"
+        " WHERE saga_id = 'sold'",
+        (8, "sold", "s before it was accepted"),
+    ),
+    (
+        "saga_orchestrator",
+        "UPDATE saga_orchestrator_saga SET finished_at = NULL WHERE saga_id = 'sold'",
+        (8, "sold", "completed for saga_orchestrator, but at no time"),
+    ),
     (
         "carrito",
         "ALTER TABLE carrito_idempotencykey DROP CONSTRAINT key_once_a_user;"
@@ -312,6 +501,94 @@ def test_breach_is_found_in_its_group_and_named(broker, service, damage, breach)
     assert [one for one in breaches if one[:2] == (group, saga_id) and what in one[2]], breaches
 
 
+def test_saga_without_rules_of_its_own_is_audited_by_those_of_all_and_of_its_services(broker):
+    """One more page, and no other file."""
+    gift = Saga(
+        name="gift",
+        subject="order_id",
+        door="/orders",
+        abort="gift.abort.requested",
+        give_back="gift.return.requested",
+        steps=(
+            Step("accept_gift", "pedidos.accept", COMPENSABLE, done="gift.asked", undone="gift.no"),
+            Step(
+                "pay_gift",
+                "pagos.charge",
+                COMPENSABLE,
+                done="gift.paid",
+                refused="gift.unpaid",
+                undone="gift.refunded",
+                needs={"amount": "total_amount"},
+            ),
+            Step("complete_gift", "pedidos.complete", RETRIABLE, done="gift.given"),
+        ),
+    )
+    with with_pages(gift):
+        shop = Shop()
+        shop.completed("given", saga="gift")
+        shop.compensated("kept", saga="gift", pattern="choreographed")
+        report = checking.check(broker=broker)
+        assert report.is_clean, report.as_text()
+        run("pagos", "UPDATE pagos_payment SET amount = 26 WHERE saga_id = 'given'")
+        run("pedidos", "DELETE FROM pedidos_barrierentry WHERE step = 'complete_gift'")
+        run("pagos", "DELETE FROM pagos_barrierentry WHERE saga_id = 'kept' AND direction = 'undo'")
+        assert {one[:2] for one in found(broker)} == {
+            (2, "given"),
+            (4, "given"),
+            (6, "given"),
+            (4, "kept"),
+            (5, "kept"),
+            (6, "kept"),
+        }
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ("saga = 'wedding'", "pagos took part in sagas 'wedding'"),
+        ("step = 'pad_saga_1'", "the step 'pad_saga_1' of checkout.*set DUETO_EXTRA_STEPS"),
+        ("step = 'reserve_inventory'", "the step 'reserve_inventory' of checkout"),
+    ],
+)
+def test_what_no_page_has_is_refused_and_never_called_clean(broker, damage, why):
+    run("pagos", f"UPDATE pagos_barrierentry SET {damage} WHERE saga_id = 'sold'")
+    with pytest.raises(NotAuditable, match=why):
+        checking.check(broker=broker)
+    with pytest.raises(CommandError, match=why) as error:
+        call_command("audit", "--saga", "sold")
+    assert error.value.returncode == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_data_of_a_shorter_checkout_are_refused_and_not_called_broken(broker):
+    page = SAGAS["checkout"]
+    longer = replace(page, steps=(*page.steps[:-1], *padding_steps("2"), page.steps[-1]))
+    with with_pages(longer), pytest.raises(NotAuditable, match="no saga has done pad_saga_1, pad"):
+        checking.check(broker=broker)
+
+
+@pytest.mark.usefixtures("shop")
+def test_accepted_saga_that_no_page_has_is_refused(broker):
+    run("carrito", "UPDATE carrito_checkout SET saga = 'wedding' WHERE saga_id = 'sold'")
+    with pytest.raises(NotAuditable, match="carrito has accepted sagas 'wedding'"):
+        checking.check(broker=broker)
+
+
+def test_participant_without_rules_is_refused(broker, monkeypatch):
+    monkeypatch.setattr(rules, "PARTICIPANTS", (*rules.PARTICIPANTS, "florists"))
+    with pytest.raises(NotAuditable, match=r"audit/services/florists\.py"):
+        checking.check(broker=broker)
+
+
+@pytest.mark.usefixtures("shop")
+def test_saga_of_before_the_barrier_had_its_name_is_audited_as_any(broker):
+    run("pagos", "UPDATE pagos_barrierentry SET saga = ''")
+    assert found(broker) == []
+    run("pagos", "DELETE FROM pagos_barrierentry WHERE saga_id = 'sold'")
+    assert (4, "sold", "completed, but process_payment was never done") in found(broker)
+
+
 @pytest.mark.usefixtures("shop")
 def test_step_called_by_hand_is_told_and_no_breach(broker):
     run(
@@ -320,7 +597,7 @@ def test_step_called_by_hand_is_told_and_no_breach(broker):
         " VALUES ('p', 'mine', 25, 'paypal', 'captured')",
     )
     assert found(broker) == []
-    assert "saga mine: not of a checkout, called by hand" in checking.check(broker=broker).notes
+    assert "saga mine: called by hand, and part of no saga" in checking.check(broker=broker).notes
 
 
 @pytest.mark.usefixtures("shop")
@@ -376,9 +653,9 @@ def test_effect_that_was_never_asked_for_by_message_is_a_breach(shop, broker):
     run(
         "saga_orchestrator",
         "DELETE FROM saga_orchestrator_outboxentry WHERE saga_id = 'sold-as-well'"
-        " AND event_type = 'payment.requested'",
+        " AND event_type = 'checkout.payment.process'",
     )
-    what = "process_payment took effect, but payment.requested was never sent"
+    what = "process_payment took effect, but checkout.payment.process was never sent"
     assert found(broker) == [(6, "sold-as-well", what)]
 
 
@@ -386,19 +663,19 @@ def test_message_of_the_orchestrator_that_was_never_sent_is_a_breach(shop, broke
     run(
         "saga_orchestrator",
         "UPDATE saga_orchestrator_outboxentry SET sent_at = NULL"
-        " WHERE event_type = 'payment.requested'",
+        " WHERE event_type = 'checkout.payment.process'",
     )
-    what = "payment.requested of saga_orchestrator was never sent"
+    what = "checkout.payment.process of saga_orchestrator was never sent"
     assert found(broker) == [(7, "sold-as-well", what)]
 
 
 @pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
 def test_saga_parked_with_step_and_reason_is_no_breach(shop, broker, pattern):
     shop.accept("stuck", pattern=pattern)
-    shop.reserve("stuck")
+    shop.do("stuck", "reserve_inventory")
     step = "parked_step" if pattern == "choreographed" else "current_step"
     parked = {step: "process_payment", "parked_reason": "no answer", "parked_at": now()}
-    shop.coordinated("stuck", "parked", pattern, **parked)
+    shop.coordinated("stuck", "parked", **parked)
     report = checking.check(broker=broker)
     assert report.is_clean, report.as_text()
     assert "1 parked" in report.groups[3].counted
@@ -439,7 +716,7 @@ def test_waiting_tells_what_still_runs_and_gives_up_in_time(shop, broker):
     shop.accept("runs")
     said: list[str] = []
     assert not rest.wait(broker=broker, seconds=0.1, say=said.append)
-    assert said[0].startswith("waiting: 1 checkouts run")
+    assert said[0].startswith("waiting: 1 accepted sagas run")
 
 
 @pytest.fixture
@@ -470,7 +747,7 @@ def test_command_ends_with_one_on_a_breach(audit):
     told = json.loads(said)
     assert (status, told["clean"]) == (1, False)
     money = told["groups"][1]
-    assert (money["breach_count"], money["breaches"][0]["saga_id"]) == (1, "sold")
+    assert (money["breach_count"], money["breaches"][0]["saga_id"]) == (2, "sold")
 
 
 @pytest.mark.usefixtures("shop")

@@ -9,26 +9,28 @@ import msgspec
 import pytest
 from django.db import IntegrityError
 
-from contracts import events, refusals, sagas
-from contracts.commands import Charge, Checkout, Line, Undo
+from contracts import events, refusals
+from contracts.commands import Charge, Undo
+from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
 from pagos import operations
 from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
 from pagos.reactions import REACTIONS
-from sagas import barrier
-from sagas.barrier import Entry
-from sagas.performing import perform
+from participant import barrier
+from participant.barrier import Entry
+from participant.performing import perform
 
 pytestmark = pytest.mark.django_db(databases=["pagos"])
 
-CHARGE_URL = "/api/v1/payments/saga"
-REFUND_URL = "/api/v1/payments/saga/refund"
+CHARGE_URL = "/steps/pagos.charge"
+REFUND_URL = "/steps/pagos.charge/undo"
+STEP = {"saga": "checkout", "step": "process_payment"}
+CHARGE = {"subject": "c", "amount": "12.50", "payment_method": "credit_card"}
 
 
 def charge_of(saga_id: str, **changes) -> Charge:
-    fields = {"cart_id": "c", "amount": Decimal("12.50"), "payment_method": "credit_card"}
-    return Charge(saga_id=saga_id, **(fields | changes))
+    return msgspec.convert({**STEP, **CHARGE, "saga_id": saga_id, **changes}, Charge)
 
 
 def charge(*saga_ids: str, **changes):
@@ -37,36 +39,34 @@ def charge(*saga_ids: str, **changes):
 
 
 def refund(*saga_ids: str):
-    commands = [Undo(saga_id=saga_id) for saga_id in saga_ids]
+    commands = [Undo(saga_id=saga_id, **STEP) for saga_id in saga_ids]
     return [one.outcome for one in perform(operation=operations.refund, commands=commands)]
 
 
-def hear(event_type: str, *saga_ids: str, nudge: bool = False, **checkout) -> list[Event]:
-    """Lets pagos hear the event of these sagas; what it said then."""
+def hear(event_type: str, *saga_ids: str, nudge: bool = False, **data) -> list[Event]:
+    """Lets pagos hear the event of these checkouts; what it said then."""
     before = OutboxEntry.objects.count()
-    reaction = next(one for one in REACTIONS if one.hears == event_type)
-    reaction.handle([_event(event_type, saga_id, nudge, checkout) for saga_id in saga_ids])
+    reaction = next(one for one in REACTIONS if (one.saga, one.hears) == ("checkout", event_type))
+    reaction.handle([_event(event_type, saga_id, nudge, data) for saga_id in saga_ids])
     said = OutboxEntry.objects.order_by("id")[before:]
     return [events.decode(entry.body.encode()) for entry in said]
 
 
 def _event(event_type: str, saga_id: str, nudge: bool, changes: dict) -> Event:
-    fields = {
-        "cart_id": "c",
-        "user_id": "ana",
-        "items": [Line("1", 1, Decimal("12.50"))],
-        "total_amount": Decimal("12.50"),
-        "payment_method": "credit_card",
-        "saga_pattern": "choreographed",
-    }
-    checkout = Checkout(saga_id=saga_id, **(fields | changes))
+    context = Context(
+        saga="checkout",
+        saga_id=saga_id,
+        pattern="choreographed",
+        subject="c",
+        data={"total_amount": "12.50", "payment_method": "credit_card"} | changes,
+    )
     return Event(
         id=f"{event_type} {saga_id}",
         type=event_type,
         saga_id=saga_id,
         saga="checkout",
         occurred_at=datetime.now(UTC),
-        data=Facts(context=msgspec.Raw(msgspec.json.encode(checkout))),
+        data=Facts(context=msgspec.Raw(msgspec.json.encode(context))),
         nudge=nudge,
     )
 
@@ -77,28 +77,27 @@ def post(client, url: str, body):
 
 def test_step_done_once_answers_with_the_first_outcome():
     (first,) = charge("s")
-    (again,) = charge("s", amount=Decimal("99.00"))
+    (again,) = charge("s", amount="99.00")
     assert again == first
     assert Payment.objects.get().amount == Decimal("12.50")
 
 
 def test_what_was_done_over_http_is_known_to_the_event(client):
-    body = {"saga_id": "s", "cart_id": "c", "amount": "12.50", "payment_method": "credit_card"}
-    answered = post(client, CHARGE_URL, body).json()
-    assert hear(events.INVENTORY_RESERVED, "s") == []
+    answered = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE}).json()
+    assert hear("inventory.reserved", "s") == []
     assert Payment.objects.get().id == answered["payment_id"]
 
 
 def test_what_was_done_on_an_event_is_known_over_http(client):
-    (said,) = hear(events.INVENTORY_RESERVED, "s")
-    body = {"saga_id": "s", "cart_id": "c", "amount": "12.50", "payment_method": "credit_card"}
-    assert post(client, CHARGE_URL, body).json() == said.data.result
+    (said,) = hear("inventory.reserved", "s")
+    again = post(client, CHARGE_URL, {"saga_id": "s", **STEP, **CHARGE})
+    assert again.json() == said.data.result
     assert Payment.objects.count() == 1
 
 
 def test_nudge_says_the_stored_outcome_again_under_the_same_event_id():
-    (first,) = hear(events.INVENTORY_RESERVED, "s")
-    (again,) = hear(events.INVENTORY_RESERVED, "s", nudge=True)
+    (first,) = hear("inventory.reserved", "s")
+    (again,) = hear("inventory.reserved", "s", nudge=True)
     assert (again.id, again.data.result) == (first.id, first.data.result)
     assert Payment.objects.count() == 1
 
@@ -133,8 +132,8 @@ def test_undo_happens_once_and_answers_the_same_again(client):
     charge("s")
     (first,) = refund("s")
     assert refund("s") == [first]
-    assert post(client, REFUND_URL, {"saga_id": "s"}).json() == first.data
-    assert hear(events.ORDER_CANCELLED, "s") == []
+    assert post(client, REFUND_URL, {"saga_id": "s", **STEP}).json() == first.data
+    assert hear("order.cancelled", "s") == []
     assert Refund.objects.count() == 1
 
 
@@ -146,17 +145,17 @@ def test_action_after_its_undo_answers_with_its_first_outcome():
 
 
 def test_refusal_is_said_with_why_the_saga_goes_back():
-    (said,) = hear(events.INVENTORY_RESERVED, "s", payment_method="expired_card")
-    assert said.type == events.PAYMENT_FAILED
+    (said,) = hear("inventory.reserved", "s", payment_method="expired_card")
+    assert said.type == "payment.failed"
     assert said.data.failure == Failure(
-        sagas.CHARGE, refusals.EXPIRED_CARD, "The card is past its date."
+        "process_payment", refusals.EXPIRED_CARD, "The card is past its date."
     )
 
 
 def test_blocked_action_says_nothing_because_the_way_back_has_begun():
-    (undone,) = hear(events.ORDER_CANCELLED, "s")
-    assert undone.type == events.PAYMENT_REFUNDED
-    assert hear(events.INVENTORY_RESERVED, "s") == []
+    (undone,) = hear("order.cancelled", "s")
+    assert undone.type == "payment.refunded"
+    assert hear("inventory.reserved", "s") == []
 
 
 def test_saga_twice_in_one_list_takes_effect_once():
@@ -166,7 +165,7 @@ def test_saga_twice_in_one_list_takes_effect_once():
 
 
 def test_saga_twice_in_one_batch_of_events_is_said_once():
-    assert len(hear(events.INVENTORY_RESERVED, "s", "t", "s")) == 2
+    assert len(hear("inventory.reserved", "s", "t", "s")) == 2
 
 
 def test_list_is_answered_in_its_order():
@@ -194,7 +193,10 @@ def test_crash_before_the_commit_leaves_nothing():
 
 def test_fault_of_one_command_leaves_nothing_of_the_whole_list():
     too_long_for_the_table = "c" * 65
-    commands = [charge_of("s"), charge_of("t", cart_id=too_long_for_the_table)]
+    commands = [
+        charge_of("s"),
+        msgspec.structs.replace(charge_of("t"), subject=too_long_for_the_table),
+    ]
     with pytest.raises(Exception, match="value too long"):
         perform(operation=operations.charge, commands=commands)
     assert not BarrierEntry.objects.exists()
@@ -204,8 +206,9 @@ def test_fault_of_one_command_leaves_nothing_of_the_whole_list():
 def no_barrier(monkeypatch):
     """The control: everything is fresh, nothing is kept."""
 
-    def enter(*, operation, saga_ids):
-        return Entry(fresh=dict.fromkeys(saga_ids, 0), settled={}, known={})
+    def enter(*, operation, commands):
+        fresh = {barrier.key_of(operation, one): 0 for one in commands}
+        return Entry(fresh=fresh, settled={}, known={})
 
     monkeypatch.setattr(barrier, "enter", enter)
     monkeypatch.setattr(barrier, "record", lambda **_: None)
@@ -222,5 +225,5 @@ def test_without_the_barrier_a_late_action_takes_the_money():
 @pytest.mark.usefixtures("no_barrier")
 def test_without_the_barrier_only_the_constraint_stops_a_second_charge():
     charge("s")
-    with pytest.raises(IntegrityError, match="payment_once_a_saga"):
+    with pytest.raises(IntegrityError, match="payment_once_a_step"):
         charge("s")

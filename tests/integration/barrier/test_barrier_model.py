@@ -7,8 +7,9 @@ import pytest
 from checker.protocol import barrier as model
 from contracts.commands import Command
 from contracts.outcomes import Done, Refused
-from sagas.operations import Kind, Operation, blocks, does, undoes
-from sagas.performing import perform
+from contracts.saga import Direction
+from participant.operations import Operation, blocks, does, undoes
+from participant.performing import perform
 
 pytestmark = pytest.mark.django_db(databases=["pagos"])
 
@@ -29,12 +30,12 @@ def operations(ran: list[str]) -> dict[str, Operation]:
 
         return run
 
-    step = {"service": "pagos", "step": STEP, "command": Command}
+    do = does(service="pagos")(running("do", Done({})))
     return {
-        "do": does(**step)(running("do", Done({}))),
-        "refused do": does(**step)(running("refused do", Refused("no"))),
-        "undo": undoes(**step)(running("undo", Done({}))),
-        "block": blocks(**step),
+        "do": do,
+        "refused do": does(service="pagos")(running("refused do", Refused("no"))),
+        "undo": undoes(do)(running("undo", Done({}))),
+        "block": blocks(do),
     }
 
 
@@ -45,7 +46,8 @@ def really(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
     answers = []
     for asked in sequence:
         ran.clear()
-        (one,) = perform(operation=known[asked], commands=[Command(saga_id=" > ".join(sequence))])
+        command = Command(saga_id=" > ".join(sequence), step=STEP, saga="checkout")
+        (one,) = perform(operation=known[asked], commands=[command])
         took_effect = ran in (["do"], ["undo"])
         answers.append((isinstance(one.outcome, Done), one.fresh, took_effect))
     return answers
@@ -55,8 +57,10 @@ def modelled(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
     book: model.Book = frozenset()
     answers = []
     for asked in sequence:
-        kind = Kind(asked.split()[-1])
-        answer = model.perform(book=book, kind=kind, step=STEP, is_refused=asked == "refused do")
+        direction = Direction(asked.split()[-1])
+        answer = model.perform(
+            book=book, direction=direction, step=STEP, is_refused=asked == "refused do"
+        )
         book = answer.book
         answers.append((answer.is_done, answer.is_fresh, answer.takes_effect))
     return answers

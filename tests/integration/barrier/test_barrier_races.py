@@ -6,18 +6,23 @@ import threading
 import pytest
 from django.db import OperationalError, connections, transaction
 
-from contracts import refusals, sagas
+from contracts import refusals
 from contracts.commands import Command, Item, Reserve, Undo
 from contracts.outcomes import Done, Refused
+from contracts.saga import Direction
 from inventario import operations
 from inventario.models import BarrierEntry, Product, Reservation
-from sagas import barrier
-from sagas.performing import perform
+from participant import barrier
+from participant.operations import all_in
+from participant.performing import perform
 from tests.threads import InThread, at_once, wait_until_blocked
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 
 SERVICE = "inventario"
+RESERVE = {"saga": "checkout", "step": "reserve_inventory"}
+COMMIT = {"saga": "checkout", "step": "commit_inventory"}
+BLOCK = all_in(operations)["commit", Direction.BLOCK]
 
 
 @pytest.fixture
@@ -27,12 +32,14 @@ def product():
 
 def reserve(product, saga_ids):
     items = [Item(str(product.pk), 1)]
-    commands = [Reserve(saga_id=saga_id, cart_id="c", items=items) for saga_id in saga_ids]
+    commands = [
+        Reserve(saga_id=saga_id, subject="c", items=items, **RESERVE) for saga_id in saga_ids
+    ]
     return [one.outcome for one in perform(operation=operations.reserve, commands=commands)]
 
 
 def unreserve(saga_ids):
-    commands = [Undo(saga_id=saga_id) for saga_id in saga_ids]
+    commands = [Undo(saga_id=saga_id, **RESERVE) for saga_id in saga_ids]
     return [one.outcome for one in perform(operation=operations.unreserve, commands=commands)]
 
 
@@ -72,12 +79,12 @@ def test_block_and_commit_at_once_decide_once(product):
     reserve(product, saga_ids)
 
     def commit():
-        commands = [Command(saga_id=saga_id) for saga_id in shuffled(saga_ids, 1)]
+        commands = [Command(saga_id=saga_id, **COMMIT) for saga_id in shuffled(saga_ids, 1)]
         return perform(operation=operations.commit, commands=commands)
 
     def block():
-        commands = [Undo(saga_id=saga_id) for saga_id in shuffled(saga_ids, 2)]
-        return perform(operation=operations.block_commit, commands=commands)
+        commands = [Undo(saga_id=saga_id, **COMMIT) for saga_id in shuffled(saga_ids, 2)]
+        return perform(operation=BLOCK, commands=commands)
 
     committed, blocked = at_once([commit, block], service=SERVICE)
     by_saga = {one.command.saga_id: one.outcome for one in committed}
@@ -90,15 +97,15 @@ def test_block_and_commit_at_once_decide_once(product):
 
 def test_block_after_the_pivot_says_that_it_happened(product):
     reserve(product, ["s"])
-    perform(operation=operations.commit, commands=[Command(saga_id="s")])
-    (blocked,) = perform(operation=operations.block_commit, commands=[Undo(saga_id="s")])
+    perform(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    (blocked,) = perform(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
     assert isinstance(blocked.outcome, Done)
 
 
 def test_block_before_the_pivot_refuses_it_for_good(product):
     reserve(product, ["s"])
-    perform(operation=operations.block_commit, commands=[Undo(saga_id="s")])
-    (late,) = perform(operation=operations.commit, commands=[Command(saga_id="s")])
+    perform(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
+    (late,) = perform(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
     assert late.outcome.code == refusals.ABORTED
     assert Reservation.objects.get().status == "reserved"
 
@@ -124,10 +131,28 @@ def test_action_goes_on_where_the_one_before_it_was_rolled_back(product):
     assert product.reserved == 1
 
 
+def test_call_by_hand_never_gets_at_what_a_saga_has_just_done(product, monkeypatch):
+    """The saga commits after the look at whose it is, and before the call by hand does its work."""
+    enter = barrier.enter
+
+    def late(*, operation, commands):
+        monkeypatch.setattr(barrier, "enter", enter)
+        InThread(lambda: reserve(product, ["s"]), service=SERVICE).result()
+        return enter(operation=operation, commands=commands)
+
+    monkeypatch.setattr(barrier, "enter", late)
+    (by_hand,) = perform(operation=operations.commit, commands=[Command(saga_id="s")])
+    assert by_hand.outcome.code == refusals.PART_OF_A_SAGA
+    assert Reservation.objects.get().status == "reserved"
+    assert set(BarrierEntry.objects.values_list("step", flat=True)) == {RESERVE["step"]}
+    (sold,) = perform(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    assert isinstance(sold.outcome, Done)
+
+
 def meeting_in_the_middle(product):
     """Two batches of the same sagas in opposite order, both waiting for the middle one's key."""
     with transaction.atomic(using=SERVICE):
-        BarrierEntry.objects.create(saga_id="m", step=sagas.RESERVE, direction="do")
+        BarrierEntry.objects.create(saga_id="m", step="reserve_inventory", direction="do")
         forwards = InThread(lambda: reserve(product, ["a", "m", "z"]), service=SERVICE)
         wait_until_blocked(service=SERVICE, count=1)
         backwards = InThread(lambda: reserve(product, ["z", "m", "a"]), service=SERVICE)
@@ -143,12 +168,13 @@ def test_batches_in_opposite_order_do_not_wait_for_each_other(product):
 
 def test_without_the_fixed_order_batches_wait_for_each_other(product, monkeypatch):
     """The control: keys are taken in the order in which they came."""
-    came = iter([["a", "m", "z"], ["z", "m", "a"]])
+    step = RESERVE["step"]
+    came = iter([[(one, step) for one in ids] for ids in ("amz", "zma")])
     mine = threading.local()
 
-    def as_they_came(ids):
-        if set(ids) != {"a", "m", "z"}:
-            return sorted(ids)
+    def as_they_came(keys):
+        if {saga_id for saga_id, _ in keys} != {"a", "m", "z"}:
+            return sorted(keys)
         mine.order = getattr(mine, "order", None) or next(came)
         return mine.order
 

@@ -7,15 +7,25 @@ from decimal import Decimal
 import pytest
 from django.db import IntegrityError, connections
 
-from carrito import checkout, operations, records
-from carrito.checkout import NotAccepted
-from carrito.models import BarrierEntry, Cart, CartItem, Checkout, IdempotencyKey, Order
-from carrito.operations import Accept
-from contracts import refusals, sagas
-from contracts.commands import Command, Line, Undo, Unlock
+from carrito import operations, store
+from carrito.checkout_view import _acceptance
+from carrito.models import (
+    BarrierEntry,
+    Cart,
+    CartItem,
+    Checkout,
+    IdempotencyKey,
+    Order,
+    OutboxEntry,
+)
+from carrito.operations import OWNER, Accept
+from contracts import refusals
+from contracts.commands import Command, Line, Undo
 from contracts.outcomes import Done, Failure, Refused
-from sagas import sql
-from sagas.performing import perform
+from coordination.acceptance import NotAccepted
+from coordination.store import AcceptedSagas
+from participant import sql
+from participant.performing import perform
 from tests.threads import at_once as at_once_each
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
@@ -29,12 +39,14 @@ def cart():
     return cart
 
 
-def command_for(cart_id, *, key="", fingerprint="", **fields):
+def command_for(cart_id, *, key="", fingerprint="", saga_pattern="orchestrated", **fields):
     return Accept(
         saga_id=str(uuid.uuid4()),
+        saga="checkout",
+        step="accept_checkout",
         cart_id=cart_id,
         payment_method="credit_card",
-        saga_pattern="orchestrated",
+        saga_pattern=saga_pattern,
         idempotency_key=key,
         fingerprint=fingerprint,
         **fields,
@@ -42,7 +54,15 @@ def command_for(cart_id, *, key="", fingerprint="", **fields):
 
 
 def accept(cart_id, **options):
-    return checkout.check_out(command=command_for(cart_id, **options))
+    return _acceptance.accept(command=command_for(cart_id, **options))
+
+
+ACCEPTING = {"saga": "checkout", "step": "accept_checkout"}
+
+
+def of(kind, saga_id):
+    """A saga's own command; the steps of the checkout are called as carrito's operations."""
+    return kind(saga_id=saga_id, saga="checkout")
 
 
 def outcome_of(operation, command):
@@ -51,12 +71,44 @@ def outcome_of(operation, command):
 
 def test_accepted_cart_is_locked_and_its_total_frozen(cart):
     accepted = accept(cart.id)
-    assert accepted.total_amount == Decimal("21.00")
+    assert accepted.total_amount == "21.00"
     assert Cart.objects.get(pk=cart.pk).status == "checking_out"
     CartItem.objects.filter(cart=cart).update(unit_price="99.00")
-    (frozen,) = records.not_handed_over(pattern="orchestrated", limit=10)
-    assert frozen.total_amount == Decimal("21.00")
-    assert [line.unit_price for line in frozen.items] == [Decimal("10.05"), Decimal("0.90")]
+    (frozen,) = OWNER.sagas.not_handed_over(patterns=["orchestrated"], limit=10)
+    assert frozen.data["total_amount"] == "21.00"
+    kept = Checkout.objects.get(pk=accepted.saga_id).items
+    assert [line["unit_price"] for line in kept] == ["10.05", "0.90"]
+
+
+def test_steps_see_what_they_need_and_no_address(cart):
+    address = {"street": "Calle Mayor 1", "city": "Madrid"}
+    accepted = accept(cart.id, billing_address=address)
+    (frozen,) = OWNER.sagas.not_handed_over(patterns=["orchestrated"], limit=10)
+    assert set(frozen.data) == {"items", "total_amount", "payment_method"}
+    assert Checkout.objects.get(pk=accepted.saga_id).billing_address == address
+
+
+def test_choreographed_checkout_says_its_first_event_itself(cart):
+    accepted = accept(cart.id, saga_pattern="choreographed")
+    (said,) = OutboxEntry.objects.all()
+    assert (said.event_type, said.saga_id) == (
+        "checkout.checkout.initiated",
+        accepted.saga_id,
+    )
+    assert "Calle" not in said.body
+    row = Checkout.objects.get(pk=accepted.saga_id)
+    assert row.status == "running"
+    # Its coordinator is told of it only where it has not ended for long.
+    net = {"patterns": ["choreographed"], "limit": 10}
+    assert not OWNER.sagas.not_handed_over(**net, older_than_seconds=5)
+    assert [one.saga_id for one in OWNER.sagas.not_handed_over(**net)] == [accepted.saga_id]
+
+
+def test_refused_choreographed_checkout_says_nothing(cart):
+    CartItem.objects.all().delete()
+    with pytest.raises(NotAccepted):
+        accept(cart.id, saga_pattern="choreographed")
+    assert not OutboxEntry.objects.exists()
 
 
 def test_second_checkout_of_a_cart_is_refused(cart):
@@ -215,7 +267,7 @@ def test_one_key_for_two_carts_at_once_is_one_checkout(cart):
 
 def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch):
     """The control: what the table of keys keeps from happening."""
-    monkeypatch.setattr("carrito.keys.take", lambda *, keys: {})
+    monkeypatch.setattr(AcceptedSagas, "take_keys", lambda self, *, keys: {})
     accept(cart.id, key="k", fingerprint="f")
     with pytest.raises(NotAccepted):  # and not the first checkout again
         accept(cart.id, key="k", fingerprint="f")
@@ -240,7 +292,7 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
             all_have_read.wait(30)
         return got
 
-    monkeypatch.setattr(records, "_execute", unlocked)
+    monkeypatch.setattr(store, "_execute", unlocked)
     # Past the gathering, as from twenty processes.
     got = at_once(20, lambda: outcome_of(operations.accept, command_for(cart.id)))
     assert any(isinstance(one, IntegrityError) for one in got)
@@ -249,8 +301,8 @@ def test_without_the_lock_the_constraint_still_holds_one_checkout_a_cart(cart, m
 
 def test_unlock_says_failed_where_the_reservation_was_refused(cart):
     saga_id = accept(cart.id).saga_id
-    failure = Failure(sagas.RESERVE, refusals.OUT_OF_STOCK, "none left")
-    outcome_of(operations.unlock, Unlock(saga_id=saga_id, failure=failure))
+    failure = Failure("reserve_inventory", refusals.OUT_OF_STOCK, "none left")
+    outcome_of(operations.fail_checkout, Undo(saga_id=saga_id, **ACCEPTING, failure=failure))
     ended = Checkout.objects.get(pk=saga_id)
     assert (ended.status, ended.failure_code) == ("failed", "out_of_stock")
     assert ended.ended_at is not None
@@ -259,21 +311,21 @@ def test_unlock_says_failed_where_the_reservation_was_refused(cart):
 
 def test_unlock_says_compensated_where_a_step_was_undone(cart):
     saga_id = accept(cart.id).saga_id
-    failure = Failure(sagas.CHARGE, refusals.CARD_DECLINED, undone=True)
-    outcome_of(operations.unlock, Unlock(saga_id=saga_id, failure=failure))
+    failure = Failure("process_payment", refusals.CARD_DECLINED, undone=True)
+    outcome_of(operations.fail_checkout, Undo(saga_id=saga_id, **ACCEPTING, failure=failure))
     assert Checkout.objects.get(pk=saga_id).status == "compensated"
 
 
 def test_unlocked_cart_can_be_checked_out_again(cart):
     saga_id = accept(cart.id).saga_id
-    outcome_of(operations.unlock, Unlock(saga_id=saga_id))
+    outcome_of(operations.fail_checkout, Undo(saga_id=saga_id, **ACCEPTING))
     assert accept(cart.id).is_new
 
 
 def test_confirmed_order_completes_the_checkout_at_the_same_moment(cart):
     saga_id = accept(cart.id).saga_id
-    outcome_of(operations.create_order, Command(saga_id=saga_id))
-    outcome_of(operations.confirm_order, Command(saga_id=saga_id))
+    outcome_of(operations.create_order, of(Command, saga_id))
+    outcome_of(operations.confirm_order, of(Command, saga_id))
     ended = Checkout.objects.select_related("order").get(pk=saga_id)
     assert (ended.status, ended.order.status) == ("completed", "confirmed")
     assert ended.ended_at == ended.order.confirmed_at
@@ -282,8 +334,8 @@ def test_confirmed_order_completes_the_checkout_at_the_same_moment(cart):
 
 def test_bought_cart_cannot_be_bought_again(cart):
     saga_id = accept(cart.id).saga_id
-    outcome_of(operations.create_order, Command(saga_id=saga_id))
-    outcome_of(operations.confirm_order, Command(saga_id=saga_id))
+    outcome_of(operations.create_order, of(Command, saga_id))
+    outcome_of(operations.confirm_order, of(Command, saga_id))
     with pytest.raises(NotAccepted) as refused:
         accept(cart.id)
     assert refused.value.refused.code == refusals.CART_CHECKED_OUT
@@ -297,8 +349,8 @@ def test_order_of_no_checkout_is_refused():
 
 def test_order_after_its_cancellation_is_refused(cart):
     saga_id = accept(cart.id).saga_id
-    cancelled = outcome_of(operations.cancel_order, Undo(saga_id=saga_id))
-    created = outcome_of(operations.create_order, Command(saga_id=saga_id))
+    cancelled = outcome_of(operations.cancel_order, of(Undo, saga_id))
+    created = outcome_of(operations.create_order, of(Command, saga_id))
     assert isinstance(cancelled, Done)
     assert created.code == refusals.ABORTED
     assert not Order.objects.exists()

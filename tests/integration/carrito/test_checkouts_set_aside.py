@@ -8,16 +8,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.db import connections, transaction
 
-from carrito import handover, operations, records
-from carrito.handover import Handover
+from carrito import operations
 from carrito.models import Cart, CartItem, Checkout
-from carrito.operations import Accept
-from contracts import refusals, sagas
+from carrito.operations import OWNER, Accept
+from contracts import refusals
 from contracts.commands import Command
-from contracts.statuses import Pattern
+from coordination import handover, store
+from coordination.handover import ROUTES, Handover
 from httpapi.client import Unreachable
-from sagas import sql
-from sagas.performing import perform
+from participant import sql
+from participant.performing import perform
 from tests.threads import Hurried, InThread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
@@ -72,10 +72,11 @@ def coordinator():
 
 
 @pytest.fixture
-def hands_over(coordinator, monkeypatch):
+def hands_over(coordinator, monkeypatch, settings):
     """The hand-over, whose tries follow at once."""
     monkeypatch.setattr(handover, "RETRY_SECONDS", (0.0, 0.0))
-    found = Handover(pattern=Pattern.ORCHESTRATED, url=coordinator.url, path="/saga/checkout")
+    settings.SERVICE_URLS = settings.SERVICE_URLS | {"saga_orchestrator": coordinator.url}
+    found = Handover(owner=OWNER, route=ROUTES[0])
     yield found
     found.client.close()
 
@@ -88,6 +89,8 @@ def accepted(count=1):
         CartItem.objects.create(cart=cart, product_id="1", quantity=2, unit_price="10.05")
         command = Accept(
             saga_id=saga_id,
+            saga="checkout",
+            step="accept_checkout",
             cart_id=saga_id,
             payment_method="credit_card",
             saga_pattern="orchestrated",
@@ -111,14 +114,15 @@ def damage(saga_id, change):
 
 EMPTY = {"data": {}, "content_type": "application/json"}
 DAMAGES = [
-    """items = '[{"product_id": "1", "quantity": 1000001, "unit_price": "1"}]'""",
-    """items = '[{"product_id": "1", "quantity": -1, "unit_price": "1"}]'""",
-    """items = '[{"product_id": "1", "quantity": 1e400, "unit_price": "1"}]'""",
-    "items = '{}'",
-    "items = '\"x\"'",
-    "items = (repeat('[', 3000) || repeat(']', 3000))::jsonb",
-    "billing_address = '[]'",
-    "user_id = ''",
+    """context = jsonb_set(context, '{data,items,0,quantity}', '1000001')""",
+    """context = jsonb_set(context, '{data,items,0,quantity}', '-1')""",
+    """context = jsonb_set(context, '{data,items,0,quantity}', '1e400')""",
+    "context = '{}'",
+    "context = '\"x\"'",
+    "context = (repeat('[', 3000) || repeat(']', 3000))::jsonb",
+    "context = jsonb_set(context, '{data}', '[]')",
+    "context = jsonb_set(context, '{saga}', '\"unheard-of\"')",
+    "context = jsonb_set(context, '{saga_id}', '\"another\"')",
 ]
 
 
@@ -129,7 +133,7 @@ def test_row_that_cannot_be_read_is_set_aside_and_stops_no_other(hands_over, coo
     hands_over.hand_over_once()
     assert coordinator.taken == [before, after]
     assert list(aside()) == [broken]
-    assert "can't be read" in aside()[broken]
+    assert "its row" in aside()[broken]
     assert hands_over.hand_over_once() == 0
 
 
@@ -137,15 +141,15 @@ def test_without_reading_each_on_its_own_no_checkout_moves(hands_over, coordinat
     """The control: rows that are read together fall together."""
     _, broken = accepted(2)
     damage(broken, DAMAGES[0])
-    one_by_one = records._stored
+    one_by_one = store._read
 
-    def raises(row):
-        found = one_by_one(row)
-        if isinstance(found, records.Unreadable):
+    def raises(*row):
+        found = one_by_one(*row)
+        if isinstance(found, store.Unreadable):
             raise ValueError(found.reason)
         return found
 
-    monkeypatch.setattr(records, "_stored", raises)
+    monkeypatch.setattr(store, "_read", raises)
     with pytest.raises(ValueError, match="can't be read"):
         hands_over.hand_over_once()
     assert not coordinator.taken
@@ -198,7 +202,7 @@ def test_refused_checkout_says_that_it_was_the_hand_over(hands_over, coordinator
     coordinator.answer = lambda saga_ids: (
         207,
         [
-            {"outcome": "refused", "code": "malformed_checkout", "detail": "no"}
+            {"outcome": "refused", "code": "malformed_saga", "detail": "no"}
             if one == refused
             else {"outcome": "done"}
             for one in saga_ids
@@ -206,7 +210,7 @@ def test_refused_checkout_says_that_it_was_the_hand_over(hands_over, coordinator
     )
     hands_over.hand_over_once()
     ended = Checkout.objects.get(pk=refused)
-    assert (ended.failure_step, ended.failure_code) == (sagas.ACCEPT, "malformed_checkout")
+    assert (ended.failure_step, ended.failure_code) == ("accept_checkout", "malformed_saga")
     assert Cart.objects.get(pk=refused).status == "active"
     assert Checkout.objects.get(pk=taken).status == "running"
 
@@ -245,7 +249,7 @@ def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
     stop = Hurried()
     script = iter([TypeError("a bug"), RecursionError(), KeyError("x")])
 
-    def hand_over_once():
+    def hand_over_once(**_):
         error = next(script, None)
         if error is None:
             stop.set()
@@ -253,7 +257,7 @@ def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
         raise error
 
     monkeypatch.setattr(hands_over, "hand_over_once", hand_over_once)
-    monkeypatch.setattr("carrito.handover.wait_to_lead", lambda **_: True)
+    monkeypatch.setattr("coordination.handover.wait_to_lead", lambda **_: True)
     InThread(lambda: hands_over.run(stop), service="carrito").result()
     assert next(script, None) is None
     assert not hands_over.complaints()
@@ -261,15 +265,15 @@ def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
 
 def test_what_is_set_aside_can_be_seen_retried_and_discarded(client, hands_over, coordinator):
     mended, lost = accepted(2)
-    right = Checkout.objects.get(pk=mended).items
+    right = Checkout.objects.get(pk=mended).context
     for one in (mended, lost):
-        damage(one, "items = '{}'")
+        damage(one, "context = '{}'")
     hands_over.hand_over_once()
     seen = client.get("/checkouts/set-aside").json()["checkouts"]
     assert {one["saga_id"] for one in seen} == {mended, lost}
     assert all("can't be read" in one["reason"] for one in seen)
 
-    Checkout.objects.filter(pk=mended).update(items=right)
+    Checkout.objects.filter(pk=mended).update(context=right)
     assert client.post(f"/checkouts/{mended}/retry", **EMPTY).status_code == 202
     hands_over.hand_over_once()
     assert coordinator.taken == [mended]
@@ -278,7 +282,7 @@ def test_what_is_set_aside_can_be_seen_retried_and_discarded(client, hands_over,
     answered = client.post(f"/checkouts/{lost}/discard", body, content_type="application/json")
     assert answered.status_code == 200
     ended = Checkout.objects.get(pk=lost)
-    assert (ended.failure_step, ended.failure_code) == (sagas.ACCEPT, refusals.DISCARDED)
+    assert (ended.failure_step, ended.failure_code) == ("accept_checkout", refusals.DISCARDED)
     assert ended.ended_at is not None
     assert Cart.objects.get(pk=lost).status == "active"
     assert client.get("/checkouts/set-aside").json() == {"checkouts": [], "next": None}
@@ -295,7 +299,7 @@ def test_only_what_is_set_aside_can_be_retried_or_discarded(client):
 def test_pages_of_what_is_set_aside_show_each_once(client, hands_over):
     saga_ids = accepted(5)
     for one in saga_ids:
-        damage(one, "items = '{}'")
+        damage(one, "context = '{}'")
     hands_over.hand_over_once()
     url, seen = "/checkouts/set-aside?limit=2", []
     while url:
@@ -307,9 +311,9 @@ def test_pages_of_what_is_set_aside_show_each_once(client, hands_over):
 
 def test_discarded_checkout_that_a_coordinator_has_after_all_sells_nothing(client, hands_over):
     (saga_id,) = accepted()
-    damage(saga_id, "items = '{}'")
+    damage(saga_id, "context = '{}'")
     hands_over.hand_over_once()
     client.post(f"/checkouts/{saga_id}/discard", **EMPTY)
-    command = Command(saga_id=saga_id)
+    command = Command(saga_id=saga_id, saga="checkout")
     (performed,) = perform(operation=operations.create_order, commands=[command])
     assert performed.outcome.code == refusals.NO_CHECKOUT

@@ -8,9 +8,9 @@ import pytest
 
 from contracts.commands import Command
 from contracts.outcomes import Done, Refused
-from sagas.gathering import Gathering
-from sagas.operations import does
-from sagas.performing import perform
+from participant.gathering import Gathering
+from participant.operations import does
+from participant.performing import perform
 from tests.threads import InThread, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
@@ -25,7 +25,7 @@ class Recorded:
         self.batches = []
 
     def operation(self):
-        @does(service="carrito", step="recorded", command=Command)
+        @does(service="carrito")
         def run(commands):
             self.batches.append(len(commands))
             if any(one.saga_id.startswith("poison") for one in commands):

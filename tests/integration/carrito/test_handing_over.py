@@ -2,8 +2,8 @@
 
 import pytest
 
-from carrito.handover import Handover
-from contracts.statuses import Pattern
+from carrito.operations import OWNER
+from coordination.handover import ROUTES, Handover
 from httpapi.client import Unreachable
 from tests.threads import Hurried, InThread
 
@@ -12,11 +12,11 @@ OUTAGE = [0.1, 0.2, 0.4]
 
 
 def test_second_outage_is_met_as_the_first_was(monkeypatch):
-    handover = Handover(pattern=Pattern.ORCHESTRATED, url="http://127.0.0.1:1", path="/none")
+    handover = Handover(owner=OWNER, route=ROUTES[0])
     stop = Hurried()
     script = iter([*["away"] * 3, "well", *["away"] * 3, "well"])
 
-    def hand_over_once():
+    def hand_over_once(**_):
         step = next(script, None)
         if step is None:
             stop.set()
@@ -25,7 +25,7 @@ def test_second_outage_is_met_as_the_first_was(monkeypatch):
         return 1
 
     monkeypatch.setattr(handover, "hand_over_once", hand_over_once)
-    monkeypatch.setattr("carrito.handover.wait_to_lead", lambda **_: True)
+    monkeypatch.setattr("coordination.handover.wait_to_lead", lambda **_: True)
     InThread(lambda: handover.run(stop), service="carrito").result()
     longest = [*OUTAGE, *OUTAGE]
     assert len(stop.pauses) == len(longest)

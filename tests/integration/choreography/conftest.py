@@ -1,24 +1,20 @@
 from datetime import datetime
 
 import pytest
-from django.db import transaction
 
 from contracts import events
 from contracts.events import Event
-from saga_choreography import checkout
 from saga_choreography.models import OutboxEntry, Saga
 from saga_choreography.tracking import track
 from tests.unit.choreography.made import NOON, story
-from tests.unit.choreography.made import checkout as made_checkout
 
 
 @pytest.fixture
 def start():
-    """Starts sagas of these ids; how many were new."""
+    """Sagas of these ids are heard of, by their first event."""
 
-    def start(*saga_ids: str, now: datetime = NOON) -> int:
-        with transaction.atomic(using="saga_choreography"):
-            return checkout.start(checkouts=[made_checkout(one) for one in saga_ids], now=now)
+    def start(*saga_ids: str, now: datetime = NOON) -> None:
+        track(heard=[story("completed", saga_id=one)[0] for one in saga_ids], now=now)
 
     return start
 
@@ -31,7 +27,7 @@ def said():
     def said() -> list[Event]:
         new = list(OutboxEntry.objects.order_by("id").filter(id__gt=before[0]))
         before[0] = new[-1].id if new else before[0]
-        return [events.decode(bytes(one.body, "utf-8")) for one in new]
+        return [events.decode(one.body.encode()) for one in new]
 
     return said
 

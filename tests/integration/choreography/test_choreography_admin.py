@@ -11,13 +11,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
 
-import sagas.admin
-from contracts import events
+import participant.admin
 from messaging import parking
 from messaging.brokers import Message
-from saga_choreography import trail
-from saga_choreography.entries import Stage
+from saga_choreography import store
 from saga_choreography.models import Intervention, ParkedMessage, Saga, WorkerHeartbeat
+from saga_choreography.store import Stage
 from saga_choreography.watchdog import look
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON
@@ -66,8 +65,8 @@ def test_saga_is_on_one_page_with_steps_and_trail(admin_client, saga):
     page = admin_client.get(f"{SAGAS}s/change/").content.decode()
     assert "process_payment" in page
     assert "card_declined" in page
-    assert events.INVENTORY_UNRESERVED in page
-    assert "cart of s" in page
+    assert "inventory.unreserved" in page
+    assert "subject of s" in page
 
 
 def test_sagas_are_found_by_id_and_by_status(admin_client, saga):
@@ -85,7 +84,7 @@ def test_parked_saga_is_nudged_and_it_is_written_down_by_whom(admin_client, saga
         look(now=NOON + timedelta(minutes=minute + 1))
     assert Saga.objects.get().status == "parked"
     said()
-    ask(admin_client, "nudge", "s")
+    ask(admin_client, "retry", "s")
     assert Saga.objects.get().status == "compensating"
     assert [one.nudge for one in said()] == [True]
     assert Intervention.objects.get().requested_by == "admin"
@@ -101,7 +100,7 @@ def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
     said()
     ask(admin_client, "skip", "s")
     assert Saga.objects.get().status == "compensating"
-    assert [one.type for one in said()] == [events.INVENTORY_UNRESERVED]
+    assert [one.type for one in said()] == ["inventory.unreserved"]
     done = Intervention.objects.get()
     assert (done.action, done.requested_by, done.reason) == ("skip", "admin", "from the admin")
 
@@ -110,7 +109,7 @@ def test_sagas_are_undone_each_for_itself(admin_client, saga):
     saga("declined", until=5, saga_id="over")
     saga("completed", until=2, saga_id="runs")
     page = ask(admin_client, "undo", "over", "runs").content.decode()
-    assert "1 asked to be undone, 1 refused: 1 already_undone." in page
+    assert "1 on their way, 1 refused: 1 already_undone." in page
     assert [one.saga_id for one in Intervention.objects.all()] == ["runs"]
 
 
@@ -132,23 +131,23 @@ def notices(page) -> list[str]:
 
 def test_many_are_undone_with_one_notice_and_each_is_written_down(admin_client, many):
     (notice,) = notices(ask(admin_client, "undo", *many))
-    assert notice.startswith(f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone.")
+    assert notice.startswith(f"{MANY - 1} on their way, 1 refused: 1 already_undone.")
     assert Intervention.objects.count() == LogEntry.objects.count() == MANY - 1
 
 
 def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, monkeypatch, start):
-    monkeypatch.setattr(sagas.admin, "BULK_SECONDS", 0)
+    monkeypatch.setattr(participant.admin, "BULK_SECONDS", 0)
     data = {"action": "undo", "select_across": "1", "_selected_action": many[0]}
     page = admin_client.post(SAGAS, data)
     start("sagb", now=NOON + timedelta(seconds=1))  # it comes in meanwhile, and was not asked for
-    assert "49 asked to be undone, 1 refused" in page.content.decode()
+    assert "49 on their way, 1 refused" in page.content.decode()
     requests = 1
     while is_going_on(page):
         page = go_on(admin_client, page)
         requests += 1
     assert requests == 5
     (notice,) = notices(page)
-    assert notice.startswith(f"{MANY - 1} asked to be undone, 1 refused: 1 already_undone.")
+    assert notice.startswith(f"{MANY - 1} on their way, 1 refused: 1 already_undone.")
     assert Intervention.objects.count() == MANY - 1
     assert not Intervention.objects.filter(saga_id="sagb").exists()
 
@@ -164,7 +163,7 @@ def test_saga_that_somebody_holds_is_said_and_holds_up_no_other(admin_client, ma
 
     def hold() -> None:
         with transaction.atomic(using="saga_choreography"):
-            trail.lock_stages(saga_ids=many[:1])
+            store.lock_stages(saga_ids=many[:1])
             is_held.set()
             is_done.wait(30)
 
@@ -174,7 +173,7 @@ def test_saga_that_somebody_holds_is_said_and_holds_up_no_other(admin_client, ma
     is_done.set()
     holder.result()
     (notice,) = notices(page)
-    assert notice.startswith("4 asked to be undone, 1 refused: 1 busy.")
+    assert notice.startswith("4 on their way, 1 refused: 1 busy.")
 
 
 def test_viewer_may_look_but_not_ask(viewer, saga):
@@ -216,9 +215,10 @@ def test_viewer_may_not_discard_a_message(viewer, parked):
 
 def test_outbox_and_workers_are_shown(admin_client, start):
     start("s")
+    ask(admin_client, "undo", "s")
     WorkerHeartbeat.objects.create(host="here", pid=1, counters={"messages_consumed": 7})
     outbox = "/admin/saga_choreography/outboxentry/"
-    assert events.CHECKOUT_INITIATED in admin_client.get(outbox).content.decode()
+    assert "checkout.abort.requested" in admin_client.get(outbox).content.decode()
     beat = WorkerHeartbeat.objects.get()
     page = admin_client.get(f"/admin/saga_choreography/workerheartbeat/{beat.pk}/change/")
     assert "messages_consumed" in page.content.decode()

@@ -1,4 +1,4 @@
-"""The HTTP door of the choreography, and what it asks of carrito."""
+"""The HTTP door of the choreography, and what it asks of a saga's owner."""
 
 import itertools
 import json
@@ -13,11 +13,13 @@ import msgspec
 import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from msgspec.structs import replace
 
-from contracts import events, refusals
-from saga_choreography.models import Intervention, OutboxEntry, Saga
+from contracts import refusals
+from coordination import owners
+from saga_choreography.models import Intervention, Saga
 from saga_choreography.tracking import track
-from tests.unit.choreography.made import NOON, checkout, story
+from tests.unit.choreography.made import NOON, context, event, story
 
 pytestmark = pytest.mark.django_db(databases=["saga_choreography"])
 
@@ -25,7 +27,7 @@ URL = "/saga/choreography/checkout"
 STATUS = "/saga/choreography/status"
 
 
-class Carrito(ThreadingHTTPServer):
+class Owner(ThreadingHTTPServer):
     """Answers what it is told to, and remembers what it was asked. `meanwhile`: what happens
     before it answers.
     """
@@ -59,18 +61,31 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def carrito(settings):
-    with Carrito() as server:
+def at(settings):
+    """Every service that accepts sagas is at this address."""
+
+    def at(url: str) -> None:
+        settings.SERVICE_URLS = dict.fromkeys(settings.SERVICE_URLS, url)
+        owners.client.cache_clear()
+
+    yield at
+    owners.client.cache_clear()
+
+
+@pytest.fixture
+def away(at):
+    at("http://127.0.0.1:9")
+
+
+@pytest.fixture
+def owner(at):
+    with Owner() as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
         thread.start()
-        settings.CARRITO_URL = f"http://127.0.0.1:{server.server_address[1]}"
+        at(f"http://127.0.0.1:{server.server_address[1]}")
         yield server
         server.shutdown()
         thread.join()
-
-
-def frozen(saga_id: str = "s", **changes: Any) -> dict[str, Any]:
-    return {**msgspec.to_builtins(checkout(saga_id)), **changes}
 
 
 @pytest.fixture
@@ -91,86 +106,35 @@ def problem(response, status: int) -> dict[str, Any]:
 # Starting
 
 
-def test_hand_over_starts_each_and_answers_for_each(post):
-    response = post(URL, [frozen("a"), frozen("b")])
-    assert response.status_code == 207
-    assert [one["outcome"] for one in response.json()] == ["done", "done"]
-    assert OutboxEntry.objects.count() == 2
-
-
-def test_repeated_hand_over_is_answered_the_same_and_says_nothing_more(post):
-    first = post(URL, [frozen("a")])
-    again = post(URL, [frozen("a")])
-    assert again.json() == first.json()
-    assert OutboxEntry.objects.count() == 1
-
-
-def test_malformed_checkout_of_a_list_is_refused_alone(post):
-    response = post(URL, [frozen("a"), frozen("b", total_amount="much")])
-    assert response.status_code == 207
-    assert [one.get("code") for one in response.json()] == [None, refusals.MALFORMED_CHECKOUT]
-    assert Saga.objects.get().saga_id == "a"
-
-
-def test_checkout_of_another_pattern_is_refused(post):
-    (outcome,) = post(URL, [frozen("a", saga_pattern="orchestrated")]).json()
-    assert outcome["code"] == refusals.WRONG_PATTERN
-    assert not Saga.objects.exists()
-
-
-def test_empty_list_starts_nothing(post):
-    assert post(URL, []).json() == []
-
-
-def test_single_frozen_checkout_is_accepted(post):
-    response = post(URL, frozen("a"))
-    assert response.status_code == 202
-    assert response["Location"].endswith("/saga/choreography/a")
-    assert response.json()["status"] == "running"
-    assert response.json()["total_amount"] == "25.00"
-
-
-def test_single_checkout_with_a_wrong_field_is_told_which(post):
-    wrong = problem(post(URL, frozen("a", items=[{"product_id": "1", "quantity": 0}])), 400)
-    assert "quantity" in wrong["errors"][0]["field"]
-
-
-@pytest.mark.parametrize(
-    ("body", "code"), [(b"", "parse_error"), (b"{", "parse_error"), (b"3", "invalid")]
-)
-def test_body_that_is_no_checkout_is_told_so(post, body, code):
-    assert problem(post(URL, body), 400)["code"] == code
-
-
-def test_shoppers_checkout_is_passed_to_carrito_and_its_answer_back(post, carrito):
+def test_saga_is_started_at_its_owner_and_the_answer_is_given_back(post, owner):
     accepted = {"saga_id": "new", "status": "pending"}
-    carrito.answers["POST", "/checkout/saga"] = (202, {"Location": "http://x/y"}, accepted)
+    owner.answers["POST", "/checkout/saga"] = (202, {"Location": "http://x/y"}, accepted)
     body = {"cart_id": "c", "user_id": "ana", "payment_method": "paypal"}
     response = post(URL, body, **{"Idempotency-Key": "k", "Prefer": "wait=2"})
     url = "http://testserver/saga/choreography/new"
     assert (response.status_code, response.json()) == (202, {**accepted, "status_url": url})
     assert response["Location"] == url
-    ((_, _, headers, passed),) = carrito.asked
-    assert json.loads(passed) == {**body, "saga_pattern": "choreographed"}
-    # It is the coordinator that waits: carrito answers at once.
+    ((_, _, headers, passed),) = owner.asked
+    assert json.loads(passed) == {**body, "saga": "checkout", "saga_pattern": "choreographed"}
+    # It is the coordinator that waits: the owner answers at once.
     assert (headers["Idempotency-Key"], headers.get("Prefer")) == ("k", None)
+    assert not Saga.objects.exists()
 
 
-def test_refusal_of_carrito_comes_back_as_it_is(post, carrito):
+def test_refusal_of_the_owner_comes_back_as_it_is(post, owner):
     refused = {"status": 400, "code": "empty_cart", "detail": "add an item first"}
     kind = {"Content-Type": "application/problem+json"}
-    carrito.answers["POST", "/checkout/saga"] = (400, kind, refused)
+    owner.answers["POST", "/checkout/saga"] = (400, kind, refused)
     assert problem(post(URL, {"cart_id": "c"}), 400) == refused
 
 
-def test_shoppers_checkout_for_another_pattern_is_told_so(post, carrito):
+def test_saga_of_another_pattern_is_not_started_here(post, owner):
     wrong = problem(post(URL, {"cart_id": "c", "saga_pattern": "orchestrated"}), 400)
     assert wrong["errors"][0]["field"] == "saga_pattern"
-    assert carrito.asked == []
+    assert owner.asked == []
 
 
-def test_carrito_that_is_away_is_said_so(post, settings):
-    settings.CARRITO_URL = "http://127.0.0.1:9"
+def test_owner_that_is_away_is_said_so(post, away):
     assert problem(post(URL, {"cart_id": "c"}), 503)["code"] == "unavailable"
 
 
@@ -183,6 +147,8 @@ def test_saga_is_shown_with_its_steps_and_its_trail(client, saga):
     assert found["status"] == "compensated"
     assert found["saga_pattern"] == "choreographed"
     assert found["current_step"] is None
+    assert (found["saga"], found["state"]) == ("checkout", "error")
+    assert found["cart_id"] == found["subject"] == "subject of s"
     assert found["total_amount"] == "25.00"
     assert found["failure"]["code"] == "card_declined"
     assert [one["step_name"] for one in found["steps"]][:2] == [
@@ -199,52 +165,51 @@ def test_status_is_the_short_form(client, saga):
     assert "steps" not in found
 
 
-def test_saga_that_carrito_has_not_handed_over_yet_is_pending(client, carrito):
-    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, at_carrito())
+def test_saga_that_owner_has_not_handed_over_yet_is_pending(client, owner):
+    owner.answers["GET", "/carrito/accepted/soon"] = (200, {}, at_owner())
     found = client.get("/saga/choreography/soon").json()
-    assert (found["status"], found["events"]) == ("pending", [])
+    assert found["status"] == "pending"
     assert found["steps"][0]["status"] == "completed"
     assert client.get("/saga/choreography/soon/status").json()["status"] == "pending"
 
 
 @pytest.fixture
-def overtaken(carrito, saga):
-    """A saga that is not known at the first look, and has ended by the time carrito answers."""
-    ended = at_carrito(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
-    carrito.answers["GET", "/orders/saga/s/status"] = (200, {}, ended)
+def overtaken(owner, saga):
+    """A saga that is not known at the first look, and has ended by the time its owner answers."""
+    ended = at_owner(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
+    owner.answers["GET", "/carrito/accepted/s"] = (200, {}, ended)
 
     def run() -> None:
         saga("completed", until=6)
         connections["saga_choreography"].close()
 
-    carrito.meanwhile = run
+    owner.meanwhile = run
 
 
 @pytest.mark.django_db(transaction=True, databases=["saga_choreography"])
-def test_saga_that_ran_while_carrito_was_asked_is_told_as_it_is_known_here(client, overtaken):
+def test_saga_that_ran_while_its_owner_was_asked_is_told_as_it_is_known_here(client, overtaken):
     found = client.get("/saga/choreography/s").json()
     assert len(found["events"]) == 6
     assert all(step["finished_at"] for step in found["steps"])
 
 
 @pytest.mark.django_db(transaction=True, databases=["saga_choreography"])
-def test_saga_that_ran_while_carrito_was_asked_can_be_returned_the_next_time(post, overtaken):
+def test_saga_that_ran_while_its_owner_was_asked_can_be_returned_the_next_time(post, overtaken):
     assert problem(post(COMPENSATE), 409)["code"] == refusals.NOT_STARTED
     assert post(COMPENSATE).status_code == 202
 
 
-def test_saga_of_another_pattern_is_not_here(client, carrito):
-    other = at_carrito(saga_pattern="orchestrated")
-    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, other)
+def test_saga_of_another_pattern_is_not_here(client, owner):
+    other = at_owner(saga_pattern="orchestrated")
+    owner.answers["GET", "/carrito/accepted/soon"] = (200, {}, other)
     problem(client.get("/saga/choreography/soon"), 404)
 
 
-def test_unknown_saga_is_not_found(client, carrito):
+def test_unknown_saga_is_not_found(client, owner):
     assert problem(client.get("/saga/choreography/no/status"), 404)["code"] == "not_found"
 
 
-def test_unknown_saga_while_carrito_is_away_is_not_called_unknown(client, settings):
-    settings.CARRITO_URL = "http://127.0.0.1:9"
+def test_unknown_saga_while_its_owner_is_away_is_not_called_unknown(client, away):
     problem(client.get("/saga/choreography/no"), 503)
 
 
@@ -363,6 +328,29 @@ def test_sagas_are_listed_by_status(client, start):
     assert [(one["saga_id"], one["current_step"]) for one in found["results"]] == [("b", None)]
 
 
+def test_sagas_are_listed_by_name_and_by_pattern(client, start):
+    start("a")
+    track(heard=[event("order.placed", saga_id="b", saga="fulfilment")], now=NOON)
+
+    def listed(query):
+        return [one["saga_id"] for one in client.get(f"{STATUS}?{query}").json()["results"]]
+
+    assert listed("saga=fulfilment") == ["b"]
+    assert listed("saga=checkout&saga_pattern=choreographed") == ["a"]
+    wrong = problem(client.get(f"{STATUS}?saga_pattern=orchestrated"), 400)
+    assert wrong["errors"][0]["field"] == "saga_pattern"
+
+
+def test_saga_that_costs_nothing_has_no_total(client):
+    free = context("b", saga="fulfilment", data={})
+    placed = event("order.placed", saga_id="b", saga="fulfilment")
+    facts = replace(placed.data, context=msgspec.Raw(msgspec.json.encode(free)))
+    track(heard=[replace(placed, data=facts)], now=NOON)
+    found = client.get("/saga/choreography/b").json()
+    assert (found["total_amount"], found["order_id"]) == (None, "subject of b")
+    assert found["current_step"] == "reserve_inventory"
+
+
 @pytest.mark.parametrize("wrong", ["status=odd", "page=0", "page=x", "page_size=100000"])
 def test_wrong_listing_is_told_which_field(client, wrong):
     response = client.get(f"/saga/choreography/status?{wrong}")
@@ -380,7 +368,7 @@ def test_running_saga_is_asked_to_abort(post, saga, said):
     assert response.status_code == 202
     assert response.json()["status"] == "running"
     (asked,) = said()
-    assert asked.type == events.CHECKOUT_ABORT_REQUESTED
+    assert asked.type == "checkout.abort.requested"
     assert asked.data.failure.code == refusals.STOPPED
     recorded = Intervention.objects.get()
     assert (recorded.action, recorded.requested_by, recorded.reason) == (
@@ -390,23 +378,23 @@ def test_running_saga_is_asked_to_abort(post, saga, said):
     )
 
 
-def test_past_its_pivot_a_saga_that_carrito_knows_to_be_completed_will_be_returned(
-    post, saga, said, carrito
+def test_past_its_pivot_a_saga_that_owner_knows_to_be_completed_will_be_returned(
+    post, saga, said, owner
 ):
-    """Tracking is a moment late; whoever has seen `completed` at carrito is not refused."""
+    """Tracking is a moment late; whoever has seen `completed` at its owner is not refused."""
     saga("completed", until=5)
-    done = at_carrito(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
-    carrito.answers["GET", "/orders/saga/s/status"] = (200, {}, done)
+    done = at_owner(saga_id="s", status="completed", ended_at="2026-01-01T12:00:01Z")
+    owner.answers["GET", "/carrito/accepted/s"] = (200, {}, done)
     assert post(COMPENSATE).status_code == 202
     said()
     track(heard=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
-    assert [one.type for one in said()] == [events.CHECKOUT_RETURN_REQUESTED]
+    assert [one.type for one in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
-def test_saga_that_only_carrito_knows_to_be_completed_is_asked_for_in_a_moment(post, carrito):
-    done = at_carrito(status="completed", ended_at="2026-01-01T12:00:01Z")
-    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, done)
+def test_saga_that_only_its_owner_knows_to_be_completed_is_asked_for_in_a_moment(post, owner):
+    done = at_owner(status="completed", ended_at="2026-01-01T12:00:01Z")
+    owner.answers["GET", "/carrito/accepted/soon"] = (200, {}, done)
     refused = problem(post("/saga/choreography/soon/compensate"), 409)
     assert refused["code"] == refusals.NOT_STARTED
 
@@ -424,7 +412,7 @@ def test_completed_saga_is_asked_to_be_returned(post, saga, said):
     saga("completed", until=6)
     response = post(COMPENSATE)
     assert (response.status_code, response.json()["status"]) == (202, "compensating")
-    assert [one.type for one in said()] == [events.CHECKOUT_RETURN_REQUESTED]
+    assert [one.type for one in said()] == ["checkout.return.requested"]
     assert Intervention.objects.get().action == "return"
     assert Saga.objects.get().watch_at is not None
 
@@ -445,12 +433,12 @@ def test_saga_that_cannot_be_undone_refuses(post, saga, said, name, until, code)
     assert not Intervention.objects.exists()
 
 
-def test_unknown_saga_cannot_be_undone(post, carrito):
+def test_unknown_saga_cannot_be_undone(post, owner):
     problem(post("/saga/choreography/no/compensate"), 404)
 
 
-def test_saga_that_has_not_started_is_asked_later(post, carrito):
-    carrito.answers["GET", "/orders/saga/soon/status"] = (200, {}, at_carrito())
+def test_saga_that_has_not_started_is_asked_later(post, owner):
+    owner.answers["GET", "/carrito/accepted/soon"] = (200, {}, at_owner())
     refused = problem(post("/saga/choreography/soon/compensate"), 409)
     assert refused["code"] == refusals.NOT_STARTED
 
@@ -464,7 +452,7 @@ def test_wrong_request_is_told_which_field(post, saga):
 def test_retry_nudges_a_standing_saga(post, saga, said):
     saga("completed", until=3)
     assert post("/saga/choreography/s/retry").status_code == 202
-    assert [(one.type, one.nudge) for one in said()] == [(events.PAYMENT_PROCESSED, True)]
+    assert [(one.type, one.nudge) for one in said()] == [("payment.processed", True)]
 
 
 def test_retry_of_an_ended_saga_is_refused(post, saga):
@@ -477,15 +465,14 @@ def test_unknown_word_for_a_method_is_told_so(client):
     problem(client.delete("/saga/choreography/s"), 405)
 
 
-def at_carrito(**changes: Any) -> dict[str, Any]:
+def at_owner(**changes: Any) -> dict[str, Any]:
     return {
+        "saga": "checkout",
         "saga_id": "soon",
-        "cart_id": "c",
+        "subject": "c",
         "saga_pattern": "choreographed",
         "status": "pending",
         "total_amount": "25.00",
-        "order_id": None,
-        "order_status": None,
         "failure": None,
         "accepted_at": "2026-01-01T12:00:00Z",
         "ended_at": None,

@@ -1,30 +1,26 @@
 """One clock decides, the database's: a host whose own is two minutes wrong does no harm."""
 
-import json
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 from django.utils import timezone
 
-from contracts import events
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from messaging.consumer import queue_of
-from saga_choreography import trail
-from saga_choreography.giving_up import GivingUp
+from saga_choreography import store
 from saga_choreography.models import Intervention, Saga, SagaEvent
-from saga_choreography.tracking import Tracking
+from saga_choreography.reactions import Watching
 from saga_choreography.watchdog import Watchdog
-from tests.unit.choreography.made import checkout, event, story
+from tests.unit.choreography.made import event, story
 
 DATABASE = "saga_choreography"
 pytestmark = pytest.mark.django_db(databases=[DATABASE])
-SHOP = ("saga_choreography", "messaging", "sagas", "httpapi", "contracts")
+SHOP = ("saga_choreography", "messaging", "participant", "coordination", "httpapi", "contracts")
 NEAR = timedelta(seconds=60)
 """A busy machine takes its time; a wrong clock is two minutes off."""
 
@@ -73,11 +69,13 @@ def watchdog() -> Iterator[Watchdog]:
 
 
 @pytest.fixture
-def start(client):
+def start():
+    """A saga is heard of, as the broker brings its first event."""
+
     def start(saga_id: str) -> None:
-        body = json.dumps(msgspec.to_builtins(checkout(saga_id)))
-        answer = client.post("/saga/choreography/checkout", body, content_type="application/json")
-        assert answer.status_code == 202
+        Watching(saga="checkout", hears="checkout.initiated").handle(
+            story("completed", saga_id=saga_id)[:1]
+        )
 
     return start
 
@@ -92,7 +90,7 @@ def test_healthy_saga_is_left_alone_by_a_watchdog_whose_clock_is_wrong(
 ):
     settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
     start("s")
-    Saga.objects.update(watch_at=trail.now())
+    Saga.objects.update(watch_at=store.now())
     watchdog.run(Once())
     assert not Intervention.objects.exists()
     assert Saga.objects.get().nudges == 0
@@ -104,7 +102,7 @@ def test_control_by_the_hosts_own_clock_a_healthy_saga_is_aborted(
 ):
     settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
     start("s")
-    monkeypatch.setattr(trail, "now", lambda: datetime.now(UTC) + timedelta(seconds=130))
+    monkeypatch.setattr(store, "now", lambda: datetime.now(UTC) + timedelta(seconds=130))
     watchdog.run(Once())
     assert Intervention.objects.get().requested_by == "watchdog"
 
@@ -116,7 +114,7 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     assert is_now(found.started_at)
     assert is_now(found.watch_at, later=60)
     far = datetime.now(UTC) + timedelta(seconds=wrong)
-    Tracking(hears=events.INVENTORY_RESERVED).handle([story("completed", begin=far)[1]])
+    Watching(saga="checkout", hears="inventory.reserved").handle([story("completed", begin=far)[1]])
     assert all(is_now(one) for one in SagaEvent.objects.values_list("seen_at", flat=True))
     client.post("/saga/choreography/s/compensate", "{}", content_type="application/json")
     found = Saga.objects.get()
@@ -124,12 +122,12 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     assert is_now(Intervention.objects.get().requested_at)
     client.post("/saga/choreography/s/retry", "{}", content_type="application/json")
     assert is_now(Saga.objects.get().nudged_at)
-    report = event(events.STEP_PARKED, service="pagos", event=events.INVENTORY_RESERVED)
-    GivingUp().handle([report])
+    report = event("step.parked", service="pagos", event="inventory.reserved")
+    Watching(saga="checkout", hears="step.parked").handle([report])
     assert is_now(Saga.objects.get().parked_at)
 
 
 def test_saga_known_by_its_event_alone_begins_when_it_is_heard_of(wrong):
     far = datetime.now(UTC) + timedelta(seconds=wrong)
-    Tracking(hears=events.PAYMENT_FAILED).handle([story("declined", begin=far)[2]])
+    Watching(saga="checkout", hears="payment.failed").handle([story("declined", begin=far)[2]])
     assert is_now(Saga.objects.get().started_at)

@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import connections, transaction
 
-from contracts import events
-from saga_choreography import trail, watchdog
+from saga_choreography import store, watchdog
 from saga_choreography.models import Saga, SagaEvent
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import Move, look
@@ -22,10 +21,13 @@ OF_SAGA = "UPDATE saga_choreography_saga SET {} WHERE saga_id = 'bad'"
 OF_EVENT = "UPDATE saga_choreography_sagaevent SET {} WHERE saga_id = 'bad'"
 DAMAGES = {
     "an unknown stage": OF_SAGA.format("stage = 9"),
-    "a checkout that is a list": OF_SAGA.format("context = '[]'"),
-    "a checkout without its fields": OF_SAGA.format("context = '{}'"),
-    "a checkout of another shape": OF_SAGA.format(
-        """context = context || '{"items": 3, "saga_id": 7}'"""
+    "a context that is a list": OF_SAGA.format("context = '[]'"),
+    "a context without its fields": OF_SAGA.format("context = '{}'"),
+    "a context of another shape": OF_SAGA.format(
+        """context = context || '{"data": 3, "saga_id": 7}'"""
+    ),
+    "the context of another saga": OF_SAGA.format(
+        """context = context || '{"saga": "fulfilment"}'"""
     ),
     "an event that carries a list": OF_EVENT.format("data = '[1]'"),
     "an event with a failure of another shape": OF_EVENT.format("""data = '{"failure": "x"}'"""),
@@ -75,14 +77,14 @@ def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
 
 def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
     monkeypatch.setattr(watchdog.faults, "is_outage", lambda error: True)
-    with pytest.raises(trail.Unreadable):
+    with pytest.raises(store.Unreadable):
         look(now=after(12))
     assert said() == []
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
 def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start, settings):
-    settings.SAGA_SECONDS = 0
+    settings.SAGA_SECONDS = 0.001
     start("a", "held", "c")
     is_held, is_done = threading.Event(), threading.Event()
 
@@ -91,7 +93,7 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
         with transaction.atomic(using=DATABASE):
             SagaEvent.objects.create(
                 saga_id="held",
-                event_type=events.CHECKOUT_ABORT_REQUESTED,
+                event_type="checkout.abort.requested",
                 occurred_at=NOON,
                 seen_at=NOON,
                 data={},
@@ -111,9 +113,9 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
 
 
 def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
-    told = [event(events.INVENTORY_RESERVE_FAILED, saga_id=one) for one in ("a", "bad", "c")]
+    told = [event("inventory.reserve.failed", saga_id=one) for one in ("a", "bad", "c")]
     track(heard=told, now=after(1))
-    assert SagaEvent.objects.filter(event_type=events.INVENTORY_RESERVE_FAILED).count() == 3
+    assert SagaEvent.objects.filter(event_type="inventory.reserve.failed").count() == 3
     assert {Saga.objects.get(pk=one).status for one in "ac"} == {"compensating"}
 
 
@@ -139,8 +141,24 @@ def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, said):
     answer = client.post("/saga/choreography/bad/compensate", content_type="application/json")
     assert (answer.status_code, answer.json()["status"]) == (202, "compensating")
     asked = said()[-1]
-    assert (asked.saga_id, asked.type) == ("bad", events.CHECKOUT_RETURN_REQUESTED)
+    assert (asked.saga_id, asked.type) == ("bad", "checkout.return.requested")
     assert client.get("/saga/choreography/bad").json()["parked"] is None
+
+
+def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, client, said):
+    spoil(start, OF_SAGA.format("saga = 'bygone'"))
+    said()
+    assert look(now=after(12)) == {Move.NUDGE: 2, Move.PARK: 1}
+    assert {one.saga_id for one in said()} == {"a", "c"}
+    listed = client.get("/saga/choreography/status").json()["results"]
+    assert [one["saga"] for one in listed] == ["checkout", "bygone", "checkout"]
+    assert "bygone" in client.get("/saga/choreography/bad").json()["parked"]["reason"]
+    for ask in ("retry", "skip", "compensate"):
+        answer = client.post(
+            f"/saga/choreography/bad/{ask}", '{"reason": "why"}', content_type="application/json"
+        )
+        assert (answer.status_code, answer.json()["code"]) == (409, "unreadable")
+        assert "bygone" in answer.json()["detail"]
 
 
 def test_it_is_shown_and_undone_in_the_admin(damaged, admin_client):
@@ -148,4 +166,4 @@ def test_it_is_shown_and_undone_in_the_admin(damaged, admin_client):
     assert admin_client.get(f"{url}bad/change/").status_code == 200
     data = {"action": "undo", "_selected_action": ["a", "bad", "c"]}
     page = admin_client.post(url, data, follow=True)
-    assert "3 asked to be undone." in page.content.decode()
+    assert "3 on their way." in page.content.decode()

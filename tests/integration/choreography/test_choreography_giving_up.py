@@ -4,6 +4,7 @@ import json
 import threading
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 from django.db import transaction
 from msgspec.structs import replace
@@ -11,22 +12,23 @@ from msgspec.structs import replace
 import carrito.operations
 import inventario.operations
 import pagos.operations
-from contracts import events, refusals, sagas
+from contracts import events, projection, refusals
+from contracts.context import Context
 from contracts.outcomes import Failure, Refused
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from messaging.parking import DELAYS
 from pagos.models import ParkedMessage, Payment, Refund
-from saga_choreography import giving_up, operations, queries, trail
-from saga_choreography.checkout import LISTENS
-from saga_choreography.entries import Stage
+from saga_choreography import giving_up, operations, queries, store
 from saga_choreography.giving_up import take_note, waits
 from saga_choreography.models import Intervention, Saga
+from saga_choreography.reactions import Watching
+from saga_choreography.store import Stage
 from saga_choreography.tracking import track
-from tests.integration.choreography.town import TRACKING, Town, ended_right, outcome
+from tests.integration.choreography.town import SERVICES, TRACKING, Town, ended_right, outcome
 from tests.unit.choreography.made import NOON, event, story
 
-pytestmark = pytest.mark.django_db(databases=["carrito", "inventario", "pagos", TRACKING])
+pytestmark = pytest.mark.django_db(databases=SERVICES)
 TRIES = 1 + len(DELAYS)
 
 
@@ -72,7 +74,7 @@ def broken(monkeypatch, mended):
 @pytest.fixture
 def stuck(town, broken):
     """A saga whose payment can't be given back, after its return was asked for."""
-    saga_id = town.check_out()
+    saga_id = town.begin()
     town.settle()
     with broken(pagos.operations.refund):
         town.ask(saga_id)
@@ -82,21 +84,21 @@ def stuck(town, broken):
 
 def asked(act, saga_id, reason="seen to by hand"):
     with transaction.atomic(using=TRACKING):
-        return act(saga_id=saga_id, requested_by="eva", reason=reason, now=trail.now())
+        return act(saga_id=saga_id, requested_by="eva", reason=reason, now=store.now())
 
 
 def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(town, broken):
-    saga_id = town.check_out()
+    saga_id = town.begin()
     town.settle()
     with broken(pagos.operations.refund) as tries:
         town.ask(saga_id)
         town.settle_to_the_last_try()
     saga = Saga.objects.get(pk=saga_id)
     assert len(tries) == TRIES
-    assert (saga.status, saga.parked_step) == ("parked", sagas.CHARGE)
-    assert "undo process_payment is broken" in saga.parked_reason
+    assert (saga.status, saga.parked_step) == ("parked", "process_payment")
+    assert "undo pagos.charge is broken" in saga.parked_reason
     state = queries.state(found=saga)
-    assert (state.parked.step, state.current_step) == (sagas.CHARGE, sagas.CHARGE)
+    assert (state.parked.step, state.current_step) == ("process_payment", "process_payment")
     assert state.parked.since is not None
 
 
@@ -123,17 +125,35 @@ def test_skipped_undo_goes_on_with_the_others(town, stuck):
     assert asked(operations.skip, stuck, "refunded by hand") is None
     town.settle()
     found = outcome(stuck)
-    assert (found["tracked"], found["checkout"]) == ("compensated", "compensated")
+    assert (found["tracked"], found["accepted"]) == ("compensated", "compensated")
     assert (found["stock"], found["payment"]) == ((5, 0, 0), "captured")
     steps = {one.step_name: one for one in queries.state(found=Saga.objects.get(pk=stuck)).steps}
-    assert steps[sagas.CHARGE].error == "undo skipped: refunded by hand"
-    assert steps[sagas.CHARGE].status == "completed"
+    assert steps["process_payment"].error == "undo skipped: refunded by hand"
+    assert steps["process_payment"].status == "completed"
     done = Intervention.objects.get(saga=stuck, action="skip")
     assert (done.requested_by, done.reason) == ("eva", "refunded by hand")
 
 
+def test_what_is_skipped_is_said_under_the_id_that_the_step_would_have_said_it_under(stuck, said):
+    asked(operations.skip, stuck)
+    (event,) = said()[-1:]
+    assert event.type == "payment.refunded"
+    assert event.id == events.event_id(saga_id=stuck, step="process_payment", direction="undo")
+
+
+def test_skipped_step_passes_on_the_results_of_those_before_it(start, said):
+    start("s")
+    results = {"reserve_inventory": {"reservation_id": "7"}}
+    track(heard=[event("inventory.committed", results=results)], now=NOON)
+    take_note(heard=[parked_step("inventory.committed", "carrito")], now=NOON)
+    assert asked(operations.skip, "s") is None
+    (skipped,) = said()
+    assert skipped.id == events.event_id(saga_id="s", step="confirm_order", direction="do")
+    assert msgspec.json.decode(skipped.data.context, type=Context).results == results
+
+
 def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(town, broken):
-    saga_id = town.check_out()
+    saga_id = town.begin()
     with broken(pagos.operations.charge) as tries:
         town.settle_to_the_last_try()
     assert len(tries) == TRIES
@@ -144,11 +164,11 @@ def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(town, brok
     assert (abort.action, abort.requested_by) == ("abort", "pagos")
     failure = queries.state(found=Saga.objects.get(pk=saga_id)).failure
     assert failure.code == refusals.GIVEN_UP
-    assert "do process_payment is broken" in failure.detail
+    assert "do pagos.charge is broken" in failure.detail
 
 
 def test_message_that_is_tried_again_after_its_saga_was_turned_back_does_nothing(town, broken):
-    saga_id = town.check_out()
+    saga_id = town.begin()
     with broken(pagos.operations.charge):
         town.settle_to_the_last_try()
     ParkedMessage.objects.update(status="retrying", attempts=0)
@@ -160,7 +180,7 @@ def test_message_that_is_tried_again_after_its_saga_was_turned_back_does_nothing
 @pytest.fixture
 def unconfirmed(town, broken):
     """A saga that is sold, and whose order can't be confirmed."""
-    saga_id = town.check_out()
+    saga_id = town.begin()
     with broken(carrito.operations.confirm_order):
         town.settle_to_the_last_try()
     return saga_id
@@ -168,7 +188,7 @@ def unconfirmed(town, broken):
 
 def test_step_that_keeps_failing_after_the_pivot_parks_the_saga(town, unconfirmed):
     saga = Saga.objects.get(pk=unconfirmed)
-    assert (saga.status, saga.parked_step) == ("parked", sagas.CONFIRM_ORDER)
+    assert (saga.status, saga.parked_step) == ("parked", "confirm_order")
     asked(operations.retry, unconfirmed)
     town.settle()
     assert ended_right(unconfirmed)
@@ -182,7 +202,7 @@ def test_parked_saga_that_was_sold_can_be_returned(town, unconfirmed):
 
 
 def test_pivot_that_keeps_failing_is_blocked_and_the_saga_turned_back(town, broken):
-    saga_id = town.check_out()
+    saga_id = town.begin()
     with broken(inventario.operations.commit):
         town.settle_to_the_last_try()
     assert outcome(saga_id)["tracked"] == "compensated"
@@ -196,18 +216,20 @@ def test_only_a_parked_saga_can_be_skipped(saga, start):
 
 def test_saga_whose_pivot_is_open_can_only_be_retried():
     refused = operations.decide_skip(
+        saga="checkout",
         status=operations.SagaStatus.PARKED,
         stage=Stage.RUNNING,
-        event_types={events.CHECKOUT_INITIATED, events.CHECKOUT_ABORT_REQUESTED},
+        event_types={"checkout.initiated", "checkout.abort.requested"},
     )
     assert isinstance(refused, Refused)
 
 
 def test_saga_that_is_parked_with_nothing_open_has_no_step_to_skip():
     refused = operations.decide_skip(
+        saga="checkout",
         status=operations.SagaStatus.PARKED,
         stage=Stage.RUNNING,
-        event_types={one.event for one in LISTENS} | {events.CHECKOUT_COMPLETED},
+        event_types=set(projection.events("checkout")),
     )
     assert isinstance(refused, Refused)
     assert refused.code == refusals.NOTHING_TO_RETRY
@@ -215,7 +237,7 @@ def test_saga_that_is_parked_with_nothing_open_has_no_step_to_skip():
 
 def parked_step(cause: str, service: str):
     return event(
-        events.STEP_PARKED,
+        "step.parked",
         failure=Failure("a step", "given_up", "why"),
         service=service,
         event=cause,
@@ -225,32 +247,32 @@ def parked_step(cause: str, service: str):
 @pytest.mark.parametrize(
     ("name", "until", "cause", "service", "expected"),
     [
-        ("completed", 2, events.INVENTORY_RESERVED, "pagos", True),
-        ("completed", 3, events.INVENTORY_RESERVED, "pagos", False),
-        ("completed", 2, events.ORDER_CREATED, "inventario", False),
-        ("completed", 6, events.INVENTORY_RESERVED, "pagos", False),
-        ("declined", 3, events.PAYMENT_FAILED, "inventario", True),
-        ("declined", 4, events.PAYMENT_FAILED, "inventario", False),
-        ("aborted", 5, events.CHECKOUT_ABORT_REQUESTED, "inventario", True),
-        ("aborted", 6, events.CHECKOUT_ABORT_REQUESTED, "inventario", False),
-        ("completed", 2, events.INVENTORY_RESERVED, "nobody", False),
+        ("completed", 2, "inventory.reserved", "pagos", True),
+        ("completed", 3, "inventory.reserved", "pagos", False),
+        ("completed", 2, "order.created", "inventario", False),
+        ("completed", 6, "inventory.reserved", "pagos", False),
+        ("declined", 3, "payment.failed", "inventario", True),
+        ("declined", 4, "payment.failed", "inventario", False),
+        ("aborted", 5, "checkout.abort.requested", "inventario", True),
+        ("aborted", 6, "checkout.abort.requested", "inventario", False),
+        ("completed", 2, "inventory.reserved", "nobody", False),
     ],
 )
 def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, service, expected):
     seen = [one.type for one in story(name)[:until]]
     stages = {"completed": Stage.RUNNING, "declined": Stage.COMPENSATING, "aborted": Stage.RUNNING}
-    stage = Stage.COMPLETED if events.CHECKOUT_COMPLETED in seen else stages[name]
+    stage = Stage.COMPLETED if "checkout.completed" in seen else stages[name]
     assert waits(event=parked_step(cause, service), stage=stage, seen=seen) is expected
 
 
 def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
-    seen = {*(one.type for one in story("completed")[:5]), events.CHECKOUT_ABORT_REQUESTED}
-    given_up = parked_step(events.CHECKOUT_ABORT_REQUESTED, "inventario")
+    seen = {*(one.type for one in story("completed")[:5]), "checkout.abort.requested"}
+    given_up = parked_step("checkout.abort.requested", "inventario")
     assert not waits(event=given_up, stage=Stage.RUNNING, seen=seen)
 
 
 def test_giving_up_of_an_unknown_saga_changes_nothing(said):
-    take_note(heard=[parked_step(events.INVENTORY_RESERVED, "pagos")], now=NOON)
+    take_note(heard=[parked_step("inventory.reserved", "pagos")], now=NOON)
     assert said() == []
     assert not Saga.objects.exists()
 
@@ -258,9 +280,16 @@ def test_giving_up_of_an_unknown_saga_changes_nothing(said):
 def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
     saga("completed", until=2)
     for _ in range(2):
-        take_note(heard=[parked_step(events.INVENTORY_RESERVED, "pagos")], now=NOON)
-    assert [one.type for one in said()] == [events.CHECKOUT_ABORT_REQUESTED]
+        take_note(heard=[parked_step("inventory.reserved", "pagos")], now=NOON)
+    assert [one.type for one in said()] == ["checkout.abort.requested"]
     assert Saga.objects.get().status == "running"
+
+
+def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(said):
+    """After an outage of this service a batch may have both, and the report first."""
+    report = parked_step("inventory.reserved", "pagos")
+    Watching(saga="checkout", hears="step.parked").handle([report, *story("completed")[:2]])
+    assert [one.type for one in said()] == ["checkout.abort.requested"]
 
 
 def given_up(cause: str, service: str, step: str, why: str):
@@ -270,8 +299,8 @@ def given_up(cause: str, service: str, step: str, why: str):
 
 
 TWO_REPORTS = [
-    given_up(events.ORDER_CREATED, "inventario", "commit_inventory", "no disk"),
-    given_up(events.CHECKOUT_ABORT_REQUESTED, "inventario", "commit_inventory's block", "no room"),
+    given_up("order.created", "inventario", "commit_inventory", "no disk"),
+    given_up("checkout.abort.requested", "inventario", "commit_inventory's block", "no room"),
 ]
 
 
@@ -292,7 +321,7 @@ def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga
     """As if they had come one after the other: the abort is asked for, and then given up."""
     saga("completed", until=4)
     take_note(heard=TWO_REPORTS, now=NOON)
-    assert [one.type for one in said()] == [events.CHECKOUT_ABORT_REQUESTED]
+    assert [one.type for one in said()] == ["checkout.abort.requested"]
     assert Intervention.objects.get().reason == "commit_inventory: no disk"
     assert Saga.objects.get().parked_reason == "no room"
 
@@ -311,32 +340,30 @@ def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(s
         assert operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON) is None
     track(heard=[story("completed")[4]], now=NOON)
     said()
-    take_note(heard=[parked_step(events.INVENTORY_COMMITTED, "carrito")], now=NOON)
-    assert [one.type for one in said()] == [events.CHECKOUT_RETURN_REQUESTED]
+    take_note(heard=[parked_step("inventory.committed", "carrito")], now=NOON)
+    assert [one.type for one in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
 def test_parked_saga_goes_on_with_the_next_event(saga):
     saga("declined", until=3)
-    take_note(heard=[parked_step(events.PAYMENT_FAILED, "inventario")], now=NOON)
+    take_note(heard=[parked_step("payment.failed", "inventario")], now=NOON)
     assert Saga.objects.get(pk="s").status == "parked"
     track(heard=story("declined")[3:4], now=NOON)
     assert Saga.objects.get(pk="s").status == "compensating"
 
 
-@pytest.mark.django_db(
-    transaction=True, databases=["carrito", "inventario", "pagos", TRACKING]
-)  # /health looks on a thread of its own
+@pytest.mark.django_db(transaction=True, databases=SERVICES)  # /health looks on a thread of its own
 def test_health_names_the_parked_saga_and_the_message(client, settings, town, stuck):
     settings.SERVICE = "saga_choreography"
     health = client.get("/health").json()
     (found,) = health["parked_sagas"]["oldest"]
-    assert (found["saga_id"], found["parked"]["step"]) == (stuck, sagas.CHARGE)
+    assert (found["saga_id"], found["parked"]["step"]) == (stuck, "process_payment")
     assert "is broken" in found["parked"]["reason"]
     settings.SERVICE = "pagos"
     messages = client.get("/health").json()["parked_messages"]
     assert messages["count"] == 1
-    assert messages["oldest"][0]["event_type"] == events.ORDER_CANCELLED
+    assert messages["oldest"][0]["event_type"] == "checkout.order.cancelled"
 
 
 def test_skip_by_the_api_wants_a_reason(client, stuck):

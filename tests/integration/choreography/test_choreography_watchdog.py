@@ -6,14 +6,18 @@ from datetime import timedelta
 import msgspec
 import pytest
 from django.db import transaction
+from msgspec.structs import replace
 
 from contracts import events, refusals
-from saga_choreography import operations, queries, trail, watchdog
+from contracts.catalogue import SAGAS
+from contracts.context import Context
+from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import MOST_NUDGES, Move, look
+from tests.catalogue import with_pages
 from tests.threads import InThread
-from tests.unit.choreography.made import NOON, event, story
+from tests.unit.choreography.made import NOON, context, event, story
 
 DATABASE = "saga_choreography"
 pytestmark = pytest.mark.django_db(databases=[DATABASE])
@@ -46,18 +50,56 @@ def test_last_fact_of_a_standing_saga_is_said_again_as_a_nudge(saga, said):
     assert look(now=after(12)) == {Move.NUDGE: 1}
     (again,) = said()
     first = story("completed")[2]
-    assert (again.id, again.type, again.nudge) == (first.id, events.PAYMENT_PROCESSED, True)
+    assert (again.id, again.type, again.nudge) == (first.id, "payment.processed", True)
     assert again.data.result == first.data.result
     assert again.traceparent
 
 
-def test_nudge_carries_the_checkout_that_the_services_work_from(saga, said):
+def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes_on(said):
+    """Nobody has heard of it: its owner tells of it after a while; the watchdog does the rest."""
+    operations.get_to_know(contexts=[context("s"), context("s")])
+    assert look(now=store.now()) == {}
+    assert look(now=store.now() + timedelta(seconds=11)) == {Move.NUDGE: 1}
+    (again,) = said()
+    assert (again.type, again.nudge) == ("checkout.initiated", True)
+
+
+def test_saga_that_is_known_is_left_as_it_is_where_its_owner_tells_of_it(saga, said):
+    saga("completed", until=3)
+    before = (stored().started_at, SagaEvent.objects.count())
+    operations.get_to_know(contexts=[context("s")])
+    assert (stored().started_at, SagaEvent.objects.count()) == before
+    assert not said()
+
+
+def test_nudge_carries_the_context_that_the_services_work_from(saga, said):
     saga("completed", until=3)
     look(now=after(12))
     (again,) = said()
     assert events.decode(events.encode(again)).data.context == again.data.context
-    checkout = msgspec.json.decode(again.data.context)
-    assert (checkout["saga_id"], checkout["total_amount"]) == ("s", "25.00")
+    assert msgspec.json.decode(again.data.context, type=Context) == context("s")
+
+
+def test_nudge_carries_the_results_that_the_event_did(start, said):
+    start("s")
+    results = {"reserve_inventory": {"reservation_id": "7"}}
+    track(heard=[event("payment.processed", results=results, at=after(1))], now=after(1))
+    look(now=after(12))
+    (again,) = said()
+    assert msgspec.json.decode(again.data.context, type=Context).results == results
+
+
+def test_each_saga_has_the_time_that_its_page_gives_it(start, said, settings):
+    settings.SAGA_SECONDS = 0
+    hasty = replace(SAGAS["checkout"], name="hasty", seconds=5.0)
+    with with_pages(hasty):
+        start("s")
+        track(heard=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
+        assert look(now=after(10)) == {Move.NUDGE: 1, Move.ABORT: 1}
+        assert {(one.saga, one.type) for one in said()} == {
+            ("checkout", "checkout.initiated"),
+            ("hasty", "checkout.abort.requested"),
+        }
 
 
 def test_saga_that_moved_lately_is_left_alone(saga, said):
@@ -81,7 +123,7 @@ def test_deadline_asks_for_an_abort_once_and_then_nudges_it(saga, said):
     saga("completed", until=3)
     moves = look_until(140)
     assert moves[Move.ABORT] == 1
-    asked = [one for one in said() if one.type == events.CHECKOUT_ABORT_REQUESTED]
+    asked = [one for one in said() if one.type == "checkout.abort.requested"]
     assert [one.nudge for one in asked] == [False, True]
     assert asked[0].data.failure.code == refusals.DEADLINE
     assert "create_order" in asked[0].data.failure.detail
@@ -95,8 +137,8 @@ def test_unanswered_abort_is_nudged_beside_the_last_fact(saga, said):
     said()
     look(now=after(131))
     assert {one.type for one in said()} == {
-        events.ORDER_CREATED,
-        events.CHECKOUT_ABORT_REQUESTED,
+        "order.created",
+        "checkout.abort.requested",
     }
 
 
@@ -126,7 +168,7 @@ def test_parked_saga_says_so_with_its_step_and_error(saga):
 def test_parked_saga_goes_on_by_itself_when_it_is_heard_of_again(saga):
     saga("declined", until=3)
     look_until(400)
-    track(heard=[event(events.INVENTORY_UNRESERVED)], now=after(500))
+    track(heard=[event("inventory.unreserved")], now=after(500))
     assert stored().status == "compensating"
     assert look(now=after(511)) == {Move.NUDGE: 1}
 
@@ -138,7 +180,7 @@ def test_retry_of_a_parked_saga_nudges_it_at_once(saga, said):
     with transaction.atomic(using=DATABASE):
         refused = operations.retry(saga_id="s", requested_by="eva", reason="", now=after(500))
     assert refused is None
-    assert [(one.type, one.nudge) for one in said()] == [(events.PAYMENT_FAILED, True)]
+    assert [(one.type, one.nudge) for one in said()] == [("payment.failed", True)]
     assert (stored().status, stored().nudges) == ("compensating", 0)
     recorded = Intervention.objects.get()
     assert (recorded.action, recorded.requested_by) == ("retry", "eva")
@@ -170,7 +212,7 @@ def test_two_watchdogs_never_nudge_one_saga_twice(start, said):
     start("a", "b", "c")
     said()
     with transaction.atomic(using=DATABASE):
-        assert len(trail.claim_still(now=after(10), limit=2)) == 2
+        assert len(store.claim_still(now=after(10), limit=2)) == 2
         other = InThread(lambda: look(now=after(10)), service=DATABASE)
         assert other.result() == {Move.NUDGE: 1}
     assert len(said()) == 1
@@ -179,4 +221,4 @@ def test_two_watchdogs_never_nudge_one_saga_twice(start, said):
 def test_abort_is_on_the_trail_before_anybody_heard_it(saga):
     saga("completed", until=3)
     look_until(120)
-    assert SagaEvent.objects.filter(event_type=events.CHECKOUT_ABORT_REQUESTED).exists()
+    assert SagaEvent.objects.filter(event_type="checkout.abort.requested").exists()

@@ -1,78 +1,88 @@
 """The whole choreography in one thread: the real services on the memory broker, step by step."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from importlib import import_module
+from typing import Any
 
 from django.db import connections, transaction
 
-import carrito.reactions
-import inventario.reactions
-import pagos.reactions
-import saga_choreography.reactions
-from carrito import records
-from carrito.models import Cart, CartItem, Checkout, Order
-from carrito.operations import Accept, accept
-from contracts import events
+import carrito.operations
+import pedidos.operations
+from carrito.models import Cart, CartItem
+from carrito.models import Order as CartOrder
+from contracts import events, projection, refusals
+from contracts.catalogue import SAGAS
 from contracts.events import Event
 from contracts.outcomes import Refused
+from contracts.services import PARTICIPANTS
+from coordination.accept_view import Acceptance
+from coordination.acceptance import Accept
+from coordination.store import UnknownSaga
+from envios.models import Courier, Delivery
 from inventario.models import Product
-from messaging.brokers import Broker, Delivery
+from messaging.brokers import Broker
+from messaging.brokers import Delivery as Delivered
 from messaging.consumer import Consumer
 from messaging.relay import Relay
 from pagos.models import Payment
-from saga_choreography import checkout, operations, trail
+from pedidos.catalogue import Item
+from saga_choreography import operations, store
 from saga_choreography.models import Action, Saga
 from saga_choreography.watchdog import look
-from sagas.performing import perform
 
 TRACKING = "saga_choreography"
-REACTIONS = {
-    "inventario": inventario.reactions.REACTIONS,
-    "pagos": pagos.reactions.REACTIONS,
-    "carrito": carrito.reactions.REACTIONS,
-    TRACKING: saga_choreography.reactions.REACTIONS,
-}
+SERVICES = (*PARTICIPANTS, TRACKING)
+OWNERS = {"carrito": carrito.operations.OWNER, "pedidos": pedidos.operations.OWNER}
 UNITS = 5
 Loses = Callable[[str, Event], bool]
 
 
 class Town:
-    """Nothing moves unless it is told to. `heard`: what reached which service, in order."""
+    """The services of one saga. Nothing moves unless it is told to. `heard`: what reached which of
+    them, in order.
+    """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, saga: str = "checkout") -> None:
+        self.page = SAGAS[saga]
+        services = (*projection.services_of(self.page), TRACKING)
         self._consumers = [
-            Consumer(service=service, broker=broker, reactions=reactions)
-            for service, reactions in REACTIONS.items()
+            Consumer(
+                service=service,
+                broker=broker,
+                reactions=import_module(f"{service}.reactions").REACTIONS,
+            )
+            for service in services
         ]
-        self._relays = [Relay(service=service, broker=broker) for service in REACTIONS]
+        self._relays = [Relay(service=service, broker=broker) for service in services]
         for one in self._consumers:
-            broker.declare(queue=one.queue, events=list(one.reactions))
+            routes = [events.route(saga, event) for saga, event in one.reactions]
+            broker.declare(queue=one.queue, events=routes)
         self._subscriptions = {
             one.service: broker.subscribe(queue=one.queue, prefetch=1000) for one in self._consumers
         }
         self.heard: list[tuple[str, str]] = []
 
-    def check_out(self, *, payment_method: str = "credit_card", quantity: int = 1) -> str:
-        """Accepts and starts a checkout of a product of its own; the saga's id."""
+    def begin(self, *, payment_method: str = "credit_card", quantity: int = 1) -> str:
+        """Its owner accepts a saga about a product of its own; the saga's id."""
         name = uuid.uuid4().hex
         product = Product.objects.create(
             name=name, sku=name, price="10.00", initial=UNITS, available=UNITS
         )
-        cart = Cart.objects.create(id=name, user_id="ana")
-        CartItem.objects.create(
-            cart=cart, product_id=str(product.pk), quantity=quantity, unit_price="10.00"
+        command = _COMMANDS[self.page.owner](
+            {
+                "saga": self.page.name,
+                "saga_id": name,
+                "step": self.page.steps[0].name,
+                "saga_pattern": "choreographed",
+                "payment_method": payment_method,
+                "user_id": "ana",
+            },
+            product,
+            quantity,
         )
-        command = Accept(
-            saga_id=name,
-            cart_id=name,
-            payment_method=payment_method,
-            saga_pattern="choreographed",
-        )
-        perform(operation=accept, commands=[command])
-        waiting = records.not_handed_over(pattern="choreographed", limit=100)
-        with transaction.atomic(using=TRACKING):
-            checkout.start(checkouts=waiting, now=trail.now())
-        records.mark_handed_over(saga_ids=[one.saga_id for one in waiting])
+        Acceptance(owner=OWNERS[self.page.owner]).accept(command=command)
         return name
 
     def settle(self, *, loses: Loses = lambda service, event: False, most: int = 10_000) -> int:
@@ -107,20 +117,23 @@ class Town:
 
     def look(self) -> None:
         """The watchdog looks."""
-        look(now=trail.now())
+        look(now=store.now())
 
     def ask(self, saga_id: str) -> Action | Refused | None:
         """Somebody asks for the saga to be undone; what is answered."""
-        with transaction.atomic(using=TRACKING):
-            return operations.compensate(
-                saga_id=saga_id, requested_by="eva", reason="", now=trail.now()
-            )
+        try:
+            with transaction.atomic(using=TRACKING):
+                return operations.compensate(
+                    saga_id=saga_id, requested_by="eva", reason="", now=store.now()
+                )
+        except UnknownSaga:
+            return Refused(refusals.NOT_STARTED)
 
     def retry_parked(self) -> None:
         """A person asks for each parked saga to go on."""
         for saga in Saga.objects.filter(status="parked"):
             with transaction.atomic(using=TRACKING):
-                operations.retry(saga_id=saga.pk, requested_by="eva", reason="", now=trail.now())
+                operations.retry(saga_id=saga.pk, requested_by="eva", reason="", now=store.now())
 
     def _hear_one(self, consumer: Consumer, loses: Loses) -> int:
         subscription = self._subscriptions[consumer.service]
@@ -131,7 +144,7 @@ class Town:
         subscription.ack(taken)
         return len(taken)
 
-    def _is_lost(self, service: str, delivery: Delivery, loses: Loses) -> bool:
+    def _is_lost(self, service: str, delivery: Delivered, loses: Loses) -> bool:
         event = events.decode(delivery.message.body)
         self.heard.append((service, event.type))
         return loses(service, event)
@@ -151,17 +164,42 @@ class LoseOnce:
         return True
 
 
+def _of_a_cart(alike: Mapping[str, Any], product: Product, quantity: int) -> Accept:
+    cart = Cart.objects.create(id=alike["saga_id"], user_id="ana")
+    CartItem.objects.create(
+        cart=cart, product_id=str(product.pk), quantity=quantity, unit_price="10.00"
+    )
+    return carrito.operations.Accept(cart_id=cart.pk, **alike)
+
+
+def _of_an_order(alike: Mapping[str, Any], product: Product, quantity: int) -> Accept:
+    Courier.objects.get_or_create(name="eva", capacity=1000)
+    item = Item(product_id=str(product.pk), sku=product.sku, name=product.name, quantity=quantity)
+    total = Decimal(10 * quantity)
+    return pedidos.operations.Accept(items=[item], total_amount=total, **alike)
+
+
+_COMMANDS = {"carrito": _of_a_cart, "pedidos": _of_an_order}
+
+
 def outcome(saga_id: str) -> dict[str, object]:
-    """What is there in every service, in words that all must agree on."""
+    """What is there in every service, in words that all must agree on; `made`: the order of a cart,
+    or the delivery of an order.
+    """
     product = Product.objects.get(sku=saga_id)
-    order = Order.objects.filter(pk__in=Order.objects.filter(checkout_id=saga_id)).first()
     payment = Payment.objects.filter(saga_id=saga_id).first()
-    tracked = Saga.objects.get(pk=saga_id)
+    tracked = Saga.objects.filter(pk=saga_id).first()
+    made = [
+        *CartOrder.objects.filter(checkout_id=saga_id),
+        *Delivery.objects.filter(saga_id=saga_id),
+    ]
+    (accepted,) = (
+        one for owner in OWNERS.values() for one in owner.model.objects.filter(pk=saga_id)
+    )
     return {
-        "checkout": Checkout.objects.get(pk=saga_id).status,
-        "tracked": tracked.status,
-        "cart": Cart.objects.get(pk=saga_id).status,
-        "order": order.status if order else None,
+        "accepted": accepted.status,
+        "tracked": tracked.status if tracked else None,
+        "made": made[0].status if made else None,
         "payment": payment.status if payment else None,
         "stock": (product.available, product.reserved, product.sold),
     }
@@ -170,11 +208,11 @@ def outcome(saga_id: str) -> dict[str, object]:
 def ended_right(saga_id: str) -> bool:
     """Whether all services agree on one outcome, and nothing is left over."""
     found = outcome(saga_id)
-    sold = found["checkout"] == "completed"
+    sold = found["accepted"] == "completed"
     return (
-        found["checkout"] == found["tracked"]
-        and found["checkout"] in ("completed", "failed", "compensated")
+        found["accepted"] == found["tracked"]
+        and found["accepted"] in ("completed", "failed", "compensated")
         and found["stock"] == ((UNITS - 1, 0, 1) if sold else (UNITS, 0, 0))
-        and found["order"] in (("confirmed",) if sold else (None, "cancelled"))
+        and found["made"] in (("confirmed", "scheduled") if sold else (None, "cancelled"))
         and found["payment"] in (("captured",) if sold else (None, "refused", "refunded"))
     )

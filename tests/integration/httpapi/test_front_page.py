@@ -50,8 +50,7 @@ def service():
 @pytest.fixture
 def page(admin_client, settings, service):
     """The page's text, with every service at that URL."""
-    for name in ("CARRITO", "INVENTARIO", "PAGOS", "ORCHESTRATOR", "CHOREOGRAPHY"):
-        setattr(settings, f"{name}_URL", service[1])
+    settings.SERVICE_URLS = dict.fromkeys(settings.SERVICE_URLS, service[1])
     return lambda: admin_client.get("/admin/").content.decode()
 
 

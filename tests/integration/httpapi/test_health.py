@@ -18,7 +18,7 @@ from httpapi import health, standing
 from inventario.models import OutboxEntry, ParkedMessage, WorkerHeartbeat
 from messaging import worker as worker_module
 from messaging.worker import Heartbeat
-from sagas import sql
+from participant import sql
 from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url, stands, waits
 

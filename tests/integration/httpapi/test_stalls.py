@@ -6,15 +6,16 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
-import carrito.queries
 import inventario.queries
 import saga_choreography.queries
 import saga_orchestrator.queries
 from carrito.models import Cart, Checkout
+from carrito.operations import OWNER
+from coordination import owner_views
 from inventario.models import Reservation
-from saga_choreography.entries import Stage
 from saga_choreography.models import Saga as Watched
 from saga_choreography.models import SagaEvent
+from saga_choreography.store import Stage
 from saga_orchestrator.models import Definition, Saga, SagaStep
 
 pytestmark = pytest.mark.django_db(
@@ -43,7 +44,7 @@ class TestOrchestrated:
                 name="checkout",
                 pattern="orchestrated",
                 definition=definition,
-                cart_id="c",
+                subject="c",
                 context={},
                 current_step="process_payment",
                 deadline_at=ago(-100),
@@ -111,8 +112,8 @@ class TestChoreographed:
         def make(*, watch=5, seen=60, status="running", **more):
             saga = Watched.objects.create(
                 saga_id=uuid.uuid4().hex,
-                cart_id="c",
-                total_amount=1,
+                saga="checkout",
+                subject="c",
                 context={},
                 status=status,
                 stage=Stage.RUNNING,
@@ -161,10 +162,10 @@ class TestChoreographed:
         assert told(saga_choreography) == []
 
 
-class TestCarrito:
+class TestOwner:
     @pytest.fixture
     def checkout(self):
-        def make(*, accepted, handed_over=None, pattern="choreographed"):
+        def make(*, accepted, handed_over=None, pattern="orchestrated"):
             return Checkout.objects.create(
                 saga_id=uuid.uuid4().hex,
                 cart=Cart.objects.create(id=uuid.uuid4().hex, user_id="ana"),
@@ -172,8 +173,9 @@ class TestCarrito:
                 user_id="ana",
                 items=[],
                 total_amount=1,
-                payment_method="credit_card",
+                saga="checkout",
                 saga_pattern=pattern,
+                context={},
                 accepted_at=ago(accepted),
                 handed_over_at=handed_over,
             )
@@ -182,20 +184,24 @@ class TestCarrito:
 
     def test_checkout_that_is_not_handed_over_is_named_with_its_pattern(self, checkout):
         waiting = checkout(accepted=20)
-        checkout(accepted=20, handed_over=now(), pattern="orchestrated")
-        (complaint,) = told(carrito)
+        checkout(accepted=20, handed_over=now(), pattern="orchestrated_messaging")
+        (complaint,) = owner_views.stalls(owner=OWNER, limit=10)
         assert complaint.what == (
-            f"1 choreographed checkouts are accepted and not handed over: {waiting.saga_id}"
+            f"1 orchestrated sagas are accepted and not handed over: {waiting.saga_id}"
         )
+
+    def test_one_that_its_own_first_event_sets_going_is_green(self, checkout):
+        checkout(accepted=20, pattern="choreographed")
+        assert owner_views.stalls(owner=OWNER, limit=10) == []
 
     def test_one_that_has_just_been_accepted_is_green(self, checkout):
         checkout(accepted=1)
-        assert told(carrito) == []
+        assert owner_views.stalls(owner=OWNER, limit=10) == []
 
 
 def test_reservation_that_is_over_and_not_released_is_named():
-    Reservation.objects.create(saga_id="late", cart_id="c", expires_at=ago(40))
-    Reservation.objects.create(saga_id="soon", cart_id="c", expires_at=ago(1))
-    Reservation.objects.create(saga_id="done", cart_id="c", expires_at=ago(90), status="expired")
+    Reservation.objects.create(saga_id="late", subject="c", expires_at=ago(40))
+    Reservation.objects.create(saga_id="soon", subject="c", expires_at=ago(1))
+    Reservation.objects.create(saga_id="done", subject="c", expires_at=ago(90), status="expired")
     (complaint,) = told(inventario)
     assert complaint.what == "1 reservations are over and not released, of sagas: late"

@@ -56,7 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
 def stranger(settings) -> Iterator[Stranger]:
     with Stranger(("127.0.0.1", 0), _Handler) as server:
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-        settings.CARRITO_URL = f"http://127.0.0.1:{server.server_port}"
+        url = f"http://127.0.0.1:{server.server_port}"
+        settings.SERVICE_URLS = dict.fromkeys(settings.SERVICE_URLS, url)
         yield server
         server.shutdown()
 

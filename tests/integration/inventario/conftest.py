@@ -3,7 +3,7 @@ import pytest
 from contracts.commands import Command, Item, Reserve, Undo
 from inventario import operations
 from inventario.models import Product
-from sagas.performing import perform
+from participant.performing import perform
 
 
 @pytest.fixture
@@ -27,12 +27,13 @@ def shop():
 class Shop:
     """The operations, one saga at a time; each gives the outcome."""
 
-    def reserve(self, saga_id: str, lines: dict, *, cart_id: str = "c"):
+    def reserve(self, saga_id: str, lines: dict, *, step: str = ""):
         items = [Item(str(getattr(one, "pk", one)), quantity) for one, quantity in lines.items()]
-        return self._do(operations.reserve, Reserve(saga_id=saga_id, cart_id=cart_id, items=items))
+        command = Reserve(saga_id=saga_id, step=step, subject="c", items=items)
+        return self._do(operations.reserve, command)
 
-    def unreserve(self, saga_id: str):
-        return self._do(operations.unreserve, Undo(saga_id=saga_id))
+    def unreserve(self, saga_id: str, *, step: str = ""):
+        return self._do(operations.unreserve, Undo(saga_id=saga_id, step=step))
 
     def commit(self, saga_id: str):
         return self._do(operations.commit, Command(saga_id=saga_id))

@@ -144,7 +144,7 @@ def test_products_that_come_in_meanwhile_shift_no_page(send):
     assert [one["sku"] for one in second["results"]] == ["3", "4", "5"]
 
 
-def test_products_are_found_by_category_words_and_ids(send):
+def test_products_are_found_by_category_words_ids_and_skus(send):
     wanted = [
         LAPTOP,
         LAPTOP | {"sku": "MOU-1", "name": "Mouse", "description": "wireless"},
@@ -160,6 +160,7 @@ def test_products_are_found_by_category_words_and_ids(send):
     assert found("search=WIRELESS") == found("search=mou-") == [ids[1]]
     assert found("category=travel&search=laptop") == []
     assert found(f"ids={ids[2]},{ids[0]}, {'9' * 30}") == [ids[0], ids[2]]
+    assert found(f"named=BAG-1&named={ids[0]}&named=nothing") == [ids[0], ids[2]]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,6 @@ def test_restock_names_what_is_wrong(send, laptop, body):
         ("GET", "/api/products/999"),
         ("GET", "/api/products/nonsense"),
         ("GET", "/api/products/availability/999"),
-        ("GET", "/api/products/reservations/nonsense"),
         ("PATCH", "/api/products/999"),
         ("POST", "/api/products/999/restock"),
         ("GET", f"/api/products/{'9' * 40}"),
@@ -261,7 +261,7 @@ def test_what_is_not_there_is_not_found(send, method, path):
         ("DELETE", "/api/products"),
         ("PUT", "/api/products/1"),
         ("GET", "/api/products/reserve"),
-        ("GET", "/api/products/commit/block"),
+        ("GET", "/steps/inventario.commit/block"),
         ("POST", "/api/products/availability/1"),
     ],
 )

@@ -143,3 +143,24 @@ def test_sold_reservation_does_not_expire(product, shop):
     shop.commit("s")
     assert expire_all() == 0
     assert stock(laptop) == (6, 0, 4)
+
+
+def test_operation_that_serves_two_steps_of_a_saga_reserves_for_each(product, shop):
+    laptop = product(10)
+    shop.reserve("s", {laptop: 2}, step="first")
+    shop.reserve("s", {laptop: 3}, step="second")
+    assert stock(laptop) == (5, 5, 0)
+    assert shop.unreserve("s", step="second") == Done({"released": True})
+    assert stock(laptop) == (8, 2, 0)
+    shop.commit("s")
+    assert stock(laptop) == (8, 0, 2)
+
+
+def test_commit_and_restore_take_all_that_a_saga_has_put_aside(product, shop):
+    laptop = product(10)
+    shop.reserve("s", {laptop: 2}, step="first")
+    shop.reserve("s", {laptop: 3}, step="second")
+    shop.commit("s")
+    assert stock(laptop) == (5, 0, 5)
+    shop.restore("s")
+    assert stock(laptop) == (10, 0, 0)

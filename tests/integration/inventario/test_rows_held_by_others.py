@@ -11,8 +11,8 @@ from contracts.commands import Item, Reserve
 from contracts.outcomes import Busy, Done
 from inventario import operations
 from inventario.models import Product
-from sagas import faults
-from sagas.performing import APART_SECONDS, perform, perform_apart
+from participant import faults
+from participant.performing import APART_SECONDS, perform, perform_apart
 from tests.threads import InThread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -49,7 +49,7 @@ def forgotten(product: Product):
 
 def wanted(*products: Product) -> list[Reserve]:
     return [
-        Reserve(saga_id=f"saga-{number}", cart_id="c", items=[Item(str(product.pk), 1)])
+        Reserve(saga_id=f"saga-{number}", subject="c", items=[Item(str(product.pk), 1)])
         for number, product in enumerate(products)
     ]
 

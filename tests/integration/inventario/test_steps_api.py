@@ -89,10 +89,63 @@ def test_empty_list_is_answered_with_an_empty_one(post):
     assert (answered.status_code, answered.json()) == (207, [])
 
 
-def test_blocked_commit_never_happens(post, laptop):
-    post("reserve", wanted(laptop))
-    assert post("commit/block", {"saga_id": "s"}).json()["code"] == "aborted"
-    assert post("commit", {"saga_id": "s"}).json()["code"] == "aborted"
+@pytest.fixture
+def of_saga(client):
+    """At a saga's own doors, where it says whose step it is."""
+
+    def call(operation: str, step: str, **fields):
+        body = {"saga_id": "s", "saga": "checkout", "step": step, **fields}
+        url = f"/steps/inventario.{operation}"
+        return client.post(url, json.dumps(body), content_type="application/json")
+
+    return call
+
+
+def reserve_in_a_saga(of_saga, laptop, step: str = "reserve_inventory"):
+    items = [{"product_id": str(laptop.pk), "quantity": 2}]
+    return of_saga("reserve", step, subject="c", items=items)
+
+
+def test_blocked_commit_never_happens(of_saga, laptop):
+    reserve_in_a_saga(of_saga, laptop)
+    assert of_saga("commit/block", "commit_inventory").json()["code"] == "aborted"
+    assert of_saga("commit", "commit_inventory").json()["code"] == "aborted"
+
+
+@pytest.mark.parametrize("path", ["commit", "restore", "unreserve"])
+def test_what_is_a_sagas_own_is_not_done_by_hand(of_saga, post, laptop, path):
+    reserve_in_a_saga(of_saga, laptop)
+    answered = post(path, {"saga_id": "s"})
+    assert (answered.status_code, answered.json()["code"]) == (409, "part_of_a_saga")
+    laptop.refresh_from_db()
+    assert (laptop.available, laptop.reserved) == (8, 2)
+
+
+def test_padding_step_changes_nothing(of_saga):
+    assert of_saga("pad", "pad_saga_2").json() == {}
+
+
+def test_cart_without_a_reservation_yet_has_an_empty_list(client):
+    answered = client.get("/api/products/reservations/nobody")
+    assert (answered.status_code, answered.json()["reservations"]) == (200, [])
+
+
+def test_inventory_is_shown_by_sku_and_by_what_it_is_put_aside_for(client, of_saga, product):
+    laptop = product(10, sku="product_1")
+    reserve_in_a_saga(of_saga, laptop)
+    seen = client.get("/inventory").json()
+    assert (seen["inventory"]["product_1"]["available"], seen["next"]) == (8, None)
+    assert seen["reserved"]["c"]["items"] == [{"product_id": str(laptop.pk), "quantity": 2}]
+
+
+def test_inventory_is_shown_in_pages(client, product):
+    skus = [product(1).sku for _ in range(3)]
+    url, seen = "/inventory?page_size=2", []
+    while url:
+        page = client.get(url).json()
+        seen += page["inventory"]
+        url = page["next"]
+    assert seen == skus
 
 
 def test_undo_of_what_never_happened_is_a_success(post):

@@ -9,10 +9,10 @@ from django.db.models import Sum
 
 from contracts.commands import Command
 from contracts.outcomes import Done, Refused
-from inventario import operations, stock
+from inventario import operations, store
 from inventario.models import Product, Reservation, ReservationLine
-from sagas import sql
-from sagas.performing import perform
+from participant import sql
+from participant.performing import perform
 from tests.threads import InThread, at_once, wait_until_blocked
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -35,7 +35,7 @@ def no_locks(monkeypatch):
         statement = re.sub(r"FOR NO KEY UPDATE( OF held)?", "", statement)
         return sql.execute(service=SERVICE, sql=statement, values=values)
 
-    monkeypatch.setattr(stock, "_execute", execute)
+    monkeypatch.setattr(store, "_execute", execute)
 
 
 def test_fifty_buyers_of_ten_units_get_exactly_ten(product, shop):

@@ -23,7 +23,7 @@ from tests.integration.loadtests.slow_shop import SlowShop
 
 @contextmanager
 def _generator(shop: SlowShop, folder: Path) -> Iterator[Generator]:
-    with Generator(host=shop.url, folder=folder) as generator:
+    with Generator(url=f"{shop.url}/checkout/saga", folder=folder) as generator:
         generator.wait_until_ready()
         yield generator
 
@@ -120,7 +120,7 @@ def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None
 def test_refused_connection_is_a_sample_too(tmp_path: Path) -> None:
     with SlowShop() as shop:
         url = shop.url
-    with Generator(host=url, folder=tmp_path) as generator:
+    with Generator(url=f"{url}/checkout/saga", folder=tmp_path) as generator:
         generator.wait_until_ready()
         found = _send(generator, tmp_path, rate=100, seconds=0.05)
     assert {one["status"] for one in found} == {"0"}

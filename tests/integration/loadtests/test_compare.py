@@ -111,7 +111,7 @@ def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
     costs = {name: one["cost"] for name, one in _figures(finished[1], "full").items()}
     by_http, by_messages = costs["orchestrated"], costs["choreographed"]
     assert by_http["http_calls"] > by_messages["http_calls"]
-    assert by_messages["messages"] == pytest.approx(6 + 1, abs=0.5), "a fact each, and the extra's"
+    assert by_messages["messages"] == pytest.approx(6 + 1, abs=0.5), "an event each step"
     assert by_http["messages"] == pytest.approx(0, abs=0.1)
     assert by_messages["cpu_ms"]["inventario.worker"] > by_http["cpu_ms"]["inventario.worker"]
     assert by_http["cpu_ms"]["inventario.web"] > by_messages["cpu_ms"]["inventario.web"]
@@ -134,7 +134,7 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
 def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
     steps = moments.read(path=Path(path).with_name("steps.csv"))
-    assert {one.pattern for one in steps if one.step == "extra_1"} == set(PATTERNS)
+    assert {one.pattern for one in steps if one.step == "pad_saga_1"} == set(PATTERNS)
     assert "steps: 6 after the acceptance" in finished[0]
 
 
@@ -142,6 +142,32 @@ def test_stopped_comparison_leaves_no_process_behind(stopped: Any) -> None:
     _, family = stopped
     assert len(family) > 10
     assert [one for one in family if _lives(one)] == []
+
+
+def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    options = ("--saga", "fulfilment", "--seconds", "1.6", "--declined", "0.5", "--seed", "5")
+    ended = subprocess.run(
+        _command(*options, "--json", str(path)),
+        cwd=ROOT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "THE SAME FULFILMENT" in ended.stdout
+    assert "audit: clean" in ended.stdout
+    found = json.loads(path.read_bytes())
+    for pattern in PATTERNS:
+        light, failing = (_figures(found, phase)[pattern] for phase in ("light", "failures"))
+        assert light["counts"]["offered"] == light["counts"]["completed"] > 0
+        assert failing["counts"]["compensated"] > 0
+    services = {name.partition(".")[0] for name in light["cost"]["cpu_ms"]}
+    assert {"pedidos", "inventario", "pagos", "envios"} < services
+    assert not {"carrito", "dashboard"} & services
+    steps = {one["step"] for waterfall in found["waterfalls"] for one in waterfall["parts"]}
+    assert "schedule_delivery" in steps
 
 
 def test_wrong_option_is_refused_before_anything_is_started() -> None:

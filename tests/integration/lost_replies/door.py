@@ -7,10 +7,9 @@ from typing import Any
 
 import urllib3
 
-from contracts import sagas
 from tests.integration.orchestrator.services import PATHS, Key, Services
 
-CHARGE, REFUND = (sagas.CHARGE, "do"), (sagas.CHARGE, "undo")
+CHARGE, REFUND = ("process_payment", "do"), ("process_payment", "undo")
 Loses = Callable[[Key, list[str]], bool]
 
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from django.db import connections, transaction
 
-from sagas import performing
-from sagas.barrier import Entry
+from participant import performing
+from participant.barrier import Entry
 
 SERVICE = "pagos"
 NET = """
@@ -30,14 +30,16 @@ def nets() -> dict[str, Decimal]:
 def no_guards(monkeypatch) -> Iterator[None]:
     """For controls: without the barrier, and without the payment's own constraint."""
     with connections[SERVICE].cursor() as cursor:
-        cursor.execute("ALTER TABLE pagos_payment DROP CONSTRAINT payment_once_a_saga")
+        cursor.execute("ALTER TABLE pagos_payment DROP CONSTRAINT payment_once_a_step")
     try:
         with monkeypatch.context() as patch:
             patch.setattr(
                 performing.barrier,
                 "enter",
-                lambda *, operation, saga_ids: Entry(
-                    fresh=dict.fromkeys(saga_ids, 0), settled={}, known={}
+                lambda *, operation, commands: Entry(
+                    fresh={performing.barrier.key_of(operation, one): 0 for one in commands},
+                    settled={},
+                    known={},
                 ),
             )
             yield
@@ -45,5 +47,6 @@ def no_guards(monkeypatch) -> Iterator[None]:
         with transaction.atomic(using=SERVICE), connections[SERVICE].cursor() as cursor:
             cursor.execute("TRUNCATE pagos_payment CASCADE")
             cursor.execute(
-                "ALTER TABLE pagos_payment ADD CONSTRAINT payment_once_a_saga UNIQUE (saga_id)"
+                "ALTER TABLE pagos_payment"
+                " ADD CONSTRAINT payment_once_a_step UNIQUE (saga_id, step)"
             )

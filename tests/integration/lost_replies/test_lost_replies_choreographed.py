@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from contracts import events
-from contracts.commands import Checkout, Line
+from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
 from messaging.backoff import Backoff
@@ -30,7 +30,9 @@ from tests.threads import InThread
 pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos"])
 
 TOTAL = Decimal("19.90")
-SAID = [events.PAYMENT_PROCESSED, events.PAYMENT_FAILED, events.PAYMENT_REFUNDED]
+SAID = [
+    f"checkout.{event}" for event in ("payment.processed", "payment.failed", "payment.refunded")
+]
 
 
 class Losing:
@@ -76,7 +78,9 @@ class Town:
         self.broker = Losing(broker)
         consumer = Consumer(service="pagos", broker=self.broker, reactions=REACTIONS)
         self._queue = consumer.queue
-        broker.declare(queue=consumer.queue, events=list(consumer.reactions))
+        broker.declare(
+            queue=consumer.queue, events=[events.route(*key) for key in consumer.reactions]
+        )
         self._publish = broker.publish
         self._stop = threading.Event()
         relay = Relay(service="pagos", broker=self.broker)
@@ -87,7 +91,7 @@ class Town:
 
     def hear(self, *heard: Event) -> None:
         """Returns once pagos has handled and acked them all, and what it says is out."""
-        self._publish([Message(one.id, one.type, events.encode(one)) for one in heard])
+        self._publish([Message(one.id, one.route, events.encode(one)) for one in heard])
 
         def settled() -> bool:
             waits = self.broker.depths([self._queue])[self._queue]
@@ -121,31 +125,33 @@ def new_sagas(count: int) -> list[str]:
 
 
 def fact(event_type: str, saga_id: str, failure: Failure | None = None) -> Event:
-    checkout = Checkout(
+    context = Context(
+        saga="checkout",
         saga_id=saga_id,
-        cart_id="cart",
-        user_id="ana",
-        items=[Line("1", 2, Decimal("9.95"))],
-        total_amount=TOTAL,
-        payment_method="credit_card",
-        saga_pattern="choreographed",
+        pattern="choreographed",
+        subject="cart",
+        data={
+            "items": [{"product_id": "1", "quantity": 2}],
+            "total_amount": str(TOTAL),
+            "payment_method": "credit_card",
+        },
     )
     return Event(
-        id=events.event_id(saga_id=saga_id, event_type=event_type),
+        id=events.event_id(saga_id=saga_id, step=event_type, direction="do"),
         type=event_type,
         saga_id=saga_id,
         saga="checkout",
         occurred_at=datetime.now(UTC),
-        data=Facts(context=msgspec.Raw(msgspec.json.encode(checkout)), failure=failure),
+        data=Facts(context=msgspec.Raw(msgspec.json.encode(context)), failure=failure),
     )
 
 
 def reserved(saga_id: str) -> Event:
-    return fact(events.INVENTORY_RESERVED, saga_id)
+    return fact("inventory.reserved", saga_id)
 
 
 def cancelled(saga_id: str) -> Event:
-    return fact(events.ORDER_CANCELLED, saga_id, Failure("commit_inventory", "stopped"))
+    return fact("order.cancelled", saga_id, Failure("commit_inventory", "stopped"))
 
 
 def test_charge_whose_ack_and_confirm_are_lost_is_taken_once(town):
@@ -154,7 +160,7 @@ def test_charge_whose_ack_and_confirm_are_lost_is_taken_once(town):
     assert set(town.broker.acks_lost) == {reserved(one).id for one in saga_ids}
     assert len(town.broker.confirms_lost) == len(saga_ids)
     assert nets() == dict.fromkeys(saga_ids, TOTAL)
-    assert town.said() == {(one, events.PAYMENT_PROCESSED) for one in saga_ids}
+    assert town.said() == {(one, "payment.processed") for one in saga_ids}
 
 
 def test_charge_that_is_undone_is_given_back_once(town):
@@ -162,7 +168,7 @@ def test_charge_that_is_undone_is_given_back_once(town):
     town.hear(*[reserved(one) for one in saga_ids])
     town.hear(*[cancelled(one) for one in saga_ids])
     assert nets() == dict.fromkeys(saga_ids, Decimal(0))
-    assert {(one, events.PAYMENT_REFUNDED) for one in saga_ids} <= town.said()
+    assert {(one, "payment.refunded") for one in saga_ids} <= town.said()
 
 
 def test_charge_that_comes_after_its_undo_is_blocked(town):
@@ -170,7 +176,7 @@ def test_charge_that_comes_after_its_undo_is_blocked(town):
     town.hear(*[cancelled(one) for one in saga_ids])
     town.hear(*[reserved(one) for one in saga_ids])
     assert not Payment.objects.exists()
-    assert {(one, events.PAYMENT_REFUNDED) for one in saga_ids} <= town.said()
+    assert {(one, "payment.refunded") for one in saga_ids} <= town.said()
 
 
 def test_control_without_the_guards_it_is_taken_twice(town, monkeypatch):

@@ -3,14 +3,13 @@
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import msgspec
 import pytest
 from django.db import connections
 
 from contracts import events
-from contracts.commands import Checkout, Line
+from contracts.context import Context
 from contracts.events import Event, Facts
 from inventario import operations
 from inventario.models import Product
@@ -68,24 +67,26 @@ def product():
 def initiated(product):
     """Makes the first event of a new saga."""
 
-    def make(*, quantity=1, saga_id=None, nudge=False):
+    def make(*, quantity=1, saga_id=None, saga="checkout", nudge=False):
         saga_id = saga_id or str(uuid.uuid4())
-        checkout = Checkout(
+        context = Context(
+            saga=saga,
             saga_id=saga_id,
-            cart_id="cart",
-            user_id="ana",
-            items=[Line(str(product.pk), quantity, Decimal("10.00"))],
-            total_amount=Decimal("10.00") * quantity,
-            payment_method="credit_card",
-            saga_pattern="choreographed",
+            pattern="choreographed",
+            subject="cart",
+            data={
+                "items": [{"product_id": str(product.pk), "quantity": quantity}],
+                "total_amount": f"{10 * quantity}.00",
+                "payment_method": "credit_card",
+            },
         )
         return Event(
-            id=events.event_id(saga_id=saga_id, event_type=events.CHECKOUT_INITIATED),
-            type=events.CHECKOUT_INITIATED,
+            id=events.event_id(saga_id=saga_id, step="accept_checkout", direction="do"),
+            type="checkout.initiated",
             saga_id=saga_id,
-            saga="checkout",
+            saga=saga,
             occurred_at=datetime.now(UTC),
-            data=Facts(context=msgspec.Raw(msgspec.json.encode(checkout))),
+            data=Facts(context=msgspec.Raw(msgspec.json.encode(context))),
             nudge=nudge,
         )
 
@@ -93,4 +94,4 @@ def initiated(product):
 
 
 def message_of(event):
-    return Message(event.id, event.type, events.encode(event))
+    return Message(event.id, event.route, events.encode(event))

@@ -13,8 +13,8 @@ from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery, Message, Rejected
 from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import SagaReaction
-from sagas import performing
-from sagas.barrier import Entry
+from participant import barrier, performing
+from participant.barrier import Entry
 from tests.checkout.shop import eventually
 from tests.integration.messaging.conftest import message_of
 from tests.threads import InThread
@@ -47,7 +47,7 @@ def said():
 def test_batch_takes_effect_and_says_what_follows(consumer, initiated, product):
     hear(consumer, *[initiated() for _ in range(4)])
     assert available(product) == 6
-    assert said() == [events.INVENTORY_RESERVED] * 4
+    assert said() == ["checkout.inventory.reserved"] * 4
 
 
 def test_two_reactions_to_one_event_are_not_taken_for_one(broker):
@@ -89,7 +89,7 @@ def test_queue_that_may_not_be_made_again_is_heard_all_the_same(
 
 def test_refusal_is_said_with_its_reason(consumer, initiated, product):
     hear(consumer, initiated(quantity=11))
-    assert said() == [events.INVENTORY_RESERVE_FAILED]
+    assert said() == ["checkout.inventory.reserve.failed"]
     event = events.decode(OutboxEntry.objects.get().body.encode())
     assert (event.data.failure.step, event.data.failure.code) == (
         "reserve_inventory",
@@ -102,7 +102,7 @@ def test_event_heard_again_does_and_says_nothing(consumer, initiated, product):
     hear(consumer, event)
     hear(consumer, event, event)
     assert available(product) == 9
-    assert said() == [events.INVENTORY_RESERVED]
+    assert said() == ["checkout.inventory.reserved"]
 
 
 def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product, monkeypatch):
@@ -110,13 +110,13 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
     monkeypatch.setattr(
         performing.barrier,
         "enter",
-        lambda *, operation, saga_ids: Entry(
-            fresh=dict.fromkeys(saga_ids, 0), settled={}, known={}
+        lambda *, operation, commands: Entry(
+            fresh={barrier.key_of(operation, one): 0 for one in commands}, settled={}, known={}
         ),
     )
     # The reservation's own constraint is a second guard: it has to be off as well.
     with connections[SERVICE].cursor() as cursor:
-        cursor.execute("ALTER TABLE inventario_reservation DROP CONSTRAINT reservation_once_a_saga")
+        cursor.execute("ALTER TABLE inventario_reservation DROP CONSTRAINT reservation_once_a_step")
     event = initiated()
     try:
         hear(consumer, event)
@@ -127,7 +127,7 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
             cursor.execute("TRUNCATE inventario_reservation CASCADE")
             cursor.execute(
                 "ALTER TABLE inventario_reservation"
-                " ADD CONSTRAINT reservation_once_a_saga UNIQUE (saga_id)"
+                " ADD CONSTRAINT reservation_once_a_step UNIQUE (saga_id, step)"
             )
 
 
@@ -139,6 +139,55 @@ def test_nudge_says_the_stored_outcome_again_as_the_same_event(consumer, initiat
     first, again = OutboxEntry.objects.order_by("id")
     assert (first.event_id, first.event_type) == (again.event_id, again.event_type)
     assert events.decode(again.body.encode()).nudge
+
+
+def test_known_sagas_event_that_means_nothing_here_is_acked_and_counted(
+    consumer, broker, initiated, product
+):
+    """A queue may have been bound for it once."""
+    queue, event = consumer.queue, msgspec.structs.replace(initiated(), type="order.cancelled")
+    broker.declare(queue=queue, events=["checkout.checkout.initiated", event.route])
+    broker.publish([message_of(event), message_of(initiated())])
+    subscription = broker.subscribe(queue=queue, prefetch=10)
+    consumer._take_and_handle(subscription)
+    assert broker.depths([queue]) == {queue: 0}
+    assert consumer.counters()["messages_of_no_use"] == 1
+    assert said() == ["checkout.inventory.reserved"]
+    assert not ParkedMessage.objects.exists()
+
+
+@pytest.mark.parametrize("change", [{"saga": "nobody's"}, {"type": "nothing.of.its"}])
+def test_event_that_no_page_knows_is_parked(consumer, initiated, product, change):
+    hear(consumer, msgspec.structs.replace(initiated(), **change), initiated())
+    parked = ParkedMessage.objects.get()
+    assert (parked.status, parked.saga_id) == ("parked", "")
+    assert next(iter(change.values())) in parked.reason
+    assert "messages_of_no_use" not in consumer.counters()
+    assert available(product) == 9
+
+
+def test_what_is_said_of_each_step_and_direction_has_an_id_of_its_own(
+    consumer, initiated, product, saying
+):
+    event = initiated()
+    undone = msgspec.structs.replace(event, id="u", type="payment.failed")
+    (first,) = saying(lambda: hear(consumer, event))
+    (second,) = saying(lambda: hear(consumer, undone))
+    (again,) = saying(lambda: hear(consumer, msgspec.structs.replace(undone, id="v", nudge=True)))
+    assert first.event_id != second.event_id
+    assert again.event_id == second.event_id
+
+
+@pytest.fixture
+def saying():
+    """What is said while it is done."""
+
+    def saying(done):
+        before = set(OutboxEntry.objects.values_list("pk", flat=True))
+        done()
+        return list(OutboxEntry.objects.exclude(pk__in=before).order_by("pk"))
+
+    return saying
 
 
 def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product, monkeypatch):
@@ -173,7 +222,7 @@ def test_database_that_is_back_already_is_no_messages_fault_either(
 
 
 def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated, monkeypatch):
-    broker.declare(queue=consumer.queue, events=[events.CHECKOUT_INITIATED])
+    broker.declare(queue=consumer.queue, events=["checkout.checkout.initiated"])
     broker.publish([message_of(initiated())])
     subscription = broker.subscribe(queue=consumer.queue, prefetch=10)
 
@@ -189,12 +238,12 @@ def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated,
     again = broker.subscribe(queue=consumer.queue, prefetch=10)
     consumer._take_and_handle(again)
     assert broker.depths([consumer.queue]) == {consumer.queue: 0}
-    assert said() == [events.INVENTORY_RESERVED]
+    assert said() == ["checkout.inventory.reserved"]
 
 
 def test_unknown_fields_of_an_event_are_ignored(consumer, initiated, product):
     fields = msgspec.json.decode(events.encode(initiated()))
     body = msgspec.json.encode({**fields, "colour": "new"})
-    message = Message("m", "checkout.initiated", body)
+    message = Message("m", "checkout.checkout.initiated", body)
     consumer.handle([Delivery(message=message, redelivered=False, tag=None)])
     assert available(product) == 9

@@ -20,7 +20,7 @@ import threading, time, django
 from django.db import Error, connections
 django.setup()
 from messaging.leader import wait_to_lead
-from sagas import sql
+from participant import sql
 while True:
     wait_to_lead(service="inventario", task="test", stop=threading.Event())
     print("leads", flush=True)

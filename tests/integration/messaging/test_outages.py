@@ -48,7 +48,7 @@ def stop():
 
 
 def test_relay_meets_a_second_outage_as_it_met_the_first(broker, away, stop, initiated):
-    broker.declare(queue="everything", events=["checkout.initiated"])
+    broker.declare(queue="everything", events=["checkout.checkout.initiated"])
     relay = Relay(service=SERVICE, broker=broker)
     thread = InThread(lambda: relay.run(stop), service=SERVICE)
     for _ in range(2):
@@ -64,7 +64,7 @@ def test_relay_meets_a_second_outage_as_it_met_the_first(broker, away, stop, ini
 
 def test_consumer_meets_a_second_outage_as_it_met_the_first(broker, away, stop, initiated):
     consumer = Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
-    broker.declare(queue=consumer.queue, events=["checkout.initiated"])
+    broker.declare(queue=consumer.queue, events=["checkout.checkout.initiated"])
     thread = InThread(lambda: consumer.run(stop), service=SERVICE)
     for outage in (1, 2):
         away(MemorySubscription, "take", times=len(OUTAGE))

@@ -21,7 +21,7 @@ SERVICE = "inventario"
 
 @pytest.fixture
 def relay(broker):
-    broker.declare(queue="everything", events=["checkout.initiated"])
+    broker.declare(queue="everything", events=["checkout.checkout.initiated"])
     return Relay(service=SERVICE, broker=broker)
 
 

@@ -3,11 +3,10 @@
 import msgspec
 import pytest
 
-from contracts import events
 from inventario.models import OutboxEntry, ParkedMessage
 from messaging import outbox, parking
 from messaging.brokers import Message
-from sagas import admin as records
+from participant import admin as records
 from tests.integration.messaging.test_saying import say
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "inventario"])
@@ -19,7 +18,7 @@ PARKED, UNSENT = "/inventario/messages/parked", "/inventario/messages/unsent"
 def parked():
     def make(count=1, body=b"{ not json"):
         for number in range(count):
-            message = Message(f"{number}", "inventory.reserved", body)
+            message = Message(f"{number}", "checkout.inventory.reserved", body)
             parking.park_unreadable(service=SERVICE, message=message, reason="odd")
         return list(ParkedMessage.objects.order_by("id"))
 
@@ -105,7 +104,7 @@ def test_unsent_events_are_listed_with_reason_and_next_attempt(client, unsent, i
     (shown,) = answered(client.get(UNSENT))["results"]
     assert (shown["event_id"], shown["reason"], shown["attempts"]) == (row.event_id, "too large", 1)
     assert shown["next_attempt_at"]
-    assert events.CHECKOUT_INITIATED in shown["body"]
+    assert "checkout.initiated" in shown["body"]
 
 
 def test_unsent_event_is_retried_or_discarded(client, unsent):

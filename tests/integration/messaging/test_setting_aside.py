@@ -122,11 +122,11 @@ def test_giving_a_message_up_is_said_with_step_and_reason(
         retry_all()
     (event,) = said()
     assert (event.type, event.saga_id, event.cause_id) == (
-        events.STEP_PARKED,
+        "step.parked",
         poison.saga_id,
         poison.id,
     )
-    assert event.data.result == {"service": SERVICE, "event": events.CHECKOUT_INITIATED}
+    assert event.data.result == {"service": SERVICE, "event": "checkout.initiated"}
     assert event.data.failure.step == "reserve_inventory"
     assert "poison" in event.data.failure.detail
 
@@ -176,7 +176,7 @@ def test_nudge_that_faults_as_well_has_the_parked_message_tried_again(
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"{}", b'{"id": 1}'])
 def test_unreadable_message_is_parked(consumer, body):
-    consumer.handle([Delivery(Message("m", "checkout.initiated", body), False, None)])
+    consumer.handle([Delivery(Message("m", "checkout.checkout.initiated", body), False, None)])
     parked = ParkedMessage.objects.get()
     assert (parked.status, bytes(parked.body)) == ("parked", body)
 
@@ -199,4 +199,4 @@ def test_message_whose_context_is_of_another_saga_is_set_aside(consumer, initiat
     odd = msgspec.structs.replace(initiated(), saga_id="another")
     hear(consumer, odd, initiated())
     assert available(product) == 9
-    assert "of the saga" in ParkedMessage.objects.get().reason
+    assert "its context is of the checkout" in ParkedMessage.objects.get().reason

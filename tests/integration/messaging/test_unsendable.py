@@ -23,7 +23,7 @@ UNHEARD = BATCH + 20
 
 @pytest.fixture
 def relay(broker):
-    broker.declare(queue="everything", events=["checkout.initiated"])
+    broker.declare(queue="everything", events=["checkout.checkout.initiated"])
     return Relay(service=SERVICE, broker=broker)
 
 
@@ -72,7 +72,7 @@ def test_unheard_events_go_out_in_order_once_somebody_binds_a_queue(sweep, broke
     sweep()
     make_due()
     sweep()
-    broker.declare(queue="everything", events=["nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.nobody.hears"])
     make_due()
     sweep()
     sweep()
@@ -214,7 +214,7 @@ def test_what_is_set_aside_is_told_by_the_lights_and_stops_nobody(sweep, broker,
     (told,) = found.waits
     assert "set aside" in told.what
     assert found.stands == []
-    broker.declare(queue="everything", events=["nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.nobody.hears"])
     make_due()
     sweep()
     assert standing.outbox(service=SERVICE).waits == []
@@ -224,7 +224,7 @@ def test_retried_goes_out_at_the_next_sweep_and_discarded_never(sweep, broker, i
     kept, dropped = unheard(initiated, 1), unheard(initiated, 2)
     say(kept, dropped)
     sweep()
-    broker.declare(queue="everything", events=["nobody.hears"])
+    broker.declare(queue="everything", events=["checkout.nobody.hears"])
     by_id = {row.event_id: row.pk for row in aside()}
     ids = [by_id[kept.id], by_id[dropped.id]]
     assert outbox.discard(service=SERVICE, ids=ids[1:]) == ids[1:]

@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 ACCEPTED = {
+    "saga": "checkout",
     "saga_id": "s",
-    "cart_id": "c",
+    "subject": "c",
     "saga_pattern": "orchestrated",
     "status": "pending",
     "total_amount": "19.90",
@@ -43,7 +44,7 @@ class Carrito:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                known = self.path == "/orders/saga/s/status"
+                known = self.path in ("/carrito/accepted/s", "/orders/saga/s/status")
                 self._answer(200 if known else 404, ACCEPTED | carrito.meanwhile() if known else {})
 
             def do_POST(self) -> None:

@@ -1,11 +1,10 @@
 import threading
 import uuid
-from decimal import Decimal
 
 import pytest
 
-from contracts.commands import Checkout, Line
-from saga_orchestrator import checkout, engine
+from contracts.context import Context
+from saga_orchestrator import engine, operations
 from saga_orchestrator.models import Saga
 from saga_orchestrator.participants import Participants
 from saga_orchestrator.runner import Runner
@@ -77,9 +76,9 @@ def start():
     """Starts so many sagas; gives their ids."""
 
     def make(count: int = 1) -> list[str]:
-        checkouts = [accepted() for _ in range(count)]
-        checkout.start(checkouts=checkouts)
-        return [one.saga_id for one in checkouts]
+        contexts = [accepted() for _ in range(count)]
+        operations.start(contexts=contexts)
+        return [one.saga_id for one in contexts]
 
     return make
 
@@ -97,15 +96,17 @@ def when():
     return wait
 
 
-def accepted(**fields) -> Checkout:
+def accepted(**fields) -> Context:
     """A checkout as carrito hands it over."""
     made = {
+        "saga": "checkout",
         "saga_id": str(uuid.uuid4()),
-        "cart_id": str(uuid.uuid4()),
-        "user_id": "ana",
-        "items": [Line("1", 2, Decimal("9.95"))],
-        "total_amount": Decimal("19.90"),
-        "payment_method": "credit_card",
-        "saga_pattern": "orchestrated",
+        "pattern": "orchestrated",
+        "subject": str(uuid.uuid4()),
+        "data": {
+            "items": [{"product_id": "1", "quantity": 2}],
+            "total_amount": "19.90",
+            "payment_method": "credit_card",
+        },
     }
-    return Checkout(**(made | fields))
+    return Context(**(made | fields))

@@ -10,9 +10,8 @@ import carrito.reactions
 import inventario.reactions
 import pagos.reactions
 import saga_orchestrator.reactions
-from carrito import records
 from carrito.models import Cart, CartItem, Checkout, Order
-from carrito.operations import Accept, accept
+from carrito.operations import OWNER, Accept, accept
 from contracts import events
 from contracts.events import Event
 from inventario.models import Product
@@ -20,10 +19,10 @@ from messaging.brokers import Broker
 from messaging.consumer import Consumer
 from messaging.relay import Relay
 from pagos.models import Payment
-from saga_orchestrator import checkout, requesting, sagalog
+from participant import sql
+from participant.performing import perform
+from saga_orchestrator import operations, requesting, sagalog
 from saga_orchestrator.models import Saga
-from sagas import sql
-from sagas.performing import perform
 
 ORCHESTRATOR = "saga_orchestrator"
 PATTERN = "orchestrated_messaging"
@@ -51,9 +50,9 @@ class Post:
         }
         self.relays = [Relay(service=service, broker=broker) for service in REACTIONS]
         for one in self.consumers.values():
-            broker.declare(queue=one.queue, events=list(one.reactions))
+            broker.declare(queue=one.queue, events=[events.route(*key) for key in one.reactions])
         # What a service leaves to a person is heard by the choreography too.
-        broker.declare(queue="others", events=[events.STEP_PARKED])
+        broker.declare(queue="others", events=["checkout.step.parked"])
         self.queues = {
             service: broker.subscribe(queue=one.queue, prefetch=1000)
             for service, one in self.consumers.items()
@@ -77,12 +76,17 @@ class Post:
             cart=cart, product_id=str(product.pk), quantity=quantity, unit_price="10.00"
         )
         command = Accept(
-            saga_id=name, cart_id=name, payment_method=payment_method, saga_pattern=PATTERN
+            saga_id=name,
+            saga="checkout",
+            step="accept_checkout",
+            cart_id=name,
+            payment_method=payment_method,
+            saga_pattern=PATTERN,
         )
         perform(operation=accept, commands=[command])
-        waiting = records.not_handed_over(pattern=PATTERN, limit=100)
-        checkout.start(checkouts=waiting)
-        records.mark_handed_over(saga_ids=[one.saga_id for one in waiting])
+        waiting = OWNER.sagas.not_handed_over(patterns=[PATTERN], limit=100)
+        operations.start(contexts=waiting)
+        OWNER.sagas.mark_handed_over(saga_ids=[one.saga_id for one in waiting])
         return name
 
     def claim(self) -> int:

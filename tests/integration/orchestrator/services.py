@@ -8,13 +8,12 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from contracts.sagas import CHECKOUT
+from contracts import projection
+from contracts.catalogue import SAGAS
 
 KEYS = {
-    path: (step.name, direction)
-    for step in CHECKOUT.steps
-    for direction, path in (("do", step.do), ("undo", step.undo), ("block", step.block))
-    if path
+    projection.path_of(call.step, call.direction): (call.step.name, call.direction.value)
+    for call in projection.calls("checkout")
 }
 PATHS = {key: path for path, key in KEYS.items()}
 Key = tuple[str, str]
@@ -127,7 +126,7 @@ class Services:
         step, direction = key
         if key in self._refusals:
             return {"outcome": "refused", "code": self._refusals[key], "detail": "on demand"}
-        if direction == "undo" and step != CHECKOUT.steps[0].name:
+        if direction == "undo" and step != SAGAS["checkout"].steps[0].name:
             self._outcomes.setdefault(
                 (saga_id, (step, "do")), {"outcome": "refused", "code": "aborted"}
             )

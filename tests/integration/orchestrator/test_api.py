@@ -5,9 +5,10 @@ import pytest
 from django.db import connections
 from django.test import Client
 
+from contracts.catalogue import SAGAS
 from contracts.states import SagaState, SagaSummary
-from httpapi import coordinator
-from saga_orchestrator import checkout
+from coordination import owners
+from saga_orchestrator import operations
 from saga_orchestrator.models import Saga
 from tests.integration.orchestrator.carrito_door import Carrito
 from tests.integration.orchestrator.conftest import accepted
@@ -24,9 +25,13 @@ def api():
 def carrito(settings):
     """Answers as carrito would, over real HTTP."""
     running = Carrito()
-    settings.CARRITO_URL = running.url
+    every = {page.owner for page in SAGAS.values()}
+    settings.SERVICE_URLS = settings.SERVICE_URLS | dict.fromkeys(every, running.url)
+    owners.client.cache_clear()
     yield running
-    coordinator._carrito(running.url).close()
+    for owner in every:
+        owners.client(owner).close()
+    owners.client.cache_clear()
     running.close()
 
 
@@ -37,7 +42,7 @@ def post(api, path, body, **headers):
 
 def test_hand_over_starts_every_checkout(api):
     handed = [accepted(), accepted()]
-    answer = post(api, "/saga/checkout", handed)
+    answer = post(api, "/sagas", handed)
     assert answer.status_code == 207
     assert [one["outcome"] for one in answer.json()] == ["done", "done"]
     assert Saga.objects.filter(status="pending").count() == 2
@@ -45,22 +50,22 @@ def test_hand_over_starts_every_checkout(api):
 
 def test_hand_over_again_changes_nothing(api):
     one = accepted()
-    first = post(api, "/saga/checkout", [one, one]).json()
-    assert post(api, "/saga/checkout", [one]).json() == first[:1]
+    first = post(api, "/sagas", [one, one]).json()
+    assert post(api, "/sagas", [one]).json() == first[:1]
     assert Saga.objects.count() == 1
 
 
 def test_hand_over_that_can_never_be_started_is_refused_alone(api):
-    handed = [accepted(saga_pattern="choreographed"), {"saga_id": "x"}, accepted()]
-    answer = post(api, "/saga/checkout", handed).json()
-    assert [one.get("code") for one in answer] == ["wrong_pattern", "malformed_checkout", None]
-
-
-def test_single_accepted_checkout_is_started(api):
-    one = accepted()
-    answer = post(api, "/saga/checkout", one)
-    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
-    assert answer["Location"].endswith(f"/saga/{one.saga_id}")
+    handed = [
+        accepted(pattern="choreographed"),
+        {"saga_id": "x"},
+        accepted(saga="nothing"),
+        accepted(data={}),
+        accepted(),
+    ]
+    answer = post(api, "/sagas", handed).json()
+    codes = ["wrong_pattern", "malformed_saga", "malformed_saga", "malformed_saga", None]
+    assert [one.get("code") for one in answer] == codes
 
 
 def test_users_checkout_is_accepted_by_carrito_first(api, carrito):
@@ -80,7 +85,8 @@ def test_users_checkout_is_accepted_by_carrito_first(api, carrito):
 
 
 def test_carrito_that_is_away_is_said_to_be(api, settings):
-    settings.CARRITO_URL = "http://127.0.0.1:9"
+    settings.SERVICE_URLS = settings.SERVICE_URLS | {"carrito": "http://127.0.0.1:9"}
+    owners.client.cache_clear()
     answer = post(api, "/saga/checkout", {"cart_id": "c", "payment_method": "paypal"})
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
@@ -88,7 +94,6 @@ def test_carrito_that_is_away_is_said_to_be(api, settings):
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"saga_id": "x"}, "cart_id"),
         (b"{", None),
         (b"7", "body"),
         (b"", None),
@@ -130,7 +135,7 @@ def test_saga_that_ran_while_carrito_was_asked_is_told_as_it_is_known_here(api, 
     """Not known at the first look, ended by the time that carrito answers."""
 
     def ran() -> dict[str, str]:
-        checkout.start(checkouts=[accepted(saga_id="s")])
+        operations.start(contexts=[accepted(saga_id="s")])
         run()
         when("s", "completed")
         connections["saga_orchestrator"].close()
@@ -233,7 +238,7 @@ DEEP = "(repeat('[', 5000) || repeat(']', 5000))::jsonb"
 @pytest.mark.parametrize("typed", ["'null'", "'[]'", "'{}'", "'\"x\"'", "'[1, null]'", DEEP])
 def test_saga_that_somebody_has_typed_over_is_shown_as_far_as_it_can_be(api, table, typed):
     one = accepted()
-    checkout.start(checkouts=[one])
+    operations.start(contexts=[one])
     column = "context" if table.endswith("saga") else "steps"
     with connections["saga_orchestrator"].cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = {typed}")
@@ -241,7 +246,7 @@ def test_saga_that_somebody_has_typed_over_is_shown_as_far_as_it_can_be(api, tab
     assert found.status_code == 200
     assert found.json()["saga_id"] == one.saga_id
     if column == "context":
-        assert found.json()["total_amount"] == "unknown"
+        assert found.json()["total_amount"] is None
     assert found.json()["steps"][0]["step_name"] == "accept_checkout"
     assert api.get(f"/saga/{one.saga_id}/status").status_code == 200
     assert api.get("/saga/transactions").json()["count"] == 1

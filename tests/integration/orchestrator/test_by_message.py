@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from contracts import events, requests, sagas
-from contracts.requests import reply_to
+from contracts import events, projection
+from contracts.catalogue import SAGAS
+from contracts.projection import reply_to
+from contracts.saga import Direction
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
-from saga_orchestrator import checkout, engine, operations, replies, requesting, sagalog
+from saga_orchestrator import engine, operations, replies, requesting, sagalog
 from saga_orchestrator.models import OutboxEntry, Saga, SagaStep
 from saga_orchestrator.moves import Fault
 from tests.integration.orchestrator.conftest import accepted
@@ -21,12 +23,12 @@ pytestmark = pytest.mark.django_db(
     databases=["carrito", "inventario", "pagos", "saga_orchestrator"], transaction=True
 )
 
-FORWARD = [step.do_request for step in sagas.CHECKOUT.steps[1:]]
+FORWARD = [projection.request_of(step, Direction.DO) for step in SAGAS["checkout"].steps[1:]]
 ON_A_DECLINED_CARD = [
-    requests.INVENTORY_RESERVE,
-    requests.PAYMENT,
-    requests.INVENTORY_UNRESERVE,
-    requests.CART_UNLOCK,
+    "inventory.reserve",
+    "payment.process",
+    "inventory.unreserve",
+    "checkout.fail",
 ]
 
 
@@ -58,7 +60,7 @@ def attempts(saga_id):
 
 
 def both_ways(request):
-    return [request, reply_to(request=request)]
+    return [request, reply_to(request)]
 
 
 def test_every_step_is_asked_for_once_in_order(post):
@@ -98,7 +100,7 @@ def test_refused_first_step_fails_with_nothing_to_undo(post):
     assert outcome(saga_id)["saga"] == "failed"
     assert post.types == [
         message
-        for request in (requests.INVENTORY_RESERVE, requests.CART_UNLOCK)
+        for request in ("inventory.reserve", "checkout.fail")
         for message in both_ways(request)
     ]
 
@@ -171,7 +173,7 @@ def test_reply_that_comes_late_is_taken_while_its_answer_is_still_due(post):
     Saga.objects.filter(pk=saga_id).update(next_attempt_at="2100-01-01T00:00Z")
     post.settle()
     assert outcome(saga_id) == SOLD
-    assert post.types.count(requests.INVENTORY_RESERVE) == 1
+    assert post.types.count("inventory.reserve") == 1
 
 
 def test_patience_grows_with_each_fault(post):
@@ -189,15 +191,15 @@ def test_patience_grows_with_each_fault(post):
 
 def test_step_that_is_never_answered_is_given_up_and_undone(post):
     saga_id = post.check_out()
-    silent = {requests.PAYMENT}
+    silent = {"payment.process"}
     for _ in range(2 * engine.TRIES):
         post.settle(loses=lambda service, event: event.type in silent)
         post.wait_out()
     post.settle()
     saga = Saga.objects.get(pk=saga_id)
-    assert (saga.failure_step, saga.failure_code) == (sagas.CHARGE, "given_up")
+    assert (saga.failure_step, saga.failure_code) == ("process_payment", "given_up")
     assert outcome(saga_id) == undone()
-    assert attempts(saga_id)[sagas.CHARGE] == engine.TRIES
+    assert attempts(saga_id)["process_payment"] == engine.TRIES
 
 
 def test_charge_that_arrives_after_its_refund_takes_no_money(post):
@@ -205,21 +207,21 @@ def test_charge_that_arrives_after_its_refund_takes_no_money(post):
     late = []
 
     def holds_back(service, event):
-        if event.type == requests.PAYMENT:
+        if event.type == "payment.process":
             late.append(event)
-        return event.type == requests.PAYMENT
+        return event.type == "payment.process"
 
     post.settle(loses=holds_back)
     operations.compensate(saga_id=saga_id, requested_by="eva")
     post.settle(loses=holds_back)
-    post.consumers["pagos"].reactions[requests.PAYMENT].handle(late)
+    post.consumers["pagos"].reactions["checkout", "payment.process"].handle(late)
     post.settle()
     assert outcome(saga_id) == undone()
 
 
 def test_stop_is_heard_while_a_reply_is_waited_for(post):
     saga_id = post.check_out()
-    post.settle(loses=LoseOnce(requests.ORDER_CREATE))
+    post.settle(loses=LoseOnce("order.create"))
     operations.compensate(saga_id=saga_id, requested_by="eva")
     post.settle()
     assert outcome(saga_id) == undone(payment="refunded")
@@ -227,7 +229,7 @@ def test_stop_is_heard_while_a_reply_is_waited_for(post):
 
 def test_stop_at_the_pivot_asks_to_block_it(post):
     saga_id = post.check_out()
-    post.settle(loses=LoseOnce(requests.INVENTORY_COMMIT))
+    post.settle(loses=LoseOnce("inventory.commit"))
     operations.compensate(saga_id=saga_id, requested_by="eva")
     post.settle()
     assert outcome(saga_id) == undone(payment="refunded", order="cancelled")
@@ -235,7 +237,7 @@ def test_stop_at_the_pivot_asks_to_block_it(post):
 
 def test_stop_of_a_sale_whose_reply_was_lost_becomes_a_return(post):
     saga_id = post.check_out()
-    post.settle(loses=LoseOnce(reply_to(request=requests.INVENTORY_COMMIT)))
+    post.settle(loses=LoseOnce(reply_to("inventory.commit")))
     operations.compensate(saga_id=saga_id, requested_by="eva")
     post.settle()
     returned = undone(order="cancelled", payment="refunded")
@@ -271,11 +273,11 @@ def test_completed_saga_is_returned(post):
 def test_undo_that_is_never_answered_is_parked_and_goes_on_when_retried(post):
     saga_id = post.check_out(payment_method="card_declined")
     for _ in range(2 * engine.TRIES):
-        post.settle(loses=lambda service, event: event.type == requests.INVENTORY_UNRESERVE)
+        post.settle(loses=lambda service, event: event.type == "inventory.unreserve")
         post.wait_out()
     saga = Saga.objects.get(pk=saga_id)
-    assert (saga.status, saga.current_step) == ("parked", sagas.RESERVE)
-    assert requests.INVENTORY_UNRESERVE in saga.parked_reason
+    assert (saga.status, saga.current_step) == ("parked", "reserve_inventory")
+    assert "inventory.unreserve" in saga.parked_reason
     assert operations.retry(saga_id=saga_id, requested_by="eva") is None
     post.settle()
     assert outcome(saga_id) == undone(payment="refused")
@@ -284,7 +286,7 @@ def test_undo_that_is_never_answered_is_parked_and_goes_on_when_retried(post):
 def test_undo_that_is_never_answered_can_be_skipped(post):
     saga_id = post.check_out(payment_method="card_declined")
     for _ in range(2 * engine.TRIES):
-        post.settle(loses=lambda service, event: event.type == requests.INVENTORY_UNRESERVE)
+        post.settle(loses=lambda service, event: event.type == "inventory.unreserve")
         post.wait_out()
     assert operations.skip(saga_id=saga_id, requested_by="eva", reason="seen to") is None
     post.settle()
@@ -298,13 +300,14 @@ class TestPoison:
     def broken(self, post, monkeypatch):
         def breaks(service, request):
             consumer = post.consumers[service]
-            answer = consumer.reactions[request]
+            answer = consumer.reactions["checkout", request]
 
             def fault(commands):
                 raise RuntimeError("the till is jammed")
 
             operation = replace(answer.operation, run=fault)
-            monkeypatch.setitem(consumer.reactions, request, replace(answer, operation=operation))
+            broken = replace(answer, operation=operation)
+            monkeypatch.setitem(consumer.reactions, ("checkout", request), broken)
 
         return breaks
 
@@ -315,20 +318,20 @@ class TestPoison:
         post.settle()
 
     def test_step_is_given_up_with_the_services_own_reason(self, post, broken):
-        broken("pagos", requests.PAYMENT)
+        broken("pagos", "payment.process")
         saga_id = post.check_out()
         self.until_it_gives_up(post)
         saga = Saga.objects.get(pk=saga_id)
-        assert (saga.failure_step, saga.failure_code) == (sagas.CHARGE, "given_up")
+        assert (saga.failure_step, saga.failure_code) == ("process_payment", "given_up")
         assert "the till is jammed" in saga.failure_detail
         assert outcome(saga_id) == undone()
 
     def test_undo_is_parked_with_the_services_own_reason(self, post, broken, monkeypatch):
-        broken("inventario", requests.INVENTORY_UNRESERVE)
+        broken("inventario", "inventory.unreserve")
         saga_id = post.check_out(payment_method="card_declined")
         self.until_it_gives_up(post)
         saga = Saga.objects.get(pk=saga_id)
-        assert (saga.status, saga.current_step) == ("parked", sagas.RESERVE)
+        assert (saga.status, saga.current_step) == ("parked", "reserve_inventory")
         assert "the till is jammed" in saga.parked_reason
         monkeypatch.undo()
         operations.retry(saga_id=saga_id, requested_by="eva")
@@ -362,7 +365,7 @@ class TestCrash:
         asked = OutboxEntry.objects.count()
         taken = post.queues["saga_orchestrator"].take(limit=1, timeout=0)
         reply = events.decode(taken[0].message.body)
-        reaction = post.consumers["saga_orchestrator"].reactions[reply.type]
+        reaction = post.consumers["saga_orchestrator"].reactions[reply.saga, reply.type]
         with monkeypatch.context() as broken:
             broken.setattr(requesting.outbox, "add", _dies)
             with pytest.raises(Died):
@@ -391,13 +394,13 @@ class TestCrash:
 
 def test_reply_says_nothing_to_a_saga_that_goes_by_call(post):
     one = accepted()
-    checkout.start(checkouts=[one])
+    operations.start(contexts=[one])
     another, _ = sagalog.beat(runner_id=None, host="here", pid=2)
     (claimed,) = sagalog.claim(runner_id=another, limit=1)
     other = post.check_out()
     post.settle()
     _, reply = post.heard[1]
     forged = msgspec.structs.replace(reply, saga_id=one.saga_id)
-    post.consumers["saga_orchestrator"].reactions[reply.type].handle([forged])
+    post.consumers["saga_orchestrator"].reactions[reply.saga, reply.type].handle([forged])
     assert Saga.objects.get(pk=one.saga_id).version == claimed.version
     assert outcome(other) == SOLD

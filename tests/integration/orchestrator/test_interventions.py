@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts import refusals, sagas
+from contracts import refusals
 from saga_orchestrator import engine, operations
 from saga_orchestrator.models import Intervention, Saga
 from saga_orchestrator.operations import UnknownSaga
@@ -13,17 +13,17 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrat
 
 
 def test_running_saga_is_stopped_before_its_pivot_and_undone(run, start, when, services):
-    gate = services.waits(sagas.CHARGE)
+    gate = services.waits("process_payment")
     run()
     (saga_id,) = start()
-    eventually(lambda: services.batches(sagas.CHARGE), what="it is being charged")
+    eventually(lambda: services.batches("process_payment"), what="it is being charged")
     assert operations.compensate(saga_id=saga_id, requested_by="eva", reason="wrong size") is None
     gate.set()
     saga = when(saga_id, "compensated")
     assert saga.failure_code == refusals.STOPPED
-    assert (sagas.COMMIT, "do") not in services.effects(saga_id)
+    assert ("commit_inventory", "do") not in services.effects(saga_id)
     undone = [name for name, direction in services.effects(saga_id) if direction == "undo"]
-    assert undone == [sagas.CHARGE, sagas.RESERVE, sagas.ACCEPT]
+    assert undone == ["process_payment", "reserve_inventory", "accept_checkout"]
     done = Intervention.objects.get(saga=saga_id)
     assert (done.action, done.requested_by, done.reason) == ("stop", "eva", "wrong size")
 
@@ -33,7 +33,7 @@ def test_saga_that_waits_for_its_next_try_is_stopped_at_once(
 ):
     monkeypatch.setattr("saga_orchestrator.engine.FIRST_DELAY", 60.0)
     monkeypatch.setattr("saga_orchestrator.engine.LONGEST_DELAY", 60.0)
-    services.faults(sagas.CHARGE)
+    services.faults("process_payment")
     run()
     (saga_id,) = start()
     eventually(lambda: Saga.objects.get(pk=saga_id).faults, what="it waits")
@@ -44,14 +44,14 @@ def test_saga_that_waits_for_its_next_try_is_stopped_at_once(
 
 def test_stop_that_comes_after_the_pivot_becomes_the_return(run, start, when, services):
     """Who was told that it will be undone finds it undone."""
-    gate = services.waits(sagas.COMMIT)
+    gate = services.waits("commit_inventory")
     run()
     (saga_id,) = start()
-    eventually(lambda: services.batches(sagas.COMMIT), what="the commit is out")
+    eventually(lambda: services.batches("commit_inventory"), what="the commit is out")
     assert operations.compensate(saga_id=saga_id, requested_by="eva") is None
     gate.set()
     saga = when(saga_id, "compensated")
-    assert (saga.failure_code, saga.failure_step) == (refusals.STOPPED, sagas.CONFIRM_ORDER)
+    assert (saga.failure_code, saga.failure_step) == (refusals.STOPPED, "confirm_order")
     assert services.effects(saga_id) == [
         *((step.name, "do") for step in STEPS[1:]),
         *((step.name, "undo") for step in reversed(STEPS[:-1])),
@@ -63,10 +63,10 @@ def test_control_with_the_late_stop_forgotten_it_completes(run, start, when, ser
         "saga_orchestrator.conductor.after",
         lambda *, saga, answer: engine.after(progress=saga.progress, answer=answer, draw=0),
     )
-    gate = services.waits(sagas.COMMIT)
+    gate = services.waits("commit_inventory")
     run()
     (saga_id,) = start()
-    eventually(lambda: services.batches(sagas.COMMIT), what="the commit is out")
+    eventually(lambda: services.batches("commit_inventory"), what="the commit is out")
     assert operations.compensate(saga_id=saga_id, requested_by="eva") is None
     gate.set()
     when(saga_id, "completed")
@@ -81,11 +81,17 @@ def test_completed_saga_is_returned_in_reverse(run, start, when, services):
     assert saga.failure_code == refusals.STOPPED
     assert services.effects(saga_id)[-5:] == [
         (name, "undo")
-        for name in (sagas.COMMIT, sagas.CREATE_ORDER, sagas.CHARGE, sagas.RESERVE, sagas.ACCEPT)
+        for name in (
+            "commit_inventory",
+            "create_order",
+            "process_payment",
+            "reserve_inventory",
+            "accept_checkout",
+        )
     ]
 
 
-@pytest.mark.parametrize("step", [sagas.RESERVE, sagas.CHARGE])
+@pytest.mark.parametrize("step", ["reserve_inventory", "process_payment"])
 def test_saga_that_is_undone_can_not_be_undone_again(run, start, when, services, step):
     services.refuses(step)
     run()
@@ -97,10 +103,10 @@ def test_saga_that_is_undone_can_not_be_undone_again(run, start, when, services,
 
 
 def test_saga_past_its_pivot_can_not_be_stopped(run, start, services):
-    gate = services.waits(sagas.CONFIRM_ORDER)
+    gate = services.waits("confirm_order")
     run()
     (saga_id,) = start()
-    eventually(lambda: services.batches(sagas.CONFIRM_ORDER), what="it is past its pivot")
+    eventually(lambda: services.batches("confirm_order"), what="it is past its pivot")
     assert operations.compensate(saga_id=saga_id, requested_by="eva").code == refusals.PAST_PIVOT
     gate.set()
 
@@ -113,8 +119,8 @@ def test_only_a_parked_saga_can_be_retried_or_skipped(start, act):
 
 
 def test_saga_whose_pivot_is_open_can_only_be_retried(run, start, when, services, quick):
-    services.faults(sagas.COMMIT, after_effect=True)
-    services.faults(sagas.COMMIT, "block")
+    services.faults("commit_inventory", after_effect=True)
+    services.faults("commit_inventory", "block")
     run()
     (saga_id,) = start()
     when(saga_id, "parked")
@@ -127,15 +133,15 @@ def test_saga_whose_pivot_is_open_can_only_be_retried(run, start, when, services
 
 
 def test_skipped_undo_goes_on_with_the_others(run, start, when, services, quick):
-    services.refuses(sagas.CREATE_ORDER)
-    services.faults(sagas.CHARGE, "undo")
+    services.refuses("create_order")
+    services.faults("process_payment", "undo")
     run()
     (saga_id,) = start()
     when(saga_id, "parked")
     operations.skip(saga_id=saga_id, requested_by="eva", reason="refunded by hand")
     when(saga_id, "compensated")
     undone = [name for name, direction in services.effects(saga_id) if direction == "undo"]
-    assert undone == [sagas.RESERVE, sagas.ACCEPT]
+    assert undone == ["reserve_inventory", "accept_checkout"]
 
 
 def test_unknown_saga_is_said_to_be_unknown():

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import pytest
 from django.db import connections
 
-from contracts import sagas
+from contracts.catalogue import SAGAS
 from loadtests.measuring.samples import percentile
-from saga_orchestrator import checkout
+from saga_orchestrator import operations
 from saga_orchestrator.models import Runner, Saga
 from tests.integration.orchestrator.services import eventually
 from tests.integration.orchestrator.test_slowness import steps_with
@@ -22,7 +22,7 @@ from tests.integration.orchestrator.test_slowness import steps_with
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 
 ROOT = Path(__file__).resolve().parents[3]
-SAGAS = 200
+COUNT = 200
 WITHIN_SECONDS = 5.0
 
 
@@ -76,11 +76,11 @@ def test_sagas_of_a_killed_worker_are_taken_over_within_five_seconds(
     worker, start, services, monkeypatch
 ):
     # The calls that are out must not end by themselves before the worker is killed.
-    monkeypatch.setattr(checkout, "SAGA", steps_with(process_payment=60.0))
-    gate = services.waits(sagas.CHARGE)
+    monkeypatch.setattr(operations, "SAGAS", {"checkout": steps_with(process_payment=60.0)})
+    gate = services.waits("process_payment")
     workers = {one.pid: one for one in (worker(), worker())}
-    saga_ids = start(SAGAS)
-    eventually(lambda: owners().total() == SAGAS, what="all are in somebody's hands")
+    saga_ids = start(COUNT)
+    eventually(lambda: owners().total() == COUNT, what="all are in somebody's hands")
     ((victim, count),) = owners().most_common(1)
     held = set(Saga.objects.filter(runner_id=victim).values_list("saga_id", flat=True))
     workers[Runner.objects.get(pk=victim).pid].send_signal(signal.SIGKILL)
@@ -98,9 +98,9 @@ def test_sagas_of_a_killed_worker_are_taken_over_within_five_seconds(
     assert percentile(taken_after.values(), 0.99) <= WITHIN_SECONDS
     gate.set()
     eventually(
-        lambda: Saga.objects.filter(pk__in=saga_ids, status="completed").count() == SAGAS,
+        lambda: Saga.objects.filter(pk__in=saga_ids, status="completed").count() == COUNT,
         seconds=30,
         what="all complete",
     )
-    done = [(step.name, "do") for step in sagas.CHECKOUT.steps[1:]]
+    done = [(step.name, "do") for step in SAGAS["checkout"].steps[1:]]
     assert all(services.effects(saga_id) == done for saga_id in saga_ids)

@@ -3,9 +3,8 @@
 import pytest
 from django.contrib.auth.models import User
 
-from contracts import sagas
+from participant import admin as sagas_admin
 from saga_orchestrator.models import Intervention, Saga
-from sagas import admin as sagas_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "saga_orchestrator"])
 
@@ -26,7 +25,7 @@ def act(admin, action, saga_id):
 def test_saga_is_found_by_id_and_by_cart(admin, start):
     (saga_id,) = start()
     start()
-    for searched in (saga_id[:8], Saga.objects.get(pk=saga_id).cart_id):
+    for searched in (saga_id[:8], Saga.objects.get(pk=saga_id).subject):
         page = admin.get(SAGAS, {"q": searched}).content.decode()
         assert page.count('class="action-select"') == 1
         assert saga_id in page
@@ -34,7 +33,7 @@ def test_saga_is_found_by_id_and_by_cart(admin, start):
 
 def test_sagas_are_filtered_by_status_and_step(admin, start):
     start()
-    asked = {"status__exact": "pending", "current_step__exact": sagas.RESERVE}
+    asked = {"status__exact": "pending", "current_step__exact": "reserve_inventory"}
     assert 'class="action-select"' in admin.get(SAGAS, asked).content.decode()
     asked["status__exact"] = "parked"
     assert 'class="action-select"' not in admin.get(SAGAS, asked).content.decode()
@@ -45,13 +44,13 @@ def test_saga_is_shown_with_its_steps_on_one_page(admin, run, start, when, servi
     (saga_id,) = start()
     when(saga_id, "completed")
     page = admin.get(f"{SAGAS}{saga_id}/change/").content.decode()
-    assert sagas.CHARGE in page
+    assert "process_payment" in page
     assert "19.90" in page
     assert 'name="_save"' not in page
 
 
 def test_parked_saga_is_retried_by_name(admin, run, start, when, services, quick):
-    services.faults(sagas.CONFIRM_ORDER)
+    services.faults("confirm_order")
     run()
     (saga_id,) = start()
     when(saga_id, "parked")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from contracts import sagas
-from contracts.sagas import CHECKOUT
+from contracts.catalogue import SAGAS
 from contracts.statuses import StepStatus
 from messaging import doorbell
 from saga_orchestrator import engine, operations, queries, sagalog
@@ -13,7 +12,7 @@ from tests.integration.orchestrator.services import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 
-STEPS = [step.name for step in CHECKOUT.steps]
+STEPS = [step.name for step in SAGAS["checkout"].steps]
 FORWARD = [(name, "do") for name in STEPS[1:]]
 
 
@@ -21,7 +20,7 @@ def undone_from(name: str) -> list[tuple[str, str]]:
     """What takes effect of a saga that is refused at this step."""
     position = STEPS.index(name)
     done = FORWARD[: position - 1]
-    return [*done, *((name, "undo") for name, _ in reversed(done)), (sagas.ACCEPT, "undo")]
+    return [*done, *((name, "undo") for name, _ in reversed(done)), ("accept_checkout", "undo")]
 
 
 def statuses(saga_id: str) -> dict[str, str]:
@@ -44,12 +43,12 @@ def test_commands_are_made_of_the_frozen_checkout(run, start, when, services):
     (saga_id,) = start()
     when(saga_id, "completed")
     bodies = dict(services.bodies)
-    assert bodies[sagas.RESERVE, "do"]["items"] == [{"product_id": "1", "quantity": 2}]
-    assert bodies[sagas.CHARGE, "do"]["amount"] == "19.90"
+    assert bodies["reserve_inventory", "do"]["items"] == [{"product_id": "1", "quantity": 2}]
+    assert bodies["process_payment", "do"]["amount"] == "19.90"
 
 
 def test_many_sagas_go_in_batches(run, start, when, services):
-    gate = services.waits(sagas.RESERVE)
+    gate = services.waits("reserve_inventory")
     run()
     first = start(1)
     eventually(lambda: services.asked, what="the first call is out")
@@ -59,7 +58,7 @@ def test_many_sagas_go_in_batches(run, start, when, services):
     for saga_id in [*first, *others]:
         when(saga_id, "completed")
         assert services.effects(saga_id) == FORWARD
-    assert len(services.batches(sagas.RESERVE)) <= 4
+    assert len(services.batches("reserve_inventory")) <= 4
 
 
 @pytest.mark.parametrize("step", STEPS[1:-1])
@@ -70,7 +69,7 @@ def test_refused_step_undoes_those_before_it_in_reverse(run, start, when, servic
     saga = when(saga_id, "failed", "compensated")
     assert services.effects(saga_id) == undone_from(step)
     assert (saga.failure_step, saga.failure_code) == (step, "no")
-    assert saga.status == ("failed" if step == sagas.RESERVE else "compensated")
+    assert saga.status == ("failed" if step == "reserve_inventory" else "compensated")
     reached = STEPS.index(step)
     assert statuses(saga_id) == (
         dict.fromkeys(STEPS[:reached], "compensated")
@@ -80,13 +79,13 @@ def test_refused_step_undoes_those_before_it_in_reverse(run, start, when, servic
 
 
 def test_cart_is_unlocked_with_the_failure(run, start, when, services):
-    services.refuses(sagas.CHARGE, code="card_declined")
+    services.refuses("process_payment", code="card_declined")
     run()
     (saga_id,) = start()
     when(saga_id, "compensated")
-    told = dict(services.bodies)[sagas.ACCEPT, "undo"]
+    told = dict(services.bodies)["accept_checkout", "undo"]
     assert told["failure"] == {
-        "step": sagas.CHARGE,
+        "step": "process_payment",
         "code": "card_declined",
         "detail": "on demand",
         "undone": True,
@@ -121,22 +120,22 @@ def test_step_given_up_is_undone_with_those_before_it(
     assert services.times_asked(step, "undo", saga_id=saga_id) == 1
     done = [one for one in services.effects(saga_id) if one[1] == "do"]
     undone = [name for name, direction in services.effects(saga_id) if direction == "undo"]
-    assert undone == [name for name, _ in reversed(done)] + [sagas.ACCEPT]
+    assert undone == [name for name, _ in reversed(done)] + ["accept_checkout"]
 
 
 def test_pivot_given_up_that_never_happened_is_blocked_and_undone(
     run, start, when, services, quick
 ):
-    services.faults(sagas.COMMIT)
+    services.faults("commit_inventory")
     run()
     (saga_id,) = start()
     when(saga_id, "compensated")
-    assert services.effects(saga_id) == undone_from(sagas.COMMIT)
-    assert services.times_asked(sagas.COMMIT, "block", saga_id=saga_id) == 1
+    assert services.effects(saga_id) == undone_from("commit_inventory")
+    assert services.times_asked("commit_inventory", "block", saga_id=saga_id) == 1
 
 
 def test_pivot_given_up_that_had_happened_goes_forward(run, start, when, services, quick):
-    services.faults(sagas.COMMIT, after_effect=True)
+    services.faults("commit_inventory", after_effect=True)
     run()
     (saga_id,) = start()
     when(saga_id, "completed")
@@ -144,37 +143,37 @@ def test_pivot_given_up_that_had_happened_goes_forward(run, start, when, service
 
 
 def test_failing_undo_parks_and_an_operators_retry_completes_it(run, start, when, services, quick):
-    services.refuses(sagas.CREATE_ORDER)
-    services.faults(sagas.CHARGE, "undo")
+    services.refuses("create_order")
+    services.faults("process_payment", "undo")
     run()
     (saga_id,) = start()
     saga = when(saga_id, "parked")
-    assert saga.current_step == sagas.CHARGE
+    assert saga.current_step == "process_payment"
     assert "500" in saga.parked_reason
-    assert services.times_asked(sagas.CHARGE, "undo", saga_id=saga_id) == engine.TRIES
+    assert services.times_asked("process_payment", "undo", saga_id=saga_id) == engine.TRIES
     services.is_well_again()
     assert operations.retry(saga_id=saga_id, requested_by="eva") is None
     when(saga_id, "compensated")
-    assert services.effects(saga_id) == undone_from(sagas.CREATE_ORDER)
+    assert services.effects(saga_id) == undone_from("create_order")
     done = Intervention.objects.get(saga=saga_id)
-    assert (done.action, done.step, done.requested_by) == ("retry", sagas.CHARGE, "eva")
+    assert (done.action, done.step, done.requested_by) == ("retry", "process_payment", "eva")
 
 
 def test_failing_last_step_parks_and_can_be_skipped_with_a_reason(
     run, start, when, services, quick
 ):
-    services.faults(sagas.CONFIRM_ORDER)
+    services.faults("confirm_order")
     run()
     (saga_id,) = start()
-    assert when(saga_id, "parked").current_step == sagas.CONFIRM_ORDER
+    assert when(saga_id, "parked").current_step == "confirm_order"
     operations.skip(saga_id=saga_id, requested_by="eva", reason="confirmed by phone")
     when(saga_id, "completed")
-    assert statuses(saga_id)[sagas.CONFIRM_ORDER] == "skipped"
+    assert statuses(saga_id)["confirm_order"] == "skipped"
     assert Intervention.objects.get(saga=saga_id).reason == "confirmed by phone"
 
 
 def test_parked_after_the_pivot_can_be_undone(run, start, when, services, quick):
-    services.faults(sagas.CONFIRM_ORDER)
+    services.faults("confirm_order")
     run()
     (saga_id,) = start()
     when(saga_id, "parked")
@@ -182,35 +181,41 @@ def test_parked_after_the_pivot_can_be_undone(run, start, when, services, quick)
     when(saga_id, "compensated")
     assert services.effects(saga_id)[-5:] == [
         (name, "undo")
-        for name in (sagas.COMMIT, sagas.CREATE_ORDER, sagas.CHARGE, sagas.RESERVE, sagas.ACCEPT)
+        for name in (
+            "commit_inventory",
+            "create_order",
+            "process_payment",
+            "reserve_inventory",
+            "accept_checkout",
+        )
     ]
 
 
 def test_poison_saga_in_a_batch_harms_only_itself(run, start, when, services, quick):
-    gate = services.waits(sagas.RESERVE)
+    gate = services.waits("reserve_inventory")
     run()
     start(1)
     eventually(lambda: services.asked, what="the first call is out")
     poison, *healthy = start(10)
-    services.faults(sagas.RESERVE, saga_id=poison)
+    services.faults("reserve_inventory", saga_id=poison)
     eventually(lambda: Saga.objects.filter(status="running").count() == 11, what="all are claimed")
     gate.set()
     for saga_id in healthy:
         when(saga_id, "completed")
-        assert SagaStep.objects.get(saga=saga_id, name=sagas.RESERVE).do_attempts == 1
+        assert SagaStep.objects.get(saga=saga_id, name="reserve_inventory").do_attempts == 1
     assert when(poison, "failed").failure_code == "given_up"
 
 
 def test_slow_service_holds_up_only_those_who_need_it(run, start, when, services):
-    gate = services.waits(sagas.CREATE_ORDER)
-    services.refuses(sagas.CHARGE)
+    gate = services.waits("create_order")
+    services.refuses("process_payment")
     run()
     (refused,) = start()
     when(refused, "compensated")
     services._refusals.clear()
     (slow,) = start()
-    eventually(lambda: services.times_asked(sagas.CREATE_ORDER, saga_id=slow), what="it waits")
-    services.refuses(sagas.CHARGE)
+    eventually(lambda: services.times_asked("create_order", saga_id=slow), what="it waits")
+    services.refuses("process_payment")
     (other,) = start()
     when(other, "compensated")
     gate.set()
@@ -232,12 +237,12 @@ def test_service_that_is_down_costs_no_saga_its_tries(run, start, when, services
 
 
 def test_saga_past_its_deadline_is_undone(run, start, when, services, settings):
-    settings.SAGA_SECONDS = 0.0
+    settings.SAGA_SECONDS = 0.001
     run()
     (saga_id,) = start()
     saga = when(saga_id, "failed", "compensated")
     assert saga.failure_code == "deadline_passed"
-    assert services.effects(saga_id) == [(sagas.ACCEPT, "undo")]
+    assert services.effects(saga_id) == [("accept_checkout", "undo")]
 
 
 def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
@@ -264,7 +269,7 @@ def test_service_that_errs_on_everything_is_not_flooded(participants, start, ser
     start(20)
     runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
     claimed = sagalog.claim(runner_id=runner_id, limit=20)
-    services.faults(sagas.RESERVE)
+    services.faults("reserve_inventory")
     target = target_of(progress=claimed[0].progress)
     answers = participants().ask(target=target, sagas=claimed)
     assert len(services.asked) == 1 + MOST_LONE_FAULTS

@@ -4,10 +4,9 @@ import msgspec
 import pytest
 from django.db.models.functions import Now
 
-from contracts import sagas
-from contracts.sagas import CHECKOUT
+from contracts.catalogue import SAGAS
 from messaging import doorbell
-from saga_orchestrator import checkout, hands, sagalog
+from saga_orchestrator import hands, operations, sagalog
 from saga_orchestrator.models import Definition, Runner, Saga, SagaStep
 from tests.integration.orchestrator.conftest import accepted
 from tests.integration.orchestrator.services import eventually
@@ -17,20 +16,20 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrat
 MOST = 10
 
 
-def steps_with(**seconds: float) -> sagas.Saga:
+def steps_with(**seconds: float) -> msgspec.Struct:
     """The checkout, with other times for these steps."""
     steps = [
         msgspec.structs.replace(step, seconds=seconds.get(step.name, step.seconds))
-        for step in CHECKOUT.steps
+        for step in SAGAS["checkout"].steps
     ]
-    return sagas.Saga(name="checkout", steps=steps)
+    return msgspec.structs.replace(SAGAS["checkout"], steps=tuple(steps))
 
 
 def start_short() -> str:
     """A saga that has only its reservation to make."""
     made = accepted()
-    short = sagas.Saga(name="checkout", steps=CHECKOUT.steps[:2])
-    sagalog.start(saga=short, checkouts=[made], seconds=60)
+    short = msgspec.structs.replace(SAGAS["checkout"], steps=SAGAS["checkout"].steps[:2])
+    sagalog.start(saga=short, contexts=[made], seconds=60)
     doorbell.ring(service=sagalog.ALIAS, channel=sagalog.CHANNEL)
     return made.saga_id
 
@@ -42,10 +41,10 @@ def small_hands(monkeypatch):
 
 def all_charged_but_for_the_answer(run, start, services):
     """More sagas than a runner has hands for wait for a service that does not answer."""
-    gate = services.waits(sagas.CHARGE)
+    gate = services.waits("process_payment")
     runner = run()
     waiting = start(2 * MOST)
-    eventually(lambda: services.batches(sagas.CHARGE), what="the slow call is out")
+    eventually(lambda: services.batches("process_payment"), what="the slow call is out")
     return gate, runner, waiting
 
 
@@ -67,10 +66,10 @@ def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
 ):
     monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
     monkeypatch.setattr(hands, "MOST_AT_A_CALL", 3)
-    gate = services.waits(sagas.CHARGE)
+    gate = services.waits("process_payment")
     run()
     waiting = start(2 * MOST)
-    laid_down = Saga.objects.filter(current_step=sagas.CHARGE, runner_id=None)
+    laid_down = Saga.objects.filter(current_step="process_payment", runner_id=None)
     eventually(laid_down.exists, what="there is no room")
     assert not laid_down.filter(next_attempt_at__gt=Now()).exists()
     gate.set()
@@ -97,12 +96,12 @@ def test_control_without_the_bound_the_others_starve(run, start, when, services,
 
 
 def test_call_has_the_time_of_its_step(run, start, when, services, monkeypatch):
-    monkeypatch.setattr(checkout, "SAGA", steps_with(process_payment=0.2))
-    gate = services.waits(sagas.CHARGE)
+    monkeypatch.setattr(operations, "SAGAS", {"checkout": steps_with(process_payment=0.2)})
+    gate = services.waits("process_payment")
     run()
     (saga_id,) = start()
     faulted = eventually(
-        lambda: SagaStep.objects.filter(saga=saga_id, name=sagas.CHARGE).first(),
+        lambda: SagaStep.objects.filter(saga=saga_id, name="process_payment").first(),
         seconds=3,
         what="the call has taken too long",
     )
@@ -112,20 +111,20 @@ def test_call_has_the_time_of_its_step(run, start, when, services, monkeypatch):
 
 
 def test_control_with_the_usual_time_it_is_waited_for(run, start, when, services):
-    gate = services.waits(sagas.CHARGE)
+    gate = services.waits("process_payment")
     run()
     (saga_id,) = start()
-    eventually(lambda: services.batches(sagas.CHARGE), what="the call is out")
+    eventually(lambda: services.batches("process_payment"), what="the call is out")
     first = Runner.objects.get().seen_at
     eventually(lambda: Runner.objects.get().seen_at > first, what="a second has passed")
-    assert not SagaStep.objects.filter(saga=saga_id, name=sagas.CHARGE).exists()
+    assert not SagaStep.objects.filter(saga=saga_id, name="process_payment").exists()
     gate.set()
     when(saga_id, "completed")
-    assert SagaStep.objects.get(saga=saga_id, name=sagas.CHARGE).do_attempts == 1
+    assert SagaStep.objects.get(saga=saga_id, name="process_payment").do_attempts == 1
 
 
 def test_saga_that_was_started_before_steps_had_times_goes_on(run, start, when, monkeypatch):
-    monkeypatch.setattr(checkout, "SAGA", steps_with(confirm_order=7.0))
+    monkeypatch.setattr(operations, "SAGAS", {"checkout": steps_with(confirm_order=7.0)})
     (saga_id,) = start()
     definition = Saga.objects.get(pk=saga_id).definition
     old = [{k: v for k, v in one.items() if k != "seconds"} for one in definition.steps]

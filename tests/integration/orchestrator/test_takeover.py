@@ -3,23 +3,24 @@
 import threading
 from functools import partial
 
+import msgspec
 import pytest
 from django.db import OperationalError, connections
 
-from contracts import sagas
+from contracts.catalogue import SAGAS
 from contracts.outcomes import Done
-from contracts.sagas import CHECKOUT
 from contracts.statuses import SagaStatus
-from saga_orchestrator import engine, operations, sagalog, statements
+from saga_orchestrator import conductor, engine, operations, sagalog, statements
 from saga_orchestrator.models import Runner, Saga, SagaStep
 from saga_orchestrator.participants import Participants
+from tests.integration.orchestrator.conftest import accepted
 from tests.integration.orchestrator.services import eventually
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 
 SERVICE = "saga_orchestrator"
-FORWARD = [(step.name, "do") for step in CHECKOUT.steps[1:]]
+FORWARD = [(step.name, "do") for step in SAGAS["checkout"].steps[1:]]
 
 
 def sign_on() -> int:
@@ -73,7 +74,7 @@ def test_runner_that_wakes_up_can_not_write_what_it_held(start):
     assert set(move_on(taken)) == {saga_id}
     assert move_on(held) == {}
     assert SagaStep.objects.filter(saga=saga_id).count() == 1
-    assert Saga.objects.get(pk=saga_id).current_step == sagas.CHARGE
+    assert Saga.objects.get(pk=saga_id).current_step == "process_payment"
 
 
 def test_control_without_the_fence_the_step_is_written_twice(start, monkeypatch):
@@ -119,10 +120,10 @@ def test_silent_runner_is_replaced_within_five_seconds(run, start, when, service
 
 
 def test_stopping_runner_gives_back_what_it_had(run, start, when, services):
-    gate = services.waits(sagas.CHARGE)
+    gate = services.waits("process_payment")
     first = run()
     saga_ids = start(5)
-    eventually(lambda: services.batches(sagas.CHARGE), what="a call is out")
+    eventually(lambda: services.batches("process_payment"), what="a call is out")
     stopping = threading.Thread(target=first.stop)
     stopping.start()
     gate.set()
@@ -145,10 +146,10 @@ def test_two_runners_share_the_work_and_do_nothing_twice(run, start, when, servi
 
 
 def test_cut_database_connections_lose_no_saga(run, start, when, services):
-    gate = services.waits(sagas.CHARGE)
+    gate = services.waits("process_payment")
     run()
     saga_ids = start(5)
-    eventually(lambda: services.batches(sagas.CHARGE), what="a call is out")
+    eventually(lambda: services.batches("process_payment"), what="a call is out")
     with connections["saga_orchestrator"].cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -165,7 +166,7 @@ TYPED_OVER = {
     "context = '{}'": "missing required field",
     "context = '7'": "Expected `object`",
     f"context = context || jsonb_build_object('x', {DEEP})": "recursion",
-    """context = context || '{"saga_id": "another"}'""": "saga another",
+    """context = context || '{"saga_id": "another"}'""": "checkout another",
     "direction = 'weird'": "weird",
     "direction = 'undo', position = 5": "confirm_order has no undo",
     "position = 99": "step 99 of 6",
@@ -201,7 +202,7 @@ def test_saga_that_cannot_be_read_is_undone_as_a_whole(run, start, when, service
     assert operations.compensate(saga_id=broken, requested_by="eva", reason="typed over") is None
     assert when(broken, "failed", "compensated").failure_detail == "typed over"
     undone = [name for name, direction in services.effects(broken) if direction == "undo"]
-    assert undone[-1] == sagas.ACCEPT
+    assert undone[-1] == "accept_checkout"
 
 
 def test_version_at_the_end_of_its_column_stops_nobody(run, start, when):
@@ -214,8 +215,8 @@ def test_version_at_the_end_of_its_column_stops_nobody(run, start, when):
 
 def test_saga_in_flight_keeps_the_steps_it_started_with(run, start, when, services, monkeypatch):
     (saga_id,) = start()
-    shorter = sagas.Saga(name="checkout", steps=CHECKOUT.steps[:3])
-    monkeypatch.setattr("saga_orchestrator.checkout.SAGA", shorter)
+    shorter = msgspec.structs.replace(SAGAS["checkout"], steps=SAGAS["checkout"].steps[:3])
+    monkeypatch.setattr(operations, "SAGAS", {"checkout": shorter})
     (short_id,) = start()
     run()
     when(saga_id, SagaStatus.COMPLETED)
@@ -263,6 +264,29 @@ def test_control_with_its_own_sagas_left_it_stays_where_it_is(run, start, when, 
         (other,) = start()
         when(other, "completed")
     assert Saga.objects.get(pk=saga_id).status == "running"
+
+
+@pytest.mark.parametrize("pattern", ["orchestrated", "orchestrated_messaging"])
+def test_misspelt_need_parks_the_saga_and_stops_no_other(run, start, when, monkeypatch, pattern):
+    checkout = SAGAS["checkout"]
+    steps = [
+        msgspec.structs.replace(step, needs={"amount": "totl_amount"})
+        if step.name == "reserve_inventory"
+        else step
+        for step in checkout.steps
+    ]
+    misspelt = msgspec.structs.replace(steps[1], operation="pagos.charge")
+    wrong = msgspec.structs.replace(checkout, steps=(steps[0], misspelt, *steps[2:]))
+    monkeypatch.setattr(conductor, "REST_SECONDS", 0.05)
+    monkeypatch.setattr(operations, "SAGAS", {"checkout": wrong})
+    one = accepted(pattern=pattern)
+    operations.start(contexts=[one])
+    monkeypatch.setattr(operations, "SAGAS", SAGAS)
+    (healthy,) = start()
+    run()
+    found = when(one.saga_id, "parked")
+    assert "amount" in found.parked_reason
+    when(healthy, "completed")
 
 
 def test_bug_in_a_lane_costs_a_moment_and_no_saga(run, start, when, services, monkeypatch):

@@ -9,13 +9,13 @@ from contracts.commands import Charge, Undo
 from contracts.outcomes import Done, Refused
 from pagos import operations
 from pagos.models import Payment, Refund
-from sagas.performing import perform
+from participant.performing import perform
 
 pytestmark = pytest.mark.django_db(databases=["pagos"])
 
 
 def charge(*saga_ids: str, **changes):
-    fields = {"cart_id": "c", "amount": Decimal("12.50"), "payment_method": "credit_card"}
+    fields = {"subject": "c", "amount": Decimal("12.50"), "payment_method": "credit_card"}
     commands = [Charge(saga_id=saga_id, **(fields | changes)) for saga_id in saga_ids]
     return [one.outcome for one in perform(operation=operations.charge, commands=commands)]
 
@@ -35,7 +35,7 @@ def test_charge_takes_the_money_and_says_under_which_id():
     (done,) = charge("s", amount=Decimal("12.5"))
     payment = Payment.objects.get(saga_id="s")
     assert done.data == {"payment_id": payment.id, "amount": "12.50", "status": "captured"}
-    assert (payment.amount, payment.cart_id, payment.status) == (Decimal("12.50"), "c", "captured")
+    assert (payment.amount, payment.subject, payment.status) == (Decimal("12.50"), "c", "captured")
 
 
 def test_refund_gives_the_whole_of_it_back_with_its_reason():
@@ -88,10 +88,21 @@ def test_list_of_charges_is_decided_one_by_one():
     assert money() == Decimal("12.50")
 
 
-def test_share_of_refusals_is_declined(settings):
-    settings.DECLINE_SHARE = 0.5
-    outcomes = charge(*[f"s{n}" for n in range(100)])
+def test_share_of_refusals_is_declined_in_the_saga_that_it_is_set_for(settings):
+    settings.DECLINE_SHARES = {"": 0.0, "fulfilment": 0.5}
+    sagas = [f"s{n}" for n in range(100)]
+    assert all(isinstance(one, Done) for one in charge(*sagas, saga="checkout", step="first"))
+    outcomes = charge(*sagas, saga="fulfilment")
     declined = [one for one in outcomes if isinstance(one, Refused)]
     assert {one.code for one in declined} == {refusals.CARD_DECLINED}
     assert 30 < len(declined) < 70
     assert all(isinstance(one, Done) for one in outcomes if one not in declined)
+
+
+def test_operation_that_serves_two_steps_of_a_saga_is_undone_for_each():
+    for step, amount in (("deposit", "10.00"), ("rest", "90.00")):
+        charge("s", step=step, amount=Decimal(amount))
+    command = Undo(saga_id="s", step="rest")
+    (done,) = [one.outcome for one in perform(operation=operations.refund, commands=[command])]
+    assert done.data["refunded_amount"] == "90.00"
+    assert money() == Decimal("10.00")

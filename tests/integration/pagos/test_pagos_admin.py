@@ -9,7 +9,7 @@ from django.urls import reverse
 from contracts.commands import Charge, Undo
 from pagos import operations
 from pagos.models import Payment
-from sagas.performing import perform
+from participant.performing import perform
 
 pytestmark = pytest.mark.django_db(databases=["default", "pagos"])
 
@@ -29,7 +29,7 @@ def url_of(model, page: str, *args) -> str:
 @pytest.fixture
 def refunded():
     command = Charge(
-        saga_id="s", cart_id="c", amount=Decimal("12.50"), payment_method="credit_card"
+        saga_id="s", subject="c", amount=Decimal("12.50"), payment_method="credit_card"
     )
     perform(operation=operations.charge, commands=[command])
     perform(operation=operations.refund, commands=[Undo(saga_id="s", reason="changed my mind")])

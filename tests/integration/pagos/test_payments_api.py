@@ -144,7 +144,8 @@ def test_saga_payment_can_be_seen_by_id_cart_and_saga(post, get):
     payment_id = charged.json()["payment_id"]
     payment = get(f"/{payment_id}").json()
     assert payment | OF_SAGA == payment
-    assert get("/saga/c").json() == {"cart_id": "c", "payments": [payment]}
+    assert payment["subject"] == "c"
+    assert get("/saga/c").json() == {"subject": "c", "cart_id": "c", "payments": [payment]}
     status = get("/saga/s/status").json()
     assert (status["payment_id"], status["saga_id"]) == (payment_id, "s")
     assert (status["status"], status["amount"]) == ("captured", "12.50")
@@ -201,9 +202,7 @@ def test_wrong_field_of_a_charge_is_named(post, change, field):
     assert [one["field"] for one in answered.json()["errors"]] == [field]
 
 
-@pytest.mark.parametrize(
-    "path", ["/nope", "/saga/nope", "/saga/nope/status", "/nope/", "/saga/nope/"]
-)
+@pytest.mark.parametrize("path", ["/nope", "/saga/nope/status", "/nope/", "/saga/nope/"])
 def test_unknown_payment_is_not_found(get, path):
     assert get(path).status_code == 404
     assert get(path)["Content-Type"] == "application/problem+json"
@@ -224,3 +223,26 @@ def test_method_that_a_path_does_not_have_is_refused(client, path):
 def test_body_of_another_type_is_refused(client, path):
     answered = client.post(f"/api/v1/payments{path}", "a=1", content_type="text/plain")
     assert code_of(answered) == (415, "unsupported_media_type")
+
+
+def test_cart_without_a_payment_yet_has_an_empty_list(get):
+    answered = get("/saga/nobody")
+    assert (answered.status_code, answered.json()["payments"]) == (200, [])
+
+
+def test_payments_are_shown_by_their_order_in_pages(client, post):
+    for number in range(3):
+        post("/saga", OF_SAGA | {"saga_id": f"s{number}", "cart_id": f"order {number}"})
+    page = client.get("/payments?page_size=2").json()
+    assert list(page["payments"]) == ["order 1", "order 2"]
+    assert page["payments"]["order 2"]["status"] == "captured"
+    assert list(client.get(page["next"]).json()["payments"]) == ["order 0"]
+
+
+def test_refund_of_a_sagas_payment_by_hand_is_refused(client, post):
+    body = OF_SAGA | {"saga": "checkout", "step": "process_payment", "subject": "c"}
+    charged = client.generic("POST", "/steps/pagos.charge", json.dumps(body), "application/json")
+    payment_id = charged.json()["payment_id"]
+    assert code_of(post(f"/{payment_id}/refund")) == (409, "part_of_a_saga")
+    assert code_of(post("/saga/refund", {"saga_id": "s"})) == (409, "part_of_a_saga")
+    assert not Refund.objects.exists()

@@ -114,7 +114,7 @@ def test_every_kind_of_fault_was_made(whole, stopped):
     assert {kind for kind, _ in made_in(stopped[0].figures())} == BY_ANYBODY
 
 
-def test_checkouts_end_in_more_than_one_way(figures):
+def test_sagas_end_in_more_than_one_way(figures):
     assert {"completed", "compensated"} <= figures["ended"].keys()
 
 
@@ -131,7 +131,8 @@ def test_stopped_soak_says_so_and_leaves_nothing_behind(stopped):
 
 def test_line_that_repeats_it_is_told(whole):
     assert (
-        "repeat it: manage.py soak --minutes 0.16 --rate 20 --patterns orchestrated" in whole.said
+        "repeat it: manage.py soak --saga checkout --minutes 0.16 --rate 20 --patterns orchestrated"
+        in whole.said
     )
 
 

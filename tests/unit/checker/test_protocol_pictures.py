@@ -6,17 +6,23 @@ from itertools import combinations, pairwise
 import pytest
 
 from checker.protocol import layout, mermaid, svg
-from checker.protocol.commands import PROTOCOLS, draw
+from checker.protocol.commands import draw
 from checker.protocol.description import Reaction
 from checker.protocol.graph import graph_of
-from sagas.operations import Kind
+from checker.protocol.wired import PROTOCOLS
+from contracts.catalogue import SAGAS
+from contracts.saga import Direction
 from tests.architecture.tree import ROOT
 from tests.unit.checker.trip import conducted, trip
 
 PICTURES = ROOT / "docs" / "pictures"
-RING = Reaction("flight.off", "hotels", Kind.UNDO, "hotel", "hotel.off")
+RING = Reaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")
 GRAPHS = {
-    **{name: graph_of(make()) for name, make in PROTOCOLS.items()},
+    **{
+        f"{name}, {pattern}": graph_of(make(saga=saga))
+        for name, saga in SAGAS.items()
+        for pattern, make in PROTOCOLS.items()
+    },
     "trip": graph_of(trip()),
     "conducted trip": graph_of(conducted()),
     "a circle": graph_of(trip(but={"flight.off": RING})),
@@ -51,7 +57,9 @@ def test_no_line_runs_through_a_box(graph):
                 assert all(x < one.x or x > one.x + one.width for one in beside)
 
 
-@pytest.mark.parametrize("graph", [GRAPHS["choreographed"], GRAPHS["trip"]], ids=["shop", "trip"])
+@pytest.mark.parametrize(
+    "graph", [GRAPHS["checkout, choreographed"], GRAPHS["trip"]], ids=["checkout", "trip"]
+)
 def test_every_line_leads_downward(graph):
     for line in layout.lay_out(graph).lines:
         assert all(y < to_y for (_, y), (_, to_y) in pairwise(line.points))

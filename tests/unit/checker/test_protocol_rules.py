@@ -5,9 +5,9 @@ from msgspec.structs import replace
 
 from checker.protocol import calling, checking, paths, wiring
 from checker.protocol.description import Ending, Notice, Reaction
+from contracts.saga import Direction
 from saga_orchestrator import engine
 from saga_orchestrator.moves import Fault
-from sagas.operations import Kind
 from tests.unit.checker.trip import (
     ASK,
     CHARGE,
@@ -19,12 +19,12 @@ from tests.unit.checker.trip import (
 )
 
 DECLARED_RING = frozenset({"flight.off", "hotel.off"})
-RING = {"flight.off": Reaction("flight.off", "hotels", Kind.UNDO, "hotel", "hotel.off")}
-TO_FLIGHT = Reaction("charge.refused", "flights", Kind.UNDO, "flight", "flight.off")
+RING = {"flight.off": Reaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")}
+TO_FLIGHT = Reaction("charge.refused", "flights", Direction.UNDO, "flight", "flight.off")
 
 BROKEN = {
     "a step that nothing undoes": (
-        trip(steps=[ASK, FLIGHT, replace(HOTEL, undo=""), CHARGE, TICKET]),
+        trip(steps=[ASK, FLIGHT, replace(HOTEL, undone=""), CHARGE, TICKET]),
         {"shape"},
         "hotel is compensable, and nothing undoes it",
     ),
@@ -34,7 +34,15 @@ BROKEN = {
         "hotel (compensable) comes after charge",
     ),
     "two pivots": (
-        trip(steps=[ASK, FLIGHT, replace(CHARGE, name="hotel", service="hotels"), CHARGE, TICKET]),
+        trip(
+            steps=[
+                ASK,
+                FLIGHT,
+                replace(CHARGE, name="hotel", operation="hotels.hotel"),
+                CHARGE,
+                TICKET,
+            ]
+        ),
         {"shape", "decider"},
         "two pivots",
     ),
@@ -71,7 +79,7 @@ BROKEN = {
         "nobody says flight.lost",
     ),
     "an end that goes on": (
-        trip(plus=[Reaction("trip.done", "website", Kind.UNDO, "ask", "trip.off")]),
+        trip(plus=[Reaction("trip.done", "website", Direction.UNDO, "ask", "trip.off")]),
         {"heard"},
         "trip.done is declared as an end",
     ),
@@ -79,7 +87,12 @@ BROKEN = {
         trip(
             but={
                 "flight.booked": Reaction(
-                    "flight.booked", "flights", Kind.DO, "hotel", "hotel.booked", "hotel.refused"
+                    "flight.booked",
+                    "flights",
+                    Direction.DO,
+                    "hotel",
+                    "hotel.booked",
+                    "hotel.refused",
                 )
             }
         ),
@@ -87,7 +100,7 @@ BROKEN = {
         "that step is hotels's",
     ),
     "a step that is not there": (
-        trip(plus=[Reaction("stop.asked", "hotels", Kind.DO, "dinner")]),
+        trip(plus=[Reaction("stop.asked", "hotels", Direction.DO, "dinner")]),
         {"owner", "answered", "decider"},
         "the saga has no such step",
     ),
@@ -95,7 +108,7 @@ BROKEN = {
         trip(
             but={
                 "flight.booked": Reaction(
-                    "flight.booked", "hotels", Kind.DO, "hotel", "hotel.booked"
+                    "flight.booked", "hotels", Direction.DO, "hotel", "hotel.booked"
                 ),
                 "hotel.refused": None,
             }
@@ -107,7 +120,7 @@ BROKEN = {
         trip(
             but={
                 "trip.asked": Reaction(
-                    "trip.asked", "flights", Kind.DO, "flight", "flight.booked", "flight.off"
+                    "trip.asked", "flights", Direction.DO, "flight", "flight.booked", "flight.off"
                 ),
                 "flight.refused": None,
             }
@@ -119,7 +132,7 @@ BROKEN = {
         trip(
             plus=[
                 Reaction(
-                    "flight.booked", "bank", Kind.DO, "charge", "charge.done", "charge.refused"
+                    "flight.booked", "bank", Direction.DO, "charge", "charge.done", "charge.refused"
                 )
             ]
         ),
@@ -127,7 +140,11 @@ BROKEN = {
         "after flight.booked both hotels",
     ),
     "an abort that does not ask the pivot": (
-        trip(but={"stop.asked": Reaction("stop.asked", "hotels", Kind.UNDO, "hotel", "hotel.off")}),
+        trip(
+            but={
+                "stop.asked": Reaction("stop.asked", "hotels", Direction.UNDO, "hotel", "hotel.off")
+            }
+        ),
         {"decider"},
         "decided without the barrier of charge",
     ),
@@ -161,8 +178,8 @@ BROKEN = {
         trip(
             but={"charge.refused": TO_FLIGHT._replace(says="flight.off.first")},
             plus=[
-                Reaction("flight.off.first", "hotels", Kind.UNDO, "hotel", "hotel.off.last"),
-                Reaction("hotel.off.last", "website", Kind.UNDO, "ask", "trip.off"),
+                Reaction("flight.off.first", "hotels", Direction.UNDO, "hotel", "hotel.off.last"),
+                Reaction("hotel.off.last", "website", Direction.UNDO, "ask", "trip.off"),
             ],
         ),
         {"reverse"},
@@ -170,16 +187,24 @@ BROKEN = {
     ),
     "a step on the way back": (
         trip(
-            but={"flight.off": Reaction("flight.off", "flights", Kind.DO, "ticket", "ticket.sent")},
-            plus=[Reaction("ticket.sent", "website", Kind.UNDO, "ask", "trip.off")],
+            but={
+                "flight.off": Reaction(
+                    "flight.off", "flights", Direction.DO, "ticket", "ticket.sent"
+                )
+            },
+            plus=[Reaction("ticket.sent", "website", Direction.UNDO, "ask", "trip.off")],
         ),
         {"one way", "undone"},
         "ticket happens after undoing has begun",
     ),
     "an abort that forgets a step": (
         trip(
-            but={"stop.asked": Reaction("stop.asked", "bank", Kind.BLOCK, "charge", "", "stopped")},
-            plus=[Reaction("stopped", "flights", Kind.UNDO, "flight", "flight.off")],
+            but={
+                "stop.asked": Reaction(
+                    "stop.asked", "bank", Direction.BLOCK, "charge", "", "stopped"
+                )
+            },
+            plus=[Reaction("stopped", "flights", Direction.UNDO, "flight", "flight.off")],
         ),
         {"turned back"},
         "hotel stays of it",
@@ -197,27 +222,31 @@ BROKEN = {
     "a call that nobody answers": (
         conducted(reactions=conducted().reactions[1:]),
         {"heard"},
-        "/ask/undo: nobody at website answers it",
+        "/steps/website.ask/undo: nobody at website answers it",
     ),
     "a call that two answer": (
         conducted(reactions=[*conducted().reactions, conducted().reactions[0]]),
         {"heard"},
-        "/ask/undo: 2 at website answer it",
+        "/steps/website.ask/undo: 2 at website answer it",
     ),
     "a call that another service answers": (
         conducted(
             reactions=[
                 *conducted().reactions,
-                Reaction("/hotel", "flights", Kind.DO, "hotel", "done", "refused"),
+                Reaction(
+                    "/steps/hotels.hotel", "flights", Direction.DO, "hotel", "done", "refused"
+                ),
             ]
         ),
         {"heard"},
-        "/hotel: flights answers it too; it is for hotels",
+        "/steps/hotels.hotel: flights answers it too; it is for hotels",
     ),
     "a call of the wrong step": (
-        conducted(reactions=[one._replace(kind=Kind.DO) for one in conducted().reactions]),
+        conducted(
+            reactions=[one._replace(direction=Direction.DO) for one in conducted().reactions]
+        ),
         {"owner"},
-        "/ask/undo asks for undo ask, website does do ask",
+        "/steps/website.ask/undo asks for undo ask, website does do ask",
     ),
     "a reply that the conductor does not hear": (
         conducted(replies={"done"}),

@@ -1,93 +1,116 @@
-"""The shop's own protocols are read from what is registered, so a changed table is noticed."""
+"""The protocols of the catalogue are read from what is registered, so a change there is noticed."""
 
+import importlib
 import json
 
 import pytest
 from django.core.management import CommandError, call_command
 
+import inventario.operations
 import inventario.reactions
-import inventario.views
 import pagos.reactions
+import saga_choreography.reactions as watcher
 import saga_orchestrator.reactions as conductor
 from checker.protocol import checking, wired
-from checker.protocol.commands import PROTOCOLS
-from contracts import events, requests, sagas
-from contracts.sagas import CHECKOUT
-from inventario import operations
-from messaging.reactions import on
-from saga_choreography.reactions import REACTIONS as TRACKING
-from sagas.operations import Kind
+from checker.protocol.commands import catalogue
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.patterns import PATTERNS
+from contracts.saga import Direction
+from messaging.reactions import SagaReaction
+from participant import operations
+
+CHECKOUT = SAGAS["checkout"]
+every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
 
 
-def test_shop_breaks_no_rule():
-    report = checking.check(protocols=[make() for make in PROTOCOLS.values()])
+def without(reactions, event, saga="checkout"):
+    return [one for one in reactions if (one.saga, one.hears) != (saga, event)]
+
+
+def breaches(pattern):
+    return checking.check(protocols=[wired.PROTOCOLS[pattern](saga=CHECKOUT)]).breaches
+
+
+@every_saga
+def test_no_saga_breaks_a_rule(saga):
+    report = checking.check(protocols=wired.protocols(saga=saga))
     assert report.is_clean, report.as_text()
-    assert all("same" in {rule.name for rule in one.proven} for one in report.checked[1:])
+    assert all("same" in {rule.name for rule in one.proven} for one in report.checked[2:])
 
 
-def test_all_that_is_registered_is_looked_at():
-    protocol = wired.choreographed()
-    assert len(protocol.reactions) == 15
-    assert protocol.declared == protocol.watched | set(protocol.notices)
-    assert set(protocol.asked) == {
-        events.CHECKOUT_INITIATED,
-        events.CHECKOUT_ABORT_REQUESTED,
-        events.CHECKOUT_RETURN_REQUESTED,
-    }
-
-
-def test_every_step_but_the_acceptance_is_called():
-    calls = {(one.kind, one.step) for one in wired.orchestrated().calls}
-    assert {step for kind, step in calls if kind is Kind.DO} == {
-        step.name for step in CHECKOUT.steps[1:]
-    }
-    assert (Kind.UNDO, sagas.ACCEPT) in calls
-    assert (Kind.BLOCK, sagas.COMMIT) in calls
+@every_saga
+def test_all_that_is_registered_is_looked_at(saga):
+    protocol = wired.choreographed(saga=saga)
+    assert len(protocol.reactions) == len(projection.reactions(saga.name))
+    assert protocol.declared == protocol.watched
+    assert set(protocol.asked) == {saga.steps[0].done, saga.abort, saga.give_back}
+    called = {(one.direction, one.step) for one in wired.orchestrated(saga=saga).calls}
+    assert called == {(one.direction, one.step.name) for one in projection.calls(saga.name)}
+    assert set(wired.PROTOCOLS) == set(PATTERNS)
 
 
 def test_removed_reaction_is_noticed(monkeypatch):
-    rest = [one for one in pagos.reactions.REACTIONS if one.hears != events.ORDER_CANCELLED]
+    rest = without(pagos.reactions.REACTIONS, "order.cancelled")
     monkeypatch.setattr(pagos.reactions, "REACTIONS", rest)
-    (breach,) = checking.check(protocols=[wired.choreographed()]).breaches
-    assert (breach.rule, breach.where) == ("heard", events.ORDER_CANCELLED)
+    (breach,) = breaches("choreographed")
+    assert (breach.rule, breach.where) == ("heard", "order.cancelled")
     assert "carrito says order.cancelled, and nobody reacts to it" in breach.what
-
-
-def test_reaction_that_is_only_tracking_is_no_hearing(monkeypatch):
-    rest = [one for one in inventario.reactions.REACTIONS if one.hears != events.PAYMENT_FAILED]
-    monkeypatch.setattr(inventario.reactions, "REACTIONS", [*rest])
-    assert events.PAYMENT_FAILED in {one.hears for one in TRACKING}
-    (breach,) = checking.check(protocols=[wired.choreographed()]).breaches
     assert "watching is not hearing" in breach.what
 
 
+def test_event_that_the_watcher_does_not_hear_is_noticed(monkeypatch):
+    monkeypatch.setattr(watcher, "REACTIONS", without(watcher.REACTIONS, "checkout.initiated"))
+    (breach,) = breaches("choreographed")
+    assert (breach.rule, breach.where) == ("watched", "checkout.initiated")
+
+
 def test_wrong_route_is_noticed(monkeypatch):
-    monkeypatch.setattr(inventario.views.CommitView, "operation", operations.reserve)
-    (breach,) = checking.check(protocols=[wired.orchestrated()]).breaches
+    view = wired._view("inventario", "/steps/inventario.commit").view_class
+    monkeypatch.setattr(view, "operation", inventario.operations.reserve)
+    (breach,) = breaches("orchestrated")
     assert breach.rule == "owner"
-    assert "asks for do commit_inventory, inventario does do reserve_inventory" in breach.what
+    assert "asks for do commit_inventory, inventario does do inventario.reserve" in breach.what
 
 
 def test_route_that_is_gone_is_noticed(monkeypatch):
-    monkeypatch.delattr(inventario.views.CommitView, "operation")
-    (breach,) = checking.check(protocols=[wired.orchestrated()]).breaches
+    view = wired._view("inventario", "/steps/inventario.commit").view_class
+    monkeypatch.delattr(view, "operation")
+    (breach,) = breaches("orchestrated")
     assert breach.rule == "heard"
 
 
 def test_request_that_nobody_answers_is_noticed(monkeypatch):
-    rest = [one for one in pagos.reactions.REACTIONS if one.hears != requests.PAYMENT_REFUND]
+    rest = without(pagos.reactions.REACTIONS, "payment.refund")
     monkeypatch.setattr(pagos.reactions, "REACTIONS", rest)
-    heard, replies = checking.check(protocols=[wired.orchestrated_messaging()]).breaches
-    assert (heard.rule, heard.where) == ("heard", requests.PAYMENT_REFUND)
+    heard, replies = breaches("orchestrated_messaging")
+    assert (heard.rule, heard.where) == ("heard", "payment.refund")
     assert "saga_orchestrator waits for payment.refund.replied" in replies.what
 
 
 def test_reply_that_the_conductor_does_not_hear_is_noticed(monkeypatch):
-    rest = [one for one in conductor.REACTIONS if one.hears != "payment.replied"]
+    rest = without(conductor.REACTIONS, "payment.process.replied")
     monkeypatch.setattr(conductor, "REACTIONS", rest)
-    (breach,) = checking.check(protocols=[wired.orchestrated_messaging()]).breaches
+    (breach,) = breaches("orchestrated_messaging")
     assert breach.rule == "replies"
-    assert "payment.replied is said, and saga_orchestrator does not hear it" in breach.what
+    assert "payment.process.replied is said, and saga_orchestrator does not hear" in breach.what
+
+
+def test_operation_that_is_gone_is_told_and_ends_no_check(monkeypatch):
+    """As where a page misspells it: the service's worker would not start."""
+    monkeypatch.delattr(inventario.operations, "commit")
+    importlib_error = LookupError("a page wants do inventario.commit")
+
+    def worker_parts(broker):
+        raise importlib_error
+
+    config = importlib.import_module("django.apps").apps.get_app_config("inventario")
+    monkeypatch.setattr(config, "worker_parts", worker_parts)
+    report = checking.check(protocols=wired.protocols(saga=CHECKOUT))
+    assert {one.rule for one in report.breaches} == {"declared", "services"}
+    assert "inventario/operations.py does not declare do inventario.commit" in report.as_text()
+    assert "worker can't be made: a page wants do inventario.commit" in report.as_text()
+    assert report.checked[1].unchecked
 
 
 def test_command_ends_well(capsys):
@@ -96,10 +119,14 @@ def test_command_ends_well(capsys):
 
 
 def test_command_tells_programs_what_was_proven(capsys):
-    assert _run("check", "--json") == 0
+    assert _run("check", "--json", "--saga", "checkout") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["is_clean"]
-    assert [one["protocol"] for one in told["protocols"]] == list(PROTOCOLS)
+    names = [one["protocol"] for one in told["protocols"]]
+    assert names == [
+        "checkout, its page",
+        *(f"checkout, {pattern}" for pattern in wired.PROTOCOLS),
+    ]
     assert "same" in told["protocols"][-1]["proven"]
 
 
@@ -108,25 +135,35 @@ def test_command_checks_a_saga_of_somebody_elses(capsys):
     assert "conducted trip: 5 steps" in capsys.readouterr().out
 
 
-def test_command_says_where_there_are_no_protocols():
-    with pytest.raises(CommandError, match="--protocols: No module named 'my_trips'") as ended:
-        call_command("sagas", "check", "--protocols", "my_trips.protocols")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--protocols", "my_trips.protocols"], "--protocols: No module named 'my_trips'"),
+        (["--saga", "trip"], "--saga: there are checkout"),
+    ],
+)
+def test_command_says_where_there_is_nothing_to_check(arguments, said):
+    with pytest.raises(CommandError, match=said) as ended:
+        call_command("sagas", "check", *arguments)
     assert ended.value.returncode == 2
 
 
 def test_command_ends_with_an_error_after_a_breach(monkeypatch, capsys):
-    changed = [
-        one
-        for one in inventario.reactions.REACTIONS
-        if one.hears != events.CHECKOUT_ABORT_REQUESTED
-    ] + on(
-        events.CHECKOUT_ABORT_REQUESTED, do=operations.unreserve, says=events.INVENTORY_UNRESERVED
-    )
+    step = CHECKOUT.step("reserve_inventory")
+    row = projection.Reaction("checkout", CHECKOUT.abort, Direction.UNDO, step, says=step.undone)
+    undo = operations.all_in(inventario.operations)["reserve", Direction.UNDO]
+    changed = without(inventario.reactions.REACTIONS, CHECKOUT.abort)
+    changed.append(SagaReaction(row=row, operation=undo))
     monkeypatch.setattr(inventario.reactions, "REACTIONS", changed)
     assert _run("check") == 1
     said = capsys.readouterr().out
     assert "BREACHED  decider" in said
     assert "to mend: let one service decide" in said
+
+
+def test_catalogue_is_all_of_it():
+    assert {one.saga.name for one in catalogue()} == set(SAGAS)
+    assert len(catalogue()) == len(SAGAS) * (1 + len(PATTERNS))
 
 
 def _run(*arguments: str) -> int:

@@ -1,45 +1,51 @@
 """A saga that is not the shop's, described as its owner would: a trip with flight and hotel."""
 
 from checker.protocol.description import Call, Choreography, Ending, Orchestration, Reaction
-from contracts.sagas import Saga, Step, StepClass
-from sagas.operations import Kind
+from contracts.projection import path_of
+from contracts.saga import Direction, Saga, Step, StepClass
 
 
 def step(name, service, step_class=StepClass.COMPENSABLE, **more) -> Step:
-    """Its paths are its name; only the conductor uses them."""
-    if step_class is StepClass.COMPENSABLE:
-        more.setdefault("undo", f"/{name}/undo")
-    return Step(
-        name=name,
-        service=service,
-        step_class=step_class,
-        do=f"/{name}",
-        do_command="Command",
-        **more,
-    )
+    """One that can be undone, unless told otherwise."""
+    undone = "" if step_class is StepClass.RETRIABLE else f"{name}.off"
+    refused = "" if step_class is StepClass.RETRIABLE else f"{name}.refused"
+    fields = {"done": f"{name}.done", "refused": refused, "undone": undone, **more}
+    return Step(name, f"{service}.{name}", step_class, **fields)
 
 
 ASK = step("ask", "website")
 FLIGHT = step("flight", "flights")
 HOTEL = step("hotel", "hotels")
-CHARGE = step("charge", "bank", StepClass.PIVOT, undo="/charge/undo", block="/charge/block")
+CHARGE = step("charge", "bank", StepClass.PIVOT)
 TICKET = step("ticket", "flights", StepClass.RETRIABLE)
 STEPS = [ASK, FLIGHT, HOTEL, CHARGE, TICKET]
 
 REACTIONS = [
-    Reaction("trip.asked", "flights", Kind.DO, "flight", "flight.booked", "flight.refused"),
-    Reaction("flight.booked", "hotels", Kind.DO, "hotel", "hotel.booked", "hotel.refused"),
-    Reaction("hotel.booked", "bank", Kind.DO, "charge", "charge.done", "charge.refused"),
-    Reaction("charge.done", "flights", Kind.DO, "ticket", "trip.done"),
-    Reaction("charge.refused", "hotels", Kind.UNDO, "hotel", "hotel.off"),
-    Reaction("hotel.off", "flights", Kind.UNDO, "flight", "flight.off"),
-    Reaction("hotel.refused", "flights", Kind.UNDO, "flight", "flight.off"),
-    Reaction("flight.off", "website", Kind.UNDO, "ask", "trip.off"),
-    Reaction("flight.refused", "website", Kind.UNDO, "ask", "trip.off"),
-    Reaction("stop.asked", "bank", Kind.BLOCK, "charge", "", "charge.refused"),
-    Reaction("back.asked", "bank", Kind.UNDO, "charge", "charge.back"),
-    Reaction("charge.back", "hotels", Kind.UNDO, "hotel", "hotel.off"),
+    Reaction("trip.asked", "flights", Direction.DO, "flight", "flight.booked", "flight.refused"),
+    Reaction("flight.booked", "hotels", Direction.DO, "hotel", "hotel.booked", "hotel.refused"),
+    Reaction("hotel.booked", "bank", Direction.DO, "charge", "charge.done", "charge.refused"),
+    Reaction("charge.done", "flights", Direction.DO, "ticket", "trip.done"),
+    Reaction("charge.refused", "hotels", Direction.UNDO, "hotel", "hotel.off"),
+    Reaction("hotel.off", "flights", Direction.UNDO, "flight", "flight.off"),
+    Reaction("hotel.refused", "flights", Direction.UNDO, "flight", "flight.off"),
+    Reaction("flight.off", "website", Direction.UNDO, "ask", "trip.off"),
+    Reaction("flight.refused", "website", Direction.UNDO, "ask", "trip.off"),
+    Reaction("stop.asked", "bank", Direction.BLOCK, "charge", "", "charge.refused"),
+    Reaction("back.asked", "bank", Direction.UNDO, "charge", "charge.back"),
+    Reaction("charge.back", "hotels", Direction.UNDO, "hotel", "hotel.off"),
 ]
+
+
+def saga(steps=STEPS) -> Saga:
+    """The saga of these steps."""
+    return Saga(
+        name="trip",
+        subject="trip_id",
+        steps=tuple(steps),
+        abort="stop.asked",
+        give_back="back.asked",
+        door="/trips",
+    )
 
 
 def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
@@ -50,7 +56,7 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
     return Choreography(
         **{
             "name": "trip",
-            "saga": Saga(name="trip", steps=list(steps)),
+            "saga": saga(steps),
             "reactions": [one for one in changed.values() if one] + list(plus),
             "asked": dict.fromkeys(["trip.asked", "stop.asked", "back.asked"], "website"),
             "start": "trip.asked",
@@ -65,18 +71,19 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
 def conducted(*, steps=STEPS, **fields) -> Orchestration:
     """The same trip with a conductor, over messages: each call is named by its path."""
     calls = [
-        Call(path, one.service, kind, one.name)
+        Call(path_of(one, direction), one.service, direction, one.name)
         for one in steps
-        for kind, path in ((Kind.DO, one.do), (Kind.UNDO, one.undo), (Kind.BLOCK, one.block))
-        if path and path != ASK.do
+        for direction in Direction
+        if one.can(direction) and (one.name, direction) != ("ask", Direction.DO)
     ]
     answers = [
-        Reaction(one.message, one.service, one.kind, one.step, "done", "refused") for one in calls
+        Reaction(one.message, one.service, one.direction, one.step, "done", "refused")
+        for one in calls
     ]
     return Orchestration(
         **{
             "name": "conducted trip",
-            "saga": Saga(name="trip", steps=list(steps)),
+            "saga": saga(steps),
             "conductor": "agency",
             "calls": calls,
             "reactions": answers,

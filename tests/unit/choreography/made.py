@@ -1,56 +1,55 @@
-"""Made-up checkouts and events of them, for the tests of the choreography."""
+"""Made-up contexts, and events of sagas, for the tests of the choreography."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from contracts import events
-from contracts.commands import Checkout, Line
+from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
-from saga_choreography.entries import Said, Seen
+from saga_choreography.store import Said, Seen
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 FORWARD = [
-    events.CHECKOUT_INITIATED,
-    events.INVENTORY_RESERVED,
-    events.PAYMENT_PROCESSED,
-    events.ORDER_CREATED,
-    events.INVENTORY_COMMITTED,
-    events.CHECKOUT_COMPLETED,
+    "checkout.initiated",
+    "inventory.reserved",
+    "payment.processed",
+    "order.created",
+    "inventory.committed",
+    "checkout.completed",
 ]
 OUT_OF_STOCK = [
-    events.CHECKOUT_INITIATED,
-    events.INVENTORY_RESERVE_FAILED,
-    events.CHECKOUT_FAILED,
+    "checkout.initiated",
+    "inventory.reserve.failed",
+    "checkout.failed",
 ]
 DECLINED = [
-    events.CHECKOUT_INITIATED,
-    events.INVENTORY_RESERVED,
-    events.PAYMENT_FAILED,
-    events.INVENTORY_UNRESERVED,
-    events.CHECKOUT_FAILED,
+    "checkout.initiated",
+    "inventory.reserved",
+    "payment.failed",
+    "inventory.unreserved",
+    "checkout.failed",
 ]
 ABORTED = [
     *FORWARD[:4],
-    events.CHECKOUT_ABORT_REQUESTED,
-    events.INVENTORY_COMMIT_FAILED,
-    events.ORDER_CANCELLED,
-    events.PAYMENT_REFUNDED,
-    events.INVENTORY_UNRESERVED,
-    events.CHECKOUT_FAILED,
+    "checkout.abort.requested",
+    "inventory.commit.failed",
+    "order.cancelled",
+    "payment.refunded",
+    "inventory.unreserved",
+    "checkout.failed",
 ]
 RETURNED = [
     *FORWARD,
-    events.CHECKOUT_RETURN_REQUESTED,
-    events.INVENTORY_RESTORED,
-    events.ORDER_CANCELLED,
-    events.PAYMENT_REFUNDED,
-    events.INVENTORY_UNRESERVED,
-    events.CHECKOUT_FAILED,
+    "checkout.return.requested",
+    "inventory.restored",
+    "order.cancelled",
+    "payment.refunded",
+    "inventory.unreserved",
+    "checkout.failed",
 ]
 STORIES = {
     "completed": FORWARD,
@@ -67,31 +66,34 @@ FAILURES = {
     "returned": Failure("commit_inventory", "stopped", "sent back"),
 }
 UNDOING = {
-    events.INVENTORY_RESTORED,
-    events.ORDER_CANCELLED,
-    events.PAYMENT_REFUNDED,
-    events.INVENTORY_UNRESERVED,
+    "inventory.restored",
+    "order.cancelled",
+    "payment.refunded",
+    "inventory.unreserved",
 }
 TURNS = {
-    events.INVENTORY_RESERVE_FAILED,
-    events.PAYMENT_FAILED,
-    events.CHECKOUT_ABORT_REQUESTED,
-    events.CHECKOUT_RETURN_REQUESTED,
+    "inventory.reserve.failed",
+    "payment.failed",
+    "checkout.abort.requested",
+    "checkout.return.requested",
 }
 
 
-def checkout(saga_id: str = "s", **changes: Any) -> Checkout:
+def context(saga_id: str = "s", *, saga: str = "checkout", **changes: Any) -> Context:
+    """What a saga is about; a checkout, unless another is named."""
     fields: dict[str, Any] = {
+        "saga": saga,
         "saga_id": saga_id,
-        "cart_id": f"cart of {saga_id}",
-        "user_id": "ana",
-        "items": [Line("1", 2, Decimal("12.50"))],
-        "total_amount": Decimal("25.00"),
-        "payment_method": "credit_card",
-        "saga_pattern": "choreographed",
+        "pattern": "choreographed",
+        "subject": f"subject of {saga_id}",
         "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
+        "data": {
+            "items": [{"product_id": "1", "quantity": 2}],
+            "total_amount": "25.00",
+            "payment_method": "credit_card",
+        },
     }
-    return Checkout(**(fields | changes))
+    return Context(**(fields | changes))
 
 
 def story(name: str, *, saga_id: str = "s", begin: datetime = NOON) -> list[Event]:
@@ -117,22 +119,27 @@ def event(
     event_type: str,
     *,
     saga_id: str = "s",
+    saga: str = "checkout",
     at: datetime = NOON,
     failure: Failure | None = None,
+    results: dict[str, Any] | None = None,
     **result: Any,
 ) -> Event:
+    """`results`: of earlier steps, as its context has them."""
+    carried = context(saga_id, saga=saga, results=results or {})
     return Event(
-        id=events.event_id(saga_id=saga_id, event_type=event_type),
+        id=events.event_id(saga_id=saga_id, step=event_type, direction="do"),
         type=event_type,
         saga_id=saga_id,
-        saga="checkout",
+        saga=saga,
         occurred_at=at,
         data=Facts(
-            context=msgspec.Raw(msgspec.json.encode(checkout(saga_id))),
+            context=msgspec.Raw(msgspec.json.encode(carried)),
             result=result,
             failure=failure,
             requested_at=at - timedelta(milliseconds=100),
         ),
+        traceparent=carried.traceparent,
     )
 
 

@@ -4,28 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import events, sagas
+from contracts import projection
+from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.statuses import SagaStatus, StepStatus
-from saga_choreography.entries import Stage
-from saga_choreography.state import (
-    EVENT_TYPES,
-    STAGE_AFTER,
-    STEPS,
-    current_step,
-    fold,
-    last_facts,
-    status_after,
-)
+from saga_choreography.state import machine_of, status_after
+from saga_choreography.store import Stage
 from tests.unit.choreography.made import ABORTED, FORWARD, RETURNED, STORIES, event, seen, story
+
+CHECKOUT = machine_of("checkout")
+EVERY_SAGA = st.sampled_from(sorted(SAGAS)).flatmap(
+    lambda saga: st.tuples(st.just(saga), st.sets(st.sampled_from(projection.events(saga))))
+)
+"""A saga, and some of its events."""
 
 
 def told(name: str, until: int | None = None):
-    return fold(trail=[seen(one) for one in story(name)[:until]])
+    return CHECKOUT.fold(trail=[seen(one) for one in story(name)[:until]])
 
 
-def statuses(folded) -> dict[str, StepStatus]:
-    return {one.step_name: one.status for one in folded.steps}
+def statuses(view) -> dict[str, StepStatus]:
+    return {one.step_name: one.status for one in view.steps}
 
 
 @pytest.mark.parametrize(
@@ -39,10 +38,10 @@ def statuses(folded) -> dict[str, StepStatus]:
     ],
 )
 def test_whole_story_ends_as_it_should(name, status):
-    folded = told(name)
-    assert folded.status is status
-    assert folded.current_step is None
-    assert folded.finished_at == story(name)[-1].occurred_at
+    view = told(name)
+    assert view.status is status
+    assert view.current_step is None
+    assert view.finished_at == story(name)[-1].occurred_at
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -51,39 +50,42 @@ def test_order_and_duplicates_change_nothing(name, data):
     whole = [seen(one) for one in story(name)]
     shuffled = data.draw(st.permutations(whole))
     doubled = shuffled + data.draw(st.lists(st.sampled_from(whole)))
-    assert fold(trail=doubled) == fold(trail=whole)
+    assert CHECKOUT.fold(trail=doubled) == CHECKOUT.fold(trail=whole)
 
 
 @given(order=st.permutations(RETURNED), data=st.data())
 def test_stage_never_goes_back(order, data):
     trail = [seen(event(one)) for one in order]
-    stages = [fold(trail=trail[: i + 1]).stage for i in range(len(trail))]
+    stages = [CHECKOUT.fold(trail=trail[: i + 1]).stage for i in range(len(trail))]
     assert stages == sorted(stages)
 
 
-@given(types=st.sets(st.sampled_from(EVENT_TYPES), min_size=1))
-def test_any_set_of_events_has_a_state(types):
-    folded = fold(trail=[seen(event(one)) for one in types])
-    assert [one.step_name for one in folded.steps] == STEPS
-    assert (folded.current_step is None) == (folded.stage in (Stage.COMPLETED, Stage.ENDED))
-    assert folded.status.is_final == (folded.current_step is None)
+@given(some=EVERY_SAGA)
+def test_any_set_of_events_of_any_saga_has_a_state(some):
+    saga, types = some
+    view = machine_of(saga).fold(trail=[seen(event(one, saga=saga)) for one in types])
+    assert [one.step_name for one in view.steps] == [step.name for step in SAGAS[saga].steps]
+    assert (view.current_step is None) == (view.stage in (Stage.COMPLETED, Stage.ENDED))
+    assert view.status.is_final == (view.current_step is None)
 
 
-@given(types=st.sets(st.sampled_from(EVENT_TYPES)))
-def test_a_saga_that_stands_always_has_a_fact_to_say_again(types):
-    stage = fold(trail=[seen(event(one)) for one in types]).stage
-    if stage in (Stage.COMPLETED, Stage.ENDED):
-        return
-    facts = last_facts(stage=stage, event_types=types | {events.CHECKOUT_INITIATED})
-    assert facts
-    assert set(facts) <= types | {events.CHECKOUT_INITIATED}
+@given(some=EVERY_SAGA)
+def test_a_saga_that_stands_always_has_an_event_to_say_again(some):
+    saga, types = some
+    machine = machine_of(saga)
+    known = types | {machine.started}
+    stage = machine.fold(trail=[seen(event(one, saga=saga)) for one in known]).stage
+    if stage not in (Stage.COMPLETED, Stage.ENDED):
+        said = machine.last_events(stage=stage, event_types=known)
+        assert said
+        assert set(said) <= known
 
 
 def test_running_saga_shows_the_step_that_is_being_done():
-    folded = told("completed", until=3)
-    assert folded.status is SagaStatus.RUNNING
-    assert folded.current_step == sagas.CREATE_ORDER
-    assert list(statuses(folded).values()) == [
+    view = told("completed", until=3)
+    assert view.status is SagaStatus.RUNNING
+    assert view.current_step == "create_order"
+    assert list(statuses(view).values()) == [
         *[StepStatus.COMPLETED] * 3,
         StepStatus.RUNNING,
         *[StepStatus.PENDING] * 2,
@@ -91,91 +93,93 @@ def test_running_saga_shows_the_step_that_is_being_done():
 
 
 def test_compensating_saga_shows_the_step_that_is_undone_next():
-    folded = told("aborted", until=7)
-    assert folded.status is SagaStatus.COMPENSATING
-    assert folded.current_step == sagas.CHARGE
-    assert folded.failure.code == "deadline_passed"
-    assert statuses(folded) == {
-        sagas.ACCEPT: StepStatus.COMPLETED,
-        sagas.RESERVE: StepStatus.COMPLETED,
-        sagas.CHARGE: StepStatus.COMPLETED,
-        sagas.CREATE_ORDER: StepStatus.COMPENSATED,
-        sagas.COMMIT: StepStatus.FAILED,
-        sagas.CONFIRM_ORDER: StepStatus.SKIPPED,
+    view = told("aborted", until=7)
+    assert view.status is SagaStatus.COMPENSATING
+    assert view.current_step == "process_payment"
+    assert view.failure.code == "deadline_passed"
+    assert statuses(view) == {
+        "accept_checkout": StepStatus.COMPLETED,
+        "reserve_inventory": StepStatus.COMPLETED,
+        "process_payment": StepStatus.COMPLETED,
+        "create_order": StepStatus.COMPENSATED,
+        "commit_inventory": StepStatus.FAILED,
+        "confirm_order": StepStatus.SKIPPED,
     }
 
 
 def test_refused_step_failed_and_the_earlier_ones_are_compensated():
     assert statuses(told("declined")) == {
-        sagas.ACCEPT: StepStatus.COMPENSATED,
-        sagas.RESERVE: StepStatus.COMPENSATED,
-        sagas.CHARGE: StepStatus.FAILED,
-        sagas.CREATE_ORDER: StepStatus.SKIPPED,
-        sagas.COMMIT: StepStatus.SKIPPED,
-        sagas.CONFIRM_ORDER: StepStatus.SKIPPED,
+        "accept_checkout": StepStatus.COMPENSATED,
+        "reserve_inventory": StepStatus.COMPENSATED,
+        "process_payment": StepStatus.FAILED,
+        "create_order": StepStatus.SKIPPED,
+        "commit_inventory": StepStatus.SKIPPED,
+        "confirm_order": StepStatus.SKIPPED,
     }
 
 
 def test_undo_of_what_never_happened_shows_a_skipped_step():
     trail = [
-        event(events.CHECKOUT_INITIATED),
-        event(events.INVENTORY_COMMIT_FAILED, failure=Failure("commit_inventory", "stopped")),
-        event(events.ORDER_CANCELLED, nothing_to_undo=True),
-        event(events.PAYMENT_REFUNDED, nothing_to_undo=True),
+        event("checkout.initiated"),
+        event("inventory.commit.failed", failure=Failure("commit_inventory", "stopped")),
+        event("order.cancelled", nothing_to_undo=True),
+        event("payment.refunded", nothing_to_undo=True),
     ]
-    found = statuses(fold(trail=[seen(one) for one in trail]))
-    assert found[sagas.CREATE_ORDER] is StepStatus.SKIPPED
-    assert found[sagas.CHARGE] is StepStatus.SKIPPED
+    found = statuses(CHECKOUT.fold(trail=[seen(one) for one in trail]))
+    assert found["create_order"] is StepStatus.SKIPPED
+    assert found["process_payment"] is StepStatus.SKIPPED
 
 
 def test_steps_have_the_times_and_the_result_of_their_own_events():
-    reserved = event(events.INVENTORY_RESERVED, reservation_id="7")
-    step = fold(trail=[seen(reserved)]).steps[1]
+    reserved = event("inventory.reserved", reservation_id="7")
+    step = CHECKOUT.fold(trail=[seen(reserved)]).steps[1]
     assert step.started_at == reserved.data.requested_at
     assert step.finished_at == reserved.occurred_at
     assert step.response_data == {"reservation_id": "7"}
 
 
 def test_event_lost_on_its_way_to_tracking_is_known_by_those_after_it():
-    late = [seen(one) for one in story("completed") if one.type != events.PAYMENT_PROCESSED]
-    assert statuses(fold(trail=late))[sagas.CHARGE] is StepStatus.COMPLETED
+    late = [seen(one) for one in story("completed") if one.type != "payment.processed"]
+    assert statuses(CHECKOUT.fold(trail=late))["process_payment"] is StepStatus.COMPLETED
 
 
-def test_last_event_decides_between_failed_and_compensated_as_carrito_recorded_it():
+def test_last_event_decides_between_failed_and_compensated_as_the_owner_recorded_it():
     failure = Failure("reserve_inventory", "aborted")
-    last = seen(event(events.CHECKOUT_FAILED, failure=failure, status="compensated"))
-    assert status_after(stage=Stage.ENDED, last=last) is SagaStatus.COMPENSATED
+    last = seen(event("checkout.failed", failure=failure, status="compensated"))
+    assert status_after(stage=Stage.ENDED, last=last.data) is SagaStatus.COMPENSATED
 
 
 def test_abort_alone_turns_nothing_back():
-    folded = fold(trail=[seen(one) for one in story("aborted")[:5]])
-    assert folded.status is SagaStatus.RUNNING
-    assert folded.failure is None
+    view = CHECKOUT.fold(trail=[seen(one) for one in story("aborted")[:5]])
+    assert view.status is SagaStatus.RUNNING
+    assert view.failure is None
 
 
 def test_abort_that_came_too_late_leaves_a_completed_saga_without_failure():
-    late = event(events.CHECKOUT_ABORT_REQUESTED, failure=Failure("commit_inventory", "stopped"))
-    folded = fold(trail=[*(seen(one) for one in story("completed")), seen(late)])
-    assert folded.status is SagaStatus.COMPLETED
-    assert folded.failure is None
+    late = event("checkout.abort.requested", failure=Failure("commit_inventory", "stopped"))
+    view = CHECKOUT.fold(trail=[*(seen(one) for one in story("completed")), seen(late)])
+    assert view.status is SagaStatus.COMPLETED
+    assert view.failure is None
 
 
 @pytest.mark.parametrize(
     ("types", "expected"),
     [
-        (FORWARD[:1], [events.CHECKOUT_INITIATED]),
-        (FORWARD[:3], [events.PAYMENT_PROCESSED]),
-        (ABORTED[:5], [events.ORDER_CREATED, events.CHECKOUT_ABORT_REQUESTED]),
-        (ABORTED[:6], [events.INVENTORY_COMMIT_FAILED]),
-        (ABORTED[:8], [events.PAYMENT_REFUNDED]),
-        (RETURNED[:7], [events.CHECKOUT_RETURN_REQUESTED]),
-        (RETURNED[:8], [events.INVENTORY_RESTORED]),
+        (FORWARD[:1], ["checkout.initiated"]),
+        (FORWARD[:3], ["payment.processed"]),
+        (ABORTED[:5], ["order.created", "checkout.abort.requested"]),
+        (ABORTED[:6], ["inventory.commit.failed"]),
+        (ABORTED[:8], ["payment.refunded"]),
+        (RETURNED[:7], ["checkout.return.requested"]),
+        (RETURNED[:8], ["inventory.restored"]),
     ],
 )
-def test_fact_that_is_said_again_is_the_last_of_its_chain(types, expected):
-    stage = max(STAGE_AFTER.get(one, Stage.RUNNING) for one in types)
-    assert last_facts(stage=stage, event_types=types) == expected
+def test_event_that_is_said_again_is_the_last_of_its_chain(types, expected):
+    stage = max(CHECKOUT.stage_after.get(one, Stage.RUNNING) for one in types)
+    assert CHECKOUT.last_events(stage=stage, event_types=types) == expected
 
 
 def test_return_begins_with_the_pivot():
-    assert current_step(stage=Stage.RETURNING, event_types=RETURNED[:7]) == sagas.COMMIT
+    assert (
+        CHECKOUT.current_step(stage=Stage.RETURNING, event_types=RETURNED[:7]) == "commit_inventory"
+    )

@@ -2,11 +2,9 @@
 
 from datetime import timedelta
 
-import msgspec
-
-from saga_choreography.entries import Stage, Watched
+from saga_choreography.store import Stage, Watched
 from saga_choreography.watchdog import MOST_NUDGES, Move, Patience, decide
-from tests.unit.choreography.made import NOON, seen, story
+from tests.unit.choreography.made import NOON, context, seen, story
 
 PATIENCE = Patience(nudge_seconds=10, saga_seconds=120)
 
@@ -17,8 +15,7 @@ def after(seconds: float):
 
 def watched(stage: Stage = Stage.RUNNING, *, nudges: int = 0, nudged: float | None = None):
     return Watched(
-        saga_id="s",
-        context=msgspec.Raw(b"{}"),
+        context=context("s"),
         stage=stage,
         started_at=NOON,
         nudges=nudges,

@@ -14,22 +14,23 @@ def run(capsys, *arguments: str) -> tuple[int | str | None, str]:
 
 
 def test_undisturbed_race_is_told_step_by_step(capsys):
-    status, out = run(capsys, "--replay", "choreographed/race")
+    status, out = run(capsys, "--replay", "choreographed/checkout/race")
     assert status == 0
     assert "pagos hears inventory.reserved of saga-1" in out
-    assert "saga-1 completed/completed" in out
-    assert "saga-2 failed/failed" in out
+    assert "saga-1 completed/completed: " in out
+    assert "saga-2 undone/failed: " in out
 
 
 def test_faults_are_marked_in_the_story(capsys):
-    status, out = run(capsys, "--replay", "choreographed/one 1:2")
+    status, out = run(capsys, "--replay", "choreographed/checkout/one 1:4")
     assert status == 0
     assert re.search(r"1  lost: inventario hears checkout.initiated of saga-1   \[lose\]", out)
     assert "nothing moves, and time goes by" in out
 
 
 @pytest.mark.parametrize(
-    ("line", "why"), [("nowhere 1:1", "there is no world"), ("choreographed/one x", "STEP:OPTION")]
+    ("line", "why"),
+    [("nowhere 1:1", "there is no world"), ("choreographed/checkout/one x", "STEP:OPTION")],
 )
 def test_wrong_line_is_told_and_status_2(capsys, line, why):
     status, out = run(capsys, "--replay", line)

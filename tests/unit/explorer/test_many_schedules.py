@@ -18,6 +18,6 @@ def test_hundred_thousand_schedules_break_nothing(exploration, capsys):
     assert said.splitlines()[-1] == "0 breaches"
     (different,) = re.findall(r"^(\d+) different schedules", said, re.MULTILINE)
     assert int(different) >= SCHEDULES
-    levels = re.findall(r"^  \w+/\w+ +(\d+)$", said, re.MULTILINE)
+    levels = re.findall(r"^  \w+/\w+/\w+ +(\d+)$", said, re.MULTILINE)
     assert levels
     assert all(int(level) >= 1 for level in levels)

@@ -1,10 +1,10 @@
-"""What stands in for the shop's SQL is called as the SQL is."""
+"""What stands in for the SQL is called as the SQL is."""
 
 import inspect
 
 import pytest
 
-from checker.explorer.shop.memory.installed import Memory, functions
+from checker.explorer.sagas.memory.installed import Memory, functions
 
 FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in functions(Memory())]
 

@@ -5,18 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import refusals
+from contracts.bounds import MOST_INTEGER
 from contracts.outcomes import Done
 from inventario.models import ReservationStatus
-from inventario.operations import LARGEST_ID, decide_commit, decide_reserve, product_id_of
-from inventario.stock import Held, Movement
+from inventario.operations import decide_commit, decide_reserve
+from inventario.queries import product_id_of
+from inventario.store import LockedReservation, Movement
 
 
 def codes(wanted, available):
     return [no and no.code for no in decide_reserve(wanted=wanted, available=available)]
 
 
-def held(status):
-    return Held(id=7, saga_id="s", status=status, lines={1: 2})
+def held(*statuses):
+    return [
+        LockedReservation(id=7, saga_id="s", step=f"step {n}", status=status, lines={1: 2})
+        for n, status in enumerate(statuses)
+    ]
 
 
 def test_first_in_the_list_gets_what_is_there():
@@ -52,6 +57,13 @@ def test_never_more_is_given_than_there_is(wanted, available):
 
 def test_only_what_is_put_aside_is_sold():
     assert isinstance(decide_commit(held=held(ReservationStatus.RESERVED)), Done)
+    both = held(ReservationStatus.RELEASED, ReservationStatus.RESERVED)
+    assert isinstance(decide_commit(held=both), Done)
+
+
+def test_saga_of_which_anything_has_expired_sells_nothing():
+    both = held(ReservationStatus.RESERVED, ReservationStatus.EXPIRED)
+    assert decide_commit(held=both).code == refusals.RESERVATION_EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -68,7 +80,7 @@ def test_what_is_not_put_aside_any_more_is_not_sold(status, code):
 
 
 def test_nothing_put_aside_is_not_sold():
-    assert decide_commit(held=None).code == refusals.NO_RESERVATION
+    assert decide_commit(held=[]).code == refusals.NO_RESERVATION
 
 
 @pytest.mark.parametrize(
@@ -76,7 +88,7 @@ def test_nothing_put_aside_is_not_sold():
     [
         ("1", 1),
         ("007", 7),
-        ("9" * 19, LARGEST_ID),
+        ("9" * 19, MOST_INTEGER),
         ("", None),
         ("-1", None),
         ("1.0", None),

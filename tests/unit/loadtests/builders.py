@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from contracts import sagas
+from contracts.catalogue import SAGAS
 from loadtests.comparing import plan, report
 from loadtests.comparing.comparison import Comparison, compare
 from loadtests.comparing.plan import Settings
@@ -179,7 +179,7 @@ def full_run(*, patterns: Sequence[str] = THREE) -> list[Measured]:
 
 def moments(*, of: Sample) -> list[Moments]:
     """The steps of this checkout, each of equal length, a half of it service time."""
-    names = [step.name for step in sagas.CHECKOUT.steps]
+    names = [step.name for step in SAGAS["checkout"].steps]
     length = (of.ended_at - of.intended_at) / len(names)
     return [
         Moments(

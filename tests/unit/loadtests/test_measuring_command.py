@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from loadtests.load.generator import GeneratorFailed
 from loadtests.load.supplies import NotSupplied
 from loadtests.management.explained import ExplainedCommand, MeasuringCommand
-from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable
 from stack.errors import StackError
 

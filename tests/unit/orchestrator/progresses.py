@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import msgspec
 
+from contracts.catalogue import SAGAS
 from contracts.outcomes import Done, Refused
-from contracts.sagas import CHECKOUT, StepClass
+from contracts.saga import Direction, StepClass
 from contracts.statuses import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Answer, Direction, Fault, Held, Move, Progress
+from saga_orchestrator.moves import Answer, Fault, Held, Move, Progress
 
-STEPS = tuple(CHECKOUT.steps)
+STEPS = tuple(SAGAS["checkout"].steps)
 LAST = len(STEPS) - 1
 PIVOT = engine.pivot(steps=STEPS)
 

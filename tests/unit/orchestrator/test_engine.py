@@ -3,68 +3,69 @@
 import msgspec
 import pytest
 
-from contracts import refusals, sagas
+from contracts import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
+from contracts.saga import Direction
 from contracts.statuses import SagaStatus, StepStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Direction, Fault, Held
+from saga_orchestrator.moves import Fault, Held
 from tests.unit.orchestrator.progresses import STEPS, after, at
 
-FAILURE = Failure(sagas.COMMIT, "no", "because")
+FAILURE = Failure("commit_inventory", "no", "because")
 LAST_TRY = {"faults": engine.TRIES - 1}
 
 
 def test_done_step_is_recorded_and_the_next_is_due():
-    move = after(at(sagas.RESERVE), Done({"reservation_id": "7"}))
-    assert (move.status, move.progress) == (SagaStatus.RUNNING, at(sagas.CHARGE))
+    move = after(at("reserve_inventory"), Done({"reservation_id": "7"}))
+    assert (move.status, move.progress) == (SagaStatus.RUNNING, at("process_payment"))
     assert (move.record.status, move.record.do) == (StepStatus.COMPLETED, 1)
     assert move.record.result == Done({"reservation_id": "7"})
     assert move.goes_on
 
 
 def test_last_step_done_completes_the_saga():
-    move = after(at(sagas.CONFIRM_ORDER), Done({}))
+    move = after(at("confirm_order"), Done({}))
     assert move.status is SagaStatus.COMPLETED
     assert not move.goes_on
 
 
 def test_refused_step_is_not_undone_but_those_before_it_are():
-    move = after(at(sagas.CREATE_ORDER), Refused("no", "because"))
-    failure = Failure(sagas.CREATE_ORDER, "no", "because")
-    assert move.progress == at(sagas.CHARGE, Direction.UNDO, failure=failure)
+    move = after(at("create_order"), Refused("no", "because"))
+    failure = Failure("create_order", "no", "because")
+    assert move.progress == at("process_payment", Direction.UNDO, failure=failure)
     assert (move.status, move.record.status) == (SagaStatus.COMPENSATING, StepStatus.FAILED)
     assert move.record.error == "no: because"
 
 
 def test_refusal_of_the_first_step_leaves_only_the_cart_to_unlock():
-    move = after(at(sagas.RESERVE), Refused("out_of_stock"))
+    move = after(at("reserve_inventory"), Refused("out_of_stock"))
     assert (move.progress.position, move.progress.direction) == (0, Direction.UNDO)
     ended = after(move.progress, Done({}))
     assert ended.status is SagaStatus.FAILED
 
 
 def test_refused_pivot_is_undone_from_the_step_before_it():
-    move = after(at(sagas.COMMIT), Refused("reservation_expired"))
-    assert move.progress.step.name == sagas.CREATE_ORDER
+    move = after(at("commit_inventory"), Refused("reservation_expired"))
+    assert move.progress.step.name == "create_order"
     assert move.progress.direction is Direction.UNDO
 
 
 def test_last_undo_ends_a_saga_as_compensated_where_one_had_an_effect():
-    move = after(at(sagas.RESERVE, Direction.UNDO, failure=FAILURE), Done({"released": True}))
+    move = after(at("reserve_inventory", Direction.UNDO, failure=FAILURE), Done({"released": True}))
     assert move.progress.failure == msgspec.structs.replace(FAILURE, undone=True)
     assert after(move.progress, Done({})).status is SagaStatus.COMPENSATED
 
 
 def test_last_undo_ends_a_saga_as_failed_where_none_had_an_effect():
     """Whatever step it was that failed: in doubt, the reservation had not happened."""
-    move = after(at(sagas.RESERVE, Direction.UNDO, failure=FAILURE), NOTHING_TO_UNDO)
+    move = after(at("reserve_inventory", Direction.UNDO, failure=FAILURE), NOTHING_TO_UNDO)
     assert move.record.status is None
     assert after(move.progress, Done({})).status is SagaStatus.FAILED
 
 
 def test_fault_is_tried_again_later_and_counted():
-    move = after(at(sagas.CHARGE), Fault("timeout"))
-    assert move.progress == at(sagas.CHARGE, faults=1)
+    move = after(at("process_payment"), Fault("timeout"))
+    assert move.progress == at("process_payment", faults=1)
     assert move.seconds > 0
     assert not move.goes_on
     assert (move.record.status, move.record.error) == (StepStatus.RUNNING, "timeout")
@@ -78,46 +79,51 @@ def test_delays_grow_and_the_last_are_a_second_apart_at_least():
 
 
 def test_saga_that_is_held_loses_no_try():
-    move = after(at(sagas.CHARGE, faults=2), Held(1.5))
+    move = after(at("process_payment", faults=2), Held(1.5))
     assert (move.progress.faults, move.seconds, move.record) == (2, 1.5, None)
 
 
 def test_step_given_up_is_in_doubt_and_undone_itself():
-    move = after(at(sagas.CHARGE, **LAST_TRY), Fault("timeout"))
-    failure = Failure(sagas.CHARGE, refusals.GIVEN_UP, "timeout")
-    assert move.progress == at(sagas.CHARGE, Direction.UNDO, failure=failure)
+    move = after(at("process_payment", **LAST_TRY), Fault("timeout"))
+    failure = Failure("process_payment", refusals.GIVEN_UP, "timeout")
+    assert move.progress == at("process_payment", Direction.UNDO, failure=failure)
     assert move.record.status is StepStatus.FAILED
 
 
 def test_pivot_given_up_is_blocked():
-    move = after(at(sagas.COMMIT, **LAST_TRY), Fault("timeout"))
-    assert (move.progress.step.name, move.progress.direction) == (sagas.COMMIT, Direction.BLOCK)
+    move = after(at("commit_inventory", **LAST_TRY), Fault("timeout"))
+    assert (move.progress.step.name, move.progress.direction) == (
+        "commit_inventory",
+        Direction.BLOCK,
+    )
     assert move.progress.faults == 0
 
 
 def test_blocked_pivot_turns_the_saga_back_for_the_first_reason():
-    move = after(at(sagas.COMMIT, Direction.BLOCK, failure=FAILURE), Refused(refusals.ABORTED))
-    assert move.progress == at(sagas.CREATE_ORDER, Direction.UNDO, failure=FAILURE)
+    move = after(
+        at("commit_inventory", Direction.BLOCK, failure=FAILURE), Refused(refusals.ABORTED)
+    )
+    assert move.progress == at("create_order", Direction.UNDO, failure=FAILURE)
 
 
 def test_pivot_that_was_refused_all_along_turns_the_saga_back_for_that():
-    blocking = at(sagas.COMMIT, Direction.BLOCK, failure=FAILURE)
+    blocking = at("commit_inventory", Direction.BLOCK, failure=FAILURE)
     move = after(blocking, Refused(refusals.RESERVATION_EXPIRED))
     assert move.progress.failure.code == refusals.RESERVATION_EXPIRED
 
 
 def test_pivot_that_had_happened_sends_the_saga_forward():
-    move = after(at(sagas.COMMIT, Direction.BLOCK, failure=FAILURE), Done({}))
-    assert move.progress == at(sagas.CONFIRM_ORDER)
+    move = after(at("commit_inventory", Direction.BLOCK, failure=FAILURE), Done({}))
+    assert move.progress == at("confirm_order")
     assert move.record.status is StepStatus.COMPLETED
 
 
 @pytest.mark.parametrize(
     "progress",
     [
-        at(sagas.CONFIRM_ORDER, **LAST_TRY),
-        at(sagas.CHARGE, Direction.UNDO, **LAST_TRY),
-        at(sagas.COMMIT, Direction.BLOCK, **LAST_TRY),
+        at("confirm_order", **LAST_TRY),
+        at("process_payment", Direction.UNDO, **LAST_TRY),
+        at("commit_inventory", Direction.BLOCK, **LAST_TRY),
     ],
     ids=["retriable", "undo", "block"],
 )
@@ -129,29 +135,32 @@ def test_call_that_cannot_be_given_up_parks_the_saga_after_its_tries(progress):
 
 
 @pytest.mark.parametrize(
-    "progress", [at(sagas.CONFIRM_ORDER), at(sagas.CHARGE, Direction.UNDO)], ids=["do", "undo"]
+    "progress", [at("confirm_order"), at("process_payment", Direction.UNDO)], ids=["do", "undo"]
 )
 def test_refusal_where_there_must_be_none_parks_at_once(progress):
     assert after(progress, Refused("no")).status is SagaStatus.PARKED
 
 
 def test_interrupted_saga_undoes_the_step_it_was_at():
-    move = engine.interrupt(progress=at(sagas.CHARGE), code="stopped", detail="")
-    assert (move.progress.step.name, move.progress.direction) == (sagas.CHARGE, Direction.UNDO)
-    assert move.progress.failure == Failure(sagas.CHARGE, "stopped", "")
+    move = engine.interrupt(progress=at("process_payment"), code="stopped", detail="")
+    assert (move.progress.step.name, move.progress.direction) == ("process_payment", Direction.UNDO)
+    assert move.progress.failure == Failure("process_payment", "stopped", "")
 
 
 def test_interrupted_pivot_is_blocked():
-    move = engine.interrupt(progress=at(sagas.COMMIT), code="stopped", detail="")
-    assert (move.progress.step.name, move.progress.direction) == (sagas.COMMIT, Direction.BLOCK)
+    move = engine.interrupt(progress=at("commit_inventory"), code="stopped", detail="")
+    assert (move.progress.step.name, move.progress.direction) == (
+        "commit_inventory",
+        Direction.BLOCK,
+    )
 
 
 @pytest.mark.parametrize(
     "progress",
     [
-        at(sagas.CONFIRM_ORDER),
-        at(sagas.CHARGE, Direction.UNDO, failure=FAILURE),
-        at(sagas.COMMIT, Direction.BLOCK, failure=FAILURE),
+        at("confirm_order"),
+        at("process_payment", Direction.UNDO, failure=FAILURE),
+        at("commit_inventory", Direction.BLOCK, failure=FAILURE),
     ],
     ids=["past the pivot", "going back", "blocking"],
 )
@@ -160,31 +169,34 @@ def test_saga_that_cannot_be_turned_back_is_not_interrupted(progress):
 
 
 def test_return_undoes_the_pivot_too():
-    move = engine.give_back(progress=at(sagas.CONFIRM_ORDER), code="stopped", detail="")
-    assert (move.progress.step.name, move.progress.direction) == (sagas.COMMIT, Direction.UNDO)
+    move = engine.give_back(progress=at("confirm_order"), code="stopped", detail="")
+    assert (move.progress.step.name, move.progress.direction) == (
+        "commit_inventory",
+        Direction.UNDO,
+    )
 
 
 def test_retry_has_all_tries_again():
-    parked = at(sagas.CHARGE, Direction.UNDO, faults=engine.TRIES, failure=FAILURE)
+    parked = at("process_payment", Direction.UNDO, faults=engine.TRIES, failure=FAILURE)
     move = engine.retry(progress=parked)
     assert (move.progress.faults, move.status) == (0, SagaStatus.COMPENSATING)
 
 
 def test_skipped_undo_goes_on_with_the_one_before():
-    parked = at(sagas.CHARGE, Direction.UNDO, faults=engine.TRIES, failure=FAILURE)
+    parked = at("process_payment", Direction.UNDO, faults=engine.TRIES, failure=FAILURE)
     move = engine.skip(progress=parked, reason="refunded by hand")
     undone = msgspec.structs.replace(FAILURE, undone=True)
-    assert move.progress == at(sagas.RESERVE, Direction.UNDO, failure=undone)
+    assert move.progress == at("reserve_inventory", Direction.UNDO, failure=undone)
     assert "refunded by hand" in move.record.error
 
 
 def test_skipped_last_step_completes():
-    move = engine.skip(progress=at(sagas.CONFIRM_ORDER, faults=engine.TRIES), reason="by hand")
+    move = engine.skip(progress=at("confirm_order", faults=engine.TRIES), reason="by hand")
     assert (move.status, move.record.status) == (SagaStatus.COMPLETED, StepStatus.SKIPPED)
 
 
 def test_open_pivot_cannot_be_skipped():
-    assert engine.skip(progress=at(sagas.COMMIT, Direction.BLOCK), reason="?") is None
+    assert engine.skip(progress=at("commit_inventory", Direction.BLOCK), reason="?") is None
 
 
 def test_saga_without_a_pivot_can_be_turned_back_anywhere():

@@ -2,13 +2,13 @@
 
 import math
 
-from checker.soak.recovery import Lasted, Lateness, middle_and_longest
+from checker.soak.results import Lasted, Lateness, middle_and_longest
 
 QUICK = Lasted(10.0, 10.1)
 
 
 def recovered_in(*checkouts, began_at=100.0, ended_at=100.0):
-    lateness = Lateness(checkouts=[QUICK, *(Lasted(*one) for one in checkouts)])
+    lateness = Lateness(sagas=[QUICK, *(Lasted(*one) for one in checkouts)])
     return lateness.recovered_in(began_at=began_at, ended_at=ended_at)
 
 

@@ -3,15 +3,22 @@
 import pytest
 
 from checker.soak import report
+from checker.soak.answers import Accepted
 from checker.soak.faults import Made
-from checker.soak.ledger import Checkout, Ledger
 from checker.soak.plan import Fault, Kind
 from checker.soak.results import Round, Settings
 from checker.soak.shoppers import Asked, Wanted
 from checker.soak.watching import Memory
+from contracts.catalogue import SAGAS
 
 SETTINGS = Settings(
-    patterns=["orchestrated"], seconds=60.0, rate=50.0, seed=7, kinds=[Kind.KILL], every=4.0
+    saga=SAGAS["checkout"],
+    patterns=["orchestrated"],
+    seconds=60.0,
+    rate=50.0,
+    seed=7,
+    kinds=[Kind.KILL],
+    every=4.0,
 )
 
 
@@ -20,9 +27,9 @@ def asked(key, at):
     return Asked(wanted=wanted, intended_at=at, attempts=3, accepted_at=at + 1, answers=[key])
 
 
-def checkout(key, ended_at):
+def accepted(key, ended_at):
     status = "completed" if ended_at else "running"
-    return Checkout(key, key, status, 100, 0.0, ended_at, {"1": 1})
+    return Accepted(key, key, status, 0.0, ended_at)
 
 
 def kill(target, *, is_made=True):
@@ -32,10 +39,9 @@ def kill(target, *, is_made=True):
 
 @pytest.fixture
 def soaked():
-    """Makes a round of two checkouts: one that ended 5 s after a kill, and one at this time."""
+    """Makes a round of two sagas: one that ended 5 s after a kill, and one at this time."""
 
     def make(*, breaches=(), ended_at=10.5):
-        checkouts = [checkout("a", 15.0), checkout("b", ended_at)]
         return Round(
             pattern="orchestrated",
             where="somewhere",
@@ -44,7 +50,7 @@ def soaked():
             heard=100,
             repeated=2,
             drained_in=3.0,
-            ledger=Ledger(checkouts=checkouts, orders=[], money=[], stock=[]),
+            accepted=[accepted("a", 15.0), accepted("b", ended_at)],
             memory={"postgres": Memory(begin=1.0, most=3.0, end=2.0)},
             ended_by_themselves=[],
             breaches=list(breaches),
@@ -68,7 +74,7 @@ def test_fault_that_was_not_made_is_told_with_its_reason(soaked):
     assert "kill rabbitmq: it was down" in told(soaked())
 
 
-def test_checkout_that_never_ended_is_told_as_never(soaked):
+def test_saga_that_never_ended_is_told_as_never(soaked):
     one = soaked(ended_at=None)
     assert "ended never after it was meant to start" in told(one)
     figures = report.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
@@ -90,6 +96,6 @@ def test_every_breach_is_named_and_none_is_called_right(soaked):
 
 def test_last_line_repeats_it(soaked):
     assert told(soaked()).endswith(
-        "repeat it: manage.py soak --minutes 1 --rate 50 --patterns orchestrated"
+        "repeat it: manage.py soak --saga checkout --minutes 1 --rate 50 --patterns orchestrated"
         " --faults kill --every 4 --seed 7"
     )

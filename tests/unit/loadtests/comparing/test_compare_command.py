@@ -60,6 +60,24 @@ def test_number_of_steps_that_can_not_be_measured_is_refused_with_the_reason(ste
         _said("--steps", steps)
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--saga", "wedding"), "invalid choice: 'wedding'"),
+        (("--saga", "shipment", "--steps", "6"), "only a checkout can be made longer"),
+        (("--saga", "shipment", "--patterns", "monolith"), "does checkouts only, no shipment"),
+    ],
+)
+def test_what_another_saga_can_not_be_is_refused(options: tuple[str, ...], why: str) -> None:
+    with pytest.raises(CommandError, match=why):
+        _said(*options)
+
+
+def test_participant_that_the_saga_has_not_is_refused() -> None:
+    with pytest.raises(CommandError, match="of a shipment there are pedidos, pagos, inventario"):
+        call_command("outage", "--saga", "shipment", "--participant", "carrito")
+
+
 def test_run_of_another_plan_is_not_gone_on_with(tmp_path: Path) -> None:
     store = Store(folder=tmp_path / "run")
     store.begin(settings=SETTINGS)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.catalogue import SAGAS
 from loadtests.drawing import (
     backlog,
     bars,
@@ -24,6 +25,7 @@ from loadtests.drawing.conclusions import Bounds, Interval, Part, Verdict, Water
 from loadtests.drawing.throughput import Course
 
 WIDTHS = st.sampled_from([html.WIDE, html.NARROW])
+STEPS = [step.name for step in SAGAS["checkout"].steps]
 PATTERNS = ("orchestrated", "choreographed", "orchestrated_messaging", "monolith")
 AMOUNT = st.floats(min_value=0, max_value=1e7)
 RATE = st.floats(min_value=0, max_value=99_000)
@@ -162,7 +164,7 @@ def test_waterfalls_hold_for_any_times(amounts, width) -> None:
             mean_ms=sum(every),
             parts=[
                 Part(
-                    step=list(waterfalls.STEPS)[place // 2],
+                    step=(*STEPS, "hand_over")[place // 2],
                     kind=("queue wait", "service")[place % 2],
                     start=sum(every[:place]),
                     ms=ms,

@@ -235,3 +235,11 @@ def test_samples_that_are_none_are_refused(folder: Path, tmp_path: Path) -> None
     (tmp_path / "samples.csv").write_text("a,b\n1,2\n")
     with pytest.raises(NotARun, match="can't be read"):
         page.draw(folder=tmp_path)
+
+
+def test_run_of_another_saga_speaks_of_that_one(tmp_path: Path) -> None:
+    folder = stored_run(tmp_path, settings=replace(SETTINGS, saga="shipment"))
+    drawn = (folder / "report.html").read_text()
+    assert "<title>The same shipment, side by side" in drawn
+    assert "What a shipment costs" in drawn
+    assert "checkout" not in drawn

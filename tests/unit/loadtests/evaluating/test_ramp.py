@@ -1,7 +1,7 @@
 import pytest
 
 from loadtests.evaluating.ramp import Level, next_rate
-from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.samples import NotMeasured
 
 
 def test_level_is_saturated_when_the_shop_falls_behind() -> None:

@@ -5,7 +5,7 @@ import pytest
 from loadtests.evaluating.rates import is_steady, levels_of, rate_for
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Phase
-from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.samples import NotMeasured
 from tests.unit.loadtests.builders import measured, window
 
 

@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import sagas
+from contracts.catalogue import SAGAS
 from loadtests.evaluating import waterfall
 from loadtests.evaluating.waterfall import Kind
 from loadtests.measuring import moments, samples, timeline
 from loadtests.measuring.moments import Moments
 from tests.unit.loadtests.builders import EPOCH, sample
 
-STEPS = [one.name for one in sagas.CHECKOUT.steps]
+CHECKOUT = SAGAS["checkout"]
+STEPS = [one.name for one in CHECKOUT.steps]
 GAPS = st.lists(
     st.floats(min_value=0, max_value=2), min_size=3 * len(STEPS), max_size=3 * len(STEPS)
 )
@@ -54,12 +55,12 @@ def test_time_is_given_to_the_kind_and_step_where_it_was_spent() -> None:
     gaps = [n / 1000 for n in range(1, 3 * len(STEPS) + 1)]
     (found,) = waterfall.waterfalls(moments=saga(gaps))
     spent = {(part.step, part.kind): part.ms for part in found.parts}
-    assert spent[sagas.ACCEPT, Kind.WAIT] == pytest.approx(1, abs=1e-3)
+    assert spent["accept_checkout", Kind.WAIT] == pytest.approx(1, abs=1e-3)
     assert spent[waterfall.HAND_OVER, Kind.COORDINATION] == pytest.approx(3, abs=1e-3)
-    assert spent[sagas.CHARGE, Kind.WAIT] == pytest.approx(7, abs=1e-3)
-    assert spent[sagas.CHARGE, Kind.SERVICE] == pytest.approx(8, abs=1e-3)
-    assert spent[sagas.CHARGE, Kind.COORDINATION] == pytest.approx(9, abs=1e-3)
-    assert (sagas.CONFIRM_ORDER, Kind.COORDINATION) not in spent
+    assert spent["process_payment", Kind.WAIT] == pytest.approx(7, abs=1e-3)
+    assert spent["process_payment", Kind.SERVICE] == pytest.approx(8, abs=1e-3)
+    assert spent["process_payment", Kind.COORDINATION] == pytest.approx(9, abs=1e-3)
+    assert ("confirm_order", Kind.COORDINATION) not in spent
 
 
 def test_wait_for_another_attempt_is_idle() -> None:
@@ -67,8 +68,8 @@ def test_wait_for_another_attempt_is_idle() -> None:
     steps[2] = replace(steps[2], attempts=3)
     (found,) = waterfall.waterfalls(moments=steps)
     spent = {(part.step, part.kind): part.ms for part in found.parts}
-    assert spent[sagas.CHARGE, Kind.IDLE] == pytest.approx(1, abs=1e-3)
-    assert (sagas.CHARGE, Kind.WAIT) not in spent
+    assert spent["process_payment", Kind.IDLE] == pytest.approx(1, abs=1e-3)
+    assert ("process_payment", Kind.WAIT) not in spent
 
 
 def test_each_pattern_has_a_waterfall_of_its_own() -> None:
@@ -91,14 +92,12 @@ def test_saga_of_which_a_moment_is_not_known_is_left_out() -> None:
     one = sample(latency=0.1)
     done = {(one.saga_id, step): (EPOCH + 0.01, EPOCH + 0.02) for step in STEPS}
     asked = {(one.saga_id, step): EPOCH + 0.005 for step in STEPS[1:]}
-    whole = timeline.moments_of(sample=one, saga=sagas.CHECKOUT, done=done, asked=asked, again={})
+    whole = timeline.moments_of(sample=one, saga=CHECKOUT, done=done, asked=asked, again={})
     assert [moment.step for moment in whole] == STEPS
     assert whole[0].asked_at == one.intended_at
     assert whole[-1].decided_at == one.ended_at
-    del asked[one.saga_id, sagas.COMMIT]
-    assert not timeline.moments_of(
-        sample=one, saga=sagas.CHECKOUT, done=done, asked=asked, again={}
-    )
+    del asked[one.saga_id, "commit_inventory"]
+    assert not timeline.moments_of(sample=one, saga=CHECKOUT, done=done, asked=asked, again={})
 
 
 def test_sample_of_a_window_is_spread_over_it_and_bounded() -> None:

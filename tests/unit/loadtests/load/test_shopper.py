@@ -1,8 +1,11 @@
+import msgspec
 import pytest
 
+from envios.serializers import NewCourier
 from loadtests.load import shopper
 from loadtests.load.windows import Mix
 from loadtests.load.workload import kinds_of
+from pedidos.serializers import NewOrder
 
 
 def test_patterns_are_read_in_the_order_given() -> None:
@@ -35,3 +38,26 @@ def test_mix_has_exactly_its_shares_in_an_order_of_the_seed() -> None:
 
 def test_mix_of_nothing_special_is_all_good() -> None:
     assert set(kinds_of(mix=Mix(), count=20, seed=1)) == {"good"}
+
+
+@pytest.mark.parametrize("name", ["fulfilment", "shipment"])
+def test_order_of_the_load_is_one_that_its_owner_takes(name: str) -> None:
+    body = shopper.order(saga=name, products=["1", "2"], payment_method="credit_card")
+    order = msgspec.convert({**body, "user_id": "u", "saga_pattern": "choreographed"}, NewOrder)
+    assert (order.saga, order.lines()) == (name, [("1", 1), ("2", 1)])
+    assert str(order.amount) == "39.98"
+    assert msgspec.convert(shopper.courier(name="c", capacity=9), NewCourier).capacity == 9
+
+
+def test_pattern_beside_itself_has_nothing_to_find() -> None:
+    one, again = shopper.twice(pattern="choreographed", delay_ms=0)
+    assert one != again
+    assert {shopper.pattern_of(arm=one), shopper.pattern_of(arm=again)} == {"choreographed"}
+    assert shopper.card_of(arm=one) == shopper.card_of(arm=again)
+
+
+def test_delayed_arm_pays_with_the_card_that_takes_so_long() -> None:
+    one, slow = shopper.twice(pattern="orchestrated", delay_ms=2)
+    assert slow == "orchestrated +2ms"
+    assert (shopper.delay_ms_of(arm=one), shopper.delay_ms_of(arm=slow)) == (0, 2)
+    assert shopper.card_of(arm=one) != shopper.card_of(arm=slow)

@@ -58,6 +58,13 @@ def test_full_run_ends_with_an_outage_for_each_of_its_patterns() -> None:
     assert closing_outage.seconds_of(settings=SETTINGS) == 0
 
 
+@pytest.mark.parametrize("saga", ["fulfilment", "shipment"])
+def test_outage_is_of_a_participant_of_the_saga_that_was_compared(saga: str) -> None:
+    planned = closing_outage.settings_of(settings=replace(FULL, saga=saga))
+    assert planned is not None
+    assert (planned.saga, planned.participant) == (saga, "pagos")
+
+
 def test_outage_is_of_patterns_not_of_arms_nor_of_the_monolith() -> None:
     arms = replace(FULL, patterns=("orchestrated", "orchestrated again", "monolith"))
     planned = closing_outage.settings_of(settings=arms)

@@ -4,7 +4,7 @@ import pytest
 
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Phase
-from loadtests.measuring.errors import NotMeasured
+from loadtests.measuring.samples import NotMeasured
 from loadtests.surveying.saturation import (
     ended_per_second,
     is_saturated,

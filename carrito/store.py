@@ -1,0 +1,220 @@
+"""All SQL of the operations: rows locked in a fixed order, written set-based.
+
+Order of locks: a cart, then its checkout, then its order; in a batch by saga id.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from contracts.commands import Line
+from contracts.context import Context
+from contracts.outcomes import Failure
+from contracts.statuses import SagaStatus
+from coordination.acceptance import is_own_start
+from participant import sql
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedCart:
+    """A cart whose row is locked, with its lines."""
+
+    id: str
+    user_id: str
+    status: str
+    version: int
+    items: Sequence[Line]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A checkout to be recorded: the cart as it was frozen, and what the saga's steps see of it."""
+
+    context: Context
+    cart: LockedCart
+    total_amount: Decimal
+    billing_address: Mapping[str, str]
+
+
+def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
+    """The carts, by id. The lines are read once the lock is held: nobody changes them then."""
+    carts = _execute(
+        """
+        SELECT id, user_id, status, version FROM carrito_cart WHERE id = ANY(%s)
+        ORDER BY id FOR NO KEY UPDATE
+        """,
+        [sorted(set(ids))],
+    )
+    lines: dict[str, list[Line]] = {row[0]: [] for row in carts}
+    for cart_id, product_id, quantity, unit_price in _execute(
+        """
+        SELECT cart_id, product_id, quantity, unit_price FROM carrito_cartitem
+        WHERE cart_id = ANY(%s) ORDER BY cart_id, id
+        """,
+        [list(lines)],
+    ):
+        lines[cart_id].append(Line(product_id, quantity, unit_price))
+    return {
+        row[0]: LockedCart(
+            id=row[0],
+            user_id=row[1],
+            status=row[2],
+            version=row[3],
+            items=lines[row[0]],
+        )
+        for row in carts
+    }
+
+
+def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
+    """Records the checkouts, and locks their carts for shoppers. One that its own first event sets
+    going runs at once.
+    """
+    if not accepted:
+        return
+    _execute(
+        """
+        WITH made AS (
+            INSERT INTO carrito_checkout
+                   (saga_id, saga, saga_pattern, context, cart_id, cart_version, user_id, items,
+                    total_amount, billing_address, status, accepted_at)
+            SELECT saga_id, saga, saga_pattern, context, cart_id, cart_version, user_id, items,
+                   total_amount, billing_address,
+                   CASE WHEN runs THEN 'running' ELSE 'pending' END, clock_timestamp()
+            FROM json_to_recordset(%s)
+                 AS v (saga_id text, saga text, saga_pattern text, context jsonb, cart_id text,
+                       cart_version int, user_id text, items jsonb, total_amount numeric,
+                       billing_address jsonb, runs boolean)
+            RETURNING cart_id
+        )
+        UPDATE carrito_cart AS cart SET status = 'checking_out' FROM made
+        WHERE cart.id = made.cart_id
+        """,
+        [
+            sql.rows(
+                {
+                    "saga_id": one.context.saga_id,
+                    "saga": one.context.saga,
+                    "saga_pattern": one.context.pattern,
+                    "context": one.context,
+                    "cart_id": one.cart.id,
+                    "cart_version": one.cart.version,
+                    "user_id": one.cart.user_id,
+                    "items": one.cart.items,
+                    "total_amount": one.total_amount,
+                    "billing_address": one.billing_address,
+                    "runs": is_own_start(one.context.pattern),
+                }
+                for one in accepted
+            )
+        ],
+    )
+
+
+def add_orders(*, ids: Mapping[str, str]) -> set[str]:
+    """An order (`ids`: saga id to order id) for each checkout that still runs; which ones did.
+
+    OFFSET 0 has PostgreSQL look up each checkout by its key, whatever it believes of `ended_at`.
+    """
+    rows = _execute(
+        """
+        INSERT INTO carrito_order
+               (id, saga_id, cart_id, user_id, total_amount, status, created_at)
+        SELECT v.id, checkout.saga_id, checkout.cart_id, checkout.user_id, checkout.total_amount,
+               'pending', clock_timestamp()
+        FROM json_to_recordset(%s) AS v (saga_id text, id text)
+        CROSS JOIN LATERAL (
+            SELECT * FROM carrito_checkout WHERE saga_id = v.saga_id OFFSET 0
+        ) AS checkout
+        WHERE checkout.ended_at IS NULL
+        RETURNING saga_id
+        """,
+        [sql.rows({"saga_id": saga_id, "id": order_id} for saga_id, order_id in ids.items())],
+    )
+    return {row[0] for row in rows}
+
+
+def cancel_orders(*, reasons: Mapping[str, str]) -> set[str]:
+    """Cancels the orders of these sagas (`reasons` by saga id); which ones there were."""
+    rows = _execute(
+        """
+        UPDATE carrito_order AS placed
+        SET status = 'cancelled', cancelled_at = clock_timestamp(), cancelled_because = v.reason
+        FROM json_to_recordset(%s) AS v (saga_id text, reason text)
+        WHERE placed.saga_id = v.saga_id
+        RETURNING placed.saga_id
+        """,
+        [sql.rows({"saga_id": saga_id, "reason": why[:64]} for saga_id, why in reasons.items())],
+    )
+    return {row[0] for row in rows}
+
+
+def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]]:
+    """Confirms pending orders; their checkouts are completed, their carts checked out.
+
+    Returns order id and time by saga id, for those that were pending.
+    """
+    rows = _execute(
+        """
+        WITH confirmed AS (
+            UPDATE carrito_order SET status = 'confirmed', confirmed_at = clock_timestamp()
+            WHERE saga_id = ANY(%s) AND status = 'pending'
+            RETURNING saga_id, id, cart_id, confirmed_at
+        ), completed AS (
+            UPDATE carrito_checkout AS checkout
+            SET status = 'completed', ended_at = confirmed.confirmed_at, set_aside_at = NULL,
+                handed_over_at = coalesce(handed_over_at, confirmed.confirmed_at)
+            FROM confirmed WHERE checkout.saga_id = confirmed.saga_id
+        ), closed AS (
+            UPDATE carrito_cart AS cart SET status = 'checked_out'
+            FROM confirmed WHERE cart.id = confirmed.cart_id
+        )
+        SELECT saga_id, id, confirmed_at FROM confirmed
+        """,
+        [list(saga_ids)],
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def fail_checkouts(*, failures: Mapping[str, Failure], statuses: Mapping[str, SagaStatus]) -> None:
+    """Ends the checkouts, unlocks their carts. A cart that was sold and returned stays closed."""
+    _execute(
+        """
+        WITH ended AS (
+            UPDATE carrito_checkout AS checkout
+            SET status = v.status, failure_step = v.step, failure_code = v.code,
+                failure_detail = v.detail, ended_at = clock_timestamp(),
+                handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+                set_aside_at = NULL, set_aside_reason = ''
+            FROM json_to_recordset(%s)
+                 AS v (saga_id text, status text, step text, code text, detail text)
+            WHERE checkout.saga_id = v.saga_id
+            RETURNING checkout.cart_id
+        )
+        UPDATE carrito_cart AS cart SET status = 'active' FROM ended
+        WHERE cart.id = ended.cart_id AND cart.status = 'checking_out'
+        """,
+        [
+            sql.rows(
+                {
+                    "saga_id": one,
+                    "status": statuses[one],
+                    "step": failure.step[:64],
+                    "code": failure.code[:64],
+                    "detail": failure.detail,
+                }
+                for one, failure in failures.items()
+            )
+        ],
+    )
+
+
+def total_of(items: Sequence[Line]) -> Decimal:
+    """The sum over the lines, in the currency of their prices."""
+    return sum((line.unit_price * line.quantity for line in items), Decimal("0.00"))
+
+
+def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return sql.execute(service="carrito", sql=statement, values=values)

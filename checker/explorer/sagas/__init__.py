@@ -1,0 +1,24 @@
+"""The worlds of the sagas of the catalogue, each in every pattern: a new page is explored for free.
+
+    manage.py sagas explore --saga shipment --pattern choreographed
+
+Real are the reactions, `perform`, the barrier's rules, consumer, relay, tracking, watchdog, runner,
+conductor, engine and the memory broker. Made up is what the participants do (`participants`): a
+step leaves a row, refuses by script, or takes one of a scarce thing. Only the SQL is replaced,
+function by function (`memory`), and time (`steered`).
+
+`scenarios`    what is run: one saga, a refused one, two for one unit
+`participants` operations of any page; `rules`: what must hold of what they did
+`stage`        how a world begins and stands: in memory; `postgres`: with the real SQL
+`world`        who may do what next; `courier`, `ears`, `calls`: messages and calls;
+               `choreographed`, `orchestrated`: what is special to a pattern
+`worlds`       all of them, by name
+
+To put a bug in, patch the real code (`messaging.consumer.Consumer`, `participant.barrier`, ...)
+before the worlds are made, and explore; to weaken what PostgreSQL does, patch
+`checker.explorer.store.Store`:
+
+    monkeypatch.setattr(watchdog, "_nudge", lambda sagas, trails: None)
+    with worlds.in_memory() as made:
+        failure = Explorer(worlds=made, schedules=4_000, seed=7).explore().failure
+"""

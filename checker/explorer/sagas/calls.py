@@ -1,0 +1,122 @@
+"""The calls between the conductor and the services, without a network: lost, late, or answered."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from checker.explorer.striking import Crashed, Strike
+from contracts.commands import Command
+from httpapi.client import Answer, Unreachable
+from participant.operations import Operation
+from participant.performing import perform
+
+REQUEST_LOST, REPLY_LOST, LATE = "request lost", "reply lost", "late"
+WAYS = (REQUEST_LOST, REPLY_LOST, LATE)
+
+
+class Request(NamedTuple):
+    """A call that is still on its way."""
+
+    operation: Operation
+    commands: Sequence[Command]
+
+    def __str__(self) -> str:
+        sagas = ", ".join(one.saga_id for one in self.commands)
+        return f"{self.operation.name} for {sagas}"
+
+
+class Calls:
+    """`paths`: what is behind each. `fails`: how the next call goes wrong. `late`: requests whose
+    callers have given up.
+    """
+
+    def __init__(self, *, strike: Strike, paths: Mapping[str, Operation]) -> None:
+        self.strike = strike
+        self._operations = paths
+        self.late: list[Request] = []
+        self.clear()
+
+    def clear(self) -> None:
+        self.fails = ""
+        self.late.clear()
+        self._outage, self._outage_left = "", 0
+
+    def loses_replies(self, *, service: str, calls: int) -> None:
+        """So many calls of this service take effect, and are not answered."""
+        self._outage, self._outage_left = service, calls
+
+    def client(self, *, url: str, timeout: float) -> "InProcessClient":
+        """In place of `httpapi.client.Client`."""
+        return InProcessClient(self)
+
+    def make(self, path: str, commands: Sequence[Command]) -> Answer:
+        """Raises Unreachable."""
+        way, self.fails = self.fails, ""
+        request = Request(self._operations[path], commands)
+        if way == LATE:
+            self.late.append(request)
+        if way in (LATE, REQUEST_LOST):
+            raise Unreachable("no answer in time")
+        answer = self._performed(request)
+        if way == REPLY_LOST or self._is_outage(request.operation.service):
+            raise Unreachable("the answer was lost")
+        return answer
+
+    def arrive(self, request: Request) -> None:
+        """A late request is performed after all; nobody waits for the answer."""
+        self.late.remove(request)
+        self._performed(request)
+
+    def _is_outage(self, service: str) -> bool:
+        if service != self._outage or not self._outage_left:
+            return False
+        self._outage_left -= 1
+        return True
+
+    def _performed(self, request: Request) -> Answer:
+        try:
+            performed = perform(operation=request.operation, commands=request.commands)
+        except Crashed as error:
+            raise Unreachable("the service died over it") from error
+        return Answer(207, msgspec.json.encode([one.outcome for one in performed]))
+
+
+class InProcessClient:
+    """As much of `httpapi.client.Client` as the conductor uses, with its points."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self.calls = 0
+
+    def post(
+        self, *, path: str, body: Sequence[Command], timeout: float | None = None, **_: Any
+    ) -> Answer:
+        self._calls.strike.reached("client.before_call")
+        answer = self._calls.make(path, body)
+        self._calls.strike.reached("client.answered")
+        return answer
+
+    def get(self, *, path: str) -> Answer:
+        """The probe of the breaker: the service is ready."""
+        return Answer(200, b"{}")
+
+
+class Standing:
+    """In place of `saga_orchestrator.lanes.Lanes`: nothing moves unless it is told to."""
+
+    def __init__(
+        self, *, work: Callable[[Any, list[Any]], None], at_exit: Callable[[], None]
+    ) -> None:
+        self._work = work
+        self.waiting: dict[Any, list[Any]] = {}
+
+    def put(self, key: Any, items: Iterable[Any]) -> None:
+        self.waiting.setdefault(key, []).extend(items)
+
+    def work(self, key: Any, count: int) -> None:
+        """Takes so many of a lane, the first ones, and has them moved on."""
+        lane = self.waiting.pop(key)
+        if lane[count:]:
+            self.waiting[key] = lane[count:]
+        self._work(key, lane[:count])

@@ -1,0 +1,190 @@
+"""`saga_orchestrator.sagalog` in memory, without the log of the steps, which decides nothing."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from checker.explorer.clock import Clock
+from checker.explorer.store import Store
+from contracts.context import Context
+from contracts.outcomes import Failure
+from contracts.saga import Direction, Saga, Step
+from contracts.statuses import FINAL, SagaStatus
+from saga_orchestrator.moves import Move, Progress
+from saga_orchestrator.sagalog import Call, InFlight, Unreadable, call_of
+
+
+class SagaRow(NamedTuple):
+    """Times in seconds since the beginning."""
+
+    name: str
+    context: Context
+    steps: Sequence[Step]
+    deadline_at: float
+    started_at: float
+    next_attempt_at: float | None
+    status: SagaStatus = SagaStatus.PENDING
+    position: int = 1
+    direction: Direction = Direction.DO
+    faults: int = 0
+    failure: Failure | None = None
+    version: int = 0
+    runner_id: int | None = None
+    asked_at: float | None = None
+    stop_requested: bool = False
+    parked_reason: str = ""
+    finished_at: float | None = None
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(
+            steps=self.steps,
+            position=self.position,
+            direction=self.direction,
+            faults=self.faults,
+            failure=self.failure,
+        )
+
+
+class SagaLog:
+    """`silent`: the runners whose hearts do not beat."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self.sagas = store.table("orchestrator.saga")
+        self.silent: set[int] = set()
+
+    def start(self, *, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[str]:
+        started = []
+        for context in sorted(contexts, key=lambda one: one.saga_id):
+            row = SagaRow(
+                name=saga.name,
+                context=context,
+                steps=saga.steps,
+                deadline_at=self._clock.seconds + seconds,
+                started_at=self._clock.stamp(),
+                next_attempt_at=self._clock.seconds,
+            )
+            if self._store.insert_if_free(self.sagas, context.saga_id, row):
+                started.append(context.saga_id)
+        return started
+
+    def claim(
+        self, *, runner_id: int, limit: int, in_hand: Sequence[str] = (), but: Sequence[Call] = ()
+    ) -> list[InFlight | Unreadable]:
+        claimed: list[InFlight | Unreadable] = []
+        for saga_id in self.due(runner_id=runner_id, in_hand=in_hand, but=but)[:limit]:
+            row = self.sagas[saga_id]
+            is_new = row.status is SagaStatus.PENDING
+            row = row._replace(
+                runner_id=runner_id,
+                version=row.version + 1,
+                status=SagaStatus.RUNNING if is_new else row.status,
+            )
+            self._store.write(self.sagas, saga_id, row)
+            claimed.append(self._in_flight(saga_id, row))
+        return claimed
+
+    def lock(self, *, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:
+        found = [one for one in sorted(saga_ids) if one in self.sagas]
+        for saga_id in found:
+            self._store.lock(self.sagas, saga_id)
+        return [self._in_flight(one, self.sagas[one]) for one in found]
+
+    def record(
+        self,
+        *,
+        moves: Iterable[tuple[InFlight, Move]],
+        patience: Mapping[str, float] | None = None,
+        is_in_hand: bool = False,
+    ) -> dict[str, float]:
+        waits = patience or {}
+        return {
+            saga.saga_id: self._move(saga, move, waits.get(saga.saga_id), is_in_hand)
+            for saga, move in moves
+            if self.is_still(saga)
+        }
+
+    def park(self, *, unreadable: Unreadable) -> None:
+        """Nothing here is unreadable: it is a bug, and told as one."""
+        what = f"the runner parked {unreadable.saga_id}: {unreadable.reason}"
+        self._store.write(self._store.table("parked"), self._store.next_id(), what)
+
+    def request_stop(self, *, saga_id: str) -> None:
+        row = self.sagas[saga_id]
+        due = row.next_attempt_at
+        sooner = None if due is None else min(due, self._clock.seconds)
+        stopped = row._replace(stop_requested=True, next_attempt_at=sooner, version=row.version + 1)
+        self._store.write(self.sagas, saga_id, stopped)
+
+    def close(self) -> None:
+        """There is no connection."""
+
+    def is_still(self, saga: InFlight) -> bool:
+        """The fence: whether nobody has moved the saga since it was read."""
+        row = self.sagas.get(saga.saga_id)
+        return row is not None and row.version == saga.version
+
+    def due(self, *, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[str]:
+        """The sagas that this runner may claim now: `statements.CLAIMABLE`, word for
+        word, those due longest first.
+        """
+        now = self._clock.seconds
+        found = [
+            (row.next_attempt_at, saga_id)
+            for saga_id, row in self.sagas.items()
+            if row.next_attempt_at is not None
+            and row.next_attempt_at <= now
+            and (
+                row.runner_id is None
+                or (
+                    saga_id not in in_hand
+                    if row.runner_id == runner_id
+                    else row.runner_id in self.silent
+                )
+            )
+            and call_of(progress=row.progress) not in but
+            and not self._store.is_held(self.sagas, saga_id)
+        ]
+        return [saga_id for _, saga_id in sorted(found)]
+
+    def _move(self, saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -> float:
+        row, there, now = self.sagas[saga.saga_id], move.progress, self._clock.seconds
+        seconds = move.seconds if patience is None else patience
+        has_ended, is_parked = move.status in FINAL, move.status is SagaStatus.PARKED
+        due: float | None = min(row.next_attempt_at or now, now)
+        if has_ended or is_parked:
+            due = None
+        elif seconds > 0:
+            due = now + seconds
+        moved = row._replace(
+            context=saga.context_after(move),
+            status=move.status,
+            position=there.position,
+            direction=there.direction,
+            faults=there.faults,
+            failure=there.failure,
+            version=row.version + 1,
+            runner_id=row.runner_id if move.goes_on and is_in_hand else None,
+            next_attempt_at=due,
+            asked_at=now if patience is not None else None,
+            parked_reason=move.reason if is_parked else "",
+            finished_at=self._clock.stamp() if has_ended else None,
+        )
+        self._store.write(self.sagas, saga.saga_id, moved)
+        return now
+
+    def _in_flight(self, saga_id: str, row: SagaRow) -> InFlight:
+        now = self._clock.seconds
+        return InFlight(
+            saga_id=saga_id,
+            name=row.name,
+            version=row.version,
+            status=row.status,
+            context=row.context,
+            progress=row.progress,
+            stop_requested=row.stop_requested,
+            deadline=row.deadline_at - now,
+            entered=now,
+            waited=None if row.asked_at is None else now - row.asked_at,
+        )

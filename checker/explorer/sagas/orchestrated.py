@@ -1,0 +1,277 @@
+"""What is special to an orchestrated saga: runners that claim sagas and conduct them.
+
+There is one runner, until it dies, is suspended, or is taken for dead: then another comes, and may
+take its sagas over. One that was taken for dead goes on all the same, with what it has in hand.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from checker.explorer.sagas.calls import WAYS, Calls, Standing
+from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
+from checker.explorer.sagas.limits import Limits
+from checker.explorer.sagas.stage import Stage, deadline_seconds
+from checker.explorer.scheduling import PROGRESS, Option
+from checker.explorer.striking import Crashed, Strike
+from contracts import patterns, projection, services
+from contracts.context import Context
+from contracts.outcomes import Refused
+from saga_orchestrator import engine, operations, sagalog
+from saga_orchestrator.participants import Participants, Target
+from saga_orchestrator.runner import Runner
+
+CRASHES = ("client.before_call", "client.answered", "conductor.before_record", "conductor.recorded")
+PAUSES = CRASHES[:3]
+CRASHES_OF_SERVICE = (BEFORE_COMMIT, AFTER_COMMIT)
+
+
+class Lane(NamedTuple):
+    """What a runner could do next: make a call for the first `batch` of those that wait for it."""
+
+    runner: "Conducting"
+    target: Target
+    batch: int
+
+    def __str__(self) -> str:
+        sagas = self.runner.lanes.waiting[self.target][: self.batch]
+        names = ", ".join(one.saga_id for one in sagas)
+        return f"runner {self.runner.number} calls {self.target.path} for {names}"
+
+
+class Conducting:
+    """A runner, moved by hand."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        participants = Participants(urls=dict.fromkeys(services.PARTICIPANTS, "http://here"))
+        self.runner = Runner(participants=participants)
+        self.runner._heart = SimpleNamespace(runner_id=number)  # type: ignore[assignment]
+        self.lanes: Standing = self.runner._conductor._lanes  # type: ignore[assignment]
+
+    def claim(self) -> None:
+        self.runner._claim()
+
+    @property
+    def hands(self) -> dict[str, Sequence[Any]]:
+        """What it has in hand, and what it wants no more of."""
+        conductor = self.runner._conductor
+        return {"in_hand": conductor.in_hand, "but": conductor.crowded}
+
+
+class Orchestrated:
+    """A `world.Coordinator`; over messages, if there is a courier."""
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        limits: Limits,
+        strike: Strike,
+        calls: Calls,
+        courier: Courier | None,
+    ) -> None:
+        self.pattern = patterns.ORCHESTRATED_MESSAGING if courier else patterns.ORCHESTRATED
+        self._stage = stage
+        self._limits = limits
+        self._strike = strike
+        self._calls = calls
+        self._courier = courier
+        self._services = projection.services_of(stage.scenario.saga)
+        self._fails = {way: partial(self._call_fails, way) for way in WAYS}
+        self._deaths = {at: partial(self._die, at) for at in CRASHES}
+        self._pauses = {at: partial(self._pause, at) for at in PAUSES}
+        self._broken_services = {at: partial(self._break_service, at) for at in CRASHES_OF_SERVICE}
+
+    def clear(self) -> None:
+        self._calls.clear()
+        self._runners: list[Conducting] = []
+        self._paused: set[int] = set()
+        self._made = 0
+
+    def start(self, contexts: Sequence[Context]) -> None:
+        operations.start(contexts=contexts)
+
+    def progress(self) -> Iterator[Option]:
+        if self._is_claimable():
+            yield Option(PROGRESS, "a runner claims what is due", self._claim)
+        lanes = self._lanes()
+        if lanes:
+            yield Option(PROGRESS, "{0}", self._work, lanes)
+        if self._calls.late:
+            yield Option(PROGRESS, "late, it comes to {0}", self._calls.arrive, self._calls.late)
+
+    def faults(self) -> Iterator[Option]:
+        if lanes := self._lanes():
+            yield from self._faults_of_calls(lanes)
+            yield from self._faults_of_runners(lanes)
+        left = self._limits.left
+        if left["crash"] and self._is_claimable():
+            yield Option("crash runner.claimed", "a runner claims, and dies", self._claim_and_die)
+        if left["stale"] and self._strike.depth < 2 and self._is_claimable():
+            text = "a runner claims, and takes its time"
+            yield Option("pause runner.claimed", text, self._claim_slowly)
+        if left["outage"] and not self._courier:
+            text = "{0} does not answer for a while"
+            yield Option("outage", text, self._lose_replies, self._services)
+        if left["deadline"]:
+            yield Option("deadline", "all that runs is too late now", self._pass_deadline)
+
+    def _faults_of_calls(self, lanes: Sequence[Lane]) -> Iterator[Option]:
+        left = self._limits.left
+        if alone := [one._replace(batch=1) for one in lanes if one.batch > 1]:
+            yield Option("alone", "{0}, alone", self._work, alone)
+        if left["call"]:
+            for way, fails in self._fails.items():
+                yield Option(way, "{0}; " + way, fails, lanes)
+        if left["crash"]:
+            for at, breaks in self._broken_services.items():
+                yield Option("crash " + at, "{0}, which crashes at " + at, breaks, lanes)
+
+    def _faults_of_runners(self, lanes: Sequence[Lane]) -> Iterator[Option]:
+        left = self._limits.left
+        if left["crash"]:
+            for at, die in self._deaths.items():
+                yield Option("crash " + at, "{0}, and the runner dies at " + at, die, lanes)
+        if left["stale"] and self._strike.depth < 2:
+            for at, pause in self._pauses.items():
+                yield Option("pause " + at, "{0}, and is suspended at " + at, pause, lanes)
+        if left["stale"]:
+            alive = [one.number for one in self._runners if self._stage.is_alive(one.number)]
+            yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
+
+    def ask(self, saga_id: str) -> None:
+        refused = operations.compensate(saga_id=saga_id, requested_by="eva", reason="")
+        if not isinstance(refused, Refused):
+            self._limits.promise(saga_id)
+
+    def wait(self, *, waits: int) -> list[str]:
+        """Until the next saga is due; a parked one is tried again by a person."""
+        for saga_id, standing in self._stage.standings().items():
+            if standing.run == "parked":
+                operations.retry(saga_id=saga_id, requested_by="eva")
+        self._stage.passes(self._stage.seconds_until_due())
+        if self._limits.spent("lose", "call", "outage", "crash", "stale"):
+            return []
+        return ["it stands still, and nothing had gone wrong"]
+
+    # What happens
+
+    def _lanes(self) -> list[Lane]:
+        """What each runner could do; those that are taken for dead last."""
+        runners = sorted(self._runners, key=lambda one: not self._stage.is_alive(one.number))
+        return [
+            Lane(one, target, len(sagas))
+            for one in runners
+            if one.number not in self._paused
+            for target, sagas in one.lanes.waiting.items()
+        ]
+
+    def _claim(self, _: object) -> None:
+        self._alive().claim()
+        if self._courier:
+            self._courier.say(sagalog.ALIAS)
+
+    def _is_claimable(self) -> bool:
+        """By one of those at work; where there is none, by a new one, whose hands are empty."""
+        if next(self._at_work(), None):
+            return self._claimant() is not None
+        return self._stage.is_claimable(runner=self._made + 1, in_hand=(), but=())
+
+    def _claimant(self) -> Conducting | None:
+        """The first at work that would find something: each of them looks by itself."""
+        for one in self._at_work():
+            if self._stage.is_claimable(runner=one.number, **one.hands):
+                return one
+        return None
+
+    def _at_work(self) -> Iterator[Conducting]:
+        for one in self._runners:
+            if self._stage.is_alive(one.number) and one.number not in self._paused:
+                yield one
+
+    def _alive(self) -> Conducting:
+        found = self._claimant()
+        if found:
+            return found
+        self._made += 1
+        self._runners.append(Conducting(self._made))
+        self._stage.speak(self._made)
+        return self._runners[-1]
+
+    def _work(self, lane: Lane) -> None:
+        lane.runner.lanes.work(lane.target, lane.batch)
+
+    def _call_fails(self, way: str, lane: Lane) -> None:
+        self._limits.spend("call")
+        self._calls.fails = way
+        self._work(lane)
+        self._calls.fails = ""
+
+    def _die(self, at: str, lane: Lane) -> None:
+        self._limits.spend("crash")
+        self._strike.crash(at=at)
+        try:
+            self._work(lane)
+        except Crashed:
+            self._bury(lane.runner)
+        self._strike.clear()
+
+    def _claim_and_die(self, _: object) -> None:
+        self._limits.spend("crash")
+        runner = self._alive()
+        self._strike.crash(at="runner.claimed")
+        try:
+            runner.claim()
+        except Crashed:
+            self._bury(runner)
+        self._strike.clear()
+
+    def _claim_slowly(self, _: object) -> None:
+        """Its heart beats meanwhile: one thread of it is slow."""
+        self._limits.spend("stale")
+        runner = self._alive()
+        self._paused.add(runner.number)
+        self._strike.pause(at="runner.claimed", who=f"runner {runner.number}")
+        runner.claim()
+        self._strike.clear()
+        self._paused.discard(runner.number)
+        if self._courier:
+            self._courier.say(sagalog.ALIAS)
+
+    def _bury(self, runner: Conducting) -> None:
+        self._stage.fall_silent(runner.number)
+        self._runners.remove(runner)
+
+    def _break_service(self, at: str, lane: Lane) -> None:
+        self._limits.spend("crash")
+        self._strike.crash(at=at)
+        self._work(lane)
+        self._strike.clear()
+
+    def _pause(self, at: str, lane: Lane) -> None:
+        """Suspended, its heart does not beat; awake again, it does."""
+        self._limits.spend("stale")
+        number = lane.runner.number
+        self._stage.fall_silent(number)
+        self._paused.add(number)
+        self._strike.pause(at=at, who=f"runner {number}")
+        self._work(lane)
+        self._strike.clear()
+        self._paused.discard(number)
+        self._stage.speak(number)
+
+    def _take_for_dead(self, number: int) -> None:
+        self._limits.spend("stale")
+        self._stage.fall_silent(number)
+
+    def _lose_replies(self, service: str) -> None:
+        self._limits.spend("outage")
+        self._limits.is_interfered = True
+        self._calls.loses_replies(service=service, calls=engine.TRIES)
+
+    def _pass_deadline(self, _: object) -> None:
+        self._limits.spend("deadline")
+        self._limits.is_interfered = True
+        self._stage.passes(deadline_seconds(self._stage.scenario.saga))

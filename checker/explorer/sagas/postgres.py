@@ -1,0 +1,255 @@
+"""The stage of a world on PostgreSQL, with the real SQL of barrier, outbox and coordinators.
+
+Its databases have the explorer's clock: `now()` and `clock_timestamp()` are functions of a schema
+that our connections look into before PostgreSQL's own; the columns that note when a row was made
+take them too, in the meantime. Between two settings the clock goes on a thousandfold slower than
+the real one: statements keep their order, and a busy machine makes nothing due.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, transaction
+
+from checker.explorer.clock import Clock
+from checker.explorer.sagas import rules
+from checker.explorer.sagas.participants import Effect, Participants
+from checker.explorer.sagas.rules import Standing
+from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
+from checker.explorer.sagas.stage import accepted, described, standings
+from checker.explorer.sagas.worlds import all_worlds
+from checker.explorer.scheduling import World
+from checker.explorer.striking import Strike
+from contracts import projection
+from contracts.context import Context
+from contracts.patterns import PATTERNS
+from contracts.saga import Direction
+from contracts.services import WITH_DATABASE
+from messaging.models import ParkedStatus
+from saga_orchestrator import sagalog, statements
+from saga_orchestrator.sagalog import ALIAS, Call
+
+_MADE = """
+    CREATE SCHEMA explorer;
+    CREATE FUNCTION explorer.shown(moment timestamptz) RETURNS timestamptz LANGUAGE sql STABLE
+    RETURN current_setting('explorer.now')::timestamptz
+           + (moment - current_setting('explorer.set_at')::timestamptz) / 1000;
+    CREATE FUNCTION explorer.now() RETURNS timestamptz LANGUAGE sql STABLE
+    RETURN explorer.shown(pg_catalog.now());
+    CREATE FUNCTION explorer.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+    RETURN explorer.shown(pg_catalog.clock_timestamp());
+    CREATE TABLE explorer.effect (saga_id text, step text, direction text, at float8);
+    CREATE TABLE explorer.unit (free int);
+"""
+_OWN, _THEIRS = "explorer.clock_timestamp()", "statement_timestamp()"
+_DEFAULTS = """
+    FOR made IN SELECT table_name, column_name FROM information_schema.columns
+                WHERE table_schema = 'public' AND column_default = '{before}'
+    LOOP
+        EXECUTE format('ALTER TABLE %I ALTER %I SET DEFAULT {after}', made.table_name,
+                       made.column_name);
+    END LOOP;
+"""
+_SHOWN = """
+    SELECT set_config('search_path', 'explorer, pg_catalog, public', false),
+           set_config('explorer.now', %s, false),
+           set_config('explorer.set_at', pg_catalog.clock_timestamp()::text, false)
+"""
+_CLAIMABLE = f"SELECT count(*) FROM saga_orchestrator_saga WHERE {statements.CLAIMABLE}"
+_UNTIL_DUE = "SELECT extract(epoch FROM min(next_attempt_at) - now()) FROM saga_orchestrator_saga"
+_HEARD = """
+    INSERT INTO saga_orchestrator_runner (id, host, pid, seen_at) VALUES (%s, '', 0, 'infinity')
+    ON CONFLICT (id) DO UPDATE SET seen_at = 'infinity'
+"""
+_UNHEARD = "UPDATE saga_orchestrator_runner SET seen_at = '-infinity' WHERE id = %s"
+
+
+@contextmanager
+def on_postgres() -> Iterator[dict[str, World]]:
+    """The worlds on the databases of the settings, which are emptied for each schedule."""
+    clock = Clock()
+    participants = Participants(ledger=PostgresLedger(clock))
+    stage = partial(PostgresStage, clock=clock, participants=participants)
+    with _installed(), all_worlds(clock, Strike(nullcontext), participants, stage) as made:
+        yield made
+
+
+class PostgresLedger:
+    """A `participants.Ledger`, in a table of each service. `services`: those to be read."""
+
+    def __init__(self, clock: Clock, services: Sequence[str] = WITH_DATABASE) -> None:
+        self._clock = clock
+        self._services = services
+
+    def lock_units(self, *, service: str) -> int:
+        rows = _rows(service, "SELECT free FROM explorer.unit FOR NO KEY UPDATE")
+        return int(rows[0][0]) if rows else 0
+
+    def set_units(self, *, service: str, units: int) -> None:
+        if not _rows(service, "UPDATE explorer.unit SET free = %s RETURNING free", [units]):
+            _execute(service, "INSERT INTO explorer.unit VALUES (%s)", [units])
+
+    def add(self, *, service: str, effects: Sequence[Effect]) -> None:
+        for saga_id, step, direction in effects:
+            values = [saga_id, step, direction.value, self._clock.stamp()]
+            _execute(service, "INSERT INTO explorer.effect VALUES (%s, %s, %s, %s)", values)
+
+    def effects(self) -> Mapping[Effect, Sequence[float]]:
+        found: dict[Effect, tuple[float, ...]] = {}
+        rows = [
+            row
+            for service in self._services
+            for row in _rows(service, "SELECT saga_id, step, direction, at FROM explorer.effect")
+        ]
+        for saga_id, step, direction, at in sorted(rows, key=lambda row: row[3]):
+            key = (saga_id, step, Direction(direction))
+            found[key] = (*found.get(key, ()), at)
+        return found
+
+    def units(self, *, service: str) -> int:
+        return int(_rows(service, "SELECT free FROM explorer.unit")[0][0])
+
+
+class PostgresStage:
+    """A `stage.Stage`. Empties all tables of all services at each beginning: for databases of its
+    own. One connection a service here, and so one transaction at a time.
+    """
+
+    can_overlap = False
+
+    def __init__(
+        self, *, clock: Clock, participants: Participants, scenario: Scenario, pattern: str
+    ) -> None:
+        self._clock = clock
+        self._participants = participants
+        self.scenario = scenario
+        self.pattern = pattern
+        coordinator = PATTERNS[pattern].coordinator
+        takes_part = projection.services_of(scenario.saga)
+        self._ledger = PostgresLedger(clock, takes_part)
+        self._services = [*takes_part, coordinator]
+        self._runs = apps.get_model(coordinator, "Saga")
+        self._scarce_at = scenario.saga.step(scenario.scarce).service
+        self._silent: set[int] = set()
+
+    def begin(self) -> list[Context]:
+        self._clock.reset()
+        self._silent.clear()
+        _show(self._clock.now())
+        _empty()
+        self._participants.scenario = self.scenario
+        self._ledger.set_units(service=self._scarce_at, units=self.scenario.units)
+        return accepted(participants=self._participants, pattern=self.pattern, now=self.now())
+
+    def atomic(self, service: str) -> AbstractContextManager[None]:
+        return transaction.atomic(using=service)
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def unsent(self) -> list[str]:
+        return [
+            service
+            for service in self._services
+            if apps.get_model(service, "OutboxEntry").objects.filter(sent_at=None).exists()
+        ]
+
+    def passes(self, seconds: float) -> None:
+        self._clock.passes(seconds)
+        _show(self._clock.now())
+
+    def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
+        values = sagalog.claimable(runner_id=runner, in_hand=in_hand, but=but)
+        return bool(_rows(ALIAS, _CLAIMABLE, values)[0][0])
+
+    def seconds_until_due(self) -> float:
+        return SLACK_SECONDS + max(0.0, float(_rows(ALIAS, _UNTIL_DUE)[0][0] or 0))
+
+    def is_alive(self, runner: int) -> bool:
+        return runner not in self._silent
+
+    def fall_silent(self, runner: int) -> None:
+        self._silent.add(runner)
+        _execute(ALIAS, _UNHEARD, [runner])
+
+    def speak(self, runner: int) -> None:
+        self._silent.discard(runner)
+        _execute(ALIAS, _HEARD, [runner])
+
+    def standings(self) -> Mapping[str, Standing]:
+        runs = dict(self._runs.objects.values_list("saga_id", "status"))
+        return standings(scenario=self.scenario, effects=self.effects(), runs=runs)
+
+    def effects(self) -> Mapping[Effect, Sequence[float]]:
+        return self._ledger.effects()
+
+    def set_aside(self) -> list[str]:
+        return [
+            f"{service} set {one.event_type} of {one.saga_id} aside: {one.reason}"
+            for service in self._services
+            for one in apps.get_model(service, "ParkedMessage").objects.exclude(
+                status=ParkedStatus.HANDLED
+            )
+        ]
+
+    def breaches(self, *, may_return: bool) -> Iterator[str]:
+        yield from rules.breaches(
+            scenario=self.scenario,
+            effects=self.effects(),
+            units=self._ledger.units(service=self._scarce_at),
+            standings=self.standings(),
+            may_return=may_return,
+        )
+
+    def describe(self) -> str:
+        return described(effects=self.effects(), standings=self.standings())
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Within the block the databases of all services have the clock, once it is shown."""
+    for service in WITH_DATABASE:
+        _do(service, _MADE + _DEFAULTS.format(before=_THEIRS, after=_OWN))
+    try:
+        yield
+    finally:
+        for service in WITH_DATABASE:
+            _execute(service, "RESET search_path")
+            changed = _DEFAULTS.format(before=_OWN, after=_THEIRS)
+            _do(service, changed + "DROP SCHEMA explorer CASCADE;")
+
+
+def _show(now: datetime) -> None:
+    """From now on it is this time."""
+    for service in WITH_DATABASE:
+        _execute(service, _SHOWN, [now.isoformat()])
+
+
+def _empty() -> None:
+    """All rows of all services, those that refer to others first."""
+    for service in WITH_DATABASE:
+        models = reversed(list(apps.get_app_config(service).get_models()))
+        statements = "; ".join(f'DELETE FROM "{one._meta.db_table}"' for one in models)
+        _do(service, f"{statements}; DELETE FROM explorer.effect; DELETE FROM explorer.unit;")
+
+
+def _do(service: str, made: str) -> None:
+    _execute(service, f"DO $$ DECLARE made record; BEGIN {made} END $$")
+
+
+def _execute(service: str, statement: str, values: Sequence[Any] | None = None) -> None:
+    with connections[service].cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def _rows(
+    service: str, statement: str, values: Sequence[Any] | None = None
+) -> list[tuple[Any, ...]]:
+    with connections[service].cursor() as cursor:
+        cursor.execute(statement, values)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

@@ -1,0 +1,146 @@
+"""What must hold of any saga, from what took effect and from how it stands.
+
+At any moment: no status goes back. In the end: it has ended once, either whole or with nothing left
+of it; nothing took effect twice, or after its undo; what was undone was undone in reverse.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from checker.explorer.sagas.participants import Effect
+from checker.explorer.sagas.scenarios import Scenario
+from contracts.saga import Direction, Saga
+from contracts.statuses import SagaStatus
+
+ACCEPTED, COMPLETED, UNDONE = "accepted", "completed", "undone"
+
+
+class Standing(NamedTuple):
+    """How a saga stands: for its owner, and for its coordinator (empty: not there yet)."""
+
+    owner: str
+    run: str
+
+
+def standing_for_owner(*, saga: Saga, saga_id: str, effects: Mapping[Effect, object]) -> str:
+    """What its first and its last step have left behind."""
+    if (saga_id, saga.steps[0].name, Direction.UNDO) in effects:
+        return UNDONE
+    is_whole = (saga_id, saga.steps[-1].name, Direction.DO) in effects
+    return COMPLETED if is_whole else ACCEPTED
+
+
+_AFTER: Mapping[str, frozenset[str]] = {
+    "": frozenset(SagaStatus),
+    SagaStatus.PENDING: frozenset(SagaStatus),
+    SagaStatus.RUNNING: frozenset(SagaStatus) - {SagaStatus.PENDING},
+    SagaStatus.PARKED: frozenset(SagaStatus) - {SagaStatus.PENDING},
+    SagaStatus.COMPENSATING: frozenset(
+        {SagaStatus.COMPENSATED, SagaStatus.FAILED, SagaStatus.PARKED}
+    ),
+    SagaStatus.COMPLETED: frozenset(),
+    SagaStatus.COMPENSATED: frozenset(),
+    SagaStatus.FAILED: frozenset(),
+}
+_AFTER_FOR_OWNER = {
+    "": frozenset({ACCEPTED, COMPLETED, UNDONE}),
+    ACCEPTED: frozenset({COMPLETED, UNDONE}),
+    COMPLETED: frozenset(),
+    UNDONE: frozenset(),
+}
+_RETURNED = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, UNDONE})
+
+
+class Steadiness:
+    """Compares how sagas stand with how they stood."""
+
+    def __init__(self) -> None:
+        self._last: Mapping[str, Standing] = {}
+
+    def breaches(self, *, now: Mapping[str, Standing], may_return: bool) -> Iterator[str]:
+        """What went backwards since the last time. `may_return`: somebody asked for a return."""
+        last, self._last = self._last, now
+        if last == now:
+            return
+        for saga_id, standing in now.items():
+            stood = last.get(saga_id, Standing("", ""))
+            for who, before, after, following in (
+                ("its owner", stood.owner, standing.owner, _AFTER_FOR_OWNER),
+                ("its coordinator", stood.run, standing.run, _AFTER),
+            ):
+                is_return = may_return and before == COMPLETED and after in _RETURNED
+                if before != after and not is_return and after not in following[before]:
+                    yield f"{saga_id}: {before or 'unknown'} became {after} for {who}"
+
+
+def breaches(
+    *,
+    scenario: Scenario,
+    effects: Mapping[Effect, Sequence[float]],
+    units: int,
+    standings: Mapping[str, Standing],
+    may_return: bool,
+) -> Iterator[str]:
+    """What is broken once all is over. `may_return`: somebody asked for a return."""
+    for saga_id in scenario.saga_ids:
+        mine = {
+            (step, direction): times
+            for (of, step, direction), times in effects.items()
+            if of == saga_id
+        }
+        for what in _of_saga(scenario.saga, mine, standings[saga_id]):
+            yield f"{saga_id}: {what}"
+        pivot = scenario.saga.steps[scenario.saga.pivot].name
+        if (pivot, Direction.UNDO) in mine and not may_return:
+            yield f"{saga_id}: undone after its pivot, and nobody had asked for a return"
+    taken = sum(_stands(effects, one, scenario.scarce) for one in scenario.saga_ids)
+    if units + taken != scenario.units:
+        yield f"of {scenario.units} units {units} are free and {taken} taken"
+
+
+def _of_saga(
+    saga: Saga, mine: Mapping[tuple[str, Direction], Sequence[float]], standing: Standing
+) -> Iterator[str]:
+    for (step, direction), times in mine.items():
+        if len(times) > 1:
+            yield f"{direction} {step} took effect {len(times)} times"
+    names = [step.name for step in saga.steps]
+    done = [one for one in names if (one, Direction.DO) in mine]
+    undone = [one for one in names if (one, Direction.UNDO) in mine]
+    yield from _order(mine, done, undone)
+    if undone:
+        if left := [one for one in done if one not in undone and saga.step(one).undone]:
+            yield f"undone, and left of it: {', '.join(left)}"
+        if strange := [one for one in undone if one not in done]:
+            yield f"undone, and never done: {', '.join(strange)}"
+    elif done != names:
+        yield f"not undone, and only this of it done: {', '.join(done)}"
+    yield from _status(undone, standing)
+
+
+def _order(
+    mine: Mapping[tuple[str, Direction], Sequence[float]], done: list[str], undone: list[str]
+) -> Iterator[str]:
+    """`done`, `undone`: in the page's order."""
+    when_done = [mine[one, Direction.DO][0] for one in done]
+    when_undone = [mine[one, Direction.UNDO][0] for one in undone]
+    if when_done != sorted(when_done):
+        yield "its steps were done out of order"
+    if when_undone != sorted(when_undone, reverse=True):
+        yield "its undos were not in reverse"
+    if when_done and when_undone and max(when_done) > min(when_undone):
+        yield "a step was done after undoing had begun"
+
+
+def _status(undone: list[str], standing: Standing) -> Iterator[str]:
+    """Failed: nothing was undone but its acceptance."""
+    wanted = SagaStatus.COMPLETED
+    if undone:
+        wanted = SagaStatus.COMPENSATED if len(undone) > 1 else SagaStatus.FAILED
+    if standing.run != wanted:
+        yield f"its coordinator says {standing.run}; by its effects it is {wanted}"
+
+
+def _stands(effects: Mapping[Effect, object], saga_id: str, step: str) -> bool:
+    is_done = (saga_id, step, Direction.DO) in effects
+    return is_done and (saga_id, step, Direction.UNDO) not in effects

@@ -1,0 +1,121 @@
+"""What is run in a world: few sagas of a page, so that they get in each other's way.
+
+A scenario scripts what their participants answer, and what they compete for; everything else about
+them is projected from the page, as for anybody.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contracts import projection
+from contracts.commands import COMMANDS, Command
+from contracts.context import Context
+from contracts.saga import Saga, Step, StepClass
+
+SLACK_SECONDS = 0.1
+"""What is due so soon after another comes due with it, as it would by the time that takes."""
+
+
+class Scenario(NamedTuple):
+    """`data`: what each saga is about. `refused`: the step that it is refused at, by its id.
+    `units`: of what the step `scarce` takes one of, for each saga. `completing`: how many may
+    complete where nobody interferes.
+    """
+
+    name: str
+    saga: Saga
+    saga_ids: tuple[str, ...]
+    data: Mapping[str, Any]
+    refused: Mapping[str, str]
+    scarce: str
+    units: int
+    completing: frozenset[int]
+
+
+def scenarios_of(saga: Saga) -> tuple[Scenario, ...]:
+    """Those of a page: one saga, one that is refused at its pivot, two for one unit, and two of
+    which the first is refused in the middle, where what it gives back may go to the other, or come
+    too late for it.
+    """
+    refusable = [one.name for one in saga.steps[1:] if one.step_class is not StepClass.RETRIABLE]
+    first, middle, last = refusable[0], refusable[len(refusable) // 2], refusable[-1]
+
+    data = made_up(saga)
+
+    def make(name: str, number: int, refused: Mapping[str, str], *completing: int) -> Scenario:
+        ids = tuple(f"saga-{one}" for one in range(1, number + 1))
+        return Scenario(name, saga, ids, data, refused, first, 1, frozenset(completing))
+
+    return (
+        make("one", 1, {}, 1),
+        make("refused", 1, {"saga-1": last}, 0),
+        make("race", 2, {}, 1),
+        make("freed", 2, {"saga-1": middle}, 0, 1),
+    )
+
+
+def made_up(saga: Saga) -> dict[str, Any]:
+    """What a saga is about, of the types that its commands want."""
+    fields = msgspec.structs.fields(projection.data_type(saga.name))
+    return {field.name: example(field.type) for field in fields}
+
+
+def context_of(*, scenario: Scenario, saga_id: str, pattern: str) -> Context:
+    """A saga of the scenario."""
+    return Context(
+        saga=scenario.saga.name,
+        saga_id=saga_id,
+        pattern=pattern,
+        subject=saga_id,
+        data=dict(scenario.data),
+    )
+
+
+def results_of(*, saga: Saga, step: Step) -> dict[str, Any]:
+    """What a step answers, made up: what later ones need of it."""
+    return dict(_results(saga, step))
+
+
+def _results(saga: Saga, step: Step) -> Iterator[tuple[str, Any]]:
+    for later in saga.steps:
+        types = {
+            one.name: one.type
+            for one in msgspec.structs.fields(COMMANDS.get(later.operation, Command))
+        }
+        for field, source in later.needs.items():
+            before, _, name = source.partition(".")
+            if before == step.name and field in types:
+                yield name, example(types[field])
+
+
+def example(kind: Any) -> Any:
+    """Any value of that type, as it travels. Raises TypeError for a type it has no example of."""
+    return _example(msgspec.inspect.type_info(kind))
+
+
+def _example(info: msgspec.inspect.Type) -> Any:
+    for kind, value in _PLAIN.items():
+        if isinstance(info, kind):
+            return value
+    match info:
+        case msgspec.inspect.ListType():
+            return [_example(info.item_type)]
+        case msgspec.inspect.DictType():
+            return {_example(info.key_type): _example(info.value_type)}
+        case msgspec.inspect.StructType():
+            return {one.encode_name: _example(one.type) for one in info.fields if one.required}
+        case msgspec.inspect.UnionType():
+            return _example(next(one for one in info.types if one != msgspec.inspect.NoneType()))
+    raise TypeError(f"no example is known of {info}")
+
+
+_PLAIN: Mapping[type[msgspec.inspect.Type], Any] = {
+    msgspec.inspect.StrType: "1",
+    msgspec.inspect.DecimalType: "10.00",
+    msgspec.inspect.IntType: 1,
+    msgspec.inspect.FloatType: 1.0,
+    msgspec.inspect.BoolType: True,
+    msgspec.inspect.AnyType: "1",
+}

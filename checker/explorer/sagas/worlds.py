@@ -1,0 +1,104 @@
+"""The worlds that there are, by name: every scenario of every saga, in every pattern."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import saga_choreography.reactions
+import saga_orchestrator.reactions
+from checker.explorer.clock import Clock
+from checker.explorer.sagas.calls import Calls
+from checker.explorer.sagas.choreographed import Choreographed
+from checker.explorer.sagas.courier import Courier
+from checker.explorer.sagas.limits import Limits
+from checker.explorer.sagas.memory.installed import Memory, installed
+from checker.explorer.sagas.orchestrated import Orchestrated
+from checker.explorer.sagas.participants import Participants
+from checker.explorer.sagas.scenarios import scenarios_of
+from checker.explorer.sagas.stage import MemoryStage, Stage
+from checker.explorer.sagas.steered import steered
+from checker.explorer.sagas.world import SagaWorld
+from checker.explorer.scheduling import World
+from checker.explorer.striking import Strike
+from contracts import patterns, projection
+from contracts.catalogue import SAGAS
+from contracts.patterns import PATTERNS
+from messaging.brokers.memory import connect_memory, forget
+from messaging.reactions import Reaction
+
+
+@contextmanager
+def in_memory() -> Iterator[dict[str, World]]:
+    """Within the block all services live in memory: the worlds, by name. One a process."""
+    memory = Memory()
+    strike = Strike(memory.store.aside)
+    memory.store.reached = strike.reached
+    participants = Participants(ledger=memory.ledger)
+    stage = partial(MemoryStage, memory=memory, participants=participants)
+    with (
+        installed(memory),
+        all_worlds(memory.clock, strike, participants, stage) as made,
+    ):
+        yield made
+
+
+@contextmanager
+def all_worlds(
+    clock: Clock, strike: Strike, participants: Participants, stage: Callable[..., Stage]
+) -> Iterator[dict[str, World]]:
+    """Within the block nothing happens by itself: the worlds on such stages, by name."""
+    calls = Calls(strike=strike, paths=participants.paths())
+    with ExitStack() as stack:
+        stack.enter_context(steered(clock=clock, strike=strike, calls=calls))
+        made: dict[str, World] = {}
+        for pattern in PATTERNS:
+            for saga in SAGAS.values():
+                stack.callback(forget, _broker(pattern, saga.name))
+                for scenario in scenarios_of(saga):
+                    world = _world(
+                        stage(scenario=scenario, pattern=pattern), strike, calls, participants
+                    )
+                    made[world.name] = world
+        yield made
+
+
+def _world(stage: Stage, strike: Strike, calls: Calls, participants: Participants) -> SagaWorld:
+    limits = Limits()
+    courier = _courier(stage, strike, limits, participants)
+    coordinator: Choreographed | Orchestrated
+    if courier and stage.pattern == patterns.CHOREOGRAPHED:
+        coordinator = Choreographed(stage=stage, limits=limits, courier=courier)
+    else:
+        coordinator = Orchestrated(
+            stage=stage, limits=limits, strike=strike, calls=calls, courier=courier
+        )
+    return SagaWorld(
+        stage=stage, strike=strike, limits=limits, coordinator=coordinator, courier=courier
+    )
+
+
+def _courier(
+    stage: Stage, strike: Strike, limits: Limits, participants: Participants
+) -> Courier | None:
+    """The worlds of a saga and a pattern share its queues; what is called over HTTP has none."""
+    if stage.pattern == patterns.ORCHESTRATED:
+        return None
+    saga, coordinator = stage.scenario.saga, PATTERNS[stage.pattern].coordinator
+    heard: dict[str, list[Reaction]] = {
+        service: participants.reactions(service=service) for service in projection.services_of(saga)
+    }
+    is_choreographed = stage.pattern == patterns.CHOREOGRAPHED
+    module = saga_choreography if is_choreographed else saga_orchestrator
+    heard[coordinator] = module.reactions.REACTIONS
+    return Courier(
+        stage=stage,
+        broker=connect_memory(f"memory://{_broker(stage.pattern, saga.name)}"),
+        strike=strike,
+        limits=limits,
+        reactions=heard,
+        watcher=coordinator if is_choreographed else "",
+    )
+
+
+def _broker(pattern: str, saga: str) -> str:
+    return f"explorer-{pattern}-{saga}"

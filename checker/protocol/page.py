@@ -1,0 +1,193 @@
+"""Rules on a saga's page: whether all that it names is there. What a misspelt name would only do at
+run time is found here.
+
+Not looked at: which fields a step's result has (`needs={"amount": "create_bill.amount"}`), because
+no operation declares its result; only that the step is there and comes earlier.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from checker.protocol.description import Page
+from checker.protocol.rules import Found, Rule
+from contracts import projection
+from contracts.commands import Command, Undo
+from contracts.saga import Direction, Step, StepClass
+from contracts.services import Role
+
+_ENVELOPE = frozenset(Command.__struct_fields__)
+
+
+def _undeclared(page: Page) -> Iterator[Found]:
+    """Where the operation itself is not there, its undo can't be either."""
+    for step in page.saga.steps:
+        missing = [
+            direction
+            for direction in Direction
+            if step.can(direction) and (step.operation, direction) not in page.operations
+        ]
+        if missing:
+            what = f"{step.name}: {step.service}/operations.py does not declare {missing[0]}"
+            yield Found(step.name, f"{what} {step.operation}.")
+
+
+def _other_commands(page: Page) -> Iterator[Found]:
+    for position, step in enumerate(page.saga.steps):
+        wanted = page.commands.get(step.operation, Command)
+        for direction in Direction:
+            taken = page.operations.get((step.operation, direction))
+            needed = wanted if direction is Direction.DO else Undo
+            is_accepting = position == 0 and direction is Direction.DO  # what users send
+            if taken and taken is not needed and not is_accepting:
+                what = f"{direction} {step.operation} takes {taken.__name__}"
+                yield Found(step.name, f"{what}, and is sent {needed.__name__}.")
+
+
+def _not_to_be_had(page: Page) -> Iterator[Found]:
+    types: dict[str, tuple[str, object]] = {}
+    for step in page.saga.steps[1:]:
+        fields = {
+            field.name: field.type
+            for field in msgspec.structs.fields(page.commands.get(step.operation, Command))
+            if field.name not in _ENVELOPE
+        }
+        for field, source in step.needs.items():
+            yield from _wrong_need(page, step, field, source, fields)
+        for field, type_ in fields.items():
+            source = step.needs.get(field, field)
+            user, other = types.setdefault(source, (step.name, type_))
+            if other != type_:
+                yield Found(step.name, f"{user} and {step.name} need {source} of different types.")
+
+
+def _wrong_need(
+    page: Page, step: Step, field: str, source: str, fields: Iterable[str]
+) -> Iterator[Found]:
+    if field not in fields:
+        has = ", ".join(fields) or "no fields"
+        what = f"{step.name} needs {field}, and the command of {step.operation} has {has}"
+        yield Found(step.name, f"{what}.")
+    before, dot, _ = source.partition(".")
+    names = [one.name for one in page.saga.steps]
+    if dot and before not in names:
+        yield Found(step.name, f"{step.name} needs {source}, and there is no step {before}.")
+    elif dot and not 0 < names.index(before) < names.index(step.name):
+        yield Found(step.name, f"{step.name} needs {source}, which has not been answered by then.")
+
+
+def _unregistered(page: Page) -> Iterator[Found]:
+    for service in projection.services_of(page.saga):
+        known = page.services.get(service)
+        if known is None:
+            yield Found(service, f"{service} is not in contracts/services.py.")
+            continue
+        if not known.port or not known.url_variable:
+            yield Found(service, f"{service} has no port, or no variable for its address.")
+        yield from _without_process(page, service)
+
+
+def _without_process(page: Page, service: str) -> Iterator[Found]:
+    if service not in page.databases:
+        yield Found(service, f"{service} has no database.")
+    if service in page.broken:
+        yield Found(service, f"{service}'s worker can't be made: {page.broken[service]}.")
+    elif service not in page.workers:
+        yield Found(service, f"{service} has no worker that hears messages.")
+
+
+def _unaccepted(page: Page) -> Iterator[Found]:
+    first, last, owner = page.saga.steps[0], page.saga.steps[-1], page.saga.owner
+    if first.operation != f"{owner}.accept":
+        yield Found(first.name, f"its first step is {first.operation}, which accepts nothing.")
+    if not page.has_door:
+        yield Found(page.saga.door, f"{owner} has no path {page.saga.door}.")
+    if last.service != owner:
+        what = f"{last.name} is {last.service}'s"
+        yield Found(last.name, f"{what}: {owner}, its owner, would not know when it ended.")
+
+
+def _ambiguous(page: Page) -> Iterator[Found]:
+    saga = page.saga
+    said = [event for one in saga.steps for event in (one.done, one.refused, one.undone)]
+    asked = [
+        projection.request_of(step, direction)
+        for step in saga.steps
+        for direction in Direction
+        if step.can(direction)
+    ]
+    for what, names in (
+        ("step", [one.name for one in saga.steps]),
+        ("event", [one for one in [*said, saga.abort, saga.give_back] if one]),
+        ("request", asked),
+    ):
+        for name, count in Counter(names).items():
+            if count > 1:
+                yield Found(name, f"{count} of its {what}s have the name {name}.")
+
+
+def _pivots(page: Page) -> Iterator[Found]:
+    pivots = [one.name for one in page.saga.steps if one.step_class is StepClass.PIVOT]
+    if len(pivots) != 1:
+        found = " and ".join(pivots) or "none"
+        yield Found(page.saga.name, f"its pivot: {found}; there is one in every saga.")
+
+
+def _uncoordinated(page: Page) -> Iterator[Found]:
+    if page.saga.pattern not in page.patterns:
+        yield Found(page.saga.name, f"there is no pattern {page.saga.pattern}.")
+    for pattern in page.patterns.values():
+        service = page.services.get(pattern.coordinator)
+        if service is None or service.role is not Role.COORDINATOR:
+            what = f"{pattern.name} is coordinated by {pattern.coordinator}"
+            yield Found(pattern.name, f"{what}, which is no coordinator of contracts/services.py.")
+        else:
+            yield from _without_process(page, pattern.coordinator)
+
+
+RULES = (
+    Rule(
+        "declared",
+        "every operation that the page names is declared by its service",
+        "correct the name on the page, or declare the operation (`@does`, `@undoes`)",
+        _undeclared,
+    ),
+    Rule(
+        "command",
+        "every operation takes the command that a saga sends it",
+        "let contracts.commands.COMMANDS name the type that the operation declares",
+        _other_commands,
+    ),
+    Rule(
+        "fields",
+        "every field of a command is in the saga's data, or is an earlier step's result",
+        "correct the step's `needs`",
+        _not_to_be_had,
+    ),
+    Rule(
+        "services",
+        "every service of it is registered, with an address, a database and a worker",
+        "add its row to contracts/services.py, and `worker_parts` to its apps.py",
+        _unregistered,
+    ),
+    Rule(
+        "ownership",
+        "its owner accepts it, at its door, and does its last step",
+        "let the first step be the owner's `accept`, and the last one its own too",
+        _unaccepted,
+    ),
+    Rule(
+        "names",
+        "its steps, events and requests each have a name of their own",
+        "rename all but one of them",
+        _ambiguous,
+    ),
+    Rule("pivot", "it has exactly one pivot", "say which step decides", _pivots),
+    Rule(
+        "coordinator",
+        "the coordinator of each pattern is registered, and has a worker",
+        "correct contracts/patterns.py, or contracts/services.py",
+        _uncoordinated,
+    ),
+)

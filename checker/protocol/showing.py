@@ -1,0 +1,116 @@
+"""A saga for a reader: all that follows from its page, in tables that fit a terminal."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from contracts import projection
+from contracts.commands import COMMANDS, Command
+from contracts.saga import Saga
+
+WIDTH = 100
+_GAP = 2
+Row = Sequence[str]
+
+
+def as_text(*, saga: Saga) -> str:
+    """Its steps, who reacts to what, what is called and asked, and what travels."""
+    parts = [
+        textwrap.fill(
+            f"{saga.name}: {saga.owner} accepts it at POST {saga.door}, about a {saga.subject};"
+            f" {saga.pattern} unless asked otherwise; undone where it has not passed its pivot"
+            f" after {saga.seconds:g} s. Asked for its end by {saga.abort}, for a return by"
+            f" {saga.give_back}.",
+            WIDTH,
+        ),
+        _table("Steps", ("step", "operation", "class", "seconds", "needs"), _steps(saga)),
+        _table(
+            "What is said of each", ("step", "done", "refused", "undone"), _events(saga), empty="-"
+        ),
+        *_reactions(saga),
+        _table(
+            "Calls and messages of an orchestrator (each request's reply: <request>.replied)",
+            ("does", "at", "path", "request"),
+            _calls(saga),
+        ),
+        _table("What travels", ("field", "type", "for"), _data(saga)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _steps(saga: Saga) -> Iterator[Row]:
+    for step in saga.steps:
+        needs = ", ".join(f"{field}={source}" for field, source in step.needs.items())
+        yield step.name, step.operation, step.step_class, f"{step.seconds:g}", needs
+
+
+def _events(saga: Saga) -> Iterator[Row]:
+    for step in saga.steps:
+        yield step.name, step.done, step.refused, step.undone
+
+
+def _reactions(saga: Saga) -> Iterator[str]:
+    for service in projection.services_of(saga):
+        rows = [
+            (one.event, f"{one.direction} {one.step.name}", one.says, one.says_if_refused)
+            for one in projection.reactions(saga.name)
+            if one.service == service
+        ]
+        header = ("on", "does", "then says", "or, refused")
+        yield _table(f"Reactions of {service}", header, rows, empty="-")
+
+
+def _calls(saga: Saga) -> Iterator[Row]:
+    for one in projection.calls(saga.name):
+        path = projection.path_of(one.step, one.direction)
+        yield f"{one.direction} {one.step.name}", one.step.service, path, one.request
+
+
+def _data(saga: Saga) -> Iterator[Row]:
+    """`subject` travels always; a result from the step that answers it."""
+    users: dict[str, list[str]] = {}
+    types = {one.name: one.type for one in msgspec.structs.fields(projection.data_type(saga.name))}
+    for step in saga.steps[1:]:
+        for field in COMMANDS.get(step.operation, Command).__struct_fields__:
+            source = step.needs.get(field, field)
+            if source in types or "." in source or source == "subject":
+                users.setdefault(source, []).append(step.name)
+    for source, steps in users.items():
+        what = "a result" if "." in source else type_name(types.get(source, str))
+        yield source, what, ", ".join(steps)
+
+
+def type_name(kind: Any) -> str:
+    """A field's type, as a reader would say it: `list of Item(product_id, quantity)`."""
+    if get_origin(kind) is Annotated:
+        return type_name(get_args(kind)[0])
+    if get_origin(kind) is list:
+        return f"list of {type_name(get_args(kind)[0])}"
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return f"{kind.__name__}({', '.join(kind.__struct_fields__)})"
+    return getattr(kind, "__name__", str(kind))
+
+
+def _table(title: str, header: Row, rows: Sequence[Row] | Iterator[Row], empty: str = "") -> str:
+    cells = [header, *([cell or empty for cell in row] for row in rows)]
+    widths = _widths(cells)
+    lines = [title, *(line for row in cells for line in _lines(row, widths))]
+    lines.insert(2, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _widths(cells: Sequence[Row]) -> list[int]:
+    """As wide as the text, or, where that is too much, the widest ones narrower."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    while sum(widths) + _GAP * (len(widths) - 1) > WIDTH:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _lines(row: Row, widths: Sequence[int]) -> Iterator[str]:
+    wrapped = [textwrap.wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for number in range(max(map(len, wrapped))):
+        cells = [lines[number] if number < len(lines) else "" for lines in wrapped]
+        yield (" " * _GAP).join(map(str.ljust, cells, widths)).rstrip()

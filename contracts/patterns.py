@@ -1,0 +1,53 @@
+"""The patterns, a row each: how a saga is coordinated, and by whom."""
+
+import msgspec
+
+
+class Pattern(msgspec.Struct, frozen=True, kw_only=True):
+    """`coordinator`: who has the saga's state, shown at `state`. `hand_over`: where its owner
+    hands it over to that one. `starts_itself`: the owner's first event sets it going, and the
+    hand-over is only the net for one whose first event was lost before anybody heard it.
+    """
+
+    name: str
+    coordinator: str
+    hand_over: str
+    state: str
+    starts_itself: bool = False
+
+
+ORCHESTRATED = "orchestrated"
+CHOREOGRAPHED = "choreographed"
+ORCHESTRATED_MESSAGING = "orchestrated_messaging"
+
+
+def _orchestrated(name: str) -> Pattern:
+    return Pattern(
+        name=name,
+        coordinator="saga_orchestrator",
+        hand_over="/sagas",
+        state="/saga/{saga_id}",
+    )
+
+
+PATTERNS = {
+    one.name: one
+    for one in (
+        _orchestrated(ORCHESTRATED),
+        Pattern(
+            name=CHOREOGRAPHED,
+            coordinator="saga_choreography",
+            hand_over="/saga/choreography/sagas",
+            state="/saga/choreography/{saga_id}",
+            starts_itself=True,
+        ),
+        # The control: the same orchestrator, with messages in place of its calls.
+        _orchestrated(ORCHESTRATED_MESSAGING),
+    )
+}
+"""By name."""
+
+
+def of_coordinator(service: str) -> tuple[str, ...]:
+    """The names of the patterns that a service coordinates, its usual one first."""
+    return tuple(one.name for one in PATTERNS.values() if one.coordinator == service)

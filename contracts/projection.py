@@ -1,0 +1,244 @@
+"""What follows from a saga's page, for each who takes part: nothing is kept by hand beside it.
+
+Forward    on `done` of step i-1 do step i
+Backward   on `refused` or `undone` of step i undo step i-1
+The pivot  on the abort event block it, on the return event undo it
+
+Each service gets only its own rows: nobody conducts by them. This is endpoint projection, as in
+choreographic programming (Carbone, Honda and Yoshida 2012; Montesi 2023) and in multiparty session
+types (Honda, Yoshida and Carbone 2008): the whole is written once, and each end's part derived.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contracts import services
+from contracts.catalogue import SAGAS
+from contracts.commands import COMMANDS, Command, Undo
+from contracts.context import Context
+from contracts.outcomes import Failure, Outcome, Refused
+from contracts.saga import Direction, Saga, Step
+
+STEP_PARKED = "step.parked"
+"""Said of any saga: a service has set a message aside for a person, and the saga waits there."""
+_ENVELOPE = frozenset({"saga_id", "step", "saga"})
+_OF_THE_CONTEXT = ("subject", "saga_id", "pattern")
+
+
+class Reaction(NamedTuple):
+    """On hearing `event` of this saga the step's service does, undoes or blocks the step; then it
+    says `says`, or `says_if_refused`. An empty name: nothing is said.
+    """
+
+    saga: str
+    event: str
+    direction: Direction
+    step: Step
+    says: str
+    says_if_refused: str = ""
+
+    @property
+    def service(self) -> str:
+        return self.step.service
+
+
+class Call(NamedTuple):
+    """What an orchestrator asks for: the step in one direction, by message under this name."""
+
+    saga: str
+    request: str
+    direction: Direction
+    step: Step
+
+
+@cache
+def reactions(name: str) -> tuple[Reaction, ...]:
+    """Of a saga: who reacts to what, forward, backward, and to what is asked from outside."""
+    saga = SAGAS[name]
+    rows = [
+        Reaction(name, before.done, Direction.DO, step, step.done, step.refused)
+        for before, step in zip(saga.steps, saga.steps[1:], strict=False)
+    ]
+    rows += [
+        Reaction(name, event, Direction.UNDO, before, before.undone)
+        for before, step in zip(saga.steps, saga.steps[1:], strict=False)
+        for event in (step.refused, step.undone)
+        if event
+    ]
+    for pivot in saga.steps[saga.pivot :][:1]:
+        rows.append(Reaction(name, saga.abort, Direction.BLOCK, pivot, "", pivot.refused))
+        rows.append(Reaction(name, saga.give_back, Direction.UNDO, pivot, pivot.undone))
+    return tuple(rows)
+
+
+@cache
+def calls(name: str) -> tuple[Call, ...]:
+    """Of a saga: all that an orchestrator may ask for. The acceptance is only ever undone."""
+    saga = SAGAS[name]
+    return tuple(
+        Call(name, request_of(step, direction), direction, step)
+        for step in saga.steps
+        for direction in Direction
+        if step.can(direction) and not (step is saga.steps[0] and direction is Direction.DO)
+    )
+
+
+def request_of(step: Step, direction: Direction) -> str:
+    """What a step is asked for by message: `inventory.reserve` of the step reserve_inventory."""
+    verb, _, noun = step.name.partition("_")
+    subject = noun.replace("_", ".") or verb
+    if direction is Direction.UNDO and step.undo:
+        return f"{subject}.{step.undo}"
+    return f"{subject}.{verb}" + ("" if direction is Direction.DO else f".{direction}")
+
+
+def reply_to(request: str) -> str:
+    """What the answer to a request is called, whether it was done or refused."""
+    return f"{request}.replied"
+
+
+def path_of(step: Step, direction: Direction) -> str:
+    """Where a step is asked for over HTTP, at its service."""
+    return f"/steps/{step.operation}" + ("" if direction is Direction.DO else f"/{direction}")
+
+
+@cache
+def events(name: str) -> tuple[str, ...]:
+    """All that is said in a saga, in the order of its page."""
+    saga = SAGAS[name]
+    said = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
+    return tuple(event for event in [*said, saga.abort, saga.give_back] if event)
+
+
+@cache
+def requests() -> frozenset[tuple[str, str]]:
+    """Every request that there is, with its saga."""
+    return frozenset((name, call.request) for name in SAGAS for call in calls(name))
+
+
+@cache
+def replies() -> frozenset[tuple[str, str]]:
+    """Every reply that there is, with its saga."""
+    return frozenset((saga, reply_to(request)) for saga, request in requests())
+
+
+def of_service(service: str) -> Iterator[Reaction]:
+    """A service's own rows, of every saga that it takes part in."""
+    for name in SAGAS:
+        yield from (one for one in reactions(name) if one.service == service)
+
+
+def asked_of(service: str) -> Iterator[Call]:
+    """What a service is asked for by message, in every saga."""
+    for name in SAGAS:
+        yield from (one for one in calls(name) if one.step.service == service)
+
+
+def operations_of(service: str) -> frozenset[str]:
+    """The operations that the sagas want of a service: `inventario.reserve`."""
+    return frozenset(
+        step.operation for saga in SAGAS.values() for step in saga.steps if step.service == service
+    )
+
+
+def services_of(saga: Saga) -> tuple[str, ...]:
+    """Who takes part, its owner first."""
+    return tuple(dict.fromkeys(step.service for step in saga.steps))
+
+
+def needed_by(saga: Saga) -> tuple[str, ...]:
+    """Who takes part, and whom those ask beside it."""
+    part = services_of(saga)
+    asked = (other for name in part for other in services.BY_NAME[name].asks)
+    return tuple(dict.fromkeys([*part, *asked]))
+
+
+def command(
+    *, step: Step, direction: Direction, context: Context, failure: Failure | None = None
+) -> Command:
+    """What the step's service is asked. Raises msgspec.ValidationError where the context has not
+    what it needs; an undo or a block needs nothing of it.
+    """
+    if direction is not Direction.DO:
+        return Undo(
+            saga_id=context.saga_id,
+            step=step.name,
+            saga=context.saga,
+            reason=failure.code if failure else "",
+            failure=failure,
+        )
+    kind = COMMANDS.get(step.operation, Command)
+    fields = {
+        field: value
+        for field, source in _sources(step.operation, tuple(step.needs.items()))
+        if (value := _value(context, source)) is not None
+    }
+    whose = {"saga_id": context.saga_id, "step": step.name, "saga": context.saga}
+    return msgspec.convert({**fields, **whose}, kind)
+
+
+@cache
+def _sources(operation: str, needs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Where each field of an operation's command comes from."""
+    kind, named = COMMANDS.get(operation, Command), dict(needs)
+    fields = [field for field in kind.__struct_fields__ if field not in _ENVELOPE]
+    return tuple((field, named.get(field, field)) for field in fields)
+
+
+def _value(context: Context, source: str) -> Any:
+    step, dot, field = source.partition(".")
+    if dot:
+        return context.results.get(step, {}).get(field)
+    return getattr(context, source) if source in _OF_THE_CONTEXT else context.data.get(source)
+
+
+@cache
+def data_type(name: str) -> type[msgspec.Struct]:
+    """What a saga's data are: what its commands need and no earlier step tells."""
+    fields: dict[str, Any] = {}
+    for step in SAGAS[name].steps[1:]:
+        kind = COMMANDS.get(step.operation, Command)
+        types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        for field, source in _sources(step.operation, tuple(step.needs.items())):
+            if "." not in source and source not in _OF_THE_CONTEXT:
+                fields[source] = types[field]
+    return msgspec.defstruct(f"{name}_data", list(fields.items()), frozen=True, kw_only=True)
+
+
+def select(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was given, what the saga's steps need, as it travels; all else (a billing address
+    that no step wants) stays where it is. Raises msgspec.ValidationError.
+    """
+    decoded = msgspec.convert(given, data_type(name), from_attributes=True)
+    found: dict[str, Any] = msgspec.to_builtins(decoded, str_keys=True)
+    return found
+
+
+@cache
+def _results_needed(name: str) -> Mapping[str, frozenset[str]]:
+    needed: dict[str, set[str]] = {}
+    for step in SAGAS[name].steps:
+        for source in step.needs.values():
+            before, dot, field = source.partition(".")
+            if dot:
+                needed.setdefault(before, set()).add(field)
+    return {before: frozenset(fields) for before, fields in needed.items()}
+
+
+def result_of(*, saga: str, step: str, outcome: Outcome) -> dict[str, Any]:
+    """Of what a step answered, what later steps need."""
+    needed = _results_needed(saga).get(step, ()) if saga in SAGAS else ()
+    if not needed or isinstance(outcome, Refused):
+        return {}
+    return {field: outcome.data[field] for field in needed if field in outcome.data}
+
+
+def with_result(*, context: Context, step: str, outcome: Outcome) -> Context:
+    """The context as later steps see it, once this one has answered so."""
+    result = result_of(saga=context.saga, step=step, outcome=outcome)
+    if not result:
+        return context
+    return msgspec.structs.replace(context, results={**context.results, step: result})

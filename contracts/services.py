@@ -1,0 +1,65 @@
+"""Who there is: every service, once. The settings, the stack, the workers, the load tests and the
+checkers read it; a test holds docker-compose.yml to it.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Role(StrEnum):
+    PARTICIPANT = "participant"
+    COORDINATOR = "coordinator"
+    DASHBOARD = "dashboard"
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """`name`: its app, its database's alias and DUETO_SERVICE. `port`: where it listens unless it
+    is told otherwise; `also`: a second one, which scripts of its users name.
+    `url_variable`: by which the others find it. `asks`: whom it asks beside its sagas.
+    """
+
+    name: str
+    port: int
+    url_variable: str = ""
+    role: Role = Role.PARTICIPANT
+    also: int | None = None
+    asks: tuple[str, ...] = ()
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether it has a worker process, an outbox and a queue of its own."""
+        return self.role is not Role.DASHBOARD
+
+    @property
+    def database_variable(self) -> str:
+        return f"{self.name.upper()}_DATABASE_URL" if self.has_worker else "DATABASE_URL"
+
+
+# In the order of their ports where DUETO_PORT_BASE counts them: a new one comes last.
+ALL = (
+    Service(name="carrito", port=3000, url_variable="CARRITO_SERVICE_URL", asks=("inventario",)),
+    Service(name="inventario", port=3001, url_variable="INVENTARIO_SERVICE_URL", also=8002),
+    Service(name="pagos", port=3002, url_variable="PAGOS_SERVICE_URL", also=8003),
+    Service(
+        name="saga_orchestrator",
+        port=3003,
+        url_variable="ORCHESTRATOR_URL",
+        role=Role.COORDINATOR,
+    ),
+    Service(
+        name="saga_choreography",
+        port=3004,
+        url_variable="CHOREOGRAPHY_URL",
+        role=Role.COORDINATOR,
+    ),
+    Service(name="dashboard", port=8080, role=Role.DASHBOARD),
+    Service(name="pedidos", port=8001, url_variable="PEDIDOS_SERVICE_URL", asks=("inventario",)),
+    Service(name="envios", port=8004, url_variable="ENVIOS_SERVICE_URL"),
+)
+
+BY_NAME = {service.name: service for service in ALL}
+PARTICIPANTS = tuple(one.name for one in ALL if one.role is Role.PARTICIPANT)
+COORDINATORS = tuple(one.name for one in ALL if one.role is Role.COORDINATOR)
+WITH_DATABASE = tuple(one.name for one in ALL if one.has_worker)
+"""Those with tables of their own; the dashboard's database has only logins."""

@@ -1,0 +1,122 @@
+"""A saga's owner accepts it: one way in, whichever pattern then coordinates it.
+
+One transaction locks or records what the saga is about, freezes it, and records the saga. Where
+nobody conducts, the saga's first event is a row of the owner's own outbox in that transaction.
+Else it is handed over to the pattern's coordinator, at once, by the process that accepted it.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from contracts import events, refusals
+from contracts.bounds import Id, SagaPattern, Traceparent
+from contracts.catalogue import SAGAS
+from contracts.commands import Command
+from contracts.context import Context
+from contracts.events import Event, Facts
+from contracts.outcomes import Done, Outcome, Refused
+from contracts.patterns import PATTERNS
+from coordination.models import AcceptedSaga
+from coordination.store import AcceptedSagas, Key
+from participant.operations import Operation
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Accept(Command, frozen=True, kw_only=True):
+    """Accept this saga. An owner's own command adds what its sagas are about.
+
+    `idempotency_key`: the user's, empty without one. `fingerprint`: of what is asked for.
+    """
+
+    saga_pattern: SagaPattern
+    user_id: Id | None = None
+    traceparent: Traceparent = ""
+    idempotency_key: str = ""
+    fingerprint: str = ""
+
+
+class Accepted(Done, frozen=True, kw_only=True):
+    """It is accepted, and this is what its steps will see of it; only `data` is stored here."""
+
+    context: Context
+
+
+class NotAccepted(Exception):
+    """The saga was refused, and nothing of it is kept: it may be tried again, mended."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """The saga that was accepted; `context`: None where that was when its key was used first."""
+
+    saga_id: str
+    context: Context | None
+    total_amount: str | None = None
+
+    @property
+    def is_new(self) -> bool:
+        return self.context is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """A service that accepts sagas. `model`: its table of them; `accept`: how; `fail`: what ends
+    one without success.
+    """
+
+    model: type[AcceptedSaga]
+    accept: Operation
+    fail: Operation
+
+    @property
+    def service(self) -> str:
+        return self.accept.service
+
+    @property
+    def sagas(self) -> AcceptedSagas:
+        return AcceptedSagas(service=self.service, table=self.model._meta.db_table)
+
+
+def is_own_start(pattern: str) -> bool:
+    """Whether a saga of this pattern is set going by its owner's own first event."""
+    return pattern in PATTERNS and PATTERNS[pattern].starts_itself
+
+
+def first_event(*, context: Context, now: datetime) -> Event:
+    """What sets the chain off, where nobody conducts."""
+    step = SAGAS[context.saga].steps[0]
+    return Event(
+        id=events.event_id(saga_id=context.saga_id, step=step.name, direction="do"),
+        type=step.done,
+        saga_id=context.saga_id,
+        saga=context.saga,
+        occurred_at=now,
+        data=Facts(context=msgspec.Raw(msgspec.json.encode(context))),
+        traceparent=context.traceparent,
+    )
+
+
+def repeated(*, command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outcome:
+    """What a known key stands for: a saga of before, or an earlier one of the same list."""
+    if key.fingerprint != command.fingerprint:
+        detail = "This Idempotency-Key belongs to a request with another body: use a new key."
+        return Refused(refusals.KEY_REUSED, detail)
+    first = decided.get(key.saga_id)
+    return first if isinstance(first, Refused) else Done({"repeats": key.saga_id})
+
+
+def traceparent_of(*, header: str) -> str:
+    """The caller's trace (W3C Trace Context), or one that starts here."""
+    if _TRACEPARENT.fullmatch(header):
+        return header
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"

@@ -1,0 +1,358 @@
+"""Hands accepted sagas over to their coordinators, until each is answered for.
+
+At once by the process that accepted them (`give`); what that could not, or what was accepted by a
+process that died then, the worker's sweep finds (`Handover`, one a coordinator, so that one that is
+down holds up no other). Idempotent by saga id: a hand-over whose answer was lost is made again.
+
+One saga holds up no other. A list that fails is handed over in halves, down to the one whose fault
+it is; that one is tried again at growing distances, and then set aside for a person (`retry`,
+`discard`). One that can't even be read is set aside at once.
+"""
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connections, transaction
+
+from contracts import refusals
+from contracts.catalogue import SAGAS
+from contracts.commands import Undo
+from contracts.context import Context
+from contracts.outcomes import Done, Failure, Outcome, Refused
+from contracts.patterns import PATTERNS
+from coordination.acceptance import Owner
+from coordination.store import Unreadable
+from httpapi.client import Client, Unreachable
+from messaging.backoff import Backoff
+from messaging.leader import wait_to_lead
+from messaging.worker import Complaint
+from participant import faults, points, sql
+from participant.performing import perform
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+SWEEP_SECONDS = 1.0
+TIMEOUT_SECONDS = 10.0
+LONGEST_PAUSE = 5.0
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Before the second, third, ... try of a saga that fails alone; then it is set aside."""
+SIGNS_OF_OUTAGE = (None, 408, 429, 502, 503, 504)
+"""No answer at all, or a server that says that it can't: no saga's fault."""
+SENT_SECONDS = 2.0
+"""Younger ones are left to the process that has accepted them."""
+HEARD_SECONDS = 5.0
+"""The same of those that start by themselves: most have ended by then, and need nobody."""
+MOST_KEPT = 1_000
+"""Sagas that a process keeps for its next hand-over; the sweep finds those beyond it."""
+
+
+class Route(NamedTuple):
+    """Where sagas of these patterns are handed over. `starts_itself`: as of the pattern."""
+
+    coordinator: str
+    path: str
+    patterns: tuple[str, ...]
+    starts_itself: bool
+
+
+def _routes() -> tuple[Route, ...]:
+    ways: dict[tuple[str, str, bool], list[str]] = {}
+    for one in PATTERNS.values():
+        way = (one.coordinator, one.hand_over, one.starts_itself)
+        ways.setdefault(way, []).append(one.name)
+    return tuple(
+        Route(coordinator, path, tuple(names), starts_itself)
+        for (coordinator, path, starts_itself), names in ways.items()
+    )
+
+
+ROUTES = _routes()
+
+
+class Retries:
+    """The sagas that failed alone, and when each is tried again. Forgotten with the process."""
+
+    def __init__(self) -> None:
+        self._failed: dict[str, int] = {}
+        self._due_at: dict[str, float] = {}
+
+    def resting(self) -> list[str]:
+        """Those whose time has not come."""
+        now = time.monotonic()
+        self._due_at = {saga_id: at for saga_id, at in self._due_at.items() if at > now}
+        return list(self._due_at)
+
+    def failed(self, *, saga_id: str, counts: bool) -> bool:
+        """Whether that was the last try. `counts`: false where it only has to wait for somebody."""
+        tries = self._failed.get(saga_id, 0)
+        if tries == len(RETRY_SECONDS):
+            del self._failed[saga_id]
+            return True
+        self._due_at[saga_id] = time.monotonic() + RETRY_SECONDS[tries]
+        self._failed[saga_id] = tries + counts
+        return False
+
+    def forget(self, *, saga_ids: Sequence[str]) -> None:
+        """They went well."""
+        for saga_id in self._failed.keys() & set(saga_ids):
+            del self._failed[saga_id]
+
+
+class Handover:
+    """The hand-over of one owner's sagas to one coordinator."""
+
+    def __init__(self, *, owner: Owner, route: Route) -> None:
+        self.name = f"handover.{route.coordinator}"
+        self.path = route.path
+        self.client = Client(url=settings.SERVICE_URLS[route.coordinator], timeout=TIMEOUT_SECONDS)
+        self._owner, self._sagas, self._patterns = owner, owner.sagas, route.patterns
+        self._age = HEARD_SECONDS if route.starts_itself else SENT_SECONDS
+        self._handed_over = 0
+        self._backoff = Backoff(longest=LONGEST_PAUSE)
+        self._retries = Retries()
+        self._complaint: Complaint | None = None
+
+    @property
+    def service(self) -> str:
+        return self._owner.service
+
+    def complaints(self) -> list[Complaint]:
+        """That the coordinator takes none, and since when."""
+        return [self._complaint] if self._complaint else []
+
+    def counters(self) -> dict[str, int]:
+        return {
+            f"http_calls.{self.name}": self.client.calls,
+            f"sagas.{self.name}": self._handed_over,
+        }
+
+    def run(self, stop: threading.Event) -> None:
+        """Hands over until `stop` is set; a coordinator that is away is waited for."""
+        while not stop.is_set():
+            try:
+                self._lead(stop)
+            except Exception as error:  # noqa: BLE001 -- the outermost loop: no fault ends the hand-over
+                pause = self._backoff.pause()
+                log.warning("%s: %r; again in about %.1f s", self.name, error, pause)
+                self._complain(error)
+                connections[self._owner.service].close()
+                stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
+        connections[self._owner.service].close()
+
+    def hand_over_once(self, *, older_than_seconds: float = 0.0) -> int:
+        """Hands one batch over; returns how many there were to be.
+
+        Raises Unreachable where the coordinator takes none: all of it is in doubt.
+        """
+        found = self._sagas.not_handed_over(
+            patterns=self._patterns,
+            limit=BATCH,
+            older_than_seconds=older_than_seconds,
+            but_not=self._retries.resting(),
+        )
+        self._set_aside({one.saga_id: one.reason for one in found if isinstance(one, Unreadable)})
+        waiting = [one for one in found if isinstance(one, Context)]
+        if waiting:
+            self._hand_over_all(waiting)
+        return len(found)
+
+    def _lead(self, stop: threading.Event) -> None:
+        if not wait_to_lead(service=self._owner.service, task=self.name, stop=stop):
+            return
+        while not stop.is_set():
+            handed_over = self.hand_over_once(older_than_seconds=self._age)
+            self._backoff.went_well()
+            self._complaint = None
+            if not handed_over:
+                stop.wait(SWEEP_SECONDS)
+
+    def _hand_over_all(self, contexts: list[Context]) -> None:
+        try:
+            self.hand_over(contexts)
+        except Exception as error:  # noqa: BLE001 -- whatever it was: find whose fault it is
+            _raise_if_outage(error)
+            log.warning("%s: %d sagas, now in pieces: %r", self.name, len(contexts), error)
+            failed: dict[str, Exception] = {}
+            with sql.impatient(service=self._owner.service):
+                self._hand_over_pieces(contexts, failed, error)
+            self._after_failures(failed, of=len(contexts))
+
+    def _hand_over_pieces(
+        self, contexts: list[Context], failed: dict[str, Exception], error: Exception
+    ) -> None:
+        """In halves, and those in halves, down to each that fails alone (`failed`, by saga id)."""
+        if len(contexts) == 1:
+            failed[contexts[0].saga_id] = error
+            return
+        half = len(contexts) // 2
+        for piece in (contexts[:half], contexts[half:]):
+            try:
+                self.hand_over(piece)
+            except Exception as found:  # noqa: BLE001 -- as above
+                _raise_if_outage(found)
+                self._hand_over_pieces(piece, failed, found)
+
+    def hand_over(self, contexts: list[Context]) -> None:
+        if not contexts:
+            return
+        outcomes = self._post(contexts)
+        self._refuse(contexts, outcomes)
+        started = [
+            context.saga_id
+            for context, outcome in zip(contexts, outcomes, strict=True)
+            if isinstance(outcome, Done)
+        ]
+        points.reach("handover.before_mark")
+        self._sagas.mark_handed_over(saga_ids=started)
+        points.reach("handover.marked")
+        self._handed_over += len(started)
+        self._retries.forget(saga_ids=started)
+
+    def _after_failures(self, failed: Mapping[str, Exception], *, of: int) -> None:
+        """Several, and none that went well: no fault of theirs. Raises Unreachable then."""
+        if len(failed) == of > 1:
+            raise Unreachable(f"{self.path} takes none of {of}: {next(iter(failed.values()))!r}")
+        self._set_aside(
+            {
+                saga_id: f"{self.path} does not take it: {error}"
+                for saga_id, error in failed.items()
+                if self._retries.failed(saga_id=saga_id, counts=not faults.is_busy(error))
+            }
+        )
+
+    def _set_aside(self, reasons: Mapping[str, str]) -> None:
+        if not reasons:
+            return
+        points.reach("handover.before_set_aside")
+        self._sagas.set_aside(reasons=reasons)
+        points.reach("handover.set_aside")
+        for saga_id, reason in reasons.items():
+            log.error("set aside, for a person: %s", reason, extra={"saga_id": saga_id})
+
+    def _complain(self, error: Exception) -> None:
+        self._complaint = Complaint(
+            what=f"sagas are not handed over to {self.client.url}{self.path}: {error}"[:500],
+            since=self._complaint.since if self._complaint else datetime.now(UTC),
+            do=f"Look at the coordinator at {self.client.url}; they go on by themselves.",
+        )
+
+    def _post(self, contexts: list[Context]) -> list[Outcome]:
+        answer = self.client.post(path=self.path, body=contexts)
+        if answer.status != 207:
+            detail = f"{self.path} answered {answer.status}: {answer.body[:200]!r}"
+            raise Unreachable(detail, status=answer.status)
+        outcomes: list[Outcome] = answer.decode(type=list[Outcome])
+        if len(outcomes) != len(contexts):
+            detail = f"{self.path}: {len(outcomes)} outcomes of {len(contexts)}"
+            raise Unreachable(detail, status=answer.status)
+        return outcomes
+
+    def _refuse(self, contexts: list[Context], outcomes: list[Outcome]) -> None:
+        refused = {
+            context.saga_id: (context.saga, outcome.code, outcome.detail)
+            for context, outcome in zip(contexts, outcomes, strict=True)
+            if isinstance(outcome, Refused)
+        }
+        _end(self._owner, refused)
+
+
+def _raise_if_outage(error: Exception) -> None:
+    """The coordinator, or this service's database, is away for all of them."""
+    if isinstance(error, Unreachable) and error.status in SIGNS_OF_OUTAGE:
+        raise error
+    if faults.is_outage(error):
+        raise error
+
+
+def handovers(*, owner: Owner) -> list[Handover]:
+    """One for each coordinator that sagas are handed over to: parts of the owner's worker."""
+    return [Handover(owner=owner, route=route) for route in ROUTES]
+
+
+class Sender:
+    """Hands over what this process has accepted, from a thread of its own: one list at a time, so
+    lists grow with the load by themselves.
+    """
+
+    def __init__(self, *, handover: Handover) -> None:
+        self._handover = handover
+        self._given: queue.Queue[Context] = queue.Queue(maxsize=MOST_KEPT)
+        name = f"{handover.name}.sender"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def give(self, context: Context) -> None:
+        """It is accepted and committed; this waits for nothing."""
+        try:
+            self._given.put_nowait(context)
+        except queue.Full:
+            log.info("left to the sweep", extra={"saga_id": context.saga_id})
+
+    def _run(self) -> None:
+        while True:
+            contexts = [self._given.get()]
+            while len(contexts) < BATCH and not self._given.empty():
+                contexts.append(self._given.get())
+            try:
+                self._handover.hand_over(contexts)
+            except Exception as error:  # noqa: BLE001 -- whatever it was: the sweep finds whose fault
+                log.info("%d sagas left to the sweep: %r", len(contexts), error)
+                connections[self._handover.service].close()
+
+
+def give(*, owner: Owner, context: Context) -> None:
+    """Has the coordinator of this saga's pattern know of it at once, if it has to be told."""
+    for route in ROUTES:
+        if context.pattern in route.patterns and not route.starts_itself:
+            _sender(owner.service, route, owner).give(context)
+
+
+_senders: dict[tuple[str, Route], Sender] = {}
+_making = threading.Lock()
+
+
+def _sender(service: str, route: Route, owner: Owner) -> Sender:
+    with _making:
+        if (service, route) not in _senders:
+            _senders[service, route] = Sender(handover=Handover(owner=owner, route=route))
+        return _senders[service, route]
+
+
+def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
+    """A person's: these are handed over again, from the start. Which of them were set aside."""
+    points.reach("handover.before_retry")
+    found = owner.sagas.take_back(saga_ids=saga_ids)
+    points.reach("handover.retried")
+    return found
+
+
+def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
+    """A person's: ends these, as the undo of their acceptance does, and frees what they are about.
+
+    Should a coordinator have one of them after all, its step is refused, and it is undone there.
+    Returns which of them were set aside; no other is touched.
+    """
+    with transaction.atomic(using=owner.service):
+        found = owner.sagas.lock_set_aside(saga_ids=saga_ids)
+        _end(owner, {one: (saga, refusals.DISCARDED, reason) for one, saga in found.items()})
+        points.reach("handover.before_discard")
+    points.reach("handover.discarded")
+    return set(found)
+
+
+def _end(owner: Owner, why: Mapping[str, tuple[str, str, str]]) -> None:
+    """By saga id: the saga's name, and the code and detail of its failure."""
+    undos = []
+    for saga_id, (saga, code, detail) in why.items():
+        step = SAGAS[saga].steps[0].name if saga in SAGAS else ""
+        failure = Failure(step, code, detail)
+        undos.append(Undo(saga_id=saga_id, step=step, saga=saga, reason=code, failure=failure))
+    if undos:
+        perform(operation=owner.fail, commands=undos)

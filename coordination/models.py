@@ -1,0 +1,74 @@
+"""The tables of a saga's owner, to be made concrete in each service that accepts sagas."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from contracts.statuses import SagaStatus
+from participant.fields import Json, TextId
+
+
+class AcceptedSaga(models.Model):
+    """A saga that its owner has accepted: frozen then, and ended by its last step or last undo.
+
+    `ended_at` is the moment that counts for every measurement, in every pattern.
+    """
+
+    saga_id = TextId(primary_key=True)
+    saga = TextId(default="checkout", help_text="The name of its page in the catalogue.")
+    saga_pattern = models.CharField(max_length=32)
+    context = Json(default=dict, help_text="What its steps see of it.")
+    total_amount = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
+    status = models.CharField(
+        max_length=12, choices=[(s, s) for s in SagaStatus], default=SagaStatus.PENDING
+    )
+    failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
+    failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
+    failure_detail = models.TextField(default="", db_default="", blank=True)
+    accepted_at = models.DateTimeField(db_default=Now())
+    handed_over_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    # Set aside: it can't be handed over (why), and the others don't wait for it.
+    set_aside_at = models.DateTimeField(null=True, blank=True)
+    set_aside_reason = models.TextField(default="", db_default="", blank=True)
+
+    class Meta:
+        abstract = True
+        indexes = [
+            models.Index(
+                fields=["saga_pattern", "accepted_at"],
+                condition=Q(handed_over_at=None, set_aside_at=None),
+                name="%(class)s_not_handed_over",
+            ),
+            models.Index(
+                fields=["set_aside_at", "saga_id"],
+                condition=Q(set_aside_at__isnull=False),
+                name="%(class)s_set_aside",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.saga} {self.saga_id}"
+
+
+class IdempotencyKey(models.Model):
+    """An Idempotency-Key of a user, and the saga that it stands for.
+
+    `fingerprint`: of what was asked for; whoever asks for something else needs another key.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user_id = models.CharField(max_length=64, db_collation="C")
+    key = models.CharField(max_length=255, db_collation="C")
+    saga_id = TextId(db_index=True)
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.UniqueConstraint(fields=["user_id", "key"], name="key_once_a_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"key {self.key} of {self.user_id}"

@@ -1,0 +1,156 @@
+"""What a coordinator asks a saga's owner: to accept one, and how one stands that it lacks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import cache
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from django.conf import settings
+
+from contracts import refusals
+from contracts.catalogue import SAGAS
+from contracts.outcomes import Failure, Refused
+from contracts.states import SagaState, SagaSummary, StepState
+from contracts.statuses import SagaStatus, StepStatus
+from coordination.acceptance import is_own_start
+from httpapi import problems, waiting
+from httpapi.client import Answer, Client, Unreachable
+
+OWNER_SECONDS = 10.0
+"""For an owner to accept a saga, or to say how one stands."""
+
+
+class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga as its owner answers it."""
+
+    saga: str
+    saga_id: str
+    saga_pattern: str
+    subject: str
+    status: SagaStatus
+    total_amount: str | None
+    failure: Failure | None
+    accepted_at: datetime
+    ended_at: datetime | None
+
+    def state(self) -> SagaState:
+        """As a coordinator would answer it that does not know it yet, or any more."""
+        status = self.status if self.status.is_final else SagaStatus.PENDING
+        return SagaState(
+            saga=self.saga,
+            saga_id=self.saga_id,
+            saga_pattern=self.saga_pattern,
+            status=status,
+            current_step=None,
+            subject=self.subject,
+            total_amount=self.total_amount,
+            started_at=self.accepted_at,
+            finished_at=self.ended_at,
+            failure=self.failure,
+            steps=list(self._steps(status)),
+            events=[] if is_own_start(self.saga_pattern) else msgspec.UNSET,
+        )
+
+    def _steps(self, status: SagaStatus) -> Iterator[StepState]:
+        is_pending = status is SagaStatus.PENDING
+        for position, step in enumerate(SAGAS[self.saga].steps if self.saga in SAGAS else ()):
+            if status is SagaStatus.COMPLETED:
+                yield StepState(step_name=step.name, status=StepStatus.COMPLETED)
+            elif position == 0:
+                yield StepState(
+                    step_name=step.name,
+                    status=StepStatus.COMPLETED if is_pending else StepStatus.COMPENSATED,
+                    finished_at=self.accepted_at if is_pending else self.ended_at,
+                )
+            elif self.failure and self.failure.step == step.name:
+                error = f"{self.failure.code}: {self.failure.detail}"
+                yield StepState(step_name=step.name, status=StepStatus.FAILED, error=error)
+            else:
+                known = StepStatus.PENDING if is_pending else StepStatus.SKIPPED
+                yield StepState(step_name=step.name, status=known)
+
+
+def state_at_owner(
+    *, saga_id: str, patterns: Sequence[str], look_again: Callable[[], SagaState | None]
+) -> SagaState:
+    """A saga of these patterns that was not known here: `pending` while it is on its way.
+
+    `look_again`: what is known here by now. One that has ended by the time that its owner is asked
+    may have come and run since the first look, and only here are its steps known.
+    Raises Problem: 404 where no owner has such a saga either, 503 where one cannot be asked.
+    """
+    found = _found_at_owners(saga_id)
+    if found is None:
+        raise problems.unknown("saga", saga_id)
+    if found.saga_pattern not in patterns:
+        raise problems.unknown("saga of this pattern", saga_id)
+    state = found.state()
+    return (look_again() if state.status.is_final else None) or state
+
+
+def is_completed(*, saga_id: str) -> bool:
+    """Whether its owner says so; False where none can be asked."""
+    try:
+        found = _found_at_owners(saga_id)
+    except problems.Problem:
+        return False
+    return found is not None and found.status is SagaStatus.COMPLETED
+
+
+def not_here(*, state: SagaState) -> Refused:
+    """Why nothing can be asked yet of a saga that its owner knows, and its coordinator does not."""
+    if state.status is SagaStatus.PENDING:
+        return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
+    if state.status is SagaStatus.COMPLETED:
+        return Refused(refusals.NOT_STARTED, "It is known here in a moment: ask again.")
+    return Refused(refusals.ALREADY_UNDONE, f"This {state.saga} is {state.status} already.")
+
+
+def summary_of(*, state: SagaState) -> SagaSummary:
+    """The short form."""
+    names = SagaSummary.__struct_fields__
+    return SagaSummary(**{name: getattr(state, name) for name in names})
+
+
+def accept(*, saga: str, body: object, headers: dict[str, str]) -> Answer:
+    """Its owner's answer to a request to start this saga. Raises Unreachable."""
+    page = SAGAS[saga]
+    return client(page.owner).post(path=page.door, body=body, headers=headers)
+
+
+def shown(*, saga: str, accepted: Answer) -> Answer:
+    """How its owner shows the saga that it has just accepted. Raises Unreachable."""
+    where = urlsplit(str(accepted.headers.get("Location", "")))
+    with waiting.for_an_answer():
+        return client(SAGAS[saga].owner).get(path=where.path)
+
+
+@cache
+def client(service: str) -> Client:
+    """To a service, with as many connections as may wait for it."""
+    url = settings.SERVICE_URLS[service]
+    return Client(url=url, timeout=OWNER_SECONDS, connections=waiting.MOST_WAITING)
+
+
+def _found_at_owners(saga_id: str) -> AcceptedState | None:
+    """Raises Problem (503) where one that was not asked might know it."""
+    away: Unreachable | None = None
+    for owner in dict.fromkeys(page.owner for page in SAGAS.values()):
+        if owner not in settings.SERVICE_URLS:
+            continue
+        try:
+            with waiting.for_an_answer():
+                given = client(owner).get(path=_path(owner, saga_id))
+            if given.status == 200:
+                found: AcceptedState = given.decode(type=AcceptedState)
+                return found
+        except Unreachable as error:
+            away = error
+    if away:
+        raise problems.unavailable("a service that accepts sagas, and may know this one,") from away
+    return None
+
+
+def _path(owner: str, saga_id: str) -> str:
+    return f"/{owner}/accepted/{quote(saga_id, safe='')}"

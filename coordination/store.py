@@ -1,0 +1,207 @@
+"""All SQL on an owner's accepted sagas and Idempotency-Keys, whichever owner's they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contracts import projection
+from contracts.context import Context
+from participant import sql
+
+_context = msgspec.json.Decoder(Context)
+
+
+class UnknownSaga(Exception):
+    """There is no such saga here."""
+
+
+class Unreadable(NamedTuple):
+    """A stored saga that is none any more, and what is wrong with it."""
+
+    saga_id: str
+    reason: str
+
+
+class Stall(NamedTuple):
+    """Sagas of a pattern that were accepted, and that nobody was told of."""
+
+    pattern: str
+    number: int
+    since: datetime
+    saga_ids: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """An Idempotency-Key of a user, the saga that it stands for, and what was asked for."""
+
+    user_id: str
+    key: str
+    saga_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptedSagas:
+    """The rows of one owner. `table`: made from `coordination.models.AcceptedSaga`."""
+
+    service: str
+    table: str
+
+    def not_handed_over(
+        self,
+        *,
+        patterns: Sequence[str],
+        limit: int,
+        older_than_seconds: float = 0.0,
+        but_not: Sequence[str] = (),
+    ) -> list[Context | Unreadable]:
+        """Those that their coordinator has not answered for yet, oldest first.
+
+        `but_not`: saga ids to be left alone for now. One that can't be read harms no other.
+        """
+        rows = self._execute(
+            """
+            SELECT saga_id, context::text FROM {table}
+            WHERE handed_over_at IS NULL AND set_aside_at IS NULL AND saga_pattern = ANY(%s)
+              AND saga_id <> ALL(%s)
+              AND accepted_at <= clock_timestamp() - make_interval(secs => %s)
+            ORDER BY accepted_at LIMIT %s
+            """,
+            [list(patterns), list(but_not), older_than_seconds, limit],
+        )
+        return [_read(*row) for row in rows]
+
+    def mark_handed_over(self, *, saga_ids: Sequence[str]) -> None:
+        """From now on the coordinator has them. Some may have ended meanwhile, and stay ended."""
+        self._execute(
+            """
+            UPDATE {table}
+            SET handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+                status = CASE status WHEN 'pending' THEN 'running' ELSE status END
+            WHERE saga_id = ANY(%s)
+            """,
+            [list(saga_ids)],
+        )
+
+    def set_aside(self, *, reasons: Mapping[str, str]) -> None:
+        """These wait for a person (`reasons`, by saga id), and no other waits for them."""
+        self._execute(
+            """
+            UPDATE {table} AS accepted
+            SET set_aside_at = clock_timestamp(), set_aside_reason = v.reason
+            FROM json_to_recordset(%s) AS v (saga_id text, reason text)
+            WHERE accepted.saga_id = v.saga_id AND handed_over_at IS NULL
+            """,
+            [sql.rows({"saga_id": one, "reason": why} for one, why in reasons.items())],
+        )
+
+    def lock_set_aside(self, *, saga_ids: Sequence[str]) -> dict[str, str]:
+        """Those of them that are set aside, locked; each saga's name by its id."""
+        rows = self._execute(
+            """
+            SELECT saga_id, saga FROM {table}
+            WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL
+            ORDER BY saga_id FOR NO KEY UPDATE
+            """,
+            [list(saga_ids)],
+        )
+        return dict(rows)
+
+    def take_back(self, *, saga_ids: Sequence[str]) -> set[str]:
+        """These are handed over again, from the start; which of them were set aside."""
+        rows = self._execute(
+            """
+            UPDATE {table} SET set_aside_at = NULL, set_aside_reason = ''
+            WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL
+            RETURNING saga_id
+            """,
+            [list(saga_ids)],
+        )
+        return {row[0] for row in rows}
+
+    def ended_among(self, saga_ids: Sequence[str]) -> set[str]:
+        """Which of these have ended."""
+        rows = self._execute(
+            "SELECT saga_id FROM {table} WHERE saga_id = ANY(%s) AND ended_at IS NOT NULL",
+            [list(saga_ids)],
+        )
+        return {row[0] for row in rows}
+
+    def stalls(
+        self, *, patterns: Sequence[str], seconds: float, limit: int, most: int = 1000
+    ) -> list[Stall]:
+        """By pattern, those that nobody was told of for so many seconds; the first are named."""
+        rows = self._execute(
+            """
+            SELECT pattern.name, count(*), min(accepted_at),
+                   (array_agg(saga_id ORDER BY accepted_at))[1:%s]
+            FROM unnest(%s::text[]) AS pattern (name) CROSS JOIN LATERAL (
+                SELECT saga_id, accepted_at FROM {table}
+                WHERE handed_over_at IS NULL AND saga_pattern = pattern.name
+                  AND accepted_at < now() - make_interval(secs => %s)
+                ORDER BY accepted_at LIMIT %s) AS waiting
+            GROUP BY pattern.name
+            """,
+            [limit, list(patterns), seconds, most],
+        )
+        return [Stall(*row) for row in rows]
+
+    def take_keys(self, *, keys: Sequence[Key]) -> dict[str, Key]:
+        """Takes the keys that are free; gives those that are not, by the saga id that asked.
+
+        Waits for a transaction that has just taken one. Keys are taken in sorted order, and after
+        what the sagas are about, so that two lists can't wait for each other.
+        """
+        if not keys:
+            return {}
+        wanted = sql.rows(map(asdict, keys))
+        self._execute(
+            """
+            INSERT INTO {service}_idempotencykey (user_id, key, saga_id, fingerprint)
+            SELECT user_id, key, saga_id, fingerprint
+            FROM json_to_recordset(%s)
+                 AS v (user_id text, key text, saga_id text, fingerprint text)
+            ORDER BY user_id COLLATE "C", key COLLATE "C"
+            ON CONFLICT (user_id, key) DO NOTHING
+            """,
+            [wanted],
+        )
+        rows = self._execute(
+            """
+            SELECT v.saga_id, held.user_id, held.key, held.saga_id, held.fingerprint
+            FROM json_to_recordset(%s) AS v (user_id text, key text, saga_id text)
+            JOIN {service}_idempotencykey AS held USING (user_id, key)
+            WHERE v.saga_id <> held.saga_id
+            """,
+            [wanted],
+        )
+        return {
+            row[0]: Key(user_id=row[1], key=row[2], saga_id=row[3], fingerprint=row[4])
+            for row in rows
+        }
+
+    def free_keys(self, *, saga_ids: Sequence[str]) -> None:
+        """Frees the keys of these again: nothing of them was accepted."""
+        if saga_ids:
+            self._execute(
+                "DELETE FROM {service}_idempotencykey WHERE saga_id = ANY(%s)", [list(saga_ids)]
+            )
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        named = statement.format(table=self.table, service=self.service)
+        return sql.execute(service=self.service, sql=named, values=values)
+
+
+def _read(saga_id: str, context: str) -> Context | Unreadable:
+    try:
+        found = _context.decode(context)
+        projection.select(found.saga, found.data)
+    except (msgspec.MsgspecError, RecursionError, KeyError) as error:
+        return Unreadable(saga_id, f"its row can't be read: {error}")
+    if found.saga_id != saga_id:
+        return Unreadable(saga_id, f"its row's context is that of saga {found.saga_id}")
+    return found

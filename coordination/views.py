@@ -1,0 +1,341 @@
+"""The HTTP doors of both coordinators, so that one is called like the other.
+
+GET  <below>/<saga_id>              where a saga stands, step by step; /status in short
+GET  <below>/<listed>               all of them, newest first, in pages
+POST <below>/<saga_id>/compensate   and /retry, /skip: what a person may ask of it
+POST <below>/<name of a saga>       starts one, by way of its owner, which accepts it
+POST sagas                          an owner's hand-over (orchestrator)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Annotated, Any, cast
+from urllib.parse import quote
+
+import msgspec
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.urls import URLPattern, path
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts import patterns, projection, refusals
+from contracts.bounds import MOST_IN_A_BATCH
+from contracts.catalogue import SAGAS
+from contracts.context import Context
+from contracts.outcomes import Done, Outcome, Refused
+from contracts.states import SagaState, SagaSummary, answered
+from contracts.statuses import FINAL, SagaStatus
+from coordination import owners
+from coordination.store import UnknownSaga
+from httpapi import pages, problems, slots, waiting
+from httpapi.client import Answer, Unreachable
+from httpapi.json import RawJsonParser, answer, decode
+from httpapi.steps import made
+from httpapi.waiting import Waiters
+from participant import points, sql
+
+_PASSED_ON = ("Idempotency-Key", "traceparent")
+_PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks something of a saga, and why."""
+
+    requested_by: Name = "api"
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class AskedWithReason(Asked, frozen=True, kw_only=True):
+    """Who asks for it, and why: to be read by whoever wonders later."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """Which sagas to list: `?status=&saga_pattern=&saga=&page=&page_size=`, or `&after=`,
+    `&before=` a cursor.
+    """
+
+    status: SagaStatus | None = None
+    saga_pattern: str = ""
+    saga: str = ""
+    page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    after: str = ""
+    before: str = ""
+
+
+Ask = Callable[..., Refused | None]
+"""Takes `saga_id`, `requested_by`, `reason`. Why not, or None. Raises UnknownSaga."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinator:
+    """A coordinator as its doors see it. `below`: the path of its sagas; `listed`: of their list.
+
+    `state`, `summary`: of one saga by its id, None where it is not known here. `sagas`: those of a
+    status, a pattern and a saga's name, newest first; `summaries`: of its rows.
+    """
+
+    service: str
+    below: str
+    listed: str
+    state: Callable[[str], SagaState | None]
+    summary: Callable[[str], SagaSummary | None]
+    sagas: Callable[..., QuerySet[Any]]
+    summaries: Callable[[Sequence[Any]], list[SagaSummary]]
+    compensate: Ask
+    retry: Ask
+    skip: Ask
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        return patterns.of_coordinator(self.service)
+
+    def state_or_at_owner(self, saga_id: str) -> SagaState:
+        """Raises Problem: nobody knows it, or its owner can't be asked."""
+        return self.state(saga_id) or owners.state_at_owner(
+            saga_id=saga_id, patterns=self.patterns, look_again=lambda: self.state(saga_id)
+        )
+
+    def summary_or_at_owner(self, saga_id: str) -> SagaSummary:
+        """The same in short."""
+        found = self.summary(saga_id)
+        return found or owners.summary_of(state=self.state_or_at_owner(saga_id))
+
+    def url_of(self, request: Request, saga_id: str) -> str:
+        where = f"/{self.below}/{quote(saga_id, safe='')}"
+        return str(request.build_absolute_uri(where))
+
+
+class _View(APIView):
+    coordinator: Coordinator
+
+
+class SagaView(_View):
+    """GET: where a saga stands, step by step. POST, to a saga's name: starts one at its owner."""
+
+    parser_classes = [RawJsonParser]
+
+    def get(self, request: Request, saga_id: str) -> HttpResponse:
+        return answer(answered(self.coordinator.state_or_at_owner(saga_id)))
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        if saga_id not in SAGAS:
+            raise problems.method_not_allowed("POST", allowed="GET")
+        fields = decode(request.data if isinstance(request.data, bytes) else b"")
+        if not isinstance(fields, dict):
+            raise problems.wrong_field("body", "an object")
+        own = self.coordinator.patterns
+        if fields.setdefault("saga_pattern", own[0]) not in own:
+            raise problems.wrong_field("saga_pattern", f"one of {', '.join(own)} here")
+        fields.setdefault("saga", saga_id)
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        with waiting.places.one() as has_place:
+            given = _accepted_by_owner(saga_id, fields, headers, has_place)
+            if given.status == 202 and has_place:
+                given = self._ended(request, saga_id, given)
+        return self._as_given(request, given)
+
+    def _ended(self, request: Request, saga: str, accepted: Answer) -> Answer:
+        """What the owner says once the saga has ended here, if the caller wants to wait for that;
+        what it said before, where the time is over."""
+        seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
+        saga_id = _saga_id_of(accepted)
+        waiters = _waiters(self.coordinator.service)
+        if not seconds or not waiters.wait_in_place(key=saga_id, seconds=seconds):
+            return accepted
+        try:
+            ended = owners.shown(saga=saga, accepted=accepted)
+        except Unreachable:
+            return accepted
+        return Answer(200, ended.body, accepted.headers) if ended.status == 200 else accepted
+
+    def _as_given(self, request: Request, given: Answer) -> HttpResponse:
+        """The owner's answer; where to look at the saga is here, where the caller can get."""
+        back = {name: given.headers[name] for name in _PASSED_BACK if name in given.headers}
+        if given.status not in (200, 202):
+            kind = given.headers.get("Content-Type", "application/json")
+            return HttpResponse(given.body, status=given.status, headers=back, content_type=kind)
+        url = self.coordinator.url_of(request, _saga_id_of(given))
+        told = {**back, "Location": url}
+        return answer({**given.json(), "status_url": url}, status=given.status, headers=told)
+
+
+class StatusView(_View):
+    """Where a saga stands, in short."""
+
+    def get(self, request: Request, saga_id: str) -> HttpResponse:
+        return answer(answered(self.coordinator.summary_or_at_owner(saga_id)))
+
+
+class ListView(_View):
+    """All sagas, newest first, in pages; of one status, pattern or name if asked."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = {name: str(value) for name, value in request.query_params.items() if value}
+        wanted = msgspec.convert(asked, Listing, strict=False)
+        own = self.coordinator.patterns
+        if wanted.saga_pattern and wanted.saga_pattern not in own:
+            raise problems.wrong_field("saga_pattern", f"one of {', '.join(own)}")
+        found = self.coordinator.sagas(
+            status=wanted.status, saga_pattern=wanted.saga_pattern, saga=wanted.saga
+        )
+        where = msgspec.convert(wanted, pages.Wanted, from_attributes=True)
+        page = pages.page(request=request, found=found, wanted=where)
+        results = [answered(one) for one in self.coordinator.summaries(page.rows)]
+        return answer({**page.answer(results=results), "sagas": results, "total": page.count})
+
+
+class AskView(_View):
+    """POST: what a person asks of a saga: 202 with how it stands, or 409."""
+
+    ask: Ask
+    asked: type[Asked] = Asked
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        wanted = msgspec.convert(request.data or {}, self.asked)
+        try:
+            refused = self.ask(
+                saga_id=saga_id, requested_by=wanted.requested_by, reason=wanted.reason
+            )
+        except UnknownSaga:
+            state = self.coordinator.state_or_at_owner(saga_id)
+            raise problems.refusal(owners.not_here(state=state)) from None
+        if refused:
+            raise problems.refusal(refused)
+        return answer(
+            answered(self.coordinator.summary_or_at_owner(saga_id)),
+            status=202,
+            headers={"Location": self.coordinator.url_of(request, saga_id)},
+        )
+
+
+class HandOverView(APIView):
+    """POST a list of contexts: 207 with an outcome each; refused: it never starts here.
+
+    `start`: starts these, durably; one that is known already is left as it is.
+    """
+
+    parser_classes = [RawJsonParser]
+    service: str
+    start: Callable[..., None]
+
+    def post(self, request: Request) -> HttpResponse:
+        found = _contexts(request.data if isinstance(request.data, bytes) else b"")
+        if len(found) > MOST_IN_A_BATCH:
+            raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
+        decided = [one if isinstance(one, Refused) else self._decide(one) for one in found]
+        started = [
+            one
+            for one, outcome in zip(found, decided, strict=True)
+            if isinstance(one, Context) and isinstance(outcome, Done)
+        ]
+        if started:
+            self.start(contexts=started)
+        points.reach("coordinator.before_reply")
+        return answer(decided, status=207)
+
+    def _decide(self, context: Context) -> Outcome:
+        own = patterns.of_coordinator(self.service)
+        if context.pattern not in own:
+            detail = f"{context.pattern!r} does not start here, but {', '.join(own)}."
+            return Refused(refusals.WRONG_PATTERN, detail)
+        if context.saga not in SAGAS:
+            detail = f"There is no saga {context.saga!r} here, but {', '.join(SAGAS)}."
+            return Refused(refusals.MALFORMED_SAGA, detail)
+        try:
+            projection.select(context.saga, context.data)
+        except msgspec.ValidationError as error:
+            return Refused(refusals.MALFORMED_SAGA, str(error))
+        return Done({"saga_id": context.saga_id})
+
+
+def urls(coordinator: Coordinator) -> list[URLPattern]:
+    """The paths of a coordinator."""
+    below = coordinator.below
+    asks: dict[str, tuple[Ask, type[Asked]]] = {
+        "compensate": (coordinator.compensate, Asked),
+        "retry": (coordinator.retry, Asked),
+        "skip": (coordinator.skip, AskedWithReason),
+    }
+    return [
+        path(f"{below}/{coordinator.listed}", made(ListView, coordinator=coordinator)),
+        path(f"{below}/<str:saga_id>", made(SagaView, coordinator=coordinator)),
+        path(f"{below}/<str:saga_id>/status", made(StatusView, coordinator=coordinator)),
+        *(
+            path(
+                f"{below}/<str:saga_id>/{name}",
+                made(AskView, coordinator=coordinator, ask=staticmethod(ask), asked=asked),
+            )
+            for name, (ask, asked) in asks.items()
+        ),
+    ]
+
+
+class _Named(msgspec.Struct):
+    saga_id: str
+
+
+class _Stated(msgspec.Struct):
+    """A problem, as an owner states one."""
+
+    status: int
+
+
+def _contexts(body: bytes) -> list[Context | Refused]:
+    """Reads them all at once; where that fails, one by one, so that one harms only itself."""
+    try:
+        return list(decode(body, type=list[Context]))
+    except msgspec.ValidationError:
+        return [_context(one) for one in decode(body, type=list[msgspec.Raw])]
+
+
+def _context(body: msgspec.Raw) -> Context | Refused:
+    try:
+        return decode(body, type=Context)
+    except msgspec.ValidationError as error:
+        return Refused(refusals.MALFORMED_SAGA, str(error))
+
+
+def _accepted_by_owner(
+    saga: str, fields: dict[str, Any], headers: dict[str, str], has_place: bool
+) -> Answer:
+    """Raises Problem (503). Without a slot where there is a place for those who wait: the owner may
+    be slow, and hand-overs, which it makes, must not wait for it."""
+    try:
+        with slots.given_back(if_wanted=has_place):
+            given = owners.accept(saga=saga, body=fields, headers=headers)
+        _check_answer(given)
+    except Unreachable as error:
+        owner = SAGAS[saga].owner
+        raise problems.unavailable(f"{owner}, which accepts a {saga},") from error
+    return given
+
+
+def _check_answer(given: Answer) -> None:
+    """Raises Unreachable where it is neither a saga nor a problem as owners state them."""
+    if given.status in (200, 202):
+        _saga_id_of(given)
+    elif given.status < 400 or given.decode(type=_Stated).status != given.status:
+        raise Unreachable(f"its owner answered {given.status}", status=given.status)
+
+
+def _saga_id_of(given: Answer) -> str:
+    """Raises Unreachable."""
+    return cast(str, given.decode(type=_Named).saga_id)
+
+
+@cache
+def _waiters(service: str) -> Waiters:
+    return Waiters(service=service, ended=partial(_ended_among, service))
+
+
+def _ended_among(service: str, saga_ids: Sequence[str]) -> set[str]:
+    statement = f"SELECT saga_id FROM {service}_saga WHERE saga_id = ANY(%s) AND status = ANY(%s)"
+    rows = sql.execute(service=service, sql=statement, values=[list(saga_ids), list(FINAL)])
+    return {row[0] for row in rows}

@@ -1,0 +1,60 @@
+"""Couriers and deliveries. What a courier has to do is never typed over: sagas change it."""
+
+from django import forms
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest
+
+from envios.models import (
+    BarrierEntry,
+    Courier,
+    Delivery,
+    OutboxEntry,
+    ParkedMessage,
+    WorkerHeartbeat,
+)
+from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
+from participant.admin import BarrierEntryAdmin, RecordAdmin
+
+admin.site.register(BarrierEntry, BarrierEntryAdmin)
+admin.site.register(OutboxEntry, OutboxEntryAdmin)
+admin.site.register(ParkedMessage, ParkedMessageAdmin)
+admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+
+
+class CourierForm(forms.ModelForm):
+    def clean_capacity(self) -> int:
+        """Not below what the courier has now, which this form does not show as a field."""
+        capacity: int = self.cleaned_data["capacity"]
+        if capacity < self.instance.busy:
+            raise forms.ValidationError(f"There are {self.instance.busy} deliveries to be made.")
+        return capacity
+
+
+@admin.register(Courier)
+class CourierAdmin(admin.ModelAdmin):
+    form = CourierForm
+    list_display = ["id", "name", "phone_number", "province", "city", "capacity", "busy"]
+    list_display_links = ["id", "name"]
+    list_filter = ["province"]
+    search_fields = ["name", "phone_number", "city"]
+    _described = ["name", "phone_number", "province", "city", "capacity"]
+    fields = [*_described, "busy"]
+    readonly_fields = ["busy"]
+
+    def save_model(self, request: HttpRequest, obj: Courier, form: object, change: bool) -> None:
+        # Only what was described: a delivery may have come since the page was shown.
+        obj.save(update_fields=self._described if change else None)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(RecordAdmin):
+    list_display = ["id", "saga_id", "step", "subject", "courier", "status", "created_at"]
+    list_filter = ["status"]
+    list_select_related = ["courier"]
+    search_fields = ["saga_id__startswith", "subject__exact"]
+    search_help_text = "The beginning of a saga's id, or an order's id"
+    ordering = ["-id"]
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Delivery]:
+        return super().get_queryset(request).select_related("courier")

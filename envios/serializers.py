@@ -1,0 +1,64 @@
+"""Couriers and deliveries as the API shows them, and as users send them."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from contracts.bounds import MOST_ID, MOST_QUANTITY, Asked, Name
+from envios.models import Courier, Delivery
+from httpapi import pages
+
+PhoneNumber = Annotated[str, Meta(max_length=MOST_ID)]
+Place = Annotated[str, Meta(max_length=200)]
+
+
+class NewCourier(msgspec.Struct, frozen=True, kw_only=True):
+    """A courier to be added. Without a city: for all of the province; without either: for
+    destinations that name no province.
+    """
+
+    name: Name
+    phone_number: PhoneNumber = ""
+    province: Place = ""
+    city: Place = ""
+    capacity: Annotated[int, Meta(ge=0, le=MOST_QUANTITY)] = 1
+
+
+class DeliveryFilter(pages.Wanted, frozen=True, kw_only=True):
+    """Which deliveries to list: `?order_id=`, and as all pages are asked for."""
+
+    order_id: Asked | None = None
+
+
+def courier(row: Courier) -> dict[str, Any]:
+    """A courier. `deliveries`: how many there are to be made now."""
+    return {
+        "id": str(row.pk),
+        "name": row.name,
+        "phone_number": row.phone_number,
+        "province": row.province,
+        "city": row.city,
+        "capacity": row.capacity,
+        "deliveries": row.busy,
+        "is_free": row.busy < row.capacity,
+        "created_at": row.created_at,
+    }
+
+
+def delivery(row: Delivery) -> dict[str, Any]:
+    """A delivery with who makes it. Its subject is the order: `order_id`, too."""
+    return {
+        "id": str(row.pk),
+        "saga_id": row.saga_id,
+        "step": row.step,
+        "subject": row.subject,
+        "order_id": row.subject,
+        "status": row.status,
+        "courier": {"id": str(row.courier_id), "name": row.courier.name},
+        "destination": row.destination,
+        "created_at": row.created_at,
+        "delivered_at": row.delivered_at,
+        "cancelled_at": row.cancelled_at,
+        "cancelled_because": row.cancelled_because or None,
+    }

@@ -1,0 +1,71 @@
+"""The HTTP door of envios. No decisions here."""
+
+import msgspec
+from django.db import transaction
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from envios import operations, queries, serializers
+from envios.models import Courier, Delivery, DeliveryStatus
+from envios.serializers import DeliveryFilter, NewCourier
+from httpapi import pages, problems
+from httpapi.json import answer
+
+
+class CouriersView(APIView):
+    """GET lists, in pages. POST adds a courier."""
+
+    def get(self, request: Request) -> HttpResponse:
+        wanted = problems.read_query(request.query_params, pages.Wanted)
+        page = pages.page(request=request, found=queries.couriers(), wanted=wanted)
+        return answer(page.answer(results=[serializers.courier(row) for row in page.rows]))
+
+    def post(self, request: Request) -> HttpResponse:
+        asked = problems.read(request.data, NewCourier)
+        added = Courier.objects.create(**msgspec.structs.asdict(asked))
+        return answer(serializers.courier(queries.couriers().get(pk=added.pk)), status=201)
+
+
+class DeliveriesView(APIView):
+    """GET: the deliveries, newest first, in pages; `deliveries` has them by their order."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = problems.read_query(request.query_params, DeliveryFilter)
+        found = queries.deliveries(subject=asked.order_id or "")
+        page = pages.page(request=request, found=found, wanted=asked)
+        shown = [serializers.delivery(row) for row in page.rows]
+        by_order = {row["order_id"]: row for row in reversed(shown)}
+        return answer({**page.answer(results=shown), "deliveries": by_order, "total": page.count})
+
+
+class DeliveryView(APIView):
+    def get(self, request: Request, delivery_id: str) -> HttpResponse:
+        return answer(serializers.delivery(_known(delivery_id)))
+
+
+class InTransitView(APIView):
+    """POST: the courier is on the way with it."""
+
+    status = DeliveryStatus.IN_TRANSIT
+
+    def post(self, request: Request, delivery_id: str) -> HttpResponse:
+        known = _known(delivery_id)
+        with transaction.atomic(using=operations.SERVICE):
+            refused = operations.move_on(delivery_id=known.pk, status=self.status)
+        if refused:
+            raise problems.refusal(refused)
+        return answer(serializers.delivery(_known(delivery_id)))
+
+
+class DeliveredView(InTransitView):
+    """POST: it was delivered, and the courier is free again."""
+
+    status = DeliveryStatus.DELIVERED
+
+
+def _known(delivery_id: str) -> Delivery:
+    found = queries.delivery(delivery_id=delivery_id)
+    if found is None:
+        raise problems.unknown("delivery", delivery_id)
+    return found

@@ -1,0 +1,116 @@
+"""What followed from what in one saga: rules from its evidence to the breaches of groups 5 and 6.
+
+The barrier's rows tell what each service did and when; its own tables tell what came of it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from contracts.saga import Direction
+from loadtests.audit.generic.evidence import Asked, Entry, Evidence
+
+
+class Effect(NamedTuple):
+    """What a service's own tables show if and only if its barrier has an entry for it: `is_there`,
+    of the saga's step that does this operation.
+    """
+
+    name: str
+    operation: str
+    direction: Direction
+    is_there: Callable[[Evidence, str], bool]
+
+
+Effects = Mapping[str, Sequence[Effect]]
+"""Those of all services, by operation."""
+
+
+def undoing(saga: Evidence) -> Iterator[str]:
+    """5: what happened is undone once, in reverse, and nothing beyond the pivot but a return."""
+    page = saga.page
+    undone = [(step, entry) for step in page.backward if (entry := saga.undone(step))]
+    for (later, one), (earlier, next_one) in pairwise(undone):
+        if (one.decided_at or 0) > (next_one.decided_at or 0):
+            yield f"{earlier} was undone before {later}, {_apart(one, next_one)}"
+    if undone and saga.done(page.pivot) and not saga.is_returned:
+        names = ", ".join(step for step, _ in undone)
+        yield f"undone beyond its pivot, and nobody asked for a return: {names}"
+    if saga.is_over and not saga.is_completed and not saga.is_skipped:
+        for step in page.backward if saga.is_returned else page.forward:
+            if saga.done(step) and not saga.undone(step):
+                yield f"ended {saga.status}, but {step} was never undone"
+
+
+def causes(saga: Evidence, effects: Effects) -> Iterator[str]:
+    """6: every effect follows from the one before it, once, and never from beyond its undo."""
+    if saga.accepted is None:
+        yield f"{saga.page.saga.owner} never accepted it, but there is {what_there_is(saga)}"
+        return
+    if saga.accepted.service != saga.page.saga.owner:
+        yield f"{saga.accepted.service} accepted it, and it is {saga.page.saga.owner}'s"
+    if len(saga.runs) > 1:
+        yield "both coordinators run it"
+    for entry in saga.entries:
+        if entry.status is None:
+            yield f"{entry.direction} {entry.step} was committed undecided"
+        if entry.saga not in ("", saga.name):
+            yield f"{entry.service} did {entry.step} of it as {entry.saga}, not {saga.name}"
+    yield from _chain(saga)
+    if not saga.is_local:
+        yield from _effects(saga, effects)
+    yield from _asked(saga)
+
+
+def what_there_is(saga: Evidence) -> str:
+    """Of a saga that nobody accepted."""
+    there = [f"a saga ({one.status}) at {one.service}" for one in saga.runs]
+    there += [f"{one.direction} {one.step} ({one.status})" for one in saga.entries]
+    return ", ".join(there)
+
+
+def _chain(saga: Evidence) -> Iterator[str]:
+    """A step is done after the one before it was, and before its own undo."""
+    names = [step.name for step in saga.page.steps]
+    if not saga.is_local and not saga.done(names[0]):
+        yield f"accepted, but {names[0]} was never done"
+    for before, step in zip([None, *names], names, strict=False):
+        entry = saga.done(step)
+        if entry is None:
+            continue
+        cause = saga.done(before) if before else entry
+        if cause is None and not saga.is_skipped:
+            yield f"{step} was done, but {before} was not"
+        elif cause and (cause.decided_at or 0) > (entry.decided_at or 0):
+            yield f"{step} was done before {before}, {_apart(cause, entry)}"
+        undone = saga.undone(step)
+        if undone and (undone.decided_at or 0) < (entry.decided_at or 0):
+            yield f"{step} was done after its undo, {_apart(entry, undone)}"
+
+
+def _effects(saga: Evidence, effects: Effects) -> Iterator[str]:
+    """The barrier and the service's own tables tell the same."""
+    for step in saga.page.steps:
+        for effect in effects.get(step.operation, ()):
+            is_undo = effect.direction is Direction.UNDO
+            entry = saga.undone(step.name) if is_undo else saga.done(step.name)
+            named = f"the undo of {step.name}" if is_undo else step.name
+            is_there = effect.is_there(saga, step.name)
+            if is_there and entry is None:
+                yield f"there is a {effect.name}, but {named} was never done"
+            elif entry is not None and not is_there:
+                yield f"{named} was done, but there is no {effect.name}"
+
+
+def _asked(saga: Evidence) -> Iterator[str]:
+    """Of a saga that goes by message: whatever was done was asked for."""
+    for asked in saga.of(Asked):
+        sent = frozenset(asked.requests.split(","))
+        for request, step, direction in saga.page.requests:
+            entry = saga.undone(step) if direction is Direction.UNDO else saga.done(step)
+            if entry and request not in sent:
+                yield f"{step} took effect, but {request} was never sent"
+
+
+def _apart(one: Entry, other: Entry) -> str:
+    return f"{abs((one.decided_at or 0) - (other.decided_at or 0)) * 1000:.3f} ms apart"

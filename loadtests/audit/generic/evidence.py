@@ -1,0 +1,348 @@
+"""What all services know of each saga, side by side, one saga at a time.
+
+The databases are several, so the join is made here: every table is read in the order of the sagas'
+ids, in step with the others. 200,000 sagas need no more memory than one.
+
+Money comes in cents and times in epoch seconds, so that Python compares plain numbers. Each
+statement orders by saga id, which is collated "C" everywhere: in Python's own order of strings.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.saga import Direction, Saga, Step
+from contracts.services import COORDINATORS, PARTICIPANTS
+from contracts.statuses import FINAL
+from loadtests.audit import reading
+from loadtests.shop import accepted_table, owners
+
+MONOLITH = "monolith"
+
+T = TypeVar("T")
+
+
+class Accepted(NamedTuple):
+    """A saga as its owner has it. `data`: what its steps see, as JSON; `digest`: of that.
+    `aside`: why it is set aside and not handed over, or empty.
+    """
+
+    saga_id: str
+    service: str
+    saga: str
+    pattern: str
+    subject: str
+    status: str
+    total: int | None
+    data: str
+    digest: str
+    accepted_at: float
+    handed_over_at: float | None
+    ended_at: float | None
+    aside: str = ""
+
+
+class Run(NamedTuple):
+    """A coordinator's saga. `parked`: why; `asked`: what people asked of it."""
+
+    saga_id: str
+    service: str
+    saga: str
+    status: str
+    step: str
+    parked: str
+    subject: str
+    digest: str
+    finished_at: float | None
+    asked: str
+
+
+class Entry(NamedTuple):
+    """The barrier of a service: what it answered for a step in one direction. `saga`: the saga's
+    name, empty where somebody has called the step by hand.
+    """
+
+    saga_id: str
+    service: str
+    saga: str
+    step: str
+    direction: str
+    status: str | None
+    code: str
+    is_nothing: bool
+    decided_at: float | None
+
+
+class Asked(NamedTuple):
+    """What the orchestrator has asked for by message, of a saga that goes so. `requests`: by route,
+    as `a,b`.
+    """
+
+    saga_id: str
+    requests: str
+
+
+class Source(NamedTuple):
+    """A table of a service, read by saga. `row`: what each row becomes; its first is the saga's id.
+    `statement`: of all sagas in order, or of the one that its parameter `saga` names.
+    """
+
+    service: str
+    row: type[Any]
+    statement: str
+
+
+_ACCEPTED = """
+    SELECT saga_id, '{service}', saga, saga_pattern, coalesce(context ->> 'subject', ''), status,
+           (total_amount * 100)::bigint,
+           coalesce(context ->> 'data', ''), md5(coalesce(context ->> 'data', '')),
+           extract(epoch FROM accepted_at)::float8, extract(epoch FROM handed_over_at)::float8,
+           extract(epoch FROM ended_at)::float8,
+           CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END
+    FROM {table} WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
+    ORDER BY saga_id
+"""
+
+_BARRIER = """
+    SELECT saga_id, '{service}', saga, step, direction, status, code, data ? 'nothing_to_undo',
+           extract(epoch FROM decided_at)::float8
+    FROM {service}_barrierentry WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
+    ORDER BY saga_id
+"""
+
+_RUNS = """
+    SELECT saga_id, '{service}', {name}, status, {step}, parked_reason, subject,
+           md5(coalesce(context ->> 'data', '')), extract(epoch FROM finished_at)::float8,
+           (SELECT coalesce(string_agg(action, ','), '')
+            FROM {service}_intervention AS asked WHERE asked.saga_id = saga.saga_id)
+    FROM {service}_saga AS saga WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
+    ORDER BY saga_id
+"""
+_COLUMNS = {
+    "saga_orchestrator": {"name": "name", "step": "current_step"},
+    "saga_choreography": {"name": "saga", "step": "parked_step"},
+}
+"""What each coordinator calls the saga's name, and where it stands."""
+
+# Young ones only: what was sent is kept for six hours.
+ASKED = """
+    SELECT saga.saga_id, coalesce(string_agg(DISTINCT event_type, ','), '')
+    FROM saga_orchestrator_saga AS saga
+    LEFT JOIN saga_orchestrator_outboxentry AS said ON said.saga_id = saga.saga_id
+    WHERE pattern = 'orchestrated_messaging' AND started_at > now() - interval '5 hours'
+      AND (%(saga)s::text IS NULL OR saga.saga_id = %(saga)s)
+    GROUP BY saga.saga_id ORDER BY saga.saga_id
+"""
+
+
+class Page(NamedTuple):
+    """A saga's page as the rules need it. `forward`, `backward`: its steps that can be undone, up
+    to the pivot and all, both last first. `requests`: each with its step and direction.
+    """
+
+    saga: Saga
+    steps: tuple[Step, ...]
+    names: frozenset[str]
+    pivot: str
+    forward: tuple[str, ...]
+    backward: tuple[str, ...]
+    requests: tuple[tuple[str, str, Direction], ...]
+
+
+@cache
+def page_of(name: str) -> Page:
+    """Raises KeyError where the catalogue has no such saga."""
+    saga = SAGAS[name]
+    undoable = [step.name for step in saga.steps if step.undone]
+    before = [step.name for step in saga.steps[: saga.pivot] if step.undone]
+    return Page(
+        saga=saga,
+        steps=saga.steps,
+        names=frozenset(step.name for step in saga.steps),
+        pivot=saga.steps[saga.pivot].name if saga.pivot < len(saga.steps) else "",
+        forward=tuple(reversed(before)),
+        backward=tuple(reversed(undoable)),
+        requests=tuple(
+            (f"{name}.{call.request}", call.step.name, call.direction)
+            for call in projection.calls(name)
+            if call.direction is not Direction.BLOCK
+        ),
+    )
+
+
+@dataclass(kw_only=True)
+class Evidence:
+    """One saga in all tables, by the kind of row. More than one row where there must be one is
+    kept to be told.
+    """
+
+    saga_id: str
+    rows: Mapping[type[Any], Sequence[Any]]
+
+    accepted: Accepted | None = field(init=False)
+    run: Run | None = field(init=False)
+    runs: Sequence[Run] = field(init=False)
+    entries: Sequence[Entry] = field(init=False)
+    name: str = field(init=False)
+    """Of the saga, as its owner has it, else as any other; empty where only a hand was."""
+    is_completed: bool = field(init=False)
+    is_over: bool = field(init=False)
+    """Whether it has ended, for its owner and for its coordinator (if that has it at all)."""
+
+    def __post_init__(self) -> None:
+        # Once a saga, not at each question: a fifth of an audit's time.
+        self.runs = self.of(Run)
+        self.accepted = next(iter(self.of(Accepted)), None)
+        self.run = self.runs[0] if self.runs else None
+        self.entries = self._own_entries()
+        self._done = {
+            one.step: one for one in self.entries if one.direction == "do" and one.status == "done"
+        }
+        self._undone = {
+            one.step: one
+            for one in self.entries
+            if one.direction == "undo" and one.status == "done" and not one.is_nothing
+        }
+        known = self.accepted or self.run or next(iter(self.entries), None)
+        self.name = known.saga if known else ""
+        self.is_completed = self.accepted is not None and self.accepted.status == "completed"
+        ended = self.accepted is not None and self.accepted.ended_at is not None
+        self.is_over = ended and all(run.status in FINAL for run in self.runs)
+
+    def of(self, kind: type[T]) -> Sequence[T]:
+        """Its rows of this kind."""
+        return self.rows.get(kind, ())
+
+    @cached_property
+    def page(self) -> Page:
+        return page_of(self.name)
+
+    @cached_property
+    def data(self) -> Mapping[str, Any]:
+        """What its steps see; empty where nobody can read it."""
+        try:
+            return msgspec.json.decode(self.accepted.data if self.accepted else "{}", type=dict)
+        except (msgspec.MsgspecError, RecursionError):
+            return {}
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether somebody called its steps under an id of their own: nobody else knows of it."""
+        return not self.name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it was no saga at all, but one transaction: the floor of a comparison."""
+        return self.accepted is not None and self.accepted.pattern == MONOLITH
+
+    @property
+    def status(self) -> str:
+        """As its owner has it; empty where no owner has it."""
+        return self.accepted.status if self.accepted else ""
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether somebody asked that it be undone, wherever it stood: a stop that comes too late
+        becomes a return.
+        """
+        return any(asked in _BACK for asked in self._asked())
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether a person let a step of it be: they answer for it then, not the machinery."""
+        return "skip" in self._asked()
+
+    def done(self, step: str) -> Entry | None:
+        """The step's own effect, if it was done."""
+        return self._done.get(step)
+
+    def undone(self, step: str) -> Entry | None:
+        """The step's undo, if it undid anything."""
+        return self._undone.get(step)
+
+    def _own_entries(self) -> Sequence[Entry]:
+        """Without what was called by hand under its id: that names no saga, and no step of this
+        one. (What was written before the barrier had the saga's name does name a step of it.)
+        """
+        every = self.of(Entry)
+        if all(one.saga for one in every):
+            return every
+        saga = self.accepted.saga if self.accepted else ""
+        names = page_of(saga).names if saga in SAGAS else frozenset()
+        return [one for one in every if one.saga or one.step in names]
+
+    def _asked(self) -> list[str]:
+        return [asked for run in self.runs if run.asked for asked in run.asked.split(",")]
+
+
+_BACK = frozenset({"return", "undo", "stop"})
+
+
+def sources() -> list[Source]:
+    """The tables that every saga has rows in."""
+    return [
+        *(
+            Source(one, Accepted, _ACCEPTED.format(service=one, table=accepted_table(service=one)))
+            for one in owners()
+        ),
+        *(Source(one, Run, _RUNS.format(service=one, **_COLUMNS[one])) for one in COORDINATORS),
+        *(Source(one, Entry, _BARRIER.format(service=one)) for one in PARTICIPANTS),
+        Source("saga_orchestrator", Asked, ASKED),
+    ]
+
+
+def collect(*, more: Sequence[Source] = (), saga_id: str | None = None) -> Iterator[Evidence]:
+    """Every saga that any service knows of, in the order of their ids; or the one named.
+
+    `more`: the services' own tables.
+    """
+    with ExitStack() as open_now:
+        tables = [_Table(one, open_now, saga_id) for one in (*sources(), *more)]
+        while waiting := [one.next_id for one in tables if one.next_id is not None]:
+            first = min(waiting)
+            rows: dict[type[Any], list[Any]] = {}
+            for table in tables:
+                if table.next_id == first:
+                    rows.setdefault(table.row, []).extend(table.take())
+            yield Evidence(saga_id=first, rows=rows)
+
+
+class _Table:
+    """A table's rows in the order of the sagas' ids, taken saga by saga."""
+
+    def __init__(self, source: Source, open_now: ExitStack, saga_id: str | None) -> None:
+        found = reading.streamed(
+            open_now=open_now,
+            service=source.service,
+            statement=source.statement,
+            saga_id=saga_id,
+        )
+        self.row = source.row
+        self._make: Callable[..., Any] = source.row._make
+        self._groups = groupby(found, key=itemgetter(0))
+        self._rows: list[Any] = []
+        self.next_id: str | None = None
+        self._advance()
+
+    def take(self) -> list[Any]:
+        """The rows of the saga `next_id`."""
+        rows = self._rows
+        self._advance()
+        return rows
+
+    def _advance(self) -> None:
+        self.next_id, rows = next(self._groups, (None, iter(())))
+        self._rows = [self._make(one) for one in rows]
+
+
+def money(cents: int | None) -> str:
+    """As people write it."""
+    return "nothing" if cents is None else f"{cents / 100:.2f}"

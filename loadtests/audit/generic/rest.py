@@ -1,0 +1,169 @@
+"""Groups 7 and 8, of all sagas at once: once nothing runs, nothing is on its way; a key stands for
+one saga, and an event has one id. And waiting until nothing runs.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator
+
+import msgspec
+
+from contracts import projection
+from contracts.services import COORDINATORS, WITH_DATABASE
+from loadtests.audit.reading import rows
+from loadtests.shop import accepted_table, owners
+from messaging.brokers import Broker, BrokerUnavailable
+from messaging.consumer import queue_of
+
+# A service says once that it has set messages aside, whatever they were.
+_EVENTS = """
+    SELECT saga_id, event_type, count(DISTINCT event_id) FROM {service}_outboxentry
+    WHERE event_type NOT LIKE '%{parked}'
+    GROUP BY saga_id, event_type HAVING count(DISTINCT event_id) > 1 ORDER BY 1, 2
+"""
+_KEYS = """
+    SELECT user_id || ' ' || key, string_agg(saga_id, ', ' ORDER BY saga_id)
+    FROM {service}_idempotencykey GROUP BY user_id, key HAVING count(*) > 1 ORDER BY 1
+"""
+_KEYS_OF_NOTHING = """
+    SELECT user_id || ' ' || key, saga_id FROM {service}_idempotencykey AS held
+    WHERE NOT EXISTS (SELECT FROM {table} WHERE saga_id = held.saga_id) ORDER BY 1
+"""
+
+SETTLED_ROUNDS = 2
+"""Looks in a row that must find nothing: a message may be between an outbox and a queue."""
+LOOK_SECONDS = 0.5
+
+
+class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
+    """What is still under way."""
+
+    accepted: int
+    sagas: int
+    unsent: int
+    queued: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.accepted} accepted sagas run, {self.sagas} at their coordinators,"
+            f" {self.unsent} events unsent, {self.queued} messages in queues"
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        return not (self.accepted or self.sagas or self.unsent or self.queued)
+
+
+def look(*, broker: Broker) -> Unsettled:
+    """What is under way now; parked sagas are not. Raises BrokerUnavailable."""
+    parked = {
+        row[0]
+        for service in COORDINATORS
+        for row in rows(
+            service=service,
+            statement=f"SELECT saga_id FROM {service}_saga WHERE status = 'parked'",
+        )
+    }
+    running = [
+        saga_id
+        for service in owners()
+        for (saga_id,) in rows(
+            service=service,
+            statement=f"SELECT saga_id FROM {accepted_table(service=service)}"
+            " WHERE ended_at IS NULL AND set_aside_at IS NULL",
+        )
+    ]
+    return Unsettled(
+        accepted=len([one for one in running if one not in parked]),
+        sagas=sum(_running(service) for service in COORDINATORS),
+        unsent=sum(len(_unsent(service)) for service in WITH_DATABASE),
+        queued=sum(_depths(broker).values()),
+    )
+
+
+def wait(*, broker: Broker, seconds: float, say: Callable[[str], None]) -> bool:
+    """Waits until nothing is under way, telling what is; whether it came to that in time."""
+    deadline = time.monotonic() + seconds
+    settled = 0
+    while True:
+        now = look(broker=broker)
+        settled = settled + 1 if now.is_settled else 0
+        if settled == SETTLED_ROUNDS:
+            return True
+        if not now.is_settled:
+            say(f"waiting: {now}")
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+
+
+def unsent() -> Iterator[tuple[str, str]]:
+    """Events that were not sent. Gives (saga id, what)."""
+    for service in WITH_DATABASE:
+        for saga_id, event_type in _unsent(service):
+            yield saga_id, f"{event_type} of {service} was never sent"
+
+
+def queued(*, broker: Broker) -> Iterator[str]:
+    """Messages that were not consumed, or a broker that can't tell."""
+    try:
+        depths = _depths(broker)
+    except BrokerUnavailable as error:
+        yield f"the queues can't be asked: {error}"
+        return
+    for queue, depth in depths.items():
+        if depth:
+            yield f"{depth} messages in queue {queue}"
+
+
+def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
+    """Messages set aside. Gives (saga id, what, whether it is a breach).
+
+    One that a person must look at is none by itself: poison ends here. It is one while it is
+    still being tried, or while its saga has not ended because of it.
+    """
+    for service in WITH_DATABASE:
+        for saga_id, event_type, status, attempts, reason in rows(
+            service=service,
+            statement="SELECT saga_id, event_type, status, attempts, reason"
+            f" FROM {service}_parkedmessage WHERE status IN ('retrying', 'parked') ORDER BY id",
+        ):
+            what = f"{event_type} {status} at {service} after {attempts} attempts: {reason[:200]}"
+            yield saga_id, what, status == "retrying" or saga_id in open_sagas
+
+
+def idempotency_keys() -> Iterator[str]:
+    """A user's key stands for one saga of an owner."""
+    for service in owners():
+        for key, ids in rows(service=service, statement=_KEYS.format(service=service)):
+            yield f"the idempotency key {key!r} stands for several at {service}: {ids}"
+        statement = _KEYS_OF_NOTHING.format(service=service, table=accepted_table(service=service))
+        for key, saga_id in rows(service=service, statement=statement):
+            yield f"the idempotency key {key!r} stands for saga {saga_id}, which was never accepted"
+
+
+def events() -> Iterator[tuple[str, str]]:
+    """An event is the same one whenever it is said. Gives (saga id, what)."""
+    for service in WITH_DATABASE:
+        statement = _EVENTS.format(service=service, parked=projection.STEP_PARKED)
+        for saga_id, event_type, ids in rows(service=service, statement=statement):
+            yield saga_id, f"{service} has said {event_type} under {ids} ids"
+
+
+def _unsent(service: str) -> list[tuple[str, str]]:
+    return rows(
+        service=service,
+        statement="SELECT saga_id, event_type"
+        f" FROM {service}_outboxentry WHERE sent_at IS NULL ORDER BY id",
+    )
+
+
+def _running(service: str) -> int:
+    statement = (
+        f"SELECT count(*) FROM {service}_saga"
+        " WHERE status IN ('pending', 'running', 'compensating')"
+    )
+    return int(rows(service=service, statement=statement)[0][0])
+
+
+def _depths(broker: Broker) -> dict[str, int]:
+    return broker.depths([queue_of(service=service) for service in WITH_DATABASE])

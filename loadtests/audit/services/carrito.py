@@ -1,0 +1,129 @@
+"""carrito: a cart is locked while a checkout of it runs, and bought at most once; an order is what
+its checkout was.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from contracts.saga import Direction
+from loadtests.audit.generic.causes import Effect
+from loadtests.audit.generic.evidence import Evidence, Source, money
+from loadtests.audit.reading import rows
+from loadtests.audit.rules import Finding
+
+
+class Purchase(NamedTuple):
+    """A checkout with its order. `lines`: as `1x2,3x1`; `priced`: what they come to, None where a
+    line can't be read.
+    """
+
+    saga_id: str
+    priced: int | None
+    lines: str
+    order_id: str | None
+    order_status: str | None
+    order_total: int | None
+    ordered_at: float | None
+    confirmed_at: float | None
+    cancelled_at: float | None
+
+
+# Lines that somebody has damaged are told, and stop no audit of the others.
+SOURCES = [
+    Source(
+        "carrito",
+        Purchase,
+        """
+        SELECT checkout.saga_id,
+               (SELECT sum((line ->> 'quantity')::numeric * (line ->> 'unit_price')::numeric) * 100
+                FROM jsonb_array_elements(readable) AS line),
+               (SELECT string_agg((line ->> 'product_id') || 'x' || (line ->> 'quantity'), ','
+                                  ORDER BY (line ->> 'product_id') COLLATE "C")
+                FROM jsonb_array_elements(readable) AS line),
+               placed.id, placed.status, (placed.total_amount * 100)::bigint,
+               extract(epoch FROM placed.created_at)::float8,
+               extract(epoch FROM confirmed_at)::float8, extract(epoch FROM cancelled_at)::float8
+        FROM (
+            SELECT saga_id, CASE WHEN jsonb_typeof(items) = 'array' AND NOT jsonb_path_exists(
+                items,
+                '$[*] ? (!(@.quantity.type() == "number"
+                           && @.unit_price like_regex "^[0-9]{1,12}([.][0-9]+)?$"))'
+            ) THEN items END AS readable
+            FROM carrito_checkout
+        ) AS checkout
+        LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
+        WHERE %(saga)s::text IS NULL OR checkout.saga_id = %(saga)s
+        ORDER BY checkout.saga_id
+        """,
+    )
+]
+
+_CARTS = """
+    WITH wanted AS (
+        SELECT checkout.cart_id,
+               CASE WHEN bool_or(ended_at IS NULL) THEN 'checking_out'
+                    WHEN bool_or(confirmed_at IS NOT NULL) THEN 'checked_out'
+                    ELSE 'active' END AS status,
+               (array_agg(checkout.saga_id ORDER BY accepted_at DESC))[1] AS saga_id,
+               count(*) FILTER (WHERE checkout.status = 'completed') AS sales
+        FROM carrito_checkout AS checkout
+        LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
+        GROUP BY checkout.cart_id
+    )
+    SELECT cart.id, cart.status, coalesce(wanted.status, 'active'), saga_id, coalesce(sales, 0)
+    FROM carrito_cart AS cart LEFT JOIN wanted ON cart_id = cart.id
+    WHERE cart.status <> coalesce(wanted.status, 'active') OR sales > 1
+    ORDER BY cart.id
+"""
+
+EFFECTS = [
+    Effect(
+        "order",
+        "carrito.create_order",
+        Direction.DO,
+        lambda saga, _: any(one.order_id for one in saga.of(Purchase)),
+    ),
+    Effect(
+        "cancelled order",
+        "carrito.create_order",
+        Direction.UNDO,
+        lambda saga, _: any(one.cancelled_at for one in saga.of(Purchase)),
+    ),
+    Effect(
+        "confirmed order",
+        "carrito.confirm_order",
+        Direction.DO,
+        lambda saga, _: any(one.confirmed_at for one in saga.of(Purchase)),
+    ),
+]
+
+
+def breaches(saga: Evidence) -> Iterator[Finding]:
+    """4: the lines come to the total. 6: one order. 8: its times are in order."""
+    found, accepted = saga.of(Purchase), saga.accepted
+    if not found or accepted is None:
+        return
+    if len(found) > 1:
+        yield 6, f"there are {len(found)} orders"
+    one = found[0]
+    if saga.is_over and one.priced != accepted.total:
+        yield 4, f"total {money(accepted.total)}, but its lines come to {money(one.priced)}"
+    if one.ordered_at is not None and one.ordered_at < accepted.accepted_at:
+        before = accepted.accepted_at - one.ordered_at
+        yield 8, f"ordered {before:.3f} s before it was accepted"
+    for name, at in (("confirmed", one.confirmed_at), ("cancelled", one.cancelled_at)):
+        if at is not None and at < (one.ordered_at or at):
+            yield 8, f"its order was {name} before it was placed"
+
+
+def sums() -> Iterator[tuple[int, str, str]]:
+    """4: a cart is locked while a checkout runs, and bought at most once."""
+    for cart_id, status, wanted, saga_id, sales in rows(service="carrito", statement=_CARTS):
+        if sales > 1:
+            yield 4, saga_id or "", f"its cart {cart_id} was bought {sales} times"
+        if status != wanted:
+            yield 4, saga_id or "", f"its cart {cart_id} is {status}, not {wanted}"
+
+
+def counted() -> Iterator[tuple[int, str]]:
+    yield from ()

@@ -1,0 +1,87 @@
+"""envios: a courier is busy with the deliveries that are open, and with no more than can be."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from contracts.saga import Direction
+from loadtests.audit.generic.causes import Effect
+from loadtests.audit.generic.evidence import Evidence, Source
+from loadtests.audit.reading import rows
+from loadtests.audit.rules import Finding
+
+
+class Delivery(NamedTuple):
+    """What a courier brings for a step."""
+
+    saga_id: str
+    step: str
+    status: str
+
+
+SOURCES = [
+    Source(
+        "envios",
+        Delivery,
+        """
+        SELECT saga_id, step, status FROM envios_delivery
+        WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s ORDER BY saga_id
+        """,
+    )
+]
+
+_COURIERS = """
+    WITH open AS (
+        SELECT courier_id, count(*) FROM envios_delivery
+        WHERE status IN ('scheduled', 'in_transit') GROUP BY courier_id
+    )
+    SELECT id, name, capacity, busy, coalesce(open.count, 0)
+    FROM envios_courier AS courier LEFT JOIN open ON courier_id = id
+    WHERE busy <> coalesce(open.count, 0) OR busy NOT BETWEEN 0 AND capacity
+    ORDER BY id
+"""
+
+EFFECTS = [
+    Effect(
+        "delivery",
+        "envios.schedule",
+        Direction.DO,
+        lambda saga, step: any(one.step == step for one in saga.of(Delivery)),
+    ),
+    Effect(
+        "cancelled delivery",
+        "envios.schedule",
+        Direction.UNDO,
+        lambda saga, step: any(
+            one.step == step and one.status == "cancelled" for one in saga.of(Delivery)
+        ),
+    ),
+]
+
+
+def breaches(saga: Evidence) -> Iterator[Finding]:
+    """6: one delivery a step."""
+    found = [one.step for one in saga.of(Delivery)]
+    for step in dict.fromkeys(found):
+        if found.count(step) > 1:
+            yield 6, f"there are {found.count(step)} deliveries of {step}"
+
+
+def sums() -> Iterator[tuple[int, str, str]]:
+    """1: a courier has as many places taken as there are open deliveries, and has so many."""
+    for courier_id, name, capacity, busy, held in rows(service="envios", statement=_COURIERS):
+        what = f"courier {courier_id} ({name}) is busy with {busy} of {capacity}, and has {held}"
+        yield 1, "", f"{what} open deliveries"
+
+
+def counted() -> Iterator[tuple[int, str]]:
+    (found,) = rows(service="envios", statement="SELECT count(*) FROM envios_courier")
+    yield 1, f"{found[0]} couriers"
+
+
+def delivered(saga: Evidence) -> Iterator[Finding]:
+    """4: of a saga that has ended: a delivery is there if it completed, else none."""
+    there = any(one.status != "cancelled" for one in saga.of(Delivery))
+    if there and not saga.is_completed:
+        yield 4, f"{saga.status}, but a delivery of it is there"
+    elif saga.is_completed and not there:
+        yield 4, "completed, but no delivery of it is there"

@@ -1,0 +1,130 @@
+"""inventario: all that came in is available, reserved or sold; nothing stays put aside."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from contracts.saga import Direction
+from loadtests.audit.generic.causes import Effect
+from loadtests.audit.generic.evidence import Evidence, Source
+from loadtests.audit.reading import rows
+from loadtests.audit.rules import Finding, lines_of
+
+
+class Reservation(NamedTuple):
+    """With its lines, as `1x2,3x1`."""
+
+    saga_id: str
+    step: str
+    status: str
+    lines: str
+
+
+SOURCES = [
+    Source(
+        "inventario",
+        Reservation,
+        """
+        SELECT saga_id, step, status,
+               coalesce(string_agg(product_id::text || 'x' || quantity, ','
+                                   ORDER BY product_id::text COLLATE "C"), '')
+        FROM inventario_reservation AS reservation
+        LEFT JOIN inventario_reservationline AS line ON line.reservation_id = reservation.id
+        WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
+        GROUP BY reservation.id ORDER BY saga_id
+        """,
+    )
+]
+
+_STOCK = """
+    WITH held AS (
+        SELECT product_id,
+               sum(quantity) FILTER (WHERE status = 'reserved') AS reserved,
+               sum(quantity) FILTER (WHERE status = 'committed') AS sold
+        FROM inventario_reservationline AS line
+        JOIN inventario_reservation AS reservation ON reservation.id = reservation_id
+        GROUP BY product_id
+    )
+    SELECT id, sku, initial, available, product.reserved, product.sold,
+           coalesce(held.reserved, 0), coalesce(held.sold, 0)
+    FROM inventario_product AS product LEFT JOIN held ON product_id = id
+    WHERE initial <> available + product.reserved + product.sold
+       OR least(available, product.reserved, product.sold) < 0
+       OR product.reserved <> coalesce(held.reserved, 0)
+       OR product.sold <> coalesce(held.sold, 0)
+    ORDER BY id
+"""
+
+
+def _is(*statuses: str, saga: Evidence) -> bool:
+    return any(one.status in statuses for one in saga.of(Reservation))
+
+
+EFFECTS = [
+    Effect(
+        "reservation",
+        "inventario.reserve",
+        Direction.DO,
+        lambda saga, step: any(one.step == step for one in saga.of(Reservation)),
+    ),
+    Effect(
+        "sale",
+        "inventario.commit",
+        Direction.DO,
+        lambda saga, _: _is("committed", "restored", saga=saga),
+    ),
+    Effect(
+        "sale taken back",
+        "inventario.commit",
+        Direction.UNDO,
+        lambda saga, _: _is("restored", saga=saga),
+    ),
+]
+
+
+def breaches(saga: Evidence) -> Iterator[Finding]:
+    """1: nothing is left aside for a saga that has ended. 4: it is what was wanted. 6: once."""
+    found = saga.of(Reservation)
+    for one in found:
+        if saga.is_over and one.status == "reserved":
+            yield 1, f"has ended, but {one.lines} is still put aside for it"
+    for step in saga.page.steps if found else ():
+        if step.operation != "inventario.reserve":
+            continue
+        of_step = [one.lines for one in found if one.step == step.name]
+        if len(of_step) > 1:
+            yield 6, f"there are {len(of_step)} reservations of {step.name}"
+        wanted = saga.data.get(step.needs.get("items", "items"))
+        if saga.data and wanted is not None and any(one != lines_of(wanted) for one in of_step):
+            put = " and ".join(one or "nothing" for one in of_step)
+            yield 4, f"{step.name} put {put} aside, not {lines_of(wanted)}"
+
+
+def sums() -> Iterator[tuple[int, str, str]]:
+    """1: all that came in is available, reserved or sold, as the reservations say."""
+    for row in rows(service="inventario", statement=_STOCK):
+        product_id, sku, initial, available, reserved, sold, held, bought = row
+        yield (
+            1,
+            "",
+            f"product {product_id} ({sku}): {initial} came in; {available} available"
+            f" + {reserved} reserved + {sold} sold; its reservations hold {held}, sold {bought}",
+        )
+
+
+def counted() -> Iterator[tuple[int, str]]:
+    (found,) = rows(service="inventario", statement="SELECT count(*) FROM inventario_product")
+    yield 1, f"{found[0]} products"
+
+
+def sold(saga: Evidence, *, wanted: str) -> Iterator[Finding]:
+    """4: of a saga that has ended: these lines were sold if it completed, else nothing."""
+    held = [(one.status, one.lines) for one in saga.of(Reservation)]
+    of_it = [one for one in held if one[0] == "committed"]
+    if saga.is_completed and held != [("committed", wanted)]:
+        yield 4, f"completed with {wanted}, but sold: {_listed(held)}"
+    elif not saga.is_completed and of_it:
+        yield 4, f"{saga.status}, but sold: {_listed(of_it)}"
+
+
+def _listed(pairs: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{lines} {status}" for status, lines in pairs) or "nothing"

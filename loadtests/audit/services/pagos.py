@@ -1,0 +1,135 @@
+"""pagos: money is taken once, and given back once and whole."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from contracts.saga import Direction
+from loadtests.audit.generic.causes import Effect
+from loadtests.audit.generic.evidence import Evidence, Source, money
+from loadtests.audit.reading import rows
+from loadtests.audit.rules import Finding, cents_of
+
+
+class Payment(NamedTuple):
+    """With its refund."""
+
+    saga_id: str
+    step: str
+    payment_id: str
+    status: str
+    amount: int
+    refunded: int | None
+
+
+SOURCES = [
+    Source(
+        "pagos",
+        Payment,
+        """
+        SELECT payment.saga_id, step, payment.id, status, (payment.amount * 100)::bigint,
+               (refund.amount * 100)::bigint
+        FROM pagos_payment AS payment
+        LEFT JOIN pagos_refund AS refund ON refund.payment_id = payment.id
+        WHERE payment.saga_id IS NOT NULL AND (%(saga)s::text IS NULL OR payment.saga_id = %(saga)s)
+        ORDER BY payment.saga_id
+        """,
+    )
+]
+
+_PLAIN = """
+    SELECT payment.id, status, payment.amount, refund.amount
+    FROM pagos_payment AS payment LEFT JOIN pagos_refund AS refund ON payment_id = payment.id
+    WHERE payment.saga_id IS NULL
+      AND (refund.id IS NOT NULL) <> (status = 'refunded') OR refund.amount <> payment.amount
+    ORDER BY payment.id
+"""
+_KEYS = """
+    SELECT merchant_id || ' ' || idempotency_key, string_agg(id, ', ' ORDER BY id)
+    FROM pagos_payment
+    WHERE idempotency_key > '' GROUP BY merchant_id, idempotency_key HAVING count(*) > 1 ORDER BY 1
+"""
+_COUNTED = """
+    SELECT (SELECT count(*) FROM pagos_payment WHERE saga_id IS NOT NULL),
+           (SELECT count(*) FROM pagos_refund WHERE saga_id IS NOT NULL)
+"""
+
+EFFECTS = [
+    Effect(
+        "payment",
+        "pagos.charge",
+        Direction.DO,
+        lambda saga, step: any(_is_taken(one) and one.step == step for one in saga.of(Payment)),
+    ),
+    Effect(
+        "refund",
+        "pagos.charge",
+        Direction.UNDO,
+        lambda saga, step: any(
+            one.refunded is not None and one.step == step for one in saga.of(Payment)
+        ),
+    ),
+]
+
+
+def breaches(saga: Evidence) -> Iterator[Finding]:
+    """2: of each step, what it was to take was taken once, and given back once and whole."""
+    found = saga.of(Payment)
+    for name in dict.fromkeys(one.step for one in found):
+        of_step = [one for one in found if one.step == name]
+        yield from ((2, what) for what in _money(of_step))
+    for step in saga.page.steps if found else ():
+        if step.operation == "pagos.charge":
+            wanted = cents_of(saga.data.get(step.needs.get("amount", "amount")))
+            for one in found:
+                if one.step == step.name and wanted is not None and one.amount != wanted:
+                    yield 2, f"{step.name} was to take {money(wanted)}, not {money(one.amount)}"
+
+
+def _money(found: list[Payment]) -> Iterator[str]:
+    taken = {one.payment_id: one for one in found if _is_taken(one)}
+    if len(taken) > 1:
+        yield f"charged {len(taken)} times: payments {', '.join(sorted(taken))}"
+    refunds = [one for one in found if one.refunded is not None]
+    if len(refunds) > len({one.payment_id for one in refunds}):
+        yield f"refunded {len(refunds)} times"
+    for one in refunds:
+        if one.refunded != one.amount or one.status != "refunded":
+            yield (
+                f"payment {one.payment_id} of {money(one.amount)} is {one.status},"
+                f" and {money(one.refunded)} was refunded"
+            )
+    for one in taken.values():
+        if one.status == "refunded" and one.refunded is None:
+            yield f"payment {one.payment_id} says refunded, but no refund is there"
+
+
+def sums() -> Iterator[tuple[int, str, str]]:
+    """2: a plain payment is refunded whole, or not at all. 8: a key stands for one payment."""
+    for payment_id, status, amount, refunded in rows(service="pagos", statement=_PLAIN):
+        what = f"payment {payment_id} of {amount} is {status}, and {refunded or 0} was refunded"
+        yield 2, "", what
+    for key, ids in rows(service="pagos", statement=_KEYS):
+        yield 8, "", f"the idempotency key {key!r} stands for several at pagos: {ids}"
+
+
+def counted() -> Iterator[tuple[int, str]]:
+    ((payments, refunds),) = rows(service="pagos", statement=_COUNTED)
+    yield 2, f"{payments} payments of sagas, {refunds} refunds"
+
+
+def kept(saga: Evidence) -> Iterator[Finding]:
+    """2: in the end its total was paid, or nothing; before that, either."""
+    if saga.is_skipped or saga.accepted is None or saga.accepted.total is None:
+        return
+    total, found = saga.accepted.total, saga.of(Payment)
+    amounts = {one.payment_id: one.amount for one in found if _is_taken(one)}
+    of_it = sum(amounts.values()) - sum(one.refunded or 0 for one in found)
+    at_its_end = total if saga.is_completed else 0
+    wanted = {at_its_end} if saga.is_over else {0, total}
+    if of_it not in wanted:
+        wants = " or ".join(money(one) for one in sorted(wanted))
+        yield 2, f"{saga.status}, and {money(of_it)} was kept of {wants}"
+
+
+def _is_taken(payment: Payment) -> bool:
+    return payment.status != "refused"

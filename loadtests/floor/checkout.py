@@ -1,0 +1,125 @@
+"""The whole checkout as one transaction.
+
+Every service's tables are in one database here. Its aliases are made one connection, so that the
+services' own operations, unchanged, take part in one transaction. Checkouts that come at once are
+done together, as everything in the shop is: a floor that did them one by one would cost more under
+load than a saga that does not. So one that is refused is not rolled back with the others: within
+the transaction its own steps are undone, by the operations that undo them in a saga.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from django.db import connections, transaction
+
+from carrito import operations, store
+from carrito.operations import Accept
+from carrito.store import Snapshot
+from contracts.catalogue import SAGAS
+from contracts.context import Context
+from contracts.outcomes import Done, Failure, Outcome, Refused
+from contracts.projection import command, services_of
+from contracts.saga import Direction, Step
+from contracts.statuses import SagaStatus
+from participant.gathering import Gathering
+from participant.operations import all_in
+from participant.performing import Performed
+
+SAGA = SAGAS["checkout"]
+ALIAS = SAGA.owner
+STEPS = [step for step in SAGA.steps if not step.operation.endswith(".pad")]
+"""Without those that only make a saga longer."""
+_OPERATIONS = {
+    service: all_in(import_module(f"{service}.operations")) for service in services_of(SAGA)
+}
+
+
+def check_out(*, command: Accept) -> Outcome:
+    """Accepts the checkout and takes all its steps, or, where one is refused, none: Done with
+    `total_amount` and the `status` that carrito gives it in a saga. Refused: nothing is kept.
+    """
+    return _gathering.perform(command=command).outcome
+
+
+def check_out_together(*, commands: Sequence[Accept]) -> list[Performed]:
+    """What became of each."""
+    _share_one_connection()
+    with transaction.atomic(using=ALIAS):
+        carts = store.lock_carts(ids=[one.cart_id for one in commands])
+        frozen = operations.snapshots(commands=commands, carts=carts)
+        accepted = [one for one in frozen if isinstance(one, Snapshot)]
+        store.add_checkouts(accepted=accepted)
+        statuses = _take_steps([one.context for one in accepted])
+    return [
+        Performed(command=command, outcome=_outcome(one, statuses), fresh=True)
+        for command, one in zip(commands, frozen, strict=True)
+    ]
+
+
+def _take_steps(contexts: Sequence[Context]) -> dict[str, str]:
+    """How each checkout has ended, by saga id."""
+    running = list(contexts)
+    ended: dict[str, str] = {}
+    for place, step in enumerate(STEPS[1:], start=1):
+        outcomes = _run(step, Direction.DO, running)
+        failures = {
+            context.saga_id: Failure(step.name, outcome.code, outcome.detail, undone=place > 1)
+            for context, outcome in zip(running, outcomes, strict=True)
+            if isinstance(outcome, Refused)
+        }
+        if failures:
+            failed = [one for one in running if one.saga_id in failures]
+            ended |= _undo(STEPS[:place], failed, failures)
+            running = [one for one in running if one.saga_id not in failures]
+    return ended | {one.saga_id: SagaStatus.COMPLETED.value for one in running}
+
+
+def _undo(
+    steps: Sequence[Step], contexts: Sequence[Context], failures: Mapping[str, Failure]
+) -> dict[str, str]:
+    """The undo of the acceptance, the last, says how each has ended."""
+    outcomes: Sequence[Outcome] = ()
+    for step in reversed(steps):
+        outcomes = _run(step, Direction.UNDO, contexts, failures)
+    return {
+        context.saga_id: str(outcome.data["status"])
+        for context, outcome in zip(contexts, outcomes, strict=True)
+        if isinstance(outcome, Done)
+    }
+
+
+def _run(
+    step: Step,
+    direction: Direction,
+    contexts: Sequence[Context],
+    failures: Mapping[str, Failure] | None = None,
+) -> Sequence[Outcome]:
+    action = step.operation.partition(".")[2]
+    operation = _OPERATIONS[step.service][action, direction]
+    commands = [
+        command(
+            step=step,
+            direction=direction,
+            context=context,
+            failure=failures[context.saga_id] if failures else None,
+        )
+        for context in contexts
+    ]
+    return operation.run(commands) if commands else []
+
+
+def _outcome(one: Snapshot | Refused, statuses: Mapping[str, str]) -> Outcome:
+    if isinstance(one, Refused):
+        return one
+    status = statuses[one.context.saga_id]
+    return Done({"total_amount": str(one.total_amount), "status": status})
+
+
+def _share_one_connection() -> None:
+    """Makes every service's alias, in this thread, carrito's connection."""
+    for service in _OPERATIONS:
+        connections[service] = connections[ALIAS]
+
+
+_gathering = Gathering(service=ALIAS, together=check_out_together)
+"""The one path that a benchmark replaces."""

@@ -1,5 +1,0 @@
-"""What ends a measurement before it has a result."""
-
-
-class NotMeasured(Exception):
-    """The run can't go on; the text says why."""

@@ -1,0 +1,250 @@
+"""The admin of the barrier, and of records in general: to be looked at, never typed over.
+
+A service registers its own table with it: `admin.site.register(BarrierEntry, BarrierEntryAdmin)`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+import msgspec
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import SuspiciousOperation
+from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template import engines
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from contracts.outcomes import Refused
+from participant import faults
+
+LONGEST_SHOWN = 65_536
+Act = Callable[[Any], Refused | None]
+"""Does something for the row with this key; why not, if not."""
+
+ROWS_AT_ONCE = 50
+"""In one transaction: its locks are held for some tenths of a second."""
+BULK_SECONDS = 3.0
+"""Of one request; the page that answers it goes on by itself with the rest."""
+_BUSY = Refused("busy", "Somebody else has it in hand: do it again.")
+_PROGRESS = "bulk"
+_NOT_PASSED_ON = ("csrfmiddlewaretoken", _PROGRESS)
+
+
+class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type arguments at runtime
+    """Rows that only the code writes. Actions that ask for `operate` need the change permission.
+
+    `arrives`: the field by which new rows come last. An action for all rows of a list takes those
+    that were there when it began.
+    """
+
+    show_full_result_count = False
+    arrives = "pk"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may run the actions here."""
+        return super().has_change_permission(request)
+
+    def in_bulk(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        *,
+        act: Act,
+        done: str,
+    ) -> HttpResponse | None:
+        """An action's answer: does `act` for each row, given its key; None: all of it is done.
+
+        In transactions of ROWS_AT_ONCE, each row locked before; what is locked by somebody else is
+        counted and left out. `act` returns why not, or None. Goes on in further
+        requests where one takes longer than BULK_SECONDS, and says in the end in one sentence
+        what came of it: `done` follows a number ("12 on their way").
+        """
+        progress = _progress(request) or _beginning(queryset, self.arrives)
+        until = monotonic() + BULK_SECONDS
+        try:
+            keys = _next_keys(queryset, progress, self.arrives)
+            while keys:
+                self._do(request, queryset, keys, act, progress, done)
+                progress.last = keys[-1]
+                keys = _next_keys(queryset, progress, self.arrives)
+                if keys and monotonic() >= until:
+                    return self._goes_on(request, progress, done)
+        except (DatabaseError, InterfaceError) as error:
+            if not faults.is_outage(error):
+                raise
+            connections[queryset.db].close()
+            told = f"{progress.told(done)} Then the database was away: do it again for the rest."
+            self.message_user(request, told, messages.ERROR)
+            return None
+        level = messages.WARNING if progress.refused else messages.SUCCESS
+        self.message_user(request, progress.told(done), level)
+        return None
+
+    def _do(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        keys: Sequence[Any],
+        act: Act,
+        progress: "_Progress",
+        done: str,
+    ) -> None:
+        """Where these fault together, each is done by itself, and the one at fault counted."""
+        try:
+            with transaction.atomic(using=queryset.db):
+                rows = _locked(queryset, keys)
+                refused = {row.pk: act(row.pk) for row in rows}
+        except DatabaseError as error:
+            if faults.is_outage(error):
+                raise
+            if len(keys) == 1:
+                progress.count([_BUSY if faults.is_busy(error) else Refused("fault", str(error))])
+                return
+            for key in keys:
+                self._do(request, queryset, [key], act, progress, done)
+            return
+        progress.count([*refused.values(), *[_BUSY] * (len(keys) - len(rows))])
+        LogEntry.objects.log_actions(
+            user_id=int(request.user.pk or 0),
+            queryset=[row for row in rows if refused[row.pk] is None],
+            action_flag=CHANGE,
+            change_message=done,
+        )
+
+    def _goes_on(self, request: HttpRequest, progress: "_Progress", done: str) -> HttpResponse:
+        """A page that sends the same request again by itself, with how far it has come."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{progress.reached} of {progress.total}",
+            "told": progress.told(done),
+            "progress": progress,
+            "fields": list(_passed_on(request, progress)),
+        }
+        return HttpResponse(engines["django"].from_string(_GOES_ON).render(context, request))
+
+
+class BarrierEntryAdmin(RecordAdmin):
+    """What this service has answered for each step of each saga."""
+
+    list_display = ["saga_id", "step", "direction", "status", "code", "entered_at", "decided_at"]
+    list_filter = ["step", "direction", "status"]
+    search_fields = ["saga_id__startswith", "code__exact"]
+    search_help_text = "The beginning of a saga's id, or a refusal's code"
+    ordering = ["-id"]
+
+
+def as_json(value: Any) -> SafeString:
+    """The value (or its JSON, as bytes) as a block that a person can read.
+
+    Bytes may be anything: what is no JSON, too deep or too long is shown as it begins.
+    """
+    encoded = bytes(value) if isinstance(value, bytes | memoryview) else msgspec.json.encode(value)
+    try:
+        if len(encoded) > LONGEST_SHOWN:
+            raise msgspec.DecodeError
+        text = msgspec.json.format(encoded, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = f"{encoded[:LONGEST_SHOWN]!r}, {len(encoded)} bytes"
+    return format_html("<pre>{}</pre>", text)
+
+
+class _Progress(msgspec.Struct, kw_only=True):
+    """How far an action has come. `newest`: of the rows that were there when it began."""
+
+    total: int
+    newest: str
+    last: Any = None
+    done: int = 0
+    refused: dict[str, int] = {}
+    detail: str = ""
+
+    @property
+    def reached(self) -> int:
+        return self.done + sum(self.refused.values())
+
+    def count(self, outcomes: Sequence[Refused | None]) -> None:
+        """What came of some rows: None, or why not."""
+        for refused in outcomes:
+            if refused is None:
+                self.done += 1
+            else:
+                self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
+                self.detail = refused.detail
+
+    def told(self, done: str) -> str:
+        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.` The only one that is
+        refused is told in full.
+        """
+        if not self.refused:
+            return f"{self.done} {done}."
+        by_number = sorted(self.refused.items(), key=lambda one: (-one[1], one[0]))
+        why = ", ".join(f"{number} {code}" for code, number in by_number)
+        number = sum(self.refused.values())
+        told = f"{self.done} {done}, {number} refused: {why}."
+        return f"{told} {self.detail}".rstrip() if number == 1 else told
+
+
+_GOES_ON = """
+{% extends "admin/base_site.html" %}
+{% block content %}
+<p>{{ progress.reached }} of {{ progress.total }}: {{ told }}</p>
+<p><progress max="{{ progress.total }}" value="{{ progress.reached }}"></progress></p>
+<form method="post" id="rest">{% csrf_token %}
+{% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
+{% endfor %}<button>Go on with the rest</button> <a href="{{ request.get_full_path }}">Stop</a>
+</form>
+<script>document.getElementById("rest").submit()</script>
+{% endblock %}
+"""
+
+
+def _beginning(queryset: QuerySet[Any], arrives: str) -> _Progress:
+    found = queryset.order_by().aggregate(total=Count("pk"), newest=Max(arrives))
+    newest = found["newest"]
+    text = newest.isoformat() if hasattr(newest, "isoformat") else str(newest)
+    return _Progress(total=found["total"], newest=text)
+
+
+def _progress(request: HttpRequest) -> _Progress | None:
+    """Where the request before this one had come to. Raises SuspiciousOperation."""
+    text = request.POST.get(_PROGRESS)
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=_Progress)
+    except msgspec.MsgspecError as error:
+        raise SuspiciousOperation(str(error)) from error
+
+
+def _next_keys(queryset: QuerySet[Any], progress: _Progress, arrives: str) -> list[Any]:
+    if not progress.total:
+        return []
+    found = queryset.order_by("pk").filter(**{f"{arrives}__lte": progress.newest})
+    if progress.last is not None:
+        found = found.filter(pk__gt=progress.last)
+    return list(found.values_list("pk", flat=True)[:ROWS_AT_ONCE])
+
+
+def _locked(queryset: QuerySet[Any], keys: Sequence[Any]) -> list[Any]:
+    rows = queryset.model._default_manager.using(queryset.db).filter(pk__in=keys)
+    return list(rows.select_for_update(skip_locked=True, no_key=True).order_by("pk"))
+
+
+def _passed_on(request: HttpRequest, progress: _Progress) -> Iterator[tuple[str, str]]:
+    for name, values in request.POST.lists():
+        if name not in _NOT_PASSED_ON:
+            yield from ((name, str(value)) for value in values)
+    yield _PROGRESS, msgspec.json.encode(progress).decode()

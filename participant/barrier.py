@@ -1,0 +1,198 @@
+"""The barrier: each step of a saga takes effect once, and never after its undo.
+
+One row for (saga, step, direction), written in the transaction of the effect. The idea is DTM's
+sub-transaction barrier (Fu Ye, 2021): insert the key, and let the database say who was first.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from contracts import refusals
+from contracts.commands import Command
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused
+from contracts.saga import Direction
+from participant import sql
+from participant.models import BarrierStatus
+from participant.operations import Operation
+
+_ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
+
+Key = tuple[str, str]
+"""A saga's id, and the step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Who may go on, and what is answered for the others, all by key.
+
+    `fresh`: to be run; the row that waits for the outcome. `settled`: answered now, with nothing
+    to run. `known`: answered before.
+    """
+
+    fresh: Mapping[Key, int]
+    settled: Mapping[Key, Outcome]
+    known: Mapping[Key, Outcome]
+
+
+def enter(*, operation: Operation, commands: Sequence[Command]) -> Entry:
+    """Takes the keys of these commands for the operation; waits for whoever holds one.
+
+    Must run in the transaction in which the effect is written. Keys are taken in sorted order, so
+    that two overlapping batches cannot wait for each other.
+    """
+    sagas = {key_of(operation, one): one.saga for one in commands}
+    if operation.direction is Direction.DO:
+        return _enter_do(operation, sagas)
+    if operation.direction is Direction.UNDO:
+        return _enter_undo(operation, sagas)
+    return _block(operation, sagas)
+
+
+def key_of(operation: Operation, command: Command) -> Key:
+    """Under which key the barrier knows it."""
+    return command.saga_id, operation.step_of(command)
+
+
+def record(*, operation: Operation, outcomes: Mapping[int, Outcome]) -> None:
+    """Stores the outcomes (by row of the entry) beside the effects, to be answered from now on."""
+    if outcomes:
+        _execute(
+            operation,
+            """
+            UPDATE {table} AS entry
+            SET status = v.status, code = v.code, detail = v.detail, data = v.data,
+                decided_at = clock_timestamp()
+            FROM json_to_recordset(%s)
+                 AS v (id bigint, status text, code text, detail text, data jsonb)
+            WHERE entry.id = v.id
+            """,
+            [sql.rows({"id": row_id, **_row(outcome)} for row_id, outcome in outcomes.items())],
+        )
+
+
+def forget(*, operation: Operation, commands: Sequence[Command]) -> None:
+    """Frees the keys of these again: for a refusal that is not to be remembered."""
+    if commands:
+        _execute(
+            operation,
+            """
+            DELETE FROM {table} AS entry USING json_to_recordset(%s) AS v (saga_id text, step text)
+            WHERE entry.saga_id = v.saga_id AND entry.step = v.step AND entry.direction = %s
+            """,
+            [_keys(key_of(operation, one) for one in commands), operation.direction.value],
+        )
+
+
+def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str]:
+    """Those of these saga ids that are a saga's own here, with its name: nobody does, or undoes,
+    by hand what belongs to one.
+    """
+    rows = _execute(
+        operation,
+        "SELECT DISTINCT saga_id, saga FROM {table} WHERE saga_id = ANY(%s) AND saga <> ''",
+        [sorted({one.saga_id for one in commands})],
+    )
+    return dict(rows)
+
+
+def _enter_do(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
+    fresh = _take(operation, sagas, Direction.DO)
+    return Entry(
+        fresh=fresh, settled={}, known=_stored(operation, sagas.keys() - fresh, Direction.DO)
+    )
+
+
+def _enter_undo(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
+    first = _take(operation, sagas, Direction.UNDO)
+    known = _stored(operation, sagas.keys() - first, Direction.UNDO)
+    never_happened = _take(
+        operation, {key: sagas[key] for key in first}, Direction.DO, status=BarrierStatus.REFUSED
+    )
+    actions = _stored(operation, first.keys() - never_happened, Direction.DO)
+    fresh = {key: first[key] for key, action in actions.items() if isinstance(action, Done)}
+    nothing = [key for key in first if key not in fresh]
+    record(operation=operation, outcomes={first[key]: NOTHING_TO_UNDO for key in nothing})
+    return Entry(fresh=fresh, settled=dict.fromkeys(nothing, NOTHING_TO_UNDO), known=known)
+
+
+def _block(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
+    blocked = _take(operation, sagas, Direction.DO, status=BarrierStatus.REFUSED)
+    known = _stored(operation, sagas.keys() - blocked, Direction.DO)
+    return Entry(fresh={}, settled=dict.fromkeys(blocked, _ABORTED), known=known)
+
+
+def _take(
+    operation: Operation,
+    sagas: Mapping[Key, str],
+    direction: Direction,
+    status: BarrierStatus | None = None,
+) -> dict[Key, int]:
+    """The rows of those keys that were free; with `status`, they are refused for good."""
+    if not sagas:
+        return {}
+    rows = _execute(
+        operation,
+        """
+        INSERT INTO {table} (saga_id, step, saga, direction, status, code, detail, decided_at)
+        SELECT saga_id, step, saga, %s, %s, %s, %s,
+               CASE WHEN %s::text IS NULL THEN NULL ELSE clock_timestamp() END
+        FROM json_to_recordset(%s) AS v (saga_id text, step text, saga text)
+        ON CONFLICT (saga_id, step, direction) DO NOTHING
+        RETURNING saga_id, step, id
+        """,
+        [
+            direction.value,
+            status,
+            _ABORTED.code if status else "",
+            _ABORTED.detail if status else "",
+            status,
+            sql.rows(
+                {"saga_id": saga_id, "step": step, "saga": sagas[saga_id, step]}
+                for saga_id, step in sorted(sagas)
+            ),
+        ],
+    )
+    return {(saga_id, step): row_id for saga_id, step, row_id in rows}
+
+
+def _stored(
+    operation: Operation, keys: Collection[Key], direction: Direction
+) -> dict[Key, Outcome]:
+    if not keys:
+        return {}
+    rows = _execute(
+        operation,
+        """
+        SELECT saga_id, step, status, code, detail, data::text
+        FROM json_to_recordset(%s) AS v (saga_id text, step text)
+        JOIN {table} AS entry USING (saga_id, step) WHERE direction = %s
+        """,
+        [_keys(sorted(keys)), direction.value],
+    )
+    return {(row[0], row[1]): _outcome(*row[2:]) for row in rows}
+
+
+def _keys(keys: Iterable[Key]) -> str:
+    return sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in keys)
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    row = {"status": BarrierStatus.DONE.value, "code": "", "detail": "", "data": {}}
+    if isinstance(outcome, Refused):
+        refused = {"code": outcome.code, "detail": outcome.detail}
+        return {**row, "status": BarrierStatus.REFUSED.value, **refused}
+    return {**row, "data": outcome.data}
+
+
+def _outcome(status: str, code: str, detail: str, data: str) -> Outcome:
+    if status == BarrierStatus.REFUSED:
+        return Refused(code, detail)
+    return Done(msgspec.json.decode(data))
+
+
+def _execute(operation: Operation, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
+    table = f"{operation.service}_barrierentry"
+    return sql.execute(service=operation.service, sql=statement.format(table=table), values=values)

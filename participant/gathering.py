@@ -1,0 +1,119 @@
+"""Commands that come one by one, performed together when they come at once.
+
+Whoever finds nobody at work performs its own command at once: a quiet door waits for nothing.
+Those who come meanwhile are gathered, and one of them then performs them all as one list, in one
+transaction: a rush costs a few transactions instead of one each.
+"""
+
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+from contracts.commands import Command
+from participant import faults, sql
+from participant.performing import Performed
+
+
+class Together(Protocol):
+    """`participant.performing.perform` of one operation, or whatever does the same for a list."""
+
+    def __call__(self, *, commands: Sequence[Any]) -> Sequence[Performed]: ...
+
+
+class Gathering:
+    """The way into one operation for commands that come on many threads.
+
+    `together`: performs a list of them, in one transaction, at `service`. `most`: in one list.
+    """
+
+    def __init__(self, *, service: str, together: Together, most: int = 100) -> None:
+        self._service = service
+        self._together = together
+        self._most = most
+        self._waiting: list[_Place] = []
+        self._is_busy = False
+        self._lock = threading.Lock()
+
+    def perform(self, *, command: Command) -> Performed:
+        """What became of this one command; a fault of another's is not seen."""
+        place = _Place(command)
+        with self._lock:
+            self._waiting.append(place)
+            leads, self._is_busy = not self._is_busy, True
+        if not leads:
+            leads = place.wait()
+        if leads:
+            self._perform_batch()
+        return place.result()
+
+    def _perform_batch(self) -> None:
+        with self._lock:
+            batch = self._waiting[: self._most]
+            del self._waiting[: self._most]
+        try:
+            self._settle(batch)
+        finally:
+            with self._lock:
+                self._is_busy = bool(self._waiting)
+                if self._waiting:
+                    self._waiting[0].lead()
+
+    def _settle(self, batch: Sequence["_Place"]) -> None:
+        try:
+            self._perform_together(batch)
+        except Exception as error:  # noqa: BLE001 -- whatever it was: each learns its own below
+            if len(batch) == 1:
+                batch[0].fail(error)
+            else:
+                self._settle_apart(batch, is_busy=faults.is_busy(error))
+
+    def _settle_apart(self, batch: Sequence["_Place"], *, is_busy: bool) -> None:
+        """One that waits for a locked row holds up no other."""
+        with sql.impatient(service=self._service) if is_busy else nullcontext():
+            for place in batch:
+                self._settle_alone(place)
+
+    def _settle_alone(self, place: "_Place") -> None:
+        try:
+            self._perform_together([place])
+        except Exception as error:  # noqa: BLE001 -- raised again on the thread that it belongs to
+            place.fail(error)
+
+    def _perform_together(self, batch: Sequence["_Place"]) -> None:
+        performed = self._together(commands=[place.command for place in batch])
+        for place, one in zip(batch, performed, strict=True):
+            place.succeed(one)
+
+
+class _Place:
+    """One command's place among those that wait."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self._performed: Performed | None = None
+        self._error: Exception | None = None
+        self._leads = False
+        self._woken = threading.Event()
+
+    def wait(self) -> bool:
+        """Until it is settled, or has to lead: then true."""
+        self._woken.wait()
+        return self._leads
+
+    def lead(self) -> None:
+        self._leads = True
+        self._woken.set()
+
+    def succeed(self, performed: Performed) -> None:
+        self._performed = performed
+        self._woken.set()
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self._woken.set()
+
+    def result(self) -> Performed:
+        if self._performed is None:
+            raise self._error or AssertionError("nobody settled this command")
+        return self._performed

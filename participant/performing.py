@@ -1,0 +1,135 @@
+"""`perform`: the one way into an operation, whichever door the commands came through."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import DatabaseError, transaction
+
+from contracts import refusals
+from contracts.commands import Command
+from contracts.outcomes import Busy, Outcome, Refused
+from participant import barrier, faults, points, sql
+from participant.operations import Operation
+
+APART_SECONDS = 2.0
+"""With the second that the list has waited before, less than a call of a step may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performed:
+    """What became of a command. `fresh`: answered now; otherwise the outcome stored before."""
+
+    command: Command
+    outcome: Outcome
+    fresh: bool
+
+
+Also = Callable[[Sequence[Performed]], None]
+"""What a door adds to the same transaction (the rows of its outbox, say)."""
+
+
+class _BecameOwned(Exception):
+    """A saga has come by here between the look and the work of somebody who calls by hand."""
+
+
+def perform(
+    *, operation: Operation, commands: Sequence[Command], also: Also | None = None
+) -> list[Performed]:
+    """Runs the operation for those commands that are fresh; answers the others from the barrier.
+
+    One transaction for the whole list: effects, stored outcomes and what `also` adds are there
+    together or not at all. Returns one `Performed` a command, in order. A fault (lost connection,
+    a bug) is raised, and leaves nothing behind.
+    """
+    while True:
+        try:
+            return _in_one_transaction(operation, commands, also)
+        except _BecameOwned:
+            continue  # what belongs to a saga now is refused
+
+
+def _in_one_transaction(
+    operation: Operation, commands: Sequence[Command], also: Also | None
+) -> list[Performed]:
+    with transaction.atomic(using=operation.service):
+        performed = _perform(operation, commands)
+        if also:
+            also(performed)
+        points.reach("performing.before_commit", operation)
+    points.reach("performing.after_commit", operation)
+    return performed
+
+
+def perform_apart(
+    *, operation: Operation, commands: Sequence[Command], seconds: float = APART_SECONDS
+) -> list[Outcome | Busy]:
+    """The outcome of each command, where one that has to wait for a locked row holds up no other.
+
+    The list is tried as one; where that meets a row that somebody else holds on to, each command
+    alone and without patience, for so many `seconds` in all. What was not decided is Busy.
+    """
+    try:
+        return [one.outcome for one in perform(operation=operation, commands=commands)]
+    except DatabaseError as error:
+        if not faults.is_busy(error):
+            raise
+        if len(commands) == 1:
+            return [Busy(faults.BUSY)]
+    until = time.monotonic() + seconds
+    with sql.impatient(service=operation.service):
+        return [_alone(operation, command, until) for command in commands]
+
+
+def _alone(operation: Operation, command: Command, until: float) -> Outcome | Busy:
+    if time.monotonic() >= until:
+        return Busy(faults.BUSY)
+    try:
+        return perform(operation=operation, commands=[command])[0].outcome
+    except DatabaseError as error:
+        if faults.is_busy(error):
+            return Busy(faults.BUSY)
+        raise
+
+
+def _perform(operation: Operation, commands: Sequence[Command]) -> list[Performed]:
+    owned = _owned(operation, commands)
+    free = [one for one in commands if one.saga_id not in owned] if owned else commands
+    entry = barrier.enter(operation=operation, commands=free)
+    keys = [barrier.key_of(operation, one) for one in commands]
+    first = {
+        key: one
+        for key, one in zip(reversed(keys), reversed(commands), strict=True)
+        if key not in entry.known and one.saga_id not in owned
+    }
+    to_run = [first[key] for key in sorted(entry.fresh)]
+    ran = dict(zip(sorted(entry.fresh), operation.run(to_run) if to_run else [], strict=True))
+    if _owned(operation, to_run):
+        raise _BecameOwned
+    barrier.record(
+        operation=operation, outcomes={entry.fresh[key]: outcome for key, outcome in ran.items()}
+    )
+    outcomes = {**entry.known, **entry.settled, **ran}
+    return [
+        Performed(
+            command=one,
+            outcome=owned.get(one.saga_id) or outcomes[key],
+            fresh=first.get(key) is one,
+        )
+        for key, one in zip(keys, commands, strict=True)
+    ]
+
+
+def _owned(operation: Operation, commands: Sequence[Command]) -> dict[str, Refused]:
+    """Of those that come by hand: why not, where what they name is a saga's own."""
+    by_hand = [one for one in commands if not one.saga]
+    found = barrier.owned(operation=operation, commands=by_hand) if by_hand else {}
+    return {
+        saga_id: Refused(
+            refusals.PART_OF_A_SAGA,
+            f"This is part of the {saga} {saga_id}, which alone does and undoes it. To undo all of"
+            f" it: POST /saga/{saga_id}/compensate at saga_orchestrator, or"
+            f" /saga/choreography/{saga_id}/compensate at saga_choreography.",
+        )
+        for saga_id, saga in found.items()
+    }

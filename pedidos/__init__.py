@@ -1,0 +1,7 @@
+"""pedidos: orders with an agreed total, without a cart.
+
+Owns         orders: what was asked for, and how its saga ended
+Offers       POST /orders for every saga of its own, in every pattern; accept and fail, complete
+Calls        inventario: which product is meant; coordinators and envios: to show an order
+Sagas        whatever their pages ask of it: manage.py sagas show
+"""

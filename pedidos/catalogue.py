@@ -1,0 +1,73 @@
+"""What pedidos asks inventario: which product a sku (or an id) means."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import quote
+
+import msgspec
+from django.conf import settings
+
+from contracts import refusals
+from contracts.outcomes import Refused
+from httpapi import problems, waiting
+from httpapi.client import Client, Unreachable
+from pedidos.operations import Item
+
+_client = Client(
+    url=settings.SERVICE_URLS["inventario"], timeout=5.0, connections=waiting.MOST_WAITING
+)
+LONGEST_QUERY = 3_000
+"""So that the path stays below what HTTP servers take: 4 kB."""
+
+
+class _Product(msgspec.Struct, frozen=True):
+    id: str
+    sku: str
+    name: str
+
+
+class _Page(msgspec.Struct, frozen=True):
+    results: list[_Product]
+
+
+def items(*, wanted: Sequence[tuple[str, int]]) -> list[Item]:
+    """The products of an order, each named by its sku or its id, with how many of it are wanted.
+
+    Raises Problem: 404 for a product that there is not, 503 without inventario.
+    """
+    known = _products({named for named, _ in wanted})
+    return [_item(named, quantity, known) for named, quantity in wanted]
+
+
+def _item(named: str, quantity: int, known: Mapping[str, _Product]) -> Item:
+    product = known.get(named)
+    if product is None:
+        detail = f"There is no product with the sku or the id {named}."
+        raise problems.refusal(Refused(refusals.UNKNOWN_PRODUCT, detail), status=404)
+    return Item(product_id=product.id, sku=product.sku, name=product.name, quantity=quantity)
+
+
+def _products(named: Iterable[str]) -> dict[str, _Product]:
+    """By both of their names; a sku that is another product's id is a sku."""
+    found = [product for query in _queries(named) for product in _asked_for(query)]
+    return {product.id: product for product in found} | {product.sku: product for product in found}
+
+
+def _queries(named: Iterable[str]) -> Iterator[str]:
+    query = ""
+    for name in sorted(named):
+        part = f"&named={quote(name, safe='')}"
+        if query and len(query) + len(part) > LONGEST_QUERY:
+            yield query
+            query = ""
+        query += part
+    yield query
+
+
+def _asked_for(query: str) -> list[_Product]:
+    try:
+        with waiting.for_an_answer():
+            found = _client.get(path=f"/api/products?page_size=1000{query}")
+        page: _Page = found.decode(type=_Page)
+        return page.results
+    except Unreachable as error:
+        raise problems.unavailable("inventario") from error

@@ -1,0 +1,122 @@
+"""What happened to an order, event by event, and where its delivery is: told by those who know."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from django.conf import settings
+
+from contracts import projection
+from contracts.catalogue import SAGAS
+from contracts.patterns import PATTERNS
+from contracts.saga import Saga
+from contracts.statuses import SagaStatus, StepStatus
+from httpapi import waiting
+from httpapi.client import Client, Unreachable
+from pedidos.models import Order
+
+SECONDS = 2.0
+"""For somebody else's answer: an order is shown without it then."""
+
+
+class Happened(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the order's saga, and when it was."""
+
+    event: str
+    at: datetime
+
+
+class _Step(msgspec.Struct, frozen=True):
+    step_name: str
+    status: StepStatus
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    occurred_at: datetime
+
+
+class State(msgspec.Struct, frozen=True):
+    """Of a coordinator's answer, what an order's history is made from."""
+
+    steps: list[_Step]
+    events: list[_Event] = []
+
+
+class _Deliveries(msgspec.Struct, frozen=True):
+    results: list[dict[str, Any]]
+
+
+def of(*, order: Order) -> list[Happened]:
+    """In the order of the times; without its coordinator, what pedidos itself knows."""
+    page, pattern = SAGAS.get(order.saga), PATTERNS.get(order.saga_pattern)
+    if page is None or pattern is None:
+        return []
+    path = pattern.state.format(saga_id=quote(order.saga_id, safe=""))
+    state = _asked(pattern.coordinator, path, State)
+    said = list(told(page=page, state=state)) if state else []
+    names = {happened.event for happened in said}
+    known = said + [happened for happened in _own(page, order) if happened.event not in names]
+    return sorted(known, key=lambda happened: happened.at)
+
+
+def delivery(*, order: Order) -> dict[str, Any] | None:
+    """The order's delivery as envios shows it; None: there is none, or envios can't be asked."""
+    page = SAGAS.get(order.saga)
+    if page is None or "envios" not in projection.services_of(page):
+        return None
+    path = f"/deliveries?page_size=1&order_id={quote(order.saga_id, safe='')}"
+    found = _asked("envios", path, _Deliveries)
+    return found.results[0] if found and found.results else None
+
+
+def told(*, page: Saga, state: State) -> Iterator[Happened]:
+    """What was said, where somebody watched; else what follows from how the steps stand. Of the
+    acceptance a coordinator knows the undo alone: pedidos itself knows that.
+    """
+    if state.events:
+        for event in state.events:
+            yield Happened(event=event.type, at=event.occurred_at)
+        return
+    steps = {step.name: step for step in page.steps[1:]}
+    for found in state.steps:
+        step = steps.get(found.step_name)
+        if step is None:  # the acceptance, or a coordinator with another version of the page
+            continue
+        is_undone = found.status is StepStatus.COMPENSATED
+        if found.status is StepStatus.FAILED and found.finished_at:
+            yield Happened(event=step.refused or step.done, at=found.finished_at)
+        done_at = found.started_at if is_undone else found.finished_at
+        if found.status in (StepStatus.COMPLETED, StepStatus.COMPENSATED) and done_at:
+            yield Happened(event=step.done, at=done_at)
+        if is_undone and found.finished_at and step.undone:
+            yield Happened(event=step.undone, at=found.finished_at)
+
+
+def _own(page: Saga, order: Order) -> Iterator[Happened]:
+    first, last = page.steps[0], page.steps[-1]
+    yield Happened(event=first.done, at=order.accepted_at)
+    if order.ended_at:
+        is_completed = order.status == SagaStatus.COMPLETED
+        yield Happened(event=last.done if is_completed else first.undone, at=order.ended_at)
+
+
+def _asked(service: str, path: str, kind: type[Any]) -> Any:
+    """None where there is no usable answer."""
+    try:
+        with waiting.for_an_answer():
+            given = _client(service).get(path=path)
+        return given.decode(type=kind) if given.status == 200 else None
+    except Unreachable:
+        return None
+
+
+@cache
+def _client(service: str) -> Client:
+    url = settings.SERVICE_URLS[service]
+    return Client(url=url, timeout=SECONDS, connections=waiting.MOST_WAITING)

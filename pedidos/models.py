@@ -1,0 +1,76 @@
+"""Orders. Constraints hold what must never break, whatever the code does."""
+
+from django.db import models
+from django.db.models import Q
+
+from contracts import bounds
+from coordination import models as coordination
+from coordination.models import AcceptedSaga
+from messaging import models as messaging
+from participant import models as participant
+from participant.fields import Json
+
+
+class OrderStatus(models.TextChoices):
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Order(AcceptedSaga):
+    """An order, and the saga that it is; its id is the saga's.
+
+    `status` is the saga's. `order_status` is what its user is told: failed where something was
+    refused, cancelled where somebody stopped it or gave it back.
+    """
+
+    user_id = models.CharField(max_length=64)
+    items = Json(help_text="What was asked for, with the names that it had then.")
+    destination = Json(default=dict, db_default={})
+    order_status = models.CharField(max_length=9, choices=OrderStatus, default=OrderStatus.PENDING)
+
+    class Meta(AcceptedSaga.Meta):
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(total_amount__range=(0, bounds.MOST_MONEY)),
+                name="placed_order_total_is_money",
+            ),
+            models.CheckConstraint(
+                condition=Q(order_status="pending", ended_at=None)
+                | ~Q(order_status="pending") & Q(ended_at__isnull=False),
+                name="placed_order_ended_has_time",
+            ),
+        ]
+        indexes = [
+            *AcceptedSaga.Meta.indexes,
+            models.Index(fields=["accepted_at", "saga_id"], name="placed_order_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"order {self.saga_id}"
+
+
+class IdempotencyKey(coordination.IdempotencyKey):
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user_id", "key"], name="order_key_once_a_user"),
+        ]
+
+
+class BarrierEntry(participant.BarrierEntry):
+    class Meta(participant.BarrierEntry.Meta):
+        verbose_name_plural = "barrier entries"
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    class Meta(messaging.OutboxEntry.Meta):
+        pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    pass
+
+
+class WorkerHeartbeat(messaging.WorkerHeartbeat):
+    pass

@@ -1,0 +1,148 @@
+"""What pedidos can do in a saga. Each: decide, write, for a whole list."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from contracts import money, projection, refusals
+from contracts.bounds import Address, Id, Quantity
+from contracts.commands import Command, Undo
+from contracts.context import Context
+from contracts.outcomes import Done, Failure, Outcome, Refused
+from coordination import acceptance
+from coordination.acceptance import Accepted, Owner
+from coordination.store import Key
+from participant.operations import does, undoes
+from pedidos import store
+from pedidos.models import Order, OrderStatus
+from pedidos.store import NewOrder
+
+SERVICE = "pedidos"
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of which product, with the names that it has in the catalogue."""
+
+    product_id: Id
+    sku: str
+    name: str
+    quantity: Quantity
+
+
+class Accept(acceptance.Accept, frozen=True, kw_only=True):
+    """Take this order, for the total that was agreed on; its products are known."""
+
+    user_id: Id
+    items: list[Item]
+    total_amount: Decimal
+    payment_method: Id
+    destination: Address = {}
+
+
+@does(service=SERVICE, command=Accept)
+def accept(commands: Sequence[Accept]) -> list[Outcome]:
+    """Records the orders, pending. There is nothing to lock: no two orders share a row.
+
+    Done with `repeats`, another saga's id: the user's key stands for that one already.
+    Refused: idempotency_key_reused.
+    """
+    known = OWNER.sagas.take_keys(
+        keys=[_key(command) for command in commands if command.idempotency_key]
+    )
+    orders = {
+        command.saga_id: _order(command) for command in commands if command.saga_id not in known
+    }
+    store.add_orders(orders=list(orders.values()))
+    return [
+        _accepted(orders[command.saga_id])
+        if command.saga_id in orders
+        else acceptance.repeated(command=command, key=known[command.saga_id], decided={})
+        for command in commands
+    ]
+
+
+@undoes(accept)
+def fail_order(commands: Sequence[Undo]) -> list[Outcome]:
+    """The order ended without success, and says why: failed, or cancelled where a person stopped it
+    or gave it back.
+    """
+    failures = {
+        command.saga_id: command.failure or Failure("", refusals.STOPPED) for command in commands
+    }
+    statuses = {
+        saga_id: OrderStatus.CANCELLED if failure.code == refusals.STOPPED else OrderStatus.FAILED
+        for saga_id, failure in failures.items()
+    }
+    store.end_orders(failures=failures, statuses=statuses)
+    return [
+        Done(
+            {
+                "status": "compensated" if failures[command.saga_id].undone else "failed",
+                "order_status": statuses[command.saga_id].value,
+            }
+        )
+        for command in commands
+    ]
+
+
+OWNER = Owner(model=Order, accept=accept, fail=fail_order)
+
+
+@does(service=SERVICE)
+def complete(commands: Sequence[Command]) -> list[Outcome]:
+    """The order is completed. Refused, where a person has ended it meanwhile: no_order."""
+    completed = store.complete_orders(saga_ids=[command.saga_id for command in commands])
+    return [
+        Done({"order_id": command.saga_id, "completed_at": completed[command.saga_id].isoformat()})
+        if command.saga_id in completed
+        else Refused(refusals.NO_ORDER, "No pending order of this saga is there.")
+        for command in commands
+    ]
+
+
+def _key(command: Accept) -> Key:
+    return Key(
+        user_id=command.user_id,
+        key=command.idempotency_key,
+        saga_id=command.saga_id,
+        fingerprint=command.fingerprint,
+    )
+
+
+def _accepted(order: NewOrder) -> Accepted:
+    total = str(money.amount(order.total_amount))
+    return Accepted(
+        {"order_id": order.context.saga_id, "total_amount": total}, context=order.context
+    )
+
+
+def _order(command: Accept) -> NewOrder:
+    return NewOrder(
+        context=Context(
+            saga=command.saga,
+            saga_id=command.saga_id,
+            pattern=command.saga_pattern,
+            subject=command.saga_id,
+            traceparent=command.traceparent,
+            data=projection.select(command.saga, _data(command)),
+        ),
+        user_id=command.user_id,
+        items=[msgspec.structs.asdict(item) for item in command.items],
+        total_amount=command.total_amount,
+        destination=command.destination,
+    )
+
+
+def _data(command: Accept) -> dict[str, Any]:
+    """All that is known of the order; the saga's page says what of it travels."""
+    return {
+        "user_id": command.user_id,
+        "items": [
+            {"product_id": item.product_id, "quantity": item.quantity} for item in command.items
+        ],
+        "total_amount": money.amount(command.total_amount),
+        "payment_method": command.payment_method,
+        "destination": command.destination,
+    }

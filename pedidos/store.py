@@ -1,0 +1,111 @@
+"""All SQL of the operations: set-based, one statement for a whole batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from contracts.context import Context
+from contracts.outcomes import Failure
+from coordination.acceptance import is_own_start
+from participant import sql
+from pedidos.models import OrderStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOrder:
+    """An order to be recorded. `context`: what its saga's steps see of it; `items`: with the names
+    of the products.
+    """
+
+    context: Context
+    user_id: str
+    items: Sequence[Mapping[str, Any]]
+    total_amount: Decimal
+    destination: Mapping[str, str]
+
+
+def add_orders(*, orders: Sequence[NewOrder]) -> None:
+    """Records the orders, pending. One whose saga its own first event sets going runs at once."""
+    if not orders:
+        return
+    _execute(
+        """
+        INSERT INTO pedidos_order
+               (saga_id, saga, saga_pattern, context, user_id, items, total_amount, destination,
+                order_status, status, failure_step, failure_code, failure_detail, accepted_at)
+        SELECT saga_id, saga, saga_pattern, context, user_id, items, total_amount, destination,
+               'pending', CASE WHEN runs THEN 'running' ELSE 'pending' END, '', '', '',
+               clock_timestamp()
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, saga text, saga_pattern text, context jsonb, user_id text,
+                   items jsonb, total_amount numeric, destination jsonb, runs boolean)
+        """,
+        [
+            sql.rows(
+                {
+                    "saga_id": order.context.saga_id,
+                    "saga": order.context.saga,
+                    "saga_pattern": order.context.pattern,
+                    "context": order.context,
+                    "user_id": order.user_id,
+                    "items": order.items,
+                    "total_amount": order.total_amount,
+                    "destination": order.destination,
+                    "runs": is_own_start(order.context.pattern),
+                }
+                for order in orders
+            )
+        ],
+    )
+
+
+def complete_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
+    """Completes pending orders; which ones they were, and when."""
+    return dict(
+        _execute(
+            """
+            UPDATE pedidos_order
+            SET order_status = 'completed', status = 'completed', ended_at = clock_timestamp(),
+                handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+                set_aside_at = NULL, set_aside_reason = ''
+            WHERE saga_id = ANY(%s) AND order_status = 'pending'
+            RETURNING saga_id, ended_at
+            """,
+            [list(saga_ids)],
+        )
+    )
+
+
+def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderStatus]) -> None:
+    """Ends the orders without success, also completed ones (a return): why, and as what."""
+    _execute(
+        """
+        UPDATE pedidos_order AS placed
+        SET order_status = v.order_status, status = v.status, failure_step = v.step,
+            failure_code = v.code, failure_detail = v.detail, ended_at = clock_timestamp(),
+            handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+            set_aside_at = NULL, set_aside_reason = ''
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, order_status text, status text, step text, code text, detail text)
+        WHERE placed.saga_id = v.saga_id
+        """,
+        [
+            sql.rows(
+                {
+                    "saga_id": saga_id,
+                    "order_status": statuses[saga_id].value,
+                    "status": "compensated" if failure.undone else "failed",
+                    "step": failure.step[:64],
+                    "code": failure.code[:64],
+                    "detail": failure.detail,
+                }
+                for saga_id, failure in failures.items()
+            )
+        ],
+    )
+
+
+def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return sql.execute(service="pedidos", sql=statement, values=values)

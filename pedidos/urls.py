@@ -1,0 +1,14 @@
+"""The paths of pedidos (port 8001)."""
+
+from django.urls import path
+
+from coordination import owner_views
+from httpapi.steps import doors
+from pedidos import operations, views
+
+urlpatterns = [
+    path("orders", views.OrdersView.as_view()),
+    *owner_views.urls(owner=operations.OWNER, below="orders"),
+    path("orders/<slug:order_id>", views.OrderView.as_view()),
+    *doors(operations),
+]

@@ -1,0 +1,79 @@
+"""The HTTP door of pedidos. No decisions here.
+
+user -> POST /orders -> which products are meant (inventario), then accept: record the order
+                     -> choreographed: its first event is in the outbox of pedidos
+                     -> orchestrated:  handed over at once (coordination.handover)
+"""
+
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts import money
+from coordination import accept_view
+from httpapi import pages, problems
+from httpapi.json import answer
+from pedidos import catalogue, queries, serializers
+from pedidos.operations import OWNER, Accept
+from pedidos.serializers import NewOrder, OrderFilter
+
+_acceptance = accept_view.Acceptance(owner=OWNER)
+STATUS_PATH = "/orders/{saga_id}"
+
+
+class OrdersView(APIView):
+    """GET lists, newest first, in pages. POST: 202 once the order is accepted and durable;
+    `Prefer: wait=N` answers its end.
+    """
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = problems.read_query(request.query_params, OrderFilter)
+        found = queries.orders(user_id=asked.user_id or "", status=asked.status or "")
+        page = pages.page(request=request, found=found, wanted=asked)
+        shown = [serializers.order(row) for row in page.rows]
+        return answer({**page.answer(results=shown), "orders": shown, "total": page.count})
+
+    def post(self, request: Request) -> HttpResponse:
+        wanted = problems.read(request.data, NewOrder)
+        return accept_view.accept(
+            acceptance=_acceptance,
+            command=_command(request, wanted),
+            request=request,
+            status_path=STATUS_PATH,
+            state=_state,
+        )
+
+
+class OrderView(APIView):
+    """GET: an order, its delivery, and its history."""
+
+    def get(self, request: Request, order_id: str) -> HttpResponse:
+        url = request.build_absolute_uri(STATUS_PATH.format(saga_id=order_id))
+        return answer({**_state(order_id), "status_url": url})
+
+
+def _command(request: Request, wanted: NewOrder) -> Accept:
+    asked: dict[str, Any] = {
+        "user_id": str(wanted.user_id),
+        "items": wanted.lines(),
+        "total_amount": money.amount(wanted.amount),
+        "payment_method": wanted.payment_method,
+        "destination": wanted.destination,
+    }
+    alike = accept_view.accepting(
+        owner=OWNER,
+        saga=wanted.saga,
+        pattern=wanted.saga_pattern or "",
+        request=request,
+        asked=asked,
+    )
+    return Accept(**alike, **{**asked, "items": catalogue.items(wanted=wanted.lines())})
+
+
+def _state(saga_id: str) -> dict[str, Any]:
+    found = queries.order(order_id=saga_id)
+    if found is None:
+        raise problems.unknown("order", saga_id)
+    return serializers.order_in_full(found)

@@ -1,0 +1,394 @@
+"""What is stored of choreographed sagas, and all SQL of the hot path and of the watchdog:
+set-based, one statement for a whole batch.
+
+Order of locks: new sagas by id, then sagas by id, then the trail's rows; the watchdog takes only
+rows that are free.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from contracts.catalogue import SAGAS
+from contracts.context import Context
+from contracts.outcomes import Failure
+from participant import sql
+
+SERVICE = "saga_choreography"
+
+
+class Stage(IntEnum):
+    """How far a saga has come. It only ever grows, so late and doubled events change nothing."""
+
+    RUNNING = 0
+    COMPENSATING = 1
+    COMPLETED = 2
+    RETURNING = 3
+    ENDED = 4
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an event carried beyond the saga's frozen context. `results`: of earlier steps, as its
+    context had them; who hears the event again needs them again.
+    """
+
+    result: Mapping[str, Any] = {}
+    failure: Failure | None = None
+    results: dict[str, dict[str, Any]] = {}
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a saga, as it was first seen."""
+
+    saga_id: str
+    event_type: str
+    event_id: str
+    cause_id: str
+    requested_at: datetime | None
+    occurred_at: datetime
+    seen_at: datetime
+    data: Said
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga's row at a new stage. `watch_at`: None once nobody need look after it."""
+
+    saga_id: str
+    stage: Stage
+    status: str
+    failure_step: str
+    failure_code: str
+    failure_detail: str
+    finished_at: datetime | None
+    watch_at: datetime | None
+
+
+class Locked(NamedTuple):
+    """A saga's row while it is locked. `stage`: None where the row holds none that there is.
+    `is_stopped`: a person has asked that it be undone, and was answered that it will be.
+    """
+
+    stage: Stage | None
+    is_stopped: bool = False
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga that the watchdog looks at; its row is locked. `is_stopped`: as in `Locked`."""
+
+    context: Context
+    stage: Stage
+    started_at: datetime
+    nudges: int
+    nudged_at: datetime | None
+    is_stopped: bool = False
+    parked_step: str = ""
+    parked_reason: str = ""
+
+    @property
+    def saga_id(self) -> str:
+        return self.context.saga_id
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watchdog decided for a saga that it had claimed."""
+
+    saga_id: str
+    watch_at: datetime | None
+    nudges: int
+    nudged_at: datetime | None
+    parked_at: datetime | None = None
+    parked_step: str = ""
+    parked_reason: str = ""
+
+
+class Stop(NamedTuple):
+    """Who asked that a saga be undone while it ran, and why."""
+
+    requested_by: str
+    reason: str
+
+
+class Unreadable(Exception):
+    """What is stored of this saga can't be read back: somebody has typed over it, or its page is
+    in the catalogue no more.
+    """
+
+    def __init__(self, saga_id: str, what: str) -> None:
+        super().__init__(f"What is stored of {saga_id} can't be read: {what}")
+
+
+Trails = Mapping[str, list[Seen]]
+"""By saga id, each in the order in which things happened."""
+
+_STAGES = frozenset(Stage)
+_STORED = Seen.__struct_fields__
+_COLUMNS = ", ".join([*_STORED[:-1], "data::text"])
+_said = msgspec.json.Decoder(Said)
+_context = msgspec.json.Decoder(Context)
+
+
+def read(*, saga_id: str, saga: str, stage: int, context: str | bytes) -> Context:
+    """The saga's context, of a row that has these. Raises Unreadable where one of them is none
+    that there is.
+    """
+    if saga not in SAGAS:
+        raise Unreadable(saga_id, f"there is no saga {saga!r}")
+    if stage not in _STAGES:
+        raise Unreadable(saga_id, f"there is no stage {stage}")
+    try:
+        found = _context.decode(context)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(saga_id, f"its context: {error}") from error
+    if (found.saga, found.saga_id) != (saga, saga_id):
+        raise Unreadable(saga_id, f"its context is of the {found.saga} {found.saga_id}")
+    return found
+
+
+def now() -> datetime:
+    """The database's clock: the one that all times here are of, whatever the hosts' clocks say."""
+    ((found,),) = _execute("SELECT clock_timestamp()")
+    return cast(datetime, found)
+
+
+def names(*, saga_ids: Iterable[str]) -> dict[str, str]:
+    """Which saga each of these is, by its id; only of those that are known here."""
+    return dict(
+        _execute(
+            "SELECT saga_id, saga FROM saga_choreography_saga WHERE saga_id = ANY(%s)",
+            list(saga_ids),
+        )
+    )
+
+
+def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: datetime) -> None:
+    """Writes these sagas; one that somebody else has written meanwhile is left as it is."""
+    _execute(
+        """
+        INSERT INTO saga_choreography_saga
+               (saga_id, saga, subject, context, status, stage, started_at, watch_at)
+        SELECT saga_id, saga, subject, context, 'running', 0, %s, %s
+        FROM json_to_recordset(%s) AS v (saga_id text, saga text, subject text, context jsonb)
+        ORDER BY saga_id
+        ON CONFLICT (saga_id) DO NOTHING
+        """,
+        started_at,
+        watch_at,
+        sql.rows(
+            {"saga_id": one.saga_id, "saga": one.saga, "subject": one.subject, "context": one}
+            for one in contexts
+        ),
+    )
+
+
+def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
+    """Writes what was not seen before. A parked saga of which something new is seen goes on."""
+    ordered = sorted(seen, key=lambda one: (one.saga_id, one.event_type))
+    _execute(
+        """
+        WITH new AS (
+            INSERT INTO saga_choreography_sagaevent
+                   (saga_id, event_type, event_id, cause_id, requested_at, occurred_at, seen_at,
+                    data)
+            SELECT * FROM json_to_recordset(%s)
+                AS v (saga_id text, event_type text, event_id text, cause_id text,
+                      requested_at timestamptz, occurred_at timestamptz, seen_at timestamptz,
+                      data jsonb)
+            ON CONFLICT (saga_id, event_type) DO NOTHING
+            RETURNING saga_id
+        )
+        UPDATE saga_choreography_saga
+        SET status = CASE stage WHEN 0 THEN 'running' ELSE 'compensating' END,
+            parked_at = NULL, parked_step = '', parked_reason = '', nudges = 0, watch_at = %s
+        WHERE status = 'parked' AND saga_id IN (SELECT saga_id FROM new)
+        """,
+        sql.as_json(ordered),
+        watch_at,
+    )
+
+
+def lock_stages(*, saga_ids: Iterable[str]) -> dict[str, Locked]:
+    """The stages of those of these sagas that there are, locked.
+
+    The row itself says whether a person has stopped it: who waits for the lock here reads the row
+    anew, but another table as it was before the wait.
+    """
+    rows = _execute(
+        """
+        SELECT saga_id, stage, stop_requested_at IS NOT NULL FROM saga_choreography_saga
+        WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
+        """,
+        sorted(saga_ids),
+    )
+    return {
+        row[0]: Locked(Stage(row[1]) if row[1] in _STAGES else None, is_stopped=row[2])
+        for row in rows
+    }
+
+
+def stop(*, saga_ids: Iterable[str], at: datetime) -> None:
+    """Writes down that a person was answered that these, which are locked, will be undone."""
+    _execute(
+        "UPDATE saga_choreography_saga SET stop_requested_at = %s WHERE saga_id = ANY(%s)",
+        at,
+        list(saga_ids),
+    )
+
+
+def stops(*, saga_ids: Iterable[str]) -> dict[str, Stop]:
+    """Who asked for each of these sagas, which were stopped, to be undone."""
+    rows = _execute(
+        """
+        SELECT DISTINCT ON (saga_id) saga_id, requested_by, reason
+        FROM saga_choreography_intervention WHERE saga_id = ANY(%s) AND action = 'abort'
+        ORDER BY saga_id, id DESC
+        """,
+        list(saga_ids),
+    )
+    return {row[0]: Stop(row[1], row[2]) for row in rows}
+
+
+def settle(*, settled: Sequence[Settled]) -> None:
+    """Brings locked sagas to their new stage."""
+    _execute(
+        """
+        UPDATE saga_choreography_saga AS saga
+        SET stage = v.stage, status = v.status, failure_step = v.failure_step,
+            failure_code = v.failure_code, failure_detail = v.failure_detail,
+            finished_at = v.finished_at, watch_at = v.watch_at, nudges = 0
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, stage int, status text, failure_step text, failure_code text,
+                   failure_detail text, finished_at timestamptz, watch_at timestamptz)
+        WHERE saga.saga_id = v.saga_id
+        """,
+        sql.as_json(settled),
+    )
+
+
+def claim_still(*, now: datetime, limit: int) -> list[str]:
+    """Sagas that are due to be looked at, locked; those that somebody works on are left out.
+
+    Their ids only: a row that can't be read is claimed like any other.
+    """
+    rows = _execute(
+        """
+        SELECT saga_id FROM saga_choreography_saga WHERE watch_at <= %s
+        ORDER BY watch_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        now,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+def claim_one(*, saga_id: str, now: datetime) -> list[str]:
+    """Claims this saga as `claim_still` would; none where it is not due any more, or not free."""
+    rows = _execute(
+        """
+        SELECT saga_id FROM saga_choreography_saga WHERE saga_id = %s AND watch_at <= %s
+        FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        saga_id,
+        now,
+    )
+    return [row[0] for row in rows]
+
+
+def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
+    """Those of these sagas that there are, locked. Raises Unreadable."""
+    rows = _execute(
+        """
+        SELECT saga_id, saga, stage, context::text, started_at, nudges, nudged_at,
+               stop_requested_at IS NOT NULL, parked_step, parked_reason
+        FROM saga_choreography_saga WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
+        """,
+        sorted(saga_ids),
+    )
+    return [_watched(row) for row in rows]
+
+
+def record(*, verdicts: Sequence[Verdict]) -> None:
+    """Writes what the watchdog decided for the sagas that it had claimed."""
+    _execute(
+        """
+        UPDATE saga_choreography_saga AS saga
+        SET watch_at = v.watch_at, nudges = v.nudges, nudged_at = v.nudged_at,
+            status = CASE WHEN v.parked_at IS NULL THEN saga.status ELSE 'parked' END,
+            parked_at = v.parked_at, parked_step = v.parked_step, parked_reason = v.parked_reason
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, watch_at timestamptz, nudges int, nudged_at timestamptz,
+                   parked_at timestamptz, parked_step text, parked_reason text)
+        WHERE saga.saga_id = v.saga_id
+        """,
+        sql.as_json(verdicts),
+    )
+
+
+def begin_anew(*, context: Context, watch_at: datetime) -> None:
+    """Forgets what can't be read of a saga, and what it was about."""
+    _execute("DELETE FROM saga_choreography_sagaevent WHERE saga_id = %s", context.saga_id)
+    _execute(
+        """
+        UPDATE saga_choreography_saga
+        SET context = %s::jsonb, status = 'running', stage = 0,
+            failure_step = '', failure_code = '', failure_detail = '', started_at = now(),
+            finished_at = NULL, watch_at = %s, nudges = 0, nudged_at = NULL, parked_at = NULL,
+            parked_step = '', parked_reason = '', stop_requested_at = NULL
+        WHERE saga_id = %s
+        """,
+        sql.as_json(context),
+        watch_at,
+        context.saga_id,
+    )
+
+
+def of(*, saga_ids: Iterable[str]) -> Trails:
+    """The trails of these sagas; an empty one where nothing was seen. Raises Unreadable."""
+    trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
+    for row in _execute(
+        f"""
+        SELECT {_COLUMNS} FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s)
+        ORDER BY occurred_at, seen_at
+        """,
+        list(trails),
+    ):
+        stored = dict(zip(_STORED, row, strict=True))
+        trails[row[0]].append(Seen(**stored | {"data": _said_of(row)}))
+    return trails
+
+
+def types_of(*, saga_ids: Iterable[str]) -> dict[str, list[str]]:
+    """What was seen of these sagas, without what it carried: for lists."""
+    types: dict[str, list[str]] = {saga_id: [] for saga_id in saga_ids}
+    for saga_id, event_type in _execute(
+        "SELECT saga_id, event_type FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s)",
+        list(types),
+    ):
+        types[saga_id].append(event_type)
+    return types
+
+
+def _said_of(row: tuple[Any, ...]) -> Said:
+    try:
+        return _said.decode(row[7])
+    except msgspec.MsgspecError as error:
+        raise Unreadable(row[0], f"the data of {row[1]}: {error}") from error
+
+
+def _watched(row: tuple[Any, ...]) -> Watched:
+    return Watched(
+        context=read(saga_id=row[0], saga=row[1], stage=row[2], context=row[3]),
+        stage=Stage(row[2]),
+        started_at=row[4],
+        nudges=row[5],
+        nudged_at=row[6],
+        is_stopped=row[7],
+        parked_step=row[8],
+        parked_reason=row[9],
+    )
+
+
+def _execute(statement: str, *values: object) -> list[tuple[Any, ...]]:
+    return sql.execute(service=SERVICE, sql=statement, values=values)

@@ -1,0 +1,178 @@
+"""Two sagas whose events have the same names: each is tracked, shown and helped by its own page."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from msgspec.structs import replace
+
+from contracts import events, refusals
+from contracts.outcomes import Failure, Refused
+from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
+from messaging.brokers import Delivery, Message, connect
+from messaging.brokers.memory import forget
+from messaging.consumer import Consumer
+from saga_choreography import operations, queries
+from saga_choreography.giving_up import take_note
+from saga_choreography.models import Action, Intervention, ParkedMessage, SagaEvent
+from saga_choreography.models import Saga as Row
+from saga_choreography.reactions import Watching
+from saga_choreography.tracking import track
+from saga_choreography.watchdog import look
+from tests.catalogue import with_pages
+from tests.unit.choreography.made import NOON, event
+
+DATABASE = "saga_choreography"
+pytestmark = pytest.mark.django_db(databases=[DATABASE])
+
+TWIN = Saga(
+    name="twin",
+    subject="order_id",
+    door="/orders",
+    abort="inventory.committed",
+    give_back="inventory.restored",
+    steps=(
+        Step("open", "pedidos.accept", COMPENSABLE, done="order.created", undone="order.cancelled"),
+        Step(
+            "pay",
+            "pagos.charge",
+            COMPENSABLE,
+            done="payment.processed",
+            refused="payment.failed",
+            undone="payment.refunded",
+        ),
+        Step(
+            "ship",
+            "envios.schedule",
+            PIVOT,
+            done="checkout.initiated",
+            refused="checkout.abort.requested",
+            undone="checkout.failed",
+        ),
+        Step("close", "pedidos.complete", RETRIABLE, done="inventory.reserved"),
+    ),
+)
+"""The checkout's events, with other meanings: `inventory.reserved` is what it ends with."""
+
+
+@pytest.fixture(autouse=True)
+def _twin():
+    with with_pages(TWIN):
+        yield
+
+
+def row(saga_id: str) -> tuple[str, str]:
+    return Row.objects.values_list("saga", "status").get(pk=saga_id)
+
+
+def test_same_event_means_what_the_page_of_its_own_saga_says(start):
+    start("a")
+    track(
+        heard=[
+            event("inventory.reserved", saga_id="a"),
+            event("inventory.reserved", saga_id="b", saga="twin"),
+        ],
+        now=NOON,
+    )
+    assert (row("a"), row("b")) == (("checkout", "running"), ("twin", "completed"))
+    first, second = (queries.state(found=Row.objects.get(pk=one)) for one in "ab")
+    assert first.current_step == "process_payment"
+    assert [one.step_name for one in second.steps] == [one.name for one in TWIN.steps]
+
+
+@pytest.fixture
+def hear():
+    """What the broker brings, as the consumer takes it."""
+    reactions = [Watching(saga=saga, hears="inventory.reserved") for saga in ("checkout", "twin")]
+    consumer = Consumer(service=DATABASE, broker=connect("memory://twins"), reactions=reactions)
+
+    def hear(*heard):
+        bodies = [events.encode(one) for one in heard]
+        consumer.handle(
+            [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
+        )
+
+    yield hear
+    forget("twins")
+
+
+def test_event_of_one_saga_with_the_id_of_another_touches_nothing(start, hear):
+    start("s", "t")
+    before = list(Row.objects.order_by("pk").values())
+    hear(
+        event("inventory.reserved", saga_id="s", saga="twin"),
+        event("inventory.reserved", saga_id="t"),
+    )
+    assert list(Row.objects.order_by("pk").values()) == before
+    assert set(SagaEvent.objects.values_list("saga_id", "event_type")) == {
+        ("s", "checkout.initiated"),
+        ("t", "checkout.initiated"),
+        ("t", "inventory.reserved"),
+    }
+    parked = ParkedMessage.objects.get()
+    assert (parked.event_type, parked.saga_id) == ("twin.inventory.reserved", "s")
+    assert "is a checkout" in parked.reason
+
+
+def test_of_two_sagas_that_come_with_one_id_the_first_is_kept(hear):
+    hear(
+        event("inventory.reserved", saga_id="s"),
+        event("inventory.reserved", saga_id="s", saga="twin"),
+    )
+    assert row("s") == ("checkout", "running")
+    assert ParkedMessage.objects.get().event_type == "twin.inventory.reserved"
+
+
+def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, said):
+    saga("completed", until=2)
+    report = event(
+        "step.parked",
+        saga="twin",
+        failure=Failure("pay", "given_up", "why"),
+        service="pagos",
+        event="inventory.reserved",
+    )
+    take_note(heard=[report], now=NOON)
+    assert said() == []
+    assert not Intervention.objects.exists()
+    own = replace(report, saga="checkout")
+    take_note(heard=[own, report], now=NOON)
+    assert [one.type for one in said()] == ["checkout.abort.requested"]
+
+
+def undo(saga_id: str) -> Action | Refused | None:
+    with transaction.atomic(using=DATABASE):
+        return operations.compensate(saga_id=saga_id, requested_by="eva", reason="", now=NOON)
+
+
+def test_each_is_turned_back_by_its_own_event_at_its_own_pivot(start, said):
+    start("a")
+    track(heard=[event("payment.processed", saga_id="b", saga="twin")], now=NOON)
+    assert (undo("a"), undo("b")) == (Action.ABORT, Action.ABORT)
+    first, second = said()
+    assert (first.saga, first.type) == ("checkout", "checkout.abort.requested")
+    assert first.data.failure.step == "commit_inventory"
+    assert (second.saga, second.type) == ("twin", "inventory.committed")
+    assert second.data.failure.step == "ship"
+    assert second.id == events.event_id(saga_id="b", step="ship", direction="abort")
+
+
+def test_what_is_past_the_pivot_of_one_is_the_start_of_the_other(start):
+    start("a")
+    track(heard=[event("checkout.initiated", saga_id="b", saga="twin")], now=NOON)
+    assert undo("a") is Action.ABORT
+    assert undo("b").code == refusals.PAST_PIVOT
+
+
+def test_each_is_nudged_with_the_last_event_of_its_own_chain(settings, start, said):
+    settings.NUDGE_SECONDS = 10
+    start("a")
+    heard = [
+        event(one, saga_id="b", saga="twin") for one in ("checkout.initiated", "order.created")
+    ]
+    track(heard=heard, now=NOON)
+    look(now=NOON + timedelta(seconds=12))
+    assert {(one.saga_id, one.saga, one.type) for one in said()} == {
+        ("a", "checkout", "checkout.initiated"),
+        ("b", "twin", "checkout.initiated"),
+    }

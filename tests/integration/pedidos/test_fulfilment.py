@@ -1,0 +1,89 @@
+"""An order from its acceptance to its end, choreographed, through the real services."""
+
+import pytest
+from django.db import transaction
+
+from contracts import refusals
+from envios.models import Courier
+from saga_choreography import operations as choreography
+from saga_choreography import store
+from tests.integration.pedidos.market import UNITS
+
+pytestmark = pytest.mark.django_db(
+    transaction=True, databases=["pedidos", "inventario", "pagos", "envios", "saga_choreography"]
+)
+
+NOTHING = {"payment": None, "stock": (UNITS, 0, 0), "busy": 0}
+
+
+def ask(saga_id: str) -> None:
+    """Somebody asks for it to be stopped, or given back."""
+    with transaction.atomic(using="saga_choreography"):
+        choreography.compensate(saga_id=saga_id, requested_by="eva", reason="", now=store.now())
+
+
+def test_order_is_completed(market):
+    order_id = market.order(quantity=2)
+    market.settle()
+    assert market.outcome(order_id) == {
+        "order": "completed",
+        "saga": "completed",
+        "code": "",
+        "payment": "captured",
+        "stock": (UNITS - 2, 0, 2),
+        "busy": 1,
+    }
+
+
+def test_more_than_there_is_fails_before_anything_happened(market):
+    order_id = market.order(quantity=100)
+    market.settle()
+    expected = {"order": "failed", "saga": "failed", "code": refusals.OUT_OF_STOCK}
+    assert market.outcome(order_id) == expected | NOTHING
+
+
+def test_declined_card_gives_the_stock_back(market):
+    order_id = market.order(card="card_declined")
+    market.settle()
+    expected = {"order": "failed", "saga": "compensated", "code": refusals.CARD_DECLINED}
+    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refused"}
+    assert "delivery.failed" not in market.heard
+
+
+def test_without_a_courier_the_money_comes_back_and_then_the_stock(market):
+    Courier.objects.update(capacity=0)
+    order_id = market.order()
+    market.settle()
+    expected = {"order": "failed", "saga": "compensated", "code": refusals.NO_COURIER_FREE}
+    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
+    undone = [one for one in market.heard if one in _BACKWARD]
+    assert list(dict.fromkeys(undone)) == _BACKWARD
+
+
+_BACKWARD = ["delivery.failed", "payment.refunded", "inventory.released", "order.failed"]
+
+
+def test_order_that_somebody_stops_is_cancelled(market):
+    order_id = market.order()
+    market.settle(until="payment.completed")
+    ask(order_id)
+    market.settle()
+    expected = {"order": "cancelled", "saga": "compensated", "code": refusals.STOPPED}
+    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
+
+
+def test_order_that_is_given_back_is_cancelled(market):
+    order_id = market.order()
+    market.settle()
+    ask(order_id)
+    market.settle()
+    expected = {"order": "cancelled", "saga": "compensated", "code": refusals.STOPPED}
+    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
+
+
+def test_last_place_of_a_courier_goes_to_one_of_two_orders(market):
+    orders = [market.order(), market.order()]
+    market.settle()
+    found = sorted(market.outcome(one)["order"] for one in orders)
+    assert found == ["completed", "failed"]
+    assert market.outcome(orders[0])["stock"] == (UNITS - 1, 0, 1)

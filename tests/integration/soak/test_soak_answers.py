@@ -1,0 +1,38 @@
+"""What the owners' tables have of sagas, as the soak reads it."""
+
+import pytest
+from django.db import connections
+
+from checker.soak.answers import breaches, read_accepted
+from contracts.catalogue import SAGAS
+from contracts.services import WITH_DATABASE
+from tests.integration.audit.conftest import Shop
+
+pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
+ENDED = {"sold": "completed", "undone": "compensated"}
+
+
+def read(service, statement):
+    with connections[service].cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+@pytest.mark.parametrize("saga", SAGAS)
+def test_sagas_are_read_with_the_keys_under_which_they_were_asked_for(saga):
+    shop = Shop()
+    shop.completed("sold", saga=saga)
+    shop.compensated("undone", saga=saga)
+    accepted = read_accepted(read=read, saga=SAGAS[saga])
+    assert {one.saga_id: one.status for one in accepted} == ENDED
+    assert all(one.ended_at >= one.accepted_at for one in accepted)
+    told = {f"key of {one}": [one] for one in ENDED}
+    assert breaches(accepted=accepted, answers=told) == []
+
+
+def test_sagas_of_the_same_owner_are_kept_apart():
+    shop = Shop()
+    shop.completed("sold", saga="checkout")
+    shop.completed("delivered", saga="fulfilment")
+    (found,) = read_accepted(read=read, saga=SAGAS["fulfilment"])
+    assert found.saga_id == "delivered"

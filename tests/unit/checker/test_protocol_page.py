@@ -1,0 +1,189 @@
+"""What a page names and nobody has is found before anything runs: each rule, by a page that breaks
+it and no other.
+"""
+
+from dataclasses import replace as with_fields
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from checker.protocol import checking, page, wired
+from contracts.catalogue import SAGAS
+from contracts.commands import COMMANDS, Command
+from contracts.patterns import PATTERNS
+from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Direction
+from contracts.services import BY_NAME
+
+CHECKOUT = SAGAS["checkout"]
+REAL = wired.page(saga=CHECKOUT)
+
+
+class Lend(Command, frozen=True, kw_only=True):
+    items: Decimal
+
+
+def paged(*, steps=None, **fields):
+    """The checkout's page with these steps' fields changed; `fields`: what there is to do it."""
+    changed = [replace(one, **(steps or {}).get(one.name, {})) for one in CHECKOUT.steps]
+    saga = replace(CHECKOUT, steps=tuple(changed), **fields.pop("saga", {}))
+    return with_fields(REAL, saga=saga, **fields)
+
+
+def needing(step, **needs):
+    return paged(steps={step: {"needs": needs}})
+
+
+def but(step, **fields):
+    return paged(steps={step: fields})
+
+
+def without(mapping, *keys):
+    return {key: one for key, one in mapping.items() if key not in keys}
+
+
+BROKEN = {
+    "a misspelt operation": (
+        but("commit_inventory", operation="inventario.comit"),
+        {"declared"},
+        "inventario/operations.py does not declare do inventario.comit",
+    ),
+    "an operation without its undo": (
+        paged(operations=without(REAL.operations, ("pagos.charge", Direction.UNDO))),
+        {"declared"},
+        "pagos/operations.py does not declare undo pagos.charge",
+    ),
+    "another command": (
+        paged(operations={**REAL.operations, ("pagos.charge", Direction.DO): Command}),
+        {"command"},
+        "do pagos.charge takes Command, and is sent Charge",
+    ),
+    "a field that the command has not": (
+        needing("process_payment", amount="total_amount", payer="user"),
+        {"fields"},
+        "process_payment needs payer, and the command of pagos.charge has subject, amount",
+    ),
+    "an unknown step's result": (
+        needing("process_payment", amount="create_bill.amount"),
+        {"fields"},
+        "there is no step create_bill",
+    ),
+    "a later step's result": (
+        needing("process_payment", amount="create_order.amount"),
+        {"fields"},
+        "needs create_order.amount, which has not been answered by then",
+    ),
+    "the acceptance's result": (
+        needing("process_payment", amount="accept_checkout.amount"),
+        {"fields"},
+        "which has not been answered by then",
+    ),
+    "a field of two types": (
+        paged(
+            commands={**COMMANDS, "carrito.create_order": Lend},
+            operations={**REAL.operations, ("carrito.create_order", Direction.DO): Lend},
+        ),
+        {"fields"},
+        "reserve_inventory and create_order need items of different types",
+    ),
+    "a service that is not registered": (
+        paged(services=without(BY_NAME, "pagos")),
+        {"services"},
+        "pagos is not in contracts/services.py",
+    ),
+    "a service without an address": (
+        paged(services={**BY_NAME, "pagos": replace(BY_NAME["pagos"], url_variable="")}),
+        {"services"},
+        "pagos has no port, or no variable for its address",
+    ),
+    "a service without a database": (
+        paged(databases=set(REAL.databases) - {"pagos"}),
+        {"services"},
+        "pagos has no database",
+    ),
+    "a service without a worker": (
+        paged(workers=set(REAL.workers) - {"pagos"}),
+        {"services"},
+        "pagos has no worker that hears messages",
+    ),
+    "an owner that does not accept": (
+        paged(steps={"accept_checkout": {"operation": "carrito.create_order"}}),
+        {"ownership"},
+        "its first step is carrito.create_order, which accepts nothing",
+    ),
+    "a door that leads nowhere": (
+        paged(saga={"door": "/chekout"}, has_door=False),
+        {"ownership"},
+        "carrito has no path /chekout",
+    ),
+    "a last step of another's": (
+        but("confirm_order", operation="inventario.commit"),
+        {"ownership"},
+        "confirm_order is inventario's: carrito, its owner, would not know when it ended",
+    ),
+    "one name for two events": (
+        but("create_order", refused="payment.failed"),
+        {"names"},
+        "2 of its events have the name payment.failed",
+    ),
+    "one request for two calls": (
+        but("commit_inventory", undo="unreserve"),
+        {"names"},
+        "2 of its requests have the name inventory.unreserve",
+    ),
+    "no pivot": (
+        but("commit_inventory", step_class=COMPENSABLE),
+        {"pivot"},
+        "its pivot: none",
+    ),
+    "two pivots": (
+        but("create_order", step_class=PIVOT),
+        {"pivot"},
+        "its pivot: create_order and commit_inventory",
+    ),
+    "an unknown pattern": (
+        paged(saga={"pattern": "temporal"}),
+        {"coordinator"},
+        "there is no pattern temporal",
+    ),
+    "a coordinator that is none": (
+        paged(
+            patterns={
+                **PATTERNS,
+                "choreographed": replace(PATTERNS["choreographed"], coordinator="pagos"),
+            }
+        ),
+        {"coordinator"},
+        "choreographed is coordinated by pagos, which is no coordinator",
+    ),
+    "a coordinator without a worker": (
+        paged(workers=set(REAL.workers) - {"saga_choreography"}),
+        {"coordinator"},
+        "saga_choreography has no worker",
+    ),
+}
+"""What is wrong: the page, the rules that must find it (and no other), what they must say."""
+
+
+@pytest.mark.parametrize("wrong", BROKEN)
+def test_wrong_page_breaks_its_rule_and_no_other(wrong):
+    protocol, rules, said = BROKEN[wrong]
+    report = checking.check(protocols=[protocol])
+    assert {one.rule for one in report.breaches} == rules, report.as_text()
+    assert said in report.as_text()
+
+
+def test_every_rule_is_broken_by_some_page():
+    assert {rule.name for rule in page.RULES} == set().union(*(one[1] for one in BROKEN.values()))
+
+
+def test_saga_waits_for_its_page():
+    wrong = BROKEN["a misspelt operation"][0]
+    report = checking.check(protocols=[wrong, *wired.protocols(saga=CHECKOUT)[1:]])
+    assert not any(one.proven for one in report.checked[1:])
+    assert "unchecked until the above holds: shape, called" in report.as_text()
+
+
+def test_retriable_step_needs_no_undo():
+    assert RETRIABLE not in {one.step_class for one in CHECKOUT.steps if one.undone}
+    assert checking.check(protocols=[REAL]).is_clean

@@ -1,0 +1,91 @@
+"""A saga for a reader: all that follows from its page is in the tables, and they fit a terminal."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from msgspec.structs import replace
+
+from checker.protocol import automaton, showing
+from contracts import projection
+from contracts.catalogue import SAGAS
+
+every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
+
+
+@every_saga
+def test_tables_fit_a_terminal(saga):
+    assert max(map(len, showing.as_text(saga=saga).splitlines())) <= showing.WIDTH
+
+
+def test_cells_that_are_too_wide_are_wrapped():
+    saga = SAGAS["checkout"]
+    first = replace(saga.steps[0], done="a." * 120)
+    told = showing.as_text(saga=replace(saga, steps=(first, *saga.steps[1:])))
+    assert max(map(len, told.splitlines())) <= showing.WIDTH
+
+
+@every_saga
+def test_all_that_follows_from_the_page_is_shown(saga):
+    told = showing.as_text(saga=saga)
+    wanted = {
+        *(step.name for step in saga.steps),
+        *(step.operation for step in saga.steps),
+        *projection.events(saga.name),
+        *(one.request for one in projection.calls(saga.name)),
+        *(projection.path_of(one.step, one.direction) for one in projection.calls(saga.name)),
+        *projection.data_type(saga.name).__struct_fields__,
+    }
+    assert {one for one in wanted if one not in told} == set()
+
+
+@every_saga
+def test_automaton_has_every_reaction_and_its_outcomes(saga):
+    found = {(one.event, one.says) for one in automaton.transfers(saga=saga)}
+    assert found == {
+        (row.event, said)
+        for row in projection.reactions(saga.name)
+        for said in (row.says, row.says_if_refused)
+        if said
+    }
+
+
+@every_saga
+def test_every_refusal_leads_from_ok_to_error_and_nothing_leads_back(saga):
+    refusals = {step.refused for step in saga.steps if step.refused}
+    found = list(automaton.transfers(saga=saga))
+    assert {one.says for one in found if (one.state, one.to) == ("ok", "error")} == {
+        *refusals,
+        saga.steps[saga.pivot].undone,  # a return
+    }
+    assert not [one for one in found if (one.state, one.to) == ("error", "ok")]
+    ends = {(one.state, one.says) for one in found if one.to == "end"}
+    assert ends == {("ok", saga.steps[-1].done), ("error", saga.steps[0].undone)}
+
+
+def test_automaton_is_drawn(capsys):
+    saga = SAGAS["checkout"]
+    assert run("graph", "--automaton") == 0
+    drawn = capsys.readouterr().out
+    assert drawn.startswith("stateDiagram-v2\n    [*] --> ok : checkout.initiated\n")
+    assert drawn.count("-->") == 1 + len(list(automaton.transfers(saga=saga)))
+    assert run("graph", "--automaton", "--format", "text") == 0
+    told = capsys.readouterr().out
+    assert "  on inventory.reserved: pagos does process_payment\n" in told
+    assert "      payment.failed -> error\n" in told
+
+
+def test_picture_of_another_kind_is_refused():
+    with pytest.raises(CommandError, match="--format svg: not of this picture"):
+        call_command("sagas", "graph", "--automaton", "--format", "svg")
+    with pytest.raises(CommandError, match="--format text: not of this picture"):
+        call_command("sagas", "graph", "--format", "text")
+
+
+def test_command_shows_a_saga(capsys):
+    assert run("show", "checkout") == 0
+    assert "checkout: carrito accepts it at POST /checkout/saga" in capsys.readouterr().out
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        call_command("sagas", *arguments)
+    return ended.value.code

@@ -1,0 +1,95 @@
+"""Each rule on what took effect finds what breaks it, and nothing where all is well."""
+
+import pytest
+
+from checker.explorer.sagas import rules
+from checker.explorer.sagas.rules import COMPLETED, UNDONE, Standing, Steadiness
+from checker.explorer.sagas.scenarios import scenarios_of
+from checker.explorer.sagas.worlds import in_memory
+from contracts.catalogue import SAGAS
+from contracts.patterns import PATTERNS
+from contracts.saga import Direction
+
+DO, UNDO = Direction.DO, Direction.UNDO
+SAGA = SAGAS["checkout"]
+ONE = scenarios_of(SAGA)[0]
+NAMES = [step.name for step in SAGA.steps]
+BEFORE_PIVOT = NAMES[: SAGA.pivot]
+WHOLE = [(name, DO) for name in NAMES]
+BACK = [(name, DO) for name in BEFORE_PIVOT] + [(name, UNDO) for name in BEFORE_PIVOT[::-1]]
+DONE, GONE = Standing(COMPLETED, "completed"), Standing(UNDONE, "compensated")
+
+
+def broken(acts, standing=DONE, units=0, may_return=False) -> list[str]:
+    effects: dict = {}
+    for at, (step, direction) in enumerate(acts):
+        effects.setdefault(("saga-1", step, direction), []).append(float(at))
+    return list(
+        rules.breaches(
+            scenario=ONE,
+            effects=effects,
+            units=units,
+            standings={"saga-1": standing},
+            may_return=may_return,
+        )
+    )
+
+
+def test_whole_saga_and_one_that_is_undone_break_nothing():
+    assert broken(WHOLE) == []
+    assert broken(BACK, GONE, units=1) == []
+    assert broken([(NAMES[0], DO), (NAMES[0], UNDO)], Standing(UNDONE, "failed"), units=1) == []
+
+
+def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
+    acts = [*WHOLE, *((name, UNDO) for name in NAMES[SAGA.pivot :: -1])]
+    assert broken(acts, GONE, units=1, may_return=True) == []
+    assert broken(acts, GONE, units=1) == [
+        "saga-1: undone after its pivot, and nobody had asked for a return"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("acts", "standing", "units", "said"),
+    [
+        ([*WHOLE, (NAMES[1], DO)], DONE, 0, "do reserve_inventory took effect 2 times"),
+        (WHOLE[:-1], DONE, 0, "only this of it done"),
+        ([*BACK[:-2], BACK[-1]], GONE, 0, "left of it: reserve_inventory"),
+        ([*BACK, ("commit_inventory", UNDO)], GONE, 1, "never done: commit_inventory"),
+        ([WHOLE[1], WHOLE[0], *WHOLE[2:]], DONE, 0, "done out of order"),
+        ([*BACK[:4], BACK[5], BACK[4], *BACK[6:]], GONE, 1, "not in reverse"),
+        ([*BACK[:3], *BACK[5:6], BACK[3], *BACK[4:5], *BACK[6:]], GONE, 1, "undoing had begun"),
+        (WHOLE, GONE, 0, "its coordinator says compensated; by its effects it is completed"),
+        (BACK, Standing(UNDONE, "failed"), 1, "by its effects it is compensated"),
+        (WHOLE, DONE, 1, "of 1 units 1 are free and 1 taken"),
+    ],
+)
+def test_breach_is_found(acts, standing, units, said):
+    assert said in "\n".join(broken(acts, standing, units))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "may_return", "count"),
+    [
+        (Standing("accepted", ""), Standing("accepted", "running"), False, 0),
+        (DONE, Standing(UNDONE, "compensated"), False, 2),
+        (DONE, Standing(UNDONE, "compensated"), True, 0),
+        (GONE, Standing(COMPLETED, "compensated"), True, 1),
+        (Standing("accepted", "running"), Standing("accepted", "pending"), False, 1),
+    ],
+)
+def test_status_never_goes_back(before, after, may_return, count):
+    steadiness = Steadiness()
+    list(steadiness.breaches(now={"saga-1": before}, may_return=may_return))
+    found = list(steadiness.breaches(now={"saga-1": after}, may_return=may_return))
+    assert len(found) == count
+
+
+def test_every_saga_of_the_catalogue_is_a_world_in_every_pattern():
+    with in_memory() as made:
+        assert set(made) == {
+            f"{pattern}/{saga.name}/{scenario.name}"
+            for pattern in PATTERNS
+            for saga in SAGAS.values()
+            for scenario in scenarios_of(saga)
+        }
