@@ -12,6 +12,7 @@ from typing import Any
 from contracts.commands import Line
 from contracts.context import Context
 from contracts.outcomes import Failure
+from contracts.patterns import STARTING_THEMSELVES
 from contracts.statuses import SagaStatus
 from coordination.acceptance import is_own_start
 from participant import sql
@@ -165,7 +166,8 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
         ), completed AS (
             UPDATE carrito_checkout AS checkout
             SET status = 'completed', ended_at = confirmed.confirmed_at, set_aside_at = NULL,
-                handed_over_at = coalesce(handed_over_at, confirmed.confirmed_at)
+                handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
+                                      ELSE coalesce(handed_over_at, confirmed.confirmed_at) END
             FROM confirmed WHERE checkout.saga_id = confirmed.saga_id
         ), closed AS (
             UPDATE carrito_cart AS cart SET status = 'checked_out'
@@ -173,7 +175,7 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
         )
         SELECT saga_id, id, confirmed_at FROM confirmed
         """,
-        [list(saga_ids)],
+        [list(saga_ids), STARTING_THEMSELVES],
     )
     return {row[0]: (row[1], row[2]) for row in rows}
 
@@ -186,7 +188,8 @@ def fail_checkouts(*, failures: Mapping[str, Failure], statuses: Mapping[str, Sa
             UPDATE carrito_checkout AS checkout
             SET status = v.status, failure_step = v.step, failure_code = v.code,
                 failure_detail = v.detail, ended_at = clock_timestamp(),
-                handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+                handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
+                                      ELSE coalesce(handed_over_at, clock_timestamp()) END,
                 set_aside_at = NULL, set_aside_reason = ''
             FROM json_to_recordset(%s)
                  AS v (saga_id text, status text, step text, code text, detail text)
@@ -197,6 +200,7 @@ def fail_checkouts(*, failures: Mapping[str, Failure], statuses: Mapping[str, Sa
         WHERE cart.id = ended.cart_id AND cart.status = 'checking_out'
         """,
         [
+            STARTING_THEMSELVES,
             sql.rows(
                 {
                     "saga_id": one,
@@ -206,7 +210,7 @@ def fail_checkouts(*, failures: Mapping[str, Failure], statuses: Mapping[str, Sa
                     "detail": failure.detail,
                 }
                 for one, failure in failures.items()
-            )
+            ),
         ],
     )
 

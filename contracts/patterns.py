@@ -6,7 +6,7 @@ import msgspec
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """`coordinator`: who has the saga's state, shown at `state`. `hand_over`: where its owner
     hands it over to that one. `starts_itself`: the owner's first event sets it going, and the
-    hand-over is only the net for one whose first event was lost before anybody heard it.
+    hand-over, some seconds later, is only the net for one whose events were lost on the way.
     """
 
     name: str
@@ -46,6 +46,9 @@ PATTERNS = {
     )
 }
 """By name."""
+
+
+STARTING_THEMSELVES = [one.name for one in PATTERNS.values() if one.starts_itself]
 
 
 def of_coordinator(service: str) -> tuple[str, ...]:

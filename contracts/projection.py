@@ -9,7 +9,7 @@ choreographic programming (Carbone, Honda and Yoshida 2012; Montesi 2023) and in
 types (Honda, Yoshida and Carbone 2008): the whole is written once, and each end's part derived.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -217,28 +217,16 @@ def select(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-@cache
-def _results_needed(name: str) -> Mapping[str, frozenset[str]]:
-    needed: dict[str, set[str]] = {}
-    for step in SAGAS[name].steps:
-        for source in step.needs.values():
-            before, dot, field = source.partition(".")
-            if dot:
-                needed.setdefault(before, set()).add(field)
-    return {before: frozenset(fields) for before, fields in needed.items()}
-
-
-def result_of(*, saga: str, step: str, outcome: Outcome) -> dict[str, Any]:
-    """Of what a step answered, what later steps need."""
-    needed = _results_needed(saga).get(step, ()) if saga in SAGAS else ()
+def with_result(*, context: Context, steps: Sequence[Step], step: str, outcome: Outcome) -> Context:
+    """The context as later steps see it, once this one has answered so: with what of its result
+    they need. `steps`: of the saga, as it began.
+    """
+    prefix = f"{step}."
+    sources = [source for later in steps for source in later.needs.values()]
+    needed = [source.removeprefix(prefix) for source in sources if source.startswith(prefix)]
     if not needed or isinstance(outcome, Refused):
-        return {}
-    return {field: outcome.data[field] for field in needed if field in outcome.data}
-
-
-def with_result(*, context: Context, step: str, outcome: Outcome) -> Context:
-    """The context as later steps see it, once this one has answered so."""
-    result = result_of(saga=context.saga, step=step, outcome=outcome)
+        return context
+    result = {field: outcome.data[field] for field in needed if field in outcome.data}
     if not result:
         return context
     return msgspec.structs.replace(context, results={**context.results, step: result})

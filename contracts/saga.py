@@ -85,7 +85,7 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pivot(self) -> int:
-        """The position of the pivot; past the end where there is none."""
+        """The position of the pivot, of which a page has exactly one; else past the end."""
         classes = [step.step_class for step in self.steps]
         return classes.index(StepClass.PIVOT) if StepClass.PIVOT in classes else len(classes)
 

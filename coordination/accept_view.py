@@ -67,7 +67,8 @@ class Acceptance:
             raise NotAccepted(outcome)
         if not isinstance(outcome, Accepted):
             points.reach("acceptance.known")
-            return Taken(saga_id=str(outcome.data["repeats"]), context=None)
+            # Its own id: a try before this one was committed, and its answer was lost.
+            return Taken(saga_id=outcome.data.get("repeats", command.saga_id), context=None)
         give(owner=self._owner, context=outcome.context)
         points.reach("acceptance.before_reply")
         return Taken(
@@ -82,7 +83,11 @@ class Acceptance:
 
     def _also(self, performed: Sequence[Performed]) -> None:
         """What is refused, or repeats another, is no saga: it leaves nothing behind."""
-        others = [one.command for one in performed if not isinstance(one.outcome, Accepted)]
+        others = [
+            one.command
+            for one in performed
+            if isinstance(one.outcome, Refused) or "repeats" in one.outcome.data
+        ]
         barrier.forget(operation=self._owner.accept, commands=others)
         accepted = [one.outcome.context for one in performed if isinstance(one.outcome, Accepted)]
         now = datetime.now(UTC)
@@ -106,7 +111,7 @@ def accepting(
     if pattern not in PATTERNS:
         raise problems.wrong_field("saga_pattern", f"one of {', '.join(PATTERNS)}; not {pattern!r}")
     key = key_of(request)
-    wanted = {**asked, "saga": saga, "saga_pattern": pattern}
+    wanted = {**asked, "saga_pattern": pattern} | ({"saga": saga} if saga != known[0] else {})
     return {
         "saga_id": str(uuid.uuid4()),
         "saga": saga,

@@ -49,7 +49,10 @@ SIGNS_OF_OUTAGE = (None, 408, 429, 502, 503, 504)
 SENT_SECONDS = 2.0
 """Younger ones are left to the process that has accepted them."""
 HEARD_SECONDS = 5.0
-"""The same of those that start by themselves: most have ended by then, and need nobody."""
+"""Those that start by themselves are known by then from their events; ended or not, each is handed
+over once all the same, so that none is unknown for ever whose events were lost."""
+KEPT_SECONDS = 5.0
+"""A sender that has nothing to do for so long keeps no connection to the database."""
 MOST_KEPT = 1_000
 """Sagas that a process keeps for its next hand-over; the sweep finds those beyond it."""
 
@@ -114,6 +117,7 @@ class Handover:
         self.path = route.path
         self.client = Client(url=settings.SERVICE_URLS[route.coordinator], timeout=TIMEOUT_SECONDS)
         self._owner, self._sagas, self._patterns = owner, owner.sagas, route.patterns
+        self._starts_itself = route.starts_itself
         self._age = HEARD_SECONDS if route.starts_itself else SENT_SECONDS
         self._handed_over = 0
         self._backoff = Backoff(longest=LONGEST_PAUSE)
@@ -256,12 +260,20 @@ class Handover:
         return outcomes
 
     def _refuse(self, contexts: list[Context], outcomes: list[Outcome]) -> None:
+        """What its coordinator refuses never starts, unless it has started by itself: that one runs
+        and waits only to be known.
+        """
         refused = {
             context.saga_id: (context.saga, outcome.code, outcome.detail)
             for context, outcome in zip(contexts, outcomes, strict=True)
             if isinstance(outcome, Refused)
         }
-        _end(self._owner, refused)
+        if not self._starts_itself:
+            _end(self._owner, refused)
+            return
+        for saga_id, (_, code, detail) in refused.items():
+            log.warning("not known: %s: %s", code, detail, extra={"saga_id": saga_id})
+            self._retries.failed(saga_id=saga_id, counts=False)
 
 
 def _raise_if_outage(error: Exception) -> None:
@@ -297,7 +309,11 @@ class Sender:
 
     def _run(self) -> None:
         while True:
-            contexts = [self._given.get()]
+            try:
+                contexts = [self._given.get(timeout=KEPT_SECONDS)]
+            except queue.Empty:
+                connections[self._handover.service].close()
+                contexts = [self._given.get()]
             while len(contexts) < BATCH and not self._given.empty():
                 contexts.append(self._given.get())
             try:
@@ -308,10 +324,16 @@ class Sender:
 
 
 def give(*, owner: Owner, context: Context) -> None:
-    """Has the coordinator of this saga's pattern know of it at once, if it has to be told."""
+    """Has the coordinator of this saga's pattern know of it at once, if it has to be told.
+
+    Refuses nothing: the saga is accepted by now, and what this can't hand over the sweep finds.
+    """
     for route in ROUTES:
         if context.pattern in route.patterns and not route.starts_itself:
-            _sender(owner.service, route, owner).give(context)
+            try:
+                _sender(owner.service, route, owner).give(context)
+            except RuntimeError as error:  # no thread more can be started here
+                log.warning("left to the sweep: %s", error, extra={"saga_id": context.saga_id})
 
 
 _senders: dict[tuple[str, Route], Sender] = {}
@@ -337,10 +359,13 @@ def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
     """A person's: ends these, as the undo of their acceptance does, and frees what they are about.
 
     Should a coordinator have one of them after all, its step is refused, and it is undone there.
-    Returns which of them were set aside; no other is touched.
+    Returns which of them were set aside; no other is touched, and none that runs by itself.
     """
     with transaction.atomic(using=owner.service):
-        found = owner.sagas.lock_set_aside(saga_ids=saga_ids)
+        handed_over = [
+            name for route in ROUTES if not route.starts_itself for name in route.patterns
+        ]
+        found = owner.sagas.lock_set_aside(saga_ids=saga_ids, patterns=handed_over)
         _end(owner, {one: (saga, refusals.DISCARDED, reason) for one, saga in found.items()})
         points.reach("handover.before_discard")
     points.reach("handover.discarded")

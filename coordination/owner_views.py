@@ -5,6 +5,7 @@ handed over. `urls` adds them to a service's own.
 from typing import Annotated, Any
 
 import msgspec
+from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 from rest_framework.request import Request
@@ -12,6 +13,7 @@ from rest_framework.views import APIView
 
 from contracts import refusals
 from contracts.bounds import MOST_ID, Reason
+from contracts.catalogue import SAGAS
 from contracts.money import amount
 from contracts.outcomes import Failure, Refused
 from contracts.patterns import PATTERNS
@@ -45,12 +47,12 @@ class _OwnerView(APIView):
     below: str
 
     def rows(self) -> Any:
-        return self.owner.model._default_manager.all()
+        return self.owner.model._default_manager.annotate(answered_at=Now())
 
     def not_set_aside(self, saga_id: str) -> problems.Problem:
         if not self.rows().filter(pk=saga_id).exists():
             return problems.unknown("saga", saga_id)
-        detail = "This saga is not set aside: it goes its way."
+        detail = "This saga is not set aside, or it runs by itself: it goes its way."
         return problems.refusal(Refused(refusals.NOT_SET_ASIDE, detail))
 
 
@@ -123,8 +125,8 @@ def failure_of(found: AcceptedSaga) -> Failure | None:
     )
 
 
-def accepted_state(found: AcceptedSaga) -> AcceptedState:
-    """An owner's row, as coordinators read it."""
+def accepted_state(found: Any) -> AcceptedState:
+    """An owner's row (an AcceptedSaga, with when it was read), as coordinators read it."""
     context = found.context if isinstance(found.context, dict) else {}
     return AcceptedState(
         saga=found.saga,
@@ -136,6 +138,7 @@ def accepted_state(found: AcceptedSaga) -> AcceptedState:
         failure=failure_of(found),
         accepted_at=found.accepted_at,
         ended_at=found.ended_at,
+        answered_at=found.answered_at,
     )
 
 
@@ -155,9 +158,12 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
     ]
 
 
-def _set_aside(found: AcceptedSaga) -> dict[str, object]:
+def _set_aside(found: Any) -> dict[str, object]:
+    subject = SAGAS[found.saga].subject if found.saga in SAGAS else "subject"
+    state = accepted_state(found)
     return {
-        **msgspec.structs.asdict(accepted_state(found)),
+        **msgspec.structs.asdict(state),
+        subject: state.subject,
         "set_aside_at": found.set_aside_at,
         "reason": found.set_aside_reason,
     }

@@ -1,7 +1,7 @@
 """What a coordinator asks a saga's owner: to accept one, and how one stands that it lacks."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from urllib.parse import quote, urlsplit
 
@@ -19,10 +19,12 @@ from httpapi.client import Answer, Client, Unreachable
 
 OWNER_SECONDS = 10.0
 """For an owner to accept a saga, or to say how one stands."""
+HEARD_SECONDS = 60.0
+"""A coordinator has heard by then of a saga that starts by itself, if it ever will."""
 
 
 class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga as its owner answers it."""
+    """A saga as its owner answers it. `answered_at`: by the same clock as the other times."""
 
     saga: str
     saga_id: str
@@ -33,10 +35,18 @@ class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
     accepted_at: datetime
     ended_at: datetime | None
+    answered_at: datetime
 
     def state(self) -> SagaState:
-        """As a coordinator would answer it that does not know it yet, or any more."""
-        status = self.status if self.status.is_final else SagaStatus.PENDING
+        """As a coordinator would answer it that does not know it yet, or any more.
+
+        One that starts by itself, and has just ended, has its events on their way: it would be
+        running again when the first of them arrives. It is pending until then.
+        """
+        is_on_its_way = is_own_start(self.saga_pattern) and self._has_just_ended()
+        status = self.status
+        if is_on_its_way or not status.is_final:
+            status = SagaStatus.PENDING
         return SagaState(
             saga=self.saga,
             saga_id=self.saga_id,
@@ -46,11 +56,16 @@ class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
             subject=self.subject,
             total_amount=self.total_amount,
             started_at=self.accepted_at,
-            finished_at=self.ended_at,
-            failure=self.failure,
+            finished_at=None if status is SagaStatus.PENDING else self.ended_at,
+            failure=None if status is SagaStatus.PENDING else self.failure,
             steps=list(self._steps(status)),
             events=[] if is_own_start(self.saga_pattern) else msgspec.UNSET,
         )
+
+    def _has_just_ended(self) -> bool:
+        if self.ended_at is None:
+            return False
+        return self.answered_at - self.ended_at < timedelta(seconds=HEARD_SECONDS)
 
     def _steps(self, status: SagaStatus) -> Iterator[StepState]:
         is_pending = status is SagaStatus.PENDING
@@ -85,8 +100,7 @@ def state_at_owner(
         raise problems.unknown("saga", saga_id)
     if found.saga_pattern not in patterns:
         raise problems.unknown("saga of this pattern", saga_id)
-    state = found.state()
-    return (look_again() if state.status.is_final else None) or state
+    return (look_again() if found.status.is_final else None) or found.state()
 
 
 def is_completed(*, saga_id: str) -> bool:
@@ -100,17 +114,20 @@ def is_completed(*, saga_id: str) -> bool:
 
 def not_here(*, state: SagaState) -> Refused:
     """Why nothing can be asked yet of a saga that its owner knows, and its coordinator does not."""
-    if state.status is SagaStatus.PENDING:
-        return Refused(refusals.NOT_STARTED, "It is accepted and starts in a moment: ask again.")
-    if state.status is SagaStatus.COMPLETED:
-        return Refused(refusals.NOT_STARTED, "It is known here in a moment: ask again.")
-    return Refused(refusals.ALREADY_UNDONE, f"This {state.saga} is {state.status} already.")
+    if state.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+        return Refused(refusals.ALREADY_UNDONE, f"This {state.saga} is {state.status} already.")
+    return Refused(refusals.NOT_STARTED, "It is accepted, and known here in a moment: ask again.")
 
 
 def summary_of(*, state: SagaState) -> SagaSummary:
     """The short form."""
     names = SagaSummary.__struct_fields__
     return SagaSummary(**{name: getattr(state, name) for name in names})
+
+
+def is_served(saga: str) -> bool:
+    """Whether there is such a saga, and its owner is in this installation."""
+    return saga in SAGAS and SAGAS[saga].owner in settings.SERVICE_URLS
 
 
 def accept(*, saga: str, body: object, headers: dict[str, str]) -> Answer:

@@ -99,15 +99,15 @@ class AcceptedSagas:
             [sql.rows({"saga_id": one, "reason": why} for one, why in reasons.items())],
         )
 
-    def lock_set_aside(self, *, saga_ids: Sequence[str]) -> dict[str, str]:
-        """Those of them that are set aside, locked; each saga's name by its id."""
+    def lock_set_aside(self, *, saga_ids: Sequence[str], patterns: Sequence[str]) -> dict[str, str]:
+        """Those of these patterns that are set aside, locked; each saga's name by its id."""
         rows = self._execute(
             """
             SELECT saga_id, saga FROM {table}
-            WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL
+            WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL AND saga_pattern = ANY(%s)
             ORDER BY saga_id FOR NO KEY UPDATE
             """,
-            [list(saga_ids)],
+            [list(saga_ids), list(patterns)],
         )
         return dict(rows)
 

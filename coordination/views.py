@@ -125,7 +125,7 @@ class SagaView(_View):
         return answer(answered(self.coordinator.state_or_at_owner(saga_id)))
 
     def post(self, request: Request, saga_id: str) -> HttpResponse:
-        if saga_id not in SAGAS:
+        if not owners.is_served(saga_id):
             raise problems.method_not_allowed("POST", allowed="GET")
         fields = decode(request.data if isinstance(request.data, bytes) else b"")
         if not isinstance(fields, dict):
@@ -231,7 +231,7 @@ class HandOverView(APIView):
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
         decided = [one if isinstance(one, Refused) else self._decide(one) for one in found]
         started = [
-            one
+            msgspec.structs.replace(one, data=projection.select(one.saga, one.data))
             for one, outcome in zip(found, decided, strict=True)
             if isinstance(one, Context) and isinstance(outcome, Done)
         ]
@@ -245,7 +245,7 @@ class HandOverView(APIView):
         if context.pattern not in own:
             detail = f"{context.pattern!r} does not start here, but {', '.join(own)}."
             return Refused(refusals.WRONG_PATTERN, detail)
-        if context.saga not in SAGAS:
+        if not owners.is_served(context.saga):
             detail = f"There is no saga {context.saga!r} here, but {', '.join(SAGAS)}."
             return Refused(refusals.MALFORMED_SAGA, detail)
         try:

@@ -17,6 +17,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from contracts.bounds import MOST_IN_A_BATCH, field_and_message
+from contracts.catalogue import SAGAS
 from contracts.commands import Command
 from contracts.outcomes import Busy, Done, Outcome, Refused
 from contracts.saga import Direction
@@ -28,14 +29,15 @@ from participant.performing import perform, perform_apart
 
 
 class StepView(View):
-    """POST a command: 200 with what was done, or 409 with the refusal's code.
+    """POST a command, by hand: 200 with what was done, or 409 with the refusal's code, also where
+    the saga id is a saga's own.
 
     POST a list of commands: 207 with an outcome for each, in order, all in one transaction; where
     somebody else holds a row of one, that one is `busy` and the others are not held up.
     The same saga and step again: the first outcome again.
 
-    A plain Django view: every step of every orchestrated saga comes through here, and needs none
-    of the REST framework's negotiation. `aliases`: other names that users have for fields.
+    A plain Django view: a step needs none of the REST framework's negotiation. `aliases`: other
+    names that users have for fields.
     """
 
     operation: Operation
@@ -85,19 +87,19 @@ class StepView(View):
             return [self._by_hand(given)], False
         if len(given) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
-        return [self._by_hand(one) for one in given], True
+        return [self._by_hand(one, at=f"[{at}].") for at, one in enumerate(given)], True
 
-    def _by_hand(self, fields: Any) -> Command:
-        """No saga's, whatever it says of itself."""
+    def _by_hand(self, fields: Any, *, at: str = "") -> Command:
+        """No saga's, whatever it says of itself. `at`: where in the body it stands."""
         if not isinstance(fields, dict):
-            raise problems.wrong_field("body", "an object, or a list of them")
+            raise problems.wrong_field(at.rstrip(".") or "body", "an object, or a list of them")
         named = {self.aliases.get(name, name): value for name, value in fields.items()}
         try:
             return msgspec.convert({**named, "saga": "", "step": ""}, self.operation.command)
         except msgspec.ValidationError as error:
             field, message = field_and_message(error)
             as_sent = {own: sent for sent, own in self.aliases.items()}
-            raise problems.wrong_field(as_sent.get(field, field), message) from error
+            raise problems.wrong_field(f"{at}{as_sent.get(field, field)}", message) from error
 
     def _fields_of_path(self, body: bytes, path: dict[str, str]) -> dict[str, Any]:
         fields = decode(body) if body.strip() else {}
@@ -124,17 +126,33 @@ class SagaStepView(StepView):
         )
         if not all(one.saga and one.step for one in commands):
             raise problems.wrong_field("saga", "the name of the saga, and step that of its step")
+        for command in commands:
+            self._check_step(command)
         return commands, is_batch
+
+    def _check_step(self, command: Command) -> None:
+        """A step that the page gives to another operation is not done here. One that is not on the
+        page may be of a saga that began by another version of it.
+        """
+        page = SAGAS.get(command.saga)
+        named = [step for step in page.steps if step.name == command.step] if page else []
+        own = f"{self.operation.service}.{self.operation.action}"
+        if named and named[0].operation != own:
+            raise problems.wrong_field("step", f"{command.step} is done by {named[0].operation}")
 
 
 def doors(module: ModuleType) -> list[URLPattern]:
-    """The sagas' own paths to all operations that a service's module declares."""
+    """The sagas' own paths to the operations that a service's module declares; an acceptance is
+    only undone there.
+    """
+    accepting = {page.steps[0].operation for page in SAGAS.values()}
     return [
         path(
             f"steps/{operation.service}.{action}" + _BELOW[direction],
             made(SagaStepView, operation=operation),
         )
         for (action, direction), operation in operations.all_in(module).items()
+        if direction is Direction.UNDO or f"{operation.service}.{action}" not in accepting
     ]
 
 

@@ -149,7 +149,12 @@ class SagaReaction:
         """As it came, with what later steps need of this one's result."""
         if self.row.direction is not Direction.DO:
             return heard.data.context
-        grown = projection.with_result(context=found, step=self.row.step.name, outcome=outcome)
+        grown = projection.with_result(
+            context=found,
+            steps=SAGAS[self.row.saga].steps,
+            step=self.row.step.name,
+            outcome=outcome,
+        )
         return heard.data.context if grown is found else msgspec.Raw(_encode(grown))
 
     def _undid(self, outcome: Outcome) -> bool:

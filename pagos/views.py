@@ -44,7 +44,7 @@ class RefundView(StepView):
 
 
 class AnyRefundView(RefundView):
-    """POST: gives any payment back; a saga's through the barrier, as its undo does."""
+    """POST: gives any payment back; 409 where a saga made it, which alone gives it back."""
 
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
         if queries.saga_of(**path):

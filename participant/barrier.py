@@ -88,12 +88,21 @@ def forget(*, operation: Operation, commands: Sequence[Command]) -> None:
 
 def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str]:
     """Those of these saga ids that are a saga's own here, with its name: nobody does, or undoes,
-    by hand what belongs to one.
+    by hand what belongs to one; but what was done by hand before it can be undone so.
     """
     rows = _execute(
         operation,
-        "SELECT DISTINCT saga_id, saga FROM {table} WHERE saga_id = ANY(%s) AND saga <> ''",
-        [sorted({one.saga_id for one in commands})],
+        """
+        SELECT DISTINCT saga_id, saga FROM {table} AS entry
+        WHERE saga_id = ANY(%s) AND saga <> '' AND NOT (%s = 'undo' AND EXISTS (
+            SELECT FROM {table} AS own WHERE own.saga_id = entry.saga_id AND own.step = %s
+               AND own.direction = 'do' AND own.saga = ''))
+        """,
+        [
+            sorted({one.saga_id for one in commands}),
+            operation.direction.value,
+            operation.action,
+        ],
     )
     return dict(rows)
 

@@ -62,7 +62,8 @@ class OrderAdmin(RecordAdmin):
 def _refusal(saga_id: str, done: Set[str]) -> Refused | None:
     if saga_id in done:
         return None
-    return Refused(refusals.NOT_SET_ASIDE, "This order is not set aside: it goes its way.")
+    detail = "This order is not set aside, or it runs by itself: it goes its way."
+    return Refused(refusals.NOT_SET_ASIDE, detail)
 
 
 @admin.register(IdempotencyKey)

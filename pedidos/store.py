@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts.context import Context
 from contracts.outcomes import Failure
+from contracts.patterns import STARTING_THEMSELVES
 from coordination.acceptance import is_own_start
 from participant import sql
 from pedidos.models import OrderStatus
@@ -68,12 +69,13 @@ def complete_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
             """
             UPDATE pedidos_order
             SET order_status = 'completed', status = 'completed', ended_at = clock_timestamp(),
-                handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+                handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
+                                      ELSE coalesce(handed_over_at, clock_timestamp()) END,
                 set_aside_at = NULL, set_aside_reason = ''
             WHERE saga_id = ANY(%s) AND order_status = 'pending'
             RETURNING saga_id, ended_at
             """,
-            [list(saga_ids)],
+            [STARTING_THEMSELVES, list(saga_ids)],
         )
     )
 
@@ -85,13 +87,15 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
         UPDATE pedidos_order AS placed
         SET order_status = v.order_status, status = v.status, failure_step = v.step,
             failure_code = v.code, failure_detail = v.detail, ended_at = clock_timestamp(),
-            handed_over_at = coalesce(handed_over_at, clock_timestamp()),
+            handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
+                                  ELSE coalesce(handed_over_at, clock_timestamp()) END,
             set_aside_at = NULL, set_aside_reason = ''
         FROM json_to_recordset(%s)
              AS v (saga_id text, order_status text, status text, step text, code text, detail text)
         WHERE placed.saga_id = v.saga_id
         """,
         [
+            STARTING_THEMSELVES,
             sql.rows(
                 {
                     "saga_id": saga_id,
@@ -102,7 +106,7 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
                     "detail": failure.detail,
                 }
                 for saga_id, failure in failures.items()
-            )
+            ),
         ],
     )
 

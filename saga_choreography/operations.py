@@ -53,11 +53,15 @@ def act(operation: Callable[..., Action | Refused | None], **asked: Any) -> Refu
 
 
 def get_to_know(*, contexts: Sequence[Context]) -> None:
-    """Sagas that their owners accepted some time ago and that have not ended: those whose first
-    event was lost on its way here are known, and watched, from now on. It may be lost to all.
+    """Sagas that their owners accepted some time ago: those whose events were lost on their way
+    here are known, and watched, from now on. Their services may have lost them, too, and say again
+    what came of them when the watchdog repeats the first.
     """
     now = store.now()
-    tracking.track(heard=[first_event(context=one, now=now) for one in contexts], now=now)
+    known = store.names(saga_ids=[one.saga_id for one in contexts])
+    unknown = [one for one in contexts if one.saga_id not in known]
+    if unknown:
+        tracking.track(heard=[first_event(context=one, now=now) for one in unknown], now=now)
 
 
 def compensate(

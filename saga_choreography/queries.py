@@ -121,7 +121,8 @@ def state(*, found: Saga) -> SagaState:
         current_step=folded.current_step,
         subject=found.subject,
         total_amount=_total_amount(found),
-        started_at=found.started_at,
+        # The row's time is when it was heard of here, which the watchdog goes by.
+        started_at=min([found.started_at, *(one.occurred_at for one in seen)]),
         finished_at=folded.finished_at,
         failure=_failure(found, folded),
         steps=_with_reason(found, folded.steps) if is_parked else list(folded.steps),

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 REST_SECONDS = 1.0
 """For sagas after a fault of our own."""
 MOST_BUGS = 3
-"""Of our own, with one saga alone: a page or a command that is wrong gives the same each time."""
+"""With one saga alone: a command that can't be made of its context."""
 
 
 class Conductor:
@@ -69,8 +69,10 @@ class Conductor:
         self._hands.rest(sagas=sagas, seconds=REST_SECONDS)
 
     def after_bug(self, *, saga: InFlight, error: Exception) -> None:
-        """Has it claimed again in a moment; met MOST_BUGS times, it waits for a person."""
-        self._bugs[saga.saga_id] += 1
+        """Has it claimed again in a moment. One whose command can't be made, MOST_BUGS times, waits
+        for a person: its page is wrong, and time mends nothing.
+        """
+        self._bugs[saga.saga_id] += isinstance(error, msgspec.ValidationError)
         if self._bugs[saga.saga_id] < MOST_BUGS:
             self.rest(sagas=[saga])
             return
@@ -98,12 +100,14 @@ class Conductor:
             self._after_bug(target, sagas, error)
 
     def _after_bug(self, target: Target, sagas: list[InFlight], error: Exception) -> None:
-        """Finds whose it is: the others go on."""
-        if len(sagas) > 1:
+        """Finds whose it is: the others go on. What has moved meanwhile is claimed again."""
+        still = [saga for saga in sagas if target_of(progress=saga.progress) == target]
+        if len(sagas) > 1 and len(still) == len(sagas):
             for saga in sagas:
                 self._work(target, [saga])
             return
-        self.after_bug(saga=sagas[0], error=error)
+        for saga in sagas:
+            self.after_bug(saga=saga, error=error)
         self._hands.lay_down(sagas=sagas)
         self._put_down(REST_SECONDS)
 

@@ -57,8 +57,13 @@ class InFlight(msgspec.Struct, kw_only=True):
         record = move.record
         if not (record and record.result):
             return self.context
-        step = move.progress.steps[record.position].name
-        return projection.with_result(context=self.context, step=step, outcome=record.result)
+        steps = move.progress.steps
+        return projection.with_result(
+            context=self.context,
+            steps=steps,
+            step=steps[record.position].name,
+            outcome=record.result,
+        )
 
 
 Call = tuple[str, str]

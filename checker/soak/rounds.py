@@ -52,7 +52,7 @@ def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
     Ctrl-C ends load and faults early; drain, audit and checks follow all the same.
     Raises StackError, NotSupplied; KeyboardInterrupt before the load has started.
     """
-    services = (*projection.services_of(settings.saga), *COORDINATORS)
+    services = (*projection.needed_by(settings.saga), *COORDINATORS)
     faults = plan.faults(
         kinds=settings.kinds,
         services=services,

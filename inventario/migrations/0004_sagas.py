@@ -38,4 +38,9 @@ class Migration(migrations.Migration):
                 choices=[("do", "do"), ("undo", "undo")], db_collation="C", max_length=4
             ),
         ),
+        migrations.RunSQL(
+            "UPDATE inventario_barrierentry SET saga = 'checkout'"
+            " WHERE step IN ('reserve_inventory', 'commit_inventory') OR step LIKE 'extra\\_%%'",
+            migrations.RunSQL.noop,
+        ),
     ]

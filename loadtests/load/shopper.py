@@ -49,14 +49,13 @@ def card_of(*, arm: str) -> str:
 
 
 def checkout(*, cart_id: str, payment_method: str) -> dict[str, Any]:
-    """The body of POST /checkout/saga, but for its `user_id` and `saga_pattern`."""
+    """The body of POST /checkout/saga, but for its `saga`, `user_id` and `saga_pattern`."""
     return {"cart_id": cart_id, "payment_method": payment_method, "billing_address": ADDRESS}
 
 
-def order(*, saga: str, products: Sequence[str], payment_method: str) -> dict[str, Any]:
+def order(*, products: Sequence[str], payment_method: str) -> dict[str, Any]:
     """The body of POST /orders for one of each product, but for the same."""
     return {
-        "saga": saga,
         "items": [{"product_id": one, "quantity": 1} for one in products],
         "amount": f"{float(PRICE) * len(products):.2f}",
         "payment_method": payment_method,

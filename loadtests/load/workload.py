@@ -44,7 +44,9 @@ class Workload:
         cards = [_card(kind, window.pattern) for kind in kinds]
         pattern = shopper.pattern_of(arm=window.pattern)
         return [
-            msgspec.json.encode({**body, "user_id": USER, "saga_pattern": pattern})
+            msgspec.json.encode(
+                {**body, "saga": self._saga.name, "user_id": USER, "saga_pattern": pattern}
+            )
             for body in self._bodies(contents, cards)
         ]
 
@@ -57,7 +59,7 @@ class Workload:
                 for cart, card in zip(carts, cards, strict=True)
             ]
         return [
-            shopper.order(saga=self._saga.name, products=products, payment_method=card)
+            shopper.order(products=products, payment_method=card)
             for products, card in zip(contents, cards, strict=True)
         ]
 

@@ -34,7 +34,7 @@ def own_stack(
     those that this saga needs, in any pattern.
     """
     return LocalStack(
-        names=(*projection.services_of(SAGAS[saga]), *COORDINATORS),
+        names=(*projection.needed_by(SAGAS[saga]), *COORDINATORS),
         fresh=True,
         free_ports=True,
         restarts=False,

@@ -51,4 +51,9 @@ class Migration(migrations.Migration):
                 choices=[("do", "do"), ("undo", "undo")], db_collation="C", max_length=4
             ),
         ),
+        migrations.RunSQL(
+            "UPDATE pagos_barrierentry SET saga = 'checkout'"
+            " WHERE step IN ('process_payment') OR step LIKE 'extra\\_%%'",
+            migrations.RunSQL.noop,
+        ),
     ]

@@ -18,6 +18,41 @@ WHERE jsonb_typeof(context) = 'object' AND context ? 'cart_id'
 """
 
 
+# As the checkout's page has them; the steps that changed nothing were called extra_1, ...
+OPERATIONS = {
+    'accept_checkout': ('carrito.accept', 'checkout.initiated', '', 'checkout.failed', 'fail'),
+    'reserve_inventory': ('inventario.reserve', 'inventory.reserved', 'inventory.reserve.failed',
+                          'inventory.unreserved', 'unreserve'),
+    'process_payment': ('pagos.charge', 'payment.processed', 'payment.failed',
+                        'payment.refunded', 'refund'),
+    'create_order': ('carrito.create_order', 'order.created', 'order.create.failed',
+                     'order.cancelled', 'cancel'),
+    'commit_inventory': ('inventario.commit', 'inventory.committed', 'inventory.commit.failed',
+                         'inventory.restored', 'restore'),
+    'confirm_order': ('carrito.confirm_order', 'checkout.completed', '', '', ''),
+}
+
+
+def rewrite_definitions(apps, schema_editor):
+    """Sagas in flight go on: their steps in the words of pages, under the digest they had."""
+    alias = schema_editor.connection.alias
+    for row in apps.get_model('saga_orchestrator', 'Definition').objects.using(alias):
+        if isinstance(row.steps, list) and all(isinstance(s, dict) and 'do' in s for s in row.steps):
+            row.steps = [rewritten(step) for step in row.steps]
+            row.save(update_fields=['steps'])
+
+
+def rewritten(old):
+    name = old.get('name', '')
+    number = name.removeprefix('extra_')
+    unknown = (f"{old.get('service', '')}.pad", f'saga.padded.{number}', '', '', '')
+    operation, done, refused, undone, undo = OPERATIONS.get(name, unknown)
+    needs = {'amount': 'total_amount'} if name == 'process_payment' else {}
+    return {'name': name, 'operation': operation, 'step_class': old.get('step_class'),
+            'done': done, 'refused': refused, 'undone': undone, 'undo': undo, 'needs': needs,
+            'seconds': old.get('seconds', 5.0)}
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -49,4 +84,5 @@ class Migration(migrations.Migration):
             index=models.Index(fields=['subject'], name='orchestrated_saga_subject'),
         ),
         migrations.RunSQL(CONTEXTS, migrations.RunSQL.noop, elidable=True),
+        migrations.RunPython(rewrite_definitions, migrations.RunPython.noop, elidable=True),
     ]

@@ -126,10 +126,10 @@ class Shop:
         method: str = "credit_card",
         destination: dict[str, str] | None = None,
     ) -> list[Wish]:
-        """So many of a saga, each for some of a product; for checkouts their carts are filled."""
-        if saga == "checkout":
+        """So many of a saga, each for some of a product; at carrito, of a cart filled with it."""
+        if SAGAS[saga].owner == "carrito":
             carts = self.carts(count, product=product, quantity=quantity)
-            return [Wish(saga, body_of(cart, pattern, method)) for cart in carts]
+            return [Wish(saga, body_of(cart, pattern, method) | {"saga": saga}) for cart in carts]
         order = {
             "user_id": "ana",
             "product_id": product,

@@ -66,7 +66,7 @@ def what_there_is(saga: Evidence) -> str:
     """Of a saga that nobody accepted."""
     there = [f"a saga ({one.status}) at {one.service}" for one in saga.runs]
     there += [f"{one.direction} {one.step} ({one.status})" for one in saga.entries]
-    return ", ".join(there)
+    return ", ".join(there) or "what no call of a step has left"
 
 
 def _chain(saga: Evidence) -> Iterator[str]:

@@ -235,8 +235,10 @@ class Evidence:
 
     @property
     def is_by_hand(self) -> bool:
-        """Whether somebody called its steps under an id of their own: nobody else knows of it."""
-        return not self.name
+        """Whether somebody called its steps under an id of their own: only barriers know of it, and
+        no saga. What no barrier knows of either is an effect without a cause.
+        """
+        return not self.name and bool(self.of(Entry))
 
     @property
     def is_local(self) -> bool:

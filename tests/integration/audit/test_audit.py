@@ -596,6 +596,13 @@ def test_step_called_by_hand_is_told_and_no_breach(broker):
         "INSERT INTO pagos_payment (id, saga_id, amount, payment_method, status)"
         " VALUES ('p', 'mine', 25, 'paypal', 'captured')",
     )
+    # Rows that no call has made are a breach.
+    assert [saga_id for _, saga_id, _ in found(broker)] == ["mine"]
+    run(
+        "pagos",
+        "INSERT INTO pagos_barrierentry (saga_id, saga, step, direction, status, decided_at)"
+        " VALUES ('mine', '', 'charge', 'do', 'done', now())",
+    )
     assert found(broker) == []
     assert "saga mine: called by hand, and part of no saga" in checking.check(broker=broker).notes
 

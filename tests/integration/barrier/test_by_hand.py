@@ -7,11 +7,14 @@ import json
 import pytest
 
 from carrito.models import Cart, Checkout, Order
+from contracts.commands import Undo
 from contracts.services import WITH_DATABASE
 from inventario.models import Product, Reservation
 from messaging.brokers.memory import forget
+from pagos import operations
 from pagos.models import Payment
 from participant import sql
+from participant.performing import perform
 from tests.seeded.shop import Shop
 
 pytestmark = pytest.mark.django_db(databases=[*WITH_DATABASE])
@@ -100,6 +103,17 @@ def test_charge_and_reservation_of_a_saga_are_not_made_again_by_hand(post, sold)
     money = {"amount": "1.00", "payment_method": "credit_card"}
     is_refused(post("/api/v1/payments/saga", {**fields, **money}), sold)
     assert rows() == before
+
+
+def test_what_was_done_by_hand_before_a_saga_of_that_id_came_is_undone_by_hand(post):
+    money = {"cart_id": "c", "amount": "1.00", "payment_method": "credit_card"}
+    assert post("/api/v1/payments/saga", {"saga_id": "mine", **money})[0] == 200
+    late = Undo(saga_id="mine", saga="checkout", step="process_payment", reason="stopped")
+    perform(operation=operations.refund, commands=[late])
+    again = {"saga_id": "mine", **money}
+    is_refused(post("/api/v1/payments/saga", again), "mine")
+    assert post("/api/v1/payments/saga/refund", {"saga_id": "mine"})[0] == 200
+    assert Payment.objects.get().status == "refunded"
 
 
 def test_in_a_list_only_that_one_is_refused(post, sold):

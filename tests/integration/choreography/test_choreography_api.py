@@ -475,6 +475,7 @@ def at_owner(**changes: Any) -> dict[str, Any]:
         "total_amount": "25.00",
         "failure": None,
         "accepted_at": "2026-01-01T12:00:00Z",
+        "answered_at": "2026-01-01T12:05:00Z",
         "ended_at": None,
         **changes,
     }

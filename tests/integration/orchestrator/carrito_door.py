@@ -14,6 +14,7 @@ ACCEPTED = {
     "status": "pending",
     "total_amount": "19.90",
     "accepted_at": "2026-01-01T10:00:00Z",
+    "answered_at": "2026-01-01T10:05:00Z",
     "ended_at": None,
     "failure": None,
 }

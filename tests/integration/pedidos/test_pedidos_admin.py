@@ -32,7 +32,12 @@ def url_of(model, page: str, *args) -> str:
 @pytest.fixture
 def set_aside(market):
     order_id = market.order()
-    Order.objects.update(set_aside_at=timezone.now(), set_aside_reason="odd", handed_over_at=None)
+    Order.objects.update(
+        saga_pattern="orchestrated",
+        set_aside_at=timezone.now(),
+        set_aside_reason="odd",
+        handed_over_at=None,
+    )
     return order_id
 
 
@@ -60,6 +65,12 @@ def test_every_list_and_every_row_can_be_looked_at(admin_client, market):
 def test_order_that_was_set_aside_is_handed_over_again(admin_client, set_aside):
     assert "1 handed over again." in act(admin_client, "retry", set_aside)
     assert Order.objects.get().set_aside_at is None
+
+
+def test_order_that_runs_by_itself_is_not_discarded(admin_client, set_aside):
+    Order.objects.update(saga_pattern="choreographed")
+    assert "it runs by itself" in act(admin_client, "discard", set_aside)
+    assert Order.objects.get().order_status != "failed"
 
 
 def test_discarded_order_has_failed(admin_client, set_aside):

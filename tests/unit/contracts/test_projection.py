@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from contracts import projection
 from contracts.catalogue import SAGAS
@@ -158,10 +159,20 @@ def test_only_what_some_step_needs_travels() -> None:
 
 def test_no_step_of_the_checkout_needs_a_result_so_none_travels() -> None:
     answered = Done({"payment_id": "p1"})
-    after = projection.with_result(context=CONTEXT, step="process_payment", outcome=answered)
+    after = projection.with_result(
+        context=CONTEXT, steps=SAGAS["checkout"].steps, step="process_payment", outcome=answered
+    )
     assert after is CONTEXT
-    refused = Refused("card_declined", "")
-    assert not projection.result_of(saga="checkout", step="process_payment", outcome=refused)
+
+
+def test_result_that_a_later_step_needs_travels_and_a_refusal_has_none() -> None:
+    steps = SAGAS["checkout"].steps
+    needing = replace(steps[3], needs={"amount": "process_payment.amount"})
+    asked = {"context": CONTEXT, "steps": (*steps[:3], needing), "step": "process_payment"}
+    done = Done({"payment_id": "p1", "amount": "5.00"})
+    after = projection.with_result(**asked, outcome=done)
+    assert after.results == {"process_payment": {"amount": "5.00"}}
+    assert projection.with_result(**asked, outcome=Refused("card_declined", "")) is CONTEXT
 
 
 @pytest.mark.parametrize("count", ["many", "-1", "4", ""])

@@ -42,8 +42,9 @@ def test_mix_of_nothing_special_is_all_good() -> None:
 
 @pytest.mark.parametrize("name", ["fulfilment", "shipment"])
 def test_order_of_the_load_is_one_that_its_owner_takes(name: str) -> None:
-    body = shopper.order(saga=name, products=["1", "2"], payment_method="credit_card")
-    order = msgspec.convert({**body, "user_id": "u", "saga_pattern": "choreographed"}, NewOrder)
+    body = shopper.order(products=["1", "2"], payment_method="credit_card")
+    given = {**body, "saga": name, "user_id": "u", "saga_pattern": "choreographed"}
+    order = msgspec.convert(given, NewOrder)
     assert (order.saga, order.lines()) == (name, [("1", 1), ("2", 1)])
     assert str(order.amount) == "39.98"
     assert msgspec.convert(shopper.courier(name="c", capacity=9), NewCourier).capacity == 9
