@@ -21,7 +21,7 @@ def latency(*, run: Run, samples: Sequence[Sample]) -> str:
         html.paragraph(
             f"At {run.settings.rate:g} checkouts a second, sent at random moments (Poisson) that"
             " were fixed beforehand. Time counts from the moment at which a checkout was meant to"
-            " start until carrito's own row says that it ended. To the right are the slow ones:"
+            " start until its owner's own row says that it ended. To the right are the slow ones:"
             " each step is ten times as rare."
         ),
         html.figure(

@@ -67,16 +67,16 @@ def handed_over_late(this: Round) -> Iterator[None]:
 
 
 def watched_late(this: Round) -> Iterator[None]:
-    """Choreographed, it takes so long that its owner makes sure that it is watched."""
+    """Choreographed, its events have not come to its coordinator, so its owner makes it known."""
     (wanted,) = this.wanted(1)
-    this.shop.stack.stop_process("pagos.worker")
+    this.shop.stack.stop_process("saga_choreography.worker")
     yield
     told = f"{this.owned_in} WHERE saga_id = %s AND handed_over_at IS NOT NULL"
     saga = this.buy(wanted)
     eventually(
         partial(this.is_there, this.owner, told, [saga]), seconds=60, what="its watcher is told"
     )
-    this.shop.stack.restart("pagos.worker")
+    this.shop.stack.restart("saga_choreography.worker")
 
 
 def returned(this: Round) -> Iterator[None]:

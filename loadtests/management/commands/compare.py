@@ -27,7 +27,7 @@ one (CPU by process, writes, WAL, messages, HTTP calls), and how refused ones ar
 
 The stack (PostgreSQL, broker, all services) is started for this run on free ports and removed
 afterwards. Locust sends the checkouts at times that were fixed beforehand (open loop), so a slow
-shop is seen as slow; time counts from the intended start to carrito's own row of the outcome. The
+shop is seen as slow; time counts from the intended start to its owner's own row of the outcome. The
 patterns alternate in short windows in random order, drained in between. The run ends with the
 audit: if it finds a breach, there is no result.
 
