@@ -19,7 +19,7 @@ from httpapi.client import Answer, Client, Unreachable
 
 OWNER_SECONDS = 10.0
 """For an owner to accept a saga, or to say how one stands."""
-HEARD_SECONDS = 60.0
+ON_ITS_WAY_SECONDS = 60.0
 """A coordinator has heard by then of a saga that starts by itself, if it ever will."""
 
 
@@ -65,7 +65,7 @@ class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):
     def _has_just_ended(self) -> bool:
         if self.ended_at is None:
             return False
-        return self.answered_at - self.ended_at < timedelta(seconds=HEARD_SECONDS)
+        return self.answered_at - self.ended_at < timedelta(seconds=ON_ITS_WAY_SECONDS)
 
     def _steps(self, status: SagaStatus) -> Iterator[StepState]:
         is_pending = status is SagaStatus.PENDING
