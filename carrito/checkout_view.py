@@ -15,10 +15,10 @@ from rest_framework.views import APIView
 from carrito import queries, serializers
 from carrito.operations import OWNER, Accept
 from contracts.bounds import Address, Id, SagaPattern, WholeNumber
-from coordination import accept_view
+from coordination import owner_views
 from httpapi import problems
 
-_acceptance = accept_view.Acceptance(owner=OWNER)
+_acceptance = owner_views.Acceptance(owner=OWNER)
 
 
 class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class CheckoutView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         wanted = msgspec.convert(request.data, CheckoutRequest)
-        return accept_view.accept(
+        return owner_views.accept(
             acceptance=_acceptance,
             command=command_of(request=request, wanted=wanted),
             request=request,
@@ -53,7 +53,7 @@ def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
         "payment_method": wanted.payment_method,
         "billing_address": wanted.billing_address,
     }
-    alike = accept_view.accepting(
+    alike = owner_views.accepting(
         owner=OWNER,
         saga=wanted.saga,
         pattern=wanted.saga_pattern or "",

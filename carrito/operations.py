@@ -11,7 +11,7 @@ from contracts.bounds import Id
 from contracts.commands import Command, Line, Undo
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from coordination import acceptance
 from coordination.acceptance import Accepted, Owner
 from coordination.store import Key

@@ -4,8 +4,8 @@ from typing import Any
 
 from carrito import store
 from carrito.models import Cart, Checkout, Order
+from contracts.bounds import amount
 from contracts.commands import Line
-from contracts.money import amount
 from coordination.owner_views import failure_of
 
 

@@ -13,7 +13,7 @@ from contracts.commands import Line
 from contracts.context import Context
 from contracts.outcomes import Failure
 from contracts.patterns import STARTING_THEMSELVES
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from coordination.acceptance import is_own_start
 from participant import sql
 

@@ -7,6 +7,6 @@
 `context`     what a saga is about, as its steps see it
 `commands`    what a service may be asked to do; `outcomes`: done, or refused with a code
 `refusals`    the codes; `events`: what a service says has happened, in its envelope
-`states`      where a saga stands, as it is answered; `statuses`: the words for that
-`bounds`      what may come in: the limits of texts, numbers, money and lists; `money`: amounts
+`states`      where a saga stands: the words, and how it is answered
+`bounds`      what may come in: the limits of texts, numbers, money and lists
 """

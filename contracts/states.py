@@ -1,14 +1,45 @@
-"""Where a saga stands, as both coordinators answer it (one schema), and what stands."""
+"""Where a saga and its steps stand: the words, the same in every pattern, and one schema of
+answers.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
-from contracts.statuses import SagaStatus, StepStatus
+
+
+class SagaStatus(StrEnum):
+    """`failed`: refused before any step took effect. `compensated`: effects were undone."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+    FAILED = "failed"
+    PARKED = "parked"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the saga has ended (a parked one waits for a person, and has not)."""
+        return self in FINAL
+
+
+FINAL = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED})
+
+
+class StepStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    COMPENSATED = "compensated"
+    SKIPPED = "skipped"
 
 
 class StepState(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,10 +30,8 @@ from contracts.patterns import PATTERNS
 from coordination.acceptance import Owner
 from coordination.store import Unreadable
 from httpapi.client import Client, Unreachable
-from messaging.backoff import Backoff
-from messaging.leader import wait_to_lead
-from messaging.worker import Complaint
-from participant import faults, points, sql
+from messaging.worker import Backoff, Complaint, wait_to_lead
+from participant import points, sql
 from participant.performing import perform
 
 log = logging.getLogger(__name__)
@@ -228,7 +226,7 @@ class Handover:
             {
                 saga_id: f"{self.path} does not take it: {error}"
                 for saga_id, error in failed.items()
-                if self._retries.failed(saga_id=saga_id, counts=not faults.is_busy(error))
+                if self._retries.failed(saga_id=saga_id, counts=not sql.is_busy(error))
             }
         )
 
@@ -280,7 +278,7 @@ def _raise_if_outage(error: Exception) -> None:
     """The coordinator, or this service's database, is away for all of them."""
     if isinstance(error, Unreachable) and error.status in SIGNS_OF_OUTAGE:
         raise error
-    if faults.is_outage(error):
+    if sql.is_outage(error):
         raise error
 
 

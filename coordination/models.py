@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from participant.fields import Json, TextId
 
 

@@ -11,8 +11,7 @@ from django.conf import settings
 from contracts import refusals
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure, Refused
-from contracts.states import SagaState, SagaSummary, StepState
-from contracts.statuses import SagaStatus, StepStatus
+from contracts.states import SagaState, SagaStatus, SagaSummary, StepState, StepStatus
 from coordination.acceptance import is_own_start
 from httpapi import problems, waiting
 from httpapi.client import Answer, Client, Unreachable

@@ -25,8 +25,7 @@ from contracts.bounds import MOST_IN_A_BATCH
 from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.outcomes import Done, Outcome, Refused
-from contracts.states import SagaState, SagaSummary, answered
-from contracts.statuses import FINAL, SagaStatus
+from contracts.states import FINAL, SagaState, SagaStatus, SagaSummary, answered
 from coordination import owners
 from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting

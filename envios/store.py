@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from envios.models import DeliveryStatus
 from participant import sql
-from participant.faults import Damaged
+from participant.sql import Damaged
 
 Key = tuple[str, str]
 """A saga's id, and its step: a saga may have several deliveries."""

@@ -1,11 +1,20 @@
 """Whether this service can do its work: its database, its workers, its broker, its outbox, and
-whether its sagas move."""
+whether its sagas move.
 
+Those are questions that may never be answered, asked on a thread that nobody needs otherwise. A
+server that is paused, or a network that swallows packets, keeps whoever asks it. So one thread of
+the process asks, with a connection of its own; those who want to know wait for it a stated time,
+all of them for the same answer, and none is kept by it.
+"""
+
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -17,9 +26,44 @@ from contracts.states import Complaint
 from httpapi import standing
 from httpapi.json import answer
 from httpapi.middleware import served
-from httpapi.single_flight import SingleFlight
 from httpapi.standing import Found, Noted
-from participant import faults
+from participant import sql
+
+T = TypeVar("T")
+
+
+class SingleFlight:
+    """One thread that answers one question after the other; each is under way at most once."""
+
+    def __init__(self, *, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._under_way: dict[Callable[[], Any], Future[Any]] = {}
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def ask(self, *, question: Callable[[], T], seconds: float) -> T:
+        """Its answer, or that of the same question under way. Raises TimeoutError, and what the
+        question raises.
+        """
+        with self._lock:
+            answer = self._under_way.get(question)
+            if answer is None or answer.done():
+                answer = self._under_way[question] = Future()
+                self._asked.put((question, answer))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+        return answer.result(seconds)
+
+    def _run(self) -> None:
+        while True:
+            question, answer = self._asked.get()
+            try:
+                answer.set_result(question())
+            except Exception as error:  # noqa: BLE001 -- raised again where it was asked
+                answer.set_exception(error)
+
 
 LOOK_SECONDS = 1.5
 """A look takes some milliseconds. One that takes longer is an answer too."""
@@ -150,7 +194,7 @@ def _bounded(look: Callable[[], Found]) -> Found:
     try:
         return look()
     except (DatabaseError, InterfaceError) as error:
-        if faults.spends_connection(error):
+        if sql.spends_connection(error):
             connections[_alias()].close()
         what = f"a table of {_service()} can't be read: {_first_line(error)}"
         do = "a lock on it must be let go (a migration, a session left open), or a right given back"

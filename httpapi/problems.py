@@ -16,7 +16,7 @@ from contracts import bounds, refusals
 from contracts.outcomes import Refused
 from httpapi import stale_connections
 from httpapi.json import UnusableBody, encode
-from participant import faults
+from participant import sql
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ def _problem_of(error: Exception) -> Problem | None:
         return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
     if isinstance(error, PermissionDenied):
         return Problem(status=403, code="permission_denied", detail=str(error) or "Not allowed.")
-    if isinstance(error, faults.Damaged):
+    if isinstance(error, sql.Damaged):
         log.error("damaged: %s", error)
         return Problem(status=409, code=refusals.UNREADABLE, detail=str(error))
     if isinstance(error, UnusableBody):
@@ -190,10 +190,10 @@ def _of_database(error: Error) -> Problem | None:
         log.warning("a value that the database refuses: %s", error)
         detail = "A value is too big, or has a character that can't be stored."
         return Problem(status=400, code="invalid", detail=detail)
-    if faults.is_busy(error):
+    if sql.is_busy(error):
         log.warning("database: %s", error)
         return busy()
-    if faults.is_outage(error):
+    if sql.is_outage(error):
         log.error("database: %s", error)
         return unavailable("The database of this service")
     return None

@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from participant import faults
+from participant import sql
 
 _failed_at = float("-inf")
 
@@ -24,7 +24,7 @@ _failed_at = float("-inf")
 def mark(*, error: BaseException | None) -> None:
     """After an error: all connections of this process so far are stale, if it is of that kind."""
     global _failed_at
-    if error is not None and faults.spends_connection(error):
+    if error is not None and sql.spends_connection(error):
         _failed_at = time.monotonic()
 
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from inventario import operations, store
 from messaging.worker import Complaint
-from participant import faults, sql
+from participant import sql
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Expiry:
         try:
             self._expired += operations.expire(but_not=list(self._left))
         except DatabaseError as error:
-            if faults.is_outage(error):
+            if sql.is_outage(error):
                 raise
             self._one_by_one()
         if not self._left:
@@ -69,7 +69,7 @@ class Expiry:
         try:
             self._expired += operations.expire(only=saga_id)
         except DatabaseError as error:
-            if faults.is_outage(error):
+            if sql.is_outage(error):
                 raise
             self._left[saga_id] = time.monotonic() + LEFT_SECONDS
             log.error("not released: %s", error, extra={"saga_id": saga_id})

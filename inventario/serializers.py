@@ -8,8 +8,16 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from contracts import bounds
-from contracts.bounds import Asked, Category, Description, Name, Sku, StockChange, WholeNumber
-from contracts.money import amount
+from contracts.bounds import (
+    Asked,
+    Category,
+    Description,
+    Name,
+    Sku,
+    StockChange,
+    WholeNumber,
+    amount,
+)
 from inventario.models import Product, Reservation
 
 MOST_IN_A_PAGE = 1000

@@ -13,7 +13,7 @@ from typing import Any
 
 from inventario.models import ReservationStatus
 from participant import sql
-from participant.faults import Damaged
+from participant.sql import Damaged
 
 Key = tuple[str, str]
 """A saga's id, and its step: a saga may reserve in several."""

@@ -19,11 +19,10 @@ from contracts import events, projection
 from contracts.catalogue import SAGAS
 from contracts.events import Event, InvalidMessage
 from messaging import parking
-from messaging.backoff import Backoff
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import Reaction, Unfit
-from messaging.worker import Complaint
-from participant import faults, points, sql
+from messaging.worker import Backoff, Complaint
+from participant import points, sql
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +195,7 @@ class Consumer:
         try:
             self.retry_aside()
         except DatabaseError as error:
-            if not faults.is_busy(error):
+            if not sql.is_busy(error):
                 raise
             log.warning("consumer of %s: what is set aside is locked: %s", self.service, error)
 
@@ -234,7 +233,7 @@ class Consumer:
                 self._handle_group(reaction, others, attempts=attempts)
         except Exception as error:  # noqa: BLE001 -- any fault: find whose it is
             self._raise_if_database_is_gone(error)
-            if faults.is_busy(error):
+            if sql.is_busy(error):
                 self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
                 self._handle_one_by_one(reaction, group, error)
             elif len(group) == 1:
@@ -300,7 +299,7 @@ class Consumer:
         """Also where it is back by now: a connection that broke is no message's fault."""
         if not isinstance(error, DatabaseError | InterfaceError):
             return
-        if faults.is_outage(error) or not connections[self.service].is_usable():
+        if sql.is_outage(error) or not connections[self.service].is_usable():
             raise DatabaseUnavailable(f"the database of {self.service}: {error}") from error
 
 

@@ -17,7 +17,7 @@ from messaging import outbox, parked
 from messaging.brokers import Message
 from messaging.models import ParkedStatus, storable
 from messaging.parked import Aside, Due
-from participant import faults, points, sql
+from participant import points, sql
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _retry(
         event = events.decode(due.body)
         handle(event)
     except Exception as error:  # any fault counts as a failed attempt, kept with its reason
-        if faults.is_outage(error):
+        if sql.is_outage(error):
             raise
         _failed_again(service, due, error, event, step_of(event) if event else "")
         return
@@ -139,7 +139,7 @@ def _failed_again(service: str, due: Due, error: Exception, event: Event | None,
     is_last = event is None or due.attempts >= len(DELAYS)
     delay = None if is_last else DELAYS[due.attempts]
     with transaction.atomic(using=service):
-        if faults.is_busy(error):
+        if sql.is_busy(error):
             parked.postpone(service=service, due=due, reason=reason)
             is_last = False
         elif not parked.failed_again(service=service, due=due, reason=reason, delay=delay):

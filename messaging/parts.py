@@ -1,10 +1,16 @@
-"""The worker parts of every service that hears events and says some."""
+"""The worker parts of every service that hears events and says some.
 
+The probe asks the broker now and then whether it is there, and what nobody hears any more, for
+/health.
+"""
+
+import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from messaging.brokers import Broker
+from contracts.states import Complaint
+from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import Consumer, queue_of
-from messaging.probe import BrokerProbe
 from messaging.reactions import Reaction
 from messaging.relay import Relay
 from messaging.worker import Part
@@ -19,3 +25,76 @@ def parts(
         Relay(service=service, broker=broker),
         BrokerProbe(queue=queue_of(service=service), broker=broker),
     ]
+
+
+PROBE_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
+"""A broker that is paused refuses nothing: the ping itself ends much later."""
+MOST_SAID = 200
+
+
+class BrokerProbe:
+    """A part of every worker that talks to the broker."""
+
+    name = "probe"
+
+    def __init__(self, *, queue: str, broker: Broker) -> None:
+        self.broker = broker
+        self._queue = queue
+        self._dead: Complaint | None = None
+        self._is_up = False
+        self._asked_at: datetime | None = None
+        self._complaint: Complaint | None = None
+
+    def counters(self) -> dict[str, int]:
+        return {"broker_up": int(self._is_up and not self._waits_long())}
+
+    def complaints(self) -> list[Complaint]:
+        """That the broker is away, since the first ping that it did not answer; or that there are
+        messages in the queue of those that it has given up, which stops no saga.
+        """
+        complaint, asked_at = self._complaint, self._asked_at
+        if complaint is None and asked_at and self._waits_long():
+            complaint = _away("it does not answer", asked_at)
+        return [one for one in (complaint, self._dead) if one]
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._asked_at = asked_at = datetime.now(UTC)
+            try:
+                self.broker.ping()
+                self._dead = self._dead_now(asked_at)
+                self._is_up, self._complaint = True, None
+            except BrokerUnavailable as error:
+                since = self._complaint.since if self._complaint else asked_at
+                self._is_up, self._complaint = False, _away(str(error), since)
+            self._asked_at = None
+            stop.wait(PROBE_SECONDS)
+
+    def _dead_now(self, now: datetime) -> Complaint | None:
+        name = f"{self._queue}.dead"
+        count = self.broker.depths([name])[name]
+        since = self._dead.since if self._dead else now
+        return _dead(count, self._queue, since) if count else None
+
+    def _waits_long(self) -> bool:
+        asked_at = self._asked_at
+        return bool(asked_at and (datetime.now(UTC) - asked_at).total_seconds() > ANSWER_SECONDS)
+
+
+def _dead(count: int, queue: str, since: datetime) -> Complaint:
+    return Complaint(
+        what=f"{count} messages lie in {queue}.dead, and nobody hears them",
+        since=since,
+        do=f"with the broker's own tools move them to {queue}, where each is handled once or parked"
+        f" with its reason; or purge {queue}.dead",
+        stops_sagas=False,
+    )
+
+
+def _away(reason: str, since: datetime) -> Complaint:
+    return Complaint(
+        what=f"the broker does not work: {reason[:MOST_SAID]}",
+        since=since,
+        do="start or continue it, or free its memory or disk; events wait in the outboxes",
+    )

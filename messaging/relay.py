@@ -10,12 +10,10 @@ from datetime import UTC, datetime
 from django.db import DatabaseError, InterfaceError, connections
 
 from messaging import outbox
-from messaging.backoff import Backoff
 from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
-from messaging.leader import wait_to_lead
 from messaging.outbox import Arrivals, Unsent
-from messaging.worker import Complaint
-from participant import faults, points
+from messaging.worker import Backoff, Complaint, wait_to_lead
+from participant import points, sql
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +131,7 @@ class Relay:
         try:
             return set(outbox.mark_sent(service=self.service, ids=ids, at=at)) if ids else set()
         except DatabaseError as error:
-            if not faults.is_busy(error):
+            if not sql.is_busy(error):
                 raise
             return set()
 

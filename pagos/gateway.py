@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from decimal import Decimal
 
-from contracts import bounds, money, refusals
+from contracts import bounds, refusals
 from contracts.outcomes import Refused
 
 SLOW_CARD = "slow_card"
@@ -52,7 +52,7 @@ def authorise(
 
 def is_chargeable(*, amount: Decimal) -> bool:
     """Whether it is an amount that money can be: positive, whole cents, not beyond the table."""
-    return bounds.is_money(amount, least=money.CENT, most=LARGEST)
+    return bounds.is_money(amount, least=bounds.CENT, most=LARGEST)
 
 
 def is_free(*, amount: Decimal) -> bool:

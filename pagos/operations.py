@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 from django.conf import settings
 
-from contracts import money, refusals
+from contracts import bounds, refusals
 from contracts.commands import Charge, Command, Undo
 from contracts.outcomes import Done, Outcome, Refused
 from pagos import gateway, store
@@ -76,7 +76,7 @@ def pay(*, asked: PlainPayment) -> Payment:
         "id": str(uuid.uuid4()),
         "merchant_id": asked.merchant_id,
         "order_id": asked.order_id,
-        "amount": money.amount(asked.amount),
+        "amount": bounds.amount(asked.amount),
         "payment_method": asked.payment_method,
         "fingerprint": asked.fingerprint,
         **_decided(asked),
@@ -118,7 +118,7 @@ def _charged(payment_id: str, amount: Decimal) -> Done:
     return Done(
         {
             "payment_id": payment_id,
-            "amount": str(money.amount(amount)),
+            "amount": str(bounds.amount(amount)),
             "status": PaymentStatus.CAPTURED.value,
         }
     )
@@ -128,7 +128,7 @@ def _refunded(payment: LockedPayment) -> Done:
     return Done(
         {
             "payment_id": payment.id,
-            "refunded_amount": str(money.amount(payment.amount)),
+            "refunded_amount": str(bounds.amount(payment.amount)),
             "status": PaymentStatus.REFUNDED.value,
         }
     )

@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from contracts import bounds
-from contracts.bounds import Id, WholeNumber
-from contracts.money import amount
+from contracts.bounds import Id, WholeNumber, amount
 from pagos.models import Payment
 
 

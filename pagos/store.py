@@ -11,7 +11,7 @@ from contracts.outcomes import Refused
 from pagos import gateway
 from pagos.models import PaymentStatus
 from participant import sql
-from participant.faults import Damaged
+from participant.sql import Damaged
 
 Key = tuple[str, str]
 """A saga's id, and its step: a saga may charge in several."""

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts import money, refusals
+from contracts import bounds, refusals
 from contracts.outcomes import Refused
 from httpapi import idempotency, pages, problems
 from httpapi.json import answer
@@ -113,7 +113,7 @@ def _asked(request: Request) -> PlainPayment:
     wanted = {
         "merchant_id": str(asked.merchant_id),
         "order_id": str(asked.order_id),
-        "amount": money.amount(asked.amount),
+        "amount": bounds.amount(asked.amount),
         "payment_method": asked.payment_method,
     }
     return PlainPayment(

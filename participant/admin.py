@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
-from participant import faults
+from participant import sql
 
 LONGEST_SHOWN = 65_536
 Act = Callable[[Any], Refused | None]
@@ -83,7 +83,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
                 if keys and monotonic() >= until:
                     return self._goes_on(request, progress, done)
         except (DatabaseError, InterfaceError) as error:
-            if not faults.is_outage(error):
+            if not sql.is_outage(error):
                 raise
             connections[queryset.db].close()
             told = f"{progress.told(done)} Then the database was away: do it again for the rest."
@@ -108,10 +108,10 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
                 rows = _locked(queryset, keys)
                 refused = {row.pk: act(row.pk) for row in rows}
         except DatabaseError as error:
-            if faults.is_outage(error):
+            if sql.is_outage(error):
                 raise
             if len(keys) == 1:
-                progress.count([_BUSY if faults.is_busy(error) else Refused("fault", str(error))])
+                progress.count([_BUSY if sql.is_busy(error) else Refused("fault", str(error))])
                 return
             for key in keys:
                 self._do(request, queryset, [key], act, progress, done)

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from typing import Any, Protocol
 
 from contracts.commands import Command
-from participant import faults, sql
+from participant import sql
 from participant.performing import Performed
 
 
@@ -66,7 +66,7 @@ class Gathering:
             if len(batch) == 1:
                 batch[0].fail(error)
             else:
-                self._settle_apart(batch, is_busy=faults.is_busy(error))
+                self._settle_apart(batch, is_busy=sql.is_busy(error))
 
     def _settle_apart(self, batch: Sequence["_Place"], *, is_busy: bool) -> None:
         """One that waits for a locked row holds up no other."""

@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from contracts import refusals
 from contracts.commands import Command
 from contracts.outcomes import Busy, Outcome, Refused
-from participant import barrier, faults, points, sql
+from participant import barrier, points, sql
 from participant.operations import Operation
 
 APART_SECONDS = 2.0
@@ -72,10 +72,10 @@ def perform_apart(
     try:
         return [one.outcome for one in perform(operation=operation, commands=commands)]
     except DatabaseError as error:
-        if not faults.is_busy(error):
+        if not sql.is_busy(error):
             raise
         if len(commands) == 1:
-            return [Busy(faults.BUSY)]
+            return [Busy(sql.BUSY)]
     until = time.monotonic() + seconds
     with sql.impatient(service=operation.service):
         return [_alone(operation, command, until) for command in commands]
@@ -83,12 +83,12 @@ def perform_apart(
 
 def _alone(operation: Operation, command: Command, until: float) -> Outcome | Busy:
     if time.monotonic() >= until:
-        return Busy(faults.BUSY)
+        return Busy(sql.BUSY)
     try:
         return perform(operation=operation, commands=[command])[0].outcome
     except DatabaseError as error:
-        if faults.is_busy(error):
-            return Busy(faults.BUSY)
+        if sql.is_busy(error):
+            return Busy(sql.BUSY)
         raise
 
 

@@ -13,7 +13,7 @@ from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.saga import Saga
-from contracts.statuses import SagaStatus, StepStatus
+from contracts.states import SagaStatus, StepStatus
 from httpapi import waiting
 from httpapi.client import Client, Unreachable
 from pedidos.models import Order

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from contracts import money, projection, refusals
+from contracts import bounds, projection, refusals
 from contracts.bounds import Address, Id, Quantity
 from contracts.commands import Command, Undo
 from contracts.context import Context
@@ -112,7 +112,7 @@ def _key(command: Accept) -> Key:
 
 
 def _accepted(order: NewOrder) -> Accepted:
-    total = str(money.amount(order.total_amount))
+    total = str(bounds.amount(order.total_amount))
     return Accepted(
         {"order_id": order.context.saga_id, "total_amount": total}, context=order.context
     )
@@ -142,7 +142,7 @@ def _data(command: Accept) -> dict[str, Any]:
         "items": [
             {"product_id": item.product_id, "quantity": item.quantity} for item in command.items
         ],
-        "total_amount": money.amount(command.total_amount),
+        "total_amount": bounds.amount(command.total_amount),
         "payment_method": command.payment_method,
         "destination": command.destination,
     }

@@ -7,8 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from contracts import bounds
-from contracts.bounds import Address, Asked, Id, Quantity, SagaPattern, WholeNumber
-from contracts.money import amount
+from contracts.bounds import Address, Asked, Id, Quantity, SagaPattern, WholeNumber, amount
 from coordination.owner_views import failure_of
 from httpapi import pages
 from pedidos import history

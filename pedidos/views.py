@@ -11,15 +11,15 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts import money
-from coordination import accept_view
+from contracts import bounds
+from coordination import owner_views
 from httpapi import pages, problems
 from httpapi.json import answer
 from pedidos import catalogue, queries, serializers
 from pedidos.operations import OWNER, Accept
 from pedidos.serializers import NewOrder, OrderFilter
 
-_acceptance = accept_view.Acceptance(owner=OWNER)
+_acceptance = owner_views.Acceptance(owner=OWNER)
 STATUS_PATH = "/orders/{saga_id}"
 
 
@@ -37,7 +37,7 @@ class OrdersView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         wanted = problems.read(request.data, NewOrder)
-        return accept_view.accept(
+        return owner_views.accept(
             acceptance=_acceptance,
             command=_command(request, wanted),
             request=request,
@@ -58,11 +58,11 @@ def _command(request: Request, wanted: NewOrder) -> Accept:
     asked: dict[str, Any] = {
         "user_id": str(wanted.user_id),
         "items": wanted.lines(),
-        "total_amount": money.amount(wanted.amount),
+        "total_amount": bounds.amount(wanted.amount),
         "payment_method": wanted.payment_method,
         "destination": wanted.destination,
     }
-    alike = accept_view.accepting(
+    alike = owner_views.accepting(
         owner=OWNER,
         saga=wanted.saga,
         pattern=wanted.saga_pattern or "",

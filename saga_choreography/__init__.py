@@ -7,7 +7,7 @@ still ends right. It tells where a saga stands, and helps one that stands still.
 Owns         choreographed sagas, their trail of events, what people asked of them
 Offers       where a saga stands, with its trail; abort, return, retry, skip
 Reacts to    every event of every saga, by writing it down (`tracking`); a service's giving up, by
-             an abort, or by parking the saga (`giving_up`)
+             an abort, or by parking the saga (`watchdog`)
 Publishes    a saga's request for its abort or its return; what a person has skipped; the last event
              of a saga that stands still, again (`watchdog`)
 """

@@ -18,16 +18,15 @@ from contracts.events import Event, Facts
 from contracts.outcomes import Failure, Refused
 from contracts.projection import Reaction
 from contracts.saga import Direction
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from coordination.acceptance import first_event
 from coordination.store import UnknownSaga
 from messaging import outbox
 from participant import points
 from saga_choreography import store, tracking
 from saga_choreography.models import Action, Intervention, Saga
-from saga_choreography.state import machine_of, status_after
 from saga_choreography.store import SERVICE, Seen, Stage, Watched
-from saga_choreography.tracking import Asked, next_look
+from saga_choreography.tracking import Asked, machine_of, next_look, status_after
 
 
 class _Held(NamedTuple):

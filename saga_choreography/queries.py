@@ -9,13 +9,20 @@ from django.db.models import QuerySet
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.patterns import CHOREOGRAPHED
-from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState, TrailEntry
-from contracts.statuses import SagaStatus
+from contracts.states import (
+    Complaint,
+    Parked,
+    SagaState,
+    SagaStatus,
+    SagaSummary,
+    StepState,
+    TrailEntry,
+)
 from participant import sql
 from saga_choreography import store
 from saga_choreography.models import Saga
-from saga_choreography.state import SagaView, machine_of
 from saga_choreography.store import SERVICE, Seen, Stage
+from saga_choreography.tracking import SagaView, machine_of
 
 STALL_SECONDS = 20
 """No saga moves for so long: more than a step and a nudge take."""

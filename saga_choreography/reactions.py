@@ -12,8 +12,8 @@ from contracts.catalogue import SAGAS
 from contracts.events import Event
 from messaging.reactions import Reaction
 from saga_choreography import store
-from saga_choreography.giving_up import take_note
 from saga_choreography.tracking import track
+from saga_choreography.watchdog import take_note
 
 
 @dataclass(frozen=True, kw_only=True)

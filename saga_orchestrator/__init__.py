@@ -9,9 +9,9 @@ Offers       the hand-over of sagas; look, list, compensate (stop, or return); r
              for a parked saga
 Calls        the services of each saga's page, over HTTP, in batches
 Asks         them by message
-Reacts to    every reply to a request, and step.parked, by moving its saga on (`replies`)
-Publishes    the requests, of sagas that go by message only (`requesting`)
+Reacts to    every reply to a request, and step.parked, by moving its saga on (`messages`)
+Publishes    the requests, of sagas that go by message only (`messages`)
 
 Read a saga's page first (contracts/catalogue: who is told what), then `engine` (what follows from
-an answer), `runner` (who does it), `sagalog` (what is written, before each next call).
+an answer), `executor` (who does it), `store` (what is written, before each next call).
 """

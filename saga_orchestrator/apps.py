@@ -26,6 +26,6 @@ class SagaOrchestratorConfig(AppConfig):
         """What `manage.py worker` runs for this service. Calls over HTTP need no broker."""
         from messaging.parts import parts
         from saga_orchestrator.reactions import REACTIONS
-        from saga_orchestrator.runner import make
+        from saga_orchestrator.worker import make
 
         return [make(), *parts(service=self.name, broker=broker, reactions=REACTIONS)]

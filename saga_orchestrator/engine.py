@@ -17,8 +17,8 @@ import msgspec
 from contracts import refusals
 from contracts.outcomes import Done, Failure, Refused, had_effect
 from contracts.saga import Direction, Step, StepClass
-from contracts.statuses import SagaStatus, StepStatus
-from saga_orchestrator.moves import (
+from contracts.states import SagaStatus, StepStatus
+from saga_orchestrator.transitions import (
     Answer,
     Fault,
     Held,

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from contracts.saga import Direction
-from contracts.statuses import SagaStatus, StepStatus
+from contracts.states import SagaStatus, StepStatus
 from messaging import models as messaging
 from participant.fields import Json
 

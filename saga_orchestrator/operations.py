@@ -11,16 +11,16 @@ from contracts.catalogue import SAGAS
 from contracts.context import Context, stand_in
 from contracts.outcomes import Refused
 from contracts.saga import Direction
-from contracts.statuses import FINAL, SagaStatus
+from contracts.states import FINAL, SagaStatus
 from coordination.store import UnknownSaga
 from messaging import doorbell
 from participant import points
-from saga_orchestrator import engine, sagalog
+from saga_orchestrator import engine, store
 from saga_orchestrator.models import Intervention, InterventionAction, Saga
-from saga_orchestrator.moves import Move
-from saga_orchestrator.sagalog import InFlight, Unreadable
+from saga_orchestrator.store import InFlight, Unreadable
+from saga_orchestrator.transitions import Move
 
-SERVICE = sagalog.ALIAS
+SERVICE = store.ALIAS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def start(*, contexts: Sequence[Context]) -> None:
     started: list[str] = []
     for name in dict.fromkeys(one.saga for one in contexts):
         saga = SAGAS[name]
-        started += sagalog.start(
+        started += store.start(
             saga=saga,
             contexts=[one for one in contexts if one.saga == name],
             seconds=settings.SAGA_SECONDS or saga.seconds,
@@ -135,7 +135,7 @@ def _intervene(
 ) -> Refused | None:
     """Lock, decide, write; the runner is woken once it is committed."""
     with transaction.atomic(using=SERVICE):
-        found = sagalog.lock(saga_ids=[saga_id])
+        found = store.lock(saga_ids=[saga_id])
         if not found:
             raise UnknownSaga(saga_id)
         (saga,) = found
@@ -167,7 +167,7 @@ def _undo_all(saga_id: str, requested_by: str, reason: str) -> Refused | None:
     context = stand_in(
         saga=saga.name, saga_id=saga_id, pattern=row["pattern"], subject=row["subject"]
     )
-    if not sagalog.undo_all(saga=saga, context=context, detail=reason):
+    if not store.undo_all(saga=saga, context=context, detail=reason):
         return Refused(refusals.ALREADY_UNDONE, "This saga is undone already.")
     _note(saga_id, InterventionAction.UNDO, "", requested_by, reason)
     return None
@@ -184,9 +184,9 @@ def _decided(
 
 def _write(saga: InFlight, decision: Decision, requested_by: str, reason: str) -> None:
     if decision.move is None:
-        sagalog.request_stop(saga_id=saga.saga_id)
+        store.request_stop(saga_id=saga.saga_id)
     else:
-        sagalog.record(moves=[(saga, decision.move)])
+        store.record(moves=[(saga, decision.move)])
     _note(saga.saga_id, decision.action, saga.progress.step.name, requested_by, reason)
 
 
@@ -202,4 +202,4 @@ def _wake() -> None:
 
 
 def _ring() -> None:
-    doorbell.ring(service=SERVICE, channel=sagalog.CHANNEL)
+    doorbell.ring(service=SERVICE, channel=store.CHANNEL)

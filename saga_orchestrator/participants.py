@@ -11,9 +11,9 @@ import msgspec
 from contracts import projection
 from contracts.outcomes import Busy, Outcome
 from httpapi.client import Client, Unreachable
-from saga_orchestrator.breaker import Breaker
-from saga_orchestrator.moves import Answer, Fault, Held, Progress
-from saga_orchestrator.sagalog import InFlight
+from saga_orchestrator.circuit_breaker import Breaker
+from saga_orchestrator.store import InFlight
+from saga_orchestrator.transitions import Answer, Fault, Held, Progress
 
 log = logging.getLogger(__name__)
 

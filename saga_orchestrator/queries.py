@@ -9,8 +9,15 @@ from django.db.models import QuerySet
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Step
-from contracts.states import Complaint, Parked, SagaState, SagaSummary, StepState
-from contracts.statuses import SagaStatus, StepStatus
+from contracts.states import (
+    Complaint,
+    Parked,
+    SagaState,
+    SagaStatus,
+    SagaSummary,
+    StepState,
+    StepStatus,
+)
 from participant import sql
 from saga_orchestrator.models import Saga, SagaStep
 

@@ -3,7 +3,7 @@
 from contracts import projection
 from contracts.catalogue import SAGAS
 from messaging.reactions import Reaction
-from saga_orchestrator.replies import Told, after_giving_up, after_reply
+from saga_orchestrator.messages import Told, after_giving_up, after_reply
 
 REACTIONS: list[Reaction] = [
     *(

@@ -13,9 +13,9 @@ from checker.protocol.journeys import Act, Journey, Scenario, Walked, scenarios
 from contracts import refusals
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction
-from contracts.statuses import FINAL, SagaStatus
+from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Answer, Fault, Move, Progress
+from saga_orchestrator.transitions import Answer, Fault, Move, Progress
 
 MOST_CALLS = 200
 _ENDINGS = {SagaStatus.COMPLETED: Ending.COMPLETED}

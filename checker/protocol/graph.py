@@ -8,9 +8,9 @@ from typing import NamedTuple
 from checker.protocol.description import Choreography, Ending, Orchestration, Reaction
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, StepClass
-from contracts.statuses import FINAL, SagaStatus
+from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Answer, Fault, Move, Progress
+from saga_orchestrator.transitions import Answer, Fault, Move, Progress
 
 
 class Outcome(NamedTuple):

@@ -20,7 +20,7 @@ from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.projection import command, services_of
 from contracts.saga import Direction, Step
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from participant.gathering import Gathering
 from participant.operations import all_in
 from participant.performing import Performed

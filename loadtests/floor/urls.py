@@ -9,7 +9,7 @@ from carrito import checkout_view
 from carrito.checkout_view import CheckoutRequest
 from contracts.outcomes import Refused
 from contracts.patterns import ORCHESTRATED
-from coordination import accept_view
+from coordination import owner_views
 from coordination.acceptance import NotAccepted
 from httpapi.json import answer
 from loadtests.floor import PATTERN, checkout
@@ -31,7 +31,7 @@ class CheckoutView(checkout_view.CheckoutView):
         command = msgspec.structs.replace(command, saga_pattern=PATTERN)
         ended = checkout.check_out(command=command)
         if isinstance(ended, Refused):
-            raise accept_view.not_accepted(error=NotAccepted(ended))
+            raise owner_views.not_accepted(error=NotAccepted(ended))
         url = request.build_absolute_uri(f"/orders/saga/{command.saga_id}/status")
         told = {
             "saga_id": command.saga_id,

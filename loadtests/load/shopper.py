@@ -8,7 +8,7 @@ longer. It is written as one string, and is called a pattern where its figures a
 from collections.abc import Sequence
 from typing import Any
 
-from contracts import statuses
+from contracts import states
 from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED, ORCHESTRATED_MESSAGING
 
 MONOLITH = "monolith"
@@ -18,7 +18,7 @@ THE_TWO = PATTERNS[:2]
 """Those that are compared unless others are named; the others tell why they differ."""
 WITH_CONTROL = PATTERNS[:3]
 """Those of a full run."""
-FINAL = statuses.FINAL
+FINAL = states.FINAL
 GOOD_CARD = "credit_card"
 SLOW_CARD = "slow_card"
 DECLINED_CARD = "card_declined"

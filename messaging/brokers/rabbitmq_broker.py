@@ -7,26 +7,36 @@ A queue's last net: RabbitMQ 4 drops a message after 20 returns unless told othe
 limit is explicit and far beyond what the consumer needs (it parks a poison message itself, after
 a few tries), and even then the message is moved, safely ("at-least-once"), to the durable queue
 `<queue>.dead`. `depths` counts that one like any other.
+
+The messages that are published in one call go out in one write, and all their confirms are awaited
+together: a round trip and a disk flush for a list, not for each message.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from messaging.brokers import (
     EVENTS,
+    EXCHANGES,
     BrokerUnavailable,
+    Delivery,
     Message,
     Rejected,
+    Unroutable,
     exchange_of,
     refuse_unfit,
 )
 from messaging.brokers.rabbitmq import HEARTBEAT_SECONDS, parameters
+from messaging.brokers.rabbitmq_frames import Confirm, ack_frame, publish_frames, requeue_frame
 from messaging.brokers.rabbitmq_link import Channel, Link
-from messaging.brokers.rabbitmq_publisher import Publisher
-from messaging.brokers.rabbitmq_subscription import RabbitMQSubscription
+from participant import points
 
 # An explicit limit is also what keeps returned messages at the head of a quorum queue.
 DELIVERY_LIMIT = 1_000_000
@@ -185,3 +195,223 @@ class RabbitMQBroker:
         channel.close()
         held = sum(item.held for item in self._subscriptions if item.queue == queue)
         return int(answer.method.message_count) + held
+
+
+WINDOW = 500  # messages sent and not yet confirmed: bounds memory on both sides
+CONFIRM_SECONDS = 15.0
+BLOCKED_SECONDS = 2.0
+
+
+class Publisher:
+    """A confirming channel on a link. Lives as long as the channel; for one thread at a time."""
+
+    def __init__(self, link: Link, *, namespace: str) -> None:
+        """Open the channel and declare the exchanges. Raises BrokerUnavailable."""
+        self._link, self._namespace = link, namespace
+        self._next_tag = self._lowest_tag = 1
+        self._unconfirmed: set[int] = set()
+        self._refused: set[int] = set()
+        self._returned: list[str] = []
+        self._channel = link.open_channel()
+        self._channel.on_receive(self._on_confirms)
+        self._channel.on_return(self._returned.append)
+        for exchange in EXCHANGES:
+            self._channel.declare_exchange(namespace + exchange)
+        self._channel.call("confirm_delivery", ack_nack_callback=self._on_refused)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the channel is still there."""
+        return not self._channel.lost
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Publish in order and await all confirms.
+
+        Raises BrokerUnavailable, Rejected and Unroutable.
+        """
+        self._returned.clear()
+        for start in range(0, len(messages), WINDOW):
+            with self._link.lock:
+                window = messages[start : start + WINDOW]
+                try:
+                    self._publish_window(window)
+                except Rejected as error:
+                    raise Rejected(str(error), error.ids or self._named_in(error, window)) from None
+        if self._returned:
+            raise Unroutable(self._returned)
+
+    def _publish_window(self, messages: Sequence[Message]) -> None:
+        # While the broker reads nothing, sending would only fill our own memory.
+        self._await_unblocked()
+        first, self._next_tag = self._next_tag, self._next_tag + len(messages)
+        self._unconfirmed = set(range(first, self._next_tag))
+        self._refused.clear()
+        points.reach("publisher.before_write")
+        self._channel.write(
+            publish_frames(
+                messages,
+                channel=self._channel.number,
+                namespace=self._namespace,
+                frame_max=self._link.frame_max,
+            )
+        )
+        points.reach("publisher.before_confirm")
+        self._await_confirms()
+        if self._refused:
+            ids = [messages[tag - first].id for tag in sorted(self._refused)]
+            raise Rejected(f"RabbitMQ could not store {len(ids)} message(s)", ids)
+
+    def _named_in(self, error: Rejected, messages: Sequence[Message]) -> list[str]:
+        """Those that go to the exchange that the broker names, where it refuses a whole one."""
+        reason = str(error)
+        refused = {name for name in EXCHANGES if f"'{self._namespace}{name}'" in reason}
+        return [one.id for one in messages if exchange_of(message_type=one.type) in refused]
+
+    def _await_confirms(self) -> None:
+        deadline = time.monotonic() + CONFIRM_SECONDS
+        while self._unconfirmed:
+            self._link.drive(until=self._settled_or_stuck, seconds=deadline - time.monotonic())
+            self._channel.raise_if_lost()
+            if self._link.blocked:
+                self._await_unblocked()
+                deadline = time.monotonic() + CONFIRM_SECONDS
+            if time.monotonic() >= deadline:
+                # A broker that says nothing may be gone without a trace: start anew next time.
+                self._link.abandon(f"RabbitMQ confirmed nothing for {CONFIRM_SECONDS:g} s")
+
+    def _settled_or_stuck(self) -> bool:
+        return bool(not self._unconfirmed or self._channel.lost or self._link.blocked)
+
+    def _await_unblocked(self) -> None:
+        self._link.drive(
+            until=lambda: bool(self._channel.lost or not self._link.blocked),
+            seconds=BLOCKED_SECONDS,
+        )
+        self._channel.raise_if_lost()
+        if self._link.blocked:
+            raise BrokerUnavailable(f"RabbitMQ blocked publishing: {self._link.blocked}")
+
+    def _on_confirms(self, confirms: list[Confirm]) -> None:
+        for confirm in confirms:
+            self._settle(confirm.tag, confirm.multiple)
+
+    def _on_refused(self, frame: Any) -> None:
+        awaited = set(self._unconfirmed)
+        self._settle(frame.method.delivery_tag, frame.method.multiple)
+        self._refused |= awaited - self._unconfirmed
+
+    def _settle(self, tag: int, multiple: bool) -> None:
+        """Note these as answered."""
+        if multiple:
+            self._unconfirmed.difference_update(range(self._lowest_tag, tag + 1))
+            self._lowest_tag = tag + 1
+        else:
+            self._unconfirmed.discard(tag)
+
+
+class RabbitMQSubscription:
+    """A consumer of one queue, which holds at most `prefetch` unsettled deliveries.
+
+    After a loss it makes a new link at the next `take`. Delivery tags start again with each
+    channel, so a delivery counts as ours only while this very object is noted as unsettled.
+    """
+
+    def __init__(self, open_link: Callable[[], Link], *, queue: str, prefetch: int) -> None:
+        """Start consuming. Raises BrokerUnavailable, also when there is no such queue."""
+        self.queue = queue
+        self._open_link, self._prefetch = open_link, prefetch
+        self._waiting: deque[Delivery] = deque()
+        self._unsettled: dict[int, Delivery] = {}  # by tag, which is the order of arrival
+        self._closed = False
+        self._consume()
+
+    @property
+    def held(self) -> int:
+        """How many messages this consumer holds, taken or waiting to be."""
+        self._link.keep()  # reads what arrived meanwhile
+        return len(self._unsettled)
+
+    def keep(self) -> None:
+        """Keep the connection alive while a handler takes its time."""
+        self._link.keep()
+
+    def take(self, *, limit: int, timeout: float) -> list[Delivery]:
+        if self._closed:
+            return []
+        if self._channel.lost:
+            self._link.close()
+            self._consume()
+        with self._link.lock:
+            self._link.drive(until=self._something_to_say, seconds=timeout)
+            if self._closed:
+                return []
+            self._channel.raise_if_lost()
+            count = min(limit, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(count)]
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        # One frame for all whose elders are settled too, and one each for the others.
+        with self._link.lock:
+            tags, number = self._settle(deliveries), self._channel.number
+            oldest = next(iter(self._unsettled), None)
+            together = len(tags) if oldest is None else bisect_left(tags, oldest)
+            frames = [ack_frame(channel=number, tag=tag, multiple=False) for tag in tags[together:]]
+            if together:
+                frames.append(ack_frame(channel=number, tag=tags[together - 1], multiple=True))
+            self._channel.write(b"".join(frames))
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        # They come before what waits in the queue, but after what was sent to us already.
+        with self._link.lock:
+            tags, number = self._settle(deliveries), self._channel.number
+            self._channel.write(b"".join(requeue_frame(channel=number, tag=tag) for tag in tags))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it will never give anything again."""
+        return self._closed
+
+    def close(self) -> None:
+        self._closed = True
+        self._link.wake()
+        with self._link.lock:
+            self._link.close()
+            # Last: deliveries still come while the connection closes. They go back with the rest.
+            self._forget()
+
+    def _consume(self) -> None:
+        self._link = self._open_link()
+        with self._link.lock:
+            self._forget()
+            self._channel = self._link.open_channel()
+            self._channel.on_receive(self._on_deliveries)
+            try:
+                self._channel.call("basic_qos", prefetch_count=self._prefetch)
+                # FrameReader reads deliveries; pika's callback is never reached.
+                self._channel.call(
+                    "basic_consume", queue=self.queue, on_message_callback=lambda *_: None
+                )
+            except BrokerUnavailable:
+                self._link.close()  # or a late consumer would hold messages that nobody takes
+                raise
+        if self._closed:
+            self._link.close()
+
+    def _something_to_say(self) -> bool:
+        return bool(self._waiting or self._closed or self._channel.lost)
+
+    def _settle(self, deliveries: Sequence[Delivery]) -> list[int]:
+        """Give the tags that are still ours to settle, lowest first, and forget them."""
+        ours = [item.tag for item in deliveries if self._unsettled.get(item.tag) is item]
+        for tag in ours:
+            del self._unsettled[tag]
+        return sorted(ours)
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._unsettled.clear()
+
+    def _on_deliveries(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self._unsettled[delivery.tag] = delivery
+        self._waiting.extend(deliveries)

@@ -9,17 +9,16 @@ from tests.architecture.effects import SHOP
 from tests.architecture.tree import ROOT, name_of, parsed
 
 ALLOWED = {
-    "coordination/accept_view.py": "occurred_at of a saga's first event: the speaker's word",
+    "coordination/owner_views.py": "occurred_at of a saga's first event: the speaker's word",
     "coordination/handover.py": "since when a coordinator has been away: for the lights",
     "inventario/expiry.py": "since when a reservation can't be released: for the lights",
     "httpapi/standing.py": "since when something stands: for the lights",
-    "messaging/backoff.py": "since when: for the lights; compared with this process itself",
-    "messaging/probe.py": "since when the broker is asked: likewise",
-    "messaging/worker.py": "since when a part is silent: for the lights, in the database's time",
+    "messaging/parts.py": "since when the broker is asked: likewise",
+    "messaging/worker.py": "since when: for the lights; a silent part in the database's time",
     "messaging/parking.py": "occurred_at of an event: the speaker's word, which decides nothing",
     "messaging/reactions.py": "occurred_at and requested_at: likewise",
     "messaging/relay.py": "sent_at: for the timeline; rows are forgotten hours later",
-    "saga_orchestrator/requesting.py": "occurred_at of a request: the speaker's word",
+    "saga_orchestrator/messages.py": "occurred_at of a request: the speaker's word",
 }
 """Files that may ask the host what time it is, and what for. `time.monotonic` compares a process
 with itself and needs no leave."""

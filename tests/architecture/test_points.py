@@ -68,8 +68,8 @@ DAMAGE = {
         "def more():\n    sql.execute(service='carrito', sql='UPDATE carrito_cart SET x = 1')",
     ),
     "a statement that writes, two calls away": (
-        "saga_orchestrator.runner",
-        "def more():\n    sagalog.forget_runner(runner_id=1)",
+        "saga_orchestrator.worker",
+        "def more():\n    store.forget_runner(runner_id=1)",
     ),
     "a row saved": ("saga_orchestrator.operations", "def more(saga):\n    saga.save()"),
     "what runs on commit": (

@@ -15,8 +15,8 @@ from messaging.brokers import (
     BrokerUnavailable,
     Message,
     Rejected,
-    postgres_subscription,
 )
+from messaging.brokers import postgres as adapter
 from messaging.brokers.postgres import PostgresBroker
 from tests.broker.adapters import Adapter, messages
 from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
@@ -67,7 +67,7 @@ def test_frees_it_for_a_consumer_that_waits_already(
     plain: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(postgres_subscription, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(adapter, "SWEEP_SECONDS", 0.1)
     broker.publish(messages(1))
     dying = broker.subscribe(queue="shop", prefetch=10)
     take(dying, 1)
@@ -81,7 +81,7 @@ def test_frees_it_for_a_consumer_that_waits_already(
 def test_leaves_alone_what_a_slow_consumer_holds(
     postgres: Adapter, broker: PostgresBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_subscription, "SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(adapter, "SWEEP_SECONDS", 0.0)
     broker.publish(messages(1))
     take(broker.subscribe(queue="shop", prefetch=10), 1)
     assert nothing_comes(postgres.open().subscribe(queue="shop", prefetch=10))

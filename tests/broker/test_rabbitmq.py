@@ -20,7 +20,6 @@ from messaging.brokers import (
     Message,
     Rejected,
     rabbitmq_broker,
-    rabbitmq_publisher,
 )
 from messaging.brokers import rabbitmq as rabbitmq_links
 from messaging.brokers.rabbitmq_broker import RabbitMQBroker
@@ -108,7 +107,7 @@ def test_gives_up_on_a_broker_that_confirms_nothing(
     broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.publish(messages(1))
-    monkeypatch.setattr(rabbitmq_publisher, "CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr(rabbitmq_broker, "CONFIRM_SECONDS", 0.2)
     proxy.freeze()
     with pytest.raises(BrokerUnavailable, match="confirmed nothing"):
         broker.publish(messages(1, first=1))
@@ -164,7 +163,7 @@ def frame(method: Any) -> bytes:
 def test_refuses_to_publish_for_long_while_the_broker_is_blocked(
     broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq_publisher, "BLOCKED_SECONDS", 0.2)
+    monkeypatch.setattr(rabbitmq_broker, "BLOCKED_SECONDS", 0.2)
     broker.publish(messages(1))
     # As RabbitMQ does it: the next message sets the alarm off, and nothing is read any more.
     proxy.freeze()
@@ -184,7 +183,7 @@ def test_sends_nothing_more_while_the_broker_is_blocked(
     broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a long alarm costs no memory, and the messages don't pile up for its end."""
-    monkeypatch.setattr(rabbitmq_publisher, "BLOCKED_SECONDS", 0.05)
+    monkeypatch.setattr(rabbitmq_broker, "BLOCKED_SECONDS", 0.05)
     broker.publish(messages(1))
     proxy.tell_clients(frame(spec.Connection.Blocked("low on disk")))
     eventually(lambda: bool(_blocked(broker)))

@@ -24,8 +24,8 @@ from inventario.models import Product, Reservation
 from pagos import operations as pagos
 from pagos.models import Payment
 from participant import sql
-from participant.faults import Damaged
 from participant.performing import perform
+from participant.sql import Damaged
 from pedidos.operations import Accept as AcceptOrder
 from pedidos.operations import Item as PedidosItem
 from pedidos.operations import accept as accept_order

@@ -4,10 +4,10 @@ import time
 from unittest.mock import ANY
 
 from contracts.saga import Direction
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from coordination.handover import Handover
-from saga_orchestrator import engine, replies, sagalog, statements
-from saga_orchestrator.moves import Fault, Move
+from saga_orchestrator import engine, messages, store
+from saga_orchestrator.transitions import Fault, Move
 
 
 def refusal_tried_again(patch) -> None:
@@ -60,7 +60,7 @@ def handed_over_before_answered(patch) -> None:
 
 def saga_not_written(patch) -> None:
     """The coordinator answers for it, and has it only in its head."""
-    patch.setattr(sagalog, "start", lambda **given: [])
+    patch.setattr(store, "start", lambda **given: [])
 
 
 def moves_not_written(patch) -> None:
@@ -70,7 +70,7 @@ def moves_not_written(patch) -> None:
         now = time.time()
         return {saga.saga_id: now for saga, _ in moves}
 
-    patch.setattr(sagalog, "record", remembered)
+    patch.setattr(store, "record", remembered)
 
 
 def parked_taken_for_ended(patch) -> None:
@@ -82,10 +82,10 @@ def parked_taken_for_ended(patch) -> None:
 
 
 def no_fence(patch) -> None:
-    fenceless = statements.RECORD.replace("AND saga.version = move.version", "")
-    patch.setattr(statements, "RECORD", fenceless)
+    fenceless = store.RECORD.replace("AND saga.version = move.version", "")
+    patch.setattr(store, "RECORD", fenceless)
 
 
 def any_reply_counts(patch) -> None:
     """Also one that answers what is not due any more."""
-    patch.setattr(replies, "reply_to", lambda request: ANY)
+    patch.setattr(messages, "reply_to", lambda request: ANY)

@@ -11,10 +11,10 @@ from contracts.patterns import ORCHESTRATED, PATTERNS
 from contracts.services import PARTICIPANTS
 from httpapi import client
 from httpapi.client import Answer, Unreachable
-from saga_orchestrator import conductor, requesting, sagalog
-from saga_orchestrator.conductor import Conductor
+from saga_orchestrator import executor, messages, store
+from saga_orchestrator.executor import Conductor
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.sagalog import InFlight
+from saga_orchestrator.store import InFlight
 
 NEVER = 1e9
 HAND_OVER = PATTERNS[ORCHESTRATED].hand_over
@@ -88,17 +88,17 @@ class Lane:
 
 
 class Office:
-    """A runner with the real conductor, engine and log."""
+    """A runner with the real executor, engine and log."""
 
     def __init__(self, monkeypatch) -> None:
-        monkeypatch.setattr(conductor, "Lanes", Lane)
+        monkeypatch.setattr(executor, "Lanes", Lane)
         self.open_again()
 
     def open_again(self) -> None:
         """A new runner; the one before is dead, and has been silent for long enough."""
-        with connections[sagalog.ALIAS].cursor() as cursor:
+        with connections[store.ALIAS].cursor() as cursor:
             cursor.execute("UPDATE saga_orchestrator_runner SET seen_at = now() - interval '1 h'")
-        self.runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
+        self.runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
         self.conductor = Conductor(
             participants=Participants(urls=dict.fromkeys(PARTICIPANTS, "http://127.0.0.1:1")),
             put_down=lambda seconds: None,
@@ -107,12 +107,12 @@ class Office:
     def claim(self, *, early: bool = False) -> list[InFlight]:
         """What is due; `early`: as if every pause were over."""
         if early:
-            with connections[sagalog.ALIAS].cursor() as cursor:
+            with connections[store.ALIAS].cursor() as cursor:
                 cursor.execute(
                     "UPDATE saga_orchestrator_saga SET next_attempt_at = now()"
                     " WHERE next_attempt_at > now()"
                 )
-        sagas = sagalog.claim(runner_id=self.runner_id, limit=100)
+        sagas = store.claim(runner_id=self.runner_id, limit=100)
         for saga in sagas:
             saga.deadline = NEVER
         return sagas
@@ -120,9 +120,9 @@ class Office:
     def work(self, *, early: bool = False) -> int:
         """Moves on all that is due, until it has ended, waits or is parked."""
         sagas = self.claim(early=early)
-        by_message = [one for one in sagas if requesting.goes_by_message(saga=one)]
+        by_message = [one for one in sagas if messages.goes_by_message(saga=one)]
         self.conductor.take_up(sagas=[one for one in sagas if one not in by_message])
-        requesting.take_up(sagas=by_message)
+        messages.take_up(sagas=by_message)
         self.conductor._lanes.work_off()
         return len(sagas)
 

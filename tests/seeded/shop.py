@@ -16,7 +16,7 @@ import saga_choreography.reactions
 import saga_orchestrator.reactions
 from carrito.models import Cart, CartItem
 from carrito.operations import OWNER
-from coordination import accept_view
+from coordination import owner_views
 from coordination.handover import handovers
 from httpapi.client import Unreachable
 from inventario.models import Product
@@ -28,7 +28,7 @@ from saga_choreography import operations as choreography
 from saga_choreography import store
 from saga_choreography.watchdog import look
 from saga_orchestrator import operations as orchestrator
-from saga_orchestrator.conductor import Conductor
+from saga_orchestrator.executor import Conductor
 from tests.seeded.office import Killed, Network, Office
 from tests.seeded.workers import Worker
 
@@ -51,7 +51,7 @@ class Shop:
     def __init__(self, monkeypatch) -> None:
         monkeypatch.setattr(consuming, "IDLE_SECONDS", 0)
         monkeypatch.setattr(points, "reach", self._reach)
-        monkeypatch.setattr(accept_view, "give", lambda **given: None)  # no thread of its own
+        monkeypatch.setattr(owner_views, "give", lambda **given: None)  # no thread of its own
         self._monkeypatch = monkeypatch
         self.broker = connect(BROKER)
         self.network = Network(monkeypatch)

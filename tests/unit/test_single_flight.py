@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from httpapi.single_flight import SingleFlight
+from httpapi.health import SingleFlight
 
 
 class Question:

@@ -103,7 +103,7 @@ class InProcessClient:
 
 
 class Standing:
-    """In place of `saga_orchestrator.lanes.Lanes`: nothing moves unless it is told to."""
+    """In place of `saga_orchestrator.in_flight.Lanes`: nothing moves unless it is told to."""
 
     def __init__(
         self, *, work: Callable[[Any, list[Any]], None], at_exit: Callable[[], None]

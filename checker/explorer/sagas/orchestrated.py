@@ -18,9 +18,9 @@ from checker.explorer.striking import Crashed, Strike
 from contracts import patterns, projection, services
 from contracts.context import Context
 from contracts.outcomes import Refused
-from saga_orchestrator import engine, operations, sagalog
+from saga_orchestrator import engine, operations, store
 from saga_orchestrator.participants import Participants, Target
-from saga_orchestrator.runner import Runner
+from saga_orchestrator.worker import Runner
 
 CRASHES = ("client.before_call", "client.answered", "conductor.before_record", "conductor.recorded")
 PAUSES = CRASHES[:3]
@@ -171,7 +171,7 @@ class Orchestrated:
     def _claim(self, _: object) -> None:
         self._alive().claim()
         if self._courier:
-            self._courier.say(sagalog.ALIAS)
+            self._courier.say(store.ALIAS)
 
     def _is_claimable(self) -> bool:
         """By one of those at work; where there is none, by a new one, whose hands are empty."""
@@ -238,7 +238,7 @@ class Orchestrated:
         self._strike.clear()
         self._paused.discard(runner.number)
         if self._courier:
-            self._courier.say(sagalog.ALIAS)
+            self._courier.say(store.ALIAS)
 
     def _bury(self, runner: Conducting) -> None:
         self._stage.fall_silent(runner.number)

@@ -30,8 +30,8 @@ from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from contracts.services import WITH_DATABASE
 from messaging.models import ParkedStatus
-from saga_orchestrator import sagalog, statements
-from saga_orchestrator.sagalog import ALIAS, Call
+from saga_orchestrator import store
+from saga_orchestrator.store import ALIAS, Call
 
 _MADE = """
     CREATE SCHEMA explorer;
@@ -59,7 +59,7 @@ _SHOWN = """
            set_config('explorer.now', %s, false),
            set_config('explorer.set_at', pg_catalog.clock_timestamp()::text, false)
 """
-_CLAIMABLE = f"SELECT count(*) FROM saga_orchestrator_saga WHERE {statements.CLAIMABLE}"
+_CLAIMABLE = f"SELECT count(*) FROM saga_orchestrator_saga WHERE {store.CLAIMABLE}"
 _UNTIL_DUE = "SELECT extract(epoch FROM min(next_attempt_at) - now()) FROM saga_orchestrator_saga"
 _HEARD = """
     INSERT INTO saga_orchestrator_runner (id, host, pid, seen_at) VALUES (%s, '', 0, 'infinity')
@@ -163,7 +163,7 @@ class PostgresStage:
         _show(self._clock.now())
 
     def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
-        values = sagalog.claimable(runner_id=runner, in_hand=in_hand, but=but)
+        values = store.claimable(runner_id=runner, in_hand=in_hand, but=but)
         return bool(_rows(ALIAS, _CLAIMABLE, values)[0][0])
 
     def seconds_until_due(self) -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from checker.explorer.sagas.participants import Effect
 from checker.explorer.sagas.scenarios import Scenario
 from contracts.saga import Direction, Saga
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 
 ACCEPTED, COMPLETED, UNDONE = "accepted", "completed", "undone"
 

@@ -19,7 +19,7 @@ from contracts.saga import Direction, Saga
 from coordination.acceptance import first_event, is_own_start
 from messaging import outbox
 from participant.performing import perform
-from saga_orchestrator.sagalog import Call
+from saga_orchestrator.store import Call
 
 COORDINATORS = tuple(dict.fromkeys(one.coordinator for one in PATTERNS.values()))
 

@@ -15,12 +15,12 @@ from checker.explorer.striking import Strike
 from contracts import events
 from messaging import doorbell, parking, reactions, relay
 from participant import points
-from saga_orchestrator import conductor, deciding, hands, participants, replies, requesting, runner
-from saga_orchestrator.breaker import Breaker
+from saga_orchestrator import executor, in_flight, messages, participants, worker
+from saga_orchestrator.circuit_breaker import Breaker
 
-MONOTONIC = (conductor, hands, runner, requesting, replies)
-NOW = (reactions, parking, relay, requesting)
-CHANCE = (deciding, participants)
+MONOTONIC = (executor, in_flight, worker, messages, messages)
+NOW = (reactions, parking, relay, messages)
+CHANCE = (executor, participants)
 MOST_AT_A_CALL = 1
 """With few sagas in a world this is what makes a call crowded."""
 
@@ -47,8 +47,8 @@ def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any
     yield doorbell, "ring", _nobody_sleeps
     yield participants, "Client", calls.client
     yield participants, "Breaker", partial(Breaker, clock=clock.monotonic)
-    yield conductor, "Lanes", Standing
-    yield hands, "MOST_AT_A_CALL", MOST_AT_A_CALL
+    yield executor, "Lanes", Standing
+    yield in_flight, "MOST_AT_A_CALL", MOST_AT_A_CALL
     yield events, "event_id", cache(events.event_id)  # the same few, in every schedule
 
 

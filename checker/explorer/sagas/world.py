@@ -10,7 +10,7 @@ from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option, Player
 from checker.explorer.striking import Strike
 from contracts.context import Context
-from contracts.statuses import FINAL
+from contracts.states import FINAL
 from coordination.acceptance import is_own_start
 
 MOST_ASKED = 2

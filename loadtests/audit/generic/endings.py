@@ -7,7 +7,7 @@ which a person skipped a step is theirs to answer for.
 from collections.abc import Iterator
 
 from contracts.patterns import PATTERNS
-from contracts.statuses import FINAL
+from contracts.states import FINAL
 from loadtests.audit.generic.evidence import Accepted, Evidence, Run
 
 

@@ -21,7 +21,7 @@ from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.saga import Direction, Saga, Step
 from contracts.services import COORDINATORS, PARTICIPANTS
-from contracts.statuses import FINAL
+from contracts.states import FINAL
 from loadtests.audit import reading
 from loadtests.shop import accepted_table, owners
 

@@ -13,7 +13,7 @@ from django.db import OperationalError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from config.databases import ALIASES
-from participant import faults
+from participant import sql
 
 LOCK_SECONDS = 2.0
 """While a migration waits for a table, all who come after it wait behind it, readers too."""
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             with self._alone(alias):
                 return int(self._patiently(alias, lambda: _migrate(alias)))
         except OperationalError as error:
-            if faults.is_busy(error):
+            if sql.is_busy(error):
                 raise CommandError(f"{alias}: not migrated; {_in_the_way(alias)}") from error
             raise CommandError(
                 f"The database of {alias} can't be used: {str(error).strip()}\n"
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             try:
                 return work()
             except OperationalError as error:
-                if not faults.is_busy(error) or time.monotonic() > give_up_at:
+                if not sql.is_busy(error) or time.monotonic() > give_up_at:
                     raise
             self.stdout.write(f"{alias}: waits; {_in_the_way(alias)}")
             time.sleep(PAUSE_SECONDS)

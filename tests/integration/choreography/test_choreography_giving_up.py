@@ -19,12 +19,12 @@ from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from messaging.parking import DELAYS
 from pagos.models import ParkedMessage, Payment, Refund
-from saga_choreography import giving_up, operations, queries, store
-from saga_choreography.giving_up import take_note, waits
+from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga
 from saga_choreography.reactions import Watching
 from saga_choreography.store import Stage
 from saga_choreography.tracking import track
+from saga_choreography.watchdog import take_note, waits
 from tests.integration.choreography.town import SERVICES, TRACKING, Town, ended_right, outcome
 from tests.unit.choreography.made import NOON, event, story
 
@@ -327,7 +327,7 @@ def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga
 
 
 def test_control_by_saga_alone_one_of_two_reports_is_dropped(saga, monkeypatch):
-    monkeypatch.setattr(giving_up, "_in_turn", lambda heard: [{e.saga_id: e for e in heard}])
+    monkeypatch.setattr(watchdog, "_in_turn", lambda heard: [{e.saga_id: e for e in heard}])
     saga("aborted", until=5)
     take_note(heard=TWO_REPORTS, now=NOON)
     assert "no disk" not in Saga.objects.get().parked_reason

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from contracts import events
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from messaging.brokers import Delivery, Message, connect
 from messaging.brokers.memory import forget
 from messaging.consumer import Consumer

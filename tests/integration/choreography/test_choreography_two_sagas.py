@@ -13,12 +13,11 @@ from messaging.brokers import Delivery, Message, connect
 from messaging.brokers.memory import forget
 from messaging.consumer import Consumer
 from saga_choreography import operations, queries
-from saga_choreography.giving_up import take_note
 from saga_choreography.models import Action, Intervention, ParkedMessage, SagaEvent
 from saga_choreography.models import Saga as Row
 from saga_choreography.reactions import Watching
 from saga_choreography.tracking import track
-from saga_choreography.watchdog import look
+from saga_choreography.watchdog import look, take_note
 from tests.catalogue import with_pages
 from tests.unit.choreography.made import NOON, event
 

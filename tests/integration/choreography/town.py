@@ -17,8 +17,8 @@ from contracts.catalogue import SAGAS
 from contracts.events import Event
 from contracts.outcomes import Refused
 from contracts.services import PARTICIPANTS
-from coordination.accept_view import Acceptance
 from coordination.acceptance import Accept
+from coordination.owner_views import Acceptance
 from coordination.store import UnknownSaga
 from envios.models import Courier, Delivery
 from inventario.models import Product

@@ -11,8 +11,9 @@ from contracts.commands import Item, Reserve
 from contracts.outcomes import Busy, Done
 from inventario import operations
 from inventario.models import Product
-from participant import faults
-from participant.performing import APART_SECONDS, perform, perform_apart
+from participant import sql
+from participant.operations import APART_SECONDS
+from participant.performing import perform, perform_apart
 from tests.threads import InThread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -68,7 +69,7 @@ def test_busy_command_is_decided_when_it_is_asked_for_again(product):
     locked = product()
     with forgotten(locked):
         assert perform_apart(operation=operations.reserve, commands=wanted(locked)) == [
-            Busy(faults.BUSY)
+            Busy(sql.BUSY)
         ]
     (outcome,) = perform_apart(operation=operations.reserve, commands=wanted(locked))
     assert isinstance(outcome, Done)
@@ -80,7 +81,7 @@ def test_hundred_that_wait_for_one_row_are_answered_in_time(product):
     with forgotten(locked):
         started = time.monotonic()
         outcomes = perform_apart(operation=operations.reserve, commands=wanted(*[locked] * 100))
-    assert set(outcomes) == {Busy(faults.BUSY)}
+    assert set(outcomes) == {Busy(sql.BUSY)}
     assert time.monotonic() - started < 0.3 + APART_SECONDS + 1
 
 
@@ -88,4 +89,4 @@ def test_control_tried_as_one_list_all_of_them_wait_in_vain(product):
     locked, free = product(), product()
     with forgotten(locked), pytest.raises(OperationalError) as raised:
         perform(operation=operations.reserve, commands=wanted(locked, free))
-    assert faults.is_busy(raised.value)
+    assert sql.is_busy(raised.value)

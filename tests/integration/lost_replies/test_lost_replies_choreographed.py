@@ -17,10 +17,10 @@ from contracts import events
 from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
-from messaging.backoff import Backoff
 from messaging.brokers import BrokerUnavailable, Message, connect
 from messaging.consumer import Consumer
 from messaging.relay import Relay
+from messaging.worker import Backoff
 from pagos.models import OutboxEntry, Payment
 from pagos.reactions import REACTIONS
 from tests.checkout.shop import eventually

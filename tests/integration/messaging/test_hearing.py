@@ -74,7 +74,7 @@ def may_not_declare(consumer, broker, monkeypatch):
 def test_queue_that_may_not_be_made_again_is_heard_all_the_same(
     consumer, broker, initiated, product, may_not_declare, monkeypatch
 ):
-    monkeypatch.setattr("messaging.backoff.PASSING", timedelta())
+    monkeypatch.setattr("messaging.worker.PASSING", timedelta())
     stop = threading.Event()
     at_work = InThread(lambda: consumer.run(stop), service=SERVICE)
     eventually(lambda: len(may_not_declare) > 2, what="it is refused")

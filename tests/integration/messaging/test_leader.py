@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from messaging import leader
-from messaging.leader import wait_to_lead
+from messaging import worker
+from messaging.worker import wait_to_lead
 from tests.integration.httpapi.conftest import ROOT, database_url
 from tests.threads import InThread
 
@@ -19,7 +19,7 @@ LEADS = """
 import threading, time, django
 from django.db import Error, connections
 django.setup()
-from messaging.leader import wait_to_lead
+from messaging.worker import wait_to_lead
 from participant import sql
 while True:
     wait_to_lead(service="inventario", task="test", stop=threading.Event())
@@ -53,8 +53,8 @@ def other():
 @pytest.fixture
 def follower(monkeypatch):
     """Waits for the lead, in a thread."""
-    monkeypatch.setattr(leader, "RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(leader, "LEAD_SECONDS", 1.0)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "LEAD_SECONDS", 1.0)
     stop = threading.Event()
     yield InThread(lambda: wait_to_lead(service=SERVICE, task="test", stop=stop), service=SERVICE)
     stop.set()
@@ -75,7 +75,7 @@ def test_one_that_stands_still_loses_it_and_has_to_ask_again(other, follower):
 
 def test_without_being_deposed_it_would_lead_for_ever(other, follower, monkeypatch):
     """The control."""
-    monkeypatch.setattr(leader, "_depose_one_that_stands_still", lambda *_: None)
+    monkeypatch.setattr(worker, "_depose_one_that_stands_still", lambda *_: None)
     other.send_signal(signal.SIGSTOP)
     follower._thread.join(4)
     assert follower.is_running()

@@ -13,7 +13,7 @@ from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
 from messaging.brokers import BrokerUnavailable, Delivery, Rejected
 from messaging.consumer import Consumer, DatabaseUnavailable
-from participant import faults
+from participant import sql
 from tests.checkout.shop import eventually
 from tests.integration.messaging.conftest import message_of
 from tests.threads import Hurried, InThread
@@ -155,7 +155,7 @@ def test_distance_grows_with_the_time_it_waits(consumer, of_product, patient, du
 def test_control_counted_as_its_fault_it_would_wait_for_a_person(
     consumer, of_product, patient, due_now, monkeypatch
 ):
-    monkeypatch.setattr(faults, "is_busy", lambda error: False)
+    monkeypatch.setattr(sql, "is_busy", lambda error: False)
     event = of_product(1)
     with held(Product.objects.get(sku="other 1")):
         hear(consumer, event)

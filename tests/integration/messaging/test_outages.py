@@ -5,7 +5,7 @@ import pytest
 
 from inventario.models import OutboxEntry
 from inventario.reactions import REACTIONS
-from messaging import leader
+from messaging import worker
 from messaging.brokers import BrokerUnavailable
 from messaging.brokers.memory import MemorySubscription
 from messaging.consumer import Consumer
@@ -58,7 +58,7 @@ def test_relay_meets_a_second_outage_as_it_met_the_first(broker, away, stop, ini
     stop.set()
     thread.result()
     # Its own lock may be there for a moment more than the connection that it closed.
-    pauses = [one for one in stop.pauses if one != leader.RETRY_SECONDS]
+    pauses = [one for one in stop.pauses if one != worker.RETRY_SECONDS]
     assert pauses == [*OUTAGE, *OUTAGE]
 
 

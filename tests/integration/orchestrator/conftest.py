@@ -7,7 +7,7 @@ from contracts.context import Context
 from saga_orchestrator import engine, operations
 from saga_orchestrator.models import Saga
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.runner import Runner
+from saga_orchestrator.worker import Runner
 from tests.integration.orchestrator.services import Services, eventually
 
 

@@ -21,7 +21,7 @@ from messaging.relay import Relay
 from pagos.models import Payment
 from participant import sql
 from participant.performing import perform
-from saga_orchestrator import operations, requesting, sagalog
+from saga_orchestrator import messages, operations, store
 from saga_orchestrator.models import Saga
 
 ORCHESTRATOR = "saga_orchestrator"
@@ -58,7 +58,7 @@ class Post:
             for service, one in self.consumers.items()
         }
         self.heard: list[tuple[str, Event]] = []
-        self.runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
+        self.runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
 
     @property
     def types(self) -> list[str]:
@@ -91,11 +91,11 @@ class Post:
 
     def claim(self) -> int:
         """The runner takes up what is due; how many sagas."""
-        claimed = sagalog.claim(runner_id=self.runner_id, limit=100)
-        sagas = [one for one in claimed if isinstance(one, sagalog.InFlight)]
+        claimed = store.claim(runner_id=self.runner_id, limit=100)
+        sagas = [one for one in claimed if isinstance(one, store.InFlight)]
         for saga in sagas:
-            saga.deadline += requesting.time.monotonic()
-        requesting.take_up(sagas=sagas)
+            saga.deadline += messages.time.monotonic()
+        messages.take_up(sagas=sagas)
         return len(sagas)
 
     def settle(self, *, loses: Loses = loses_nothing, rounds: int = 1_000) -> None:

@@ -13,9 +13,9 @@ from contracts.projection import reply_to
 from contracts.saga import Direction
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
-from saga_orchestrator import engine, operations, replies, requesting, sagalog
+from saga_orchestrator import engine, messages, operations, store
 from saga_orchestrator.models import OutboxEntry, Saga, SagaStep
-from saga_orchestrator.moves import Fault
+from saga_orchestrator.transitions import Fault
 from tests.integration.orchestrator.conftest import accepted
 from tests.integration.orchestrator.post import SOLD, LoseOnce, Post, outcome, undone
 
@@ -120,7 +120,7 @@ def test_doubled_messages_leave_nothing_of_a_refused_checkout(doubling_post):
 
 
 def test_control_without_the_match_a_doubled_reply_moves_a_saga_twice(doubling_post, monkeypatch):
-    monkeypatch.setattr(replies, "reply_to", lambda *, request: Anything())
+    monkeypatch.setattr(messages, "reply_to", lambda *, request: Anything())
     saga_id = doubling_post.check_out(payment_method="card_declined")
     doubling_post.settle(rounds=20)
     assert outcome(saga_id) != undone(payment="refused")
@@ -350,10 +350,10 @@ def _dies(**_):
 class TestCrash:
     def test_saga_of_a_runner_that_died_before_asking_is_asked_for_by_another(self, post):
         saga_id = post.check_out()
-        sagalog.claim(runner_id=post.runner_id, limit=1)
+        store.claim(runner_id=post.runner_id, limit=1)
         assert Saga.objects.get(pk=saga_id).runner_id == post.runner_id
-        sagalog.forget_runner(runner_id=post.runner_id)
-        post.runner_id, _ = sagalog.beat(runner_id=None, host="there", pid=2)
+        store.forget_runner(runner_id=post.runner_id)
+        post.runner_id, _ = store.beat(runner_id=None, host="there", pid=2)
         post.settle()
         assert outcome(saga_id) == SOLD
 
@@ -367,7 +367,7 @@ class TestCrash:
         reply = events.decode(taken[0].message.body)
         reaction = post.consumers["saga_orchestrator"].reactions[reply.saga, reply.type]
         with monkeypatch.context() as broken:
-            broken.setattr(requesting.outbox, "add", _dies)
+            broken.setattr(messages.outbox, "add", _dies)
             with pytest.raises(Died):
                 reaction.handle([reply])
         after = Saga.objects.get(pk=saga_id)
@@ -381,13 +381,13 @@ class TestCrash:
         saga_id = post.check_out()
         post.claim()
         post.wait_out()
-        (held,) = sagalog.claim(runner_id=post.runner_id, limit=1)
+        (held,) = store.claim(runner_id=post.runner_id, limit=1)
         post.relay()
         post.hear("inventario")
         post.relay()
         post.hear("saga_orchestrator")
         move = engine.after(progress=held.progress, answer=Fault("late"), draw=0)
-        assert sagalog.record(moves=[(held, move)]) == {}
+        assert store.record(moves=[(held, move)]) == {}
         post.settle()
         assert outcome(saga_id) == SOLD
 
@@ -395,8 +395,8 @@ class TestCrash:
 def test_reply_says_nothing_to_a_saga_that_goes_by_call(post):
     one = accepted()
     operations.start(contexts=[one])
-    another, _ = sagalog.beat(runner_id=None, host="here", pid=2)
-    (claimed,) = sagalog.claim(runner_id=another, limit=1)
+    another, _ = store.beat(runner_id=None, host="here", pid=2)
+    (claimed,) = store.claim(runner_id=another, limit=1)
     other = post.check_out()
     post.settle()
     _, reply = post.heard[1]

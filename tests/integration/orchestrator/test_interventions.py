@@ -60,7 +60,7 @@ def test_stop_that_comes_after_the_pivot_becomes_the_return(run, start, when, se
 
 def test_control_with_the_late_stop_forgotten_it_completes(run, start, when, services, monkeypatch):
     monkeypatch.setattr(
-        "saga_orchestrator.conductor.after",
+        "saga_orchestrator.executor.after",
         lambda *, saga, answer: engine.after(progress=saga.progress, answer=answer, draw=0),
     )
     gate = services.waits("commit_inventory")

@@ -3,9 +3,9 @@
 import pytest
 
 from contracts.catalogue import SAGAS
-from contracts.statuses import StepStatus
+from contracts.states import StepStatus
 from messaging import doorbell
-from saga_orchestrator import engine, operations, queries, sagalog
+from saga_orchestrator import engine, operations, queries, store
 from saga_orchestrator.models import Intervention, Saga, SagaStep
 from saga_orchestrator.participants import MOST_LONE_FAULTS, target_of
 from tests.integration.orchestrator.services import eventually
@@ -246,7 +246,7 @@ def test_saga_past_its_deadline_is_undone(run, start, when, services, settings):
 
 
 def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
-    monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
+    monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
     runner = run()
     eventually(lambda: runner.runner._heart.runner_id, what="it has signed on")
     (saga_id,) = start()
@@ -254,7 +254,7 @@ def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
 
 
 def test_control_without_the_ring_the_saga_waits(run, start, when, services, monkeypatch):
-    monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
+    monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
     runner = run()
     (first,) = start()
     when(first, "completed")
@@ -267,8 +267,8 @@ def test_control_without_the_ring_the_saga_waits(run, start, when, services, mon
 
 def test_service_that_errs_on_everything_is_not_flooded(participants, start, services):
     start(20)
-    runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
-    claimed = sagalog.claim(runner_id=runner_id, limit=20)
+    runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
+    claimed = store.claim(runner_id=runner_id, limit=20)
     services.faults("reserve_inventory")
     target = target_of(progress=claimed[0].progress)
     answers = participants().ask(target=target, sagas=claimed)

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from contracts.catalogue import SAGAS
 from messaging import doorbell
-from saga_orchestrator import hands, operations, sagalog
+from saga_orchestrator import in_flight, operations, store
 from saga_orchestrator.models import Definition, Runner, Saga, SagaStep
 from tests.integration.orchestrator.conftest import accepted
 from tests.integration.orchestrator.services import eventually
@@ -29,14 +29,14 @@ def start_short() -> str:
     """A saga that has only its reservation to make."""
     made = accepted()
     short = msgspec.structs.replace(SAGAS["checkout"], steps=SAGAS["checkout"].steps[:2])
-    sagalog.start(saga=short, contexts=[made], seconds=60)
-    doorbell.ring(service=sagalog.ALIAS, channel=sagalog.CHANNEL)
+    store.start(saga=short, contexts=[made], seconds=60)
+    doorbell.ring(service=store.ALIAS, channel=store.CHANNEL)
     return made.saga_id
 
 
 @pytest.fixture
 def small_hands(monkeypatch):
-    monkeypatch.setattr("saga_orchestrator.runner.MOST_IN_HAND", MOST)
+    monkeypatch.setattr("saga_orchestrator.worker.MOST_IN_HAND", MOST)
 
 
 def all_charged_but_for_the_answer(run, start, services):
@@ -51,7 +51,7 @@ def all_charged_but_for_the_answer(run, start, services):
 def test_slow_service_does_not_fill_the_hands_of_a_runner(
     run, start, when, services, small_hands, monkeypatch
 ):
-    monkeypatch.setattr(hands, "MOST_AT_A_CALL", 3)
+    monkeypatch.setattr(in_flight, "MOST_AT_A_CALL", 3)
     gate, runner, waiting = all_charged_but_for_the_answer(run, start, services)
     for _ in range(3):
         when(start_short(), "completed", seconds=5)
@@ -64,8 +64,8 @@ def test_slow_service_does_not_fill_the_hands_of_a_runner(
 def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
     run, start, when, services, monkeypatch
 ):
-    monkeypatch.setattr("saga_orchestrator.runner.SWEEP_SECONDS", 60.0)
-    monkeypatch.setattr(hands, "MOST_AT_A_CALL", 3)
+    monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
+    monkeypatch.setattr(in_flight, "MOST_AT_A_CALL", 3)
     gate = services.waits("process_payment")
     run()
     waiting = start(2 * MOST)

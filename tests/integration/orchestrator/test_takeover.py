@@ -9,8 +9,8 @@ from django.db import OperationalError, connections
 
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Done
-from contracts.statuses import SagaStatus
-from saga_orchestrator import conductor, engine, operations, sagalog, statements
+from contracts.states import SagaStatus
+from saga_orchestrator import engine, executor, operations, store
 from saga_orchestrator.models import Runner, Saga, SagaStep
 from saga_orchestrator.participants import Participants
 from tests.integration.orchestrator.conftest import accepted
@@ -24,7 +24,7 @@ FORWARD = [(step.name, "do") for step in SAGAS["checkout"].steps[1:]]
 
 
 def sign_on() -> int:
-    runner_id, _ = sagalog.beat(runner_id=None, host="here", pid=1)
+    runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
     return runner_id
 
 
@@ -36,41 +36,41 @@ def fall_silent(runner_id: int) -> None:
         )
 
 
-def move_on(saga: sagalog.InFlight) -> dict[str, float]:
+def move_on(saga: store.InFlight) -> dict[str, float]:
     """Writes that the call that was due is done."""
     move = engine.after(progress=saga.progress, answer=Done({}), draw=0.5)
-    return sagalog.record(moves=[(saga, move)])
+    return store.record(moves=[(saga, move)])
 
 
 def test_saga_of_a_living_runner_is_nobody_elses(start):
     start()
-    assert len(sagalog.claim(runner_id=sign_on(), limit=10)) == 1
-    assert sagalog.claim(runner_id=sign_on(), limit=10) == []
+    assert len(store.claim(runner_id=sign_on(), limit=10)) == 1
+    assert store.claim(runner_id=sign_on(), limit=10) == []
 
 
 def test_saga_of_a_silent_runner_is_taken_over(start):
     (saga_id,) = start()
     silent = sign_on()
-    sagalog.claim(runner_id=silent, limit=10)
+    store.claim(runner_id=silent, limit=10)
     fall_silent(silent)
-    (taken,) = sagalog.claim(runner_id=sign_on(), limit=10)
+    (taken,) = store.claim(runner_id=sign_on(), limit=10)
     assert taken.saga_id == saga_id
 
 
 def test_saga_of_a_runner_that_is_gone_altogether_is_taken_over(start):
     start()
     gone = sign_on()
-    sagalog.claim(runner_id=gone, limit=10)
+    store.claim(runner_id=gone, limit=10)
     Runner.objects.filter(pk=gone).delete()
-    assert len(sagalog.claim(runner_id=sign_on(), limit=10)) == 1
+    assert len(store.claim(runner_id=sign_on(), limit=10)) == 1
 
 
 def test_runner_that_wakes_up_can_not_write_what_it_held(start):
     (saga_id,) = start()
     asleep = sign_on()
-    (held,) = sagalog.claim(runner_id=asleep, limit=10)
+    (held,) = store.claim(runner_id=asleep, limit=10)
     fall_silent(asleep)
-    (taken,) = sagalog.claim(runner_id=sign_on(), limit=10)
+    (taken,) = store.claim(runner_id=sign_on(), limit=10)
     assert set(move_on(taken)) == {saga_id}
     assert move_on(held) == {}
     assert SagaStep.objects.filter(saga=saga_id).count() == 1
@@ -80,12 +80,12 @@ def test_runner_that_wakes_up_can_not_write_what_it_held(start):
 def test_control_without_the_fence_the_step_is_written_twice(start, monkeypatch):
     (saga_id,) = start()
     asleep = sign_on()
-    (held,) = sagalog.claim(runner_id=asleep, limit=10)
+    (held,) = store.claim(runner_id=asleep, limit=10)
     fall_silent(asleep)
-    (taken,) = sagalog.claim(runner_id=sign_on(), limit=10)
+    (taken,) = store.claim(runner_id=sign_on(), limit=10)
     move_on(taken)
     monkeypatch.setattr(
-        statements, "RECORD", statements.RECORD.replace("AND saga.version = move.version", "")
+        store, "RECORD", store.RECORD.replace("AND saga.version = move.version", "")
     )
     assert set(move_on(held)) == {saga_id}
     assert SagaStep.objects.get(saga=saga_id).do_attempts == 2
@@ -95,7 +95,7 @@ def test_saga_is_claimed_by_one_of_many_at_once(start):
     runners, known = [sign_on() for _ in range(4)], []
     for _ in range(5):
         saga_ids = start(40)
-        claims = [partial(sagalog.claim, runner_id=one, limit=40, in_hand=known) for one in runners]
+        claims = [partial(store.claim, runner_id=one, limit=40, in_hand=known) for one in runners]
         claimed = [saga.saga_id for got in at_once(claims, service=SERVICE) for saga in got]
         assert sorted(claimed) == sorted(saga_ids)
         known += claimed
@@ -104,7 +104,7 @@ def test_saga_is_claimed_by_one_of_many_at_once(start):
 def test_saga_left_in_the_middle_goes_on_from_there(run, start, when, services):
     (saga_id,) = start()
     dead = sign_on()
-    (held,) = sagalog.claim(runner_id=dead, limit=1)
+    (held,) = store.claim(runner_id=dead, limit=1)
     move_on(held)
     fall_silent(dead)
     run()
@@ -114,7 +114,7 @@ def test_saga_left_in_the_middle_goes_on_from_there(run, start, when, services):
 
 def test_silent_runner_is_replaced_within_five_seconds(run, start, when, services):
     (saga_id,) = start()
-    sagalog.claim(runner_id=sign_on(), limit=1)
+    store.claim(runner_id=sign_on(), limit=1)
     run()
     when(saga_id, "completed", seconds=5)
 
@@ -227,7 +227,7 @@ def test_saga_in_flight_keeps_the_steps_it_started_with(run, start, when, servic
 
 def claim_whose_answer_is_lost(monkeypatch):
     """The first claim is written, but the runner never hears of it."""
-    real, lost = sagalog.claim, []
+    real, lost = store.claim, []
 
     def claim(**asked):
         claimed = real(**asked)
@@ -236,7 +236,7 @@ def claim_whose_answer_is_lost(monkeypatch):
             raise OperationalError("the connection broke")
         return claimed
 
-    monkeypatch.setattr(sagalog, "claim", claim)
+    monkeypatch.setattr(store, "claim", claim)
     return lost
 
 
@@ -249,9 +249,9 @@ def test_saga_whose_claim_was_never_heard_of_is_claimed_again(run, start, when, 
 
 def own_sagas_left(monkeypatch) -> None:
     """A runner takes what is written as its own for what it has in hand."""
-    left = statements.CLAIM.replace("THEN saga_id NOT IN", "THEN false AND saga_id NOT IN")
-    assert left != statements.CLAIM
-    monkeypatch.setattr(statements, "CLAIM", left)
+    left = store.CLAIM.replace("THEN saga_id NOT IN", "THEN false AND saga_id NOT IN")
+    assert left != store.CLAIM
+    monkeypatch.setattr(store, "CLAIM", left)
 
 
 def test_control_with_its_own_sagas_left_it_stays_where_it_is(run, start, when, monkeypatch):
@@ -277,7 +277,7 @@ def test_misspelt_need_parks_the_saga_and_stops_no_other(run, start, when, monke
     ]
     misspelt = msgspec.structs.replace(steps[1], operation="pagos.charge")
     wrong = msgspec.structs.replace(checkout, steps=(steps[0], misspelt, *steps[2:]))
-    monkeypatch.setattr(conductor, "REST_SECONDS", 0.05)
+    monkeypatch.setattr(executor, "REST_SECONDS", 0.05)
     monkeypatch.setattr(operations, "SAGAS", {"checkout": wrong})
     one = accepted(pattern=pattern)
     operations.start(contexts=[one])

@@ -11,7 +11,7 @@ import pagos.reactions
 import pedidos.reactions
 import saga_choreography.reactions
 from contracts import events
-from coordination.accept_view import Acceptance
+from coordination.owner_views import Acceptance
 from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import Broker

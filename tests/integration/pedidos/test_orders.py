@@ -8,8 +8,8 @@ import pytest
 from contracts import refusals
 from contracts.commands import Command, Undo
 from contracts.outcomes import Done, Failure
-from coordination.accept_view import Acceptance
 from coordination.acceptance import NotAccepted
+from coordination.owner_views import Acceptance
 from participant.performing import perform
 from pedidos import operations
 from pedidos.models import BarrierEntry, IdempotencyKey, Order, OutboxEntry

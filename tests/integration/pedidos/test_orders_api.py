@@ -105,7 +105,7 @@ def test_choreographed_order_says_its_first_event_itself(shop):
 def test_orchestrated_order_is_handed_over_instead(shop, monkeypatch):
     handed_over = []
     monkeypatch.setattr(
-        "coordination.accept_view.give", lambda *, owner, context: handed_over.append(context)
+        "coordination.owner_views.give", lambda *, owner, context: handed_over.append(context)
     )
     order_id = placed(shop, saga_pattern="orchestrated")
     assert not OutboxEntry.objects.exists()

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
-from contracts.statuses import SagaStatus, StepStatus
-from saga_choreography.state import machine_of, status_after
+from contracts.states import SagaStatus, StepStatus
 from saga_choreography.store import Stage
+from saga_choreography.tracking import machine_of, status_after
 from tests.unit.choreography.made import ABORTED, FORWARD, RETURNED, STORIES, event, seen, story
 
 CHECKOUT = machine_of("checkout")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from contracts import refusals
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from coordination.owners import AcceptedState, not_here
 
 NOW = datetime.now(UTC)

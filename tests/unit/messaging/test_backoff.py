@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from messaging import backoff as backoff_module
-from messaging.backoff import Backoff
+from messaging import worker as backoff_module
+from messaging.worker import Backoff
 
 
 def test_pauses_double_up_to_the_longest():

@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from messaging import probe as probe_module
+from messaging import parts as probe_module
 from messaging.brokers import Message, connect
-from messaging.probe import BrokerProbe
+from messaging.parts import BrokerProbe
 from tests.checkout.shop import eventually
 
 DEAD = "dueto.inventario.dead"

@@ -6,9 +6,9 @@ import pytest
 from contracts import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
 from contracts.saga import Direction
-from contracts.statuses import SagaStatus, StepStatus
+from contracts.states import SagaStatus, StepStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Fault, Held
+from saga_orchestrator.transitions import Fault, Held
 from tests.unit.orchestrator.progresses import STEPS, after, at
 
 FAILURE = Failure("commit_inventory", "no", "because")

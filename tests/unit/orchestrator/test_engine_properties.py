@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from contracts.outcomes import Done
 from contracts.saga import Direction
-from contracts.statuses import SagaStatus
+from contracts.states import SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.moves import Progress
+from saga_orchestrator.transitions import Progress
 from tests.unit.orchestrator.progresses import LAST, PIVOT, STEPS, World, run
 
 WISHES = ["done", "refused", "lost", "fault", "held"]

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from saga_orchestrator.lanes import MOST_IN_A_BATCH, Lanes
+from saga_orchestrator.in_flight import MOST_IN_A_BATCH, Lanes
 
 
 class Work:

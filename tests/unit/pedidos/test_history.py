@@ -6,8 +6,7 @@ import msgspec
 
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
-from contracts.states import SagaState, StepState, TrailEntry
-from contracts.statuses import SagaStatus, StepStatus
+from contracts.states import SagaState, SagaStatus, StepState, StepStatus, TrailEntry
 from pedidos.history import State, told
 
 PAGE = SAGAS["fulfilment"]

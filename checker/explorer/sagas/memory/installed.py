@@ -17,14 +17,15 @@ from checker.explorer.sagas.memory.trail import Trail
 from checker.explorer.store import Store
 from messaging import consumer, outbox, parked, parking
 from participant import barrier, performing
-from saga_choreography import giving_up, operations, store, tracking, watchdog
+from saga_choreography import operations, store, tracking, watchdog
+from saga_orchestrator import messages
 from saga_orchestrator import operations as orchestration
-from saga_orchestrator import replies, requesting, sagalog
+from saga_orchestrator import store as saga_log
 
 TRANSACTIONS = (
     *(performing, parking),
-    *(tracking, giving_up, watchdog),
-    *(requesting, replies, orchestration),
+    *(tracking, watchdog),
+    *(messages, orchestration),
 )
 
 
@@ -63,7 +64,7 @@ def functions(memory: Memory) -> Iterator[tuple[ModuleType, str, Any]]:
         (outbox, memory.outbox),
         (parked, memory.parked),
         (store, memory.trail),
-        (sagalog, memory.sagalog),
+        (saga_log, memory.sagalog),
     ):
         for name in vars(type(rows)):
             if not name.startswith("_") and hasattr(module, name):

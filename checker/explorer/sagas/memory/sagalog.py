@@ -1,4 +1,4 @@
-"""`saga_orchestrator.sagalog` in memory, without the log of the steps, which decides nothing."""
+"""`saga_orchestrator.store` in memory, without the log of the steps, which decides nothing."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,9 +8,9 @@ from checker.explorer.store import Store
 from contracts.context import Context
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Saga, Step
-from contracts.statuses import FINAL, SagaStatus
-from saga_orchestrator.moves import Move, Progress
-from saga_orchestrator.sagalog import Call, InFlight, Unreadable, call_of
+from contracts.states import FINAL, SagaStatus
+from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
+from saga_orchestrator.transitions import Move, Progress
 
 
 class SagaRow(NamedTuple):

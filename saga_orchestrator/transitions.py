@@ -6,7 +6,7 @@ import msgspec
 
 from contracts.outcomes import Done, Failure, Outcome
 from contracts.saga import Direction, Step
-from contracts.statuses import SagaStatus, StepStatus
+from contracts.states import SagaStatus, StepStatus
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -3,15 +3,21 @@
     a saga that is claimed    was never asked           ask
                               has no reply in time      a fault: the engine says what follows
                               is to be turned back      the engine's move
-    a reply (`replies`)       answers what is due       the engine's move, and the next request
+    a reply                   answers what is due       the engine's move, and the next request
 
 While the reply is on its way nobody holds the saga: it waits in its row, and is due again (to be
 claimed by any runner) when its patience is over. So a crash anywhere loses nothing, and a request
 may be sent twice: whoever hears it again answers again.
+
+A reply counts if it answers what is due of its saga now: same step, same direction. Whichever of
+several repeated requests it answers, the barrier of the service has made sure that it says the
+same. Any other is late or doubled, and changes nothing.
 """
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -20,12 +26,15 @@ from django.db import transaction
 
 from contracts import events, patterns, projection
 from contracts.events import Event, Facts
+from contracts.outcomes import Done, Outcome, Refused
+from contracts.projection import reply_to
+from contracts.states import FINAL, SagaStatus
 from messaging import doorbell, outbox
 from participant import points
-from saga_orchestrator import sagalog
-from saga_orchestrator.deciding import Step, after, tally, turned_back
-from saga_orchestrator.moves import Fault, Move, Progress
-from saga_orchestrator.sagalog import InFlight
+from saga_orchestrator import store
+from saga_orchestrator.executor import Step, after, given_up, tally, turned_back
+from saga_orchestrator.store import InFlight
+from saga_orchestrator.transitions import Fault, Move, Progress
 
 PATIENCE = 2
 """Times what a call of the step may take: the other half is for the queues, there and back."""
@@ -50,8 +59,8 @@ def take_up(*, sagas: Sequence[InFlight]) -> list[Step]:
     Returns the moves that were written.
     """
     now = time.monotonic()
-    moves = [(saga, _due(saga, now)) for saga in sagas]
-    with transaction.atomic(using=sagalog.ALIAS):
+    moves = [(saga, _move_due(saga, now)) for saga in sagas]
+    with transaction.atomic(using=store.ALIAS):
         written = write(moves=moves, now=now)
         points.reach("requesting.before_commit")
     points.reach("requesting.after_commit")
@@ -72,19 +81,19 @@ def write(*, moves: Sequence[Step], now: float, causes: Mapping[str, str] = _NON
         for saga, move in ordered
         if move.goes_on and _can_ask(saga, move.progress, now)
     }
-    moved = sagalog.record(moves=ordered, patience=patience)
+    moved = store.record(moves=ordered, patience=patience)
     written = [(saga, move) for saga, move in ordered if saga.saga_id in moved]
     asked = [(saga, move) for saga, move in written if saga.saga_id in patience]
     outbox.add(
-        service=sagalog.ALIAS,
+        service=store.ALIAS,
         said=[_request(saga, move, causes.get(saga.saga_id, "")) for saga, move in asked],
     )
     if sum(move.goes_on for _, move in written) > len(asked):
-        transaction.on_commit(_wake, using=sagalog.ALIAS)
+        transaction.on_commit(_wake, using=store.ALIAS)
     return written
 
 
-def _due(saga: InFlight, now: float) -> Move:
+def _move_due(saga: InFlight, now: float) -> Move:
     turned = turned_back(saga=saga, progress=saga.progress, now=now)
     if turned:
         return turned
@@ -139,4 +148,88 @@ def _request(saga: InFlight, move: Move, cause_id: str) -> Event:
 
 def _wake() -> None:
     points.reach("requesting.before_wake")
-    doorbell.ring(service=sagalog.ALIAS, channel=sagalog.CHANNEL)
+    doorbell.ring(service=store.ALIAS, channel=store.CHANNEL)
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """The reaction to what a service tells of a request. `move`: what follows for the saga; None
+    where this tells nothing of what is due.
+    """
+
+    saga: str
+    hears: str
+    move: Callable[[InFlight, Event], Move | None]
+    group: str = "replies"
+    """All of them are handled together: the moves of a batch are one statement."""
+    step: str = ""
+
+    def handle(self, heard: Sequence[Event]) -> None:
+        """Moves the sagas on, each at most once."""
+        now = time.monotonic()
+        with transaction.atomic(using=store.ALIAS):
+            sagas = _locked(heard, now)
+            moves: dict[str, tuple[Event, Move]] = {}
+            for event in heard:
+                saga = sagas.get(event.saga_id)
+                move = self.move(saga, event) if saga else None
+                if move:
+                    moves.setdefault(event.saga_id, (event, move))
+            written = write(
+                moves=[(sagas[saga_id], move) for saga_id, (_, move) in moves.items()],
+                now=now,
+                causes={saga_id: event.id for saga_id, (event, _) in moves.items()},
+            )
+            points.reach("replies.before_commit")
+        points.reach("replies.after_commit")
+        tally.count(written)
+        if len(written) < len(heard):
+            log.info("%d of %d replies were late or doubled", len(heard) - len(written), len(heard))
+
+
+def after_reply(saga: InFlight, reply: Event) -> Move | None:
+    """What follows from the outcome, if it is that of the call that is due.
+
+    A saga that is parked has the answer that it lacked then, unless that is a refusal: only a
+    person can say what follows from one that must not be.
+    """
+    request = _request_due(saga)
+    outcome = _outcome(reply)
+    is_of_use = saga.status is not SagaStatus.PARKED or isinstance(outcome, Done)
+    if request and reply.type == reply_to(request) and is_of_use:
+        return after(saga=saga, answer=outcome)
+    return None
+
+
+def after_giving_up(saga: InFlight, told: Event) -> Move | None:
+    """What follows where a service has set the request that is due aside for a person."""
+    request = _request_due(saga)
+    failure = told.data.failure
+    if not (request and failure) or saga.status is SagaStatus.PARKED:
+        return None
+    if told.data.result.get("event") != request:
+        return None
+    return given_up(saga=saga, reason=failure.detail)
+
+
+def _locked(heard: Sequence[Event], now: float) -> dict[str, InFlight]:
+    """The sagas that go by message, their rows locked."""
+    found = store.lock(saga_ids={event.saga_id for event in heard})
+    sagas = [one for one in found if isinstance(one, InFlight) and goes_by_message(saga=one)]
+    for saga in sagas:
+        saga.deadline += now
+    return {saga.saga_id: saga for saga in sagas}
+
+
+def _request_due(saga: InFlight) -> str:
+    """The request whose answer is due; empty where there is none."""
+    return "" if saga.status in FINAL else request_of(progress=saga.progress)
+
+
+def _outcome(reply: Event) -> Outcome:
+    """A reply has a failure if and only if the service refused."""
+    failure = reply.data.failure
+    return Refused(failure.code, failure.detail) if failure else Done(reply.data.result)

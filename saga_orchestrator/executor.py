@@ -4,26 +4,109 @@
 
 A move is written before the next call is made, so the process may die anywhere: the saga is then
 found at the call that was due, and that is made again under the same key.
+
+What follows for a saga is the engine's move, given the time and chance of this moment: the same
+here, where calls go over HTTP, and where they go as messages (`messages`).
 """
 
 import logging
+import random
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from django.db import DatabaseError, InterfaceError
 
+from contracts import refusals
+from contracts.states import SagaStatus
 from participant import points
-from saga_orchestrator import sagalog
-from saga_orchestrator.deciding import Step, after, park, tally, turned_back
-from saga_orchestrator.hands import Hands
-from saga_orchestrator.lanes import Lanes
-from saga_orchestrator.moves import Answer, Fault
+from saga_orchestrator import engine, store
+from saga_orchestrator.in_flight import Hands, Lanes
 from saga_orchestrator.participants import Participants, Target, target_of
-from saga_orchestrator.sagalog import Call, InFlight, Unreadable, call_of
+from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
+from saga_orchestrator.transitions import Answer, Fault, Move, Progress
 
 log = logging.getLogger(__name__)
+
+STOPPED = "A stop was asked for."
+Step = tuple[InFlight, Move]
+"""A saga, and the move that it makes."""
+
+
+def turned_back(*, saga: InFlight, progress: Progress, now: float) -> Move | None:
+    """The move that turns it back at `progress`, if somebody wants that or its time is over.
+
+    `now`: on the clock of the saga's deadline.
+    """
+    if saga.stop_requested:
+        return engine.interrupt(progress=progress, code=refusals.STOPPED, detail=STOPPED)
+    if now >= saga.deadline:
+        return engine.interrupt(
+            progress=progress, code=refusals.DEADLINE, detail="It took too long."
+        )
+    return None
+
+
+def after(*, saga: InFlight, answer: Answer) -> Move:
+    """The move that follows from the answer.
+
+    A stop that was asked for before the pivot and came too late becomes the return: who was told
+    that the saga will be undone finds it undone.
+    """
+    draw = random.random()  # noqa: S311 -- spreads retries over time, guards nothing
+    move = engine.after(progress=saga.progress, answer=answer, draw=draw)
+    if saga.stop_requested and move.status is SagaStatus.COMPLETED:
+        return engine.give_back(
+            progress=move.progress, code=refusals.STOPPED, detail=STOPPED, record=move.record
+        )
+    return move
+
+
+def given_up(*, saga: InFlight, reason: str) -> Move:
+    """The move that follows where the service itself has tried in vain, as often as is of use."""
+    last = msgspec.structs.replace(saga.progress, faults=engine.TRIES - 1)
+    return engine.after(progress=last, answer=Fault(reason), draw=0)
+
+
+def park(unreadable: Unreadable) -> None:
+    """Leaves a saga that nothing can be done with here to a person."""
+    log.error("parked: %s", unreadable.reason, extra={"saga_id": unreadable.saga_id})
+    points.reach("runner.before_park")
+    store.park(unreadable=unreadable)
+    points.reach("runner.parked")
+
+
+class Tally:
+    """Counts how sagas came to rest; tells of those that wait for a person now."""
+
+    def __init__(self) -> None:
+        self._counted: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._counted)
+
+    def count(self, written: Iterable[Step]) -> None:
+        """Of moves that were written: those after which nothing is due for now."""
+        for saga, move in written:
+            if move.is_on_its_way:
+                continue
+            with self._lock:
+                self._counted[f"sagas_{move.status}"] += 1
+            if move.status is SagaStatus.PARKED:
+                log.error(
+                    "parked at %s: %s",
+                    move.progress.step.name,
+                    move.reason,
+                    extra={"saga_id": saga.saga_id},
+                )
+
+
+tally = Tally()
+"""Of this process."""
+
 
 REST_SECONDS = 1.0
 """For sagas after a fault of our own."""
@@ -41,7 +124,7 @@ class Conductor:
     ) -> None:
         self._participants = participants
         self._put_down = put_down
-        self._lanes: Lanes[Target, InFlight] = Lanes(work=self._work, at_exit=sagalog.close)
+        self._lanes: Lanes[Target, InFlight] = Lanes(work=self._work, at_exit=store.close)
         self._hands = Hands()
         self._batches = 0
         self._bugs: Counter[str] = Counter()
@@ -81,7 +164,7 @@ class Conductor:
         try:
             park(Unreadable(saga_id=saga.saga_id, version=saga.version, reason=reason))
         except (DatabaseError, InterfaceError):
-            sagalog.close()
+            store.close()
             self.rest(sagas=[saga])
 
     def close(self, *, seconds: float) -> None:
@@ -93,7 +176,7 @@ class Conductor:
             self._move_on(target, sagas)
         except (DatabaseError, InterfaceError) as error:
             log.warning("%d sagas at %s: %s; to be claimed again", len(sagas), target.path, error)
-            sagalog.close()
+            store.close()
             self._drop(sagas)
         except Exception as error:  # the outermost loop of a lane: no bug may end it for the others
             log.exception("%d sagas at %s", len(sagas), target.path)
@@ -148,7 +231,7 @@ class Conductor:
 
     def _make(self, moves: Sequence[Step]) -> None:
         points.reach("conductor.before_record")
-        written = sagalog.record(moves=moves, is_in_hand=True)
+        written = store.record(moves=moves, is_in_hand=True)
         points.reach("conductor.recorded")
         onward: list[InFlight] = []
         down: list[InFlight] = []

@@ -3,24 +3,28 @@ by message.
 
 Sagas belong to a runner while its heart beats. One that has died, or was paused, loses them to
 whoever looks next; should it wake up, the version of each saga fences it off.
+
+Its sign of life is a row with a time, once a second; one whose heart has been silent for
+`store.SILENT_SECONDS` loses its sagas.
 """
 
 import heapq
 import logging
+import os
+import socket
 import threading
 import time
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from messaging import doorbell
 from participant import points
-from saga_orchestrator import requesting, sagalog
-from saga_orchestrator.conductor import Conductor
-from saga_orchestrator.deciding import park, tally
-from saga_orchestrator.heart import Heart
+from saga_orchestrator import messages, store
+from saga_orchestrator.executor import Conductor, park, tally
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.sagalog import InFlight, Unreadable
+from saga_orchestrator.store import InFlight, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ class Runner:
     def run(self, stop: threading.Event) -> None:
         """Runs sagas until `stop` is set; then gives back those that have not ended."""
         with doorbell.answering(
-            service=sagalog.ALIAS, channel=sagalog.CHANNEL, flag=threading.Event()
+            service=store.ALIAS, channel=store.CHANNEL, flag=threading.Event()
         ) as self._rung:
             self._heart = Heart(on_first=self._rung.set)
             self._heart.start()
@@ -64,7 +68,7 @@ class Runner:
                     self._rung.wait(self._patience())
         self._conductor.close(seconds=STOP_SECONDS)
         self._heart.stop()
-        sagalog.close()
+        store.close()
 
     def _claim(self) -> bool:
         """Claims once; returns whether there may be more at once."""
@@ -77,7 +81,7 @@ class Runner:
             return False
         try:
             points.reach("runner.before_claim")
-            claimed = sagalog.claim(
+            claimed = store.claim(
                 runner_id=self._heart.runner_id, in_hand=in_hand, limit=limit, but=crowded
             )
             if claimed:
@@ -85,7 +89,7 @@ class Runner:
             self._take_up(claimed)
         except (DatabaseError, InterfaceError) as error:
             log.warning("claim: %s; again at the next sweep", error)
-            sagalog.close()
+            store.close()
             return False
         return len(claimed) == limit
 
@@ -94,8 +98,8 @@ class Runner:
         sagas = [one for one in claimed if isinstance(one, InFlight)]
         for saga in sagas:
             saga.deadline += now
-        by_message = [saga for saga in sagas if requesting.goes_by_message(saga=saga)]
-        by_call = [saga for saga in sagas if not requesting.goes_by_message(saga=saga)]
+        by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
+        by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
         self._conductor.take_up(sagas=by_call)
         for one in claimed:
             if isinstance(one, Unreadable):
@@ -105,7 +109,7 @@ class Runner:
 
     def _ask(self, sagas: list[InFlight]) -> None:
         try:
-            written = requesting.take_up(sagas=sagas)
+            written = messages.take_up(sagas=sagas)
         except (DatabaseError, InterfaceError):
             raise
         except Exception as error:  # a bug with one saga must not end the runner for the others
@@ -149,3 +153,65 @@ class Runner:
 def make() -> Runner:
     """The runner of this process, calling the services where the settings say they are."""
     return Runner(participants=Participants(urls=settings.SERVICE_URLS))
+
+
+BEAT_SECONDS = 1.0
+
+
+class Heart:
+    """Beats from `start` to `stop`. `runner_id`: None until the database has heard the first.
+
+    `parked`: how many sagas wait for a person, as of the last beat.
+    """
+
+    def __init__(self, *, on_first: Callable[[], None]) -> None:
+        self.runner_id: int | None = None
+        self.parked = 0
+        self._on_first = on_first
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Signs the runner off."""
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises RuntimeError once it has died: a bug, and nobody may go on without it."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the runner's heart has died")
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._if_the_database_is_there(self._beat)
+            self._stop.wait(BEAT_SECONDS)
+        self._if_the_database_is_there(self._sign_off)
+        store.close()
+
+    def _if_the_database_is_there(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("heart of runner %s: %s", self.runner_id, error)
+            store.close()
+
+    def _beat(self) -> None:
+        is_first = self.runner_id is None
+        points.reach("heart.before_beat")
+        self.runner_id, self.parked = store.beat(
+            runner_id=self.runner_id, host=socket.gethostname(), pid=os.getpid()
+        )
+        points.reach("heart.beaten")
+        if is_first:
+            self._on_first()
+
+    def _sign_off(self) -> None:
+        if self.runner_id is not None:
+            points.reach("heart.before_release")
+            store.release(runner_id=self.runner_id)
+            points.reach("heart.before_sign_off")
+            store.forget_runner(runner_id=self.runner_id)
+            points.reach("heart.signed_off")
