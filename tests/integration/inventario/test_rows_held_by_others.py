@@ -12,7 +12,7 @@ from contracts.outcomes import Busy, Done
 from inventario import operations
 from inventario.models import Product
 from participant import sql
-from participant.operations import APART_SECONDS
+from participant.performing import APART_SECONDS
 from participant.performing import perform, perform_apart
 from tests.threads import InThread
 
