@@ -2,7 +2,7 @@
 
 Everything outside this package speaks only to what stands here. `connect(url)` picks the adapter:
 
-* `amqp://`, `amqps://`: RabbitMQ, durable quorum queues (`rabbitmq_broker.py`; `rabbitmq.py` is
+* `amqp://`, `amqps://`: RabbitMQ, durable quorum queues (`rabbitmq.py`; `rabbitmq_link.py` is
   the only importer of pika);
 * `postgresql://`, `postgres://`: PostgreSQL, where no RabbitMQ is at hand (`postgres.py`);
 * `memory://name`: this process only, for tests; reorders, duplicates and drops (`memory.py`).
@@ -206,7 +206,7 @@ def connect(url: str, *, namespace: str = "") -> Broker:
     # Adapters are imported on demand: a service on RabbitMQ needs no second PostgreSQL client.
     scheme = urlsplit(url).scheme
     if scheme in ("amqp", "amqps"):
-        from messaging.brokers.rabbitmq_broker import RabbitMQBroker
+        from messaging.brokers.rabbitmq import RabbitMQBroker
 
         return RabbitMQBroker(url, namespace=namespace)
     if scheme in ("postgresql", "postgres"):

@@ -1,119 +1,397 @@
-"""pika, the only module that imports it: a connection with its hot paths shortened.
+"""The RabbitMQ adapter: topic exchanges and durable quorum queues, nothing lost, nothing polled.
 
-The adapter is `rabbitmq_broker`, made of `rabbitmq_link` (connections and channels, and who drives
-them), `rabbitmq_publisher`, `rabbitmq_subscription` and `rabbitmq_frames` (the bytes).
+One connection publishes, each subscription has its own, and one asks. RabbitMQ stops reading from
+a connection that publishes while a memory or disk alarm is on; consuming must go on meanwhile.
+
+A queue's last net: RabbitMQ 4 drops a message after 20 returns unless told otherwise. Here the
+limit is explicit and far beyond what the consumer needs (it parks a poison message itself, after
+a few tries), and even then the message is moved, safely ("at-least-once"), to the durable queue
+`<queue>.dead`. `depths` counts that one like any other.
+
+The messages that are published in one call go out in one write, and all their confirms are awaited
+together: a round trip and a disk flush for a list, not for each message.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import pika
-import pika.exceptions
+from messaging.brokers import (
+    EVENTS,
+    EXCHANGES,
+    BrokerUnavailable,
+    Delivery,
+    Message,
+    Rejected,
+    Unroutable,
+    exchange_of,
+    refuse_unfit,
+)
+from messaging.brokers.rabbitmq_link import HEARTBEAT_SECONDS, Channel, Link, parameters
+from participant import points
 
-from messaging.brokers import BrokerUnavailable
-from messaging.brokers.rabbitmq_frames import FrameReader
-
-# pika logs several errors with tracebacks for each lost connection. Here the reason reaches the
-# caller as BrokerUnavailable, and whoever backs off logs it once.
-logging.getLogger("pika").setLevel(logging.CRITICAL)
-
-CONNECT_SECONDS = 5.0
-HEARTBEAT_SECONDS = 15
-READ_BYTES = 65536
-_REFUSALS = (311, 403, 405, 406)
-"""Content too large, access refused, resource locked, precondition failed. A 404 is none: what is
-missing is declared anew."""
-
-
-def parameters(url: str, *, name: str = "") -> Any:
-    """Read an `amqp(s)://` URL into pika's parameters. Raises ValueError when it is malformed."""
-    read = pika.URLParameters(url)
-    read.connection_attempts = 1  # who calls backs off and calls again
-    read.socket_timeout = CONNECT_SECONDS
-    read.stack_timeout = 2 * CONNECT_SECONDS
-    read.heartbeat = HEARTBEAT_SECONDS
-    read.client_properties = {"connection_name": f"dueto {name} {os.getpid()}"}
-    return read
+# An explicit limit is also what keeps returned messages at the head of a quorum queue.
+DELIVERY_LIMIT = 1_000_000
 
 
-class Connection(pika.SelectConnection):  # type: ignore[misc]  # pika has no type information
-    """pika's connection with the hot paths led past its frame objects and its output queue."""
+class RabbitMQBroker:
+    """See `Broker`. Connects at the first call, and again at the first call after a loss."""
 
     def __init__(
-        self,
-        read_parameters: Any,
-        *,
-        opened: Callable[[Any], None],
-        ended: Callable[[Any, Exception], None],
-        dispatch: Callable[[FrameReader], None],
+        self, url: str, *, namespace: str = "", delivery_limit: int = DELIVERY_LIMIT
     ) -> None:
-        """Begin to connect: the loop of whoever drives it calls `opened` or `ended`, and then
-        `dispatch` whenever something was read.
-        """
-        self._dispatch = dispatch
-        self._reader = FrameReader(pass_on=super()._on_data_available)
-        super().__init__(
-            read_parameters,
-            on_open_callback=opened,
-            on_open_error_callback=ended,
-            on_close_callback=ended,
-        )
+        """`namespace` goes before every name. Raises ValueError for a malformed URL."""
+        parameters(url)
+        self._url, self._namespace, self._delivery_limit = url, namespace, delivery_limit
+        self._links: dict[str, Link] = {}
+        self._locks = {"publishing": threading.RLock(), "asking": threading.RLock()}
+        self._publisher: Publisher | None = None
+        self._declared: dict[str, set[str]] = {}
+        self._subscriptions: list[RabbitMQSubscription] = []
+        self._closing = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="rabbitmq-keeper", daemon=True)
 
-    def _on_data_available(self, data_in: bytes) -> None:
-        read = self._reader.feed(data_in)  # pika counts by itself what is passed on to it
-        # The heartbeat checker tells life from death by this count.
-        self.bytes_received += read
-        self._dispatch(self._reader)
+    def describe(self) -> dict[str, str]:
+        server = self._shared_link("asking").server
+        return {
+            "broker": f"{server['product']} {server['version']}",
+            "queues": "durable quorum queues",
+            "publishing": "persistent, mandatory, each message confirmed",
+            "acknowledging": "by hand",
+        }
 
-    def read_in_one_go(self) -> None:
-        """Read once for each time the socket is readable, and much, instead of 4 kB at a time
-        until it would block. Not with TLS, where data may wait out of the poller's sight.
-        """
-        if type(self._transport._sock) is socket.socket:
-            self._transport._MAX_RECV_BYTES = READ_BYTES
-            self._transport._MAX_CONSUME_BYTES = 1
+    def declare(self, *, queue: str, events: Sequence[str]) -> None:
+        self._declared.setdefault(self._namespace + queue, set()).update(events)
+        self._declare(self._namespace + queue)
 
-    def write(self, frames: bytes) -> None:
-        """Send whole frames at once. What the socket doesn't take now, pika sends later."""
-        transport, sent = self._transport, 0
-        if type(transport._sock) is socket.socket and not transport.get_write_buffer_size():
+    def publish(self, messages: Sequence[Message]) -> None:
+        refuse_unfit(messages)
+        with self._locks["publishing"]:
+            self._usable_publisher().publish(messages)
+
+    def _usable_publisher(self) -> Publisher:
+        if self._publisher is None or not self._publisher.usable:
+            link = self._shared_link("publishing")
             try:
-                sent = transport._sock.send(frames)
-            except OSError:
-                sent = 0  # full or broken: pika finds out which
-        if sent < len(frames):
-            self._adapter_emit_data(frames[sent:])
+                self._publisher = Publisher(link, namespace=self._namespace)
+            except Rejected as error:  # an exchange, and none of the messages
+                raise BrokerUnavailable(str(error)) from error
+        return self._publisher
 
-    def abort(self, reason: str) -> None:
-        """Drop the connection without a goodbye."""
-        if not self.is_closed:
-            self._terminate_stream(pika.exceptions.AMQPConnectionError(reason))
+    def subscribe(self, *, queue: str, prefetch: int) -> RabbitMQSubscription:
+        name = self._namespace + queue
+        subscription = RabbitMQSubscription(
+            lambda: self._consuming_link(name), queue=name, prefetch=prefetch
+        )
+        # A consumer subscribes anew after each fault.
+        open_ones = [one for one in self._subscriptions if not one.is_closed]
+        self._subscriptions = [*open_ones, subscription]
+        return subscription
+
+    def depths(self, queues: Sequence[str]) -> dict[str, int]:
+        return {queue: self._depth(self._namespace + queue) for queue in queues}
+
+    def ping(self) -> None:
+        self._asking_channel().close()
+        publishing = self._links.get("publishing")
+        if publishing is not None and publishing.blocked:
+            raise BrokerUnavailable(f"RabbitMQ blocked publishing: {publishing.blocked}")
+
+    def close(self) -> None:
+        self._closing.set()
+        for subscription in self._subscriptions:
+            subscription.close()
+        for name, lock in self._locks.items():
+            with lock:
+                link = self._links.pop(name, None)
+                if link is not None:
+                    link.close()
+        if self._keeper.is_alive():
+            self._keeper.join()
+
+    def _shared_link(self, name: str) -> Link:
+        with self._locks[name]:
+            link = self._links.get(name)
+            if link is None or link.lost:
+                link = self._links[name] = self._open_link(name)
+            return link
+
+    def _asking_channel(self) -> Channel:
+        link = self._shared_link("asking")
+        link.keep()  # notices a loss since the last question
+        return self._shared_link("asking").open_channel()
+
+    def _consuming_link(self, queue: str) -> Link:
+        # A broker that came back may have forgotten everything: make the queue again.
+        if queue in self._declared:
+            self._declare(queue)
+        return self._open_link(queue)
+
+    def _open_link(self, name: str) -> Link:
+        if self._closing.is_set():
+            raise BrokerUnavailable("this broker was closed")
+        link = Link(self._url, name=name)
+        with self._locks["asking"]:
+            if not self._keeper.is_alive():
+                self._keeper.start()
+        return link
+
+    def _keep(self) -> None:
+        while not self._closing.wait(HEARTBEAT_SECONDS / 3):
+            kept: list[Link | RabbitMQSubscription] = [*self._links.values(), *self._subscriptions]
+            for item in kept:
+                self._keep_one(item)
+
+    def _keep_one(self, item: Link | RabbitMQSubscription) -> None:
+        try:
+            item.keep()
+        # The outermost loop of the keeper: one broken connection must not cost the others.
+        except Exception:
+            logging.getLogger(__name__).exception("a connection to RabbitMQ can't be kept alive")
+
+    def _declare(self, queue: str) -> None:
+        dead, dead_queue = f"{self._namespace}{EVENTS}.dead", f"{queue}.dead"
+        quorum = {"x-queue-type": "quorum"}
+        dead_letter = {
+            "x-dead-letter-exchange": dead,
+            "x-dead-letter-routing-key": queue,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",  # which at-least-once requires
+            "x-delivery-limit": self._delivery_limit,
+        }
+        channel = self._asking_channel()
+        for exchange in {exchange_of(message_type=one) for one in self._declared[queue]}:
+            channel.declare_exchange(self._namespace + exchange)
+        channel.declare_exchange(dead, kind="direct")
+        channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
+        channel.call("queue_bind", queue=dead_queue, exchange=dead, routing_key=queue)
+        arguments = quorum | dead_letter
+        try:
+            channel.call("queue_declare", queue=queue, durable=True, arguments=arguments)
+        except Rejected as error:
+            wanted = f"wanted is a durable quorum queue that dead-letters to {dead}"
+            raise Rejected(f"{error}; {wanted}") from error
+        for event in sorted(self._declared[queue]):
+            exchange = self._namespace + exchange_of(message_type=event)
+            channel.call("queue_bind", queue=queue, exchange=exchange, routing_key=event)
+        channel.close()
+
+    def _depth(self, queue: str) -> int:
+        channel = self._asking_channel()
+        try:
+            answer = channel.call("queue_declare", queue=queue, passive=True)
+        except BrokerUnavailable as error:
+            if "NOT_FOUND" in str(error):
+                return 0
+            raise
+        channel.close()
+        held = sum(item.held for item in self._subscriptions if item.queue == queue)
+        return int(answer.method.message_count) + held
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Have pika's errors as BrokerUnavailable."""
-    try:
-        yield
-    except pika.exceptions.AMQPError as error:
-        raise BrokerUnavailable(f"RabbitMQ can't be asked: {describe(error)}") from error
+WINDOW = 500  # messages sent and not yet confirmed: bounds memory on both sides
+CONFIRM_SECONDS = 15.0
+BLOCKED_SECONDS = 2.0
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Whether the broker closed a channel because it will not do what was asked, ever."""
-    return isinstance(error, pika.exceptions.ChannelClosedByBroker) and (
-        getattr(error, "reply_code", 0) in _REFUSALS
-    )
+class Publisher:
+    """A confirming channel on a link. Lives as long as the channel; for one thread at a time."""
+
+    def __init__(self, link: Link, *, namespace: str) -> None:
+        """Open the channel and declare the exchanges. Raises BrokerUnavailable."""
+        self._link, self._namespace = link, namespace
+        self._next_tag = self._lowest_tag = 1
+        self._unconfirmed: set[int] = set()
+        self._refused: set[int] = set()
+        self._returned: list[str] = []
+        self._channel = link.open_channel()
+        self._channel.on_return(self._returned.append)
+        for exchange in EXCHANGES:
+            self._channel.declare_exchange(namespace + exchange)
+        self._channel.call("confirm_delivery", ack_nack_callback=self._on_answer)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the channel is still there."""
+        return not self._channel.lost
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Publish in order and await all confirms.
+
+        Raises BrokerUnavailable, Rejected and Unroutable.
+        """
+        self._returned.clear()
+        for start in range(0, len(messages), WINDOW):
+            with self._link.lock:
+                window = messages[start : start + WINDOW]
+                try:
+                    self._publish_window(window)
+                except Rejected as error:
+                    raise Rejected(str(error), error.ids or self._named_in(error, window)) from None
+        if self._returned:
+            raise Unroutable(self._returned)
+
+    def _publish_window(self, messages: Sequence[Message]) -> None:
+        # While the broker reads nothing, sending would only fill our own memory.
+        self._await_unblocked()
+        first, self._next_tag = self._next_tag, self._next_tag + len(messages)
+        self._unconfirmed = set(range(first, self._next_tag))
+        self._refused.clear()
+        points.reach("publisher.before_write")
+        for message in messages:
+            exchange = self._namespace + exchange_of(message_type=message.type)
+            self._channel.publish(message, exchange=exchange)
+        points.reach("publisher.before_confirm")
+        self._await_confirms()
+        if self._refused:
+            ids = [messages[tag - first].id for tag in sorted(self._refused)]
+            raise Rejected(f"RabbitMQ could not store {len(ids)} message(s)", ids)
+
+    def _named_in(self, error: Rejected, messages: Sequence[Message]) -> list[str]:
+        """Those that go to the exchange that the broker names, where it refuses a whole one."""
+        reason = str(error)
+        refused = {name for name in EXCHANGES if f"'{self._namespace}{name}'" in reason}
+        return [one.id for one in messages if exchange_of(message_type=one.type) in refused]
+
+    def _await_confirms(self) -> None:
+        deadline = time.monotonic() + CONFIRM_SECONDS
+        while self._unconfirmed:
+            self._link.drive(until=self._settled_or_stuck, seconds=deadline - time.monotonic())
+            self._channel.raise_if_lost()
+            if self._link.blocked:
+                self._await_unblocked()
+                deadline = time.monotonic() + CONFIRM_SECONDS
+            if time.monotonic() >= deadline:
+                # A broker that says nothing may be gone without a trace: start anew next time.
+                self._link.abandon(f"RabbitMQ confirmed nothing for {CONFIRM_SECONDS:g} s")
+
+    def _settled_or_stuck(self) -> bool:
+        return bool(not self._unconfirmed or self._channel.lost or self._link.blocked)
+
+    def _await_unblocked(self) -> None:
+        self._link.drive(
+            until=lambda: bool(self._channel.lost or not self._link.blocked),
+            seconds=BLOCKED_SECONDS,
+        )
+        self._channel.raise_if_lost()
+        if self._link.blocked:
+            raise BrokerUnavailable(f"RabbitMQ blocked publishing: {self._link.blocked}")
+
+    def _on_answer(self, frame: Any) -> None:
+        """Confirms, or refuses, one message, or all up to it that are open."""
+        tag, first = frame.method.delivery_tag, frame.method.delivery_tag
+        if frame.method.multiple:
+            first, self._lowest_tag = self._lowest_tag, tag + 1
+        answered = self._unconfirmed.intersection(range(first, tag + 1))
+        self._unconfirmed -= answered
+        if frame.method.NAME == "Basic.Nack":
+            self._refused |= answered
 
 
-def describe(error: BaseException) -> str:
-    """Say the innermost reason of one of pika's nested errors."""
-    inner = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args]
-    nested = [item for item in inner if isinstance(item, BaseException)]
-    return describe(nested[-1]) if nested else f"{type(error).__name__} {error}".strip()
+class RabbitMQSubscription:
+    """A consumer of one queue, which holds at most `prefetch` unsettled deliveries.
+
+    After a loss it makes a new link at the next `take`. Delivery tags start again with each
+    channel, so a delivery counts as ours only while this very object is noted as unsettled.
+    """
+
+    def __init__(self, open_link: Callable[[], Link], *, queue: str, prefetch: int) -> None:
+        """Start consuming. Raises BrokerUnavailable, also when there is no such queue."""
+        self.queue = queue
+        self._open_link, self._prefetch = open_link, prefetch
+        self._waiting: deque[Delivery] = deque()
+        self._unsettled: dict[int, Delivery] = {}  # by tag, which is the order of arrival
+        self._closed = False
+        self._consume()
+
+    @property
+    def held(self) -> int:
+        """How many messages this consumer holds, taken or waiting to be."""
+        self._link.keep()  # reads what arrived meanwhile
+        return len(self._unsettled)
+
+    def keep(self) -> None:
+        """Keep the connection alive while a handler takes its time."""
+        self._link.keep()
+
+    def take(self, *, limit: int, timeout: float) -> list[Delivery]:
+        if self._closed:
+            return []
+        if self._channel.lost:
+            self._link.close()
+            self._consume()
+        with self._link.lock:
+            self._link.drive(until=self._something_to_say, seconds=timeout)
+            if self._closed:
+                return []
+            self._channel.raise_if_lost()
+            count = min(limit, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(count)]
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        # One for all whose elders are settled too, and one each for the others.
+        with self._link.lock:
+            tags = self._settle(deliveries)
+            oldest = next(iter(self._unsettled), None)
+            together = len(tags) if oldest is None else bisect_left(tags, oldest)
+            for tag in tags[together:]:
+                self._channel.ack(tag, multiple=False)
+            if together:
+                self._channel.ack(tags[together - 1], multiple=True)
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        # They come before what waits in the queue, but after what was sent to us already.
+        with self._link.lock:
+            for tag in self._settle(deliveries):
+                self._channel.requeue(tag)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it will never give anything again."""
+        return self._closed
+
+    def close(self) -> None:
+        self._closed = True
+        self._link.wake()
+        with self._link.lock:
+            self._link.close()
+            # Last: deliveries still come while the connection closes. They go back with the rest.
+            self._forget()
+
+    def _consume(self) -> None:
+        self._link = self._open_link()
+        with self._link.lock:
+            self._forget()
+            self._channel = self._link.open_channel()
+            try:
+                self._channel.call("basic_qos", prefetch_count=self._prefetch)
+                self._channel.consume(queue=self.queue, deliver=self._on_delivery)
+            except BrokerUnavailable:
+                self._link.close()  # or a late consumer would hold messages that nobody takes
+                raise
+        if self._closed:
+            self._link.close()
+
+    def _something_to_say(self) -> bool:
+        return bool(self._waiting or self._closed or self._channel.lost)
+
+    def _settle(self, deliveries: Sequence[Delivery]) -> list[int]:
+        """Give the tags that are still ours to settle, lowest first, and forget them."""
+        ours = [item.tag for item in deliveries if self._unsettled.get(item.tag) is item]
+        for tag in ours:
+            del self._unsettled[tag]
+        return sorted(ours)
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._unsettled.clear()
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        self._unsettled[delivery.tag] = delivery
+        self._waiting.append(delivery)

@@ -1,4 +1,4 @@
-"""Connections to RabbitMQ and their channels.
+"""Connections to RabbitMQ and their channels, on pika: the only module that imports it.
 
 A `Link` is one connection, driven by whoever waits for something on it: the thread that publishes
 reads its own confirms, the thread that consumes reads its own deliveries. There is no
@@ -13,24 +13,80 @@ new one.
 from __future__ import annotations
 
 import logging
+import os
+import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from messaging.brokers import BrokerUnavailable, Rejected
-from messaging.brokers.rabbitmq import (
-    CONNECT_SECONDS,
-    Connection,
-    describe,
-    is_refusal,
-    parameters,
-    translated,
-)
-from messaging.brokers.rabbitmq_frames import FrameReader
+import pika
+import pika.exceptions
+from pika import spec
 
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
+from messaging.brokers import BrokerUnavailable, Delivery, Message, Rejected
+
+# pika logs several errors with tracebacks for each lost connection. Here the reason reaches the
+# caller as BrokerUnavailable, and whoever backs off logs it once.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+CONNECT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 15
 ANSWER_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
+_REFUSALS = (311, 403, 405, 406)
+"""Content too large, access refused, resource locked, precondition failed. A 404 is none: what is
+missing is declared anew."""
+
+
+def parameters(url: str, *, name: str = "") -> Any:
+    """Read an `amqp(s)://` URL into pika's parameters. Raises ValueError when it is malformed."""
+    read = pika.URLParameters(url)
+    read.connection_attempts = 1  # who calls backs off and calls again
+    read.socket_timeout = CONNECT_SECONDS
+    read.stack_timeout = 2 * CONNECT_SECONDS
+    read.heartbeat = HEARTBEAT_SECONDS
+    read.client_properties = {"connection_name": f"dueto {name} {os.getpid()}"}
+    return read
+
+
+class Properties(pika.BasicProperties):  # type: ignore[misc]  # pika has no type information
+    """A message's properties, without a table of headers that pika can't read (a time in
+    milliseconds, a type of field that nobody knows): such a message must not cost the connection.
+    """
+
+    def decode(self, encoded: bytes, offset: int = 0) -> Any:
+        try:
+            return super().decode(encoded, offset)
+        except Exception:  # noqa: BLE001 -- pika raises many kinds, and the bytes are anybody's
+            self.headers = None
+        try:
+            return super().decode(_without_headers(encoded[offset:]))
+        except Exception:  # noqa: BLE001 -- as above: an empty id then
+            self.message_id = None
+        return self
+
+
+spec.props[pika.BasicProperties.INDEX] = Properties
+
+
+def _without_headers(encoded: bytes) -> bytes:
+    """AMQP 0-9-1, 4.2.6.1: the flags, then those properties that they name, in a fixed order."""
+    (flags,) = struct.unpack_from(">H", encoded)
+    start = 2
+    for flag in (Properties.FLAG_CONTENT_TYPE, Properties.FLAG_CONTENT_ENCODING):
+        if flags & flag:
+            start += 1 + encoded[start]
+    (length,) = struct.unpack_from(">I", encoded, start)
+    flags &= ~Properties.FLAG_HEADERS
+    return struct.pack(">H", flags) + encoded[2:start] + encoded[start + 4 + length :]
+
+
+def _text(name: str | bytes | None) -> str:
+    """Anybody may have published the message: its names are text, whatever their bytes are."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else name or ""
 
 
 class Link:
@@ -42,11 +98,13 @@ class Link:
         self.blocked = ""  # why the broker takes no messages from us for now
         self.lock = threading.RLock()  # held by who drives, or touches the connection
         self._opened = False
-        self._channels: dict[int, Channel] = {}
         read = parameters(url, name=name)
         self._address = f"{read.host}:{read.port}"
-        self._connection = Connection(
-            read, opened=self._on_opened, ended=self._on_ended, dispatch=self._dispatch
+        self._connection = pika.SelectConnection(
+            read,
+            on_open_callback=self._on_opened,
+            on_open_error_callback=self._on_ended,
+            on_close_callback=self._on_ended,
         )
         self._loop = self._connection.ioloop
         self._loop.activate_poller()
@@ -61,11 +119,6 @@ class Link:
         properties: dict[str, Any] = self._connection.server_properties
         return properties
 
-    @property
-    def frame_max(self) -> int:
-        """The size of the largest frame that the broker takes, in bytes."""
-        return int(self._connection.params.frame_max)
-
     def open_channel(self) -> Channel:
         """Open a channel. Raises BrokerUnavailable."""
         opened: list[Any] = []
@@ -75,8 +128,7 @@ class Link:
             self.raise_if_lost()
             if not opened:
                 raise BrokerUnavailable("RabbitMQ opened no channel in time")
-            channel = self._channels[opened[0].channel_number] = Channel(self, opened[0])
-        return channel
+        return Channel(self, opened[0])
 
     def raise_if_lost(self) -> None:
         """Raise BrokerUnavailable with the reason of the loss, if it is lost."""
@@ -110,12 +162,6 @@ class Link:
         """Have whoever drives the link look at its condition again."""
         self._loop.add_callback_threadsafe(_nothing)
 
-    def write(self, frames: bytes) -> None:
-        """Send whole frames; after a loss, nothing."""
-        with self.lock:
-            if not self.lost:
-                self._connection.write(frames)
-
     def close(self) -> None:
         """Say goodbye, and leave without an answer after `CLOSE_SECONDS`."""
         with self.lock:
@@ -128,28 +174,17 @@ class Link:
         """Drop the connection at once, for this reason."""
         with self.lock:
             if not self.lost:
-                self._connection.abort(reason)
+                if not self._connection.is_closed:
+                    # pika has no public way to drop a connection without a goodbye.
+                    self._connection._terminate_stream(pika.exceptions.AMQPConnectionError(reason))
                 self.drive(until=lambda: False, seconds=CLOSE_SECONDS)
             if not self.lost:
                 self._lose(reason)
                 self._loop.close()
 
-    def forget(self, channel: Channel) -> None:
-        """Hand nothing to this channel any more."""
-        self._channels.pop(channel.number, None)
-
     # What follows is called while somebody drives.
 
-    def _dispatch(self, reader: FrameReader) -> None:
-        """Hand out what was read."""
-        for arrived in (reader.deliveries, reader.confirms):
-            for number, items in arrived.items():
-                if number in self._channels:
-                    self._channels[number].receive(items)
-            arrived.clear()
-
     def _on_opened(self, connection: Any) -> None:
-        connection.read_in_one_go()
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         self._opened = True
@@ -185,8 +220,6 @@ class Channel:
 
     def __init__(self, link: Link, channel: Any) -> None:
         self.link = link
-        self.number: int = channel.channel_number
-        self.receive: Callable[[list[Any]], None] = lambda _items: None
         self._channel = channel
         self._closed = ""
         self._is_refused = False
@@ -223,9 +256,15 @@ class Channel:
         if self.lost:
             raise BrokerUnavailable(self.lost)
 
-    def on_receive(self, receive: Callable[[list[Any]], None]) -> None:
-        """Have `receive` called, by who drives the link, with lots of deliveries or confirms."""
-        self.receive = receive
+    def consume(self, *, queue: str, deliver: Callable[[Delivery], None]) -> None:
+        """Have `deliver` called, by who drives the link, with each message of the queue."""
+
+        def _arrived(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            kept = body[: MOST_BYTES_OF_A_MESSAGE + 1]  # enough to see that it is too large
+            message = Message(_text(properties.message_id), _text(method.routing_key), kept)
+            deliver(Delivery(message, method.redelivered, method.delivery_tag))
+
+        self.call("basic_consume", queue=queue, on_message_callback=_arrived)
 
     def on_return(self, returned: Callable[[str], None]) -> None:
         """Have `returned` called, by who drives the link, with the id of each message that no
@@ -235,11 +274,29 @@ class Channel:
             lambda _channel, _method, properties, _body: returned(properties.message_id)
         )
 
-    def write(self, frames: bytes) -> None:
-        """Send frames of this channel; after a loss, nothing."""
-        with self.link.lock:
+    def publish(self, message: Message, *, exchange: str) -> None:
+        """Send it, persistent and mandatory, once somebody drives; after a loss, nothing."""
+        properties = pika.BasicProperties(
+            content_type="application/json",
+            delivery_mode=pika.DeliveryMode.Persistent,
+            message_id=message.id,
+            type=message.type,
+        )
+        with self.link.lock, translated():
             if not self.lost:
-                self.link.write(frames)
+                self._channel.basic_publish(
+                    exchange, message.type, message.body, properties, mandatory=True
+                )
+
+    def ack(self, tag: int, *, multiple: bool) -> None:
+        """Settle one delivery, or all up to and including this one; after a loss, nothing."""
+        if not self.lost:
+            self._channel.basic_ack(tag, multiple)
+
+    def requeue(self, tag: int) -> None:
+        """Put one delivery back into its queue; after a loss, nothing."""
+        if not self.lost:
+            self._channel.basic_nack(tag, requeue=True)
 
     def close(self) -> None:
         """Close it: all that was sent before still counts, unsettled messages go back."""
@@ -252,7 +309,6 @@ class Channel:
         if not self._closed:
             self._is_refused = is_refusal(error)
             self._closed = f"RabbitMQ closed the channel: {describe(error)}"
-        self.link.forget(self)
 
     def _on_cancelled(self, _frame: Any) -> None:
         self._closed = "RabbitMQ ended the consumer: its queue was deleted or moved"
@@ -261,3 +317,26 @@ class Channel:
 
 def _nothing() -> None:
     """Wakes the loop by being called."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Have pika's errors as BrokerUnavailable."""
+    try:
+        yield
+    except pika.exceptions.AMQPError as error:
+        raise BrokerUnavailable(f"RabbitMQ can't be asked: {describe(error)}") from error
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the broker closed a channel because it will not do what was asked, ever."""
+    return isinstance(error, pika.exceptions.ChannelClosedByBroker) and (
+        getattr(error, "reply_code", 0) in _REFUSALS
+    )
+
+
+def describe(error: BaseException) -> str:
+    """Say the innermost reason of one of pika's nested errors."""
+    inner = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args]
+    nested = [item for item in inner if isinstance(item, BaseException)]
+    return describe(nested[-1]) if nested else f"{type(error).__name__} {error}".strip()

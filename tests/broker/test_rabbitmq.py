@@ -19,10 +19,10 @@ from messaging.brokers import (
     BrokerUnavailable,
     Message,
     Rejected,
-    rabbitmq_broker,
+    rabbitmq_link,
 )
-from messaging.brokers import rabbitmq as rabbitmq_links
-from messaging.brokers.rabbitmq_broker import RabbitMQBroker
+from messaging.brokers import rabbitmq as adapter
+from messaging.brokers.rabbitmq import RabbitMQBroker
 from stack.proxy import Proxy
 from tests.broker.adapters import Adapter, messages, rabbitmqctl
 from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
@@ -107,7 +107,7 @@ def test_gives_up_on_a_broker_that_confirms_nothing(
     broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.publish(messages(1))
-    monkeypatch.setattr(rabbitmq_broker, "CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr(adapter, "CONFIRM_SECONDS", 0.2)
     proxy.freeze()
     with pytest.raises(BrokerUnavailable, match="confirmed nothing"):
         broker.publish(messages(1, first=1))
@@ -163,7 +163,7 @@ def frame(method: Any) -> bytes:
 def test_refuses_to_publish_for_long_while_the_broker_is_blocked(
     broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq_broker, "BLOCKED_SECONDS", 0.2)
+    monkeypatch.setattr(adapter, "BLOCKED_SECONDS", 0.2)
     broker.publish(messages(1))
     # As RabbitMQ does it: the next message sets the alarm off, and nothing is read any more.
     proxy.freeze()
@@ -183,7 +183,7 @@ def test_sends_nothing_more_while_the_broker_is_blocked(
     broker: RabbitMQBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a long alarm costs no memory, and the messages don't pile up for its end."""
-    monkeypatch.setattr(rabbitmq_broker, "BLOCKED_SECONDS", 0.05)
+    monkeypatch.setattr(adapter, "BLOCKED_SECONDS", 0.05)
     broker.publish(messages(1))
     proxy.tell_clients(frame(spec.Connection.Blocked("low on disk")))
     eventually(lambda: bool(_blocked(broker)))
@@ -367,8 +367,8 @@ def test_says_whose_queue_stands_under_its_name(rabbitmq: Adapter, plain: Any) -
 def test_outlives_a_handler_that_takes_longer_than_the_heartbeat(
     rabbitmq: Adapter, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
-    monkeypatch.setattr(rabbitmq_links, "HEARTBEAT_SECONDS", 1)
-    monkeypatch.setattr(rabbitmq_broker, "HEARTBEAT_SECONDS", 1 if kept else 1000)
+    monkeypatch.setattr(rabbitmq_link, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(adapter, "HEARTBEAT_SECONDS", 1 if kept else 1000)
     broker = rabbitmq.open()
     broker.declare(queue="shop", events=["thing.happened"])
     broker.publish(messages(1))
@@ -389,7 +389,7 @@ def test_outlives_a_handler_that_takes_longer_than_the_heartbeat(
 def test_idle_consumer_keeps_its_connection(
     rabbitmq: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq_links, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(rabbitmq_link, "HEARTBEAT_SECONDS", 1)
     broker = rabbitmq.open()
     broker.declare(queue="shop", events=["thing.happened"])
     subscription = broker.subscribe(queue="shop", prefetch=10)
