@@ -1,28 +1,30 @@
-"""`python -m tests.lanes`: the tests, those that only compute beside those that mostly wait.
+"""`python -m tests.lanes`: the tests, in lanes that run beside each other.
 
-The former need no server and no clock, so they run at the lowest priority, in the time that the
-others leave: on two slow cores that saves a minute of fifteen. What they say comes at the end.
+Most tests wait: for a database, a broker, a process that starts. Those that share the databases
+given run one after the other, beside them those that start a stack of their own. Those that only
+compute need no server and no clock, so they run at the lowest priority, in the time that the
+others leave. The first lane is seen as it goes; what the others say comes at the end.
+
 `python -m tests.lanes prove` runs the long proofs in the same way: schedules, crash points, seeded
 bugs, the soak. Both together are all tests. With other arguments it is plain pytest.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import IO
 
 from stack.children import leashed
 
+OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack", "tests/integration/loadtests")
 COMPUTING = ("tests/unit", "tests/architecture")
+LONG_OWN_STACK = ("tests/chaos",)
+LONG_SHARING = ("tests/seeded", "tests/integration/explorer", "tests/integration/soak")
 LONG_COMPUTING = ("tests/unit/explorer",)
-LONG_WAITING = (
-    "tests/chaos",
-    "tests/seeded",
-    "tests/integration/explorer",
-    "tests/integration/soak",
-)
 PROVE = "prove"
 PYTEST = (sys.executable, "-m", "pytest")
 
@@ -32,40 +34,50 @@ def main(arguments: Sequence[str]) -> int:
     is_proof = arguments == [PROVE]
     if arguments and not is_proof:
         os.execv(sys.executable, [*PYTEST, *arguments])  # noqa: S606 -- our own command
-    waiting, computing = lanes(is_proof=is_proof)
-    return beside(
-        waiting=[*PYTEST, *waiting],
-        computing=["nice", "-n", "19", *PYTEST, "-p", "no:cacheprovider", *computing],
-    )
+    first, *others = lanes(is_proof=is_proof)
+    quiet = [[*PYTEST, "-p", "no:cacheprovider", *lane] for lane in others]
+    quiet[-1] = ["nice", "-n", "19", *quiet[-1]]
+    return beside([*PYTEST, *first], *quiet)
 
 
-def lanes(*, is_proof: bool) -> tuple[list[str], list[str]]:
-    """What pytest is given for the tests that wait, and for those that compute."""
+def lanes(*, is_proof: bool) -> tuple[list[str], list[str], list[str]]:
+    """What pytest is given for each lane; the last one's tests only compute."""
     if is_proof:
-        return list(LONG_WAITING), list(LONG_COMPUTING)
-    waiting = [f"--ignore={folder}" for folder in (*COMPUTING, *LONG_WAITING)]
-    return waiting, [*COMPUTING, *(f"--ignore={folder}" for folder in LONG_COMPUTING)]
+        return [*LONG_OWN_STACK], [*LONG_SHARING], [*LONG_COMPUTING]
+    elsewhere = (*OWN_STACK, *COMPUTING, *LONG_OWN_STACK, *LONG_SHARING)
+    sharing = [f"--ignore={folder}" for folder in elsewhere]
+    computing = [*COMPUTING, *(f"--ignore={folder}" for folder in LONG_COMPUTING)]
+    return sharing, [*OWN_STACK], computing
 
 
-def beside(*, waiting: Sequence[str], computing: Sequence[str]) -> int:
-    """Runs both commands at once; the output of `computing` follows that of `waiting`.
+def beside(first: Sequence[str], *others: Sequence[str]) -> int:
+    """Runs the commands at once; the output of each other one follows that of the first.
 
-    Returns the first status of the two that is not 0. However this process ends, both end with it.
+    Returns the first status that is not 0, in their order. However this process ends, all end
+    with it.
     """
-    with tempfile.TemporaryFile("w+") as said:
-        second = subprocess.Popen(
-            leashed(computing, orphaned=signal.SIGTERM), stdout=said, stderr=subprocess.STDOUT
-        )
-        try:
-            first = subprocess.run(leashed(waiting, orphaned=signal.SIGTERM), check=False)
-            second.wait()
-        finally:
-            second.terminate()
-            second.wait()
+    with contextlib.ExitStack() as cleanup:
+        running = [(command, *_quietly(command, cleanup)) for command in others]
+        statuses = [subprocess.run(leashed(first, orphaned=signal.SIGTERM), check=False).returncode]
+        for command, process, said in running:
+            statuses.append(process.wait())
             said.seek(0)
-            sys.stdout.write(f"\nBeside them ran {' '.join(computing)}:\n\n{said.read()}")
+            sys.stdout.write(f"\nBeside it ran {' '.join(command)}:\n\n{said.read()}")
             sys.stdout.flush()
-    return first.returncode or second.returncode
+    return next((status for status in statuses if status), 0)
+
+
+def _quietly(
+    command: Sequence[str], cleanup: contextlib.ExitStack
+) -> tuple[subprocess.Popen[bytes], IO[str]]:
+    """The process, and where its output is kept; both end with `cleanup`."""
+    said = cleanup.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 -- `cleanup` closes it
+    process = subprocess.Popen(
+        leashed(command, orphaned=signal.SIGTERM), stdout=said, stderr=subprocess.STDOUT
+    )
+    cleanup.callback(process.wait)
+    cleanup.callback(process.terminate)
+    return process, said
 
 
 if __name__ == "__main__":

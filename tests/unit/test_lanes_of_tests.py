@@ -1,4 +1,4 @@
-"""The two lanes of `make test` and of `make prove`."""
+"""The lanes of `make test` and of `make prove`."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.lanes import beside, lanes
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
-BOTH_ENDLESS = f"from tests.lanes import beside; beside(waiting={ENDLESS}, computing={ENDLESS})"
+ALL_ENDLESS = f"from tests.lanes import beside; beside({ENDLESS}, {ENDLESS}, {ENDLESS})"
 
 
 def _ends_with(status: int, said: str = "") -> list[str]:
@@ -19,19 +19,20 @@ def _ends_with(status: int, said: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "computing", "expected"), [(0, 0, 0), (3, 0, 3), (0, 4, 4), (3, 4, 3)]
+    ("statuses", "expected"),
+    [((0, 0, 0), 0), ((3, 0, 0), 3), ((0, 4, 0), 4), ((0, 0, 5), 5), ((3, 4, 5), 3)],
 )
-def test_failure_of_either_lane_is_the_failure_of_both(
-    waiting: int, computing: int, expected: int
+def test_failure_of_any_lane_is_the_failure_of_all(
+    statuses: tuple[int, ...], expected: int
 ) -> None:
-    assert beside(waiting=_ends_with(waiting), computing=_ends_with(computing)) == expected
+    assert beside(*(_ends_with(status) for status in statuses)) == expected
 
 
 def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str]) -> None:
-    beside(waiting=_ends_with(0, "waited"), computing=_ends_with(0, "computed"))
+    beside(*(_ends_with(0, said) for said in ("first", "second", "third")))
     said = capfd.readouterr().out
-    assert said.startswith("waited\n")
-    assert said.endswith("computed\n")
+    assert said.startswith("first\n")
+    assert said.index("second\n") < said.index("third\n")
 
 
 def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:
@@ -42,10 +43,10 @@ def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:
 
 
 @pytest.mark.parametrize("end", ["terminate", "kill"])
-def test_both_lanes_end_however_their_parent_does(end: str) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", BOTH_ENDLESS], cwd=ROOT)
+def test_all_lanes_end_however_their_parent_does(end: str) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", ALL_ENDLESS], cwd=ROOT)
     try:
-        lanes = _children(of=psutil.Process(parent.pid), count=2)
+        lanes = _children(of=psutil.Process(parent.pid), count=3)
     finally:
         getattr(parent, end)()
         parent.wait()
