@@ -3,7 +3,8 @@
 Most tests wait: for a database, a broker, a process that starts. Those that share the databases
 given run one after the other, beside them those that start a stack of their own. Those that only
 compute need no server and no clock, so they run at the lowest priority, in the time that the
-others leave. The first lane is seen as it goes; what the others say comes at the end.
+others leave. The first lane is seen as it goes; what the others say comes at the end. What measures
+how the shop stands a rush runs after them, with the machine to itself.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: schedules, crash points, seeded
 bugs, the soak. Both together are all tests. With other arguments it is plain pytest.
@@ -21,6 +22,7 @@ from typing import IO
 from stack.children import leashed
 
 OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack", "tests/integration/loadtests")
+ALONE = ("tests/checkout/test_participant_away.py", "tests/checkout/test_waiting_shoppers.py")
 COMPUTING = ("tests/unit", "tests/architecture")
 LONG_OWN_STACK = ("tests/chaos",)
 LONG_SHARING = ("tests/seeded", "tests/integration/explorer", "tests/integration/soak")
@@ -37,7 +39,11 @@ def main(arguments: Sequence[str]) -> int:
     first, *others = lanes(is_proof=is_proof)
     quiet = [[*PYTEST, "-p", "no:cacheprovider", *lane] for lane in others]
     quiet[-1] = ["nice", "-n", "19", *quiet[-1]]
-    return beside([*PYTEST, *first], *quiet)
+    status = beside([*PYTEST, *first], *quiet)
+    if is_proof:
+        return status
+    alone = subprocess.run(leashed([*PYTEST, *ALONE], orphaned=signal.SIGTERM), check=False)
+    return status or alone.returncode
 
 
 def lanes(*, is_proof: bool) -> tuple[list[str], list[str], list[str]]:
@@ -47,7 +53,7 @@ def lanes(*, is_proof: bool) -> tuple[list[str], list[str], list[str]]:
     elsewhere = (*OWN_STACK, *COMPUTING, *LONG_OWN_STACK, *LONG_SHARING)
     sharing = [f"--ignore={folder}" for folder in elsewhere]
     computing = [*COMPUTING, *(f"--ignore={folder}" for folder in LONG_COMPUTING)]
-    return sharing, [*OWN_STACK], computing
+    return sharing, [*OWN_STACK, *(f"--ignore={name}" for name in ALONE)], computing
 
 
 def beside(first: Sequence[str], *others: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.lanes import beside, lanes
+from tests.lanes import ALONE, beside, lanes
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -37,6 +37,7 @@ def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str])
 
 def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:
     chosen = [lane for is_proof in (False, True) for lane in lanes(is_proof=is_proof)]
+    chosen.append([*ALONE])
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
     assert files
     assert not [name for name in files if sum(_is_in(name, lane) for lane in chosen) != 1]
@@ -58,8 +59,8 @@ def _is_in(name: str, lane: list[str]) -> bool:
     """Whether pytest, given these arguments, runs a test file."""
     folders = [one for one in lane if not one.startswith("--")] or ["tests"]
     ignored = [one.removeprefix("--ignore=") for one in lane if one.startswith("--ignore=")]
-    return any(name.startswith(f"{one}/") for one in folders) and not any(
-        name.startswith(f"{one}/") for one in ignored
+    return any(f"{name}/".startswith(f"{one}/") for one in folders) and not any(
+        f"{name}/".startswith(f"{one}/") for one in ignored
     )
 
 
