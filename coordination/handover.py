@@ -55,6 +55,11 @@ MOST_KEPT = 1_000
 """Sagas that a process keeps for its next hand-over; the sweep finds those beyond it."""
 
 
+NOT_SET_ASIDE = Refused(
+    refusals.NOT_SET_ASIDE, "This saga is not set aside, or it runs by itself: it goes its way."
+)
+
+
 class Route(NamedTuple):
     """Where sagas of these patterns are handed over. `starts_itself`: as of the pattern."""
 

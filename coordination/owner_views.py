@@ -199,8 +199,7 @@ class _OwnerView(APIView):
     def not_set_aside(self, saga_id: str) -> problems.Problem:
         if not self.rows().filter(pk=saga_id).exists():
             return problems.unknown("saga", saga_id)
-        detail = "This saga is not set aside, or it runs by itself: it goes its way."
-        return problems.refusal(Refused(refusals.NOT_SET_ASIDE, detail))
+        return problems.refusal(handover.NOT_SET_ASIDE)
 
 
 class AcceptedView(_OwnerView):
