@@ -54,18 +54,12 @@ class AskedWithReason(Asked, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """Which sagas to list: `?status=&saga_pattern=&saga=&page=&page_size=`, or `&after=`,
-    `&before=` a cursor.
-    """
+class Listing(pages.Wanted, frozen=True, kw_only=True):
+    """Which sagas to list: `?status=&saga_pattern=&saga=`, and as all pages are asked for."""
 
     status: SagaStatus | None = None
     saga_pattern: str = ""
     saga: str = ""
-    page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    page_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
-    after: str = ""
-    before: str = ""
 
 
 Ask = Callable[..., Refused | None]
@@ -184,8 +178,7 @@ class ListView(_View):
         found = self.coordinator.sagas(
             status=wanted.status, saga_pattern=wanted.saga_pattern, saga=wanted.saga
         )
-        where = msgspec.convert(wanted, pages.Wanted, from_attributes=True)
-        page = pages.page(request=request, found=found, wanted=where)
+        page = pages.page(request=request, found=found, wanted=wanted)
         results = [answered(one) for one in self.coordinator.summaries(page.rows)]
         return answer({**page.answer(results=results), "sagas": results, "total": page.count})
 

@@ -8,7 +8,6 @@ import pytest
 from django.db import IntegrityError, connections
 
 from carrito import operations, store
-from carrito.checkout_view import _acceptance
 from carrito.models import (
     BarrierEntry,
     Cart,
@@ -19,6 +18,7 @@ from carrito.models import (
     OutboxEntry,
 )
 from carrito.operations import OWNER, Accept
+from carrito.views import _acceptance
 from contracts import refusals
 from contracts.commands import Command, Line, Undo
 from contracts.outcomes import Done, Failure, Refused
