@@ -1,6 +1,6 @@
 from coordination import service
 
 
-class CarritoConfig(service.Owner):
+class CarritoConfig(service.OwnerConfig):
     name = "carrito"
     verbose_name = "Carrito: carts, checkouts and orders"

@@ -14,7 +14,7 @@ from messaging.brokers import Broker
 from messaging.worker import Part
 
 
-class Service(AppConfig):
+class ServiceConfig(AppConfig):
     """A service that hears events and says some."""
 
     linger = 0.0
@@ -32,7 +32,7 @@ class Service(AppConfig):
         return parts(service=self.name, broker=broker, reactions=reactions, linger=self.linger)
 
 
-class Watched(Service):
+class WatchedConfig(ServiceConfig):
     """One whose `queries` tell what stands still that should not."""
 
     def stalls(self, *, limit: int) -> list[Complaint]:
@@ -41,7 +41,7 @@ class Watched(Service):
         return found
 
 
-class Owner(Service):
+class OwnerConfig(ServiceConfig):
     """One that accepts sagas, by its `operations.OWNER`."""
 
     def stalls(self, *, limit: int) -> list[Complaint]:
@@ -57,7 +57,7 @@ class Owner(Service):
         return [*super().worker_parts(broker), *handovers(owner=self.own("operations").OWNER)]
 
 
-class Coordinator(Watched):
+class CoordinatorConfig(WatchedConfig):
     """One that has sagas, of which some wait for a person."""
 
     def parked_sagas(self, *, limit: int) -> tuple[int, list[SagaSummary]]:

@@ -1,6 +1,6 @@
 from coordination import service
 
 
-class EnviosConfig(service.Service):
+class EnviosConfig(service.ServiceConfig):
     name = "envios"
     verbose_name = "Envios: couriers and deliveries"

@@ -3,7 +3,7 @@ from messaging.brokers import Broker
 from messaging.worker import Part
 
 
-class InventarioConfig(service.Watched):
+class InventarioConfig(service.WatchedConfig):
     name = "inventario"
     verbose_name = "Inventario: products and reservations"
 

@@ -1,6 +1,6 @@
 from coordination import service
 
 
-class PagosConfig(service.Service):
+class PagosConfig(service.ServiceConfig):
     name = "pagos"
     verbose_name = "Pagos: payments and refunds"

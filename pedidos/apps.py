@@ -1,6 +1,6 @@
 from coordination import service
 
 
-class PedidosConfig(service.Owner):
+class PedidosConfig(service.OwnerConfig):
     name = "pedidos"
     verbose_name = "Pedidos: orders"

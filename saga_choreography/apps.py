@@ -3,7 +3,7 @@ from messaging.brokers import Broker
 from messaging.worker import Part
 
 
-class SagaChoreographyConfig(service.Coordinator):
+class SagaChoreographyConfig(service.CoordinatorConfig):
     name = "saga_choreography"
     verbose_name = "Saga choreography: pattern 2"
     linger = 0.05

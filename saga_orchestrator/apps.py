@@ -5,7 +5,7 @@ from messaging.brokers import Broker
 from messaging.worker import Part
 
 
-class SagaOrchestratorConfig(service.Coordinator):
+class SagaOrchestratorConfig(service.CoordinatorConfig):
     name = "saga_orchestrator"
     verbose_name = "Saga orchestrator: pattern 1, and the control"
 

@@ -23,10 +23,10 @@ from contracts import refusals
 from contracts.states import SagaStatus
 from participant import points
 from saga_orchestrator import engine, store
+from saga_orchestrator.engine import Answer, Fault, Move, Progress
 from saga_orchestrator.in_flight import Hands, Lanes
 from saga_orchestrator.participants import Participants, Target, target_of
 from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
-from saga_orchestrator.transitions import Answer, Fault, Move, Progress
 
 log = logging.getLogger(__name__)
 

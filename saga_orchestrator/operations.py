@@ -16,9 +16,9 @@ from coordination.store import UnknownSaga
 from messaging import doorbell
 from participant import points
 from saga_orchestrator import engine, store
+from saga_orchestrator.engine import Move
 from saga_orchestrator.models import Intervention, InterventionAction, Saga
 from saga_orchestrator.store import InFlight, Unreadable
-from saga_orchestrator.transitions import Move
 
 SERVICE = store.ALIAS
 

@@ -28,7 +28,7 @@ from contracts.context import Context
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
-from saga_orchestrator.transitions import Move, Progress
+from saga_orchestrator.engine import Move, Progress
 
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
