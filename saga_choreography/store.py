@@ -101,9 +101,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the watchdog decided for a saga that it had claimed."""
 
     saga_id: str
-    watch_at: datetime | None
-    nudges: int
-    nudged_at: datetime | None
+    watch_at: datetime | None = None
+    nudges: int = 0
+    nudged_at: datetime | None = None
     parked_at: datetime | None = None
     parked_step: str = ""
     parked_reason: str = ""

@@ -169,16 +169,8 @@ def _park(reason: str, claimed: Sequence[str], now: datetime) -> dict[str, Move]
     """Leaves these to a person; nothing more is known of them than `reason`."""
     store.record(
         verdicts=[
-            Verdict(
-                saga_id=saga_id,
-                watch_at=None,
-                nudges=0,
-                nudged_at=None,
-                parked_at=now,
-                parked_step="unknown",
-                parked_reason=reason,
-            )
-            for saga_id in claimed
+            Verdict(saga_id=one, parked_at=now, parked_step="unknown", parked_reason=reason)
+            for one in claimed
         ]
     )
     return dict.fromkeys(claimed, Move.PARK)
@@ -414,7 +406,6 @@ def _given_up(saga: Watched, event: Event, now: datetime) -> Verdict:
     failure = _failure(event)
     return Verdict(
         saga_id=saga.saga_id,
-        watch_at=None,
         nudges=saga.nudges,
         nudged_at=saga.nudged_at,
         parked_at=now,

@@ -178,16 +178,12 @@ def _decided(
 ) -> Refused | None:
     if isinstance(decided, Refused):
         return decided
-    _write(saga, decided, requested_by, reason)
-    return None
-
-
-def _write(saga: InFlight, decision: Decision, requested_by: str, reason: str) -> None:
-    if decision.move is None:
+    if decided.move is None:
         store.request_stop(saga_id=saga.saga_id)
     else:
-        store.record(moves=[(saga, decision.move)])
-    _note(saga.saga_id, decision.action, saga.progress.step.name, requested_by, reason)
+        store.record(moves=[(saga, decided.move)])
+    _note(saga.saga_id, decided.action, saga.progress.step.name, requested_by, reason)
+    return None
 
 
 def _note(saga_id: str, action: str, step: str, requested_by: str, reason: str) -> None:
