@@ -48,14 +48,6 @@ class Accepted(Done, frozen=True, kw_only=True):
     context: Context
 
 
-class NotAccepted(Exception):
-    """The saga was refused, and nothing of it is kept: it may be tried again, mended."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.detail)
-        self.refused = refused
-
-
 @dataclass(frozen=True, kw_only=True)
 class Taken:
     """The saga that was accepted; `context`: None where that was when its key was used first."""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts import projection
+from contracts import projection, refusals
 from contracts.context import Context
-from contracts.outcomes import Failure
+from contracts.outcomes import Failure, Refused
 from contracts.patterns import STARTING_THEMSELVES
 from contracts.states import SagaStatus
 from participant import sql
@@ -54,6 +54,12 @@ def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
 
 class UnknownSaga(Exception):
     """There is no such saga here."""
+
+
+def unreadable(what: object) -> Refused:
+    """Why nothing else can be done to a saga whose rows are such."""
+    detail = f"{what}. Undo it (compensate), or mend what is stored and retry."
+    return Refused(refusals.UNREADABLE, detail)
 
 
 class Unreadable(NamedTuple):

@@ -20,7 +20,7 @@ from contracts.projection import Reaction
 from contracts.saga import Direction
 from contracts.states import SagaStatus
 from coordination.acceptance import first_event
-from coordination.store import UnknownSaga
+from coordination.store import UnknownSaga, unreadable
 from messaging import outbox
 from participant import points
 from saga_choreography import store, tracking
@@ -86,7 +86,7 @@ def compensate(
     if decided is not Action.RETURN and not saga.is_stopped:
         store.stop(saga_ids=[saga_id], at=now)
         if decided is None:  # the watchdog's abort is on its way; now a person's is, too
-            Intervention.objects.bulk_create([tracking.record_of(asked=asked, now=now)])
+            _note(saga_id, asked.action, requested_by, reason, now)
     return decided
 
 
@@ -98,7 +98,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
     try:
         saga, seen = _lock(saga_id)
     except store.Unreadable as error:
-        return _unreadable(error)
+        return unreadable(error)
     if saga.stage in (Stage.COMPLETED, Stage.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
     said = nudges(stage=saga.stage, seen=seen, context=saga.context)
@@ -113,13 +113,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
         "watch_at": next_look(now=now),
     }
     Saga.objects.filter(pk=saga_id).update(**changes)
-    Intervention.objects.create(
-        saga_id=saga_id,
-        action=Action.RETRY,
-        requested_by=requested_by,
-        reason=reason,
-        requested_at=now,
-    )
+    _note(saga_id, Action.RETRY, requested_by, reason, now)
     return None
 
 
@@ -132,7 +126,7 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     try:
         saga, seen = _lock(saga_id)
     except store.Unreadable as error:
-        return _unreadable(error)
+        return unreadable(error)
     decided = decide_skip(
         saga=saga.context.saga, status=saga.status, stage=saga.stage, event_types=_types(seen)
     )
@@ -141,13 +135,7 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     event = _skipped(saga, seen, decided, reason, now)
     tracking.track(heard=[event], now=now)
     outbox.add(service=SERVICE, said=[event])
-    Intervention.objects.create(
-        saga_id=saga_id,
-        action=Action.SKIP,
-        requested_by=requested_by,
-        reason=reason,
-        requested_at=now,
-    )
+    _note(saga_id, Action.SKIP, requested_by, reason, now)
     return None
 
 
@@ -232,6 +220,16 @@ def _lock(saga_id: str) -> tuple[Watched, Sequence[Seen]]:
     return found[0], store.of(saga_ids=[saga_id])[saga_id]
 
 
+def _note(saga_id: str, action: Action, requested_by: str, reason: str, now: datetime) -> None:
+    Intervention.objects.create(
+        saga_id=saga_id,
+        action=action,
+        requested_by=requested_by,
+        reason=reason,
+        requested_at=now,
+    )
+
+
 def _types(seen: Sequence[Seen]) -> set[str]:
     return {one.event_type for one in seen}
 
@@ -278,11 +276,6 @@ def _skipped(
         ),
         now=now,
     )
-
-
-def _unreadable(error: store.Unreadable) -> Refused:
-    detail = f"{error}. Undo it (compensate), or mend what is stored and retry."
-    return Refused(refusals.UNREADABLE, detail)
 
 
 def _undo_all(

@@ -10,7 +10,6 @@ from carrito.views import CheckoutRequest
 from contracts.outcomes import Refused
 from contracts.patterns import ORCHESTRATED
 from coordination import owner_views
-from coordination.acceptance import NotAccepted
 from httpapi.json import answer
 from loadtests.floor import PATTERN, checkout
 
@@ -31,7 +30,7 @@ class CheckoutView(views.CheckoutView):
         command = msgspec.structs.replace(command, saga_pattern=PATTERN)
         ended = checkout.check_out(command=command)
         if isinstance(ended, Refused):
-            raise owner_views.not_accepted(error=NotAccepted(ended))
+            raise owner_views.not_accepted(ended)
         url = request.build_absolute_uri(f"/orders/saga/{command.saga_id}/status")
         told = {
             "saga_id": command.saga_id,
