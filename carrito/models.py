@@ -133,8 +133,7 @@ class BarrierEntry(sagas.BarrierEntry):
 
 
 class OutboxEntry(messaging.OutboxEntry):
-    class Meta(messaging.OutboxEntry.Meta):
-        pass
+    pass
 
 
 class ParkedMessage(messaging.ParkedMessage):

@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from carrito import store
 from carrito.models import CartStatus, Checkout
 from carrito.store import LockedCart, Snapshot
-from contracts import bounds, projection, refusals
+from contracts import bounds, refusals
 from contracts.bounds import Id
 from contracts.commands import Command, Line, Undo
-from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
-from contracts.states import SagaStatus
 from coordination import acceptance
 from coordination.acceptance import Accepted, Owner
-from coordination.store import Key
+from coordination.store import status_after
 from participant.operations import does, undoes
 
 SERVICE = "carrito"
@@ -36,28 +34,22 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
     Refused: unknown_cart, cart_of_another_user, empty_cart, cart_in_checkout, cart_checked_out,
     cart_too_large, unreadable, idempotency_key_reused.
     """
-    carts = store.lock_carts(ids=[one.cart_id for one in commands])
-    known = OWNER.sagas.take_keys(keys=_keys(commands, carts))
-    fresh = [one for one in commands if one.saga_id not in known]
+    carts = store.lock_carts(ids=[command.cart_id for command in commands])
+    users = {command.saga_id: _user_of(command, carts) for command in commands}
+    known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
+    fresh = [command for command in commands if command.saga_id not in known]
     frozen = snapshots(commands=fresh, carts=carts)
     store.add_checkouts(accepted=[one for one in frozen if isinstance(one, Snapshot)])
     decided = {one.saga_id: _accepted(result) for one, result in zip(fresh, frozen, strict=True)}
-    OWNER.sagas.free_keys(saga_ids=[one.saga_id for one in fresh if _frees_key(one, decided)])
-    decided |= {
-        one.saga_id: acceptance.repeated(command=one, key=known[one.saga_id], decided=decided)
-        for one in commands
-        if one.saga_id in known
-    }
-    return [decided[one.saga_id] for one in commands]
+    return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
 
 
 @undoes(accept)
 def fail_checkout(commands: Sequence[Undo]) -> list[Outcome]:
     """The checkout ended without a sale: says why, and gives the cart back to the shopper."""
     failures = {one.saga_id: one.failure or Failure("", refusals.STOPPED) for one in commands}
-    statuses = {saga_id: _status_after(failure) for saga_id, failure in failures.items()}
-    store.fail_checkouts(failures=failures, statuses=statuses)
-    return [Done({"status": statuses[one.saga_id].value}) for one in commands]
+    store.fail_checkouts(failures=failures)
+    return [Done({"status": status_after(failures[one.saga_id]).value}) for one in commands]
 
 
 OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
@@ -152,30 +144,16 @@ def _too_large(limit: str) -> Refused:
     return Refused(refusals.CART_TOO_LARGE, f"A cart can have {limit}.")
 
 
-def _keys(commands: Sequence[Accept], carts: Mapping[str, LockedCart]) -> list[Key]:
-    """The keys that come with these, each as its cart's user's."""
-    return [
-        Key(
-            user_id=cart.user_id,
-            key=one.idempotency_key,
-            saga_id=one.saga_id,
-            fingerprint=one.fingerprint,
-        )
-        for one in commands
-        if one.idempotency_key
-        and (cart := carts.get(one.cart_id))
-        and one.user_id in (None, cart.user_id)
-    ]
+def _user_of(command: Accept, carts: Mapping[str, LockedCart]) -> str | None:
+    """The cart's; None where somebody else asks, or there is no such cart."""
+    cart = carts.get(command.cart_id)
+    return cart.user_id if cart and command.user_id in (None, cart.user_id) else None
 
 
 def _accepted(frozen: Snapshot | Refused) -> Outcome:
     if isinstance(frozen, Refused):
         return frozen
     return Accepted({"total_amount": str(frozen.total_amount)}, context=frozen.context)
-
-
-def _frees_key(command: Accept, decided: Mapping[str, Outcome]) -> bool:
-    return bool(command.idempotency_key) and isinstance(decided[command.saga_id], Refused)
 
 
 def _snapshot(command: Accept, cart: LockedCart) -> Snapshot:
@@ -187,22 +165,9 @@ def _snapshot(command: Accept, cart: LockedCart) -> Snapshot:
         "payment_method": command.payment_method,
         "billing_address": command.billing_address,
     }
-    context = Context(
-        saga=command.saga,
-        saga_id=command.saga_id,
-        pattern=command.saga_pattern,
-        subject=cart.id,
-        traceparent=command.traceparent,
-        data=projection.select(command.saga, known),
-    )
     return Snapshot(
-        context=context,
+        context=acceptance.context_of(command=command, subject=cart.id, known=known),
         cart=cart,
         total_amount=total,
         billing_address=command.billing_address,
     )
-
-
-def _status_after(failure: Failure) -> SagaStatus:
-    """`failed` where nothing had to be undone."""
-    return SagaStatus.COMPENSATED if failure.undone else SagaStatus.FAILED

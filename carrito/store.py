@@ -12,9 +12,7 @@ from typing import Any
 from contracts.commands import Line
 from contracts.context import Context
 from contracts.outcomes import Failure
-from contracts.patterns import STARTING_THEMSELVES
-from contracts.states import SagaStatus
-from coordination.acceptance import is_own_start
+from coordination.store import SETTLED, ended_row, row_of
 from participant import sql
 
 
@@ -58,14 +56,10 @@ def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
     ):
         lines[cart_id].append(Line(product_id, quantity, unit_price))
     return {
-        row[0]: LockedCart(
-            id=row[0],
-            user_id=row[1],
-            status=row[2],
-            version=row[3],
-            items=lines[row[0]],
+        cart_id: LockedCart(
+            id=cart_id, user_id=user_id, status=status, version=version, items=lines[cart_id]
         )
-        for row in carts
+        for cart_id, user_id, status, version in carts
     }
 
 
@@ -96,17 +90,13 @@ def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
         [
             sql.rows(
                 {
-                    "saga_id": one.context.saga_id,
-                    "saga": one.context.saga,
-                    "saga_pattern": one.context.pattern,
-                    "context": one.context,
+                    **row_of(one.context),
                     "cart_id": one.cart.id,
                     "cart_version": one.cart.version,
                     "user_id": one.cart.user_id,
                     "items": one.cart.items,
                     "total_amount": one.total_amount,
                     "billing_address": one.billing_address,
-                    "runs": is_own_start(one.context.pattern),
                 }
                 for one in accepted
             )
@@ -158,16 +148,14 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
     Returns order id and time by saga id, for those that were pending.
     """
     rows = _execute(
-        """
+        f"""
         WITH confirmed AS (
             UPDATE carrito_order SET status = 'confirmed', confirmed_at = clock_timestamp()
             WHERE saga_id = ANY(%s) AND status = 'pending'
             RETURNING saga_id, id, cart_id, confirmed_at
         ), completed AS (
             UPDATE carrito_checkout AS checkout
-            SET status = 'completed', ended_at = confirmed.confirmed_at, set_aside_at = NULL,
-                handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
-                                      ELSE coalesce(handed_over_at, confirmed.confirmed_at) END
+            SET status = 'completed', ended_at = confirmed.confirmed_at, {SETTLED}
             FROM confirmed WHERE checkout.saga_id = confirmed.saga_id
         ), closed AS (
             UPDATE carrito_cart AS cart SET status = 'checked_out'
@@ -175,22 +163,19 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
         )
         SELECT saga_id, id, confirmed_at FROM confirmed
         """,
-        [list(saga_ids), STARTING_THEMSELVES],
+        [list(saga_ids)],
     )
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def fail_checkouts(*, failures: Mapping[str, Failure], statuses: Mapping[str, SagaStatus]) -> None:
+def fail_checkouts(*, failures: Mapping[str, Failure]) -> None:
     """Ends the checkouts, unlocks their carts. A cart that was sold and returned stays closed."""
     _execute(
-        """
+        f"""
         WITH ended AS (
             UPDATE carrito_checkout AS checkout
             SET status = v.status, failure_step = v.step, failure_code = v.code,
-                failure_detail = v.detail, ended_at = clock_timestamp(),
-                handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
-                                      ELSE coalesce(handed_over_at, clock_timestamp()) END,
-                set_aside_at = NULL, set_aside_reason = ''
+                failure_detail = v.detail, ended_at = clock_timestamp(), {SETTLED}
             FROM json_to_recordset(%s)
                  AS v (saga_id text, status text, step text, code text, detail text)
             WHERE checkout.saga_id = v.saga_id
@@ -199,19 +184,7 @@ def fail_checkouts(*, failures: Mapping[str, Failure], statuses: Mapping[str, Sa
         UPDATE carrito_cart AS cart SET status = 'active' FROM ended
         WHERE cart.id = ended.cart_id AND cart.status = 'checking_out'
         """,
-        [
-            STARTING_THEMSELVES,
-            sql.rows(
-                {
-                    "saga_id": one,
-                    "status": statuses[one],
-                    "step": failure.step[:64],
-                    "code": failure.code[:64],
-                    "detail": failure.detail,
-                }
-                for one, failure in failures.items()
-            ),
-        ],
+        [sql.rows(ended_row(saga_id, failure) for saga_id, failure in failures.items())],
     )
 
 

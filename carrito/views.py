@@ -1,8 +1,13 @@
-"""The HTTP door of carrito's carts and orders. No decisions here."""
+"""The HTTP door of carrito: carts, orders, and the universal checkout. No decisions here.
+
+shopper -> POST /checkout/saga -> accept: lock the cart, freeze it, record the checkout
+           (operations)        -> choreographed: its first event is in carrito's own outbox
+                               -> orchestrated:  handed over at once (coordination.handover)
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from django.db import transaction
@@ -10,17 +15,20 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from carrito import carts, catalogue, operations, queries, serializers
+from carrito import carts, operations, queries, serializers
 from carrito.carts import NewCart, NotChanged, Wanted
 from carrito.models import Cart, CartItem
+from carrito.operations import OWNER, Accept
 from contracts import refusals
-from contracts.bounds import MOST_IN_A_BATCH, Quantity
+from contracts.bounds import MOST_IN_A_BATCH, Address, Id, Quantity, SagaPattern, WholeNumber
 from contracts.outcomes import Done, Outcome, Refused
+from coordination import owner_views
 from httpapi import problems
 from httpapi.json import answer
 from httpapi.steps import StepView
 
 _NewCarts = Annotated[list[NewCart], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
+_acceptance = owner_views.Acceptance(owner=OWNER)
 
 
 class _Quantity(msgspec.Struct, frozen=True):
@@ -37,7 +45,7 @@ class CartsView(APIView):
             if is_batch
             else [msgspec.convert(request.data, NewCart)]
         )
-        offers = catalogue.offers(product_ids=[i.product for one in wanted for i in one.items])
+        offers = carts.offers(product_ids=[i.product for one in wanted for i in one.items])
         with transaction.atomic(using=operations.SERVICE):
             made = carts.create(carts=wanted, offers=offers)
         if is_batch:
@@ -57,7 +65,7 @@ class CartItemsView(APIView):
 
     def post(self, request: Request, cart_id: str) -> HttpResponse:
         wanted = msgspec.convert(request.data, Wanted)
-        offer = catalogue.offers(product_ids=[wanted.product]).get(wanted.product)
+        offer = carts.offers(product_ids=[wanted.product]).get(wanted.product)
         with transaction.atomic(using=operations.SERVICE), _refusals(cart_id):
             carts.add_item(cart_id=cart_id, wanted=wanted, offer=offer)
         return answer(serializers.cart(_found(cart_id)), status=201)
@@ -66,7 +74,7 @@ class CartItemsView(APIView):
 class CartItemView(APIView):
     def patch(self, request: Request, cart_id: str, product_id: str) -> HttpResponse:
         quantity = msgspec.convert(request.data, _Quantity).quantity
-        offer = catalogue.offers(product_ids=[product_id]).get(product_id)
+        offer = carts.offers(product_ids=[product_id]).get(product_id)
         with transaction.atomic(using=operations.SERVICE), _refusals(cart_id):
             carts.set_quantity(
                 cart_id=cart_id, product_id=product_id, quantity=quantity, offer=offer
@@ -79,23 +87,8 @@ class CartItemView(APIView):
         return HttpResponse(status=204)
 
 
-class UnlockView(StepView):
-    operation = operations.fail_checkout
-
-
-class CreateOrderView(StepView):
-    operation = operations.create_order
-
-
-class ConfirmOrderView(StepView):
-    operation = operations.confirm_order
-
-    def saga_of(self, **path: str) -> str | None:
-        return queries.saga_of_order(**path)
-
-
-class CancelOrderView(StepView):
-    operation = operations.cancel_order
+class OrderStepView(StepView):
+    """What the saga does to its order, which a path may name by its own id."""
 
     def saga_of(self, **path: str) -> str | None:
         return queries.saga_of_order(**path)
@@ -121,10 +114,64 @@ class OrdersOfCartView(APIView):
 
 class CheckoutStatusView(APIView):
     def get(self, request: Request, saga_id: str) -> HttpResponse:
-        found = queries.checkout(saga_id=saga_id)
-        if found is None:
-            raise problems.unknown("saga", saga_id)
-        return answer(serializers.checkout_status(found))
+        return answer(_checkout_state(saga_id))
+
+
+class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shopper sends, at whichever door."""
+
+    cart_id: Id
+    payment_method: Id
+    user_id: Id | WholeNumber | None = None
+    billing_address: Address = {}
+    saga_pattern: SagaPattern | None = None
+    saga: Id = "checkout"
+
+
+class CheckoutView(APIView):
+    """POST: 202 once the checkout is accepted and durable; `Prefer: wait=N` answers its end."""
+
+    def post(self, request: Request) -> HttpResponse:
+        wanted = msgspec.convert(request.data, CheckoutRequest)
+        return owner_views.accept(
+            acceptance=_acceptance,
+            command=command_of(request=request, wanted=wanted),
+            request=request,
+            status_path="/orders/saga/{saga_id}/status",
+            state=_checkout_state,
+        )
+
+
+def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
+    """What carrito is asked for. Raises Problem (400)."""
+    asked = {
+        "cart_id": wanted.cart_id,
+        "payment_method": wanted.payment_method,
+        "billing_address": wanted.billing_address,
+    }
+    alike = owner_views.accepting(
+        owner=OWNER,
+        saga=wanted.saga,
+        pattern=wanted.saga_pattern or "",
+        request=request,
+        asked=asked,
+    )
+    user_id = None if wanted.user_id is None else str(wanted.user_id)
+    return Accept(**alike, **asked, user_id=user_id)
+
+
+def _state(saga_id: str) -> dict[str, Any]:
+    found = queries.checkout(saga_id=saga_id)
+    if found is None:
+        raise problems.unknown("saga", saga_id)
+    return serializers.checkout_status(found)
+
+
+def _checkout_state(saga_id: str) -> dict[str, Any]:
+    found = queries.checkout(saga_id=saga_id)
+    if found is None:
+        raise problems.unknown("saga", saga_id)
+    return serializers.checkout_status(found)
 
 
 @contextmanager

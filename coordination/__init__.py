@@ -4,5 +4,6 @@
 `handover`    from its owner to an orchestrator, at once, with the worker's sweep as the net
 `owners`      what a coordinator asks a saga's owner; `owner_views`: where it is answered
 `views`       the HTTP doors of both coordinators; `admin`: a saga's page in the admin
+`service`     what each app offers to its worker and to /health
 `models`      the tables that each owner makes its own from; `store`: all SQL on them
 """

@@ -7,20 +7,21 @@ Else it is handed over to the pattern's coordinator, at once, by the process tha
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from contracts import events, refusals
+from contracts import events, projection, refusals
 from contracts.bounds import Id, SagaPattern, Traceparent
 from contracts.catalogue import SAGAS
 from contracts.commands import Command
 from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Done, Outcome, Refused
-from contracts.patterns import PATTERNS
+from contracts.patterns import STARTING_THEMSELVES
 from coordination.models import AcceptedSaga
 from coordination.store import AcceptedSagas, Key
 from participant.operations import Operation
@@ -45,14 +46,6 @@ class Accepted(Done, frozen=True, kw_only=True):
     """It is accepted, and this is what its steps will see of it; only `data` is stored here."""
 
     context: Context
-
-
-class NotAccepted(Exception):
-    """The saga was refused, and nothing of it is kept: it may be tried again, mended."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.detail)
-        self.refused = refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +82,19 @@ class Owner:
 
 def is_own_start(pattern: str) -> bool:
     """Whether a saga of this pattern is set going by its owner's own first event."""
-    return pattern in PATTERNS and PATTERNS[pattern].starts_itself
+    return pattern in STARTING_THEMSELVES
+
+
+def context_of(*, command: Accept, subject: str, known: Mapping[str, Any]) -> Context:
+    """What the saga's steps will see: of all that is `known`, what its page asks for."""
+    return Context(
+        saga=command.saga,
+        saga_id=command.saga_id,
+        pattern=command.saga_pattern,
+        subject=subject,
+        traceparent=command.traceparent,
+        data=projection.select(command.saga, dict(known)),
+    )
 
 
 def first_event(*, context: Context, now: datetime) -> Event:
@@ -106,7 +111,48 @@ def first_event(*, context: Context, now: datetime) -> Event:
     )
 
 
-def repeated(*, command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outcome:
+def take_keys(
+    *, owner: Owner, commands: Sequence[Accept], users: Mapping[str, str | None]
+) -> dict[str, Key]:
+    """Takes the Idempotency-Keys that come with these; by saga id, those that stand for a saga
+    already. `users`: whose each is, by saga id; nobody's is not looked at.
+
+    What the sagas are about is locked before this.
+    """
+    keys = [
+        Key(
+            user_id=user,
+            key=one.idempotency_key,
+            saga_id=one.saga_id,
+            fingerprint=one.fingerprint,
+        )
+        for one in commands
+        if one.idempotency_key and (user := users.get(one.saga_id))
+    ]
+    return owner.sagas.take_keys(keys=keys)
+
+
+def answered(
+    *,
+    owner: Owner,
+    commands: Sequence[Accept],
+    known: Mapping[str, Key],
+    decided: Mapping[str, Outcome],
+) -> list[Outcome]:
+    """An outcome for each: as `decided` (by saga id), or where its key was `known` what that stands
+    for: another saga, or refused: idempotency_key_reused. What is refused leaves its key free.
+    """
+    refused = [one for one in commands if isinstance(decided.get(one.saga_id), Refused)]
+    owner.sagas.free_keys(saga_ids=[one.saga_id for one in refused if one.idempotency_key])
+    return [
+        _repeated(one, known[one.saga_id], decided)
+        if one.saga_id in known
+        else decided[one.saga_id]
+        for one in commands
+    ]
+
+
+def _repeated(command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outcome:
     """What a known key stands for: a saga of before, or an earlier one of the same list."""
     if key.fingerprint != command.fingerprint:
         detail = "This Idempotency-Key belongs to a request with another body: use a new key."

@@ -1,19 +1,53 @@
-"""A saga's page in the admin, alike for both coordinators: what a person may ask of sagas."""
+"""The admin of what services have alike: their messages, barriers and keys (`register_alike`), the
+sagas that owners have accepted, and those of both coordinators: what a person may ask of them.
+"""
 
+from collections.abc import Set
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
+from coordination import handover
+from coordination.acceptance import Owner
+from coordination.models import IdempotencyKey
 from coordination.views import Ask
-from participant.admin import RecordAdmin, as_json
+from messaging import models as messages
+from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
+from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
+from participant.models import BarrierEntry
+
+
+class IdempotencyKeyAdmin(RecordAdmin):
+    list_display = ["key", "user_id", "saga_id", "created_at"]
+    search_fields = ["key__exact", "user_id__exact", "saga_id__startswith"]
+    search_help_text = "A key, a user's id, or the beginning of a saga's"
+    ordering = ["-id"]
+
+
+_ALIKE: dict[type, type[RecordAdmin]] = {
+    BarrierEntry: BarrierEntryAdmin,
+    IdempotencyKey: IdempotencyKeyAdmin,
+    messages.OutboxEntry: OutboxEntryAdmin,
+    messages.ParkedMessage: ParkedMessageAdmin,
+    messages.WorkerHeartbeat: WorkerHeartbeatAdmin,
+}
+
+
+def register_alike(service: str) -> None:
+    """Registers those of the service's tables that are made from one that services have alike."""
+    for model in apps.get_app_config(service).get_models():
+        for kind, shown in _ALIKE.items():
+            if issubclass(model, kind):
+                admin.site.register(model, shown)
 
 
 class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]  # none at runtime
-    """Rows of a saga, to look at."""
+    """Rows that belong to a record, to look at."""
 
     extra = 0
     can_delete = False
@@ -23,6 +57,36 @@ class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]  # none at 
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class AcceptedSagaAdmin(RecordAdmin):
+    """The sagas that a service has accepted. `owner`: what it accepts them by."""
+
+    owner: Owner
+    ordering = ["-accepted_at", "-saga_id"]
+    actions = ["retry", "discard"]
+    arrives = "accepted_at"
+
+    @admin.action(description="Retry: hand over again what was set aside", permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        def act(saga_id: str) -> Refused | None:
+            return _refusal(saga_id, handover.retry(owner=self.owner, saga_ids=[saga_id]))
+
+        return self.in_bulk(request, queryset, act=act, done="handed over again")
+
+    @admin.action(
+        description="Discard: end what was set aside, without success", permissions=["operate"]
+    )
+    def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        def act(saga_id: str) -> Refused | None:
+            done = handover.discard(owner=self.owner, saga_ids=[saga_id], reason="from the admin")
+            return _refusal(saga_id, done)
+
+        return self.in_bulk(request, queryset, act=act, done="discarded")
+
+
+def _refusal(saga_id: str, done: Set[str]) -> Refused | None:
+    return None if saga_id in done else handover.NOT_SET_ASIDE
 
 
 class SagaAdmin(RecordAdmin):

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import NamedTuple
 
 from django.conf import settings
@@ -26,7 +27,7 @@ from contracts.catalogue import SAGAS
 from contracts.commands import Undo
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
-from contracts.patterns import PATTERNS
+from contracts.patterns import PATTERNS, Pattern
 from coordination.acceptance import Owner
 from coordination.store import Unreadable
 from httpapi.client import Client, Unreachable
@@ -55,27 +56,28 @@ MOST_KEPT = 1_000
 """Sagas that a process keeps for its next hand-over; the sweep finds those beyond it."""
 
 
+NOT_SET_ASIDE = Refused(
+    refusals.NOT_SET_ASIDE, "This saga is not set aside, or it runs by itself: it goes its way."
+)
+
+
 class Route(NamedTuple):
-    """Where sagas of these patterns are handed over. `starts_itself`: as of the pattern."""
+    """Where sagas of some patterns are handed over. `starts_itself`: as of the pattern."""
 
     coordinator: str
     path: str
-    patterns: tuple[str, ...]
     starts_itself: bool
 
-
-def _routes() -> tuple[Route, ...]:
-    ways: dict[tuple[str, str, bool], list[str]] = {}
-    for one in PATTERNS.values():
-        way = (one.coordinator, one.hand_over, one.starts_itself)
-        ways.setdefault(way, []).append(one.name)
-    return tuple(
-        Route(coordinator, path, tuple(names), starts_itself)
-        for (coordinator, path, starts_itself), names in ways.items()
-    )
+    @property
+    def patterns(self) -> list[str]:
+        return [one.name for one in PATTERNS.values() if _route_of(one) == self]
 
 
-ROUTES = _routes()
+def _route_of(pattern: Pattern) -> Route:
+    return Route(pattern.coordinator, pattern.hand_over, pattern.starts_itself)
+
+
+ROUTES = tuple(dict.fromkeys(_route_of(one) for one in PATTERNS.values()))
 
 
 class Retries:
@@ -114,8 +116,7 @@ class Handover:
         self.name = f"handover.{route.coordinator}"
         self.path = route.path
         self.client = Client(url=settings.SERVICE_URLS[route.coordinator], timeout=TIMEOUT_SECONDS)
-        self._owner, self._sagas, self._patterns = owner, owner.sagas, route.patterns
-        self._starts_itself = route.starts_itself
+        self._owner, self._sagas, self._route = owner, owner.sagas, route
         self._age = HEARD_SECONDS if route.starts_itself else SENT_SECONDS
         self._handed_over = 0
         self._backoff = Backoff(longest=LONGEST_PAUSE)
@@ -155,7 +156,7 @@ class Handover:
         Raises Unreachable where the coordinator takes none: all of it is in doubt.
         """
         found = self._sagas.not_handed_over(
-            patterns=self._patterns,
+            patterns=self._route.patterns,
             limit=BATCH,
             older_than_seconds=older_than_seconds,
             but_not=self._retries.resting(),
@@ -266,7 +267,7 @@ class Handover:
             for context, outcome in zip(contexts, outcomes, strict=True)
             if isinstance(outcome, Refused)
         }
-        if not self._starts_itself:
+        if not self._route.starts_itself:
             _end(self._owner, refused)
             return
         for saga_id, (_, code, detail) in refused.items():
@@ -326,23 +327,24 @@ def give(*, owner: Owner, context: Context) -> None:
 
     Refuses nothing: the saga is accepted by now, and what this can't hand over the sweep finds.
     """
-    for route in ROUTES:
-        if context.pattern in route.patterns and not route.starts_itself:
-            try:
-                _sender(owner.service, route, owner).give(context)
-            except RuntimeError as error:  # no thread more can be started here
-                log.warning("left to the sweep: %s", error, extra={"saga_id": context.saga_id})
+    pattern = PATTERNS.get(context.pattern)
+    if pattern is None or pattern.starts_itself:
+        return
+    try:
+        with _making:
+            sender = _sender(owner, _route_of(pattern))
+        sender.give(context)
+    except RuntimeError as error:  # no thread more can be started here
+        log.warning("left to the sweep: %s", error, extra={"saga_id": context.saga_id})
 
 
-_senders: dict[tuple[str, Route], Sender] = {}
 _making = threading.Lock()
 
 
-def _sender(service: str, route: Route, owner: Owner) -> Sender:
-    with _making:
-        if (service, route) not in _senders:
-            _senders[service, route] = Sender(handover=Handover(owner=owner, route=route))
-        return _senders[service, route]
+@cache
+def _sender(owner: Owner, route: Route) -> Sender:
+    """This process's; made once, under `_making`."""
+    return Sender(handover=Handover(owner=owner, route=route))
 
 
 def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
@@ -360,9 +362,7 @@ def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
     Returns which of them were set aside; no other is touched, and none that runs by itself.
     """
     with transaction.atomic(using=owner.service):
-        handed_over = [
-            name for route in ROUTES if not route.starts_itself for name in route.patterns
-        ]
+        handed_over = [one.name for one in PATTERNS.values() if not one.starts_itself]
         found = owner.sagas.lock_set_aside(saga_ids=saga_ids, patterns=handed_over)
         _end(owner, {one: (saga, refusals.DISCARDED, reason) for one, saga in found.items()})
         points.reach("handover.before_discard")

@@ -27,7 +27,6 @@ from coordination import handover
 from coordination.acceptance import (
     Accept,
     Accepted,
-    NotAccepted,
     Owner,
     Taken,
     first_event,
@@ -71,11 +70,11 @@ class Acceptance:
     def accept(self, *, command: Accept) -> Taken:
         """Accepts it. Once this returns, it is durable and will be started for certain.
 
-        Raises NotAccepted.
+        Raises Problem where it is refused: nothing of it is kept, it may be tried again, mended.
         """
         outcome = self._gathering.perform(command=command).outcome
         if isinstance(outcome, Refused):
-            raise NotAccepted(outcome)
+            raise not_accepted(outcome)
         if not isinstance(outcome, Accepted):
             points.reach("acceptance.known")
             # Its own id: a try before this one was committed, and its answer was lost.
@@ -141,10 +140,7 @@ def accept(
 
     `status_path`: where it is looked at, with `{saga_id}`. Raises Problem for what is refused.
     """
-    try:
-        taken = acceptance.accept(command=command)
-    except NotAccepted as error:
-        raise not_accepted(error=error) from error
+    taken = acceptance.accept(command=command)
     url = str(request.build_absolute_uri(status_path.format(saga_id=taken.saga_id)))
     headers = {"Location": url} | ({} if taken.is_new else {"Idempotency-Replayed": "true"})
     seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
@@ -154,10 +150,9 @@ def accept(
     return answer({**told, "status_url": url}, status=202, headers=headers)
 
 
-def not_accepted(*, error: NotAccepted) -> problems.Problem:
+def not_accepted(refused: Refused) -> problems.Problem:
     """The answer to a saga that was refused."""
-    status = _STATUS_OF_REFUSAL.get(error.refused.code, 409)
-    return problems.refusal(error.refused, status=status)
+    return problems.refusal(refused, status=_STATUS_OF_REFUSAL.get(refused.code, 409))
 
 
 def _begun(taken: Taken) -> dict[str, Any]:
@@ -199,8 +194,7 @@ class _OwnerView(APIView):
     def not_set_aside(self, saga_id: str) -> problems.Problem:
         if not self.rows().filter(pk=saga_id).exists():
             return problems.unknown("saga", saga_id)
-        detail = "This saga is not set aside, or it runs by itself: it goes its way."
-        return problems.refusal(Refused(refusals.NOT_SET_ASIDE, detail))
+        return problems.refusal(handover.NOT_SET_ASIDE)
 
 
 class AcceptedView(_OwnerView):

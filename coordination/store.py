@@ -7,15 +7,59 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts import projection
+from contracts import projection, refusals
 from contracts.context import Context
+from contracts.outcomes import Failure, Refused
+from contracts.patterns import STARTING_THEMSELVES
+from contracts.states import SagaStatus
 from participant import sql
 
 _context = msgspec.json.Decoder(Context)
+_STARTING_THEMSELVES = ", ".join(f"'{name}'" for name in STARTING_THEMSELVES)
+SETTLED = f"""
+    handed_over_at = CASE WHEN saga_pattern IN ({_STARTING_THEMSELVES}) THEN handed_over_at
+                          ELSE coalesce(handed_over_at, clock_timestamp()) END,
+    set_aside_at = NULL, set_aside_reason = ''
+"""
+"""What is set of an accepted saga that ends: its coordinator has it, or need not; but one that
+starts by itself is made known all the same."""
+
+
+def row_of(context: Context) -> dict[str, Any]:
+    """What an owner writes of any saga that it accepts. `runs`: at once, by its own first event."""
+    return {
+        "saga_id": context.saga_id,
+        "saga": context.saga,
+        "saga_pattern": context.pattern,
+        "context": context,
+        "runs": context.pattern in STARTING_THEMSELVES,
+    }
+
+
+def status_after(failure: Failure) -> SagaStatus:
+    """`failed` where nothing had to be undone."""
+    return SagaStatus.COMPENSATED if failure.undone else SagaStatus.FAILED
+
+
+def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
+    """What an owner writes of any saga that ends without success."""
+    return {
+        "saga_id": saga_id,
+        "status": status_after(failure).value,
+        "step": failure.step[:64],
+        "code": failure.code[:64],
+        "detail": failure.detail,
+    }
 
 
 class UnknownSaga(Exception):
     """There is no such saga here."""
+
+
+def unreadable(what: object) -> Refused:
+    """Why nothing else can be done to a saga whose rows are such."""
+    detail = f"{what}. Undo it (compensate), or mend what is stored and retry."
+    return Refused(refusals.UNREADABLE, detail)
 
 
 class Unreadable(NamedTuple):

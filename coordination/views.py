@@ -4,7 +4,7 @@ GET  <below>/<saga_id>              where a saga stands, step by step; /status i
 GET  <below>/<listed>               all of them, newest first, in pages
 POST <below>/<saga_id>/compensate   and /retry, /skip: what a person may ask of it
 POST <below>/<name of a saga>       starts one, by way of its owner, which accepts it
-POST sagas                          an owner's hand-over (orchestrator)
+POST <its patterns' hand-over>      an owner's, of what it has accepted
 """
 
 from collections.abc import Callable, Sequence
@@ -54,18 +54,12 @@ class AskedWithReason(Asked, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """Which sagas to list: `?status=&saga_pattern=&saga=&page=&page_size=`, or `&after=`,
-    `&before=` a cursor.
-    """
+class Listing(pages.Wanted, frozen=True, kw_only=True):
+    """Which sagas to list: `?status=&saga_pattern=&saga=`, and as all pages are asked for."""
 
     status: SagaStatus | None = None
     saga_pattern: str = ""
     saga: str = ""
-    page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    page_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
-    after: str = ""
-    before: str = ""
 
 
 Ask = Callable[..., Refused | None]
@@ -77,7 +71,8 @@ class Coordinator:
     """A coordinator as its doors see it. `below`: the path of its sagas; `listed`: of their list.
 
     `state`, `summary`: of one saga by its id, None where it is not known here. `sagas`: those of a
-    status, a pattern and a saga's name, newest first; `summaries`: of its rows.
+    status, a pattern and a saga's name, newest first; `summaries`: of its rows. `start`: starts
+    these, durably, or knows of them from now on; one that is known already is left as it is.
     """
 
     service: str
@@ -87,6 +82,7 @@ class Coordinator:
     summary: Callable[[str], SagaSummary | None]
     sagas: Callable[..., QuerySet[Any]]
     summaries: Callable[[Sequence[Any]], list[SagaSummary]]
+    start: Callable[..., None]
     compensate: Ask
     retry: Ask
     skip: Ask
@@ -184,8 +180,7 @@ class ListView(_View):
         found = self.coordinator.sagas(
             status=wanted.status, saga_pattern=wanted.saga_pattern, saga=wanted.saga
         )
-        where = msgspec.convert(wanted, pages.Wanted, from_attributes=True)
-        page = pages.page(request=request, found=found, wanted=where)
+        page = pages.page(request=request, found=found, wanted=wanted)
         results = [answered(one) for one in self.coordinator.summaries(page.rows)]
         return answer({**page.answer(results=results), "sagas": results, "total": page.count})
 
@@ -214,15 +209,10 @@ class AskView(_View):
         )
 
 
-class HandOverView(APIView):
-    """POST a list of contexts: 207 with an outcome each; refused: it never starts here.
-
-    `start`: starts these, durably; one that is known already is left as it is.
-    """
+class HandOverView(_View):
+    """POST a list of contexts: 207 with an outcome each; refused: it never starts here."""
 
     parser_classes = [RawJsonParser]
-    service: str
-    start: Callable[..., None]
 
     def post(self, request: Request) -> HttpResponse:
         found = _contexts(request.data if isinstance(request.data, bytes) else b"")
@@ -235,12 +225,12 @@ class HandOverView(APIView):
             if isinstance(one, Context) and isinstance(outcome, Done)
         ]
         if started:
-            self.start(contexts=started)
+            self.coordinator.start(contexts=started)
         points.reach("coordinator.before_reply")
         return answer(decided, status=207)
 
     def _decide(self, context: Context) -> Outcome:
-        own = patterns.of_coordinator(self.service)
+        own = self.coordinator.patterns
         if context.pattern not in own:
             detail = f"{context.pattern!r} does not start here, but {', '.join(own)}."
             return Refused(refusals.WRONG_PATTERN, detail)
@@ -262,7 +252,12 @@ def urls(coordinator: Coordinator) -> list[URLPattern]:
         "retry": (coordinator.retry, Asked),
         "skip": (coordinator.skip, AskedWithReason),
     }
+    handed_over = {patterns.PATTERNS[name].hand_over for name in coordinator.patterns}
     return [
+        *(
+            path(where.lstrip("/"), made(HandOverView, coordinator=coordinator))
+            for where in handed_over
+        ),
         path(f"{below}/{coordinator.listed}", made(ListView, coordinator=coordinator)),
         path(f"{below}/<str:saga_id>", made(SagaView, coordinator=coordinator)),
         path(f"{below}/<str:saga_id>/status", made(StatusView, coordinator=coordinator)),

@@ -5,21 +5,11 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 
-from envios.models import (
-    BarrierEntry,
-    Courier,
-    Delivery,
-    OutboxEntry,
-    ParkedMessage,
-    WorkerHeartbeat,
-)
-from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
-from participant.admin import BarrierEntryAdmin, RecordAdmin
+from coordination.admin import register_alike
+from envios.models import Courier, Delivery
+from participant.admin import RecordAdmin
 
-admin.site.register(BarrierEntry, BarrierEntryAdmin)
-admin.site.register(OutboxEntry, OutboxEntryAdmin)
-admin.site.register(ParkedMessage, ParkedMessageAdmin)
-admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+register_alike("envios")
 
 
 class CourierForm(forms.ModelForm):

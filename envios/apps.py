@@ -1,16 +1,6 @@
-from django.apps import AppConfig
-
-from messaging.brokers import Broker
-from messaging.worker import Part
+from coordination import service
 
 
-class EnviosConfig(AppConfig):
+class EnviosConfig(service.ServiceConfig):
     name = "envios"
     verbose_name = "Envios: couriers and deliveries"
-
-    def worker_parts(self, broker: Broker) -> list[Part]:
-        """What `manage.py worker` runs for this service."""
-        from envios.reactions import REACTIONS
-        from messaging.parts import parts
-
-        return parts(service="envios", broker=broker, reactions=REACTIONS)

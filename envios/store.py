@@ -43,10 +43,6 @@ class NewDelivery:
     courier_id: int
     destination: Mapping[str, str]
 
-    @property
-    def key(self) -> Key:
-        return self.saga_id, self.step
-
 
 @dataclass(frozen=True, kw_only=True)
 class LockedDelivery:
@@ -121,18 +117,7 @@ def add_deliveries(*, deliveries: Sequence[NewDelivery]) -> dict[Key, int]:
         SELECT saga_id, step, subject, courier_id, destination, 'scheduled' FROM given
         RETURNING saga_id, step, id
         """,
-        [
-            sql.rows(
-                {
-                    "saga_id": delivery.saga_id,
-                    "step": delivery.step,
-                    "subject": delivery.subject,
-                    "courier_id": delivery.courier_id,
-                    "destination": delivery.destination,
-                }
-                for delivery in deliveries
-            )
-        ],
+        [sql.as_json(deliveries)],
     )
     return {(saga_id, step): row_id for saga_id, step, row_id in rows}
 

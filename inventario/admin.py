@@ -6,23 +6,12 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+from coordination.admin import ReadOnlyInline, register_alike
 from inventario import catalogue
-from inventario.models import (
-    BarrierEntry,
-    OutboxEntry,
-    ParkedMessage,
-    Product,
-    Reservation,
-    ReservationLine,
-    WorkerHeartbeat,
-)
-from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
-from participant.admin import BarrierEntryAdmin, RecordAdmin
+from inventario.models import Product, Reservation, ReservationLine
+from participant.admin import RecordAdmin
 
-admin.site.register(BarrierEntry, BarrierEntryAdmin)
-admin.site.register(OutboxEntry, OutboxEntryAdmin)
-admin.site.register(ParkedMessage, ParkedMessageAdmin)
-admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+register_alike("inventario")
 
 
 class NewProductForm(forms.ModelForm):
@@ -47,22 +36,12 @@ class ProductForm(forms.ModelForm):
 
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
-    list_display = [
-        "id",
-        "name",
-        "sku",
-        "category",
-        "price",
-        "initial",
-        "available",
-        "reserved",
-        "sold",
-    ]
+    _described = ["name", "description", "price", "category", "sku"]
+    _counted = ["initial", "available", "reserved", "sold"]
+    list_display = ["id", "name", "sku", "category", "price", *_counted]
     list_display_links = ["id", "name"]
     list_filter = ["category"]
     search_fields = ["name", "sku"]
-    _described = ["name", "description", "price", "category", "sku"]
-    _counted = ["initial", "available", "reserved", "sold"]
 
     def get_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
         if obj is None:
@@ -92,17 +71,9 @@ class ProductAdmin(admin.ModelAdmin):
             catalogue.restock(product=obj, quantity=form.cleaned_data["restock"])
 
 
-class LineInline(admin.TabularInline):
+class LineInline(ReadOnlyInline):
     model = ReservationLine
     fields = ["product", "quantity"]
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
 
 
 @admin.register(Reservation)

@@ -18,6 +18,7 @@ from contracts.bounds import (
     WholeNumber,
     amount,
 )
+from httpapi import pages
 from inventario.models import Product, Reservation
 
 MOST_IN_A_PAGE = 1000
@@ -49,19 +50,15 @@ class Restock(msgspec.Struct, frozen=True):
     quantity: StockChange
 
 
-class ProductFilter(msgspec.Struct, frozen=True):
-    """Which products to list: `?category=&search=&ids=1,2,3&named=&page=&page_size=`, or `&after=`,
-    `&before=` a cursor. `named`: a sku or an id; may be there several times.
+class ProductFilter(pages.Wanted, frozen=True, kw_only=True):
+    """Which products to list: `?category=&search=&ids=1,2,3&named=`, and as all pages are asked
+    for. `named`: a sku or an id; may be there several times.
     """
 
     category: Asked | None = None
     search: Asked | None = None
     named: Asked | None = None
     ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)] | None = None
-    page: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
-    page_size: Annotated[int, Meta(ge=1, le=MOST_IN_A_PAGE)] = 50
-    after: str = ""
-    before: str = ""
 
 
 def product(row: Product) -> dict[str, Any]:

@@ -132,38 +132,22 @@ def add_reservations(
             FROM json_to_recordset(%s)
                  AS v (id bigint, available bigint, reserved bigint, sold bigint)
             WHERE product.id = v.id
+        ), given AS (
+            SELECT * FROM json_to_recordset(%s)
+                     AS v (saga_id text, step text, subject text, lines json)
         ), made AS (
             INSERT INTO inventario_reservation (saga_id, step, subject, status, expires_at)
-            SELECT saga_id, step, subject, 'reserved', now() + make_interval(secs => %s)
-            FROM json_to_recordset(%s) AS v (saga_id text, step text, subject text)
+            SELECT saga_id, step, subject, 'reserved', now() + make_interval(secs => %s) FROM given
             RETURNING id, saga_id, step
         ), filled AS (
             INSERT INTO inventario_reservationline (reservation_id, product_id, quantity)
-            SELECT made.id, v.product_id, v.quantity
-            FROM json_to_recordset(%s)
-                 AS v (saga_id text, step text, product_id bigint, quantity int)
-            JOIN made USING (saga_id, step)
+            SELECT made.id, line.key::bigint, line.value::int
+            FROM given JOIN made USING (saga_id, step)
+            CROSS JOIN LATERAL json_each_text(given.lines) AS line
         )
         SELECT saga_id, step, id FROM made
         """,
-        [
-            _changes(movement),
-            seconds,
-            sql.rows(
-                {"saga_id": made.saga_id, "step": made.step, "subject": made.subject}
-                for made in reservations
-            ),
-            sql.rows(
-                {
-                    "saga_id": made.saga_id,
-                    "step": made.step,
-                    "product_id": product,
-                    "quantity": quantity,
-                }
-                for made in reservations
-                for product, quantity in made.lines.items()
-            ),
-        ],
+        [_changes(movement), sql.as_json(reservations), seconds],
     )
     return {(saga_id, step): row_id for saga_id, step, row_id in rows}
 

@@ -2,15 +2,15 @@
 
 from django.urls import path
 
-from httpapi.steps import doors
+from httpapi.steps import StepView, doors, made
 from inventario import operations, views
 
 urlpatterns = [
     path("api/products", views.ProductsView.as_view()),
     path("api/products/reserve", views.ReserveView.as_view()),
-    path("api/products/unreserve", views.UnreserveView.as_view()),
-    path("api/products/commit", views.CommitView.as_view()),
-    path("api/products/restore", views.RestoreView.as_view()),
+    path("api/products/unreserve", made(StepView, operation=operations.unreserve)),
+    path("api/products/commit", made(StepView, operation=operations.commit)),
+    path("api/products/restore", made(StepView, operation=operations.restore)),
     path("api/products/reservations/<slug:subject>", views.ReservationsView.as_view()),
     path("api/products/availability/<str:product_id>", views.AvailabilityView.as_view()),
     path("api/products/<str:product_id>", views.ProductView.as_view()),

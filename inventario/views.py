@@ -121,18 +121,6 @@ class ReserveView(StepView):
         return self._number.sub(rb'\1"\2"', super().read(request))
 
 
-class UnreserveView(StepView):
-    operation = operations.unreserve
-
-
-class CommitView(StepView):
-    operation = operations.commit
-
-
-class RestoreView(StepView):
-    operation = operations.restore
-
-
 def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
     found = queries.products(
         category=asked.category or "",
@@ -140,8 +128,7 @@ def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
         ids=None if asked.ids is None else _ids(asked.ids),
         named=[named.strip() for named in request.query_params.getlist("named")],
     )
-    wanted = msgspec.convert(asked, pages.Wanted, from_attributes=True)
-    page = pages.page(request=request, found=found, wanted=wanted)
+    page = pages.page(request=request, found=found, wanted=asked)
     shown = [serializers.product(row) for row in page.rows]
     return {**page.answer(results=shown), "products": shown, "total": page.count}
 

@@ -1,10 +1,6 @@
 """The admin of every service's messages: what it says, what it could not handle, who works.
 
-Each service registers its own tables with these, in its `admin.py`:
-
-    admin.site.register(OutboxEntry, OutboxEntryAdmin)
-    admin.site.register(ParkedMessage, ParkedMessageAdmin)
-    admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+Each service's own tables are registered with these by `coordination.admin.register_alike`.
 """
 
 from collections.abc import Sequence

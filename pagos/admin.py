@@ -1,29 +1,17 @@
 """Payments and refunds, to be looked at: money moves only through the operations."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
-from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
-from pagos.models import BarrierEntry, OutboxEntry, ParkedMessage, Payment, Refund, WorkerHeartbeat
-from participant.admin import BarrierEntryAdmin, RecordAdmin
+from coordination.admin import ReadOnlyInline, register_alike
+from pagos.models import Payment, Refund
+from participant.admin import RecordAdmin
 
-admin.site.register(BarrierEntry, BarrierEntryAdmin)
-admin.site.register(OutboxEntry, OutboxEntryAdmin)
-admin.site.register(ParkedMessage, ParkedMessageAdmin)
-admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+register_alike("pagos")
 
 
-class RefundInline(admin.TabularInline):
+class RefundInline(ReadOnlyInline):
     model = Refund
     fields = ["amount", "reason", "created_at"]
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
 
 
 @admin.register(Payment)

@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from httpapi.steps import doors
+from httpapi.steps import StepView, doors, made
 from pagos import operations, views
+
+CHARGE = made(StepView, operation=operations.charge, aliases={"cart_id": "subject"})
 
 urlpatterns = [
     path("api/v1/payments", views.PlainPaymentsView.as_view()),
-    path("api/v1/payments/saga", views.ChargeView.as_view()),
+    path("api/v1/payments/saga", CHARGE),
     path("api/v1/payments/saga/refund", views.RefundView.as_view()),
     path("api/v1/payments/saga/<slug:payment_id>/refund", views.RefundView.as_view()),
     path("api/v1/payments/saga/<slug:saga_id>/status", views.PaymentOfSagaView.as_view()),

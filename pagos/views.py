@@ -19,19 +19,9 @@ from pagos.models import Payment, PaymentStatus
 from pagos.operations import PlainPayment
 from pagos.serializers import NewPayment
 
-CART = {"cart_id": "subject"}
-"""What users call the subject of a payment."""
-
 
 class _Reason(msgspec.Struct, frozen=True):
     reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
-
-
-class ChargeView(StepView):
-    """POST: the saga's payment."""
-
-    operation = operations.charge
-    aliases = CART
 
 
 class RefundView(StepView):

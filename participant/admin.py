@@ -1,7 +1,4 @@
-"""The admin of the barrier, and of records in general: to be looked at, never typed over.
-
-A service registers its own table with it: `admin.site.register(BarrierEntry, BarrierEntryAdmin)`.
-"""
+"""The admin of the barrier, and of records in general: to be looked at, never typed over."""
 
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic

@@ -64,8 +64,7 @@ class BarrierEntry(participant.BarrierEntry):
 
 
 class OutboxEntry(messaging.OutboxEntry):
-    class Meta(messaging.OutboxEntry.Meta):
-        pass
+    pass
 
 
 class ParkedMessage(messaging.ParkedMessage):

@@ -6,14 +6,13 @@ from typing import Any
 
 import msgspec
 
-from contracts import bounds, projection, refusals
+from contracts import bounds, refusals
 from contracts.bounds import Address, Id, Quantity
 from contracts.commands import Command, Undo
-from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from coordination import acceptance
 from coordination.acceptance import Accepted, Owner
-from coordination.store import Key
+from coordination.store import status_after
 from participant.operations import does, undoes
 from pedidos import store
 from pedidos.models import Order, OrderStatus
@@ -48,19 +47,12 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
     Done with `repeats`, another saga's id: the user's key stands for that one already.
     Refused: idempotency_key_reused.
     """
-    known = OWNER.sagas.take_keys(
-        keys=[_key(command) for command in commands if command.idempotency_key]
-    )
-    orders = {
-        command.saga_id: _order(command) for command in commands if command.saga_id not in known
-    }
-    store.add_orders(orders=list(orders.values()))
-    return [
-        _accepted(orders[command.saga_id])
-        if command.saga_id in orders
-        else acceptance.repeated(command=command, key=known[command.saga_id], decided={})
-        for command in commands
-    ]
+    users = {command.saga_id: command.user_id for command in commands}
+    known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
+    orders = [_order(command) for command in commands if command.saga_id not in known]
+    store.add_orders(orders=orders)
+    decided: dict[str, Outcome] = {order.context.saga_id: _accepted(order) for order in orders}
+    return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
 
 
 @undoes(accept)
@@ -79,7 +71,7 @@ def fail_order(commands: Sequence[Undo]) -> list[Outcome]:
     return [
         Done(
             {
-                "status": "compensated" if failures[command.saga_id].undone else "failed",
+                "status": status_after(failures[command.saga_id]).value,
                 "order_status": statuses[command.saga_id].value,
             }
         )
@@ -102,15 +94,6 @@ def complete(commands: Sequence[Command]) -> list[Outcome]:
     ]
 
 
-def _key(command: Accept) -> Key:
-    return Key(
-        user_id=command.user_id,
-        key=command.idempotency_key,
-        saga_id=command.saga_id,
-        fingerprint=command.fingerprint,
-    )
-
-
 def _accepted(order: NewOrder) -> Accepted:
     total = str(bounds.amount(order.total_amount))
     return Accepted(
@@ -120,13 +103,8 @@ def _accepted(order: NewOrder) -> Accepted:
 
 def _order(command: Accept) -> NewOrder:
     return NewOrder(
-        context=Context(
-            saga=command.saga,
-            saga_id=command.saga_id,
-            pattern=command.saga_pattern,
-            subject=command.saga_id,
-            traceparent=command.traceparent,
-            data=projection.select(command.saga, _data(command)),
+        context=acceptance.context_of(
+            command=command, subject=command.saga_id, known=_data(command)
         ),
         user_id=command.user_id,
         items=[msgspec.structs.asdict(item) for item in command.items],

@@ -8,8 +8,7 @@ from typing import Any
 
 from contracts.context import Context
 from contracts.outcomes import Failure
-from contracts.patterns import STARTING_THEMSELVES
-from coordination.acceptance import is_own_start
+from coordination.store import SETTLED, ended_row, row_of
 from participant import sql
 from pedidos.models import OrderStatus
 
@@ -46,15 +45,11 @@ def add_orders(*, orders: Sequence[NewOrder]) -> None:
         [
             sql.rows(
                 {
-                    "saga_id": order.context.saga_id,
-                    "saga": order.context.saga,
-                    "saga_pattern": order.context.pattern,
-                    "context": order.context,
+                    **row_of(order.context),
                     "user_id": order.user_id,
                     "items": order.items,
                     "total_amount": order.total_amount,
                     "destination": order.destination,
-                    "runs": is_own_start(order.context.pattern),
                 }
                 for order in orders
             )
@@ -66,16 +61,14 @@ def complete_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
     """Completes pending orders; which ones they were, and when."""
     return dict(
         _execute(
-            """
+            f"""
             UPDATE pedidos_order
             SET order_status = 'completed', status = 'completed', ended_at = clock_timestamp(),
-                handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
-                                      ELSE coalesce(handed_over_at, clock_timestamp()) END,
-                set_aside_at = NULL, set_aside_reason = ''
+                {SETTLED}
             WHERE saga_id = ANY(%s) AND order_status = 'pending'
             RETURNING saga_id, ended_at
             """,
-            [STARTING_THEMSELVES, list(saga_ids)],
+            [list(saga_ids)],
         )
     )
 
@@ -83,30 +76,20 @@ def complete_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
 def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderStatus]) -> None:
     """Ends the orders without success, also completed ones (a return): why, and as what."""
     _execute(
-        """
+        f"""
         UPDATE pedidos_order AS placed
         SET order_status = v.order_status, status = v.status, failure_step = v.step,
             failure_code = v.code, failure_detail = v.detail, ended_at = clock_timestamp(),
-            handed_over_at = CASE WHEN saga_pattern = ANY(%s) THEN handed_over_at
-                                  ELSE coalesce(handed_over_at, clock_timestamp()) END,
-            set_aside_at = NULL, set_aside_reason = ''
+            {SETTLED}
         FROM json_to_recordset(%s)
              AS v (saga_id text, order_status text, status text, step text, code text, detail text)
         WHERE placed.saga_id = v.saga_id
         """,
         [
-            STARTING_THEMSELVES,
             sql.rows(
-                {
-                    "saga_id": saga_id,
-                    "order_status": statuses[saga_id].value,
-                    "status": "compensated" if failure.undone else "failed",
-                    "step": failure.step[:64],
-                    "code": failure.code[:64],
-                    "detail": failure.detail,
-                }
+                {**ended_row(saga_id, failure), "order_status": statuses[saga_id].value}
                 for saga_id, failure in failures.items()
-            ),
+            )
         ],
     )
 

@@ -8,21 +8,12 @@ from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from coordination.admin import ReadOnlyInline, SagaAdmin
-from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
+from coordination.admin import ReadOnlyInline, SagaAdmin, register_alike
 from participant.admin import as_json
 from saga_choreography import operations, queries
-from saga_choreography.models import (
-    Intervention,
-    OutboxEntry,
-    ParkedMessage,
-    Saga,
-    WorkerHeartbeat,
-)
+from saga_choreography.models import Intervention, Saga
 
-admin.site.register(OutboxEntry, OutboxEntryAdmin)
-admin.site.register(ParkedMessage, ParkedMessageAdmin)
-admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+register_alike("saga_choreography")
 
 
 class InterventionInline(ReadOnlyInline):
@@ -34,14 +25,8 @@ class InterventionInline(ReadOnlyInline):
 @admin.register(Saga)
 class ChoreographedSagaAdmin(SagaAdmin):
     list_display = [
-        "saga_id",
-        "saga",
-        "subject",
-        "status",
-        "failure_code",
-        "parked_step",
-        "started_at",
-        "finished_at",
+        *["saga_id", "saga", "subject", "status", "failure_code", "parked_step"],
+        *["started_at", "finished_at"],
     ]
     list_filter = ["saga", "status", "failure_step", "failure_code", "parked_step"]
     fields = [

@@ -1,35 +1,17 @@
-from django.apps import AppConfig
-
-from contracts.states import Complaint, SagaSummary
+from coordination import service
 from messaging.brokers import Broker
 from messaging.worker import Part
 
 
-class SagaChoreographyConfig(AppConfig):
+class SagaChoreographyConfig(service.CoordinatorConfig):
     name = "saga_choreography"
     verbose_name = "Saga choreography: pattern 2"
-
-    def parked_sagas(self, *, limit: int) -> tuple[int, list[SagaSummary]]:
-        """How many wait for a person, and those that wait longest: for /health."""
-        from saga_choreography import queries
-
-        count, oldest = queries.parked(limit=limit)
-        return count, queries.summaries(oldest)
-
-    def stalls(self, *, limit: int) -> list[Complaint]:
-        """Sagas that should move and don't; the first ones are named: for /health."""
-        from saga_choreography import queries
-
-        return queries.stalls(limit=limit)
+    linger = 0.05
+    """Nobody waits for tracking, so it lets events gather: a saga costs 9.5 ms of CPU
+    (Python and PostgreSQL) with each event handled alone, 2.4 ms in batches of 6, 0.3 ms of 100."""
 
     def worker_parts(self, broker: Broker) -> list[Part]:
-        """What `manage.py worker` runs for this service."""
-        from messaging.parts import parts
-        from saga_choreography.reactions import REACTIONS
-        from saga_choreography.tracking import LINGER_SECONDS
+        """With the watchdog."""
         from saga_choreography.watchdog import Watchdog
 
-        return [
-            *parts(service=self.name, broker=broker, reactions=REACTIONS, linger=LINGER_SECONDS),
-            Watchdog(broker=broker),
-        ]
+        return [*super().worker_parts(broker), Watchdog(broker=broker)]

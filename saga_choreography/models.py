@@ -127,13 +127,11 @@ class Intervention(models.Model):
 
 
 class OutboxEntry(messaging.OutboxEntry):
-    class Meta(messaging.OutboxEntry.Meta):
-        pass
+    pass
 
 
 class ParkedMessage(messaging.ParkedMessage):
-    class Meta(messaging.ParkedMessage.Meta):
-        pass
+    pass
 
 
 class WorkerHeartbeat(messaging.WorkerHeartbeat):

@@ -6,7 +6,7 @@ Each is recorded with who asked and when. All run in the caller's transaction; `
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from django.db import transaction
@@ -15,31 +15,18 @@ from contracts import patterns, projection, refusals
 from contracts.catalogue import SAGAS
 from contracts.context import Context, stand_in
 from contracts.events import Event, Facts
-from contracts.outcomes import Failure, Refused
+from contracts.outcomes import Refused
 from contracts.projection import Reaction
 from contracts.saga import Direction
 from contracts.states import SagaStatus
 from coordination.acceptance import first_event
-from coordination.store import UnknownSaga
+from coordination.store import UnknownSaga, unreadable
 from messaging import outbox
 from participant import points
 from saga_choreography import store, tracking
 from saga_choreography.models import Action, Intervention, Saga
 from saga_choreography.store import SERVICE, Seen, Stage, Watched
 from saga_choreography.tracking import Asked, machine_of, next_look, status_after
-
-
-class _Held(NamedTuple):
-    """A saga whose row is locked, with all that is stored of it."""
-
-    saga: Saga
-    stage: Stage
-    seen: Sequence[Seen]
-    context: Context
-
-    @property
-    def types(self) -> set[str]:
-        return {one.event_type for one in self.seen}
 
 
 def act(operation: Callable[..., Action | Refused | None], **asked: Any) -> Refused | None:
@@ -76,30 +63,30 @@ def compensate(
     `is_completed`: it is known from elsewhere to be.
     """
     try:
-        held = _lock(saga_id)
+        saga, seen = _lock(saga_id)
     except store.Unreadable as error:
         return _undo_all(error, saga_id, requested_by, reason, now)
     decided = decide_compensate(
-        saga=held.context.saga,
-        stage=held.stage,
-        event_types=held.types,
-        is_parked=held.saga.status == SagaStatus.PARKED,
+        saga=saga.context.saga,
+        stage=saga.stage,
+        event_types=_types(seen),
+        is_parked=saga.status is SagaStatus.PARKED,
         is_completed=is_completed,
     )
     if isinstance(decided, Refused):
         return decided
     asked = Asked(
-        context=held.context,
+        context=saga.context,
         action=decided or Action.ABORT,
         requested_by=requested_by,
         reason=reason,
     )
     if decided:
         tracking.ask(asked=[asked], now=now)
-    if decided is not Action.RETURN and not held.saga.stop_requested_at:
+    if decided is not Action.RETURN and not saga.is_stopped:
         store.stop(saga_ids=[saga_id], at=now)
         if decided is None:  # the watchdog's abort is on its way; now a person's is, too
-            Intervention.objects.bulk_create([tracking.record_of(asked=asked, now=now)])
+            _note(saga_id, asked.action, requested_by, reason, now)
     return decided
 
 
@@ -109,16 +96,15 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
     Refused: nothing_to_retry, it has ended; unreadable. Raises UnknownSaga.
     """
     try:
-        held = _lock(saga_id)
+        saga, seen = _lock(saga_id)
     except store.Unreadable as error:
-        return _unreadable(error)
-    saga = held.saga
-    if held.stage in (Stage.COMPLETED, Stage.ENDED):
+        return unreadable(error)
+    if saga.stage in (Stage.COMPLETED, Stage.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
-    said = nudges(stage=held.stage, seen=held.seen, context=held.context)
+    said = nudges(stage=saga.stage, seen=seen, context=saga.context)
     outbox.add(service=SERVICE, said=said)
     changes = {
-        "status": status_after(stage=held.stage, last=None),
+        "status": status_after(stage=saga.stage, last=None),
         "parked_at": None,
         "parked_step": "",
         "parked_reason": "",
@@ -127,9 +113,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
         "watch_at": next_look(now=now),
     }
     Saga.objects.filter(pk=saga_id).update(**changes)
-    Intervention.objects.create(
-        saga=saga, action=Action.RETRY, requested_by=requested_by, reason=reason, requested_at=now
-    )
+    _note(saga_id, Action.RETRY, requested_by, reason, now)
     return None
 
 
@@ -140,24 +124,18 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     Refused: nothing_to_retry, unreadable. Raises UnknownSaga.
     """
     try:
-        held = _lock(saga_id)
+        saga, seen = _lock(saga_id)
     except store.Unreadable as error:
-        return _unreadable(error)
-    saga = held.saga
+        return unreadable(error)
     decided = decide_skip(
-        saga=held.context.saga,
-        status=SagaStatus(saga.status),
-        stage=held.stage,
-        event_types=held.types,
+        saga=saga.context.saga, status=saga.status, stage=saga.stage, event_types=_types(seen)
     )
     if isinstance(decided, Refused):
         return decided
-    event = _skipped(held, decided, reason, now)
+    event = _skipped(saga, seen, decided, reason, now)
     tracking.track(heard=[event], now=now)
     outbox.add(service=SERVICE, said=[event])
-    Intervention.objects.create(
-        saga=saga, action=Action.SKIP, requested_by=requested_by, reason=reason, requested_at=now
-    )
+    _note(saga_id, Action.SKIP, requested_by, reason, now)
     return None
 
 
@@ -234,19 +212,26 @@ def decide_late_return(*, saga: Watched, event_types: Collection[str]) -> Action
     return decided if decided is Action.RETURN else None
 
 
-def _lock(saga_id: str) -> _Held:
-    """Raises UnknownSaga, store.Unreadable."""
-    saga = Saga.objects.select_for_update(no_key=True).filter(pk=saga_id).first()
-    if saga is None:
+def _lock(saga_id: str) -> tuple[Watched, Sequence[Seen]]:
+    """The saga, its row locked, and its trail. Raises UnknownSaga, store.Unreadable."""
+    found = store.lock_watched(saga_ids=[saga_id])
+    if not found:
         raise UnknownSaga(saga_id)
-    context = store.read(
+    return found[0], store.of(saga_ids=[saga_id])[saga_id]
+
+
+def _note(saga_id: str, action: Action, requested_by: str, reason: str, now: datetime) -> None:
+    Intervention.objects.create(
         saga_id=saga_id,
-        saga=saga.saga,
-        stage=saga.stage,
-        context=msgspec.json.encode(saga.context),
+        action=action,
+        requested_by=requested_by,
+        reason=reason,
+        requested_at=now,
     )
-    seen = store.of(saga_ids=[saga_id])[saga_id]
-    return _Held(saga=saga, stage=Stage(saga.stage), seen=seen, context=context)
+
+
+def _types(seen: Sequence[Seen]) -> set[str]:
+    return {one.event_type for one in seen}
 
 
 def _again(seen: Seen, context: Context) -> Event:
@@ -270,17 +255,15 @@ def _again(seen: Seen, context: Context) -> Event:
     )
 
 
-def _skipped(held: _Held, skipped: Reaction, reason: str, now: datetime) -> Event:
+def _skipped(
+    saga: Watched, seen: Sequence[Seen], skipped: Reaction, reason: str, now: datetime
+) -> Event:
     """What the step would have said, which a person has seen to otherwise (`reason`)."""
-    saga = held.saga
-    failure = Failure(
-        saga.failure_step,
-        saga.failure_code,
-        saga.failure_detail,
-        undone=skipped.direction is Direction.UNDO,  # a person has seen to it
-    )
-    results = {step: found for one in held.seen for step, found in one.data.results.items()}
-    context = msgspec.structs.replace(held.context, results=results)
+    failure = saga.failure
+    if failure and skipped.direction is Direction.UNDO:  # a person has seen to it
+        failure = msgspec.structs.replace(failure, undone=True)
+    results = {step: found for one in seen for step, found in one.data.results.items()}
+    context = msgspec.structs.replace(saga.context, results=results)
     return tracking.new_event(
         context=context,
         event_type=skipped.says,
@@ -289,15 +272,10 @@ def _skipped(held: _Held, skipped: Reaction, reason: str, now: datetime) -> Even
         facts=Facts(
             context=tracking.as_raw(context=context),
             result={"skipped": reason},
-            failure=failure if saga.failure_code else None,
+            failure=failure,
         ),
         now=now,
     )
-
-
-def _unreadable(error: store.Unreadable) -> Refused:
-    detail = f"{error}. Undo it (compensate), or mend what is stored and retry."
-    return Refused(refusals.UNREADABLE, detail)
 
 
 def _undo_all(

@@ -15,6 +15,7 @@ import msgspec
 from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.outcomes import Failure
+from contracts.states import SagaStatus
 from participant import sql
 
 SERVICE = "saga_choreography"
@@ -76,14 +77,18 @@ class Locked(NamedTuple):
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga that the watchdog looks at; its row is locked. `is_stopped`: as in `Locked`."""
+    """A saga whose row is locked, to help it. `is_stopped`: as in `Locked`; `failure`: why it goes
+    backward.
+    """
 
     context: Context
     stage: Stage
     started_at: datetime
     nudges: int
     nudged_at: datetime | None
+    status: SagaStatus = SagaStatus.RUNNING
     is_stopped: bool = False
+    failure: Failure | None = None
     parked_step: str = ""
     parked_reason: str = ""
 
@@ -96,9 +101,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the watchdog decided for a saga that it had claimed."""
 
     saga_id: str
-    watch_at: datetime | None
-    nudges: int
-    nudged_at: datetime | None
+    watch_at: datetime | None = None
+    nudges: int = 0
+    nudged_at: datetime | None = None
     parked_at: datetime | None = None
     parked_step: str = ""
     parked_reason: str = ""
@@ -130,7 +135,7 @@ _said = msgspec.json.Decoder(Said)
 _context = msgspec.json.Decoder(Context)
 
 
-def read(*, saga_id: str, saga: str, stage: int, context: str | bytes) -> Context:
+def _read(saga_id: str, saga: str, stage: int, context: str) -> Context:
     """The saga's context, of a row that has these. Raises Unreadable where one of them is none
     that there is.
     """
@@ -267,31 +272,21 @@ def settle(*, settled: Sequence[Settled]) -> None:
     )
 
 
-def claim_still(*, now: datetime, limit: int) -> list[str]:
+def claim_still(*, now: datetime, limit: int, only: str | None = None) -> list[str]:
     """Sagas that are due to be looked at, locked; those that somebody works on are left out.
+    `only`: this one alone.
 
     Their ids only: a row that can't be read is claimed like any other.
     """
     rows = _execute(
         """
-        SELECT saga_id FROM saga_choreography_saga WHERE watch_at <= %s
+        SELECT saga_id FROM saga_choreography_saga
+        WHERE watch_at <= %s AND saga_id = coalesce(%s, saga_id)
         ORDER BY watch_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
         """,
         now,
+        only,
         limit,
-    )
-    return [row[0] for row in rows]
-
-
-def claim_one(*, saga_id: str, now: datetime) -> list[str]:
-    """Claims this saga as `claim_still` would; none where it is not due any more, or not free."""
-    rows = _execute(
-        """
-        SELECT saga_id FROM saga_choreography_saga WHERE saga_id = %s AND watch_at <= %s
-        FOR NO KEY UPDATE SKIP LOCKED
-        """,
-        saga_id,
-        now,
     )
     return [row[0] for row in rows]
 
@@ -301,12 +296,13 @@ def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
     rows = _execute(
         """
         SELECT saga_id, saga, stage, context::text, started_at, nudges, nudged_at,
-               stop_requested_at IS NOT NULL, parked_step, parked_reason
+               status, stop_requested_at IS NOT NULL, failure_step, failure_code, failure_detail,
+               parked_step, parked_reason
         FROM saga_choreography_saga WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
         """,
         sorted(saga_ids),
     )
-    return [_watched(row) for row in rows]
+    return [_watched(*row) for row in rows]
 
 
 def record(*, verdicts: Sequence[Verdict]) -> None:
@@ -377,16 +373,19 @@ def _said_of(row: tuple[Any, ...]) -> Said:
         raise Unreadable(row[0], f"the data of {row[1]}: {error}") from error
 
 
-def _watched(row: tuple[Any, ...]) -> Watched:
+def _watched(saga_id: str, saga: str, stage: int, context: str, *row: Any) -> Watched:
+    started_at, nudges, nudged_at, status, is_stopped, *failure, parked_step, parked_reason = row
     return Watched(
-        context=read(saga_id=row[0], saga=row[1], stage=row[2], context=row[3]),
-        stage=Stage(row[2]),
-        started_at=row[4],
-        nudges=row[5],
-        nudged_at=row[6],
-        is_stopped=row[7],
-        parked_step=row[8],
-        parked_reason=row[9],
+        context=_read(saga_id, saga, stage, context),
+        stage=Stage(stage),
+        started_at=started_at,
+        nudges=nudges,
+        nudged_at=nudged_at,
+        status=SagaStatus(status),
+        is_stopped=is_stopped,
+        failure=Failure(*failure) if failure[1] else None,
+        parked_step=parked_step,
+        parked_reason=parked_reason,
     )
 
 

@@ -2,12 +2,9 @@
 
 from functools import partial
 
-from django.urls import path
-
 from contracts import refusals
 from contracts.outcomes import Refused
 from coordination import owners, views
-from httpapi.steps import made
 from saga_choreography import operations, queries
 from saga_choreography.store import SERVICE
 
@@ -37,15 +34,10 @@ COORDINATOR = views.Coordinator(
     summary=queries.summary_of,
     sagas=queries.sagas,
     summaries=queries.summaries,
+    start=operations.get_to_know,
     compensate=compensate,
     retry=partial(operations.act, operations.retry),
     skip=partial(operations.act, operations.skip),
 )
 
-urlpatterns = [
-    path(
-        "saga/choreography/sagas",
-        made(views.HandOverView, service=SERVICE, start=staticmethod(operations.get_to_know)),
-    ),
-    *views.urls(COORDINATOR),
-]
+urlpatterns = views.urls(COORDINATOR)

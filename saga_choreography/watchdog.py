@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -117,20 +118,15 @@ def look(*, now: datetime) -> Counter[Move]:
     `now`: the database's. Where they can't be helped together each is helped by itself, and the
     one whose fault it is parked.
     """
-    claimed: list[str] = []
-
-    def claim() -> list[str]:
-        claimed.extend(store.claim_still(now=now, limit=MOST_AT_ONCE))
-        return claimed
-
     try:
-        moves = _do(claim, lambda: _help(claimed, now))
+        moves = _do(_help, now)
     except Exception as error:  # any fault: find whose it is, and help the others
-        if not claimed or sql.is_outage(error):
+        if sql.is_outage(error):
             raise
-        log.warning("%d sagas, now one by one: %r", len(claimed), error)
+        due = store.claim_still(now=now, limit=MOST_AT_ONCE)
+        log.warning("%d sagas, now one by one: %r", len(due), error)
         with sql.impatient(service=SERVICE):
-            alone = [_alone(one, now) for one in claimed]
+            alone = [_alone(one, now) for one in due]
         moves = {saga_id: move for one in alone for saga_id, move in one.items()}
     for saga_id, move in moves.items():
         if move is not Move.WAIT:
@@ -138,23 +134,26 @@ def look(*, now: datetime) -> Counter[Move]:
     return Counter(moves.values())
 
 
-def _do(claim: Callable[[], list[str]], work: Callable[[], dict[str, Move]]) -> dict[str, Move]:
-    """Claims and works in one transaction; nothing where nothing was there to be claimed."""
+Work = Callable[[Sequence[str], datetime], dict[str, Move]]
+
+
+def _do(work: Work, now: datetime, *, only: str | None = None) -> dict[str, Move]:
+    """Claims what is due, and works on it in one transaction; nothing where nothing is. `only`:
+    this saga alone.
+    """
     with transaction.atomic(using=SERVICE):
-        if not claim():
+        claimed = store.claim_still(now=now, limit=MOST_AT_ONCE, only=only)
+        if not claimed:
             return {}
-        moves = work()
+        moves = work(claimed, now)
         points.reach("watchdog.before_commit")
     points.reach("watchdog.after_commit")
     return moves
 
 
 def _alone(saga_id: str, now: datetime) -> dict[str, Move]:
-    def claim() -> list[str]:
-        return store.claim_one(saga_id=saga_id, now=now)
-
     try:
-        return _do(claim, lambda: _help([saga_id], now))
+        return _do(_help, now, only=saga_id)
     except Exception as error:  # as above; this one is left to a person
         if sql.is_outage(error):
             raise
@@ -162,13 +161,19 @@ def _alone(saga_id: str, now: datetime) -> dict[str, Move]:
             log.warning("it is locked by somebody else", extra={"saga_id": saga_id})
             return {saga_id: Move.WAIT}
         log.error("it can't be helped: %r", error, extra={"saga_id": saga_id})
-        verdict = _park_unreadable(saga_id, error, now)
-    return _do(claim, lambda: _park(verdict))
+        reason = f"It can't be helped: {error or repr(error)}"
+    return _do(partial(_park, reason), now, only=saga_id)
 
 
-def _park(verdict: Verdict) -> dict[str, Move]:
-    store.record(verdicts=[verdict])
-    return {verdict.saga_id: Move.PARK}
+def _park(reason: str, claimed: Sequence[str], now: datetime) -> dict[str, Move]:
+    """Leaves these to a person; nothing more is known of them than `reason`."""
+    store.record(
+        verdicts=[
+            Verdict(saga_id=one, parked_at=now, parked_step="unknown", parked_reason=reason)
+            for one in claimed
+        ]
+    )
+    return dict.fromkeys(claimed, Move.PARK)
 
 
 def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:
@@ -277,18 +282,6 @@ def _verdict(watched: Watched, decided: Decided, seen: Sequence[Seen], now: date
         parked_at=now if is_parked else None,
         parked_step=_step_of(watched, seen) if is_parked else "",
         parked_reason=_why_parked(watched, decided, seen) if is_parked else "",
-    )
-
-
-def _park_unreadable(saga_id: str, error: Exception, now: datetime) -> Verdict:
-    return Verdict(
-        saga_id=saga_id,
-        watch_at=None,
-        nudges=0,
-        nudged_at=None,
-        parked_at=now,
-        parked_step="unknown",
-        parked_reason=f"It can't be helped: {error or repr(error)}",
     )
 
 
@@ -413,7 +406,6 @@ def _given_up(saga: Watched, event: Event, now: datetime) -> Verdict:
     failure = _failure(event)
     return Verdict(
         saga_id=saga.saga_id,
-        watch_at=None,
         nudges=saga.nudges,
         nudged_at=saga.nudged_at,
         parked_at=now,

@@ -2,39 +2,19 @@
 
 from django.contrib import admin
 
-from coordination.admin import ReadOnlyInline, SagaAdmin
-from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
+from coordination.admin import ReadOnlyInline, SagaAdmin, register_alike
 from participant.admin import RecordAdmin
 from saga_orchestrator import operations
-from saga_orchestrator.models import (
-    Definition,
-    Intervention,
-    OutboxEntry,
-    ParkedMessage,
-    Runner,
-    Saga,
-    SagaStep,
-    WorkerHeartbeat,
-)
+from saga_orchestrator.models import Definition, Intervention, Runner, Saga, SagaStep
 
-admin.site.register(OutboxEntry, OutboxEntryAdmin)
-admin.site.register(ParkedMessage, ParkedMessageAdmin)
-admin.site.register(WorkerHeartbeat, WorkerHeartbeatAdmin)
+register_alike("saga_orchestrator")
 
 
 class StepInline(ReadOnlyInline):
     model = SagaStep
     fields = [
-        "position",
-        "name",
-        "status",
-        "do_attempts",
-        "undo_attempts",
-        "started_at",
-        "finished_at",
-        "undone_at",
-        "error",
-        "response_data",
+        *["position", "name", "status", "do_attempts", "undo_attempts"],
+        *["started_at", "finished_at", "undone_at", "error", "response_data"],
     ]
 
 
@@ -46,16 +26,8 @@ class InterventionInline(ReadOnlyInline):
 @admin.register(Saga)
 class OrchestratedSagaAdmin(SagaAdmin):
     list_display = [
-        "saga_id",
-        "name",
-        "subject",
-        "pattern",
-        "status",
-        "current_step",
-        "failure_code",
-        "parked_reason",
-        "started_at",
-        "finished_at",
+        *["saga_id", "name", "subject", "pattern", "status", "current_step"],
+        *["failure_code", "parked_reason", "started_at", "finished_at"],
     ]
     list_filter = ["status", "name", "current_step", "failure_code", "pattern"]
     fieldsets = [
@@ -67,12 +39,8 @@ class OrchestratedSagaAdmin(SagaAdmin):
             "How it is run",
             {
                 "fields": [
-                    "direction",
-                    "faults",
-                    "version",
-                    "runner_id",
-                    "asked_at",
-                    "next_attempt_at",
+                    *["direction", "faults", "version"],
+                    *["runner_id", "asked_at", "next_attempt_at"],
                 ]
             },
         ),

@@ -23,10 +23,10 @@ from contracts import refusals
 from contracts.states import SagaStatus
 from participant import points
 from saga_orchestrator import engine, store
+from saga_orchestrator.engine import Answer, Fault, Move, Progress
 from saga_orchestrator.in_flight import Hands, Lanes
 from saga_orchestrator.participants import Participants, Target, target_of
 from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
-from saga_orchestrator.transitions import Answer, Fault, Move, Progress
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,12 @@ class Conductor:
 
     def take_up(self, *, sagas: Sequence[InFlight]) -> None:
         """Moves these on, from the call that is due."""
-        self._to_lanes(sagas)
+        self._hands.take(sagas=sagas)
+        lanes: dict[Target, list[InFlight]] = {}
+        for saga in sagas:
+            lanes.setdefault(target_of(progress=saga.progress), []).append(saga)
+        for target, group in lanes.items():
+            self._lanes.put(target, group)
 
     def rest(self, *, sagas: Sequence[InFlight]) -> None:
         """Has them claimed again in a moment: it is open what the database knows of them now."""
@@ -177,7 +182,8 @@ class Conductor:
         except (DatabaseError, InterfaceError) as error:
             log.warning("%d sagas at %s: %s; to be claimed again", len(sagas), target.path, error)
             store.close()
-            self._drop(sagas)
+            self.rest(sagas=sagas)
+            self._lay_down(sagas)
         except Exception as error:  # the outermost loop of a lane: no bug may end it for the others
             log.exception("%d sagas at %s", len(sagas), target.path)
             self._after_bug(target, sagas, error)
@@ -191,8 +197,7 @@ class Conductor:
             return
         for saga in sagas:
             self.after_bug(saga=saga, error=error)
-        self._hands.lay_down(sagas=sagas)
-        self._put_down(REST_SECONDS)
+        self._lay_down(sagas)
 
     def _move_on(self, target: Target, sagas: list[InFlight]) -> None:
         now = time.monotonic()
@@ -253,20 +258,11 @@ class Conductor:
                 # A stop, say: what is written now is claimed, and found to be turned back.
                 waits.append(0.0)
                 log.info("moved by another since", extra={"saga_id": saga.saga_id})
-        self._to_lanes(onward)
+        self.take_up(sagas=onward)
         self._hands.lay_down(sagas=down)
         self._put_down(min(waits, default=None))
 
-    def _to_lanes(self, sagas: Sequence[InFlight]) -> None:
-        self._hands.take(sagas=sagas)
-        lanes: dict[Target, list[InFlight]] = {}
-        for saga in sagas:
-            lanes.setdefault(target_of(progress=saga.progress), []).append(saga)
-        for target, group in lanes.items():
-            self._lanes.put(target, group)
-
-    def _drop(self, sagas: Sequence[InFlight]) -> None:
-        self.rest(sagas=sagas)
+    def _lay_down(self, sagas: Sequence[InFlight]) -> None:
         self._hands.lay_down(sagas=sagas)
         self._put_down(REST_SECONDS)
 

@@ -32,9 +32,9 @@ from contracts.states import FINAL, SagaStatus
 from messaging import doorbell, outbox
 from participant import points
 from saga_orchestrator import store
+from saga_orchestrator.engine import Fault, Move, Progress
 from saga_orchestrator.executor import Step, after, given_up, tally, turned_back
 from saga_orchestrator.store import InFlight
-from saga_orchestrator.transitions import Fault, Move, Progress
 
 PATIENCE = 2
 """Times what a call of the step may take: the other half is for the queues, there and back."""

@@ -12,13 +12,13 @@ from contracts.context import Context, stand_in
 from contracts.outcomes import Refused
 from contracts.saga import Direction
 from contracts.states import FINAL, SagaStatus
-from coordination.store import UnknownSaga
+from coordination.store import UnknownSaga, unreadable
 from messaging import doorbell
 from participant import points
 from saga_orchestrator import engine, store
+from saga_orchestrator.engine import Move
 from saga_orchestrator.models import Intervention, InterventionAction, Saga
-from saga_orchestrator.store import InFlight, Unreadable
-from saga_orchestrator.transitions import Move
+from saga_orchestrator.store import InFlight
 
 SERVICE = store.ALIAS
 
@@ -144,18 +144,13 @@ def _intervene(
         elif undoes_unreadable:
             refused = _undo_all(saga_id, requested_by, reason)
         else:
-            refused = _unreadable(saga)
+            refused = unreadable(saga.reason)
         if refused:
             return refused
         transaction.on_commit(_wake, using=SERVICE)
         points.reach("intervention.before_commit")
     points.reach("intervention.before_reply")
     return None
-
-
-def _unreadable(saga: Unreadable) -> Refused:
-    detail = f"{saga.reason}. Undo it (compensate), or mend what is stored and retry."
-    return Refused(refusals.UNREADABLE, detail)
 
 
 def _undo_all(saga_id: str, requested_by: str, reason: str) -> Refused | None:
@@ -178,16 +173,12 @@ def _decided(
 ) -> Refused | None:
     if isinstance(decided, Refused):
         return decided
-    _write(saga, decided, requested_by, reason)
-    return None
-
-
-def _write(saga: InFlight, decision: Decision, requested_by: str, reason: str) -> None:
-    if decision.move is None:
+    if decided.move is None:
         store.request_stop(saga_id=saga.saga_id)
     else:
-        store.record(moves=[(saga, decision.move)])
-    _note(saga.saga_id, decision.action, saga.progress.step.name, requested_by, reason)
+        store.record(moves=[(saga, decided.move)])
+    _note(saga.saga_id, decided.action, saga.progress.step.name, requested_by, reason)
+    return None
 
 
 def _note(saga_id: str, action: str, step: str, requested_by: str, reason: str) -> None:

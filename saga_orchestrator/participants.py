@@ -1,8 +1,12 @@
-"""The services as the conductor sees them: told what to do in batches, over HTTP."""
+"""The services as the conductor sees them: told what to do in batches, over HTTP. One that is down
+is left alone, and asked now and then if it is back: a circuit breaker for each.
+"""
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -11,9 +15,8 @@ import msgspec
 from contracts import projection
 from contracts.outcomes import Busy, Outcome
 from httpapi.client import Client, Unreachable
-from saga_orchestrator.circuit_breaker import Breaker
+from saga_orchestrator.engine import Answer, Fault, Held, Progress
 from saga_orchestrator.store import InFlight
-from saga_orchestrator.transitions import Answer, Fault, Held, Progress
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,76 @@ SIGNS_OF_OUTAGE = frozenset({None, 502, 503, 504})
 MOST_LONE_FAULTS = 5
 HELD_SECONDS = (0.2, 1.0)
 """For a saga whose call was not made, or met a locked row: it costs it no try."""
+FAULTS_TO_OPEN = 3
+"""Fewer than the engine's tries, so that an outage costs no saga all of them."""
+FIRST_OPEN_SECONDS = 0.5
+LONGEST_OPEN_SECONDS = 2.0
+LONGEST_HOLD_SECONDS = 5.0
+
+
+class Breaker:
+    """Closed: calls pass. Open: none does. After a while one thread probes, and may close it.
+
+    The probe asks the service whether it is ready: no saga spends a try on finding out. The first
+    call after it is the real proof, and opens the breaker again at once if it faults.
+    """
+
+    def __init__(
+        self, *, probe: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._probe = probe
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._faults = 0
+        self._opened_at = 0.0
+        self._closed_until_probe = 0.0
+        self._pause = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self._pause > 0
+
+    def allows(self) -> bool:
+        """Whether a call may be made now; probes if it is time to."""
+        if not self.is_open:
+            return True
+        with self._lock:
+            if not self.is_open or self._clock() < self._closed_until_probe:
+                return not self.is_open
+            self._closed_until_probe = self._clock() + LONGEST_OPEN_SECONDS
+        self._settle(is_back=self._probe())
+        return not self.is_open
+
+    def succeeded(self) -> None:
+        if self._faults:
+            with self._lock:
+                self._faults = 0
+
+    def faulted(self) -> None:
+        with self._lock:
+            self._faults += 1
+            if self._faults >= FAULTS_TO_OPEN and not self.is_open:
+                self._opened_at = self._clock()
+                self._open(FIRST_OPEN_SECONDS)
+
+    def hold_seconds(self, *, draw: float) -> float:
+        """For how long to put a call aside: longer in a longer outage, so that many that wait
+        cost little, and spread, so that they do not all come at once.
+        """
+        outage = self._clock() - self._opened_at
+        return min(LONGEST_HOLD_SECONDS, self._pause + outage / 4) * (0.5 + 0.5 * draw)
+
+    def _settle(self, *, is_back: bool) -> None:
+        with self._lock:
+            if is_back:
+                self._pause = 0.0
+                self._faults = FAULTS_TO_OPEN - 1
+            else:
+                self._open(min(LONGEST_OPEN_SECONDS, self._pause * 2))
+
+    def _open(self, seconds: float) -> None:
+        self._pause = seconds
+        self._closed_until_probe = self._clock() + seconds
 
 
 class Target(NamedTuple):

@@ -1,6 +1,6 @@
 """Looking at sagas: each state as both coordinators answer it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -118,7 +118,6 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
 
 def state(*, found: Saga) -> SagaState:
     """The whole of it, with every step of its definition: reached, skipped or still to come."""
-    steps = _steps(found)
     known = {one.position: one for one in found.steps.all()}
     failure = Failure(
         found.failure_step, found.failure_code, found.failure_detail, found.failure_undone
@@ -134,7 +133,10 @@ def state(*, found: Saga) -> SagaState:
         started_at=found.started_at,
         finished_at=found.finished_at,
         failure=failure if found.failure_code else None,
-        steps=step_states(found=found, steps=steps, known=known),
+        steps=[
+            _known(step, known[position]) if position in known else _unknown(found, step, position)
+            for position, step in enumerate(_steps(found))
+        ],
         parked=_parked(found),
     )
 
@@ -154,16 +156,6 @@ def _total(found: Saga) -> str | None:
     data = context.get("data")
     total = data.get("total_amount") if isinstance(data, dict) else None
     return None if total is None else str(total)
-
-
-def step_states(
-    *, found: Saga, steps: Sequence[Step], known: Mapping[int, SagaStep]
-) -> list[StepState]:
-    """A state for each step. `known`: what is written of them, by position."""
-    return [
-        _known(step, known[position]) if position in known else _unknown(found, step, position)
-        for position, step in enumerate(steps)
-    ]
 
 
 def _parked(found: Saga) -> Parked | None:
@@ -210,37 +202,26 @@ def stalls(*, limit: int) -> list[Complaint]:
 
     A queue that is worked off in order is none, however long it is.
     """
-    rows = sql.execute(
-        service="saga_orchestrator",
-        sql=_STALLS,
-        values=[STALL_SECONDS, OVERTAKEN_SECONDS, STALL_SECONDS],
-    )
-    return [_unclaimed(rows, limit)] if rows else _no_step(limit)
-
-
-def _unclaimed(rows: Sequence[tuple[str, datetime, str]], limit: int) -> Complaint:
-    named = ", ".join(f"{saga_id} at {step}" for saga_id, _, step in rows[:limit])
-    return Complaint(
-        what=f"{len(rows)} orchestrated sagas are due and nobody moves them: {named}",
-        since=rows[0][1],
-        do="see the worker above; if it lives, restart it (its sagas are taken up anew), or use"
-        " compensate on each",
-    )
-
-
-def _no_step(limit: int) -> list[Complaint]:
-    rows = sql.execute(
-        service="saga_orchestrator",
-        sql=_NO_STEP,
-        values=[STALL_SECONDS, STALL_SECONDS],
-    )
-    if not rows:
-        return []
-    named = ", ".join(f"{saga_id} at {step}" for saga_id, _, step in rows[:limit])
-    return [
-        Complaint(
-            what=f"{len(rows)} orchestrated sagas are in flight and none has ended a step: {named}",
-            since=max(moved_at for _, moved_at, _ in rows),
-            do="see which service these steps need, and mend it; they go on by themselves then",
+    values = [STALL_SECONDS, OVERTAKEN_SECONDS, STALL_SECONDS]
+    rows = sql.execute(service="saga_orchestrator", sql=_STALLS, values=values)
+    if rows:
+        what = "orchestrated sagas are due and nobody moves them"
+        do = (
+            "see the worker above; if it lives, restart it (its sagas are taken up anew), or use"
+            " compensate on each"
         )
-    ]
+        return [_stall(rows, limit, what=what, since=rows[0][1], do=do)]
+    values = [STALL_SECONDS, STALL_SECONDS]
+    rows = sql.execute(service="saga_orchestrator", sql=_NO_STEP, values=values)
+    if rows:
+        what = "orchestrated sagas are in flight and none has ended a step"
+        do = "see which service these steps need, and mend it; they go on by themselves then"
+        return [_stall(rows, limit, what=what, since=max(row[1] for row in rows), do=do)]
+    return []
+
+
+def _stall(
+    rows: Sequence[tuple[str, datetime, str]], limit: int, *, what: str, since: datetime, do: str
+) -> Complaint:
+    named = ", ".join(f"{saga_id} at {step}" for saga_id, _, step in rows[:limit])
+    return Complaint(what=f"{len(rows)} {what}: {named}", since=since, do=do)

@@ -28,7 +28,8 @@ from contracts.context import Context
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
-from saga_orchestrator.transitions import Move, Progress
+from participant import sql
+from saga_orchestrator.engine import Move, Progress
 
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
@@ -103,10 +104,10 @@ def undo_all(*, saga: Saga, context: Context, detail: str) -> bool:
     """Has a saga whose row can't be read undone, from its last step that can be; whether it was
     not undone already. `context`: stands in for its own.
     """
-    steps, digest = _json(saga.steps), _digest(saga)
+    steps, digest = sql.as_json(saga.steps), _digest(saga)
     last = max(at for at, step in enumerate(saga.steps) if step.can(Direction.UNDO))
     name = saga.steps[last].name
-    row = [saga.name, digest, _json(context), last, name, name, detail, context.saga_id]
+    row = [saga.name, digest, sql.as_json(context), last, name, name, detail, context.saga_id]
     return bool(_rows(UNDO_ALL, [digest, saga.name, steps, *row]))
 
 
@@ -117,12 +118,9 @@ def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[st
     """
     if not contexts:
         return []
-    defined = [_digest(saga), saga.name, _json(saga.steps)]
+    defined = [_digest(saga), saga.name, sql.as_json(saga.steps)]
     first = saga.steps[1].name
-    made = _rows(
-        START,
-        [*defined, saga.name, defined[0], first, seconds, _json(contexts)],
-    )
+    made = _rows(START, [*defined, saga.name, defined[0], first, seconds, sql.as_json(contexts)])
     return [row[0] for row in made]
 
 
@@ -146,7 +144,7 @@ def claim(
 
 def claimable(*, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[Any]:
     """The values of `CLAIMABLE`."""
-    return [runner_id, _json(in_hand), SILENT_SECONDS, [" ".join(call) for call in but]]
+    return [runner_id, sql.as_json(in_hand), SILENT_SECONDS, [" ".join(call) for call in but]]
 
 
 def lock(*, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:
@@ -168,12 +166,12 @@ def record(
     missing there was moved by somebody else since it was read, and nothing was written of it.
     """
     moved = [_row(saga, move, patience.get(saga.saga_id), is_in_hand) for saga, move in moves]
-    return dict(_rows(RECORD, [_json(moved)]))
+    return dict(_rows(RECORD, [sql.as_json(moved)]))
 
 
 def park(*, unreadable: Unreadable) -> None:
     """Leaves a row that cannot be run to a person."""
-    _execute(PARK, [unreadable.reason, unreadable.saga_id, unreadable.version])
+    _rows(PARK, [unreadable.reason, unreadable.saga_id, unreadable.version])
 
 
 def request_stop(*, saga_id: str) -> None:
@@ -182,19 +180,19 @@ def request_stop(*, saga_id: str) -> None:
     It is a move like any other: what is being written by somebody who has not seen it is fenced
     off, and the saga is read anew.
     """
-    _execute(REQUEST_STOP, [saga_id])
+    _rows(REQUEST_STOP, [saga_id])
 
 
 def release(*, runner_id: int) -> None:
     """Gives the runner's sagas back to whoever claims them next, and fences off what it may still
     do with them.
     """
-    _execute(RELEASE, [runner_id])
+    _rows(RELEASE, [runner_id])
 
 
 def forget_runner(*, runner_id: int) -> None:
     """Takes out a runner that has stopped, and any that has been silent for an hour."""
-    _execute(FORGET_RUNNER, [runner_id])
+    _rows(FORGET_RUNNER, [runner_id])
 
 
 def close() -> None:
@@ -299,30 +297,18 @@ def _steps(digest: str) -> tuple[Step, ...]:
 
 @cache
 def _digest_of(name: str) -> str:
-    return hashlib.sha256(_json(SAGAS[name].steps).encode()).hexdigest()
+    return hashlib.sha256(sql.as_json(SAGAS[name].steps).encode()).hexdigest()
 
 
 def _digest(saga: Saga) -> str:
     """Of its steps, as they are now."""
     if SAGAS.get(saga.name) is saga:
         return _digest_of(saga.name)
-    return hashlib.sha256(_json(saga.steps).encode()).hexdigest()
+    return hashlib.sha256(sql.as_json(saga.steps).encode()).hexdigest()
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(sql, values)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
-
-
-def _execute(sql: str, values: Sequence[Any]) -> None:
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(sql, values)
+def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return sql.execute(service=ALIAS, sql=statement, values=values)
 
 
 _READ = """

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from messaging import doorbell
@@ -148,11 +147,6 @@ class Runner:
         with self._lock:
             until_due = self._due_at[0] - time.monotonic() if self._due_at else SWEEP_SECONDS
         return min(SWEEP_SECONDS, max(0.0, until_due))
-
-
-def make() -> Runner:
-    """The runner of this process, calling the services where the settings say they are."""
-    return Runner(participants=Participants(urls=settings.SERVICE_URLS))
 
 
 BEAT_SECONDS = 1.0

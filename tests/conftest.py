@@ -38,6 +38,14 @@ def django_db_setup(django_db_setup):
     doorbell.close()
 
 
+@pytest.fixture
+def admin_client(client, django_user_model):
+    """Logged in without a password, whose hashing would be most of the test's time."""
+    person = django_user_model.objects.create(username="eva", is_staff=True, is_superuser=True)
+    client.force_login(person)
+    return client
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
     """All services as processes, with databases and a broker of their own."""

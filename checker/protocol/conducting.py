@@ -15,7 +15,7 @@ from contracts.outcomes import Done, Refused
 from contracts.saga import Direction
 from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.transitions import Answer, Fault, Move, Progress
+from saga_orchestrator.engine import Answer, Fault, Move, Progress
 
 MOST_CALLS = 200
 _ENDINGS = {SagaStatus.COMPLETED: Ending.COMPLETED}

@@ -10,7 +10,7 @@ from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, StepClass
 from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.transitions import Answer, Fault, Move, Progress
+from saga_orchestrator.engine import Answer, Fault, Move, Progress
 
 
 class Outcome(NamedTuple):

@@ -5,17 +5,16 @@ from django.http import HttpResponse
 from django.urls import path
 from rest_framework.request import Request
 
-from carrito import checkout_view
-from carrito.checkout_view import CheckoutRequest
+from carrito import views
+from carrito.views import CheckoutRequest
 from contracts.outcomes import Refused
 from contracts.patterns import ORCHESTRATED
 from coordination import owner_views
-from coordination.acceptance import NotAccepted
 from httpapi.json import answer
 from loadtests.floor import PATTERN, checkout
 
 
-class CheckoutView(checkout_view.CheckoutView):
+class CheckoutView(views.CheckoutView):
     """POST: any pattern as ever; `monolith` is done when it answers.
 
     It answers 202 like the others, so that whoever measures treats all alike. An Idempotency-Key
@@ -27,11 +26,11 @@ class CheckoutView(checkout_view.CheckoutView):
         if wanted.saga_pattern != PATTERN:
             return super().post(request)
         known = msgspec.structs.replace(wanted, saga_pattern=ORCHESTRATED)
-        command = checkout_view.command_of(request=request, wanted=known)
+        command = views.command_of(request=request, wanted=known)
         command = msgspec.structs.replace(command, saga_pattern=PATTERN)
         ended = checkout.check_out(command=command)
         if isinstance(ended, Refused):
-            raise owner_views.not_accepted(error=NotAccepted(ended))
+            raise owner_views.not_accepted(ended)
         url = request.build_absolute_uri(f"/orders/saga/{command.saga_id}/status")
         told = {
             "saga_id": command.saga_id,

@@ -5,7 +5,7 @@ import pytest
 from loadtests.load.shopper import THE_TWO
 from loadtests.outages import experiment
 from loadtests.outages.experiment import Settings
-from saga_orchestrator.circuit_breaker import FAULTS_TO_OPEN
+from saga_orchestrator.participants import FAULTS_TO_OPEN
 
 SECONDS = 3.0
 RATE = 20.0

@@ -7,7 +7,7 @@ from contracts.saga import Direction
 from contracts.states import SagaStatus
 from coordination.handover import Handover
 from saga_orchestrator import engine, messages, store
-from saga_orchestrator.transitions import Fault, Move
+from saga_orchestrator.engine import Fault, Move
 
 
 def refusal_tried_again(patch) -> None:

@@ -16,7 +16,7 @@ from contracts import events
 from messaging import doorbell, parking, reactions, relay
 from participant import points
 from saga_orchestrator import executor, in_flight, messages, participants, worker
-from saga_orchestrator.circuit_breaker import Breaker
+from saga_orchestrator.participants import Breaker
 
 MONOTONIC = (executor, in_flight, worker, messages, messages)
 NOW = (reactions, parking, relay, messages)

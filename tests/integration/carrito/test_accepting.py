@@ -8,7 +8,6 @@ import pytest
 from django.db import IntegrityError, connections
 
 from carrito import operations, store
-from carrito.checkout_view import _acceptance
 from carrito.models import (
     BarrierEntry,
     Cart,
@@ -19,11 +18,12 @@ from carrito.models import (
     OutboxEntry,
 )
 from carrito.operations import OWNER, Accept
+from carrito.views import _acceptance
 from contracts import refusals
 from contracts.commands import Command, Line, Undo
 from contracts.outcomes import Done, Failure, Refused
-from coordination.acceptance import NotAccepted
 from coordination.store import AcceptedSagas
+from httpapi.problems import Problem
 from participant import sql
 from participant.performing import perform
 from tests.threads import at_once as at_once_each
@@ -106,31 +106,31 @@ def test_choreographed_checkout_says_its_first_event_itself(cart):
 
 def test_refused_choreographed_checkout_says_nothing(cart):
     CartItem.objects.all().delete()
-    with pytest.raises(NotAccepted):
+    with pytest.raises(Problem):
         accept(cart.id, saga_pattern="choreographed")
     assert not OutboxEntry.objects.exists()
 
 
 def test_second_checkout_of_a_cart_is_refused(cart):
     accept(cart.id)
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(Problem) as refused:
         accept(cart.id)
-    assert refused.value.refused.code == refusals.CART_IN_CHECKOUT
+    assert refused.value.code == refusals.CART_IN_CHECKOUT
 
 
 def test_empty_cart_is_refused_and_leaves_nothing(cart):
     CartItem.objects.all().delete()
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(Problem) as refused:
         accept(cart.id)
-    assert refused.value.refused.code == refusals.EMPTY_CART
+    assert refused.value.code == refusals.EMPTY_CART
     assert not Checkout.objects.exists()
     assert not BarrierEntry.objects.exists()
 
 
 def test_cart_of_another_user_is_refused(cart):
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(Problem) as refused:
         accept(cart.id, user_id="eva")
-    assert refused.value.refused.code == refusals.CART_OF_ANOTHER_USER
+    assert refused.value.code == refusals.CART_OF_ANOTHER_USER
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_same_key_gives_the_same_saga(cart):
 
 def test_same_key_with_another_body_is_told(cart):
     accept(cart.id, key="k", fingerprint="f")
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(Problem) as refused:
         accept(cart.id, key="k", fingerprint="g")
-    assert refused.value.refused.code == refusals.KEY_REUSED
+    assert refused.value.code == refusals.KEY_REUSED
     assert BarrierEntry.objects.count() == 1
 
 
@@ -192,15 +192,15 @@ def test_same_key_of_another_user_is_another_checkout(cart):
 
 def test_key_of_one_cart_is_no_way_into_the_checkout_of_another_user(cart):
     accept(cart.id, key="k", fingerprint="f")
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(Problem) as refused:
         accept(cart.id, key="k", fingerprint="f", user_id="eva")
-    assert refused.value.refused.code == refusals.CART_OF_ANOTHER_USER
+    assert refused.value.code == refusals.CART_OF_ANOTHER_USER
 
 
 def test_refused_key_may_be_tried_again(cart):
     item = CartItem.objects.filter(cart=cart).first()
     CartItem.objects.all().delete()
-    with pytest.raises(NotAccepted):
+    with pytest.raises(Problem):
         accept(cart.id, key="k", fingerprint="f")
     item.save(force_insert=True)
     assert accept(cart.id, key="k", fingerprint="f").is_new
@@ -269,13 +269,13 @@ def test_without_the_keys_constraint_one_key_is_many_checkouts(cart, monkeypatch
     """The control: what the table of keys keeps from happening."""
     monkeypatch.setattr(AcceptedSagas, "take_keys", lambda self, *, keys: {})
     accept(cart.id, key="k", fingerprint="f")
-    with pytest.raises(NotAccepted):  # and not the first checkout again
+    with pytest.raises(Problem):  # and not the first checkout again
         accept(cart.id, key="k", fingerprint="f")
 
 
 def test_twenty_at_once_without_key_are_one_saga_and_refusals(cart):
     got = at_once(20, lambda: accept(cart.id))
-    refused = [one for one in got if isinstance(one, NotAccepted)]
+    refused = [one for one in got if isinstance(one, Problem)]
     assert len(refused) == 19
     assert {one.refused.code for one in refused} == {refusals.CART_IN_CHECKOUT}
 
@@ -336,9 +336,9 @@ def test_bought_cart_cannot_be_bought_again(cart):
     saga_id = accept(cart.id).saga_id
     outcome_of(operations.create_order, of(Command, saga_id))
     outcome_of(operations.confirm_order, of(Command, saga_id))
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(Problem) as refused:
         accept(cart.id)
-    assert refused.value.refused.code == refusals.CART_CHECKED_OUT
+    assert refused.value.code == refusals.CART_CHECKED_OUT
 
 
 def test_order_of_no_checkout_is_refused():

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import urllib3
 
-from carrito import catalogue
+from carrito import carts
 from httpapi.client import Answer, Client
 from inventario.models import Product
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 @pytest.fixture
 def shop(live_server, monkeypatch):
     """Calls carrito; carrito calls inventario, both served by this process."""
-    monkeypatch.setattr(catalogue, "_client", Client(url=live_server.url, timeout=5))
+    monkeypatch.setattr(carts, "_client", Client(url=live_server.url, timeout=5))
     return Client(url=live_server.url, timeout=5)
 
 
@@ -208,7 +208,7 @@ def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plen
 def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = taken.getsockname()[1]
-    monkeypatch.setattr(catalogue, "_client", Client(url=f"http://127.0.0.1:{nobody}", timeout=1))
+    monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{nobody}", timeout=1))
     answered = urllib3.request(
         "POST",
         f"{shop.url}/carts/{cart_id}/items",

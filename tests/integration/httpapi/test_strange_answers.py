@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.test import Client
 
-from carrito import catalogue
+from carrito import carts
 from httpapi import client
 from httpapi.client import Answer, Unreachable
 
@@ -81,9 +81,9 @@ def test_saga_that_carrito_tells_strangely_of_is_a_503(stranger, path, answer):
 def test_prices_that_inventario_tells_strangely_are_a_503(stranger, answer, monkeypatch):
     stranger.answer = answer
     url = f"http://127.0.0.1:{stranger.server_port}"
-    monkeypatch.setattr(catalogue, "_client", client.Client(url=url, timeout=5.0))
+    monkeypatch.setattr(carts, "_client", client.Client(url=url, timeout=5.0))
     with pytest.raises(Exception, match="inventario") as told:
-        catalogue.offers(product_ids=["1"])
+        carts.offers(product_ids=["1"])
     assert told.value.status == 503
 
 

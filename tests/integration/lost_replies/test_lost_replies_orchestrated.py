@@ -25,7 +25,7 @@ def services(live_server):
 @pytest.fixture(autouse=True)
 def _quick(quick, monkeypatch):
     """An answer that is lost looks like an outage: the breaker closes again at once here."""
-    monkeypatch.setattr("saga_orchestrator.circuit_breaker.FIRST_OPEN_SECONDS", 0.02)
+    monkeypatch.setattr("saga_orchestrator.participants.FIRST_OPEN_SECONDS", 0.02)
 
 
 def all_are(status: str, saga_ids: list[str]) -> None:

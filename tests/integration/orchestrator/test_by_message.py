@@ -14,8 +14,8 @@ from contracts.saga import Direction
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from saga_orchestrator import engine, messages, operations, store
+from saga_orchestrator.engine import Fault
 from saga_orchestrator.models import OutboxEntry, Saga, SagaStep
-from saga_orchestrator.transitions import Fault
 from tests.integration.orchestrator.conftest import accepted
 from tests.integration.orchestrator.post import SOLD, LoseOnce, Post, outcome, undone
 

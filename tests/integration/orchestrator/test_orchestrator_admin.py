@@ -1,92 +1,81 @@
 """Sagas in the admin: found, looked at, and acted on."""
 
 import pytest
-from django.contrib.auth.models import User
 
 from participant import admin as sagas_admin
 from saga_orchestrator.models import Intervention, Saga
+from tests.admin_pages import act
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "saga_orchestrator"])
 
 SAGAS = "/admin/saga_orchestrator/saga/"
 
 
-@pytest.fixture
-def admin(client):
-    client.force_login(User.objects.create_superuser("eva"))
-    return client
-
-
-def act(admin, action, saga_id):
-    body = {"action": action, "_selected_action": [saga_id]}
-    return admin.post(SAGAS, body, follow=True).content.decode()
-
-
-def test_saga_is_found_by_id_and_by_cart(admin, start):
+def test_saga_is_found_by_id_and_by_cart(admin_client, start):
     (saga_id,) = start()
     start()
     for searched in (saga_id[:8], Saga.objects.get(pk=saga_id).subject):
-        page = admin.get(SAGAS, {"q": searched}).content.decode()
+        page = admin_client.get(SAGAS, {"q": searched}).content.decode()
         assert page.count('class="action-select"') == 1
         assert saga_id in page
 
 
-def test_sagas_are_filtered_by_status_and_step(admin, start):
+def test_sagas_are_filtered_by_status_and_step(admin_client, start):
     start()
     asked = {"status__exact": "pending", "current_step__exact": "reserve_inventory"}
-    assert 'class="action-select"' in admin.get(SAGAS, asked).content.decode()
+    assert 'class="action-select"' in admin_client.get(SAGAS, asked).content.decode()
     asked["status__exact"] = "parked"
-    assert 'class="action-select"' not in admin.get(SAGAS, asked).content.decode()
+    assert 'class="action-select"' not in admin_client.get(SAGAS, asked).content.decode()
 
 
-def test_saga_is_shown_with_its_steps_on_one_page(admin, run, start, when, services):
+def test_saga_is_shown_with_its_steps_on_one_page(admin_client, run, start, when, services):
     run()
     (saga_id,) = start()
     when(saga_id, "completed")
-    page = admin.get(f"{SAGAS}{saga_id}/change/").content.decode()
+    page = admin_client.get(f"{SAGAS}{saga_id}/change/").content.decode()
     assert "process_payment" in page
     assert "19.90" in page
     assert 'name="_save"' not in page
 
 
-def test_parked_saga_is_retried_by_name(admin, run, start, when, services, quick):
+def test_parked_saga_is_retried_by_name(admin_client, run, start, when, services, quick):
     services.faults("confirm_order")
     run()
     (saga_id,) = start()
     when(saga_id, "parked")
     services.is_well_again()
-    assert "1 on their way." in act(admin, "retry", saga_id)
+    assert "1 on their way." in act(admin_client, Saga, "retry", saga_id)
     when(saga_id, "completed")
     assert Intervention.objects.get(saga=saga_id).requested_by == "eva"
 
 
-def test_completed_saga_is_undone(admin, run, start, when, services):
+def test_completed_saga_is_undone(admin_client, run, start, when, services):
     run()
     (saga_id,) = start()
     when(saga_id, "completed")
-    act(admin, "undo", saga_id)
+    act(admin_client, Saga, "undo", saga_id)
     when(saga_id, "compensated")
 
 
-def test_refused_action_says_why(admin, start):
+def test_refused_action_says_why(admin_client, start):
     (saga_id,) = start()
-    assert "not parked" in act(admin, "skip", saga_id)
+    assert "not parked" in act(admin_client, Saga, "skip", saga_id)
 
 
-def test_many_are_stopped_with_one_notice(admin, start, monkeypatch):
+def test_many_are_stopped_with_one_notice(admin_client, start, monkeypatch):
     saga_ids = start(120)
     Saga.objects.filter(pk=saga_ids[3]).update(status="compensated", next_attempt_at=None)
     body = {"action": "undo", "_selected_action": saga_ids}
     monkeypatch.setattr(sagas_admin, "BULK_SECONDS", 60)
-    page = admin.post(SAGAS, body, follow=True)
+    page = admin_client.post(SAGAS, body, follow=True)
     (notice,) = [str(one) for one in page.context["messages"]]
     assert notice.startswith("119 on their way, 1 refused: 1 already_undone.")
     assert Intervention.objects.count() == 119
 
 
-def test_runners_and_definitions_are_shown(admin, run, start, when, services):
+def test_runners_and_definitions_are_shown(admin_client, run, start, when, services):
     run()
     (saga_id,) = start()
     when(saga_id, "completed")
     for model in ("runner", "definition", "workerheartbeat"):
-        assert admin.get(f"/admin/saga_orchestrator/{model}/").status_code == 200
+        assert admin_client.get(f"/admin/saga_orchestrator/{model}/").status_code == 200

@@ -8,8 +8,8 @@ import pytest
 from contracts import refusals
 from contracts.commands import Command, Undo
 from contracts.outcomes import Done, Failure
-from coordination.acceptance import NotAccepted
 from coordination.owner_views import Acceptance
+from httpapi.problems import Problem
 from participant.performing import perform
 from pedidos import operations
 from pedidos.models import BarrierEntry, IdempotencyKey, Order, OutboxEntry
@@ -107,9 +107,9 @@ def test_sagas_own_order_is_neither_ended_nor_completed_by_hand(order):
 
 def test_key_with_another_body_leaves_nothing(acceptance):
     acceptance.accept(command=command(key="k", fingerprint="one"))
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(Problem) as refused:
         acceptance.accept(command=command(key="k", fingerprint="other"))
-    assert refused.value.refused.code == refusals.KEY_REUSED
+    assert refused.value.code == refusals.KEY_REUSED
     found = (Order, BarrierEntry, IdempotencyKey, OutboxEntry)
     assert [model.objects.count() for model in found] == [1, 1, 1, 1]
 

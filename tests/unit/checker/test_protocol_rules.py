@@ -7,7 +7,7 @@ from checker.protocol import calling, checking, paths, wiring
 from checker.protocol.description import Ending, Notice, Reaction
 from contracts.saga import Direction
 from saga_orchestrator import engine
-from saga_orchestrator.transitions import Fault
+from saga_orchestrator.engine import Fault
 from tests.unit.checker.trip import (
     ASK,
     CHARGE,

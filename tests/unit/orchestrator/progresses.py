@@ -9,7 +9,7 @@ from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, StepClass
 from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.transitions import Answer, Fault, Held, Move, Progress
+from saga_orchestrator.engine import Answer, Fault, Held, Move, Progress
 
 STEPS = tuple(SAGAS["checkout"].steps)
 LAST = len(STEPS) - 1

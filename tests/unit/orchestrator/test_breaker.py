@@ -2,7 +2,7 @@
 
 import pytest
 
-from saga_orchestrator.circuit_breaker import (
+from saga_orchestrator.participants import (
     FAULTS_TO_OPEN,
     FIRST_OPEN_SECONDS,
     LONGEST_HOLD_SECONDS,

@@ -8,7 +8,7 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
 from contracts.saga import Direction
 from contracts.states import SagaStatus, StepStatus
 from saga_orchestrator import engine
-from saga_orchestrator.transitions import Fault, Held
+from saga_orchestrator.engine import Fault, Held
 from tests.unit.orchestrator.progresses import STEPS, after, at
 
 FAILURE = Failure("commit_inventory", "no", "because")

@@ -82,7 +82,6 @@ def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
         yield module, "transaction", transaction
     yield orchestration, "Intervention", _Interventions(memory)
     yield consumer, "connections", _Connections()
-    yield operations, "Saga", _Sagas(memory)
     for module in (operations, tracking):
         yield module, "Intervention", _Interventions(memory)
 
@@ -95,29 +94,6 @@ class _Connections:
 
     def is_usable(self) -> bool:
         return True
-
-
-class _Sagas:
-    """As much of the model as `compensate` asks of it."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._wanted = ""
-        self.objects = self
-
-    def select_for_update(self, *, no_key: bool) -> "_Sagas":
-        return self
-
-    def filter(self, *, pk: str) -> "_Sagas":
-        self._wanted = pk
-        return self
-
-    def first(self) -> SimpleNamespace | None:
-        sagas = self._memory.trail.sagas
-        if self._wanted not in sagas:
-            return None
-        self._memory.store.lock(sagas, self._wanted)
-        return SimpleNamespace(**sagas[self._wanted]._asdict())
 
 
 class _Interventions:

@@ -9,8 +9,8 @@ from contracts.context import Context
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
+from saga_orchestrator.engine import Move, Progress
 from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
-from saga_orchestrator.transitions import Move, Progress
 
 
 class SagaRow(NamedTuple):

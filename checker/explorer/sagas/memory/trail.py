@@ -7,6 +7,7 @@ from typing import NamedTuple
 from checker.explorer.clock import Clock
 from checker.explorer.store import Store
 from contracts.context import Context
+from contracts.states import SagaStatus
 from saga_choreography.store import (
     Locked,
     Seen,
@@ -108,20 +109,17 @@ class Trail:
             )
             self._store.write(self.sagas, one.saga_id, row)
 
-    def claim_still(self, *, now: datetime, limit: int) -> list[str]:
+    def claim_still(self, *, now: datetime, limit: int, only: str | None = None) -> list[str]:
         due = [
             row
             for row in self.sagas.values()
-            if row.watch_at is not None
+            if row.saga_id == (only or row.saga_id)
+            and row.watch_at is not None
             and row.watch_at <= now
             and not self._store.is_held(self.sagas, row.saga_id)
         ]
         due.sort(key=lambda row: row.watch_at)
         return [row.saga_id for row in due[:limit]]
-
-    def claim_one(self, *, saga_id: str, now: datetime) -> list[str]:
-        due = self.claim_still(now=now, limit=len(self.sagas))
-        return [saga_id] if saga_id in due else []
 
     def lock_watched(self, *, saga_ids: Iterable[str]) -> list[Watched]:
         found = [one for one in sorted(saga_ids) if one in self.sagas]
@@ -166,6 +164,7 @@ def _watched(row: SagaRow) -> Watched:
         started_at=row.started_at,
         nudges=row.nudges,
         nudged_at=row.nudged_at,
+        status=SagaStatus(row.status),
         is_stopped=row.stop_requested_at is not None,
         parked_step=row.parked_step,
         parked_reason=row.parked_reason,

@@ -1,0 +1,67 @@
+"""What each service's app offers to its worker and to /health, alike for all of a kind: Django's
+`AppConfig` of a participant, of one that accepts sagas, and of a coordinator.
+
+Modules are looked up by name when they are asked for: an app is configured before its models.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig
+
+from contracts.states import Complaint, SagaSummary
+from messaging.brokers import Broker
+from messaging.worker import Part
+
+
+class ServiceConfig(AppConfig):
+    """A service that hears events and says some."""
+
+    linger = 0.0
+    """Seconds that its consumer lets messages gather."""
+
+    def own(self, module: str) -> Any:
+        """Its module of that name."""
+        return import_module(f"{self.name}.{module}")
+
+    def worker_parts(self, broker: Broker) -> list[Part]:
+        """What `manage.py worker` runs for this service."""
+        from messaging.parts import parts
+
+        reactions = self.own("reactions").REACTIONS
+        return parts(service=self.name, broker=broker, reactions=reactions, linger=self.linger)
+
+
+class WatchedConfig(ServiceConfig):
+    """One whose `queries` tell what stands still that should not."""
+
+    def stalls(self, *, limit: int) -> list[Complaint]:
+        """What should move and does not; the first ones are named: for /health."""
+        found: list[Complaint] = self.own("queries").stalls(limit=limit)
+        return found
+
+
+class OwnerConfig(ServiceConfig):
+    """One that accepts sagas, by its `operations.OWNER`."""
+
+    def stalls(self, *, limit: int) -> list[Complaint]:
+        """Sagas that no coordinator has been told of: for /health."""
+        from coordination import owner_views
+
+        return owner_views.stalls(owner=self.own("operations").OWNER, limit=limit)
+
+    def worker_parts(self, broker: Broker) -> list[Part]:
+        """With the hand-over to each coordinator."""
+        from coordination.handover import handovers
+
+        return [*super().worker_parts(broker), *handovers(owner=self.own("operations").OWNER)]
+
+
+class CoordinatorConfig(WatchedConfig):
+    """One that has sagas, of which some wait for a person."""
+
+    def parked_sagas(self, *, limit: int) -> tuple[int, list[SagaSummary]]:
+        """How many wait for a person, and those that wait longest: for /health."""
+        queries = self.own("queries")
+        count, oldest = queries.parked(limit=limit)
+        return count, queries.summaries(oldest)

@@ -1,0 +1,32 @@
+"""The admin's pages, as a person opens them."""
+
+from collections.abc import Collection
+
+from django.contrib import admin
+from django.urls import reverse
+
+
+def url_of(model, page: str, *args) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def look_at_all(client, service: str, *, at_least: Collection[str]) -> None:
+    """Opens every list of the service, searches it, and opens every row; `at_least` are there."""
+    models = [one for one in admin.site._registry if one._meta.app_label == service]
+    alike = {"BarrierEntry", "OutboxEntry", "ParkedMessage", "WorkerHeartbeat"}
+    assert {model.__name__ for model in models} >= {*at_least, *alike}
+    for model in models:
+        url = url_of(model, "changelist")
+        assert client.get(url).status_code == 200
+        if admin.site._registry[model].search_fields:
+            assert client.get(url, {"q": "s"}).status_code == 200
+        for row in model.objects.all():
+            assert client.get(url_of(model, "change", row.pk)).status_code == 200
+
+
+def act(client, model, action: str, *keys: str) -> str:
+    """The page that answers an action on these rows."""
+    chosen = {"action": action, "_selected_action": list(keys)}
+    answered = client.post(url_of(model, "changelist"), chosen, follow=True)
+    assert answered.status_code == 200
+    return answered.content.decode()

@@ -1,0 +1,40 @@
+"""carrito in the admin, and what can't be handed over: a person retries or discards it."""
+
+import pytest
+from django.utils import timezone
+
+from carrito import operations
+from carrito.models import Cart, CartItem, Checkout
+from participant.performing import perform
+from tests.admin_pages import act, look_at_all
+
+pytestmark = pytest.mark.django_db(databases=["default", "carrito"])
+
+
+@pytest.fixture
+def checkout():
+    cart = Cart.objects.create(id="c", user_id="ana")
+    CartItem.objects.create(cart=cart, product_id="1", quantity=2, unit_price="10.05")
+    command = operations.Accept(
+        saga_id="s",
+        saga="checkout",
+        step="accept_checkout",
+        cart_id="c",
+        payment_method="credit_card",
+        saga_pattern="orchestrated",
+    )
+    perform(operation=operations.accept, commands=[command])
+    return Checkout.objects.get()
+
+
+def test_every_list_and_every_row_can_be_looked_at(admin_client, checkout):
+    look_at_all(admin_client, "carrito", at_least=["Cart", "Checkout", "Order", "IdempotencyKey"])
+
+
+@pytest.mark.parametrize(("action", "cart"), [("retry", "checking_out"), ("discard", "active")])
+def test_checkout_that_was_set_aside_is_acted_on(admin_client, checkout, action, cart):
+    assert "not set aside" in act(admin_client, Checkout, action, checkout.pk)
+    Checkout.objects.update(set_aside_at=timezone.now(), set_aside_reason="odd")
+    assert "1 " in act(admin_client, Checkout, action, checkout.pk)
+    assert Checkout.objects.get().set_aside_at is None
+    assert Cart.objects.get().status == cart
