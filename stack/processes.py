@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from stack import identity
-from stack.children import FIRST_PAUSE, Child, Program
-from stack.errors import StackError
+from stack.children import FIRST_PAUSE, Child, Program, require_handles
+from stack.console import StackError
 
 LONGEST_PAUSE, STEADY_SECONDS = 15.0, 30.0
 CRASH_LINES = 3
@@ -39,7 +38,7 @@ class Supervisor:
         """`longest_pause`: seconds before a program that crashes again and again is started.
 
         Raises StackError where the system can't watch processes."""
-        identity.require_handles()
+        require_handles()
         self.restarts = False
         """Whether a crashed program is started again; off while the stack comes up."""
         self._announce, self._changed = announce, changed

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from contracts import services
-from stack import amqp, health, identity
+from stack import children, health, rabbitmq
 from stack.folders import Folder
 from stack.services import processes_of
 
@@ -189,13 +189,13 @@ def _found(row: Row, what: str, do: str) -> Found:
 
 def _of_process(name: str, known: dict[str, int] | None, address: str) -> Found | Row:
     """A row to go on with, or all that there is to say of a process that doesn't run."""
-    if known is None or not identity.is_alive(known):
+    if known is None or not children.is_alive(known):
         row = Row(name, None, address, "not running")
         do = "`manage.py up` starts it again by itself; its log says why it ended"
         return _found(row, "it does not run", do)
     pid = known["pid"]
-    stopped = [pid] if name == SUPERVISOR else identity.family(pid)
-    if any(identity.is_stopped(one) for one in stopped):
+    stopped = [pid] if name == SUPERVISOR else children.family(pid)
+    if any(children.is_stopped(one) for one in stopped):
         below = f"; pkill -CONT -P {pid}" if len(stopped) > 1 else ""
         return _found(
             Row(name, pid, address, "stopped"),
@@ -273,8 +273,8 @@ def _ping_postgres(environment: Mapping[str, str]) -> str | None:
 
 def _ping_rabbitmq(environment: Mapping[str, str]) -> str | None:
     try:
-        amqp.check(environment["RABBITMQ_URL"], timeout=ASK_SECONDS)
-    except (OSError, amqp.BrokerRefused) as error:
+        rabbitmq.check_login(environment["RABBITMQ_URL"], timeout=ASK_SECONDS)
+    except OSError as error:
         return str(error)
     return None
 

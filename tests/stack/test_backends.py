@@ -3,8 +3,8 @@
 import pytest
 
 from stack import rabbitmq
-from stack.backends import Backends, chosen_broker
-from stack.errors import StackError
+from stack.backing import Backends, chosen_broker
+from stack.console import StackError
 from stack.ports import free_ports
 
 

@@ -11,12 +11,11 @@ import pytest
 from contracts.catalogue import SAGAS
 from contracts.projection import services_of
 from contracts.services import ALL, COORDINATORS
-from stack import health, identity
-from stack.errors import StackError
-from stack.local import LocalStack, Options
+from stack import children, health
+from stack.console import StackError
+from stack.local import LocalStack, Options, second_addresses
 from stack.ports import free_ports
 from stack.proxy import Proxy
-from stack.run import second_addresses
 from stack.services import default_ports, needed_by, seed_commands
 from tests.stack.watching import all_gone, eventually, is_gone, run_python
 
@@ -185,9 +184,9 @@ def test_health_of_nobody_is_a_complaint_that_says_why():
 
 
 def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():
-    known = identity.of(os.getpid())
-    assert identity.is_alive(known)
-    assert not identity.is_alive({**known, "started": known["started"] - 1})
+    known = children.identify(os.getpid())
+    assert children.is_alive(known)
+    assert not children.is_alive({**known, "started": known["started"] - 1})
     assert is_gone(2**22 + 1)
 
 
