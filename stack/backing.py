@@ -75,7 +75,6 @@ class Backends:
         self._choice: BrokerChoice = broker
         self._one_database = one_database
         self._given: Mapping[str, str] = os.environ if use_given else {}
-        self._postgres: postgres.Postgres | None = None
         self._node: rabbitmq.RabbitMQ | None = None
         self._watch = Stopwatch()
 
@@ -98,10 +97,6 @@ class Backends:
         if self.rabbitmq_url:
             return {"RABBITMQ_URL": self.rabbitmq_url}
         return {"DUETO_BROKER_DATABASE_URL": self.database_urls["default"]}
-
-    def clear(self) -> None:
-        """Removes what lies outside the state folder, when the servers have stopped."""
-        self._folder.remove_sockets()
 
     def _check_choice(self) -> None:
         """Before anything is started: what was asked for must be there."""
@@ -158,7 +153,6 @@ class Backends:
     def _start_postgres(self) -> None:
         (port,) = free_ports(1)
         server = postgres.embedded(folder=self._folder, port=port)
-        self._postgres = server
         self.database = f"PostgreSQL {server.version} (embedded)"
         with step(self._announce, f"{self.database} ready"):
             server.prepare(run=self._supervisor.run)
@@ -233,7 +227,6 @@ def backing() -> Iterator[dict[str, str]]:
         yield {"DATABASE_URL": backends.database_urls["default"], **backends.environment()}
     finally:
         supervisor.close()
-        backends.clear()
         folder.purge()
         folder.unlock()
 

@@ -105,17 +105,10 @@ def family(pid: int) -> list[int]:
 
 def wait_for_end(known: dict[str, Any], *, seconds: float) -> bool:
     """Whether it has ended within that time."""
-    try:
-        handle = handle_of(known["pid"])
-    except ProcessLookupError:
-        return True
-    try:
-        deadline = time.monotonic() + seconds
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
         if is_alive(known):
-            select.select([handle], [], [], max(deadline - time.monotonic(), 0.0))
-        return not is_alive(known)
-    finally:
-        os.close(handle)
+            psutil.Process(known["pid"]).wait(seconds)
+    return not is_alive(known)
 
 
 def end(known: dict[str, Any], *, seconds: float) -> None:
@@ -228,13 +221,14 @@ class Child:
         return "\n".join(shown) or "    (it said nothing)"
 
     def obituary(self) -> str:
-        return f"{self.program.name} {_how(self.status)}"
+        status, name = self.status, self.program.name
+        if status is not None and status < 0:
+            return f"{name} was ended by {signal.Signals(-status).name}"
+        return f"{name} ended with exit code {status}"
 
-
-def _how(status: int | None) -> str:
-    if status is not None and status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"ended with exit code {status}"
+    def report(self) -> str:
+        """How it has ended, and what it said last."""
+        return f"{self.obituary()}:\n{self.tail()}\nAll of it: {self.program.log}"
 
 
 def wait_until_ready(

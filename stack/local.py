@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from contracts.services import Service
-from stack import folders, health, record, services
+from stack import folders, record, services, status
 from stack.backing import Backends
 from stack.console import Interruption, StackError, Stopwatch, step
 from stack.folders import Folder
@@ -144,7 +144,7 @@ class LocalStack:
         self._supervisor.close()
         if running:
             self.options.announce(f"stopped {len(running)} processes in {watch}")
-        self._backends.clear()
+        self.folder.remove_sockets()
         self.folder.remove(record.FILE)
         if self.options.fresh:
             self.folder.purge()
@@ -235,7 +235,7 @@ class LocalStack:
         if missing:
             return f"{missing[0]} does not run"
         worker_pid = pids.get(f"{service.name}.worker")
-        return health.complaint(self.urls[service.name], worker_pid=worker_pid)
+        return status.complaint(self.urls[service.name], worker_pid=worker_pid)
 
     def _write_record(self) -> None:
         facts = {

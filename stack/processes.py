@@ -73,7 +73,7 @@ class Supervisor:
             self.check()
         self._do(lambda: self._children.pop(program.name, None))
         if child.status != 0:
-            raise StackError(f"{child.obituary()}:\n{child.tail()}\nAll of it: {program.log}")
+            raise StackError(child.report())
         return child.tail()
 
     def check(self) -> None:
@@ -153,8 +153,7 @@ class Supervisor:
 
     def _crash(self, child: Child) -> None:
         if not self.restarts:
-            message = f"{child.obituary()}:\n{child.tail()}\nAll of it: {child.program.log}"
-            self._crashed[child.program.name] = message
+            self._crashed[child.program.name] = child.report()
             return
         if time.monotonic() - child.started_at > STEADY_SECONDS:
             child.pause = FIRST_PAUSE

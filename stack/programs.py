@@ -46,7 +46,6 @@ class Options:
     """More variables for their processes."""
     detour: Callable[[str], str] = str
     """What services are told for the URL of a server: the way through a proxy, say."""
-    web_threads: int = services.WEB_THREADS
     restarts: bool = True
     """Whether a process that crashes is started again."""
     longest_pause: float = LONGEST_PAUSE
@@ -109,7 +108,11 @@ class Programs:
 
     def all(self) -> list[Program]:
         """Every process of the chosen services."""
-        return [one for service in self._options.services for one in self._of(service)]
+        return [
+            self._process(name, service)
+            for service in self._options.services
+            for name in services.processes_of(service)
+        ]
 
     def task(self, command: tuple[str, ...], **variables: str) -> Program:
         """A command that ends by itself, like a migration; its log is named after it."""
@@ -123,26 +126,16 @@ class Programs:
             is_task=True,
         )
 
-    def _of(self, service: Service) -> list[Program]:
-        web = services.web_command(
-            host=self._options.host,
-            port=self._ports[service.name],
-            threads=self._options.web_threads,
-        )
-        commands = (web, services.WORKER_COMMAND)
-        return [
-            self._process(name, service, command)
-            for name, command in zip(services.processes_of(service), commands, strict=False)
-        ]
-
-    def _process(self, name: str, service: Service, command: tuple[str, ...]) -> Program:
+    def _process(self, name: str, service: Service) -> Program:
+        kind = name.rpartition(".")[2]
+        web = services.web_command(host=self._options.host, port=self._ports[service.name])
         return Program(
             name=name,
-            argv=_runnable(command),
+            argv=_runnable(web if kind == "web" else services.WORKER_COMMAND),
             environment={**_inherited(), **self._environment_of(service)},
             folder=BASE_FOLDER,
             log=self._folder.log(name),
-            orphaned=services.ORPHANED_SIGNAL[name.rpartition(".")[2]],
+            orphaned=services.ORPHANED_SIGNAL[kind],
         )
 
     def _environment_of(self, service: Service) -> dict[str, str]:

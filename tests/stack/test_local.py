@@ -11,7 +11,7 @@ import pytest
 from contracts.catalogue import SAGAS
 from contracts.projection import services_of
 from contracts.services import ALL, COORDINATORS
-from stack import children, health
+from stack import children, status
 from stack.console import StackError
 from stack.local import LocalStack, Options, second_addresses
 from stack.ports import free_ports
@@ -65,11 +65,11 @@ def test_services_reach_their_servers_by_the_detour(place, said):
         detour=detour,
         announce=said.append,
     ) as stack:
-        assert health.ask(stack.urls["pagos"], "/health/ready")[0] == health.OK
+        assert status.ask(stack.urls["pagos"], "/health/ready")[0] == status.OK
         assert any(one.connections for one in proxies)
         for one in proxies:
             one.refuse()
-        assert health.ask(stack.urls["pagos"], "/health/ready")[0] != health.OK
+        assert status.ask(stack.urls["pagos"], "/health/ready")[0] != status.OK
         for one in proxies:
             one.listen()
         stack.wait_ready()
@@ -180,7 +180,7 @@ def test_second_address_that_is_taken_is_told_of_and_stops_nothing(said):
 
 def test_health_of_nobody_is_a_complaint_that_says_why():
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    assert "refused" in health.complaint(url, worker_pid=None)
+    assert "refused" in status.complaint(url, worker_pid=None)
 
 
 def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():
