@@ -6,8 +6,7 @@ from pathlib import Path
 from django.core.management.utils import get_random_secret_key
 
 from config.databases import SERVICES, all_databases
-from config.logs import logging_config
-from contracts import projection, services
+from contracts import bounds, projection, services
 from contracts.catalogue import SAGAS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -28,7 +27,7 @@ USE_X_FORWARDED_HOST = os.environ.get("DUETO_FORWARDED_HOST", "") == "1"
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
-DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # httpapi.json.MOST_BYTES
+DATA_UPLOAD_MAX_MEMORY_SIZE = bounds.MOST_BYTES
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
@@ -77,7 +76,7 @@ TEMPLATES = [
 ]
 
 DATABASES = all_databases()
-DATABASE_ROUTERS = ["config.routing.ServiceRouter"]
+DATABASE_ROUTERS = ["config.databases.ServiceRouter"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
@@ -123,6 +122,36 @@ HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
 # For benchmarks only: carrito takes checkouts of the pattern `monolith` too (loadtests/floor/).
 MONOLITH = os.environ.get("DUETO_MONOLITH", "") == "1"
 
-LOGGING = logging_config(
-    service=SERVICE or "dueto", style=os.environ.get("DUETO_LOG_FORMAT", "json")
-)
+# One JSON object a line, with the saga it is about where there is one, or text for a terminal.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "rename_fields": {"asctime": "at", "levelname": "level", "name": "logger"},
+            "static_fields": {"service": SERVICE or "dueto"},
+        },
+        "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+    },
+    "filters": {
+        # Answers of 503 are meant, and whoever gives one logs its cause.
+        "only_bugs": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(record, "status_code", None) != 503,
+        }
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": os.environ.get("DUETO_LOG_FORMAT", "json"),
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # 4xx answers are the callers' matter; the views log what is ours.
+    "loggers": {
+        "django.request": {"level": "ERROR", "filters": ["only_bugs"]},
+        "pika": {"level": "WARNING"},
+    },
+}

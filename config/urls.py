@@ -15,7 +15,7 @@ if not settings.SERVICE:
     # /saga/choreography/... must be tried before the orchestrator's /saga/<saga_id>/...
     served = sorted(SERVICES)
 
-urlpatterns = [path("", include("httpapi.health_urls"))]
+urlpatterns = [path("", include("httpapi.health"))]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("loadtests.floor.urls"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]

@@ -14,7 +14,7 @@ if not os.environ.get("DUETO_SECRET_KEY"):
 _django = get_wsgi_application()
 
 from httpapi import waiting  # noqa: E402 -- these need the settings
-from httpapi.gateway import Gateway  # noqa: E402 -- the same
+from httpapi.middleware import Gateway  # noqa: E402 -- the same
 from participant import points  # noqa: E402 -- the same
 
 application = Gateway(_django)

@@ -37,8 +37,7 @@ from coordination.handover import give
 from coordination.models import AcceptedSaga
 from coordination.owners import AcceptedState
 from httpapi import problems, waiting
-from httpapi.idempotency import fingerprint, key_of
-from httpapi.json import answer
+from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox
@@ -120,7 +119,7 @@ def accepting(
     pattern = pattern or SAGAS[saga].pattern
     if pattern not in PATTERNS:
         raise problems.wrong_field("saga_pattern", f"one of {', '.join(PATTERNS)}; not {pattern!r}")
-    key = key_of(request)
+    key = problems.read_key(request)
     wanted = {**asked, "saga_pattern": pattern} | ({"saga": saga} if saga != known[0] else {})
     return {
         "saga_id": str(uuid.uuid4()),

@@ -30,7 +30,7 @@ from coordination import owners
 from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting
 from httpapi.client import Answer, Unreachable
-from httpapi.json import RawJsonParser, answer, decode
+from httpapi.json import answer, decode
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from participant import points, sql
@@ -114,15 +114,13 @@ class _View(APIView):
 class SagaView(_View):
     """GET: where a saga stands, step by step. POST, to a saga's name: starts one at its owner."""
 
-    parser_classes = [RawJsonParser]
-
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         return answer(answered(self.coordinator.state_or_at_owner(saga_id)))
 
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         if not owners.is_served(saga_id):
             raise problems.method_not_allowed("POST", allowed="GET")
-        fields = decode(request.data if isinstance(request.data, bytes) else b"")
+        fields = decode(request.body)
         if not isinstance(fields, dict):
             raise problems.wrong_field("body", "an object")
         own = self.coordinator.patterns
@@ -212,10 +210,8 @@ class AskView(_View):
 class HandOverView(_View):
     """POST a list of contexts: 207 with an outcome each; refused: it never starts here."""
 
-    parser_classes = [RawJsonParser]
-
     def post(self, request: Request) -> HttpResponse:
-        found = _contexts(request.data if isinstance(request.data, bytes) else b"")
+        found = _contexts(request.body)
         if len(found) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
         decided = [one if isinstance(one, Refused) else self._decide(one) for one in found]

@@ -1,4 +1,1 @@
-"""What every HTTP view shares: JSON, problem+json, step calls, waiting, health, the client.
-
-`coordinator`: what the doors of both coordinators share.
-"""
+"""What every HTTP view shares: JSON, problem+json, step calls, waiting, health, the client."""

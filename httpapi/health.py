@@ -20,7 +20,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
-from django.urls import get_resolver
+from django.urls import get_resolver, path
 
 from contracts.states import Complaint
 from httpapi import standing
@@ -255,3 +255,14 @@ def _what_is_away() -> str:
 
 def _first_line(error: object) -> str:
     return str(error).strip().partition("\n")[0]
+
+
+urlpatterns = [
+    path("health", health),
+    path("health/live", live),
+    path("health/ready", ready),
+    # As some of the services' users call it.
+    path("api/v1/health", health),
+    path("saga/health", health),
+]
+"""The paths that every service has."""

@@ -1,12 +1,13 @@
 """JSON in and out, through msgspec, which also reads a body straight into its type."""
 
 import builtins
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import IO, Any, Never, Self, TypeVar, overload
+from typing import IO, Any, Never, TypeVar, overload
 
 import msgspec
 from django.core.exceptions import RequestDataTooBig
@@ -16,6 +17,7 @@ from rest_framework.renderers import BaseRenderer
 
 from contracts import bounds
 from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
+from httpapi.problems import Problem, wrong_field
 
 T = TypeVar("T")
 _WITH_BODY = ("POST", "PUT", "PATCH")
@@ -25,55 +27,35 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """NUL, and half a surrogate pair."""
 
 
-class UnusableBody(Exception):
-    """A body that can't be read as it was sent: the status, code and sentence of the answer, and
-    the field where it is one field's fault."""
+def too_long(*, limit: int) -> Problem:
+    """413: a body of more bytes than that."""
+    detail = f"The body is longer than {limit:,} bytes, the limit"
+    if limit == MOST_BYTES_OF_ONE:
+        detail += f" (a list may have {MOST_BYTES:,})"
+    return _unusable(f"{detail}.", status=413, code="too_long")
 
-    def __init__(
-        self, detail: str, *, status: int = 400, code: str = "parse_error", field: str = ""
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.field = field
 
-    @classmethod
-    def too_long(cls, *, limit: int) -> Self:
-        detail = f"The body is longer than {limit:,} bytes, the limit"
-        if limit == MOST_BYTES_OF_ONE:
-            detail += f" (a list may have {MOST_BYTES:,})"
-        return cls(f"{detail}.", status=413, code="too_long")
-
-    @classmethod
-    def incomplete(cls, why: str) -> Self:
-        return cls(f"The body is not complete: {why}.", code="incomplete_body")
-
-    @classmethod
-    def too_deep(cls) -> Self:
-        detail = f"The body has lists or objects nested deeper than {MOST_DEPTH}, the limit."
-        return cls(detail, code="too_deep")
-
-    @classmethod
-    def unsupported(cls, detail: str) -> Self:
-        return cls(detail, status=415, code="unsupported_media_type")
+def incomplete(why: str) -> Problem:
+    """400: a body that broke off."""
+    return _unusable(f"The body is not complete: {why}.", code="incomplete_body")
 
 
 def body_of(request: HttpRequest) -> bytes:
     """The body: empty, or JSON in UTF-8 that means one thing alone, and not too long.
 
-    Raises UnusableBody, also for one that nobody would read: a GET's.
+    Raises Problem, also for one that nobody would read: a GET's.
     """
     try:
         body = request.body
     except RequestDataTooBig as error:
-        raise UnusableBody.too_long(limit=MOST_BYTES) from error
+        raise too_long(limit=MOST_BYTES) from error
     if not body:
         return body
     _check_what_it_is(request)
     is_list = body.lstrip()[:1] == b"["
     limit = MOST_BYTES if is_list else MOST_BYTES_OF_ONE
     if len(body) > limit:
-        raise UnusableBody.too_long(limit=limit)
+        raise too_long(limit=limit)
     _check_text(body, is_strict=not is_list)
     return body
 
@@ -83,9 +65,9 @@ def decode(body: bytes) -> Any: ...
 @overload
 def decode(body: bytes, *, type: builtins.type[T]) -> T: ...
 def decode(body: bytes, *, type: Any = Any) -> Any:  # noqa: A002 -- as msgspec calls it
-    """The body's value, of this type. Raises UnusableBody, msgspec.ValidationError (of a value that
+    """The body's value, of this type. Raises Problem, msgspec.ValidationError (of a value that
     does not fit) and msgspec.DecodeError (of no JSON)."""
-    with _unusable():
+    with _refusing():
         return msgspec.json.decode(body, type=type)
 
 
@@ -99,19 +81,8 @@ class JsonParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
-        with _unusable():
+        with _refusing():
             return _exact.decode(stream.read())
-
-
-class RawJsonParser(BaseParser):
-    """The body as bytes, for views that decode it into a type of their own."""
-
-    media_type = "application/json"
-
-    def parse(
-        self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
-    ) -> bytes:
-        return stream.read()
 
 
 class JsonRenderer(BaseRenderer):
@@ -131,18 +102,24 @@ _exact = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @contextmanager
-def _unusable() -> Iterator[None]:
+def _refusing() -> Iterator[None]:
     try:
         yield
     except RecursionError as error:
-        raise UnusableBody.too_deep() from error
+        raise _too_deep() from error
     except UnicodeDecodeError as error:
-        raise UnusableBody(f"The body is not UTF-8: {error.reason}.") from error
+        raise _unusable(f"The body is not UTF-8: {error.reason}.") from error
 
 
 def encode(value: Any) -> bytes:
     """The value as JSON; what msgspec does not know (lazy texts, say) as its str."""
     return msgspec.json.encode(value, enc_hook=_as_plain)
+
+
+def fingerprint(body: Any) -> str:
+    """The same for bodies that mean the same, whatever the order of their fields."""
+    encoded = msgspec.json.encode(body, enc_hook=_as_plain, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()
 
 
 def answer(
@@ -152,6 +129,20 @@ def answer(
     return HttpResponse(
         encode(data), status=status, headers=headers, content_type="application/json"
     )
+
+
+def _unusable(detail: str, *, status: int = 400, code: str = "parse_error") -> Problem:
+    """A body that can't be read as it was sent."""
+    return Problem(status=status, code=code, detail=detail)
+
+
+def _too_deep() -> Problem:
+    detail = f"The body has lists or objects nested deeper than {MOST_DEPTH}, the limit."
+    return _unusable(detail, code="too_deep")
+
+
+def _unsupported(detail: str) -> Problem:
+    return _unusable(detail, status=415, code="unsupported_media_type")
 
 
 def _as_plain(value: Any) -> Any:
@@ -164,16 +155,16 @@ def _as_plain(value: Any) -> Any:
 
 def _check_what_it_is(request: HttpRequest) -> None:
     if request.method not in _WITH_BODY:
-        raise UnusableBody(f"{request.method} takes no body.", code="unexpected_body")
+        raise _unusable(f"{request.method} takes no body.", code="unexpected_body")
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise UnusableBody.unsupported(f"Send the body as it is, not as {encoding}.")
+        raise _unsupported(f"Send the body as it is, not as {encoding}.")
     if request.content_type != "application/json":
         named = request.content_type or "nothing named"
-        raise UnusableBody.unsupported(f"Send application/json, not {named}.")
+        raise _unsupported(f"Send application/json, not {named}.")
     charset = (request.content_params or {}).get("charset", "utf-8").strip("\"' ").lower()
     if charset not in _UTF_8:
-        raise UnusableBody.unsupported(f"Send JSON in UTF-8, not in {charset}.")
+        raise _unsupported(f"Send JSON in UTF-8, not in {charset}.")
 
 
 def _check_text(body: bytes, *, is_strict: bool) -> None:
@@ -183,17 +174,17 @@ def _check_text(body: bytes, *, is_strict: bool) -> None:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise UnusableBody(f"The body is not UTF-8: {error.reason}, byte {error.start}.") from error
+        raise _unusable(f"The body is not UTF-8: {error.reason}, byte {error.start}.") from error
     if bounds.is_deeper(body, than=bounds.MOST_DEPTH):
-        raise UnusableBody.too_deep()
+        raise _too_deep()
     is_odd = _ODD_CHARACTER.search(body) is not None
     try:
         if is_strict or is_odd:
             _STRICT.decode(text)
     except RecursionError as error:
-        raise UnusableBody.too_deep() from error
+        raise _too_deep() from error
     except ValueError as error:  # no JSON, the same field twice, NaN, a number of 5,000 digits
-        raise UnusableBody(f"The body is not JSON: {error}.") from error
+        raise _unusable(f"The body is not JSON: {error}.") from error
     if is_odd:
         _check_characters(json.loads(text), "")
 
@@ -208,8 +199,9 @@ def _check_characters(value: Any, path: str) -> None:
         for place, inner in enumerate(value):
             _check_characters(inner, f"{path}[{place}]")
     elif isinstance(value, str) and (wrong := _UNSTORABLE.search(value)):
-        detail = f"the character U+{ord(wrong.group()):04X} can't be stored"
-        raise UnusableBody(detail, code="invalid", field=path or "body")
+        raise wrong_field(
+            path or "body", f"the character U+{ord(wrong.group()):04X} can't be stored"
+        )
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> None:

@@ -1,23 +1,106 @@
-"""What happens around each request: it is counted, readable, and comes to connections that live."""
+"""What happens around each request, from the server's thread to the view and back.
+
+Gateway, the WSGI entry, reads the body and gives the request a slot to be worked on in; the body
+first: a client that sends slowly holds a thread, and no slot. RequestContext, Django's middleware,
+counts the request, refuses what can't be read, and lets it meet no connection that is stale.
+"""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, MutableMapping
+from io import BytesIO
+from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
-from httpapi import problems, stale_connections, waiting
-from httpapi.gateway import UNUSABLE
-from httpapi.json import UnusableBody, body_of
+from contracts.bounds import MOST_BYTES
+from httpapi import json, problems, slots, waiting
 from httpapi.problems import Problem
 
+Environ = MutableMapping[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Any]
+
+UNUSABLE = "dueto.unusable_body"
+"""In the WSGI variables: why the body could not be read. The middleware answers with it."""
+_MOST_DISCARDED = 64 * 1024 * 1024
+"""What is read of a body that is too long: many a client hears the answer only then."""
+_PIECE = 1024 * 1024
 LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS = 2048, 32 * 1024, 100
 """A query may name some 1,000 ids, in one field."""
 
 _lock = threading.Lock()
 _served = 0
+
+
+class Gateway:
+    """Wraps the application."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = variables["PATH_INFO"]
+        if path == "/health/live":  # whatever else hangs: the process answers
+            return self._answer(variables, start_response)
+        _take_in(variables)
+        try:
+            with (slots.looking if path.startswith("/health") else slots.working).taken():
+                return self._answer(variables, start_response)
+        except slots.NoSlot:
+            return _too_busy(start_response)
+
+    def _answer(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        response = self._application(variables, start_response)
+        if response.streaming:  # a file of the admin's: the server iterates, and closes it
+            return response  # type: ignore[no-any-return]
+        # As a list it is sent whole, with its length; and closed while the slot's connections are
+        # still here, as Django looks at them then.
+        body = [b"".join(response)]
+        response.close()
+        return body
+
+
+def _too_busy(start_response: Callable[..., Any]) -> Iterable[bytes]:
+    response = problems.respond(problems.busy())
+    start_response(f"{response.status_code} {response.reason_phrase}", [*response.items()])
+    return [response.content]
+
+
+def _take_in(variables: Environ) -> None:
+    """The body as Django wants it: with its length, however it was sent."""
+    try:
+        body = _read(variables)
+    except Problem as error:
+        variables[UNUSABLE], body = error, b""
+    variables.pop("HTTP_TRANSFER_ENCODING", None)
+    variables["CONTENT_LENGTH"] = str(len(body))
+    variables["wsgi.input"] = BytesIO(body)
+
+
+def _read(variables: Environ) -> bytes:
+    announced = variables.get("CONTENT_LENGTH")
+    is_chunked = "HTTP_TRANSFER_ENCODING" in variables
+    if announced is None and not is_chunked and not variables["SERVER_PROTOCOL"].endswith("/2"):
+        return b""
+    source = variables["wsgi.input"]
+    body: bytes = source.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        _discard(source)
+        raise json.too_long(limit=MOST_BYTES)
+    # Granian ends a body that breaks off as if that had been all of it.
+    if not is_chunked and announced is not None and len(body) != int(announced):
+        raise json.incomplete(f"{len(body)} of {announced} bytes came")
+    if is_chunked and not body:
+        raise json.incomplete("its chunks are broken, or there are none")
+    return body
+
+
+def _discard(source: Any) -> None:
+    for _ in range(_MOST_DISCARDED // _PIECE):
+        if not source.read(_PIECE):
+            return
 
 
 class RequestContext:
@@ -31,7 +114,7 @@ class RequestContext:
         global _served
         with _lock:
             _served += 1
-        stale_connections.close()
+        slots.close_stale()
         response = self._answer(request)
         if waiting.places.is_closed.is_set():
             # Granian says so by itself, but a moment later than those who wait are answered.
@@ -41,8 +124,8 @@ class RequestContext:
     def _answer(self, request: HttpRequest) -> HttpResponse:
         try:
             _check(request)
-        except (Problem, UnusableBody) as error:
-            return problems.handle(error, {}) or problems.server_error(request)
+        except Problem as error:
+            return problems.respond(error)
         return self.get_response(request)
 
 
@@ -61,7 +144,7 @@ def _check(request: HttpRequest) -> None:
         return  # forms
     if UNUSABLE in request.META:
         raise request.META[UNUSABLE]
-    body_of(request)
+    json.body_of(request)
 
 
 def _check_address(request: HttpRequest) -> None:

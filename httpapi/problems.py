@@ -10,12 +10,11 @@ import msgspec
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, Error
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from rest_framework import exceptions
+from rest_framework.exceptions import APIException
 
 from contracts import bounds, refusals
 from contracts.outcomes import Refused
-from httpapi import stale_connections
-from httpapi.json import UnusableBody, encode
+from httpapi import slots
 from participant import sql
 
 log = logging.getLogger(__name__)
@@ -74,24 +73,18 @@ def refusal(refused: Refused, *, status: int = 409) -> Problem:
     return Problem(status=status, code=refused.code, detail=refused.detail)
 
 
-def unavailable(what: str, *, retry_after: int = 1) -> Problem:
+def unavailable(what: str) -> Problem:
     """503: something that the answer needs cannot be reached now."""
-    return Problem(
-        status=503,
-        code="unavailable",
-        detail=f"{what} cannot be reached now; try again.",
-        headers={"Retry-After": str(retry_after)},
-    )
+    return _later(code="unavailable", detail=f"{what} cannot be reached now; try again.")
 
 
-def busy(*, retry_after: int = 1) -> Problem:
+def busy() -> Problem:
     """503: what this request needs is held by another one, for longer than it can wait."""
-    return Problem(
-        status=503,
-        code="busy",
-        detail="Another request holds what this one needs; try again.",
-        headers={"Retry-After": str(retry_after)},
-    )
+    return _later(code="busy", detail="Another request holds what this one needs; try again.")
+
+
+def _later(*, code: str, detail: str) -> Problem:
+    return Problem(status=503, code=code, detail=detail, headers={"Retry-After": "1"})
 
 
 def invalid(error: msgspec.ValidationError | msgspec.DecodeError) -> Problem:
@@ -117,6 +110,14 @@ def read_query(query: QueryDict, kind: type[Read]) -> Read:
     return msgspec.convert(query.dict(), kind, strict=False)
 
 
+def read_key(request: HttpRequest) -> str | None:
+    """Its `Idempotency-Key`; None without one. Raises Problem (400) where it is not usable."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= bounds.MOST_KEY:
+        raise wrong_field("Idempotency-Key", f"1 to {bounds.MOST_KEY} characters")
+    return key
+
+
 def _of_fields(found: Sequence[tuple[str, str]]) -> Problem:
     errors = [{"field": field or "body", "message": message} for field, message in found]
     return Problem(
@@ -139,7 +140,10 @@ def respond(problem: Problem) -> HttpResponse:
     if problem.errors:
         body["errors"] = problem.errors
     return HttpResponse(
-        encode(body), status=problem.status, headers=problem.headers, content_type=CONTENT_TYPE
+        msgspec.json.encode(body),
+        status=problem.status,
+        headers=problem.headers,
+        content_type=CONTENT_TYPE,
     )
 
 
@@ -154,14 +158,11 @@ def _problem_of(error: Exception) -> Problem | None:
         return error
     if isinstance(error, msgspec.ValidationError | msgspec.DecodeError):
         return invalid(error)
-    if isinstance(error, exceptions.ValidationError):
-        return _of_validation(error)
-    if isinstance(error, exceptions.APIException):
+    if isinstance(error, APIException):
         return Problem(
             status=error.status_code,
             code=str(getattr(error, "default_code", "error")),
             detail=str(error.detail),
-            headers=_headers_of(error),
         )
     if isinstance(error, Http404):
         return Problem(status=404, code="not_found", detail=str(error) or "There is no such thing.")
@@ -170,22 +171,14 @@ def _problem_of(error: Exception) -> Problem | None:
     if isinstance(error, sql.Damaged):
         log.error("damaged: %s", error)
         return Problem(status=409, code=refusals.UNREADABLE, detail=str(error))
-    if isinstance(error, UnusableBody):
-        return _of_body(error)
     if isinstance(error, Error):
         return _of_database(error)
     return None
 
 
-def _of_body(error: UnusableBody) -> Problem:
-    if error.field:
-        return wrong_field(error.field, str(error))
-    return Problem(status=error.status, code=error.code, detail=str(error))
-
-
 def _of_database(error: Error) -> Problem | None:
     """None for a bug. The database's own words stay in the log: they name tables and hosts."""
-    stale_connections.mark(error=error)
+    slots.mark_stale(error=error)
     if isinstance(error, DataError):
         log.warning("a value that the database refuses: %s", error)
         detail = "A value is too big, or has a character that can't be stored."
@@ -197,34 +190,6 @@ def _of_database(error: Error) -> Problem | None:
         log.error("database: %s", error)
         return unavailable("The database of this service")
     return None
-
-
-def _headers_of(error: exceptions.APIException) -> dict[str, str]:
-    wait = getattr(error, "wait", None)
-    return {"Retry-After": str(int(wait))} if wait else {}
-
-
-def _of_validation(error: exceptions.ValidationError) -> Problem:
-    return _of_fields([(one["field"], one["message"]) for one in _fields(error.detail)])
-
-
-def _fields(detail: Any, path: str = "") -> list[dict[str, str]]:
-    if isinstance(detail, Mapping):
-        return [
-            found
-            for key, value in detail.items()
-            for found in _fields(value, _joined(path, str(key)))
-        ]
-    if isinstance(detail, list):
-        if all(not isinstance(one, Mapping | list) for one in detail):
-            return [{"field": path or "body", "message": str(one)} for one in detail]
-        return [found for i, value in enumerate(detail) for found in _fields(value, f"{path}[{i}]")]
-    return [{"field": path or "body", "message": str(detail)}]
-
-
-def _joined(path: str, key: str) -> str:
-    key = "body" if key == "non_field_errors" else key
-    return f"{path}.{key}" if path else key
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -4,22 +4,32 @@ A web process has many threads (stack.services.WEB_THREADS), because some reques
 saga to end or for another service. Only those that hold a slot work: so many threads at once make
 the best of one interpreter, and so many connections to the database are enough. A slot keeps its
 connections and lends them to whichever thread has taken it; those that wait hold neither.
+
+One request finds out that connections must not be used again, and the others need not. After a
+restart of the database, a failover (the old server answers, and writes nothing) or a migration
+(plans from before it are kept) each slot would fail a request before its own is replaced: a
+coordinator would turn a hand-over away eight times. A ping tells none of the last two.
 """
 
+import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
+from typing import Any
 
+from django.core.signals import got_request_exception
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from participant import sql
 
 WORKING = 8
 LOOKING = 2
 """Slots of their own for whoever asks for the health: a full house is no reason to call it ill."""
-
-
 SLOT_SECONDS = 5.0
 """Nobody waits longer for a step; a shopper is told to come again."""
 
@@ -96,6 +106,7 @@ class _Here(threading.local):
 _here = _Here()
 working = Slots(count=WORKING)
 looking = Slots(count=LOOKING)
+_failed_at = float("-inf")
 
 
 @contextmanager
@@ -112,3 +123,33 @@ def given_back(*, if_wanted: bool = True) -> Iterator[None]:
 
 def _is_in_transaction() -> bool:
     return any(one.in_atomic_block for one in connections.all(initialized_only=True))
+
+
+def mark_stale(*, error: BaseException | None) -> None:
+    """After an error: all connections of this process so far are stale, if it is of that kind."""
+    global _failed_at
+    if error is not None and sql.spends_connection(error):
+        _failed_at = time.monotonic()
+
+
+def close_stale(*, among: Iterable[BaseDatabaseWrapper] | None = None) -> None:
+    """Closes the stale ones of these, by default of this thread; the next statement makes new
+    ones. None of them in the middle of a transaction."""
+    for connection in connections.all(initialized_only=True) if among is None else among:
+        made_at = getattr(connection, "made_at", float("-inf"))
+        is_idle = connection.connection is not None and not connection.in_atomic_block
+        if is_idle and made_at <= _failed_at:
+            connection.close()
+
+
+def _note_age(*, connection: Any, **_: object) -> None:
+    connection.made_at = time.monotonic()
+
+
+def _mark_unanswered(**_: object) -> None:
+    """Where no door of ours answers an error: a page of the admin, say."""
+    mark_stale(error=sys.exc_info()[1])
+
+
+connection_created.connect(_note_age)
+got_request_exception.connect(_mark_unanswered)

@@ -10,8 +10,8 @@ from rest_framework.views import APIView
 
 from contracts import bounds, refusals
 from contracts.outcomes import Refused
-from httpapi import idempotency, pages, problems
-from httpapi.json import answer
+from httpapi import pages, problems
+from httpapi.json import answer, fingerprint
 from httpapi.problems import Problem
 from httpapi.steps import StepView
 from pagos import operations, queries, serializers
@@ -106,9 +106,7 @@ def _asked(request: Request) -> PlainPayment:
         "amount": bounds.amount(asked.amount),
         "payment_method": asked.payment_method,
     }
-    return PlainPayment(
-        **wanted, key=idempotency.key_of(request), fingerprint=idempotency.fingerprint(wanted)
-    )
+    return PlainPayment(**wanted, key=problems.read_key(request), fingerprint=fingerprint(wanted))
 
 
 def _known(payment: Payment | None, what: str, **path: str) -> Payment:

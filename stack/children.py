@@ -1,24 +1,122 @@
-"""One child process: what to run, and the process that runs it now."""
+"""One process: whom it runs as, how it is recognised and watched, and one that is our child."""
 
 import contextlib
+import errno
 import os
+import pwd
 import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from stack import identity
-from stack.accounts import Account
+import psutil
+
+from stack.console import StackError
 from stack.leash import KEEP_USER
 
 LEASH = Path(__file__).with_name("leash.py")
 FIRST_PAUSE = 0.5
 TAIL_LINES, TAIL_BYTES, LONGEST_LINE = 12, 8000, 300
+UNPRIVILEGED = "nobody"
+_NO_HANDLES = (
+    "the system can't tell when a process ends (pidfd_open): this needs Linux 5.3 or newer, Python"
+    " built for it, and a container that does not forbid it"
+)
+_START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing parenthesis
+_ZOMBIE = "Z"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of this machine."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def unprivileged() -> Account | None:
+    """Whom PostgreSQL runs as: None (ourselves), or `nobody` when we are root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(UNPRIVILEGED)
+    except KeyError:
+        raise StackError(
+            f"PostgreSQL refuses to run as root, and there is no user {UNPRIVILEGED!r} to run it"
+            " as. Run this as an ordinary user, or set DATABASE_URL to a server of your own."
+        ) from None
+    return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
+
+
+def identify(pid: int) -> dict[str, int] | None:
+    """The process as it can be recognised later, or None when it is gone (or a zombie)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    if fields[0] == _ZOMBIE:
+        return None
+    return {"pid": pid, "started": int(fields[_START_TIME_FIELD])}
+
+
+def is_alive(known: dict[str, Any] | None) -> bool:
+    """Whether the very process that `identify` described still runs."""
+    return known is not None and identify(known["pid"]) == known
+
+
+def handle_of(pid: int) -> int:
+    """A descriptor that becomes readable when the process ends; to be closed. Raises StackError
+    where there are none, ProcessLookupError, and OSError for want of descriptors."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, PermissionError) as error:
+        raise StackError(_NO_HANDLES) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EINVAL):
+            raise StackError(_NO_HANDLES) from error
+        raise
+
+
+def require_handles() -> None:
+    """Raises StackError where processes can't be watched: nothing is to be started there."""
+    os.close(handle_of(os.getpid()))
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether it lives and does nothing (SIGSTOP), until somebody continues it."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    return False
+
+
+def family(pid: int) -> list[int]:
+    """The process and those below it."""
+    with contextlib.suppress(psutil.Error):
+        return [pid, *(one.pid for one in psutil.Process(pid).children(recursive=True))]
+    return [pid]
+
+
+def wait_for_end(known: dict[str, Any], *, seconds: float) -> bool:
+    """Whether it has ended within that time."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        if is_alive(known):
+            psutil.Process(known["pid"]).wait(seconds)
+    return not is_alive(known)
+
+
+def end(known: dict[str, Any], *, seconds: float) -> None:
+    """Waits for it to end by itself, then kills its group."""
+    if not wait_for_end(known, seconds=seconds):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(known["pid"], signal.SIGKILL)
+        wait_for_end(known, seconds=seconds)
 
 
 def leashed(
@@ -79,7 +177,7 @@ class Child:
                 start_new_session=True,
             )
         try:
-            self.pidfd = identity.handle_of(self.process.pid)
+            self.pidfd = handle_of(self.process.pid)
         except BaseException:
             self._undo_spawn(self.process)
             raise
@@ -123,10 +221,37 @@ class Child:
         return "\n".join(shown) or "    (it said nothing)"
 
     def obituary(self) -> str:
-        return f"{self.program.name} {_how(self.status)}"
+        status, name = self.status, self.program.name
+        if status is not None and status < 0:
+            return f"{name} was ended by {signal.Signals(-status).name}"
+        return f"{name} ended with exit code {status}"
+
+    def report(self) -> str:
+        """How it has ended, and what it said last."""
+        return f"{self.obituary()}:\n{self.tail()}\nAll of it: {self.program.log}"
 
 
-def _how(status: int | None) -> str:
-    if status is not None and status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"ended with exit code {status}"
+def wait_until_ready(
+    program: Program,
+    *,
+    attempt: Callable[[], object],
+    failing: type[Exception],
+    check: Callable[[], None],
+    seconds: float,
+) -> None:
+    """Returns when `attempt` goes well, which is `failing` until then. Raises StackError when it
+    doesn't in time, and what `check` raises."""
+    deadline = time.monotonic() + seconds
+    while True:
+        check()
+        try:
+            attempt()
+        except failing as error:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{program.name} is not ready after {seconds:g} s ({error});"
+                    f" its log: {program.log}"
+                ) from error
+            time.sleep(0.02)
+        else:
+            return

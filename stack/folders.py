@@ -6,13 +6,14 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stack.accounts import Account, hand_over, is_reachable
-from stack.errors import StackError
+from stack.children import Account
+from stack.console import StackError
 
 STATE_FOLDER = Path(__file__).resolve().parent.parent / ".dueto"
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
@@ -91,7 +92,7 @@ class Folder:
         no character that a shell would mind; else elsewhere on a disk, remembered here.
         """
         remembered = self.read(f"{name}.elsewhere.json")
-        if remembered and _is_still_ours(Path(remembered["path"]), account=account):
+        if remembered and is_ours(Path(remembered["path"]), account=account):
             return Path(remembered["path"])
         inside = self.path / name
         if is_reachable(self.path, account=account) and not (plain and not _is_plain(inside)):
@@ -184,11 +185,42 @@ def _is_plain(path: Path) -> bool:
     return _PLAIN.fullmatch(str(path)) is not None
 
 
-def _is_still_ours(path: Path, *, account: Account | None) -> bool:
-    """Not gone, and not something that another user has put in its place meanwhile."""
+def is_ours(path: Path, *, account: Account | None = None) -> bool:
+    """A folder of `account` (or ours) that nobody else writes to. Another user may have planted the
+    name, or have put something in its place meanwhile."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return False
     owner = account.uid if account else os.geteuid()
-    return path.is_dir() and not path.is_symlink() and found.st_uid == owner
+    is_safe = not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and is_safe
+
+
+def is_reachable(path: Path, *, account: Account | None) -> bool:
+    """Whether `account` may pass through every folder above `path` and into it."""
+    if account is None:
+        return True
+    return all(one.stat().st_mode & stat.S_IXOTH for one in (path, *path.parents))
+
+
+def is_readable_tree(root: Path, *, account: Account | None) -> bool:
+    """Whether `account` may read all that is below `root` (a wheel installed under a tight umask
+    is not readable to others)."""
+    if account is None:
+        return True
+    everything = (root, *root.rglob("*"))
+    return is_reachable(root, account=account) and all(map(_is_readable, everything))
+
+
+def _is_readable(path: Path) -> bool:
+    mode = path.stat().st_mode
+    needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
+    return mode & needed == needed
+
+
+def hand_over(path: Path, *, account: Account | None) -> None:
+    """Makes `path` a thing of `account` alone."""
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    if account is not None:
+        os.chown(path, account.uid, account.gid)

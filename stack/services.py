@@ -68,11 +68,11 @@ def seed_commands(*, names: Iterable[str]) -> list[tuple[str, ...]]:
     return [("python", "manage.py", command) for command in found]
 
 
-def web_command(*, host: str, port: int, threads: int = WEB_THREADS) -> tuple[str, ...]:
+def web_command(*, host: str, port: int) -> tuple[str, ...]:
     """How a web process is started; DUETO_SERVICE in its environment says which."""
     return (
         *("granian", "--interface", "wsgi", "--host", host, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", str(threads)),
+        *("--workers", "1", "--blocking-threads", str(WEB_THREADS)),
         *("--backpressure", str(WEB_CONNECTIONS)),
         # Without it a request that hangs would keep a stopping process alive for ever.
         *("--workers-kill-timeout", "5"),

@@ -1,29 +1,77 @@
-"""How every process of a run is and what stands, for `manage.py status`.
+"""How the services are, asked from outside: while they start, and for `manage.py status`.
 
-Each is asked by itself, all at the same time and none for long: a process that is stopped answers
-nothing, and the kernel says so; a server is asked for a login, a service for its /health.
+For that each process is asked by itself, all at the same time and none for long: one that is
+stopped answers nothing, and the kernel says so; a server is asked for a login, a service for its
+/health.
 """
 
+import json
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+import msgspec
 import psycopg
+import urllib3
 
 from contracts import services
-from stack import amqp, health, identity
+from stack import children, rabbitmq
 from stack.folders import Folder
 from stack.services import processes_of
 
+OK = 200
 ASK_SECONDS = 3.0
 """Longer than a service takes to say that its own database does not answer (1.5 s)."""
+STARTING_SECONDS = 5.0
+PARTS = ("database", "worker", "broker")
+"""What a service can't start without, as its health page names it."""
+SUPERVISOR = "supervisor"
 _COLUMNS = ("process", "pid", "address", "health")
 _WIDTH = 79
-SUPERVISOR = "supervisor"
 _NOTICED = "noticed.json"
+
+Page = tuple[int, dict[str, Any]]
+"""Status and body of a health page; status 0 and the reason when no such page answers."""
+
+
+def ask(url: str, path: str, *, seconds: float = STARTING_SECONDS) -> Page:
+    """A health page, as it answers within that time."""
+    try:
+        answer = urllib3.request(
+            "GET", url + path, headers={"Connection": "close"}, timeout=seconds, retries=False
+        )
+        return answer.status, msgspec.json.decode(answer.data, type=dict[str, Any])
+    except (urllib3.exceptions.HTTPError, msgspec.DecodeError) as error:
+        return 0, {"error": str(error)}
+
+
+def complaint(url: str, *, worker_pid: int | None) -> str | None:
+    """Why a service is not ready yet, or None when it and its worker are.
+
+    Sagas that stand are no reason: they may have stood before it was started, and need it to go on.
+    """
+    status, body = ask(url, "/health/ready")
+    if status != OK:
+        return _said("/health/ready", status, body)
+    status, body = ask(url, "/health")
+    down = [name for name in PARTS if body.get(name, {}).get("status", "up") != "up"]
+    if status == 0 or down or "database" not in body:
+        return _said("/health", status, body)
+    # For some seconds after a crash the last sign of life of the one before still looks fresh.
+    if worker_pid is not None and body.get("worker", {}).get("pid") != worker_pid:
+        return f"its worker {worker_pid} has given no sign of life yet"
+    return None
+
+
+def _said(path: str, status: int, body: dict[str, Any]) -> str:
+    if status == 0:
+        return str(body["error"])
+    stands = [one["what"] for one in body.get("attention", []) if one["level"] == "unavailable"]
+    return f"GET {path} answers {status}: {'; '.join(stands) or json.dumps(body)[:400]}"
 
 
 @dataclass(frozen=True)
@@ -70,27 +118,21 @@ class Status:
         )
 
 
-Pages = Mapping[str, tuple[int, dict[str, Any]]]
-
-
 def read(record: dict[str, Any], folder: Folder) -> Status:
     """How it is now; takes at most some ASK_SECONDS, whatever stands still.
 
     `folder` keeps what was noticed: the kernel does not say since when a process is stopped.
     """
-    known, urls = record["processes"], record["urls"]
-    with ThreadPoolExecutor(3) as threads:
-        asked = threads.submit(health.ask_all, urls, seconds=ASK_SECONDS)
-        pings = {
-            name: threads.submit(ping, record["environment"])
-            for name, ping in _PINGS.items()
-            if name in known and record["environment"]
-        }
-        pages = asked.result()
-        refusals = {name: ping.result() for name, ping in pings.items()}
+    known, urls, environment = record["processes"], record["urls"], record["environment"]
+    asked = [name for name in _LOGINS if name in known and environment]
+    with ThreadPoolExecutor(len(urls) + len(_LOGINS)) as threads:
+        refusals = dict(
+            zip(asked, threads.map(partial(_refusal, environment=environment), asked), strict=True)
+        )
+        pages = dict(zip(urls, threads.map(_health, urls.values()), strict=True))
     found = [
         *_supervisor(record["supervisor"]),
-        *(_server(name, one, refusals) for name, one in known.items() if "." not in name),
+        *(_server(name, one, refusals.get(name)) for name, one in known.items() if "." not in name),
         *(_web(name, known.get(f"{name}.web"), urls[name], pages[name]) for name in urls),
         *(
             _worker(one.name, known.get(f"{one.name}.worker"), pages[one.name])
@@ -100,6 +142,10 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
     ]
     stands = _noticed([one for _, own in found for one in own], folder)
     return Status(rows=_in_order(row for row, _ in found), stands=[*stands, *_told(pages)])
+
+
+def _health(url: str) -> Page:
+    return ask(url, "/health", seconds=ASK_SECONDS)
 
 
 def _noticed(stands: list[Standing], folder: Folder) -> list[Standing]:
@@ -115,17 +161,10 @@ def _noticed(stands: list[Standing], folder: Folder) -> list[Standing]:
 
 def as_table(record: dict[str, Any], status: Status) -> str:
     """For people."""
-    table = [
-        _COLUMNS,
-        *((one.process, str(one.pid or "-"), one.address, one.health) for one in status.rows),
-    ]
-    widths = [max(len(line[place]) for line in table) for place in range(len(_COLUMNS) - 1)]
-    lines = [
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]
-        )
-        for line in table
-    ]
+    rows = [(one.process, str(one.pid or "-"), one.address, one.health) for one in status.rows]
+    table = [_COLUMNS, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
     state = "up" if record["ready"] else "starting"
     servers = f"{record['database']}, {record['broker']}"
     top = f"{state} (process {record['supervisor']['pid']}) on {servers}"
@@ -183,103 +222,94 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
 Found = tuple[Row, list[Standing]]
 
 
-def _found(row: Row, what: str, do: str) -> Found:
-    return row, [Standing(row.process, what, None, do)]
+def _ill(row: Row, health: str, what: str, do: str) -> Found:
+    return replace(row, health=health), [Standing(row.process, what, None, do)]
 
 
-def _of_process(name: str, known: dict[str, int] | None, address: str) -> Found | Row:
-    """A row to go on with, or all that there is to say of a process that doesn't run."""
-    if known is None or not identity.is_alive(known):
-        row = Row(name, None, address, "not running")
+def _process(name: str, known: dict[str, int] | None, address: str = "") -> Found:
+    """As the kernel sees it."""
+    if known is None or not children.is_alive(known):
         do = "`manage.py up` starts it again by itself; its log says why it ended"
-        return _found(row, "it does not run", do)
+        return _ill(Row(name, None, address, ""), "not running", "it does not run", do)
     pid = known["pid"]
-    stopped = [pid] if name == SUPERVISOR else identity.family(pid)
-    if any(identity.is_stopped(one) for one in stopped):
-        below = f"; pkill -CONT -P {pid}" if len(stopped) > 1 else ""
-        return _found(
-            Row(name, pid, address, "stopped"),
-            f"process {pid}, or one below it, is stopped (SIGSTOP) and does nothing",
-            f"continue it: kill -CONT {pid}{below}; or end it: kill -KILL {pid}",
-        )
-    return Row(name, pid, address, "ok")
+    row = Row(name, pid, address, "ok")
+    family = [pid] if name == SUPERVISOR else children.family(pid)
+    if not any(children.is_stopped(one) for one in family):
+        return row, []
+    below = f"; pkill -CONT -P {pid}" if len(family) > 1 else ""
+    what = f"process {pid}, or one below it, is stopped (SIGSTOP) and does nothing"
+    do = f"continue it: kill -CONT {pid}{below}; or end it: kill -KILL {pid}"
+    return _ill(row, "stopped", what, do)
 
 
 def _supervisor(known: dict[str, int]) -> list[Found]:
     """Named only when it is stopped: its processes go on, but none is started again."""
-    found = _of_process(SUPERVISOR, known, "")
-    return [] if isinstance(found, Row) else [found]
+    row, stands = _process(SUPERVISOR, known)
+    return [(row, stands)] if stands else []
 
 
-def _server(name: str, known: dict[str, int] | None, refusals: Mapping[str, str | None]) -> Found:
-    row = _of_process(name, known, "")
-    if not isinstance(row, Row):
-        return row
-    refusal = refusals.get(name)
-    if refusal is None:
-        return row, []
+def _server(name: str, known: dict[str, int] | None, refusal: str | None) -> Found:
+    row, stands = _process(name, known)
+    if stands or refusal is None:
+        return row, stands
     do = f"see its log; restart it: kill -TERM {row.pid}"
-    return _found(Row(name, row.pid, "", "no answer"), f"it takes no login: {refusal}", do)
+    return _ill(row, "no answer", f"it takes no login: {refusal}", do)
 
 
-def _web(
-    service: str, known: dict[str, int] | None, url: str, page: tuple[int, dict[str, Any]]
-) -> Found:
-    row = _of_process(f"{service}.web", known, url)
-    if not isinstance(row, Row):
-        return row
+def _web(service: str, known: dict[str, int] | None, url: str, page: Page) -> Found:
+    row, stands = _process(f"{service}.web", known, url)
+    if stands:
+        return row, stands
     status, body = page
     if status == 0:
+        what = f"it does not answer within {ASK_SECONDS:g} s: {body['error']}"
         do = f"see its log; restart it: kill -KILL {row.pid} (it is started again)"
-        found = Row(row.process, row.pid, url, "no answer")
-        return _found(found, f"it does not answer within {ASK_SECONDS:g} s: {body['error']}", do)
-    return Row(row.process, row.pid, url, "ok" if _has_database(body) else "no database"), []
+        return _ill(row, "no answer", what, do)
+    has_database = body.get("database", {}).get("status") == "up"
+    return (row if has_database else replace(row, health="no database")), []
 
 
-def _worker(service: str, known: dict[str, int] | None, page: tuple[int, dict[str, Any]]) -> Found:
+def _worker(service: str, known: dict[str, int] | None, page: Page) -> Found:
     """As its web process sees it in the table of heartbeats."""
-    row = _of_process(f"{service}.worker", known, "")
-    if not isinstance(row, Row):
-        return row
+    row, stands = _process(f"{service}.worker", known)
+    if stands:
+        return row, stands
     status, body = page
     if status == 0 or "workers" not in body:
-        return Row(row.process, row.pid, "", "unknown"), []
+        return replace(row, health="unknown"), []
     seen = {one["pid"]: one["status"] for one in body["workers"]}
     if row.pid in seen:
-        return Row(row.process, row.pid, "", "ok" if seen[row.pid] == "up" else seen[row.pid]), []
+        return replace(row, health="ok" if seen[row.pid] == "up" else seen[row.pid]), []
+    what = f"worker {row.pid} has given no sign of life yet"
     do = f"wait some seconds while it starts; then see its log, and kill -KILL {row.pid}"
-    silent = Row(row.process, row.pid, "", "silent")
-    return _found(silent, f"worker {row.pid} has given no sign of life yet", do)
+    return _ill(row, "silent", what, do)
 
 
-def _has_database(body: dict[str, Any]) -> bool:
-    return bool(body.get("database", {}).get("status") == "up")
-
-
-def _told(pages: Pages) -> Iterator[Standing]:
+def _told(pages: Mapping[str, Page]) -> Iterator[Standing]:
     """What the services tell themselves."""
     for service, (status, body) in pages.items():
         for one in body.get("attention", []) if status else []:
             yield Standing(service, one["what"], one["since"], one["do"], one["level"])
 
 
-def _ping_postgres(environment: Mapping[str, str]) -> str | None:
+def _refusal(server: str, environment: Mapping[str, str]) -> str | None:
+    """Why it takes no login, or None."""
     try:
-        psycopg.connect(environment["DATABASE_URL"], connect_timeout=int(ASK_SECONDS)).close()
-    except psycopg.Error as error:
+        _LOGINS[server](environment)
+    except (psycopg.Error, OSError) as error:
         return str(error).strip().partition("\n")[0]
     return None
 
 
-def _ping_rabbitmq(environment: Mapping[str, str]) -> str | None:
-    try:
-        amqp.check(environment["RABBITMQ_URL"], timeout=ASK_SECONDS)
-    except (OSError, amqp.BrokerRefused) as error:
-        return str(error)
-    return None
+def _log_in_to_postgres(environment: Mapping[str, str]) -> None:
+    psycopg.connect(environment["DATABASE_URL"], connect_timeout=int(ASK_SECONDS)).close()
 
 
-_PINGS: dict[str, Callable[[Mapping[str, str]], str | None]] = {
-    "postgres": _ping_postgres,
-    "rabbitmq": _ping_rabbitmq,
+def _log_in_to_rabbitmq(environment: Mapping[str, str]) -> None:
+    rabbitmq.check_login(environment["RABBITMQ_URL"], timeout=ASK_SECONDS)
+
+
+_LOGINS: dict[str, Callable[[Mapping[str, str]], None]] = {
+    "postgres": _log_in_to_postgres,
+    "rabbitmq": _log_in_to_rabbitmq,
 }

@@ -27,7 +27,7 @@ from loadtests.load.windows import Mix, Phase, Window
 from loadtests.load.workload import Workload
 from loadtests.running.auditing import Audit, run_audit
 from loadtests.shop import shop_of
-from stack.errors import StackError
+from stack.console import StackError
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 

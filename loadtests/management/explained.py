@@ -13,7 +13,7 @@ from loadtests.load.generator import GeneratorFailed
 from loadtests.load.supplies import NotSupplied
 from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable
-from stack.errors import StackError
+from stack.console import StackError
 
 
 class ExplainedCommand(BaseCommand):

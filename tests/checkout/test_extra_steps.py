@@ -9,7 +9,7 @@ from contracts.catalogue.checkout import PADDED, PADDING, SAGA, padding_steps
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from participant import points
-from stack.errors import StackError
+from stack.console import StackError
 from stack.local import LocalStack
 from tests.chaos.orders import Orders
 from tests.checkout.shop import Shop

@@ -21,7 +21,7 @@ STALLS = {
 @pytest.fixture
 def lights(stack):
     """As `manage.py status` reads them."""
-    folder = stack._run.folder
+    folder = stack.folder
 
     def look():
         return status.read(record.read(folder), folder)
@@ -128,4 +128,4 @@ def workers(shop):
 
 
 def record_of(stack):
-    return record.read(stack._run.folder)
+    return record.read(stack.folder)

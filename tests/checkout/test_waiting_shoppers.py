@@ -17,7 +17,7 @@ import pytest
 
 from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
 from httpapi.waiting import MOST_WAITING
-from stack import identity
+from stack import children
 from tests.checkout.shop import START_PATHS, Shop, body_of, eventually
 
 SHOPPERS = 60
@@ -156,9 +156,9 @@ def test_process_that_is_asked_to_stop_answers_those_who_wait_and_is_out(shop, s
     carts = shop.carts(SHOPPERS, product=shop.product(quantity=SHOPPERS))
     with nothing_ends(shop, pattern), shoppers(shop, carts, pattern, door) as waiting:
         eventually(lambda: accepted(shop, carts), what="all are accepted")
-        process = identity.of(shop.stack.processes[f"{service}.web"])
+        process = children.identify(shop.stack.processes[f"{service}.web"])
         os.kill(process["pid"], signal.SIGTERM)
-        assert identity.wait_for_end(process, seconds=OUT_WITHIN)
+        assert children.wait_for_end(process, seconds=OUT_WITHIN)
         answers = [one.result() for one in waiting]
     assert {(one.status, one.stands) for one in answers} == {(202, "pending")}
     assert {one.connection for one in answers} == {"close"}

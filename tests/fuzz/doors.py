@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from httpapi import health_urls
+from httpapi import health
 from httpapi.steps import StepView
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"]
@@ -42,7 +42,7 @@ class Door(NamedTuple):
         return f"/{_PARAMETER.sub(pick, self.path)}"
 
 
-OF_ONE_SERVICE = {str(one.pattern) for one in health_urls.urlpatterns} - {"health/live"}
+OF_ONE_SERVICE = {str(one.pattern) for one in health.urlpatterns} - {"health/live"}
 """They tell how the service of this process is, and here all of them are in one."""
 
 

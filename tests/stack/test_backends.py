@@ -3,8 +3,8 @@
 import pytest
 
 from stack import rabbitmq
-from stack.backends import Backends, chosen_broker
-from stack.errors import StackError
+from stack.backing import Backends, chosen_broker
+from stack.console import StackError
 from stack.ports import free_ports
 
 
@@ -59,7 +59,7 @@ def test_without_rabbitmq_postgresql_is_the_broker_and_that_is_said(
     assert made.rabbitmq_url is None
     assert made.environment() == {"DUETO_BROKER_DATABASE_URL": made.database_urls["default"]}
     assert any("apt-get install rabbitmq-server" in line for line in said)
-    made.clear()
+    folder.remove_sockets()
 
 
 def test_unknown_broker_is_refused(monkeypatch):

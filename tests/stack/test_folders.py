@@ -4,9 +4,9 @@ import stat
 import pytest
 
 from stack import folders
-from stack.accounts import is_reachable, unprivileged
-from stack.errors import StackError
-from stack.folders import Folder
+from stack.children import unprivileged
+from stack.console import StackError
+from stack.folders import Folder, is_reachable
 from stack.record import claim
 
 

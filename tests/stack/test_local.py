@@ -11,12 +11,11 @@ import pytest
 from contracts.catalogue import SAGAS
 from contracts.projection import services_of
 from contracts.services import ALL, COORDINATORS
-from stack import health, identity
-from stack.errors import StackError
-from stack.local import LocalStack, Options
+from stack import children, status
+from stack.console import StackError
+from stack.local import LocalStack, Options, second_addresses
 from stack.ports import free_ports
 from stack.proxy import Proxy
-from stack.run import second_addresses
 from stack.services import default_ports, needed_by, seed_commands
 from tests.stack.watching import all_gone, eventually, is_gone, run_python
 
@@ -66,11 +65,11 @@ def test_services_reach_their_servers_by_the_detour(place, said):
         detour=detour,
         announce=said.append,
     ) as stack:
-        assert health.ask(stack.urls["pagos"], "/health/ready")[0] == health.OK
+        assert status.ask(stack.urls["pagos"], "/health/ready")[0] == status.OK
         assert any(one.connections for one in proxies)
         for one in proxies:
             one.refuse()
-        assert health.ask(stack.urls["pagos"], "/health/ready")[0] != health.OK
+        assert status.ask(stack.urls["pagos"], "/health/ready")[0] != status.OK
         for one in proxies:
             one.listen()
         stack.wait_ready()
@@ -181,13 +180,13 @@ def test_second_address_that_is_taken_is_told_of_and_stops_nothing(said):
 
 def test_health_of_nobody_is_a_complaint_that_says_why():
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    assert "refused" in health.complaint(url, worker_pid=None)
+    assert "refused" in status.complaint(url, worker_pid=None)
 
 
 def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():
-    known = identity.of(os.getpid())
-    assert identity.is_alive(known)
-    assert not identity.is_alive({**known, "started": known["started"] - 1})
+    known = children.identify(os.getpid())
+    assert children.is_alive(known)
+    assert not children.is_alive({**known, "started": known["started"] - 1})
     assert is_gone(2**22 + 1)
 
 

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from stack.errors import StackError
+from stack.console import StackError
 from stack.ports import FREE_RANGE, free_ports, is_free, require_free
 
 

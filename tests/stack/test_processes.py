@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from stack.errors import StackError
+from stack.console import StackError
 from stack.processes import Supervisor
 from tests.stack.watching import all_gone, eventually, is_gone, run_python
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from stack import identity
+from stack import children
 from stack.children import Child
-from stack.errors import StackError
+from stack.console import StackError
 from stack.processes import Supervisor
 from tests.stack.watching import ROOT, is_gone
 
@@ -50,7 +50,7 @@ def test_nothing_is_started_and_one_line_says_why(command):
 def test_kernel_that_refuses_is_understood(monkeypatch, number):
     monkeypatch.setattr(os, "pidfd_open", refused(number))
     with pytest.raises(StackError, match="pidfd_open"):
-        identity.require_handles()
+        children.require_handles()
     with pytest.raises(StackError, match="pidfd_open"):
         Supervisor(announce=print)
 

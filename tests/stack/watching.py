@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stack import identity
+from stack import children
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 15.0) -> Any:
 
 def is_gone(pid: int) -> bool:
     """Ended; a zombie that nobody has collected yet holds nothing any more."""
-    return identity.of(pid) is None
+    return children.identify(pid) is None
 
 
 def all_gone(pids: list[int]) -> bool:

@@ -19,7 +19,7 @@ from loadtests.load import shopper
 from loadtests.load.supplies import NotSupplied
 from loadtests.management.explained import ExplainedCommand
 from loadtests.shop import CHECKOUT
-from stack.errors import StackError
+from stack.console import StackError
 
 ABOUT = """\
 Runs load on a fresh stack while its processes, PostgreSQL and RabbitMQ are killed, paused and

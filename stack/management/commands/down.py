@@ -4,10 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from stack import detached
-from stack.errors import StackError
+from stack import record
+from stack.console import StackError, to_terminal
 from stack.folders import STATE_FOLDER, Folder
-from stack.progress import to_terminal
 
 
 class Command(BaseCommand):
@@ -22,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         folder = Folder(STATE_FOLDER)
         try:
-            was_running = detached.stop(folder=folder, announce=to_terminal)
+            was_running = record.stop(folder=folder, announce=to_terminal)
         except StackError as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Stopped." if was_running else "Nothing of this clone runs.")

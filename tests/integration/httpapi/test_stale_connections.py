@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connections
 from django.test import Client
 
-from httpapi import stale_connections
+from httpapi import slots
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"
@@ -116,7 +116,7 @@ def test_one_request_finds_out_for_all_threads(threads):
 
 def test_without_closing_each_thread_would_find_out_by_itself(threads, monkeypatch):
     """The control."""
-    monkeypatch.setattr(stale_connections, "close", lambda: None)
+    monkeypatch.setattr(slots, "close_stale", lambda: None)
     assert [ask(one) for one in threads] == [200] * 3
     cut_all()
     assert [ask(one) for one in threads] == [503] * 3
@@ -128,7 +128,7 @@ def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
     before = thread.submit(lambda: connections[SERVICE].connection).result()
     error = OperationalError("canceling statement due to lock timeout")
     error.__cause__ = psycopg.errors.LockNotAvailable()
-    stale_connections.mark(error=error)
+    slots.mark_stale(error=error)
     ask(thread)
     assert thread.submit(lambda: connections[SERVICE].connection).result() is before
 
@@ -140,7 +140,7 @@ def test_database_that_can_be_written_again_is_written_at_once(threads):
 
 def test_connections_from_a_read_only_time_would_refuse_for_ever(threads, monkeypatch, request):
     """The control: they answer a ping, so nothing else replaces them."""
-    monkeypatch.setattr(stale_connections, "mark", lambda error: None)
+    monkeypatch.setattr(slots, "mark_stale", lambda error: None)
     request.getfixturevalue("read_only")
     assert [sell(one) for one in threads * 3] == [503] * 9
 
@@ -153,7 +153,7 @@ def test_plans_from_before_a_migration_are_given_up_after_one_failure(threads):
 
 def test_plans_from_before_a_migration_would_fail_on_each_connection(threads, monkeypatch):
     """The control."""
-    monkeypatch.setattr(stale_connections, "mark", lambda error: None)
+    monkeypatch.setattr(slots, "mark_stale", lambda error: None)
     assert [ask(one) for one in threads * 2] == [200] * 6
     with column_widened():
         assert [ask(one) for one in threads].count(503) == 3

@@ -10,8 +10,7 @@ from django.test import RequestFactory
 
 from contracts import bounds
 from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
-from httpapi.gateway import UNUSABLE, Gateway
-from httpapi.middleware import RequestContext
+from httpapi.middleware import UNUSABLE, Gateway, RequestContext
 
 
 def taken_in(body: bytes, **headers: str) -> dict:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 
 from httpapi import slots, waiting
-from httpapi.gateway import Gateway
+from httpapi.middleware import Gateway
 from httpapi.waiting import Places, Waiters
 from stack.services import WEB_THREADS
 

@@ -11,7 +11,7 @@ from loadtests.load.supplies import NotSupplied
 from loadtests.management.explained import ExplainedCommand, MeasuringCommand
 from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable
-from stack.errors import StackError
+from stack.console import StackError
 
 FAILURES = (StackError, NotSupplied, GeneratorFailed, NotMeasured)
 

@@ -1,13 +1,48 @@
-"""Ctrl-C, SIGTERM and SIGHUP become one exception, once: a second one can't break the clean-up."""
+"""What a run says at a terminal and hears there: its errors, its progress, and Ctrl-C."""
 
+import contextlib
 import os
 import signal
+import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+Announce = Callable[[str], None]
 _STDERR = 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StackError(Exception):
+    """The stack can't run: the message names what, why, and what to do."""
+
+
+def to_terminal(line: str) -> None:
+    """The default listener. To the error stream: the output of a command is its result."""
+    # Where nobody listens any more, that is no reason to fail.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+class Stopwatch:
+    """Seconds since it was made, as people read them."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __str__(self) -> str:
+        return f"{time.monotonic() - self._started:.1f} s"
+
+
+@contextlib.contextmanager
+def step(announce: Announce, text: str) -> Iterator[None]:
+    """Announces `text` with its seconds when the block has gone well."""
+    watch = Stopwatch()
+    yield
+    announce(f"{text} in {watch}")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -23,7 +58,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Takes over the three signals between `listen()` and `restore()`, in the main thread."""
+    """Takes over Ctrl-C, SIGTERM and SIGHUP between `listen()` and `restore()`, in the main thread.
+
+    They become one exception, once: a second signal can't break the clean-up.
+    """
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}

@@ -1,0 +1,50 @@
+import socket
+import threading
+
+import pytest
+
+from stack import rabbitmq
+from stack.ports import free_ports
+
+
+@pytest.fixture
+def node(folder, supervisor, needs_rabbitmq):
+    first, second, third = free_ports(3)
+    made = rabbitmq.private_node(folder=folder, ports=(first, second, third))
+    made.prepare()
+    for program in made.programs:
+        supervisor.start(program)
+    made.wait(check=supervisor.check)
+    yield made
+    supervisor.close()
+
+
+def test_private_node_takes_its_own_client_and_nobody_else(node):
+    assert rabbitmq.check_login(node.url, timeout=5) == f"RabbitMQ {rabbitmq.version()}"
+    with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
+        rabbitmq.check_login(node.url.replace(node.password, "guessed"), timeout=5)
+    with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
+        rabbitmq.check_login(node.url.replace(f"dueto:{node.password}", "guest:guest"), timeout=5)
+    with pytest.raises(ConnectionError, match="vhost"):
+        rabbitmq.check_login(node.url.replace("%2F", "elsewhere"), timeout=5)
+
+
+def test_server_that_speaks_something_else_is_told_apart():
+    def answer(server):
+        link, _ = server.accept()
+        with link:
+            link.recv(8)
+            link.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=[server])
+        thread.start()
+        url = f"amqp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConnectionError, match="not supported"):
+            rabbitmq.check_login(url, timeout=5)
+        thread.join()
+
+
+def test_url_of_something_else_is_refused():
+    with pytest.raises(ConnectionError, match="amqp://"):
+        rabbitmq.check_login("http://broker", timeout=5)
