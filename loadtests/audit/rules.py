@@ -1,21 +1,17 @@
 """The rules of the three layers put together: generic, by service, by saga."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Protocol
 
 from contracts.catalogue import SAGAS
 from contracts.services import PARTICIPANTS
-from loadtests.audit.generic import causes, endings
-from loadtests.audit.generic.causes import Effect, Effects
-from loadtests.audit.generic.evidence import Evidence, Source, page_of
+from loadtests.audit import generic, sagas
+from loadtests.audit.evidence import Evidence, Finding, Source, page_of
+from loadtests.audit.generic import Effect
 from loadtests.audit.reading import rows
 from loadtests.shop import accepted_table, owners
-
-Finding = tuple[int, str]
-"""The number of a group, and what is wrong."""
 
 _STEPS = """
     SELECT DISTINCT saga, step FROM {service}_barrierentry
@@ -58,32 +54,17 @@ class Rules:
         for service in self.services:
             for effect in service.EFFECTS:
                 self._effects.setdefault(effect.operation, []).append(effect)
-        self._sagas = {name: found for name in SAGAS if (found := _of_saga(name))}
 
     def breaches(self, saga: Evidence) -> Iterator[Finding]:
         """Every breach of this saga, with the number of its group."""
         if saga.name not in SAGAS:
-            yield 6, f"nobody accepted it, but there is {causes.what_there_is(saga)}"
+            yield 6, f"nobody accepted it, but there is {generic.what_there_is(saga)}"
             return
-        yield from generic(saga, self._effects)
+        yield from generic.breaches(saga, self._effects)
         for service in self.services:
             yield from service.breaches(saga)
-        own = self._sagas.get(saga.name)
-        if own:
+        if own := sagas.OWN.get(saga.name):
             yield from own(saga)
-
-
-def generic(saga: Evidence, effects: Effects) -> Iterator[Finding]:
-    """What must hold of any saga. `effects`: of the services whose own tables are known."""
-    for group, found in (
-        (3, endings.ended(saga)),
-        (4, endings.agreement(saga)),
-        (5, causes.undoing(saga)),
-        (6, causes.causes(saga, effects)),
-        (8, endings.steady(saga)),
-    ):
-        for what in found:
-            yield group, what
 
 
 def check_known(*, saga_id: str | None = None) -> None:
@@ -131,23 +112,6 @@ _NO_PAGE = (
 )
 
 
-def lines_of(items: Sequence[Mapping[str, Any]]) -> str:
-    """As `1x2,3x1`, in the order of the products; empty where they can't be read."""
-    try:
-        found = sorted((str(one["product_id"]), one["quantity"]) for one in items)
-    except (KeyError, TypeError):
-        return ""
-    return ",".join(f"{product}x{quantity}" for product, quantity in found)
-
-
-def cents_of(amount: object) -> int | None:
-    """An amount of money as a saga's data have it; None where it is none."""
-    try:
-        return None if amount is None else round(Decimal(str(amount)) * 100)
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
-
-
 def _of_service(name: str) -> ServiceRules:
     module = f"{__package__}.services.{name}"
     if find_spec(module) is None:
@@ -156,12 +120,4 @@ def _of_service(name: str) -> ServiceRules:
             " which says what must hold there, is missing: write it."
         )
     found: ServiceRules = import_module(module)
-    return found
-
-
-def _of_saga(name: str) -> Callable[[Evidence], Iterator[Finding]] | None:
-    module = f"{__package__}.sagas.{name}"
-    if find_spec(module) is None:
-        return None
-    found: Callable[[Evidence], Iterator[Finding]] = import_module(module).breaches
     return found

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from loadtests.choosing import laws
-from loadtests.choosing.laws import Law
-from loadtests.choosing.situations import Situation
+from loadtests.choosing.laws import Law, Situation
 from loadtests.surveying.cells import Cell, Stack
 
 LAG_MS = 5.0

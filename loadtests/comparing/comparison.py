@@ -22,7 +22,7 @@ from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import percentile
-from loadtests.running.auditing import Audit
+from loadtests.running.rig import Audit
 
 
 @dataclass(frozen=True, kw_only=True)

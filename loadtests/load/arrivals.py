@@ -21,10 +21,9 @@ import msgspec
 from locust import User, events, task
 from locust.env import Environment
 
-from loadtests.load.alarm import Alarm
-from loadtests.load.channel import FILE_NUMBER_VARIABLE, Channel, Gone
-from loadtests.load.schedule import Arrivals, offsets
-from loadtests.load.wire import Connections, post
+from loadtests.load.generator import FILE_NUMBER_VARIABLE, Channel, Gone
+from loadtests.load.windows import Arrivals, offsets
+from loadtests.load.wire import Alarm, Connections, post
 
 NO_ANSWER = 0
 LEAD_SECONDS = 0.05

@@ -1,7 +1,8 @@
 """What a window costs beside time: CPU by process, writes, WAL, messages and HTTP calls.
 
 Everything is read before and after a window, when nothing moves, so all work that its checkouts
-set off is in the difference: also what goes on after the outcome (tracking, acknowledgements).
+set off is in the difference: also what goes on after the outcome (tracking, acknowledgements). CPU
+time is that of process trees, from the kernel's own accounts.
 """
 
 import json
@@ -10,13 +11,48 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import psutil
 import psycopg
 import urllib3
 
-from loadtests.measuring import processes
 from loadtests.measuring.outcomes import Outcomes, total_of
 from loadtests.measuring.samples import NotMeasured
 from loadtests.shop import Shop
+
+
+def cpu_seconds(*, roots: Mapping[str, int]) -> dict[str, float]:
+    """User and system seconds of each named process with all of its descendants.
+
+    Children that have ended and were waited for are in it, so that the figure never falls.
+    """
+    children: dict[int, list[int]] = {}
+    spent: dict[int, float] = {}
+    for process in psutil.process_iter(["ppid", "cpu_times"]):
+        times = process.info["cpu_times"]
+        if times is None:  # it ended while we looked
+            continue
+        spent[process.pid] = times.user + times.system + times.children_user + times.children_system
+        children.setdefault(process.info["ppid"], []).append(process.pid)
+    return {name: _of_tree(pid, children, spent) for name, pid in roots.items()}
+
+
+def machine_busy_seconds() -> tuple[float, float]:
+    """CPU seconds that the whole machine has worked, and those that its host took away (steal)."""
+    times = psutil.cpu_times()
+    steal = getattr(times, "steal", 0.0)
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - steal - _guests(times), steal
+
+
+def _guests(times: object) -> float:
+    """Already counted in user and nice (proc(5))."""
+    return float(getattr(times, "guest", 0.0)) + float(getattr(times, "guest_nice", 0.0))
+
+
+def _of_tree(pid: int, children: Mapping[int, list[int]], spent: Mapping[int, float]) -> float:
+    return spent.get(pid, 0.0) + sum(
+        _of_tree(child, children, spent) for child in children.get(pid, [])
+    )
+
 
 GENERATOR = "load generator"
 MEASURING = "measuring"
@@ -99,7 +135,7 @@ class Meters:
         http_calls = self._http_calls()
         wal_bytes, writes, last_checkpoint = self._written()
         messages = total_of(self._outcomes.counters(), "messages_published")
-        busy, steal = processes.machine_busy_seconds()
+        busy, steal = machine_busy_seconds()
         return Reading(
             at=time.monotonic(),
             cpu_seconds=self._cpu_seconds(),
@@ -113,9 +149,7 @@ class Meters:
         )
 
     def _cpu_seconds(self) -> dict[str, float]:
-        spent = processes.cpu_seconds(
-            roots={**self._shop.processes(), GENERATOR: self._generator_pid}
-        )
+        spent = cpu_seconds(roots={**self._shop.processes(), GENERATOR: self._generator_pid})
         own = os.times()
         return {**spent, MEASURING: own.user + own.system}
 

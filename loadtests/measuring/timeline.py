@@ -13,8 +13,7 @@ import psycopg
 from contracts import projection
 from contracts.events import route
 from contracts.saga import Direction, Saga
-from loadtests.measuring.moments import Moments
-from loadtests.measuring.samples import COMPLETED, Sample
+from loadtests.measuring.samples import COMPLETED, Moments, Sample
 from loadtests.shop import Shop
 
 MOST_SAGAS = 200

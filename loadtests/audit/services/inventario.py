@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.generic.causes import Effect
-from loadtests.audit.generic.evidence import Evidence, Source
+from loadtests.audit.evidence import Evidence, Finding, Source, lines_of
+from loadtests.audit.generic import Effect
 from loadtests.audit.reading import rows
-from loadtests.audit.rules import Finding, lines_of
 
 
 class Reservation(NamedTuple):

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.generic.causes import Effect
-from loadtests.audit.generic.evidence import Evidence, Source, money
+from loadtests.audit.evidence import Evidence, Finding, Source, cents_of, money
+from loadtests.audit.generic import Effect
 from loadtests.audit.reading import rows
-from loadtests.audit.rules import Finding, cents_of
 
 
 class Payment(NamedTuple):

@@ -12,8 +12,7 @@ from contracts.catalogue import SAGAS
 from contracts.catalogue.checkout import padding_steps
 from contracts.saga import COMPENSABLE, RETRIABLE, Saga, Step
 from contracts.services import WITH_DATABASE
-from loadtests.audit import checking, rules
-from loadtests.audit.generic import evidence, rest
+from loadtests.audit import checking, evidence, rest, rules
 from loadtests.audit.reading import whole_tables
 from loadtests.audit.rules import NotAuditable
 from loadtests.audit.services import carrito, pagos

@@ -12,8 +12,7 @@ from contracts.outcomes import Busy, Done
 from inventario import operations
 from inventario.models import Product
 from participant import sql
-from participant.performing import APART_SECONDS
-from participant.performing import perform, perform_apart
+from participant.performing import APART_SECONDS, perform, perform_apart
 from tests.threads import InThread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from loadtests.measuring.checkpoints import Checkpoints
+from loadtests.measuring.machine import Checkpoints
 
 ROLE = "dueto_test_no_checkpoints"
 

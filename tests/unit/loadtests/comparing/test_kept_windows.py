@@ -5,7 +5,7 @@ import pytest
 
 from loadtests.comparing.store import Store
 from loadtests.evaluating.results import Measured
-from loadtests.measuring.moments import Moments
+from loadtests.measuring.samples import Moments
 from loadtests.running.kept import NotStored, whole_blocks
 from tests.unit.loadtests.builders import EPOCH, SETTINGS, measured, sample, window
 

@@ -7,9 +7,11 @@ Money comes in cents and times in epoch seconds, so that Python compares plain n
 statement orders by saga id, which is collated "C" everywhere: in Python's own order of strings.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from functools import cache, cached_property
 from itertools import groupby
 from operator import itemgetter
@@ -28,6 +30,9 @@ from loadtests.shop import accepted_table, owners
 MONOLITH = "monolith"
 
 T = TypeVar("T")
+
+Finding = tuple[int, str]
+"""The number of a group, and what is wrong."""
 
 
 class Accepted(NamedTuple):
@@ -285,6 +290,8 @@ class Evidence:
         return [asked for run in self.runs if run.asked for asked in run.asked.split(",")]
 
 
+_SAGA_ID = itemgetter(0)
+"""Of any row."""
 _BACK = frozenset({"return", "undo", "stop"})
 
 
@@ -307,44 +314,39 @@ def collect(*, more: Sequence[Source] = (), saga_id: str | None = None) -> Itera
     `more`: the services' own tables.
     """
     with ExitStack() as open_now:
-        tables = [_Table(one, open_now, saga_id) for one in (*sources(), *more)]
-        while waiting := [one.next_id for one in tables if one.next_id is not None]:
-            first = min(waiting)
+        tables = [_rows(one, open_now, saga_id) for one in (*sources(), *more)]
+        for each, found in groupby(heapq.merge(*tables, key=_SAGA_ID), key=_SAGA_ID):
             rows: dict[type[Any], list[Any]] = {}
-            for table in tables:
-                if table.next_id == first:
-                    rows.setdefault(table.row, []).extend(table.take())
-            yield Evidence(saga_id=first, rows=rows)
+            for row in found:
+                rows.setdefault(type(row), []).append(row)
+            yield Evidence(saga_id=each, rows=rows)
 
 
-class _Table:
-    """A table's rows in the order of the sagas' ids, taken saga by saga."""
-
-    def __init__(self, source: Source, open_now: ExitStack, saga_id: str | None) -> None:
-        found = reading.streamed(
-            open_now=open_now,
-            service=source.service,
-            statement=source.statement,
-            saga_id=saga_id,
-        )
-        self.row = source.row
-        self._make: Callable[..., Any] = source.row._make
-        self._groups = groupby(found, key=itemgetter(0))
-        self._rows: list[Any] = []
-        self.next_id: str | None = None
-        self._advance()
-
-    def take(self) -> list[Any]:
-        """The rows of the saga `next_id`."""
-        rows = self._rows
-        self._advance()
-        return rows
-
-    def _advance(self) -> None:
-        self.next_id, rows = next(self._groups, (None, iter(())))
-        self._rows = [self._make(one) for one in rows]
+def _rows(source: Source, open_now: ExitStack, saga_id: str | None) -> Iterator[Any]:
+    """A table's rows in the order of the sagas' ids."""
+    found = reading.streamed(
+        open_now=open_now, service=source.service, statement=source.statement, saga_id=saga_id
+    )
+    return map(source.row._make, found)
 
 
 def money(cents: int | None) -> str:
     """As people write it."""
     return "nothing" if cents is None else f"{cents / 100:.2f}"
+
+
+def lines_of(items: Sequence[Mapping[str, Any]]) -> str:
+    """As `1x2,3x1`, in the order of the products; empty where they can't be read."""
+    try:
+        found = sorted((str(one["product_id"]), one["quantity"]) for one in items)
+    except (KeyError, TypeError):
+        return ""
+    return ",".join(f"{product}x{quantity}" for product, quantity in found)
+
+
+def cents_of(amount: object) -> int | None:
+    """An amount of money as a saga's data have it; None where it is none."""
+    try:
+        return None if amount is None else round(Decimal(str(amount)) * 100)
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
