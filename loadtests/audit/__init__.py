@@ -7,7 +7,6 @@ the services' own tables with plain SQL, a database each; nothing of the service
 `rest`      what must be empty once nothing runs, keys and events; waiting until nothing runs
 `services`  what must hold at a service, a module each: stock, money, carts, couriers
 `sagas`     what must hold for one saga beyond that
-`rules`     puts the three together; refuses what no rule knows of
-`checking`  runs all of it, and tells what was found, for people and for programs
+`checking`  runs all of it, refuses what no rule knows of, and tells what was found
 `reading`   the services' databases, whole tables at a time
 """

@@ -3,8 +3,8 @@
 The databases are several, so the join is made here: every table is read in the order of the sagas'
 ids, in step with the others. 200,000 sagas need no more memory than one.
 
-Money comes in cents and times in epoch seconds, so that Python compares plain numbers. Each
-statement orders by saga id, which is collated "C" everywhere: in Python's own order of strings.
+Money comes in cents and times in epoch seconds, so that Python compares plain numbers. A
+saga's id is collated "C" everywhere: in Python's own order of strings.
 """
 
 import heapq
@@ -96,8 +96,8 @@ class Asked(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A table of a service, read by saga. `row`: what each row becomes; its first is the saga's id.
-    `statement`: of all sagas in order, or of the one that its parameter `saga` names.
+    """A table of a service, read by saga. `statement`: of all sagas, with a column `saga_id`,
+    the first. `row`: what each row becomes.
     """
 
     service: str
@@ -112,15 +112,13 @@ _ACCEPTED = """
            extract(epoch FROM accepted_at)::float8, extract(epoch FROM handed_over_at)::float8,
            extract(epoch FROM ended_at)::float8,
            CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END
-    FROM {table} WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
-    ORDER BY saga_id
+    FROM {table}
 """
 
 _BARRIER = """
     SELECT saga_id, '{service}', saga, step, direction, status, code, data ? 'nothing_to_undo',
            extract(epoch FROM decided_at)::float8
-    FROM {service}_barrierentry WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
-    ORDER BY saga_id
+    FROM {service}_barrierentry
 """
 
 _RUNS = """
@@ -128,8 +126,7 @@ _RUNS = """
            md5(coalesce(context ->> 'data', '')), extract(epoch FROM finished_at)::float8,
            (SELECT coalesce(string_agg(action, ','), '')
             FROM {service}_intervention AS asked WHERE asked.saga_id = saga.saga_id)
-    FROM {service}_saga AS saga WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
-    ORDER BY saga_id
+    FROM {service}_saga AS saga
 """
 _COLUMNS = {
     "saga_orchestrator": {"name": "name", "step": "current_step"},
@@ -143,8 +140,7 @@ ASKED = """
     FROM saga_orchestrator_saga AS saga
     LEFT JOIN saga_orchestrator_outboxentry AS said ON said.saga_id = saga.saga_id
     WHERE pattern = 'orchestrated_messaging' AND started_at > now() - interval '5 hours'
-      AND (%(saga)s::text IS NULL OR saga.saga_id = %(saga)s)
-    GROUP BY saga.saga_id ORDER BY saga.saga_id
+    GROUP BY saga.saga_id
 """
 
 
@@ -155,7 +151,6 @@ class Page(NamedTuple):
 
     saga: Saga
     steps: tuple[Step, ...]
-    names: frozenset[str]
     pivot: str
     forward: tuple[str, ...]
     backward: tuple[str, ...]
@@ -171,7 +166,6 @@ def page_of(name: str) -> Page:
     return Page(
         saga=saga,
         steps=saga.steps,
-        names=frozenset(step.name for step in saga.steps),
         pivot=saga.steps[saga.pivot].name if saga.pivot < len(saga.steps) else "",
         forward=tuple(reversed(before)),
         backward=tuple(reversed(undoable)),
@@ -283,7 +277,7 @@ class Evidence:
         if all(one.saga for one in every):
             return every
         saga = self.accepted.saga if self.accepted else ""
-        names = page_of(saga).names if saga in SAGAS else frozenset()
+        names = {step.name for step in SAGAS[saga].steps} if saga in SAGAS else set()
         return [one for one in every if one.saga or one.step in names]
 
     def _asked(self) -> list[str]:

@@ -7,9 +7,10 @@ which a person skipped a step is theirs to answer for. The barrier's rows tell w
 and when; its own tables tell what came of it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
@@ -26,6 +27,18 @@ class Effect(NamedTuple):
     operation: str
     direction: Direction
     is_there: Callable[[Evidence, str], bool]
+
+
+def effects_of(
+    kind: type[Any], shown: Mapping[tuple[str, str, Direction], Callable[[Any, str], object]]
+) -> list[Effect]:
+    """By name, operation and direction: it is there if this holds of any of the saga's rows of this
+    kind, and the step."""
+
+    def by(holds: Callable[[Any, str], object]) -> Callable[[Evidence, str], bool]:
+        return lambda saga, step: any(holds(one, step) for one in saga.of(kind))
+
+    return [Effect(*named, by(holds)) for named, holds in shown.items()]
 
 
 Effects = Mapping[str, Sequence[Effect]]
@@ -124,6 +137,13 @@ def _run_agrees(accepted: Accepted, run: Run) -> Iterator[str]:
     pattern = PATTERNS.get(accepted.pattern)
     if pattern is None or pattern.coordinator != run.service:
         yield f"accepted as {accepted.pattern}, run by {run.service}"
+
+
+def once_a_step(saga: Evidence, kind: type[Any], what: str) -> Iterator[Finding]:
+    """6: a service has one row of this kind for a step."""
+    for step, count in Counter(one.step for one in saga.of(kind)).items():
+        if count > 1:
+            yield 6, f"there are {count} {what} of {step}"
 
 
 def _acceptance(saga: Evidence) -> str:

@@ -15,16 +15,7 @@ class Order(NamedTuple):
     status: str
 
 
-SOURCES = [
-    Source(
-        "pedidos",
-        Order,
-        """
-        SELECT saga_id, order_status FROM pedidos_order
-        WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s ORDER BY saga_id
-        """,
-    )
-]
+SOURCES = [Source("pedidos", Order, "SELECT saga_id, order_status FROM pedidos_order")]
 
 EFFECTS = [
     Effect(
