@@ -19,6 +19,10 @@ from loadtests.running.runner import ANSWER_SECONDS, Say, Sender
 from loadtests.shop import CHECKOUT, shop_of
 from stack.local import LocalStack
 
+LEAD_SECONDS = 3.0
+"""Of load before the outage, so that it meets a shop at work."""
+CONDUCTOR = "saga_orchestrator"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Down:
@@ -120,11 +124,6 @@ def _course(accepted: Sequence[Sample], refused: Sequence[Sample], down: Down) -
 
 def _until(times: Sequence[float], at: int) -> int:
     return sum(one <= at for one in times)
-
-
-LEAD_SECONDS = 3.0
-"""Of load before the outage, so that it meets a shop at work."""
-CONDUCTOR = "saga_orchestrator"
 
 
 @dataclass(frozen=True, kw_only=True)

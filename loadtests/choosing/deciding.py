@@ -4,6 +4,7 @@ the ranking turns as one input changes and the others stay, and what goes beyond
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile, takewhile
 from math import inf, isfinite
 
 from loadtests.choosing.figures import (
@@ -19,6 +20,17 @@ from loadtests.choosing.figures import (
 from loadtests.choosing.laws import FEWEST_STEPS, MOST_HOP_MS, MOST_STEPS, Situation
 from loadtests.choosing.model import Errors, Model
 from loadtests.surveying.cells import Stack
+
+LOAD_SLACK, REFUSAL_SLACK = 0.2, 0.01
+"""Poisson arrivals are not exactly as many as were asked for."""
+GRID = 200
+GROWTH = 1.02
+"""From one load to the next that is looked at, where that is more than one a second."""
+STEPS, HOP, REFUSALS, LOAD = "steps", "hop_ms", "refusals", "load"
+VARIED = (HOP, LOAD, STEPS, REFUSALS)
+MARGIN = 2.0
+"""Times the mean error: nine errors in ten are smaller, if they are spread normally."""
+DECIDED = (P50, P95, CPU)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,35 +85,26 @@ def forecast(*, model: Model, pattern: str, at: Situation) -> Forecast:
     )
 
 
-LOAD_SLACK, REFUSAL_SLACK = 0.2, 0.01
-"""Poisson arrivals are not exactly as many as were asked for."""
-
-
 def _warnings(
     *, stacks: Sequence[Stack], situation: Situation, forecasts: Sequence[Forecast]
 ) -> list[str]:
     """A sentence each; none where all inputs were measured, and each pattern can take the load."""
     cells = [one for stack in stacks for one in stack.cells if not one.is_full]
     loads = [one.load for one in cells]
-    found = [_too_much(situation, one) for one in forecasts if one.use >= 1]
-    found += _beyond(
-        f"{situation.steps:g} steps", situation.steps, [one.spot.steps for one in stacks]
-    )
-    found += _beyond(
-        f"{situation.hop_ms:g} ms a hop", situation.hop_ms, [one.spot.hop_ms for one in stacks]
-    )
-    found += _beyond(
-        f"{situation.load:g}/s",
-        situation.load,
-        [min(loads) * (1 - LOAD_SLACK), *loads],
-        beside=", beside full load",
-    )
-    found += _beyond(
-        f"{situation.refusals:.0%} declined",
-        situation.refusals * 100,
-        [100 * (one.refusals + REFUSAL_SLACK) for one in cells] + [0.0],
-    )
-    return found
+    refused = [100 * (one.refusals + REFUSAL_SLACK) for one in cells]
+    at, spots = situation, [one.spot for one in stacks]
+    return [
+        *[_too_much(situation, one) for one in forecasts if one.use >= 1],
+        *_beyond(f"{at.steps:g} steps", at.steps, [one.steps for one in spots]),
+        *_beyond(f"{at.hop_ms:g} ms a hop", at.hop_ms, [one.hop_ms for one in spots]),
+        *_beyond(
+            f"{at.load:g}/s",
+            at.load,
+            [min(loads) * (1 - LOAD_SLACK), *loads],
+            beside=", beside full load",
+        ),
+        *_beyond(f"{at.refusals:.0%} declined", at.refusals * 100, [0.0, *refused]),
+    ]
 
 
 def _too_much(situation: Situation, one: Forecast) -> str:
@@ -118,13 +121,6 @@ def _beyond(said: str, value: float, measured: Sequence[float], *, beside: str =
     if low <= value <= high:
         return []
     return [f"{said}: extrapolated, {low:.0f} to {high:.0f} were measured{beside}"]
-
-
-GRID = 200
-GROWTH = 1.02
-"""From one load to the next that is looked at, where that is more than one a second."""
-STEPS, HOP, REFUSALS, LOAD = "steps", "hop_ms", "refusals", "load"
-VARIED = (HOP, LOAD, STEPS, REFUSALS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,15 +179,11 @@ def turn(
     )
 
 
-def _passed(values: Sequence[float], ahead: Callable[[float], float]) -> list[float] | None:
+def _passed(values: Sequence[float], ahead: Callable[[float], float]) -> list[float]:
     """The first of these values at which the second is ahead, and those after it until it is not
-    any more; None where it never is."""
-    is_ahead = [ahead(one) > 0 for one in values]
-    if True not in is_ahead:
-        return None
-    first = is_ahead.index(True)
-    until = is_ahead.index(False, first) if False in is_ahead[first:] else len(values)
-    return list(values[first:until])
+    any more; none where it never is."""
+    from_there = dropwhile(lambda one: not ahead(one) > 0, values)
+    return list(takewhile(lambda one: ahead(one) > 0, from_there))
 
 
 def _range(model: Model, at: Situation, varied: str) -> list[float]:
@@ -212,11 +204,6 @@ def _loads(most: float) -> list[float]:
         found.append(float(int(one)))
         one = max(one + 1, one * GROWTH)
     return found
-
-
-MARGIN = 2.0
-"""Times the mean error: nine errors in ten are smaller, if they are spread normally."""
-DECIDED = (P50, P95, CPU)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ from loadtests.shop import OWN_STEPS
 FEWEST_STEPS, MOST_STEPS = 3, 8
 MOST_HOP_MS = 50.0
 MOST_LOAD = 5000.0
+LEAST_ROOM = 0.02
+Values = Sequence[float]
 
 
 class OutOfRange(ValueError):
@@ -54,11 +56,6 @@ def situation(*, steps: int, hop_ms: float, refusals: float, load: float) -> Sit
             f"load: {load:g} is not above 0 and at most {MOST_LOAD:g} checkouts a second"
         )
     return Situation(steps=steps, hop_ms=hop_ms, refusals=refusals, load=load)
-
-
-LEAST_ROOM = 0.02
-
-Values = Sequence[float]
 
 
 @dataclass(frozen=True, kw_only=True)

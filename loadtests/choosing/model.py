@@ -20,6 +20,7 @@ MOST_USE = 0.95
 """Capacity is known to a few per cent: beyond this, queues can't be told from infinite ones."""
 NOTHING = 0.05
 """A checkout: what is below this in every cell (the messages of an orchestrated one) is 0."""
+SHIPPED = Path(__file__).with_name("measured.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +165,6 @@ def _errors(found: Sequence[float]) -> Errors | None:
         return None
     sizes = [abs(one) for one in found]
     return Errors(mean=mean(sizes), largest=max(sizes), cells=len(sizes))
-
-
-SHIPPED = Path(__file__).with_name("measured.json")
 
 
 @dataclass(frozen=True, kw_only=True)

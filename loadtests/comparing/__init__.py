@@ -2,6 +2,5 @@
 
 `plan`        which windows, in which order; all of it follows from the seed
 `run`         a whole run, from nothing or from where it was stopped, with its outage at the end
-`store`       its folder: windows, result, page
-`comparison`  its result, as data
+`comparison`  its result, as data, and its folder: windows, result, page
 """

@@ -15,9 +15,8 @@ from contracts.catalogue.checkout import PADDED, PADDING
 from contracts.projection import services_of
 from loadtests import outages
 from loadtests.comparing import comparison, plan
-from loadtests.comparing.comparison import Comparison
+from loadtests.comparing.comparison import Comparison, Store
 from loadtests.comparing.plan import Settings
-from loadtests.comparing.store import Store
 from loadtests.evaluating.results import Measured
 from loadtests.load import shopper, windows
 from loadtests.measuring import machine

@@ -1,60 +1,18 @@
 """The load generator as `compare` sees it: a Locust process that sends one window after another.
 
-It is told of them in JSON lines over a socket pair: a pipe of its own because Locust writes tables
-to stdout. When either side dies, however it dies, the kernel closes its end and the other side
-sees that.
+It is told of them over a connection: a pipe of its own because Locust writes tables to
+stdout. When either side dies, however it dies, the kernel closes its end and the other side sees
+that.
 """
 
-import json
 import os
-import socket
 import subprocess
 import sys
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 FILE_NUMBER_VARIABLE = "DUETO_ARRIVALS_FD"
-
-
-class Gone(Exception):
-    """The other side has ended, or said nothing in time."""
-
-
-class Channel:
-    """One end. Works the same in a process that gevent has patched."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._received = b""
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Raises Gone."""
-        try:
-            self._connection.sendall(json.dumps(message).encode() + b"\n")
-        except OSError as error:
-            raise Gone(f"the other side does not listen any more: {error}") from error
-
-    def receive(self, *, within: float | None = None) -> dict[str, Any]:
-        """The next message. Raises Gone at the end, or when none came in `within` seconds."""
-        self._connection.settimeout(within)
-        while b"\n" not in self._received:
-            try:
-                more = self._connection.recv(65536)
-            except TimeoutError as error:
-                raise Gone(f"nothing was said for {within:.0f} s") from error
-            except OSError as error:
-                raise Gone(str(error)) from error
-            if not more:
-                raise Gone("the other side has ended")
-            self._received += more
-        line, _, self._received = self._received.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 LOCUSTFILE = Path(__file__).with_name("arrivals.py")
 ROOT = LOCUSTFILE.resolve().parents[2]
 START_SECONDS = 60.0
@@ -77,8 +35,7 @@ class Generator:
         self.scheduling = ""
         """How the kernel runs it, in words; known once it is ready."""
         self._log = folder / "locust.log"
-        ours, theirs = socket.socketpair()
-        self._channel = Channel(ours)
+        self._channel, theirs = Pipe()
         with self._log.open("wb") as log, theirs:
             self._process = subprocess.Popen(  # noqa: S603 -- our own locustfile
                 [
@@ -107,8 +64,8 @@ class Generator:
         """Sends a window (see arrivals.run_window), waits for its end. Raises GeneratorFailed."""
         try:
             self._channel.send(window)
-        except Gone as error:
-            raise self._failed(error) from error
+        except OSError as error:
+            raise self._failed(f"it does not listen any more: {error}") from error
         return self._receive("done", window["seconds"] + window["patience"] + 30)
 
     def close(self) -> None:
@@ -128,9 +85,11 @@ class Generator:
 
     def _receive(self, expected: str, within: float) -> dict[str, Any]:
         try:
-            message = self._channel.receive(within=within)
-        except Gone as error:
-            raise self._failed(error) from error
+            if not self._channel.poll(within):
+                raise self._failed(f"nothing was said for {within:.0f} s")
+            message: dict[str, Any] = self._channel.recv()
+        except (EOFError, OSError) as error:
+            raise self._failed(f"it has ended: {error}") from error
         if message["said"] != expected:
             raise self._failed(message.get("why", f"it said {message['said']!r}"))
         return message

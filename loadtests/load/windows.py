@@ -11,6 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+WARM_UP_BURST_RATE = 400.0
+AS_GOOD_AS = 5
+"""Windows: so many weigh as much as the assumption."""
+START_SECONDS = 20.0
+AUDIT_SECONDS = 5.0
+FULL_AUDIT_SECONDS = 60.0
+"""Of a full run, before and after its outage: some 150,000 sagas."""
+
 
 class Arrivals(StrEnum):
     """How the starts are spread over a window."""
@@ -45,9 +53,6 @@ def _poisson(rate: float, seconds: float, seed: int) -> list[float]:
         found.append(at)
         at += chance.expovariate(rate)
     return found
-
-
-WARM_UP_BURST_RATE = 400.0
 
 
 class Phase(StrEnum):
@@ -137,12 +142,6 @@ def in_blocks(
 AROUND_SECONDS = {Arrivals.POISSON: 1.4, Arrivals.CONSTANT: 3.5}
 """Around a window (supplied, drained, left to rest, read), until windows have shown it. Constant
 arrivals are for what may be too much: more carts are made before, and a backlog ends after them."""
-AS_GOOD_AS = 5
-"""Windows: so many weigh as much as the assumption."""
-START_SECONDS = 20.0
-AUDIT_SECONDS = 5.0
-FULL_AUDIT_SECONDS = 60.0
-"""Of a full run, before and after its outage: some 150,000 sagas."""
 
 
 class Remaining:

@@ -18,6 +18,11 @@ from gevent.hub import get_hub
 
 _READABLE = 1
 _ABSOLUTE = 1  # TFD_TIMER_ABSTIME, see timerfd_create(2)
+_END_OF_HEAD = b"\r\n\r\n"
+_MOST = 65536
+_FRESH_SECONDS = 5.0
+"""Idle for longer, a connection is not used again: servers close theirs (Granian after 30 s), and
+whether a request got there before that could not be told."""
 
 
 class _TimerSpec(ctypes.Structure):
@@ -64,13 +69,6 @@ class Alarm:
             self._settime(self._fd, _ABSOLUTE, ctypes.byref(spec), None)
             get_hub().wait(self._watcher)
             os.read(self._fd, 8)
-
-
-_END_OF_HEAD = b"\r\n\r\n"
-_MOST = 65536
-_FRESH_SECONDS = 5.0
-"""Idle for longer, a connection is not used again: servers close theirs (Granian after 30 s), and
-whether a request got there before that could not be told."""
 
 
 class BadAnswer(OSError):

@@ -21,6 +21,9 @@ from loadtests.shop import CHECKOUT, Shop
 CARTS_A_CALL = 500
 PLENTY = 1_000_000
 USER = "load-test"
+PRODUCTS = 100
+LINES = 2
+GOOD, DECLINED, SCARCE, HOT = "good", "declined", "scarce", "hot"
 
 
 class NotSupplied(Exception):
@@ -85,12 +88,6 @@ class Supplier:
         if answer.status != expected:
             raise NotSupplied(f"POST {url}: {answer.status} {answer.data[:300]!r}")
         return json.loads(answer.data)
-
-
-PRODUCTS = 100
-LINES = 2
-
-GOOD, DECLINED, SCARCE, HOT = "good", "declined", "scarce", "hot"
 
 
 class Workload:

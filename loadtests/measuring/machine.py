@@ -18,51 +18,38 @@ import psycopg
 from loadtests.shop import Shop
 from messaging.brokers import connect
 
+DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
 MOST_SECONDS = 600.0
 MOST_WAL_BYTES = 2 * 2**30
 """Since the last one; a block of windows lasts a minute at most, and writes a fraction of that."""
 
 
-class Checkpoints:
-    """Of one PostgreSQL cluster."""
+def make_checkpoint_if_due(
+    *,
+    database: str,
+    most_seconds: float = MOST_SECONDS,
+    most_wal_bytes: int = MOST_WAL_BYTES,
+) -> bool:
+    """Makes one where the last of the cluster is so old, and waits for it; whether it did.
 
-    def __init__(self, *, database: str) -> None:
-        """`database`: the URL of any of its databases. Raises psycopg.Error."""
-        self._cluster = psycopg.connect(database, autocommit=True)
-
-    def close(self) -> None:
-        self._cluster.close()
-
-    def make_if_due(
-        self, *, most_seconds: float = MOST_SECONDS, most_wal_bytes: int = MOST_WAL_BYTES
-    ) -> bool:
-        """Makes one where the last is so old, and waits for it; whether it did.
-
-        Not where the user of the database may not (an own server, with another user than that of
-        the stack): the run then says in which window one came. Raises psycopg.Error.
-        """
-        seconds, wal_bytes = self._since_the_last()
-        if seconds < most_seconds and wal_bytes < most_wal_bytes:
-            return False
-        try:
-            self._cluster.execute("CHECKPOINT")
-        except psycopg.errors.InsufficientPrivilege:
-            return False
-        return True
-
-    def _since_the_last(self) -> tuple[float, int]:
-        row = self._cluster.execute(
+    Not where the user of the database may not (an own server, with another user than that of
+    the stack): the run then says in which window one came. Raises psycopg.Error.
+    """
+    with psycopg.connect(database, autocommit=True) as cluster:
+        ((seconds, wal_bytes),) = cluster.execute(
             """
             SELECT extract(epoch FROM clock_timestamp() - checkpoint_time)::float8,
                    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), redo_lsn)::bigint
             FROM pg_control_checkpoint()
             """
-        ).fetchone()
-        assert row  # noqa: S101 -- a function without a set returns a row
-        return float(row[0]), int(row[1])
-
-
-DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
+        ).fetchall()
+        if seconds < most_seconds and wal_bytes < most_wal_bytes:
+            return False
+        try:
+            cluster.execute("CHECKPOINT")
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+    return True
 
 
 def describe(*, shop: Shop, database: str) -> dict[str, str]:

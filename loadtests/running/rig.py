@@ -17,7 +17,7 @@ from contracts.services import COORDINATORS
 from loadtests.load.generator import Generator
 from loadtests.load.workload import Supplier, Workload
 from loadtests.measuring.cost import Meters
-from loadtests.measuring.machine import Checkpoints
+from loadtests.measuring.machine import make_checkpoint_if_due
 from loadtests.measuring.outcomes import Outcomes
 from loadtests.measuring.timeline import Timeline
 from loadtests.running.runner import Runner, Say, Sender
@@ -83,13 +83,12 @@ def runner_on(
         contextlib.closing(
             Meters(shop=shop, outcomes=sender.outcomes, generator_pid=sender.generator.pid)
         ) as meters,
-        contextlib.closing(Checkpoints(database=shop.databases["default"])) as checkpoints,
         contextlib.closing(Timeline(shop=shop)) as timeline,
     ):
         yield Runner(
             sender=sender,
             meters=meters,
-            checkpoints=checkpoints,
+            checkpoint=lambda: make_checkpoint_if_due(database=shop.databases["default"]),
             timeline=timeline,
             pause=lambda is_on: _pause(stack, paused(saga=shop.saga), is_on),
             say=say,

@@ -16,7 +16,6 @@ from loadtests.load.windows import Arrivals, Phase, Remaining, Window, as_minute
 from loadtests.load.workload import Workload
 from loadtests.measuring import cost, samples
 from loadtests.measuring.cost import Cost, Meters
-from loadtests.measuring.machine import Checkpoints
 from loadtests.measuring.outcomes import Outcome, Outcomes
 from loadtests.measuring.samples import Sample, percentile
 from loadtests.measuring.timeline import Timeline
@@ -53,7 +52,6 @@ class Sender:
             window={
                 "requests": str(self._requests),
                 "samples": str(self._answers),
-                "row": f"checkout {window.pattern}",
                 "arrivals": window.arrivals.value,
                 "rate": window.rate,
                 "seconds": window.seconds,
@@ -106,21 +104,21 @@ class Runner:
         *,
         sender: Sender,
         meters: Meters,
-        checkpoints: Checkpoints,
+        checkpoint: Callable[[], object],
         pause: Pause,
         timeline: Timeline,
         say: Say,
         seconds_after: float = 0.0,
     ) -> None:
-        """`pause`: has a participant stand still, from now on (True) or no more (False).
-
+        """`checkpoint`: makes one of the database, between blocks of windows, if it is due.
+        `pause`: has a participant stand still, from now on (True) or no more (False).
         `seconds_after`: what comes after the windows, to tell how much time is left.
         """
         self.scheduling = sender.generator.scheduling
         """How the kernel runs the generator, in words."""
         self._outcomes = sender.outcomes
         self._meters = meters
-        self._checkpoints = checkpoints
+        self._checkpoint = checkpoint
         self._timeline = timeline
         self._sender = sender
         self._pause = pause
@@ -144,7 +142,7 @@ class Runner:
                 continue
             began = time.monotonic()
             if not seen or seen[-1].window.block != window.block:
-                self._checkpoints.make_if_due()
+                self._checkpoint()
             one = self.measure(window=window, seen=seen)
             seen.append(one)
             done(one)

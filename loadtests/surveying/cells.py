@@ -28,6 +28,19 @@ SATURATED_BELOW = 0.9
 """Of what is offered. In a window of a few seconds, queues that grow to the length that the load
 needs look like a twentieth that was not followed: a pattern at 0.95 here did 40 % more when it was
 offered that (50 ms a hop)."""
+FILE = "survey.json"
+MOST_GROWTH = 1.5
+UNITS = {
+    "load": "checkouts offered a second",
+    "refusals": "share of the accepted checkouts that were compensated, 0 to 1",
+    "p50_ms, p95_ms": "ms from intended start to outcome, of those that completed",
+    "ended_per_second": "outcomes a second, from the moment when 5 % had ended until 95 % had",
+    "measured_seconds": "between the two readings that the following amounts are the difference of",
+    "cpu_ms": "ms of CPU of the whole shop: services, database server, broker",
+    "wal_bytes, writes": "WAL of the database cluster, and transactions that wrote",
+    "messages, http_calls": "published and confirmed; served by all web processes",
+    "lag_p99_ms": "how late the load generator was",
+}
 
 
 def ended_per_second(*, samples: Sequence[Sample]) -> float:
@@ -87,21 +100,6 @@ def _followed(pattern: str, seen: Sequence[Measured]) -> float:
     if most <= 0:
         raise NotMeasured(f"{pattern} ended nothing so far: there is nothing to measure")
     return most
-
-
-FILE = "survey.json"
-MOST_GROWTH = 1.5
-UNITS = {
-    "load": "checkouts offered a second",
-    "refusals": "share of the accepted checkouts that were compensated, 0 to 1",
-    "p50_ms, p95_ms": "ms from intended start to outcome, of those that completed",
-    "ended_per_second": "outcomes a second, from the moment when 5 % had ended until 95 % had",
-    "measured_seconds": "between the two readings that the following amounts are the difference of",
-    "cpu_ms": "ms of CPU of the whole shop: services, database server, broker",
-    "wal_bytes, writes": "WAL of the database cluster, and transactions that wrote",
-    "messages, http_calls": "published and confirmed; served by all web processes",
-    "lag_p99_ms": "how late the load generator was",
-}
 
 
 class NotASurvey(Exception):

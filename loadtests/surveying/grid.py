@@ -25,6 +25,9 @@ FURTHER = 3
 a third more than it could follow, so they reach more than twice what the last planned one did."""
 MIDDLE_OF_REFUSALS, MIDDLE_SHARE = 0.5, 0.4
 """Between those that are fitted, as are the held-out spots' other loads."""
+VISITS = 2
+"""Of each held-out spot. The machine's speed changes by some 10 % within minutes: what a cell costs
+in one visit is no sharper than that, and no yardstick for a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +67,6 @@ HELD_OUT = (
     Spot(steps=6, hop_ms=5, is_held_out=True),
     Spot(steps=7, hop_ms=20, is_held_out=True),
 )
-VISITS = 2
-"""Of each held-out spot. The machine's speed changes by some 10 % within minutes: what a cell costs
-in one visit is no sharper than that, and no yardstick for a model."""
 
 
 @dataclass(frozen=True, kw_only=True)

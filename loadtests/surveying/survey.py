@@ -36,6 +36,9 @@ from loadtests.surveying.grid import Settings, Spot
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
+SURVEYS = STATE_FOLDER / "surveys"
+SETTINGS, STACK = "settings.json", "stack.json"
+
 
 @dataclass
 class Ahead:
@@ -155,10 +158,6 @@ def _of_capacity(kept: Sequence[Measured]) -> list[str]:
     there = sorted({one.window.pattern for one in kept if one.window.phase is Phase.FULL})
     found = cells.unsaturated(patterns=there, seen=kept)
     return [f"never saturated, so it can do more: full {', '.join(found)}."] if found else []
-
-
-SURVEYS = STATE_FOLDER / "surveys"
-SETTINGS, STACK = "settings.json", "stack.json"
 
 
 class Breached(Exception):

@@ -13,8 +13,7 @@ from django.db import DatabaseError
 
 from config.databases import ALIASES
 from loadtests.audit import checking, rest
-from loadtests.audit.checking import UnknownSaga
-from loadtests.audit.rules import NotAuditable
+from loadtests.audit.checking import NotAuditable, UnknownSaga
 from messaging.brokers import Broker, BrokerUnavailable, connect
 from stack.folders import STATE_FOLDER, Folder
 from stack.record import read

@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from contracts.catalogue import SAGAS
+from loadtests.comparing.comparison import as_json
 from loadtests.comparing.plan import Settings
 from loadtests.comparing.run import Finished, new_folder, resume, run
-from loadtests.comparing.store import as_json
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun
 from loadtests.load import shopper

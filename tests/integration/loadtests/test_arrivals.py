@@ -46,7 +46,6 @@ def _window(
     return {
         "requests": str(requests),
         "samples": str(answers),
-        "row": "checkout orchestrated",
         "arrivals": "constant",
         "rate": rate,
         "seconds": seconds,

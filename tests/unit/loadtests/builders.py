@@ -7,9 +7,8 @@ from pathlib import Path
 
 from contracts.catalogue import SAGAS
 from loadtests.comparing import plan
-from loadtests.comparing.comparison import Comparison, compare
+from loadtests.comparing.comparison import Comparison, Store, compare
 from loadtests.comparing.plan import Settings
-from loadtests.comparing.store import Store
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Arrivals, Mix, Phase, Window
 from loadtests.measuring import samples

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.comparing.store import Store
+from loadtests.comparing.comparison import Store
 from loadtests.evaluating.results import Measured
 from loadtests.measuring.samples import Moments
 from loadtests.running.kept import NotStored, whole_blocks

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from loadtests.comparing.store import Store, as_json
+from loadtests.comparing.comparison import Store, as_json
 from loadtests.measuring import samples
 from loadtests.measuring.samples import read
 from tests.unit.loadtests.builders import comparison, measured, sample, whole_run, window
