@@ -36,7 +36,7 @@ class Command(MeasuringCommand):
         add("--participant", str, "pagos", "who is away", choices=PARTICIPANTS)
         add("--seconds", positive, 60.0, "it is away for")
         add("--rate", positive, 20.0, "sagas a second")
-        add("--patterns", str, ",".join(shopper.THE_TWO), f"of {', '.join(shopper.PATTERNS)}")
+        add("--patterns", str, ",".join(shopper.THE_TWO), f"of {', '.join(shopper.PATTERNS[:-1])}")
         parser.add_argument("--json", type=Path, metavar="PATH", help="also write all figures here")
 
     def handle(self, *args: Any, **options: Any) -> None:
