@@ -119,7 +119,7 @@ NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
 """How much further apart services and broker are put than they are, one way: for comparisons."""
 
-# For benchmarks only: carrito takes checkouts of the pattern `monolith` too (loadtests/floor/).
+# For benchmarks only: carrito takes checkouts of the pattern `monolith` too (loadtests/floor.py).
 MONOLITH = os.environ.get("DUETO_MONOLITH", "") == "1"
 
 # One JSON object a line, with the saga it is about where there is one, or text for a terminal.

@@ -17,7 +17,7 @@ if not settings.SERVICE:
 
 urlpatterns = [path("", include("httpapi.health"))]
 if settings.MONOLITH and "carrito" in served:
-    urlpatterns += [path("", include("loadtests.floor.urls"))]
+    urlpatterns += [path("", include("loadtests.floor"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
 for service in served:
     # Each service has the same paths here: in a process of all of them, below its name.

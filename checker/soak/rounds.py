@@ -21,11 +21,9 @@ from checker.soak.shoppers import Shoppers, Wanted
 from checker.soak.watching import Watch
 from contracts import projection
 from contracts.services import COORDINATORS
-from loadtests.load.schedule import Arrivals, offsets
-from loadtests.load.supplies import Supplier
-from loadtests.load.windows import Mix, Phase, Window
-from loadtests.load.workload import Workload
-from loadtests.running.auditing import Audit, run_audit
+from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets
+from loadtests.load.workload import Supplier, Workload
+from loadtests.running.rig import Audit, run_audit
 from loadtests.shop import shop_of
 from stack.console import StackError
 from stack.folders import STATE_FOLDER

@@ -1,12 +1,12 @@
 """Whether the shop is right: what must always hold (docs, "What must always hold"), checked from
 the services' own tables with plain SQL, a database each; nothing of the services' code is used.
 
+`evidence`  what all services know of each saga, side by side
 `generic`   what must hold for any saga, from its page, the barriers, and its owner's and its
             coordinator's rows
+`rest`      what must be empty once nothing runs, keys and events; waiting until nothing runs
 `services`  what must hold at a service, a module each: stock, money, carts, couriers
-`sagas`     what must hold for one saga beyond that, a module each
-`rules`     puts the three together; refuses what no rule knows of
-`checking`  runs all of it
-`report`    what was found, for people and for programs
+`sagas`     what must hold for one saga beyond that
+`checking`  runs all of it, refuses what no rule knows of, and tells what was found
 `reading`   the services' databases, whole tables at a time
 """

@@ -1,18 +1,220 @@
-"""Runs the audit: every saga through the rules, the shop as a whole, and what is under way."""
+"""Runs the audit: every saga through the rules (generic, by service, by saga), the shop as a whole,
+and what is under way; and what it found: for each group what was counted, and every breach by name.
+"""
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import chain
+from typing import Any, Protocol
 
-from contracts.services import WITH_DATABASE
-from loadtests.audit import rules
-from loadtests.audit.generic import evidence, rest
-from loadtests.audit.generic.evidence import Entry, Evidence
-from loadtests.audit.reading import whole_tables
-from loadtests.audit.report import Report
-from loadtests.audit.rules import Rules
+from contracts.catalogue import SAGAS
+from contracts.services import PARTICIPANTS, WITH_DATABASE
+from loadtests.audit import evidence, generic, rest, sagas
+from loadtests.audit.evidence import Entry, Evidence, Finding, Source, page_of
+from loadtests.audit.generic import Effect
+from loadtests.audit.reading import everywhere, whole_tables
+from loadtests.shop import owners
 from messaging.brokers import Broker
 
+_NAMES = "SELECT DISTINCT saga FROM {accepted}"
+_COMPLETED = "SELECT 1 FROM {accepted} WHERE saga = %s AND status = 'completed' LIMIT 1"
+_STEPS = """
+    SELECT DISTINCT saga, step FROM {service}_barrierentry
+    WHERE saga <> '' AND (%s::text IS NULL OR saga_id = %s)
+"""
+_OTHER_PAGE = (
+    "The audit must know the pages that the sagas ran by: set DUETO_EXTRA_STEPS as it was then, or"
+    " check out the version that had these steps."
+)
+_NO_PAGE = (
+    "and the catalogue (contracts/catalogue) has no such page: audit with the version that has it."
+)
+SHOWN = 20
+"""Breaches named in a group; further ones are only counted."""
+TITLES = {
+    1: "stock and couriers add up",
+    2: "money adds up",
+    3: "every accepted saga has ended",
+    4: "the services agree",
+    5: "undone once, in reverse order",
+    6: "no effect without its cause",
+    7: "at rest",
+    8: "one key one saga, no way back",
+}
 ENDS = ("completed", "failed", "compensated", "parked", "running")
+
+
+class NotAuditable(Exception):
+    """There is something that no rule knows of: clean could not be said of it. The text says what
+    to do.
+    """
+
+
+class ServiceRules(Protocol):
+    """What a module of `services` declares.
+
+    `SOURCES`: its own tables, by saga. `EFFECTS`: what they show of each operation.
+    """
+
+    SOURCES: Sequence[Source]
+    EFFECTS: Sequence[Effect]
+
+    def breaches(self, saga: Evidence) -> Iterator[Finding]:
+        """What is wrong with its rows of this saga."""
+
+    def sums(self) -> Iterator[tuple[int, str, str]]:
+        """What is wrong with the service as a whole: group, saga id or nothing, what."""
+
+    def counted(self) -> Iterator[tuple[int, str]]:
+        """What it has been looked at for, in words, by group."""
+
+
+class Rules:
+    """All rules. Raises NotAuditable where a participant of the register has none."""
+
+    def __init__(self) -> None:
+        self.services: list[ServiceRules] = [_of_service(name) for name in PARTICIPANTS]
+        self.sources = [source for one in self.services for source in one.SOURCES]
+        self._effects: dict[str, list[Effect]] = {}
+        for service in self.services:
+            for effect in service.EFFECTS:
+                self._effects.setdefault(effect.operation, []).append(effect)
+
+    def breaches(self, saga: Evidence) -> Iterator[Finding]:
+        """Every breach of this saga, with the number of its group."""
+        if saga.name not in SAGAS:
+            yield 6, f"nobody accepted it, but there is {generic.what_there_is(saga)}"
+            return
+        yield from generic.breaches(saga, self._effects)
+        for service in self.services:
+            yield from service.breaches(saga)
+        if own := sagas.OWN.get(saga.name):
+            yield from own(saga)
+
+
+def check_known(*, saga_id: str | None = None) -> None:
+    """Raises NotAuditable where a service has done what no page of the catalogue has, or where
+    a saga is none of the catalogue's. `saga_id`: looks at that one alone.
+    """
+    for service, name in everywhere(services=owners(), statement=_NAMES):
+        if name not in SAGAS:
+            raise NotAuditable(f"{service} has accepted sagas {name!r}, {_NO_PAGE}")
+    seen: dict[str, set[str]] = {}
+    for service, name, step in everywhere(
+        services=PARTICIPANTS, statement=_STEPS, values=[saga_id, saga_id]
+    ):
+        if name not in SAGAS:
+            raise NotAuditable(f"{service} took part in sagas {name!r}, {_NO_PAGE}")
+        if step not in {one.name for one in page_of(name).steps if one.service == service}:
+            raise NotAuditable(
+                f"{service} has done the step {step!r} of {name}, and that saga's page has no"
+                f" such step there. {_OTHER_PAGE}"
+            )
+        seen.setdefault(name, set()).add(step)
+    for name in SAGAS if saga_id is None else ():
+        _check_padding(name, seen.get(name, set()))
+
+
+def _check_padding(name: str, seen: Collection[str]) -> None:
+    """Raises NotAuditable where the page is padded and what has completed was not."""
+    page = SAGAS[name]
+    pads = {step.name for step in page.steps if step.operation.endswith(".pad")}
+    completed = everywhere(services=[page.owner], statement=_COMPLETED, values=[name])
+    if pads - set(seen) and any(completed):
+        steps = ", ".join(sorted(pads - set(seen)))
+        raise NotAuditable(f"no saga has done {steps} of {name}. {_OTHER_PAGE}")
+
+
+def _of_service(name: str) -> ServiceRules:
+    module = f"{__package__}.services.{name}"
+    if find_spec(module) is None:
+        raise NotAuditable(
+            f"{name} takes part (contracts/services.py), and loadtests/audit/services/{name}.py,"
+            " which says what must hold there, is missing: write it."
+        )
+    found: ServiceRules = import_module(module)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breach:
+    """Something that must never be. `saga_id` is empty where it concerns no single saga."""
+
+    saga_id: str
+    what: str
+
+
+@dataclass(kw_only=True)
+class Group:
+    """One of the eight groups."""
+
+    number: int
+    counted: str = ""
+    count: int = 0
+    breaches: list[Breach] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.number]
+
+
+@dataclass(kw_only=True)
+class Report:
+    """All groups. `notes`: what a person should know, and what is no breach."""
+
+    groups: dict[int, Group] = field(
+        default_factory=lambda: {number: Group(number=number) for number in TITLES}
+    )
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not any(group.count for group in self.groups.values())
+
+    def breach(self, *, group: int, what: str, saga_id: str = "") -> None:
+        """Counts a breach, and keeps the first of each group by name."""
+        found = self.groups[group]
+        found.count += 1
+        if len(found.breaches) < SHOWN:
+            found.breaches.append(Breach(saga_id=saga_id, what=what))
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "clean": self.is_clean,
+            "groups": [
+                {
+                    "number": group.number,
+                    "title": group.title,
+                    "counted": group.counted,
+                    "breach_count": group.count,
+                    "breaches": [
+                        {"saga_id": one.saga_id or None, "what": one.what} for one in group.breaches
+                    ],
+                }
+                for group in self.groups.values()
+            ],
+            "notes": self.notes,
+        }
+
+    def as_text(self) -> str:
+        """For people: a line a group, and below it its breaches."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterable[str]:
+        for group in self.groups.values():
+            verdict = f"{group.count} BREACHED" if group.count else "ok"
+            yield f"{group.number}  {group.title:<31} {verdict:<12} {group.counted}"
+            for one in group.breaches:
+                yield f"     {f'saga {one.saga_id}: ' if one.saga_id else ''}{one.what}"
+            if group.count > len(group.breaches):
+                yield f"     ... and {group.count - len(group.breaches)} more"
+        yield from (f"note: {note}" for note in self.notes)
+        total = sum(group.count for group in self.groups.values())
+        yield "The audit is clean." if self.is_clean else f"BREACHED: {total} in all."
 
 
 class UnknownSaga(Exception):
@@ -23,7 +225,7 @@ def check(*, broker: Broker) -> Report:
     """Everything. Raises NotAuditable; django.db.DatabaseError where a database can't be read."""
     known, report = Rules(), Report()
     with whole_tables():
-        rules.check_known()
+        check_known()
         counts, open_sagas = _check_sagas(report, known)
         _check_shop(report, known)
         _check_rest(report, broker, open_sagas)
@@ -37,7 +239,7 @@ def check_one(*, saga_id: str) -> tuple[Report, list[str]]:
     Raises UnknownSaga, NotAuditable, django.db.DatabaseError.
     """
     known = Rules()
-    rules.check_known(saga_id=saga_id)
+    check_known(saga_id=saga_id)
     saga = next(evidence.collect(more=known.sources, saga_id=saga_id), None)
     if saga is None:
         raise UnknownSaga(f"no service knows of a saga {saga_id}")

@@ -1,12 +1,13 @@
 """Reading the services' databases, whole tables at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.db import connections, transaction
 
 from contracts.services import WITH_DATABASE
+from loadtests.shop import accepted_table
 
 FETCHED = 5000
 """Rows a round trip."""
@@ -45,16 +46,31 @@ def rows(
         return fetched
 
 
+def everywhere(
+    *, services: Iterable[str], statement: str, values: Sequence[Any] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """All rows of one statement in each of these services' databases, the service before them.
+    `{service}` in it is the service, `{accepted}` an owner's table of accepted sagas.
+    """
+    for service in services:
+        table = accepted_table(service=service) if "{accepted}" in statement else ""
+        filled = statement.format(service=service, accepted=table)
+        for row in rows(service=service, statement=filled, values=values):
+            yield service, *row
+
+
 def streamed(
     *, open_now: ExitStack, service: str, statement: str, saga_id: str | None
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of one statement as they are needed, through a cursor on the server.
-
-    `open_now` closes it. `saga_id` is the statement's one parameter.
+    """The rows of a statement in the order of their `saga_id`, or those of one saga, as they are
+    needed: through a cursor on the server, which `open_now` closes.
     """
+    one = "WHERE saga_id = %(saga)s" if saga_id else ""
     open_now.enter_context(transaction.atomic(using=service))
     cursor = open_now.enter_context(connections[service].chunked_cursor())
-    cursor.execute(statement, {"saga": saga_id})
+    cursor.execute(
+        f"SELECT * FROM ({statement}) AS found {one} ORDER BY saga_id", {"saga": saga_id}
+    )
     while fetched := cursor.fetchmany(FETCHED):
         yield from fetched
 

@@ -1,19 +1,209 @@
-"""Which pattern to take in a situation, by how much, and where the ranking turns."""
+"""Which pattern to take in a situation: what is expected of each, by how much they differ, where
+the ranking turns as one input changes and the others stay, and what goes beyond what was measured.
+"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import dropwhile, takewhile
+from math import inf, isfinite
 
-from loadtests.choosing import limits
-from loadtests.choosing.figures import CAPACITY, CPU, HTTP_CALLS, MESSAGES, P50, P95, WAL
-from loadtests.choosing.forecasting import Forecast, forecast
+from loadtests.choosing.figures import (
+    CAPACITY,
+    CPU,
+    HTTP_CALLS,
+    MESSAGES,
+    P50,
+    P95,
+    WAL,
+    WRITES,
+)
+from loadtests.choosing.laws import FEWEST_STEPS, MOST_HOP_MS, MOST_STEPS, Situation
 from loadtests.choosing.model import Errors, Model
-from loadtests.choosing.situations import Situation
-from loadtests.choosing.turning import VARIED, Turn, turn
+from loadtests.surveying.cells import Stack
 
+LOAD_SLACK, REFUSAL_SLACK = 0.2, 0.01
+"""Poisson arrivals are not exactly as many as were asked for."""
+GRID = 200
+GROWTH = 1.02
+"""From one load to the next that is looked at, where that is more than one a second."""
+STEPS, HOP, REFUSALS, LOAD = "steps", "hop_ms", "refusals", "load"
+VARIED = (HOP, LOAD, STEPS, REFUSALS)
 MARGIN = 2.0
 """Times the mean error: nine errors in ten are smaller, if they are spread normally."""
 DECIDED = (P50, P95, CPU)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """`use`: the load as a share of `capacity`; from 1 on it is more than the pattern can take,
+    latency is infinite, and the rest is as if it could.
+
+    `capacity`: checkouts a second. `is_at_least`: it is what the pattern was seen to take, and it
+    may take more, because it was never saturated on some of the stacks; so a `use` from 1 on is
+    more than it is known to take, and its latency there unknown. `cpu_ms`: a checkout, without
+    what the stack uses at rest; `cores`: busy, with it. The others a second.
+    """
+
+    pattern: str
+    p50_ms: float
+    p95_ms: float
+    capacity: float
+    is_at_least: bool
+    use: float
+    cpu_ms: float
+    cores: float
+    messages: float
+    http_calls: float
+    wal_kb: float
+    writes: float
+
+    def of(self, *, figure: str) -> float:
+        """One of those that are decided on: p50, p95, CPU."""
+        return {P50: self.p50_ms, P95: self.p95_ms, CPU: self.cpu_ms}[figure]
+
+
+def forecast(*, model: Model, pattern: str, at: Situation) -> Forecast:
+    """What the model expects of one pattern."""
+
+    def of(figure: str) -> float:
+        return model.predict(figure=figure, pattern=pattern, at=at)
+
+    use = at.load / of(CAPACITY)
+    return Forecast(
+        pattern=pattern,
+        p50_ms=of(P50) if use < 1 else inf,
+        p95_ms=max(of(P95), of(P50)) if use < 1 else inf,
+        capacity=of(CAPACITY),
+        is_at_least=bool(model.never_saturated(pattern=pattern)),
+        use=use,
+        cpu_ms=of(CPU),
+        cores=(model.rest_cpu_ms + at.load * of(CPU)) / 1000,
+        messages=at.load * of(MESSAGES),
+        http_calls=at.load * of(HTTP_CALLS),
+        wal_kb=at.load * of(WAL),
+        writes=at.load * of(WRITES),
+    )
+
+
+def _warnings(
+    *, stacks: Sequence[Stack], situation: Situation, forecasts: Sequence[Forecast]
+) -> list[str]:
+    """A sentence each; none where all inputs were measured, and each pattern can take the load."""
+    cells = [one for stack in stacks for one in stack.cells if not one.is_full]
+    loads = [one.load for one in cells]
+    refused = [100 * (one.refusals + REFUSAL_SLACK) for one in cells]
+    at, spots = situation, [one.spot for one in stacks]
+    return [
+        *[_too_much(situation, one) for one in forecasts if one.use >= 1],
+        *_beyond(f"{at.steps:g} steps", at.steps, [one.steps for one in spots]),
+        *_beyond(f"{at.hop_ms:g} ms a hop", at.hop_ms, [one.hop_ms for one in spots]),
+        *_beyond(
+            f"{at.load:g}/s",
+            at.load,
+            [min(loads) * (1 - LOAD_SLACK), *loads],
+            beside=", beside full load",
+        ),
+        *_beyond(f"{at.refusals:.0%} declined", at.refusals * 100, [0.0, *refused]),
+    ]
+
+
+def _too_much(situation: Situation, one: Forecast) -> str:
+    if one.is_at_least:
+        return (
+            f"{situation.load:g}/s is more than {one.pattern} is known to take: at least"
+            f" {one.capacity:.0f}/s; it was not saturated, so it may take that or not"
+        )
+    return f"{situation.load:g}/s is more than {one.pattern} can take: about {one.capacity:.0f}/s"
+
+
+def _beyond(said: str, value: float, measured: Sequence[float], *, beside: str = "") -> list[str]:
+    low, high = min(measured), max(measured)
+    if low <= value <= high:
+        return []
+    return [f"{said}: extrapolated, {low:.0f} to {high:.0f} were measured{beside}"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """`at`: nearest to what was asked; None: nowhere from `low` to `high`. `then`: who is ahead
+    beyond it. `is_clear`: by more than the model's error somewhere beyond it."""
+
+    input: str
+    low: float
+    high: float
+    at: float | None = None
+    then: str = ""
+    is_clear: bool = False
+
+
+def turn(
+    *,
+    model: Model,
+    figure: str,
+    pair: tuple[str, str],
+    at: Situation,
+    varied: str,
+    margin: float | None,
+) -> Turn:
+    """As one input changes, from where the first of the pair is ahead; `margin`: as of a choice."""
+    values = _range(model, at, varied)
+    now = getattr(at, varied)
+
+    def ahead(value: float) -> float:
+        """By how much the second of the pair is ahead there, 0.1 is 10 %; below 0: it is not."""
+        there = replace(at, **{varied: value})
+        first, second = (
+            forecast(model=model, pattern=one, at=there).of(figure=figure) for one in pair
+        )
+        return first / second - 1 if second < inf else -1.0
+
+    is_guess = bool(model.never_saturated(pattern=pair[0]))
+
+    def surely(value: float) -> float:
+        """The same, but for where the first is only not known to take the load."""
+        found = ahead(value)
+        return 0.0 if is_guess and found == inf else found
+
+    above, below = [one for one in values if one > now], [one for one in values[::-1] if one < now]
+    turns = [found for side in (above, below) if (found := _passed(side, ahead))]
+    if not turns:
+        return Turn(input=varied, low=values[0], high=values[-1])
+    beyond = min(turns, key=lambda one: abs(one[0] - now))
+    return Turn(
+        input=varied,
+        low=values[0],
+        high=values[-1],
+        at=beyond[0],
+        then=pair[1],
+        is_clear=margin is not None and max(map(surely, beyond), default=0.0) > margin,
+    )
+
+
+def _passed(values: Sequence[float], ahead: Callable[[float], float]) -> list[float]:
+    """The first of these values at which the second is ahead, and those after it until it is not
+    any more; none where it never is."""
+    from_there = dropwhile(lambda one: not ahead(one) > 0, values)
+    return list(takewhile(lambda one: ahead(one) > 0, from_there))
+
+
+def _range(model: Model, at: Situation, varied: str) -> list[float]:
+    if varied == STEPS:
+        return [float(one) for one in range(FEWEST_STEPS, MOST_STEPS + 1)]
+    if varied == HOP:
+        return [MOST_HOP_MS * place / GRID for place in range(GRID + 1)]
+    if varied == REFUSALS:
+        return [place / GRID for place in range(GRID + 1)]
+    most = min(model.predict(figure=CAPACITY, pattern=one, at=at) for one in model.patterns)
+    return _loads(most)
+
+
+def _loads(most: float) -> list[float]:
+    """Whole numbers from 1 to what either pattern can take."""
+    found, one = [], 1.0
+    while one <= max(most, 2.0):
+        found.append(float(int(one)))
+        one = max(one + 1, one * GROWTH)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +261,7 @@ def answer(*, model: Model, situation: Situation) -> Answer:
             }
             for figure in (*DECIDED, CAPACITY, MESSAGES, HTTP_CALLS, WAL)
         },
-        warnings=limits.warnings(
-            stacks=model.survey.stacks, situation=situation, forecasts=forecasts
-        ),
+        warnings=_warnings(stacks=model.survey.stacks, situation=situation, forecasts=forecasts),
     )
 
 

@@ -1,11 +1,11 @@
 """The figures that are modelled, and how each is read from a survey's cells."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loadtests.choosing import laws
-from loadtests.choosing.laws import Law
-from loadtests.choosing.situations import Situation
+from loadtests.choosing.laws import Law, Situation
 from loadtests.surveying.cells import Cell, Stack
 
 LAG_MS = 5.0
@@ -29,14 +29,16 @@ class Point:
     is_at_least: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """`of`: its value in a cell; None where the cell is no measure of it."""
+class Figure(NamedTuple):
+    """`of`: its value in a cell; None where the cell is no measure of it. `laws`: of one pattern
+    each, or one of all."""
 
     name: str
-    law: Callable[[str], Law]
-    """By pattern."""
+    laws: Law | Mapping[str, Law]
     of: Callable[[Stack, Cell], float | None]
+
+    def law(self, pattern: str) -> Law:
+        return self.laws if isinstance(self.laws, Law) else self.laws[pattern]
 
 
 def points(*, figure: Figure, stacks: Sequence[Stack], pattern: str) -> list[Point]:
@@ -75,18 +77,15 @@ def _asked(cell: Cell) -> tuple[object, ...]:
     return (cell.asked,) if cell.asked else (cell.load, cell.refusals)
 
 
-def _cpu(stack: Stack, cell: Cell) -> float:
-    """Without what the stack uses at rest meanwhile."""
-    return (cell.cpu_ms - stack.rest.cpu_ms * cell.measured_seconds) / cell.checkouts
+def _a_checkout(amount: str, *, per: float = 1) -> Callable[[Stack, Cell], float]:
+    """So much of it, without what the stack uses at rest meanwhile (if at all)."""
 
+    def of(stack: Stack, cell: Cell) -> float:
+        at_rest = getattr(stack.rest, amount, 0.0) * cell.measured_seconds
+        spent: float = getattr(cell, amount) - at_rest
+        return spent / cell.checkouts / per
 
-def _wal(stack: Stack, cell: Cell) -> float:
-    spent = cell.wal_bytes - stack.rest.wal_bytes * cell.measured_seconds
-    return spent / cell.checkouts / 1000
-
-
-def _writes(stack: Stack, cell: Cell) -> float:
-    return (cell.writes - stack.rest.writes * cell.measured_seconds) / cell.checkouts
+    return of
 
 
 def _is_calm(cell: Cell) -> bool:
@@ -115,30 +114,18 @@ def _full(stack: Stack, pattern: str) -> list[Cell]:
     return [one for one in stack.cells if one.is_full and one.pattern == pattern]
 
 
-def _p50(_: Stack, cell: Cell) -> float | None:
-    return cell.p50_ms if _is_calm(cell) else None
-
-
-def _p95(_: Stack, cell: Cell) -> float | None:
-    return cell.p95_ms if _is_calm(cell) else None
+def _latency(percentile: str) -> Callable[[Stack, Cell], float | None]:
+    return lambda _, cell: getattr(cell, percentile) if _is_calm(cell) else None
 
 
 FIGURES = (
-    Figure(name=CAPACITY, law=lambda _: laws.CAPACITY, of=_capacity),
-    Figure(name=CPU, law=lambda _: laws.CPU, of=_cpu),
-    Figure(name=P50, law=laws.LATENCY.__getitem__, of=_p50),
-    Figure(name=P95, law=laws.LATENCY.__getitem__, of=_p95),
-    Figure(
-        name=MESSAGES,
-        law=lambda _: laws.MESSAGES,
-        of=lambda _, cell: cell.messages / cell.checkouts,
-    ),
-    Figure(
-        name=HTTP_CALLS,
-        law=lambda _: laws.HTTP_CALLS,
-        of=lambda _, cell: cell.http_calls / cell.checkouts,
-    ),
-    Figure(name=WAL, law=lambda _: laws.WAL, of=_wal),
-    Figure(name=WRITES, law=lambda _: laws.WRITES, of=_writes),
+    Figure(CAPACITY, laws.CAPACITY, _capacity),
+    Figure(CPU, laws.CPU, _a_checkout("cpu_ms")),
+    Figure(P50, laws.LATENCY, _latency("p50_ms")),
+    Figure(P95, laws.LATENCY, _latency("p95_ms")),
+    Figure(MESSAGES, laws.MESSAGES, _a_checkout("messages")),
+    Figure(HTTP_CALLS, laws.HTTP_CALLS, _a_checkout("http_calls")),
+    Figure(WAL, laws.WAL, _a_checkout("wal_bytes", per=1000)),
+    Figure(WRITES, laws.WRITES, _a_checkout("writes")),
 )
 """Capacity first: how full the batches are depends on it."""

@@ -4,13 +4,20 @@ import textwrap
 from collections.abc import Callable, Sequence
 from math import isinf
 
-from loadtests.choosing.deciding import DECIDED, Answer, Choice
+from loadtests.choosing.deciding import (
+    DECIDED,
+    HOP,
+    LOAD,
+    REFUSALS,
+    STEPS,
+    Answer,
+    Choice,
+    Forecast,
+    Turn,
+)
 from loadtests.choosing.figures import CAPACITY, CPU, FIGURES, HTTP_CALLS, MESSAGES, P50, P95, WAL
-from loadtests.choosing.forecasting import Forecast
-from loadtests.choosing.model import Errors, Model
-from loadtests.choosing.situations import Situation
-from loadtests.choosing.surveys import Source, machines
-from loadtests.choosing.turning import HOP, LOAD, REFUSALS, STEPS, Turn
+from loadtests.choosing.laws import Situation
+from loadtests.choosing.model import Errors, Model, Source, machines
 from loadtests.drawing import words
 
 WIDTH, LABEL = 80, 34

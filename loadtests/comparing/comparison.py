@@ -1,9 +1,21 @@
-"""A whole comparison as data: what the report shows, and what is stored as JSON."""
+"""A whole comparison as data: what the report shows, and what is stored as JSON; and the folder of
+a run: what was asked for, its windows, its outage, and what it comes to.
 
-from collections.abc import Callable, Sequence
+`settings.json`, the windows that have ended (running/kept.py) and, of a full run, `outage.json`. A
+run that was stopped is shown from these, and goes on from them. In the end there are every figure
+as JSON, every sample as CSV, and their page.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from loadtests.comparing.plan import Settings
+from loadtests.drawing import page
+from loadtests.drawing.stored import FIGURES, OUTAGE, SAMPLES
 from loadtests.evaluating import doubts, knee, ramp, rates, scalability, verdicts, waterfall
 from loadtests.evaluating.isotonic import Bounds
 from loadtests.evaluating.knee import Level
@@ -20,9 +32,13 @@ from loadtests.evaluating.scalability import Law
 from loadtests.evaluating.verdicts import Figure, Verdict
 from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.windows import Phase, Window
+from loadtests.measuring import samples
 from loadtests.measuring.cost import Cost
-from loadtests.measuring.samples import percentile
-from loadtests.running.auditing import Audit
+from loadtests.measuring.samples import Moments, Sample, percentile
+from loadtests.running.kept import STEPS, Kept, NotStored
+from loadtests.running.rig import Audit
+
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +93,6 @@ class Comparison:
     def is_valid(self) -> bool:
         is_void = any(one.startswith(doubts.INVALID) for one in self.doubts)
         return self.audit.is_clean and not is_void
-
-    def of(self, *, phase: Phase, pattern: str) -> Figures:
-        """Raises KeyError where the run had none."""
-        for one in self.figures:
-            if (one.phase, one.pattern) == (phase.value, pattern):
-                return one
-        raise KeyError(f"{phase} and {pattern}")
 
 
 def compare(
@@ -150,23 +159,18 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
 
 def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:
     """Of each figure; a window whose generator was late is no measure of latency."""
-    on_time = [one for one in kept if one.lag_p99_ms <= doubts.LAG_MS]
+    light = [one for one in kept if one.window.phase is Phase.LIGHT]
+    on_time = [one for one in light if one.lag_p99_ms <= doubts.LAG_MS]
+    full = [one for one in kept if one.window.phase is Phase.FULL]
     latencies = [
-        _figure(
-            f"p{share * 100:.0f} at light load",
-            "ms",
-            on_time,
-            patterns,
-            Phase.LIGHT,
-            _percentile(share),
-        )
+        _figure(f"p{share * 100:.0f} at light load", "ms", on_time, patterns, _percentile(share))
         for share in SHARES
     ]
-    capacity = _figure("completed/s at full load", "/s", kept, patterns, Phase.FULL, _throughput)
-    cpu = _figure(
-        "CPU a checkout at full load", "ms", kept, patterns, Phase.FULL, lambda one: one.cpu_ms
+    completed = _figure(
+        "completed/s at full load", "/s", full, patterns, lambda one: one.level.completed
     )
-    return verdicts.verdicts(figures=[*latencies, replace(capacity, lower_is_better=False), cpu])
+    cpu = _figure("CPU a checkout at full load", "ms", full, patterns, lambda one: one.cpu_ms)
+    return verdicts.verdicts(figures=[*latencies, replace(completed, lower_is_better=False), cpu])
 
 
 def _figure(
@@ -174,13 +178,11 @@ def _figure(
     unit: str,
     windows: Sequence[Measured],
     patterns: Sequence[str],
-    phase: Phase,
     of: Callable[[Measured], float],
 ) -> Figure:
     """The figure of those blocks that are whole: with a window of each pattern."""
-    chosen = [one for one in windows if one.window.phase is phase]
     blocks = {
-        pattern: {one.window.block: of(one) for one in chosen if one.window.pattern == pattern}
+        pattern: {one.window.block: of(one) for one in windows if one.window.pattern == pattern}
         for pattern in patterns
     }
     whole = sorted(set.intersection(*(set(found) for found in blocks.values())))
@@ -192,9 +194,53 @@ def _figure(
     )
 
 
-def _throughput(one: Measured) -> float:
-    return one.level.completed
-
-
 def _percentile(share: float) -> Callable[[Measured], float]:
     return lambda one: percentile([until_completed(sample) for sample in one.samples], share)
+
+
+class Store(Kept):
+    """The folder of one run."""
+
+    def begin(self, *, settings: Settings) -> None:
+        """Writes down what was asked for; makes the folder."""
+        self.folder.mkdir(parents=True)
+        (self.folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
+
+    def has_outage(self) -> bool:
+        return (self.folder / OUTAGE).exists()
+
+    def keep_outage(self, *, figures: Mapping[str, Any]) -> None:
+        """Beside the windows, to be drawn with them."""
+        (self.folder / OUTAGE).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+
+    def settings(self) -> Settings:
+        """Raises NotStored."""
+        try:
+            return msgspec.json.decode((self.folder / SETTINGS).read_bytes(), type=Settings)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise NotStored(f"{self.folder} holds no run that could be read: {error}") from error
+
+    def audit(self) -> Audit | None:
+        """What the audit said of the run; None if it has not come to that."""
+        try:
+            return msgspec.json.decode((self.folder / FIGURES).read_bytes(), type=_Audited).audit
+        except FileNotFoundError:
+            return None
+
+    def show(self, *, comparison: Comparison, measured: Sequence[Measured]) -> Path:
+        """Writes report.json, samples.csv, steps.csv and the page drawn of them; returns it."""
+        every = [sample for one in measured for sample in one.samples]
+        samples.write(path=self.folder / SAMPLES, kind=Sample, every=every)
+        steps = [moment for one in measured for moment in one.moments]
+        samples.write(path=self.folder / STEPS, kind=Moments, every=steps)
+        (self.folder / FIGURES).write_bytes(as_json(comparison=comparison))
+        return page.draw(folder=self.folder)
+
+
+class _Audited(msgspec.Struct):
+    audit: Audit
+
+
+def as_json(*, comparison: Comparison) -> bytes:
+    """Every figure of the comparison; an infinite time is null."""
+    return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"

@@ -10,9 +10,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from loadtests.load.schedule import Arrivals
-from loadtests.load.windows import UNMIXED, WARM_UP_BURST_RATE, Mix, Phase, Window
-from loadtests.running.remaining import AROUND_SECONDS
+from loadtests.load.windows import (
+    AROUND_SECONDS,
+    WARM_UP_BURST_RATE,
+    Arrivals,
+    Load,
+    Mix,
+    Phase,
+    Window,
+    in_blocks,
+)
 from loadtests.shop import CHECKOUT, OWN_STEPS
 
 BLOCKS = 12
@@ -59,33 +66,12 @@ class Settings:
         return self.steps - OWN_STEPS if self.saga == CHECKOUT else 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    """A window before it is given to each pattern."""
-
-    phase: Phase
-    seconds: float
-    arrivals: Arrivals = Arrivals.POISSON
-    rate: float = 0.0
-    share: float = 0.0
-    mix: Mix = UNMIXED
-    pause_seconds: float = 0.0
-
-
 def windows(settings: Settings) -> list[Window]:
     """All windows in the order in which they run."""
     chance = random.Random(settings.seed)  # noqa: S311 -- an order to repeat, no secret
-    planned: list[Window] = []
-    order: list[str] = []
-    blocks = _full_run(settings) if settings.is_full else _short_run(settings)
-    for number, block in enumerate(blocks, start=1):
-        seed = chance.randrange(2**31)
-        order = order[::-1] if number % 2 == 0 else _drawn(settings.patterns, chance)
-        for pattern in order:
-            planned.append(
-                _window(_mixed(block, settings), pattern, len(planned) + 1, number, seed)
-            )
-    return planned
+    loads = _full_run(settings) if settings.is_full else _short_run(settings)
+    popular = [_mixed(one, settings) for one in loads]
+    return in_blocks(loads=popular, patterns=settings.patterns, chance=chance)
 
 
 def holds(*, known: Sequence[Window], settings: Settings) -> bool:
@@ -95,37 +81,16 @@ def holds(*, known: Sequence[Window], settings: Settings) -> bool:
     return all((one.number, one.phase, one.pattern, one.seed) in planned for one in known)
 
 
-def _mixed(block: _Block, settings: Settings) -> _Block:
-    mix = block.mix
-    if mix.hot or mix.zipf:
-        return block
-    return replace(block, mix=replace(mix, zipf=settings.zipf))
+def _mixed(load: Load, settings: Settings) -> Load:
+    if load.mix.hot or load.mix.zipf:
+        return load
+    return replace(load, mix=replace(load.mix, zipf=settings.zipf))
 
 
-def _drawn(patterns: Sequence[str], chance: random.Random) -> list[str]:
-    return chance.sample(list(patterns), len(patterns))
-
-
-def _window(block: _Block, pattern: str, number: int, of_block: int, seed: int) -> Window:
-    return Window(
-        number=number,
-        block=of_block,
-        phase=block.phase,
-        pattern=pattern,
-        arrivals=block.arrivals,
-        rate=block.rate,
-        seconds=block.seconds,
-        seed=seed,
-        mix=block.mix,
-        share=block.share,
-        pause_seconds=block.pause_seconds,
-    )
-
-
-def _warm_up(settings: Settings, times: int) -> list[_Block]:
+def _warm_up(settings: Settings, times: int) -> list[Load]:
     return [
-        *[_Block(phase=Phase.WARM_UP, rate=settings.rate, seconds=2.0)] * times,
-        _Block(
+        *[Load(phase=Phase.WARM_UP, rate=settings.rate, seconds=2.0)] * times,
+        Load(
             phase=Phase.WARM_UP,
             arrivals=Arrivals.CONSTANT,
             rate=WARM_UP_BURST_RATE,
@@ -134,33 +99,33 @@ def _warm_up(settings: Settings, times: int) -> list[_Block]:
     ]
 
 
-def _short_run(settings: Settings) -> list[_Block]:
+def _short_run(settings: Settings) -> list[Load]:
     """Of the timed seconds, 6 in 10 go to light load, 3 to full load, 1 to failures."""
     return [
         *_warm_up(settings, 1),
         *_split(
-            _Block(phase=Phase.LIGHT, rate=settings.rate, seconds=settings.seconds * 0.6),
+            Load(phase=Phase.LIGHT, rate=settings.rate, seconds=settings.seconds * 0.6),
             most=BLOCKS,
         ),
         *_split(
-            _Block(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds * 0.3),
+            Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds * 0.3),
             most=FULL_BLOCKS,
         ),
         _failures(settings, settings.seconds * 0.1),
     ]
 
 
-def _split(block: _Block, *, most: int) -> list[_Block]:
+def _split(load: Load, *, most: int) -> list[Load]:
     """Into that many, less where they would be too short to say anything."""
-    count = max(1, min(most, int(block.seconds / SHORTEST_SECONDS)))
-    return [replace(block, seconds=block.seconds / count)] * count
+    count = max(1, min(most, int(load.seconds / SHORTEST_SECONDS)))
+    return [replace(load, seconds=load.seconds / count)] * count
 
 
-def _full_run(settings: Settings) -> list[_Block]:
+def _full_run(settings: Settings) -> list[Load]:
     """Light load, which most decisions are of, has all the time that the other phases leave."""
     scale = settings.seconds / USUAL_SECONDS
     before, after = _before_light(settings, scale), _after_light(settings, scale)
-    light = _Block(phase=Phase.LIGHT, rate=settings.rate, seconds=FULL_LIGHT_SECONDS * scale)
+    light = Load(phase=Phase.LIGHT, rate=settings.rate, seconds=FULL_LIGHT_SECONDS * scale)
     taken = _seconds_of([*before, *after], settings)
     left = (FULL_SECONDS * scale - taken) / _seconds_of([light], settings)
     return [*before, *[light] * max(int(left), BLOCKS), *after]
@@ -177,42 +142,38 @@ def knee_shares() -> list[float]:
     return [share for sweep in range(KNEE_SWEEPS) for share in ascending[sweep::KNEE_SWEEPS]]
 
 
-def _seconds_of(blocks: Sequence[_Block], settings: Settings) -> float:
-    around = [AROUND_SECONDS[one.arrivals] for one in blocks]
-    return (sum(one.seconds for one in blocks) + sum(around)) * len(settings.patterns)
+def _seconds_of(loads: Sequence[Load], settings: Settings) -> float:
+    around = [AROUND_SECONDS[one.arrivals] for one in loads]
+    return (sum(one.seconds for one in loads) + sum(around)) * len(settings.patterns)
 
 
-def _before_light(settings: Settings, scale: float) -> list[_Block]:
+def _before_light(settings: Settings, scale: float) -> list[Load]:
     constant = Arrivals.CONSTANT
     return [
         *_warm_up(settings, MOST_WARM_UPS),
-        *[_Block(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * 10,
+        *[Load(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * 10,
         *[
-            _Block(phase=Phase.KNEE, arrivals=constant, share=share, seconds=3 * scale)
+            Load(phase=Phase.KNEE, arrivals=constant, share=share, seconds=3 * scale)
             for share in knee_shares()
         ],
     ]
 
 
-def _after_light(settings: Settings, scale: float) -> list[_Block]:
+def _after_light(settings: Settings, scale: float) -> list[Load]:
     return [
         *[
-            _Block(phase=Phase.LEVELS, share=share, seconds=4 * scale)
+            Load(phase=Phase.LEVELS, share=share, seconds=4 * scale)
             for share in LEVEL_SHARES
             for _ in range(2)
         ],
         *[_failures(settings, 4 * scale)] * 4,
-        *[_Block(phase=Phase.HOT, rate=settings.rate, seconds=3 * scale, mix=Mix(hot=1.0))] * 4,
-        *[_Block(phase=Phase.ZIPF, rate=settings.rate, seconds=3 * scale, mix=Mix(zipf=ZIPF))] * 4,
-        *[
-            _Block(
-                phase=Phase.PAUSE, rate=settings.rate, seconds=12 * scale, pause_seconds=5 * scale
-            )
-        ]
+        *[Load(phase=Phase.HOT, rate=settings.rate, seconds=3 * scale, mix=Mix(hot=1.0))] * 4,
+        *[Load(phase=Phase.ZIPF, rate=settings.rate, seconds=3 * scale, mix=Mix(zipf=ZIPF))] * 4,
+        *[Load(phase=Phase.PAUSE, rate=settings.rate, seconds=12 * scale, pause_seconds=5 * scale)]
         * 2,
     ]
 
 
-def _failures(settings: Settings, seconds: float) -> _Block:
+def _failures(settings: Settings, seconds: float) -> Load:
     mix = Mix(declined=settings.declined, scarce=settings.scarce)
-    return _Block(phase=Phase.FAILURES, rate=settings.rate, seconds=seconds, mix=mix)
+    return Load(phase=Phase.FAILURES, rate=settings.rate, seconds=seconds, mix=mix)

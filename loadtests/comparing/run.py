@@ -1,24 +1,28 @@
-"""A whole comparison, from nothing: an own fresh stack, its windows, the audit, the report."""
+"""A whole comparison, from nothing or from where it was stopped: an own fresh stack, its windows,
+the outage at the end of a full run, the audit, the report.
+"""
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contracts.catalogue import SAGAS
 from contracts.catalogue.checkout import PADDED, PADDING
-from loadtests.comparing import closing_outage, plan, report
-from loadtests.comparing.ongoing import Finished, Ongoing
+from contracts.projection import services_of
+from loadtests import outages
+from loadtests.comparing import comparison, plan
+from loadtests.comparing.comparison import Comparison, Store
 from loadtests.comparing.plan import Settings
-from loadtests.comparing.store import Store
 from loadtests.evaluating.results import Measured
-from loadtests.load import shopper
+from loadtests.load import shopper, windows
 from loadtests.measuring import machine
 from loadtests.measuring.cost import Cost
-from loadtests.outages import experiment
-from loadtests.running import remaining
 from loadtests.running.kept import NotStored, whole_blocks
-from loadtests.running.rig import own_stack, runner_on
+from loadtests.running.rig import Audit, own_stack, run_audit, runner_on
 from loadtests.running.runner import Say
 from loadtests.shop import CHECKOUT, OWN_STEPS, page, shop_of
 from stack.folders import STATE_FOLDER
@@ -27,6 +31,57 @@ from stack.local import LocalStack
 REPORTS = STATE_FOLDER / "reports"
 SETTLE_SECONDS = 60.0
 """For what was on its way when a run was stopped in its outage."""
+AWAY = "pagos"
+"""In the outage, of those sagas that have it; of another, the first beside its owner."""
+AWAY_SECONDS = 15.0
+"""Long enough for the breaker to open, and to ask several times in vain."""
+DRAIN_SECONDS = 8.0
+"""Of the outage by the plan; the experiment itself waits longer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A comparison and where it was written."""
+
+    comparison: Comparison
+    report: Path
+    at_rest: Cost
+    """Of the stack that it was made on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ongoing:
+    """A run on its stack: what each of its parts needs. `working`: for files while it lasts."""
+
+    stack: LocalStack
+    settings: Settings
+    store: Store
+    working: Path
+    say: Say
+    environment: dict[str, str]
+    began: float
+    made_at: str
+
+    def audit(self, *, wait_seconds: float = 0.0) -> Audit:
+        self.say("auditing what the run has left in the services' tables")
+        return run_audit(environment=self.stack.environment, wait_seconds=wait_seconds)
+
+    def finished(self, *, at_rest: Cost, was_stopped: bool, audit: Audit) -> Finished:
+        """All that was measured until now, compared and written."""
+        measured = whole_blocks(measured=self.store.measured(), patterns=self.settings.patterns)
+        compared = comparison.compare(
+            measured=measured,
+            at_rest=at_rest,
+            settings=self.settings,
+            environment=self.environment,
+            audit=audit,
+            made_at=self.made_at,
+            seconds_taken=time.monotonic() - self.began,
+            cores=os.cpu_count() or 1,
+            was_stopped=was_stopped,
+        )
+        written = self.store.show(comparison=compared, measured=measured)
+        return Finished(comparison=compared, report=written, at_rest=at_rest)
 
 
 def new_folder(*, settings: Settings) -> Path:
@@ -53,7 +108,7 @@ def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say
         ) as stack,
         tempfile.TemporaryDirectory(prefix="dueto-compare-") as working,
     ):
-        made = Ongoing(
+        made = _Ongoing(
             stack=stack,
             settings=settings,
             store=Store(folder=folder),
@@ -64,36 +119,17 @@ def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say
             made_at=now.isoformat(timespec="seconds"),
         )
         at_rest, was_stopped = _measure(made, known)
-        finished = made.finished(at_rest=at_rest, was_stopped=was_stopped)
+        finished = made.finished(at_rest=at_rest, was_stopped=was_stopped, audit=made.audit())
         if was_stopped or not finished.comparison.audit.is_clean:
             return finished
         return _with_outage(made, finished)
-
-
-def _with_outage(made: Ongoing, finished: Finished) -> Finished:
-    """The same with the outage of a full run; what was there before is kept if that fails."""
-    planned = closing_outage.settings_of(settings=made.settings)
-    if planned is None or made.store.has_outage():
-        return finished
-    at_rest = finished.at_rest
-    try:
-        found = experiment.outages(
-            stack=made.stack, settings=planned, folder=made.working, say=made.say
-        )
-    except KeyboardInterrupt:
-        made.say("stopped: the outage is left out, and what was measured before it shown")
-        return made.finished(at_rest=at_rest, was_stopped=True, wait_seconds=SETTLE_SECONDS)
-    audit = made.audit()
-    ended = experiment.Finished(settings=planned, outages=found, audit=audit)
-    made.store.keep_outage(figures=experiment.as_figures(finished=ended))
-    return made.finished(at_rest=at_rest, was_stopped=False, audit=audit)
 
 
 def resume(*, folder: Path, say: Say) -> Finished:
     """Goes on with a run that was stopped. As `run`; raises NotStored where there is none."""
     store = Store(folder=folder)
     settings = store.settings()
-    audit = report.audit_of(folder=folder)
+    audit = store.audit()
     if audit is None or not audit.is_clean:
         raise NotStored(
             f"{folder}: what it has was not audited as clean, so it can't be part of a result"
@@ -108,62 +144,81 @@ def resume(*, folder: Path, say: Say) -> Finished:
     return run(settings=settings, folder=folder, known=known, say=say)
 
 
+def outage_of(*, settings: Settings) -> outages.Settings | None:
+    """The outage at the end of a run; None for one without.
+
+    An arm goes through it as its pattern does; the monolith has nobody who could be away.
+    """
+    patterns = list(dict.fromkeys(shopper.pattern_of(arm=arm) for arm in settings.patterns))
+    patterns = [one for one in patterns if one != shopper.MONOLITH]
+    if not settings.is_full or not patterns:
+        return None
+    services = services_of(SAGAS[settings.saga])
+    return outages.Settings(
+        patterns=patterns,
+        participant=AWAY if AWAY in services else services[1],
+        seconds=AWAY_SECONDS * settings.seconds / plan.USUAL_SECONDS,
+        rate=settings.rate,
+        seed=settings.seed,
+        saga=settings.saga,
+    )
+
+
+def outage_seconds(*, settings: Settings) -> float:
+    """How long that takes by its plan."""
+    planned = outage_of(settings=settings)
+    return len(planned.patterns) * (planned.load_seconds + DRAIN_SECONDS) if planned else 0.0
+
+
+def _with_outage(made: _Ongoing, finished: Finished) -> Finished:
+    """The same with the outage of a full run; what was there before is kept if that fails."""
+    planned = outage_of(settings=made.settings)
+    if planned is None or made.store.has_outage():
+        return finished
+    at_rest = finished.at_rest
+    try:
+        found = outages.measure(
+            stack=made.stack, settings=planned, folder=made.working, say=made.say
+        )
+    except KeyboardInterrupt:
+        made.say("stopped: the outage is left out, and what was measured before it shown")
+        audit = made.audit(wait_seconds=SETTLE_SECONDS)
+        return made.finished(at_rest=at_rest, was_stopped=True, audit=audit)
+    audit = made.audit()
+    ended = outages.Finished(settings=planned, outages=found, audit=audit)
+    made.store.keep_outage(figures=outages.as_figures(finished=ended))
+    return made.finished(at_rest=at_rest, was_stopped=False, audit=audit)
+
+
 def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
-    return {
-        **machine.describe(shop=shop_of(stack=stack), database=stack.database),
-        **_saga(settings),
-        **_distance(settings),
-        **_popularity(settings),
-        **_length(settings),
-        **_databases(settings),
-    }
-
-
-def _saga(settings: Settings) -> dict[str, str]:
-    if settings.saga == CHECKOUT:
-        return {}
-    steps = page(saga=settings.saga).steps[1:]
-    return {"saga": f"{settings.saga}: " + ", ".join(one.name for one in steps)}
-
-
-def _distance(settings: Settings) -> dict[str, str]:
-    if not settings.hop_ms:
-        return {}
-    return {
-        "distance": f"services and broker are put {settings.hop_ms:g} ms further apart, one way"
-    }
-
-
-def _popularity(settings: Settings) -> dict[str, str]:
-    if not settings.zipf:
-        return {}
-    return {
-        "products": f"the n-th most popular is wanted as often as 1 / n^{settings.zipf:g} (Zipf)"
-    }
-
-
-def _length(settings: Settings) -> dict[str, str]:
-    if not settings.extra_steps:
-        return {}
-    added = ", ".join(PADDED[: settings.extra_steps])
-    floor = "; the monolith takes none of these" if _has_monolith(settings) else ""
-    return {
-        "steps": f"{settings.steps} after the acceptance: the checkout's own {OWN_STEPS}, and"
-        f" {settings.extra_steps} more that change nothing ({added}){floor}"
-    }
+    """What the result was made on, and how the shop was, where it was not as usual."""
+    found = machine.describe(shop=shop_of(stack=stack), database=stack.database)
+    if settings.saga != CHECKOUT:
+        steps = ", ".join(one.name for one in page(saga=settings.saga).steps[1:])
+        found["saga"] = f"{settings.saga}: {steps}"
+    if settings.hop_ms:
+        apart = f"{settings.hop_ms:g} ms further apart, one way"
+        found["distance"] = f"services and broker are put {apart}"
+    if settings.zipf:
+        wanted = f"wanted as often as 1 / n^{settings.zipf:g} (Zipf)"
+        found["products"] = f"the n-th most popular is {wanted}"
+    if settings.extra_steps:
+        added = ", ".join(PADDED[: settings.extra_steps])
+        floor = "; the monolith takes none of these" if _has_monolith(settings) else ""
+        found["steps"] = (
+            f"{settings.steps} after the acceptance: the checkout's own {OWN_STEPS}, and"
+            f" {settings.extra_steps} more that change nothing ({added}){floor}"
+        )
+    if _has_monolith(settings):
+        found["databases"] = (
+            "one for all services, because of the monolith: the same checkout in one local"
+            " transaction, without a saga; no pattern of the shop, but what distribution costs"
+        )
+    return found
 
 
 def _has_monolith(settings: Settings) -> bool:
     return shopper.MONOLITH in [shopper.pattern_of(arm=arm) for arm in settings.patterns]
-
-
-def _databases(settings: Settings) -> dict[str, str]:
-    if not _has_monolith(settings):
-        return {}
-    return {
-        "databases": "one for all services, because of the monolith: the same checkout in one local"
-        " transaction, without a saga; no pattern of the shop, but what distribution costs"
-    }
 
 
 def _variables(settings: Settings) -> dict[str, str]:
@@ -177,7 +232,7 @@ def _variables(settings: Settings) -> dict[str, str]:
     }
 
 
-def _measure(run: Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
+def _measure(run: _Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
     """What the stack uses at rest, and whether the run was stopped before its end."""
     planned = plan.windows(run.settings)
     with runner_on(
@@ -202,10 +257,10 @@ def _measure(run: Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
     return at_rest, False
 
 
-def _seconds_after(run: Ongoing) -> float:
+def _seconds_after(run: _Ongoing) -> float:
     """What comes after the windows."""
     if not run.settings.is_full:
-        return remaining.AUDIT_SECONDS
+        return windows.AUDIT_SECONDS
     if run.store.has_outage():
-        return remaining.FULL_AUDIT_SECONDS / 2
-    return remaining.FULL_AUDIT_SECONDS + closing_outage.seconds_of(settings=run.settings)
+        return windows.FULL_AUDIT_SECONDS / 2
+    return windows.FULL_AUDIT_SECONDS + outage_seconds(settings=run.settings)

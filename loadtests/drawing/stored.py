@@ -187,7 +187,7 @@ class _Outages(msgspec.Struct, frozen=True, kw_only=True):
 def read_samples(*, folder: Path) -> list[Sample]:
     """Its raw samples. Raises NotARun."""
     try:
-        return samples.read(path=folder / SAMPLES)
+        return samples.read(path=folder / SAMPLES, kind=Sample)
     except (OSError, TypeError, ValueError, KeyError) as error:
         raise NotARun(f"{folder / SAMPLES} can't be read: {error}") from error
 

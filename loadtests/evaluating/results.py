@@ -9,8 +9,7 @@ from loadtests.evaluating.ramp import Level
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples as raw
 from loadtests.measuring.cost import GENERATOR, Cost, added
-from loadtests.measuring.moments import Moments
-from loadtests.measuring.samples import Sample, percentile
+from loadtests.measuring.samples import Moments, Sample, percentile
 
 SHARES = (0.50, 0.95, 0.99)
 

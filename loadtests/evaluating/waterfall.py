@@ -20,7 +20,7 @@ from enum import StrEnum
 from itertools import groupby, pairwise
 from statistics import fmean
 
-from loadtests.measuring.moments import Moments
+from loadtests.measuring.samples import Moments
 
 
 class Kind(StrEnum):

@@ -9,8 +9,8 @@ to be measured. Here one greenlet is started for each arrival.
 import csv
 import gc
 import os
-import socket
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 import gevent
 import gevent.pool
 import msgspec
+from gevent.socket import wait_read
 from locust import User, events, task
 from locust.env import Environment
 
-from loadtests.load.alarm import Alarm
-from loadtests.load.channel import FILE_NUMBER_VARIABLE, Channel, Gone
-from loadtests.load.schedule import Arrivals, offsets
-from loadtests.load.wire import Connections, post
+from loadtests.load.generator import FILE_NUMBER_VARIABLE
+from loadtests.load.windows import Arrivals, offsets
+from loadtests.load.wire import Alarm, Connections, post
 
 NO_ANSWER = 0
 LEAD_SECONDS = 0.05
@@ -60,29 +60,37 @@ class Dispatcher(User):
 
     @task
     def serve(self) -> None:
-        channel = Channel(socket.socket(fileno=int(os.environ[FILE_NUMBER_VARIABLE])))
+        channel = Connection(int(os.environ[FILE_NUMBER_VARIABLE]))
         channel.send({"said": "ready", "scheduling": _hurried()})
         try:
             while True:
-                self._carry_out(channel, channel.receive())
-        except Gone:
+                self._carry_out(channel, _received(channel))
+        except (EOFError, OSError):
             # From another greenlet, because quit() ends this one.
             gevent.spawn(self.environment.runner.quit)
             gevent.sleep(60)
 
-    def _carry_out(self, channel: Channel, window: dict[str, Any]) -> None:
+    def _carry_out(self, channel: Connection, window: dict[str, Any]) -> None:
         """While the window runs, the channel is watched: the end of `compare` ends it too."""
         running = gevent.spawn(run_window, self.environment, window)
-        ending = gevent.spawn(channel.receive)
+        ending = gevent.spawn(_received, channel)
         gevent.wait([running, ending], count=1)
         if not running.ready():
             running.kill()
-            raise Gone("in the middle of a window")
+            raise EOFError("in the middle of a window")
         ending.kill()
         if running.successful():
             channel.send({"said": "done", **running.value})
         else:
             channel.send({"said": "failed", "why": repr(running.exception)})
+
+
+def _received(channel: Connection) -> dict[str, Any]:
+    """The next window; other greenlets go on meanwhile. Raises EOFError where nobody is there any
+    more."""
+    wait_read(channel.fileno())
+    window: dict[str, Any] = channel.recv()
+    return window
 
 
 def _hurried() -> str:
@@ -105,8 +113,8 @@ def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, An
     """Sends one window's checkouts and writes their samples; returns how the clocks behaved.
 
     `requests`: a file with one JSON body a line, as many as the schedule has starts;
-    `samples`: where to write; `row`: the name in Locust's statistics; `arrivals`, `rate`,
-    `seconds`, `seed`: the schedule; `patience`: how long after the last start to wait for answers.
+    `samples`: where to write; `arrivals`, `rate`, `seconds`, `seed`: the schedule; `patience`: how
+    long after the last start to wait for answers.
     """
     starts = offsets(
         arrivals=Arrivals(window["arrivals"]),
@@ -132,14 +140,13 @@ def _send(
     environment: Environment, window: dict[str, Any], starts: list[float], requests: list[bytes]
 ) -> list[Arrival]:
     connections = _connections(str(environment.host))
-    fire = environment.events.request.fire
     group = gevent.pool.Group()
     alarm = Alarm()
     first = time.monotonic() + LEAD_SECONDS
     arrivals = [Arrival(first + start) for start in starts]
     for arrival, request in zip(arrivals, requests, strict=True):
         alarm.wait_until(at=arrival.intended)
-        group.spawn(_check_out, connections, arrival, request, fire, window["row"])
+        group.spawn(_check_out, connections, arrival, request)
     alarm.close()
     group.join(timeout=window["patience"])
     group.kill()
@@ -147,29 +154,13 @@ def _send(
     return arrivals
 
 
-def _check_out(
-    connections: Connections, arrival: Arrival, request: bytes, fire: Any, row: str
-) -> None:
+def _check_out(connections: Connections, arrival: Arrival, request: bytes) -> None:
     arrival.sent = time.monotonic()
-    problem: Exception | None = None
     try:
         arrival.status, arrival.body = connections.exchange(request=request)
     except OSError as error:
-        problem = error
         arrival.error = str(error)
     arrival.answered = time.monotonic()
-    fire(
-        request_type="POST",
-        name=row,
-        response_time=(arrival.answered - arrival.intended) * 1000,
-        response_length=len(arrival.body),
-        exception=problem or _unexpected(arrival.status),
-        context={},
-    )
-
-
-def _unexpected(status: int) -> Exception | None:
-    return None if status == 202 else ValueError(f"answered with {status}, not 202")
 
 
 def _requests(host: str, bodies: Path) -> list[bytes]:

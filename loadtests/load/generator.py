@@ -1,14 +1,18 @@
-"""The load generator as `compare` sees it: a Locust process that sends one window after another."""
+"""The load generator as `compare` sees it: a Locust process that sends one window after another.
+
+It is told of them over a connection: a pipe of its own because Locust writes tables to
+stdout. When either side dies, however it dies, the kernel closes its end and the other side sees
+that.
+"""
 
 import os
-import socket
 import subprocess
 import sys
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from loadtests.load.channel import FILE_NUMBER_VARIABLE, Channel, Gone
-
+FILE_NUMBER_VARIABLE = "DUETO_ARRIVALS_FD"
 LOCUSTFILE = Path(__file__).with_name("arrivals.py")
 ROOT = LOCUSTFILE.resolve().parents[2]
 START_SECONDS = 60.0
@@ -31,8 +35,7 @@ class Generator:
         self.scheduling = ""
         """How the kernel runs it, in words; known once it is ready."""
         self._log = folder / "locust.log"
-        ours, theirs = socket.socketpair()
-        self._channel = Channel(ours)
+        self._channel, theirs = Pipe()
         with self._log.open("wb") as log, theirs:
             self._process = subprocess.Popen(  # noqa: S603 -- our own locustfile
                 [
@@ -61,8 +64,8 @@ class Generator:
         """Sends a window (see arrivals.run_window), waits for its end. Raises GeneratorFailed."""
         try:
             self._channel.send(window)
-        except Gone as error:
-            raise self._failed(error) from error
+        except OSError as error:
+            raise self._failed(f"it does not listen any more: {error}") from error
         return self._receive("done", window["seconds"] + window["patience"] + 30)
 
     def close(self) -> None:
@@ -82,9 +85,11 @@ class Generator:
 
     def _receive(self, expected: str, within: float) -> dict[str, Any]:
         try:
-            message = self._channel.receive(within=within)
-        except Gone as error:
-            raise self._failed(error) from error
+            if not self._channel.poll(within):
+                raise self._failed(f"nothing was said for {within:.0f} s")
+            message: dict[str, Any] = self._channel.recv()
+        except (EOFError, OSError) as error:
+            raise self._failed(f"it has ended: {error}") from error
         if message["said"] != expected:
             raise self._failed(message.get("why", f"it said {message['said']!r}"))
         return message

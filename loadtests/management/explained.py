@@ -1,8 +1,10 @@
-"""What long commands have alike: how they explain themselves, say how far they are, and fail."""
+"""What long commands have alike: how they explain themselves and their options, say how far they
+are, and fail.
+"""
 
 import sys
-from argparse import RawDescriptionHelpFormatter
-from collections.abc import Iterator
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +12,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from loadtests.load.generator import GeneratorFailed
-from loadtests.load.supplies import NotSupplied
+from loadtests.load.workload import NotSupplied
 from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable
 from stack.console import StackError
@@ -43,3 +45,42 @@ class MeasuringCommand(ExplainedCommand):
         except KeyboardInterrupt:
             self.say(f"stopped: {if_stopped}")
             sys.exit(130)
+
+
+def add_valued(parser: CommandParser) -> Callable[..., None]:
+    """Adds an option that has a usual value, and tells of it: in words where the value says
+    little."""
+
+    def add(
+        name: str, kind: Callable[[str], Any], usual: Any, about: str, words: str = "", **more: Any
+    ) -> None:
+        told = words or ("%(default)g" if isinstance(usual, float) else "%(default)s")
+        said = f"{about} (default: {told})"
+        parser.add_argument(name, type=kind, default=usual, help=said, **more)
+
+    return add
+
+
+def positive(text: str) -> float:
+    """The type of an option: a number above 0."""
+    return _within(float(text), lambda value: value > 0, "must be more than 0")
+
+
+def between(least: float, most: float, *, unit: str = "") -> Callable[[str], float]:
+    """The type of an option: a number in this range, with its unit behind it or without."""
+    return lambda text: _within(
+        float(text.removesuffix(unit)),
+        lambda value: least <= value <= most,
+        f"must be from {least:g} to {most:g}{unit}",
+    )
+
+
+def milliseconds(text: str) -> float:
+    """The type of an option: 2ms or 2."""
+    return float(text.removesuffix("ms"))
+
+
+def _within(value: float, is_right: Callable[[float], bool], otherwise: str) -> float:
+    if not is_right(value):
+        raise ArgumentTypeError(f"{value:g} {otherwise}")
+    return value

@@ -1,19 +1,23 @@
 """What a window costs beside time: CPU by process, writes, WAL, messages and HTTP calls.
 
 Everything is read before and after a window, when nothing moves, so all work that its checkouts
-set off is in the difference: also what goes on after the outcome (tracking, acknowledgements).
+set off is in the difference: also what goes on after the outcome (tracking, acknowledgements). CPU
+time is that of process trees, from the kernel's own accounts.
 """
 
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial, reduce
+from operator import add, sub
+from typing import Any
 
+import psutil
 import psycopg
 import urllib3
 
-from loadtests.measuring import processes
 from loadtests.measuring.outcomes import Outcomes, total_of
 from loadtests.measuring.samples import NotMeasured
 from loadtests.shop import Shop
@@ -24,19 +28,38 @@ MEASURING = "measuring"
 OURS = frozenset({GENERATOR, MEASURING})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What the machine and the shop had used up by then."""
+def cpu_seconds(*, roots: Mapping[str, int]) -> dict[str, float]:
+    """User and system seconds of each named process with all of its descendants.
 
-    at: float
-    cpu_seconds: Mapping[str, float]
-    busy_seconds: float
-    steal_seconds: float
-    last_checkpoint: str
-    wal_bytes: int
-    writes: int
-    messages: int
-    http_calls: int
+    Children that have ended and were waited for are in it, so that the figure never falls.
+    """
+    children: dict[int, list[int]] = {}
+    spent: dict[int, float] = {}
+    for process in psutil.process_iter(["ppid", "cpu_times"]):
+        times = process.info["cpu_times"]
+        if times is None:  # it ended while we looked
+            continue
+        spent[process.pid] = times.user + times.system + times.children_user + times.children_system
+        children.setdefault(process.info["ppid"], []).append(process.pid)
+    return {name: _of_tree(pid, children, spent) for name, pid in roots.items()}
+
+
+def machine_busy_seconds() -> tuple[float, float]:
+    """CPU seconds that the whole machine has worked, and those that its host took away (steal)."""
+    times = psutil.cpu_times()
+    steal = getattr(times, "steal", 0.0)
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - steal - _guests(times), steal
+
+
+def _guests(times: object) -> float:
+    """Already counted in user and nice (proc(5))."""
+    return float(getattr(times, "guest", 0.0)) + float(getattr(times, "guest_nice", 0.0))
+
+
+def _of_tree(pid: int, children: Mapping[int, list[int]], spent: Mapping[int, float]) -> float:
+    return spent.get(pid, 0.0) + sum(
+        _of_tree(child, children, spent) for child in children.get(pid, [])
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +93,14 @@ class Cost:
         return max(self.busy_ms - sum(self.cpu_ms.values()), 0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the machine and the shop had used up by then, since they began."""
+
+    used: Cost
+    last_checkpoint: str
+
+
 class Meters:
     """Reads all of it from a running shop."""
 
@@ -99,23 +130,21 @@ class Meters:
         http_calls = self._http_calls()
         wal_bytes, writes, last_checkpoint = self._written()
         messages = total_of(self._outcomes.counters(), "messages_published")
-        busy, steal = processes.machine_busy_seconds()
-        return Reading(
-            at=time.monotonic(),
-            cpu_seconds=self._cpu_seconds(),
-            busy_seconds=busy,
-            steal_seconds=steal,
-            last_checkpoint=last_checkpoint,
+        busy, steal = machine_busy_seconds()
+        used = Cost(
+            seconds=time.monotonic(),
+            cpu_ms={name: spent * 1000 for name, spent in self._cpu_seconds().items()},
+            busy_ms=busy * 1000,
+            steal_ms=steal * 1000,
             wal_bytes=wal_bytes,
             writes=writes,
             messages=messages,
             http_calls=http_calls,
         )
+        return Reading(used=used, last_checkpoint=last_checkpoint)
 
     def _cpu_seconds(self) -> dict[str, float]:
-        spent = processes.cpu_seconds(
-            roots={**self._shop.processes(), GENERATOR: self._generator_pid}
-        )
+        spent = cpu_seconds(roots={**self._shop.processes(), GENERATOR: self._generator_pid})
         own = os.times()
         return {**spent, MEASURING: own.user + own.system}
 
@@ -148,33 +177,22 @@ class Meters:
 
 def between(before: Reading, after: Reading) -> Cost:
     """What was used up from one reading to the other."""
-    return Cost(
-        seconds=after.at - before.at,
-        cpu_ms={
-            name: (spent - before.cpu_seconds.get(name, 0.0)) * 1000
-            for name, spent in after.cpu_seconds.items()
-        },
-        busy_ms=(after.busy_seconds - before.busy_seconds) * 1000,
-        steal_ms=(after.steal_seconds - before.steal_seconds) * 1000,
-        wal_bytes=after.wal_bytes - before.wal_bytes,
-        writes=after.writes - before.writes,
-        messages=after.messages - before.messages,
-        http_calls=after.http_calls - before.http_calls,
-        checkpoints=int(after.last_checkpoint != before.last_checkpoint),
-    )
+    spent = _combined(sub, after.used, before.used)
+    return replace(spent, checkpoints=int(after.last_checkpoint != before.last_checkpoint))
 
 
-def added(costs: list[Cost]) -> Cost:
-    """The sum of several windows' costs."""
-    names = {name for one in costs for name in one.cpu_ms}
-    return Cost(
-        seconds=sum(one.seconds for one in costs),
-        cpu_ms={name: sum(one.cpu_ms.get(name, 0.0) for one in costs) for name in names},
-        busy_ms=sum(one.busy_ms for one in costs),
-        steal_ms=sum(one.steal_ms for one in costs),
-        wal_bytes=sum(one.wal_bytes for one in costs),
-        writes=sum(one.writes for one in costs),
-        messages=sum(one.messages for one in costs),
-        http_calls=sum(one.http_calls for one in costs),
-        checkpoints=sum(one.checkpoints for one in costs),
-    )
+def added(costs: Sequence[Cost]) -> Cost:
+    """The sum of several windows' costs, of one at least."""
+    return reduce(partial(_combined, add), costs)
+
+
+def _combined(how: Callable[[Any, Any], Any], one: Cost, other: Cost) -> Cost:
+    amounts: dict[str, Any] = {
+        field.name: how(getattr(one, field.name), getattr(other, field.name))
+        for field in fields(Cost)
+        if field.name != "cpu_ms"
+    }
+    spent, also = one.cpu_ms, other.cpu_ms
+    names = {**spent, **also}
+    cpu_ms = {name: how(spent.get(name, 0.0), also.get(name, 0.0)) for name in names}
+    return Cost(cpu_ms=cpu_ms, **amounts)

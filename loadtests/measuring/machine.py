@@ -1,4 +1,10 @@
-"""What a result was made on: machine, versions, and how durable everything was."""
+"""What a result was made on (machine, versions, how durable everything was), and checkpoints of the
+database, made between windows so that none comes in one.
+
+A checkpoint writes all that has changed to the tables' files, and for a while after it whole pages
+go to the write-ahead log: a window that meets one is slower than the one that it is compared with.
+By itself the stack's PostgreSQL makes one after 15 minutes or 4 GB of log (stack/postgres.py).
+"""
 
 import os
 import platform
@@ -13,6 +19,37 @@ from loadtests.shop import Shop
 from messaging.brokers import connect
 
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
+MOST_SECONDS = 600.0
+MOST_WAL_BYTES = 2 * 2**30
+"""Since the last one; a block of windows lasts a minute at most, and writes a fraction of that."""
+
+
+def make_checkpoint_if_due(
+    *,
+    database: str,
+    most_seconds: float = MOST_SECONDS,
+    most_wal_bytes: int = MOST_WAL_BYTES,
+) -> bool:
+    """Makes one where the last of the cluster is so old, and waits for it; whether it did.
+
+    Not where the user of the database may not (an own server, with another user than that of
+    the stack): the run then says in which window one came. Raises psycopg.Error.
+    """
+    with psycopg.connect(database, autocommit=True) as cluster:
+        ((seconds, wal_bytes),) = cluster.execute(
+            """
+            SELECT extract(epoch FROM clock_timestamp() - checkpoint_time)::float8,
+                   pg_wal_lsn_diff(pg_current_wal_insert_lsn(), redo_lsn)::bigint
+            FROM pg_control_checkpoint()
+            """
+        ).fetchall()
+        if seconds < most_seconds and wal_bytes < most_wal_bytes:
+            return False
+        try:
+            cluster.execute("CHECKPOINT")
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+    return True
 
 
 def describe(*, shop: Shop, database: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -21,23 +22,37 @@ class Outcome:
     ended_at: float
 
 
-class Outcomes:
-    """Reads the databases of a running shop."""
+class Rows:
+    """What the services of a running shop have in their databases."""
 
     def __init__(self, *, shop: Shop) -> None:
-        self._services = shop.services
         self._databases = {
             service: psycopg.connect(shop.databases[service], autocommit=True)
             for service in shop.services
         }
+
+    def close(self) -> None:
+        for one in self._databases.values():
+            one.close()
+
+    def of(self, service: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
+        return self._databases[service].execute(statement, values).fetchall()
+
+
+class Outcomes:
+    """How sagas ended in a running shop, and whether anything still moves there."""
+
+    def __init__(self, *, shop: Shop) -> None:
+        self._services = shop.services
+        self._rows = Rows(shop=shop)
         self._owner = shop.saga.owner
         self._accepted = accepted_table(service=self._owner)
         self._broker: Broker = connect(shop.broker)
 
     def close(self) -> None:
         self._broker.close()
-        for one in self._databases.values():
-            one.close()
+        self._rows.close()
 
     def drain(self, *, within: float) -> bool:
         """Waits until no accepted saga is on its way; whether that came in time."""
@@ -53,7 +68,8 @@ class Outcomes:
 
     def of(self, *, saga_ids: Sequence[str]) -> dict[str, Outcome]:
         """The outcome of each of these sagas that their owner knows."""
-        rows = self._databases[self._owner].execute(
+        rows = self._rows.of(
+            self._owner,
             f"""
             SELECT saga_id, status, coalesce(extract(epoch FROM ended_at), 0)::float8
             FROM {self._accepted} WHERE saga_id = ANY(%s)
@@ -68,11 +84,7 @@ class Outcomes:
 
     def counters_of(self, *, service: str) -> dict[str, int]:
         """What the workers of this one say."""
-        rows = (
-            self._databases[service]
-            .execute(f"SELECT counters FROM {service}_workerheartbeat")
-            .fetchall()
-        )
+        rows = self._rows.of(service, f"SELECT counters FROM {service}_workerheartbeat")
         total: dict[str, int] = {}
         for (counters,) in rows:
             for name, count in counters.items():
@@ -80,10 +92,9 @@ class Outcomes:
         return total
 
     def _on_their_way(self) -> int:
-        found = self._databases[self._owner].execute(
-            f"SELECT count(*) FROM {self._accepted} WHERE ended_at IS NULL"
-        )
-        return int(found.fetchone()[0])  # type: ignore[index]
+        unended = f"SELECT count(*) FROM {self._accepted} WHERE ended_at IS NULL"
+        ((count,),) = self._rows.of(self._owner, unended)
+        return int(count)
 
     def _is_at_rest(self, since: float) -> bool:
         return (
@@ -93,22 +104,19 @@ class Outcomes:
         )
 
     def _has_reported(self, service: str, since: float) -> bool:
-        found = self._databases[service].execute(
+        ((has_reported,),) = self._rows.of(
+            service,
             f"""
             SELECT coalesce(bool_and(seen_at > to_timestamp(%s)), false)
             FROM {service}_workerheartbeat WHERE seen_at > to_timestamp(%s) - interval '5 s'
             """,
             [since, since],
         )
-        return bool(found.fetchone()[0])  # type: ignore[index]
+        return bool(has_reported)
 
     def _unsent(self) -> int:
-        return sum(
-            self._databases[service]
-            .execute(f"SELECT count(*) FROM {service}_outboxentry WHERE sent_at IS NULL")
-            .fetchone()[0]  # type: ignore[index]
-            for service in self._services
-        )
+        unsent = "SELECT count(*) FROM {}_outboxentry WHERE sent_at IS NULL"
+        return sum(self._rows.of(one, unsent.format(one))[0][0] for one in self._services)
 
     def _queued(self) -> int:
         queues = [f"dueto.{service}" for service in self._services]

@@ -1,20 +1,22 @@
-"""Raw samples of a comparison, one a checkout, and what is computed from them: exactly.
+"""What was measured of the sagas of a comparison, as data and as CSV: a sample a saga, the moments
+of each step of some, and what is computed from samples: exactly.
 
 Percentiles are of the samples themselves (nearest rank), not of a histogram.
 """
 
+import csv
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
-from loadtests.measuring import rows
+T = TypeVar("T")
 
 ACCEPTED = 202
 COMPLETED, FAILED, COMPENSATED = "completed", "failed", "compensated"
 UNFINISHED = "unfinished"
 """Accepted, and not ended when the wait for it was over."""
-TIMES = ("intended_at", "sent_at", "answered_at", "ended_at")
 NOT_ACCEPTED = "not accepted"
 """Answered with anything but 202, or with nothing."""
 
@@ -55,6 +57,24 @@ class Sample:
         return (self.sent_at - self.intended_at) * 1000 if self.sent_at else math.inf
 
 
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """A step of a saga that completed; times are seconds since 1970.
+
+    `asked_at` of the acceptance is the intended start; `decided_at` of the last step the outcome.
+    `attempts`: how often it was asked for.
+    """
+
+    window: int
+    pattern: str
+    saga_id: str
+    step: str
+    asked_at: float
+    picked_up_at: float
+    decided_at: float
+    attempts: int
+
+
 def percentile(values: Iterable[float], share: float) -> float:
     """The smallest value that at least `share` (0 to 1) of the values do not exceed.
 
@@ -80,17 +100,33 @@ def completed_per_second(samples: Sequence[Sample]) -> float:
     return completed / (max(ended) - min(one.intended_at for one in samples))
 
 
-def write(*, path: Path, samples: Iterable[Sample]) -> None:
-    """As CSV with a header line, in place of what was there."""
+def write(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
+    """As CSV with a header line, a line for each of this dataclass, in place of what was there."""
     path.unlink(missing_ok=True)
-    append(path=path, samples=samples)
+    append(path=path, kind=kind, every=every)
 
 
-def append(*, path: Path, samples: Iterable[Sample]) -> None:
-    """To what is there."""
-    rows.append(path=path, kind=Sample, every=samples, times=TIMES)
+def append(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
+    """To what is there; with a header line where there is nothing yet. Times (`..._at`, seconds
+    since 1970) are written to the microsecond."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow(names)
+        for one in every:
+            values = ((name, getattr(one, name)) for name in names)
+            writer.writerow(
+                f"{value:.6f}" if name.endswith("_at") else value for name, value in values
+            )
 
 
-def read(*, path: Path) -> list[Sample]:
-    """What `write` and `append` have written."""
-    return rows.read(path=path, kind=Sample)
+def read(*, path: Path, kind: type[T]) -> list[T]:
+    """What `append` has written. Raises OSError, TypeError, ValueError or KeyError."""
+    types: dict[str, Any] = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
+    with path.open(newline="") as file:
+        return [
+            kind(**{name: types[name](value) for name, value in row.items()})
+            for row in csv.DictReader(file)
+        ]

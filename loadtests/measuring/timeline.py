@@ -6,15 +6,12 @@ time is in the conductor's log of steps, a message's in the outbox that it came 
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
-
-import psycopg
 
 from contracts import projection
 from contracts.events import route
 from contracts.saga import Direction, Saga
-from loadtests.measuring.moments import Moments
-from loadtests.measuring.samples import COMPLETED, Sample
+from loadtests.measuring.outcomes import Rows
+from loadtests.measuring.samples import COMPLETED, Moments, Sample
 from loadtests.shop import Shop
 
 MOST_SAGAS = 200
@@ -31,15 +28,11 @@ class Timeline:
         self._saga = shop.saga
         self._participants = projection.services_of(shop.saga)
         self._asks = asks_of(saga=shop.saga)
-        self._databases = {
-            service: psycopg.connect(shop.databases[service], autocommit=True)
-            for service in shop.services
-        }
+        self._rows = Rows(shop=shop)
         self._read_until = dict.fromkeys(shop.services, 0)
 
     def close(self) -> None:
-        for one in self._databases.values():
-            one.close()
+        self._rows.close()
 
     def of(self, *, samples: Sequence[Sample]) -> list[Moments]:
         """The steps of completed sagas of a window that has rested, saga by saga, in order.
@@ -49,8 +42,9 @@ class Timeline:
         chosen = chosen_of(samples=samples)
         ids = [one.saga_id for one in chosen]
         done = self._done(ids)
-        asked = self._called(ids) | self._sent(ids)
-        again = self._asked_again(ids)
+        called, again = self._called(ids)
+        asked = called | self._sent(ids)
+        again |= self._said_again(ids)
         found = [
             moments_of(sample=one, saga=self._saga, done=done, asked=asked, again=again)
             for one in chosen
@@ -62,7 +56,7 @@ class Timeline:
         return {
             (row[0], row[1]): (row[2], row[3])
             for service in self._participants
-            for row in self._rows(
+            for row in self._rows.of(
                 service,
                 f"""
                 SELECT saga_id, step, extract(epoch FROM entered_at)::float8,
@@ -74,20 +68,21 @@ class Timeline:
             )
         }
 
-    def _called(self, ids: Sequence[str]) -> dict[Step, float]:
-        """When each call was due, as written down before it is made.
+    def _called(self, ids: Sequence[str]) -> tuple[dict[Step, float], dict[Step, int]]:
+        """When each call was due, as written down before it is made, and how often it was made.
 
         A request's message goes out later: where there is one, that counts.
         """
-        rows = self._rows(
+        rows = self._rows.of(
             "saga_orchestrator",
             """
-            SELECT saga_id, name, extract(epoch FROM started_at)::float8
+            SELECT saga_id, name, extract(epoch FROM started_at)::float8, do_attempts
             FROM saga_orchestrator_sagastep WHERE saga_id = ANY(%s) AND started_at IS NOT NULL
             """,
             [list(ids)],
         )
-        return {(row[0], row[1]): row[2] for row in rows}
+        due = {(row[0], row[1]): row[2] for row in rows}
+        return due, {(row[0], row[1]): max(int(row[3]), 1) for row in rows}
 
     def _sent(self, ids: Sequence[str]) -> dict[Step, float]:
         """When the message that asks for each step was given to the broker.
@@ -96,7 +91,7 @@ class Timeline:
         """
         found: dict[Step, float] = {}
         for service, seen in self._read_until.items():
-            rows = self._rows(
+            rows = self._rows.of(
                 service,
                 f"""
                 SELECT saga_id, event_type, extract(epoch FROM sent_at)::float8
@@ -106,37 +101,23 @@ class Timeline:
                 [seen, list(ids)],
             )
             found |= {(row[0], self._asks[row[1]]): row[2] for row in rows if row[1] in self._asks}
-            newest = self._rows(service, f"SELECT max(id) FROM {service}_outboxentry", [])
+            newest = self._rows.of(service, f"SELECT max(id) FROM {service}_outboxentry")
             self._read_until[service] = newest[0][0] or seen
         return found
 
-    def _asked_again(self, ids: Sequence[str]) -> dict[Step, int]:
-        """How often, of the steps that were asked for more than once."""
-        called = self._rows(
-            "saga_orchestrator",
-            """
-            SELECT saga_id, name, do_attempts FROM saga_orchestrator_sagastep
-            WHERE saga_id = ANY(%s) AND do_attempts > 1
-            """,
-            [list(ids)],
-        )
-        found = {(row[0], row[1]): int(row[2]) for row in called}
-        for service in self._databases:
-            rows = self._rows(
-                service,
-                f"""
+    def _said_again(self, ids: Sequence[str]) -> dict[Step, int]:
+        """How often, of the steps whose message had to be taken more than once."""
+        found: dict[Step, int] = {}
+        for service in self._read_until:
+            parked = f"""
                 SELECT saga_id, event_type, attempts FROM {service}_parkedmessage
                 WHERE saga_id = ANY(%s)
-                """,
-                [list(ids)],
-            )
+                """
+            rows = self._rows.of(service, parked, [list(ids)])
             found |= {
                 (row[0], self._asks[row[1]]): row[2] + 1 for row in rows if row[1] in self._asks
             }
         return found
-
-    def _rows(self, service: str, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return self._databases[service].execute(statement, values).fetchall()
 
 
 def asks_of(*, saga: Saga) -> dict[str, str]:

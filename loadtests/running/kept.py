@@ -4,35 +4,24 @@
 stopped is shown from these, and goes on from them.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from loadtests.evaluating.results import Measured
-from loadtests.load.windows import Window
-from loadtests.measuring import moments, samples
-from loadtests.measuring.cost import Cost
-from loadtests.measuring.moments import STEPS, Moments
-from loadtests.measuring.samples import Sample
+from loadtests.measuring import samples
+from loadtests.measuring.samples import Moments, Sample
 
 T = TypeVar("T", Sample, Moments)
 
-WINDOWS, SAMPLES = "windows.jsonl", "samples.csv"
+WINDOWS, SAMPLES, STEPS = "windows.jsonl", "samples.csv", "steps.csv"
 
 
 class NotStored(Exception):
     """The folder holds no windows, or such that this version can't read; the text says which."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    window: Window
-    cost: Cost
-    clock_step_ms: float
-    has_rested: bool
 
 
 class Kept:
@@ -43,16 +32,10 @@ class Kept:
 
     def add(self, one: Measured) -> None:
         """Keeps a window. Its line comes last: without it, its samples count for nothing."""
-        samples.append(path=self.folder / SAMPLES, samples=one.samples)
-        moments.append(path=self.folder / STEPS, moments=one.moments)
-        line = _Line(
-            window=one.window,
-            cost=one.cost,
-            clock_step_ms=one.clock_step_ms,
-            has_rested=one.has_rested,
-        )
+        samples.append(path=self.folder / SAMPLES, kind=Sample, every=one.samples)
+        samples.append(path=self.folder / STEPS, kind=Moments, every=one.moments)
         with (self.folder / WINDOWS).open("ab") as file:
-            file.write(msgspec.json.encode(line) + b"\n")
+            file.write(msgspec.json.encode(replace(one, samples=(), moments=())) + b"\n")
 
     def keep(self, *, measured: Sequence[Measured]) -> None:
         """Drops all windows but these."""
@@ -66,30 +49,25 @@ class Kept:
         path = self.folder / WINDOWS
         try:
             lines = path.read_bytes().splitlines() if path.exists() else []
-            decoded = [msgspec.json.decode(line, type=_Line) for line in lines]
-            by_window = self._samples()
-            steps = self._moments()
+            decoded = [msgspec.json.decode(line, type=Measured) for line in lines]
+            found, steps = self._by_window(SAMPLES, Sample), self._by_window(STEPS, Moments)
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             raise NotStored(f"{path} can't be read: {error}") from error
         return [
-            Measured(
-                window=one.window,
-                samples=by_window.get(one.window.number, []),
-                cost=one.cost,
-                clock_step_ms=one.clock_step_ms,
-                has_rested=one.has_rested,
+            replace(
+                one,
+                samples=found.get(one.window.number, []),
                 moments=tuple(steps.get(one.window.number, ())),
             )
             for one in decoded
         ]
 
-    def _samples(self) -> dict[int, list[Sample]]:
-        path = self.folder / SAMPLES
-        return _by_window(samples.read(path=path) if path.exists() else [])
-
-    def _moments(self) -> dict[int, list[Moments]]:
-        path = self.folder / STEPS
-        return _by_window(moments.read(path=path) if path.exists() else [])
+    def _by_window(self, name: str, kind: type[T]) -> dict[int, list[T]]:
+        path = self.folder / name
+        found: dict[int, list[T]] = {}
+        for one in samples.read(path=path, kind=kind) if path.exists() else ():
+            found.setdefault(one.window, []).append(one)
+        return found
 
 
 def whole_blocks(*, measured: Sequence[Measured], patterns: Sequence[str]) -> list[Measured]:
@@ -98,10 +76,3 @@ def whole_blocks(*, measured: Sequence[Measured], patterns: Sequence[str]) -> li
     for one in measured:
         found.setdefault(one.window.block, set()).add(one.window.pattern)
     return [one for one in measured if found[one.window.block] == set(patterns)]
-
-
-def _by_window(every: Iterable[T]) -> dict[int, list[T]]:
-    found: dict[int, list[T]] = {}
-    for one in every:
-        found.setdefault(one.window, []).append(one)
-    return found

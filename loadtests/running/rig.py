@@ -1,7 +1,11 @@
-"""A stack of one's own with all that loads it and measures it: what every run is made with."""
+"""A stack of one's own with all that loads it and measures it, and its audit in the end: what every
+run is made with.
+"""
 
 import contextlib
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +15,17 @@ from contracts.catalogue import SAGAS
 from contracts.saga import Saga
 from contracts.services import COORDINATORS
 from loadtests.load.generator import Generator
-from loadtests.load.supplies import Supplier
-from loadtests.load.workload import Workload
-from loadtests.measuring.checkpoints import Checkpoints
+from loadtests.load.workload import Supplier, Workload
 from loadtests.measuring.cost import Meters
+from loadtests.measuring.machine import make_checkpoint_if_due
 from loadtests.measuring.outcomes import Outcomes
 from loadtests.measuring.timeline import Timeline
-from loadtests.running.runner import Runner, Say
-from loadtests.running.sending import Sender
+from loadtests.running.runner import Runner, Say, Sender
 from loadtests.shop import CHECKOUT, Shop, shop_of
 from stack.local import LocalStack
+
+ROOT = Path(__file__).resolve().parents[2]
+AUDIT_SECONDS = 600
 
 
 def own_stack(
@@ -44,30 +49,16 @@ def own_stack(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """What loads a shop, and what tells how it took that."""
-
-    sender: Sender
-    outcomes: Outcomes
-    generator_pid: int
-
-
 @contextlib.contextmanager
-def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[Load]:
+def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[Sender]:
     """The load of one run, with products of its own. Arguments and errors: as `runner_on`."""
     with (
         Generator(url=shop.urls[shop.saga.owner] + shop.saga.door, folder=folder) as generator,
         contextlib.closing(Outcomes(shop=shop)) as outcomes,
     ):
         generator.wait_until_ready()
-        sender = Sender(
-            generator=generator,
-            workload=Workload(supplier=Supplier(shop=shop, run=name), saga=shop.saga),
-            outcomes=outcomes,
-            folder=folder,
-        )
-        yield Load(sender=sender, outcomes=outcomes, generator_pid=generator.pid)
+        workload = Workload(supplier=Supplier(shop=shop, run=name), saga=shop.saga)
+        yield Sender(generator=generator, workload=workload, outcomes=outcomes, folder=folder)
 
 
 @contextlib.contextmanager
@@ -88,18 +79,16 @@ def runner_on(
     """
     shop = shop_of(stack=stack, saga=saga)
     with (
-        load_on(shop=shop, name=name, folder=folder) as load,
+        load_on(shop=shop, name=name, folder=folder) as sender,
         contextlib.closing(
-            Meters(shop=shop, outcomes=load.outcomes, generator_pid=load.generator_pid)
+            Meters(shop=shop, outcomes=sender.outcomes, generator_pid=sender.generator.pid)
         ) as meters,
-        contextlib.closing(Checkpoints(database=shop.databases["default"])) as checkpoints,
         contextlib.closing(Timeline(shop=shop)) as timeline,
     ):
         yield Runner(
-            sender=load.sender,
-            outcomes=load.outcomes,
+            sender=sender,
             meters=meters,
-            checkpoints=checkpoints,
+            checkpoint=lambda: make_checkpoint_if_due(database=shop.databases["default"]),
             timeline=timeline,
             pause=lambda is_on: _pause(stack, paused(saga=shop.saga), is_on),
             say=say,
@@ -117,3 +106,26 @@ def _pause(stack: LocalStack, participant: str, is_on: bool) -> None:
     """Stops the processes of one participant, or has them go on."""
     for kind in ("web", "worker"):
         stack.kill(f"{participant}.{kind}", signal.SIGSTOP if is_on else signal.SIGCONT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What `manage.py audit` found on the stack of this run, at its end."""
+
+    is_clean: bool
+    said: str
+
+
+def run_audit(*, environment: Mapping[str, str], wait_seconds: float = 0.0) -> Audit:
+    """`manage.py audit` against the stack whose environment this is, once nothing moves there or
+    `wait_seconds` are over. Raises subprocess.TimeoutExpired."""
+    asked = subprocess.run(  # noqa: S603 -- our own command
+        [sys.executable, "manage.py", "audit", "--json", "--wait", f"{wait_seconds:g}"],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=AUDIT_SECONDS + wait_seconds,
+        check=False,
+    )
+    return Audit(is_clean=asked.returncode == 0, said=(asked.stdout + asked.stderr).strip())

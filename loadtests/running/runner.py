@@ -1,30 +1,99 @@
-"""Runs the windows of a comparison, one after the other, on a shop that is up."""
+"""Runs windows of load, one after the other, on a shop that is up."""
 
+import csv
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from loadtests.evaluating import rates
 from loadtests.evaluating.results import Measured, counts
-from loadtests.load.schedule import Arrivals
-from loadtests.load.windows import Phase, Window
+from loadtests.load.generator import Generator
+from loadtests.load.windows import Arrivals, Phase, Remaining, Window, as_minutes
+from loadtests.load.workload import Workload
 from loadtests.measuring import cost, samples
-from loadtests.measuring.checkpoints import Checkpoints
 from loadtests.measuring.cost import Cost, Meters
-from loadtests.measuring.outcomes import Outcomes
-from loadtests.measuring.samples import percentile
+from loadtests.measuring.outcomes import Outcome, Outcomes
+from loadtests.measuring.samples import Sample, percentile
 from loadtests.measuring.timeline import Timeline
-from loadtests.running.remaining import Remaining, as_minutes
-from loadtests.running.sending import Sender
 
+ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 30.0
 AT_REST_SECONDS = 3.0
-
 Say = Callable[[str], None]
 Done = Callable[[Measured], None]
 Pause = Callable[[bool], None]
+
+
+class Sender:
+    """Writes, sends, collects, in this order; between the last two the caller drains."""
+
+    def __init__(
+        self, *, generator: Generator, workload: Workload, outcomes: Outcomes, folder: Path
+    ) -> None:
+        """`generator`: that is ready; `folder`: for the files that it reads and writes."""
+        self.generator = generator
+        self.outcomes = outcomes
+        self._workload = workload
+        self._requests = folder / "requests.jsonl"
+        self._answers = folder / "answers.csv"
+
+    def write(self, *, window: Window) -> None:
+        """Supplies the window with carts and products. Raises NotSupplied."""
+        self._requests.write_bytes(b"\n".join(self._workload.requests(window=window)))
+
+    def send(self, *, window: Window) -> dict[str, Any]:
+        """What the generator says at the window's end (see arrivals.run_window). Raises
+        GeneratorFailed."""
+        return self.generator.send_window(
+            window={
+                "requests": str(self._requests),
+                "samples": str(self._answers),
+                "arrivals": window.arrivals.value,
+                "rate": window.rate,
+                "seconds": window.seconds,
+                "seed": window.seed,
+                "patience": ANSWER_SECONDS,
+            }
+        )
+
+    def stop(self) -> None:
+        """Sends no more, in the middle of a window too: what is not answered yet is given up."""
+        self.generator.close()
+
+    def collect(self, *, window: Window) -> list[Sample]:
+        """What came of each, as far as carrito's rows say it now."""
+        with self._answers.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        known = self.outcomes.of(saga_ids=[row["saga_id"] for row in rows if row["saga_id"]])
+        return [_sample(window, row, known) for row in rows]
+
+
+def _sample(window: Window, row: Mapping[str, str], known: Mapping[str, Outcome]) -> Sample:
+    """A line of the generator, and what carrito's row says of it."""
+    outcome = known.get(row["saga_id"])
+    return Sample(
+        window=window.number,
+        phase=window.phase.value,
+        pattern=window.pattern,
+        intended_at=float(row["intended_at"]),
+        sent_at=float(row["sent_at"]),
+        answered_at=float(row["answered_at"]),
+        http_status=int(row["status"]),
+        saga_id=row["saga_id"],
+        outcome=_outcome(int(row["status"]), outcome),
+        ended_at=outcome.ended_at if outcome else 0.0,
+        error=row["error"],
+    )
+
+
+def _outcome(status: int, found: Outcome | None) -> str:
+    if status != samples.ACCEPTED:
+        return samples.NOT_ACCEPTED
+    return found.status if found and found.ended_at else samples.UNFINISHED
 
 
 class Runner:
@@ -34,23 +103,22 @@ class Runner:
         self,
         *,
         sender: Sender,
-        outcomes: Outcomes,
         meters: Meters,
-        checkpoints: Checkpoints,
+        checkpoint: Callable[[], object],
         pause: Pause,
         timeline: Timeline,
         say: Say,
         seconds_after: float = 0.0,
     ) -> None:
-        """`pause`: has a participant stand still, from now on (True) or no more (False).
-
+        """`checkpoint`: makes one of the database, between blocks of windows, if it is due.
+        `pause`: has a participant stand still, from now on (True) or no more (False).
         `seconds_after`: what comes after the windows, to tell how much time is left.
         """
-        self.scheduling = sender.scheduling
+        self.scheduling = sender.generator.scheduling
         """How the kernel runs the generator, in words."""
-        self._outcomes = outcomes
+        self._outcomes = sender.outcomes
         self._meters = meters
-        self._checkpoints = checkpoints
+        self._checkpoint = checkpoint
         self._timeline = timeline
         self._sender = sender
         self._pause = pause
@@ -74,7 +142,7 @@ class Runner:
                 continue
             began = time.monotonic()
             if not seen or seen[-1].window.block != window.block:
-                self._checkpoints.make_if_due()
+                self._checkpoint()
             one = self.measure(window=window, seen=seen)
             seen.append(one)
             done(one)

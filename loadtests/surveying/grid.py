@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
-from loadtests.load.schedule import Arrivals
-from loadtests.load.windows import WARM_UP_BURST_RATE, Mix, Phase, Window
+from loadtests.load.windows import WARM_UP_BURST_RATE, Arrivals, Load, Mix, Phase, Window, in_blocks
 
 USUAL_SECONDS = 3.5
 LEAST_CHECKOUTS = 60
@@ -26,6 +25,9 @@ FURTHER = 3
 a third more than it could follow, so they reach more than twice what the last planned one did."""
 MIDDLE_OF_REFUSALS, MIDDLE_SHARE = 0.5, 0.4
 """Between those that are fitted, as are the held-out spots' other loads."""
+VISITS = 2
+"""Of each held-out spot. The machine's speed changes by some 10 % within minutes: what a cell costs
+in one visit is no sharper than that, and no yardstick for a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +67,6 @@ HELD_OUT = (
     Spot(steps=6, hop_ms=5, is_held_out=True),
     Spot(steps=7, hop_ms=20, is_held_out=True),
 )
-VISITS = 2
-"""Of each held-out spot. The machine's speed changes by some 10 % within minutes: what a cell costs
-in one visit is no sharper than that, and no yardstick for a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +80,6 @@ class Settings:
     refusals: Sequence[float]
     seconds: float
     seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cell:
-    """A block of windows. `rate` 0: `share` of what the slower pattern can do."""
-
-    rate: float = 0.0
-    share: float = 0.0
-    refusals: float = 0.0
 
 
 def visits(*, fitted: Sequence[Spot], held_out: Sequence[Spot]) -> list[Spot]:
@@ -109,20 +99,9 @@ def windows(*, settings: Settings, spot: Spot) -> list[Window]:
     chance = random.Random(f"{settings.seed} {spot.name}")  # noqa: S311 -- an order to repeat
     cells = _between(settings) if spot.is_held_out else _cells(settings)
     chance.shuffle(cells)
-    blocks = [
-        *_warm_up(settings),
-        *[(Phase.FULL, _Cell(), settings.seconds)] * FULL_BLOCKS,
-        *[(Phase.CELL, one, _seconds(one, settings)) for one in cells],
-    ]
-    planned: list[Window] = []
-    order: list[str] = []
-    for number, (phase, cell, seconds) in enumerate(blocks, start=1):
-        seed = chance.randrange(2**31)
-        patterns = list(settings.patterns)
-        order = order[::-1] if number % 2 == 0 else chance.sample(patterns, len(patterns))
-        for pattern in order:
-            planned.append(_window(phase, cell, seconds, pattern, len(planned) + 1, number, seed))
-    return planned
+    full = Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=settings.seconds)
+    loads = [*_warm_up(settings), *[full] * FULL_BLOCKS, *cells]
+    return in_blocks(loads=loads, patterns=settings.patterns, chance=chance)
 
 
 def further(*, after: Sequence[Window], pattern: str) -> Window:
@@ -133,70 +112,47 @@ def further(*, after: Sequence[Window], pattern: str) -> Window:
     return replace(own, number=last.number + 1, block=last.block + 1)
 
 
-def _cells(settings: Settings) -> list[_Cell]:
+def _cells(settings: Settings) -> list[Load]:
     """Each load with the lowest share of refusals; every other one, the highest among them, with
     each further share."""
     least, *further = sorted(settings.refusals)
-    loads = _loads(sorted(settings.loads), UPPER_SHARE)
+    loads = _loads(settings, sorted(settings.loads), UPPER_SHARE)
     return [
-        *[_load(one, least) for one in loads],
-        *[_load(one, share) for share in further for one in loads[::-2]],
+        *[_refusing(one, least) for one in loads],
+        *[_refusing(one, share) for share in further for one in loads[::-2]],
     ]
 
 
-def _between(settings: Settings) -> list[_Cell]:
+def _between(settings: Settings) -> list[Load]:
     """Loads and shares of refusals between those that are fitted."""
     rates = sorted(settings.loads)
     middles = [sqrt(low * high) for low, high in itertools.pairwise(rates)] or rates
-    loads = _loads([float(round(one)) for one in middles], MIDDLE_SHARE)
+    loads = _loads(settings, [float(round(one)) for one in middles], MIDDLE_SHARE)
     least, most = min(settings.refusals), max(settings.refusals)
     middle = least + (most - least) * MIDDLE_OF_REFUSALS
-    mixed = [_load(one, middle) for one in loads[::-2]] if most > least else []
-    return [*[_load(one, least) for one in loads], *mixed]
+    mixed = [_refusing(one, middle) for one in loads[::-2]] if most > least else []
+    return [*[_refusing(one, least) for one in loads], *mixed]
 
 
-def _loads(rates: Sequence[float], share: float) -> list[_Cell]:
-    return [*[_Cell(rate=one) for one in rates], _Cell(share=share)]
+def _loads(settings: Settings, rates: Sequence[float], share: float) -> list[Load]:
+    """These, and a share of what the slower pattern can do. Longer at few checkouts a second; as
+    much longer where windows are shorter than usual."""
+    usual = Load(phase=Phase.CELL, seconds=settings.seconds)
+    enough = [max(LEAST_CHECKOUTS / one / USUAL_SECONDS, 1.0) for one in rates]
+    return [
+        *[
+            replace(usual, rate=rate, seconds=settings.seconds * longer)
+            for rate, longer in zip(rates, enough, strict=True)
+        ],
+        replace(usual, share=share),
+    ]
 
 
-def _load(cell: _Cell, refusals: float) -> _Cell:
-    return _Cell(rate=cell.rate, share=cell.share, refusals=refusals)
+def _refusing(load: Load, refusals: float) -> Load:
+    return replace(load, mix=Mix(declined=refusals))
 
 
-def _seconds(cell: _Cell, settings: Settings) -> float:
-    """Longer at few checkouts a second; as much longer where windows are shorter than usual."""
-    if not cell.rate:
-        return settings.seconds
-    enough = LEAST_CHECKOUTS / cell.rate / USUAL_SECONDS
-    return settings.seconds * max(enough, 1.0)
-
-
-def _warm_up(settings: Settings) -> list[tuple[Phase, _Cell, float]]:
-    seconds = min(settings.seconds, 2.0)
-    usual = _Cell(rate=max(min(settings.loads), 25.0))
-    burst = _Cell(rate=WARM_UP_BURST_RATE)
-    return [(Phase.WARM_UP, usual, seconds), (Phase.WARM_UP, burst, seconds)]
-
-
-def _window(
-    phase: Phase,
-    cell: _Cell,
-    seconds: float,
-    pattern: str,
-    number: int,
-    block: int,
-    seed: int,
-) -> Window:
-    is_full = phase is Phase.FULL or cell.rate >= WARM_UP_BURST_RATE
-    return Window(
-        number=number,
-        block=block,
-        phase=phase,
-        pattern=pattern,
-        arrivals=Arrivals.CONSTANT if is_full else Arrivals.POISSON,
-        rate=cell.rate,
-        seconds=seconds,
-        seed=seed,
-        mix=Mix(declined=cell.refusals),
-        share=cell.share,
-    )
+def _warm_up(settings: Settings) -> list[Load]:
+    rate, seconds = max(min(settings.loads), 25.0), min(settings.seconds, 2.0)
+    usual = Load(phase=Phase.WARM_UP, rate=rate, seconds=seconds)
+    return [usual, replace(usual, arrivals=Arrivals.CONSTANT, rate=WARM_UP_BURST_RATE)]

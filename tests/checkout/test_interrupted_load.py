@@ -7,8 +7,7 @@ import threading
 import psutil
 import pytest
 
-from loadtests.load.schedule import Arrivals
-from loadtests.load.windows import Phase, Window
+from loadtests.load.windows import Arrivals, Phase, Window
 from loadtests.running.rig import runner_on
 from tests.checkout.shop import eventually
 

@@ -2,9 +2,8 @@
 
 import pytest
 
+from loadtests import outages
 from loadtests.load.shopper import THE_TWO
-from loadtests.outages import experiment
-from loadtests.outages.experiment import Settings
 from saga_orchestrator.participants import FAULTS_TO_OPEN
 
 SECONDS = 3.0
@@ -19,7 +18,7 @@ def pattern(request):
 @pytest.fixture(scope="module")
 def found(stack, tmp_path_factory):
     """An outage of pagos, by pattern."""
-    settings = Settings(
+    settings = outages.Settings(
         patterns=THE_TWO,
         participant="pagos",
         seconds=SECONDS,
@@ -27,10 +26,10 @@ def found(stack, tmp_path_factory):
         seed=1,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "LEAD_SECONDS", 1.0)
+        patch.setattr(outages, "LEAD_SECONDS", 1.0)
         folder = tmp_path_factory.mktemp("outage")
-        outages = experiment.outages(stack=stack, settings=settings, folder=folder, say=print)
-    return {one.pattern: one for one in outages}
+        found = outages.measure(stack=stack, settings=settings, folder=folder, say=print)
+    return {one.pattern: one for one in found}
 
 
 @pytest.mark.timeout(180)

@@ -6,7 +6,7 @@ from loadtests.evaluating.results import Measured
 from loadtests.running.rig import runner_on
 from loadtests.surveying.cells import Cell, cell_of
 from loadtests.surveying.grid import Settings, Spot
-from loadtests.surveying.one_stack import Ahead, Taken, doubts_of, measure
+from loadtests.surveying.survey import Ahead, Taken, doubts_of, measure
 
 SPOT = Spot(steps=5, hop_ms=0)
 SETTINGS = Settings(

@@ -16,7 +16,7 @@ from checker.soak.rounds import soak
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from loadtests.load import shopper
-from loadtests.load.supplies import NotSupplied
+from loadtests.load.workload import NotSupplied
 from loadtests.management.explained import ExplainedCommand
 from loadtests.shop import CHECKOUT
 from stack.console import StackError

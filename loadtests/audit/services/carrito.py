@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.generic.causes import Effect
-from loadtests.audit.generic.evidence import Evidence, Source, money
+from loadtests.audit.evidence import Evidence, Finding, Source, money
+from loadtests.audit.generic import effects_of
 from loadtests.audit.reading import rows
-from loadtests.audit.rules import Finding
 
 
 class Purchase(NamedTuple):
@@ -52,8 +51,6 @@ SOURCES = [
             FROM carrito_checkout
         ) AS checkout
         LEFT JOIN carrito_order AS placed ON placed.saga_id = checkout.saga_id
-        WHERE %(saga)s::text IS NULL OR checkout.saga_id = %(saga)s
-        ORDER BY checkout.saga_id
         """,
     )
 ]
@@ -76,26 +73,16 @@ _CARTS = """
     ORDER BY cart.id
 """
 
-EFFECTS = [
-    Effect(
-        "order",
-        "carrito.create_order",
-        Direction.DO,
-        lambda saga, _: any(one.order_id for one in saga.of(Purchase)),
-    ),
-    Effect(
-        "cancelled order",
-        "carrito.create_order",
-        Direction.UNDO,
-        lambda saga, _: any(one.cancelled_at for one in saga.of(Purchase)),
-    ),
-    Effect(
-        "confirmed order",
-        "carrito.confirm_order",
-        Direction.DO,
-        lambda saga, _: any(one.confirmed_at for one in saga.of(Purchase)),
-    ),
-]
+EFFECTS = effects_of(
+    Purchase,
+    {
+        ("order", "carrito.create_order", Direction.DO): lambda one, _: one.order_id,
+        ("cancelled order", "carrito.create_order", Direction.UNDO): lambda one, _: (
+            one.cancelled_at
+        ),
+        ("confirmed order", "carrito.confirm_order", Direction.DO): lambda one, _: one.confirmed_at,
+    },
+)
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:

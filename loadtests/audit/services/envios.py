@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.generic.causes import Effect
-from loadtests.audit.generic.evidence import Evidence, Source
+from loadtests.audit.evidence import Evidence, Finding, Source
+from loadtests.audit.generic import effects_of, once_a_step
 from loadtests.audit.reading import rows
-from loadtests.audit.rules import Finding
 
 
 class Delivery(NamedTuple):
@@ -18,16 +17,7 @@ class Delivery(NamedTuple):
     status: str
 
 
-SOURCES = [
-    Source(
-        "envios",
-        Delivery,
-        """
-        SELECT saga_id, step, status FROM envios_delivery
-        WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s ORDER BY saga_id
-        """,
-    )
-]
+SOURCES = [Source("envios", Delivery, "SELECT saga_id, step, status FROM envios_delivery")]
 
 _COURIERS = """
     WITH open AS (
@@ -40,30 +30,20 @@ _COURIERS = """
     ORDER BY id
 """
 
-EFFECTS = [
-    Effect(
-        "delivery",
-        "envios.schedule",
-        Direction.DO,
-        lambda saga, step: any(one.step == step for one in saga.of(Delivery)),
-    ),
-    Effect(
-        "cancelled delivery",
-        "envios.schedule",
-        Direction.UNDO,
-        lambda saga, step: any(
-            one.step == step and one.status == "cancelled" for one in saga.of(Delivery)
+EFFECTS = effects_of(
+    Delivery,
+    {
+        ("delivery", "envios.schedule", Direction.DO): lambda one, step: one.step == step,
+        ("cancelled delivery", "envios.schedule", Direction.UNDO): lambda one, step: (
+            one.step == step and one.status == "cancelled"
         ),
-    ),
-]
+    },
+)
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """6: one delivery a step."""
-    found = [one.step for one in saga.of(Delivery)]
-    for step in dict.fromkeys(found):
-        if found.count(step) > 1:
-            yield 6, f"there are {found.count(step)} deliveries of {step}"
+    yield from once_a_step(saga, Delivery, "deliveries")
 
 
 def sums() -> Iterator[tuple[int, str, str]]:

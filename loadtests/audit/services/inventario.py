@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.generic.causes import Effect
-from loadtests.audit.generic.evidence import Evidence, Source
+from loadtests.audit.evidence import Evidence, Finding, Source, lines_of
+from loadtests.audit.generic import effects_of, once_a_step
 from loadtests.audit.reading import rows
-from loadtests.audit.rules import Finding, lines_of
 
 
 class Reservation(NamedTuple):
@@ -29,8 +28,7 @@ SOURCES = [
                                    ORDER BY product_id::text COLLATE "C"), '')
         FROM inventario_reservation AS reservation
         LEFT JOIN inventario_reservationline AS line ON line.reservation_id = reservation.id
-        WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
-        GROUP BY reservation.id ORDER BY saga_id
+        GROUP BY saga_id, reservation.id
         """,
     )
 ]
@@ -55,30 +53,18 @@ _STOCK = """
 """
 
 
-def _is(*statuses: str, saga: Evidence) -> bool:
-    return any(one.status in statuses for one in saga.of(Reservation))
-
-
-EFFECTS = [
-    Effect(
-        "reservation",
-        "inventario.reserve",
-        Direction.DO,
-        lambda saga, step: any(one.step == step for one in saga.of(Reservation)),
-    ),
-    Effect(
-        "sale",
-        "inventario.commit",
-        Direction.DO,
-        lambda saga, _: _is("committed", "restored", saga=saga),
-    ),
-    Effect(
-        "sale taken back",
-        "inventario.commit",
-        Direction.UNDO,
-        lambda saga, _: _is("restored", saga=saga),
-    ),
-]
+EFFECTS = effects_of(
+    Reservation,
+    {
+        ("reservation", "inventario.reserve", Direction.DO): lambda one, step: one.step == step,
+        ("sale", "inventario.commit", Direction.DO): lambda one, _: (
+            one.status in ("committed", "restored")
+        ),
+        ("sale taken back", "inventario.commit", Direction.UNDO): lambda one, _: (
+            one.status == "restored"
+        ),
+    },
+)
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
@@ -87,12 +73,11 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
     for one in found:
         if saga.is_over and one.status == "reserved":
             yield 1, f"has ended, but {one.lines} is still put aside for it"
+    yield from once_a_step(saga, Reservation, "reservations")
     for step in saga.page.steps if found else ():
         if step.operation != "inventario.reserve":
             continue
         of_step = [one.lines for one in found if one.step == step.name]
-        if len(of_step) > 1:
-            yield 6, f"there are {len(of_step)} reservations of {step.name}"
         wanted = saga.data.get(step.needs.get("items", "items"))
         if saga.data and wanted is not None and any(one != lines_of(wanted) for one in of_step):
             put = " and ".join(one or "nothing" for one in of_step)

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.generic.causes import Effect
-from loadtests.audit.generic.evidence import Evidence, Source, money
+from loadtests.audit.evidence import Evidence, Finding, Source, cents_of, money
+from loadtests.audit.generic import effects_of
 from loadtests.audit.reading import rows
-from loadtests.audit.rules import Finding, cents_of
 
 
 class Payment(NamedTuple):
@@ -30,8 +29,7 @@ SOURCES = [
                (refund.amount * 100)::bigint
         FROM pagos_payment AS payment
         LEFT JOIN pagos_refund AS refund ON refund.payment_id = payment.id
-        WHERE payment.saga_id IS NOT NULL AND (%(saga)s::text IS NULL OR payment.saga_id = %(saga)s)
-        ORDER BY payment.saga_id
+        WHERE payment.saga_id IS NOT NULL
         """,
     )
 ]
@@ -53,22 +51,17 @@ _COUNTED = """
            (SELECT count(*) FROM pagos_refund WHERE saga_id IS NOT NULL)
 """
 
-EFFECTS = [
-    Effect(
-        "payment",
-        "pagos.charge",
-        Direction.DO,
-        lambda saga, step: any(_is_taken(one) and one.step == step for one in saga.of(Payment)),
-    ),
-    Effect(
-        "refund",
-        "pagos.charge",
-        Direction.UNDO,
-        lambda saga, step: any(
-            one.refunded is not None and one.step == step for one in saga.of(Payment)
+EFFECTS = effects_of(
+    Payment,
+    {
+        ("payment", "pagos.charge", Direction.DO): lambda one, step: (
+            _is_taken(one) and one.step == step
         ),
-    ),
-]
+        ("refund", "pagos.charge", Direction.UNDO): lambda one, step: (
+            one.refunded is not None and one.step == step
+        ),
+    },
+)
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.generic.causes import Effect
-from loadtests.audit.generic.evidence import Evidence, Source, money
-from loadtests.audit.rules import Finding, cents_of
+from loadtests.audit.evidence import Evidence, Finding, Source, cents_of, money
+from loadtests.audit.generic import Effect
 
 
 class Order(NamedTuple):
@@ -16,16 +15,7 @@ class Order(NamedTuple):
     status: str
 
 
-SOURCES = [
-    Source(
-        "pedidos",
-        Order,
-        """
-        SELECT saga_id, order_status FROM pedidos_order
-        WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s ORDER BY saga_id
-        """,
-    )
-]
+SOURCES = [Source("pedidos", Order, "SELECT saga_id, order_status FROM pedidos_order")]
 
 EFFECTS = [
     Effect(

@@ -12,10 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from config.databases import ALIASES
-from loadtests.audit import checking
-from loadtests.audit.checking import UnknownSaga
-from loadtests.audit.generic import rest
-from loadtests.audit.rules import NotAuditable
+from loadtests.audit import checking, rest
+from loadtests.audit.checking import NotAuditable, UnknownSaga
 from messaging.brokers import Broker, BrokerUnavailable, connect
 from stack.folders import STATE_FOLDER, Folder
 from stack.record import read

@@ -6,12 +6,11 @@ from typing import Any
 import msgspec
 from django.core.management.base import CommandError, CommandParser
 
-from loadtests.choosing import deciding, screen, surveys
+from loadtests.choosing import deciding, model, screen
 from loadtests.choosing.deciding import Answer
-from loadtests.choosing.model import Model
-from loadtests.choosing.situations import OutOfRange, situation
-from loadtests.choosing.surveys import Source
-from loadtests.management.explained import ExplainedCommand
+from loadtests.choosing.laws import OutOfRange, situation
+from loadtests.choosing.model import Model, Source, machines
+from loadtests.management.explained import ExplainedCommand, add_valued, milliseconds
 from loadtests.surveying.cells import NotASurvey
 
 ABOUT = """\
@@ -33,37 +32,21 @@ class Command(ExplainedCommand):
     help = ABOUT
 
     def add_arguments(self, parser: CommandParser) -> None:
-        add = parser.add_argument
-        add(
-            "--steps",
-            type=int,
-            default=5,
-            help="of the saga, 3 to 8; 3 and 4 are extrapolated (default: %(default)s, the"
-            " checkout's)",
-        )
-        add(
-            "--hop",
-            type=_milliseconds,
-            metavar="5ms",
-            default=0.0,
-            help="delay between services, and between services and broker, one way, 0 to 50 ms"
-            " (default: %(default)g, one machine)",
-        )
-        add(
-            "--refusals",
-            type=float,
-            default=0.0,
-            help="share of declined cards, which are undone, 0 to 1 (default: %(default)g)",
-        )
-        add("--load", type=float, default=25.0, help="checkouts a second (default: %(default)g)")
-        add(
-            "--survey",
-            type=Path,
-            metavar="DIR",
-            help="answer from this one (default: your newest whole one, else the shipped one)",
-        )
-        add("--json", action="store_true", help="all of the answer, for scripts")
-        add("--explain", action="store_true", help="also print the model: each law's parameters")
+        add = add_valued(parser)
+        steps = "of the saga, 3 to 8; 3 and 4 are extrapolated"
+        add("--steps", int, 5, steps, "%(default)s, the checkout's")
+        hop = "delay between services, and between services and broker, one way, 0 to 50 ms"
+        add("--hop", milliseconds, 0.0, hop, "%(default)g, one machine", metavar="5ms")
+        refused = "share of declined cards, which are undone, 0 to 1"
+        add("--refusals", float, 0.0, refused)
+        add("--load", float, 25.0, "checkouts a second")
+        own = "your newest whole one, else the shipped one"
+        add("--survey", Path, None, "answer from this one", own, metavar="DIR")
+        for name, about in (
+            ("--json", "all of the answer, for scripts"),
+            ("--explain", "also print the model: each law's parameters"),
+        ):
+            parser.add_argument(name, action="store_true", help=about)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -73,33 +56,29 @@ class Command(ExplainedCommand):
                 refusals=options["refusals"],
                 load=options["load"],
             )
-            source = surveys.source(named=options["survey"])
-            model = Model(survey=source.survey)
+            source = model.source(named=options["survey"])
+            fitted = Model(survey=source.survey)
         except (OutOfRange, NotASurvey) as error:
             raise CommandError(str(error)) from error
-        found = deciding.answer(model=model, situation=asked)
+        found = deciding.answer(model=fitted, situation=asked)
         if options["json"]:
-            self.stdout.write(_as_json(found, model, source))
+            self.stdout.write(_as_json(found, fitted, source))
             return
-        self.stdout.write(screen.screen(answer=found, model=model, source=source))
+        self.stdout.write(screen.screen(answer=found, model=fitted, source=source))
         if options["explain"]:
-            self.stdout.write("\n" + screen.explained(model=model))
+            self.stdout.write("\n" + screen.explained(model=fitted))
 
 
-def _as_json(answer: Answer, model: Model, source: Source) -> str:
+def _as_json(answer: Answer, fitted: Model, source: Source) -> str:
     """An infinite latency (more than the pattern can take) is null."""
     plain = {
         **msgspec.to_builtins(answer),
         "take": answer.taken,
         "survey": {
             "said": source.said,
-            "made_at": model.survey.made_at,
-            "seed": model.survey.settings.seed,
-            "machines": list(surveys.machines(survey=model.survey)),
+            "made_at": fitted.survey.made_at,
+            "seed": fitted.survey.settings.seed,
+            "machines": list(machines(survey=fitted.survey)),
         },
     }
     return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
-
-
-def _milliseconds(text: str) -> float:
-    return float(text.removesuffix("ms"))

@@ -9,14 +9,13 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from contracts.catalogue import SAGAS
-from loadtests.comparing import report
-from loadtests.comparing.ongoing import Finished
+from loadtests.comparing.comparison import as_json
 from loadtests.comparing.plan import Settings
-from loadtests.comparing.run import new_folder, resume, run
+from loadtests.comparing.run import Finished, new_folder, resume, run
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun
 from loadtests.load import shopper
-from loadtests.management.explained import MeasuringCommand
+from loadtests.management.explained import MeasuringCommand, add_valued, between, positive
 from loadtests.running.kept import NotStored
 from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
 
@@ -49,129 +48,109 @@ class Command(MeasuringCommand):
     help = ABOUT
 
     def add_arguments(self, parser: CommandParser) -> None:
-        add = parser.add_argument
-        add(
+        parser.add_argument(
             "words",
             nargs="*",
             metavar="diff A B",
             help="measure nothing: put the runs stored in the folders A and B side by side",
         )
-        add(
-            "--saga",
-            choices=sorted(SAGAS),
-            default=CHECKOUT,
-            help="what is started, at its owner (default: %(default)s)",
+        self._add_load(parser)
+        self._add_kind_of_run(parser)
+        self._add_stored(parser)
+
+    def _add_load(self, parser: CommandParser) -> None:
+        """What is measured, and how much of it."""
+        add = add_valued(parser)
+        add("--saga", str, CHECKOUT, "what is started, at its owner", choices=sorted(SAGAS))
+        two, three = (",".join(some) for some in (shopper.THE_TWO, shopper.WITH_CONTROL))
+        there = f"of {', '.join(shopper.PATTERNS)}"
+        add("--patterns", str, None, there, f"{two}; with --full {three}")
+        timed = (
+            "timed seconds a pattern: 6 in 10 at light load, 3 at full load, 1 with failures;"
+            " warm-up, drains, start and audit come on top"
         )
-        add(
-            "--patterns",
-            help=f"of {', '.join(shopper.PATTERNS)} (default: {','.join(shopper.THE_TWO)}; with"
-            f" --full {','.join(shopper.WITH_CONTROL)})",
+        add("--seconds", positive, 40.0, timed)
+        add("--rate", positive, 25.0, "checkouts a second at light load")
+        share = between(0, 1)
+        add("--declined", share, 0.2, "share of declined cards in the failures' windows")
+        add("--scarce", share, 0.1, "share that wants the last unit of a product there")
+        popular = "some products are popular: the n-th is wanted as often as 1 / n to this power"
+        alike = "all alike; a full run has windows with 0.99"
+        add("--zipf", between(0, MOST_ZIPF), 0.0, popular, alike, metavar="0.99")
+        parser.add_argument(
+            "--seed",
+            type=int,
+            default=secrets.randbelow(10**6),
+            help="of arrival times and order; default: a new one, reported",
         )
-        add(
-            "--seconds",
-            type=_positive,
-            default=40.0,
-            help="timed seconds a pattern: 6 in 10 at light load, 3 at full load, 1 with failures;"
-            " warm-up, drains, start and audit come on top (default: %(default)g)",
+
+    def _add_kind_of_run(self, parser: CommandParser) -> None:
+        """How the shop is, and what is done with it."""
+        add = add_valued(parser)
+        apart = (
+            "put services and broker so much further apart, one way, for HTTP and for messages"
+            f" alike; at most {MOST_HOP_MS:g} ms"
         )
-        add(
-            "--rate",
-            type=_positive,
-            default=25.0,
-            help="checkouts a second at light load (default: %(default)g)",
+        hop = between(0, MOST_HOP_MS, unit="ms")
+        add("--hop", hop, 0.0, apart, "as they are", metavar="5ms")
+        longer = (
+            f"steps of the checkout after its acceptance: its own {OWN_STEPS}, or up to"
+            f" {MOST_STEPS} with some that change nothing"
         )
-        add(
-            "--declined",
-            type=_share,
-            default=0.2,
-            help="share of declined cards in the failures' windows (default: %(default)g)",
-        )
-        add(
-            "--scarce",
-            type=_share,
-            default=0.1,
-            help="share that wants the last unit of a product there (default: %(default)g)",
-        )
-        add(
+        add("--steps", _steps, OWN_STEPS, longer, metavar="N")
+        parser.add_argument(
             "--full",
             action="store_true",
             help="at most 30 minutes by its plan (34 for four patterns): also the search for each"
             " pattern's knee, levels of load below it, a hot product, a participant that stands"
             " still or is away, narrower intervals",
         )
-        add(
+        parser.add_argument(
             "--aa",
             action="store_true",
             help="compare the first pattern with itself: no difference should be found",
         )
-        add(
+        parser.add_argument(
             "--inject",
-            type=_milliseconds,
+            type=lambda text: positive(text.removesuffix("ms")),
             metavar="2ms",
             default=0.0,
             help="compare the first pattern with itself, its payments delayed by so much in one of"
             " the two: the difference should be found",
         )
-        add(
-            "--hop",
-            type=_hop,
-            metavar="5ms",
-            default=0.0,
-            help="put services and broker so much further apart, one way, for HTTP and for"
-            f" messages alike; at most {MOST_HOP_MS:g} ms (default: as they are)",
-        )
-        add(
-            "--zipf",
-            type=_exponent,
-            metavar="0.99",
-            default=0.0,
-            help="some products are popular: the n-th is wanted as often as 1 / n to this power"
-            " (default: all alike; a full run has windows with 0.99)",
-        )
-        add(
-            "--steps",
-            type=_steps,
-            metavar="N",
-            default=OWN_STEPS,
-            help="steps of the checkout after its acceptance: its own %(default)s, or up to"
-            f" {MOST_STEPS} with some that change nothing (default: %(default)s)",
-        )
-        add(
-            "--resume",
-            type=Path,
-            metavar="DIR",
-            help="go on with a run that was stopped: its folder in .dueto/reports",
-        )
-        add("--seed", type=int, help="of arrival times and order; default: a new one, reported")
-        add(
-            "--report",
-            type=Path,
-            metavar="DIR",
-            help="measure nothing: draw report.html again of the run stored in this folder",
-        )
-        add("--json", type=Path, metavar="PATH", help="also write all figures here")
+
+    def _add_stored(self, parser: CommandParser) -> None:
+        """What is done with a run that is stored, or is to be."""
+        for name, metavar, about in (
+            ("--resume", "DIR", "go on with a run that was stopped: its folder in .dueto/reports"),
+            ("--report", "DIR", "measure nothing: draw report.html again of the run stored here"),
+            ("--json", "PATH", "also write all figures here"),
+        ):
+            parser.add_argument(name, type=Path, metavar=metavar, help=about)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["words"]:
-            self.stdout.write(_differences(options["words"]))
-            return
-        if options["report"]:
-            self._show(_drawn_again(options["report"]))
-            return
+        try:
+            if options["words"]:
+                self.stdout.write(_differences(options["words"]))
+            elif options["report"]:
+                self._show(page.draw(folder=options["report"]))
+            else:
+                self._compare(options)
+        except (NotARun, NotStored) as error:
+            raise CommandError(str(error)) from error
+
+    def _compare(self, options: dict[str, Any]) -> None:
         if options["json"] and not options["json"].resolve().parent.is_dir():
             raise CommandError(f"--json {options['json']}: there is no such folder")
-        try:
-            with self.measuring(if_stopped="no result"):
-                finished = self._run(options)
-        except NotStored as error:
-            raise CommandError(str(error)) from error
+        with self.measuring(if_stopped="no result"):
+            finished = self._run(options)
         if not finished.comparison.audit.is_clean:
             raise CommandError(
                 f"No result: the audit found a breach.\n{finished.comparison.audit.said}\n"
                 f"What was measured all the same: {finished.report}"
             )
         if options["json"]:
-            options["json"].write_bytes(report.as_json(comparison=finished.comparison))
+            options["json"].write_bytes(as_json(comparison=finished.comparison))
         self._show(finished.report)
         if finished.comparison.was_stopped:
             folder = finished.report.parent
@@ -193,18 +172,8 @@ class Command(MeasuringCommand):
 def _differences(asked: list[str]) -> str:
     if asked[0] != "diff" or len(asked) != 3:
         raise CommandError("Nothing is measured of these words. To see two runs: compare diff A B")
-    try:
-        before, after = (stored.read(folder=Path(one)) for one in asked[1:])
-    except NotARun as error:
-        raise CommandError(str(error)) from error
+    before, after = (stored.read(folder=Path(one)) for one in asked[1:])
     return differences.differences(before=before, after=after)
-
-
-def _drawn_again(folder: Path) -> Path:
-    try:
-        return page.draw(folder=folder)
-    except NotARun as error:
-        raise CommandError(str(error)) from error
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -217,14 +186,13 @@ def _settings(options: dict[str, Any]) -> Settings:
         _check_saga(patterns, options)
     if options["declined"] + options["scarce"] > 1:
         raise CommandError("--declined and --scarce together are more than all checkouts")
-    seed = options["seed"] if options["seed"] is not None else secrets.randbelow(10**6)
     return Settings(
         patterns=patterns,
         seconds=options["seconds"],
         rate=options["rate"],
         declined=options["declined"],
         scarce=options["scarce"],
-        seed=seed,
+        seed=options["seed"],
         is_full=options["full"],
         hop_ms=options["hop"],
         zipf=options["zipf"],
@@ -249,24 +217,6 @@ def _arms(patterns: list[str], options: dict[str, Any]) -> list[str]:
     return shopper.twice(pattern=patterns[0], delay_ms=options["inject"])
 
 
-def _milliseconds(text: str) -> float:
-    return _positive(text.removesuffix("ms"))
-
-
-def _hop(text: str) -> float:
-    value = float(text.removesuffix("ms"))
-    if not 0 <= value <= MOST_HOP_MS:
-        raise ValueError
-    return value
-
-
-def _exponent(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= MOST_ZIPF:
-        raise ValueError
-    return value
-
-
 def _steps(text: str) -> int:
     value = int(text)
     if not OWN_STEPS <= value <= MOST_STEPS:
@@ -274,18 +224,4 @@ def _steps(text: str) -> int:
             f"{value} can't be measured: the checkout has {OWN_STEPS} steps of its own, each of"
             f" them needed, and takes up to {MOST_STEPS - OWN_STEPS} more"
         )
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise ValueError
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
     return value

@@ -12,10 +12,8 @@ from contracts.catalogue import SAGAS
 from contracts.projection import services_of
 from contracts.services import PARTICIPANTS
 from loadtests.load import shopper
-from loadtests.management.explained import MeasuringCommand
-from loadtests.outages import experiment
-from loadtests.outages.backlog import Outage
-from loadtests.outages.experiment import Finished, Settings
+from loadtests.management.explained import MeasuringCommand, add_valued, positive
+from loadtests.outages import Finished, Outage, Settings, as_figures, run
 from loadtests.shop import CHECKOUT
 
 ABOUT = """\
@@ -33,23 +31,21 @@ class Command(MeasuringCommand):
     help = ABOUT
 
     def add_arguments(self, parser: CommandParser) -> None:
-        add = parser.add_argument
-        add("--saga", choices=sorted(SAGAS), default=CHECKOUT, help="default: %(default)s")
-        add("--participant", choices=PARTICIPANTS, default="pagos", help="default: %(default)s")
-        add("--seconds", type=float, default=60.0, help="it is away for (default: %(default)g)")
-        add("--rate", type=float, default=20.0, help="sagas a second (default: %(default)g)")
-        add("--patterns", default=",".join(shopper.THE_TWO), help="default: %(default)s")
-        add("--json", type=Path, metavar="PATH", help="also write all figures here")
+        add = add_valued(parser)
+        add("--saga", str, CHECKOUT, "what is started", choices=sorted(SAGAS))
+        add("--participant", str, "pagos", "who is away", choices=PARTICIPANTS)
+        add("--seconds", positive, 60.0, "it is away for")
+        add("--rate", positive, 20.0, "sagas a second")
+        add("--patterns", str, ",".join(shopper.THE_TWO), f"of {', '.join(shopper.PATTERNS[:-1])}")
+        parser.add_argument("--json", type=Path, metavar="PATH", help="also write all figures here")
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings = _settings(options)
         with self.measuring(if_stopped="no result"):
-            finished = experiment.run(settings=settings, say=self.say)
+            finished = run(settings=settings, say=self.say)
         self.stdout.write(as_screen(finished=finished))
         if options["json"]:
-            options["json"].write_text(
-                json.dumps(experiment.as_figures(finished=finished), indent=1)
-            )
+            options["json"].write_text(json.dumps(as_figures(finished=finished), indent=1))
         if not finished.audit.is_clean:
             raise CommandError(f"The audit found a breach.\n{finished.audit.said}")
 
@@ -98,8 +94,6 @@ def _settings(options: dict[str, Any]) -> Settings:
     services = services_of(SAGAS[options["saga"]])
     if options["participant"] not in services:
         raise CommandError(f"--participant: of a {options['saga']} there are {', '.join(services)}")
-    if options["seconds"] <= 0 or options["rate"] <= 0:
-        raise CommandError("--seconds and --rate must be more than 0")
     return Settings(
         patterns=patterns,
         participant=options["participant"],

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from loadtests.choosing.situations import MOST_HOP_MS
+from loadtests.choosing.laws import MOST_HOP_MS
 from loadtests.load import shopper
-from loadtests.management.explained import MeasuringCommand
+from loadtests.management.explained import MeasuringCommand, add_valued, positive
 from loadtests.shop import MOST_STEPS, OWN_STEPS
 from loadtests.surveying import grid, survey
 from loadtests.surveying.cells import NotASurvey
@@ -43,40 +43,26 @@ class Command(MeasuringCommand):
     help = ABOUT
 
     def add_arguments(self, parser: CommandParser) -> None:
-        add = parser.add_argument
-        add(
-            "--patterns",
-            default=",".join(shopper.THE_TWO),
-            help=f"of {', '.join(shopper.PATTERNS[:-1])} (default: %(default)s)",
+        add, pairs = add_valued(parser), {"metavar": "STEPS:MS,..."}
+        there = f"of {', '.join(shopper.PATTERNS[:-1])}"
+        add("--patterns", str, ",".join(shopper.THE_TWO), there)
+        longer = "of a window; those of a low load are longer in proportion"
+        add("--seconds", positive, grid.USUAL_SECONDS, longer)
+        fitted = "steps and hop delay of the stacks that the model is fitted to"
+        add("--stacks", str, _named(grid.FITTED), fitted, **pairs)
+        add("--held-out", str, _named(grid.HELD_OUT), "of those that it is judged by", **pairs)
+        loads = "checkouts a second; six tenths of what the slower pattern can do come on top"
+        add("--loads", str, "10,25,75", loads)
+        add("--refusals", str, "0,0.3", "shares of declined cards")
+        parser.add_argument(
+            "--seed",
+            type=int,
+            default=secrets.randbelow(10**6),
+            help="of arrival times and order; default: a new one, reported",
         )
-        add(
-            "--seconds",
-            type=float,
-            default=grid.USUAL_SECONDS,
-            help="of a window; those of a low load are longer in proportion (default: %(default)g)",
+        parser.add_argument(
+            "--resume", type=Path, metavar="DIR", help="go on with a survey that was stopped"
         )
-        add(
-            "--stacks",
-            default=_named(grid.FITTED),
-            metavar="STEPS:MS,...",
-            help="steps and hop delay of the stacks that the model is fitted to"
-            " (default: %(default)s)",
-        )
-        add(
-            "--held-out",
-            default=_named(grid.HELD_OUT),
-            metavar="STEPS:MS,...",
-            help="of those that it is judged by (default: %(default)s)",
-        )
-        add(
-            "--loads",
-            default="10,25,75",
-            help="checkouts a second; six tenths of what the slower pattern can do come on top"
-            " (default: %(default)s)",
-        )
-        add("--refusals", default="0,0.3", help="shares of declined cards (default: %(default)s)")
-        add("--seed", type=int, help="of arrival times and order; default: a new one, reported")
-        add("--resume", type=Path, metavar="DIR", help="go on with a survey that was stopped")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -109,8 +95,8 @@ def _settings(options: dict[str, Any]) -> Settings:
             spots=_all_spots(options["stacks"], options["held_out"]),
             loads=_numbers("--loads", options["loads"], lambda one: one > 0),
             refusals=_numbers("--refusals", options["refusals"], lambda one: 0 <= one < 1),
-            seconds=_numbers("--seconds", str(options["seconds"]), lambda one: one > 0)[0],
-            seed=options["seed"] if options["seed"] is not None else secrets.randbelow(10**6),
+            seconds=options["seconds"],
+            seed=options["seed"],
         )
     except ValueError as error:
         raise CommandError(str(error)) from error

@@ -12,10 +12,9 @@ from contracts.catalogue import SAGAS
 from contracts.catalogue.checkout import padding_steps
 from contracts.saga import COMPENSABLE, RETRIABLE, Saga, Step
 from contracts.services import WITH_DATABASE
-from loadtests.audit import checking, rules
-from loadtests.audit.generic import evidence, rest
+from loadtests.audit import checking, evidence, rest
+from loadtests.audit.checking import NotAuditable
 from loadtests.audit.reading import whole_tables
-from loadtests.audit.rules import NotAuditable
 from loadtests.audit.services import carrito, pagos
 from messaging.brokers import Message
 from messaging.consumer import queue_of
@@ -576,7 +575,7 @@ def test_accepted_saga_that_no_page_has_is_refused(broker):
 
 
 def test_participant_without_rules_is_refused(broker, monkeypatch):
-    monkeypatch.setattr(rules, "PARTICIPANTS", (*rules.PARTICIPANTS, "florists"))
+    monkeypatch.setattr(checking, "PARTICIPANTS", (*checking.PARTICIPANTS, "florists"))
     with pytest.raises(NotAuditable, match=r"audit/services/florists\.py"):
         checking.check(broker=broker)
 

@@ -17,7 +17,7 @@ import pytest
 import urllib3
 
 from loadtests.load.generator import Generator, GeneratorFailed
-from loadtests.load.schedule import Arrivals, offsets
+from loadtests.load.windows import Arrivals, offsets
 from tests.integration.loadtests.slow_shop import SlowShop
 
 
@@ -46,7 +46,6 @@ def _window(
     return {
         "requests": str(requests),
         "samples": str(answers),
-        "row": "checkout orchestrated",
         "arrivals": "constant",
         "rate": rate,
         "seconds": seconds,

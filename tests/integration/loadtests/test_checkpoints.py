@@ -1,6 +1,5 @@
 """Checkpoints between windows, on the real database."""
 
-import contextlib
 import os
 from collections.abc import Iterator
 
@@ -8,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from loadtests.measuring.checkpoints import Checkpoints
+from loadtests.measuring.machine import make_checkpoint_if_due
 
 ROLE = "dueto_test_no_checkpoints"
 
@@ -46,22 +45,18 @@ def _leave_something_to_write(url: str) -> None:
 def test_checkpoint_that_is_due_is_made_before_the_window_begins(url: str) -> None:
     _leave_something_to_write(url)
     before = _last_of(url)
-    with contextlib.closing(Checkpoints(database=url)) as checkpoints:
-        assert checkpoints.make_if_due(most_seconds=0)
+    assert make_checkpoint_if_due(database=url, most_seconds=0)
     assert _last_of(url) != before
 
 
 def test_checkpoint_is_due_after_so_much_write_ahead_log(url: str) -> None:
     _leave_something_to_write(url)
-    with contextlib.closing(Checkpoints(database=url)) as checkpoints:
-        assert checkpoints.make_if_due(most_seconds=1e9, most_wal_bytes=1)
+    assert make_checkpoint_if_due(database=url, most_seconds=1e9, most_wal_bytes=1)
 
 
 def test_checkpoint_that_is_not_due_is_not_made(url: str) -> None:
-    with contextlib.closing(Checkpoints(database=url)) as checkpoints:
-        assert not checkpoints.make_if_due(most_seconds=1e9, most_wal_bytes=2**60)
+    assert not make_checkpoint_if_due(database=url, most_seconds=1e9, most_wal_bytes=2**60)
 
 
 def test_one_who_may_make_no_checkpoint_goes_on_without(url_of_one_who_may_not: str) -> None:
-    with contextlib.closing(Checkpoints(database=url_of_one_who_may_not)) as checkpoints:
-        assert not checkpoints.make_if_due(most_seconds=0)
+    assert not make_checkpoint_if_due(database=url_of_one_who_may_not, most_seconds=0)

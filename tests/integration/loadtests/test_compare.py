@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from loadtests.measuring import moments, samples
+from loadtests.measuring import samples
 
 ROOT = Path(__file__).resolve().parents[3]
 PATTERNS = ("orchestrated", "choreographed")
@@ -126,14 +126,14 @@ def test_screen_names_where_and_on_what_it_was_made(finished: Any) -> None:
 
 def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
-    kept = samples.read(path=Path(path).with_name("samples.csv"))
+    kept = samples.read(path=Path(path).with_name("samples.csv"), kind=samples.Sample)
     assert len(kept) == sum(one["counts"]["offered"] for one in finished[1]["windows"])
     assert len({one.saga_id for one in kept}) == len(kept)
 
 
 def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
-    steps = moments.read(path=Path(path).with_name("steps.csv"))
+    steps = samples.read(path=Path(path).with_name("steps.csv"), kind=samples.Moments)
     assert {one.pattern for one in steps if one.step == "pad_saga_1"} == set(PATTERNS)
     assert "steps: 6 after the acceptance" in finished[0]
 

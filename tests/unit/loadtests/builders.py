@@ -6,17 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts.catalogue import SAGAS
-from loadtests.comparing import plan, report
-from loadtests.comparing.comparison import Comparison, compare
+from loadtests.comparing import plan
+from loadtests.comparing.comparison import Comparison, Store, compare
 from loadtests.comparing.plan import Settings
 from loadtests.evaluating.results import Measured
-from loadtests.load.schedule import Arrivals
-from loadtests.load.windows import Mix, Phase, Window
+from loadtests.load.windows import Arrivals, Mix, Phase, Window
 from loadtests.measuring import samples
 from loadtests.measuring.cost import GENERATOR, Cost
-from loadtests.measuring.moments import Moments
-from loadtests.measuring.samples import Sample
-from loadtests.running.auditing import Audit
+from loadtests.measuring.samples import Moments, Sample
+from loadtests.running.rig import Audit
 
 EPOCH = 1_700_000_000.0
 THREE = ("orchestrated", "choreographed", "orchestrated_messaging")
@@ -206,9 +204,6 @@ def stored_run(
     """A run as `compare` leaves it: its folder, with the page drawn."""
     folder.mkdir(exist_ok=True)
     found = every or whole_run()
-    report.write(
-        folder=folder,
-        comparison=comparison(every=found, audit=audit, settings=settings),
-        measured=found,
-    )
+    compared = comparison(every=found, audit=audit, settings=settings)
+    Store(folder=folder).show(comparison=compared, measured=found)
     return folder

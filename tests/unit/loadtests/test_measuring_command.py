@@ -7,7 +7,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from loadtests.load.generator import GeneratorFailed
-from loadtests.load.supplies import NotSupplied
+from loadtests.load.workload import NotSupplied
 from loadtests.management.explained import ExplainedCommand, MeasuringCommand
 from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable

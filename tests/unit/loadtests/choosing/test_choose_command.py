@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from loadtests.choosing import surveys
-from loadtests.choosing.surveys import SHIPPED, source
+from loadtests.choosing import model
+from loadtests.choosing.model import SHIPPED, source
 from loadtests.surveying import cells
 from loadtests.surveying.cells import FILE, Survey
 from tests.unit.loadtests.choosing.surveyed import (
@@ -68,7 +68,7 @@ def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> Non
 def test_shipped_survey_is_audited_and_names_its_machine(shipped) -> None:
     assert all(one.audit.is_clean and not one.was_stopped for one in shipped.stacks)
     assert [one.spot for one in shipped.stacks] == list(shipped.settings.spots)
-    assert all("cores" in one for one in surveys.machines(survey=shipped))
+    assert all("cores" in one for one in model.machines(survey=shipped))
 
 
 def test_answer_fits_a_screen() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from loadtests.choosing import laws
 from loadtests.choosing.figures import CAPACITY, CPU, FIGURES, HTTP_CALLS, MESSAGES, P50, WAL
+from loadtests.choosing.laws import Situation
 from loadtests.choosing.model import Model, can_be_fitted
-from loadtests.choosing.situations import Situation
 from loadtests.surveying import grid
 from loadtests.surveying.cells import NotASurvey
 from tests.unit.loadtests.choosing.surveyed import (

@@ -6,13 +6,11 @@ from math import isinf
 
 import pytest
 
-from loadtests.choosing.deciding import Answer, Choice, answer
+from loadtests.choosing.deciding import HOP, LOAD, REFUSALS, STEPS, Answer, Choice, Turn, answer
 from loadtests.choosing.figures import CAPACITY, CPU, P50
-from loadtests.choosing.model import Model
+from loadtests.choosing.laws import Situation, situation
+from loadtests.choosing.model import Model, Source
 from loadtests.choosing.screen import advice, explained, screen
-from loadtests.choosing.situations import Situation, situation
-from loadtests.choosing.surveys import Source
-from loadtests.choosing.turning import HOP, LOAD, REFUSALS, STEPS, Turn
 from tests.unit.loadtests.choosing.surveyed import (
     CHOREOGRAPHED,
     KNOWN,

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.comparing import closing_outage
 from loadtests.comparing.plan import (
     BLOCKS,
     FULL_BLOCKS,
@@ -16,8 +15,8 @@ from loadtests.comparing.plan import (
     holds,
     windows,
 )
-from loadtests.load.windows import Phase, Window
-from loadtests.running.remaining import FULL_AUDIT_SECONDS, START_SECONDS, Remaining
+from loadtests.comparing.run import outage_seconds
+from loadtests.load.windows import FULL_AUDIT_SECONDS, START_SECONDS, Phase, Remaining, Window
 from tests.unit.loadtests.builders import SETTINGS
 
 MEASURED = {Phase.LIGHT: BLOCKS, Phase.FULL: FULL_BLOCKS}
@@ -121,7 +120,7 @@ def test_light_load_of_a_full_run_has_never_less_blocks_than_a_usual_one() -> No
 @pytest.mark.parametrize("patterns", [("A", "B"), ("A", "B", "C")])
 def test_full_run_fits_into_half_an_hour(patterns: Sequence[str]) -> None:
     settings = replace(FULL, patterns=patterns, seconds=USUAL_SECONDS)
-    after = FULL_AUDIT_SECONDS + closing_outage.seconds_of(settings=settings)
+    after = FULL_AUDIT_SECONDS + outage_seconds(settings=settings)
     took = START_SECONDS + Remaining(after=after).seconds(to_come=windows(settings))
     assert took < 30 * 60
 

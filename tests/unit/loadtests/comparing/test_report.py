@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from loadtests.comparing import report
+from loadtests.comparing.comparison import Store, as_json
 from loadtests.measuring import samples
 from loadtests.measuring.samples import read
 from tests.unit.loadtests.builders import comparison, measured, sample, whole_run, window
@@ -9,7 +9,7 @@ from tests.unit.loadtests.builders import comparison, measured, sample, whole_ru
 
 def test_json_has_every_figure_and_null_for_what_never_came() -> None:
     stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 499)
-    found = json.loads(report.as_json(comparison=comparison(every=[*whole_run(), stuck])))
+    found = json.loads(as_json(comparison=comparison(every=[*whole_run(), stuck])))
     light = next(one for one in found["figures"] if one["phase"] == "light")
     assert light["outcome"]["p99"] is None
     assert light["counts"]["unfinished"] == 499
@@ -19,8 +19,8 @@ def test_json_has_every_figure_and_null_for_what_never_came() -> None:
 
 def test_report_has_the_raw_samples_beside_it(tmp_path: Path) -> None:
     every = whole_run()
-    path = report.write(folder=tmp_path, comparison=comparison(every=every), measured=every)
-    kept = read(path=tmp_path / "samples.csv")
+    path = Store(folder=tmp_path).show(comparison=comparison(every=every), measured=every)
+    kept = read(path=tmp_path / "samples.csv", kind=samples.Sample)
     assert len(kept) == sum(len(one.samples) for one in every)
     assert {one.outcome for one in kept} >= {samples.COMPLETED, samples.COMPENSATED}
     assert "How long a checkout takes" in path.read_text()

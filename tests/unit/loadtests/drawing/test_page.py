@@ -9,9 +9,8 @@ import pytest
 
 from loadtests.drawing import page, stored
 from loadtests.drawing.stored import NotARun
-from loadtests.outages.backlog import Down, outage_of
-from loadtests.outages.experiment import Finished, Settings, as_figures
-from loadtests.running.auditing import Audit
+from loadtests.outages import Down, Finished, Settings, as_figures, outage_of
+from loadtests.running.rig import Audit
 from tests.unit.loadtests.builders import (
     EPOCH,
     SETTINGS,

@@ -3,7 +3,7 @@ import pytest
 from loadtests.evaluating.results import Figures, figures
 from loadtests.load.windows import Phase
 from loadtests.measuring import samples
-from loadtests.measuring.cost import Reading, added, between
+from loadtests.measuring.cost import Cost, Reading, added, between
 from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
 
 
@@ -59,28 +59,28 @@ def test_unfinished_checkout_is_neither_completed_nor_refused() -> None:
 
 
 def test_cost_between_two_readings_is_what_was_used_up() -> None:
-    before = Reading(
-        at=10,
-        cpu_seconds={"postgres": 1.0},
-        busy_seconds=5,
-        steal_seconds=0,
-        last_checkpoint="0/1A",
+    earlier = Cost(
+        seconds=10,
+        cpu_ms={"postgres": 1000},
+        busy_ms=5000,
+        steal_ms=0,
         wal_bytes=100,
         writes=10,
         messages=7,
         http_calls=3,
     )
-    after = Reading(
-        at=12,
-        cpu_seconds={"postgres": 1.5, "new": 0.1},
-        busy_seconds=6,
-        steal_seconds=0,
-        last_checkpoint="0/2B",
+    later = Cost(
+        seconds=12,
+        cpu_ms={"postgres": 1500, "new": 100},
+        busy_ms=6000,
+        steal_ms=0,
         wal_bytes=300,
         writes=15,
         messages=9,
         http_calls=8,
     )
+    before = Reading(used=earlier, last_checkpoint="0/1A")
+    after = Reading(used=later, last_checkpoint="0/2B")
     found = between(before, after)
     assert found.cpu_ms == pytest.approx({"postgres": 500, "new": 100})
     assert (found.seconds, found.wal_bytes, found.writes) == (2, 200, 5)

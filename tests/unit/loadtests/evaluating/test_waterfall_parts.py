@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from contracts.catalogue import SAGAS
 from loadtests.evaluating import waterfall
 from loadtests.evaluating.waterfall import Kind
-from loadtests.measuring import moments, samples, timeline
-from loadtests.measuring.moments import Moments
+from loadtests.measuring import samples, timeline
+from loadtests.measuring.samples import Moments
 from tests.unit.loadtests.builders import EPOCH, sample
 
 CHECKOUT = SAGAS["checkout"]
@@ -81,9 +81,9 @@ def test_each_pattern_has_a_waterfall_of_its_own() -> None:
 
 def test_moments_are_kept_as_they_were_read(tmp_path: Path) -> None:
     steps = saga([0.001] * 18)
-    moments.write(path=tmp_path / "steps.csv", moments=steps)
-    moments.append(path=tmp_path / "steps.csv", moments=steps[:1])
-    kept = moments.read(path=tmp_path / "steps.csv")
+    samples.write(path=tmp_path / "steps.csv", kind=Moments, every=steps)
+    samples.append(path=tmp_path / "steps.csv", kind=Moments, every=steps[:1])
+    kept = samples.read(path=tmp_path / "steps.csv", kind=Moments)
     assert [one.step for one in kept] == [*STEPS, STEPS[0]]
     assert kept[3].asked_at == pytest.approx(steps[3].asked_at, abs=1e-6)
 

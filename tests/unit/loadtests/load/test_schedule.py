@@ -3,7 +3,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from loadtests.load.schedule import Arrivals, offsets
+from loadtests.load.windows import Arrivals, offsets
 
 
 @pytest.mark.parametrize("arrivals", list(Arrivals))

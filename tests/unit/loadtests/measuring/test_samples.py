@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.measuring import samples
-from loadtests.measuring.samples import completed_per_second, percentile
+from loadtests.measuring.samples import Sample, completed_per_second, percentile
 from tests.unit.loadtests.builders import sample
 
 
@@ -60,5 +60,5 @@ def test_completed_per_second_leaves_out_what_did_not_complete() -> None:
 
 def test_samples_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
     written = [sample(intended=1.25, latency=0.5), sample(ended=False), sample(status=0)]
-    samples.write(path=tmp_path / "samples.csv", samples=written)
-    assert samples.read(path=tmp_path / "samples.csv") == written
+    samples.write(path=tmp_path / "samples.csv", kind=Sample, every=written)
+    assert samples.read(path=tmp_path / "samples.csv", kind=Sample) == written

@@ -9,9 +9,9 @@ from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring.cost import Cost
 from loadtests.surveying import grid
+from loadtests.surveying.cells import is_saturated
 from loadtests.surveying.grid import Settings, Spot
-from loadtests.surveying.one_stack import Ahead, doubts_of, measure
-from loadtests.surveying.saturation import is_saturated
+from loadtests.surveying.survey import Ahead, doubts_of, measure
 from tests.unit.loadtests.builders import cost, measured
 
 SPOT = Spot(steps=5, hop_ms=50)

@@ -5,7 +5,7 @@ import pytest
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import NotMeasured
-from loadtests.surveying.saturation import (
+from loadtests.surveying.cells import (
     ended_per_second,
     is_saturated,
     overload,

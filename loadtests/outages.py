@@ -1,5 +1,6 @@
 """A participant is taken away for a while, under load: what each pattern accepts, how much waits,
-and how long it takes to drain once the participant is back.
+and how long it takes to drain once the participant is back. `manage.py outage`, and the end of
+a full run.
 """
 
 import tempfile
@@ -11,19 +12,118 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loadtests.load.schedule import Arrivals
-from loadtests.load.windows import Phase, Window
-from loadtests.outages.backlog import Down, Outage, outage_of
-from loadtests.running.auditing import Audit, run_audit
-from loadtests.running.rig import Load, load_on, own_stack
-from loadtests.running.runner import Say
-from loadtests.running.sending import ANSWER_SECONDS
+from loadtests.load.windows import Arrivals, Phase, Window
+from loadtests.measuring.samples import ACCEPTED, Sample
+from loadtests.running.rig import Audit, load_on, own_stack, run_audit
+from loadtests.running.runner import ANSWER_SECONDS, Say, Sender
 from loadtests.shop import CHECKOUT, shop_of
 from stack.local import LocalStack
 
 LEAD_SECONDS = 3.0
 """Of load before the outage, so that it meets a shop at work."""
 CONDUCTOR = "saga_orchestrator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Down:
+    """When the participant was away, in seconds since 1970; `is_back`: from when its processes
+    are started again, so that what they need to come up counts as draining, in every pattern.
+
+    `calls`, `probes`: how often the orchestrator has called it in that time, and asked whether it
+    is ready.
+    """
+
+    participant: str
+    went_at: float
+    is_back_at: float
+    calls: int
+    probes: int
+
+    @property
+    def seconds(self) -> float:
+        return self.is_back_at - self.went_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Second:
+    """What had happened so many seconds after the participant went (before: negative), in all."""
+
+    at: int
+    accepted: int
+    refused: int
+    ended: int
+
+    @property
+    def backlog(self) -> int:
+        """Accepted and not ended."""
+        return self.accepted - self.ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    """One pattern through one outage.
+
+    `accepted`, `refused`, `ended`: while the participant was away. `unfinished`: accepted at any
+    time and never ended. `drain_seconds`: from its return until the last checkout that was
+    accepted before that had ended. `course`: second by second.
+    """
+
+    pattern: str
+    down: Down
+    offered: int
+    accepted: int
+    refused: int
+    ended: int
+    completed_in_all: int
+    unfinished: int
+    most_backlog: int
+    drain_seconds: float
+    course: Sequence[Second]
+
+
+def outage_of(*, pattern: str, samples: Sequence[Sample], down: Down) -> Outage:
+    """What these samples of one pattern tell of its outage."""
+    accepted = [one for one in samples if one.http_status == ACCEPTED]
+    refused = [one for one in samples if one.http_status != ACCEPTED]
+    while_down = [one for one in accepted if down.went_at <= one.answered_at < down.is_back_at]
+    waiting = [one.ended_at for one in accepted if one.answered_at < down.is_back_at]
+    course = _course(accepted, refused, down)
+    return Outage(
+        pattern=pattern,
+        down=down,
+        offered=_within([one.intended_at for one in samples], down),
+        accepted=len(while_down),
+        refused=_within([one.intended_at for one in refused], down),
+        ended=_within([one.ended_at for one in accepted], down),
+        completed_in_all=sum(one.outcome == "completed" for one in samples),
+        unfinished=sum(not one.ended_at for one in accepted),
+        most_backlog=max((one.backlog for one in course), default=0),
+        drain_seconds=max(0.0, max(waiting, default=0.0) - down.is_back_at),
+        course=course,
+    )
+
+
+def _within(times: Sequence[float], down: Down) -> int:
+    return sum(down.went_at <= one < down.is_back_at for one in times)
+
+
+def _course(accepted: Sequence[Sample], refused: Sequence[Sample], down: Down) -> list[Second]:
+    answered = sorted(one.answered_at - down.went_at for one in accepted)
+    no = sorted(one.intended_at - down.went_at for one in refused)
+    ended = sorted(one.ended_at - down.went_at for one in accepted if one.ended_at)
+    known = [*answered, *no, *ended]
+    if not known:
+        return []
+    return [
+        Second(
+            at=at, accepted=_until(answered, at), refused=_until(no, at), ended=_until(ended, at)
+        )
+        for at in range(int(min(known)), int(max(known)) + 2)
+    ]
+
+
+def _until(times: Sequence[float], at: int) -> int:
+    return sum(one <= at for one in times)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +161,7 @@ def run(*, settings: Settings, say: Say) -> Finished:
     """
     with own_stack(variables={}, say=say, saga=settings.saga) as stack:
         with tempfile.TemporaryDirectory(prefix="dueto-outage-") as working:
-            found = outages(stack=stack, settings=settings, folder=Path(working), say=say)
+            found = measure(stack=stack, settings=settings, folder=Path(working), say=say)
         say("auditing what the outages have left in the services' tables")
         audit = run_audit(environment=stack.environment)
     return Finished(settings=settings, outages=found, audit=audit)
@@ -83,7 +183,7 @@ def as_figures(*, finished: Finished) -> dict[str, Any]:
     }
 
 
-def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) -> list[Outage]:
+def measure(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) -> list[Outage]:
     """One a pattern, on a stack that runs. `folder`: for files. Raises as `run`.
 
     On Ctrl-C the participant is brought back first.
@@ -91,8 +191,8 @@ def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
     # Apart from what a run on the same stack has made.
     name = f"{settings.seed}-outage"
     shop = shop_of(stack=stack, saga=settings.saga)
-    with load_on(shop=shop, name=name, folder=folder) as load:
-        experiment = _Experiment(stack=stack, settings=settings, load=load)
+    with load_on(shop=shop, name=name, folder=folder) as sender:
+        experiment = _Experiment(stack=stack, settings=settings, sender=sender)
         found = []
         for pattern in settings.patterns:
             say(f"{pattern}: {settings.participant} goes for {settings.seconds:g} s")
@@ -104,28 +204,26 @@ def outages(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
 class _Experiment:
     stack: LocalStack
     settings: Settings
-    load: Load
+    sender: Sender
     _ending: threading.Event = field(default_factory=threading.Event)
     """The participant is to be brought back at once."""
 
     def run(self, *, pattern: str) -> Outage:
         """One pattern; returns when all that it can be is drained."""
         window = self._window(pattern)
-        self.load.sender.write(window=window)
+        self.sender.write(window=window)
         # The load must go on while processes are stopped and started.
         with ThreadPoolExecutor(max_workers=1) as beside:
             outage = beside.submit(self._take_away)
             try:
-                self.load.sender.send(window=window)
+                self.sender.send(window=window)
             except BaseException:
                 self._ending.set()
                 raise
             down = outage.result()
-        self.load.outcomes.drain(within=2 * self.settings.seconds + ANSWER_SECONDS)
-        self.load.outcomes.rest()
-        return outage_of(
-            pattern=pattern, samples=self.load.sender.collect(window=window), down=down
-        )
+        self.sender.outcomes.drain(within=2 * self.settings.seconds + ANSWER_SECONDS)
+        self.sender.outcomes.rest()
+        return outage_of(pattern=pattern, samples=self.sender.collect(window=window), down=down)
 
     def _window(self, pattern: str) -> Window:
         return Window(
@@ -163,6 +261,6 @@ class _Experiment:
 
     def _counted(self) -> tuple[int, int]:
         """The orchestrator's calls of the participant and its probes, as of a second ago."""
-        counters = self.load.outcomes.counters_of(service=CONDUCTOR)
+        counters = self.sender.outcomes.counters_of(service=CONDUCTOR)
         participant = self.settings.participant
         return counters.get(f"calls.{participant}", 0), counters.get(f"probes.{participant}", 0)

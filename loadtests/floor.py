@@ -1,4 +1,10 @@
-"""The whole checkout as one transaction.
+"""BENCHMARK ONLY. The floor: the same checkout in one local transaction of one database.
+
+No saga, no barrier, no outbox, no broker, no call to another service: what a checkout costs where
+nothing is distributed, so that `manage.py compare` can show what distribution itself costs. The
+same HTTP server, the same database server with the same durability, and the same operations with
+their SQL, in the order of the saga's page; it is no pattern of the shop, and is not reachable
+unless DUETO_MONOLITH=1 says so. Only checkouts are accepted so: no other owner has such a door.
 
 Every service's tables are in one database here. Its aliases are made one connection, so that the
 services' own operations, unchanged, take part in one transaction. Checkouts that come at once are
@@ -10,20 +16,32 @@ the transaction its own steps are undone, by the operations that undo them in a 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
+import msgspec
 from django.db import connections, transaction
+from django.http import HttpResponse
+from django.urls import path
+from rest_framework.request import Request
 
-from carrito import operations, store
+from carrito import checkout_view, operations, store
+from carrito.views import CheckoutRequest
 from carrito.operations import Accept
 from carrito.store import Snapshot
 from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
+from contracts.patterns import ORCHESTRATED
 from contracts.projection import command, services_of
 from contracts.saga import Direction, Step
 from contracts.states import SagaStatus
+from coordination import owner_views
+from httpapi.json import answer
 from participant.gathering import Gathering
 from participant.operations import all_in
 from participant.performing import Performed
+
+PATTERN = "monolith"
+"""As a checkout asks for it, where it can be asked for at all."""
+
 
 SAGA = SAGAS["checkout"]
 ALIAS = SAGA.owner
@@ -122,4 +140,35 @@ def _share_one_connection() -> None:
 
 
 _gathering = Gathering(service=ALIAS, together=check_out_together)
-"""The one path that a benchmark replaces."""
+
+
+class CheckoutView(views.CheckoutView):
+    """The shop's own door. POST: any pattern as ever; `monolith` is done when it answers.
+
+    It answers 202 like the others, so that whoever measures treats all alike. An Idempotency-Key
+    is not looked at: without a barrier nobody knows the first answer.
+    """
+
+    def post(self, request: Request) -> HttpResponse:
+        wanted = msgspec.convert(request.data, CheckoutRequest)
+        if wanted.saga_pattern != PATTERN:
+            return super().post(request)
+        known = msgspec.structs.replace(wanted, saga_pattern=ORCHESTRATED)
+        command = views.command_of(request=request, wanted=known)
+        command = msgspec.structs.replace(command, saga_pattern=PATTERN)
+        ended = check_out(command=command)
+        if isinstance(ended, Refused):
+            raise owner_views.not_accepted(ended)
+        url = request.build_absolute_uri(f"/orders/saga/{command.saga_id}/status")
+        told = {
+            "saga_id": command.saga_id,
+            "saga": command.saga,
+            "cart_id": command.cart_id,
+            "saga_pattern": PATTERN,
+            **ended.data,
+            "status_url": url,
+        }
+        return answer(told, status=202, headers={"Location": url})
+
+
+urlpatterns = [path("checkout/saga", CheckoutView.as_view())]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from loadtests.measuring.samples import Sample
-from loadtests.outages.backlog import Down, outage_of
+from loadtests.outages import Down, outage_of
 
 DOWN = Down(participant="pagos", went_at=100.0, is_back_at=110.0, calls=3, probes=5)
 SAMPLE = Sample(

@@ -9,15 +9,15 @@ import msgspec
 
 from contracts import projection
 from contracts.services import COORDINATORS, WITH_DATABASE
-from loadtests.audit.reading import rows
-from loadtests.shop import accepted_table, owners
+from loadtests.audit.reading import everywhere
+from loadtests.shop import owners
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
 
 # A service says once that it has set messages aside, whatever they were.
 _EVENTS = """
     SELECT saga_id, event_type, count(DISTINCT event_id) FROM {service}_outboxentry
-    WHERE event_type NOT LIKE '%{parked}'
+    WHERE event_type NOT LIKE '%%' || %s
     GROUP BY saga_id, event_type HAVING count(DISTINCT event_id) > 1 ORDER BY 1, 2
 """
 _KEYS = """
@@ -26,8 +26,18 @@ _KEYS = """
 """
 _KEYS_OF_NOTHING = """
     SELECT user_id || ' ' || key, saga_id FROM {service}_idempotencykey AS held
-    WHERE NOT EXISTS (SELECT FROM {table} WHERE saga_id = held.saga_id) ORDER BY 1
+    WHERE NOT EXISTS (SELECT FROM {accepted} WHERE saga_id = held.saga_id) ORDER BY 1
 """
+_UNSENT = "SELECT saga_id, event_type FROM {service}_outboxentry WHERE sent_at IS NULL ORDER BY id"
+_ASIDE = """
+    SELECT saga_id, event_type, status, attempts, reason FROM {service}_parkedmessage
+    WHERE status IN ('retrying', 'parked') ORDER BY id
+"""
+_SAGAS = """
+    SELECT saga_id, status = 'parked' FROM {service}_saga
+    WHERE status IN ('pending', 'running', 'compensating', 'parked')
+"""
+_ACCEPTED = "SELECT saga_id FROM {accepted} WHERE ended_at IS NULL AND set_aside_at IS NULL"
 
 SETTLED_ROUNDS = 2
 """Looks in a row that must find nothing: a message may be between an outbox and a queue."""
@@ -55,27 +65,12 @@ class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
 
 def look(*, broker: Broker) -> Unsettled:
     """What is under way now; parked sagas are not. Raises BrokerUnavailable."""
-    parked = {
-        row[0]
-        for service in COORDINATORS
-        for row in rows(
-            service=service,
-            statement=f"SELECT saga_id FROM {service}_saga WHERE status = 'parked'",
-        )
-    }
-    running = [
-        saga_id
-        for service in owners()
-        for (saga_id,) in rows(
-            service=service,
-            statement=f"SELECT saga_id FROM {accepted_table(service=service)}"
-            " WHERE ended_at IS NULL AND set_aside_at IS NULL",
-        )
-    ]
+    sagas = {row[1]: row[2] for row in everywhere(services=COORDINATORS, statement=_SAGAS)}
+    accepted = [row[1] for row in everywhere(services=owners(), statement=_ACCEPTED)]
     return Unsettled(
-        accepted=len([one for one in running if one not in parked]),
-        sagas=sum(_running(service) for service in COORDINATORS),
-        unsent=sum(len(_unsent(service)) for service in WITH_DATABASE),
+        accepted=sum(not sagas.get(one) for one in accepted),
+        sagas=sum(not is_parked for is_parked in sagas.values()),
+        unsent=sum(1 for _ in unsent()),
         queued=sum(_depths(broker).values()),
     )
 
@@ -98,9 +93,8 @@ def wait(*, broker: Broker, seconds: float, say: Callable[[str], None]) -> bool:
 
 def unsent() -> Iterator[tuple[str, str]]:
     """Events that were not sent. Gives (saga id, what)."""
-    for service in WITH_DATABASE:
-        for saga_id, event_type in _unsent(service):
-            yield saga_id, f"{event_type} of {service} was never sent"
+    for service, saga_id, event in everywhere(services=WITH_DATABASE, statement=_UNSENT):
+        yield saga_id, f"{event} of {service} was never sent"
 
 
 def queued(*, broker: Broker) -> Iterator[str]:
@@ -121,48 +115,27 @@ def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
     One that a person must look at is none by itself: poison ends here. It is one while it is
     still being tried, or while its saga has not ended because of it.
     """
-    for service in WITH_DATABASE:
-        for saga_id, event_type, status, attempts, reason in rows(
-            service=service,
-            statement="SELECT saga_id, event_type, status, attempts, reason"
-            f" FROM {service}_parkedmessage WHERE status IN ('retrying', 'parked') ORDER BY id",
-        ):
-            what = f"{event_type} {status} at {service} after {attempts} attempts: {reason[:200]}"
-            yield saga_id, what, status == "retrying" or saga_id in open_sagas
+    for service, saga_id, event, status, attempts, reason in everywhere(
+        services=WITH_DATABASE, statement=_ASIDE
+    ):
+        what = f"{event} {status} at {service} after {attempts} attempts: {reason[:200]}"
+        yield saga_id, what, status == "retrying" or saga_id in open_sagas
 
 
 def idempotency_keys() -> Iterator[str]:
     """A user's key stands for one saga of an owner."""
-    for service in owners():
-        for key, ids in rows(service=service, statement=_KEYS.format(service=service)):
-            yield f"the idempotency key {key!r} stands for several at {service}: {ids}"
-        statement = _KEYS_OF_NOTHING.format(service=service, table=accepted_table(service=service))
-        for key, saga_id in rows(service=service, statement=statement):
-            yield f"the idempotency key {key!r} stands for saga {saga_id}, which was never accepted"
+    for service, key, ids in everywhere(services=owners(), statement=_KEYS):
+        yield f"the idempotency key {key!r} stands for several at {service}: {ids}"
+    for _, key, saga_id in everywhere(services=owners(), statement=_KEYS_OF_NOTHING):
+        yield f"the idempotency key {key!r} stands for saga {saga_id}, which was never accepted"
 
 
 def events() -> Iterator[tuple[str, str]]:
     """An event is the same one whenever it is said. Gives (saga id, what)."""
-    for service in WITH_DATABASE:
-        statement = _EVENTS.format(service=service, parked=projection.STEP_PARKED)
-        for saga_id, event_type, ids in rows(service=service, statement=statement):
-            yield saga_id, f"{service} has said {event_type} under {ids} ids"
-
-
-def _unsent(service: str) -> list[tuple[str, str]]:
-    return rows(
-        service=service,
-        statement="SELECT saga_id, event_type"
-        f" FROM {service}_outboxentry WHERE sent_at IS NULL ORDER BY id",
-    )
-
-
-def _running(service: str) -> int:
-    statement = (
-        f"SELECT count(*) FROM {service}_saga"
-        " WHERE status IN ('pending', 'running', 'compensating')"
-    )
-    return int(rows(service=service, statement=statement)[0][0])
+    for service, saga_id, event, ids in everywhere(
+        services=WITH_DATABASE, statement=_EVENTS, values=[projection.STEP_PARKED]
+    ):
+        yield saga_id, f"{service} has said {event} under {ids} ids"
 
 
 def _depths(broker: Broker) -> dict[str, int]:

@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.comparing import closing_outage
-from loadtests.load.schedule import Arrivals
-from loadtests.load.windows import Phase
-from loadtests.running import remaining
-from loadtests.running.remaining import AS_GOOD_AS, Remaining, as_minutes
+from loadtests.comparing.run import outage_of, outage_seconds
+from loadtests.load import windows
+from loadtests.load.windows import AS_GOOD_AS, Arrivals, Phase, Remaining, as_minutes
 from tests.unit.loadtests.builders import SETTINGS, window
 
-AROUND = remaining.AROUND_SECONDS[Arrivals.POISSON]
+AROUND = windows.AROUND_SECONDS[Arrivals.POISSON]
 TWO = replace(window(), arrivals=Arrivals.POISSON, seconds=2)
 TWELVE = replace(window(phase=Phase.PAUSE), arrivals=Arrivals.POISSON, seconds=12)
 TOO_MUCH = replace(window(phase=Phase.FULL, rate=100), arrivals=Arrivals.CONSTANT, seconds=2)
@@ -51,22 +49,22 @@ def test_time_left_is_said_in_minutes() -> None:
 
 
 def test_full_run_ends_with_an_outage_for_each_of_its_patterns() -> None:
-    planned = closing_outage.settings_of(settings=FULL)
+    planned = outage_of(settings=FULL)
     assert planned is not None
     assert (planned.patterns, planned.rate) == (list(FULL.patterns), FULL.rate)
-    assert closing_outage.settings_of(settings=SETTINGS) is None
-    assert closing_outage.seconds_of(settings=SETTINGS) == 0
+    assert outage_of(settings=SETTINGS) is None
+    assert outage_seconds(settings=SETTINGS) == 0
 
 
 @pytest.mark.parametrize("saga", ["fulfilment", "shipment"])
 def test_outage_is_of_a_participant_of_the_saga_that_was_compared(saga: str) -> None:
-    planned = closing_outage.settings_of(settings=replace(FULL, saga=saga))
+    planned = outage_of(settings=replace(FULL, saga=saga))
     assert planned is not None
     assert (planned.saga, planned.participant) == (saga, "pagos")
 
 
 def test_outage_is_of_patterns_not_of_arms_nor_of_the_monolith() -> None:
     arms = replace(FULL, patterns=("orchestrated", "orchestrated again", "monolith"))
-    planned = closing_outage.settings_of(settings=arms)
+    planned = outage_of(settings=arms)
     assert planned is not None
     assert planned.patterns == ["orchestrated"]

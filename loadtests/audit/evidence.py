@@ -3,13 +3,15 @@
 The databases are several, so the join is made here: every table is read in the order of the sagas'
 ids, in step with the others. 200,000 sagas need no more memory than one.
 
-Money comes in cents and times in epoch seconds, so that Python compares plain numbers. Each
-statement orders by saga id, which is collated "C" everywhere: in Python's own order of strings.
+Money comes in cents and times in epoch seconds, so that Python compares plain numbers. A
+saga's id is collated "C" everywhere: in Python's own order of strings.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from functools import cache, cached_property
 from itertools import groupby
 from operator import itemgetter
@@ -28,6 +30,9 @@ from loadtests.shop import accepted_table, owners
 MONOLITH = "monolith"
 
 T = TypeVar("T")
+
+Finding = tuple[int, str]
+"""The number of a group, and what is wrong."""
 
 
 class Accepted(NamedTuple):
@@ -91,8 +96,8 @@ class Asked(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A table of a service, read by saga. `row`: what each row becomes; its first is the saga's id.
-    `statement`: of all sagas in order, or of the one that its parameter `saga` names.
+    """A table of a service, read by saga. `statement`: of all sagas, with a column `saga_id`,
+    the first. `row`: what each row becomes.
     """
 
     service: str
@@ -107,15 +112,13 @@ _ACCEPTED = """
            extract(epoch FROM accepted_at)::float8, extract(epoch FROM handed_over_at)::float8,
            extract(epoch FROM ended_at)::float8,
            CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END
-    FROM {table} WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
-    ORDER BY saga_id
+    FROM {table}
 """
 
 _BARRIER = """
     SELECT saga_id, '{service}', saga, step, direction, status, code, data ? 'nothing_to_undo',
            extract(epoch FROM decided_at)::float8
-    FROM {service}_barrierentry WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
-    ORDER BY saga_id
+    FROM {service}_barrierentry
 """
 
 _RUNS = """
@@ -123,8 +126,7 @@ _RUNS = """
            md5(coalesce(context ->> 'data', '')), extract(epoch FROM finished_at)::float8,
            (SELECT coalesce(string_agg(action, ','), '')
             FROM {service}_intervention AS asked WHERE asked.saga_id = saga.saga_id)
-    FROM {service}_saga AS saga WHERE %(saga)s::text IS NULL OR saga_id = %(saga)s
-    ORDER BY saga_id
+    FROM {service}_saga AS saga
 """
 _COLUMNS = {
     "saga_orchestrator": {"name": "name", "step": "current_step"},
@@ -138,8 +140,7 @@ ASKED = """
     FROM saga_orchestrator_saga AS saga
     LEFT JOIN saga_orchestrator_outboxentry AS said ON said.saga_id = saga.saga_id
     WHERE pattern = 'orchestrated_messaging' AND started_at > now() - interval '5 hours'
-      AND (%(saga)s::text IS NULL OR saga.saga_id = %(saga)s)
-    GROUP BY saga.saga_id ORDER BY saga.saga_id
+    GROUP BY saga.saga_id
 """
 
 
@@ -150,7 +151,6 @@ class Page(NamedTuple):
 
     saga: Saga
     steps: tuple[Step, ...]
-    names: frozenset[str]
     pivot: str
     forward: tuple[str, ...]
     backward: tuple[str, ...]
@@ -166,7 +166,6 @@ def page_of(name: str) -> Page:
     return Page(
         saga=saga,
         steps=saga.steps,
-        names=frozenset(step.name for step in saga.steps),
         pivot=saga.steps[saga.pivot].name if saga.pivot < len(saga.steps) else "",
         forward=tuple(reversed(before)),
         backward=tuple(reversed(undoable)),
@@ -278,13 +277,15 @@ class Evidence:
         if all(one.saga for one in every):
             return every
         saga = self.accepted.saga if self.accepted else ""
-        names = page_of(saga).names if saga in SAGAS else frozenset()
+        names = {step.name for step in SAGAS[saga].steps} if saga in SAGAS else set()
         return [one for one in every if one.saga or one.step in names]
 
     def _asked(self) -> list[str]:
         return [asked for run in self.runs if run.asked for asked in run.asked.split(",")]
 
 
+_SAGA_ID = itemgetter(0)
+"""Of any row."""
 _BACK = frozenset({"return", "undo", "stop"})
 
 
@@ -307,44 +308,39 @@ def collect(*, more: Sequence[Source] = (), saga_id: str | None = None) -> Itera
     `more`: the services' own tables.
     """
     with ExitStack() as open_now:
-        tables = [_Table(one, open_now, saga_id) for one in (*sources(), *more)]
-        while waiting := [one.next_id for one in tables if one.next_id is not None]:
-            first = min(waiting)
+        tables = [_rows(one, open_now, saga_id) for one in (*sources(), *more)]
+        for each, found in groupby(heapq.merge(*tables, key=_SAGA_ID), key=_SAGA_ID):
             rows: dict[type[Any], list[Any]] = {}
-            for table in tables:
-                if table.next_id == first:
-                    rows.setdefault(table.row, []).extend(table.take())
-            yield Evidence(saga_id=first, rows=rows)
+            for row in found:
+                rows.setdefault(type(row), []).append(row)
+            yield Evidence(saga_id=each, rows=rows)
 
 
-class _Table:
-    """A table's rows in the order of the sagas' ids, taken saga by saga."""
-
-    def __init__(self, source: Source, open_now: ExitStack, saga_id: str | None) -> None:
-        found = reading.streamed(
-            open_now=open_now,
-            service=source.service,
-            statement=source.statement,
-            saga_id=saga_id,
-        )
-        self.row = source.row
-        self._make: Callable[..., Any] = source.row._make
-        self._groups = groupby(found, key=itemgetter(0))
-        self._rows: list[Any] = []
-        self.next_id: str | None = None
-        self._advance()
-
-    def take(self) -> list[Any]:
-        """The rows of the saga `next_id`."""
-        rows = self._rows
-        self._advance()
-        return rows
-
-    def _advance(self) -> None:
-        self.next_id, rows = next(self._groups, (None, iter(())))
-        self._rows = [self._make(one) for one in rows]
+def _rows(source: Source, open_now: ExitStack, saga_id: str | None) -> Iterator[Any]:
+    """A table's rows in the order of the sagas' ids."""
+    found = reading.streamed(
+        open_now=open_now, service=source.service, statement=source.statement, saga_id=saga_id
+    )
+    return map(source.row._make, found)
 
 
 def money(cents: int | None) -> str:
     """As people write it."""
     return "nothing" if cents is None else f"{cents / 100:.2f}"
+
+
+def lines_of(items: Sequence[Mapping[str, Any]]) -> str:
+    """As `1x2,3x1`, in the order of the products; empty where they can't be read."""
+    try:
+        found = sorted((str(one["product_id"]), one["quantity"]) for one in items)
+    except (KeyError, TypeError):
+        return ""
+    return ",".join(f"{product}x{quantity}" for product, quantity in found)
+
+
+def cents_of(amount: object) -> int | None:
+    """An amount of money as a saga's data have it; None where it is none."""
+    try:
+        return None if amount is None else round(Decimal(str(amount)) * 100)
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
