@@ -10,7 +10,7 @@ from statistics import mean
 from loadtests.choosing.figures import CAPACITY, FIGURES, Figure, Point, points
 from loadtests.choosing.laws import Law
 from loadtests.choosing.situations import Situation
-from loadtests.evaluating.solving import fitted
+from loadtests.evaluating.fitting import fitted
 from loadtests.surveying.cells import NotASurvey, Stack, Survey
 
 MOST_USE = 0.95

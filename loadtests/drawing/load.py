@@ -7,7 +7,7 @@ from statistics import fmean
 from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Log, Point
 from loadtests.drawing.stored import Capacity, Level, Run
-from loadtests.evaluating.isotonic import Bounds
+from loadtests.evaluating.knee import Bounds
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import Sample, percentile
 

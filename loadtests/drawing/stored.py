@@ -10,10 +10,10 @@ from typing import TypeVar
 import msgspec
 
 from loadtests.drawing import words
-from loadtests.evaluating.bootstrap import Interval
-from loadtests.evaluating.isotonic import Bounds
+from loadtests.evaluating.fitting import Law
+from loadtests.evaluating.knee import Bounds
 from loadtests.evaluating.results import CostPerCheckout, Counts
-from loadtests.evaluating.scalability import Law
+from loadtests.evaluating.verdicts import Interval
 from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples

@@ -8,8 +8,7 @@ from html import escape
 from loadtests.drawing import html, plot, words
 from loadtests.drawing.plot import LINE, Drawing, Frame, Linear
 from loadtests.drawing.stored import Run, Verdict
-from loadtests.evaluating.bootstrap import Interval
-from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, Decision
+from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, Decision, Interval
 
 ROW = 42.0
 LEAST, MOST = 0.1, 2.0

@@ -7,7 +7,7 @@ the completed/s of a comparison, in which a distant shop would look like a slow 
 
 from collections.abc import Sequence
 
-from loadtests.evaluating.ramp import OVERLOAD
+from loadtests.evaluating.rates import OVERLOAD
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import NotMeasured, Sample

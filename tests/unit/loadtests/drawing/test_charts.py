@@ -24,8 +24,8 @@ from loadtests.drawing import (
 )
 from loadtests.drawing.plot import Drawing
 from loadtests.drawing.stored import Level, Verdict
-from loadtests.evaluating.bootstrap import Interval
-from loadtests.evaluating.isotonic import Bounds
+from loadtests.evaluating.knee import Bounds
+from loadtests.evaluating.verdicts import Interval
 from loadtests.evaluating.waterfall import Kind, Part, Waterfall
 
 WIDTHS = st.sampled_from([html.WIDE, html.NARROW])

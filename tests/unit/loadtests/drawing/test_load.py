@@ -8,7 +8,7 @@ import pytest
 
 from loadtests.drawing import load, stored, words
 from loadtests.drawing.stored import Capacity, Level, Run
-from loadtests.evaluating.scalability import Law
+from loadtests.evaluating.fitting import Law
 from tests.unit.loadtests.builders import SETTINGS, full_run, stored_run
 
 LAW = Law(alone=50.0, contention=0.05, coherency=0.0002, error=0.04)

@@ -7,7 +7,7 @@ import pytest
 
 from loadtests.drawing import screen, stored
 from loadtests.drawing.stored import Capacity, Run
-from loadtests.evaluating.isotonic import Bounds
+from loadtests.evaluating.knee import Bounds
 from tests.unit.loadtests.builders import (
     SETTINGS,
     THREE,

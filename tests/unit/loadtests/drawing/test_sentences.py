@@ -2,7 +2,7 @@
 
 from loadtests.drawing import verdicts
 from loadtests.drawing.stored import Verdict
-from loadtests.evaluating.bootstrap import Interval
+from loadtests.evaluating.verdicts import Interval
 
 
 def _decided(*, better: str, difference: Interval, ratio: Interval) -> str:
