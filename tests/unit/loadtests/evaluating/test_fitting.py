@@ -1,10 +1,10 @@
-"""Equations, and laws fitted to points."""
+"""Laws fitted to points."""
 
 import random
 
 import pytest
 
-from loadtests.evaluating.fitting import Law, fit, fitted, solved
+from loadtests.evaluating.fitting import Law, fit, fitted
 
 LAW = Law(alone=45.0, contention=0.05, coherency=0.0002, error=0.0)
 LEVELS = (0.5, 1, 2, 5, 10, 20, 50, 100)
@@ -55,14 +55,6 @@ def test_throughput_without_coherency_only_levels_off() -> None:
 
 def test_three_points_are_too_few_for_three_terms() -> None:
     assert fit(points=[(1, 10), (2, 18), (3, 25)]) is None
-
-
-def test_equations_are_solved_whatever_their_order() -> None:
-    assert solved(matrix=[[0, 2], [4, 1]], right=[6, 11]) == pytest.approx([2, 3])
-
-
-def test_equations_that_say_the_same_twice_have_no_solution() -> None:
-    assert solved(matrix=[[1, 2], [2, 4]], right=[3, 6]) is None
 
 
 POINTS = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
