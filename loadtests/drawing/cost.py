@@ -1,6 +1,7 @@
 """The chapter "What a checkout costs": what it uses up, and where."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from contracts.services import WITH_DATABASE
 from loadtests.drawing import bars, html, words
@@ -33,11 +34,9 @@ def cost(*, run: Run) -> str:
         return ""
     colours = [(GROUPS.get(one, OTHER), _colour(place)) for place, one in enumerate(_present(full))]
     return html.section(
-        html.paragraph(
-            "All that the shop used up, divided by its checkouts: at full load, where batches are"
-            " full, and at light load, where every checkout is handled alone. The load generator"
-            " is not in it."
-        ),
+        "All that the shop used up, divided by its checkouts: at full load, where batches are"
+        " full, and at light load, where every checkout is handled alone. The load generator"
+        " is not in it.",
         "<h3>CPU time by process</h3>",
         html.key(colours),
         _cpu("cpu-full", full, "At full load"),
@@ -129,20 +128,18 @@ def _colour(place: int) -> str:
 def _cpu_table(figures: Sequence[Figures], caption: str) -> str:
     processes = sorted({name for one in figures for name in one.cost.cpu_ms})
     services = dict.fromkeys(name.partition(".")[0] for name in processes)
-    rows = [
-        [name.replace("_", " "), *[_web_and_worker(one.cost, name) for one in figures]]
-        for name in services
-    ]
-    rows.append(["the whole shop", *[words.number(one.cost.shop_cpu_ms) for one in figures]])
-    return html.table(
-        heads=["", *[words.name_of(one.pattern) for one in figures]], rows=rows, caption=caption
-    )
+    rows: dict[str, Callable[[Figures], str]] = {
+        name.replace("_", " "): partial(_web_and_worker, service=name) for name in services
+    }
+    rows["the whole shop"] = lambda one: words.number(one.cost.shop_cpu_ms)
+    return html.by_pattern(figures, rows, caption=caption)
 
 
-def _web_and_worker(found: CostPerCheckout, service: str) -> str:
-    parts = [found.cpu_ms.get(f"{service}.{kind}") for kind in ("web", "worker")]
+def _web_and_worker(one: Figures, service: str) -> str:
+    spent = one.cost.cpu_ms
+    parts = [spent.get(f"{service}.{kind}") for kind in ("web", "worker")]
     known = [part for part in parts if part is not None]
-    return " + ".join(f"{part:.2f}" for part in known or [found.cpu_ms.get(service, 0.0)])
+    return " + ".join(f"{part:.2f}" for part in known or [spent.get(service, 0.0)])
 
 
 def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:

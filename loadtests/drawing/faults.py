@@ -34,6 +34,7 @@ Backlogs = Mapping[str, Sequence[Backlog]]
 class Paused:
     """A pattern's windows in which a participant stood still, and their backlogs."""
 
+    pattern: str
     windows: Sequence[Sequence[Sample]]
     backlogs: Sequence[Backlog]
     resumed: float
@@ -57,22 +58,21 @@ def outage(*, run: Run, samples: Sequence[Sample]) -> str:
     began = paused.seconds / 4
     resumed = began + paused.pause_seconds
     seconds = max(_length(one) for found in windows.values() for one in found.values())
-    found = {
-        pattern: Paused(
+    found = [
+        Paused(
+            pattern=pattern,
             windows=list(of_it.values()),
             backlogs=[backlog_of(samples=one, seconds=seconds) for one in of_it.values()],
             resumed=resumed,
         )
         for pattern, of_it in windows.items()
-    }
+    ]
     return html.section(
-        html.paragraph(
-            f"In the shaded {paused.pause_seconds:g} s one participant stands still: its processes"
-            " are stopped, and go on. The line is how many checkouts are accepted and have not"
-            " ended: it should grow only so long, and be gone soon after."
-        ),
+        f"In the shaded {paused.pause_seconds:g} s one participant stands still: its processes"
+        " are stopped, and go on. The line is how many checkouts are accepted and have not"
+        " ended: it should grow only so long, and be gone soon after.",
         _figure(
-            {pattern: one.backlogs for pattern, one in found.items()},
+            {one.pattern: one.backlogs for one in found},
             (began, resumed),
             name="outage",
             title="Backlog while a participant stands still",
@@ -91,10 +91,8 @@ def away(*, outages: Sequence[Outage]) -> str:
     down = outages[0].down
     first = min(second.at for one in outages for second in one.course)
     return html.section(
-        html.paragraph(
-            f"{down.participant} is ended, and started again {down.seconds:.0f} s later (until then"
-            " shaded); the checkouts keep coming. One pattern after the other."
-        ),
+        f"{down.participant} is ended, and started again {down.seconds:.0f} s later (until then"
+        " shaded); the checkouts keep coming. One pattern after the other.",
         _figure(
             {one.pattern: [_course(one)] for one in outages},
             (-first, down.seconds - first),
@@ -144,7 +142,7 @@ def drained_after(*, samples: Sequence[Sample], resumed: float) -> float | None:
     return max(last - start - resumed, 0.0)
 
 
-def _paused_table(found: Mapping[str, Paused]) -> str:
+def _paused_table(found: Sequence[Paused]) -> str:
     return html.by_pattern(
         found,
         {
@@ -163,7 +161,7 @@ def _paused_table(found: Mapping[str, Paused]) -> str:
 
 def _away_table(outages: Sequence[Outage]) -> str:
     return html.by_pattern(
-        {one.pattern: one for one in outages},
+        outages,
         {
             "offered meanwhile": lambda one: str(one.offered),
             "accepted": lambda one: str(one.accepted),

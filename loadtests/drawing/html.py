@@ -3,12 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from loadtests.drawing import words
 from loadtests.drawing.plot import Drawing, picture
 
-T = TypeVar("T")
+
+class OfPattern(Protocol):
+    @property
+    def pattern(self) -> str: ...
+
+
+T = TypeVar("T", bound=OfPattern)
 STYLE = Path(__file__).with_name("report.css")
 LONG = 36
 """Letters: a cell with more is a sentence, not a number."""
@@ -27,8 +33,10 @@ def points(every: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in every)}</ul>"
 
 
-def section(*parts_html: str, name: str, title: str) -> str:
-    return f'<section id="{escape(name)}"><h2>{escape(title)}</h2>{"".join(parts_html)}</section>\n'
+def section(says: str, *parts_html: str, name: str, title: str) -> str:
+    """A chapter; `says`: its first paragraph, none where that is empty."""
+    parts = [f"<h2>{escape(title)}</h2>", paragraph(says) if says else "", *parts_html]
+    return f'<section id="{escape(name)}">{"".join(parts)}</section>\n'
 
 
 def key(names: Sequence[tuple[str, str]]) -> str:
@@ -54,13 +62,11 @@ def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
     )
 
 
-def by_pattern(
-    found: Mapping[str, T], rows: Mapping[str, Callable[[T], str]], *, caption: str
-) -> str:
+def by_pattern(found: Sequence[T], rows: Mapping[str, Callable[[T], str]], *, caption: str) -> str:
     """A table with a column a pattern; `rows`: what a row is called, and what a cell says."""
     return table(
-        heads=["", *map(words.name_of, found)],
-        rows=[[label, *map(of, found.values())] for label, of in rows.items()],
+        heads=["", *[words.name_of(one.pattern) for one in found]],
+        rows=[[label, *map(of, found)] for label, of in rows.items()],
         caption=caption,
     )
 

@@ -28,12 +28,10 @@ def latency(*, run: Run, samples: Sequence[Sample]) -> str:
     if not found:
         return ""
     return html.section(
-        html.paragraph(
-            f"At {run.settings.rate:g} checkouts a second, sent at random moments (Poisson) that"
-            " were fixed beforehand. Time counts from the moment at which a checkout was meant to"
-            " start until its owner's own row says that it ended. To the right are the slow ones:"
-            " each step is ten times as rare."
-        ),
+        f"At {run.settings.rate:g} checkouts a second, sent at random moments (Poisson) that"
+        " were fixed beforehand. Time counts from the moment at which a checkout was meant to"
+        " start until its owner's own row says that it ended. To the right are the slow ones:"
+        " each step is ten times as rare.",
         _figure(
             found,
             name="latency",
@@ -56,10 +54,8 @@ def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
     if not found:
         return ""
     return html.section(
-        html.paragraph(
-            "Until the shopper hears 202, “accepted”. The same is done until then in every pattern,"
-            " so this is a measure of none; studies that time it compare nothing."
-        ),
+        "Until the shopper hears 202, “accepted”. The same is done until then in every pattern,"
+        " so this is a measure of none; studies that time it compare nothing.",
         _figure(
             found,
             name="acceptance",
@@ -98,10 +94,8 @@ def hot(*, run: Run, samples: Sequence[Sample]) -> str:
     if not drawn:
         return ""
     return html.section(
-        html.paragraph(
-            f"{run.settings.rate:g} checkouts a second, as in the first chart. There, carts seldom"
-            " hold the same product; here they do."
-        ),
+        f"{run.settings.rate:g} checkouts a second, as in the first chart. There, carts seldom"
+        " hold the same product; here they do.",
         *drawn,
         name="hot",
         title="When everybody wants the same",
@@ -134,12 +128,13 @@ def times_table(
     figures: Sequence[Figures], of: Callable[[Figures], Times | None], caption: str
 ) -> str:
     """p50, p95 and p99, with the range of the windows."""
-    return html.table(
-        heads=["", *[words.name_of(one.pattern) for one in figures]],
-        rows=[
-            [label, *[spread(of(one), place) for one in figures]]
-            for place, label in enumerate(("p50", "p95", "p99"))
-        ],
+    return html.by_pattern(
+        figures,
+        {
+            "p50": lambda one: spread(of(one), 0),
+            "p95": lambda one: spread(of(one), 1),
+            "p99": lambda one: spread(of(one), 2),
+        },
         caption=f"{caption}; in brackets the lowest and the highest window.",
     )
 

@@ -45,7 +45,7 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
         one.pattern: Knee(load=one.knee, between=one.knee_between) for one in drawn if one.knee
     }
     return html.section(
-        html.paragraph(_of_knees(run.capacities)),
+        _of_knees(run.capacities),
         html.figure(
             lambda width: chart(found=found, knees=knees, laws=laws, width=width),
             name="load",

@@ -84,6 +84,7 @@ def _environment(run: Run) -> str:
     )
     table = html.table(heads=["", ""], rows=facts, caption="The same for every pattern.")
     return html.section(
+        "",
         table.replace("<table>", '<table class="facts">', 1),
         name="environment",
         title="Made on",
@@ -106,7 +107,7 @@ def _audit(run: Run) -> str:
         else html.paragraph("Nothing was found that makes these figures doubtful.")
     )
     return html.section(
-        html.paragraph(said),
+        said,
         html.points(checked) if checked else html.paragraph(run.audit.said),
         doubts,
         name="audit",
@@ -117,6 +118,7 @@ def _audit(run: Run) -> str:
 def _method(run: Run) -> str:
     """How it was measured in a few sentences, and what it can't tell."""
     return html.section(
+        "",
         html.points(
             [
                 "Checkouts are sent at moments that were fixed beforehand, whether or not earlier"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from loadtests.drawing import bars, html, latency, plot, words
 from loadtests.drawing.bars import Part, Stack
@@ -32,11 +33,9 @@ def failures(*, run: Run, samples: Sequence[Sample]) -> str:
     every = [_stack(one) for one in figures]
     seen = {part.kind for one in every for part in one.parts}
     return html.section(
-        html.paragraph(
-            f"{words.share(settings.declined)} of the cards are declined after the goods were"
-            f" reserved, so that is undone; {words.share(settings.scarce)} of the carts want the"
-            " last unit of a product, and all but one are refused before anything has happened."
-        ),
+        f"{words.share(settings.declined)} of the cards are declined after the goods were"
+        f" reserved, so that is undone; {words.share(settings.scarce)} of the carts want the"
+        " last unit of a product, and all but one are refused before anything has happened.",
         html.key([(label, kind) for label, kind in ENDS.values() if kind in seen]),
         html.figure(
             lambda width: bars.stacks(every=every, unit="checkouts", width=width),
@@ -74,15 +73,16 @@ def _stack(one: Figures) -> Stack:
 
 
 def _counts_table(figures: Sequence[Figures]) -> str:
-    ends = {"offered": "offered", **{field: label for field, (label, _) in ENDS.items()}}
-    return html.table(
-        heads=["", *[words.name_of(one.pattern) for one in figures]],
-        rows=[
-            [label, *[str(getattr(one.counts, field)) for one in figures]]
-            for field, label in ends.items()
-        ],
+    ends = {"offered": "offered", **{label: field for field, (label, _) in ENDS.items()}}
+    return html.by_pattern(
+        figures,
+        {label: partial(_count, field=field) for label, field in ends.items()},
         caption="Checkouts",
     )
+
+
+def _count(one: Figures, field: str) -> str:
+    return str(getattr(one.counts, field))
 
 
 def _of(run: Run, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:

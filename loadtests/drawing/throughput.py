@@ -33,10 +33,8 @@ def throughput(*, run: Run, samples: Sequence[Sample]) -> str:
         for pattern in run.patterns
     }
     return html.section(
-        html.paragraph(
-            "More is offered than each can do, at even distances. The shaded part is the time in"
-            " which checkouts were sent; what comes after it is the backlog being worked off."
-        ),
+        "More is offered than each can do, at even distances. The shaded part is the time in"
+        " which checkouts were sent; what comes after it is the backlog being worked off.",
         html.figure(
             lambda width: chart(courses=courses, bin_seconds=length, seconds=seconds, width=width),
             name="throughput",
@@ -44,21 +42,23 @@ def throughput(*, run: Run, samples: Sequence[Sample]) -> str:
             description=_said(courses, length),
             says="Seconds from the first intended start of a window. Thin: each window. Thick:"
             " their mean.",
-            table_html=html.by_pattern(
-                {one.pattern: one for one in figures},
-                {
-                    "offered/s, median": _offered,
-                    "completed/s": capacity,
-                    "completed of offered": lambda one: (
-                        f"{one.counts.completed} / {one.counts.offered}"
-                    ),
-                },
-                caption="Until the last checkout of a window has ended; in brackets the lowest"
-                " and the highest window.",
-            ),
+            table_html=_table(figures),
         ),
         name="throughput",
         title="How much it can take",
+    )
+
+
+def _table(figures: Sequence[Figures]) -> str:
+    return html.by_pattern(
+        figures,
+        {
+            "offered/s, median": _offered,
+            "completed/s": capacity,
+            "completed of offered": lambda one: f"{one.counts.completed} / {one.counts.offered}",
+        },
+        caption="Until the last checkout of a window has ended; in brackets the lowest"
+        " and the highest window.",
     )
 
 

@@ -111,11 +111,9 @@ def certainty(*, run: Run) -> str:
         return ""
     sure = words.percent(round(run.verdicts[0].confidence, 4))
     return html.section(
-        html.paragraph(
-            f"The dot is the estimate, the bar its interval: {sure} each, so that all of a run hold"
-            " together. A bar that crosses the middle decides nothing. From the differences within"
-            " pairs of windows, by bootstrap."
-        ),
+        f"The dot is the estimate, the bar its interval: {sure} each, so that all of a run hold"
+        " together. A bar that crosses the middle decides nothing. From the differences within"
+        " pairs of windows, by bootstrap.",
         *drawn,
         name="decided",
         title="How sure that is",

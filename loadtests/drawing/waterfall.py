@@ -30,12 +30,10 @@ def waterfall(*, run: Run) -> str:
         return ""
     without = [words.name_of(one) for one in run.patterns if one not in known]
     return html.section(
-        html.paragraph(
-            "The mean checkout at light load, step below step, cut the same way in each pattern"
-            " and read from the services' own rows. What is coloured fully is work; the rest is"
-            " the price of having several services."
-            + (f" Not of {words.listed(without)}: no such rows are there." if without else "")
-        ),
+        "The mean checkout at light load, step below step, cut the same way in each pattern"
+        " and read from the services' own rows. What is coloured fully is work; the rest is"
+        " the price of having several services."
+        + (f" Not of {words.listed(without)}: no such rows are there." if without else ""),
         html.key(
             [
                 (f"{kind}: {meaning}", f"kind {colour}")
