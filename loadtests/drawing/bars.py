@@ -38,7 +38,8 @@ def stacks(*, every: Sequence[Stack], unit: str, width: float) -> Drawing:
     drawn = [frame.level(across, unit=unit)]
     for place, one in enumerate(every):
         drawn.append(_stack(one, frame.top + place * row, across))
-    return Drawing(height=frame.height, elements=drawn)
+    said = "; ".join(_parts_said(one) for one in every)
+    return Drawing(height=frame.height, elements=drawn, said=said)
 
 
 def _stack(one: Stack, top: float, across: Linear) -> str:
@@ -57,15 +58,9 @@ def _stack(one: Stack, top: float, across: Linear) -> str:
     return "".join(drawn)
 
 
-def parts_said(every: Sequence[Stack]) -> str:
-    """The stacks in words."""
-    return "; ".join(
-        f"{words.name_of(one.pattern)}: "
-        + ", ".join(
-            f"{part.label} {words.number(part.amount)}" for part in one.parts if part.amount
-        )
-        for one in every
-    )
+def _parts_said(one: Stack) -> str:
+    parts = [f"{part.label} {words.number(part.amount)}" for part in one.parts if part.amount]
+    return f"{words.name_of(one.pattern)}: {', '.join(parts)}"
 
 
 def pairs(*, rows: Mapping[str, Mapping[str, float]], width: float) -> Drawing:
@@ -73,16 +68,18 @@ def pairs(*, rows: Mapping[str, Mapping[str, float]], width: float) -> Drawing:
 
     `rows`: by figure, the amounts by pattern.
     """
-    bar, said = 14.0, 92.0
-    drawn, top = [], 0.0
+    bar, room = 14.0, 192.0
+    drawn, said, top = [], [], 0.0
     for label, amounts in rows.items():
         drawn.append(plot.text(label, 2, top + LINE - 2, kind="mark"))
-        across = Linear(high=max([*amounts.values(), 1e-9]), start=2.0, end=width - said - 100)
+        across = Linear(high=max([*amounts.values(), 1e-9]), start=2.0, end=width - room)
         for place, (pattern, amount) in enumerate(amounts.items()):
             y = top + LINE + 4 + place * (bar + 4)
             kind = words.colour_of(pattern)
             drawn.append(plot.box(2.0, y, across(amount) - 2.0 + 1, bar, kind=f"fill {kind}"))
             shown = f"{words.number(amount)}  {words.short_name_of(pattern)}"
             drawn.append(plot.text(shown, across(amount) + 8, y + 11, kind=f"name {kind}"))
+        amounts_said = [f"{words.name_of(p)} {words.number(n)}" for p, n in amounts.items()]
+        said.append(f"{label}: {', '.join(amounts_said)}")
         top += LINE + (bar + 4) * len(amounts) + 12
-    return Drawing(height=top, elements=drawn)
+    return Drawing(height=top, elements=drawn, said="; ".join(said))

@@ -90,7 +90,6 @@ def _cpu(name: str, figures: Sequence[Figures], when: str) -> str:
         lambda width: bars.stacks(every=every, unit="CPU ms a checkout", width=width),
         name=name,
         title=f"CPU time of a checkout by process. {when}",
-        description=bars.parts_said(every),
         says=f"{when}.",
         table_html=_cpu_table(figures, f"{when}: CPU ms a checkout, web + worker process"),
     )
@@ -148,11 +147,6 @@ def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
         lambda width: bars.pairs(rows=amounts, width=width),
         name="counted",
         title="What a checkout uses beside CPU, at full load",
-        description="; ".join(
-            f"{label}: "
-            + ", ".join(f"{words.name_of(p)} {words.number(n)}" for p, n in row.items())
-            for label, row in amounts.items()
-        ),
         says="A checkout, at full load. Each figure has its own scale.",
         table_html=html.table(
             heads=["", *[words.name_of(one.pattern) for one in full]],

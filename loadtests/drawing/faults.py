@@ -67,13 +67,13 @@ def outage(*, run: Run, samples: Sequence[Sample]) -> str:
         )
         for pattern, of_it in windows.items()
     ]
+    backlogs = {one.pattern: one.backlogs for one in found}
     return html.section(
         f"In the shaded {paused.pause_seconds:g} s one participant stands still: its processes"
         " are stopped, and go on. The line is how many checkouts are accepted and have not"
         " ended: it should grow only so long, and be gone soon after.",
-        _figure(
-            {one.pattern: one.backlogs for one in found},
-            (began, resumed),
+        html.figure(
+            lambda width: chart(found=backlogs, pause=(began, resumed), width=width),
             name="outage",
             title="Backlog while a participant stands still",
             says="Seconds from the first intended start of a window. Each line is a window.",
@@ -89,13 +89,13 @@ def away(*, outages: Sequence[Outage]) -> str:
     if not outages:
         return ""
     down = outages[0].down
+    courses = {one.pattern: [_course(one)] for one in outages}
     first = min(second.at for one in outages for second in one.course)
     return html.section(
         f"{down.participant} is ended, and started again {down.seconds:.0f} s later (until then"
         " shaded); the checkouts keep coming. One pattern after the other.",
-        _figure(
-            {one.pattern: [_course(one)] for one in outages},
-            (-first, down.seconds - first),
+        html.figure(
+            lambda width: chart(found=courses, pause=(-first, down.seconds - first), width=width),
             name="away",
             title=f"Backlog while {down.participant} is away",
             says="Checkouts that are accepted and have not ended, second by second.",
@@ -176,28 +176,6 @@ def _away_table(outages: Sequence[Outage]) -> str:
     )
 
 
-def _figure(
-    found: Backlogs,
-    pause: tuple[float, float],
-    *,
-    name: str,
-    title: str,
-    says: str,
-    table_html: str,
-) -> str:
-    return html.figure(
-        lambda width: chart(found=found, pause=pause, width=width),
-        name=name,
-        title=title,
-        description="; ".join(
-            f"{words.name_of(pattern)}: at most {_highest(every)} waiting"
-            for pattern, every in found.items()
-        ),
-        says=says,
-        table_html=table_html,
-    )
-
-
 def _highest(every: Sequence[Backlog]) -> int:
     return max((one.highest for one in every), default=0)
 
@@ -222,4 +200,5 @@ def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawi
             ]
             drawn.append(plot.path(points, kind=f"line {words.colour_of(pattern)}"))
     drawn.append(frame.names(found))
-    return Drawing(height=frame.height, elements=drawn)
+    said = [f"{words.name_of(one)}: at most {_highest(of)} waiting" for one, of in found.items()]
+    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))

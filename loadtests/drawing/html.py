@@ -81,18 +81,15 @@ def figure(
     *,
     name: str,
     title: str,
-    description: str,
     says: str,
     table_html: str,
 ) -> str:
     """A chart with what it says below it; its numbers as a table, folded away.
 
-    `draw` is given a width. `title` and `description`: for those who don't see the chart.
+    `draw` is given a width.
     """
     wide, narrow = (
-        picture(
-            draw(width), width=width, name=f"{name}-{kind}", title=title, description=description
-        )
+        picture(draw(width), width=width, name=f"{name}-{kind}", title=title)
         for kind, width in (("wide", WIDE), ("narrow", NARROW))
     )
     return (

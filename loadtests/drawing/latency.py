@@ -32,8 +32,8 @@ def latency(*, run: Run, samples: Sequence[Sample]) -> str:
         " were fixed beforehand. Time counts from the moment at which a checkout was meant to"
         " start until its owner's own row says that it ended. To the right are the slow ones:"
         " each step is ten times as rare.",
-        _figure(
-            found,
+        html.figure(
+            lambda width: chart(found=found, width=width),
             name="latency",
             title="Latency until the outcome",
             says="Thick: all checkouts of a pattern. Thin: each window alone; where they lie"
@@ -56,8 +56,8 @@ def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
     return html.section(
         "Until the shopper hears 202, “accepted”. The same is done until then in every pattern,"
         " so this is a measure of none; studies that time it compare nothing.",
-        _figure(
-            found,
+        html.figure(
+            lambda width: chart(found=found, width=width),
             name="acceptance",
             title="Time until the acceptance",
             says="Acceptance only, at light load.",
@@ -81,8 +81,8 @@ def hot(*, run: Run, samples: Sequence[Sample]) -> str:
         f" of {exponent:g} (Zipf's law).",
     }
     drawn = [
-        _figure(
-            found,
+        html.figure(
+            lambda width: chart(found=found, width=width),
             name=phase,
             title=f"Latency. {says}",
             says=says,
@@ -147,28 +147,13 @@ def spread(times: Times | None, place: int) -> str:
     return f"{whole}  ({words.spread(times.of_windows(place))})" if times.windows else whole
 
 
-def _figure(found: Windows, *, name: str, title: str, says: str, table_html: str) -> str:
-    every = {pattern: list(chain.from_iterable(windows)) for pattern, windows in found.items()}
-    description = "; ".join(
-        f"{words.name_of(pattern)}: "
-        + ", ".join(
-            f"{words.percent(share)} within {_said(percentile(values, share))}"
-            for share in (0.5, 0.9, 0.99)
-        )
-        for pattern, values in every.items()
-    )
-    return html.figure(
-        lambda width: chart(found=found, width=width),
-        name=name,
-        title=title,
-        description=description,
-        says=says,
-        table_html=table_html,
-    )
-
-
-def _said(value: float) -> str:
-    return words.ms(None if math.isinf(value) else value)
+def _said(pattern: str, values: Sequence[float]) -> str:
+    within = {share: percentile(values, share) for share in (0.5, 0.9, 0.99)}
+    said = [
+        f"{words.percent(share)} within {words.ms(None if math.isinf(ms) else ms)}"
+        for share, ms in within.items()
+    ]
+    return f"{words.name_of(pattern)}: {', '.join(said)}"
 
 
 def chart(*, found: Windows, width: float) -> Drawing:
@@ -191,7 +176,8 @@ def chart(*, found: Windows, width: float) -> Drawing:
         drawn += [plot.path(_line(sorted(one), across, up), kind=f"thin {kind}") for one in windows]
         drawn.append(plot.path(_line(every[pattern], across, up), kind=f"line {kind}"))
     drawn.append(frame.names(found, in_full=not is_narrow))
-    return Drawing(height=frame.height, elements=drawn)
+    said = "; ".join(_said(pattern, values) for pattern, values in every.items() if values)
+    return Drawing(height=frame.height, elements=drawn, said=said)
 
 
 def _line(ordered: Sequence[float], across: Tail, up: Linear | Log) -> list[Point]:

@@ -50,9 +50,6 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=found, knees=knees, laws=laws, width=width),
             name="load",
             title="Latency by offered load",
-            description="; ".join(
-                _said(pattern, levels, knees.get(pattern)) for pattern, levels in found.items()
-            ),
             says="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
             " logarithmic." + _of_laws([one for one in drawn if one.pattern in laws]),
             table_html=_knees_table(run.capacities)
@@ -229,7 +226,8 @@ def chart(
     drawn += [_law(pattern, curve, across, up) for pattern, curve in laws.items()]
     drawn += [_pattern(pattern, levels, across, up) for pattern, levels in found.items()]
     drawn += [_knees(knees, across, frame), frame.names(found)]
-    return Drawing(height=frame.height, elements=drawn)
+    said = [_said(pattern, levels, knees.get(pattern)) for pattern, levels in found.items()]
+    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))
 
 
 def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Log) -> str:

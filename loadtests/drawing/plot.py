@@ -26,18 +26,19 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """What a chart has drawn, and how high that is."""
+    """What a chart has drawn, how high that is, and the same in words."""
 
     height: float
     elements: Sequence[str]
+    said: str
 
 
-def picture(drawn: Drawing, *, width: float, name: str, title: str, description: str) -> str:
+def picture(drawn: Drawing, *, width: float, name: str, title: str) -> str:
     """A whole SVG. `name` makes its ids unique on the page."""
     return element(
         "svg",
         element("title", escape(title), id=f"{name}-title"),
-        element("desc", escape(description), id=f"{name}-desc"),
+        element("desc", escape(drawn.said), id=f"{name}-desc"),
         *drawn.elements,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {_value(width)} {_value(drawn.height)}",

@@ -41,7 +41,6 @@ def failures(*, run: Run, samples: Sequence[Sample]) -> str:
             lambda width: bars.stacks(every=every, unit="checkouts", width=width),
             name="ends",
             title="How checkouts ended",
-            description=bars.parts_said(every),
             says="The same checkouts were sent in each pattern.",
             table_html=_counts_table(figures),
         ),
@@ -103,9 +102,6 @@ def _times(
         lambda width: dots(found=found, unit="ms from intended start", width=width),
         name=name,
         title=title,
-        description="; ".join(
-            f"{words.name_of(one)}: {len(every)} of them" for one, every in found.items()
-        ),
         says="Each dot is a checkout; the line is their median.",
         table_html=latency.times_table(
             figures,
@@ -123,7 +119,8 @@ def dots(*, found: Mapping[str, Sequence[float]], unit: str, width: float) -> Dr
     drawn = [frame.level(across, unit=unit)]
     for place, (pattern, every) in enumerate(found.items()):
         drawn.append(_dots(pattern, sorted(every), frame.top + place * ROW, across))
-    return Drawing(height=frame.height, elements=drawn)
+    said = "; ".join(f"{words.name_of(one)}: {len(every)} of them" for one, every in found.items())
+    return Drawing(height=frame.height, elements=drawn, said=said)
 
 
 def _dots(pattern: str, ordered: Sequence[float], top: float, across: Linear) -> str:

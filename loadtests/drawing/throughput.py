@@ -39,7 +39,6 @@ def throughput(*, run: Run, samples: Sequence[Sample]) -> str:
             lambda width: chart(courses=courses, bin_seconds=length, seconds=seconds, width=width),
             name="throughput",
             title="Completed checkouts a second at full load",
-            description=_said(courses, length),
             says="Seconds from the first intended start of a window. Thin: each window. Thick:"
             " their mean.",
             table_html=_table(figures),
@@ -124,7 +123,7 @@ def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float)
         for course, line in [*((one, "thin") for one in windows), (mean_of(windows), "line")]:
             drawn.append(plot.path(_steps(course, across, up, bin_seconds), kind=f"{line} {kind}"))
     drawn.append(whole.level(across, most=8, unit="s"))
-    return Drawing(height=whole.height, elements=drawn)
+    return Drawing(height=whole.height, elements=drawn, said=_said(courses, bin_seconds))
 
 
 def _steps(values: Sequence[float], across: Linear, up: Linear, bin_seconds: float) -> list[Point]:

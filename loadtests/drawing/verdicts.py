@@ -130,7 +130,6 @@ def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
         lambda width: chart(found=found, width=width),
         name=f"decided-{place}",
         title=f"{title}: which is better, by how much",
-        description=" ".join(f"{one.figure}: {sentence(one)}" for one in found),
         says=f"From {_pairs(found)} pairs of windows.",
         table_html=html.table(
             heads=["", words.name_of(first), words.name_of(second), ""],
@@ -174,7 +173,8 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
         plot.text(right, width, 14, anchor="end", kind=f"name {words.colour_of(second)}"),
     ]
     drawn += [_row(one, frame.top + ROW * place, across) for place, one in enumerate(found)]
-    return Drawing(height=frame.height, elements=drawn)
+    said = " ".join(f"{one.figure}: {sentence(one)}" for one in found)
+    return Drawing(height=frame.height, elements=drawn, said=said)
 
 
 def _row(one: Verdict, top: float, across: Linear) -> str:

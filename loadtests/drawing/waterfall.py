@@ -45,7 +45,6 @@ def waterfall(*, run: Run) -> str:
             lambda width: chart(found=found, width=width),
             name="waterfall",
             title="Where a checkout's time goes",
-            description="; ".join(_said(one) for one in found),
             says="Means over a sample of the completed checkouts; the parts add up to their mean"
             " latency, which is higher than the median.",
             table_html="".join(_table(one) for one in found) + _totals(found),
@@ -103,7 +102,8 @@ def chart(*, found: Sequence[Waterfall], width: float) -> Drawing:
     for one, height in zip(found, heights, strict=True):
         drawn += _panel(one, top, across)
         top += height
-    return Drawing(height=frame.height, elements=drawn)
+    said = "; ".join(_said(one) for one in found)
+    return Drawing(height=frame.height, elements=drawn, said=said)
 
 
 def _panel(found: Waterfall, top: float, across: Linear) -> list[str]:

@@ -76,7 +76,7 @@ def holds(chart: Drawing, width: float) -> None:
 
 
 def picture(chart: Drawing, width: float = 760) -> str:
-    return plot.picture(chart, width=width, name="a", title="<script>", description="b")
+    return plot.picture(chart, width=width, name="a", title="<script>")
 
 
 def _box(one: Xml.Element) -> tuple[float, float, float, float, str]:
