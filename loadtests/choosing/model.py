@@ -11,7 +11,7 @@ from statistics import mean
 
 from loadtests.choosing.figures import CAPACITY, FIGURES, Figure, Point, points
 from loadtests.choosing.laws import Law, Situation
-from loadtests.evaluating.solving import fitted
+from loadtests.evaluating.fitting import fitted
 from loadtests.surveying import cells
 from loadtests.surveying.cells import FILE, NotASurvey, Stack, Survey
 from loadtests.surveying.survey import SURVEYS

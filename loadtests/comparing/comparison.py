@@ -16,19 +16,19 @@ import msgspec
 from loadtests.comparing.plan import Settings
 from loadtests.drawing import page
 from loadtests.drawing.stored import FIGURES, OUTAGE, SAMPLES
-from loadtests.evaluating import doubts, knee, ramp, rates, scalability, verdicts, waterfall
-from loadtests.evaluating.isotonic import Bounds
-from loadtests.evaluating.knee import Level
+from loadtests.evaluating import doubts, fitting, knee, rates, verdicts, waterfall
+from loadtests.evaluating.fitting import Law
+from loadtests.evaluating.knee import Bounds, Level
 from loadtests.evaluating.results import (
     SHARES,
     Counts,
     Figures,
     Measured,
+    Throughput,
     counts,
     figures,
     until_completed,
 )
-from loadtests.evaluating.scalability import Law
 from loadtests.evaluating.verdicts import Figure, Verdict
 from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.windows import Phase, Window
@@ -47,7 +47,7 @@ class WindowFacts:
 
     window: Window
     counts: Counts
-    level: ramp.Level
+    level: Throughput
     cost: Cost
     clock_step_ms: float
     has_rested: bool
@@ -153,7 +153,7 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
         knee=knee.knee_of(levels=levels),
         knee_between=knee.bounds_of(levels=levels),
         levels=levels,
-        law=scalability.fit(points=[(one.in_flight, one.completed) for one in levels]),
+        law=fitting.fit(points=[(one.in_flight, one.completed) for one in levels]),
     )
 
 

@@ -11,8 +11,9 @@ from statistics import median
 import msgspec
 
 from loadtests.drawing import verdicts, words
-from loadtests.drawing.stored import FULL, LIGHT, Figures, Run, WindowFacts
-from loadtests.drawing.verdicts import OF_INTEREST
+from loadtests.drawing.stored import Run, WindowFacts
+from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST
+from loadtests.load.windows import Phase
 
 Windows = Sequence[float | None]
 APART, OVERLAPS, SAME = "changed", "overlaps", ""
@@ -34,7 +35,7 @@ class Change:
         if max(before) < min(after) or max(after) < min(before):
             return APART
         one, other = median(before), median(after)
-        return OVERLAPS if abs(other - one) > OF_INTEREST * min(one, other) else SAME
+        return OVERLAPS if abs(other - one) > SMALLEST_OF_INTEREST * min(one, other) else SAME
 
 
 def differences(*, before: Run, after: Run) -> str:
@@ -81,15 +82,17 @@ def windows_of(*, run: Run) -> dict[str, Windows]:
     """A run's figures by name, window by window."""
     found: dict[str, Windows] = {}
     for place, share in enumerate(("p50", "p95", "p99")):
-        for one in run.of(LIGHT):
+        for one in run.of(Phase.LIGHT):
             times = one.outcome.of_windows(place) if one.outcome else []
             found[_named(f"{share} ms, light load", one.pattern)] = times
-    for one in run.of(FULL):
-        found[_named("completed/s, full load", one.pattern)] = _capacity(one)
+    for one in run.of(Phase.FULL):
+        found[_named("completed/s, full load", one.pattern)] = one.capacities
     for label, of in _COSTS.items():
         for pattern in run.patterns:
             costs = [
-                of(w) for w in run.windows if (w.window.phase, w.window.pattern) == (FULL, pattern)
+                of(w)
+                for w in run.windows
+                if (w.window.phase, w.window.pattern) == (Phase.FULL, pattern)
             ]
             found[_named(f"{label}, full load", pattern)] = costs
     return found
@@ -101,11 +104,6 @@ _COSTS: Mapping[str, Callable[[WindowFacts], float]] = {
     "messages": lambda one: one.cost.messages / max(one.counts.accepted, 1),
     "HTTP calls": lambda one: one.cost.http_calls / max(one.counts.accepted, 1),
 }
-
-
-def _capacity(one: Figures) -> Windows:
-    windows = zip(one.completed_per_second, one.is_saturated, strict=True)
-    return [value for value, is_saturated in windows if is_saturated]
 
 
 def knee_between(*, run: Run, pattern: str) -> tuple[float, float] | None:

@@ -1,16 +1,29 @@
 """HTML as text: what a page is made of. Every word that comes in is escaped; `*_html` is HTML."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from pathlib import Path
+from typing import Protocol, TypeVar
 
+from loadtests.drawing import words
+from loadtests.drawing.plot import Drawing, picture
+
+
+class OfPattern(Protocol):
+    @property
+    def pattern(self) -> str: ...
+
+
+T = TypeVar("T", bound=OfPattern)
+STYLE = Path(__file__).with_name("report.css")
 LONG = 36
 """Letters: a cell with more is a sentence, not a number."""
 WIDE, NARROW = 760.0, 370.0
 """Each chart is drawn twice, for a screen or paper and for a phone: letters keep their size."""
 
 
-def paragraph(words: str, *, kind: str = "") -> str:
-    return f'<p class="{escape(kind)}">{escape(words)}</p>' if kind else f"<p>{escape(words)}</p>"
+def paragraph(said: str, *, kind: str = "") -> str:
+    return f'<p class="{escape(kind)}">{escape(said)}</p>' if kind else f"<p>{escape(said)}</p>"
 
 
 def points(every: Sequence[str]) -> str:
@@ -20,8 +33,10 @@ def points(every: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in every)}</ul>"
 
 
-def section(*parts_html: str, name: str, title: str) -> str:
-    return f'<section id="{escape(name)}"><h2>{escape(title)}</h2>{"".join(parts_html)}</section>\n'
+def section(says: str, *parts_html: str, name: str, title: str) -> str:
+    """A chapter; `says`: its first paragraph, none where that is empty."""
+    parts = [f"<h2>{escape(title)}</h2>", paragraph(says) if says else "", *parts_html]
+    return f'<section id="{escape(name)}">{"".join(parts)}</section>\n'
 
 
 def key(names: Sequence[tuple[str, str]]) -> str:
@@ -47,29 +62,49 @@ def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
     )
 
 
-def _cell(words: str) -> str:
-    kind = ' class="words"' if len(words) > LONG else ""
-    return f"<td{kind}>{escape(words)}</td>"
-
-
-def figure(*, name: str, draw: Callable[[float, str], str], says: str, table_html: str = "") -> str:
-    """A chart with what it says; its numbers as a table, folded away.
-
-    `draw` is given a width and a name for its ids.
-    """
-    folded = f"<details><summary>The numbers</summary>{table_html}</details>" if table_html else ""
-    return (
-        f'<figure><div class="wide">{draw(WIDE, f"{name}-wide")}</div>'
-        f'<div class="narrow">{draw(NARROW, f"{name}-narrow")}</div>'
-        f"<figcaption>{escape(says)}</figcaption>{folded}</figure>"
+def by_pattern(found: Sequence[T], rows: Mapping[str, Callable[[T], str]], *, caption: str) -> str:
+    """A table with a column a pattern; `rows`: what a row is called, and what a cell says."""
+    return table(
+        heads=["", *[words.name_of(one.pattern) for one in found]],
+        rows=[[label, *map(of, found)] for label, of in rows.items()],
+        caption=caption,
     )
 
 
-def document(*, title: str, style: str, body_html: str) -> str:
+def _cell(said: str) -> str:
+    kind = ' class="words"' if len(said) > LONG else ""
+    return f"<td{kind}>{escape(said)}</td>"
+
+
+def figure(
+    draw: Callable[[float], Drawing],
+    *,
+    name: str,
+    title: str,
+    says: str,
+    table_html: str,
+) -> str:
+    """A chart with what it says below it; its numbers as a table, folded away.
+
+    `draw` is given a width.
+    """
+    wide, narrow = (
+        picture(draw(width), width=width, name=f"{name}-{kind}", title=title)
+        for kind, width in (("wide", WIDE), ("narrow", NARROW))
+    )
+    return (
+        f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+        f"<figcaption>{escape(says)}</figcaption>"
+        f"<details><summary>The numbers</summary>{table_html}</details></figure>"
+    )
+
+
+def document(*, title: str, body_html: str) -> str:
+    """A page that needs no other file."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>\n"
+        f"<title>{escape(title)}</title><style>{STYLE.read_text()}</style></head>\n"
         f"<body>\n{body_html}</body></html>\n"
     )

@@ -3,9 +3,10 @@
 import textwrap
 from collections.abc import Callable, Sequence
 
-from loadtests.drawing import costing, timing, verdicts, words
-from loadtests.drawing.conclusions import Capacity, Verdict
-from loadtests.drawing.stored import FAILURES, FULL, LIGHT, Cost, Counts, Figures, Run
+from loadtests.drawing import cost, latency, throughput, verdicts, words
+from loadtests.drawing.stored import Capacity, Figures, Run, Times, Verdict
+from loadtests.evaluating.results import CostPerCheckout, Counts
+from loadtests.load.windows import Phase
 
 WIDTH, LABEL, LEAST_COLUMN = 80, 32, 15
 FOREMOST = ("p50", "completed/s", "CPU")
@@ -37,26 +38,26 @@ def closing(*, run: Run) -> list[str]:
 
 
 def _light(run: Run) -> list[str]:
-    found = run.of(LIGHT)
+    found = run.of(Phase.LIGHT)
     if not found:
         return []
     return [
         f"LIGHT LOAD, {run.settings.rate:g}/s: ms from intended start to outcome",
         *[
-            _line(f"  p{share}", [timing.spread(one.outcome, place) for one in found])
+            _line(f"  p{share}", [latency.spread(one.outcome, place) for one in found])
             for place, share in enumerate((50, 95, 99))
         ],
-        _row("accepted after, p50 / p99", found, lambda one: timing.pair(one.acceptance)),
+        _row("accepted after, p50 / p99", found, lambda one: _pair(one.acceptance)),
     ]
 
 
 def _full(run: Run) -> list[str]:
-    found, light = run.of(FULL), run.of(LIGHT)
+    found, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
     if not found:
         return []
     return [
         "FULL LOAD, more than it can do",
-        _row("completed/s", found, timing.capacity),
+        _row("completed/s", found, throughput.capacity),
         *_knees(run),
         _row("CPU ms a checkout", found, lambda one: f"{one.cost.shop_cpu_ms:.2f}"),
         _row("  of it: services", found, lambda one: _cpu(one.cost, of_services=True)),
@@ -89,15 +90,15 @@ def _knee(one: Capacity) -> str:
 
 
 def _failures(run: Run) -> list[str]:
-    found = run.of(FAILURES)
+    found = run.of(Phase.FAILURES)
     if not found:
         return []
     return [
         f"FAILURES, {words.share(run.settings.declined)} declined cards,"
         f" {words.share(run.settings.scarce)} want a last unit",
         _row("completed / undone / refused", found, lambda one: _ended(one.counts)),
-        _row("undone after ms, p50 / p99", found, lambda one: timing.pair(one.compensated)),
-        _row("refused after ms, p50 / p99", found, lambda one: timing.pair(one.refused)),
+        _row("undone after ms, p50 / p99", found, lambda one: _pair(one.compensated)),
+        _row("refused after ms, p50 / p99", found, lambda one: _pair(one.refused)),
     ]
 
 
@@ -130,12 +131,17 @@ def _ended(found: Counts) -> str:
     return f"{found.completed} / {found.compensated} / {found.refused}"
 
 
-def _cpu(found: Cost, *, of_services: bool) -> str:
+def _pair(times: Times | None) -> str:
+    """p50 and p99."""
+    return "-" if times is None else f"{words.number(times.p50)} / {words.number(times.p99)}"
+
+
+def _cpu(found: CostPerCheckout, *, of_services: bool) -> str:
     servers = {"postgres", "rabbitmq"}
     return words.number(
         sum(
             amount
-            for group, amount in costing.by_group(found=found).items()
+            for group, amount in cost.by_group(found=found).items()
             if (group not in servers) == of_services
         )
     )

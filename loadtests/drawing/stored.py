@@ -10,14 +10,19 @@ from typing import TypeVar
 import msgspec
 
 from loadtests.drawing import words
-from loadtests.drawing.conclusions import Capacity, Outage, Verdict, Waterfall
+from loadtests.evaluating.fitting import Law
+from loadtests.evaluating.knee import Bounds
+from loadtests.evaluating.results import CostPerCheckout, Counts
+from loadtests.evaluating.verdicts import Interval
+from loadtests.evaluating.waterfall import Waterfall
+from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples
+from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import Sample
+from loadtests.outages.backlog import Outage
+from loadtests.running.auditing import Audit
 
-LIGHT, FULL, FAILURES = "light", "full", "failures"
-LEVELS, HOT, ZIPF, PAUSE = "levels", "hot", "zipf", "pause"
 FIGURES, SAMPLES, OUTAGE = "report.json", "samples.csv", "outage.json"
-NO_PART_OF_THE_SHOP = frozenset({"load generator", "measuring"})
 
 T = TypeVar("T")
 
@@ -36,16 +41,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     saga: str = words.CHECKOUT
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    offered: int = 0
-    accepted: int = 0
-    completed: int = 0
-    refused: int = 0
-    compensated: int = 0
-    unfinished: int = 0
-    not_accepted: int = 0
-
-
 class Times(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds; `windows`: the same three percentiles of each window."""
 
@@ -62,24 +57,11 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
         return [one[place] for one in self.windows]
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one checkout. CPU in ms, by process (`service.web`, `service.worker`, or a server)."""
-
-    cpu_ms: dict[str, float] = {}
-    shop_cpu_ms: float = 0.0
-    generator_cpu_ms: float = 0.0
-    writes: float = 0.0
-    wal_bytes: float = 0.0
-    messages: float = 0.0
-    http_calls: float = 0.0
-
-
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     phase: str
     pattern: str
-    windows: int = 0
     seconds: float = 0.0
-    counts: Counts = Counts()
+    counts: Counts
     outcome: Times | None = None
     refused: Times | None = None
     compensated: Times | None = None
@@ -87,52 +69,67 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     offered_per_second: list[float] = []
     completed_per_second: list[float] = []
     is_saturated: list[bool] = []
-    lag_p99_ms: float | None = None
-    generator_busy_share: float = 0.0
     harness_share: float | None = None
     """Of the CPU of all windows, that of the load generator and of measuring."""
-    cost: Cost = Cost()
-
-
-class Mix(msgspec.Struct, frozen=True, kw_only=True):
-    """`zipf`: the exponent of how popular products are."""
-
-    zipf: float = 0.0
-
-
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    number: int
-    phase: str
-    pattern: str
-    rate: float = 0.0
-    seconds: float = 0.0
-    pause_seconds: float = 0.0
-    mix: Mix = Mix()
-
-
-class WindowCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a whole window used up. CPU in ms by process."""
-
-    cpu_ms: dict[str, float] = {}
-    wal_bytes: float = 0.0
-    messages: float = 0.0
-    http_calls: float = 0.0
+    cost: CostPerCheckout
 
     @property
-    def shop_cpu_ms(self) -> float:
-        """Without the load generator and the command that measures."""
-        return sum(ms for name, ms in self.cpu_ms.items() if name not in NO_PART_OF_THE_SHOP)
+    def capacities(self) -> list[float]:
+        """completed/s of the saturated windows: what it can do, not what it was asked for."""
+        windows = zip(self.completed_per_second, self.is_saturated, strict=True)
+        return [value for value, is_saturated in windows if is_saturated]
 
 
 class WindowFacts(msgspec.Struct, frozen=True, kw_only=True):
     window: Window
-    counts: Counts = Counts()
-    cost: WindowCost = WindowCost()
+    counts: Counts
+    cost: Cost
 
 
-class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    is_clean: bool = False
-    said: str = ""
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided of a figure between two patterns: see evaluating.verdicts.
+
+    `difference`: second less first, in `unit`. `ratio`: second over first.
+    """
+
+    figure: str
+    unit: str = ""
+    first: str = ""
+    second: str = ""
+    decision: str = "undecided"
+    better: str = ""
+    lower_is_better: bool = True
+    values: dict[str, float | None] = {}
+    difference: Interval | None = None
+    ratio: Interval | None = None
+    confidence: float = 0.0
+    blocks: int = 0
+    why: str = ""
+
+
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """A load, offered a second, and whether it could go on for good: see evaluating.knee."""
+
+    offered: float
+    p50_ms: float
+    p99_ms: float
+    is_sustained: bool
+    in_flight: float = 0.0
+    lag_p99_ms: float | None = None
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """`knee`: a second; None where nothing could go on for good.
+
+    `knee_between`: its interval; None in a run from before there was one, whose knee is the last
+    level before the first that most windows did not sustain.
+    """
+
+    pattern: str
+    knee: float | None = None
+    knee_between: Bounds | None = None
+    levels: list[Level] = []
+    law: Law | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +144,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     at_rest_ms_per_second: float = 0.0
     verdicts: list[Verdict] = []
     doubts: list[str] = []
-    audit: Audit = Audit()
+    audit: Audit
     was_stopped: bool = False
     """Before its end; what it has by then is shown."""
     waterfalls: list[Waterfall] = []
@@ -157,7 +154,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def patterns(self) -> list[str]:
         return self.settings.patterns
 
-    def of(self, phase: str) -> list[Figures]:
+    def of(self, phase: Phase) -> list[Figures]:
         """One phase's figures, in the order of the patterns; empty where the run had none."""
         found = {one.pattern: one for one in self.figures if one.phase == phase}
         return [found[pattern] for pattern in self.patterns if pattern in found]

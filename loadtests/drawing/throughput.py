@@ -1,124 +1,129 @@
-"""What came out per second while the load lasted, and after it."""
+"""The chapter "How much it can take": what came out per second at full load, and after it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from itertools import zip_longest
+from statistics import fmean, median
 
-from loadtests.drawing import axes, svg, words
-from loadtests.drawing.axes import Frame
-from loadtests.drawing.scales import Linear, rounded_up
-from loadtests.drawing.svg import Point
+from loadtests.drawing import html, latency, plot, words
+from loadtests.drawing.plot import Drawing, Frame, Linear, Point
+from loadtests.drawing.stored import Figures, Run
+from loadtests.load.windows import Phase
 from loadtests.measuring.samples import COMPLETED, Sample
 
 BIN_SECONDS, MOST_BINS = 0.5, 60
 """Of a window; what is completed after it goes on in bins as long."""
+PANEL = 150.0
+Courses = Mapping[str, Sequence[Sequence[float]]]
+"""By pattern and window: completed checkouts per second, bin by bin from its first intended
+start."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """A window's completed checkouts per second, bin by bin from its first intended start."""
+def throughput(*, run: Run, samples: Sequence[Sample]) -> str:
+    """What came out at full load."""
+    figures = run.of(Phase.FULL)
+    if not figures:
+        return ""
+    seconds = max(one.seconds for one in figures)
+    length = max(BIN_SECONDS, seconds / MOST_BINS)
+    found = latency.windows_of(run, samples, Phase.FULL)
+    courses = {
+        pattern: [
+            course_of(samples=one, bin_seconds=length) for one in found.get(pattern, {}).values()
+        ]
+        for pattern in run.patterns
+    }
+    return html.section(
+        "More is offered than each can do, at even distances. The shaded part is the time in"
+        " which checkouts were sent; what comes after it is the backlog being worked off.",
+        html.figure(
+            lambda width: chart(courses=courses, bin_seconds=length, seconds=seconds, width=width),
+            name="throughput",
+            title="Completed checkouts a second at full load",
+            says="Seconds from the first intended start of a window. Thin: each window. Thick:"
+            " their mean.",
+            table_html=_table(figures),
+        ),
+        name="throughput",
+        title="How much it can take",
+    )
 
-    per_second: Sequence[float]
+
+def _table(figures: Sequence[Figures]) -> str:
+    return html.by_pattern(
+        figures,
+        {
+            "offered/s, median": _offered,
+            "completed/s": capacity,
+            "completed of offered": lambda one: f"{one.counts.completed} / {one.counts.offered}",
+        },
+        caption="Until the last checkout of a window has ended; in brackets the lowest"
+        " and the highest window.",
+    )
 
 
-def course_of(*, samples: Sequence[Sample], bin_seconds: float) -> Course:
-    """Empty where nothing completed."""
+def capacity(one: Figures) -> str:
+    """completed/s of the saturated windows, in words."""
+    found = one.capacities
+    if not found:
+        return f"more than {max(one.completed_per_second, default=0.0):.0f}"
+    return f"{median(found):.0f}  ({min(found):.0f} to {max(found):.0f})"
+
+
+def _offered(one: Figures) -> str:
+    return f"{median(one.offered_per_second):.0f}" if one.offered_per_second else "-"
+
+
+def course_of(*, samples: Sequence[Sample], bin_seconds: float) -> list[float]:
+    """Completed a second, bin by bin. Empty where nothing completed."""
     start = min((one.intended_at for one in samples), default=0.0)
     ended = [one.ended_at - start for one in samples if one.outcome == COMPLETED]
     counts = [0] * (int(max(ended) / bin_seconds) + 1) if ended else []
     for one in ended:
         counts[max(int(one / bin_seconds), 0)] += 1
-    return Course(per_second=[count / bin_seconds for count in counts])
+    return [count / bin_seconds for count in counts]
 
 
-def chart(
-    *,
-    courses: Mapping[str, Sequence[Course]],
-    bin_seconds: float,
-    seconds: float,
-    width: float,
-    name: str,
-    title: str,
-) -> str:
+def mean_of(courses: Sequence[Sequence[float]]) -> list[float]:
+    """Bin by bin; a window that was done by then counts as 0 there."""
+    return [fmean(values) for values in zip_longest(*courses, fillvalue=0.0)]
+
+
+def _said(courses: Courses, bin_seconds: float) -> str:
+    highest = {
+        pattern: max(map(max, completed))
+        for pattern, windows in courses.items()
+        if (completed := [one for one in windows if one])
+    }
+    return "; ".join(
+        f"{words.name_of(pattern)}: up to {words.number(most)} completed a second"
+        f" in {words.number(bin_seconds)} s"
+        for pattern, most in highest.items()
+    )
+
+
+def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float) -> Drawing:
     """One panel a pattern, on the same axes: each window thin, their mean thick.
 
     `seconds`: how long checkouts were sent; the rest is the backlog.
     """
-    panel = 150.0
-    height = panel * len(courses) + 46
-    longest = max((len(c.per_second) for one in courses.values() for c in one), default=1)
-    highest = max((v for one in courses.values() for c in one for v in c.per_second), default=1.0)
-    span = max(longest * bin_seconds, seconds)
+    every = [one for windows in courses.values() for one in windows]
+    longest = max(map(len, every), default=1)
+    highest = max((value for one in every for value in one), default=1.0)
+    whole = Frame(width=width, height=PANEL * len(courses) + 46, bottom=46)
+    across = whole.across(high=max(longest * bin_seconds, seconds))
     drawn = []
     for place, (pattern, windows) in enumerate(courses.items()):
-        frame = Frame(
-            width=width,
-            height=panel * (place + 1),
-            left=52,
-            right=12,
-            top=panel * place + 40,
-            bottom=0,
-        )
-        up = Linear(low=0, high=rounded_up(highest, most=3), start=frame.floor, end=frame.top)
-        across = Linear(low=0, high=span, start=frame.left, end=frame.end)
-        drawn.append(_panel(pattern, windows, frame, up, across, bin_seconds, seconds))
-    bottom = Frame(width=width, height=height, left=52, right=12, top=0, bottom=46)
-    across = Linear(low=0, high=span, start=bottom.left, end=bottom.end)
-    marks = [(words.tick(one), across(one)) for one in across.ticks(most=8)]
-    drawn.append(axes.level(bottom, marks, unit="s"))
-    return svg.picture(
-        *drawn,
-        width=width,
-        height=height,
-        name=name,
-        title=title,
-        description=description(courses=courses, bin_seconds=bin_seconds),
-    )
-
-
-def description(*, courses: Mapping[str, Sequence[Course]], bin_seconds: float) -> str:
-    """The chart in words."""
-    return "; ".join(
-        f"{words.name_of(pattern)}: up to"
-        f" {words.number(max(v for c in windows for v in c.per_second))} completed a second"
-        f" in {words.number(bin_seconds)} s"
-        for pattern, windows in courses.items()
-        if any(c.per_second for c in windows)
-    )
-
-
-def mean_of(courses: Sequence[Course]) -> list[float]:
-    """Bin by bin; a window that was done by then counts as 0 there."""
-    longest = max((len(one.per_second) for one in courses), default=0)
-    return [
-        fmean(one.per_second[place] if place < len(one.per_second) else 0.0 for one in courses)
-        for place in range(longest)
-    ]
-
-
-def _panel(
-    pattern: str,
-    windows: Sequence[Course],
-    frame: Frame,
-    up: Linear,
-    across: Linear,
-    bin_seconds: float,
-    seconds: float,
-) -> str:
-    kind = f"s{words.place_of(pattern)}"
-    sent = across(seconds)
-    return "".join(
-        [
-            svg.box(frame.left, frame.top, sent - frame.left, frame.floor - frame.top, kind="band"),
-            axes.upright(frame, [(one, up(one)) for one in up.ticks(most=3)], unit="completed/s"),
-            axes.above(frame, [(words.name_of(pattern), kind)]),
-            *[
-                svg.path(_steps(one.per_second, across, up, bin_seconds), kind=f"thin {kind}")
-                for one in windows
-            ],
-            svg.path(_steps(mean_of(windows), across, up, bin_seconds), kind=f"line {kind}"),
-        ]
-    )
+        top = PANEL * place
+        frame = Frame(width=width, height=top + PANEL, top=top + 40, bottom=0)
+        up = frame.up(high=plot.rounded_up(highest, most=3))
+        drawn.append(frame.band(frame.left, across(seconds)))
+        drawn.append(frame.upright(up, most=3, unit="completed/s"))
+        drawn.append(frame.names([pattern], in_full=True))
+        kind = words.colour_of(pattern)
+        for course, line in [*((one, "thin") for one in windows), (mean_of(windows), "line")]:
+            drawn.append(plot.path(_steps(course, across, up, bin_seconds), kind=f"{line} {kind}"))
+    drawn.append(whole.level(across, most=8, unit="s"))
+    return Drawing(height=whole.height, elements=drawn, said=_said(courses, bin_seconds))
 
 
 def _steps(values: Sequence[float], across: Linear, up: Linear, bin_seconds: float) -> list[Point]:

@@ -33,10 +33,10 @@ def short_name_of(pattern: str) -> str:
     return SHORT.get(pattern, name_of(pattern))
 
 
-def place_of(pattern: str) -> int:
-    """Which colour is a pattern's own: the same in every chart of every run."""
+def colour_of(pattern: str) -> str:
+    """The class of a pattern's own colour: the same in every chart of every run."""
     known = list(NAMES)
-    return known.index(pattern) if pattern in known else len(known)
+    return f"s{known.index(pattern) if pattern in known else len(known)}"
 
 
 def number(value: float | None) -> str:

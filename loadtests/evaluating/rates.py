@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from loadtests.evaluating import ramp
 from loadtests.evaluating.knee import Level, knee_of, level_of
-from loadtests.evaluating.results import Measured, until_completed
+from loadtests.evaluating.results import Measured, Throughput, until_completed
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring.samples import NotMeasured, percentile
 
 STEADY_WITHIN = 0.1
+OVERLOAD = 1.3
+"""Of the best so far: a rate that is just more than a pattern can do."""
 
 
 def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
@@ -20,7 +21,18 @@ def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
         return float(round(_capacity(own) * window.share))
     if window.phase is Phase.LEVELS:
         return float(max(round(_lowest_knee(seen) * window.share), 1))
-    return ramp.next_rate(seen=[one.level for one in own])
+    return next_rate(seen=[one.level for one in own])
+
+
+def next_rate(*, seen: Sequence[Throughput]) -> float:
+    """Above the best that the pattern has done so far; where it could follow, it climbs.
+
+    Raises NotMeasured where nothing was completed so far.
+    """
+    best = max((level.completed for level in seen), default=0.0)
+    if best <= 0:
+        raise NotMeasured("nothing was completed so far: there is nothing to measure")
+    return float(round(best * OVERLOAD))
 
 
 def levels_of(*, measured: Sequence[Measured], pattern: str) -> list[Level]:

@@ -5,13 +5,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from loadtests.evaluating.ramp import Level
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples as raw
 from loadtests.measuring.cost import GENERATOR, Cost, added
 from loadtests.measuring.samples import Moments, Sample, percentile
 
 SHARES = (0.50, 0.95, 0.99)
+SATURATED_BELOW = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throughput:
+    """What was offered in a window, and what came of it, both a second.
+
+    A pattern is saturated where the shop needs clearly longer to end its checkouts than it took to
+    offer them. What was completed then says what the shop can do, not what it was asked for.
+    """
+
+    offered: float
+    completed: float
+
+    @property
+    def is_saturated(self) -> bool:
+        return self.completed < SATURATED_BELOW * self.offered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +43,9 @@ class Measured:
     """Of the steps of some of its checkouts, at light load."""
 
     @property
-    def level(self) -> Level:
+    def level(self) -> Throughput:
         offered = len(self.samples) / self.window.seconds
-        return Level(offered=offered, completed=raw.completed_per_second(self.samples))
+        return Throughput(offered=offered, completed=raw.completed_per_second(self.samples))
 
     @property
     def lag_p99_ms(self) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtests.evaluating.ramp import OVERLOAD
+from loadtests.evaluating.rates import OVERLOAD
 from loadtests.evaluating.results import Measured, counts
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples as raw

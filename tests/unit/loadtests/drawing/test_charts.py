@@ -11,18 +11,22 @@ from hypothesis import strategies as st
 
 from contracts.catalogue import SAGAS
 from loadtests.drawing import (
-    backlog,
     bars,
+    faults,
     html,
-    intervals,
-    levels,
-    percentiles,
-    svg,
+    latency,
+    load,
+    plot,
+    refusals,
     throughput,
-    waterfalls,
+    verdicts,
+    waterfall,
 )
-from loadtests.drawing.conclusions import Bounds, Interval, Part, Verdict, Waterfall
-from loadtests.drawing.throughput import Course
+from loadtests.drawing.plot import Drawing
+from loadtests.drawing.stored import Level, Verdict
+from loadtests.evaluating.knee import Bounds
+from loadtests.evaluating.verdicts import Interval
+from loadtests.evaluating.waterfall import Kind, Part, Waterfall
 
 WIDTHS = st.sampled_from([html.WIDE, html.NARROW])
 STEPS = [step.name for step in SAGAS["checkout"].steps]
@@ -51,8 +55,9 @@ def verdict(ratio: tuple[float, float, float], *, figure: str = "p50 at light lo
     )
 
 
-def holds(drawn: str, width: float) -> None:
+def holds(chart: Drawing, width: float) -> None:
     """It is a picture with a title, all of its words inside, and no two of them on each other."""
+    drawn = picture(chart, width)
     root = Xml.fromstring(drawn)  # noqa: S314 -- our own
     _, _, across, down = map(float, root.attrib["viewBox"].split())
     assert across == width
@@ -70,10 +75,14 @@ def holds(drawn: str, width: float) -> None:
         assert not [other for other in boxes[:place] if _meet(one, other)], one
 
 
+def picture(chart: Drawing, width: float = 760) -> str:
+    return plot.picture(chart, width=width, name="a", title="<script>")
+
+
 def _box(one: Xml.Element) -> tuple[float, float, float, float, str]:
     words, kind = one.text or "", one.attrib.get("class", "")
     # Real letters are narrower than what the charts leave room for: 0.9 of it is the widest seen.
-    wide = svg.width_of(words, bold="name" in kind) * 0.9
+    wide = plot.width_of(words, bold="name" in kind) * 0.9
     x, y, anchor = float(one.attrib["x"]), float(one.attrib["y"]), one.attrib["text-anchor"]
     left = x - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
     return left, left + wide, y - 9, y + 3, words
@@ -88,20 +97,16 @@ def _meet(one: tuple, other: tuple) -> bool:
     found=by_pattern(st.lists(st.lists(LATENCY, max_size=40), min_size=1, max_size=3)), width=WIDTHS
 )
 def test_percentiles_hold_for_any_latencies(found, width) -> None:
-    holds(percentiles.chart(found=found, width=width, name="a", title="b"), width)
+    holds(latency.chart(found=found, width=width), width)
 
 
 @settings(max_examples=40)
 @given(
-    courses=by_pattern(
-        st.lists(st.builds(Course, per_second=st.lists(RATE, max_size=12)), max_size=3)
-    ),
+    courses=by_pattern(st.lists(st.lists(RATE, max_size=12), max_size=3)),
     width=WIDTHS,
 )
 def test_throughput_holds_for_any_course(courses, width) -> None:
-    drawn = throughput.chart(
-        courses=courses, bin_seconds=0.5, seconds=3, width=width, name="a", title="b"
-    )
+    drawn = throughput.chart(courses=courses, bin_seconds=0.5, seconds=3, width=width)
     holds(drawn, width)
 
 
@@ -110,8 +115,7 @@ def test_throughput_holds_for_any_course(courses, width) -> None:
 def test_stacks_hold_for_any_amounts(amounts, w) -> None:
     every = [
         bars.Stack(
-            label="orchestrated over messages",
-            kind="s2",
+            pattern="orchestrated_messaging",
             said="12.3 ms",
             parts=[
                 bars.Part(label="PostgreSQL", short="9", amount=amount, kind=f"p{place}")
@@ -120,23 +124,20 @@ def test_stacks_hold_for_any_amounts(amounts, w) -> None:
         )
         for parts in amounts
     ]
-    holds(bars.stacks(every=every, unit="CPU ms", width=w, name="a", title="b"), w)
+    holds(bars.stacks(every=every, unit="CPU ms", width=w), w)
 
 
 @settings(max_examples=40)
 @given(amounts=by_pattern(AMOUNT), width=WIDTHS)
 def test_pairs_hold_for_any_amounts(amounts, width) -> None:
-    texts = {one: f"{amount:.5g}" for one, amount in amounts.items()}
-    drawn = bars.pairs(
-        rows=[("write-ahead log, kB", amounts, texts)] * 2, width=width, name="a", title="b"
-    )
-    holds(drawn, width)
+    rows = {"write-ahead log, kB": amounts, "transactions that wrote": amounts}
+    holds(bars.pairs(rows=rows, width=width), width)
 
 
 @settings(max_examples=40)
 @given(found=by_pattern(st.lists(LATENCY, max_size=20)), width=WIDTHS)
 def test_dots_hold_for_any_latencies(found, width) -> None:
-    holds(bars.dots(found=found, unit="ms", width=width, name="a", title="b"), width)
+    holds(refusals.dots(found=found, unit="ms", width=width), width)
 
 
 @settings(max_examples=40)
@@ -148,7 +149,7 @@ def test_dots_hold_for_any_latencies(found, width) -> None:
 )
 def test_intervals_hold_for_any_ratio(ratios, width) -> None:
     found = [verdict(ratio) for ratio in ratios]
-    holds(intervals.chart(found=found, width=width, name="a", title="b"), width)
+    holds(verdicts.chart(found=found, width=width), width)
 
 
 @settings(max_examples=40)
@@ -165,7 +166,7 @@ def test_waterfalls_hold_for_any_times(amounts, width) -> None:
             parts=[
                 Part(
                     step=(*STEPS, "hand_over")[place // 2],
-                    kind=("queue wait", "service")[place % 2],
+                    kind=(Kind.WAIT, Kind.SERVICE)[place % 2],
                     start=sum(every[:place]),
                     ms=ms,
                 )
@@ -174,11 +175,11 @@ def test_waterfalls_hold_for_any_times(amounts, width) -> None:
         )
         for pattern, every in amounts.items()
     ]
-    holds(waterfalls.chart(found=found, width=width, name="a", title="b"), width)
+    holds(waterfall.chart(found=found, width=width), width)
 
 
 LOAD = st.builds(
-    levels.Level,
+    Level,
     offered=st.floats(min_value=0.1, max_value=9_000),
     p50_ms=st.floats(min_value=0, max_value=99_000),
     p99_ms=st.floats(min_value=0, max_value=99_000),
@@ -191,7 +192,7 @@ CURVE = st.lists(
 
 
 KNEE = st.builds(
-    levels.Knee,
+    load.Knee,
     load=st.floats(min_value=1, max_value=9_000),
     between=st.none()
     | st.builds(
@@ -210,7 +211,7 @@ KNEE = st.builds(
     width=WIDTHS,
 )
 def test_levels_hold_for_any_loads(found, knees, laws, width) -> None:
-    drawn = levels.chart(found=found, knees=knees, laws=laws, width=width, name="a", title="b")
+    drawn = load.chart(found=found, knees=knees, laws=laws, width=width)
     holds(drawn, width)
 
 
@@ -219,7 +220,7 @@ def test_levels_hold_for_any_loads(found, knees, laws, width) -> None:
     found=by_pattern(
         st.lists(
             st.builds(
-                backlog.Course,
+                faults.Backlog,
                 seconds=st.floats(min_value=0.1, max_value=900),
                 waiting=st.lists(st.integers(min_value=0, max_value=90_000), max_size=161),
             ),
@@ -229,42 +230,35 @@ def test_levels_hold_for_any_loads(found, knees, laws, width) -> None:
     width=WIDTHS,
 )
 def test_backlogs_hold_for_any_course(found, width) -> None:
-    holds(backlog.chart(found=found, pause=(3, 8), width=width, name="a", title="b"), width)
+    holds(faults.chart(found=found, pause=(3, 8), width=width), width)
 
 
 def test_line_of_percentiles_never_falls() -> None:
-    drawn = percentiles.chart(
-        found={"orchestrated": [[5.0, 1.0, 9.0, 7.0, 30.0, 2.0]]}, width=760, name="a", title="b"
-    )
-    lines = re.findall(r'd="M([^"]+)" class="line', drawn)
+    drawn = latency.chart(found={"orchestrated": [[5.0, 1.0, 9.0, 7.0, 30.0, 2.0]]}, width=760)
+    lines = re.findall(r'd="M([^"]+)" class="line', picture(drawn))
     places = [tuple(map(float, point.split())) for point in lines[0].split("L")]
     assert places == sorted(places, key=lambda one: (one[0], -one[1]))
     assert [y for _, y in places] == sorted((y for _, y in places), reverse=True)
 
 
 def test_line_ends_where_checkouts_never_ended() -> None:
-    drawn = percentiles.chart(
-        found={"orchestrated": [[1.0] * 5 + [math.inf] * 5]}, width=760, name="a", title="b"
-    )
-    (line,) = re.findall(r'd="M([^"]+)" class="line', drawn)
+    drawn = latency.chart(found={"orchestrated": [[1.0] * 5 + [math.inf] * 5]}, width=760)
+    (line,) = re.findall(r'd="M([^"]+)" class="line', picture(drawn))
     furthest = max(float(point.split()[0]) for point in line.split("L"))
     assert furthest < 760 / 2
 
 
 def test_dot_of_an_interval_is_on_the_side_of_the_better_one() -> None:
     def place(ratio: float) -> float:
-        drawn = intervals.chart(
-            found=[verdict((ratio - 0.01, ratio, ratio + 0.01))], width=760, name="a", title="b"
-        )
-        return float(re.findall(r'<circle cx="([\d.]+)"', drawn)[0])
+        drawn = verdicts.chart(found=[verdict((ratio - 0.01, ratio, ratio + 0.01))], width=760)
+        return float(re.findall(r'<circle cx="([\d.]+)"', picture(drawn))[0])
 
     assert place(0.8) > 380 > place(1.2)
 
 
 def test_words_are_escaped_wherever_they_come_from() -> None:
-    rows = [("<b>&", {"<i>": 1.0}, {"<i>": "<u>"})]
-    drawn = bars.pairs(rows=rows, width=760, name="a", title="<script>")
-    assert not [one for one in ("<b>", "<u>", "<i>", "<script>") if one in drawn]
+    drawn = picture(bars.pairs(rows={"<b>&": {"<i>": 1.0}}, width=760))
+    assert not [one for one in ("<b>", "<i>", "<script>") if one in drawn]
     root = Xml.fromstring(drawn)  # noqa: S314 -- our own
     assert root[0].text == "<script>"
 
@@ -272,17 +266,15 @@ def test_words_are_escaped_wherever_they_come_from() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_place_that_is_none_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="no place on paper"):
-        svg.line((0.0, value), (1.0, 1.0), kind="grid")
+        plot.line((0.0, value), (1.0, 1.0), kind="grid")
 
 
 def test_picture_of_nothing_is_a_picture() -> None:
     empty: dict[str, list] = {"orchestrated": []}
-    charts: list[Callable[[], str]] = [
-        lambda: percentiles.chart(found=empty, width=370, name="a", title="b"),
-        lambda: bars.dots(found=empty, unit="ms", width=370, name="a", title="b"),
-        lambda: throughput.chart(
-            courses=empty, bin_seconds=1, seconds=3, width=370, name="a", title="b"
-        ),
+    charts: list[Callable[[], Drawing]] = [
+        lambda: latency.chart(found=empty, width=370),
+        lambda: refusals.dots(found=empty, unit="ms", width=370),
+        lambda: throughput.chart(courses=empty, bin_seconds=1, seconds=3, width=370),
     ]
     for chart in charts:
         holds(chart(), 370)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.drawing.scales import Linear, Log, Tail, rounded_up, step_for
+from loadtests.drawing.plot import Linear, Log, Tail, rounded_up, step_for
 
 AMOUNTS = st.floats(min_value=1e-6, max_value=1e9)
 SCALES = [

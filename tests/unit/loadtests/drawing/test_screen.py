@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from loadtests.drawing import screen, stored
-from loadtests.drawing.conclusions import Bounds, Capacity
-from loadtests.drawing.stored import Run
+from loadtests.drawing.stored import Capacity, Run
+from loadtests.evaluating.knee import Bounds
 from tests.unit.loadtests.builders import (
     SETTINGS,
     THREE,

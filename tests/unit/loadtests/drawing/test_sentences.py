@@ -1,7 +1,8 @@
 """A decision in words."""
 
 from loadtests.drawing import verdicts
-from loadtests.drawing.conclusions import Interval, Verdict
+from loadtests.drawing.stored import Verdict
+from loadtests.evaluating.verdicts import Interval
 
 
 def _decided(*, better: str, difference: Interval, ratio: Interval) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.comparing.plan import knee_shares
-from loadtests.evaluating.isotonic import Answer, Bounds, bounds, threshold
+from loadtests.evaluating.knee import Answer, Bounds, bounds, threshold
 
 ANSWERS = st.lists(
     st.tuples(st.integers(min_value=1, max_value=30).map(float), st.booleans()), min_size=1

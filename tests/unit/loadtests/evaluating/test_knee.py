@@ -1,7 +1,6 @@
 import pytest
 
-from loadtests.evaluating.isotonic import Bounds
-from loadtests.evaluating.knee import Level, bounds_of, knee_of, level_of
+from loadtests.evaluating.knee import Bounds, Level, bounds_of, knee_of, level_of
 from loadtests.measuring.samples import Sample
 from tests.unit.loadtests.builders import sample
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.evaluating.rates import is_steady, levels_of, rate_for
-from loadtests.evaluating.results import Measured
+from loadtests.evaluating.rates import is_steady, levels_of, next_rate, rate_for
+from loadtests.evaluating.results import Measured, Throughput
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import NotMeasured
 from tests.unit.loadtests.builders import measured, window
@@ -81,3 +81,32 @@ def test_latency_that_still_falls_in_one_pattern_is_not() -> None:
 def test_one_window_tells_nothing_of_steadiness() -> None:
     assert not is_steady(seen=[_warm_up("orchestrated", 0.02)])
     assert not is_steady(seen=[])
+
+
+def test_level_is_saturated_when_the_shop_falls_behind() -> None:
+    assert Throughput(offered=300, completed=240).is_saturated
+    assert not Throughput(offered=300, completed=297).is_saturated
+
+
+def test_next_rate_is_above_the_best_so_far() -> None:
+    assert (
+        next_rate(
+            seen=[Throughput(offered=400, completed=200), Throughput(offered=260, completed=250)]
+        )
+        == 325
+    )
+
+
+def test_next_rate_climbs_while_the_pattern_follows() -> None:
+    seen = [Throughput(offered=100, completed=100)]
+    rates = []
+    for _ in range(4):
+        rates.append(next_rate(seen=seen))
+        capacity = 180
+        seen.append(Throughput(offered=rates[-1], completed=min(rates[-1], capacity)))
+    assert rates == [130, 169, 220, 234]
+
+
+def test_nothing_completed_in_the_warm_up_is_an_error() -> None:
+    with pytest.raises(NotMeasured, match="nothing was completed"):
+        next_rate(seen=[Throughput(offered=100, completed=0)])

@@ -6,10 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtests.drawing import growing, stored, words
-from loadtests.drawing.conclusions import Capacity, Level
-from loadtests.drawing.stored import Run
-from loadtests.evaluating.scalability import Law
+from loadtests.drawing import load, stored, words
+from loadtests.drawing.stored import Capacity, Level, Run
+from loadtests.evaluating.fitting import Law
 from tests.unit.loadtests.builders import SETTINGS, full_run, stored_run
 
 LAW = Law(alone=50.0, contention=0.05, coherency=0.0002, error=0.04)
@@ -34,29 +33,29 @@ def run(folder: Path) -> Run:
 
 
 def test_curve_of_the_law_begins_with_one_at_a_time() -> None:
-    curve = growing.curve_of(capacity=_capacity(law=LAW))
+    curve = load.curve_of(capacity=_capacity(law=LAW))
     assert curve[0] == pytest.approx((50, 20))
     assert curve[-1][1] == pytest.approx(30 / LAW.throughput(in_flight=30) * 1000)
 
 
 def test_curve_ends_where_more_at_a_time_is_of_no_use() -> None:
-    curve = growing.curve_of(capacity=_capacity(law=LAW, in_flight=10_000))
+    curve = load.curve_of(capacity=_capacity(law=LAW, in_flight=10_000))
     assert curve == sorted(curve)
     assert curve[-1][0] == pytest.approx(LAW.throughput(in_flight=LAW.most_in_flight()))
 
 
 def test_levels_that_follow_no_law_have_no_curve() -> None:
-    assert growing.curve_of(capacity=_capacity(law=None)) == []
+    assert load.curve_of(capacity=_capacity(law=None)) == []
 
 
 def test_law_is_drawn_with_its_error(run: Run, folder: Path) -> None:
-    text = growing.load(run=run, samples=stored.read_samples(folder=folder))
+    text = load.load(run=run, samples=stored.read_samples(folder=folder))
     assert text.count('class="law ') == 2 * 2
     assert "off by" in text
 
 
 def test_knees_are_drawn_with_their_intervals(run: Run, folder: Path) -> None:
-    text = growing.load(run=run, samples=stored.read_samples(folder=folder))
+    text = load.load(run=run, samples=stored.read_samples(folder=folder))
     between = run.capacities[0].knee_between
     assert between is not None
     assert text.count('class="knee s') == 2 * 2
@@ -67,7 +66,7 @@ def test_knees_are_drawn_with_their_intervals(run: Run, folder: Path) -> None:
 
 def test_knees_of_a_run_without_intervals_are_drawn_without(run: Run, folder: Path) -> None:
     older = [msgspec.structs.replace(one, knee_between=None) for one in run.capacities]
-    text = growing.load(
+    text = load.load(
         run=msgspec.structs.replace(run, capacities=older),
         samples=stored.read_samples(folder=folder),
     )
@@ -95,6 +94,6 @@ def test_every_load_has_the_send_lag_beside_it(run: Run, folder: Path) -> None:
     samples = [
         replace(one, sent_at=one.sent_at + 0.007) for one in stored.read_samples(folder=folder)
     ]
-    found = growing.levels_of(run=run, samples=samples, pattern="orchestrated")
+    found = load.levels_of(run=run, samples=samples, pattern="orchestrated")
     assert {round(one.lag_p99_ms or 0) for one in found} >= {0, 7}
-    assert "send lag, p99 ms" in growing.load(run=run, samples=samples)
+    assert "send lag, p99 ms" in load.load(run=run, samples=samples)

@@ -1,11 +1,15 @@
-"""The chapter on cost: what a checkout uses up, and where."""
+"""The chapter "What a checkout costs": what it uses up, and where."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from contracts.services import WITH_DATABASE
 from loadtests.drawing import bars, html, words
 from loadtests.drawing.bars import Part, Stack
-from loadtests.drawing.stored import FULL, LIGHT, NO_PART_OF_THE_SHOP, Cost, Figures, Run
+from loadtests.drawing.stored import Figures, Run
+from loadtests.evaluating.results import CostPerCheckout
+from loadtests.load.windows import Phase
+from loadtests.measuring.cost import OURS
 
 GROUPS = {
     **{service: service.removeprefix("saga_") for service in WITH_DATABASE},
@@ -15,7 +19,7 @@ GROUPS = {
 OTHER = "other"
 COLOURS = 9
 PARTS_OF = {"epmd": "rabbitmq"}
-COUNTED: Mapping[str, Callable[[Cost], float]] = {
+COUNTED: Mapping[str, Callable[[CostPerCheckout], float]] = {
     "transactions that wrote": lambda one: one.writes,
     "write-ahead log, kB": lambda one: one.wal_bytes / 1000,
     "messages published": lambda one: one.messages,
@@ -25,19 +29,16 @@ COUNTED: Mapping[str, Callable[[Cost], float]] = {
 
 def cost(*, run: Run) -> str:
     """CPU by process and all that is counted, at full load and at light load."""
-    full, light = run.of(FULL), run.of(LIGHT)
+    full, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
     if not full:
         return ""
+    colours = [(GROUPS.get(one, OTHER), _colour(place)) for place, one in enumerate(_present(full))]
     return html.section(
-        html.paragraph(
-            "All that the shop used up, divided by its checkouts: at full load, where batches are"
-            " full, and at light load, where every checkout is handled alone. The load generator"
-            " is not in it."
-        ),
+        "All that the shop used up, divided by its checkouts: at full load, where batches are"
+        " full, and at light load, where every checkout is handled alone. The load generator"
+        " is not in it.",
         "<h3>CPU time by process</h3>",
-        html.key(
-            [(GROUPS.get(one, OTHER), _colour(place)) for place, one in enumerate(_present(full))]
-        ),
+        html.key(colours),
         _cpu("cpu-full", full, "At full load"),
         _cpu("cpu-light", light, "At light load"),
         html.paragraph(
@@ -47,17 +48,7 @@ def cost(*, run: Run) -> str:
         ),
         _harness(light),
         "<h3>Writes, messages and calls</h3>",
-        html.figure(
-            name="counted",
-            draw=lambda width, name: bars.pairs(
-                rows=[_row(label, of, full) for label, of in COUNTED.items()],
-                width=width,
-                name=name,
-                title="What a checkout uses beside CPU, at full load",
-            ),
-            says="A checkout, at full load. Each figure has its own scale.",
-            table_html=_counted_table(full, light),
-        ),
+        _counted(full, light),
         name="cost",
         title="What a checkout costs",
     )
@@ -80,11 +71,11 @@ def _harness(light: Sequence[Figures]) -> str:
     )
 
 
-def by_group(*, found: Cost) -> dict[str, float]:
+def by_group(*, found: CostPerCheckout) -> dict[str, float]:
     """CPU ms of a checkout by group, web and worker together, in the order of GROUPS."""
     spent = dict.fromkeys([*GROUPS, OTHER], 0.0)
     for process, amount in found.cpu_ms.items():
-        if process not in NO_PART_OF_THE_SHOP:
+        if process not in OURS:
             service = process.partition(".")[0]
             group = PARTS_OF.get(service, service)
             spent[group if group in GROUPS else OTHER] += amount
@@ -94,15 +85,11 @@ def by_group(*, found: Cost) -> dict[str, float]:
 def _cpu(name: str, figures: Sequence[Figures], when: str) -> str:
     if not figures:
         return ""
+    every = _stacks(figures)
     return html.figure(
+        lambda width: bars.stacks(every=every, unit="CPU ms a checkout", width=width),
         name=name,
-        draw=lambda width, name: bars.stacks(
-            every=_stacks(figures),
-            unit="CPU ms a checkout",
-            width=width,
-            name=name,
-            title=f"CPU time of a checkout by process. {when}",
-        ),
+        title=f"CPU time of a checkout by process. {when}",
         says=f"{when}.",
         table_html=_cpu_table(figures, f"{when}: CPU ms a checkout, web + worker process"),
     )
@@ -112,13 +99,11 @@ def _stacks(figures: Sequence[Figures]) -> list[Stack]:
     groups = _present(figures)
     return [
         Stack(
-            label=words.name_of(one.pattern),
-            kind=f"s{words.place_of(one.pattern)}",
+            pattern=one.pattern,
             said=words.ms(one.cost.shop_cpu_ms),
             parts=[
                 Part(
                     label=GROUPS.get(group, OTHER),
-                    short="",
                     amount=by_group(found=one.cost)[group],
                     kind=_colour(place),
                 )
@@ -139,40 +124,38 @@ def _colour(place: int) -> str:
     return f"p{place % COLOURS}"
 
 
-def _row(
-    label: str, of: Callable[[Cost], float], figures: Sequence[Figures]
-) -> tuple[str, dict[str, float], dict[str, str]]:
-    amounts = {one.pattern: of(one.cost) for one in figures}
-    return label, amounts, {one: words.number(amount) for one, amount in amounts.items()}
-
-
 def _cpu_table(figures: Sequence[Figures], caption: str) -> str:
     processes = sorted({name for one in figures for name in one.cost.cpu_ms})
     services = dict.fromkeys(name.partition(".")[0] for name in processes)
-    rows = [
-        [name.replace("_", " "), *[_web_and_worker(one.cost, name) for one in figures]]
-        for name in services
-    ]
-    rows.append(["the whole shop", *[words.number(one.cost.shop_cpu_ms) for one in figures]])
-    return html.table(
-        heads=["", *[words.name_of(one.pattern) for one in figures]], rows=rows, caption=caption
-    )
+    rows: dict[str, Callable[[Figures], str]] = {
+        name.replace("_", " "): partial(_web_and_worker, service=name) for name in services
+    }
+    rows["the whole shop"] = lambda one: words.number(one.cost.shop_cpu_ms)
+    return html.by_pattern(figures, rows, caption=caption)
 
 
-def _web_and_worker(found: Cost, service: str) -> str:
-    parts = [found.cpu_ms.get(f"{service}.{kind}") for kind in ("web", "worker")]
+def _web_and_worker(one: Figures, service: str) -> str:
+    spent = one.cost.cpu_ms
+    parts = [spent.get(f"{service}.{kind}") for kind in ("web", "worker")]
     known = [part for part in parts if part is not None]
-    return " + ".join(f"{part:.2f}" for part in known or [found.cpu_ms.get(service, 0.0)])
+    return " + ".join(f"{part:.2f}" for part in known or [spent.get(service, 0.0)])
 
 
-def _counted_table(full: Sequence[Figures], light: Sequence[Figures]) -> str:
-    return html.table(
-        heads=["", *[words.name_of(one.pattern) for one in full]],
-        rows=[
-            [f"{label}, {when}", *[words.number(of(one.cost)) for one in figures]]
-            for label, of in COUNTED.items()
-            for when, figures in (("full load", full), ("light load", light))
-            if figures
-        ],
-        caption="A checkout",
+def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
+    amounts = {label: {one.pattern: of(one.cost) for one in full} for label, of in COUNTED.items()}
+    return html.figure(
+        lambda width: bars.pairs(rows=amounts, width=width),
+        name="counted",
+        title="What a checkout uses beside CPU, at full load",
+        says="A checkout, at full load. Each figure has its own scale.",
+        table_html=html.table(
+            heads=["", *[words.name_of(one.pattern) for one in full]],
+            rows=[
+                [f"{label}, {when}", *[words.number(of(one.cost)) for one in figures]]
+                for label, of in COUNTED.items()
+                for when, figures in (("full load", full), ("light load", light))
+                if figures
+            ],
+            caption="A checkout",
+        ),
     )

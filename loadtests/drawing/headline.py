@@ -1,14 +1,14 @@
 """The first screen: what this run decides, in words for whoever has to choose."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from statistics import median
 
 from loadtests.drawing import html, verdicts, words
-from loadtests.drawing.conclusions import Verdict
-from loadtests.drawing.stored import FULL, LIGHT, Figures, Run
+from loadtests.drawing.stored import Figures, Run, Verdict
+from loadtests.load.windows import Phase
 
 VOID = "INVALID"
 """How a doubt begins that voids figures (loadtests.evaluating.doubts)."""
@@ -23,7 +23,7 @@ class Question:
 
     asks: str
     explains: str
-    phase: str
+    phase: Phase
     key: str
     value: Callable[[Figures], float | None]
     unit: str
@@ -31,16 +31,11 @@ class Question:
     is_more_better: bool = False
 
 
-def _capacity(one: Figures) -> float | None:
-    windows = zip(one.completed_per_second, one.is_saturated, strict=True)
-    return median([v for v, full in windows if full] or one.completed_per_second or [0.0])
-
-
 QUESTIONS = (
     Question(
         asks="How long does a shopper wait?",
         explains="half of all checkouts are through by then, at light load",
-        phase=LIGHT,
+        phase=Phase.LIGHT,
         key="p50",
         value=lambda one: one.outcome.p50 if one.outcome else None,
         unit="ms",
@@ -49,7 +44,7 @@ QUESTIONS = (
     Question(
         asks="How long do the unlucky wait?",
         explains="1 in 100 checkouts takes longer than this, at light load",
-        phase=LIGHT,
+        phase=Phase.LIGHT,
         key="p99",
         value=lambda one: one.outcome.p99 if one.outcome else None,
         unit="ms",
@@ -58,9 +53,9 @@ QUESTIONS = (
     Question(
         asks="How much can it take?",
         explains="checkouts completed a second, with more offered than it can do",
-        phase=FULL,
+        phase=Phase.FULL,
         key="completed/s",
-        value=_capacity,
+        value=lambda one: median(one.capacities or one.completed_per_second or [0.0]),
         unit="/s",
         better="able to take more load",
         is_more_better=True,
@@ -68,7 +63,7 @@ QUESTIONS = (
     Question(
         asks="What does a checkout cost?",
         explains="CPU time of the whole shop for a checkout, at full load",
-        phase=FULL,
+        phase=Phase.FULL,
         key="CPU",
         value=lambda one: one.cost.shop_cpu_ms,
         unit="ms",
@@ -82,7 +77,11 @@ def header(*, run: Run) -> str:
     return "".join(
         [
             "<header>",
-            html.paragraph(f"The same checkout, {_sides(run)}. {_when(run)}", kind="eyebrow"),
+            html.paragraph(
+                f"The same checkout, {words.listed([words.name_of(one) for one in run.patterns])}."
+                f" Measured {run.made_at[:16].replace('T', ' ')} UTC in {run.seconds_taken:.0f} s.",
+                kind="eyebrow",
+            ),
             f"<h1>{escape(headline(run=run))}</h1>",
             _badges(run),
             html.paragraph(
@@ -159,14 +158,14 @@ def _between_patterns(run: Run, question: Question) -> list[Verdict]:
     """The decisions on this question; the floor is no choice, so not those against it."""
     return [
         one
-        for one in verdicts.of(run, begins=question.key)
-        if words.FLOOR not in (one.first, one.second)
+        for one in run.verdicts
+        if one.figure.startswith(question.key) and words.FLOOR not in (one.first, one.second)
     ]
 
 
 def _bars(found: Mapping[str, float | None], highest: float, unit: str) -> str:
     return "".join(
-        f'<div class="bar s{words.place_of(pattern)}"><span>{escape(words.short_name_of(pattern))}'
+        f'<div class="bar {words.colour_of(pattern)}"><span>{escape(words.short_name_of(pattern))}'
         f'</span><i style="width:{(value or 0.0) / highest * 100:.1f}%"></i>'
         f"<b>{escape(_with_unit(value, unit))}</b></div>"
         for pattern, value in found.items()
@@ -179,17 +178,6 @@ def _with_unit(value: float | None, unit: str) -> str:
 
 def _badges(run: Run) -> str:
     audit = ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
-    badges = [audit, *(("bad", one) for one in _first_words(run.doubts))]
+    doubts = [one if len(one) < 90 else one[:88] + "…" for one in run.doubts]
+    badges = [audit, *(("bad", f"Beware: {one}") for one in doubts)]
     return "".join(f'<span class="badge {kind}">{escape(said)}</span>' for kind, said in badges)
-
-
-def _first_words(doubts: Sequence[str]) -> list[str]:
-    return ["Beware: " + (one if len(one) < 90 else one[:88] + "…") for one in doubts]
-
-
-def _sides(run: Run) -> str:
-    return words.listed([words.name_of(one) for one in run.patterns])
-
-
-def _when(run: Run) -> str:
-    return f"Measured {run.made_at[:16].replace('T', ' ')} UTC in {run.seconds_taken:.0f} s."

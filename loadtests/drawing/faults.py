@@ -1,0 +1,204 @@
+"""Chapters on a participant that stands still or is away: what waits meanwhile, how it drains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from loadtests.drawing import html, latency, plot, words
+from loadtests.drawing.plot import Drawing, Frame
+from loadtests.drawing.stored import Run
+from loadtests.load.windows import Phase
+from loadtests.measuring.samples import Sample
+from loadtests.outages.backlog import Outage
+
+LOOKS = 160
+"""At even distances over a window and what comes after it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """Checkouts that were accepted and have not ended, at even distances over `seconds`."""
+
+    seconds: float
+    waiting: Sequence[int]
+
+    @property
+    def highest(self) -> int:
+        return max(self.waiting, default=0)
+
+
+Backlogs = Mapping[str, Sequence[Backlog]]
+"""By pattern and window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused:
+    """A pattern's windows in which a participant stood still, and their backlogs."""
+
+    pattern: str
+    windows: Sequence[Sequence[Sample]]
+    backlogs: Sequence[Backlog]
+    resumed: float
+    """Seconds from a window's first intended start."""
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [sample for window in self.windows for sample in window]
+
+    @property
+    def slowest_acceptance_ms(self) -> float | None:
+        return max((one.acceptance_ms for one in self.samples if one.answered_at), default=None)
+
+
+def outage(*, run: Run, samples: Sequence[Sample]) -> str:
+    """Of a run that had a participant stand still; nothing else."""
+    paused = next((w.window for w in run.windows if w.window.phase == Phase.PAUSE), None)
+    windows = latency.windows_of(run, samples, Phase.PAUSE)
+    if paused is None or not windows:
+        return ""
+    began = paused.seconds / 4
+    resumed = began + paused.pause_seconds
+    seconds = max(_length(one) for found in windows.values() for one in found.values())
+    found = [
+        Paused(
+            pattern=pattern,
+            windows=list(of_it.values()),
+            backlogs=[backlog_of(samples=one, seconds=seconds) for one in of_it.values()],
+            resumed=resumed,
+        )
+        for pattern, of_it in windows.items()
+    ]
+    backlogs = {one.pattern: one.backlogs for one in found}
+    return html.section(
+        f"In the shaded {paused.pause_seconds:g} s one participant stands still: its processes"
+        " are stopped, and go on. The line is how many checkouts are accepted and have not"
+        " ended: it should grow only so long, and be gone soon after.",
+        html.figure(
+            lambda width: chart(found=backlogs, pause=(began, resumed), width=width),
+            name="outage",
+            title="Backlog while a participant stands still",
+            says="Seconds from the first intended start of a window. Each line is a window.",
+            table_html=_paused_table(found),
+        ),
+        name="outage",
+        title="When a service stands still",
+    )
+
+
+def away(*, outages: Sequence[Outage]) -> str:
+    """Of an outage that was measured by itself, and put into the run's folder."""
+    if not outages:
+        return ""
+    down = outages[0].down
+    courses = {one.pattern: [_course(one)] for one in outages}
+    first = min(second.at for one in outages for second in one.course)
+    return html.section(
+        f"{down.participant} is ended, and started again {down.seconds:.0f} s later (until then"
+        " shaded); the checkouts keep coming. One pattern after the other.",
+        html.figure(
+            lambda width: chart(found=courses, pause=(-first, down.seconds - first), width=width),
+            name="away",
+            title=f"Backlog while {down.participant} is away",
+            says="Checkouts that are accepted and have not ended, second by second.",
+            table_html=_away_table(outages),
+        ),
+        name="away",
+        title=f"When {down.participant} is away",
+    )
+
+
+def _course(one: Outage) -> Backlog:
+    return Backlog(
+        seconds=float(max(len(one.course) - 1, 1)),
+        waiting=[max(second.backlog, 0) for second in one.course],
+    )
+
+
+def _length(samples: Sequence[Sample]) -> float:
+    start = min(one.intended_at for one in samples)
+    return max(max(one.ended_at, one.intended_at) for one in samples) - start
+
+
+def backlog_of(*, samples: Sequence[Sample], seconds: float) -> Backlog:
+    """Of a window that is looked at for so long from its first intended start."""
+    start = min((one.intended_at for one in samples), default=0.0)
+    accepted = [one for one in samples if one.saga_id and one.answered_at]
+    waiting = [
+        sum(one.answered_at <= at and (not one.ended_at or one.ended_at > at) for one in accepted)
+        for at in (start + seconds * look / LOOKS for look in range(LOOKS + 1))
+    ]
+    return Backlog(seconds=seconds, waiting=waiting)
+
+
+def drained_after(*, samples: Sequence[Sample], resumed: float) -> float | None:
+    """Seconds from `resumed` (in the window) until all that was accepted before it has ended.
+
+    None where some never did.
+    """
+    start = min(one.intended_at for one in samples)
+    held = [one for one in samples if one.saga_id and one.answered_at - start <= resumed]
+    if any(not one.ended_at for one in held):
+        return None
+    last = max((one.ended_at for one in held), default=start)
+    return max(last - start - resumed, 0.0)
+
+
+def _paused_table(found: Sequence[Paused]) -> str:
+    return html.by_pattern(
+        found,
+        {
+            "accepted / offered": lambda one: (
+                f"{sum(s.saga_id != '' for s in one.samples)} / {len(one.samples)}"
+            ),
+            "slowest acceptance, ms": lambda one: words.number(one.slowest_acceptance_ms),
+            "most waiting at a time": lambda one: str(max(b.highest for b in one.backlogs)),
+            "seconds until those were done": lambda one: words.spread(
+                [drained_after(samples=window, resumed=one.resumed) for window in one.windows]
+            ),
+        },
+        caption="Both windows; drained: from when it goes on until all accepted by then have ended",
+    )
+
+
+def _away_table(outages: Sequence[Outage]) -> str:
+    return html.by_pattern(
+        outages,
+        {
+            "offered meanwhile": lambda one: str(one.offered),
+            "accepted": lambda one: str(one.accepted),
+            "refused": lambda one: str(one.refused),
+            "ended": lambda one: str(one.ended),
+            "most that waited": lambda one: str(one.most_backlog),
+            "drained after, s": lambda one: f"{one.drain_seconds:.1f}",
+            "never ended": lambda one: str(one.unfinished),
+            "calls of it in vain": lambda one: str(one.down.calls),
+        },
+        caption="While it was away; drained: from its start until all that waited had ended",
+    )
+
+
+def _highest(every: Sequence[Backlog]) -> int:
+    return max((one.highest for one in every), default=0)
+
+
+def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawing:
+    """A line a window; shaded, from when to when a participant stood still."""
+    frame = Frame.below_names(found, width=width, height=280)
+    every = [one for backlogs in found.values() for one in backlogs]
+    up = frame.up(high=plot.rounded_up(max(_highest(every), 5)))
+    across = frame.across(high=max((one.seconds for one in every), default=1.0))
+    drawn = [
+        frame.band(across(pause[0]), across(pause[1])),
+        frame.upright(up, most=5, unit="checkouts"),
+        frame.level(across, most=8, unit="s"),
+    ]
+    for pattern, backlogs in found.items():
+        for one in backlogs:
+            last = max(len(one.waiting) - 1, 1)
+            points = [
+                (across(one.seconds * look / last), up(count))
+                for look, count in enumerate(one.waiting)
+            ]
+            drawn.append(plot.path(points, kind=f"line {words.colour_of(pattern)}"))
+    drawn.append(frame.names(found))
+    said = [f"{words.name_of(one)}: at most {_highest(of)} waiting" for one, of in found.items()]
+    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))

@@ -1,0 +1,202 @@
+"""Chapters on time: until the outcome, and until the acceptance; where all want the same, too.
+
+Latency is drawn by percentile, the tail as wide as the bulk.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+
+from loadtests.drawing import html, plot, words
+from loadtests.drawing.plot import Drawing, Frame, Linear, Log, Point, Tail
+from loadtests.drawing.stored import Figures, Run, Times
+from loadtests.evaluating.results import until_completed
+from loadtests.load.windows import Phase
+from loadtests.measuring.samples import Sample, percentile
+
+GRID = 140
+"""Points of a line: finer than a screen shows."""
+STEEP = 8.0
+"""The axis of time is logarithmic where the slowest took so many times as long as the median."""
+Windows = Mapping[str, Sequence[Sequence[float]]]
+"""Milliseconds by pattern and window; infinite where it never came."""
+
+
+def latency(*, run: Run, samples: Sequence[Sample]) -> str:
+    """Until the outcome, at light load."""
+    found = _outcomes(run, samples, Phase.LIGHT)
+    if not found:
+        return ""
+    return html.section(
+        f"At {run.settings.rate:g} checkouts a second, sent at random moments (Poisson) that"
+        " were fixed beforehand. Time counts from the moment at which a checkout was meant to"
+        " start until its owner's own row says that it ended. To the right are the slow ones:"
+        " each step is ten times as rare.",
+        html.figure(
+            lambda width: chart(found=found, width=width),
+            name="latency",
+            title="Latency until the outcome",
+            says="Thick: all checkouts of a pattern. Thin: each window alone; where they lie"
+            " apart, the machine was not always the same, or few checkouts make a point.",
+            table_html=_outcomes_table(run, Phase.LIGHT),
+        ),
+        name="latency",
+        title="How long a checkout takes",
+    )
+
+
+def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
+    """Until the 202: apart, because it says nothing of the outcome."""
+    found = {
+        pattern: [[one.acceptance_ms for one in window] for window in windows.values()]
+        for pattern, windows in windows_of(run, samples, Phase.LIGHT).items()
+    }
+    if not found:
+        return ""
+    return html.section(
+        "Until the shopper hears 202, “accepted”. The same is done until then in every pattern,"
+        " so this is a measure of none; studies that time it compare nothing.",
+        html.figure(
+            lambda width: chart(found=found, width=width),
+            name="acceptance",
+            title="Time until the acceptance",
+            says="Acceptance only, at light load.",
+            table_html=times_table(
+                run.of(Phase.LIGHT), lambda one: one.acceptance, "ms from intended start to the 202"
+            ),
+        ),
+        name="acceptance",
+        title="Acceptance, apart",
+    )
+
+
+def hot(*, run: Run, samples: Sequence[Sample]) -> str:
+    """Of a run in which all or many wanted the same product; nothing else."""
+    exponent = next(
+        (one.window.mix.zipf for one in run.windows if one.window.phase == Phase.ZIPF), 0.0
+    )
+    wanted = {
+        Phase.HOT: "One product in every cart: they queue for its one row.",
+        Phase.ZIPF: "Some products are popular: the n-th is wanted as often as 1 / n to the power"
+        f" of {exponent:g} (Zipf's law).",
+    }
+    drawn = [
+        html.figure(
+            lambda width: chart(found=found, width=width),
+            name=phase,
+            title=f"Latency. {says}",
+            says=says,
+            table_html=_outcomes_table(run, phase),
+        )
+        for phase, says in wanted.items()
+        if (found := _outcomes(run, samples, phase))
+    ]
+    if not drawn:
+        return ""
+    return html.section(
+        f"{run.settings.rate:g} checkouts a second, as in the first chart. There, carts seldom"
+        " hold the same product; here they do.",
+        *drawn,
+        name="hot",
+        title="When everybody wants the same",
+    )
+
+
+def windows_of(
+    run: Run, samples: Sequence[Sample], phase: Phase
+) -> dict[str, dict[int, list[Sample]]]:
+    """The samples of a phase by pattern, in the run's order, and window; no pattern without any."""
+    found: dict[str, dict[int, list[Sample]]] = {pattern: {} for pattern in run.patterns}
+    for one in samples:
+        if one.phase == phase and one.pattern in found:
+            found[one.pattern].setdefault(one.window, []).append(one)
+    return {pattern: windows for pattern, windows in found.items() if windows}
+
+
+def _outcomes(run: Run, samples: Sequence[Sample], phase: Phase) -> Windows:
+    return {
+        pattern: [[until_completed(one) for one in window] for window in windows.values()]
+        for pattern, windows in windows_of(run, samples, phase).items()
+    }
+
+
+def _outcomes_table(run: Run, phase: Phase) -> str:
+    return times_table(run.of(phase), lambda one: one.outcome, "ms from intended start to outcome")
+
+
+def times_table(
+    figures: Sequence[Figures], of: Callable[[Figures], Times | None], caption: str
+) -> str:
+    """p50, p95 and p99, with the range of the windows."""
+    return html.by_pattern(
+        figures,
+        {
+            "p50": lambda one: spread(of(one), 0),
+            "p95": lambda one: spread(of(one), 1),
+            "p99": lambda one: spread(of(one), 2),
+        },
+        caption=f"{caption}; in brackets the lowest and the highest window.",
+    )
+
+
+def spread(times: Times | None, place: int) -> str:
+    """A percentile of all, and the lowest and highest of a window."""
+    if times is None:
+        return "-"
+    whole = words.number(times.of(place))
+    return f"{whole}  ({words.spread(times.of_windows(place))})" if times.windows else whole
+
+
+def _said(pattern: str, values: Sequence[float]) -> str:
+    within = {share: percentile(values, share) for share in (0.5, 0.9, 0.99)}
+    said = [
+        f"{words.percent(share)} within {words.ms(None if math.isinf(ms) else ms)}"
+        for share, ms in within.items()
+    ]
+    return f"{words.name_of(pattern)}: {', '.join(said)}"
+
+
+def chart(*, found: Windows, width: float) -> Drawing:
+    """Each pattern's line over all of its windows, and each window's own, thin, behind it."""
+    is_narrow = width < plot.NARROW
+    frame = Frame.below_names(found, width=width, height=300)
+    every = {pattern: sorted(chain.from_iterable(windows)) for pattern, windows in found.items()}
+    most = max(10, *(len(values) for values in every.values()))
+    across = Tail(high=1 - 1 / most, start=frame.left, end=frame.end)
+    up = _upright(frame, [value for values in every.values() for value in values])
+    drawn = [
+        frame.upright(up, most=6, unit="ms"),
+        frame.marked(
+            [(words.percent(one), across(one)) for one in across.ticks()],
+            unit="of checkouts" if is_narrow else "of checkouts were at least as quick",
+        ),
+    ]
+    for pattern, windows in found.items():
+        kind = words.colour_of(pattern)
+        drawn += [plot.path(_line(sorted(one), across, up), kind=f"thin {kind}") for one in windows]
+        drawn.append(plot.path(_line(every[pattern], across, up), kind=f"line {kind}"))
+    drawn.append(frame.names(found, in_full=not is_narrow))
+    said = "; ".join(_said(pattern, values) for pattern, values in every.items() if values)
+    return Drawing(height=frame.height, elements=drawn, said=said)
+
+
+def _line(ordered: Sequence[float], across: Tail, up: Linear | Log) -> list[Point]:
+    """To its own slowest; what never came has no place."""
+    if not ordered:
+        return []
+    last = 1 - 1 / max(len(ordered), 2)
+    points: list[Point] = []
+    for share in across.grid(count=GRID):
+        value = percentile(ordered, share)
+        if share > last + 1e-9 or math.isinf(value):
+            break
+        points.append((across(share), up(value)))
+    return points
+
+
+def _upright(frame: Frame, values: Sequence[float]) -> Linear | Log:
+    known = sorted(value for value in values if not math.isinf(value)) or [0.0]
+    low, high = max(known[0], 0.1), known[-1]
+    if high > STEEP * percentile(known, 0.5) and low < high:
+        return Log(low=low * 0.9, high=high * 1.1, start=frame.floor, end=frame.top)
+    return frame.up(high=plot.rounded_up(high))

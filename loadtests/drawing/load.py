@@ -1,0 +1,280 @@
+"""The chapter "How latency grows with load": up to and beyond what a pattern takes for good."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from loadtests.drawing import html, latency, plot, words
+from loadtests.drawing.plot import Drawing, Frame, Linear, Log, Point
+from loadtests.drawing.stored import Capacity, Level, Run
+from loadtests.evaluating.knee import Bounds
+from loadtests.load.windows import Phase
+from loadtests.measuring.samples import Sample, percentile
+
+LEAST_LOADS = 3
+"""A line through fewer says nothing."""
+CURVE_STEPS = 60
+KNEE_ROW = 20.0
+"""Above the plot, for each knee: its words, and below them its interval."""
+END = 4.0
+"""Of an interval's bracket: half of its height."""
+Curve = Sequence[tuple[float, float]]
+"""Completed a second, and the mean latency then, in ms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knee:
+    """What a pattern takes for good, a second, and its interval; None in runs without one."""
+
+    load: float
+    between: Bounds | None = None
+
+
+def load(*, run: Run, samples: Sequence[Sample]) -> str:
+    """Of a run that tried several loads; nothing else."""
+    found = {
+        pattern: known
+        for pattern in run.patterns
+        if len(known := levels_of(run=run, samples=samples, pattern=pattern)) >= LEAST_LOADS
+    }
+    if not found:
+        return ""
+    drawn = [one for one in run.capacities if one.pattern in found]
+    laws = {one.pattern: curve for one in drawn if (curve := curve_of(capacity=one))}
+    knees = {
+        one.pattern: Knee(load=one.knee, between=one.knee_between) for one in drawn if one.knee
+    }
+    return html.section(
+        _of_knees(run.capacities),
+        html.figure(
+            lambda width: chart(found=found, knees=knees, laws=laws, width=width),
+            name="load",
+            title="Latency by offered load",
+            says="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
+            " logarithmic." + _of_laws([one for one in drawn if one.pattern in laws]),
+            table_html=_knees_table(run.capacities)
+            + "".join(_levels_table(pattern, known) for pattern, known in found.items()),
+        ),
+        name="load",
+        title="How latency grows with load",
+    )
+
+
+def _of_knees(capacities: Sequence[Capacity]) -> str:
+    """A run without intervals found its knees by the rule of then."""
+    known = any(one.knee_between for one in capacities)
+    rule = (
+        "The knee of a pattern is what it takes for good: the last load that at least half of all"
+        " windows sustain, by a fit to all of them; the bracket is its interval"
+        f" ({words.share(0.95)})."
+        if known
+        else "The knee of a pattern is what it takes for good: the last load up to which most"
+        " windows sustained theirs."
+    )
+    return (
+        f"Several loads are offered. {rule} A window sustains its load if at least 99 % come out in"
+        " time and no backlog grows. Where it does not (hollow) a checkout takes the longer the"
+        " longer the load lasts, so those latencies mean little."
+    )
+
+
+def _of_laws(drawn: Sequence[Capacity]) -> str:
+    if not drawn:
+        return ""
+    errors = words.listed(
+        [f"{words.share(one.law.error)} ({words.name_of(one.pattern)})" for one in drawn if one.law]
+    )
+    return (
+        " Dotted: the mean by the universal scalability law, fitted to the search for the knee;"
+        f" its latencies are off by {errors}, as a root mean square."
+    )
+
+
+def _said(pattern: str, levels: Sequence[Level], knee: Knee | None) -> str:
+    said = (
+        f"{words.name_of(pattern)}: median {words.ms(levels[0].p50_ms)} at"
+        f" {levels[0].offered:.0f}/s, {words.ms(levels[-1].p50_ms)} at {levels[-1].offered:.0f}/s"
+    )
+    if knee is None:
+        return said
+    between = f" ({words.bounds(knee.between.low, knee.between.high)})" if knee.between else ""
+    return f"{said}, knee at {knee.load:.0f}/s{between}"
+
+
+def curve_of(*, capacity: Capacity) -> Curve:
+    """The law, from one checkout at a time to as many as were on their way at any level, or to the
+    most that the law has a use for."""
+    if capacity.law is None:
+        return []
+    highest = max(one.in_flight for one in capacity.levels)
+    highest = min(highest, capacity.law.most_in_flight())
+    steps = [highest ** (place / CURVE_STEPS) for place in range(CURVE_STEPS + 1)]
+    rates = [(each, capacity.law.throughput(in_flight=each)) for each in steps if highest > 1]
+    return [(rate, each / rate * 1000) for each, rate in rates]
+
+
+def levels_of(*, run: Run, samples: Sequence[Sample], pattern: str) -> list[Level]:
+    """A pattern's loads, ascending: of the search for its knee, of light load and the levels."""
+    found = [level for one in run.capacities if one.pattern == pattern for level in one.levels]
+    rates = {one.window.number: one.window.rate for one in run.windows}
+    for phase in (Phase.LIGHT, Phase.LEVELS):
+        windows = latency.windows_of(run, samples, phase).get(pattern, {})
+        for number, window in windows.items():
+            times = [one.latency_ms for one in window if one.ended_at]
+            if times and number in rates:
+                level = Level(
+                    offered=rates[number],
+                    p50_ms=percentile(times, 0.5),
+                    p99_ms=percentile(times, 0.99),
+                    is_sustained=True,
+                    lag_p99_ms=percentile([one.lag_ms for one in window], 0.99),
+                )
+                found.append(level)
+    return _by_load(found)
+
+
+def _by_load(every: Sequence[Level]) -> list[Level]:
+    """Windows at one load become one: the mean of theirs; sustained if most were."""
+    loads: dict[int, list[Level]] = {}
+    for one in every:
+        loads.setdefault(round(one.offered), []).append(one)
+    return [
+        Level(
+            offered=fmean(one.offered for one in same),
+            p50_ms=fmean(one.p50_ms for one in same),
+            p99_ms=fmean(one.p99_ms for one in same),
+            is_sustained=sum(one.is_sustained for one in same) * 2 > len(same),
+            lag_p99_ms=max(
+                (one.lag_p99_ms for one in same if one.lag_p99_ms is not None), default=None
+            ),
+        )
+        for _, same in sorted(loads.items())
+    ]
+
+
+def _knees_table(capacities: Sequence[Capacity]) -> str:
+    if not capacities:
+        return ""
+    heads = ["knee, a second", "95 % interval"]
+    of_law = ["one at a time, a second", "contention", "coherency", "error"]
+    return html.table(
+        heads=["", *heads, *of_law],
+        rows=[
+            [
+                words.name_of(one.pattern),
+                f"{one.knee:.0f}" if one.knee else "none",
+                words.bounds(between.low, between.high) if (between := one.knee_between) else "-",
+                *(_law_cells(one) or ["-"] * len(of_law)),
+            ]
+            for one in capacities
+        ],
+        caption="What each takes for good, and the universal scalability law that its throughput"
+        " follows",
+    )
+
+
+def _law_cells(one: Capacity) -> list[str]:
+    if one.law is None:
+        return []
+    contention, coherency = f"{one.law.contention:.3g}", f"{one.law.coherency:.2g}"
+    return [words.number(one.law.alone), contention, coherency, words.share(one.law.error)]
+
+
+def _levels_table(pattern: str, known: Sequence[Level]) -> str:
+    return html.table(
+        heads=["offered/s", "p50 ms", "p99 ms", "for good", "send lag, p99 ms"],
+        rows=[
+            [
+                f"{one.offered:.0f}",
+                words.number(one.p50_ms),
+                words.number(one.p99_ms),
+                "yes" if one.is_sustained else "no",
+                "-" if one.lag_p99_ms is None else words.number(one.lag_p99_ms),
+            ]
+            for one in known
+        ],
+        caption=f"{words.sentence_name_of(pattern)}; send lag: how late the generator itself was"
+        " (of the windows at a load, the latest)",
+    )
+
+
+def chart(
+    *,
+    found: Mapping[str, Sequence[Level]],
+    knees: Mapping[str, Knee],
+    laws: Mapping[str, Curve],
+    width: float,
+) -> Drawing:
+    """Each pattern's median (thick) and p99 (thin); its knee is a line from top to bottom under a
+    bracket that is its interval, and the law fitted to it is dotted.
+
+    `found`: ascending by load, by pattern, none of them empty.
+    """
+    frame = Frame.below_names(
+        found, width=width, height=320, left=58, between=KNEE_ROW * len(knees)
+    )
+    every = [one for levels in found.values() for one in levels]
+    low = min(max(one.p50_ms, 0.1) for one in every)
+    high = max(low, *(one.p99_ms for one in every))
+    up = Log(low=low * 0.8, high=high * 1.25, start=frame.floor, end=frame.top)
+    highest = max([one.offered for one in every] + [one.load for one in knees.values()])
+    across = frame.across(high=plot.rounded_up(highest))
+    drawn = [
+        frame.upright(up, most=7, unit="ms"),
+        frame.level(across, unit="checkouts offered a second"),
+    ]
+    drawn += [_law(pattern, curve, across, up) for pattern, curve in laws.items()]
+    drawn += [_pattern(pattern, levels, across, up) for pattern, levels in found.items()]
+    drawn += [_knees(knees, across, frame), frame.names(found)]
+    said = [_said(pattern, levels, knees.get(pattern)) for pattern, levels in found.items()]
+    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))
+
+
+def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Log) -> str:
+    kind = words.colour_of(pattern)
+    medians = [(across(one.offered), up(one.p50_ms)) for one in levels]
+    slow = [(across(one.offered), up(one.p99_ms)) for one in levels]
+    dots = [
+        plot.dot(*place, kind=f"{'fill' if one.is_sustained else 'hollow'} {kind}")
+        for one, place in zip(levels, medians, strict=True)
+    ]
+    lines = plot.path(slow, kind=f"p99 {kind}") + plot.path(medians, kind=f"line {kind}")
+    return lines + "".join(dots)
+
+
+def _law(pattern: str, curve: Curve, across: Linear, up: Log) -> str:
+    """As far as it is within the frame."""
+    points = [
+        (across(rate), up(ms))
+        for rate, ms in curve
+        if rate <= across.high and up.low <= ms <= up.high
+    ]
+    return plot.path(points, kind=f"law {words.colour_of(pattern)}")
+
+
+def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
+    """Lines first, so that none goes through words."""
+    lines, said = [], []
+    for place, (pattern, knee) in enumerate(knees.items()):
+        kind = words.colour_of(pattern)
+        x, top = across(knee.load), frame.top - KNEE_ROW * (place + 1)
+        lines.append(plot.line((x, top), (x, frame.floor), kind=f"knee {kind}"))
+        if knee.between:
+            lines.append(_bracket(knee.between, across, top + KNEE_ROW - END, kind))
+        label = f"knee {knee.load:.0f}/s"
+        fits = x + plot.width_of(label, bold=True) + 6 < frame.width
+        left, anchor = (x + 5, "start") if fits else (x - 5, "end")
+        said.append(plot.text(label, left, top + 10, anchor=anchor, kind=f"name {kind}"))
+    return "".join([*lines, *said])
+
+
+def _bracket(between: Bounds, across: Linear, y: float, kind: str) -> str:
+    """With an arrow for an end where perhaps it goes on beyond all that was tried."""
+    low = across(between.low)
+    high = across.end if between.high is None else across(between.high)
+    inwards = END if between.high is None else 0.0
+    left: list[Point] = [(low, y - END), (low, y + END)]
+    right: list[Point] = [(high - inwards, y - END), (high, y), (high - inwards, y + END)]
+    return "".join(
+        plot.path(points, kind=f"bracket {kind}") for points in (left, [(low, y), (high, y)], right)
+    )

@@ -1,0 +1,138 @@
+"""The chapter "When a checkout fails": how those ended that could not all be sold, how soon."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from loadtests.drawing import bars, html, latency, plot, words
+from loadtests.drawing.bars import Part, Stack
+from loadtests.drawing.plot import Drawing, Frame, Linear
+from loadtests.drawing.stored import Figures, Run
+from loadtests.load.windows import Phase
+from loadtests.measuring import samples as raw
+from loadtests.measuring.samples import Sample
+
+ENDS = {
+    "completed": ("completed", "p2"),
+    "compensated": ("undone", "p1"),
+    "refused": ("refused", "p3"),
+    "unfinished": ("unfinished", "p6"),
+    "not_accepted": ("not accepted", "p5"),
+}
+"""By field of `Counts`: how it is called, its colour."""
+MOST_DOTS = 300
+ROW = 52.0
+
+
+def failures(*, run: Run, samples: Sequence[Sample]) -> str:
+    """The mix of outcomes, and how long the undoing took."""
+    figures = run.of(Phase.FAILURES)
+    if not figures:
+        return ""
+    settings = run.settings
+    every = [_stack(one) for one in figures]
+    seen = {part.kind for one in every for part in one.parts}
+    return html.section(
+        f"{words.share(settings.declined)} of the cards are declined after the goods were"
+        f" reserved, so that is undone; {words.share(settings.scarce)} of the carts want the"
+        " last unit of a product, and all but one are refused before anything has happened.",
+        html.key([(label, kind) for label, kind in ENDS.values() if kind in seen]),
+        html.figure(
+            lambda width: bars.stacks(every=every, unit="checkouts", width=width),
+            name="ends",
+            title="How checkouts ended",
+            says="The same checkouts were sent in each pattern.",
+            table_html=_counts_table(figures),
+        ),
+        _times(
+            "undone", "Until everything was undone", _of(run, samples, raw.COMPENSATED), figures
+        ),
+        _times(
+            "refused",
+            "Until a refusal with nothing to undo",
+            _of(run, samples, raw.FAILED),
+            figures,
+        ),
+        name="failures",
+        title="When a checkout fails",
+    )
+
+
+def _stack(one: Figures) -> Stack:
+    amounts = [(getattr(one.counts, field), *end) for field, end in ENDS.items()]
+    return Stack(
+        pattern=one.pattern,
+        said=f"{one.counts.offered} checkouts",
+        parts=[
+            Part(label=f"{amount} {label}", short=str(amount), amount=amount, kind=kind)
+            for amount, label, kind in amounts
+            if amount
+        ],
+    )
+
+
+def _counts_table(figures: Sequence[Figures]) -> str:
+    ends = {"offered": "offered", **{label: field for field, (label, _) in ENDS.items()}}
+    return html.by_pattern(
+        figures,
+        {label: partial(_count, field=field) for label, field in ends.items()},
+        caption="Checkouts",
+    )
+
+
+def _count(one: Figures, field: str) -> str:
+    return str(getattr(one.counts, field))
+
+
+def _of(run: Run, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:
+    """Milliseconds of those that ended so, by pattern."""
+    found: dict[str, list[float]] = {pattern: [] for pattern in run.patterns}
+    for one in samples:
+        if one.phase == Phase.FAILURES and one.outcome == outcome and one.pattern in found:
+            found[one.pattern].append(one.latency_ms)
+    return found
+
+
+def _times(
+    name: str, title: str, found: Mapping[str, list[float]], figures: Sequence[Figures]
+) -> str:
+    if not any(found.values()):
+        return ""
+    return f"<h3>{title}</h3>" + html.figure(
+        lambda width: dots(found=found, unit="ms from intended start", width=width),
+        name=name,
+        title=title,
+        says="Each dot is a checkout; the line is their median.",
+        table_html=latency.times_table(
+            figures,
+            lambda one: one.compensated if name == "undone" else one.refused,
+            f"{title}, ms",
+        ),
+    )
+
+
+def dots(*, found: Mapping[str, Sequence[float]], unit: str, width: float) -> Drawing:
+    """A dot for each value (ms), one row a pattern, its median marked."""
+    frame = Frame(width=width, height=ROW * len(found) + 48, left=8, right=14, top=8, bottom=46)
+    values = [one for every in found.values() for one in every if not math.isinf(one)] or [1.0]
+    across = frame.across(high=plot.rounded_up(max(values)))
+    drawn = [frame.level(across, unit=unit)]
+    for place, (pattern, every) in enumerate(found.items()):
+        drawn.append(_dots(pattern, sorted(every), frame.top + place * ROW, across))
+    said = "; ".join(f"{words.name_of(one)}: {len(every)} of them" for one, every in found.items())
+    return Drawing(height=frame.height, elements=drawn, said=said)
+
+
+def _dots(pattern: str, ordered: Sequence[float], top: float, across: Linear) -> str:
+    kind = words.colour_of(pattern)
+    known = [one for one in ordered if not math.isinf(one)]
+    shown = known[:: max(len(known) // MOST_DOTS, 1)]
+    drawn = [plot.dot(across(one), top + 32, kind=f"dot {kind}") for one in shown]
+    said = "none"
+    if known:
+        middle = known[(len(known) - 1) // 2]
+        place = across(middle)
+        drawn.append(plot.line((place, top + 22), (place, top + 42), kind=f"line {kind}"))
+        said = f"median {words.ms(middle)}, slowest {words.ms(known[-1])}"
+    label = words.short_name_of(pattern)
+    return plot.heading(label, said, y=top + 14, kind=kind) + "".join(drawn)

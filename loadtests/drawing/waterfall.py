@@ -1,0 +1,129 @@
+"""The chapter "Where the time goes": the mean saga of a pattern, step below step, each beginning
+where the one above it ends.
+"""
+
+from collections.abc import Sequence
+
+from loadtests.drawing import html, plot, words
+from loadtests.drawing.plot import LINE, Drawing, Frame, Linear
+from loadtests.drawing.stored import Run
+from loadtests.evaluating.waterfall import Kind, Part, Waterfall
+
+BAR, ROW, HEAD = 16.0, 24.0, 26.0
+KINDS = {
+    Kind.WAIT: ("wait", "asked for, until the service begins its transaction"),
+    Kind.SERVICE: ("service", "from there until the outcome is stored in it"),
+    Kind.COORDINATION: (
+        "coordination",
+        "until the next step is asked for: commit, answer, who is next, hand-over",
+    ),
+    Kind.IDLE: ("idle", "asked for again, after a fault"),
+}
+"""The class of each kind of time, and what it is."""
+
+
+def waterfall(*, run: Run) -> str:
+    """The mean saga of each pattern; nothing for a run that has none."""
+    known = {one.pattern: one for one in run.waterfalls}
+    found = [known[pattern] for pattern in run.patterns if pattern in known]
+    if not found:
+        return ""
+    without = [words.name_of(one) for one in run.patterns if one not in known]
+    return html.section(
+        "The mean checkout at light load, step below step, cut the same way in each pattern"
+        " and read from the services' own rows. What is coloured fully is work; the rest is"
+        " the price of having several services."
+        + (f" Not of {words.listed(without)}: no such rows are there." if without else ""),
+        html.key(
+            [
+                (f"{kind}: {meaning}", f"kind {colour}")
+                for kind, (colour, meaning) in KINDS.items()
+                if any(_total(one, kind) for one in found)
+            ]
+        ),
+        html.figure(
+            lambda width: chart(found=found, width=width),
+            name="waterfall",
+            title="Where a checkout's time goes",
+            says="Means over a sample of the completed checkouts; the parts add up to their mean"
+            " latency, which is higher than the median.",
+            table_html="".join(_table(one) for one in found) + _totals(found),
+        ),
+        name="waterfall",
+        title="Where the time goes",
+    )
+
+
+def _total(found: Waterfall, kind: Kind) -> float:
+    """Milliseconds of this kind over all steps."""
+    return sum(part.ms for part in found.parts if part.kind == kind)
+
+
+def _said(one: Waterfall) -> str:
+    """How much of each kind of time."""
+    spent = [f"{words.ms(ms)} {kind}" for kind in KINDS if (ms := _total(one, kind))]
+    return f"{words.name_of(one.pattern)}: {words.ms(one.mean_ms)}, of it {', '.join(spent)}"
+
+
+def _steps_of(found: Waterfall) -> dict[str, list[Part]]:
+    """The parts by step, in order."""
+    steps: dict[str, list[Part]] = {}
+    for part in found.parts:
+        steps.setdefault(part.step, []).append(part)
+    return steps
+
+
+def _table(found: Waterfall) -> str:
+    rows = []
+    for step, parts in _steps_of(found).items():
+        spent = {part.kind: words.number(part.ms) for part in parts}
+        rows.append([step.replace("_", " "), *[spent.get(kind, "") for kind in KINDS]])
+    caption = f"{words.name_of(found.pattern)}: ms of the mean saga"
+    return html.table(heads=["", *KINDS], rows=rows, caption=caption)
+
+
+def _totals(found: Sequence[Waterfall]) -> str:
+    return html.table(
+        heads=["", *[words.name_of(one.pattern) for one in found]],
+        rows=[
+            *[[kind, *[words.number(_total(one, kind)) for one in found]] for kind in KINDS],
+            ["all of it", *[words.number(one.mean_ms) for one in found]],
+        ],
+        caption="ms of the mean saga, all steps",
+    )
+
+
+def chart(*, found: Sequence[Waterfall], width: float) -> Drawing:
+    """A panel a pattern, all on the same axis of time."""
+    heights = [HEAD + ROW * len(_steps_of(one)) + 8 for one in found]
+    frame = Frame(width=width, height=sum(heights) + 46, left=124, right=52, bottom=46)
+    across = frame.across(high=plot.rounded_up(max(one.mean_ms for one in found)))
+    drawn, top = [frame.level(across, unit="ms since the intended start")], 0.0
+    for one, height in zip(found, heights, strict=True):
+        drawn += _panel(one, top, across)
+        top += height
+    said = "; ".join(_said(one) for one in found)
+    return Drawing(height=frame.height, elements=drawn, said=said)
+
+
+def _panel(found: Waterfall, top: float, across: Linear) -> list[str]:
+    kind = words.colour_of(found.pattern)
+    said = f"{words.ms(found.mean_ms)}, the mean of {found.sagas} sagas"
+    label = words.short_name_of(found.pattern)
+    rows = [
+        _row(step, parts, top + HEAD + ROW * place, across, kind)
+        for place, (step, parts) in enumerate(_steps_of(found).items())
+    ]
+    return [plot.heading(label, said, y=top + LINE, kind=kind), *rows]
+
+
+def _row(step: str, parts: Sequence[Part], top: float, across: Linear, kind: str) -> str:
+    label = step.replace("_", " ")
+    drawn = [plot.text(label, across.start - 8, top + 12, anchor="end", kind="mark")]
+    for part in parts:
+        left, right = across(part.start), across(part.start + part.ms)
+        drawn.append(plot.box(left, top, right - left, BAR, kind=f"{KINDS[part.kind][0]} {kind}"))
+    end = across(parts[-1].start + parts[-1].ms)
+    spent = sum(part.ms for part in parts)
+    drawn.append(plot.text(words.number(spent), end + 5, top + 12, kind="mark"))
+    return "".join(drawn)

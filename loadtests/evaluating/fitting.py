@@ -1,0 +1,108 @@
+"""Laws fitted to what was measured: the universal scalability law, and any by its parameters.
+
+By the universal scalability law, throughput at N checkouts on their way is
+X(N) = a N / (1 + s (N - 1) + k N (N - 1)), where `a` is what one at a time would do, `s` the share
+that has to queue for something (contention), and `k` what keeping in step costs (coherency):
+Gunther, Guerrilla Capacity Planning, 2007, chapters 4 to 6. As N / X is the mean latency, the law
+is linear in 1/a, s/a and k/a, and is fitted as that, with relative errors, none of the three below
+0.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
+
+import numpy
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+LEAST_POINTS = 4
+TOLERATED = 0.15
+"""A relative error beyond this counts less than its square (Huber, Robust Estimation of a Location
+Parameter, 1964): one disturbed window must not bend the whole."""
+MOST = 50.0
+"""Of a parameter's logarithm: no law makes sense of more."""
+Matrix = NDArray[numpy.float64]
+Predict = Callable[[Sequence[float]], Sequence[float]]
+"""From a law's parameters to what it predicts, a value a point."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """`alone`: throughput of one at a time, a second. `contention`, `coherency`: s and k.
+
+    `error`: root mean square of the relative errors of the fitted latencies, 0.1 is 10 %.
+    """
+
+    alone: float
+    contention: float
+    coherency: float
+    error: float
+
+    def throughput(self, *, in_flight: float) -> float:
+        """Completed a second with so many on their way."""
+        others = in_flight - 1
+        return (
+            self.alone
+            * in_flight
+            / (1 + self.contention * others + self.coherency * in_flight * others)
+        )
+
+    def most_in_flight(self) -> float:
+        """Where throughput is highest; infinite where it only levels off."""
+        if self.coherency <= 0:
+            return float("inf")
+        return sqrt(max(1 - self.contention, 0.0) / self.coherency)
+
+
+def fit(*, points: Sequence[tuple[float, float]]) -> Law | None:
+    """The law nearest to these points (on their way, completed a second; both above 0).
+
+    None for less than 4 points, or if no such law describes them.
+    """
+    if len(points) < LEAST_POINTS:
+        return None
+    # A row a point; with the right terms (1/a, s/a, k/a) each comes to 1.
+    rows = numpy.array([[x / n, (n - 1) * x / n, (n - 1) * x] for n, x in points])
+    found = [
+        (_error(rows, terms), terms)
+        for count in (3, 2, 1)
+        for chosen in combinations((0, 1, 2), count)
+        if 0 in chosen and (terms := _terms(rows, chosen))
+    ]
+    if not found:
+        return None
+    error, (a, b, c) = min(found)
+    return Law(alone=1 / a, contention=b / a, coherency=c / a, error=error)
+
+
+def _terms(rows: Matrix, chosen: Sequence[int]) -> list[float] | None:
+    """Least squares with these terms only; None where one comes out below 0."""
+    found, _, rank, _ = numpy.linalg.lstsq(rows[:, chosen], numpy.ones(len(rows)))
+    if rank < len(chosen) or found.min() < 0 or found[0] <= 0:
+        return None
+    terms = [0.0, 0.0, 0.0]
+    for term, value in zip(chosen, found.tolist(), strict=True):
+        terms[term] = value
+    return terms
+
+
+def _error(rows: Matrix, terms: Sequence[float]) -> float:
+    return float(numpy.sqrt(numpy.mean((rows @ numpy.array(terms) - 1) ** 2)))
+
+
+def fitted(*, law: Predict, measured: Sequence[float], start: Sequence[float]) -> list[float]:
+    """The parameters, all above 0, with which the law comes nearest to what was measured.
+
+    Least squares of the relative errors, the large ones tempered, on the parameters' logarithms.
+    `start`: guesses of the right size. A parameter that changes nothing stays as guessed.
+    """
+    real: Matrix = numpy.array(measured)
+
+    def errors(place: Matrix) -> Matrix:
+        predicted: Matrix = numpy.array(law(numpy.exp(numpy.minimum(place, MOST)).tolist()))
+        return predicted / real - 1
+
+    found = least_squares(errors, numpy.log(start), loss="huber", f_scale=TOLERATED)
+    return [float(one) for one in numpy.exp(found.x)]
