@@ -31,5 +31,5 @@ or, with a function that returns `[trip]`, `manage.py sagas check --protocols my
 `page`          the rules on a saga's page: whether all that it names is there
 `wiring`, `calling`, `paths`   the rules on who says what, and on every journey
 `checking`      all of them, and the report
-`showing`, `automaton`, `graph`, `layout`, `svg`, `mermaid`   the tables and the pictures
+`showing`, `pictures`   the tables, and the flowcharts and automata
 """
