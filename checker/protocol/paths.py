@@ -7,9 +7,8 @@ given back, and on two patterns beside each other.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from checker.protocol.description import Ending, pivot_of
+from checker.protocol.description import Ending, Found, Rule, pivot_of
 from checker.protocol.journeys import Act, Journey, Journeys, Scenario
-from checker.protocol.rules import Found, Rule
 from contracts.saga import Direction, Saga
 
 
