@@ -10,10 +10,14 @@ from django.core.management.base import CommandParser
 from django.test.utils import setup_databases, teardown_databases
 from django.utils.module_loading import import_string
 
-from checker.explorer import choosing, working
-from checker.explorer.exploring import MOST_DEVIATIONS, Explored, Explorer, Failure
-from checker.explorer.scheduling import Player, World
-from checker.explorer.working import Work
+from checker.explorer.exploring import (
+    MOST_DEVIATIONS,
+    Explored,
+    Failure,
+    Work,
+    explore_in_processes,
+)
+from checker.explorer.scheduling import Given, Player, read, written
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 
@@ -64,7 +68,7 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
     if options["postgres"]:
         explored = _on_postgres(work, tell)
     else:
-        explored = working.explore(work=work, workers=options["workers"], tell=tell)
+        explored = explore_in_processes(work=work, workers=options["workers"], tell=tell)
     for line in summary(explored=explored, seconds=time.monotonic() - started):
         write(line)
     return int(explored.failure is not None)
@@ -80,45 +84,33 @@ def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Expl
     logging.disable(logging.CRITICAL)
     try:
         with import_string(ON_POSTGRES)() as worlds:
-            return Explorer(
-                worlds=work.wanted(worlds),
-                schedules=work.schedules,
-                seed=work.seed,
-                deviations=work.deviations,
-                tell=lambda explored: tell([explored]),
-            ).explore()
+            return work.explorer(worlds, lambda explored: tell([explored])).explore()
     finally:
         logging.disable(logging.NOTSET)
         teardown_databases(before, verbosity=0)
 
 
 def _replay(line: str, worlds: str, write: Write) -> int:
+    """Tells the story of a schedule, step by step; 1 where something is broken at its end, 2 where
+    the line names no world, or is no schedule.
+    """
+    name, _, text = line.strip().partition(" ")
     logging.disable(logging.CRITICAL)
     try:
         with import_string(worlds)() as made:
-            return int(bool(replay(line=line, worlds=made, write=write)))
+            chooser = Given(read(text))
+            if name not in made:
+                raise ValueError(f"there is no world {name!r}; there are {', '.join(made)}")
+            write(f"{name}: each step, how things stand after it, and [faults] in brackets")
+            played = Player(world=made[name], chooser=chooser, tell=write).play()
     except ValueError as error:
         write(str(error))
         return 2
     finally:
         logging.disable(logging.NOTSET)
-
-
-def replay(*, line: str, worlds: Mapping[str, World], write: Write) -> list[str]:
-    """Tells the story of a schedule, step by step; what is broken at its end.
-
-    Raises ValueError where the line names no world, or is no schedule.
-    """
-    name, _, text = line.strip().partition(" ")
-    deviations = choosing.read(text)
-    if name not in worlds:
-        raise ValueError(f"there is no world {name!r}; there are {', '.join(worlds)}")
-    write(f"{name}: each step, how things stand after it, and [faults] in brackets")
-    chooser = choosing.Given(deviations)
-    played = Player(world=worlds[name], chooser=chooser, tell=write).play()
     for breach in played.breaches or ["nothing"]:
         write(f"BROKEN: {breach}")
-    return played.breaches
+    return int(bool(played.breaches))
 
 
 def summary(*, explored: Explored, seconds: float) -> list[str]:
@@ -137,7 +129,7 @@ def summary(*, explored: Explored, seconds: float) -> list[str]:
 
 def replay_line(failure: Failure) -> str:
     """The one line that tells the story of a failure again."""
-    schedule = f"{failure.world} {choosing.written(failure.deviations)}".strip()
+    schedule = f"{failure.world} {written(failure.deviations)}".strip()
     return f"manage.py sagas explore --replay '{schedule}'"
 
 

@@ -5,11 +5,9 @@ are out of sight, as at READ COMMITTED, and whoever touches a row that it holds 
 Rows are immutable; a write replaces the row and remembers the old one, for the rollback.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from django.db import IntegrityError
 
 _MISSING = object()
 
@@ -40,11 +38,10 @@ class _Open:
 
 
 class Store:
-    """All tables of all services. `reached`: told of each place in a transaction by its name."""
+    """All tables of all services."""
 
     def __init__(self) -> None:
         self.tables: dict[str, Table] = {}
-        self.reached: Callable[[str], None] | None = None
         self._open: _Open | None = None
         self._suspended: list[_Open] = []
         self._ids = 0
@@ -76,11 +73,6 @@ class Store:
             self._open.overwritten.append((table, key, table.get(key, _MISSING)))
         table[key] = row
 
-    def insert(self, table: Table, key: Hashable, row: Any, *, constraint: str) -> None:
-        """Raises django.db.IntegrityError where the key is taken."""
-        if not self.insert_if_free(table, key, row):
-            raise IntegrityError(f"{constraint}: there is a row for {key!r} already")
-
     def insert_if_free(self, table: Table, key: Hashable, row: Any) -> bool:
         """As ON CONFLICT DO NOTHING: whether the row was added."""
         if self._suspended:
@@ -106,11 +98,6 @@ class Store:
     def is_held(self, table: Table, key: Hashable) -> bool:
         """Whether a suspended transaction holds the row: SKIP LOCKED leaves it out."""
         return any((table, key) in one.held for one in self._suspended)
-
-    def tell(self, place: str) -> None:
-        """A place in the open transaction is reached."""
-        if self.reached is not None:
-            self.reached(place)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

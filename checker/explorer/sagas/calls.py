@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from checker.explorer.striking import Crashed, Strike
+from checker.explorer.steering import Crashed, Strike
 from contracts.commands import Command
 from httpapi.client import Answer, Unreachable
 from participant.operations import Operation

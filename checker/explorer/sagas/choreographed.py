@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from checker.explorer.sagas.courier import Courier
-from checker.explorer.sagas.limits import Limits
+from checker.explorer.sagas.scenarios import Limits
 from checker.explorer.sagas.stage import Stage, deadline_seconds
 from checker.explorer.scheduling import Option
 from contracts import patterns

@@ -4,17 +4,17 @@ There is one runner, until it dies, is suspended, or is taken for dead: then ano
 take its sagas over. One that was taken for dead goes on all the same, with what it has in hand.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from checker.explorer.sagas.calls import WAYS, Calls, Standing
 from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
-from checker.explorer.sagas.limits import Limits
+from checker.explorer.sagas.scenarios import Limits
 from checker.explorer.sagas.stage import Stage, deadline_seconds
 from checker.explorer.scheduling import PROGRESS, Option
-from checker.explorer.striking import Crashed, Strike
+from checker.explorer.steering import Crashed, Strike
 from contracts import patterns, projection, services
 from contracts.context import Context
 from contracts.outcomes import Refused
@@ -24,6 +24,7 @@ from saga_orchestrator.worker import Runner
 
 CRASHES = ("client.before_call", "client.answered", "conductor.before_record", "conductor.recorded")
 PAUSES = CRASHES[:3]
+CLAIMED = "runner.claimed"
 CRASHES_OF_SERVICE = (BEFORE_COMMIT, AFTER_COMMIT)
 
 
@@ -108,10 +109,10 @@ class Orchestrated:
             yield from self._faults_of_runners(lanes)
         left = self._limits.left
         if left["crash"] and self._is_claimable():
-            yield Option("crash runner.claimed", "a runner claims, and dies", self._claim_and_die)
+            yield Option("crash " + CLAIMED, "a runner claims, and dies", self._claim_and_die)
         if left["stale"] and self._strike.depth < 2 and self._is_claimable():
             text = "a runner claims, and takes its time"
-            yield Option("pause runner.claimed", text, self._claim_slowly)
+            yield Option("pause " + CLAIMED, text, self._claim_slowly)
         if left["outage"] and not self._courier:
             text = "{0} does not answer for a while"
             yield Option("outage", text, self._lose_replies, self._services)
@@ -210,57 +211,46 @@ class Orchestrated:
         self._calls.fails = ""
 
     def _die(self, at: str, lane: Lane) -> None:
-        self._limits.spend("crash")
-        self._strike.crash(at=at)
-        try:
-            self._work(lane)
-        except Crashed:
-            self._bury(lane.runner)
-        self._strike.clear()
+        self._dying(lane.runner, at, partial(self._work, lane))
 
     def _claim_and_die(self, _: object) -> None:
-        self._limits.spend("crash")
         runner = self._alive()
-        self._strike.crash(at="runner.claimed")
-        try:
-            runner.claim()
-        except Crashed:
-            self._bury(runner)
-        self._strike.clear()
+        self._dying(runner, CLAIMED, runner.claim)
+
+    def _dying(self, runner: Conducting, at: str, work: Callable[[], None]) -> None:
+        self._limits.spend("crash")
+        with self._strike.crashing(at=at):
+            try:
+                work()
+            except Crashed:
+                self._stage.fall_silent(runner.number)
+                self._runners.remove(runner)
 
     def _claim_slowly(self, _: object) -> None:
         """Its heart beats meanwhile: one thread of it is slow."""
-        self._limits.spend("stale")
         runner = self._alive()
-        self._paused.add(runner.number)
-        self._strike.pause(at="runner.claimed", who=f"runner {runner.number}")
-        runner.claim()
-        self._strike.clear()
-        self._paused.discard(runner.number)
+        self._suspended(runner, CLAIMED, runner.claim)
         if self._courier:
             self._courier.say(store.ALIAS)
 
-    def _bury(self, runner: Conducting) -> None:
-        self._stage.fall_silent(runner.number)
-        self._runners.remove(runner)
+    def _pause(self, at: str, lane: Lane) -> None:
+        """Suspended, its heart does not beat; awake again, it does."""
+        number = lane.runner.number
+        self._stage.fall_silent(number)
+        self._suspended(lane.runner, at, partial(self._work, lane))
+        self._stage.speak(number)
+
+    def _suspended(self, runner: Conducting, at: str, work: Callable[[], None]) -> None:
+        self._limits.spend("stale")
+        self._paused.add(runner.number)
+        with self._strike.pausing(at=at, who=f"runner {runner.number}"):
+            work()
+        self._paused.discard(runner.number)
 
     def _break_service(self, at: str, lane: Lane) -> None:
         self._limits.spend("crash")
-        self._strike.crash(at=at)
-        self._work(lane)
-        self._strike.clear()
-
-    def _pause(self, at: str, lane: Lane) -> None:
-        """Suspended, its heart does not beat; awake again, it does."""
-        self._limits.spend("stale")
-        number = lane.runner.number
-        self._stage.fall_silent(number)
-        self._paused.add(number)
-        self._strike.pause(at=at, who=f"runner {number}")
-        self._work(lane)
-        self._strike.clear()
-        self._paused.discard(number)
-        self._stage.speak(number)
+        with self._strike.crashing(at=at):
+            self._work(lane)
 
     def _take_for_dead(self, number: int) -> None:
         self._limits.spend("stale")

@@ -15,17 +15,13 @@ from typing import Any
 from django.apps import apps
 from django.db import connections, transaction
 
-from checker.explorer.clock import Clock
-from checker.explorer.sagas import rules
 from checker.explorer.sagas.participants import Effect, Participants
-from checker.explorer.sagas.rules import Standing
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.sagas.stage import accepted, described, standings
+from checker.explorer.sagas.stage import Stage
 from checker.explorer.sagas.worlds import all_worlds
 from checker.explorer.scheduling import World
-from checker.explorer.striking import Strike
+from checker.explorer.steering import Clock, Strike
 from contracts import projection
-from contracts.context import Context
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from contracts.services import WITH_DATABASE
@@ -114,9 +110,9 @@ class PostgresLedger:
         return int(_rows(service, "SELECT free FROM explorer.unit")[0][0])
 
 
-class PostgresStage:
-    """A `stage.Stage`. Empties all tables of all services at each beginning: for databases of its
-    own. One connection a service here, and so one transaction at a time.
+class PostgresStage(Stage):
+    """Empties all tables of all services at each beginning: for databases of its own. One
+    connection a service here, and so one transaction at a time.
     """
 
     can_overlap = False
@@ -124,43 +120,32 @@ class PostgresStage:
     def __init__(
         self, *, clock: Clock, participants: Participants, scenario: Scenario, pattern: str
     ) -> None:
-        self._clock = clock
-        self._participants = participants
-        self.scenario = scenario
-        self.pattern = pattern
-        coordinator = PATTERNS[pattern].coordinator
-        takes_part = projection.services_of(scenario.saga)
-        self._ledger = PostgresLedger(clock, takes_part)
-        self._services = [*takes_part, coordinator]
-        self._runs = apps.get_model(coordinator, "Saga")
-        self._scarce_at = scenario.saga.step(scenario.scarce).service
-        self._silent: set[int] = set()
+        super().__init__(
+            clock=clock,
+            ledger=PostgresLedger(clock, projection.services_of(scenario.saga)),
+            participants=participants,
+            scenario=scenario,
+            pattern=pattern,
+        )
+        self._runs = apps.get_model(PATTERNS[pattern].coordinator, "Saga")
 
-    def begin(self) -> list[Context]:
-        self._clock.reset()
-        self._silent.clear()
-        _show(self._clock.now())
+    def empty(self) -> None:
+        _show(self.now())
         _empty()
-        self._participants.scenario = self.scenario
-        self._ledger.set_units(service=self._scarce_at, units=self.scenario.units)
-        return accepted(participants=self._participants, pattern=self.pattern, now=self.now())
 
     def atomic(self, service: str) -> AbstractContextManager[None]:
         return transaction.atomic(using=service)
 
-    def now(self) -> datetime:
-        return self._clock.now()
-
     def unsent(self) -> list[str]:
         return [
             service
-            for service in self._services
+            for service in self.services
             if apps.get_model(service, "OutboxEntry").objects.filter(sent_at=None).exists()
         ]
 
     def passes(self, seconds: float) -> None:
-        self._clock.passes(seconds)
-        _show(self._clock.now())
+        super().passes(seconds)
+        _show(self.now())
 
     def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
         values = store.claimable(runner_id=runner, in_hand=in_hand, but=but)
@@ -169,44 +154,25 @@ class PostgresStage:
     def seconds_until_due(self) -> float:
         return SLACK_SECONDS + max(0.0, float(_rows(ALIAS, _UNTIL_DUE)[0][0] or 0))
 
-    def is_alive(self, runner: int) -> bool:
-        return runner not in self._silent
-
     def fall_silent(self, runner: int) -> None:
-        self._silent.add(runner)
+        super().fall_silent(runner)
         _execute(ALIAS, _UNHEARD, [runner])
 
     def speak(self, runner: int) -> None:
-        self._silent.discard(runner)
+        super().speak(runner)
         _execute(ALIAS, _HEARD, [runner])
 
-    def standings(self) -> Mapping[str, Standing]:
-        runs = dict(self._runs.objects.values_list("saga_id", "status"))
-        return standings(scenario=self.scenario, effects=self.effects(), runs=runs)
-
-    def effects(self) -> Mapping[Effect, Sequence[float]]:
-        return self._ledger.effects()
+    def runs(self) -> Mapping[str, str]:
+        return dict(self._runs.objects.values_list("saga_id", "status"))
 
     def set_aside(self) -> list[str]:
         return [
             f"{service} set {one.event_type} of {one.saga_id} aside: {one.reason}"
-            for service in self._services
+            for service in self.services
             for one in apps.get_model(service, "ParkedMessage").objects.exclude(
                 status=ParkedStatus.HANDLED
             )
         ]
-
-    def breaches(self, *, may_return: bool) -> Iterator[str]:
-        yield from rules.breaches(
-            scenario=self.scenario,
-            effects=self.effects(),
-            units=self._ledger.units(service=self._scarce_at),
-            standings=self.standings(),
-            may_return=may_return,
-        )
-
-    def describe(self) -> str:
-        return described(effects=self.effects(), standings=self.standings())
 
 
 @contextmanager

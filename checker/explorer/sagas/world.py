@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from checker.explorer.sagas.courier import Courier
-from checker.explorer.sagas.limits import Limits
 from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Standing, Steadiness
+from checker.explorer.sagas.scenarios import Limits
 from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option, Player
-from checker.explorer.striking import Strike
+from checker.explorer.steering import Strike
 from contracts.context import Context
 from contracts.states import FINAL
 from coordination.acceptance import is_own_start
