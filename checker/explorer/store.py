@@ -61,9 +61,19 @@ class Store:
         self._ids += 1
         return self._ids
 
-    def atomic(self, *, using: str) -> "Atomic":
+    @contextmanager
+    def atomic(self, *, using: str) -> Iterator[None]:
         """In place of django.db.transaction.atomic; not to be nested."""
-        return Atomic(self)
+        if self._open is not None:
+            raise AssertionError("a transaction is open already; no door of the shop nests them")
+        self._open = mine = _Open()
+        try:
+            yield
+        except BaseException:
+            mine.swap()
+            raise
+        finally:
+            self._open = None
 
     def write(self, table: Table, key: Hashable, row: Any) -> None:
         """Adds or replaces a row; without a transaction it is committed at once."""
@@ -120,30 +130,6 @@ class Store:
     def _wait_for(self, table: Table, key: Hashable) -> None:
         if self.is_held(table, key):
             raise WouldWait
-
-
-class Atomic:
-    """A transaction as a context manager."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        store = self._store
-        if store._open is not None:
-            raise AssertionError("a transaction is open already; no door of the shop nests them")
-        store._open = _Open()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        store = self._store
-        if kind is not None:
-            self._roll_back()
-        store._open = None
-
-    def _roll_back(self) -> None:
-        mine = self._store._open
-        if mine is not None:
-            mine.swap()
 
 
 def _put(table: Table, key: Hashable, row: Any) -> None:

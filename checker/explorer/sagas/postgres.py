@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.apps import apps
-from django.db import connections, transaction
+from django.db import transaction
 
 from checker.explorer.sagas.participants import Effect, Participants
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
@@ -26,6 +25,7 @@ from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from contracts.services import WITH_DATABASE
 from messaging.models import ParkedStatus
+from participant.sql import execute
 from saga_orchestrator import store
 from saga_orchestrator.store import ALIAS, Call
 
@@ -82,24 +82,32 @@ class PostgresLedger:
         self._services = services
 
     def lock_units(self, *, service: str) -> int:
-        rows = _rows(service, "SELECT free FROM explorer.unit FOR NO KEY UPDATE")
+        rows = execute(service=service, sql="SELECT free FROM explorer.unit FOR NO KEY UPDATE")
         return int(rows[0][0]) if rows else 0
 
     def set_units(self, *, service: str, units: int) -> None:
-        if not _rows(service, "UPDATE explorer.unit SET free = %s RETURNING free", [units]):
-            _execute(service, "INSERT INTO explorer.unit VALUES (%s)", [units])
+        if not execute(
+            service=service, sql="UPDATE explorer.unit SET free = %s RETURNING free", values=[units]
+        ):
+            execute(service=service, sql="INSERT INTO explorer.unit VALUES (%s)", values=[units])
 
     def add(self, *, service: str, effects: Sequence[Effect]) -> None:
         for saga_id, step, direction in effects:
             values = [saga_id, step, direction.value, self._clock.stamp()]
-            _execute(service, "INSERT INTO explorer.effect VALUES (%s, %s, %s, %s)", values)
+            execute(
+                service=service,
+                sql="INSERT INTO explorer.effect VALUES (%s, %s, %s, %s)",
+                values=values,
+            )
 
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         found: dict[Effect, tuple[float, ...]] = {}
         rows = [
             row
             for service in self._services
-            for row in _rows(service, "SELECT saga_id, step, direction, at FROM explorer.effect")
+            for row in execute(
+                service=service, sql="SELECT saga_id, step, direction, at FROM explorer.effect"
+            )
         ]
         for saga_id, step, direction, at in sorted(rows, key=lambda row: row[3]):
             key = (saga_id, step, Direction(direction))
@@ -107,7 +115,7 @@ class PostgresLedger:
         return found
 
     def units(self, *, service: str) -> int:
-        return int(_rows(service, "SELECT free FROM explorer.unit")[0][0])
+        return int(execute(service=service, sql="SELECT free FROM explorer.unit")[0][0])
 
 
 class PostgresStage(Stage):
@@ -130,8 +138,12 @@ class PostgresStage(Stage):
         self._runs = apps.get_model(PATTERNS[pattern].coordinator, "Saga")
 
     def empty(self) -> None:
+        """Those that refer to others first."""
         _show(self.now())
-        _empty()
+        for service in WITH_DATABASE:
+            models = reversed(list(apps.get_app_config(service).get_models()))
+            statements = "; ".join(f'DELETE FROM "{one._meta.db_table}"' for one in models)
+            _do(service, f"{statements}; DELETE FROM explorer.effect; DELETE FROM explorer.unit;")
 
     def atomic(self, service: str) -> AbstractContextManager[None]:
         return transaction.atomic(using=service)
@@ -149,18 +161,18 @@ class PostgresStage(Stage):
 
     def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
         values = store.claimable(runner_id=runner, in_hand=in_hand, but=but)
-        return bool(_rows(ALIAS, _CLAIMABLE, values)[0][0])
+        return bool(execute(service=ALIAS, sql=_CLAIMABLE, values=values)[0][0])
 
     def seconds_until_due(self) -> float:
-        return SLACK_SECONDS + max(0.0, float(_rows(ALIAS, _UNTIL_DUE)[0][0] or 0))
+        return SLACK_SECONDS + max(0.0, float(execute(service=ALIAS, sql=_UNTIL_DUE)[0][0] or 0))
 
     def fall_silent(self, runner: int) -> None:
         super().fall_silent(runner)
-        _execute(ALIAS, _UNHEARD, [runner])
+        execute(service=ALIAS, sql=_UNHEARD, values=[runner])
 
     def speak(self, runner: int) -> None:
         super().speak(runner)
-        _execute(ALIAS, _HEARD, [runner])
+        execute(service=ALIAS, sql=_HEARD, values=[runner])
 
     def runs(self) -> Mapping[str, str]:
         return dict(self._runs.objects.values_list("saga_id", "status"))
@@ -184,7 +196,7 @@ def _installed() -> Iterator[None]:
         yield
     finally:
         for service in WITH_DATABASE:
-            _execute(service, "RESET search_path")
+            execute(service=service, sql="RESET search_path")
             changed = _DEFAULTS.format(before=_OWN, after=_THEIRS)
             _do(service, changed + "DROP SCHEMA explorer CASCADE;")
 
@@ -192,30 +204,9 @@ def _installed() -> Iterator[None]:
 def _show(now: datetime) -> None:
     """From now on it is this time."""
     for service in WITH_DATABASE:
-        _execute(service, _SHOWN, [now.isoformat()])
-
-
-def _empty() -> None:
-    """All rows of all services, those that refer to others first."""
-    for service in WITH_DATABASE:
-        models = reversed(list(apps.get_app_config(service).get_models()))
-        statements = "; ".join(f'DELETE FROM "{one._meta.db_table}"' for one in models)
-        _do(service, f"{statements}; DELETE FROM explorer.effect; DELETE FROM explorer.unit;")
+        execute(service=service, sql=_SHOWN, values=[now.isoformat()])
 
 
 def _do(service: str, made: str) -> None:
-    _execute(service, f"DO $$ DECLARE made record; BEGIN {made} END $$")
-
-
-def _execute(service: str, statement: str, values: Sequence[Any] | None = None) -> None:
-    with connections[service].cursor() as cursor:
-        cursor.execute(statement, values)
-
-
-def _rows(
-    service: str, statement: str, values: Sequence[Any] | None = None
-) -> list[tuple[Any, ...]]:
-    with connections[service].cursor() as cursor:
-        cursor.execute(statement, values)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+    body = made.replace("%", "%%")  # it has no parameters
+    execute(service=service, sql=f"DO $$ DECLARE made record; BEGIN {body} END $$")
