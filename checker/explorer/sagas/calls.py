@@ -102,7 +102,7 @@ class InProcessClient:
         return Answer(200, b"{}")
 
 
-class Standing:
+class StandingLanes:
     """In place of `saga_orchestrator.in_flight.Lanes`: nothing moves unless it is told to."""
 
     def __init__(

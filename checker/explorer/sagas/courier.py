@@ -83,8 +83,6 @@ class Courier:
             broker.declare(queue=one.queue, events=routes)
         self._free: dict[str, list[_Ear]] = {service: [] for service in reactions}
         self._blocked: set[tuple[str, int]] = set()
-        self._crashes = {at: partial(self._crash, at) for at in CRASHES}
-        self._overlaps = {at: partial(self._overlap, at) for at in SLOW}
 
     def clear(self) -> None:
         self._broker.purge()
@@ -120,14 +118,16 @@ class Courier:
         if len(self._watched) > 1:
             yield Option("late", "{0}, before what is older", self._hear, self._watched[-1:])
         if left["crash"]:
-            for at, crash in self._crashes.items():
+            for at in CRASHES:
+                crash = partial(self._crash, at)
                 yield Option("crash " + at, "{0}, and crashes at " + at, crash, waiting)
             if self._watched:
                 text = "the watcher hears all that waits, and crashes at {0}"
                 yield Option("crash tracking", text, self._crash_watcher, CRASHES_OF_WATCHER)
         if left["overlap"] and self._stage.can_overlap and self._strike.depth < 2:
-            for at, overlap in self._overlaps.items():
-                yield Option("overlap", "{0}, and is slow " + at, overlap, waiting)
+            for at in SLOW:
+                text = "{0}, and is slow " + at
+                yield Option("overlap", text, partial(self._overlap, at), waiting)
 
     def breaches_at_the_end(self) -> list[str]:
         found = [f"{one} has something left in its outbox" for one in self._stage.unsent()]

@@ -9,7 +9,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from checker.explorer.sagas.calls import WAYS, Calls, Standing
+from checker.explorer.sagas.calls import WAYS, Calls, StandingLanes
 from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
 from checker.explorer.sagas.scenarios import Limits
 from checker.explorer.sagas.stage import Stage, deadline_seconds
@@ -49,7 +49,7 @@ class Conducting:
         participants = Participants(urls=dict.fromkeys(services.PARTICIPANTS, "http://here"))
         self.runner = Runner(participants=participants)
         self.runner._heart = SimpleNamespace(runner_id=number)  # type: ignore[assignment]
-        self.lanes: Standing = self.runner._conductor._lanes  # type: ignore[assignment]
+        self.lanes: StandingLanes = self.runner._conductor._lanes  # type: ignore[assignment]
 
     def claim(self) -> None:
         self.runner._claim()
@@ -80,10 +80,6 @@ class Orchestrated:
         self._calls = calls
         self._courier = courier
         self._services = projection.services_of(stage.scenario.saga)
-        self._fails = {way: partial(self._call_fails, way) for way in WAYS}
-        self._deaths = {at: partial(self._die, at) for at in CRASHES}
-        self._pauses = {at: partial(self._pause, at) for at in PAUSES}
-        self._broken_services = {at: partial(self._break_service, at) for at in CRASHES_OF_SERVICE}
 
     def clear(self) -> None:
         self._calls.clear()
@@ -124,19 +120,22 @@ class Orchestrated:
         if alone := [one._replace(batch=1) for one in lanes if one.batch > 1]:
             yield Option("alone", "{0}, alone", self._work, alone)
         if left["call"]:
-            for way, fails in self._fails.items():
-                yield Option(way, "{0}; " + way, fails, lanes)
+            for way in WAYS:
+                yield Option(way, "{0}; " + way, partial(self._call_fails, way), lanes)
         if left["crash"]:
-            for at, breaks in self._broken_services.items():
+            for at in CRASHES_OF_SERVICE:
+                breaks = partial(self._break_service, at)
                 yield Option("crash " + at, "{0}, which crashes at " + at, breaks, lanes)
 
     def _faults_of_runners(self, lanes: Sequence[Lane]) -> Iterator[Option]:
         left = self._limits.left
         if left["crash"]:
-            for at, die in self._deaths.items():
+            for at in CRASHES:
+                die = partial(self._die, at)
                 yield Option("crash " + at, "{0}, and the runner dies at " + at, die, lanes)
         if left["stale"] and self._strike.depth < 2:
-            for at, pause in self._pauses.items():
+            for at in PAUSES:
+                pause = partial(self._pause, at)
                 yield Option("pause " + at, "{0}, and is suspended at " + at, pause, lanes)
         if left["stale"]:
             alive = [one.number for one in self._runners if self._stage.is_alive(one.number)]

@@ -5,7 +5,7 @@ A scenario scripts what their participants answer, and what they compete for; ev
 them is projected from the page, as for anybody.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -88,10 +88,7 @@ def context_of(*, scenario: Scenario, saga_id: str, pattern: str) -> Context:
 
 def results_of(*, saga: Saga, step: Step) -> dict[str, Any]:
     """What a step answers, made up: what later ones need of it."""
-    return dict(_results(saga, step))
-
-
-def _results(saga: Saga, step: Step) -> Iterator[tuple[str, Any]]:
+    found = {}
     for later in saga.steps:
         types = {
             one.name: one.type
@@ -100,7 +97,8 @@ def _results(saga: Saga, step: Step) -> Iterator[tuple[str, Any]]:
         for field, source in later.needs.items():
             before, _, name = source.partition(".")
             if before == step.name and field in types:
-                yield name, example(types[field])
+                found[name] = example(types[field])
+    return found
 
 
 def example(kind: Any) -> Any:
@@ -109,9 +107,8 @@ def example(kind: Any) -> Any:
 
 
 def _example(info: msgspec.inspect.Type) -> Any:
-    for kind, value in _PLAIN.items():
-        if isinstance(info, kind):
-            return value
+    if type(info) in _PLAIN:
+        return _PLAIN[type(info)]
     match info:
         case msgspec.inspect.ListType():
             return [_example(info.item_type)]

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import saga_choreography.reactions
 import saga_orchestrator.reactions
-from checker.explorer.sagas.calls import Calls, Standing
+from checker.explorer.sagas.calls import Calls, StandingLanes
 from checker.explorer.sagas.choreographed import Choreographed
 from checker.explorer.sagas.courier import Courier
 from checker.explorer.sagas.memory import Memory, MemoryStage, installed
@@ -138,6 +138,6 @@ def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any
     yield doorbell, "ring", lambda *, service, channel: None  # nobody sleeps
     yield endpoints, "Client", calls.client
     yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)
-    yield executor, "Lanes", Standing
+    yield executor, "Lanes", StandingLanes
     yield in_flight, "MOST_AT_A_CALL", MOST_AT_A_CALL
     yield events, "event_id", cache(events.event_id)  # the same few, in every schedule
