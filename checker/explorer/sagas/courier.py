@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from checker.explorer.sagas.memory import AFTER_READING
-from checker.explorer.sagas.scenarios import Limits
 from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option
 from checker.explorer.steering import Crashed, Strike
@@ -59,21 +58,19 @@ class Courier:
         *,
         stage: Stage,
         broker: MemoryBroker,
-        strike: Strike,
-        limits: Limits,
         reactions: Mapping[str, Sequence[Reaction]],
         watcher: str = "",
     ) -> None:
         self._stage = stage
         self._broker = broker
-        self._strike = strike
-        self._limits = limits
+        self._strike = stage.strike
+        self._limits = stage.limits
         self._watcher = watcher
         self._consumers = {
             service: Consumer(service=service, broker=broker, reactions=heard)
             for service, heard in reactions.items()
         }
-        mouth = _Mouth(broker, strike)
+        mouth = _Mouth(broker, stage.strike)
         self._relays = {
             service: Relay(service=service, broker=mouth)  # type: ignore[arg-type]  # it only publishes
             for service in reactions

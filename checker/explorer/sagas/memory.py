@@ -6,6 +6,7 @@ of `participant.barrier`, `messaging.outbox` and `messaging.parked` does it, row
 ledger of effects; what the coordinators store is in `memory_of_coordinators`.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
@@ -206,6 +207,7 @@ class MemoryStage(Stage):
     ) -> None:
         super().__init__(
             clock=memory.clock,
+            strike=memory.strike,
             ledger=memory.ledger,
             participants=participants,
             scenario=scenario,
@@ -273,20 +275,11 @@ def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
     for module in TRANSACTIONS:
         yield module, "transaction", transaction
     yield orchestration, "Intervention", _Interventions(memory)
-    yield consumer, "connections", _Connections()
+    always_there = SimpleNamespace(is_usable=lambda: True)
+    yield consumer, "connections", defaultdict(lambda: always_there)
     yield operations, "Saga", _Sagas(memory)
     for module in (operations, tracking):
         yield module, "Intervention", _Interventions(memory)
-
-
-class _Connections:
-    """The database of each service: always there."""
-
-    def __getitem__(self, service: str) -> "_Connections":
-        return self
-
-    def is_usable(self) -> bool:
-        return True
 
 
 class _Sagas:

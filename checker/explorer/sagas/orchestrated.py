@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 from checker.explorer.sagas.calls import WAYS, Calls, StandingLanes
 from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
-from checker.explorer.sagas.scenarios import Limits
-from checker.explorer.sagas.stage import Stage, deadline_seconds
+from checker.explorer.sagas.stage import Stage
+from checker.explorer.sagas.world import Coordinator
 from checker.explorer.scheduling import PROGRESS, Option
-from checker.explorer.steering import Crashed, Strike
-from contracts import patterns, projection, services
+from checker.explorer.steering import Crashed
+from contracts import projection, services
 from contracts.context import Context
-from contracts.outcomes import Refused
 from saga_orchestrator import engine, operations, store
 from saga_orchestrator.participants import Participants, Target
 from saga_orchestrator.worker import Runner
@@ -61,22 +60,11 @@ class Conducting:
         return {"in_hand": conductor.in_hand, "but": conductor.crowded}
 
 
-class Orchestrated:
-    """A `world.Coordinator`; over messages, if there is a courier."""
+class Orchestrated(Coordinator):
+    """Over messages, if there is a courier."""
 
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        limits: Limits,
-        strike: Strike,
-        calls: Calls,
-        courier: Courier | None,
-    ) -> None:
-        self.pattern = patterns.ORCHESTRATED_MESSAGING if courier else patterns.ORCHESTRATED
-        self._stage = stage
-        self._limits = limits
-        self._strike = strike
+    def __init__(self, *, stage: Stage, calls: Calls, courier: Courier | None) -> None:
+        super().__init__(stage)
         self._calls = calls
         self._courier = courier
         self._services = projection.services_of(stage.scenario.saga)
@@ -112,8 +100,7 @@ class Orchestrated:
         if left["outage"] and not self._courier:
             text = "{0} does not answer for a while"
             yield Option("outage", text, self._lose_replies, self._services)
-        if left["deadline"]:
-            yield Option("deadline", "all that runs is too late now", self._pass_deadline)
+        yield from super().faults()
 
     def _faults_of_calls(self, lanes: Sequence[Lane]) -> Iterator[Option]:
         left = self._limits.left
@@ -141,11 +128,6 @@ class Orchestrated:
             alive = [one.number for one in self._runners if self._stage.is_alive(one.number)]
             yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
 
-    def ask(self, saga_id: str) -> None:
-        refused = operations.compensate(saga_id=saga_id, requested_by="eva", reason="")
-        if not isinstance(refused, Refused):
-            self._limits.promise(saga_id)
-
     def wait(self, *, waits: int) -> list[str]:
         """Until the next saga is due; a parked one is tried again by a person."""
         for saga_id, standing in self._stage.standings().items():
@@ -157,6 +139,9 @@ class Orchestrated:
         return ["it stands still, and nothing had gone wrong"]
 
     # What happens
+
+    def _asked(self, saga_id: str) -> object:
+        return operations.compensate(saga_id=saga_id, requested_by="eva", reason="")
 
     def _lanes(self) -> list[Lane]:
         """What each runner could do; those that are taken for dead last."""
@@ -259,8 +244,3 @@ class Orchestrated:
         self._limits.spend("outage")
         self._limits.is_interfered = True
         self._calls.loses_replies(service=service, calls=engine.TRIES)
-
-    def _pass_deadline(self, _: object) -> None:
-        self._limits.spend("deadline")
-        self._limits.is_interfered = True
-        self._stage.passes(deadline_seconds(self._stage.scenario.saga))

@@ -69,8 +69,9 @@ def on_postgres() -> Iterator[dict[str, World]]:
     """The worlds on the databases of the settings, which are emptied for each schedule."""
     clock = Clock()
     participants = Participants(ledger=PostgresLedger(clock))
-    stage = partial(PostgresStage, clock=clock, participants=participants)
-    with _installed(), all_worlds(clock, Strike(nullcontext), participants, stage) as made:
+    strike = Strike(nullcontext)
+    stage = partial(PostgresStage, clock=clock, strike=strike, participants=participants)
+    with _installed(), all_worlds(clock, strike, participants, stage) as made:
         yield made
 
 
@@ -126,10 +127,17 @@ class PostgresStage(Stage):
     can_overlap = False
 
     def __init__(
-        self, *, clock: Clock, participants: Participants, scenario: Scenario, pattern: str
+        self,
+        *,
+        clock: Clock,
+        strike: Strike,
+        participants: Participants,
+        scenario: Scenario,
+        pattern: str,
     ) -> None:
         super().__init__(
             clock=clock,
+            strike=strike,
             ledger=PostgresLedger(clock, projection.services_of(scenario.saga)),
             participants=participants,
             scenario=scenario,

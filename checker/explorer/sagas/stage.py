@@ -13,8 +13,8 @@ from django.conf import settings
 from checker.explorer.sagas import rules
 from checker.explorer.sagas.participants import Effect, Ledger, Participants
 from checker.explorer.sagas.rules import Standing, standing_for_owner
-from checker.explorer.sagas.scenarios import Scenario, context_of
-from checker.explorer.steering import Clock
+from checker.explorer.sagas.scenarios import Limits, Scenario, context_of
+from checker.explorer.steering import Clock, Strike
 from contracts import projection
 from contracts.context import Context
 from contracts.patterns import PATTERNS
@@ -32,7 +32,8 @@ def deadline_seconds(saga: Saga) -> float:
 
 class Stage(ABC):
     """`can_overlap`: whether transactions may be open side by side. `services`: the participants,
-    and the coordinator. `silent`: the runners whose hearts do not beat.
+    and the coordinator. `strike`: where a process is struck; `limits`: how often what may go wrong
+    still does. `silent`: the runners whose hearts do not beat.
     """
 
     can_overlap: bool
@@ -41,6 +42,7 @@ class Stage(ABC):
         self,
         *,
         clock: Clock,
+        strike: Strike,
         ledger: Ledger,
         participants: Participants,
         scenario: Scenario,
@@ -49,6 +51,8 @@ class Stage(ABC):
         self.scenario = scenario
         self.pattern = pattern
         self.services = [*projection.services_of(scenario.saga), PATTERNS[pattern].coordinator]
+        self.strike = strike
+        self.limits = Limits()
         self.silent: set[int] = set()
         self._clock = clock
         self._ledger = ledger

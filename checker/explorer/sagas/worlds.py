@@ -18,9 +18,9 @@ from checker.explorer.sagas.courier import Courier
 from checker.explorer.sagas.memory import Memory, MemoryStage, installed
 from checker.explorer.sagas.orchestrated import Orchestrated
 from checker.explorer.sagas.participants import Participants
-from checker.explorer.sagas.scenarios import Limits, scenarios_of
+from checker.explorer.sagas.scenarios import scenarios_of
 from checker.explorer.sagas.stage import Stage
-from checker.explorer.sagas.world import SagaWorld
+from checker.explorer.sagas.world import Coordinator, SagaWorld
 from checker.explorer.scheduling import World
 from checker.explorer.steering import Clock, NoChance, Strike
 from contracts import events, patterns, projection
@@ -67,31 +67,22 @@ def all_worlds(
             for saga in SAGAS.values():
                 stack.callback(forget, _broker(pattern, saga.name))
                 for scenario in scenarios_of(saga):
-                    world = _world(
-                        stage(scenario=scenario, pattern=pattern), strike, calls, participants
-                    )
+                    world = _world(stage(scenario=scenario, pattern=pattern), calls, participants)
                     made[world.name] = world
         yield made
 
 
-def _world(stage: Stage, strike: Strike, calls: Calls, participants: Participants) -> SagaWorld:
-    limits = Limits()
-    courier = _courier(stage, strike, limits, participants)
-    coordinator: Choreographed | Orchestrated
+def _world(stage: Stage, calls: Calls, participants: Participants) -> SagaWorld:
+    courier = _courier(stage, participants)
+    coordinator: Coordinator
     if courier and stage.pattern == patterns.CHOREOGRAPHED:
-        coordinator = Choreographed(stage=stage, limits=limits, courier=courier)
+        coordinator = Choreographed(stage=stage, courier=courier)
     else:
-        coordinator = Orchestrated(
-            stage=stage, limits=limits, strike=strike, calls=calls, courier=courier
-        )
-    return SagaWorld(
-        stage=stage, strike=strike, limits=limits, coordinator=coordinator, courier=courier
-    )
+        coordinator = Orchestrated(stage=stage, calls=calls, courier=courier)
+    return SagaWorld(stage=stage, coordinator=coordinator, courier=courier)
 
 
-def _courier(
-    stage: Stage, strike: Strike, limits: Limits, participants: Participants
-) -> Courier | None:
+def _courier(stage: Stage, participants: Participants) -> Courier | None:
     """The worlds of a saga and a pattern share its queues; what is called over HTTP has none."""
     if stage.pattern == patterns.ORCHESTRATED:
         return None
@@ -105,8 +96,6 @@ def _courier(
     return Courier(
         stage=stage,
         broker=connect_memory(f"memory://{_broker(stage.pattern, saga.name)}"),
-        strike=strike,
-        limits=limits,
         reactions=heard,
         watcher=coordinator if is_choreographed else "",
     )
