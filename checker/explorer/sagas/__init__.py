@@ -10,8 +10,8 @@ function by function (`memory`, `memory_of_coordinators`), and time (`worlds`).
 `scenarios`    what is run: one saga, a refused one, two for one unit; how much may go wrong
 `participants` operations of any page; `rules`: what must hold of what they did
 `stage`        how a world begins and stands: in `memory`; `postgres`: with the real SQL
-`world`        who may do what next; `courier`, `calls`: messages and calls;
-               `choreographed`, `orchestrated`: what is special to a pattern
+`world`        who may do what next; `courier`, `calls`: messages and calls; `coordinators`: what is
+               special to a pattern
 `worlds`       all of them, by name
 
 To put a bug in, patch the real code (`messaging.consumer.Consumer`, `participant.barrier`, ...)

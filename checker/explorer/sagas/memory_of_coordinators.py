@@ -130,8 +130,8 @@ class SagaLog:
         return row is not None and row.version == saga.version
 
     def due(self, *, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[str]:
-        """The sagas that this runner may claim now: `statements.CLAIMABLE`, word for
-        word, those due longest first.
+        """The sagas that this runner may claim now: `store.CLAIMABLE`, word for word, those
+        due longest first.
         """
         now = self._clock.seconds
         found = [

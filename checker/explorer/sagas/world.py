@@ -1,66 +1,18 @@
 """Some sagas as a world: its parts, what anybody may do to them, and what must hold."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
+from checker.explorer.sagas.coordinators import Coordinator
 from checker.explorer.sagas.courier import Courier
 from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Standing, Steadiness
-from checker.explorer.sagas.stage import Stage, deadline_seconds
+from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option, Player
-from contracts.context import Context
-from contracts.outcomes import Refused
 from contracts.states import FINAL
 from coordination.acceptance import is_own_start
 
 MOST_ASKED = 2
 """How often somebody asks that the same saga be undone: an abort, a return, or too late."""
 MOST_WAITS = 30
-
-
-class Coordinator(ABC):
-    """What is special to a pattern."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._strike = stage.strike
-        self._limits = stage.limits
-
-    @abstractmethod
-    def clear(self) -> None:
-        """Forgets what it remembers, if anything."""
-
-    @abstractmethod
-    def start(self, contexts: Sequence[Context]) -> None:
-        """Its door for the hand-over of what was accepted."""
-
-    def progress(self) -> Iterator[Option]:
-        return iter(())
-
-    def faults(self) -> Iterator[Option]:
-        if self._limits.left["deadline"]:
-            yield Option("deadline", "all that runs is too late now", self._pass_deadline)
-
-    def ask(self, saga_id: str) -> None:
-        """Somebody asks that the saga be undone."""
-        if not isinstance(self._asked(saga_id), Refused):
-            self._limits.promise(saga_id)
-
-    @abstractmethod
-    def wait(self, *, waits: int) -> list[str]:
-        """Nothing moves, and not all has ended: time goes by. What is broken in that."""
-
-    @abstractmethod
-    def _asked(self, saga_id: str) -> object:
-        """What its door answers to that."""
-
-    def _look_after(self, seconds: float) -> None:
-        """So much time goes by, and whoever looks by the time looks."""
-        self._stage.passes(seconds)
-
-    def _pass_deadline(self, _: object) -> None:
-        self._limits.spend("deadline")
-        self._limits.is_interfered = True
-        self._look_after(deadline_seconds(self._stage.scenario.saga))
 
 
 class SagaWorld:

@@ -13,14 +13,13 @@ from unittest.mock import patch
 import saga_choreography.reactions
 import saga_orchestrator.reactions
 from checker.explorer.sagas.calls import Calls, StandingLanes
-from checker.explorer.sagas.choreographed import Choreographed
+from checker.explorer.sagas.coordinators import Choreographed, Coordinator, Orchestrated
 from checker.explorer.sagas.courier import Courier
 from checker.explorer.sagas.memory import Memory, MemoryStage, installed
-from checker.explorer.sagas.orchestrated import Orchestrated
 from checker.explorer.sagas.participants import Participants
 from checker.explorer.sagas.scenarios import scenarios_of
 from checker.explorer.sagas.stage import Stage
-from checker.explorer.sagas.world import Coordinator, SagaWorld
+from checker.explorer.sagas.world import SagaWorld
 from checker.explorer.scheduling import World
 from checker.explorer.steering import Clock, NoChance, Strike
 from contracts import events, patterns, projection

@@ -1,9 +1,11 @@
-"""What is special to an orchestrated saga: runners that claim sagas and conduct them.
+"""What is special to a pattern: who watches a choreographed saga, who conducts an orchestrated one.
 
-There is one runner, until it dies, is suspended, or is taken for dead: then another comes, and may
-take its sagas over. One that was taken for dead goes on all the same, with what it has in hand.
+Nobody conducts the first, and the watchdog looks. The others have a runner that claims sagas and
+conducts them, until it dies, is suspended, or is taken for dead: then another comes, and may take
+its sagas over. One that was taken for dead goes on all the same, with what it has in hand.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -11,20 +13,119 @@ from typing import Any, NamedTuple
 
 from checker.explorer.sagas.calls import WAYS, Calls, StandingLanes
 from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
-from checker.explorer.sagas.stage import Stage
-from checker.explorer.sagas.world import Coordinator
+from checker.explorer.sagas.stage import Stage, deadline_seconds
 from checker.explorer.scheduling import PROGRESS, Option
 from checker.explorer.steering import Crashed
 from contracts import projection, services
 from contracts.context import Context
-from saga_orchestrator import engine, operations, store
+from contracts.outcomes import Refused
+from saga_choreography import operations as choreography
+from saga_choreography import watchdog
+from saga_choreography.store import SERVICE
+from saga_orchestrator import engine
+from saga_orchestrator import operations as orchestration
 from saga_orchestrator.participants import Participants, Target
+from saga_orchestrator.store import ALIAS
 from saga_orchestrator.worker import Runner
 
+NUDGE_SECONDS = 11.0
+PATIENCE_SECONDS = 31.0
+"""A bit more than the settings' own: a nudge is due, and surely due."""
 CRASHES = ("client.before_call", "client.answered", "conductor.before_record", "conductor.recorded")
 PAUSES = CRASHES[:3]
 CLAIMED = "runner.claimed"
 CRASHES_OF_SERVICE = (BEFORE_COMMIT, AFTER_COMMIT)
+
+
+class Coordinator(ABC):
+    """What is special to a pattern."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._strike = stage.strike
+        self._limits = stage.limits
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forgets what it remembers, if anything."""
+
+    @abstractmethod
+    def start(self, contexts: Sequence[Context]) -> None:
+        """Its door for the hand-over of what was accepted."""
+
+    def progress(self) -> Iterator[Option]:
+        return iter(())
+
+    def faults(self) -> Iterator[Option]:
+        if self._limits.left["deadline"]:
+            yield Option("deadline", "all that runs is too late now", self._pass_deadline)
+
+    def ask(self, saga_id: str) -> None:
+        """Somebody asks that the saga be undone."""
+        if not isinstance(self._asked(saga_id), Refused):
+            self._limits.promise(saga_id)
+
+    @abstractmethod
+    def wait(self, *, waits: int) -> list[str]:
+        """Nothing moves, and not all has ended: time goes by. What is broken in that."""
+
+    @abstractmethod
+    def _asked(self, saga_id: str) -> object:
+        """What its door answers to that."""
+
+    def _look_after(self, seconds: float) -> None:
+        """So much time goes by, and whoever looks by the time looks."""
+        self._stage.passes(seconds)
+
+    def _pass_deadline(self, _: object) -> None:
+        self._limits.spend("deadline")
+        self._limits.is_interfered = True
+        self._look_after(deadline_seconds(self._stage.scenario.saga))
+
+
+class Choreographed(Coordinator):
+    def __init__(self, *, stage: Stage, courier: Courier) -> None:
+        super().__init__(stage)
+        self._courier = courier
+
+    def clear(self) -> None:
+        """It remembers nothing itself."""
+
+    def start(self, contexts: Sequence[Context]) -> None:
+        """The net for those whose first event nobody has heard."""
+        choreography.get_to_know(contexts=contexts)
+
+    def faults(self) -> Iterator[Option]:
+        if self._limits.left["early nudge"]:
+            yield Option("early nudge", "the watchdog looks already", self._look_early)
+        yield from super().faults()
+
+    def ask(self, saga_id: str) -> None:
+        super().ask(saga_id)
+        self._courier.say(SERVICE)
+
+    def wait(self, *, waits: int) -> list[str]:
+        """Each lost message costs one look of the watchdog, and nothing else may cost one."""
+        self._look_after(PATIENCE_SECONDS)
+        lost = self._limits.spent("lose")
+        if waits <= lost:
+            return []
+        return [f"it stands still, after {lost} lost messages and {waits - 1} nudges"]
+
+    def _asked(self, saga_id: str) -> object:
+        with self._stage.atomic(SERVICE):
+            return choreography.compensate(
+                saga_id=saga_id, requested_by="eva", reason="", now=self._stage.now()
+            )
+
+    def _look_early(self, _: object) -> None:
+        self._limits.spend("early nudge")
+        self._look_after(NUDGE_SECONDS)
+
+    def _look_after(self, seconds: float) -> None:
+        super()._look_after(seconds)
+        watchdog.look(now=self._stage.now())
+        self._courier.say(SERVICE)
 
 
 class Lane(NamedTuple):
@@ -76,7 +177,7 @@ class Orchestrated(Coordinator):
         self._made = 0
 
     def start(self, contexts: Sequence[Context]) -> None:
-        operations.start(contexts=contexts)
+        orchestration.start(contexts=contexts)
 
     def progress(self) -> Iterator[Option]:
         if self._is_claimable():
@@ -132,7 +233,7 @@ class Orchestrated(Coordinator):
         """Until the next saga is due; a parked one is tried again by a person."""
         for saga_id, standing in self._stage.standings().items():
             if standing.run == "parked":
-                operations.retry(saga_id=saga_id, requested_by="eva")
+                orchestration.retry(saga_id=saga_id, requested_by="eva")
         self._stage.passes(self._stage.seconds_until_due())
         if self._limits.spent("lose", "call", "outage", "crash", "stale"):
             return []
@@ -141,7 +242,7 @@ class Orchestrated(Coordinator):
     # What happens
 
     def _asked(self, saga_id: str) -> object:
-        return operations.compensate(saga_id=saga_id, requested_by="eva", reason="")
+        return orchestration.compensate(saga_id=saga_id, requested_by="eva", reason="")
 
     def _lanes(self) -> list[Lane]:
         """What each runner could do; those that are taken for dead last."""
@@ -156,7 +257,7 @@ class Orchestrated(Coordinator):
     def _claim(self, _: object) -> None:
         self._alive().claim()
         if self._courier:
-            self._courier.say(store.ALIAS)
+            self._courier.say(ALIAS)
 
     def _is_claimable(self) -> bool:
         """By one of those at work; where there is none, by a new one, whose hands are empty."""
@@ -215,7 +316,7 @@ class Orchestrated(Coordinator):
         runner = self._alive()
         self._suspended(runner, CLAIMED, runner.claim)
         if self._courier:
-            self._courier.say(store.ALIAS)
+            self._courier.say(ALIAS)
 
     def _pause(self, at: str, lane: Lane) -> None:
         """Suspended, its heart does not beat; awake again, it does."""
