@@ -24,6 +24,7 @@ from contracts.patterns import PATTERNS
 Write = Callable[[str], object]
 WORLDS = "checker.explorer.sagas.worlds.in_memory"
 ON_POSTGRES = "checker.explorer.sagas.postgres.on_postgres"
+TELL_SECONDS = 5.0
 
 
 def add_explore(parser: CommandParser) -> None:
@@ -64,7 +65,7 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
         seed=options["seed"],
         deviations=options["faults"],
     )
-    tell = _Progress(write, started).tell
+    tell = _telling(write, started)
     if options["postgres"]:
         explored = _on_postgres(work, tell)
     else:
@@ -124,7 +125,11 @@ def summary(*, explored: Explored, seconds: float) -> list[str]:
         "Every schedule up to so many deviations from the undisturbed one:",
         *(f"  {world:<40} {level:>8}" for world, level in sorted(explored.levels.items())),
     ]
-    return lines + (_told(explored.failure) if explored.failure else ["0 breaches"])
+    failure = explored.failure
+    if failure is None:
+        return [*lines, "0 breaches"]
+    found = [f"BROKEN in {failure.world}: {breach}" for breach in failure.breaches]
+    return [*lines, *found, replay_line(failure)]
 
 
 def replay_line(failure: Failure) -> str:
@@ -133,24 +138,16 @@ def replay_line(failure: Failure) -> str:
     return f"manage.py sagas explore --replay '{schedule}'"
 
 
-def _told(failure: Failure) -> list[str]:
-    found = [f"BROKEN in {failure.world}: {breach}" for breach in failure.breaches]
-    return [*found, replay_line(failure)]
+def _telling(write: Write, started: float) -> Callable[[Sequence[Explored]], None]:
+    """Writes a line every few seconds."""
+    next_at = started + TELL_SECONDS
 
-
-class _Progress:
-    """A line every few seconds."""
-
-    def __init__(self, write: Write, started: float) -> None:
-        self._write = write
-        self._started = started
-        self._next = started + 5.0
-
-    def tell(self, parts: Sequence[Explored]) -> None:
+    def tell(parts: Sequence[Explored]) -> None:
+        nonlocal next_at
         now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + 5.0
-        played = sum(part.played for part in parts)
-        seconds = now - self._started
-        self._write(f"{seconds:6.1f} s  {played:>8} schedules  {played / seconds:6.0f}/s")
+        if now >= next_at:
+            next_at = now + TELL_SECONDS
+            played, seconds = sum(part.played for part in parts), now - started
+            write(f"{seconds:6.1f} s  {played:>8} schedules  {played / seconds:6.0f}/s")
+
+    return tell

@@ -38,13 +38,7 @@ from saga_orchestrator import operations as orchestration
 from saga_orchestrator import store as saga_log
 from saga_orchestrator.store import Call
 
-TRANSACTIONS = (
-    *(performing, parking),
-    *(tracking, watchdog),
-    *(messages, orchestration),
-)
-
-
+TRANSACTIONS = (performing, parking, tracking, watchdog, messages, orchestration)
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
 AFTER_READING = "after reading"
 """A point of the transactions here: locked and read, but not written."""
@@ -274,11 +268,10 @@ def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
     transaction = SimpleNamespace(atomic=memory.store.atomic, on_commit=lambda ring, using: None)
     for module in TRANSACTIONS:
         yield module, "transaction", transaction
-    yield orchestration, "Intervention", _Interventions(memory)
     always_there = SimpleNamespace(is_usable=lambda: True)
     yield consumer, "connections", defaultdict(lambda: always_there)
     yield operations, "Saga", _Sagas(memory)
-    for module in (operations, tracking):
+    for module in (orchestration, operations, tracking):
         yield module, "Intervention", _Interventions(memory)
 
 
