@@ -22,10 +22,10 @@ from django.http import HttpResponse
 from django.urls import path
 from rest_framework.request import Request
 
-from carrito import checkout_view, operations, store
-from carrito.views import CheckoutRequest
+from carrito import operations, store, views
 from carrito.operations import Accept
 from carrito.store import Snapshot
+from carrito.views import CheckoutRequest
 from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused

@@ -10,16 +10,21 @@ from django.core.management.base import CommandParser
 from django.test.utils import setup_databases, teardown_databases
 from django.utils.module_loading import import_string
 
-from checker.explorer import choosing, working
-from checker.explorer.exploring import MOST_DEVIATIONS, Explored, Explorer, Failure
-from checker.explorer.scheduling import Player, World
-from checker.explorer.working import Work
+from checker.explorer.exploring import (
+    MOST_DEVIATIONS,
+    Explored,
+    Failure,
+    Work,
+    explore_in_processes,
+)
+from checker.explorer.scheduling import Given, Player, read, written
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 
 Write = Callable[[str], object]
 WORLDS = "checker.explorer.sagas.worlds.in_memory"
 ON_POSTGRES = "checker.explorer.sagas.postgres.on_postgres"
+TELL_SECONDS = 5.0
 
 
 def add_explore(parser: CommandParser) -> None:
@@ -60,11 +65,11 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
         seed=options["seed"],
         deviations=options["faults"],
     )
-    tell = _Progress(write, started).tell
+    tell = _telling(write, started)
     if options["postgres"]:
         explored = _on_postgres(work, tell)
     else:
-        explored = working.explore(work=work, workers=options["workers"], tell=tell)
+        explored = explore_in_processes(work=work, workers=options["workers"], tell=tell)
     for line in summary(explored=explored, seconds=time.monotonic() - started):
         write(line)
     return int(explored.failure is not None)
@@ -80,45 +85,33 @@ def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Expl
     logging.disable(logging.CRITICAL)
     try:
         with import_string(ON_POSTGRES)() as worlds:
-            return Explorer(
-                worlds=work.wanted(worlds),
-                schedules=work.schedules,
-                seed=work.seed,
-                deviations=work.deviations,
-                tell=lambda explored: tell([explored]),
-            ).explore()
+            return work.explorer(worlds, lambda explored: tell([explored])).explore()
     finally:
         logging.disable(logging.NOTSET)
         teardown_databases(before, verbosity=0)
 
 
 def _replay(line: str, worlds: str, write: Write) -> int:
+    """Tells the story of a schedule, step by step; 1 where something is broken at its end, 2 where
+    the line names no world, or is no schedule.
+    """
+    name, _, text = line.strip().partition(" ")
     logging.disable(logging.CRITICAL)
     try:
         with import_string(worlds)() as made:
-            return int(bool(replay(line=line, worlds=made, write=write)))
+            chooser = Given(read(text))
+            if name not in made:
+                raise ValueError(f"there is no world {name!r}; there are {', '.join(made)}")
+            write(f"{name}: each step, how things stand after it, and [faults] in brackets")
+            played = Player(world=made[name], chooser=chooser, tell=write).play()
     except ValueError as error:
         write(str(error))
         return 2
     finally:
         logging.disable(logging.NOTSET)
-
-
-def replay(*, line: str, worlds: Mapping[str, World], write: Write) -> list[str]:
-    """Tells the story of a schedule, step by step; what is broken at its end.
-
-    Raises ValueError where the line names no world, or is no schedule.
-    """
-    name, _, text = line.strip().partition(" ")
-    deviations = choosing.read(text)
-    if name not in worlds:
-        raise ValueError(f"there is no world {name!r}; there are {', '.join(worlds)}")
-    write(f"{name}: each step, how things stand after it, and [faults] in brackets")
-    chooser = choosing.Given(deviations)
-    played = Player(world=worlds[name], chooser=chooser, tell=write).play()
     for breach in played.breaches or ["nothing"]:
         write(f"BROKEN: {breach}")
-    return played.breaches
+    return int(bool(played.breaches))
 
 
 def summary(*, explored: Explored, seconds: float) -> list[str]:
@@ -132,33 +125,29 @@ def summary(*, explored: Explored, seconds: float) -> list[str]:
         "Every schedule up to so many deviations from the undisturbed one:",
         *(f"  {world:<40} {level:>8}" for world, level in sorted(explored.levels.items())),
     ]
-    return lines + (_told(explored.failure) if explored.failure else ["0 breaches"])
+    failure = explored.failure
+    if failure is None:
+        return [*lines, "0 breaches"]
+    found = [f"BROKEN in {failure.world}: {breach}" for breach in failure.breaches]
+    return [*lines, *found, replay_line(failure)]
 
 
 def replay_line(failure: Failure) -> str:
     """The one line that tells the story of a failure again."""
-    schedule = f"{failure.world} {choosing.written(failure.deviations)}".strip()
+    schedule = f"{failure.world} {written(failure.deviations)}".strip()
     return f"manage.py sagas explore --replay '{schedule}'"
 
 
-def _told(failure: Failure) -> list[str]:
-    found = [f"BROKEN in {failure.world}: {breach}" for breach in failure.breaches]
-    return [*found, replay_line(failure)]
+def _telling(write: Write, started: float) -> Callable[[Sequence[Explored]], None]:
+    """Writes a line every few seconds."""
+    next_at = started + TELL_SECONDS
 
-
-class _Progress:
-    """A line every few seconds."""
-
-    def __init__(self, write: Write, started: float) -> None:
-        self._write = write
-        self._started = started
-        self._next = started + 5.0
-
-    def tell(self, parts: Sequence[Explored]) -> None:
+    def tell(parts: Sequence[Explored]) -> None:
+        nonlocal next_at
         now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + 5.0
-        played = sum(part.played for part in parts)
-        seconds = now - self._started
-        self._write(f"{seconds:6.1f} s  {played:>8} schedules  {played / seconds:6.0f}/s")
+        if now >= next_at:
+            next_at = now + TELL_SECONDS
+            played, seconds = sum(part.played for part in parts), now - started
+            write(f"{seconds:6.1f} s  {played:>8} schedules  {played / seconds:6.0f}/s")
+
+    return tell

@@ -3,19 +3,27 @@
 Systematically: the undisturbed schedule, then all with one deviation, with two, ... as long as the
 whole next level fits into what is asked for. The rest are random, and only those that were not
 played before are counted.
+
+On several cores: a process each, with a share of the work, and a seed for all.
 """
 
+import gc
+import logging
+import multiprocessing
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatch
+from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
+import django
 import msgspec
+from django.utils.module_loading import import_string
 
-from checker.explorer.choosing import Chance, Chooser, Deviations, Given
-from checker.explorer.scheduling import Played, Player, World
-from checker.explorer.shrinking import shrink
+from checker.explorer.scheduling import Chance, Chooser, Given, Played, Player, World, shrink
 
 MOST_DEVIATIONS = 2
 """Levels beyond are far too many to be played systematically."""
@@ -57,6 +65,10 @@ class Explored(msgspec.Struct, kw_only=True):
     failure: Failure | None = None
 
 
+class _Broken(Exception):
+    """A schedule has failed, and that is enough."""
+
+
 class Explorer:
     """Explores the worlds one after the other, and ends at the first failure.
 
@@ -73,7 +85,7 @@ class Explorer:
         share: Share = ALL,
         tell: Callable[[Explored], None] | None = None,
     ) -> None:
-        self._worlds = worlds
+        self._worlds = list(worlds.values())
         self._schedules = schedules
         self._seed = seed
         self._deviations = deviations
@@ -84,53 +96,45 @@ class Explorer:
 
     def explore(self) -> Explored:
         """Plays them; the result is the same for the same seed and shares."""
-        for number, world in enumerate(self._worlds.values()):
-            wanted = self._schedules * (number + 1) // len(self._worlds) // self._share.of
-            for chooser in self._choosers(world, wanted):
-                self._play(number, world, chooser)
-                if self.explored.failure:
-                    return self.explored
+        with suppress(_Broken):
+            for number in range(len(self._worlds)):
+                wanted = self._schedules * (number + 1) // len(self._worlds) // self._share.of
+                self._systematically(number, wanted)
+                self._by_chance(number, wanted)
         return self.explored
 
-    def _choosers(self, world: World, wanted: int) -> Iterator["_Remembered"]:
-        yield from self._systematic(world, wanted)
+    def _by_chance(self, number: int, wanted: int) -> None:
+        name = self._worlds[number].name
         attempts = MOST_ATTEMPTS * (wanted - len(self.explored.keys))
-        for number in range(self._share.index, attempts * self._share.of, self._share.of):
+        for attempt in range(self._share.index, attempts * self._share.of, self._share.of):
             if len(self.explored.keys) >= wanted:
                 return
-            yield _Remembered(Chance(f"{self._seed} {world.name} {number}"))
+            self._play(number, Chance(f"{self._seed} {name} {attempt}"))
 
-    def _systematic(self, world: World, wanted: int) -> Iterator["_Remembered"]:
+    def _systematically(self, number: int, wanted: int) -> None:
         """Level by level. Whoever plays a schedule plays all that deviate further."""
-        first = _Remembered(Given({}), counts=self._deviations > 0)
-        yield first
-        level = [first.played]
-        self.explored.levels[world.name] = 0
+        name = self._worlds[number].name
+        level = [self._play(number, Given({}), counts=self._deviations > 0)]
+        self.explored.levels[name] = 0
         for depth in range(1, self._deviations + 1):
             children = [one for played in level for one in _further(played)]
             if depth == 1:
                 children = children[self._share.index :: self._share.of]
             room = wanted - len(self.explored.keys)
             if len(children) > room:
-                yield from self._sample(children, room, f"{world.name} {self._share.index}")
+                # No two alike, and room is left for wilder ones.
+                chance = random.Random(f"{self._seed} {name} {self._share.index}")  # noqa: S311 -- repeatable, not secret
+                for one in chance.sample(children, int(room * SAMPLED)):
+                    self._play(number, Given(one))
                 return
-            level = []
-            for one in children:
-                chooser = _Remembered(Given(one), counts=depth < self._deviations)
-                yield chooser
-                level.append(chooser.played)
-            self.explored.levels[world.name] = depth
+            is_last = depth == self._deviations
+            level = [self._play(number, Given(one), counts=not is_last) for one in children]
+            self.explored.levels[name] = depth
 
-    def _sample(
-        self, children: list[dict[int, int]], room: int, of: str
-    ) -> Iterator["_Remembered"]:
-        """Some of a level that does not fit: no two alike, and room is left for wilder ones."""
-        chance = random.Random(f"{self._seed} {of}")  # noqa: S311 -- repeatable, not secret
-        for one in chance.sample(children, int(room * SAMPLED)):
-            yield _Remembered(Given(one))
-
-    def _play(self, number: int, world: World, chooser: "_Remembered") -> None:
-        played = chooser.play(world)
+    def _play(self, number: int, chooser: Chooser, *, counts: bool = False) -> Played:
+        """Raises _Broken."""
+        world = self._worlds[number]
+        played = Player(world=world, chooser=chooser, counts=counts).play()
         explored = self.explored
         explored.played += 1
         explored.steps += played.steps
@@ -138,31 +142,16 @@ class Explorer:
         if key not in explored.keys:
             explored.keys.add(key)
             explored.kinds.update(set(played.kinds))
-        if played.breaches:
-            explored.failure = shortest(world=world, deviations=played.deviations)
         if self._tell and (now := time.monotonic()) >= self._tell_at:
             self._tell_at = now + TELL_SECONDS
             self._tell(explored)
-
-
-def shortest(*, world: World, deviations: Deviations) -> Failure:
-    """The failure of a schedule that fails, made short."""
-    played = shrink(world=world, deviations=deviations)
-    return Failure(world=world.name, deviations=played.deviations, breaches=played.breaches)
-
-
-class _Remembered:
-    """A chooser, and what was played with it."""
-
-    def __init__(self, chooser: Chooser, *, counts: bool = False) -> None:
-        self._chooser = chooser
-        self._is_counting = counts
-        self.played: Played
-
-    def play(self, world: World) -> Played:
-        player = Player(world=world, chooser=self._chooser, counts=self._is_counting)
-        self.played = player.play()
-        return self.played
+        if played.breaches:
+            short = shrink(world=world, deviations=played.deviations)
+            explored.failure = Failure(
+                world=world.name, deviations=short.deviations, breaches=short.breaches
+            )
+            raise _Broken
+        return played
 
 
 def _further(played: Played) -> Iterator[dict[int, int]]:
@@ -187,3 +176,86 @@ def merged(parts: Sequence[Explored]) -> Explored:
         levels=levels,
         failure=next((part.failure for part in parts if part.failure), None),
     )
+
+
+class WorkerDied(Exception):
+    """A process ended without a result: a bug of the explorer, or out of memory."""
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What to explore. `worlds`: the dotted name of a function that gives, as a context manager,
+    the worlds by name; `names`: which of those are wanted, `*` for any part of a name.
+    """
+
+    worlds: str
+    names: str = "*"
+    schedules: int
+    seed: int
+    deviations: int
+
+    def explorer(
+        self, worlds: Mapping[str, World], tell: Callable[[Explored], None], share: Share = ALL
+    ) -> Explorer:
+        """What does a share of it, in those of these worlds that are wanted."""
+        return Explorer(
+            worlds={name: one for name, one in worlds.items() if fnmatch(name, self.names)},
+            schedules=self.schedules,
+            seed=self.seed,
+            deviations=self.deviations,
+            share=share,
+            tell=tell,
+        )
+
+
+def explore_in_processes(
+    *, work: Work, workers: int, tell: Callable[[Sequence[Explored]], None]
+) -> Explored:
+    """Explores in `workers` processes; ends at the first failure that any of them finds.
+
+    `tell`: hears about once a second how far each is. Raises WorkerDied.
+    """
+    context = multiprocessing.get_context("spawn")
+    pipes: list[Connection] = []
+    processes = []
+    for index in range(workers):
+        ours, theirs = context.Pipe()
+        arguments = (theirs, work, Share(index, workers))
+        processes.append(context.Process(target=_work, args=arguments, daemon=True))
+        processes[-1].start()
+        theirs.close()
+        pipes.append(ours)
+    try:
+        return _gathered(pipes, tell)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _gathered(pipes: list[Connection], tell: Callable[[Sequence[Explored]], None]) -> Explored:
+    parts = [Explored() for _ in pipes]
+    open_now = list(pipes)
+    while open_now and not any(part.failure for part in parts):
+        for pipe in wait(open_now):
+            try:
+                is_last, part = pipe.recv()  # type: ignore[union-attr]  # of our own pipes
+            except EOFError as error:
+                raise WorkerDied("a process of the explorer has died; see its error") from error
+            parts[pipes.index(pipe)] = part  # type: ignore[arg-type]  # of our own pipes
+            if is_last:
+                open_now.remove(pipe)  # type: ignore[arg-type]  # of our own pipes
+        tell(parts)
+    return merged(parts)
+
+
+def _work(pipe: Connection, work: Work, share: Share) -> None:
+    django.setup()
+    logging.disable(logging.CRITICAL)  # faults are what it is about: they are told by the story
+    gc.freeze()
+    gc.set_threshold(50_000)  # a schedule leaves little behind: 5 % faster
+
+    def tell(explored: Explored) -> None:
+        pipe.send((False, Explored(played=explored.played, kinds=explored.kinds)))
+
+    with import_string(work.worlds)() as worlds:
+        pipe.send((True, work.explorer(worlds, tell, share).explore()))

@@ -1,14 +1,81 @@
-"""Plays one schedule in a world, step by step, until the world is over or something is broken."""
+"""A schedule: the list of choices that somebody made among what could happen; and how it is played.
 
-from collections.abc import Callable, Iterator, Sequence
+At each step the world offers its options; the first is what happens where nothing goes wrong. A
+schedule is written as its deviations from that: `3:5 8:1`, at step 3 the option 5, at step 8 the
+option 1. So the undisturbed run is the empty schedule, a short line is a simple story, and "all
+schedules with at most two deviations" is a bound that can be enumerated (compare delay-bounded
+scheduling: Emmi, Qadeer and Rakamaric, POPL 2011).
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from checker.explorer.choosing import Chooser
+Deviations = Mapping[int, int]
+"""Step to option; other steps take option 0."""
 
+RATES = (0.15, 0.25, 0.35, 0.5)
+"""How often chance deviates; each schedule draws one of these, so that some are smooth for long."""
 MOST_STEPS = 500
 """A schedule that is longer goes round in circles: every fault there is is bounded."""
 PROGRESS = ""
 """The kind of an option that is no fault."""
+MOST_TRIES = 2_000
+"""To make a schedule short."""
+
+
+class Chooser(Protocol):
+    """Decides what happens."""
+
+    def deviates(self, *, step: int) -> bool:
+        """Whether something else than option 0 may happen at this step. Asked once a step."""
+
+    def choose(self, *, step: int, count: int) -> int:
+        """One of `count` options (at least 1), where it deviates."""
+
+
+class Given:
+    """Follows written deviations; one that names an option that is not there is left out."""
+
+    def __init__(self, deviations: Deviations) -> None:
+        self._deviations = deviations
+
+    def deviates(self, *, step: int) -> bool:
+        return step in self._deviations
+
+    def choose(self, *, step: int, count: int) -> int:
+        wanted = self._deviations[step]
+        return wanted if wanted < count else 0
+
+
+class Chance:
+    """Deviates at random; the same seed deviates the same way."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)  # noqa: S311 -- repeatable, not secret
+        self._rate = self._random.choice(RATES)
+
+    def deviates(self, *, step: int) -> bool:
+        return self._random.random() < self._rate
+
+    def choose(self, *, step: int, count: int) -> int:
+        return 1 + int(self._random.random() * (count - 1)) if count > 1 else 0
+
+
+def written(deviations: Deviations) -> str:
+    """As text: `3:5 8:1`."""
+    return " ".join(f"{step}:{option}" for step, option in sorted(deviations.items()))
+
+
+def read(text: str) -> dict[int, int]:
+    """The deviations in a text. Raises ValueError where it is not of that form."""
+    deviations = {}
+    for part in text.split():
+        step, colon, option = part.partition(":")
+        if not (colon and step.isdecimal() and option.isdecimal()):
+            raise ValueError(f"{part!r} is not STEP:OPTION, as in 3:5")
+        deviations[int(step)] = int(option)
+    return deviations
 
 
 class Option(NamedTuple):
@@ -159,3 +226,59 @@ def _picked(options: Sequence[Option], index: int) -> tuple[Option, Any]:
             return option, option.variants[index]
         index -= len(option.variants)
     raise AssertionError("the chooser chose an option that there is not")
+
+
+def shrink(*, world: World, deviations: Deviations) -> Played:
+    """A schedule that breaks something, made shorter as long as it still does: first deviations
+    are left out, then each is made smaller.
+
+    Which breach it ends in may change on the way: any is one too many.
+    """
+    search = _Search(world)
+    best = search.play(deviations)
+    before = None
+    while best.deviations != before and search.tries_left > 0:
+        before = best.deviations
+        best = search.lowered(search.left_out(best))
+    return best
+
+
+class _Search:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.tries_left = MOST_TRIES
+
+    def play(self, deviations: Deviations) -> Played:
+        self.tries_left -= 1
+        return Player(world=self._world, chooser=Given(deviations)).play()
+
+    def left_out(self, best: Played) -> Played:
+        """Without large parts first, then without single deviations."""
+        size = max(1, len(best.deviations) // 2)
+        while size and self.tries_left > 0:
+            kept = sorted(best.deviations.items())
+            parts = [dict(kept[:at] + kept[at + size :]) for at in range(0, len(kept), size)]
+            found = self._first(best, parts)
+            best, size = (found, min(size, len(found.deviations))) if found else (best, size // 2)
+        return best
+
+    def lowered(self, best: Played) -> Played:
+        """An option further up is the simpler one; a step earlier the shorter story."""
+        for step, option in sorted(best.deviations.items()):
+            if step in best.deviations:
+                lower = [{**best.deviations, step: smaller} for smaller in range(1, option)]
+                best = self._first(best, lower) or best
+        return best
+
+    def _first(self, best: Played, candidates: list[dict[int, int]]) -> Played | None:
+        for one in candidates:
+            if self.tries_left <= 0:
+                return None
+            played = self.play(one)
+            if played.breaches and _size(played) < _size(best):
+                return played
+        return None
+
+
+def _size(played: Played) -> tuple[int, int]:
+    return len(played.deviations), sum(played.deviations.values())

@@ -5,11 +5,9 @@ are out of sight, as at READ COMMITTED, and whoever touches a row that it holds 
 Rows are immutable; a write replaces the row and remembers the old one, for the rollback.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from django.db import IntegrityError
 
 _MISSING = object()
 
@@ -40,11 +38,10 @@ class _Open:
 
 
 class Store:
-    """All tables of all services. `reached`: told of each place in a transaction by its name."""
+    """All tables of all services."""
 
     def __init__(self) -> None:
         self.tables: dict[str, Table] = {}
-        self.reached: Callable[[str], None] | None = None
         self._open: _Open | None = None
         self._suspended: list[_Open] = []
         self._ids = 0
@@ -64,9 +61,19 @@ class Store:
         self._ids += 1
         return self._ids
 
-    def atomic(self, *, using: str) -> "Atomic":
+    @contextmanager
+    def atomic(self, *, using: str) -> Iterator[None]:
         """In place of django.db.transaction.atomic; not to be nested."""
-        return Atomic(self)
+        if self._open is not None:
+            raise AssertionError("a transaction is open already; no door of the shop nests them")
+        self._open = mine = _Open()
+        try:
+            yield
+        except BaseException:
+            mine.swap()
+            raise
+        finally:
+            self._open = None
 
     def write(self, table: Table, key: Hashable, row: Any) -> None:
         """Adds or replaces a row; without a transaction it is committed at once."""
@@ -75,11 +82,6 @@ class Store:
         if self._open is not None:
             self._open.overwritten.append((table, key, table.get(key, _MISSING)))
         table[key] = row
-
-    def insert(self, table: Table, key: Hashable, row: Any, *, constraint: str) -> None:
-        """Raises django.db.IntegrityError where the key is taken."""
-        if not self.insert_if_free(table, key, row):
-            raise IntegrityError(f"{constraint}: there is a row for {key!r} already")
 
     def insert_if_free(self, table: Table, key: Hashable, row: Any) -> bool:
         """As ON CONFLICT DO NOTHING: whether the row was added."""
@@ -107,11 +109,6 @@ class Store:
         """Whether a suspended transaction holds the row: SKIP LOCKED leaves it out."""
         return any((table, key) in one.held for one in self._suspended)
 
-    def tell(self, place: str) -> None:
-        """A place in the open transaction is reached."""
-        if self.reached is not None:
-            self.reached(place)
-
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Within the block the open transaction is suspended: others go on beside it."""
@@ -133,30 +130,6 @@ class Store:
     def _wait_for(self, table: Table, key: Hashable) -> None:
         if self.is_held(table, key):
             raise WouldWait
-
-
-class Atomic:
-    """A transaction as a context manager."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        store = self._store
-        if store._open is not None:
-            raise AssertionError("a transaction is open already; no door of the shop nests them")
-        store._open = _Open()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        store = self._store
-        if kind is not None:
-            self._roll_back()
-        store._open = None
-
-    def _roll_back(self) -> None:
-        mine = self._store._open
-        if mine is not None:
-            mine.swap()
 
 
 def _put(table: Table, key: Hashable, row: Any) -> None:

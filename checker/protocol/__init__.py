@@ -23,13 +23,13 @@ else of the shop is needed, and nothing runs:
 
 or, with a function that returns `[trip]`, `manage.py sagas check --protocols my.trips.protocols`.
 
-`description`   a protocol as plain data: choreographed, or orchestrated
+`description`   a protocol as plain data: choreographed, or orchestrated; and what a rule is
 `wired`         those of the catalogue, read from what the services have registered
-`barrier`       what the barrier promises, as a pure model
+`journeys`      what a journey is, and what the barrier promises on it, as a pure model
 `walking`       every journey of a choreographed saga, through every order of what is in flight
 `conducting`    every journey of an orchestrated one, through the real engine
 `page`          the rules on a saga's page: whether all that it names is there
-`wiring`, `calling`, `paths`   the rules on who says what, and on every journey
+`wiring`, `paths`       the rules on who says what, and on every journey
 `checking`      all of them, and the report
-`showing`, `automaton`, `graph`, `layout`, `svg`, `mermaid`   the tables and the pictures
+`showing`, `pictures`   the tables, and the flowcharts and automata
 """

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from checker.protocol import calling, conducting, page, paths, walking, wiring
-from checker.protocol.description import Choreography, Orchestration, Page, Protocol
+from checker.protocol import conducting, page, paths, walking, wiring
+from checker.protocol.description import Choreography, Orchestration, Page, Protocol, Rule
 from checker.protocol.journeys import Walked
 from checker.protocol.paths import Walk
-from checker.protocol.rules import Rule
 
 MOST_SHOWN = 5
 """Breaches of one rule; the rest is counted. One wrong row is seen from many paths."""
@@ -173,11 +172,7 @@ def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Brea
 
 
 def _rules(protocol: Protocol) -> Sequence[Rule]:
-    if isinstance(protocol, Page):
-        return page.RULES
-    if isinstance(protocol, Choreography):
-        return wiring.rules_for(protocol)
-    return calling.rules_for(protocol)
+    return page.RULES if isinstance(protocol, Page) else wiring.rules_for(protocol)
 
 
 def _walk(protocol: Choreography | Orchestration) -> Walked:

@@ -7,9 +7,17 @@ doubt: its effect may be there or not, and both are tried. What is parked is tri
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from checker.protocol.barrier import Book, Entry, perform
 from checker.protocol.description import Ending, Orchestration
-from checker.protocol.journeys import Act, Journey, Scenario, Walked, scenarios
+from checker.protocol.journeys import (
+    Act,
+    Book,
+    Entry,
+    Journey,
+    Scenario,
+    Walked,
+    perform,
+    scenarios,
+)
 from contracts import refusals
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction

@@ -1,9 +1,12 @@
-"""A protocol as plain data: who says what, who hears it, what is done then. Nothing here runs."""
+"""A protocol as plain data: who says what, who hears it, what is done then; and what a rule is.
 
-from collections.abc import Collection, Mapping, Sequence
+Nothing here runs.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.commands import Command
 from contracts.patterns import Pattern
@@ -129,3 +132,22 @@ def pivot_of(saga: Saga) -> Step | None:
 def may_be_refused(step: Step) -> bool:
     """A retriable step must succeed in the end; any other may answer no."""
     return step.step_class is not StepClass.RETRIABLE
+
+
+class Found(NamedTuple):
+    """Where a rule does not hold, and how."""
+
+    where: str
+    what: str
+
+
+class Rule(NamedTuple):
+    """`promise`: what holds when `find` finds nothing. `mend`: what to do when it does.
+
+    `find` takes what the rules of its group look at: a protocol, or its journeys.
+    """
+
+    name: str
+    promise: str
+    mend: str
+    find: Callable[[Any], Iterable[Found]]

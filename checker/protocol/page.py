@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from checker.protocol.description import Page
-from checker.protocol.rules import Found, Rule
+from checker.protocol.description import Found, Page, Rule
 from contracts import projection
 from contracts.commands import Command, Undo
 from contracts.saga import Direction, Step, StepClass

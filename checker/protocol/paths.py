@@ -4,12 +4,11 @@ Each takes what was walked; on refusals and a sale that goes through, on being t
 given back, and on two patterns beside each other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from checker.protocol.description import Ending, pivot_of
+from checker.protocol.description import Ending, Found, Rule, pivot_of
 from checker.protocol.journeys import Act, Journey, Journeys, Scenario
-from checker.protocol.rules import Found, Rule
 from contracts.saga import Direction, Saga
 
 
@@ -37,9 +36,8 @@ def _off_the_list(walk: Walk) -> Iterator[Found]:
     wanted = [step.name for step in walk.saga.steps]
     for journey in walk.journeys[Scenario()]:
         if journey.done != wanted:
-            yield Found(
-                str(Scenario()), f"it does {_row(journey.done)}; the list has {_row(wanted)}."
-            )
+            what = f"it does {_row(journey.done)}; the list has {_row(wanted)}."
+            yield Found(str(Scenario()), what)
 
 
 def _endless(walk: Walk) -> Iterator[Found]:
@@ -52,9 +50,7 @@ def _left_behind(walk: Walk) -> Iterator[Found]:
     for scenario, journey in walk.plain():
         if scenario.refused:
             for step in [one for one in journey.done if one not in journey.undone]:
-                yield Found(
-                    str(scenario), f"{step} had happened, and nothing undoes it. Way: {journey}"
-                )
+                yield _on_way(scenario, journey, f"{step} had happened, and nothing undoes it")
 
 
 def _disordered(walk: Walk) -> Iterator[Found]:
@@ -62,7 +58,7 @@ def _disordered(walk: Walk) -> Iterator[Found]:
         wanted = [one for one in reversed(journey.done) if one in journey.undone]
         if journey.undone != wanted:
             what = f"it undoes {_row(journey.undone)}, which happened as {_row(journey.done)}"
-            yield Found(str(scenario), f"{what}. Way: {journey}")
+            yield _on_way(scenario, journey, what)
 
 
 def _both_ways(walk: Walk) -> Iterator[Found]:
@@ -70,8 +66,7 @@ def _both_ways(walk: Walk) -> Iterator[Found]:
         yield from _late(scenario, journey)
         pivot = pivot_of(walk.saga)
         if pivot and pivot.name in journey.done and journey.undone:
-            what = f"{journey.undone[0]} is undone after the pivot"
-            yield Found(str(scenario), f"{what}. Way: {journey}")
+            yield _on_way(scenario, journey, f"{journey.undone[0]} is undone after the pivot")
 
 
 def _late(scenario: Scenario, journey: Journey) -> Iterator[Found]:
@@ -80,15 +75,14 @@ def _late(scenario: Scenario, journey: Journey) -> Iterator[Found]:
     undoing = directions.index(Direction.UNDO) if Direction.UNDO in directions else len(directions)
     for act in journey.acts[undoing:]:
         if act.direction is Direction.DO:
-            what = f"{act.step} happens after undoing has begun"
-            yield Found(str(scenario), f"{what}. Way: {journey}")
+            yield _on_way(scenario, journey, f"{act.step} happens after undoing has begun")
 
 
 def _repeated(walk: Walk) -> Iterator[Found]:
     for scenario, journey in walk.plain():
         for what in dict.fromkeys(one for one in journey.way if journey.way.count(one) > 1):
             times = journey.way.count(what)
-            yield Found(str(scenario), f"{what}: {times} times, with no fault. Way: {journey}")
+            yield _on_way(scenario, journey, f"{what}: {times} times, with no fault")
 
 
 def _half_turned(walk: Walk) -> Iterator[Found]:
@@ -99,7 +93,7 @@ def _half_turned(walk: Walk) -> Iterator[Found]:
         if not is_undone and not is_whole:
             left = [one for one in journey.done if one not in journey.undone]
             what = f"{_row(left)} stays of it" if left else "undos are out of order"
-            yield Found(str(scenario), f"{what}. Way: {journey}")
+            yield _on_way(scenario, journey, what)
         else:
             wanted = Ending.UNDONE if is_undone else Ending.COMPLETED
             yield from _ending(scenario, journey, (wanted,))
@@ -108,22 +102,21 @@ def _half_turned(walk: Walk) -> Iterator[Found]:
 
 def _unstoppable(walk: Walk) -> Iterator[Found]:
     """Turning back must be able to win, and to lose."""
-    turned = [one for one in walk.journeys.get(Scenario(is_turned_back=True), ()) if one.ends]
+    scenario = Scenario(is_turned_back=True)
+    turned = [one for one in walk.journeys.get(scenario, ()) if one.ends]
     for ending in Ending:
         if turned and not any(one.ends == (ending,) for one in turned):
-            yield Found(
-                str(Scenario(is_turned_back=True)),
-                f"however early or late, it never ends {ending}.",
-            )
+            yield Found(str(scenario), f"however early or late, it never ends {ending}.")
 
 
 def _kept(walk: Walk) -> Iterator[Found]:
     wanted = [step.name for step in reversed(walk.saga.steps) if step.undone]
-    for journey in walk.journeys.get(Scenario(is_returned=True), ()):
+    scenario = Scenario(is_returned=True)
+    for journey in walk.journeys.get(scenario, ()):
         if journey.undone != wanted:
             what = f"it undoes {_row(journey.undone)}; the list has {_row(wanted)}"
-            yield Found(str(Scenario(is_returned=True)), f"{what}. Way: {journey}")
-        yield from _ending(Scenario(is_returned=True), journey, (Ending.COMPLETED, Ending.UNDONE))
+            yield _on_way(scenario, journey, what)
+        yield from _ending(scenario, journey, (Ending.COMPLETED, Ending.UNDONE))
 
 
 def _different(walk: Walk) -> Iterator[Found]:
@@ -133,24 +126,27 @@ def _different(walk: Walk) -> Iterator[Found]:
             for journeys in (walk.journeys, walk.other)
         )
         for acts, ends in sorted(mine - theirs):
-            what = f"only here: {_acts(acts)}, {_row(list(ends))}"
-            yield Found(str(scenario), f"{what}; {walk.other_name} never does that.")
+            what = f"only here: {_acts(acts)}, {_row(ends)}; {walk.other_name} never does that."
+            yield Found(str(scenario), what)
         for acts, ends in sorted(theirs - mine):
-            what = f"only {walk.other_name}: {_acts(acts)}, {_row(list(ends))}"
-            yield Found(str(scenario), f"{what}.")
+            yield Found(str(scenario), f"only {walk.other_name}: {_acts(acts)}, {_row(ends)}.")
 
 
 def _ending(scenario: Scenario, journey: Journey, wanted: tuple[Ending, ...]) -> Iterator[Found]:
     if journey.ends == wanted:
         return
     if len(journey.ends) < len(wanted):
-        yield Found(str(scenario), f"it stands still for ever. Way: {journey}")
+        yield _on_way(scenario, journey, "it stands still for ever")
     else:
-        what = f"it ends {_row(list(journey.ends))} where it should end {_row(list(wanted))}"
-        yield Found(str(scenario), f"{what}. Way: {journey}")
+        what = f"it ends {_row(journey.ends)} where it should end {_row(wanted)}"
+        yield _on_way(scenario, journey, what)
 
 
-def _row(names: list[str] | list[Ending]) -> str:
+def _on_way(scenario: Scenario, journey: Journey, what: str) -> Found:
+    return Found(str(scenario), f"{what}. Way: {journey}")
+
+
+def _row(names: Iterable[str]) -> str:
     return ", ".join(names) or "nothing"
 
 

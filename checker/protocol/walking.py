@@ -8,9 +8,17 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from checker.protocol.barrier import Book, Entry, perform
 from checker.protocol.description import Choreography, Ending
-from checker.protocol.journeys import Act, Journey, Scenario, Walked, scenarios
+from checker.protocol.journeys import (
+    Act,
+    Book,
+    Entry,
+    Journey,
+    Scenario,
+    Walked,
+    perform,
+    scenarios,
+)
 from contracts.saga import Direction
 
 

@@ -24,6 +24,7 @@ from checker.protocol.description import (
     Reaction,
 )
 from contracts import patterns, projection, services
+from contracts.catalogue import SAGAS
 from contracts.commands import COMMANDS
 from contracts.saga import Direction, Saga, Step
 from messaging.brokers import connect
@@ -37,6 +38,11 @@ class Workers(NamedTuple):
 
     consumers: list[Consumer]
     broken: dict[str, str]
+
+
+def catalogue() -> list[Protocol]:
+    """The protocols of all sagas that there are."""
+    return [one for saga in SAGAS.values() for one in protocols(saga=saga)]
 
 
 def protocols(*, saga: Saga) -> list[Protocol]:

@@ -1,13 +1,48 @@
-"""Rules on who says what and who hears it in a choreographed saga; nothing is walked yet."""
+"""Rules on who says what and who hears it, and on the list of steps; nothing is walked yet."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
-from checker.protocol.description import Choreography, Reaction, may_be_refused, pivot_of
-from checker.protocol.rings import rings
-from checker.protocol.rules import Found, Rule
-from checker.protocol.shape import SHAPE, unowned
-from contracts.saga import Direction
+from checker.protocol.description import (
+    Call,
+    Choreography,
+    Found,
+    Orchestration,
+    Protocol,
+    Reaction,
+    Rule,
+    may_be_refused,
+    pivot_of,
+)
+from contracts.saga import Direction, StepClass
+
+_ORDER = [StepClass.COMPENSABLE, StepClass.PIVOT, StepClass.RETRIABLE]
+
+
+def _misshapen(protocol: Protocol) -> Iterator[Found]:
+    steps = protocol.saga.steps
+    if [one.step_class for one in steps].count(StepClass.PIVOT) > 1:
+        yield Found(protocol.saga.name, "it has two pivots: either could be the last to say no.")
+    for before, after in pairwise(steps):
+        if _ORDER.index(before.step_class) > _ORDER.index(after.step_class):
+            what = f"{after.name} ({after.step_class}) comes after {before.name}"
+            yield Found(after.name, f"{what} ({before.step_class}): it could not be undone.")
+    for one in steps:
+        if one.step_class is StepClass.COMPENSABLE and not one.undone:
+            yield Found(one.name, f"{one.name} is compensable, and nothing undoes it.")
+
+
+SHAPE = Rule(
+    "shape",
+    "steps that can be undone come first, then at most one pivot, then what must succeed",
+    "reorder the steps, or give the step its undo",
+    _misshapen,
+)
+
+
+# Of a choreographed saga
 
 
 def sayers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
@@ -107,14 +142,23 @@ def _other_deciders(protocol: Choreography) -> Iterator[Found]:
 
 
 def _circular(protocol: Choreography) -> Iterator[Found]:
+    """The first that is found; a declared one does not count."""
     leads = {
-        event: [e for one in heard for e in _says(one)]
+        event: [
+            after
+            for one in heard
+            for after in _says(one)
+            if not any({event, after} <= declared for declared in protocol.cycles)
+        ]
         for event, heard in hearers(protocol).items()
     }
-    for ring in rings(leads):
-        if frozenset(ring) not in protocol.cycles:
-            path = " > ".join([*ring, ring[0]])
-            yield Found(ring[0], f"it goes round in a circle: {path}.")
+    try:
+        TopologicalSorter(leads).prepare()
+    except CycleError as error:
+        ring: list[str] = error.args[1][:0:-1]
+        start = ring.index(min(ring))
+        path = " > ".join([*ring[start:], *ring[: start + 1]])
+        yield Found(ring[start], f"it goes round in a circle: {path}.")
 
 
 def _unwatched(protocol: Choreography) -> Iterator[Found]:
@@ -124,19 +168,21 @@ def _unwatched(protocol: Choreography) -> Iterator[Found]:
 
 
 def _unowned(protocol: Choreography) -> Iterator[Found]:
-    yield from unowned(protocol.saga, protocol.reactions)
+    """Reactions of a service to what is another's, or nobody's."""
+    owners = {step.name: step.service for step in protocol.saga.steps}
+    for one in protocol.reactions:
+        owner = owners.get(one.step)
+        if owner is None:
+            yield Found(str(one), f"{one}: the saga has no such step.")
+        elif owner != one.service:
+            yield Found(str(one), f"{one}: that step is {owner}'s.")
 
 
 def _who(services: Sequence[str]) -> str:
     return " and ".join(sorted(set(services)))
 
 
-def rules_for(protocol: Choreography) -> Sequence[Rule]:
-    """Where nobody watches, there is nothing to be seen."""
-    return RULES if protocol.watched is None else (*RULES, WATCHED)
-
-
-RULES = (
+SAID = (
     SHAPE,
     Rule(
         "said",
@@ -187,3 +233,99 @@ WATCHED = Rule(
     "let the watcher's reactions name the event",
     _unwatched,
 )
+
+
+# Of an orchestrated one
+
+
+def _uncalled(protocol: Orchestration) -> Iterator[Found]:
+    called = {(one.direction, one.step) for one in protocol.calls}
+    wanted = [
+        (direction, step.name)
+        for step in protocol.saga.steps
+        for direction in Direction
+        if step.can(direction)
+    ]
+    for direction, step in wanted[1:]:  # the acceptance is done before the saga begins
+        if (direction, step) not in called:
+            yield Found(step, f"{protocol.conductor} has no call for {direction} {step}.")
+
+
+def _unanswered_call(protocol: Orchestration) -> Iterator[Found]:
+    for call in protocol.calls:
+        who = _answering(protocol, call)
+        if not who:
+            yield Found(call.message, f"{call.message}: nobody at {call.service} answers it.")
+        if len(who) > 1:
+            yield Found(call.message, f"{call.message}: {len(who)} at {call.service} answer it.")
+        for one in protocol.reactions:
+            if one.hears == call.message and one.service != call.service:
+                what = f"{call.message}: {one.service} answers it too"
+                yield Found(call.message, f"{what}; it is for {call.service}.")
+
+
+def _misdirected(protocol: Orchestration) -> Iterator[Found]:
+    owners = {step.name: step.service for step in protocol.saga.steps}
+    for call in protocol.calls:
+        owner = owners.get(call.step, "nobody")
+        if owner != call.service:
+            yield Found(call.message, f"{call.message}: {call.step} is {owner}'s.")
+        for one in _answering(protocol, call):
+            if (one.direction, one.step) != (call.direction, call.step):
+                asked, done = f"{call.direction} {call.step}", f"{one.direction} {one.step}"
+                what = f"{call.message} asks for {asked}, {one.service} does {done}."
+                yield Found(call.message, what)
+
+
+def _astray(protocol: Orchestration) -> Iterator[Found]:
+    said = {reply for one in protocol.reactions for reply in one[4:] if reply}
+    for reply in sorted(said - set(protocol.replies or ())):
+        yield Found(reply, f"{reply} is said, and {protocol.conductor} does not hear it.")
+    for reply in sorted(set(protocol.replies or ()) - said):
+        yield Found(reply, f"{protocol.conductor} waits for {reply}, and nobody says it.")
+
+
+def _answering(protocol: Orchestration, call: Call) -> Sequence[Reaction]:
+    return [
+        one
+        for one in protocol.reactions
+        if one.hears == call.message and one.service == call.service
+    ]
+
+
+CALLED = (
+    SHAPE,
+    Rule(
+        "called",
+        "every step, undo and block has a call",
+        "give the step its path, or its message",
+        _uncalled,
+    ),
+    Rule(
+        "heard",
+        "every call is answered by exactly one at its service",
+        "route the call to the operation that is to answer it, and to no other",
+        _unanswered_call,
+    ),
+    Rule(
+        "owner",
+        "every call reaches the step that it is for, at the service that owns it",
+        "correct the path (or the message) in the list of steps, or the route at the service",
+        _misdirected,
+    ),
+)
+REPLIES = Rule(
+    "replies",
+    "every reply is heard by the conductor, and every one that it waits for is said",
+    "let the conductor listen to the reply, or the service say it",
+    _astray,
+)
+
+
+def rules_for(protocol: Choreography | Orchestration) -> Sequence[Rule]:
+    """Where nobody watches, there is nothing to be seen; where replies come back on the call itself
+    none can go astray.
+    """
+    if isinstance(protocol, Choreography):
+        return SAID if protocol.watched is None else (*SAID, WATCHED)
+    return CALLED if protocol.replies is None else (*CALLED, REPLIES)

@@ -4,10 +4,9 @@ Offers: `manage.py soak`. A saga in each pattern gets a fresh stack, load at a f
 from a seed, and at the end a time to drain, the audit, and a look at what shoppers were told.
 
 `plan`       which faults, on whom and when (pure)
-`faults`     makes them, with `outsider` (a plain AMQP client) and `psql`
+`faults`     makes them, with `outsider` (a plain AMQP client, and one of SQL)
 `shoppers`   asks for each saga at its time, until it is accepted
-`watching`   what is seen from outside meanwhile: progress, memory
-`answers`    what shoppers were told, held against the owner's table
+`watching`   what is seen from outside: progress, memory, and what shoppers were told
 `rounds`     one pattern's soak
-`results`    what came of it, and how long each recovery took (pure); `report`: told
+`results`    what came of it, how long each recovery took, and the report (pure)
 """

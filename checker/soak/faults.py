@@ -14,8 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
-from checker.soak import psql
-from checker.soak.outsider import intrude, purge, usurp
+from checker.soak import outsider
 from checker.soak.plan import POSTGRES, RABBITMQ, Fault, Kind
 from messaging.consumer import queue_of
 from stack.local import LocalStack
@@ -131,40 +130,32 @@ class Saboteur:
         deadline = time.monotonic() + TARGET_SECONDS
         while True:
             try:
-                return self._by_kind(fault)
+                return _HOW[fault.kind](self, fault)
             except (_NotNow, ConnectionError):
                 if time.monotonic() > deadline or self._stop.wait(AGAIN_SECONDS):
                     raise
 
-    def _by_kind(self, fault: Fault) -> str:
-        if fault.kind is Kind.CUT:
-            return self._cut(fault)
-        if fault.kind is Kind.PURGE:
-            return self._purge(fault.target)
-        if fault.kind in _BY_ANYBODY:
-            return _BY_ANYBODY[fault.kind](self, fault)
+    def _kill(self, fault: Fault) -> str:
+        self._pid(fault)
+        self._stack.kill(fault.target, signal.SIGKILL)
+        return ""
+
+    def _restart(self, fault: Fault) -> str:
+        self._pid(fault)
+        self._stack.kill(fault.target, _ASK.get(fault.target, signal.SIGTERM))
+        return ""
+
+    def _pid(self, fault: Fault) -> int:
         pid = self._stack.processes.get(fault.target)
         if pid is None:
             raise _NotNow("it is down already")
-        if fault.kind is Kind.PAUSE:
-            return self._pause(pid, fault.seconds)
-        number = signal.SIGKILL
-        if fault.kind is Kind.RESTART:
-            number = _ASK.get(fault.target, signal.SIGTERM)
-        self._stack.kill(fault.target, number)
-        return ""
+        return pid
 
-    def _cut(self, fault: Fault) -> str:
-        self._detours.cut(fault.target)
-        self._stop.wait(fault.seconds)
-        self._detours.mend(fault.target)
-        return ""
-
-    def _pause(self, pid: int, seconds: float) -> str:
+    def _pause(self, fault: Fault) -> str:
         """Of the whole tree, from the root, which then makes no new ones."""
-        root = psutil.Process(pid)
-        tree = [pid, *(one.pid for one in root.children(recursive=True))]
-        command = ["sh", "-c", _PAUSE, f"{seconds:.3f}", *map(str, tree)]
+        root = psutil.Process(self._pid(fault))
+        tree = [root.pid, *(one.pid for one in root.children(recursive=True))]
+        command = ["sh", "-c", _PAUSE, f"{fault.seconds:.3f}", *map(str, tree)]
         with subprocess.Popen(  # noqa: S603 -- our own command, on our own processes
             command, start_new_session=True, stderr=subprocess.DEVNULL
         ) as pausing:
@@ -177,45 +168,55 @@ class Saboteur:
                 os.kill(one, signal.SIGCONT)
         return ""
 
-    def _purge(self, service: str) -> str:
+    def _cut(self, fault: Fault) -> str:
+        self._detours.cut(fault.target)
+        self._stop.wait(fault.seconds)
+        self._detours.mend(fault.target)
+        return ""
+
+    def _purge(self, fault: Fault) -> str:
         """With its worker away, which holds most of its messages itself."""
-        self._stack.kill(f"{service}.worker", signal.SIGKILL)
+        self._stack.kill(f"{fault.target}.worker", signal.SIGKILL)
         self._stop.wait(PURGE_AFTER_SECONDS)
-        count = purge(url=self._stack.rabbitmq_url or "", queue=queue_of(service=service))
-        return f"{count} messages lost"
+        return outsider.purge(**self._queue(fault))
+
+    def _foreign(self, fault: Fault) -> str:
+        return outsider.intrude(**self._queue(fault))
+
+    def _usurp(self, fault: Fault) -> str:
+        return outsider.usurp(**self._queue(fault), wait=self._wait(fault))
 
     def _lock(self, fault: Fault) -> str:
-        return psql.hold_row(
-            url=self._stack.database_urls[fault.target],
-            service=fault.target,
-            wait=partial(self._stop.wait, fault.seconds),
+        return outsider.hold_row(
+            url=self._database(fault), service=fault.target, wait=self._wait(fault)
         )
 
     def _read_only(self, fault: Fault) -> str:
-        url, wait = self._stack.database_urls[fault.target], self._stop.wait
-        return psql.make_read_only(url=url, wait=partial(wait, fault.seconds))
+        return outsider.make_read_only(url=self._database(fault), wait=self._wait(fault))
 
     def _migrate(self, fault: Fault) -> str:
-        url = self._stack.database_urls[fault.target]
-        return psql.change_column(url=url, service=fault.target)
+        return outsider.change_column(url=self._database(fault), service=fault.target)
 
-    def _foreign(self, fault: Fault) -> str:
-        count = intrude(url=self._stack.rabbitmq_url or "", queue=queue_of(service=fault.target))
-        return f"{count} foreign messages"
+    def _queue(self, fault: Fault) -> dict[str, str]:
+        queue = queue_of(service=fault.target)
+        return {"url": self._stack.rabbitmq_url or "", "queue": queue}
 
-    def _usurp(self, fault: Fault) -> str:
-        return usurp(
-            url=self._stack.rabbitmq_url or "",
-            queue=queue_of(service=fault.target),
-            wait=partial(self._stop.wait, fault.seconds),
-        )
+    def _database(self, fault: Fault) -> str:
+        return self._stack.database_urls[fault.target]
+
+    def _wait(self, fault: Fault) -> outsider.Wait:
+        return partial(self._stop.wait, fault.seconds)
 
 
-_BY_ANYBODY = {
+_HOW = {
+    Kind.KILL: Saboteur._kill,
+    Kind.PAUSE: Saboteur._pause,
+    Kind.CUT: Saboteur._cut,
+    Kind.RESTART: Saboteur._restart,
+    Kind.PURGE: Saboteur._purge,
     Kind.LOCK: Saboteur._lock,
     Kind.READ_ONLY: Saboteur._read_only,
     Kind.MIGRATE: Saboteur._migrate,
     Kind.FOREIGN: Saboteur._foreign,
     Kind.USURP: Saboteur._usurp,
 }
-"""What needs no process of the shop: a login at one of its servers is enough."""

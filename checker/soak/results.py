@@ -1,4 +1,5 @@
-"""What was asked of a soak, and what one pattern's round of it came to: plain values.
+"""What was asked of a soak, and what one pattern's round of it came to: plain values, and told for
+people and for programs.
 
 How long the shop took to recover from a fault follows from when its sagas began and ended.
 A saga is late when it ends more than LATE_SECONDS after it was meant to start. The shop has
@@ -7,21 +8,23 @@ are under way than were late already when the fault began, and for QUIET_SECONDS
 begins. So while faults overlap, the later one's lateness counts for both.
 """
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from checker.soak.answers import Accepted
 from checker.soak.faults import Made
 from checker.soak.plan import Kind
 from checker.soak.shoppers import Asked
-from checker.soak.watching import Memory
+from checker.soak.watching import Accepted, Memory
 from contracts.saga import Saga
 
 LATE_SECONDS = 2.0
 QUIET_SECONDS = 1.0
+SHOWN = 20
+"""Breaches of a round on the screen; all of them are in the JSON."""
 
 
 class Lasted(NamedTuple):
@@ -115,3 +118,135 @@ class Round:
                 seconds = lateness.recovered_in(began_at=one.began_at, ended_at=one.ended_at)
                 found.setdefault(one.fault.kind, []).append(seconds)
         return found
+
+
+def as_text(*, settings: Settings, rounds: Sequence[Round]) -> str:
+    """Everything on one screen, the line that repeats it last."""
+    parts = [_round(settings, one) for one in rounds]
+    return "\n\n".join([*parts, f"repeat it: {repeating(settings=settings)}"])
+
+
+def repeating(*, settings: Settings) -> str:
+    """The command that plans the same soak again."""
+    kinds = ",".join(one.value for one in settings.kinds)
+    return (
+        f"manage.py soak --saga {settings.saga.name} --minutes {settings.seconds / 60:g}"
+        f" --rate {settings.rate:g} --patterns {','.join(settings.patterns)} --faults {kinds}"
+        f" --every {settings.every:g} --seed {settings.seed}"
+    )
+
+
+def as_json(*, settings: Settings, rounds: Sequence[Round]) -> dict[str, Any]:
+    """All figures; `recovered_in` and `seconds` in seconds, null where it never came."""
+    return {
+        "repeat": repeating(settings=settings),
+        "saga": settings.saga.name,
+        "seed": settings.seed,
+        "seconds": settings.seconds,
+        "rate": settings.rate,
+        "rounds": [_figures(one) for one in rounds],
+    }
+
+
+def _figures(one: Round) -> dict[str, Any]:
+    return {
+        "pattern": one.pattern,
+        "where": one.where,
+        "interrupted": one.is_interrupted,
+        "asked": len(one.asked),
+        "requests_repeated": _repeated_requests(one),
+        "accepted": len(one.accepted),
+        "ended": dict(one.statuses),
+        "drained_in": _finite(one.drained_in),
+        "longest": {name: _finite(seconds) for name, seconds in _longest(one).items()},
+        "faults": [
+            {
+                "at": made.fault.at,
+                "kind": made.fault.kind.value,
+                "target": made.fault.target,
+                "seconds": made.ended_at - made.began_at,
+                "made": made.is_made,
+                "note": made.note,
+            }
+            for made in one.made
+        ],
+        "recovered_in": {
+            kind.value: [_finite(seconds) for seconds in found]
+            for kind, found in one.recoveries().items()
+        },
+        "messages": {"heard": one.heard, "said_again": one.repeated},
+        "memory_mb": {
+            name: {"begin": m.begin, "most": m.most, "end": m.end} for name, m in one.memory.items()
+        },
+        "ended_by_themselves": list(one.ended_by_themselves),
+        "breaches": list(one.breaches),
+    }
+
+
+def _round(settings: Settings, one: Round) -> str:
+    longest = _longest(one)
+    stopped = " (stopped early)" if one.is_interrupted else ""
+    lines = [
+        f"{settings.saga.name}, {one.pattern}: {settings.seconds:.0f} s at {settings.rate:g}/s"
+        f"{stopped}, on {one.where}",
+        f"  sagas       {len(one.asked)} asked for, {len(one.accepted)} accepted;"
+        f" {_repeated_requests(one)} requests repeated",
+        f"  ended       {_listed(one.statuses)}",
+        f"  drained     {_seconds(one.drained_in)} after the last fault",
+        f"  longest     accepted after {_seconds(longest['acceptance'])}, ended"
+        f" {_seconds(longest['end'])} after it was meant to start",
+        f"  duplicates  {one.repeated} of {one.heard} messages said again",
+        *_faults(one),
+        *_memory(one),
+        *(f"  ended by itself: {line}" for line in one.ended_by_themselves),
+        *_verdict(one),
+    ]
+    return "\n".join(lines)
+
+
+def _faults(one: Round) -> list[str]:
+    """A line a kind: how many, and how long after its end the shop had recovered."""
+    lines = ["  faults      made  recovered in (middle, longest)"]
+    for kind, found in sorted(one.recoveries().items()):
+        middle, longest = middle_and_longest(found)
+        lines.append(f"    {kind.value:8} {len(found):6}  {_seconds(middle)}, {_seconds(longest)}")
+    missed = [f"    {made.fault}: {made.note}" for made in one.made if not made.is_made]
+    return [*lines, *missed]
+
+
+def _memory(one: Round) -> list[str]:
+    lines = ["  memory (MB)               begin   most    end"]
+    return lines + [
+        f"    {name:24} {m.begin:5.0f}  {m.most:5.0f}  {m.end:5.0f}"
+        for name, m in sorted(one.memory.items())
+    ]
+
+
+def _verdict(one: Round) -> list[str]:
+    if not one.breaches:
+        return ["  right: nothing lost, nothing doubled, all ended; the audit is clean"]
+    shown = [f"  WRONG: {what}" for what in one.breaches[:SHOWN]]
+    more = len(one.breaches) - len(shown)
+    return [*shown, *([f"  WRONG: and {more} more"] if more else [])]
+
+
+def _longest(one: Round) -> dict[str, float]:
+    waits = [asked.accepted_at - asked.intended_at for asked in one.asked if asked.accepted_at]
+    lasted = [found.ended_at - found.started_at for found in one.lasted]
+    return {"acceptance": max(waits, default=0.0), "end": max(lasted, default=0.0)}
+
+
+def _repeated_requests(one: Round) -> int:
+    return sum(max(asked.attempts - 1, 0) for asked in one.asked)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if math.isfinite(value) else "never"
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

@@ -12,13 +12,12 @@ from pathlib import Path
 import psycopg
 
 from checker.soak import plan
-from checker.soak.answers import Accepted, breaches, read_accepted, reader
 from checker.soak.faults import Detours, Saboteur
 from checker.soak.outsider import Echo
 from checker.soak.plan import Fault, Kind
 from checker.soak.results import Round, Settings
 from checker.soak.shoppers import Shoppers, Wanted
-from checker.soak.watching import Watch
+from checker.soak.watching import Accepted, Watch, breaches, read_accepted, reader
 from contracts import projection
 from contracts.services import COORDINATORS
 from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets

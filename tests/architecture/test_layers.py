@@ -15,7 +15,7 @@ DAMAGE = [
     ("services are strangers to each other", "pagos/queries.py", "import carrito.models"),
     ("services are strangers to each other", "envios/models.py", "import pedidos.models"),
     ("The shop does not know who runs it", "httpapi/health.py", "import stack.services"),
-    ("The shop does not know who runs it", "messaging/parts.py", "import checker.apps"),
+    ("The shop does not know who runs it", "messaging/parts.py", "import checker.protocol"),
     ("The local stack knows the shop as contracts", "stack/ports.py", "import config.databases"),
     ("Load tests and audit see the shop from outside", "loadtests/shop.py", "import pagos.models"),
     ("know neither HTTP nor AMQP", "inventario/store.py", "import httpapi.client"),

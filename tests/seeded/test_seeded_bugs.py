@@ -3,7 +3,7 @@
 import pytest
 
 from checker.protocol import checking
-from checker.protocol.commands import catalogue
+from checker.protocol.wired import catalogue
 from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.architecture.tree import ROOT

@@ -5,13 +5,13 @@
 Real are the reactions, `perform`, the barrier's rules, consumer, relay, tracking, watchdog, runner,
 conductor, engine and the memory broker. Made up is what the participants do (`participants`): a
 step leaves a row, refuses by script, or takes one of a scarce thing. Only the SQL is replaced,
-function by function (`memory`), and time (`steered`).
+function by function (`memory`, `memory_of_coordinators`), and time (`worlds`).
 
-`scenarios`    what is run: one saga, a refused one, two for one unit
+`scenarios`    what is run: one saga, a refused one, two for one unit; how much may go wrong
 `participants` operations of any page; `rules`: what must hold of what they did
-`stage`        how a world begins and stands: in memory; `postgres`: with the real SQL
-`world`        who may do what next; `courier`, `ears`, `calls`: messages and calls;
-               `choreographed`, `orchestrated`: what is special to a pattern
+`stage`        how a world begins and stands: in `memory`; `postgres`: with the real SQL
+`world`        who may do what next; `courier`, `calls`: messages and calls; `coordinators`: what is
+               special to a pattern
 `worlds`       all of them, by name
 
 To put a bug in, patch the real code (`messaging.consumer.Consumer`, `participant.barrier`, ...)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from checker.explorer.striking import Crashed, Strike
+from checker.explorer.steering import Crashed, Strike
 from contracts.commands import Command
 from httpapi.client import Answer, Unreachable
 from participant.operations import Operation
@@ -102,7 +102,7 @@ class InProcessClient:
         return Answer(200, b"{}")
 
 
-class Standing:
+class StandingLanes:
     """In place of `saga_orchestrator.in_flight.Lanes`: nothing moves unless it is told to."""
 
     def __init__(

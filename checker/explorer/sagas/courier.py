@@ -7,17 +7,22 @@ committed at once, and whoever only watches hears last, all at once.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any, NamedTuple
 
-from checker.explorer.sagas.ears import BEFORE_CONFIRM, BEFORE_WRITE, Ears, Mouth, Waiting
-from checker.explorer.sagas.limits import Limits
+from checker.explorer.sagas.memory import AFTER_READING
 from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option
-from checker.explorer.striking import Crashed, Strike
+from checker.explorer.steering import Crashed, Strike
+from checker.explorer.store import WouldWait
+from contracts import events
+from messaging.brokers import Delivery, Message
 from messaging.brokers.memory import MemoryBroker
 from messaging.consumer import Consumer
 from messaging.reactions import Reaction
 from messaging.relay import Relay
 
+PREFETCH = 1_000
+BEFORE_WRITE, BEFORE_CONFIRM = "publisher.before_write", "publisher.before_confirm"
 BEFORE_COMMIT, AFTER_COMMIT = "performing.before_commit", "performing.after_commit"
 CRASHES = (
     BEFORE_COMMIT,
@@ -28,8 +33,21 @@ CRASHES = (
     BEFORE_CONFIRM,
 )
 CRASHES_OF_WATCHER = ("tracking.before_commit", "tracking.after_commit")
-SLOW = ("after reading", BEFORE_COMMIT)
+SLOW = (AFTER_READING, BEFORE_COMMIT)
 """Where a transaction may be slow: locked and read but not written; all but committed."""
+
+
+class Waiting(NamedTuple):
+    """A message in a service's queue; sorts by age."""
+
+    arrival: int
+    service: str
+    message: Message
+
+    def __str__(self) -> str:
+        event = events.decode(self.message.body)
+        nudge = " (a nudge)" if event.nudge else ""
+        return f"{self.service} hears {event.type} of {event.saga_id}{nudge}"
 
 
 class Courier:
@@ -40,32 +58,32 @@ class Courier:
         *,
         stage: Stage,
         broker: MemoryBroker,
-        strike: Strike,
-        limits: Limits,
         reactions: Mapping[str, Sequence[Reaction]],
         watcher: str = "",
     ) -> None:
         self._stage = stage
         self._broker = broker
-        self._strike = strike
-        self._limits = limits
+        self._strike = stage.strike
+        self._limits = stage.limits
         self._watcher = watcher
-        consumers = {
+        self._consumers = {
             service: Consumer(service=service, broker=broker, reactions=heard)
             for service, heard in reactions.items()
         }
-        mouth = Mouth(broker=broker, strike=strike)
+        mouth = _Mouth(broker, stage.strike)
         self._relays = {
             service: Relay(service=service, broker=mouth)  # type: ignore[arg-type]  # it only publishes
-            for service in consumers
+            for service in reactions
         }
-        self._ears = Ears(broker=broker, strike=strike, consumers=consumers)
-        self._crashes = {at: partial(self._crash, at) for at in CRASHES}
-        self._overlaps = {at: partial(self._overlap, at) for at in SLOW}
+        for one in self._consumers.values():
+            routes = sorted(events.route(saga, event) for saga, event in one.reactions)
+            broker.declare(queue=one.queue, events=routes)
+        self._free: dict[str, list[_Ear]] = {service: [] for service in reactions}
+        self._blocked: set[tuple[str, int]] = set()
 
     def clear(self) -> None:
         self._broker.purge()
-        self._ears.clear()
+        self._blocked.clear()
 
     def say(self, service: str) -> None:
         """The service's relay sends what waits in its outbox."""
@@ -74,7 +92,7 @@ class Courier:
 
     def look(self) -> None:
         """Sees what waits now: before the options are asked for."""
-        queues = self._ears.waiting()
+        queues = self._queues()
         self._watched = queues.pop(self._watcher, [])
         self._waiting = sorted(one for queue in queues.values() for one in queue)
 
@@ -97,49 +115,114 @@ class Courier:
         if len(self._watched) > 1:
             yield Option("late", "{0}, before what is older", self._hear, self._watched[-1:])
         if left["crash"]:
-            for at, crash in self._crashes.items():
+            for at in CRASHES:
+                crash = partial(self._crash, at)
                 yield Option("crash " + at, "{0}, and crashes at " + at, crash, waiting)
             if self._watched:
                 text = "the watcher hears all that waits, and crashes at {0}"
                 yield Option("crash tracking", text, self._crash_watcher, CRASHES_OF_WATCHER)
         if left["overlap"] and self._stage.can_overlap and self._strike.depth < 2:
-            for at, overlap in self._overlaps.items():
-                yield Option("overlap", "{0}, and is slow " + at, overlap, waiting)
+            for at in SLOW:
+                text = "{0}, and is slow " + at
+                yield Option("overlap", text, partial(self._overlap, at), waiting)
 
     def breaches_at_the_end(self) -> list[str]:
         found = [f"{one} has something left in its outbox" for one in self._stage.unsent()]
-        left = {service for service, queue in self._ears.waiting().items() if queue}
+        left = {service for service, queue in self._queues().items() if queue}
         return found + [f"{one} has messages left in its queue" for one in sorted(left)]
 
+    # What happens
+
+    def _queues(self) -> dict[str, list[Waiting]]:
+        """What waits for each service, oldest first, but for what must wait for somebody else."""
+        if not self._strike.depth:
+            self._blocked.clear()
+        queues = self._broker.waiting()
+        return {
+            service: [
+                Waiting(arrival, service, message)
+                for arrival, message in queues[consumer.queue]
+                if (service, arrival) not in self._blocked
+            ]
+            for service, consumer in self._consumers.items()
+        }
+
     def _hear(self, one: Waiting) -> None:
-        if self._ears.hear(one):
+        """The service takes this message, handles it and acks it, and says what it has to say."""
+        if self._handle(one.service, only=one.arrival):
             self.say(one.service)
 
     def _hear_all(self, service: str) -> None:
-        self._ears.hear_all(service)
+        """All that waits, in one batch."""
+        self._handle(service)
+
+    def _handle(self, service: str, only: int | None = None) -> bool:
+        """False where it crashed, or must wait for a transaction that is open: what it has taken is
+        back in its queue then.
+        """
+        consumer, free = self._consumers[service], self._free[service]
+        ear = free.pop() if free else _Ear(self._broker, consumer.queue)
+        ear.subscription.only = only
+        try:
+            consumer._take_and_handle(ear)
+        except Crashed:
+            ear.subscription.give_back(ear.taken)
+            return False
+        except WouldWait:
+            ear.subscription.give_back(ear.taken)
+            self._blocked.update((service, one.tag) for one in ear.taken)
+            return False
+        finally:
+            free.append(ear)
+        return True
 
     def _double(self, one: Waiting) -> None:
         self._limits.spend("double")
-        self._ears.double(one)
+        self._broker.store_again(self._consumers[one.service].queue, one.arrival)
 
     def _lose(self, one: Waiting) -> None:
         self._limits.spend("lose")
-        self._ears.lose(one)
+        self._broker.lose(self._consumers[one.service].queue, one.arrival)
 
     def _crash(self, at: str, one: Waiting) -> None:
         self._limits.spend("crash")
-        self._strike.crash(at=at)
-        self._hear(one)
-        self._strike.clear()
+        with self._strike.crashing(at=at):
+            self._hear(one)
 
     def _crash_watcher(self, at: str) -> None:
         self._limits.spend("crash")
-        self._strike.crash(at=at)
-        self._hear_all(self._watcher)
-        self._strike.clear()
+        with self._strike.crashing(at=at):
+            self._hear_all(self._watcher)
 
     def _overlap(self, at: str, one: Waiting) -> None:
         self._limits.spend("overlap")
-        self._strike.pause(at=at, who=one.service)
-        self._hear(one)
-        self._strike.clear()
+        with self._strike.pausing(at=at, who=one.service):
+            self._hear(one)
+
+
+class _Mouth:
+    """A relay's way to the broker, with the points that the adapter of RabbitMQ has on it."""
+
+    def __init__(self, broker: MemoryBroker, strike: Strike) -> None:
+        self._broker = broker
+        self._strike = strike
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        self._strike.reached(BEFORE_WRITE)
+        self._broker.publish(messages)
+        self._strike.reached(BEFORE_CONFIRM)
+
+
+class _Ear:
+    """A subscription that never waits, and remembers what it gave last."""
+
+    def __init__(self, broker: MemoryBroker, queue: str) -> None:
+        self.subscription = broker.subscribe(queue=queue, prefetch=PREFETCH)
+        self.taken: list[Delivery] = []
+
+    def take(self, *, limit: int, timeout: float) -> list[Delivery]:
+        self.taken = self.subscription.take(limit=limit, timeout=0)
+        return self.taken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.subscription, name)

@@ -10,26 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.apps import apps
-from django.db import connections, transaction
+from django.db import transaction
 
-from checker.explorer.clock import Clock
-from checker.explorer.sagas import rules
 from checker.explorer.sagas.participants import Effect, Participants
-from checker.explorer.sagas.rules import Standing
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.sagas.stage import accepted, described, standings
+from checker.explorer.sagas.stage import Stage
 from checker.explorer.sagas.worlds import all_worlds
 from checker.explorer.scheduling import World
-from checker.explorer.striking import Strike
+from checker.explorer.steering import Clock, Strike
 from contracts import projection
-from contracts.context import Context
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from contracts.services import WITH_DATABASE
 from messaging.models import ParkedStatus
+from participant.sql import execute
 from saga_orchestrator import store
 from saga_orchestrator.store import ALIAS, Call
 
@@ -73,8 +69,9 @@ def on_postgres() -> Iterator[dict[str, World]]:
     """The worlds on the databases of the settings, which are emptied for each schedule."""
     clock = Clock()
     participants = Participants(ledger=PostgresLedger(clock))
-    stage = partial(PostgresStage, clock=clock, participants=participants)
-    with _installed(), all_worlds(clock, Strike(nullcontext), participants, stage) as made:
+    strike = Strike(nullcontext)
+    stage = partial(PostgresStage, clock=clock, strike=strike, participants=participants)
+    with _installed(), all_worlds(clock, strike, participants, stage) as made:
         yield made
 
 
@@ -86,24 +83,32 @@ class PostgresLedger:
         self._services = services
 
     def lock_units(self, *, service: str) -> int:
-        rows = _rows(service, "SELECT free FROM explorer.unit FOR NO KEY UPDATE")
+        rows = execute(service=service, sql="SELECT free FROM explorer.unit FOR NO KEY UPDATE")
         return int(rows[0][0]) if rows else 0
 
     def set_units(self, *, service: str, units: int) -> None:
-        if not _rows(service, "UPDATE explorer.unit SET free = %s RETURNING free", [units]):
-            _execute(service, "INSERT INTO explorer.unit VALUES (%s)", [units])
+        if not execute(
+            service=service, sql="UPDATE explorer.unit SET free = %s RETURNING free", values=[units]
+        ):
+            execute(service=service, sql="INSERT INTO explorer.unit VALUES (%s)", values=[units])
 
     def add(self, *, service: str, effects: Sequence[Effect]) -> None:
         for saga_id, step, direction in effects:
             values = [saga_id, step, direction.value, self._clock.stamp()]
-            _execute(service, "INSERT INTO explorer.effect VALUES (%s, %s, %s, %s)", values)
+            execute(
+                service=service,
+                sql="INSERT INTO explorer.effect VALUES (%s, %s, %s, %s)",
+                values=values,
+            )
 
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         found: dict[Effect, tuple[float, ...]] = {}
         rows = [
             row
             for service in self._services
-            for row in _rows(service, "SELECT saga_id, step, direction, at FROM explorer.effect")
+            for row in execute(
+                service=service, sql="SELECT saga_id, step, direction, at FROM explorer.effect"
+            )
         ]
         for saga_id, step, direction, at in sorted(rows, key=lambda row: row[3]):
             key = (saga_id, step, Direction(direction))
@@ -111,102 +116,83 @@ class PostgresLedger:
         return found
 
     def units(self, *, service: str) -> int:
-        return int(_rows(service, "SELECT free FROM explorer.unit")[0][0])
+        return int(execute(service=service, sql="SELECT free FROM explorer.unit")[0][0])
 
 
-class PostgresStage:
-    """A `stage.Stage`. Empties all tables of all services at each beginning: for databases of its
-    own. One connection a service here, and so one transaction at a time.
+class PostgresStage(Stage):
+    """Empties all tables of all services at each beginning: for databases of its own. One
+    connection a service here, and so one transaction at a time.
     """
 
     can_overlap = False
 
     def __init__(
-        self, *, clock: Clock, participants: Participants, scenario: Scenario, pattern: str
+        self,
+        *,
+        clock: Clock,
+        strike: Strike,
+        participants: Participants,
+        scenario: Scenario,
+        pattern: str,
     ) -> None:
-        self._clock = clock
-        self._participants = participants
-        self.scenario = scenario
-        self.pattern = pattern
-        coordinator = PATTERNS[pattern].coordinator
-        takes_part = projection.services_of(scenario.saga)
-        self._ledger = PostgresLedger(clock, takes_part)
-        self._services = [*takes_part, coordinator]
-        self._runs = apps.get_model(coordinator, "Saga")
-        self._scarce_at = scenario.saga.step(scenario.scarce).service
-        self._silent: set[int] = set()
+        super().__init__(
+            clock=clock,
+            strike=strike,
+            ledger=PostgresLedger(clock, projection.services_of(scenario.saga)),
+            participants=participants,
+            scenario=scenario,
+            pattern=pattern,
+        )
+        self._runs = apps.get_model(PATTERNS[pattern].coordinator, "Saga")
 
-    def begin(self) -> list[Context]:
-        self._clock.reset()
-        self._silent.clear()
-        _show(self._clock.now())
-        _empty()
-        self._participants.scenario = self.scenario
-        self._ledger.set_units(service=self._scarce_at, units=self.scenario.units)
-        return accepted(participants=self._participants, pattern=self.pattern, now=self.now())
+    def empty(self) -> None:
+        """Those that refer to others first."""
+        _show(self.now())
+        for service in WITH_DATABASE:
+            models = reversed(list(apps.get_app_config(service).get_models()))
+            statements = "; ".join(f'DELETE FROM "{one._meta.db_table}"' for one in models)
+            _do(service, f"{statements}; DELETE FROM explorer.effect; DELETE FROM explorer.unit;")
 
     def atomic(self, service: str) -> AbstractContextManager[None]:
         return transaction.atomic(using=service)
 
-    def now(self) -> datetime:
-        return self._clock.now()
-
     def unsent(self) -> list[str]:
         return [
             service
-            for service in self._services
+            for service in self.services
             if apps.get_model(service, "OutboxEntry").objects.filter(sent_at=None).exists()
         ]
 
     def passes(self, seconds: float) -> None:
-        self._clock.passes(seconds)
-        _show(self._clock.now())
+        super().passes(seconds)
+        _show(self.now())
 
     def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
         values = store.claimable(runner_id=runner, in_hand=in_hand, but=but)
-        return bool(_rows(ALIAS, _CLAIMABLE, values)[0][0])
+        return bool(execute(service=ALIAS, sql=_CLAIMABLE, values=values)[0][0])
 
     def seconds_until_due(self) -> float:
-        return SLACK_SECONDS + max(0.0, float(_rows(ALIAS, _UNTIL_DUE)[0][0] or 0))
-
-    def is_alive(self, runner: int) -> bool:
-        return runner not in self._silent
+        return SLACK_SECONDS + max(0.0, float(execute(service=ALIAS, sql=_UNTIL_DUE)[0][0] or 0))
 
     def fall_silent(self, runner: int) -> None:
-        self._silent.add(runner)
-        _execute(ALIAS, _UNHEARD, [runner])
+        super().fall_silent(runner)
+        execute(service=ALIAS, sql=_UNHEARD, values=[runner])
 
     def speak(self, runner: int) -> None:
-        self._silent.discard(runner)
-        _execute(ALIAS, _HEARD, [runner])
+        super().speak(runner)
+        execute(service=ALIAS, sql=_HEARD, values=[runner])
 
-    def standings(self) -> Mapping[str, Standing]:
-        runs = dict(self._runs.objects.values_list("saga_id", "status"))
-        return standings(scenario=self.scenario, effects=self.effects(), runs=runs)
-
-    def effects(self) -> Mapping[Effect, Sequence[float]]:
-        return self._ledger.effects()
+    def runs(self) -> Mapping[str, str]:
+        return dict(self._runs.objects.values_list("saga_id", "status"))
 
     def set_aside(self) -> list[str]:
         return [
             f"{service} set {one.event_type} of {one.saga_id} aside: {one.reason}"
-            for service in self._services
+            for service in self.services
             for one in apps.get_model(service, "ParkedMessage").objects.exclude(
                 status=ParkedStatus.HANDLED
             )
         ]
-
-    def breaches(self, *, may_return: bool) -> Iterator[str]:
-        yield from rules.breaches(
-            scenario=self.scenario,
-            effects=self.effects(),
-            units=self._ledger.units(service=self._scarce_at),
-            standings=self.standings(),
-            may_return=may_return,
-        )
-
-    def describe(self) -> str:
-        return described(effects=self.effects(), standings=self.standings())
 
 
 @contextmanager
@@ -218,7 +204,7 @@ def _installed() -> Iterator[None]:
         yield
     finally:
         for service in WITH_DATABASE:
-            _execute(service, "RESET search_path")
+            execute(service=service, sql="RESET search_path")
             changed = _DEFAULTS.format(before=_OWN, after=_THEIRS)
             _do(service, changed + "DROP SCHEMA explorer CASCADE;")
 
@@ -226,30 +212,9 @@ def _installed() -> Iterator[None]:
 def _show(now: datetime) -> None:
     """From now on it is this time."""
     for service in WITH_DATABASE:
-        _execute(service, _SHOWN, [now.isoformat()])
-
-
-def _empty() -> None:
-    """All rows of all services, those that refer to others first."""
-    for service in WITH_DATABASE:
-        models = reversed(list(apps.get_app_config(service).get_models()))
-        statements = "; ".join(f'DELETE FROM "{one._meta.db_table}"' for one in models)
-        _do(service, f"{statements}; DELETE FROM explorer.effect; DELETE FROM explorer.unit;")
+        execute(service=service, sql=_SHOWN, values=[now.isoformat()])
 
 
 def _do(service: str, made: str) -> None:
-    _execute(service, f"DO $$ DECLARE made record; BEGIN {made} END $$")
-
-
-def _execute(service: str, statement: str, values: Sequence[Any] | None = None) -> None:
-    with connections[service].cursor() as cursor:
-        cursor.execute(statement, values)
-
-
-def _rows(
-    service: str, statement: str, values: Sequence[Any] | None = None
-) -> list[tuple[Any, ...]]:
-    with connections[service].cursor() as cursor:
-        cursor.execute(statement, values)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+    body = made.replace("%", "%%")  # it has no parameters
+    execute(service=service, sql=f"DO $$ DECLARE made record; BEGIN {body} END $$")

@@ -1,10 +1,11 @@
-"""What is run in a world: few sagas of a page, so that they get in each other's way.
+"""What is run in a world: few sagas of a page, so that they get in each other's way; and how often
+what may go wrong with them does.
 
 A scenario scripts what their participants answer, and what they compete for; everything else about
 them is projected from the page, as for anybody.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,18 @@ from contracts.saga import Saga, Step, StepClass
 
 SLACK_SECONDS = 0.1
 """What is due so soon after another comes due with it, as it would by the time that takes."""
+MOST = {
+    "double": 2,
+    "lose": 2,
+    "crash": 3,
+    "overlap": 2,
+    "early nudge": 2,
+    "deadline": 1,
+    "call": 3,
+    "outage": 1,
+    "stale": 2,
+}
+"""How often each of what may go wrong does in one schedule: so that every schedule ends."""
 
 
 class Scenario(NamedTuple):
@@ -75,10 +88,7 @@ def context_of(*, scenario: Scenario, saga_id: str, pattern: str) -> Context:
 
 def results_of(*, saga: Saga, step: Step) -> dict[str, Any]:
     """What a step answers, made up: what later ones need of it."""
-    return dict(_results(saga, step))
-
-
-def _results(saga: Saga, step: Step) -> Iterator[tuple[str, Any]]:
+    found = {}
     for later in saga.steps:
         types = {
             one.name: one.type
@@ -87,7 +97,8 @@ def _results(saga: Saga, step: Step) -> Iterator[tuple[str, Any]]:
         for field, source in later.needs.items():
             before, _, name = source.partition(".")
             if before == step.name and field in types:
-                yield name, example(types[field])
+                found[name] = example(types[field])
+    return found
 
 
 def example(kind: Any) -> Any:
@@ -96,9 +107,8 @@ def example(kind: Any) -> Any:
 
 
 def _example(info: msgspec.inspect.Type) -> Any:
-    for kind, value in _PLAIN.items():
-        if isinstance(info, kind):
-            return value
+    if type(info) in _PLAIN:
+        return _PLAIN[type(info)]
     match info:
         case msgspec.inspect.ListType():
             return [_example(info.item_type)]
@@ -119,3 +129,31 @@ _PLAIN: Mapping[type[msgspec.inspect.Type], Any] = {
     msgspec.inspect.BoolType: True,
     msgspec.inspect.AnyType: "1",
 }
+
+
+class Limits:
+    """What is left of each. `is_interfered`: somebody or the time has stopped a saga, so that it
+    is open how many complete. `may_return`: somebody was answered that a saga will be undone, and
+    so a completed one may be returned. `promised`: those sagas.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.left = dict(MOST)
+        self.is_interfered = False
+        self.may_return = False
+        self.promised: set[str] = set()
+
+    def promise(self, saga_id: str) -> None:
+        """Somebody was answered that it will be undone."""
+        self.may_return = True
+        self.promised.add(saga_id)
+
+    def spend(self, kind: str) -> None:
+        self.left[kind] -= 1
+
+    def spent(self, *kinds: str) -> int:
+        """How often it has struck."""
+        return sum(MOST[kind] - self.left[kind] for kind in kinds)

@@ -1,15 +1,12 @@
 """Some sagas as a world: its parts, what anybody may do to them, and what must hold."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping
 
+from checker.explorer.sagas.coordinators import Coordinator
 from checker.explorer.sagas.courier import Courier
-from checker.explorer.sagas.limits import Limits
 from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Standing, Steadiness
 from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option, Player
-from checker.explorer.striking import Strike
-from contracts.context import Context
 from contracts.states import FINAL
 from coordination.acceptance import is_own_start
 
@@ -18,46 +15,17 @@ MOST_ASKED = 2
 MOST_WAITS = 30
 
 
-class Coordinator(Protocol):
-    """What is special to a pattern."""
-
-    pattern: str
-
-    def clear(self) -> None: ...
-
-    def start(self, contexts: Sequence[Context]) -> None:
-        """Its door for the hand-over of what was accepted."""
-
-    def progress(self) -> Iterator[Option]: ...
-
-    def faults(self) -> Iterator[Option]: ...
-
-    def ask(self, saga_id: str) -> None:
-        """Somebody asks that the saga be undone."""
-
-    def wait(self, *, waits: int) -> list[str]:
-        """Nothing moves, and not all has ended: time goes by. What is broken in that."""
-
-
 class SagaWorld:
     """A `scheduling.World`."""
 
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        strike: Strike,
-        limits: Limits,
-        coordinator: Coordinator,
-        courier: Courier | None,
-    ) -> None:
-        self.name = f"{coordinator.pattern}/{stage.scenario.saga.name}/{stage.scenario.name}"
+    def __init__(self, *, stage: Stage, coordinator: Coordinator, courier: Courier | None) -> None:
+        self.name = f"{stage.pattern}/{stage.scenario.saga.name}/{stage.scenario.name}"
         self.stage = stage
-        self._strike = strike
-        self._limits = limits
+        self._strike = stage.strike
+        self._limits = stage.limits
         self._coordinator = coordinator
         self._courier = courier
-        self._starts_itself = is_own_start(coordinator.pattern)
+        self._starts_itself = is_own_start(stage.pattern)
 
     def begin(self, player: Player) -> None:
         self._strike.clear()

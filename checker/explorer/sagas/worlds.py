@@ -1,43 +1,54 @@
-"""The worlds that there are, by name: every scenario of every saga, in every pattern."""
+"""The worlds that there are, by name: every scenario of every saga, in every pattern.
+
+They are taken out of the hands of time, chance and threads: nothing happens by itself. This applies
+with PostgreSQL as well as in memory; the code above stays the real thing.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache, partial
+from typing import Any
+from unittest.mock import patch
 
 import saga_choreography.reactions
 import saga_orchestrator.reactions
-from checker.explorer.clock import Clock
-from checker.explorer.sagas.calls import Calls
-from checker.explorer.sagas.choreographed import Choreographed
+from checker.explorer.sagas.calls import Calls, StandingLanes
+from checker.explorer.sagas.coordinators import Choreographed, Coordinator, Orchestrated
 from checker.explorer.sagas.courier import Courier
-from checker.explorer.sagas.limits import Limits
-from checker.explorer.sagas.memory.installed import Memory, installed
-from checker.explorer.sagas.orchestrated import Orchestrated
+from checker.explorer.sagas.memory import Memory, MemoryStage, installed
 from checker.explorer.sagas.participants import Participants
 from checker.explorer.sagas.scenarios import scenarios_of
-from checker.explorer.sagas.stage import MemoryStage, Stage
-from checker.explorer.sagas.steered import steered
+from checker.explorer.sagas.stage import Stage
 from checker.explorer.sagas.world import SagaWorld
 from checker.explorer.scheduling import World
-from checker.explorer.striking import Strike
-from contracts import patterns, projection
+from checker.explorer.steering import Clock, NoChance, Strike
+from contracts import events, patterns, projection
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
+from messaging import doorbell, parking, reactions, relay
 from messaging.brokers.memory import connect_memory, forget
 from messaging.reactions import Reaction
+from participant import points
+from saga_orchestrator import executor, in_flight, messages, worker
+from saga_orchestrator import participants as endpoints
+from saga_orchestrator.participants import Breaker
+
+MONOTONIC = (executor, in_flight, worker, messages)
+NOW = (reactions, parking, relay, messages)
+CHANCE = (executor, endpoints)
+MOST_AT_A_CALL = 1
+"""With few sagas in a world this is what makes a call crowded."""
 
 
 @contextmanager
 def in_memory() -> Iterator[dict[str, World]]:
     """Within the block all services live in memory: the worlds, by name. One a process."""
     memory = Memory()
-    strike = Strike(memory.store.aside)
-    memory.store.reached = strike.reached
     participants = Participants(ledger=memory.ledger)
     stage = partial(MemoryStage, memory=memory, participants=participants)
     with (
         installed(memory),
-        all_worlds(memory.clock, strike, participants, stage) as made,
+        all_worlds(memory.clock, memory.strike, participants, stage) as made,
     ):
         yield made
 
@@ -49,37 +60,28 @@ def all_worlds(
     """Within the block nothing happens by itself: the worlds on such stages, by name."""
     calls = Calls(strike=strike, paths=participants.paths())
     with ExitStack() as stack:
-        stack.enter_context(steered(clock=clock, strike=strike, calls=calls))
+        stack.enter_context(_steered(clock=clock, strike=strike, calls=calls))
         made: dict[str, World] = {}
         for pattern in PATTERNS:
             for saga in SAGAS.values():
                 stack.callback(forget, _broker(pattern, saga.name))
                 for scenario in scenarios_of(saga):
-                    world = _world(
-                        stage(scenario=scenario, pattern=pattern), strike, calls, participants
-                    )
+                    world = _world(stage(scenario=scenario, pattern=pattern), calls, participants)
                     made[world.name] = world
         yield made
 
 
-def _world(stage: Stage, strike: Strike, calls: Calls, participants: Participants) -> SagaWorld:
-    limits = Limits()
-    courier = _courier(stage, strike, limits, participants)
-    coordinator: Choreographed | Orchestrated
+def _world(stage: Stage, calls: Calls, participants: Participants) -> SagaWorld:
+    courier = _courier(stage, participants)
+    coordinator: Coordinator
     if courier and stage.pattern == patterns.CHOREOGRAPHED:
-        coordinator = Choreographed(stage=stage, limits=limits, courier=courier)
+        coordinator = Choreographed(stage=stage, courier=courier)
     else:
-        coordinator = Orchestrated(
-            stage=stage, limits=limits, strike=strike, calls=calls, courier=courier
-        )
-    return SagaWorld(
-        stage=stage, strike=strike, limits=limits, coordinator=coordinator, courier=courier
-    )
+        coordinator = Orchestrated(stage=stage, calls=calls, courier=courier)
+    return SagaWorld(stage=stage, coordinator=coordinator, courier=courier)
 
 
-def _courier(
-    stage: Stage, strike: Strike, limits: Limits, participants: Participants
-) -> Courier | None:
+def _courier(stage: Stage, participants: Participants) -> Courier | None:
     """The worlds of a saga and a pattern share its queues; what is called over HTTP has none."""
     if stage.pattern == patterns.ORCHESTRATED:
         return None
@@ -93,8 +95,6 @@ def _courier(
     return Courier(
         stage=stage,
         broker=connect_memory(f"memory://{_broker(stage.pattern, saga.name)}"),
-        strike=strike,
-        limits=limits,
         reactions=heard,
         watcher=coordinator if is_choreographed else "",
     )
@@ -102,3 +102,30 @@ def _courier(
 
 def _broker(pattern: str, saga: str) -> str:
     return f"explorer-{pattern}-{saga}"
+
+
+@contextmanager
+def _steered(*, clock: Clock, strike: Strike, calls: Calls) -> Iterator[None]:
+    """Within the block time passes by `clock`, calls go by `calls`, and `strike` knows who is
+    where.
+    """
+    with ExitStack() as stack:
+        for module, name, stand_in in _stand_ins(clock, strike, calls):
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield
+
+
+def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any, str, Any]]:
+    for module in MONOTONIC:
+        yield module, "time", clock
+    for module in NOW:
+        yield module, "datetime", clock
+    for module in CHANCE:
+        yield module, "random", NoChance()
+    yield points, "reach", strike.reached
+    yield doorbell, "ring", lambda *, service, channel: None  # nobody sleeps
+    yield endpoints, "Client", calls.client
+    yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)
+    yield executor, "Lanes", StandingLanes
+    yield in_flight, "MOST_AT_A_CALL", MOST_AT_A_CALL
+    yield events, "event_id", cache(events.event_id)  # the same few, in every schedule

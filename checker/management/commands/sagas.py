@@ -1,42 +1,24 @@
 """`manage.py sagas`: whether the sagas are right, from how they are wired."""
 
+import json
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
 
 from checker.explorer import commands as explorer
-from checker.protocol import commands as protocol
+from checker.explorer.commands import Write
+from checker.protocol import checking, showing, wired
+from checker.protocol.description import Protocol
+from checker.protocol.pictures import AUTOMATA, FLOWCHARTS
+from contracts import patterns
+from contracts.catalogue import SAGAS
 
-
-class Subcommand(NamedTuple):
-    """`run` writes what it has to say, and returns the exit status."""
-
-    help: str
-    add_arguments: Callable[[CommandParser], None]
-    run: Callable[..., int]
-
-
-SUBCOMMANDS = {
-    "show": Subcommand(
-        "prints all that follows from a saga's page", protocol.add_show, protocol.show
-    ),
-    "check": Subcommand(
-        "proves who says what to whom right; exit status 1 after a breach",
-        protocol.add_check,
-        protocol.check,
-    ),
-    "graph": Subcommand(
-        "draws who does what, and who goes on then", protocol.add_graph, protocol.graph
-    ),
-    "explore": Subcommand(
-        "plays thousands of schedules of faults, in memory; exit status 1 after a breach",
-        explorer.add_explore,
-        explorer.explore,
-    ),
-}
-"""Each by its name; `run` takes `options` and `write`."""
+CLEAN, BREACHED, NOT_CHECKED = 0, 1, 2
+FIRST = "checkout"
 
 
 class Command(BaseCommand):
@@ -45,9 +27,91 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parsers = parser.add_subparsers(dest="what", metavar="what", required=True)
-        for name, one in SUBCOMMANDS.items():
-            one.add_arguments(parsers.add_parser(name, help=one.help, description=one.help))
+        for name, (about, add_options, _) in SUBCOMMANDS.items():
+            add_options(parsers.add_parser(name, help=about, description=about))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        status = SUBCOMMANDS[options["what"]].run(options=options, write=self.stdout.write)
-        sys.exit(status)
+        _, _, run = SUBCOMMANDS[options["what"]]
+        sys.exit(run(options=options, write=self.stdout.write))
+
+
+def _add_show(parser: ArgumentParser) -> None:
+    parser.add_argument("saga", choices=SAGAS)
+
+
+def _show(*, options: dict[str, Any], write: Write) -> int:
+    write(showing.as_text(saga=SAGAS[options["saga"]]))
+    return CLEAN
+
+
+def _add_check(parser: ArgumentParser) -> None:
+    parser.add_argument("--saga", metavar="NAME", help="only this one (default: all)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--protocols",
+        metavar="NAME",
+        default=f"{wired.catalogue.__module__}.{wired.catalogue.__name__}",
+        help="what gives the protocols, as a dotted name: yours, say (default: the catalogue's)",
+    )
+
+
+def _check(*, options: dict[str, Any], write: Write) -> int:
+    """What was proven and what was not, of one saga with what each rule promises.
+
+    Raises CommandError where nothing of that name gives protocols, or none is of that saga.
+    """
+    try:
+        found: list[Protocol] = import_string(options["protocols"])()
+    except ImportError as error:
+        raise CommandError(f"--protocols: {error}", returncode=NOT_CHECKED) from error
+    wanted = [one for one in found if options["saga"] in (None, one.saga.name)]
+    if not wanted:
+        names = ", ".join(dict.fromkeys(one.saga.name for one in found)) or "none"
+        raise CommandError(f"--saga: there are {names}", returncode=NOT_CHECKED)
+    report = checking.check(protocols=wanted)
+    told = report.as_text(is_short=len({one.saga.name for one in wanted}) > 1)
+    write(json.dumps(report.as_json(), indent=2) if options["json"] else told)
+    return CLEAN if report.is_clean else BREACHED
+
+
+def _add_graph(parser: ArgumentParser) -> None:
+    parser.add_argument("--saga", choices=SAGAS, default=FIRST)
+    parser.add_argument("--pattern", choices=wired.PROTOCOLS, default=patterns.CHOREOGRAPHED)
+    parser.add_argument(
+        "--automaton", action="store_true", help="the states ok and error, and what leads where"
+    )
+    parser.add_argument("--format", choices=FLOWCHARTS, default="mermaid")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="instead of printing it")
+
+
+def _graph(*, options: dict[str, Any], write: Write) -> int:
+    """One saga in one pattern as it is wired, or as an automaton."""
+    saga, form = SAGAS[options["saga"]], options["format"]
+    if options["automaton"]:
+        drawn = AUTOMATA[form](saga)
+    else:
+        drawn = FLOWCHARTS[form](wired.PROTOCOLS[options["pattern"]](saga=saga))
+    if options["output"]:
+        options["output"].write_text(drawn)
+    else:
+        write(drawn)
+    return CLEAN
+
+
+SUBCOMMANDS = {
+    "show": ("prints all that follows from a saga's page", _add_show, _show),
+    "check": (
+        "proves who says what to whom right; exit status 1 after a breach",
+        _add_check,
+        _check,
+    ),
+    "graph": ("draws who does what, and who goes on then", _add_graph, _graph),
+    "explore": (
+        "plays thousands of schedules of faults, in memory; exit status 1 after a breach",
+        explorer.add_explore,
+        explorer.explore,
+    ),
+}
+"""Each by its name: what it does, what adds its options, and what writes what it has to say and
+returns the exit status.
+"""

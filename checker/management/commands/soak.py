@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from checker.soak import report
+from checker.soak import results
 from checker.soak.plan import Kind
 from checker.soak.results import Round, Settings
 from checker.soak.rounds import soak
@@ -58,7 +58,7 @@ class Command(ExplainedCommand):
         settings = _settings(options)
         if options["json"] and not options["json"].resolve().parent.is_dir():
             raise CommandError(f"--json {options['json']}: there is no such folder")
-        self.say(report.repeating(settings=settings))
+        self.say(results.repeating(settings=settings))
         try:
             rounds = self._rounds(settings)
         except (StackError, NotSupplied) as error:
@@ -67,9 +67,9 @@ class Command(ExplainedCommand):
             self.say("stopped before there was anything to check")
             sys.exit(130)
         if options["json"]:
-            figures = report.as_json(settings=settings, rounds=rounds)
+            figures = results.as_json(settings=settings, rounds=rounds)
             options["json"].write_text(json.dumps(figures, indent=2))
-        self.stdout.write(report.as_text(settings=settings, rounds=rounds))
+        self.stdout.write(results.as_text(settings=settings, rounds=rounds))
         if any(one.breaches for one in rounds):
             sys.exit(1)
         if rounds[-1].is_interrupted:

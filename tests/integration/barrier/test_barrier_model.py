@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from checker.protocol import barrier as model
+from checker.protocol import journeys as model
 from contracts.commands import Command
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction

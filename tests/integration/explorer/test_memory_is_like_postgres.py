@@ -8,15 +8,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from checker.explorer import shrinking
-from checker.explorer.choosing import Chance, Given
+from checker.explorer import scheduling
 from checker.explorer.exploring import Explorer
-from checker.explorer.sagas.limits import MOST
+from checker.explorer.sagas.memory import MemoryStage
 from checker.explorer.sagas.postgres import on_postgres
-from checker.explorer.sagas.scenarios import Scenario, scenarios_of
-from checker.explorer.sagas.stage import MemoryStage
+from checker.explorer.sagas.scenarios import MOST, Scenario, scenarios_of
 from checker.explorer.sagas.worlds import in_memory
-from checker.explorer.scheduling import Played, Player, World
+from checker.explorer.scheduling import Chance, Given, Played, Player, World
 from contracts import patterns
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
@@ -92,7 +90,7 @@ def test_explorer_finds_on_postgres_what_it_finds_in_memory(pattern, monkeypatch
         return entry
 
     monkeypatch.setattr(barrier, "_enter_undo", forgetful)
-    monkeypatch.setattr(shrinking, "MOST_TRIES", 1)  # found is enough
+    monkeypatch.setattr(scheduling, "MOST_TRIES", 1)  # found is enough
     name = f"{pattern}/checkout/refused"
     with on_postgres() as worlds:
         explorer = Explorer(worlds={name: worlds[name]}, schedules=60, seed=1, deviations=0)

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connections
 
-from checker.soak.answers import breaches, read_accepted
+from checker.soak.watching import breaches, read_accepted
 from contracts.catalogue import SAGAS
 from contracts.services import WITH_DATABASE
 from tests.integration.audit.conftest import Shop

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from checker.protocol import calling, checking, paths, wiring
+from checker.protocol import checking, paths, wiring
 from checker.protocol.description import Ending, Notice, Reaction
 from contracts.saga import Direction
 from saga_orchestrator import engine
@@ -290,7 +290,7 @@ def test_patterns_that_do_the_same_are_alike():
 
 
 def test_every_rule_is_broken_by_some_protocol():
-    rules = (*wiring.RULES, wiring.WATCHED, *calling.RULES, calling.REPLIES)
+    rules = (*wiring.SAID, wiring.WATCHED, *wiring.CALLED, wiring.REPLIES)
     names = {rule.name for rule in (*rules, *paths.ALONE, *paths.ASKED)}
     assert names - {"once"} == set().union(*(rules for _, rules, _ in BROKEN.values()))
 

@@ -12,7 +12,7 @@ import pagos.reactions
 import saga_choreography.reactions as watcher
 import saga_orchestrator.reactions as conductor
 from checker.protocol import checking, wired
-from checker.protocol.commands import catalogue
+from checker.protocol.wired import catalogue
 from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS

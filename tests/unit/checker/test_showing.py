@@ -1,13 +1,32 @@
-"""A saga for a reader: all that follows from its page is in the tables, and they fit a terminal."""
+"""A saga for a reader: all that follows from its page is in the tables, which fit a terminal; the
+flowcharts have all that a protocol has, and those of the documents show what is wired.
+"""
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from msgspec.structs import replace
 
-from checker.protocol import automaton, showing
+from checker.protocol import pictures, showing
+from checker.protocol.description import Reaction
+from checker.protocol.pictures import boxes_of, flowchart_as_mermaid, flowchart_as_text
+from checker.protocol.wired import PROTOCOLS
 from contracts import projection
 from contracts.catalogue import SAGAS
+from contracts.saga import Direction
+from tests.architecture.tree import ROOT
+from tests.unit.checker.trip import conducted, trip
 
+RING = Reaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")
+DRAWN = {
+    **{
+        f"{name}, {pattern}": make(saga=saga)
+        for name, saga in SAGAS.items()
+        for pattern, make in PROTOCOLS.items()
+    },
+    "trip": trip(),
+    "conducted trip": conducted(),
+    "a circle": trip(but={"flight.off": RING}),
+}
 every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
 
 
@@ -39,7 +58,7 @@ def test_all_that_follows_from_the_page_is_shown(saga):
 
 @every_saga
 def test_automaton_has_every_reaction_and_its_outcomes(saga):
-    found = {(one.event, one.says) for one in automaton.transfers(saga=saga)}
+    found = {(one.event, one.says) for one in pictures.transfers(saga=saga)}
     assert found == {
         (row.event, said)
         for row in projection.reactions(saga.name)
@@ -51,7 +70,7 @@ def test_automaton_has_every_reaction_and_its_outcomes(saga):
 @every_saga
 def test_every_refusal_leads_from_ok_to_error_and_nothing_leads_back(saga):
     refusals = {step.refused for step in saga.steps if step.refused}
-    found = list(automaton.transfers(saga=saga))
+    found = list(pictures.transfers(saga=saga))
     assert {one.says for one in found if (one.state, one.to) == ("ok", "error")} == {
         *refusals,
         saga.steps[saga.pivot].undone,  # a return
@@ -66,18 +85,37 @@ def test_automaton_is_drawn(capsys):
     assert run("graph", "--automaton") == 0
     drawn = capsys.readouterr().out
     assert drawn.startswith("stateDiagram-v2\n    [*] --> ok : checkout.initiated\n")
-    assert drawn.count("-->") == 1 + len(list(automaton.transfers(saga=saga)))
+    assert drawn.count("-->") == 1 + len(list(pictures.transfers(saga=saga)))
     assert run("graph", "--automaton", "--format", "text") == 0
     told = capsys.readouterr().out
     assert "  on inventory.reserved: pagos does process_payment\n" in told
     assert "      payment.failed -> error\n" in told
 
 
-def test_picture_of_another_kind_is_refused():
-    with pytest.raises(CommandError, match="--format svg: not of this picture"):
-        call_command("sagas", "graph", "--automaton", "--format", "svg")
-    with pytest.raises(CommandError, match="--format text: not of this picture"):
-        call_command("sagas", "graph", "--format", "text")
+@pytest.mark.parametrize("protocol", DRAWN.values(), ids=DRAWN)
+def test_flowchart_has_every_box_and_a_line_for_every_outcome_that_leads_on(protocol):
+    boxes, drawn, told = (
+        boxes_of(protocol),
+        flowchart_as_mermaid(protocol),
+        flowchart_as_text(protocol),
+    )
+    leading = sum(len(outcome.to) for box in boxes for outcome in box.outcomes)
+    assert drawn.count("->|") == told.count(" -> ") == leading
+    assert [box.name for box in boxes if box.what not in drawn or box.what not in told] == []
+
+
+def test_refusals_are_drawn_apart():
+    text = flowchart_as_mermaid(DRAWN["trip"])
+    assert "-.->|hotel.refused|" in text
+    assert "-->|hotel.booked|" in text
+
+
+@pytest.mark.parametrize("pattern", ["orchestrated", "choreographed"])
+def test_flowcharts_of_the_documents_are_current(pattern):
+    assert (
+        flowchart_as_mermaid(DRAWN[f"checkout, {pattern}"])
+        in (ROOT / "docs" / "patterns.md").read_text()
+    ), f"put what `manage.py sagas graph --pattern {pattern}` prints there"
 
 
 def test_command_shows_a_saga(capsys):

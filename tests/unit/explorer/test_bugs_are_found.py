@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from checker.explorer.choosing import Given
 from checker.explorer.exploring import Explorer, Failure
-from checker.explorer.sagas.memory.sagalog import SagaLog
+from checker.explorer.sagas.memory_of_coordinators import SagaLog
 from checker.explorer.sagas.participants import Participants
 from checker.explorer.sagas.worlds import in_memory
-from checker.explorer.scheduling import Player
+from checker.explorer.scheduling import Given, Player
 from checker.explorer.store import Store
 from contracts import patterns, projection
 from contracts.catalogue import SAGAS

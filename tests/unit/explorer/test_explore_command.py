@@ -1,10 +1,12 @@
 import re
+import sys
 
 import pytest
 from django.core.management import call_command
 
 from checker.explorer.commands import replay_line, summary
 from checker.explorer.exploring import Explored, Failure
+from tests.unit.explorer.conftest import SCHEDULES
 
 
 def run(capsys, *arguments: str) -> tuple[int | str | None, str]:
@@ -43,3 +45,19 @@ def test_failure_ends_with_the_line_that_replays_it():
     told = summary(explored=Explored(failure=failure), seconds=1.0)
     assert told[-1] == replay_line(failure)
     assert told[-1] == "manage.py sagas explore --replay 'choreographed/one 1:2 3:5'"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)  # a minute on two free cores; a busy machine must not fail it
+def test_hundred_thousand_schedules_break_nothing(exploration, capsys):
+    """The whole of it: different ones, over all patterns."""
+    said, _ = exploration.communicate()
+    with capsys.disabled():
+        sys.stdout.write(f"\n{said}")
+    assert exploration.returncode == 0
+    assert said.splitlines()[-1] == "0 breaches"
+    (different,) = re.findall(r"^(\d+) different schedules", said, re.MULTILINE)
+    assert int(different) >= SCHEDULES
+    levels = re.findall(r"^  \w+/\w+/\w+ +(\d+)$", said, re.MULTILINE)
+    assert levels
+    assert all(int(level) >= 1 for level in levels)

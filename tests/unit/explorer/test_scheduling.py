@@ -1,6 +1,44 @@
-from checker.explorer.choosing import Given
-from checker.explorer.scheduling import MOST_STEPS, Player
+import pytest
+
+from checker.explorer.scheduling import MOST_STEPS, Chance, Given, Player, read, shrink, written
 from tests.unit.explorer.toy import Toy
+
+
+def test_written_deviations_are_read_again():
+    assert read(written({8: 1, 3: 5})) == {3: 5, 8: 1}
+
+
+def test_undisturbed_schedule_is_an_empty_text():
+    assert written({}) == ""
+    assert read("") == {}
+
+
+@pytest.mark.parametrize("text", ["3", "3:", "a:b", "3:-1", "3:5,8:1"])
+def test_text_of_another_form_is_refused(text):
+    with pytest.raises(ValueError, match="is not STEP:OPTION"):
+        read(text)
+
+
+def test_option_that_is_not_there_is_left_out():
+    assert Given({0: 7}).choose(step=0, count=3) == 0
+    assert Given({0: 2}).choose(step=0, count=3) == 2
+
+
+def choices(seed: str) -> list[int]:
+    chance = Chance(seed)
+    return [
+        chance.choose(step=step, count=6) if chance.deviates(step=step) else 0
+        for step in range(300)
+    ]
+
+
+def test_same_seed_chooses_the_same():
+    assert choices("a") == choices("a")
+    assert choices("a") != choices("b")
+
+
+def test_chance_comes_to_every_option():
+    assert set(choices("a")) == set(range(6))
 
 
 def play(world: Toy, deviations: dict[int, int]):
@@ -52,3 +90,21 @@ def test_story_tells_every_step_and_how_things_stand():
     told: list[str] = []
     Player(world=Toy(steps=2), chooser=Given({1: 2}), tell=told.append).play()
     assert told == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]
+
+
+def test_deviations_that_do_not_matter_are_left_out():
+    toy = Toy(steps=10, limit=11)
+    found = shrink(world=toy, deviations=dict.fromkeys(range(10), 2))
+    assert len(found.deviations) == 1
+    assert found.breaches == ["11 is too much"]
+
+
+def test_simpler_options_are_preferred():
+    assert list(shrink(world=Toy(limit=5), deviations={0: 2}).deviations.values()) == [1]
+
+
+def test_what_is_short_already_stays_broken():
+    toy = Toy(steps=3, limit=9)
+    found = shrink(world=toy, deviations={0: 2, 1: 2, 2: 2})
+    assert found.deviations == {0: 2, 1: 2, 2: 2}
+    assert Player(world=toy, chooser=Given(found.deviations)).play().breaches

@@ -1,10 +1,11 @@
-"""The tables in memory do what the shop relies on at PostgreSQL."""
+"""The tables in memory do what the shop relies on at PostgreSQL, and are called as the SQL is."""
 
+import inspect
 from contextlib import suppress
 
 import pytest
-from django.db import IntegrityError
 
+from checker.explorer.sagas.memory import Memory, functions
 from checker.explorer.store import Store, WouldWait
 
 
@@ -39,8 +40,6 @@ def test_key_is_taken_once(store):
     table = store.table("t")
     assert store.insert_if_free(table, "key", 1)
     assert not store.insert_if_free(table, "key", 2)
-    with pytest.raises(IntegrityError, match="once"):
-        store.insert(table, "key", 2, constraint="once")
     assert table == {"key": 1}
 
 
@@ -89,3 +88,15 @@ def test_rolled_back_outer_transaction_leaves_the_inner_one_alone(store):
             store.write(table, "inner", 2)
         raise Fault
     assert table == {"inner": 2}
+
+
+FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in functions(Memory())]
+
+
+@pytest.mark.parametrize(
+    ("real", "stand_in"), FUNCTIONS, ids=lambda one: f"{one.__module__}.{one.__name__}"
+)
+def test_stand_in_takes_what_the_real_one_takes(real, stand_in):
+    wanted, found = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
+    assert list(found) == list(wanted)
+    assert [one.kind for one in found.values()] == [one.kind for one in wanted.values()]

@@ -1,6 +1,6 @@
 """What shoppers were told is held against what the owner has: each thing that is wrong is found."""
 
-from checker.soak.answers import Accepted, breaches
+from checker.soak.watching import Accepted, breaches
 
 TOLD = {"key of sold": ["sold"], "key of undone": ["undone"]}
 

@@ -1,30 +1,131 @@
-"""What is special to an orchestrated saga: runners that claim sagas and conduct them.
+"""What is special to a pattern: who watches a choreographed saga, who conducts an orchestrated one.
 
-There is one runner, until it dies, is suspended, or is taken for dead: then another comes, and may
-take its sagas over. One that was taken for dead goes on all the same, with what it has in hand.
+Nobody conducts the first, and the watchdog looks. The others have a runner that claims sagas and
+conducts them, until it dies, is suspended, or is taken for dead: then another comes, and may take
+its sagas over. One that was taken for dead goes on all the same, with what it has in hand.
 """
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from checker.explorer.sagas.calls import WAYS, Calls, Standing
+from checker.explorer.sagas.calls import WAYS, Calls, StandingLanes
 from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
-from checker.explorer.sagas.limits import Limits
 from checker.explorer.sagas.stage import Stage, deadline_seconds
 from checker.explorer.scheduling import PROGRESS, Option
-from checker.explorer.striking import Crashed, Strike
-from contracts import patterns, projection, services
+from checker.explorer.steering import Crashed
+from contracts import projection, services
 from contracts.context import Context
 from contracts.outcomes import Refused
-from saga_orchestrator import engine, operations, store
+from saga_choreography import operations as choreography
+from saga_choreography import watchdog
+from saga_choreography.store import SERVICE
+from saga_orchestrator import engine
+from saga_orchestrator import operations as orchestration
 from saga_orchestrator.participants import Participants, Target
+from saga_orchestrator.store import ALIAS
 from saga_orchestrator.worker import Runner
 
+NUDGE_SECONDS = 11.0
+PATIENCE_SECONDS = 31.0
+"""A bit more than the settings' own: a nudge is due, and surely due."""
 CRASHES = ("client.before_call", "client.answered", "conductor.before_record", "conductor.recorded")
 PAUSES = CRASHES[:3]
+CLAIMED = "runner.claimed"
 CRASHES_OF_SERVICE = (BEFORE_COMMIT, AFTER_COMMIT)
+
+
+class Coordinator(ABC):
+    """What is special to a pattern."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._strike = stage.strike
+        self._limits = stage.limits
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forgets what it remembers, if anything."""
+
+    @abstractmethod
+    def start(self, contexts: Sequence[Context]) -> None:
+        """Its door for the hand-over of what was accepted."""
+
+    def progress(self) -> Iterator[Option]:
+        return iter(())
+
+    def faults(self) -> Iterator[Option]:
+        if self._limits.left["deadline"]:
+            yield Option("deadline", "all that runs is too late now", self._pass_deadline)
+
+    def ask(self, saga_id: str) -> None:
+        """Somebody asks that the saga be undone."""
+        if not isinstance(self._asked(saga_id), Refused):
+            self._limits.promise(saga_id)
+
+    @abstractmethod
+    def wait(self, *, waits: int) -> list[str]:
+        """Nothing moves, and not all has ended: time goes by. What is broken in that."""
+
+    @abstractmethod
+    def _asked(self, saga_id: str) -> object:
+        """What its door answers to that."""
+
+    def _look_after(self, seconds: float) -> None:
+        """So much time goes by, and whoever looks by the time looks."""
+        self._stage.passes(seconds)
+
+    def _pass_deadline(self, _: object) -> None:
+        self._limits.spend("deadline")
+        self._limits.is_interfered = True
+        self._look_after(deadline_seconds(self._stage.scenario.saga))
+
+
+class Choreographed(Coordinator):
+    def __init__(self, *, stage: Stage, courier: Courier) -> None:
+        super().__init__(stage)
+        self._courier = courier
+
+    def clear(self) -> None:
+        """It remembers nothing itself."""
+
+    def start(self, contexts: Sequence[Context]) -> None:
+        """The net for those whose first event nobody has heard."""
+        choreography.get_to_know(contexts=contexts)
+
+    def faults(self) -> Iterator[Option]:
+        if self._limits.left["early nudge"]:
+            yield Option("early nudge", "the watchdog looks already", self._look_early)
+        yield from super().faults()
+
+    def ask(self, saga_id: str) -> None:
+        super().ask(saga_id)
+        self._courier.say(SERVICE)
+
+    def wait(self, *, waits: int) -> list[str]:
+        """Each lost message costs one look of the watchdog, and nothing else may cost one."""
+        self._look_after(PATIENCE_SECONDS)
+        lost = self._limits.spent("lose")
+        if waits <= lost:
+            return []
+        return [f"it stands still, after {lost} lost messages and {waits - 1} nudges"]
+
+    def _asked(self, saga_id: str) -> object:
+        with self._stage.atomic(SERVICE):
+            return choreography.compensate(
+                saga_id=saga_id, requested_by="eva", reason="", now=self._stage.now()
+            )
+
+    def _look_early(self, _: object) -> None:
+        self._limits.spend("early nudge")
+        self._look_after(NUDGE_SECONDS)
+
+    def _look_after(self, seconds: float) -> None:
+        super()._look_after(seconds)
+        watchdog.look(now=self._stage.now())
+        self._courier.say(SERVICE)
 
 
 class Lane(NamedTuple):
@@ -48,7 +149,7 @@ class Conducting:
         participants = Participants(urls=dict.fromkeys(services.PARTICIPANTS, "http://here"))
         self.runner = Runner(participants=participants)
         self.runner._heart = SimpleNamespace(runner_id=number)  # type: ignore[assignment]
-        self.lanes: Standing = self.runner._conductor._lanes  # type: ignore[assignment]
+        self.lanes: StandingLanes = self.runner._conductor._lanes  # type: ignore[assignment]
 
     def claim(self) -> None:
         self.runner._claim()
@@ -60,29 +161,14 @@ class Conducting:
         return {"in_hand": conductor.in_hand, "but": conductor.crowded}
 
 
-class Orchestrated:
-    """A `world.Coordinator`; over messages, if there is a courier."""
+class Orchestrated(Coordinator):
+    """Over messages, if there is a courier."""
 
-    def __init__(
-        self,
-        *,
-        stage: Stage,
-        limits: Limits,
-        strike: Strike,
-        calls: Calls,
-        courier: Courier | None,
-    ) -> None:
-        self.pattern = patterns.ORCHESTRATED_MESSAGING if courier else patterns.ORCHESTRATED
-        self._stage = stage
-        self._limits = limits
-        self._strike = strike
+    def __init__(self, *, stage: Stage, calls: Calls, courier: Courier | None) -> None:
+        super().__init__(stage)
         self._calls = calls
         self._courier = courier
         self._services = projection.services_of(stage.scenario.saga)
-        self._fails = {way: partial(self._call_fails, way) for way in WAYS}
-        self._deaths = {at: partial(self._die, at) for at in CRASHES}
-        self._pauses = {at: partial(self._pause, at) for at in PAUSES}
-        self._broken_services = {at: partial(self._break_service, at) for at in CRASHES_OF_SERVICE}
 
     def clear(self) -> None:
         self._calls.clear()
@@ -91,7 +177,7 @@ class Orchestrated:
         self._made = 0
 
     def start(self, contexts: Sequence[Context]) -> None:
-        operations.start(contexts=contexts)
+        orchestration.start(contexts=contexts)
 
     def progress(self) -> Iterator[Option]:
         if self._is_claimable():
@@ -108,55 +194,55 @@ class Orchestrated:
             yield from self._faults_of_runners(lanes)
         left = self._limits.left
         if left["crash"] and self._is_claimable():
-            yield Option("crash runner.claimed", "a runner claims, and dies", self._claim_and_die)
+            yield Option("crash " + CLAIMED, "a runner claims, and dies", self._claim_and_die)
         if left["stale"] and self._strike.depth < 2 and self._is_claimable():
             text = "a runner claims, and takes its time"
-            yield Option("pause runner.claimed", text, self._claim_slowly)
+            yield Option("pause " + CLAIMED, text, self._claim_slowly)
         if left["outage"] and not self._courier:
             text = "{0} does not answer for a while"
             yield Option("outage", text, self._lose_replies, self._services)
-        if left["deadline"]:
-            yield Option("deadline", "all that runs is too late now", self._pass_deadline)
+        yield from super().faults()
 
     def _faults_of_calls(self, lanes: Sequence[Lane]) -> Iterator[Option]:
         left = self._limits.left
         if alone := [one._replace(batch=1) for one in lanes if one.batch > 1]:
             yield Option("alone", "{0}, alone", self._work, alone)
         if left["call"]:
-            for way, fails in self._fails.items():
-                yield Option(way, "{0}; " + way, fails, lanes)
+            for way in WAYS:
+                yield Option(way, "{0}; " + way, partial(self._call_fails, way), lanes)
         if left["crash"]:
-            for at, breaks in self._broken_services.items():
+            for at in CRASHES_OF_SERVICE:
+                breaks = partial(self._break_service, at)
                 yield Option("crash " + at, "{0}, which crashes at " + at, breaks, lanes)
 
     def _faults_of_runners(self, lanes: Sequence[Lane]) -> Iterator[Option]:
         left = self._limits.left
         if left["crash"]:
-            for at, die in self._deaths.items():
+            for at in CRASHES:
+                die = partial(self._die, at)
                 yield Option("crash " + at, "{0}, and the runner dies at " + at, die, lanes)
         if left["stale"] and self._strike.depth < 2:
-            for at, pause in self._pauses.items():
+            for at in PAUSES:
+                pause = partial(self._pause, at)
                 yield Option("pause " + at, "{0}, and is suspended at " + at, pause, lanes)
         if left["stale"]:
             alive = [one.number for one in self._runners if self._stage.is_alive(one.number)]
             yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
 
-    def ask(self, saga_id: str) -> None:
-        refused = operations.compensate(saga_id=saga_id, requested_by="eva", reason="")
-        if not isinstance(refused, Refused):
-            self._limits.promise(saga_id)
-
     def wait(self, *, waits: int) -> list[str]:
         """Until the next saga is due; a parked one is tried again by a person."""
         for saga_id, standing in self._stage.standings().items():
             if standing.run == "parked":
-                operations.retry(saga_id=saga_id, requested_by="eva")
+                orchestration.retry(saga_id=saga_id, requested_by="eva")
         self._stage.passes(self._stage.seconds_until_due())
         if self._limits.spent("lose", "call", "outage", "crash", "stale"):
             return []
         return ["it stands still, and nothing had gone wrong"]
 
     # What happens
+
+    def _asked(self, saga_id: str) -> object:
+        return orchestration.compensate(saga_id=saga_id, requested_by="eva", reason="")
 
     def _lanes(self) -> list[Lane]:
         """What each runner could do; those that are taken for dead last."""
@@ -171,7 +257,7 @@ class Orchestrated:
     def _claim(self, _: object) -> None:
         self._alive().claim()
         if self._courier:
-            self._courier.say(store.ALIAS)
+            self._courier.say(ALIAS)
 
     def _is_claimable(self) -> bool:
         """By one of those at work; where there is none, by a new one, whose hands are empty."""
@@ -210,57 +296,46 @@ class Orchestrated:
         self._calls.fails = ""
 
     def _die(self, at: str, lane: Lane) -> None:
-        self._limits.spend("crash")
-        self._strike.crash(at=at)
-        try:
-            self._work(lane)
-        except Crashed:
-            self._bury(lane.runner)
-        self._strike.clear()
+        self._dying(lane.runner, at, partial(self._work, lane))
 
     def _claim_and_die(self, _: object) -> None:
-        self._limits.spend("crash")
         runner = self._alive()
-        self._strike.crash(at="runner.claimed")
-        try:
-            runner.claim()
-        except Crashed:
-            self._bury(runner)
-        self._strike.clear()
+        self._dying(runner, CLAIMED, runner.claim)
+
+    def _dying(self, runner: Conducting, at: str, work: Callable[[], None]) -> None:
+        self._limits.spend("crash")
+        with self._strike.crashing(at=at):
+            try:
+                work()
+            except Crashed:
+                self._stage.fall_silent(runner.number)
+                self._runners.remove(runner)
 
     def _claim_slowly(self, _: object) -> None:
         """Its heart beats meanwhile: one thread of it is slow."""
-        self._limits.spend("stale")
         runner = self._alive()
-        self._paused.add(runner.number)
-        self._strike.pause(at="runner.claimed", who=f"runner {runner.number}")
-        runner.claim()
-        self._strike.clear()
-        self._paused.discard(runner.number)
+        self._suspended(runner, CLAIMED, runner.claim)
         if self._courier:
-            self._courier.say(store.ALIAS)
-
-    def _bury(self, runner: Conducting) -> None:
-        self._stage.fall_silent(runner.number)
-        self._runners.remove(runner)
-
-    def _break_service(self, at: str, lane: Lane) -> None:
-        self._limits.spend("crash")
-        self._strike.crash(at=at)
-        self._work(lane)
-        self._strike.clear()
+            self._courier.say(ALIAS)
 
     def _pause(self, at: str, lane: Lane) -> None:
         """Suspended, its heart does not beat; awake again, it does."""
-        self._limits.spend("stale")
         number = lane.runner.number
         self._stage.fall_silent(number)
-        self._paused.add(number)
-        self._strike.pause(at=at, who=f"runner {number}")
-        self._work(lane)
-        self._strike.clear()
-        self._paused.discard(number)
+        self._suspended(lane.runner, at, partial(self._work, lane))
         self._stage.speak(number)
+
+    def _suspended(self, runner: Conducting, at: str, work: Callable[[], None]) -> None:
+        self._limits.spend("stale")
+        self._paused.add(runner.number)
+        with self._strike.pausing(at=at, who=f"runner {runner.number}"):
+            work()
+        self._paused.discard(runner.number)
+
+    def _break_service(self, at: str, lane: Lane) -> None:
+        self._limits.spend("crash")
+        with self._strike.crashing(at=at):
+            self._work(lane)
 
     def _take_for_dead(self, number: int) -> None:
         self._limits.spend("stale")
@@ -270,8 +345,3 @@ class Orchestrated:
         self._limits.spend("outage")
         self._limits.is_interfered = True
         self._calls.loses_replies(service=service, calls=engine.TRIES)
-
-    def _pass_deadline(self, _: object) -> None:
-        self._limits.spend("deadline")
-        self._limits.is_interfered = True
-        self._stage.passes(deadline_seconds(self._stage.scenario.saga))

@@ -1,16 +1,20 @@
-"""What a soak says at its end: figures, breaches by name, and how to repeat it."""
+"""What a soak says at its end: how long the shop took to recover, figures, breaches, how to
+repeat it.
+"""
+
+import math
 
 import pytest
 
-from checker.soak import report
-from checker.soak.answers import Accepted
+from checker.soak import results
 from checker.soak.faults import Made
 from checker.soak.plan import Fault, Kind
-from checker.soak.results import Round, Settings
+from checker.soak.results import Lasted, Lateness, Round, Settings, middle_and_longest
 from checker.soak.shoppers import Asked, Wanted
-from checker.soak.watching import Memory
+from checker.soak.watching import Accepted, Memory
 from contracts.catalogue import SAGAS
 
+QUICK = Lasted(10.0, 10.1)
 SETTINGS = Settings(
     saga=SAGAS["checkout"],
     patterns=["orchestrated"],
@@ -61,7 +65,7 @@ def soaked():
 
 
 def told(one):
-    return report.as_text(settings=SETTINGS, rounds=[one])
+    return results.as_text(settings=SETTINGS, rounds=[one])
 
 
 def test_recovery_is_told_by_kind_for_the_faults_that_were_made(soaked):
@@ -77,7 +81,7 @@ def test_fault_that_was_not_made_is_told_with_its_reason(soaked):
 def test_saga_that_never_ended_is_told_as_never(soaked):
     one = soaked(ended_at=None)
     assert "ended never after it was meant to start" in told(one)
-    figures = report.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
+    figures = results.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
     assert figures["longest"]["end"] is None
 
 
@@ -86,12 +90,12 @@ def test_right_round_is_called_right(soaked):
 
 
 def test_every_breach_is_named_and_none_is_called_right(soaked):
-    one = soaked(breaches=[f"breach {n}" for n in range(report.SHOWN + 5)])
+    one = soaked(breaches=[f"breach {n}" for n in range(results.SHOWN + 5)])
     assert "WRONG: breach 0" in told(one)
     assert "WRONG: and 5 more" in told(one)
     assert "right:" not in told(one)
-    figures = report.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
-    assert len(figures["breaches"]) == report.SHOWN + 5
+    figures = results.as_json(settings=SETTINGS, rounds=[one])["rounds"][0]
+    assert len(figures["breaches"]) == results.SHOWN + 5
 
 
 def test_last_line_repeats_it(soaked):
@@ -99,3 +103,40 @@ def test_last_line_repeats_it(soaked):
         "repeat it: manage.py soak --saga checkout --minutes 1 --rate 50 --patterns orchestrated"
         " --faults kill --every 4 --seed 7"
     )
+
+
+def recovered_in(*checkouts, began_at=100.0, ended_at=100.0):
+    lateness = Lateness(sagas=[QUICK, *(Lasted(*one) for one in checkouts)])
+    return lateness.recovered_in(began_at=began_at, ended_at=ended_at)
+
+
+def test_fault_that_makes_nobody_late_needs_no_recovery():
+    assert recovered_in((99.9, 100.1), (100.0, 101.9)) == 0.0
+
+
+def test_shop_has_recovered_when_the_last_late_checkout_has_ended():
+    assert recovered_in((99.9, 103.0), (100.5, 104.5)) == 4.5
+
+
+def test_late_checkout_that_begins_a_moment_after_the_fault_counts():
+    assert recovered_in((100.5, 104.5)) == 4.5
+
+
+def test_late_checkout_that_begins_long_after_does_not():
+    assert recovered_in((101.5, 104.5)) == 0.0
+
+
+def test_recovery_counts_from_the_end_of_a_fault_that_lasts():
+    assert recovered_in((101.0, 106.0), began_at=100.0, ended_at=105.0) == 1.0
+
+
+def test_lateness_from_before_the_fault_is_not_its_own():
+    assert recovered_in((90.0, 200.0), (100.2, 103.0)) == 3.0
+
+
+def test_shop_with_a_checkout_that_never_ends_never_recovers():
+    assert recovered_in((99.9, math.inf)) == math.inf
+
+
+def test_middle_of_an_even_number_is_the_upper_one():
+    assert middle_and_longest([4.0, 1.0, 3.0, 2.0]) == (3.0, 4.0)

@@ -1,19 +1,21 @@
-"""`saga_orchestrator.store` in memory, without the log of the steps, which decides nothing."""
+"""What the coordinators store, in memory, a class for each store, with the same functions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from checker.explorer.clock import Clock
+from checker.explorer.steering import Clock
 from checker.explorer.store import Store
 from contracts.context import Context
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
+from saga_choreography.store import Locked, Seen, Settled, Stage, Stop, Trails, Verdict, Watched
 from saga_orchestrator.engine import Move, Progress
 from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
 
 
-class SagaRow(NamedTuple):
+class RunRow(NamedTuple):
     """Times in seconds since the beginning."""
 
     name: str
@@ -46,7 +48,9 @@ class SagaRow(NamedTuple):
 
 
 class SagaLog:
-    """`silent`: the runners whose hearts do not beat."""
+    """`saga_orchestrator.store`, without the log of the steps, which decides nothing. `silent`: the
+    runners whose hearts do not beat.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -57,7 +61,7 @@ class SagaLog:
     def start(self, *, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[str]:
         started = []
         for context in sorted(contexts, key=lambda one: one.saga_id):
-            row = SagaRow(
+            row = RunRow(
                 name=saga.name,
                 context=context,
                 steps=saga.steps,
@@ -126,8 +130,8 @@ class SagaLog:
         return row is not None and row.version == saga.version
 
     def due(self, *, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[str]:
-        """The sagas that this runner may claim now: `statements.CLAIMABLE`, word for
-        word, those due longest first.
+        """The sagas that this runner may claim now: `store.CLAIMABLE`, word for word, those
+        due longest first.
         """
         now = self._clock.seconds
         found = [
@@ -174,7 +178,7 @@ class SagaLog:
         self._store.write(self.sagas, saga.saga_id, moved)
         return now
 
-    def _in_flight(self, saga_id: str, row: SagaRow) -> InFlight:
+    def _in_flight(self, saga_id: str, row: RunRow) -> InFlight:
         now = self._clock.seconds
         return InFlight(
             saga_id=saga_id,
@@ -188,3 +192,153 @@ class SagaLog:
             entered=now,
             waited=None if row.asked_at is None else now - row.asked_at,
         )
+
+
+class WatchedRow(NamedTuple):
+    saga_id: str
+    saga: str
+    context: Context
+    started_at: datetime
+    stage: Stage = Stage.RUNNING
+    status: str = "running"
+    watch_at: datetime | None = None
+    finished_at: datetime | None = None
+    nudges: int = 0
+    nudged_at: datetime | None = None
+    stop_requested_at: datetime | None = None
+    parked_step: str = ""
+    parked_reason: str = ""
+
+    @property
+    def watched(self) -> Watched:
+        return Watched(
+            context=self.context,
+            stage=self.stage,
+            started_at=self.started_at,
+            nudges=self.nudges,
+            nudged_at=self.nudged_at,
+            status=SagaStatus(self.status),
+            is_stopped=self.stop_requested_at is not None,
+            parked_step=self.parked_step,
+            parked_reason=self.parked_reason,
+        )
+
+
+class Trail:
+    """`saga_choreography.store`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._interventions = store.table("interventions")
+        self.sagas = store.table("choreography.saga")
+        self.seen = store.table("choreography.seen")
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def names(self, *, saga_ids: Iterable[str]) -> dict[str, str]:
+        return {one: self.sagas[one].saga for one in saga_ids if one in self.sagas}
+
+    def add_sagas(
+        self, *, contexts: Sequence[Context], started_at: datetime, watch_at: datetime
+    ) -> None:
+        for context in sorted(contexts, key=lambda one: one.saga_id):
+            row = WatchedRow(
+                saga_id=context.saga_id,
+                saga=context.saga,
+                context=context,
+                started_at=started_at,
+                watch_at=watch_at,
+            )
+            self._store.insert_if_free(self.sagas, context.saga_id, row)
+
+    def add_seen(self, *, seen: Sequence[Seen], watch_at: datetime) -> None:
+        moved = {
+            one.saga_id
+            for one in seen
+            if self._store.insert_if_free(self.seen, (one.saga_id, one.event_type), one)
+        }
+        for saga_id in moved:
+            row = self.sagas.get(saga_id)
+            if row and row.status == "parked":
+                goes_on = row._replace(
+                    status="running" if row.stage is Stage.RUNNING else "compensating",
+                    parked_step="",
+                    parked_reason="",
+                    nudges=0,
+                    watch_at=watch_at,
+                )
+                self._store.write(self.sagas, saga_id, goes_on)
+
+    def lock_stages(self, *, saga_ids: Iterable[str]) -> dict[str, Locked]:
+        stages = {}
+        for saga_id in sorted(saga_ids):
+            if saga_id in self.sagas:
+                self._store.lock(self.sagas, saga_id)
+                row = self.sagas[saga_id]
+                stages[saga_id] = Locked(row.stage, row.stop_requested_at is not None)
+        return stages
+
+    def stop(self, *, saga_ids: Iterable[str], at: datetime) -> None:
+        for one in saga_ids:
+            self._store.write(self.sagas, one, self.sagas[one]._replace(stop_requested_at=at))
+
+    def stops(self, *, saga_ids: Iterable[str]) -> dict[str, Stop]:
+        wanted = set(saga_ids)
+        return {
+            one.saga_id: Stop(one.requested_by, one.reason)
+            for one in self._interventions.values()
+            if one.saga_id in wanted and one.action == "abort"
+        }
+
+    def settle(self, *, settled: Sequence[Settled]) -> None:
+        for one in settled:
+            row = self.sagas[one.saga_id]._replace(
+                stage=one.stage,
+                status=str(one.status),
+                finished_at=one.finished_at,
+                watch_at=one.watch_at,
+                nudges=0,
+            )
+            self._store.write(self.sagas, one.saga_id, row)
+
+    def claim_still(self, *, now: datetime, limit: int, only: str | None = None) -> list[str]:
+        due = [
+            row
+            for row in self.sagas.values()
+            if row.saga_id == (only or row.saga_id)
+            and row.watch_at is not None
+            and row.watch_at <= now
+            and not self._store.is_held(self.sagas, row.saga_id)
+        ]
+        due.sort(key=lambda row: row.watch_at)
+        return [row.saga_id for row in due[:limit]]
+
+    def lock_watched(self, *, saga_ids: Iterable[str]) -> list[Watched]:
+        found = [one for one in sorted(saga_ids) if one in self.sagas]
+        for saga_id in found:
+            self._store.lock(self.sagas, saga_id)
+        return [self.sagas[one].watched for one in found]
+
+    def record(self, *, verdicts: Sequence[Verdict]) -> None:
+        for one in verdicts:
+            row = self.sagas[one.saga_id]
+            decided = row._replace(
+                status=row.status if one.parked_at is None else "parked",
+                watch_at=one.watch_at,
+                nudges=one.nudges,
+                nudged_at=one.nudged_at,
+                parked_step=one.parked_step,
+                parked_reason=one.parked_reason,
+            )
+            self._store.write(self.sagas, one.saga_id, decided)
+
+    def of(self, *, saga_ids: Iterable[str]) -> Trails:
+        trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
+        for one in self.seen.values():
+            if one.saga_id in trails:
+                trails[one.saga_id].append(one)
+        for trail in trails.values():
+            trail.sort(key=lambda one: (one.occurred_at, one.seen_at))
+        return trails

@@ -1,0 +1,293 @@
+"""The stage of a world in memory: tables in the place of the SQL, for as long as it is wanted.
+
+Everything above the SQL stays the real thing: reactions, `perform`, the barrier's rules, consumer,
+relay, tracking, watchdog, runner, conductor, engine. What a participant stores is here, as the SQL
+of `participant.barrier`, `messaging.outbox` and `messaging.parked` does it, row by row, and the
+ledger of effects; what the coordinators store is in `memory_of_coordinators`.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from checker.explorer.sagas.memory_of_coordinators import SagaLog, Trail
+from checker.explorer.sagas.participants import Effect, Participants
+from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
+from checker.explorer.sagas.stage import Stage
+from checker.explorer.steering import Clock, Strike
+from checker.explorer.store import Store, Table
+from contracts import events, patterns, refusals
+from contracts.commands import Command
+from contracts.events import Event
+from contracts.outcomes import Outcome, Refused
+from contracts.saga import Direction
+from messaging import consumer, outbox, parked, parking
+from messaging.outbox import Unsent
+from messaging.parked import Aside, Due
+from participant import barrier, performing
+from participant.barrier import Key, key_of
+from participant.models import BarrierStatus
+from participant.operations import Operation
+from saga_choreography import operations, store, tracking, watchdog
+from saga_orchestrator import messages
+from saga_orchestrator import operations as orchestration
+from saga_orchestrator import store as saga_log
+from saga_orchestrator.store import Call
+
+TRANSACTIONS = (performing, parking, tracking, watchdog, messages, orchestration)
+_ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
+AFTER_READING = "after reading"
+"""A point of the transactions here: locked and read, but not written."""
+
+
+class BarrierRow(NamedTuple):
+    """`outcome`: None only within the transaction that runs it."""
+
+    outcome: Outcome | None
+
+
+class Barrier:
+    """A row is known by its own key instead of a number. The rules stay the real ones."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def take(
+        self,
+        operation: Operation,
+        sagas: Mapping[Key, str],
+        direction: Direction,
+        status: BarrierStatus | None = None,
+    ) -> dict[Key, Any]:
+        taken, table = {}, self._table(operation)
+        for key in sorted(sagas):
+            row = BarrierRow(_ABORTED if status else None)
+            if self._store.insert_if_free(table, (key, direction), row):
+                taken[key] = (key, direction)
+        return taken
+
+    def stored(
+        self, operation: Operation, keys: Collection[Key], direction: Direction
+    ) -> dict[Key, Outcome]:
+        table = self._table(operation)
+        found = {key: table.get((key, direction)) for key in sorted(keys)}
+        return {key: row.outcome for key, row in found.items() if row}
+
+    def record(self, *, operation: Operation, outcomes: Mapping[Any, Outcome]) -> None:
+        table = self._table(operation)
+        for row_id, outcome in outcomes.items():
+            self._store.write(table, row_id, BarrierRow(outcome))
+
+    def forget(self, *, operation: Operation, commands: Sequence[Command]) -> None:
+        table = self._table(operation)
+        for one in commands:
+            self._store.delete(table, (key_of(operation, one), operation.direction))
+
+    def _table(self, operation: Operation) -> Table:
+        return self._store.table("barrier." + operation.service)
+
+
+class Ledger:
+    """A `participants.Ledger`."""
+
+    def __init__(self, store: Store, clock: Clock, strike: Strike) -> None:
+        self._store = store
+        self._clock = clock
+        self._strike = strike
+        self._effects = store.table("ledger")
+        self._units = store.table("units")
+
+    def lock_units(self, *, service: str) -> int:
+        if service in self._units:
+            self._store.lock(self._units, service)
+        free: int = self._units.get(service, 0)
+        self._strike.reached(AFTER_READING)
+        return free
+
+    def set_units(self, *, service: str, units: int) -> None:
+        self._store.write(self._units, service, units)
+
+    def add(self, *, service: str, effects: Sequence[Effect]) -> None:
+        for one in effects:
+            times = (*self._effects.get(one, ()), self._clock.stamp())
+            self._store.write(self._effects, one, times)
+
+    def effects(self) -> Mapping[Effect, Sequence[float]]:
+        return self._effects
+
+    def units(self, *, service: str) -> int:
+        units: int = self._units[service]
+        return units
+
+
+class Outbox:
+    """Rows that are sent are deleted: nobody looks at them again."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, *, service: str, said: Sequence[Event]) -> None:
+        table = self._store.table("outbox." + service)
+        for event in said:
+            row_id = self._store.next_id()
+            row = Unsent(
+                id=row_id, event_id=event.id, event_type=event.route, body=events.encode(event)
+            )
+            self._store.write(table, row_id, row)
+
+    def unsent(self, *, service: str, limit: int) -> list[Unsent]:
+        return list(self._store.table("outbox." + service).values())[:limit]
+
+    def mark_sent(self, *, service: str, ids: Sequence[int], at: datetime) -> list[int]:
+        table = self._store.table("outbox." + service)
+        for row_id in ids:
+            self._store.delete(table, row_id)
+        return list(ids)
+
+
+class Parked:
+    """Messages that no handler could handle, with the reason: here that is a bug, so none is tried
+    again.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.table = store.table("parked")
+
+    def add(self, *, service: str, aside: Aside, is_again: bool = True) -> None:
+        what = f"{service} set {aside.message.type} of {aside.saga_id} aside: {aside.reason}"
+        self._store.write(self.table, self._store.next_id(), what)
+
+    def revive(self, *, service: str, aside: Aside) -> bool:
+        return False
+
+    def claim_due(self, *, service: str, limit: int) -> list[Due]:
+        return []
+
+    def retrying(self, *, service: str, event_ids: Sequence[str]) -> set[str]:
+        return set()
+
+    def close(self, *, service: str, event_ids: Sequence[str]) -> None:
+        pass
+
+
+class Memory:
+    """The tables, by whose they are, and the time they live in."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = Store()
+        self.strike = Strike(self.store.aside)
+        self.barrier = Barrier(self.store)
+        self.ledger = Ledger(self.store, self.clock, self.strike)
+        self.outbox = Outbox(self.store)
+        self.parked = Parked(self.store)
+        self.trail = Trail(self.store, self.clock)
+        self.sagalog = SagaLog(self.store, self.clock)
+        self.interventions = self.store.table("interventions")
+
+
+class MemoryStage(Stage):
+    """On tables in memory."""
+
+    can_overlap = True
+
+    def __init__(
+        self, *, memory: Memory, participants: Participants, scenario: Scenario, pattern: str
+    ) -> None:
+        super().__init__(
+            clock=memory.clock,
+            strike=memory.strike,
+            ledger=memory.ledger,
+            participants=participants,
+            scenario=scenario,
+            pattern=pattern,
+        )
+        self.silent = memory.sagalog.silent
+        self._memory = memory
+        self._outboxes = {one: memory.store.table("outbox." + one) for one in self.services}
+        is_choreographed = pattern == patterns.CHOREOGRAPHED
+        self._runs = memory.trail.sagas if is_choreographed else memory.sagalog.sagas
+
+    def empty(self) -> None:
+        self._memory.store.clear()
+
+    def atomic(self, service: str) -> AbstractContextManager[None]:
+        return self._memory.store.atomic(using=service)
+
+    def unsent(self) -> list[str]:
+        return [service for service, table in self._outboxes.items() if table]
+
+    def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
+        return bool(self._memory.sagalog.due(runner_id=runner, in_hand=in_hand, but=but))
+
+    def seconds_until_due(self) -> float:
+        rows = self._memory.sagalog.sagas.values()
+        dues = [one.next_attempt_at for one in rows if one.next_attempt_at is not None]
+        return SLACK_SECONDS + max(0.0, min(dues, default=0.0) - self._memory.clock.seconds)
+
+    def runs(self) -> Mapping[str, str]:
+        return {saga_id: row.status for saga_id, row in self._runs.items()}
+
+    def set_aside(self) -> list[str]:
+        return list(self._memory.parked.table.values())
+
+
+@contextmanager
+def installed(memory: Memory) -> Iterator[None]:
+    """Within the block all services work on `memory`. One at a time in a process."""
+    with ExitStack() as stack:
+        for module, name, stand_in in _stand_ins(memory):
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield
+
+
+def functions(memory: Memory) -> Iterator[tuple[ModuleType, str, Any]]:
+    """Each function of SQL that is replaced: its module, its name, what does it here."""
+    for module, rows in (
+        (outbox, memory.outbox),
+        (parked, memory.parked),
+        (store, memory.trail),
+        (saga_log, memory.sagalog),
+    ):
+        for name in vars(type(rows)):
+            if not name.startswith("_") and hasattr(module, name):
+                yield module, name, getattr(rows, name)
+    yield barrier, "_take", memory.barrier.take
+    yield barrier, "_stored", memory.barrier.stored
+    yield barrier, "record", memory.barrier.record
+    yield barrier, "forget", memory.barrier.forget
+
+
+def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
+    yield from functions(memory)
+    transaction = SimpleNamespace(atomic=memory.store.atomic, on_commit=lambda ring, using: None)
+    for module in TRANSACTIONS:
+        yield module, "transaction", transaction
+    always_there = SimpleNamespace(is_usable=lambda: True)
+    yield consumer, "connections", defaultdict(lambda: always_there)
+    for module in (orchestration, operations, tracking):
+        yield module, "Intervention", _Interventions(memory)
+
+
+class _Interventions:
+    """As much of the model as `ask` asks of it."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.objects = self
+
+    def __call__(self, **fields: Any) -> SimpleNamespace:
+        return SimpleNamespace(**fields)
+
+    def create(self, *, saga_id: str, action: str, **fields: Any) -> None:
+        self.bulk_create([SimpleNamespace(saga_id=saga_id, action=action, **fields)])
+
+    def bulk_create(self, made: list[SimpleNamespace]) -> None:
+        for one in made:
+            key = self._memory.store.next_id()
+            self._memory.store.write(self._memory.interventions, key, one)

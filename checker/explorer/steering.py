@@ -1,0 +1,104 @@
+"""What steers a world: time that passes only when it is told to, and where a process is struck.
+
+The places where one crashes, or is suspended while others go on, are the named points of the code
+(`participant.points`), and those of the tables in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from checker.explorer.scheduling import Player
+
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+
+
+class Clock:
+    """Stands in for `datetime` (now) and `time` (monotonic): the same schedule meets the same
+    times. Each look is a microsecond later.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._now = BEGINNING
+
+    def reset(self) -> None:
+        self.seconds, self._now = 0.0, BEGINNING
+
+    def now(self, tz: tzinfo | None = None) -> datetime:
+        self._now += _TICK
+        return self._now
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def stamp(self) -> float:
+        """Now, in seconds since the beginning: what the audit's rows compare."""
+        return (self.now() - BEGINNING).total_seconds()
+
+    def passes(self, seconds: float) -> None:
+        """So much time goes by."""
+        self.seconds += seconds
+        self._now += timedelta(seconds=seconds)
+
+
+class NoChance:
+    """Stands in for `random` where chance only spreads load over time."""
+
+    def random(self) -> float:
+        return 0.5
+
+    def uniform(self, low: float, high: float) -> float:
+        return (low + high) / 2
+
+
+class Crashed(BaseException):
+    """The process died here. No handler may catch it, as none could."""
+
+
+class Strike:
+    """One strike at a time. `aside`: suspends the transaction that is open, if one is."""
+
+    def __init__(self, aside: Callable[[], AbstractContextManager[None]]) -> None:
+        self._aside = aside
+        self._crash_at = ""
+        self._pause_at = ""
+        self._who = ""
+        self.player: Player | None = None
+        self.depth = 0
+
+    def clear(self) -> None:
+        self._crash_at = self._pause_at = ""
+
+    @contextmanager
+    def crashing(self, *, at: str) -> Iterator[None]:
+        """Within the block, whoever comes there next dies."""
+        self._crash_at = at
+        try:
+            yield
+        finally:
+            self.clear()
+
+    @contextmanager
+    def pausing(self, *, at: str, who: str) -> Iterator[None]:
+        """Within the block, whoever comes there next is suspended there."""
+        self._pause_at, self._who = at, who
+        try:
+            yield
+        finally:
+            self.clear()
+
+    def reached(self, place: str, of: object = None) -> None:
+        """Somebody has come there (in place of `participant.points.reach`). Raises Crashed."""
+        if place == self._crash_at:
+            self.clear()
+            raise Crashed(place)
+        if place == self._pause_at and self.player is not None:
+            self.clear()
+            self.depth += 1
+            try:
+                with self._aside():
+                    self.player.meanwhile(who=self._who)
+            finally:
+                self.depth -= 1

@@ -1,0 +1,219 @@
+"""Two pictures of a saga, as Mermaid and as text for a terminal.
+
+A flowchart: who does what, and on which outcome who goes on. An automaton of two states, `ok` and
+`error`: each of its rows is a transfer function. In this state, on this event, a service does
+(undoes, blocks) its step; what it says then leads to a state, or ends the saga.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import singledispatch
+from typing import NamedTuple
+
+from checker.protocol.description import (
+    Choreography,
+    Ending,
+    Orchestration,
+    Reaction,
+    may_be_refused,
+)
+from contracts import projection
+from contracts.outcomes import Done, Refused
+from contracts.saga import Direction, Saga
+from contracts.states import FINAL, SagaStatus
+from saga_orchestrator import engine
+from saga_orchestrator.engine import Answer, Fault, Move, Progress
+
+OK, ERROR, END = "ok", "error", "end"
+_VERBS = {Direction.DO: "does", Direction.UNDO: "undoes", Direction.BLOCK: "blocks"}
+
+
+class Outcome(NamedTuple):
+    """What may come of it, and the names of the boxes that go on then. `is_good`: not refused."""
+
+    text: str
+    to: tuple[str, ...]
+    is_good: bool = True
+
+
+class Box(NamedTuple):
+    """Somebody does something. `who`: the service; an ending has nobody, and no outcomes."""
+
+    name: str
+    who: str
+    what: str
+    outcomes: tuple[Outcome, ...] = ()
+
+
+@singledispatch
+def boxes_of(protocol: object) -> Sequence[Box]:
+    """The flowchart of a choreography, or of an orchestration: its boxes, as they come up."""
+    raise TypeError(f"no protocol: {protocol!r}")
+
+
+@boxes_of.register
+def _choreographed(protocol: Choreography) -> Sequence[Box]:
+    boxes = [
+        Box(event, who, _asks(protocol, event), (_event(protocol, event),))
+        for event, who in protocol.asked.items()
+    ]
+    reacting = {_name(one): one for one in protocol.reactions}
+    boxes += [_reacting(protocol, one) for one in reacting.values()]
+    return boxes + [_end(ending) for ending in dict.fromkeys(protocol.ends.values())]
+
+
+def _asks(protocol: Choreography, event: str) -> str:
+    asked = {protocol.start: "start", protocol.abort: "abort", protocol.giving_back: "return"}
+    return asked.get(event, "ask")
+
+
+def _reacting(protocol: Choreography, one: Reaction) -> Box:
+    """All reactions that do the same thing say the same things, whatever they hear."""
+    outcomes = [_event(protocol, one.says)] if one.says else []
+    if one.says_if_refused:
+        outcomes.append(_event(protocol, one.says_if_refused)._replace(is_good=False))
+    return Box(_name(one), one.service, f"{one.direction} {one.step}", tuple(outcomes))
+
+
+def _event(protocol: Choreography, event: str) -> Outcome:
+    to = [_name(one) for one in protocol.reactions if one.hears == event]
+    if event in protocol.ends:
+        to.append(_end(protocol.ends[event]).name)
+    return Outcome(event, tuple(dict.fromkeys(to)))
+
+
+def _name(reaction: Reaction) -> str:
+    return f"{reaction.service} {reaction.direction} {reaction.step}"
+
+
+def _end(ending: Ending) -> Box:
+    return Box(f"end {ending}", "", ending)
+
+
+@boxes_of.register
+def _orchestrated(protocol: Orchestration) -> Sequence[Box]:
+    """From what the engine answers to each outcome of each call."""
+    first = Progress(steps=tuple(protocol.saga.steps), position=1)
+    boxes = [Box("start", protocol.conductor, "start", (Outcome("started", (_call(first),)),))]
+    waiting, seen = [first], {_call(first)}
+    for progress in waiting:
+        moves = list(_moves(progress))
+        outcomes = [Outcome(text, (_next(move),), good) for text, move, good in moves]
+        boxes.append(Box(_call(progress), progress.step.service, _call(progress), tuple(outcomes)))
+        for _, move, _ in moves:
+            if move.status not in FINAL and _call(move.progress) not in seen:
+                seen.add(_call(move.progress))
+                waiting.append(move.progress)
+    return boxes + [_end(ending) for ending in Ending]
+
+
+def _moves(progress: Progress) -> Iterator[tuple[str, Move, bool]]:
+    """What may come of the call, and what follows; what only parks it is left out."""
+    words = {Direction.BLOCK: ("it had happened", "blocked")}
+    done, refused = words.get(progress.direction, ("done", "refused"))
+    yield done, _after(progress, Done({})), True
+    if progress.direction is not Direction.UNDO and may_be_refused(progress.step):
+        yield refused, _after(progress, Refused("no")), False
+    for _ in range(engine.TRIES - 1):
+        progress = _after(progress, Fault("no answer")).progress
+    given_up = _after(progress, Fault("no answer"))
+    if given_up.status is not SagaStatus.PARKED:
+        yield "given up", given_up, False
+
+
+def _after(progress: Progress, answer: Answer) -> Move:
+    return engine.after(progress=progress, answer=answer, draw=0.5)
+
+
+def _call(progress: Progress) -> str:
+    return f"{progress.direction} {progress.step.name}"
+
+
+def _next(move: Move) -> str:
+    if move.status in FINAL:
+        is_completed = move.status is SagaStatus.COMPLETED
+        return _end(Ending.COMPLETED if is_completed else Ending.UNDONE).name
+    return _call(move.progress)
+
+
+def flowchart_as_mermaid(protocol: Choreography | Orchestration) -> str:
+    """Ready for a ```mermaid block; what is refused is dashed."""
+    boxes = boxes_of(protocol)
+    ids = {box.name: f"n{number}" for number, box in enumerate(boxes)}
+    lines = ["flowchart TD"]
+    for box in boxes:
+        shape = f'["{box.who}<br/>{box.what}"]' if box.who else f'(["{box.what}"])'
+        lines.append(f"    {ids[box.name]}{shape}")
+    lines += [
+        f"    {ids[box.name]} {'-->' if outcome.is_good else '-.->'}|{outcome.text}| {ids[to]}"
+        for box in boxes
+        for outcome in box.outcomes
+        for to in outcome.to
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def flowchart_as_text(protocol: Choreography | Orchestration) -> str:
+    """Who does what, and below it, for each outcome, who goes on then."""
+    boxes = boxes_of(protocol)
+    titles = {box.name: f"{box.who}: {box.what}" if box.who else box.what for box in boxes}
+    lines = []
+    for box in boxes:
+        if box.outcomes:
+            lines.append(titles[box.name])
+        for outcome in box.outcomes:
+            lines += [f"    {outcome.text} -> {titles[to]}" for to in outcome.to]
+    return "\n".join(lines) + "\n"
+
+
+class Transfer(NamedTuple):
+    """In `state`, on `event`, `what` is done; if then `says` is said, it leads to `to`."""
+
+    state: str
+    event: str
+    what: str
+    says: str
+    to: str
+
+
+def transfers(*, saga: Saga) -> Iterator[Transfer]:
+    """All of them. A return leads an ended saga from ok to error; a block that comes too late
+    changes nothing, and is left out.
+    """
+    end, undone = saga.steps[-1].done, saga.steps[0].undone
+    for row in projection.reactions(saga.name):
+        what = f"{row.service} {_VERBS[row.direction]} {row.step.name}"
+        is_return = row.event == saga.give_back
+        state = ERROR if row.direction is Direction.UNDO and not is_return else OK
+        if row.says:
+            forward = END if row.says == end else OK
+            backward = END if row.says == undone else ERROR
+            to = forward if row.direction is Direction.DO else backward
+            yield Transfer(state, row.event, what, row.says, to)
+        if row.says_if_refused:
+            yield Transfer(state, row.event, what, row.says_if_refused, ERROR)
+
+
+def automaton_as_text(saga: Saga) -> str:
+    """Both states, with what happens in each and which event leads out of it."""
+    found = list(transfers(saga=saga))
+    lines = [f"{saga.name}: starts in ok (POST {saga.door} says {saga.steps[0].done})"]
+    for state in (OK, ERROR):
+        lines += ["", f"state {state}"]
+        rows = [one for one in found if one.state == state]
+        for event, what in dict.fromkeys((one.event, one.what) for one in rows):
+            lines.append(f"  on {event}: {what}")
+            lines += [f"      {one.says} -> {one.to}" for one in rows if one[1:3] == (event, what)]
+    return "\n".join(lines) + "\n"
+
+
+def automaton_as_mermaid(saga: Saga) -> str:
+    """A state diagram, ready for a ```mermaid block."""
+    lines = ["stateDiagram-v2", f"    [*] --> ok : {saga.steps[0].done}"]
+    for one in transfers(saga=saga):
+        to = "[*]" if one.to == END else one.to
+        lines.append(f"    {one.state} --> {to} : on {one.event} {one.what}, {one.says}")
+    return "\n".join(lines) + "\n"
+
+
+FLOWCHARTS = {"mermaid": flowchart_as_mermaid, "text": flowchart_as_text}
+AUTOMATA = {"mermaid": automaton_as_mermaid, "text": automaton_as_text}
