@@ -183,29 +183,26 @@ class Handover:
         except Exception as error:  # noqa: BLE001 -- whatever it was: find whose fault it is
             _raise_if_outage(error)
             log.warning("%s: %d sagas, now in pieces: %r", self.name, len(contexts), error)
-            failed: dict[str, Exception] = {}
             with sql.impatient(service=self._owner.service):
-                self._hand_over_pieces(contexts, failed, error)
+                failed = self._hand_over_pieces(contexts, error)
             self._after_failures(failed, of=len(contexts))
 
-    def _hand_over_pieces(
-        self, contexts: list[Context], failed: dict[str, Exception], error: Exception
-    ) -> None:
-        """In halves, and those in halves, down to each that fails alone (`failed`, by saga id)."""
+    def _hand_over_pieces(self, contexts: list[Context], error: Exception) -> dict[str, Exception]:
+        """In halves, and those in halves, down to each that fails alone: why, by saga id."""
         if len(contexts) == 1:
-            failed[contexts[0].saga_id] = error
-            return
+            return {contexts[0].saga_id: error}
         half = len(contexts) // 2
+        failed: dict[str, Exception] = {}
         for piece in (contexts[:half], contexts[half:]):
             try:
                 self.hand_over(piece)
             except Exception as found:  # noqa: BLE001 -- as above
                 _raise_if_outage(found)
-                self._hand_over_pieces(piece, failed, found)
+                failed |= self._hand_over_pieces(piece, found)
+        return failed
 
     def hand_over(self, contexts: list[Context]) -> None:
-        if not contexts:
-            return
+        """Hands these over together, at least one. Raises whatever keeps it from that."""
         outcomes = self._post(contexts)
         self._refuse(contexts, outcomes)
         started = [

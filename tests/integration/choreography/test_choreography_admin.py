@@ -87,7 +87,7 @@ def test_parked_saga_is_nudged_and_it_is_written_down_by_whom(admin_client, saga
     ask(admin_client, "retry", "s")
     assert Saga.objects.get().status == "compensating"
     assert [one.nudge for one in said()] == [True]
-    assert Intervention.objects.get().requested_by == "admin"
+    assert Intervention.objects.get().requested_by == "eva"
 
 
 def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
@@ -102,7 +102,7 @@ def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
     assert Saga.objects.get().status == "compensating"
     assert [one.type for one in said()] == ["inventory.unreserved"]
     done = Intervention.objects.get()
-    assert (done.action, done.requested_by, done.reason) == ("skip", "admin", "from the admin")
+    assert (done.action, done.requested_by, done.reason) == ("skip", "eva", "from the admin")
 
 
 def test_sagas_are_undone_each_for_itself(admin_client, saga):
