@@ -8,7 +8,7 @@ from loadtests.drawing.plot import Drawing, Frame
 from loadtests.drawing.stored import Run
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import Sample
-from loadtests.outages.backlog import Outage
+from loadtests.outages import Outage
 
 LOOKS = 160
 """At even distances over a window and what comes after it."""

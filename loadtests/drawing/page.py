@@ -20,7 +20,7 @@ from loadtests.drawing import (
 )
 from loadtests.drawing.stored import Run
 from loadtests.measuring.samples import Sample
-from loadtests.outages.backlog import Outage
+from loadtests.outages import Outage
 
 PAGE = "report.html"
 LIMITS = (

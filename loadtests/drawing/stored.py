@@ -19,8 +19,8 @@ from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import Sample
-from loadtests.outages.backlog import Outage
-from loadtests.running.auditing import Audit
+from loadtests.outages import Outage
+from loadtests.running.rig import Audit
 
 FIGURES, SAMPLES, OUTAGE = "report.json", "samples.csv", "outage.json"
 
