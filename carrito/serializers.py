@@ -1,5 +1,6 @@
 """Carts, checkouts and orders as the API shows them."""
 
+from operator import attrgetter
 from typing import Any
 
 from carrito import store
@@ -10,8 +11,9 @@ from coordination.owner_views import failure_of
 
 
 def cart(one: Cart) -> dict[str, Any]:
-    """A cart with its items and what they come to."""
-    lines = [Line(item.product_id, item.quantity, item.unit_price) for item in one.items.all()]
+    """A cart with its items, in the order in which they were added, and what they come to."""
+    items = sorted(one.items.all(), key=attrgetter("pk"))
+    lines = [Line(item.product_id, item.quantity, item.unit_price) for item in items]
     return {
         "id": one.id,
         "user_id": one.user_id,

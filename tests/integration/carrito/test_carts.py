@@ -60,6 +60,13 @@ def test_added_twice_is_one_line(shop, cart_id, product):
     assert add(shop, cart_id, product, 3).json()["items"][0]["quantity"] == 5
 
 
+def test_lines_stay_in_the_order_in_which_they_were_added(shop, cart_id, product, plenty):
+    (other,) = plenty()
+    for one in (product, other, product):
+        cart = add(shop, cart_id, one, 1).json()
+    assert [line["product_id"] for line in cart["items"]] == [str(product.pk), str(other.pk)]
+
+
 def test_more_than_is_available_is_refused(shop, cart_id, product):
     refused = add(shop, cart_id, product, 999_999)
     assert (refused.status, refused.json()["code"]) == (409, "out_of_stock")
