@@ -160,13 +160,6 @@ def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
     return Accept(**alike, **asked, user_id=user_id)
 
 
-def _state(saga_id: str) -> dict[str, Any]:
-    found = queries.checkout(saga_id=saga_id)
-    if found is None:
-        raise problems.unknown("saga", saga_id)
-    return serializers.checkout_status(found)
-
-
 def _checkout_state(saga_id: str) -> dict[str, Any]:
     found = queries.checkout(saga_id=saga_id)
     if found is None:
