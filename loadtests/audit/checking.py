@@ -91,7 +91,7 @@ class Rules:
         yield from generic.breaches(saga, self._effects)
         for service in self.services:
             yield from service.breaches(saga)
-        if own := sagas.OWN.get(saga.name):
+        if own := sagas.own_rule(saga.name):
             yield from own(saga)
 
 

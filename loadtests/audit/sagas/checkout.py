@@ -1,15 +1,13 @@
-"""What must hold for one saga beyond what holds for any: in each service's own rows, what completed
-and what did not. `OWN` has the rule of each saga; none where nothing is to add.
-"""
+"""checkout: what completed was paid and sold, and its order confirmed; of what did not, nothing is."""
 
 from collections.abc import Iterator
 
-from loadtests.audit.evidence import Evidence, Finding, lines_of, money
-from loadtests.audit.services import envios, inventario, pagos
+from loadtests.audit.evidence import Evidence, Finding, money
+from loadtests.audit.services import inventario, pagos
 from loadtests.audit.services.carrito import Purchase
 
 
-def checkout(saga: Evidence) -> Iterator[Finding]:
+def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: the total was kept, or nothing. 4: the lines were sold and its order confirmed, or not."""
     yield from pagos.kept(saga)
     bought = next(iter(saga.of(Purchase)), None)
@@ -31,20 +29,3 @@ def _order(saga: Evidence, bought: Purchase) -> Iterator[str]:
         yield f"total {total}, {money(bought.order_total)} in its order"
     elif bought.confirmed_at != saga.accepted.ended_at:
         yield "its order was confirmed at another time than the checkout ended"
-
-
-def fulfilment(saga: Evidence) -> Iterator[Finding]:
-    """2: the total was kept, or nothing. 4: the lines were sold and a delivery is there, or not."""
-    yield from pagos.kept(saga)
-    if not saga.is_over or saga.is_skipped:
-        return
-    yield from inventario.sold(saga, wanted=lines_of(saga.data.get("items", [])))
-    yield from envios.delivered(saga)
-
-
-OWN = {
-    "checkout": checkout,
-    "fulfilment": fulfilment,
-    # The same participants do the same, in another order.
-    "shipment": fulfilment,
-}
