@@ -1,4 +1,4 @@
-"""checkout: what completed was paid and sold, and its order confirmed; of what did not, nothing is."""
+"""checkout: what completed was paid, sold and confirmed; of what did not, nothing is kept."""
 
 from collections.abc import Iterator
 
