@@ -21,7 +21,7 @@ from typing import IO
 
 from stack.children import leashed
 
-OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack", "tests/integration/loadtests")
+OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack")
 ALONE = ("tests/checkout/test_participant_away.py", "tests/checkout/test_waiting_shoppers.py")
 COMPUTING = ("tests/unit", "tests/architecture")
 LONG_OWN_STACK = ("tests/chaos",)
