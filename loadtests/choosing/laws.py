@@ -19,6 +19,7 @@ back (a lane of the orchestrator and a relay wait for their answer) for each ste
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from contracts.patterns import PATTERNS
 from loadtests.shop import OWN_STEPS
 
 FEWEST_STEPS, MOST_STEPS = 3, 8
@@ -66,15 +67,20 @@ class Ways:
     a_step: int
 
 
+def _hand_over(pattern: str) -> int:
+    return 0 if PATTERNS[pattern].starts_itself else 1
+
+
 WAYS = {
-    "orchestrated": Ways(alone=0, a_step=2),
-    "choreographed": Ways(alone=1, a_step=2),
-    "orchestrated_messaging": Ways(alone=-1, a_step=4),
+    "orchestrated": Ways(alone=_hand_over("orchestrated") - 1, a_step=2),
+    "choreographed": Ways(alone=_hand_over("choreographed"), a_step=2),
+    "orchestrated_messaging": Ways(alone=_hand_over("orchestrated_messaging") - 2, a_step=4),
 }
-"""From the protocols. Each begins with the hand-over, one way (the coordinator begins before it has
-answered). Orchestrated: a call a step, there and back, but the last step's outcome is there before
-its answer is back. Choreographed: a message before each step, to the broker and on to the service.
-Over messages: a request and a reply, two ways each, a step; the last reply comes after the outcome.
+"""From the protocols. Orchestrated: the hand-over, one way (the orchestrator begins before it has
+answered), and a call a step, there and back, but the last step's outcome is there before its answer
+is back. Choreographed: a message before each step, to the broker and on to the service; the first
+one is the owner's own. Over messages: the hand-over, a request and a reply a step, two ways each;
+the last reply comes after the outcome.
 """
 
 
