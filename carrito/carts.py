@@ -21,8 +21,7 @@ from contracts.bounds import Id, Quantity, WholeNumber
 from contracts.commands import Line
 from contracts.outcomes import Refused
 from httpapi import waiting
-from httpapi.client import Client, Unreachable
-from httpapi.problems import unavailable
+from httpapi.client import Client
 
 _client = Client(
     url=settings.SERVICE_URLS["inventario"], timeout=5.0, connections=waiting.MOST_WAITING
@@ -53,13 +52,8 @@ def offers(*, product_ids: Iterable[str]) -> dict[str, Offer]:
 
 
 def _asked_for(ids: list[str]) -> list[Offer]:
-    try:
-        with waiting.for_an_answer():
-            found = _client.get(path=f"/api/products?ids={','.join(ids)}&page_size={len(ids)}")
-        page: _Page = found.decode(type=_Page)
-        return page.results
-    except Unreachable as error:
-        raise unavailable("inventario") from error
+    path = f"/api/products?ids={','.join(ids)}&page_size={len(ids)}"
+    return waiting.answer_of(service="inventario", client=_client, path=path, kind=_Page).results
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -11,10 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from django.db import Error, connections
 
-from httpapi import slots
+from httpapi import problems, slots
+from httpapi.client import Client, Unreachable
+
+T = TypeVar("T")
 
 MOST_SECONDS = 30.0
 MOST_WAITING = 64
@@ -60,6 +64,16 @@ def for_an_answer() -> Iterator[None]:
     us for a step must not wait until that one answers."""
     with places.one() as has_place, slots.given_back(if_wanted=has_place):
         yield
+
+
+def answer_of(*, service: str, client: Client, path: str, kind: type[T]) -> T:
+    """What another service has to say. Raises Problem (503) where it can't be asked."""
+    try:
+        with for_an_answer():
+            found: T = client.get(path=path).decode(type=kind)
+    except Unreachable as error:
+        raise problems.unavailable(service) from error
+    return found
 
 
 _all_waiters: list["Waiters"] = []

@@ -9,7 +9,7 @@ from django.conf import settings
 from contracts import refusals
 from contracts.outcomes import Refused
 from httpapi import problems, waiting
-from httpapi.client import Client, Unreachable
+from httpapi.client import Client
 from pedidos.operations import Item
 
 _client = Client(
@@ -64,10 +64,5 @@ def _queries(named: Iterable[str]) -> Iterator[str]:
 
 
 def _asked_for(query: str) -> list[_Product]:
-    try:
-        with waiting.for_an_answer():
-            found = _client.get(path=f"/api/products?page_size=1000{query}")
-        page: _Page = found.decode(type=_Page)
-        return page.results
-    except Unreachable as error:
-        raise problems.unavailable("inventario") from error
+    path = f"/api/products?page_size=1000{query}"
+    return waiting.answer_of(service="inventario", client=_client, path=path, kind=_Page).results

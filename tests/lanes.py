@@ -66,6 +66,9 @@ def beside(first: Sequence[str], *others: Sequence[str]) -> int:
         running = [(command, *_quietly(command, cleanup)) for command in others]
         statuses = [subprocess.run(leashed(first, orphaned=signal.SIGTERM), check=False).returncode]
         for command, process, said in running:
+            if process.poll() is None:
+                sys.stdout.write(f"\nStill running: {' '.join(command)}\n")
+                sys.stdout.flush()
             statuses.append(process.wait())
             said.seek(0)
             sys.stdout.write(f"\nBeside it ran {' '.join(command)}:\n\n{said.read()}")

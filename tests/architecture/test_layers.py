@@ -22,7 +22,7 @@ DAMAGE = [
     ("know neither HTTP nor AMQP", "envios/operations.py", "import messaging.brokers"),
     ("What travels between services is plain Python", "contracts/bounds.py", "import django.db"),
     ("The engine is a pure function", "saga_orchestrator/engine.py", "import random"),
-    ("One module knows pika", "messaging/relay.py", "import pika"),
+    ("One module of the shop knows pika", "messaging/relay.py", "import pika"),
     (
         "Brokers are reached through their port",
         "messaging/parts.py",

@@ -15,6 +15,7 @@ import pytest
 from pika import spec
 from pika.frame import Method
 
+from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import (
     BrokerUnavailable,
     Message,
@@ -308,6 +309,27 @@ def test_reads_what_any_client_publishes(
     deliveries = take(broker.subscribe(queue="shop", prefetch=10), 2)
     assert ids(deliveries) == ["", "by hand"]
     assert {delivery.message.type for delivery in deliveries} == {"thing.happened"}
+
+
+def test_keeps_no_more_of_a_large_body_than_shows_that_it_is_one(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
+) -> None:
+    exchange = f"{rabbitmq.namespace}saga_events"
+    plain.basic_publish(exchange, "thing.happened", b"x" * (3 * MOST_BYTES_OF_A_MESSAGE))
+    (large,) = take(broker.subscribe(queue="shop", prefetch=10), 1)
+    assert len(large.message.body) == MOST_BYTES_OF_A_MESSAGE + 1
+
+
+def test_names_are_text_whatever_their_bytes_are(
+    rabbitmq: Adapter, broker: RabbitMQBroker, plain: Any
+) -> None:
+    queue, exchange = f"{rabbitmq.namespace}shop", f"{rabbitmq.namespace}saga_events"
+    plain.queue_bind(queue, exchange, "#")
+    plain.basic_publish(exchange, b"k\xf1", b"{}", pika.BasicProperties(message_id=b"i\xf1"))
+    (delivery,) = take(broker.subscribe(queue="shop", prefetch=10), 1)
+    assert delivery.message == Message(
+        "i\N{REPLACEMENT CHARACTER}", "k\N{REPLACEMENT CHARACTER}", b"{}"
+    )
 
 
 @pytest.fixture
