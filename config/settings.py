@@ -113,6 +113,14 @@ SLOW_CARD_SECONDS = float(os.environ.get("PAGOS_SLOW_CARD_SECONDS", "0"))
 DELIVERY_FAIL_SHARE = float(os.environ.get("ENVIOS_FAIL_SHARE", "0"))
 SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS") or 0)
 """After this long a saga that has not passed its pivot is undone; 0: as its page says."""
+DECIDE_SECONDS: dict[str, float] = {
+    step.strip(): float(seconds)
+    for step, _, seconds in (
+        one.partition("=") for one in os.environ.get("DUETO_DECIDE_SECONDS", "").split(",") if one
+    )
+}
+"""How long steps wait for who decides them, where not as their page says, by saga and step:
+`DUETO_DECIDE_SECONDS=booking.approve_booking=60,purchase.confirm_payment=30`."""
 NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
 """After this long without an event a choreographed saga is nudged, then ever more rarely."""
 

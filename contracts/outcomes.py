@@ -1,6 +1,7 @@
-"""What an operation answers for one command: done, or refused."""
+"""What an operation answers for one command: done, refused, or that somebody else decides."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,7 +20,20 @@ class Refused(msgspec.Struct, frozen=True, tag_field="outcome", tag="refused"):
     detail: str = ""
 
 
-Outcome = Done | Refused
+class Waiting(msgspec.Struct, frozen=True, tag_field="outcome", tag="waiting"):
+    """The step has asked, and somebody else decides: a person, or a system that answers later.
+
+    `decided_by`: who that is (`manager`, `customer`, `card_network`). `until`: when the decision is
+    overdue, by the clock of the service's database; `seconds`: how long it may take from now on,
+    as an operation says it, before `until` is reckoned from that.
+    """
+
+    decided_by: str
+    until: datetime | None = None
+    seconds: float = 0.0
+
+
+Outcome = Done | Refused | Waiting
 
 
 class Busy(msgspec.Struct, frozen=True, tag_field="outcome", tag="busy"):

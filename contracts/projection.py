@@ -19,11 +19,14 @@ from contracts import services
 from contracts.catalogue import SAGAS
 from contracts.commands import COMMANDS, Command, Undo
 from contracts.context import Context
-from contracts.outcomes import Failure, Outcome, Refused
+from contracts.outcomes import Done, Failure, Outcome
 from contracts.saga import Direction, Saga, Step
 
 STEP_PARKED = "step.parked"
 """Said of any saga: a service has set a message aside for a person, and the saga waits there."""
+STEP_WAITING = "step.waiting"
+"""Said of any saga: one of its steps has asked, and waits until a named time for who decides."""
+NOTICES = (STEP_PARKED, STEP_WAITING)
 _ENVELOPE = frozenset({"saga_id", "step", "saga"})
 _OF_THE_CONTEXT = ("subject", "saga_id", "pattern")
 
@@ -224,7 +227,7 @@ def with_result(*, context: Context, steps: Sequence[Step], step: str, outcome: 
     prefix = f"{step}."
     sources = [source for later in steps for source in later.needs.values()]
     needed = [source.removeprefix(prefix) for source in sources if source.startswith(prefix)]
-    if not needed or isinstance(outcome, Refused):
+    if not needed or not isinstance(outcome, Done):
         return context
     result = {field: outcome.data[field] for field in needed if field in outcome.data}
     if not result:

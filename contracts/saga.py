@@ -37,6 +37,7 @@ class Step(msgspec.Struct, frozen=True):
     `needs`: fields of the command that have another name in the context, or that come from an
     earlier step's result: `{"amount": "create_bill.amount"}`.
     `seconds`: of one call; after it the step is in doubt, and tried again.
+    `decided_by`: who decides, where a person does (`manager`); within `decide_seconds`.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Step(msgspec.Struct, frozen=True):
     undo: str = ""
     needs: Mapping[str, str] = {}
     seconds: float = 5.0
+    decided_by: str = ""
+    decide_seconds: float = 0.0
 
     @property
     def service(self) -> str:

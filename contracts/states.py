@@ -40,6 +40,7 @@ class StepStatus(StrEnum):
     FAILED = "failed"
     COMPENSATED = "compensated"
     SKIPPED = "skipped"
+    WAITING = "waiting"
 
 
 class StepState(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,17 +68,28 @@ class TrailEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saga waits for a person, why, and since when."""
+    """Where a saga can't go on without a person, why, and since when."""
 
     step: str
     reason: str
     since: datetime | None
 
 
+class Awaited(msgspec.Struct, frozen=True, kw_only=True):
+    """Which step waits for a decision, whose, since when and until when; where to POST it."""
+
+    step: str
+    decided_by: str
+    since: datetime
+    until: datetime
+    url: str
+
+
 class SagaState(msgspec.Struct, frozen=True, kw_only=True):
     """A saga. `subject`: the cart, order or booking that it is about. `total_amount`: null where it
-    has none. `failure`: why it went backward. `parked`: null unless it waits for a person.
-    `events`: the trail (choreographed only).
+    has none. `failure`: why it went backward. `parked`: null unless it can't go on without a
+    person. `waiting`: null unless a step of it waits for a decision. `events`: the trail
+    (choreographed only).
     """
 
     saga: str
@@ -92,11 +104,12 @@ class SagaState(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
     steps: list[StepState]
     parked: Parked | None = None
+    waiting: Awaited | None = None
     events: list[TrailEntry] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The short form. `parked`: null unless it waits for a person."""
+    """The short form. `parked`, `waiting`: as in the whole."""
 
     saga: str
     saga_id: str
@@ -107,6 +120,7 @@ class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     finished_at: datetime | None
     parked: Parked | None = None
+    waiting: Awaited | None = None
 
 
 def answered(found: SagaState | SagaSummary) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 from contracts import refusals
 from contracts.bounds import MOST_ID, Reason, amount
 from contracts.catalogue import SAGAS
-from contracts.outcomes import Failure, Refused
+from contracts.outcomes import Done, Failure, Refused
 from contracts.patterns import PATTERNS
 from contracts.states import Complaint, SagaStatus
 from coordination import handover
@@ -74,6 +74,7 @@ class Acceptance:
         outcome = self._gathering.perform(command=command).outcome
         if isinstance(outcome, Refused):
             raise not_accepted(outcome)
+        assert isinstance(outcome, Done)  # noqa: S101 -- an acceptance waits for nobody
         if not isinstance(outcome, Accepted):
             points.reach("acceptance.known")
             # Its own id: a try before this one was committed, and its answer was lost.
@@ -95,7 +96,7 @@ class Acceptance:
         others = [
             one.command
             for one in performed
-            if isinstance(one.outcome, Refused) or "repeats" in one.outcome.data
+            if not isinstance(one.outcome, Done) or "repeats" in one.outcome.data
         ]
         barrier.forget(operation=self._owner.accept, commands=others)
         accepted = [one.outcome.context for one in performed if isinstance(one.outcome, Accepted)]

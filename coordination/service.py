@@ -26,10 +26,14 @@ class ServiceConfig(AppConfig):
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """What `manage.py worker` runs for this service."""
+        from coordination import decisions
         from messaging.parts import parts
 
         reactions = self.own("reactions").REACTIONS
-        return parts(service=self.name, broker=broker, reactions=reactions, linger=self.linger)
+        return [
+            *parts(service=self.name, broker=broker, reactions=reactions, linger=self.linger),
+            *decisions.worker_parts(self.name),
+        ]
 
 
 class WatchedConfig(ServiceConfig):

@@ -55,11 +55,12 @@ class AskedWithReason(Asked, frozen=True, kw_only=True):
 
 
 class Listing(pages.Wanted, frozen=True, kw_only=True):
-    """Which sagas to list: `?status=&saga_pattern=&saga=`, and as all pages are asked for."""
+    """Which sagas to list: `?status=&saga_pattern=&saga=&waiting=`, and as all pages are."""
 
     status: SagaStatus | None = None
     saga_pattern: str = ""
     saga: str = ""
+    waiting: bool | None = None
 
 
 Ask = Callable[..., Refused | None]
@@ -73,6 +74,7 @@ class Coordinator:
     `state`, `summary`: of one saga by its id, None where it is not known here. `sagas`: those of a
     status, a pattern and a saga's name, newest first; `summaries`: of its rows. `start`: starts
     these, durably, or knows of them from now on; one that is known already is left as it is.
+    `decided`: has those go on that rest at steps (saga id and step) that are decided by now.
     """
 
     service: str
@@ -86,6 +88,7 @@ class Coordinator:
     compensate: Ask
     retry: Ask
     skip: Ask
+    decided: Callable[..., None] | None = None
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -176,7 +179,10 @@ class ListView(_View):
         if wanted.saga_pattern and wanted.saga_pattern not in own:
             raise problems.wrong_field("saga_pattern", f"one of {', '.join(own)}")
         found = self.coordinator.sagas(
-            status=wanted.status, saga_pattern=wanted.saga_pattern, saga=wanted.saga
+            status=wanted.status,
+            saga_pattern=wanted.saga_pattern,
+            saga=wanted.saga,
+            waiting=wanted.waiting,
         )
         page = pages.page(request=request, found=found, wanted=wanted)
         results = [answered(one) for one in self.coordinator.summaries(page.rows)]
@@ -240,6 +246,24 @@ class HandOverView(_View):
         return Done({"saga_id": context.saga_id})
 
 
+class _Step(msgspec.Struct):
+    saga_id: str
+    step: str
+
+
+class DecidedView(_View):
+    """POST a list of steps that are decided by now: 200; the sagas that rest there go on."""
+
+    def post(self, request: Request) -> HttpResponse:
+        steps = decode(request.body, type=list[_Step])
+        if len(steps) > MOST_IN_A_BATCH:
+            raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} steps in one list")
+        if self.coordinator.decided:
+            self.coordinator.decided(steps=[(one.saga_id, one.step) for one in steps])
+        points.reach("coordinator.before_reply")
+        return answer({"told": len(steps)})
+
+
 def urls(coordinator: Coordinator) -> list[URLPattern]:
     """The paths of a coordinator."""
     below = coordinator.below
@@ -253,6 +277,10 @@ def urls(coordinator: Coordinator) -> list[URLPattern]:
         *(
             path(where.lstrip("/"), made(HandOverView, coordinator=coordinator))
             for where in handed_over
+        ),
+        *(
+            path(f"{where.lstrip('/')}/decided", made(DecidedView, coordinator=coordinator))
+            for where in (handed_over if coordinator.decided else ())
         ),
         path(f"{below}/{coordinator.listed}", made(ListView, coordinator=coordinator)),
         path(f"{below}/<str:saga_id>", made(SagaView, coordinator=coordinator)),

@@ -327,7 +327,7 @@ def _is_known(event: Event) -> bool:
     if event.saga not in SAGAS:
         return False
     is_asked = _key(event) in projection.requests() | projection.replies()
-    return is_asked or event.type in (*projection.events(event.saga), projection.STEP_PARKED)
+    return is_asked or event.type in (*projection.events(event.saga), *projection.NOTICES)
 
 
 def queue_of(*, service: str) -> str:

@@ -5,7 +5,7 @@ transaction of each row: event -> command -> operation (through the barrier) -> 
 outbox.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import ModuleType
@@ -18,10 +18,11 @@ from contracts.catalogue import SAGAS
 from contracts.commands import Command
 from contracts.context import Context
 from contracts.events import Event, Facts
-from contracts.outcomes import Failure, Outcome, Refused, had_effect
-from contracts.saga import Direction
+from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting, had_effect
+from contracts.saga import Direction, Step
 from messaging import outbox
 from participant import operations
+from participant.decisions import Decided
 from participant.operations import Operation
 from participant.performing import Performed, perform
 
@@ -102,11 +103,22 @@ class SagaReaction:
             said = [
                 self._said(event, one, done.outcome, started)
                 for event, one, done in zip(heard, contexts, performed, strict=True)
-                if (done.fresh or event.nudge) and self._name(done.outcome)
+                if (done.fresh or event.nudge) and self._says(event, done.outcome)
             ]
             outbox.add(service=self.operation.service, said=said)
 
-        perform(operation=self.operation, commands=commands, also=say)
+        perform(
+            operation=self.operation,
+            commands=commands,
+            also=say,
+            heard=_encoded(commands, heard),
+        )
+
+    def decided(self, *, heard: Event, outcome: Outcome, since: datetime) -> Event | None:
+        """What is said of a step that has waited `since` then, of which this event asked."""
+        if not (isinstance(outcome, Waiting) or self._name(outcome)):
+            return None
+        return self._said(heard, context(event=heard), outcome, since)
 
     def _command(self, event: Event, found: Context) -> Command:
         try:
@@ -119,11 +131,18 @@ class SagaReaction:
         except msgspec.ValidationError as error:
             raise Unfit(event, str(error)) from error
 
-    def _name(self, outcome: Outcome) -> str:
+    def _says(self, heard: Event, outcome: Outcome) -> bool:
+        if isinstance(outcome, Waiting):
+            return is_noticed(self.row.step, outcome, is_again=heard.nudge)
+        return bool(self._name(outcome))
+
+    def _name(self, outcome: Done | Refused) -> str:
         return self.row.says_if_refused if isinstance(outcome, Refused) else self.row.says
 
     def _said(self, heard: Event, found: Context, outcome: Outcome, started: datetime) -> Event:
         step = self.row.step
+        if isinstance(outcome, Waiting):
+            return notice(cause=heard, step=step, waiting=outcome, context=heard.data.context)
         failure = heard.data.failure
         if isinstance(outcome, Refused) and not failure:
             failure = Failure(step.name, outcome.code, outcome.detail)
@@ -145,7 +164,7 @@ class SagaReaction:
             ),
         )
 
-    def _passed_on(self, heard: Event, found: Context, outcome: Outcome) -> msgspec.Raw:
+    def _passed_on(self, heard: Event, found: Context, outcome: Done | Refused) -> msgspec.Raw:
         """As it came, with what later steps need of this one's result."""
         if self.row.direction is not Direction.DO:
             return heard.data.context
@@ -206,10 +225,25 @@ class Answer:
             replies = [
                 self._reply(event, one.outcome, started)
                 for event, one in zip(heard, performed, strict=True)
+                if self._replies(one.outcome, is_again=event.nudge or not one.fresh)
             ]
             outbox.add(service=self.operation.service, said=replies)
 
-        perform(operation=self.operation, commands=commands, also=reply)
+        perform(
+            operation=self.operation,
+            commands=commands,
+            also=reply,
+            heard=_encoded(commands, heard),
+        )
+
+    def decided(self, *, heard: Event, outcome: Outcome, since: datetime) -> Event | None:
+        """The reply to this request, whose step has waited `since` then."""
+        return self._reply(heard, outcome, since)
+
+    def _replies(self, outcome: Outcome, *, is_again: bool) -> bool:
+        if isinstance(outcome, Waiting):
+            return is_noticed(self.call.step, outcome, is_again=is_again)
+        return True
 
     def _command(self, event: Event) -> Command:
         try:
@@ -223,6 +257,9 @@ class Answer:
 
     def _reply(self, request: Event, outcome: Outcome, started: datetime) -> Event:
         facts = Facts(context=_NO_CONTEXT, requested_at=started)
+        if isinstance(outcome, Waiting):
+            step = self.call.step
+            return notice(cause=request, step=step, waiting=outcome, context=_NO_CONTEXT)
         if isinstance(outcome, Refused):
             failure = Failure(self.step, outcome.code, outcome.detail)
             facts = msgspec.structs.replace(facts, failure=failure)
@@ -254,6 +291,52 @@ def of(*, service: str, module: ModuleType) -> list[Reaction]:
         Answer(call=call, operation=_operation(declared, call.step.operation, call.direction))
         for call in projection.asked_of(service)
     ]
+
+
+def said(*, reactions: Sequence[Reaction], decided: Sequence[Decided]) -> list[Event]:
+    """What is said of steps that waited, and are decided now: by the reaction to the event that
+    asked, as if it had been heard now. Nothing of those that were asked for over HTTP.
+
+    Raises LookupError where this version of the code has no such reaction any more.
+    """
+    by_heard = {(one.saga, one.hears): one for one in reactions}
+    found = []
+    for one in decided:
+        if not one.asked.heard:
+            continue
+        heard = events.decode(one.asked.heard.encode())
+        reaction = by_heard.get((heard.saga, heard.type))
+        if not isinstance(reaction, SagaReaction | Answer):
+            raise LookupError(f"no reaction to {heard.type} of {heard.saga} says what was decided")
+        event = reaction.decided(heard=heard, outcome=one.outcome, since=one.asked.opened_at)
+        found += [event] if event else []
+    return found
+
+
+def is_noticed(step: Step, waiting: Waiting, *, is_again: bool) -> bool:
+    """Whether it is told that a step waits: at once where a person decides. A system mostly answers
+    before anybody could ask: of that only those are told who ask again.
+    """
+    return is_again or waiting.decided_by == step.decided_by
+
+
+def notice(*, cause: Event, step: Step, waiting: Waiting, context: msgspec.Raw) -> Event:
+    """That the step waits, for whom, and until when: for who watches, or conducts."""
+    told = {"step": step.name, "decided_by": waiting.decided_by, "until": waiting.until}
+    return follow(
+        cause=cause,
+        event_type=projection.STEP_WAITING,
+        event_id=events.event_id(
+            saga_id=cause.saga_id, step=step.name, direction=f"waiting {waiting.until}"
+        ),
+        facts=Facts(context=context, result={**told, "heard": cause.type}),
+    )
+
+
+def _encoded(commands: Sequence[Command], heard: Sequence[Event]) -> Callable[[Command], str]:
+    """The event that asked for each of these commands."""
+    asked = {id(command): event for command, event in zip(commands, heard, strict=True)}
+    return lambda command: events.encode(asked[id(command)]).decode()
 
 
 def _operation(

@@ -97,6 +97,10 @@ class BarrierEntry(sagas.BarrierEntry):
         verbose_name_plural = "barrier entries"
 
 
+class Decision(sagas.Decision):
+    pass
+
+
 class OutboxEntry(messaging.OutboxEntry):
     pass
 

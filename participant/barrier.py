@@ -2,6 +2,9 @@
 
 One row for (saga, step, direction), written in the transaction of the effect. The idea is DTM's
 sub-transaction barrier (Fu Ye, 2021): insert the key, and let the database say who was first.
+
+The row of a step that waits for somebody stays `waiting`. Who decides, who finds it overdue, and an
+undo or a block that withdraws it take that row's lock; whoever is first closes it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,7 +15,7 @@ import msgspec
 
 from contracts import refusals
 from contracts.commands import Command
-from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused, Waiting
 from contracts.saga import Direction
 from participant import sql
 from participant.models import BarrierStatus
@@ -29,12 +32,13 @@ class Entry:
     """Who may go on, and what is answered for the others, all by key.
 
     `fresh`: to be run; the row that waits for the outcome. `settled`: answered now, with nothing
-    to run. `known`: answered before.
+    to run. `known`: answered before. `withdrawn`: those that waited for a decision until now.
     """
 
     fresh: Mapping[Key, int]
     settled: Mapping[Key, Outcome]
     known: Mapping[Key, Outcome]
+    withdrawn: Collection[Key] = ()
 
 
 def enter(*, operation: Operation, commands: Sequence[Command]) -> Entry:
@@ -64,7 +68,7 @@ def record(*, operation: Operation, outcomes: Mapping[int, Outcome]) -> None:
             """
             UPDATE {table} AS entry
             SET status = v.status, code = v.code, detail = v.detail, data = v.data,
-                decided_at = clock_timestamp()
+                decided_at = CASE v.status WHEN 'waiting' THEN NULL ELSE clock_timestamp() END
             FROM json_to_recordset(%s)
                  AS v (id bigint, status text, code text, detail text, data jsonb)
             WHERE entry.id = v.id
@@ -120,17 +124,65 @@ def _enter_undo(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
     never_happened = _take(
         operation, {key: sagas[key] for key in first}, Direction.DO, status=BarrierStatus.REFUSED
     )
+    withdrawn = _withdraw(operation, first.keys() - never_happened)
     actions = _stored(operation, first.keys() - never_happened, Direction.DO)
     fresh = {key: first[key] for key, action in actions.items() if isinstance(action, Done)}
     nothing = [key for key in first if key not in fresh]
     record(operation=operation, outcomes={first[key]: NOTHING_TO_UNDO for key in nothing})
-    return Entry(fresh=fresh, settled=dict.fromkeys(nothing, NOTHING_TO_UNDO), known=known)
+    settled = dict.fromkeys(nothing, NOTHING_TO_UNDO)
+    return Entry(fresh=fresh, settled=settled, known=known, withdrawn=withdrawn)
 
 
 def _block(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
     blocked = _take(operation, sagas, Direction.DO, status=BarrierStatus.REFUSED)
-    known = _stored(operation, sagas.keys() - blocked, Direction.DO)
-    return Entry(fresh={}, settled=dict.fromkeys(blocked, _ABORTED), known=known)
+    withdrawn = _withdraw(operation, sagas.keys() - blocked)
+    known = _stored(operation, sagas.keys() - blocked - withdrawn, Direction.DO)
+    settled = dict.fromkeys([*blocked, *withdrawn], _ABORTED)
+    return Entry(fresh={}, settled=settled, known=known, withdrawn=withdrawn)
+
+
+def _withdraw(operation: Operation, keys: Collection[Key]) -> set[Key]:
+    """Closes those that wait for a decision: they are refused for good, and nobody decides them."""
+    if not operation.doing.decide or not keys:
+        return set()
+    rows = _execute(
+        operation,
+        """
+        WITH waiting AS (
+            SELECT id FROM json_to_recordset(%s) AS v (saga_id text, step text)
+            JOIN {table} AS entry USING (saga_id, step) WHERE direction = 'do'
+            ORDER BY saga_id, step FOR UPDATE OF entry
+        )
+        UPDATE {table} AS entry
+        SET status = 'refused', code = %s, detail = %s, data = '{{}}',
+            decided_at = clock_timestamp()
+        FROM waiting WHERE entry.id = waiting.id AND entry.status = 'waiting'
+        RETURNING saga_id, step
+        """,
+        [_keys(sorted(keys)), _ABORTED.code, _ABORTED.detail],
+    )
+    return {(saga_id, step) for saga_id, step in rows}
+
+
+def lock_waiting(*, operation: Operation, keys: Collection[Key]) -> dict[Key, tuple[int, Waiting]]:
+    """Those of these that wait for a decision, locked: the row, and what each waits for."""
+    rows = _execute(
+        operation,
+        """
+        SELECT saga_id, step, id, data::text
+        FROM json_to_recordset(%s) AS v (saga_id text, step text)
+        JOIN {table} AS entry USING (saga_id, step)
+        WHERE direction = 'do' AND status = 'waiting'
+        ORDER BY saga_id, step FOR UPDATE OF entry
+        """,
+        [_keys(sorted(keys))],
+    )
+    return {(row[0], row[1]): (row[2], _waiting(row[3])) for row in rows}
+
+
+def stored(*, operation: Operation, keys: Collection[Key]) -> dict[Key, Outcome]:
+    """What was answered for these steps, so far."""
+    return _stored(operation, keys, Direction.DO)
 
 
 def _take(
@@ -193,13 +245,22 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Refused):
         refused = {"code": outcome.code, "detail": outcome.detail}
         return {**row, "status": BarrierStatus.REFUSED.value, **refused}
+    if isinstance(outcome, Waiting):
+        until = {"decided_by": outcome.decided_by, "until": outcome.until}
+        return {**row, "status": BarrierStatus.WAITING.value, "data": until}
     return {**row, "data": outcome.data}
 
 
 def _outcome(status: str, code: str, detail: str, data: str) -> Outcome:
     if status == BarrierStatus.REFUSED:
         return Refused(code, detail)
+    if status == BarrierStatus.WAITING:
+        return _waiting(data)
     return Done(msgspec.json.decode(data))
+
+
+def _waiting(data: str) -> Waiting:
+    return msgspec.json.decode(data, type=Waiting)
 
 
 def _execute(operation: Operation, statement: str, values: list[object]) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The barrier's table, to be made concrete in each service."""
+"""The tables of the barrier and of decisions, to be made concrete in each service."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -9,6 +9,7 @@ from participant.fields import Json, TextId
 class BarrierStatus(models.TextChoices):
     DONE = "done"
     REFUSED = "refused"
+    WAITING = "waiting"
 
 
 class BarrierEntry(models.Model):
@@ -17,7 +18,8 @@ class BarrierEntry(models.Model):
     `saga`: the saga's name; empty where somebody has called the step by hand.
 
     Written in the transaction of the effect itself: the effect is there if and only if its row is.
-    `status` is null only inside that transaction.
+    `status` is null only inside that transaction. One that is `waiting` stays open until somebody
+    has decided (`Decision`): its lock decides between all who come at once.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -44,3 +46,64 @@ class BarrierEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.direction} {self.step} of {self.saga_id}"
+
+
+class Decision(models.Model):
+    """What a step has asked somebody, and what was decided: of each step that waits, or has waited.
+
+    `command`: of the step. `heard`: the event or request that asked for it, whose answer is said
+    with the decision; empty where it was asked for over HTTP. `decided_by`: who is to decide now;
+    `until`: when that is overdue. `verdict` to `decided_at`: what a person has decided, or that it
+    is overdue or withdrawn. `closed_at`: null while the step waits. `is_to_be_told`: whether the
+    coordinator rests meanwhile, and must be told once it is closed.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    saga_id = TextId()
+    step = TextId()
+    saga = TextId(default="", db_default="", blank=True)
+    action = TextId()
+    decided_by = models.CharField(max_length=32)
+    opened_at = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField()
+    command = Json()
+    heard = models.TextField(default="", db_default="", blank=True)
+    verdict = models.CharField(max_length=9, default="", db_default="", blank=True)
+    by = models.CharField(max_length=150, default="", db_default="", blank=True)
+    reason = models.TextField(default="", db_default="", blank=True)
+    data = Json(default=dict, db_default={})
+    decided_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    is_to_be_told = models.BooleanField(default=False, db_default=False)
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.UniqueConstraint(
+                fields=["saga_id", "step"], name="%(app_label)s_decision_once_a_step"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(verdict__in=["", "yes", "no", "overdue", "withdrawn"]),
+                name="%(app_label)s_decision_verdict_known",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["until"],
+                condition=models.Q(closed_at=None),
+                name="%(app_label)s_decision_due",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(closed_at=None, verdict=""),
+                name="%(app_label)s_decision_open",
+            ),
+            models.Index(
+                fields=["closed_at"],
+                condition=models.Q(closed_at__isnull=False, is_to_be_told=True),
+                name="%(app_label)s_decision_untold",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.saga_id}: {self.verdict or 'open'}"

@@ -5,13 +5,34 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import msgspec
+from django.conf import settings
+
+from contracts.catalogue import SAGAS
 from contracts.commands import COMMANDS, Command, Undo
-from contracts.outcomes import Outcome
+from contracts.outcomes import Outcome, Waiting
 from contracts.saga import Direction
 
 # Any: each operation takes its own class of command, checked where it is declared.
 Run = Callable[[Sequence[Any]], list[Outcome]]
 Key = tuple[str, Direction]
+YES, NO, OVERDUE, WITHDRAWN = "yes", "no", "overdue", "withdrawn"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided of a command that waited for `decided_by`: yes, no, overdue (nobody decided
+    in time) or withdrawn (an undo or a block came first). `data`: what who decided has added.
+    """
+
+    command: Any
+    word: str
+    decided_by: str
+    by: str = ""
+    reason: str = ""
+    data: Mapping[str, Any] = {}
+
+
+Decide = Callable[[Sequence[Verdict]], list[Outcome]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +42,10 @@ class Operation:
     `action`: what is done, undone or blocked. `run` takes the commands that are fresh, inside the
     transaction, and returns an outcome for each, in order. It locks, decides and writes; it
     publishes nothing and calls nobody.
+
+    `decide`: what follows from the verdicts on commands that it has answered with `Waiting`, inside
+    the transaction of the decision: an outcome for each, which may be to wait for somebody else.
+    What it answers to `withdrawn` is not looked at. `reverses`: what an undo or a block reverses.
     """
 
     service: str
@@ -28,6 +53,13 @@ class Operation:
     direction: Direction
     command: type[Command]
     run: Run
+    decide: Decide | None = None
+    reverses: "Operation | None" = None
+
+    @property
+    def doing(self) -> "Operation":
+        """What is done, undone or blocked by it."""
+        return self.reverses or self
 
     @property
     def name(self) -> str:
@@ -39,10 +71,23 @@ class Operation:
         return command.step or self.action
 
 
-def does(*, service: str, command: type[Command] | None = None) -> Callable[[Run], Operation]:
+def asks(*, command: Command, decided_by: str = "", seconds: float = 0.0) -> Waiting:
+    """That the command's step waits for who decides it by its saga's page, for so long as that says
+    (DUETO_DECIDE_SECONDS may say otherwise); or for `decided_by`, for so many `seconds`.
+    """
+    if decided_by:
+        return Waiting(decided_by, seconds=seconds)
+    step = SAGAS[command.saga].step(command.step)
+    changed = settings.DECIDE_SECONDS.get(f"{command.saga}.{command.step}")
+    return Waiting(step.decided_by, seconds=changed or step.decide_seconds)
+
+
+def does(
+    *, service: str, command: type[Command] | None = None, decide: Decide | None = None
+) -> Callable[[Run], Operation]:
     """Declares the function as an operation of the service, under its own name.
 
-    `command`: what it takes, where that is no other service's matter.
+    `command`: what it takes, where that is no other service's matter. `decide`: as of Operation.
     """
 
     def declare(run: Run) -> Operation:
@@ -53,6 +98,7 @@ def does(*, service: str, command: type[Command] | None = None) -> Callable[[Run
             direction=Direction.DO,
             command=command or COMMANDS.get(f"{service}.{action}", Command),
             run=run,
+            decide=decide,
         )
 
     return declare
@@ -68,6 +114,7 @@ def undoes(operation: Operation) -> Callable[[Run], Operation]:
             direction=Direction.UNDO,
             command=Undo,
             run=run,
+            reverses=operation,
         )
 
     return declare
@@ -84,6 +131,7 @@ def blocks(operation: Operation) -> Operation:
         direction=Direction.BLOCK,
         command=Undo,
         run=_nothing_to_run,
+        reverses=operation,
     )
 
 

@@ -1,15 +1,16 @@
 """`perform`: the one way into an operation, whichever door the commands came through."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from django.db import DatabaseError, transaction
 
 from contracts import refusals
 from contracts.commands import Command
-from contracts.outcomes import Busy, Outcome, Refused
-from participant import barrier, points, sql
+from contracts.outcomes import Busy, Outcome, Refused, Waiting
+from participant import barrier, decisions, points, sql
+from participant.barrier import Key
 from participant.operations import Operation
 
 APART_SECONDS = 2.0
@@ -34,31 +35,65 @@ class _BecameOwned(Exception):
 
 
 def perform(
-    *, operation: Operation, commands: Sequence[Command], also: Also | None = None
+    *,
+    operation: Operation,
+    commands: Sequence[Command],
+    also: Also | None = None,
+    heard: Callable[[Command], str] | None = None,
 ) -> list[Performed]:
     """Runs the operation for those commands that are fresh; answers the others from the barrier.
 
     One transaction for the whole list: effects, stored outcomes and what `also` adds are there
     together or not at all. Returns one `Performed` a command, in order. A fault (lost connection,
-    a bug) is raised, and leaves nothing behind.
+    a bug) is raised, and leaves nothing behind. `heard`: the message that asked for a command,
+    which is kept where its step waits for a decision.
     """
     while True:
         try:
-            return _in_one_transaction(operation, commands, also)
+            performed = _in_one_transaction(operation, commands, also, heard)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
+        return _pursued(operation, performed, is_told=heard is not None)
 
 
 def _in_one_transaction(
-    operation: Operation, commands: Sequence[Command], also: Also | None
+    operation: Operation,
+    commands: Sequence[Command],
+    also: Also | None,
+    heard: Callable[[Command], str] | None,
 ) -> list[Performed]:
     with transaction.atomic(using=operation.service):
-        performed = _perform(operation, commands)
+        performed = _perform(operation, commands, heard)
         if also:
             also(performed)
         points.reach("performing.before_commit", operation)
     points.reach("performing.after_commit", operation)
     return performed
+
+
+def _pursued(operation: Operation, performed: list[Performed], *, is_told: bool) -> list[Performed]:
+    """Once it is committed: whoever is no person is asked, and what came of that is answered. Who
+    rests because a step waits is told later, unless a message tells it (`is_told`).
+    """
+    if not operation.decide:
+        return performed
+    keys = [barrier.key_of(operation, one.command) for one in performed]
+    outcomes: Mapping[Key, Outcome] = {
+        key: one.outcome
+        for key, one in zip(keys, performed, strict=True)
+        if isinstance(one.outcome, Waiting)
+    }
+    if not outcomes:
+        return performed
+    if decisions.pursue(service=operation.service, outcomes=outcomes):
+        outcomes = barrier.stored(operation=operation, keys=outcomes.keys())
+    waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
+    if waiting and not is_told:
+        decisions.promise(service=operation.service, keys=waiting)
+    return [
+        replace(one, outcome=outcomes.get(key, one.outcome))
+        for key, one in zip(keys, performed, strict=True)
+    ]
 
 
 def perform_apart(
@@ -92,7 +127,11 @@ def _alone(operation: Operation, command: Command, until: float) -> Outcome | Bu
         raise
 
 
-def _perform(operation: Operation, commands: Sequence[Command]) -> list[Performed]:
+def _perform(
+    operation: Operation,
+    commands: Sequence[Command],
+    heard: Callable[[Command], str] | None,
+) -> list[Performed]:
     owned = _owned(operation, commands)
     free = [one for one in commands if one.saga_id not in owned] if owned else commands
     entry = barrier.enter(operation=operation, commands=free)
@@ -102,8 +141,9 @@ def _perform(operation: Operation, commands: Sequence[Command]) -> list[Performe
         for key, one in zip(reversed(keys), reversed(commands), strict=True)
         if key not in entry.known and one.saga_id not in owned
     }
+    decisions.withdraw(operation=operation, keys=entry.withdrawn)
     to_run = [first[key] for key in sorted(entry.fresh)]
-    ran = dict(zip(sorted(entry.fresh), operation.run(to_run) if to_run else [], strict=True))
+    ran = _run(operation, {key: first[key] for key in sorted(entry.fresh)}, heard)
     if _owned(operation, to_run):
         raise _BecameOwned
     barrier.record(
@@ -118,6 +158,23 @@ def _perform(operation: Operation, commands: Sequence[Command]) -> list[Performe
         )
         for key, one in zip(keys, commands, strict=True)
     ]
+
+
+def _run(
+    operation: Operation,
+    commands: Mapping[Key, Command],
+    heard: Callable[[Command], str] | None,
+) -> dict[Key, Outcome]:
+    if not commands:
+        return {}
+    ran = dict(zip(commands, operation.run([*commands.values()]), strict=True))
+    if not operation.decide:
+        return ran
+    outcomes = decisions.reckoned(operation=operation, outcomes=ran)
+    waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
+    told = {key: heard(commands[key]) for key in waiting} if heard else {}
+    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, heard=told)
+    return outcomes
 
 
 def _owned(operation: Operation, commands: Sequence[Command]) -> dict[str, Refused]:

@@ -16,6 +16,7 @@ PostgreSQL, Appendix A, lists the codes: https://www.postgresql.org/docs/15/errc
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -30,6 +31,12 @@ def execute(*, service: str, sql: str, values: Sequence[Any] = ()) -> list[tuple
     with connections[service].cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall() if cursor.description else []
+
+
+def now(*, service: str) -> datetime:
+    """The clock of the service's database, which decides deadlines."""
+    found: datetime = execute(service=service, sql="SELECT clock_timestamp()")[0][0]
+    return found
 
 
 @contextmanager

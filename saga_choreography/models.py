@@ -38,6 +38,15 @@ class Saga(models.Model):
     stop_requested_at = models.DateTimeField(
         null=True, blank=True, help_text="When a person asked that it be undone while it ran."
     )
+    waiting_step = models.CharField(max_length=64, default="", db_default="", blank=True)
+    waiting_for = models.CharField(max_length=32, default="", db_default="", blank=True)
+    waiting_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when its step has waited for a decision, at last."
+    )
+    waiting_until = models.DateTimeField(null=True, blank=True)
+    waited_seconds = models.FloatField(
+        default=0.0, db_default=0.0, help_text="For earlier decisions: not of the saga's own time."
+    )
     parked_at = models.DateTimeField(null=True, blank=True)
     parked_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     parked_reason = models.TextField(default="", db_default="", blank=True)

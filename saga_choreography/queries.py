@@ -4,25 +4,27 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.patterns import CHOREOGRAPHED
 from contracts.states import (
+    Awaited,
     Complaint,
     Parked,
     SagaState,
     SagaStatus,
     SagaSummary,
     StepState,
+    StepStatus,
     TrailEntry,
 )
-from participant import sql
+from participant import decisions, sql
 from saga_choreography import store
 from saga_choreography.models import Saga
 from saga_choreography.store import SERVICE, Seen, Stage
-from saga_choreography.tracking import SagaView, machine_of
+from saga_choreography.tracking import SagaView, machine_of, still_waits
 
 STALL_SECONDS = 20
 """No saga moves for so long: more than a step and a nudge take."""
@@ -71,13 +73,20 @@ def summary_of(saga_id: str) -> SagaSummary | None:
 
 
 def sagas(
-    *, status: SagaStatus | None = None, saga_pattern: str = "", saga: str = ""
+    *,
+    status: SagaStatus | None = None,
+    saga_pattern: str = "",
+    saga: str = "",
+    waiting: bool | None = None,
 ) -> QuerySet[Saga]:
-    """All of them, newest first; those of one status, one saga, if such are given. All are of the
-    one pattern.
+    """All of them, newest first; those of one status, one saga, if such are given, and those that
+    have come to a decision and not yet to their end, or not. All are of the one pattern.
     """
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
     wanted = {"status": status, "saga": saga}
+    if waiting is not None:
+        at_decision = Q(stage=Stage.RUNNING) & ~Q(waiting_step="")
+        found = found.filter(at_decision if waiting else ~at_decision)
     return found.filter(**{field: value for field, value in wanted.items() if value})
 
 
@@ -96,6 +105,7 @@ def summaries(found: Iterable[Saga]) -> list[SagaSummary]:
             started_at=one.started_at,
             finished_at=one.finished_at,
             parked=_parked(one),
+            waiting=_waiting(one, types[one.saga_id]),
         )
         for one in found
     ]
@@ -120,6 +130,7 @@ def state(*, found: Saga) -> SagaState:
         return _unreadable(found, error)
     folded = machine_of(found.saga).fold(trail=seen)
     is_parked = found.status == SagaStatus.PARKED
+    waiting = _waiting(found, [one.event_type for one in seen])
     return SagaState(
         saga=found.saga,
         saga_id=found.saga_id,
@@ -132,8 +143,9 @@ def state(*, found: Saga) -> SagaState:
         started_at=min([found.started_at, *(one.occurred_at for one in seen)]),
         finished_at=folded.finished_at,
         failure=_failure(found, folded),
-        steps=_with_reason(found, folded.steps) if is_parked else list(folded.steps),
+        steps=_shown_steps(found, folded.steps, waiting),
         parked=_parked(found),
+        waiting=waiting,
         events=[_entry(one) for one in seen],
     )
 
@@ -181,13 +193,40 @@ def _parked(found: Saga) -> Parked | None:
     return Parked(step=found.parked_step, reason=found.parked_reason, since=found.parked_at)
 
 
-def _with_reason(found: Saga, steps: Sequence[StepState]) -> list[StepState]:
-    return [
-        msgspec.structs.replace(step, error=found.parked_reason)
-        if step.step_name == found.parked_step
-        else step
-        for step in steps
-    ]
+def _waiting(found: Saga, event_types: Sequence[str]) -> Awaited | None:
+    if not found.waiting_since or not found.waiting_until or found.stage not in set(Stage):
+        return None
+    wait = store.Wait(
+        step=found.waiting_step,
+        decided_by=found.waiting_for,
+        since=found.waiting_since,
+        until=found.waiting_until,
+    )
+    stage = Stage(found.stage)
+    if not still_waits(wait=wait, saga=found.saga, stage=stage, event_types=event_types):
+        return None
+    return decisions.awaited(
+        saga=found.saga,
+        saga_id=found.saga_id,
+        step=wait.step,
+        decided_by=wait.decided_by,
+        since=wait.since,
+        until=wait.until,
+    )
+
+
+def _shown_steps(
+    found: Saga, steps: Sequence[StepState], waiting: Awaited | None
+) -> list[StepState]:
+    """With the reason why one is parked, and with the one that waits."""
+    shown = []
+    for step in steps:
+        if found.status == SagaStatus.PARKED and step.step_name == found.parked_step:
+            step = msgspec.structs.replace(step, error=found.parked_reason)
+        if waiting and step.step_name == waiting.step:
+            step = msgspec.structs.replace(step, status=StepStatus.WAITING)
+        shown.append(step)
+    return shown
 
 
 def _entry(seen: Seen) -> TrailEntry:

@@ -1,7 +1,8 @@
 """What saga_choreography does when it hears an event of any saga: it writes it down, and says
 nothing.
 
-But for one: where a service has given up, the saga is aborted or parked.
+But for two: where a service has given up, the saga is aborted or parked; where one waits for a
+decision, it is left alone until then.
 """
 
 from collections.abc import Sequence
@@ -13,13 +14,13 @@ from contracts.events import Event
 from messaging.reactions import Reaction
 from saga_choreography import store
 from saga_choreography.tracking import track
-from saga_choreography.watchdog import take_note
+from saga_choreography.watchdog import leave_alone, take_note
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watching:
-    """The reaction to any event; those of all sagas go into one batch. What was given up is looked
-    at last: a saga may be known only from events that have come with it.
+    """The reaction to any event; those of all sagas go into one batch. Notices are looked at last:
+    a saga may be known only from events that have come with them.
     """
 
     saga: str
@@ -29,10 +30,13 @@ class Watching:
 
     def handle(self, heard: Sequence[Event]) -> None:
         now = store.now()
+        waiting = [event for event in heard if event.type == projection.STEP_WAITING]
         given_up = [event for event in heard if event.type == projection.STEP_PARKED]
-        others = [event for event in heard if event.type != projection.STEP_PARKED]
+        others = [event for event in heard if event.type not in projection.NOTICES]
         if others:
             track(heard=others, now=now)
+        if waiting:
+            leave_alone(heard=waiting, now=now)
         if given_up:
             take_note(heard=given_up, now=now)
 
@@ -40,5 +44,5 @@ class Watching:
 REACTIONS: list[Reaction] = [
     Watching(saga=saga, hears=event)
     for saga in SAGAS
-    for event in (*projection.events(saga), projection.STEP_PARKED)
+    for event in (*projection.events(saga), *projection.NOTICES)
 ]

@@ -76,9 +76,21 @@ class Locked(NamedTuple):
     is_stopped: bool = False
 
 
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """The last step that has waited for a decision: since when, and when that is overdue.
+    `waited_seconds`: for earlier ones.
+    """
+
+    step: str
+    decided_by: str
+    since: datetime
+    until: datetime
+    waited_seconds: float = 0.0
+
+
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """A saga whose row is locked, to help it. `is_stopped`: as in `Locked`; `failure`: why it goes
-    backward.
+    backward; `wait`: None where none of its steps has waited.
     """
 
     context: Context
@@ -91,6 +103,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     parked_step: str = ""
     parked_reason: str = ""
+    wait: Wait | None = None
 
     @property
     def saga_id(self) -> str:
@@ -189,7 +202,9 @@ def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: da
 
 
 def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
-    """Writes what was not seen before. A parked saga of which something new is seen goes on."""
+    """Writes what was not seen before. A parked saga of which something new is seen goes on, and
+    one that was left alone (`leave_alone`) is looked at again.
+    """
     ordered = sorted(seen, key=lambda one: (one.saga_id, one.event_type))
     _execute(
         """
@@ -205,11 +220,13 @@ def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
             RETURNING saga_id
         )
         UPDATE saga_choreography_saga
-        SET status = CASE stage WHEN 0 THEN 'running' ELSE 'compensating' END,
+        SET status = CASE WHEN status <> 'parked' THEN status
+                          WHEN stage = 0 THEN 'running' ELSE 'compensating' END,
             parked_at = NULL, parked_step = '', parked_reason = '', nudges = 0, watch_at = %s
-        WHERE status = 'parked' AND saga_id IN (SELECT saga_id FROM new)
+        WHERE (status = 'parked' OR watch_at > %s) AND saga_id IN (SELECT saga_id FROM new)
         """,
         sql.as_json(ordered),
+        watch_at,
         watch_at,
     )
 
@@ -297,7 +314,8 @@ def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
         """
         SELECT saga_id, saga, stage, context::text, started_at, nudges, nudged_at,
                status, stop_requested_at IS NOT NULL, failure_step, failure_code, failure_detail,
-               parked_step, parked_reason
+               parked_step, parked_reason, waiting_step, waiting_for, waiting_since,
+               waiting_until, waited_seconds
         FROM saga_choreography_saga WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
         """,
         sorted(saga_ids),
@@ -322,6 +340,31 @@ def record(*, verdicts: Sequence[Verdict]) -> None:
     )
 
 
+def leave_alone(*, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) -> None:
+    """Locked sagas, by id, of which a step waits: nobody looks at them until `watch_at`."""
+    _execute(
+        """
+        UPDATE saga_choreography_saga AS saga
+        SET waiting_step = v.step, waiting_for = v.decided_by, waiting_since = v.since,
+            waiting_until = v.until, waited_seconds = v.waited_seconds, watch_at = v.watch_at,
+            nudges = 0, parked_at = NULL, parked_step = '', parked_reason = '',
+            status = CASE saga.status WHEN 'parked' THEN 'running' ELSE saga.status END
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, step text, decided_by text, since timestamptz,
+                   until timestamptz, waited_seconds float8, watch_at timestamptz)
+        WHERE saga.saga_id = v.saga_id
+        """,
+        sql.rows(
+            {
+                "saga_id": saga_id,
+                "watch_at": watch_at[saga_id],
+                **{name: getattr(one, name) for name in Wait.__struct_fields__},
+            }
+            for saga_id, one in waits.items()
+        ),
+    )
+
+
 def begin_anew(*, context: Context, watch_at: datetime) -> None:
     """Forgets what can't be read of a saga, and what it was about."""
     _execute("DELETE FROM saga_choreography_sagaevent WHERE saga_id = %s", context.saga_id)
@@ -331,7 +374,7 @@ def begin_anew(*, context: Context, watch_at: datetime) -> None:
         SET context = %s::jsonb, status = 'running', stage = 0,
             failure_step = '', failure_code = '', failure_detail = '', started_at = now(),
             finished_at = NULL, watch_at = %s, nudges = 0, nudged_at = NULL, parked_at = NULL,
-            parked_step = '', parked_reason = '', stop_requested_at = NULL
+            parked_step = '', parked_reason = '', stop_requested_at = NULL, waiting_step = ''
         WHERE saga_id = %s
         """,
         sql.as_json(context),
@@ -374,7 +417,8 @@ def _said_of(row: tuple[Any, ...]) -> Said:
 
 
 def _watched(saga_id: str, saga: str, stage: int, context: str, *row: Any) -> Watched:
-    started_at, nudges, nudged_at, status, is_stopped, *failure, parked_step, parked_reason = row
+    started_at, nudges, nudged_at, status, is_stopped, *failure = row[:8]
+    parked_step, parked_reason, *wait = row[8:]
     return Watched(
         context=_read(saga_id, saga, stage, context),
         stage=Stage(stage),
@@ -386,6 +430,7 @@ def _watched(saga_id: str, saga: str, stage: int, context: str, *row: Any) -> Wa
         failure=Failure(*failure) if failure[1] else None,
         parked_step=parked_step,
         parked_reason=parked_reason,
+        wait=Wait(**dict(zip(Wait.__struct_fields__, wait, strict=True))) if wait[0] else None,
     )
 
 

@@ -9,7 +9,7 @@ But for one: a saga that a person has stopped, and that was completed all the sa
 The person was answered that it would be undone, and the abort has come after the pivot.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -30,7 +30,7 @@ from messaging.reactions import context as context_of
 from participant import points
 from saga_choreography import store
 from saga_choreography.models import Action, Intervention
-from saga_choreography.store import SERVICE, Locked, Said, Seen, Settled, Stage, Stop
+from saga_choreography.store import SERVICE, Locked, Said, Seen, Settled, Stage, Stop, Wait
 
 _STATUS_OF_STAGE = {
     Stage.RUNNING: SagaStatus.RUNNING,
@@ -193,6 +193,22 @@ def status_after(*, stage: Stage, last: Said | Facts | None) -> SagaStatus:
         return SagaStatus(last.result["status"])
     is_undone = last.failure is not None and last.failure.undone
     return SagaStatus.COMPENSATED if is_undone else SagaStatus.FAILED
+
+
+def still_waits(
+    *, wait: Wait | None, saga: str, stage: Stage, event_types: Collection[str]
+) -> bool:
+    """Whether the saga still waits for that decision, as its trail tells: nothing that follows from
+    it was seen, and nobody has asked for the saga's end.
+    """
+    if wait is None or stage is not Stage.RUNNING or saga not in SAGAS:
+        return False
+    page = SAGAS[saga]
+    position = next((at for at, one in enumerate(page.steps) if one.name == wait.step), None)
+    if position is None or page.abort in event_types:
+        return False
+    later = {event for one in page.steps[position:] for event in (one.done, one.refused)}
+    return not later & set(event_types)
 
 
 def _first_of_each(trail: Iterable[Seen]) -> dict[str, Seen]:

@@ -3,8 +3,9 @@
 Nobody conducts, so a lost message would leave a saga standing for ever. First its last fact is
 said again, marked as a nudge: whoever has answered that fact before says the stored answer again,
 and so the chain heals along its way, while the barrier lets nothing happen twice. Past its
-deadline an abort is asked for, and the pivot decides whether it still can be. A saga that nothing
-moves is parked, with its step and the reason, for a person; any new event of it un-parks it.
+deadline an abort is asked for, and the pivot decides whether it still can be. One that waits for a
+decision is left alone until that must be overdue, and its time stands still meanwhile. A saga that
+nothing moves is parked, with its step and the reason, for a person; any new event un-parks it.
 A saga that can't be read, or helped, is parked with the fault, and the others are helped.
 All times are the database's: a worker whose own clock is wrong decides like any other.
 
@@ -39,7 +40,7 @@ from messaging.consumer import queue_of
 from participant import points, sql
 from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
-from saga_choreography.store import SERVICE, Seen, Stage, Verdict, Watched
+from saga_choreography.store import SERVICE, Seen, Stage, Verdict, Wait, Watched
 from saga_choreography.tracking import Asked, machine_of
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,10 @@ LONGEST_WAIT = 3
 """In units of NUDGE_SECONDS; the wait doubles up to it."""
 BEHIND = 500
 """With more than this in tracking's own queue, what looks like standing still may only be late."""
+
+
+OVERDUE_SECONDS = 5.0
+"""A service ends its overdue steps by itself; the saga of one that it has not is nudged then."""
 
 
 class Move(StrEnum):
@@ -201,6 +206,9 @@ def patience_with(watched: Watched) -> Patience:
 def decide(*, watched: Watched, seen: Sequence[Seen], now: datetime, patience: Patience) -> Decided:
     """What a saga needs that was last seen to move as its trail tells."""
     moved_at = max((one.seen_at for one in seen), default=watched.started_at)
+    types = {one.event_type for one in seen}
+    if watched.wait and is_left_alone(watched=watched, event_types=types, now=now):
+        return Decided(Move.WAIT, _overdue_at(watched.wait), 0)
     helped_at = watched.nudged_at
     nudges = watched.nudges if helped_at and helped_at >= moved_at else 0
     deadline = _deadline(watched, seen, patience)
@@ -232,7 +240,32 @@ def _deadline(watched: Watched, seen: Sequence[Seen], patience: Patience) -> dat
     )
     if decided is not Action.ABORT:
         return None
-    return watched.started_at + timedelta(seconds=patience.saga_seconds)
+    return watched.started_at + timedelta(seconds=patience.saga_seconds) + _waited(watched, seen)
+
+
+def is_left_alone(*, watched: Watched, event_types: Collection[str], now: datetime) -> bool:
+    """Whether the saga waits for a decision that is not overdue by more than a sweep takes."""
+    waits = tracking.still_waits(
+        wait=watched.wait,
+        saga=watched.context.saga,
+        stage=watched.stage,
+        event_types=event_types,
+    )
+    return waits and watched.wait is not None and now < _overdue_at(watched.wait)
+
+
+def _overdue_at(wait: Wait) -> datetime:
+    return wait.until + timedelta(seconds=OVERDUE_SECONDS)
+
+
+def _waited(watched: Watched, seen: Sequence[Seen]) -> timedelta:
+    """For how long its steps have waited for decisions: not of its own time."""
+    wait = watched.wait
+    if wait is None:
+        return timedelta()
+    after = [one.seen_at for one in seen if one.seen_at > wait.since]
+    ended = min(after, default=wait.until)
+    return timedelta(seconds=wait.waited_seconds) + (min(ended, wait.until) - wait.since)
 
 
 def _nudge(sagas: Sequence[Watched], trails: store.Trails) -> None:
@@ -295,6 +328,59 @@ def _step_of(watched: Watched, seen: Sequence[Seen]) -> str:
     types = [one.event_type for one in seen]
     machine = machine_of(watched.context.saga)
     return machine.current_step(stage=watched.stage, event_types=types) or "its end"
+
+
+def leave_alone(*, heard: Sequence[Event], now: datetime) -> None:
+    """Steps of these sagas wait for decisions: in any order, any number of times.
+
+    A saga that is not known here, or that has gone on since, is left as it is.
+    """
+    told = {event.saga_id: event for event in heard}
+    with transaction.atomic(using=SERVICE):
+        sagas = store.lock_watched(saga_ids=told)
+        trails = store.of(saga_ids=[one.saga_id for one in sagas])
+        waits = {
+            one.saga_id: wait
+            for one in sagas
+            if (wait := _wait(one, told[one.saga_id], trails[one.saga_id], now))
+        }
+        watch_at = {saga_id: _overdue_at(wait) for saga_id, wait in waits.items()}
+        store.leave_alone(waits=waits, watch_at=watch_at)
+        points.reach("leaving_alone.before_commit")
+    points.reach("leaving_alone.after_commit")
+
+
+def _wait(saga: Watched, event: Event, seen: Sequence[Seen], now: datetime) -> Wait | None:
+    """What the notice says, where the saga still waits for it."""
+    try:
+        told = msgspec.convert(event.data.result, Noticed)
+    except msgspec.ValidationError:
+        return None
+    known, types = saga.wait, {one.event_type for one in seen}
+    is_same = known is not None and known.step == told.step
+    waited = 0.0
+    if known:
+        before = _waited(saga, seen).total_seconds()
+        waited = known.waited_seconds if is_same else before
+    found = Wait(
+        step=told.step,
+        decided_by=told.decided_by,
+        since=known.since if known and is_same else now,
+        until=told.until,
+        waited_seconds=waited,
+    )
+    is_open = event.saga == saga.context.saga and tracking.still_waits(
+        wait=found, saga=event.saga, stage=saga.stage, event_types=types
+    )
+    return found if is_open else None
+
+
+class Noticed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a notice tells of a step that waits."""
+
+    step: str
+    decided_by: str
+    until: datetime
 
 
 def take_note(*, heard: Sequence[Event], now: datetime) -> None:

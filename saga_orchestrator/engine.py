@@ -8,6 +8,9 @@
 A refusal is final. A fault is tried again under the same key, at growing distances; given up, a
 compensable step is undone as if it had happened, the pivot is blocked, and anything that can
 neither be undone nor given up is parked: a person decides.
+
+A step that waits for somebody (`Waiting`) costs no try and no time: the saga rests until its
+service tells that it is decided, or until it must be overdue, and then the step is asked again.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from contracts import refusals
-from contracts.outcomes import Done, Failure, Outcome, Refused, had_effect
+from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting, had_effect
 from contracts.saga import Direction, Step, StepClass
 from contracts.states import SagaStatus, StepStatus
 
@@ -73,6 +76,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
     Nothing is due in a final status, nor when it is parked (`reason` says why).
     `seconds`: not before then. `is_laid_down`: due at once, but to whoever claims it next.
+    `waits`: not before its service tells of a decision, or its time is over.
     `record`: what is known now of the step that was called.
     """
 
@@ -80,13 +84,14 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     status: SagaStatus
     seconds: float = 0.0
     is_laid_down: bool = False
+    waits: Waiting | None = None
     record: StepRecord | None = None
     reason: str = ""
 
     @property
     def goes_on(self) -> bool:
         """Whether the next call can be made at once, by whoever makes this move."""
-        return self.is_on_its_way and not (self.seconds or self.is_laid_down)
+        return self.is_on_its_way and not (self.seconds or self.is_laid_down or self.waits)
 
     @property
     def is_on_its_way(self) -> bool:
@@ -108,6 +113,8 @@ def after(*, progress: Progress, answer: Answer, draw: float) -> Move:
         return _after_refusal(progress, answer)
     if isinstance(answer, Held):
         return Move(progress=progress, status=_status(progress), seconds=answer.seconds)
+    if isinstance(answer, Waiting):
+        return wait(progress=progress, waiting=answer)
     return _after_fault(progress, answer, draw)
 
 
@@ -121,6 +128,20 @@ def interrupt(*, progress: Progress, code: str, detail: str) -> Move | None:
         return None
     failure = Failure(progress.step.name, code, detail)
     return _give_up(progress, failure, calls=0)
+
+
+def wait(*, progress: Progress, waiting: Waiting) -> Move:
+    """The move that lets it rest until the step that is due is decided. What is undone, or blocked,
+    waits for nobody: its service errs, and time mends nothing.
+    """
+    if progress.direction is not Direction.DO or waiting.until is None:
+        return _park(progress, f"its {progress.direction} must not wait for {waiting.decided_by}")
+    return Move(
+        progress=msgspec.structs.replace(progress, faults=0),
+        status=SagaStatus.RUNNING,
+        waits=waiting,
+        record=StepRecord(position=progress.position, status=StepStatus.WAITING),
+    )
 
 
 def give_back(

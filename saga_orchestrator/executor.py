@@ -253,7 +253,7 @@ class Conductor:
             down.append(saga)
             if moved is not None:
                 tally.count([(saga, move)])
-                waits += [move.seconds] if move.is_on_its_way else []
+                waits += [move.seconds] if move.is_on_its_way and not move.waits else []
             else:
                 # A stop, say: what is written now is claimed, and found to be turned back.
                 waits.append(0.0)

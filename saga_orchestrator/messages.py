@@ -26,12 +26,12 @@ from django.db import transaction
 
 from contracts import events, patterns, projection
 from contracts.events import Event, Facts
-from contracts.outcomes import Done, Outcome, Refused
+from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.projection import reply_to
 from contracts.states import FINAL, SagaStatus
 from messaging import doorbell, outbox
 from participant import points
-from saga_orchestrator import store
+from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Fault, Move, Progress
 from saga_orchestrator.executor import Step, after, given_up, tally, turned_back
 from saga_orchestrator.store import InFlight
@@ -202,6 +202,19 @@ def after_reply(saga: InFlight, reply: Event) -> Move | None:
     if request and reply.type == reply_to(request) and is_of_use:
         return after(saga=saga, answer=outcome)
     return None
+
+
+def after_notice(saga: InFlight, told: Event) -> Move | None:
+    """What follows where a service has said that the step that is due waits for a decision. A saga
+    that is parked has waited in vain; it goes on resting.
+    """
+    if told.data.result.get("heard") != _request_due(saga):
+        return None
+    try:
+        waiting = msgspec.convert(told.data.result, Waiting)
+    except msgspec.ValidationError:
+        return None
+    return engine.wait(progress=saga.progress, waiting=waiting)
 
 
 def after_giving_up(saga: InFlight, told: Event) -> Move | None:

@@ -74,6 +74,11 @@ class Saga(models.Model):
     failure_undone = models.BooleanField(
         default=False, db_default=False, help_text="Whether any undo has had an effect."
     )
+    waiting_since = models.DateTimeField(null=True, blank=True)
+    waiting_until = models.DateTimeField(
+        null=True, blank=True, help_text="When the decision that its step waits for is overdue."
+    )
+    waiting_for = models.CharField(max_length=32, blank=True, default="", db_default="")
     parked_at = models.DateTimeField(null=True, blank=True)
     parked_reason = models.TextField(blank=True, default="", db_default="")
 

@@ -51,6 +51,13 @@ def start(*, contexts: Sequence[Context]) -> None:
         _ring()
 
 
+def decided(*, steps: Sequence[tuple[str, str]]) -> None:
+    """Has the sagas go on that rest at these steps (saga id and step): they are decided by now."""
+    points.reach("orchestration.before_decided")
+    if store.decided(steps=steps):
+        _ring()
+
+
 def compensate(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | None:
     """Stops a saga that has not passed its pivot and undoes it; undoes a completed one, a return.
 

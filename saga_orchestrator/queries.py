@@ -10,6 +10,7 @@ from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Step
 from contracts.states import (
+    Awaited,
     Complaint,
     Parked,
     SagaState,
@@ -18,7 +19,7 @@ from contracts.states import (
     StepState,
     StepStatus,
 )
-from participant import sql
+from participant import decisions, sql
 from saga_orchestrator.models import Saga, SagaStep
 
 STALL_SECONDS = 20
@@ -50,7 +51,8 @@ _NO_STEP = f"""
                    FROM saga_orchestrator_sagastep AS step WHERE step.saga_id = saga.saga_id
                )) AS moved_at
         FROM (SELECT saga_id, current_step, started_at FROM saga_orchestrator_saga
-              WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT {MOST_LOOKED_AT}
+              WHERE next_attempt_at IS NOT NULL AND waiting_since IS NULL
+              ORDER BY next_attempt_at LIMIT {MOST_LOOKED_AT}
         ) AS saga
     ), ended AS (
         SELECT max(finished_at) AS at FROM (
@@ -88,10 +90,20 @@ def summaries(found: Sequence[Saga]) -> list[SagaSummary]:
     return [summary(found=one) for one in found]
 
 
-def sagas(*, status: str | None = None, saga_pattern: str = "", saga: str = "") -> QuerySet[Saga]:
-    """All of them, newest first; of one status, pattern or name if that is given."""
+def sagas(
+    *,
+    status: str | None = None,
+    saga_pattern: str = "",
+    saga: str = "",
+    waiting: bool | None = None,
+) -> QuerySet[Saga]:
+    """All of them, newest first; of one status, pattern or name if that is given, and those that
+    wait for a decision, or do not.
+    """
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
     wanted = {"status": status, "pattern": saga_pattern, "name": saga}
+    if waiting is not None:
+        found = found.filter(waiting_since__isnull=not waiting)
     return found.filter(**{name: value for name, value in wanted.items() if value})
 
 
@@ -107,6 +119,7 @@ def summary(*, found: Saga) -> SagaSummary:
         started_at=found.started_at,
         finished_at=found.finished_at,
         parked=_parked(found),
+        waiting=_waiting(found),
     )
 
 
@@ -138,6 +151,7 @@ def state(*, found: Saga) -> SagaState:
             for position, step in enumerate(_steps(found))
         ],
         parked=_parked(found),
+        waiting=_waiting(found),
     )
 
 
@@ -162,6 +176,19 @@ def _parked(found: Saga) -> Parked | None:
     if found.parked_at is None:
         return None
     return Parked(step=found.current_step, reason=found.parked_reason, since=found.parked_at)
+
+
+def _waiting(found: Saga) -> Awaited | None:
+    if found.waiting_since is None or found.waiting_until is None:
+        return None
+    return decisions.awaited(
+        saga=found.name,
+        saga_id=found.saga_id,
+        step=found.current_step,
+        decided_by=found.waiting_for,
+        since=found.waiting_since,
+        until=found.waiting_until,
+    )
 
 
 def _known(step: Step, one: SagaStep) -> StepState:

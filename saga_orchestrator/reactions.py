@@ -3,21 +3,20 @@
 from contracts import projection
 from contracts.catalogue import SAGAS
 from messaging.reactions import Reaction
-from saga_orchestrator.messages import Told, after_giving_up, after_reply
+from saga_orchestrator.messages import Told, after_giving_up, after_notice, after_reply
 
 REACTIONS: list[Reaction] = [
     *(
         Told(saga=saga, hears=reply, move=after_reply)
         for saga, reply in sorted(projection.replies())
     ),
-    # A group of its own, because something else follows.
+    # Groups of their own, because something else follows.
     *(
-        Told(
-            saga=saga,
-            hears=projection.STEP_PARKED,
-            move=after_giving_up,
-            group=projection.STEP_PARKED,
-        )
+        Told(saga=saga, hears=notice, move=move, group=notice)
         for saga in SAGAS
+        for notice, move in (
+            (projection.STEP_PARKED, after_giving_up),
+            (projection.STEP_WAITING, after_notice),
+        )
     ),
 ]

@@ -34,6 +34,8 @@ from saga_orchestrator.engine import Move, Progress
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
 """The doorbell that wakes a runner."""
+OVERDUE_SECONDS = 5.0
+"""A service ends its overdue steps by itself; one that it has not told of by then is asked."""
 SILENT_SECONDS = 3.0
 """A runner whose heart has not beaten for so long has lost its sagas."""
 _NONE: Mapping[str, float] = MappingProxyType({})
@@ -183,6 +185,15 @@ def request_stop(*, saga_id: str) -> None:
     _rows(REQUEST_STOP, [saga_id])
 
 
+def decided(*, steps: Iterable[tuple[str, str]]) -> int:
+    """Makes those sagas due that wait for one of these steps (saga id and step), which are decided
+    by now; how many there were. One whose answer is still being written, that it waits, is read
+    anew: as in `request_stop`.
+    """
+    named = [{"saga_id": saga_id, "step": step} for saga_id, step in steps]
+    return len(_rows(DECIDED, [sql.rows(named)]))
+
+
 def release(*, runner_id: int) -> None:
     """Gives the runner's sagas back to whoever claims them next, and fences off what it may still
     do with them.
@@ -222,6 +233,9 @@ def _row(saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -
         row["seconds"] = patience
     if move.reason:
         row["reason"] = move.reason
+    if move.waits:
+        row["decided_by"] = move.waits.decided_by
+        row["until"] = move.waits.until
     if there.failure:
         row["failure_step"] = there.failure.step
         row["failure_code"] = there.failure.code
@@ -315,7 +329,7 @@ _READ = """
     saga.saga_id, saga.name, saga.version, saga.status, definition_id, context::text, position,
     direction, faults, failure_step, failure_code, failure_detail, failure_undone,
     stop_requested_at IS NOT NULL,
-    extract(epoch FROM deadline_at - now())::float8,
+    extract(epoch FROM deadline_at - coalesce(waiting_since, now()))::float8,
     extract(epoch FROM coalesce(asked_at, updated_at))::float8,
     extract(epoch FROM now() - asked_at)::float8
 """
@@ -384,20 +398,21 @@ LOCK = f"""
 
 # The saga keeps its runner while that one goes on with it; else it is anybody's from
 # `next_attempt_at`, which stays as it was while the saga goes on: the update can be heap-only.
-# One that is asked by message is nobody's until the reply comes, or `seconds` have passed.
-RECORD = """
+# One that is asked by message is nobody's until the reply comes, or `seconds` have passed; one that
+# waits for a decision until that is told, or is long overdue: meanwhile its deadline stands still.
+RECORD = f"""
     WITH move AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
             saga_id text, version int, status text, position smallint, current_step text,
             direction text, faults int, kept bool, asked bool, ended bool, parked bool,
             seconds float8, failure_step text, failure_code text, failure_detail text,
-            failure_undone bool, reason text,
+            failure_undone bool, reason text, decided_by text, until timestamptz,
             step_position smallint, step_name text, step_status text, step_do int, step_undo int,
             step_error text, step_data jsonb, results jsonb, entered float8)
     ), moved AS (
         UPDATE saga_orchestrator_saga AS saga
         SET context = CASE WHEN move.results IS NULL THEN saga.context
-                           ELSE jsonb_set(saga.context, '{results}', move.results) END,
+                           ELSE jsonb_set(saga.context, '{{results}}', move.results) END,
             status = move.status, position = move.position, current_step = move.current_step,
             direction = move.direction, faults = move.faults,
             version = mod(saga.version, 2000000000) + 1,
@@ -407,12 +422,20 @@ RECORD = """
             failure_undone = coalesce(move.failure_undone, false),
             runner_id = CASE WHEN move.kept THEN runner_id END,
             next_attempt_at = CASE WHEN move.ended OR move.parked THEN NULL
+                                   WHEN move.until IS NOT NULL
+                                   THEN move.until + make_interval(secs => {OVERDUE_SECONDS})
                                    WHEN move.seconds > 0
                                    THEN clock_timestamp() + make_interval(secs => move.seconds)
                                    ELSE least(next_attempt_at, now()) END,
             asked_at = CASE WHEN move.asked THEN clock_timestamp() END,
             parked_at = CASE WHEN move.parked THEN now() END,
             parked_reason = coalesce(move.reason, ''),
+            deadline_at = CASE WHEN move.until IS NULL AND waiting_since IS NOT NULL
+                               THEN deadline_at + (clock_timestamp() - waiting_since)
+                               ELSE deadline_at END,
+            waiting_since = CASE WHEN move.until IS NOT NULL
+                                 THEN coalesce(waiting_since, clock_timestamp()) END,
+            waiting_until = move.until, waiting_for = coalesce(move.decided_by, ''),
             updated_at = clock_timestamp(),
             finished_at = CASE WHEN move.ended THEN clock_timestamp() END
         FROM move WHERE saga.saga_id = move.saga_id AND saga.version = move.version
@@ -428,7 +451,7 @@ RECORD = """
                         (SELECT status FROM saga_orchestrator_sagastep AS known
                          WHERE known.saga_id = moved.saga_id AND known.position = step_position),
                         'completed'),
-               step_do, step_undo, step_error, coalesce(step_data, '{}'), to_timestamp(entered),
+               step_do, step_undo, step_error, coalesce(step_data, '{{}}'), to_timestamp(entered),
                CASE WHEN step_status IN ('completed', 'failed', 'skipped')
                     THEN clock_timestamp() END,
                CASE WHEN step_status = 'compensated' THEN clock_timestamp() END
@@ -438,7 +461,7 @@ RECORD = """
             do_attempts = step.do_attempts + excluded.do_attempts,
             undo_attempts = step.undo_attempts + excluded.undo_attempts,
             error = coalesce(nullif(excluded.error, ''), step.error),
-            response_data = CASE WHEN excluded.response_data = '{}' THEN step.response_data
+            response_data = CASE WHEN excluded.response_data = '{{}}' THEN step.response_data
                                  ELSE excluded.response_data END,
             finished_at = coalesce(step.finished_at, excluded.finished_at),
             undone_at = coalesce(step.undone_at, excluded.undone_at)
@@ -466,6 +489,7 @@ UNDO_ALL = """
         direction = 'undo', status = 'compensating', faults = 0,
         failure_step = %s, failure_code = 'stopped', failure_detail = %s, failure_undone = false,
         stop_requested_at = now(), asked_at = NULL, deadline_at = now(), finished_at = NULL,
+        waiting_since = NULL, waiting_until = NULL, waiting_for = '',
         parked_at = NULL, parked_reason = '', next_attempt_at = now(), runner_id = NULL,
         updated_at = now(), version = mod(version, 2000000000) + 1
     WHERE saga_id = %s AND status NOT IN ('compensated', 'failed')
@@ -478,6 +502,19 @@ REQUEST_STOP = """
         version = mod(version, 2000000000) + 1,
         next_attempt_at = least(next_attempt_at, now())
     WHERE saga_id = %s
+"""
+
+DECIDED = """
+    WITH told AS (
+        SELECT saga.saga_id FROM json_to_recordset(%s) AS v (saga_id text, step text)
+        JOIN saga_orchestrator_saga AS saga
+          ON saga.saga_id = v.saga_id AND current_step = step AND direction = 'do'
+        WHERE next_attempt_at IS NOT NULL ORDER BY saga.saga_id FOR NO KEY UPDATE OF saga
+    )
+    UPDATE saga_orchestrator_saga AS saga
+    SET version = mod(version, 2000000000) + 1, next_attempt_at = least(next_attempt_at, now())
+    FROM told WHERE saga.saga_id = told.saga_id
+    RETURNING saga.saga_id
 """
 
 RELEASE = """

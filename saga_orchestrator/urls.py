@@ -15,6 +15,7 @@ COORDINATOR = views.Coordinator(
     compensate=operations.compensate,
     retry=operations.retry,
     skip=operations.skip,
+    decided=operations.decided,
 )
 
 urlpatterns = views.urls(COORDINATOR)

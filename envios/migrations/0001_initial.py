@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('step', participant.fields.TextId(db_collation='C', max_length=64)),
                 ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'do'), ('undo', 'undo')], db_collation='C', max_length=4)),
-                ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused')], max_length=8, null=True)),
+                ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused'), ('waiting', 'Waiting')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
                 ('detail', models.TextField(db_default='', default='')),
                 ('data', models.JSONField(db_default={}, default=dict)),

@@ -1,0 +1,367 @@
+"""Decisions at a service's doors, and in its worker: an inbox, the verdicts, what ends the wait
+otherwise, and telling the coordinator that rests meanwhile.
+
+GET  /decisions                    what waits for whom: `?decided_by=&status=open`, in pages
+POST /decisions/<saga_id>/<step>   {"verdict": "yes" or "no", "by", "reason", "data"}
+
+Nothing here names a service: what it decides are its operations with a `decide`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+import msgspec
+from django.apps import apps
+from django.conf import settings
+from django.db import Error, connections
+from django.http import HttpResponse
+from django.urls import URLPattern, path
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts import refusals
+from contracts.catalogue import SAGAS
+from contracts.outcomes import Outcome, Refused
+from contracts.patterns import PATTERNS
+from contracts.saga import Direction
+from coordination.handover import Retries
+from httpapi import pages, problems
+from httpapi.client import Client, Unreachable
+from httpapi.json import answer
+from httpapi.steps import made
+from messaging import doorbell, outbox
+from messaging.reactions import said
+from messaging.worker import Backoff, Complaint, Part, wait_to_lead
+from participant import barrier, decisions, operations, points, sql
+from participant.decisions import Asked, Decided, Given
+from participant.operations import NO, OVERDUE, YES, Operation
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "decisions"
+"""The doorbell that wakes who tells the coordinator."""
+SWEEP_SECONDS = 1.0
+TIMEOUT_SECONDS = 5.0
+MOST_TOLD = 200
+LONGEST_PAUSE = 5.0
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
+
+
+@cache
+def deciding(service: str) -> Mapping[str, Operation]:
+    """The service's operations that wait for decisions, by action."""
+    declared = operations.all_in(import_module(f"{service}.operations"))
+    return {
+        action: one
+        for (action, direction), one in declared.items()
+        if direction is Direction.DO and one.decide
+    }
+
+
+def decide(
+    *, service: str, action: str, given: Sequence[Given], decided_by: str = ""
+) -> list[Decided]:
+    """Ends the wait of these steps of one operation, and says what follows, in one transaction: as
+    `participant.decisions.decide`. Then whoever must be told is.
+    """
+
+    def say(decided: Sequence[Decided]) -> None:
+        reactions = import_module(f"{service}.reactions").REACTIONS
+        outbox.add(service=service, said=said(reactions=reactions, decided=decided))
+
+    operation = deciding(service)[action]
+    decided = decisions.decide(operation=operation, given=given, decided_by=decided_by, also=say)
+    if any(one.fresh and not one.asked.heard for one in decided):
+        doorbell.ring(service=service, channel=CHANNEL)
+    return decided
+
+
+def give(*, service: str, given: Given) -> tuple[Asked, Outcome]:
+    """A person's verdict: the decision as it stands now, and the step's outcome. The same verdict
+    again: the same answer.
+
+    Raises Problem: 404 where the step has never asked; 409 already_decided or decision_closed.
+    """
+    asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step)
+    if asked is None or asked.action not in deciding(service):
+        raise problems.unknown("decision", f"{given.saga_id}/{given.step}")
+    person = _person(asked)
+    if not asked.verdict and person:
+        decide(service=service, action=asked.action, given=[given], decided_by=person)
+        asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step) or asked
+    if asked.verdict != given.word:
+        raise problems.refusal(_why_not(asked))
+    known = barrier.stored(operation=deciding(service)[asked.action], keys=[asked.key])
+    return asked, known[asked.key]
+
+
+def _person(asked: Asked) -> str:
+    """Who decides the step by its saga's page; empty where no person does."""
+    page = SAGAS.get(asked.saga)
+    named = [step for step in page.steps if step.name == asked.step] if page else []
+    return named[0].decided_by if named else ""
+
+
+def _why_not(asked: Asked) -> Refused:
+    if asked.verdict in (YES, NO):
+        by = f" by {asked.by}" if asked.by else ""
+        return Refused(refusals.ALREADY_DECIDED, f"It was decided{by}: {asked.verdict}.")
+    if asked.verdict:
+        return Refused(refusals.DECISION_CLOSED, f"It is {asked.verdict}: nobody decides it now.")
+    return Refused(refusals.DECISION_CLOSED, f"No person decides it, but the {asked.decided_by}.")
+
+
+class VerdictGiven(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a step that waits. `data`: what the step needs to know with a yes."""
+
+    verdict: Literal["yes", "no"]
+    by: Name
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    data: dict[str, Any] = {}
+
+
+class Inbox(pages.Wanted, frozen=True, kw_only=True):
+    """Which decisions to list: `open`, those that a person may decide; `waiting`, all that are not
+    closed; `closed`; or all.
+    """
+
+    status: Literal["open", "waiting", "closed", "all"] = "open"
+    decided_by: str = ""
+    saga: str = ""
+
+
+class _View(APIView):
+    service: str
+
+
+class InboxView(_View):
+    """GET: the decisions of this service, the newest first, in pages."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = {name: str(value) for name, value in request.query_params.items() if value}
+        wanted = msgspec.convert(asked, Inbox, strict=False)
+        found = apps.get_model(self.service, "Decision")._default_manager.order_by("-id")
+        match wanted.status:
+            case "open":
+                found = found.filter(closed_at=None, verdict="")
+            case "waiting":
+                found = found.filter(closed_at=None)
+            case "closed":
+                found = found.filter(closed_at__isnull=False)
+        named = {"decided_by": wanted.decided_by, "saga": wanted.saga}
+        found = found.filter(**{name: value for name, value in named.items() if value})
+        page = pages.page(request=request, found=found, wanted=wanted)
+        results = [shown(self.service, one) for one in page.rows]
+        return answer(page.answer(results=results))
+
+
+class VerdictView(_View):
+    """POST: a person's verdict: 200 with the decision and the step's outcome, or 409."""
+
+    def post(self, request: Request, saga_id: str, step: str) -> HttpResponse:
+        wanted = msgspec.convert(request.data or {}, VerdictGiven)
+        given = Given(
+            saga_id=saga_id,
+            step=step,
+            word=wanted.verdict,
+            by=wanted.by,
+            reason=wanted.reason,
+            data=wanted.data,
+        )
+        asked, outcome = give(service=self.service, given=given)
+        points.reach("decisions.before_reply")
+        return answer({**_fields(self.service, asked), "outcome": outcome})
+
+
+def urls(service: str) -> list[URLPattern]:
+    """The paths of a service's decisions."""
+    return [
+        path("decisions", made(InboxView, service=service)),
+        path("decisions/<str:saga_id>/<str:step>", made(VerdictView, service=service)),
+    ]
+
+
+def shown(service: str, row: Any) -> dict[str, Any]:
+    """A row of the table, as lists answer it."""
+    return {**_fields(service, row), "decided_at": row.decided_at, "command": row.command}
+
+
+def _fields(service: str, row: Any) -> dict[str, Any]:
+    named = ("saga_id", "saga", "step", "decided_by", "opened_at", "until", "verdict", "by")
+    fields = {name: getattr(row, name) for name in (*named, "reason", "closed_at")}
+    return {**fields, "url": decisions.url_of(service=service, saga_id=row.saga_id, step=row.step)}
+
+
+def worker_parts(service: str) -> list[Part]:
+    """What a service's worker runs for its decisions; nothing where it has none."""
+    return [Overdue(service=service), Teller(service=service)] if deciding(service) else []
+
+
+class Overdue:
+    """Ends the steps whose decision is overdue, a hundred at a time, and leaves as much time
+    between two lists as one takes: those that run are not held up.
+    """
+
+    name = "overdue"
+
+    def __init__(self, *, service: str) -> None:
+        self._service = service
+        self._ended = 0
+        self._backoff = Backoff(longest=LONGEST_PAUSE)
+        self._retries = Retries()
+        self._complaint: Complaint | None = None
+
+    def counters(self) -> dict[str, int]:
+        return {"decisions_overdue": self._ended}
+
+    def complaints(self) -> list[Complaint]:
+        """That overdue steps can't be ended."""
+        return [self._complaint] if self._complaint else []
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; a database that is away is waited for."""
+        while not stop.is_set():
+            try:
+                if wait_to_lead(service=self._service, task=self.name, stop=stop):
+                    self._lead(stop)
+            except Exception as error:  # noqa: BLE001 -- the outermost loop: no fault ends the sweep
+                pause = self._backoff.pause(error)
+                log.warning("overdue decisions: %r; again in %.1f s", error, pause)
+                connections[self._service].close()
+                stop.wait(pause)
+        connections[self._service].close()
+
+    def _lead(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            begun = time.monotonic()
+            number = self.sweep_once()
+            self._backoff.went_well()
+            is_full = number == decisions.MOST_DUE
+            stop.wait(time.monotonic() - begun if is_full else SWEEP_SECONDS)
+
+    def sweep_once(self) -> int:
+        """Ends at most MOST_DUE; returns how many were due."""
+        due = decisions.overdue(service=self._service, but_not=self._retries.resting())
+        for action, group in _by_action(due):
+            self._end(action, group)
+        if not self._retries.resting():
+            self._complaint = None
+        return len(due)
+
+    def _end(self, action: str, group: Sequence[Given]) -> None:
+        """One that can't be ended holds up no other."""
+        try:
+            self._decide(action, group)
+        except Exception as error:  # find whose it is, and end the others
+            if sql.is_outage(error):
+                raise
+            log.warning("%d overdue decisions, now one by one: %r", len(group), error)
+            with sql.impatient(service=self._service):
+                for one in group:
+                    self._end_alone(action, one)
+
+    def _end_alone(self, action: str, given: Given) -> None:
+        try:
+            self._decide(action, [given])
+        except Exception as error:  # as above; it is tried again later
+            if sql.is_outage(error):
+                raise
+            self._retries.failed(saga_id=given.saga_id, counts=False)
+            if not sql.is_busy(error):
+                log.exception("overdue, and can't be ended", extra={"saga_id": given.saga_id})
+                self._complaint = Complaint(
+                    what=f"{given.step} of {given.saga_id} is overdue and can't be ended: {error}",
+                    since=self._complaint.since if self._complaint else datetime.now(UTC),
+                    do="Mend what the reason names; it is tried again by itself.",
+                )
+
+    def _decide(self, action: str, group: Sequence[Given]) -> None:
+        decided = decide(service=self._service, action=action, given=group)
+        self._ended += sum(one.fresh for one in decided)
+
+
+def _by_action(due: Sequence[Asked]) -> Iterator[tuple[str, list[Given]]]:
+    for action in dict.fromkeys(one.action for one in due):
+        yield (
+            action,
+            [
+                Given(saga_id=one.saga_id, step=one.step, word=OVERDUE)
+                for one in due
+                if one.action == action
+            ],
+        )
+
+
+class Teller:
+    """Tells the coordinator which of the steps that it was answered "waiting" are decided by now,
+    until it has answered: it then asks each again, and gets the outcome.
+    """
+
+    name = "teller"
+
+    def __init__(self, *, service: str) -> None:
+        (pattern,) = {
+            (one.coordinator, one.hand_over) for one in PATTERNS.values() if not one.starts_itself
+        }
+        self.path = f"{pattern[1]}/decided"
+        self.client = Client(url=settings.SERVICE_URLS[pattern[0]], timeout=TIMEOUT_SECONDS)
+        self._service = service
+        self._told = 0
+        self._backoff = Backoff(longest=LONGEST_PAUSE)
+        self._complaint: Complaint | None = None
+
+    def counters(self) -> dict[str, int]:
+        return {f"http_calls.{self.name}": self.client.calls, "decisions_told": self._told}
+
+    def complaints(self) -> list[Complaint]:
+        """That the coordinator can't be told."""
+        return [self._complaint] if self._complaint else []
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; a coordinator that is away is waited for."""
+        with doorbell.answering(
+            service=self._service, channel=CHANNEL, flag=threading.Event()
+        ) as rung:
+            while not stop.is_set():
+                rung.clear()
+                try:
+                    if not self.tell_once():
+                        rung.wait(SWEEP_SECONDS)
+                    self._backoff.went_well()
+                    self._complaint = None
+                except (Unreachable, Error) as error:
+                    self._complain(error)
+                    stop.wait(self._backoff.pause(error))
+        connections[self._service].close()
+
+    def tell_once(self) -> int:
+        """Tells of at most MOST_TOLD; of how many. Raises Unreachable."""
+        keys = decisions.untold(service=self._service, limit=MOST_TOLD)
+        if keys:
+            body = [{"saga_id": saga_id, "step": step} for saga_id, step in keys]
+            given = self.client.post(path=self.path, body=body)
+            if given.status != 200:
+                raise Unreachable(f"{self.path} answered {given.status}", status=given.status)
+            points.reach("decisions.before_mark")
+            decisions.mark_told(service=self._service, keys=keys)
+            points.reach("decisions.marked")
+            self._told += len(keys)
+        return len(keys)
+
+    def _complain(self, error: Exception) -> None:
+        log.warning("decisions are not told: %s", error)
+        if isinstance(error, Error):
+            connections[self._service].close()
+        self._complaint = Complaint(
+            what=f"decisions are not told to {self.client.url}{self.path}: {error}"[:500],
+            since=self._complaint.since if self._complaint else datetime.now(UTC),
+            do=f"Look at the coordinator at {self.client.url}; it asks by itself once they are"
+            " overdue.",
+        )

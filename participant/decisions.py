@@ -1,0 +1,377 @@
+"""Decisions: what a step has asked somebody, and the one way in which it is answered.
+
+A step that waits has a row in the barrier (`waiting`) and one here. Whoever ends the wait (a yes, a
+no, its time, an undo, a block) holds the lock of the barrier's row while it does; all who come
+later find it closed.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from contracts import refusals
+from contracts.catalogue import SAGAS
+from contracts.outcomes import Outcome, Refused, Waiting
+from contracts.states import Awaited
+from participant import barrier, points, sql
+from participant.barrier import Key
+from participant.operations import OVERDUE, WITHDRAWN, Operation, Verdict
+
+MOST_DUE = 100
+"""Overdue ones in one transaction: its locks are held for some tenths of a second."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that waits, or has waited: a row of the table. `command`, `heard`: as they came."""
+
+    saga_id: str
+    step: str
+    saga: str
+    action: str
+    decided_by: str
+    opened_at: datetime
+    until: datetime
+    command: str
+    heard: str
+    verdict: str
+    by: str
+    reason: str
+    closed_at: datetime | None
+    is_over: bool
+
+    @property
+    def key(self) -> Key:
+        return self.saga_id, self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A verdict on a step, from who decides it. `word`: yes, no or overdue."""
+
+    saga_id: str
+    step: str
+    word: str
+    by: str = ""
+    reason: str = ""
+    data: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.saga_id, self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What became of a step by a decision. `fresh`: by this one; otherwise as it was before."""
+
+    asked: Asked
+    outcome: Outcome
+    fresh: bool
+
+
+Also = Callable[[Sequence[Decided]], None]
+"""What a door adds to the same transaction: what is said of the steps that are decided now."""
+
+System = Callable[[Collection[Key]], bool]
+"""Asks what is no person for these steps, whose wait for it is committed; whether it has done what
+it can for now. False: somebody else does, and this waits for nothing."""
+_systems: dict[str, tuple[str, System]] = {}
+
+
+def asked_of(*, service: str, decided_by: str, system: System) -> None:
+    """From now on this process asks `system` for each step of the service that waits for it."""
+    _systems[service] = decided_by, system
+
+
+def pursue(*, service: str, outcomes: Mapping[Key, Outcome]) -> bool:
+    """Asks the system that the steps with these outcomes wait for, if they do; whether it was."""
+    decided_by, system = _systems.get(service, ("", None))
+    waiting = [
+        key
+        for key, one in outcomes.items()
+        if isinstance(one, Waiting) and one.decided_by == decided_by
+    ]
+    return bool(system and waiting and system(waiting))
+
+
+def reckoned(*, operation: Operation, outcomes: Mapping[Key, Outcome]) -> dict[Key, Outcome]:
+    """The outcomes, each wait with the time when it is over, by the database's clock."""
+    if not any(isinstance(one, Waiting) for one in outcomes.values()):
+        return dict(outcomes)
+    now = sql.now(service=operation.service)
+    return {
+        key: Waiting(one.decided_by, until=now + timedelta(seconds=one.seconds))
+        if isinstance(one, Waiting)
+        else one
+        for key, one in outcomes.items()
+    }
+
+
+def ask(
+    *,
+    operation: Operation,
+    commands: Mapping[Key, Any],
+    outcomes: Mapping[Key, Outcome],
+    heard: Mapping[Key, str],
+) -> None:
+    """Writes a decision for each of these commands that waits. `heard`: what asked for it."""
+    waiting = {key: one for key, one in outcomes.items() if isinstance(one, Waiting)}
+    if not waiting:
+        return
+    sql.execute(
+        service=operation.service,
+        sql=f"""
+            INSERT INTO {operation.service}_decision
+                   (saga_id, step, saga, action, decided_by, until, command, heard)
+            SELECT saga_id, step, saga, action, decided_by, until, command, heard
+            FROM json_to_recordset(%s) AS v (saga_id text, step text, saga text, action text,
+                 decided_by text, until timestamptz, command jsonb, heard text)
+            ORDER BY saga_id, step
+            """,
+        values=[
+            sql.rows(
+                {
+                    "saga_id": key[0],
+                    "step": key[1],
+                    "saga": commands[key].saga,
+                    "action": operation.action,
+                    "decided_by": one.decided_by,
+                    "until": one.until,
+                    "command": commands[key],
+                    "heard": heard.get(key, ""),
+                }
+                for key, one in waiting.items()
+            )
+        ],
+    )
+
+
+def withdraw(*, operation: Operation, keys: Collection[Key]) -> None:
+    """What these waited for is not asked any more: an undo or a block has closed their rows."""
+    if keys:
+        found = _read(operation, keys)
+        verdicts = {key: Given(saga_id=key[0], step=key[1], word=WITHDRAWN) for key in found}
+        _run(operation, found, verdicts)
+        _close(operation, {key: Refused(refusals.ABORTED) for key in found}, verdicts)
+
+
+def decide(
+    *, operation: Operation, given: Sequence[Given], decided_by: str = "", also: Also | None = None
+) -> list[Decided]:
+    """Ends the wait of those that still wait, as it was decided, and adds what `also` does.
+
+    One transaction. Returns one `Decided` for each step that has ever waited, sorted by saga and
+    step, whatever became of it. `decided_by`: whose verdicts these are; those that wait for
+    somebody else by now are left as they are. One whose time is over is overdue, whatever the
+    verdict; one that is said to be overdue and is not is left as it is.
+    """
+    with transaction.atomic(using=operation.service):
+        decided = _decide(operation, {one.key: one for one in given}, decided_by)
+        if also:
+            also([one for one in decided if one.fresh])
+        points.reach("decisions.before_commit", operation)
+    points.reach("decisions.after_commit", operation)
+    pursue(service=operation.service, outcomes={one.asked.key: one.outcome for one in decided})
+    return decided
+
+
+def _decide(operation: Operation, given: Mapping[Key, Given], decided_by: str) -> list[Decided]:
+    waiting = barrier.lock_waiting(operation=operation, keys=given.keys())
+    found = _read(operation, given.keys())
+    due = {
+        key: one
+        for key in sorted(waiting.keys() & found.keys())
+        if (one := _due(found[key], given[key], waiting[key][1].decided_by, decided_by))
+    }
+    ran = _run(operation, found, due) if due else {}
+    outcomes = reckoned(operation=operation, outcomes=ran)
+    barrier.record(
+        operation=operation,
+        outcomes={waiting[key][0]: outcome for key, outcome in outcomes.items()},
+    )
+    _close(operation, outcomes, due)
+    known = barrier.stored(operation=operation, keys=found.keys() - outcomes.keys())
+    return [
+        Decided(
+            asked=asked,
+            outcome=outcomes.get(key) or known[key],
+            fresh=key in outcomes,
+        )
+        for key, asked in sorted(found.items())
+    ]
+
+
+def _due(asked: Asked, given: Given, waits_for: str, decided_by: str) -> Given | None:
+    """The verdict that takes effect on a step that waits; None: it goes on waiting."""
+    if asked.is_over:
+        return Given(saga_id=asked.saga_id, step=asked.step, word=OVERDUE)
+    if given.word == OVERDUE or (decided_by and decided_by != waits_for):
+        return None
+    return given
+
+
+def _run(
+    operation: Operation, found: Mapping[Key, Asked], given: Mapping[Key, Given]
+) -> dict[Key, Outcome]:
+    doing = operation.doing
+    assert doing.decide is not None  # noqa: S101 -- only such operations have rows here
+    verdicts = [
+        Verdict(
+            command=msgspec.json.decode(found[key].command, type=doing.command),
+            word=one.word,
+            decided_by=found[key].decided_by,
+            by=one.by,
+            reason=one.reason,
+            data=one.data or {},
+        )
+        for key, one in given.items()
+    ]
+    return dict(zip(given, doing.decide(verdicts), strict=True))
+
+
+def _close(
+    operation: Operation, outcomes: Mapping[Key, Outcome], given: Mapping[Key, Given]
+) -> None:
+    """Writes what was decided; what waits for somebody else now stays open, until then. The first
+    verdict stands: a card network's answer is not the customer's.
+    """
+    sql.execute(
+        service=operation.service,
+        sql=f"""
+            UPDATE {operation.service}_decision AS decision
+            SET verdict = CASE decision.verdict WHEN '' THEN v.word ELSE verdict END,
+                by = CASE decision.verdict WHEN '' THEN v.by ELSE decision.by END,
+                reason = CASE decision.verdict WHEN '' THEN v.reason ELSE decision.reason END,
+                data = CASE decision.verdict WHEN '' THEN v.data ELSE decision.data END,
+                decided_at = coalesce(decided_at, clock_timestamp()),
+                decided_by = coalesce(v.decided_by, decision.decided_by),
+                until = coalesce(v.until, decision.until),
+                closed_at = CASE WHEN v.until IS NULL THEN clock_timestamp() END,
+                is_to_be_told = is_to_be_told AND v.word <> 'withdrawn'
+            FROM json_to_recordset(%s) AS v (saga_id text, step text, word text, by text,
+                 reason text, data jsonb, decided_by text, until timestamptz)
+            WHERE decision.saga_id = v.saga_id AND decision.step = v.step
+            """,
+        values=[sql.rows(_closing(given[key], one) for key, one in outcomes.items())],
+    )
+
+
+def _closing(given: Given, outcome: Outcome) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "saga_id": given.saga_id,
+        "step": given.step,
+        "word": given.word,
+        "by": given.by,
+        "reason": given.reason,
+        "data": given.data or {},
+    }
+    if isinstance(outcome, Waiting):
+        row |= {"decided_by": outcome.decided_by, "until": outcome.until}
+    return row
+
+
+_COLUMNS = """
+    saga_id, step, saga, action, decided_by, opened_at, until, command::text, heard, verdict, by,
+    reason, closed_at, until <= clock_timestamp()
+"""
+
+
+def _read(operation: Operation, keys: Collection[Key]) -> dict[Key, Asked]:
+    rows = sql.execute(
+        service=operation.service,
+        sql=f"""
+            SELECT {_COLUMNS} FROM json_to_recordset(%s) AS v (saga_id text, step text)
+            JOIN {operation.service}_decision AS decision USING (saga_id, step)
+            """,
+        values=[sql.rows({"saga_id": key[0], "step": key[1]} for key in sorted(keys))],
+    )
+    return {(row[0], row[1]): _asked(row) for row in rows}
+
+
+def _asked(row: tuple[Any, ...]) -> Asked:
+    return Asked(**dict(zip(Asked.__struct_fields__, row, strict=True)))
+
+
+def url_of(*, service: str, saga_id: str, step: str) -> str:
+    """Where a decision is given."""
+    return f"{settings.SERVICE_URLS[service]}/decisions/{saga_id}/{step}"
+
+
+def awaited(
+    *, saga: str, saga_id: str, step: str, decided_by: str, since: datetime, until: datetime
+) -> Awaited:
+    """What a saga waits for, as its coordinator shows it."""
+    service = SAGAS[saga].step(step).service
+    url = url_of(service=service, saga_id=saga_id, step=step)
+    return Awaited(step=step, decided_by=decided_by, since=since, until=until, url=url)
+
+
+def find(*, service: str, saga_id: str, step: str) -> Asked | None:
+    """The decision on this step, if it has ever waited."""
+    rows = sql.execute(
+        service=service,
+        sql=f"SELECT {_COLUMNS} FROM {service}_decision WHERE saga_id = %s AND step = %s",
+        values=[saga_id, step],
+    )
+    return _asked(rows[0]) if rows else None
+
+
+def overdue(*, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()) -> list[Asked]:
+    """Those whose time is over and that still wait, the longest first. `but_not`: sagas that are
+    left alone for now.
+    """
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT {_COLUMNS} FROM {service}_decision
+            WHERE closed_at IS NULL AND until <= clock_timestamp() AND saga_id <> ALL(%s)
+            ORDER BY until LIMIT %s
+            """,
+        values=[list(but_not), limit],
+    )
+    return [_asked(row) for row in rows]
+
+
+def untold(*, service: str, limit: int) -> list[Key]:
+    """Those of which the coordinator has not been told, the longest first."""
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT saga_id, step FROM {service}_decision
+            WHERE closed_at IS NOT NULL AND is_to_be_told ORDER BY closed_at LIMIT %s
+            """,
+        values=[limit],
+    )
+    return [(saga_id, step) for saga_id, step in rows]
+
+
+def mark_told(*, service: str, keys: Collection[Key]) -> None:
+    """The coordinator knows of these."""
+    sql.execute(
+        service=service,
+        sql=f"""
+            UPDATE {service}_decision AS decision SET is_to_be_told = false
+            FROM json_to_recordset(%s) AS v (saga_id text, step text)
+            WHERE decision.saga_id = v.saga_id AND decision.step = v.step
+            """,
+        values=[sql.rows({"saga_id": key[0], "step": key[1]} for key in keys)],
+    )
+
+
+def promise(*, service: str, keys: Collection[Key]) -> None:
+    """Who has asked for these over HTTP rests now, and is told once they are decided."""
+    sql.execute(
+        service=service,
+        sql=f"""
+            UPDATE {service}_decision AS decision SET is_to_be_told = true
+            FROM json_to_recordset(%s) AS v (saga_id text, step text)
+            WHERE decision.saga_id = v.saga_id AND decision.step = v.step
+              AND saga <> '' AND NOT is_to_be_told AND verdict <> 'withdrawn'
+            """,
+        values=[sql.rows({"saga_id": key[0], "step": key[1]} for key in keys)],
+    )
