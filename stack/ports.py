@@ -1,8 +1,14 @@
-"""TCP ports: which are free, and who holds one that is not."""
+"""TCP ports: which are free, and who holds one that is not.
+
+Between finding a port and listening there another process may find it too. So the range is divided
+into blocks, and a process is given ports of its own blocks only.
+"""
 
 import contextlib
+import os
 import random
 import socket
+import threading
 from collections.abc import Mapping
 
 import psutil
@@ -13,6 +19,13 @@ from stack.services import PORT_BASE_VARIABLE
 
 FREE_RANGE = (20000, 32000)
 """Below the range from which the kernel takes ports for outgoing connections."""
+
+_BLOCK = 50
+_left: list[int] = []
+"""The ports of our blocks that nobody was given yet."""
+_choosing = threading.Lock()
+# A forked child shares the claims: it must not go on with the ports that its parent goes on with.
+os.register_at_fork(after_in_child=_left.clear)
 
 
 def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
@@ -29,16 +42,41 @@ def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """That many different free ports, picked at random so that two clones seldom collide."""
+    """That many different free ports, which nobody else on this machine is given while this process
+    lives, nor we again. Raises StackError where no more are left."""
     found: list[int] = []
-    for port in random.sample(range(*FREE_RANGE), k=min(count + 2000, 12000)):
-        if len(found) == count:
-            break
-        if is_free(port):
-            found.append(port)
-    if len(found) < count:
-        raise StackError(f"no {count} free TCP ports between {FREE_RANGE[0]} and {FREE_RANGE[1]}")
+    with _choosing:
+        while len(found) < count:
+            if not _left:
+                _left.extend(_another_block())
+            if is_free(port := _left.pop()):
+                found.append(port)
     return found
+
+
+def _another_block() -> list[int]:
+    """The ports of a block that is ours from now on."""
+    blocks = range(*FREE_RANGE, _BLOCK)
+    for first in random.sample(blocks, k=len(blocks)):
+        if _is_claimed(first):
+            return random.sample(range(first, first + _BLOCK), k=_BLOCK)
+    raise StackError(f"no free TCP ports are left between {FREE_RANGE[0]} and {FREE_RANGE[1]}")
+
+
+def _is_claimed(first: int) -> bool:
+    """Whether the block that starts there is ours now, and was nobody's.
+
+    The claim is an abstract unix socket: as with ports, the kernel lets one process bind it, of
+    whatever user, in the same network namespace, and lets go of it when that process ends.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0dueto-ports-{first}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()  # stays open, until this process ends
+    return True
 
 
 def require_free(ports: Mapping[str, int], *, host: str) -> None:

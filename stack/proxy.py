@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from stack.ports import free_ports
+
 CONNECT_SECONDS = 5.0
 _READ_BYTES = 65536
 
@@ -18,7 +20,7 @@ class Proxy:
 
     def __init__(self, host: str, port: int, *, on: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         """Listens there; where no port is given on a free one: `port`. Raises OSError where it
-        can't."""
+        can't, StackError where none is free."""
         self._target = (host, port)
         self._flowing = threading.Event()
         self._flowing.set()
@@ -26,7 +28,8 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
-        self._host, self.port = on
+        # Not one of the kernel's: while we refuse, it might use that for an outgoing connection.
+        self._host, self.port = on[0], on[1] or free_ports(1)[0]
         self.listen()
 
     @property
@@ -39,7 +42,6 @@ class Proxy:
         if self._listener is None:
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             self._listener = socket.create_server((self._host, self.port), family=family)
-            self.port = self._listener.getsockname()[1]
             self._spawn(self._accept, self._listener)
 
     def refuse(self) -> None:

@@ -1,7 +1,7 @@
 """`python -m tests.lanes`: the tests, in lanes that run beside each other.
 
-Most tests wait: for a database, a broker, a process that starts. They run one after the other: two
-stacks that start at once may want the same port. Beside them, those that only
+Most tests wait: for a database, a broker, a process that starts. Those that share the databases
+given run one after the other, beside them those that start a stack of their own. Those that only
 compute need no server and no clock, so they run at the lowest priority, in the time that the
 others leave. The first lane is seen as it goes; what the others say comes at the end. What measures
 how the shop stands a rush runs after them, with the machine to itself.
@@ -21,14 +21,11 @@ from typing import IO
 
 from stack.children import leashed
 
+OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack")
 ALONE = ("tests/checkout/test_participant_away.py", "tests/checkout/test_waiting_shoppers.py")
 COMPUTING = ("tests/unit", "tests/architecture")
-LONG_WAITING = (
-    "tests/chaos",
-    "tests/seeded",
-    "tests/integration/explorer",
-    "tests/integration/soak",
-)
+LONG_OWN_STACK = ("tests/chaos",)
+LONG_SHARING = ("tests/seeded", "tests/integration/explorer", "tests/integration/soak")
 LONG_COMPUTING = ("tests/unit/explorer",)
 PROVE = "prove"
 PYTEST = (sys.executable, "-m", "pytest")
@@ -49,12 +46,14 @@ def main(arguments: Sequence[str]) -> int:
     return status or alone.returncode
 
 
-def lanes(*, is_proof: bool) -> tuple[list[str], list[str]]:
-    """What pytest is given for the tests that wait, and for those that only compute."""
+def lanes(*, is_proof: bool) -> tuple[list[str], list[str], list[str]]:
+    """What pytest is given for each lane; the last one's tests only compute."""
     if is_proof:
-        return [*LONG_WAITING], [*LONG_COMPUTING]
-    waiting = [f"--ignore={name}" for name in (*COMPUTING, *LONG_WAITING, *ALONE)]
-    return waiting, [*COMPUTING, *(f"--ignore={folder}" for folder in LONG_COMPUTING)]
+        return [*LONG_OWN_STACK], [*LONG_SHARING], [*LONG_COMPUTING]
+    elsewhere = (*OWN_STACK, *COMPUTING, *LONG_OWN_STACK, *LONG_SHARING)
+    sharing = [f"--ignore={folder}" for folder in elsewhere]
+    computing = [*COMPUTING, *(f"--ignore={folder}" for folder in LONG_COMPUTING)]
+    return sharing, [*OWN_STACK, *(f"--ignore={name}" for name in ALONE)], computing
 
 
 def beside(first: Sequence[str], *others: Sequence[str]) -> int:

@@ -1,10 +1,28 @@
 import os
 import socket
+import subprocess
+from contextlib import ExitStack
 
 import pytest
 
 from stack.console import StackError
 from stack.ports import FREE_RANGE, free_ports, is_free, require_free
+from tests.stack.watching import run_python
+
+ASKS_WITH_THE_SAME_LUCK = """
+import os, random, sys
+from stack import ports
+
+random.seed(7)
+if "without claims" in sys.argv:
+    ports._is_claimed = lambda first: True
+if "forked" in sys.argv:
+    ports.free_ports(1)
+    os.fork()
+line = " ".join(str(port) for port in ports.free_ports(20)) + "\\n"
+os.write(1, line.encode())  # at once, so that lines of two are not mixed
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -17,6 +35,25 @@ def test_free_ports_are_different_and_out_of_the_way_of_outgoing_connections():
     found = free_ports(20)
     assert len(set(found)) == 20
     assert all(FREE_RANGE[0] <= port < FREE_RANGE[1] for port in found)
+
+
+def test_two_who_ask_at_once_get_no_port_twice():
+    first, second = _asked_at_once()
+    assert len(first) == len(second) == 20
+    assert not first & second
+
+
+def test_without_claims_two_who_ask_at_once_get_the_same_ports():
+    """The control of the test above: nobody listens yet, so each port looks free to both."""
+    first, second = _asked_at_once("without claims")
+    assert first & second
+
+
+def test_forked_child_goes_on_with_other_ports_than_its_parent():
+    with run_python(ASKS_WITH_THE_SAME_LUCK, "forked", stdin=subprocess.PIPE) as parent:
+        first, second = _said(parent), _said(parent)
+    assert len(first) == len(second) == 20
+    assert not first & second
 
 
 def test_taken_port_is_not_free(taken):
@@ -39,3 +76,17 @@ def test_busy_port_names_itself_its_holder_and_the_way_out(taken):
     assert f"{taken} (for carrito) is taken by process {os.getpid()}" in message
     assert "DUETO_PORT_BASE" in message
     assert "pagos" not in message
+
+
+def _asked_at_once(*how: str) -> list[set[int]]:
+    """What each of two processes is given, while both live."""
+    with ExitStack() as running:
+        both = [
+            running.enter_context(run_python(ASKS_WITH_THE_SAME_LUCK, *how, stdin=subprocess.PIPE))
+            for _ in range(2)
+        ]
+        return [_said(one) for one in both]
+
+
+def _said(asker: subprocess.Popen[str]) -> set[int]:
+    return {int(port) for port in asker.stdout.readline().split()}

@@ -1,6 +1,5 @@
 """A shopper fills a cart: over HTTP, with inventario's catalogue behind it."""
 
-import socket
 import uuid
 from functools import partial
 
@@ -10,6 +9,7 @@ import urllib3
 from carrito import carts
 from httpapi.client import Answer, Client
 from inventario.models import Product
+from stack.ports import free_ports
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -213,8 +213,7 @@ def test_list_of_carts_with_hundreds_of_products_asks_for_all_of_them(shop, plen
 
 
 def test_without_inventario_adding_says_so(shop, cart_id, product, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = taken.getsockname()[1]
+    (nobody,) = free_ports(1)
     monkeypatch.setattr(carts, "_client", Client(url=f"http://127.0.0.1:{nobody}", timeout=1))
     answered = urllib3.request(
         "POST",
