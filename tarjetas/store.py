@@ -66,11 +66,15 @@ def add_charges(*, charges: Iterable[Mapping[str, Any]]) -> list[LockedCharge]:
 
 
 def lock(*, keys: Iterable[str]) -> list[LockedCharge]:
-    """Every charge under these keys, also those that their keys stand for no more."""
+    """Every charge under these keys, also those that their keys stand for no more.
+
+    By id within a key: who has waited for a charge whose key was freed meanwhile has it locked when
+    it comes to the one that is new.
+    """
     rows = _execute(
         f"""
         SELECT {_FIELDS} FROM tarjetas_charge WHERE key = ANY(%s)
-        ORDER BY key, past FOR NO KEY UPDATE
+        ORDER BY key, id FOR NO KEY UPDATE
         """,
         [sorted(keys)],
     )
