@@ -93,11 +93,11 @@ BROKER_URL = os.environ.get("RABBITMQ_URL") or os.environ.get(
 )
 SAGA = os.environ.get("DUETO_SAGA", "")
 """The only saga that this installation serves; empty: all of the catalogue."""
-_PARTICIPANTS = projection.needed_by(SAGAS[SAGA]) if SAGA else services.PARTICIPANTS
+_NEEDED = projection.needed_by(SAGAS[SAGA]) if SAGA else tuple(services.BY_NAME)
 SERVICE_URLS = {
     one.name: os.environ.get(one.url_variable, f"http://127.0.0.1:{one.port}")
     for one in services.ALL
-    if one.url_variable and one.name in (*_PARTICIPANTS, *services.COORDINATORS)
+    if one.url_variable and one.name in (*_NEEDED, *services.COORDINATORS)
 }
 
 # Business rules that a run may change.
@@ -110,6 +110,8 @@ DECLINE_SHARES = {"": 0.0} | {
 }
 """The share of charges that is declined, by saga (PAGOS_DECLINE_SHARE_FULFILMENT); "": others."""
 SLOW_CARD_SECONDS = float(os.environ.get("PAGOS_SLOW_CARD_SECONDS", "0"))
+KEY_SECONDS = float(os.environ.get("TARJETAS_KEY_SECONDS", "86400"))
+"""How long the card network remembers a charge's key."""
 DELIVERY_FAIL_SHARE = float(os.environ.get("ENVIOS_FAIL_SHARE", "0"))
 SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS") or 0)
 """After this long a saga that has not passed its pivot is undone; 0: as its page says."""

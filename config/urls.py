@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from config.databases import SERVICES
 from config.front_page import front_page
+from contracts.services import WITH_WORKER
 from httpapi.health import about
 from messaging import views as aside
 
@@ -19,7 +20,7 @@ urlpatterns = [path("", include("httpapi.health"))]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("loadtests.floor"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
-for service in served:
+for service in [one for one in served if one in WITH_WORKER]:
     # Each service has the same paths here: in a process of all of them, below its name.
     below = "" if settings.SERVICE else f"{service}/"
     urlpatterns += [path(below, include(aside.urls(service=service)))]

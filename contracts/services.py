@@ -11,6 +11,8 @@ class Role(StrEnum):
     PARTICIPANT = "participant"
     COORDINATOR = "coordinator"
     DASHBOARD = "dashboard"
+    EXTERNAL = "external"
+    """A system outside the company, which knows nothing of sagas: a store and a web process."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,18 +31,29 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def has_worker(self) -> bool:
         """Whether it has a worker process, an outbox and a queue of its own."""
+        return self.role in (Role.PARTICIPANT, Role.COORDINATOR)
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether it has tables of its own; the dashboard's database has only logins."""
         return self.role is not Role.DASHBOARD
 
     @property
     def database_variable(self) -> str:
-        return f"{self.name.upper()}_DATABASE_URL" if self.has_worker else "DATABASE_URL"
+        return f"{self.name.upper()}_DATABASE_URL" if self.has_tables else "DATABASE_URL"
 
 
 # In the order of their ports where DUETO_PORT_BASE counts them: a new one comes last.
 ALL = (
     Service(name="carrito", port=3000, url_variable="CARRITO_SERVICE_URL", asks=("inventario",)),
     Service(name="inventario", port=3001, url_variable="INVENTARIO_SERVICE_URL", also=8002),
-    Service(name="pagos", port=3002, url_variable="PAGOS_SERVICE_URL", also=8003),
+    Service(
+        name="pagos",
+        port=3002,
+        url_variable="PAGOS_SERVICE_URL",
+        also=8003,
+        asks=("tarjetas",),
+    ),
     Service(
         name="saga_orchestrator",
         port=3003,
@@ -56,10 +69,13 @@ ALL = (
     Service(name="dashboard", port=8080, role=Role.DASHBOARD),
     Service(name="pedidos", port=8001, url_variable="PEDIDOS_SERVICE_URL", asks=("inventario",)),
     Service(name="envios", port=8004, url_variable="ENVIOS_SERVICE_URL"),
+    Service(name="tarjetas", port=3007, url_variable="PAGOS_GATEWAY_URL", role=Role.EXTERNAL),
 )
 
 BY_NAME = {service.name: service for service in ALL}
 PARTICIPANTS = tuple(one.name for one in ALL if one.role is Role.PARTICIPANT)
 COORDINATORS = tuple(one.name for one in ALL if one.role is Role.COORDINATOR)
-WITH_DATABASE = tuple(one.name for one in ALL if one.has_worker)
-"""Those with tables of their own; the dashboard's database has only logins."""
+WITH_WORKER = tuple(one.name for one in ALL if one.has_worker)
+"""Those that take part in sagas or coordinate them: with a barrier or sagas, an outbox, a queue."""
+WITH_DATABASE = tuple(one.name for one in ALL if one.has_tables)
+"""Those with tables of their own."""

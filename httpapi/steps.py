@@ -28,20 +28,12 @@ from participant.operations import Operation
 from participant.performing import perform, perform_apart
 
 
-class StepView(View):
-    """POST a command, by hand: 200 with what was done, or 409 with the refusal's code, also where
-    the saga id is a saga's own.
-
-    POST a list of commands: 207 with an outcome for each, in order, all in one transaction; where
-    somebody else holds a row of one, that one is `busy` and the others are not held up.
-    The same saga and step again: the first outcome again.
-
-    A plain Django view: a step needs none of the REST framework's negotiation. `aliases`: other
-    names that users have for fields.
+class PlainView(View):
+    """A plain Django view, whose errors are answered as everywhere: what it serves needs none of
+    the REST framework's negotiation. `methods`: those that it has.
     """
 
-    operation: Operation
-    aliases: Mapping[str, str] = MappingProxyType({})
+    methods: Sequence[str] = ("POST",)
 
     @classmethod
     def as_view(cls, **options: Any) -> Callable[..., HttpResponseBase]:
@@ -49,14 +41,31 @@ class StepView(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **path: str) -> HttpResponseBase:
         try:
-            if request.method != "POST":
-                raise problems.method_not_allowed(request.method or "", allowed="POST")
-            return self.post(request, **path)
-        except Exception as error:
-            found = problems.handle(error, {})
-            if found is None:
-                raise
+            method = request.method or ""
+            if method not in self.methods:
+                raise problems.method_not_allowed(method, allowed=", ".join(self.methods))
+            found: HttpResponseBase = getattr(self, method.lower())(request, **path)
             return found
+        except Exception as error:
+            answered = problems.handle(error, {})
+            if answered is None:
+                raise
+            return answered
+
+
+class StepView(PlainView):
+    """POST a command, by hand: 200 with what was done, or 409 with the refusal's code, also where
+    the saga id is a saga's own.
+
+    POST a list of commands: 207 with an outcome for each, in order, all in one transaction; where
+    somebody else holds a row of one, that one is `busy` and the others are not held up.
+    The same saga and step again: the first outcome again.
+
+    `aliases`: other names that users have for fields.
+    """
+
+    operation: Operation
+    aliases: Mapping[str, str] = MappingProxyType({})
 
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
         commands, is_batch = self._commands(self.read(request), path)

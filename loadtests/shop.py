@@ -9,7 +9,7 @@ from django.apps import apps
 from contracts.catalogue import SAGAS
 from contracts.catalogue.checkout import PADDED, PADDING, padding_steps
 from contracts.saga import Saga
-from contracts.services import WITH_DATABASE
+from contracts.services import WITH_WORKER
 from stack.local import LocalStack
 
 CHECKOUT = "checkout"
@@ -43,7 +43,7 @@ def shop_of(*, stack: LocalStack, saga: str = CHECKOUT) -> Shop:
     extra_steps = int(stack.environment.get(PADDING) or 0) if saga == CHECKOUT else 0
     return Shop(
         saga=page(saga=saga, extra_steps=extra_steps),
-        services=tuple(one for one in WITH_DATABASE if one in stack.options.names),
+        services=tuple(one for one in WITH_WORKER if one in stack.options.names),
         urls=stack.urls,
         databases=databases,
         broker=stack.rabbitmq_url or databases["default"],

@@ -142,7 +142,7 @@ class Programs:
         """A service is told of its own database alone; the dashboard of all."""
         urls = self._backends.database_urls
         own = {service.database_variable: urls[services.alias_of(service)]}
-        if not service.has_worker:
+        if not service.has_tables:
             own = services.database_environment(urls=urls)
         servers = {**own, **self._backends.environment()}
         led = {name: self._options.detour(url) for name, url in servers.items()}

@@ -38,12 +38,12 @@ WORKER_COMMAND = ("python", "manage.py", "worker")
 
 def alias_of(service: Service) -> str:
     """Its database's name in Django's settings."""
-    return service.name if service.has_worker else "default"
+    return service.name if service.has_tables else "default"
 
 
 def database_of(service: Service) -> str:
     """Its database's name on a server of our own."""
-    return f"dueto_{service.name}" if service.has_worker else "dueto"
+    return f"dueto_{service.name}" if service.has_tables else "dueto"
 
 
 def processes_of(service: Service) -> tuple[str, ...]:

@@ -154,12 +154,14 @@ BUSIEST = {
     "pagos": "pagos_payment",
     "pedidos": "pedidos_order",
     "envios": "envios_courier",
+    "tarjetas": "tarjetas_charge",
     "saga_orchestrator": "saga_orchestrator_saga",
     "saga_choreography": "saga_choreography_saga",
 }
 """The table of a service that most of its work goes through; of any other, its barrier."""
 TEXTS = {
     "pagos": ("pagos_payment", "payment_method"),
+    "tarjetas": ("tarjetas_charge", "payment_method"),
     "saga_orchestrator": ("saga_orchestrator_saga", "parked_reason"),
     "saga_choreography": ("saga_choreography_saga", "parked_reason"),
 }

@@ -55,18 +55,17 @@ class Kind(StrEnum):
 
 def targets(*, services: Sequence[str]) -> dict[Kind, Sequence[str]]:
     """Of each kind that is made at moments: the processes of these services, the servers, or the
-    services, each of which has a queue and a database.
+    services, each of which has a database, and most a queue.
     """
+    with_queue = [one for one in services if BY_NAME[one].has_worker]
     processes = processes_among(services=services)
     return {
         Kind.KILL: (*processes, *SERVERS),
         Kind.PAUSE: (*processes, *SERVERS),
         Kind.CUT: SERVERS,
         Kind.RESTART: SERVERS,
-        **dict.fromkeys(
-            (Kind.PURGE, Kind.LOCK, Kind.READ_ONLY, Kind.MIGRATE, Kind.FOREIGN, Kind.USURP),
-            services,
-        ),
+        **dict.fromkeys((Kind.LOCK, Kind.READ_ONLY, Kind.MIGRATE), services),
+        **dict.fromkeys((Kind.PURGE, Kind.FOREIGN, Kind.USURP), with_queue),
     }
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from contracts.catalogue import SAGAS
-from contracts.services import PARTICIPANTS, WITH_DATABASE
+from contracts.services import PARTICIPANTS, WITH_WORKER
 from loadtests.audit import evidence, generic, rest, sagas
 from loadtests.audit.evidence import Entry, Evidence, Finding, Source, page_of
 from loadtests.audit.generic import Effect
@@ -299,10 +299,10 @@ def _check_rest(report: Report, broker: Broker, open_sagas: set[str]) -> None:
 def _tell_counts(report: Report, known: Rules, counts: Counter[str]) -> None:
     told = [
         (3, ", ".join(f"{counts[one]} {one}" for one in ENDS)),
-        (4, f"{counts['sagas']} sagas in {len(WITH_DATABASE)} services"),
+        (4, f"{counts['sagas']} sagas in {len(WITH_WORKER)} services"),
         (5, f"{counts['failed'] + counts['compensated']} sagas undone"),
         (6, f"{counts['entries']} entries of the barriers"),
-        (7, f"{len(WITH_DATABASE)} outboxes, queues and lists of parked messages"),
+        (7, f"{len(WITH_WORKER)} outboxes, queues and lists of parked messages"),
         (8, f"{sum(counts[one] for one in ENDS)} accepted sagas"),
     ]
     for number, words in chain(told, *(one.counted() for one in known.services)):

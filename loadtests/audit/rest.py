@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 import msgspec
 
 from contracts import projection
-from contracts.services import COORDINATORS, WITH_DATABASE
+from contracts.services import COORDINATORS, WITH_WORKER
 from loadtests.audit.reading import everywhere
 from loadtests.shop import owners
 from messaging.brokers import Broker, BrokerUnavailable
@@ -93,7 +93,7 @@ def wait(*, broker: Broker, seconds: float, say: Callable[[str], None]) -> bool:
 
 def unsent() -> Iterator[tuple[str, str]]:
     """Events that were not sent. Gives (saga id, what)."""
-    for service, saga_id, event in everywhere(services=WITH_DATABASE, statement=_UNSENT):
+    for service, saga_id, event in everywhere(services=WITH_WORKER, statement=_UNSENT):
         yield saga_id, f"{event} of {service} was never sent"
 
 
@@ -116,7 +116,7 @@ def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
     still being tried, or while its saga has not ended because of it.
     """
     for service, saga_id, event, status, attempts, reason in everywhere(
-        services=WITH_DATABASE, statement=_ASIDE
+        services=WITH_WORKER, statement=_ASIDE
     ):
         what = f"{event} {status} at {service} after {attempts} attempts: {reason[:200]}"
         yield saga_id, what, status == "retrying" or saga_id in open_sagas
@@ -133,10 +133,10 @@ def idempotency_keys() -> Iterator[str]:
 def events() -> Iterator[tuple[str, str]]:
     """An event is the same one whenever it is said. Gives (saga id, what)."""
     for service, saga_id, event, ids in everywhere(
-        services=WITH_DATABASE, statement=_EVENTS, values=[projection.STEP_PARKED]
+        services=WITH_WORKER, statement=_EVENTS, values=[projection.STEP_PARKED]
     ):
         yield saga_id, f"{service} has said {event} under {ids} ids"
 
 
 def _depths(broker: Broker) -> dict[str, int]:
-    return broker.depths([queue_of(service=service) for service in WITH_DATABASE])
+    return broker.depths([queue_of(service=service) for service in WITH_WORKER])

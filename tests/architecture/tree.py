@@ -13,7 +13,7 @@ from contracts.services import WITH_DATABASE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICES = WITH_DATABASE
-"""Participants and coordinators."""
+"""Participants, coordinators, and who is outside."""
 PACKAGES = (
     *("config", "contracts", "participant", "messaging", "httpapi", "coordination"),
     *(*SERVICES, "loadtests", "stack", "checker"),

@@ -239,6 +239,12 @@ REACHED: Reached = {
             *("parking.before_handled", "parking.handled"),
         ],
     },
+    (CHECKOUT, ORCHESTRATED, "charged_by_hand"): {
+        "tarjetas.web": [
+            *("network.before_commit", "network.after_commit"),
+            *("network.before_refund", "network.refunded"),
+        ],
+    },
     (CHECKOUT, CHOREOGRAPHED, "handled_late"): {
         "pagos.worker": ["parking.before_close", "parking.closed"],
     },

@@ -203,6 +203,22 @@ def faulting(this: Round) -> Iterator[None]:
     _wait_aside(this, saga, "status = 'handled'")
 
 
+def charged_by_hand(this: Round) -> Iterator[None]:
+    """The card network is asked by somebody who tries until it answers: once for each charge."""
+    saga = str(uuid.uuid4())
+    keys = [f"{saga}:{number}" for number in range(4)]
+    asked = {"saga_id": saga, "amount": "12.50", "payment_method": "credit_card"}
+    yield
+    for key in keys:
+        charge = this.certainly("POST", "tarjetas", "/charges", {**asked, "key": key})
+        refund = this.certainly("POST", "tarjetas", "/refunds", {"key": key})
+        assert (charge[1]["status"], refund[1]["status"]) == ("captured", "refunded")
+    found = this.shop.rows(
+        "tarjetas", "SELECT key, status FROM tarjetas_charge WHERE saga_id = %s", [saga]
+    )
+    assert sorted(found) == [(key, "refunded") for key in keys]
+
+
 def given_up(this: Round) -> Iterator[None]:
     """A charge faults every time."""
     (wanted,) = this.wanted(1)
@@ -282,7 +298,7 @@ SCENES: dict[str, Scene] = {
         for scene in (
             *(bought, doors, handed_over, handed_over_late, watched_late, returned, aborted),
             *(nudged, expired, damaged, unreadable, faulting, given_up, unknown_steps),
-            *(stopped, stopping, without_database),
+            *(stopped, stopping, without_database, charged_by_hand),
         )
     },
     "handled_late": faulting,

@@ -96,7 +96,7 @@ def checked_out(shop, pattern: str) -> Sample:
 def all_sent(shop) -> bool:
     return not any(
         shop.rows(one, f"SELECT 1 FROM {one}_outboxentry WHERE sent_at IS NULL")
-        for one in services.WITH_DATABASE
+        for one in services.WITH_WORKER
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.catalogue import SAGAS
 from contracts.projection import services_of
-from contracts.services import ALL, COORDINATORS
+from contracts.services import ALL, BY_NAME, COORDINATORS
 from stack import children, status
 from stack.console import StackError
 from stack.local import LocalStack, Options, second_addresses
@@ -141,7 +141,10 @@ def test_ports_are_the_known_ones_or_counted_from_a_base():
 @pytest.mark.parametrize("saga", SAGAS)
 def test_saga_needs_who_takes_part_and_who_coordinates(saga):
     chosen = [one.name for one in Options(saga=saga).services]
-    assert set(chosen) == {*services_of(SAGAS[saga]), *COORDINATORS, "dashboard"}
+    part = services_of(SAGAS[saga])
+    asked = {other for name in part for other in BY_NAME[name].asks}
+    assert set(chosen) == {*part, *asked, *COORDINATORS, "dashboard"}
+    assert ("tarjetas" in chosen) == ("pagos" in part)
     assert chosen == list(needed_by(saga))
 
 

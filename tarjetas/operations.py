@@ -1,0 +1,220 @@
+"""What the card network does: it takes money, once a key, and gives it back, once.
+
+charge    free key        captured, refused, or processing until the card has answered
+          known key       what was answered first; key_reused where it was for something else
+          voided key      refused: voided
+refund    captured        refunded, whole
+          anything else   voided: a charge on its way finds the key taken, and takes nothing
+"""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from contracts import bounds
+from contracts.outcomes import Refused
+from participant import points
+from tarjetas import rules, store
+from tarjetas.models import ChargeStatus
+from tarjetas.store import LockedCharge
+
+SERVICE = "tarjetas"
+
+KEY_REUSED, VOIDED = "key_reused", "voided"
+_VOIDED = Refused(VOIDED, "This key was voided before: nothing is taken under it any more.")
+REUSED = Refused(KEY_REUSED, "This key is that of another charge: send a new one.")
+ERROR = "error"
+"""The status of an answer that tells of no charge: the question was wrong."""
+
+Status = ChargeStatus
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge that is asked for. `saga_id` is empty where it is of no saga."""
+
+    key: str
+    saga_id: str
+    saga: str
+    amount: Decimal
+    payment_method: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The same where the same is asked for: 12.5 is 12.50."""
+        amount = self.amount
+        if rules.is_chargeable(amount=amount):
+            amount = bounds.amount(amount)
+        said = msgspec.json.encode([self.saga_id, self.saga, str(amount), self.payment_method])
+        return hashlib.sha256(said).hexdigest()
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a charge: captured, refused (with code and detail), or processing, with the
+    seconds after which to ask again; `error` where the key is that of another one.
+    """
+
+    key: str
+    status: str
+    amount: Decimal
+    code: str | None = None
+    detail: str | None = None
+    retry_after_seconds: float | None = None
+
+
+class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a key: refunded, with what was given back, or voided."""
+
+    key: str
+    status: str
+    amount: Decimal
+
+
+def charge(*, asked: Sequence[Asked]) -> list[Answer]:
+    """Takes the money. One answer for each, in order; those that share a key are one charge.
+
+    Opens the transaction: what it answers is durable.
+    """
+    with transaction.atomic(using=SERVICE):
+        found = _charged(asked)
+        points.reach("network.before_commit")
+    points.reach("network.after_commit")
+    return [_answer(one, found[one.key]) for one in asked]
+
+
+def refund(*, keys: Sequence[str]) -> list[GivenBack]:
+    """Gives back whatever was, or may be, taken under each key, however long ago.
+
+    Opens the transaction. Nothing is taken under such a key from then on.
+    """
+    with transaction.atomic(using=SERVICE):
+        back = _given_back(set(keys))
+        points.reach("network.before_refund")
+    points.reach("network.refunded")
+    return [_told(key, back.get(key, [])) for key in keys]
+
+
+def _charged(asked: Sequence[Asked]) -> dict[str, LockedCharge]:
+    """By key, the charge that it stands for now."""
+    first = {one.key: one for one in reversed(asked)}
+    found: dict[str, LockedCharge] = {}
+    # Again where a key was freed: by us, or by somebody else since we looked.
+    while missing := first.keys() - found.keys():
+        added = store.add_charges(charges=[_row(first[key]) for key in missing])
+        found |= {one.key: one for one in added}
+        known = [one for one in _locked(missing - found.keys()) if one.is_current]
+        store.free_keys(charges=[one for one in known if _is_free(one)])
+        found |= {one.key: one for one in known if not _is_free(one)}
+    return found
+
+
+def _given_back(keys: set[str]) -> dict[str, list[LockedCharge]]:
+    """By key, the charges that are refunded now."""
+    store.add_charges(charges=[_tombstone(key) for key in keys])
+    locked = _locked(keys)
+    captured = [one for one in locked if one.status is Status.CAPTURED]
+    store.mark(charges=captured, status=Status.REFUNDED)
+    untaken = [one for one in locked if one.status in (Status.PROCESSING, Status.REFUSED)]
+    store.mark(charges=[one for one in untaken if one.is_current], status=Status.VOIDED)
+    refunded: dict[str, list[LockedCharge]] = {}
+    for one in locked:
+        if one.status in (Status.CAPTURED, Status.REFUNDED):
+            refunded.setdefault(one.key, []).append(one)
+    return refunded
+
+
+def _locked(keys: set[str]) -> list[LockedCharge]:
+    """All charges under these keys; those whose card has answered since are captured."""
+    if not keys:
+        return []
+    found = store.lock(keys=keys)
+    due = [one for one in found if one.status is Status.PROCESSING and not one.seconds]
+    store.mark(charges=due, status=Status.CAPTURED)
+    return [_captured(one) if one in due else one for one in found]
+
+
+def _is_free(charge: LockedCharge) -> bool:
+    """Whether its key may be used anew; never where somebody has given it up."""
+    return charge.is_over and charge.status not in (Status.REFUNDED, Status.VOIDED)
+
+
+def _captured(charge: LockedCharge) -> LockedCharge:
+    return dataclasses.replace(charge, status=Status.CAPTURED)
+
+
+def _row(asked: Asked) -> dict[str, object]:
+    """What was asked for goes in as it came where it can be stored; `detail` tells the rest."""
+    refused = rules.refusal(
+        saga_id=asked.saga_id,
+        saga=asked.saga,
+        amount=asked.amount,
+        payment_method=asked.payment_method,
+        decline_shares=settings.DECLINE_SHARES,
+    )
+    seconds = rules.seconds_of(
+        payment_method=asked.payment_method, slow_card_seconds=settings.SLOW_CARD_SECONDS
+    )
+    taken = Status.PROCESSING if seconds else Status.CAPTURED
+    return {
+        "key": asked.key,
+        "saga_id": asked.saga_id,
+        "saga": asked.saga,
+        "amount": asked.amount if rules.is_chargeable(amount=asked.amount) else 0,
+        "payment_method": asked.payment_method[:64],
+        "fingerprint": asked.fingerprint,
+        "status": (Status.REFUSED if refused else taken).value,
+        "code": refused.code if refused else "",
+        "detail": refused.detail if refused else "",
+        "seconds": 0.0 if refused else seconds,
+        "key_seconds": settings.KEY_SECONDS,
+    }
+
+
+def _tombstone(key: str) -> dict[str, object]:
+    """What takes a key that nobody has charged under yet, so that nobody ever does."""
+    texts = dict.fromkeys(
+        ("saga_id", "saga", "payment_method", "fingerprint", "code", "detail"), ""
+    )
+    status = Status.VOIDED.value
+    return {"key": key, **texts, "amount": 0, "status": status, "seconds": 0, "key_seconds": 0}
+
+
+def _answer(asked: Asked, charge: LockedCharge) -> Answer:
+    if charge.status is Status.VOIDED:
+        return _no(charge, Status.REFUSED, _VOIDED)
+    if charge.fingerprint != asked.fingerprint:
+        return _no(charge, ERROR, REUSED)
+    if charge.status is Status.REFUSED:
+        return _no(charge, Status.REFUSED, Refused(charge.code, charge.detail))
+    if charge.status is Status.PROCESSING:
+        # Rounded up: who comes back then comes once.
+        seconds = math.ceil(charge.seconds * 1000) / 1000
+        return Answer(
+            key=charge.key,
+            status=Status.PROCESSING.value,
+            amount=charge.amount,
+            retry_after_seconds=seconds,
+        )
+    # Also where it was refunded since: the first answer again.
+    return Answer(key=charge.key, status=Status.CAPTURED.value, amount=charge.amount)
+
+
+def _no(charge: LockedCharge, status: str, why: Refused) -> Answer:
+    return Answer(
+        key=charge.key,
+        status=str(status),
+        amount=charge.amount,
+        code=why.code,
+        detail=why.detail,
+    )
+
+
+def _told(key: str, refunded: Sequence[LockedCharge]) -> GivenBack:
+    status = Status.REFUNDED if refunded else Status.VOIDED
+    amount = sum((one.amount for one in refunded), Decimal(0))
+    return GivenBack(key=key, status=status.value, amount=bounds.amount(amount))

@@ -1,0 +1,54 @@
+"""Charges as the network's API shows them, and as they are asked for."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from contracts.bounds import MOST_KEY, Asked, CauseId, amount
+from httpapi import pages
+from tarjetas.models import Charge
+
+Key = Annotated[str, Meta(min_length=1, max_length=MOST_KEY)]
+
+
+class NewCharge(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge asked for. What is wrong with amount or card is a refusal, and has its code."""
+
+    key: Key
+    amount: Decimal
+    payment_method: str
+    saga_id: CauseId = ""
+    saga: CauseId = ""
+
+
+class NewRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """What was, or may be, taken under this key is to be given back."""
+
+    key: Key
+
+
+class ChargeFilter(pages.Wanted, frozen=True, kw_only=True):
+    """Which charges to list: `?saga_id=`, and as all pages are asked for."""
+
+    saga_id: Asked | None = None
+
+
+def charge(row: Charge) -> dict[str, Any]:
+    """A charge as it stands (`queries.charges`)."""
+    return {
+        "id": str(row.pk),
+        "key": row.key,
+        "saga_id": row.saga_id or None,
+        "saga": row.saga or None,
+        "amount": str(amount(row.amount)),
+        "payment_method": row.payment_method,
+        "status": row.stands,
+        "code": row.code or None,
+        "detail": row.detail or None,
+        "created_at": row.created_at,
+        "answers_at": row.answers_at,
+        "key_until": row.key_until,
+        "refunded_at": row.refunded_at,
+    }

@@ -1,0 +1,116 @@
+"""All SQL of tarjetas: set-based, one statement for a whole list, keys in sorted order.
+
+Whoever comes second with a key waits at its row, or at its entry in the index while the first has
+not committed, and then sees what the first has done. What time it is, the database says.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from participant import sql
+from participant.sql import Damaged
+from tarjetas.models import ChargeStatus
+
+
+@dataclass(frozen=True)
+class LockedCharge:
+    """A charge whose row is locked.
+
+    `seconds`: until its card has answered, 0 since then. `is_current`: its key stands for it;
+    `is_over`: the key has been remembered for as long as it is to be.
+    """
+
+    id: int
+    key: str
+    amount: Decimal
+    fingerprint: str
+    status: ChargeStatus
+    code: str
+    detail: str
+    seconds: float
+    is_current: bool
+    is_over: bool
+
+
+_FIELDS = """
+    id, key, amount, fingerprint, status, code, detail,
+    greatest(extract(epoch FROM answers_at - now()), 0)::float8, past = 0, key_until <= now()
+"""
+
+
+def add_charges(*, charges: Iterable[Mapping[str, Any]]) -> list[LockedCharge]:
+    """Writes those whose key is free, in the order of their keys, and returns them.
+
+    A charge: key, saga_id, saga, amount, payment_method, fingerprint, status, code, detail; in
+    `seconds` how long its card takes, in `key_seconds` how long the key is remembered.
+    """
+    rows = _execute(
+        f"""
+        INSERT INTO tarjetas_charge
+               (key, saga_id, saga, amount, payment_method, fingerprint, status, code, detail,
+                answers_at, key_until)
+        SELECT key, saga_id, saga, amount, payment_method, fingerprint, status, code, detail,
+               now() + make_interval(secs => seconds), now() + make_interval(secs => key_seconds)
+        FROM json_to_recordset(%s)
+             AS v (key text, saga_id text, saga text, amount numeric, payment_method text,
+                   fingerprint text, status text, code text, detail text, seconds float8,
+                   key_seconds float8)
+        ON CONFLICT (key, past) DO NOTHING
+        RETURNING {_FIELDS}
+        """,
+        [sql.rows(sorted(charges, key=lambda one: one["key"]))],
+    )
+    return [_read(row) for row in rows]
+
+
+def lock(*, keys: Iterable[str]) -> list[LockedCharge]:
+    """Every charge under these keys, also those that their keys stand for no more.
+
+    By id within a key: who has waited for a charge whose key was freed meanwhile has it locked when
+    it comes to the one that is new.
+    """
+    rows = _execute(
+        f"""
+        SELECT {_FIELDS} FROM tarjetas_charge WHERE key = ANY(%s)
+        ORDER BY key, id FOR NO KEY UPDATE
+        """,
+        [sorted(keys)],
+    )
+    return [_read(row) for row in rows]
+
+
+def mark(*, charges: Sequence[LockedCharge], status: ChargeStatus) -> None:
+    """Writes down what has become of these."""
+    if charges:
+        _execute(
+            """
+            UPDATE tarjetas_charge
+            SET status = %(status)s::text,
+                refunded_at = CASE %(status)s::text WHEN 'refunded' THEN clock_timestamp() END
+            WHERE id = ANY(%(ids)s)
+            """,
+            {"status": status.value, "ids": [one.id for one in charges]},
+        )
+
+
+def free_keys(*, charges: Sequence[LockedCharge]) -> None:
+    """The keys of these stand for them no more; the charges stay."""
+    if charges:
+        _execute(
+            "UPDATE tarjetas_charge SET past = id WHERE id = ANY(%s)",
+            [[one.id for one in charges]],
+        )
+
+
+def _read(row: tuple[Any, ...]) -> LockedCharge:
+    try:
+        status = ChargeStatus(row[4])
+    except ValueError as error:
+        raise Damaged(f"Charge {row[1]} has no such status: {row[4]!r}.") from error
+    return LockedCharge(*(*row[:4], status, *row[5:]))
+
+
+def _execute(statement: str, values: Any) -> list[tuple[Any, ...]]:
+    return sql.execute(service="tarjetas", sql=statement, values=values)

@@ -1,0 +1,74 @@
+"""The HTTP door of tarjetas. No decisions here."""
+
+from typing import TypeVar
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from rest_framework.request import Request
+
+from contracts.bounds import MOST_IN_A_BATCH
+from httpapi import pages, problems
+from httpapi.json import answer, decode
+from httpapi.steps import PlainView
+from tarjetas import operations, queries, serializers
+from tarjetas.operations import ERROR, REUSED, Asked
+from tarjetas.serializers import ChargeFilter, NewCharge, NewRefund
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class ChargesView(PlainView):
+    """POST a charge: 200 with what became of it, also where it is refused; 409 `key_reused`.
+    POST a list: 207 with an answer for each, in order. GET lists, newest first, in pages.
+    """
+
+    methods = ("GET", "POST")
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        asked = problems.read_query(request.GET, ChargeFilter)
+        found = queries.charges(saga_id=asked.saga_id or "")
+        page = pages.page(request=Request(request), found=found, wanted=asked)
+        return answer(page.answer(results=[serializers.charge(row) for row in page.rows]))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        given, is_list = _read(request, NewCharge)
+        asked = [Asked(**msgspec.structs.asdict(one)) for one in given]
+        found = operations.charge(asked=asked)
+        if is_list:
+            return answer(found, status=207)
+        if found[0].status == ERROR:
+            raise problems.refusal(REUSED)
+        return answer(found[0])
+
+
+class ChargeView(PlainView):
+    """GET: the charge that a key stands for."""
+
+    methods = ("GET",)
+
+    def get(self, request: HttpRequest, key: str) -> HttpResponse:
+        found = queries.charge(key=key)
+        if found is None:
+            raise problems.unknown("charge", key)
+        return answer(serializers.charge(found))
+
+
+class RefundsView(PlainView):
+    """POST a key, or a list of them: 200 (207) with what was given back under it."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        given, is_list = _read(request, NewRefund)
+        found = operations.refund(keys=[one.key for one in given])
+        return answer(found, status=207) if is_list else answer(found[0])
+
+
+def _read(request: HttpRequest, kind: type[T]) -> tuple[list[T], bool]:
+    """What the body has, and whether it is a list. Raises msgspec.ValidationError, or Problem
+    where the list is too long.
+    """
+    if not request.body.lstrip().startswith(b"["):
+        return [decode(request.body or b"{}", type=kind)], False
+    given = decode(request.body, type=list[kind])  # type: ignore[valid-type]
+    if len(given) > MOST_IN_A_BATCH:
+        raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} in one list")
+    return given, True
