@@ -13,7 +13,7 @@ load than a saga that does not. So one that is refused is not rolled back with t
 the transaction its own steps are undone, by the operations that undo them in a saga.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 
 import msgspec
@@ -24,7 +24,7 @@ from rest_framework.request import Request
 
 from carrito import operations, store, views
 from carrito.operations import Accept
-from carrito.store import Snapshot
+from carrito.store import LockedCart, Snapshot
 from carrito.views import CheckoutRequest
 from contracts.catalogue import SAGAS
 from contracts.context import Context
@@ -35,6 +35,7 @@ from contracts.saga import Direction, Step
 from contracts.states import SagaStatus
 from coordination import owner_views
 from httpapi.json import answer
+from inventario import queries
 from participant.gathering import Gathering
 from participant.operations import all_in
 from participant.performing import Performed
@@ -64,14 +65,21 @@ def check_out_together(*, commands: Sequence[Accept]) -> list[Performed]:
     _share_one_connection()
     with transaction.atomic(using=ALIAS):
         carts = store.lock_carts(ids=[one.cart_id for one in commands])
-        frozen = operations.snapshots(commands=commands, carts=carts)
+        frozen = operations.record(commands=_priced(commands, carts.values()), carts=carts)
         accepted = [one for one in frozen if isinstance(one, Snapshot)]
-        store.add_checkouts(accepted=accepted)
         statuses = _take_steps([one.context for one in accepted])
     return [
         Performed(command=command, outcome=_outcome(one, statuses), fresh=True)
         for command, one in zip(commands, frozen, strict=True)
     ]
+
+
+def _priced(commands: Sequence[Accept], carts: Iterable[LockedCart]) -> list[Accept]:
+    """With what all these carts' products cost now, which inventario's own table says here."""
+    ids = {int(line.product_id) for cart in carts for line in cart.items}
+    found = queries.prices(ids=list(ids))
+    prices = {str(product_id): price for product_id, price in found.items()}
+    return [msgspec.structs.replace(one, prices=prices) for one in commands]
 
 
 def _take_steps(contexts: Sequence[Context]) -> dict[str, str]:
@@ -130,7 +138,7 @@ def _outcome(one: Snapshot | Refused, statuses: Mapping[str, str]) -> Outcome:
     if isinstance(one, Refused):
         return one
     status = statuses[one.context.saga_id]
-    return Done({"total_amount": str(one.total_amount), "status": status})
+    return Done({**operations.told(accepted=one), "status": status})
 
 
 def _share_one_connection() -> None:
