@@ -11,7 +11,7 @@ from pagos import operations
 from pagos.models import Payment, Refund
 from participant.performing import perform
 
-pytestmark = pytest.mark.django_db(databases=["pagos"])
+pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 
 def charge(*saga_ids: str, **changes):
