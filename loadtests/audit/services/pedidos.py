@@ -1,4 +1,4 @@
-"""pedidos: an order is its saga; it is confirmed, and has ended, if the steps for that were done."""
+"""pedidos: an order is its saga; it is confirmed, and ended, if the steps for that were done."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
