@@ -19,7 +19,8 @@ from saga_choreography import store
 from tests.integration.pedidos.market import Market
 
 pytestmark = pytest.mark.django_db(
-    transaction=True, databases=["pedidos", "inventario", "pagos", "envios", "saga_choreography"]
+    transaction=True,
+    databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
 )
 
 HAVANA = {"province": "La Habana", "city": "Plaza"}

@@ -14,7 +14,7 @@ from pedidos.models import Order, OutboxEntry
 pytestmark = [
     pytest.mark.django_db(
         transaction=True,
-        databases=["pedidos", "inventario", "pagos", "envios", "saga_choreography"],
+        databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
     ),
     pytest.mark.urls("tests.integration.pedidos.served"),
 ]
