@@ -130,7 +130,8 @@ def told(*, page: Saga, state: State) -> Iterator[Happened]:
     """
     if state.events:
         for event in state.events:
-            yield Happened(event=event.type, at=event.occurred_at)
+            if event.type not in projection.NOTICES:
+                yield Happened(event=event.type, at=event.occurred_at)
         return
     steps = {step.name: step for step in page.steps[1:]}
     for found in state.steps:
