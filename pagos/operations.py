@@ -145,3 +145,29 @@ def _decided(asked: PlainPayment) -> dict[str, str]:
         "code": refused.code,
         "detail": refused.detail,
     }
+
+
+from contracts.commands import PayBill  # noqa: E402
+from contracts.outcomes import Done as _Done  # noqa: E402
+from participant.operations import YES, Verdict, asks  # noqa: E402
+
+
+def _bill_decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
+    return [
+        _Done({"status": "paid"})
+        if one.word == YES and one.data.get("payment_method") != "poor"
+        else Refused(refusals.INSUFFICIENT_FUNDS if one.word == YES else refusals.PAYMENT_OVERDUE)
+        for one in verdicts
+    ]
+
+
+@does(service=SERVICE, decide=_bill_decided)
+def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
+    """STAND-IN."""
+    return [asks(command=command) for command in commands]
+
+
+@undoes(pay_bill)
+def give_bill_back(commands: Sequence[Undo]) -> list[Outcome]:
+    """STAND-IN."""
+    return [Done({"status": "refunded"}) for _ in commands]

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from coordination import decisions
 from httpapi.steps import StepView, doors, made
 from pagos import operations, views
 
@@ -17,5 +18,6 @@ urlpatterns = [
     path("api/v1/payments/<slug:payment_id>", views.PaymentView.as_view()),
     path("api/v1/payments/<slug:payment_id>/refund", views.AnyRefundView.as_view()),
     path("payments", views.PaymentsView.as_view()),
+    *decisions.urls("pagos"),
     *doors(operations),
 ]
