@@ -143,7 +143,9 @@ def issue(*, bills: Sequence[LockedBill], kind: InvoiceKind) -> dict[int, str]:
             RETURNING year, last - %s AS given
         ), numbered AS MATERIALIZED (
             SELECT bill_id, amount,
-                   year || '-' || to_char(given + place, 'FM000000') AS number,
+                   year || '-' || CASE WHEN given + place < 1000000
+                                       THEN to_char(given + place, 'FM000000')
+                                       ELSE (given + place)::text END AS number,
                    least(clock_timestamp(), make_timestamptz(year + 1, 1, 1, 0, 0, 0, 'UTC')
                                             - interval '1 microsecond') AS issued_at
             FROM json_to_recordset(%s) AS v (place int, bill_id bigint, amount numeric),
