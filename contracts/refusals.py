@@ -23,6 +23,8 @@ CART_CHECKED_OUT = "cart_checked_out"
 CART_OF_ANOTHER_USER = "cart_of_another_user"
 KEY_REUSED = "idempotency_key_reused"
 CART_TOO_LARGE = "cart_too_large"
+PRICE_CHANGED = "price_changed"
+"""Something in the cart costs more than the shopper was shown; the cart shows it from now on."""
 UNREADABLE = "unreadable"
 """A stored row is damaged, or typed over: somebody has to mend it (a saga can be undone all the
 same)."""

@@ -34,6 +34,8 @@ def pytest_configure() -> None:
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0
+    # A shop that somebody runs beside the tests has other prices: nobody asks it for them.
+    settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="session")

@@ -70,8 +70,8 @@ def test_nothing_is_taken_without_asking_for_the_card():
     assert money() == 0
 
 
-def test_method_of_any_length_is_refused():
-    (refused,) = charge("s", payment_method="x" * 100_000)
+def test_unknown_method_is_refused():
+    (refused,) = charge("s", payment_method="x" * 64)
     assert refused.code == refusals.UNKNOWN_PAYMENT_METHOD
 
 
