@@ -13,7 +13,7 @@ from participant.decisions import Given
 from participant.operations import Operation, asks, blocks, does, undoes
 from participant.performing import perform
 
-pytestmark = pytest.mark.django_db(databases=["pagos"])
+pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 STEP = "a_step"
 ASKED = ("do", "refused do", "undo", "block")
