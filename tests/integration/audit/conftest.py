@@ -18,6 +18,7 @@ from contracts.saga import Direction
 from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import connect
+from pagos.models import Payment
 from participant.operations import all_in
 from participant.performing import perform
 from pedidos import operations as pedidos
@@ -47,6 +48,8 @@ def shop():
     shop.completed("delivered", saga="fulfilment", pattern="choreographed")
     shop.compensated("not-delivered", saga="fulfilment")
     shop.returned("brought-back", saga="shipment")
+    shop.waiting("waits")
+    shop.withdrawn("withdrawn", pattern="choreographed")
     return shop
 
 
@@ -120,6 +123,26 @@ class Shop:
         self._undo_all(saga_id, steps_of(saga)[: SAGAS[saga].pivot + 1])
         orchestrator.Saga.objects.filter(pk=saga_id).update(status="compensated")
 
+    def waiting(self, saga_id: str, *, pattern: str = "orchestrated") -> None:
+        """Until its customer has confirmed the payment, or cancelled it."""
+        self.accept(saga_id, saga="purchase", pattern=pattern)
+        self.do(saga_id, "create_payment")
+        payment = Payment.objects.get(saga_id=saga_id)
+        context = msgspec.structs.replace(
+            self._context(saga_id), results={"create_payment": {"payment_id": payment.pk}}
+        )
+        self._perform(saga_id, Direction.DO, ["confirm_payment"], context=context)
+        self.coordinated(saga_id, "running", current_step="confirm_payment")
+
+    def withdrawn(self, saga_id: str, *, pattern: str) -> None:
+        """Stopped while it waited."""
+        self.waiting(saga_id, pattern=pattern)
+        self._perform(saga_id, Direction.BLOCK, ["schedule_delivery"])
+        self._undo_all(saga_id, ["accept_order", "create_payment", "confirm_payment"])
+        choreography.Saga.objects.filter(pk=saga_id).update(
+            status="compensated", finished_at=timezone.now()
+        )
+
     def coordinated(self, saga_id: str, status: str, **fields: object) -> None:
         """`fields`: of one that has not ended."""
         ended = None if fields else timezone.now()
@@ -133,6 +156,7 @@ class Shop:
             **fields,
         }
         if context.pattern == "choreographed":
+            alike.pop("current_step", None)
             choreography.Saga.objects.create(
                 **alike, saga=context.saga, stage=0, started_at=timezone.now()
             )
@@ -191,8 +215,9 @@ class Shop:
         direction: Direction,
         steps: Sequence[str],
         failure: Failure | None = None,
+        context: Context | None = None,
     ) -> None:
-        context = self._context(saga_id)
+        context = context or self._context(saga_id)
         for step in map(SAGAS[context.saga].step, steps):
             operations = all_in(import_module(f"{step.service}.operations"))
             command = projection.command(
