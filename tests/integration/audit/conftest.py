@@ -47,6 +47,9 @@ def shop():
     shop.completed("delivered", saga="fulfilment", pattern="choreographed")
     shop.compensated("not-delivered", saga="fulfilment")
     shop.returned("brought-back", saga="shipment")
+    shop.completed("bought", saga="purchase", pattern="choreographed")
+    shop.compensated("not-bought", saga="purchase")
+    shop.returned("given-back", saga="purchase")
     return shop
 
 
@@ -162,6 +165,7 @@ class Shop:
             items=[Item(product_id=str(self.product.pk), sku="p", name="p", quantity=quantity)],
             total_amount=Decimal("25.00"),
             destination={"province": "Madrid"},
+            auto_confirm=True,
         )
         perform(operation=pedidos.accept, commands=[command])
 
@@ -199,7 +203,13 @@ class Shop:
                 step=step, direction=direction, context=context, failure=failure
             )
             action = step.operation.partition(".")[2]
-            perform(operation=operations[action, direction], commands=[command])
+            (done,) = perform(operation=operations[action, direction], commands=[command])
+            context = projection.with_result(
+                context=context,
+                steps=SAGAS[context.saga].steps,
+                step=step.name,
+                outcome=done.outcome,
+            )
 
     def _context(self, saga_id: str) -> Context:
         found = [*Checkout.objects.filter(pk=saga_id), *Order.objects.filter(pk=saga_id)]
