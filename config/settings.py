@@ -1,6 +1,7 @@
 """All settings, on one screen. What differs between machines comes from the environment."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 from django.core.management.utils import get_random_secret_key
@@ -115,6 +116,8 @@ SLOW_CARD_SECONDS = float(os.environ.get("PAGOS_SLOW_CARD_SECONDS", "0"))
 KEY_SECONDS = float(os.environ.get("TARJETAS_KEY_SECONDS", "86400"))
 """How long the card network remembers a charge's key."""
 DELIVERY_FAIL_SHARE = float(os.environ.get("ENVIOS_FAIL_SHARE", "0"))
+AUTO_APPROVE_BELOW = Decimal(os.environ.get("RESERVAS_AUTO_APPROVE_BELOW", "0"))
+"""Bookings that cost less are approved without asking a manager."""
 SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS") or 0)
 """After this long a saga that has not passed its pivot is undone; 0: as its page says."""
 DECIDE_SECONDS: dict[str, float] = {

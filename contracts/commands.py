@@ -98,6 +98,20 @@ class Schedule(Command, frozen=True, kw_only=True):
     destination: Address
 
 
+class CreateBill(Command, frozen=True, kw_only=True):
+    """Bill this user so much. `subject`: what it is for, a booking, say."""
+
+    subject: Id
+    user_id: Id
+    amount: Decimal
+
+
+class IssueInvoice(Command, frozen=True, kw_only=True):
+    """The bill was paid: issue its invoice."""
+
+    bill_id: Id
+
+
 COMMANDS: dict[str, type[Command]] = {
     "inventario.reserve": Reserve,
     "pagos.charge": Charge,
@@ -105,5 +119,7 @@ COMMANDS: dict[str, type[Command]] = {
     "pagos.confirm_payment": ConfirmPayment,
     "pagos.pay_bill": PayBill,
     "envios.schedule": Schedule,
+    "facturas.create_bill": CreateBill,
+    "facturas.issue_invoice": IssueInvoice,
 }
 """What each operation takes; one that is not listed needs only to know whose step it is."""

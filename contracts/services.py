@@ -70,6 +70,8 @@ ALL = (
     Service(name="pedidos", port=8001, url_variable="PEDIDOS_SERVICE_URL", asks=("inventario",)),
     Service(name="envios", port=8004, url_variable="ENVIOS_SERVICE_URL"),
     Service(name="tarjetas", port=3007, url_variable="PAGOS_GATEWAY_URL", role=Role.EXTERNAL),
+    Service(name="reservas", port=3005, url_variable="RESERVAS_SERVICE_URL"),
+    Service(name="facturas", port=3006, url_variable="FACTURAS_SERVICE_URL"),
 )
 
 BY_NAME = {service.name: service for service in ALL}

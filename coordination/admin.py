@@ -12,14 +12,65 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
-from coordination import handover
+from coordination import decisions, handover
 from coordination.acceptance import Owner
 from coordination.models import IdempotencyKey
 from coordination.views import Ask
+from httpapi.problems import Problem
 from messaging import models as messages
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
 from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
-from participant.models import BarrierEntry
+from participant.decisions import Given
+from participant.models import BarrierEntry, Decision
+from participant.operations import NO, YES
+
+
+class DecisionAdmin(RecordAdmin):
+    """The inbox: what steps wait for, and what was decided. Who decides here is on record."""
+
+    list_display = ["saga", "saga_id", "step", "decided_by", "until", "verdict", "by", "reason"]
+    list_filter = [
+        ("closed_at", admin.EmptyFieldListFilter),
+        *["verdict", "decided_by", "saga", "step"],
+    ]
+    search_fields = ["saga_id__startswith"]
+    search_help_text = "The beginning of a saga's id"
+    ordering = ["-id"]
+    actions = ["approve", "reject"]
+    # The barrier's row is locked first, by whoever ends a wait.
+    locks = False
+
+    @admin.action(description="Approve: say yes to what waits", permissions=["operate"])
+    def approve(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._give(request, queryset, YES, "approved")
+
+    @admin.action(description="Reject: say no to what waits", permissions=["operate"])
+    def reject(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._give(request, queryset, NO, "rejected")
+
+    def _give(
+        self, request: HttpRequest, queryset: QuerySet[Any], word: str, done: str
+    ) -> HttpResponse | None:
+        def act(key: int) -> Refused | None:
+            row = queryset.model._default_manager.get(pk=key)
+            given = Given(
+                saga_id=row.saga_id,
+                step=row.step,
+                word=word,
+                by=request.user.get_username(),
+                reason="from the admin",
+            )
+            return _refusal_of_verdict(queryset.model._meta.app_label, given)
+
+        return self.in_bulk(request, queryset, act=act, done=done)
+
+
+def _refusal_of_verdict(service: str, given: Given) -> Refused | None:
+    try:
+        decisions.give(service=service, given=given)
+    except Problem as problem:
+        return Refused(problem.code, problem.detail)
+    return None
 
 
 class IdempotencyKeyAdmin(RecordAdmin):
@@ -31,6 +82,7 @@ class IdempotencyKeyAdmin(RecordAdmin):
 
 _ALIKE: dict[type, type[RecordAdmin]] = {
     BarrierEntry: BarrierEntryAdmin,
+    Decision: DecisionAdmin,
     IdempotencyKey: IdempotencyKeyAdmin,
     messages.OutboxEntry: OutboxEntryAdmin,
     messages.ParkedMessage: ParkedMessageAdmin,

@@ -49,6 +49,7 @@ State = Callable[[str], dict[str, Any]]
 """What an owner says of a saga of its own, given its id."""
 _STATUS_OF_REFUSAL = {
     refusals.UNKNOWN_CART: 404,
+    refusals.UNKNOWN_SLOT: 404,
     refusals.EMPTY_CART: 400,
     refusals.KEY_REUSED: 422,
 }

@@ -1,6 +1,7 @@
 """The admin of the barrier, and of records in general: to be looked at, never typed over."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
@@ -35,11 +36,13 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
     """Rows that only the code writes. Actions that ask for `operate` need the change permission.
 
     `arrives`: the field by which new rows come last. An action for all rows of a list takes those
-    that were there when it began.
+    that were there when it began. `locks`: whether an action's rows are locked before it; not where
+    what it does takes its own locks first, in an order and a transaction of its own.
     """
 
     show_full_result_count = False
     arrives = "pk"
+    locks = True
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -101,8 +104,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
     ) -> None:
         """Where these fault together, each is done by itself, and the one at fault counted."""
         try:
-            with transaction.atomic(using=queryset.db):
-                rows = _locked(queryset, keys)
+            with self._held(queryset, keys) as rows:
                 refused = {row.pk: act(row.pk) for row in rows}
         except DatabaseError as error:
             if sql.is_outage(error):
@@ -120,6 +122,16 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
             action_flag=CHANGE,
             change_message=done,
         )
+
+    @contextmanager
+    def _held(self, queryset: QuerySet[Any], keys: Sequence[Any]) -> Iterator[list[Any]]:
+        """The rows with these keys, locked in one transaction with what is done, or as they are."""
+        rows = queryset.model._default_manager.using(queryset.db).filter(pk__in=keys).order_by("pk")
+        if not self.locks:
+            yield list(rows)
+            return
+        with transaction.atomic(using=queryset.db):
+            yield list(rows.select_for_update(skip_locked=True, no_key=True))
 
     def _goes_on(self, request: HttpRequest, progress: "_Progress", done: str) -> HttpResponse:
         """A page that sends the same request again by itself, with how far it has come."""
@@ -233,11 +245,6 @@ def _next_keys(queryset: QuerySet[Any], progress: _Progress, arrives: str) -> li
     if progress.last is not None:
         found = found.filter(pk__gt=progress.last)
     return list(found.values_list("pk", flat=True)[:ROWS_AT_ONCE])
-
-
-def _locked(queryset: QuerySet[Any], keys: Sequence[Any]) -> list[Any]:
-    rows = queryset.model._default_manager.using(queryset.db).filter(pk__in=keys)
-    return list(rows.select_for_update(skip_locked=True, no_key=True).order_by("pk"))
 
 
 def _passed_on(request: HttpRequest, progress: _Progress) -> Iterator[tuple[str, str]]:

@@ -155,6 +155,8 @@ BUSIEST = {
     "pedidos": "pedidos_order",
     "envios": "envios_courier",
     "tarjetas": "tarjetas_charge",
+    "reservas": "reservas_booking",
+    "facturas": "facturas_bill",
     "saga_orchestrator": "saga_orchestrator_saga",
     "saga_choreography": "saga_choreography_saga",
 }

@@ -19,6 +19,7 @@ NEED_NO_POINTS = {
     "inventario.views.ProductView.patch": "the catalogue is in no saga",
     "inventario.views.RestockView.post": "the catalogue is in no saga",
     "envios.views.CouriersView.post": "who delivers is in no saga",
+    "reservas.views.SlotsView.post": "what can be booked is in no saga",
     "envios.views.InTransitView.post": "a delivery on its way is in no saga",
     "pagos.views.PlainPaymentsView.post": "a payment outside of any saga",
     "pagos.views.AnyRefundView.post": "a payment outside of any saga",

@@ -1,0 +1,107 @@
+"""What facturas can do in a saga. Each: lock, decide, write, for a whole list."""
+
+from collections.abc import Sequence
+
+from contracts import bounds, refusals
+from contracts.commands import CreateBill, IssueInvoice, Undo
+from contracts.outcomes import Done, Outcome, Refused
+from facturas import store
+from facturas.models import BillStatus, InvoiceKind
+from facturas.store import LockedBill, NewBill
+from participant.operations import does, undoes
+
+SERVICE = "facturas"
+
+
+@does(service=SERVICE)
+def create_bill(commands: Sequence[CreateBill]) -> list[Outcome]:
+    """A bill for each, open. There is nothing to lock. Refused: invalid_amount."""
+    wanted = {(one.saga_id, create_bill.step_of(one)): one for one in commands}
+    refused = {key: no for key, one in wanted.items() if (no := refusal_of(command=one))}
+    bills = [
+        NewBill(
+            saga_id=key[0],
+            step=key[1],
+            subject=one.subject,
+            user_id=one.user_id,
+            amount=one.amount,
+        )
+        for key, one in wanted.items()
+        if key not in refused
+    ]
+    ids = store.add_bills(bills=bills)
+    return [refused.get(key) or _billed(ids[key], one) for key, one in wanted.items()]
+
+
+@undoes(create_bill)
+def fail_bill(commands: Sequence[Undo]) -> list[Outcome]:
+    """The step's bill is failed; one that was paid is credited, with a credit note, and its invoice
+    stays.
+    """
+    reasons = {(one.saga_id, fail_bill.step_of(one)): one.reason for one in commands}
+    locked = store.lock_bills_of(keys=reasons)
+    after = {bill.id: status_after_undo(bill=bill) for bill in locked.values()}
+    store.close_bills(
+        statuses=after, reasons={bill.id: reasons[key] for key, bill in locked.items()}
+    )
+    credited = [bill for bill in locked.values() if bill.status is BillStatus.PAID]
+    notes = store.issue(bills=credited, kind=InvoiceKind.CREDIT_NOTE)
+    return [_undone(locked[key], after, notes) for key in reasons]
+
+
+@does(service=SERVICE)
+def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
+    """The bill is paid, and its invoice issued. Refused, out of a saga only: no_bill."""
+    wanted = {one.saga_id: _bill_id(one) for one in commands}
+    locked = store.lock_bills(ids=set(wanted.values()))
+    paid = {
+        bill.id: bill
+        for saga_id, bill_id in wanted.items()
+        if (bill := locked.get(bill_id)) and is_to_be_paid(bill=bill, saga_id=saga_id)
+    }
+    store.pay_bills(ids=paid)
+    numbers = store.issue(bills=list(paid.values()), kind=InvoiceKind.INVOICE)
+    return [_invoiced(wanted[one.saga_id], numbers) for one in commands]
+
+
+def refusal_of(*, command: CreateBill) -> Refused | None:
+    """Why nobody can be billed so much; None: they can. What is free has a bill of 0."""
+    if bounds.is_money(command.amount, most=bounds.MOST_MONEY):
+        return None
+    detail = f"A bill is of 0 to {bounds.MOST_MONEY}, with two decimals; not {command.amount:.40}."
+    return Refused(refusals.INVALID_AMOUNT, detail)
+
+
+def status_after_undo(*, bill: LockedBill) -> BillStatus:
+    """What becomes of a bill that is taken back."""
+    return BillStatus.CREDITED if bill.status is BillStatus.PAID else BillStatus.FAILED
+
+
+def is_to_be_paid(*, bill: LockedBill, saga_id: str) -> bool:
+    """Whether this saga's payment is that of the bill."""
+    return bill.status is BillStatus.OPEN and bill.key[0] == saga_id
+
+
+def _bill_id(command: IssueInvoice) -> int:
+    """0, which no bill has, for what can be no id."""
+    text = command.bill_id
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
+def _billed(bill_id: int, command: CreateBill) -> Done:
+    amount = str(bounds.amount(command.amount))
+    return Done({"bill_id": str(bill_id), "amount": amount, "status": BillStatus.OPEN.value})
+
+
+def _undone(bill: LockedBill, after: dict[int, BillStatus], notes: dict[int, str]) -> Done:
+    data = {"bill_id": str(bill.id), "status": after[bill.id].value}
+    note = notes.get(bill.id)
+    return Done({**data, "credit_note": note} if note else data)
+
+
+def _invoiced(bill_id: int, numbers: dict[int, str]) -> Outcome:
+    number = numbers.get(bill_id)
+    if number is None:
+        return Refused(refusals.NO_BILL, "No open bill of this saga is there.")
+    data = {"invoice_number": number, "bill_id": str(bill_id), "status": BillStatus.PAID.value}
+    return Done(data)

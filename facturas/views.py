@@ -1,0 +1,50 @@
+"""The HTTP door of facturas. No decisions here."""
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from facturas import queries, serializers
+from facturas.serializers import BillFilter, InvoiceFilter
+from httpapi import pages, problems
+from httpapi.json import answer
+
+
+class BillsView(APIView):
+    """GET: the bills, newest first, in pages."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = problems.read_query(request.query_params, BillFilter)
+        found = queries.bills(
+            subject=asked.booking_id or "", user_id=asked.user_id or "", status=asked.status or ""
+        )
+        page = pages.page(request=request, found=found, wanted=asked)
+        return answer(page.answer(results=[serializers.bill(row) for row in page.rows]))
+
+
+class BillView(APIView):
+    def get(self, request: Request, bill_id: str) -> HttpResponse:
+        found = queries.bill(bill_id=bill_id)
+        if found is None:
+            raise problems.unknown("bill", bill_id)
+        return answer(serializers.bill(found))
+
+
+class InvoicesView(APIView):
+    """GET: the invoices and credit notes, newest first, in pages."""
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = problems.read_query(request.query_params, InvoiceFilter)
+        found = queries.invoices(
+            subject=asked.booking_id or "", user_id=asked.user_id or "", kind=asked.kind or ""
+        )
+        page = pages.page(request=request, found=found, wanted=asked)
+        return answer(page.answer(results=[serializers.invoice(row) for row in page.rows]))
+
+
+class InvoiceView(APIView):
+    def get(self, request: Request, number: str) -> HttpResponse:
+        found = queries.invoice(number=number)
+        if found is None:
+            raise problems.unknown("invoice", number)
+        return answer(serializers.invoice(found))

@@ -1,0 +1,6 @@
+from coordination import service
+
+
+class ReservasConfig(service.OwnerConfig):
+    name = "reservas"
+    verbose_name = "Reservas: slots and bookings"

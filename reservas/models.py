@@ -1,0 +1,142 @@
+"""Slots and bookings. Constraints hold what must never break, whatever the code does."""
+
+from decimal import Decimal
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeOperators
+from django.db import models
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Now
+
+from contracts import bounds
+from coordination import models as coordination
+from coordination.models import AcceptedSaga
+from messaging import models as messaging
+from participant import models as participant
+
+MOST_PRICE = Decimal("1000000.00")
+"""Of an hour: a booking of the longest kind still has a price that the tables hold."""
+
+
+class Slot(models.Model):
+    """Something that one at a time can have: a room, a parking space."""
+
+    name = models.CharField(max_length=bounds.MOST_NAME)
+    price_per_hour = models.DecimalField(max_digits=9, decimal_places=2)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(price_per_hour__range=(0, MOST_PRICE)), name="slot_price_is_money"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BookingStatus(models.TextChoices):
+    PENDING = "pending"
+    APPROVED = "approved"
+    RESERVED = "reserved"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+HOLDING = (BookingStatus.PENDING, BookingStatus.APPROVED, BookingStatus.RESERVED)
+"""A booking has its slot as long as it is one of these."""
+
+
+class Booking(AcceptedSaga):
+    """A booking, and the saga that it is; its id is the saga's, its price the saga's total.
+
+    `status` is the saga's. `booking_status` is what its user is told: failed where something was
+    refused, cancelled where somebody stopped it or gave it back. `withdrawn_at`: when its approval
+    was undone.
+    """
+
+    user_id = models.CharField(max_length=64)
+    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="bookings")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    auto_approve = models.BooleanField(default=False)
+    booking_status = models.CharField(
+        max_length=9, choices=BookingStatus, default=BookingStatus.PENDING
+    )
+    approved_by = models.CharField(max_length=150, default="", db_default="", blank=True)
+    approved_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(AcceptedSaga.Meta):
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(total_amount__range=(0, bounds.MOST_MONEY)),
+                name="booking_price_is_money",
+            ),
+            models.CheckConstraint(
+                condition=Q(starts_at__lt=F("ends_at")), name="booking_ends_after_it_starts"
+            ),
+            models.CheckConstraint(
+                condition=Q(booking_status__in=["pending", "approved"], ended_at=None)
+                | ~Q(booking_status__in=["pending", "approved"]) & Q(ended_at__isnull=False),
+                name="booking_ended_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(booking_status__in=["approved", "reserved"])
+                | Q(approved_at__isnull=False),
+                name="booking_approved_has_time",
+            ),
+            # The slot as a range of one number: ranges have GiST operators in any PostgreSQL, and
+            # `slot WITH =` would need an extension.
+            ExclusionConstraint(
+                name="booking_slot_once_at_a_time",
+                expressions=[
+                    (
+                        Func(F("slot"), F("slot"), Value("[]"), function="int8range"),
+                        RangeOperators.OVERLAPS,
+                    ),
+                    (
+                        Func(F("starts_at"), F("ends_at"), function="tstzrange"),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+                condition=Q(booking_status__in=HOLDING),
+            ),
+        ]
+        indexes = [
+            *AcceptedSaga.Meta.indexes,
+            models.Index(fields=["accepted_at", "saga_id"], name="booking_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"booking {self.saga_id}"
+
+
+class IdempotencyKey(coordination.IdempotencyKey):
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user_id", "key"], name="booking_key_once_a_user"),
+        ]
+
+
+class BarrierEntry(participant.BarrierEntry):
+    class Meta(participant.BarrierEntry.Meta):
+        verbose_name_plural = "barrier entries"
+
+
+class Decision(participant.Decision):
+    pass
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    pass
+
+
+class WorkerHeartbeat(messaging.WorkerHeartbeat):
+    pass

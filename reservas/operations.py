@@ -1,0 +1,199 @@
+"""What reservas can do in a saga. Each: decide, write, for a whole list."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+
+from contracts import bounds, refusals
+from contracts.bounds import Id
+from contracts.commands import Command, Undo
+from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting
+from coordination import acceptance
+from coordination.acceptance import Accepted, Owner
+from coordination.store import status_after
+from participant.operations import NO, OVERDUE, YES, Verdict, asks, does, undoes
+from reservas import store
+from reservas.models import Booking, BookingStatus
+from reservas.store import LockedBooking, NewBooking
+
+SERVICE = "reservas"
+HOUR = timedelta(hours=1)
+BY_ITSELF = "auto_approve"
+"""Who has approved what no manager was asked for."""
+
+
+class Accept(acceptance.Accept, frozen=True, kw_only=True):
+    """Book this slot, from when to when. `auto_approve`: no manager is asked."""
+
+    user_id: Id
+    slot_id: int
+    starts_at: datetime
+    ends_at: datetime
+    auto_approve: bool = False
+
+
+@does(service=SERVICE, command=Accept)
+def accept(commands: Sequence[Accept]) -> list[Outcome]:
+    """Holds the slots and freezes the prices. The tables' constraint decides who has a slot.
+
+    Done with `repeats`, another saga's id: the user's key stands for that one already.
+    Refused: unknown_slot, slot_taken, idempotency_key_reused.
+    """
+    users = {command.saga_id: command.user_id for command in commands}
+    known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
+    fresh = [command for command in commands if command.saga_id not in known]
+    prices = store.prices(slot_ids={command.slot_id for command in fresh})
+    bookings = {
+        command.saga_id: _booking(command, prices[command.slot_id])
+        for command in fresh
+        if command.slot_id in prices
+    }
+    held = store.add_bookings(bookings=list(bookings.values()))
+    decided = {one.saga_id: _accepted(one, bookings.get(one.saga_id), held) for one in fresh}
+    return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
+
+
+@undoes(accept)
+def fail_booking(commands: Sequence[Undo]) -> list[Outcome]:
+    """The booking ended without success, and says why: failed, or cancelled where a person stopped
+    it or gave it back. Its slot is free.
+    """
+    failures = {
+        command.saga_id: command.failure or Failure("", refusals.STOPPED) for command in commands
+    }
+    statuses = {saga_id: status_of(failure) for saga_id, failure in failures.items()}
+    store.end_bookings(failures=failures, statuses=statuses)
+    return [
+        Done(
+            {
+                "status": status_after(failures[command.saga_id]).value,
+                "booking_status": statuses[command.saga_id].value,
+            }
+        )
+        for command in commands
+    ]
+
+
+OWNER = Owner(model=Booking, accept=accept, fail=fail_booking)
+
+
+def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
+    """Of a manager's yes the bookings are approved; of anything else nothing is written."""
+    yes = {one.command.saga_id: one.by for one in verdicts if one.word == YES}
+    approved = _approved(yes)
+    return [approved.get(one.command.saga_id) or refusal_of(verdict=one) for one in verdicts]
+
+
+@does(service=SERVICE, decide=_decided)
+def approve(commands: Sequence[Command]) -> list[Outcome]:
+    """Asks the manager, or approves by itself: those booked so, and those that cost little.
+
+    Refused: rejected_by_manager, approval_overdue; where a person has ended it meanwhile:
+    no_booking.
+    """
+    locked = store.lock_bookings(saga_ids={command.saga_id for command in commands})
+    by_itself = {
+        saga_id: BY_ITSELF
+        for saga_id, booking in locked.items()
+        if is_approved_by_itself(booking=booking, below=settings.AUTO_APPROVE_BELOW)
+    }
+    approved = _approved(by_itself)
+    return [
+        approved.get(command.saga_id) or _asked(command, locked.get(command.saga_id))
+        for command in commands
+    ]
+
+
+@undoes(approve)
+def withdraw(commands: Sequence[Undo]) -> list[Outcome]:
+    """The approval counts no longer."""
+    store.withdraw_approvals(saga_ids={command.saga_id for command in commands})
+    return [Done({"approval": "withdrawn"}) for _ in commands]
+
+
+@does(service=SERVICE)
+def reserve(commands: Sequence[Command]) -> list[Outcome]:
+    """The booking is reserved. Refused, where a person has ended it meanwhile: no_booking."""
+    reserved = store.reserve_bookings(saga_ids={command.saga_id for command in commands})
+    return [
+        Done({"booking_id": command.saga_id, "reserved_at": reserved[command.saga_id].isoformat()})
+        if command.saga_id in reserved
+        else Refused(refusals.NO_BOOKING, "No approved booking of this saga is there.")
+        for command in commands
+    ]
+
+
+def price_of(*, price_per_hour: Decimal, starts_at: datetime, ends_at: datetime) -> Decimal:
+    """What the time costs, to the cent: a part of an hour costs its part."""
+    microseconds = (ends_at - starts_at) // timedelta(microseconds=1)
+    return bounds.amount(price_per_hour * microseconds / (HOUR // timedelta(microseconds=1)))
+
+
+def is_approved_by_itself(*, booking: LockedBooking, below: Decimal) -> bool:
+    """Whether no manager is asked: it was booked so, or costs less than `below`."""
+    return booking.is_pending and (booking.auto_approve or booking.price < below)
+
+
+def refusal_of(*, verdict: Verdict) -> Refused:
+    """Why a booking is not approved."""
+    if verdict.word == NO:
+        detail = verdict.reason or f"{verdict.by} has rejected it."
+        return Refused(refusals.REJECTED_BY_MANAGER, detail)
+    if verdict.word == OVERDUE:
+        return Refused(refusals.APPROVAL_OVERDUE, "No manager has decided in time.")
+    if verdict.word == YES:
+        return _NO_BOOKING
+    return Refused(refusals.ABORTED)
+
+
+def status_of(failure: Failure) -> BookingStatus:
+    """What its user is told of a booking that ended so."""
+    return BookingStatus.CANCELLED if failure.code == refusals.STOPPED else BookingStatus.FAILED
+
+
+_NO_BOOKING = Refused(refusals.NO_BOOKING, "No pending booking of this saga is there.")
+
+
+def _asked(command: Command, booking: LockedBooking | None) -> Waiting | Refused:
+    return asks(command=command) if booking and booking.is_pending else _NO_BOOKING
+
+
+def _approved(by: Mapping[str, str]) -> dict[str, Outcome]:
+    """Approves those that are pending; the outcome of each, by saga id."""
+    locked = store.lock_bookings(saga_ids=by) if by else {}
+    pending = {saga_id: by[saga_id] for saga_id, one in locked.items() if one.is_pending}
+    store.approve_bookings(by=pending)
+    return {
+        saga_id: Done({"booking_id": saga_id, "approved_by": one})
+        for saga_id, one in pending.items()
+    }
+
+
+def _accepted(command: Accept, booking: NewBooking | None, held: set[str]) -> Outcome:
+    if booking is None:
+        return Refused(refusals.UNKNOWN_SLOT, f"There is no slot {command.slot_id}.")
+    if command.saga_id not in held:
+        detail = f"Slot {command.slot_id} is taken for some of this time."
+        return Refused(refusals.SLOT_TAKEN, detail)
+    return Accepted(
+        {"booking_id": command.saga_id, "total_amount": str(booking.price)},
+        context=booking.context,
+    )
+
+
+def _booking(command: Accept, price_per_hour: Decimal) -> NewBooking:
+    price = price_of(
+        price_per_hour=price_per_hour, starts_at=command.starts_at, ends_at=command.ends_at
+    )
+    known = {"user_id": command.user_id, "total_amount": price}
+    return NewBooking(
+        context=acceptance.context_of(command=command, subject=command.saga_id, known=known),
+        user_id=command.user_id,
+        slot_id=command.slot_id,
+        starts_at=command.starts_at,
+        ends_at=command.ends_at,
+        price=price,
+        auto_approve=command.auto_approve,
+    )

@@ -1,0 +1,102 @@
+"""Slots and bookings as the API shows them, and as users send them."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from contracts import bounds
+from contracts.bounds import Asked, Id, Name, Reason, SagaPattern, WholeNumber, amount
+from coordination.owner_views import failure_of
+from httpapi import pages
+from reservas.models import MOST_PRICE, Booking, BookingStatus, Slot
+
+LONGEST = timedelta(days=31)
+Time = Annotated[datetime, Meta(tz=True)]
+Person = Annotated[str, Meta(min_length=1, max_length=150)]
+
+
+class NewSlot(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot to be added."""
+
+    name: Name
+    price_per_hour: Decimal
+
+    def __post_init__(self) -> None:
+        bounds.require_money("price_per_hour", self.price_per_hour, most=MOST_PRICE)
+
+
+class NewBooking(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user sends. Times name their zone: `2026-12-01T10:00:00Z`. `auto_approve`: no manager
+    is asked.
+    """
+
+    user_id: Id | WholeNumber
+    slot_id: Id | WholeNumber
+    starts_at: Time
+    ends_at: Time
+    auto_approve: bool = False
+    saga: Id = "booking"
+    saga_pattern: SagaPattern | None = None
+
+    def __post_init__(self) -> None:
+        for field, time in (("starts_at", self.starts_at), ("ends_at", self.ends_at)):
+            if not bounds.EARLIEST_YEAR < time.year < bounds.LATEST_YEAR:
+                raise ValueError(f"{field}: no year that can be booked")
+        if not timedelta() < self.ends_at - self.starts_at <= LONGEST:
+            raise ValueError(f"ends_at: after starts_at, by at most {LONGEST.days} days")
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A manager's yes or no. `reason`: of a no."""
+
+    by: Person
+    reason: Reason = ""
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """Who cancels a booking, and why."""
+
+    by: Person = "customer"
+    reason: Reason = ""
+
+
+class BookingFilter(pages.Wanted, frozen=True, kw_only=True):
+    """Which bookings to list: `?user_id=&status=`, and as all pages are asked for."""
+
+    user_id: Asked | None = None
+    status: BookingStatus | None = None
+
+
+def slot(row: Slot) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "name": row.name,
+        "price_per_hour": str(amount(row.price_per_hour)),
+        "created_at": row.created_at,
+    }
+
+
+def booking(row: Booking) -> dict[str, Any]:
+    """A booking, with its price as it was frozen."""
+    return {
+        "booking_id": row.saga_id,
+        "saga_id": row.saga_id,
+        "saga": row.saga,
+        "saga_pattern": row.saga_pattern,
+        "user_id": row.user_id,
+        "slot": {"id": str(row.slot_id), "name": row.slot.name},
+        "starts_at": row.starts_at,
+        "ends_at": row.ends_at,
+        "price": None if row.total_amount is None else str(amount(row.total_amount)),
+        "auto_approve": row.auto_approve,
+        "status": row.booking_status,
+        "saga_status": row.status,
+        "approved_by": row.approved_by or None,
+        "approved_at": row.approved_at,
+        "failure": failure_of(row),
+        "created_at": row.accepted_at,
+        "ended_at": row.ended_at,
+    }

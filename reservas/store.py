@@ -1,0 +1,181 @@
+"""All SQL of the operations: set-based, one statement for a whole batch.
+
+Order of locks: keys, then slots' times by slot and start, or bookings by saga id.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from contracts.context import Context
+from contracts.outcomes import Failure
+from coordination.store import SETTLED, ended_row, row_of
+from participant import sql
+from reservas.models import BookingStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewBooking:
+    """A booking to be recorded, with its price. `context`: what its saga's steps see of it."""
+
+    context: Context
+    user_id: str
+    slot_id: int
+    starts_at: datetime
+    ends_at: datetime
+    price: Decimal
+    auto_approve: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedBooking:
+    """A booking whose row is locked."""
+
+    price: Decimal
+    auto_approve: bool
+    is_pending: bool
+
+
+def prices(*, slot_ids: Collection[int]) -> dict[int, Decimal]:
+    """What an hour costs now in each of these slots that there is."""
+    return dict(
+        _execute(
+            "SELECT id, price_per_hour FROM reservas_slot WHERE id = ANY(%s)", [list(slot_ids)]
+        )
+    )
+
+
+def add_bookings(*, bookings: Sequence[NewBooking]) -> set[str]:
+    """Records the bookings, pending; the saga ids of those whose slot was free for them.
+
+    The exclusion constraint decides, and waits for a booking that somebody else is recording now.
+    In the order of slots and times, so that no two lists can wait for each other: of two slots'
+    times that overlap crosswise, one would have to start after it has ended.
+    """
+    if not bookings:
+        return set()
+    rows = _execute(
+        """
+        INSERT INTO reservas_booking
+               (saga_id, saga, saga_pattern, context, user_id, slot_id, starts_at, ends_at,
+                total_amount, auto_approve, booking_status, status, failure_step, failure_code,
+                failure_detail, accepted_at)
+        SELECT saga_id, saga, saga_pattern, context, user_id, slot_id, starts_at, ends_at,
+               price, auto_approve, 'pending', CASE WHEN runs THEN 'running' ELSE 'pending' END,
+               '', '', '', clock_timestamp()
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, saga text, saga_pattern text, context jsonb, user_id text,
+                   slot_id bigint, starts_at timestamptz, ends_at timestamptz, price numeric,
+                   auto_approve boolean, runs boolean)
+        ORDER BY slot_id, starts_at, saga_id
+        ON CONFLICT DO NOTHING
+        RETURNING saga_id
+        """,
+        [
+            sql.rows(
+                {
+                    **row_of(booking.context),
+                    "user_id": booking.user_id,
+                    "slot_id": booking.slot_id,
+                    "starts_at": booking.starts_at,
+                    "ends_at": booking.ends_at,
+                    "price": booking.price,
+                    "auto_approve": booking.auto_approve,
+                }
+                for booking in bookings
+            )
+        ],
+    )
+    return {row[0] for row in rows}
+
+
+def lock_bookings(*, saga_ids: Collection[str]) -> dict[str, LockedBooking]:
+    """The bookings of these sagas, locked, by saga id."""
+    rows = _execute(
+        """
+        SELECT saga_id, total_amount, auto_approve, booking_status = 'pending'
+        FROM reservas_booking WHERE saga_id = ANY(%s)
+        ORDER BY saga_id FOR NO KEY UPDATE
+        """,
+        [list(saga_ids)],
+    )
+    return {
+        row[0]: LockedBooking(price=row[1], auto_approve=row[2], is_pending=row[3]) for row in rows
+    }
+
+
+def approve_bookings(*, by: Mapping[str, str]) -> None:
+    """Approves locked bookings. `by`: who has approved each, by saga id."""
+    if by:
+        _execute(
+            """
+            UPDATE reservas_booking AS booking
+            SET booking_status = 'approved', approved_by = v.by, approved_at = clock_timestamp()
+            FROM json_to_recordset(%s) AS v (saga_id text, by text)
+            WHERE booking.saga_id = v.saga_id
+            """,
+            [sql.rows({"saga_id": saga_id, "by": one} for saga_id, one in by.items())],
+        )
+
+
+def withdraw_approvals(*, saga_ids: Collection[str]) -> None:
+    """These are approved no longer; a booking that has not ended is pending until it has."""
+    _execute(
+        """
+        UPDATE reservas_booking
+        SET withdrawn_at = clock_timestamp(),
+            booking_status = CASE booking_status WHEN 'approved' THEN 'pending'
+                                                 ELSE booking_status END
+        WHERE saga_id IN (SELECT saga_id FROM reservas_booking WHERE saga_id = ANY(%s)
+                          ORDER BY saga_id FOR NO KEY UPDATE)
+        """,
+        [list(saga_ids)],
+    )
+
+
+def reserve_bookings(*, saga_ids: Collection[str]) -> dict[str, datetime]:
+    """Reserves approved bookings; which ones they were, and when."""
+    return dict(
+        _execute(
+            f"""
+            UPDATE reservas_booking
+            SET booking_status = 'reserved', status = 'completed', ended_at = clock_timestamp(),
+                {SETTLED}
+            WHERE booking_status = 'approved'
+              AND saga_id IN (SELECT saga_id FROM reservas_booking WHERE saga_id = ANY(%s)
+                              ORDER BY saga_id FOR NO KEY UPDATE)
+            RETURNING saga_id, ended_at
+            """,
+            [list(saga_ids)],
+        )
+    )
+
+
+def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, BookingStatus]) -> None:
+    """Ends the bookings without success, also reserved ones (a return): why, and as what. Their
+    slots are free then.
+    """
+    _execute(
+        f"""
+        UPDATE reservas_booking AS booking
+        SET booking_status = v.booking_status, status = v.status, failure_step = v.step,
+            failure_code = v.code, failure_detail = v.detail, ended_at = clock_timestamp(),
+            {SETTLED}
+        FROM json_to_recordset(%s)
+             AS v (saga_id text, booking_status text, status text, step text, code text,
+                   detail text)
+        WHERE booking.saga_id = v.saga_id
+        """,
+        [
+            sql.rows(
+                {**ended_row(saga_id, failure), "booking_status": statuses[saga_id].value}
+                for saga_id, failure in failures.items()
+            )
+        ],
+    )
+
+
+def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return sql.execute(service="reservas", sql=statement, values=values)

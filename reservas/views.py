@@ -1,0 +1,202 @@
+"""The HTTP door of reservas. No decisions here.
+
+user    -> POST /bookings           -> accept: hold the slot, freeze the price
+                                    -> choreographed: its first event is in the outbox of reservas
+                                    -> orchestrated:  handed over at once (coordination.handover)
+manager -> POST /bookings/ID/approve, /reject -> the decision of its step (coordination.decisions)
+user    -> POST /bookings/ID/cancel -> its coordinator undoes it, or gives it back
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts import bounds, refusals
+from contracts.catalogue import SAGAS
+from contracts.outcomes import Refused
+from contracts.patterns import PATTERNS
+from coordination import decisions, owner_views, owners
+from httpapi import pages, problems, waiting
+from httpapi.client import Answer, Unreachable
+from httpapi.json import answer
+from httpapi.waiting import Waiters
+from participant.decisions import Given
+from participant.operations import NO, YES
+from reservas import queries, serializers
+from reservas.models import Booking, Slot
+from reservas.operations import OWNER, SERVICE, Accept, approve
+from reservas.serializers import Approval, BookingFilter, Cancel, NewBooking, NewSlot
+
+_acceptance = owner_views.Acceptance(owner=OWNER)
+_asking = Waiters(service=SERVICE, ended=queries.asked_or_over)
+ASKED_SECONDS = 5.0
+"""A booking that was just accepted asks its manager in a moment: a verdict waits for that."""
+STATUS_PATH = "/bookings/{saga_id}"
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    """Of a coordinator's problem, what is passed on."""
+
+    code: str
+    detail: str = ""
+
+
+class SlotsView(APIView):
+    """GET lists, in pages. POST adds a slot."""
+
+    def get(self, request: Request) -> HttpResponse:
+        wanted = problems.read_query(request.query_params, pages.Wanted)
+        page = pages.page(request=request, found=queries.slots(), wanted=wanted)
+        return answer(page.answer(results=[serializers.slot(row) for row in page.rows]))
+
+    def post(self, request: Request) -> HttpResponse:
+        asked = problems.read(request.data, NewSlot)
+        added = Slot.objects.create(**msgspec.structs.asdict(asked))
+        return answer(serializers.slot(queries.slots().get(pk=added.pk)), status=201)
+
+
+class BookingsView(APIView):
+    """GET lists, newest first, in pages. POST: 202 once the slot is held, and durable;
+    `Prefer: wait=N` answers its end.
+    """
+
+    def get(self, request: Request) -> HttpResponse:
+        asked = problems.read_query(request.query_params, BookingFilter)
+        found = queries.bookings(user_id=asked.user_id or "", status=asked.status or "")
+        page = pages.page(request=request, found=found, wanted=asked)
+        return answer(page.answer(results=[serializers.booking(row) for row in page.rows]))
+
+    def post(self, request: Request) -> HttpResponse:
+        wanted = problems.read(request.data, NewBooking)
+        return owner_views.accept(
+            acceptance=_acceptance,
+            command=_command(request, wanted),
+            request=request,
+            status_path=STATUS_PATH,
+            state=_state,
+        )
+
+
+class BookingView(APIView):
+    def get(self, request: Request, booking_id: str) -> HttpResponse:
+        return _shown(request, booking_id)
+
+
+class VerdictView(APIView):
+    """POST {"by", "reason"}: the manager's yes or no; the same again: 200. Else 409:
+    already_decided, decision_closed.
+    """
+
+    word = YES
+
+    def post(self, request: Request, booking_id: str) -> HttpResponse:
+        asked = problems.read(request.data, Approval)
+        given = Given(
+            saga_id=booking_id,
+            step=_step_to_approve(_asked(booking_id)),
+            word=self.word,
+            by=asked.by,
+            reason=asked.reason,
+        )
+        decisions.give(service=SERVICE, given=given)
+        return _shown(request, booking_id)
+
+
+class RejectView(VerdictView):
+    word = NO
+
+
+class CancelView(APIView):
+    """POST {"by", "reason"}: 202 once its coordinator undoes it, or gives a reserved one back."""
+
+    def post(self, request: Request, booking_id: str) -> HttpResponse:
+        asked = problems.read(request.data or {}, Cancel)
+        given = _compensate(_known(booking_id), asked)
+        if given.status != 202:
+            refused = given.decode(type=_Refusal)
+            raise problems.refusal(Refused(refused.code, refused.detail), status=given.status)
+        return _shown(request, booking_id, status=202)
+
+
+def _command(request: Request, wanted: NewBooking) -> Accept:
+    asked: dict[str, Any] = {
+        "user_id": str(wanted.user_id),
+        "slot_id": _slot_id(wanted.slot_id),
+        "starts_at": wanted.starts_at,
+        "ends_at": wanted.ends_at,
+        "auto_approve": wanted.auto_approve,
+    }
+    alike = owner_views.accepting(
+        owner=OWNER,
+        door="/bookings",
+        saga=wanted.saga,
+        pattern=wanted.saga_pattern or "",
+        request=request,
+        asked=asked,
+    )
+    return Accept(**alike, **asked)
+
+
+def _slot_id(named: str | int) -> int:
+    """Raises Problem (404) for what can be no slot's."""
+    text = str(named)
+    if not (text.isascii() and text.isdecimal() and len(text) < len(str(bounds.MOST_INTEGER))):
+        detail = f"There is no slot {text}."
+        raise problems.refusal(Refused(refusals.UNKNOWN_SLOT, detail), status=404)
+    return int(text)
+
+
+def _known(booking_id: str) -> Booking:
+    found = queries.booking(booking_id=booking_id)
+    if found is None:
+        raise problems.unknown("booking", booking_id)
+    return found
+
+
+def _asked(booking_id: str) -> Booking:
+    """The booking, once its manager is asked. Raises Problem: 404; 409 where that was not so."""
+    _known(booking_id)
+    if not queries.asked_or_over([booking_id]):
+        _asking.wait(key=booking_id, seconds=ASKED_SECONDS)
+    found = _known(booking_id)
+    if not queries.is_asked(booking_id=booking_id):
+        raise problems.refusal(_why_not_asked(found))
+    return found
+
+
+def _why_not_asked(booking: Booking) -> Refused:
+    if booking.approved_at:
+        return Refused(refusals.ALREADY_DECIDED, "It was approved by itself: no manager is asked.")
+    if booking.ended_at:
+        return Refused(refusals.DECISION_CLOSED, "It has ended: no manager is asked.")
+    return Refused(refusals.NOT_STARTED, "No manager has been asked yet: say it again.")
+
+
+def _step_to_approve(booking: Booking) -> str:
+    operation = f"{SERVICE}.{approve.action}"
+    return next(step.name for step in SAGAS[booking.saga].steps if step.operation == operation)
+
+
+def _compensate(booking: Booking, asked: Cancel) -> Answer:
+    """What the coordinator answers. Raises Problem (503) where it can't be asked."""
+    pattern = PATTERNS[booking.saga_pattern]
+    path = pattern.state.format(saga_id=quote(booking.saga_id, safe=""))
+    body = {"requested_by": asked.by, "reason": asked.reason}
+    try:
+        with waiting.for_an_answer():
+            return owners.client(pattern.coordinator).post(path=f"{path}/compensate", body=body)
+    except Unreachable as error:
+        raise problems.unavailable(pattern.coordinator) from error
+
+
+def _shown(request: Request, booking_id: str, *, status: int = 200) -> HttpResponse:
+    url = request.build_absolute_uri(STATUS_PATH.format(saga_id=booking_id))
+    return answer({**_state(booking_id), "status_url": url}, status=status)
+
+
+def _state(saga_id: str) -> dict[str, Any]:
+    return serializers.booking(_known(saga_id))

@@ -1,0 +1,162 @@
+"""Bills, invoices and credit notes: what becomes of the rows, and that no number is missing."""
+
+from contextlib import contextmanager
+from decimal import Decimal
+
+import pytest
+from django.db import transaction
+
+from contracts import refusals
+from contracts.commands import CreateBill, IssueInvoice, Undo
+from contracts.outcomes import NOTHING_TO_UNDO, Done
+from facturas import operations
+from facturas.models import Bill, Invoice, InvoiceCounter
+from participant import sql
+from participant.performing import perform
+from tests.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["facturas"])
+
+BY_SAGA = {"saga": "booking"}
+
+
+def billing(saga_id: str, amount: str = "40.00") -> CreateBill:
+    step = {"saga_id": saga_id, "step": "create_bill", **BY_SAGA}
+    return CreateBill(**step, subject=saga_id, user_id="ana", amount=Decimal(amount))
+
+
+def bill(saga_id: str, amount: str = "40.00"):
+    command = billing(saga_id, amount)
+    return perform(operation=operations.create_bill, commands=[command])[0].outcome
+
+
+def invoicing(saga_id: str, bill_id: str) -> IssueInvoice:
+    return IssueInvoice(saga_id=saga_id, step="issue_invoice", bill_id=bill_id, **BY_SAGA)
+
+
+def pay(saga_id: str, bill_id: str):
+    command = invoicing(saga_id, bill_id)
+    return perform(operation=operations.issue_invoice, commands=[command])[0].outcome
+
+
+def fail(saga_id: str):
+    command = Undo(saga_id=saga_id, step="create_bill", reason=refusals.STOPPED, **BY_SAGA)
+    return perform(operation=operations.fail_bill, commands=[command])[0].outcome
+
+
+def paid(saga_id: str):
+    return pay(saga_id, bill(saga_id).data["bill_id"])
+
+
+def numbers() -> list[int]:
+    """Those of this year, without it; the times are in their order."""
+    found = list(Invoice.objects.order_by("number"))
+    assert [one.issued_at for one in found] == sorted(one.issued_at for one in found)
+    assert {int(one.number[:4]) for one in found} <= {one.issued_at.year for one in found}
+    return [int(one.number.partition("-")[2]) for one in found]
+
+
+def test_bill_is_open_and_says_its_amount():
+    outcome = bill("s", "40.5")
+    assert outcome.data["amount"] == "40.50"
+    assert Bill.objects.get().status == "open"
+
+
+def test_amount_that_is_none_is_refused():
+    assert bill("s", "-1").code == refusals.INVALID_AMOUNT
+    assert not Bill.objects.exists()
+
+
+def test_paid_bill_has_an_invoice_with_the_years_next_number():
+    first, second = paid("s"), paid("t")
+    year = Invoice.objects.first().issued_at.year
+    assert first.data["invoice_number"] == f"{year}-000001"
+    assert second.data["invoice_number"] == f"{year}-000002"
+    assert set(Bill.objects.values_list("status", flat=True)) == {"paid"}
+
+
+def test_number_after_a_million_has_all_of_its_digits():
+    paid("s")
+    InvoiceCounter.objects.update(last=1_234_566)
+    assert paid("t").data["invoice_number"].endswith("-1234567")
+
+
+@pytest.mark.parametrize("named", ["0", "x", "9" * 30])
+def test_invoice_of_no_bill_is_refused(named):
+    assert pay("s", named).code == refusals.NO_BILL
+    assert not InvoiceCounter.objects.exists()
+
+
+def test_bill_of_another_saga_is_not_paid():
+    bill_id = bill("s").data["bill_id"]
+    assert pay("t", bill_id).code == refusals.NO_BILL
+    assert Bill.objects.get().status == "open"
+
+
+def test_open_bill_that_is_undone_has_failed_and_has_no_paper():
+    bill("s")
+    assert fail("s").data["status"] == "failed"
+    assert (Bill.objects.get().failed_because, Invoice.objects.count()) == ("stopped", 0)
+    assert fail("never") == NOTHING_TO_UNDO
+
+
+def test_paid_bill_that_is_given_back_is_credited_and_its_invoice_stays():
+    paid("s")
+    outcome = fail("s")
+    assert outcome.data["status"] == "credited"
+    assert outcome.data["credit_note"].endswith("-000002"), "both kinds have one sequence"
+    kinds = dict(Invoice.objects.values_list("kind", "amount"))
+    assert kinds == {"invoice": Decimal("40.00"), "credit_note": Decimal("40.00")}
+    assert fail("s") == outcome, "once"
+    assert Invoice.objects.count() == 2
+
+
+def test_hundred_invoices_and_credit_notes_at_once_have_numbers_without_gaps():
+    bills = {f"s{n}": bill(f"s{n}").data["bill_id"] for n in range(80)}
+    for n in range(20):
+        pay(f"s{n}", bills[f"s{n}"])
+    calls = [lambda n=n: fail(f"s{n}") for n in range(20)]
+    calls += [lambda n=n: pay(f"s{n}", bills[f"s{n}"]) for n in range(20, 80)]
+    assert all(isinstance(one, Done) for one in at_once(calls, service="facturas"))
+    assert numbers() == list(range(1, 101))
+
+
+def test_lists_that_come_at_once_share_the_numbers():
+    bills = {f"s{n}": bill(f"s{n}").data["bill_id"] for n in range(60)}
+    every = list(bills.items())
+    lists = [every[n : n + 6] for n in range(0, 60, 6)]
+    calls = [
+        lambda part=part: perform(
+            operation=operations.issue_invoice, commands=[invoicing(*one) for one in part]
+        )
+        for part in lists
+    ]
+    at_once(calls, service="facturas")
+    assert numbers() == list(range(1, 61))
+
+
+@contextmanager
+def rolled_back():
+    with transaction.atomic(using="facturas"):
+        yield
+        transaction.set_rollback(True, using="facturas")
+
+
+def test_invoice_that_is_rolled_back_leaves_no_gap():
+    bill_id = bill("s").data["bill_id"]
+    with rolled_back():
+        pay("s", bill_id)
+    assert (Bill.objects.get().status, numbers()) == ("open", [])
+    pay("s", bill_id)
+    assert numbers() == [1]
+
+
+def test_sequence_of_the_database_would_leave_a_gap():
+    """The control: what is not given back when its transaction is rolled back."""
+    sql.execute(service="facturas", sql="CREATE SEQUENCE number")
+    try:
+        with rolled_back():
+            sql.execute(service="facturas", sql="SELECT nextval('number')")
+        assert sql.execute(service="facturas", sql="SELECT nextval('number')") == [(2,)]
+    finally:
+        sql.execute(service="facturas", sql="DROP SEQUENCE number")
