@@ -18,6 +18,8 @@ from contracts.saga import Direction
 from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import connect
+from pagos import desk
+from pagos import store as owed
 from participant.operations import all_in
 from participant.performing import perform
 from pedidos import operations as pedidos
@@ -50,6 +52,7 @@ def shop():
     shop.completed("bought", saga="purchase", pattern="choreographed")
     shop.compensated("not-bought", saga="purchase")
     shop.returned("given-back", saga="purchase")
+    desk.ask(payments=owed.claim_to_ask(limit=desk.BATCH, lease=1.0))
     return shop
 
 

@@ -83,7 +83,7 @@ BREACHES = [
     (
         "envios",
         "UPDATE envios_courier SET busy = busy + 1",
-        (1, "", "(c) is busy with 2 of 10, and has 1 open deliveries"),
+        (1, "", "(c) is busy with 3 of 10, and has 2 open deliveries"),
     ),
     # 2: money
     (
