@@ -18,6 +18,8 @@ from contracts.saga import Direction
 from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import connect
+from pagos import desk
+from pagos import store as owed
 from pagos.models import Payment
 from participant.operations import all_in
 from participant.performing import perform
@@ -50,6 +52,10 @@ def shop():
     shop.returned("brought-back", saga="shipment")
     shop.waiting("waits")
     shop.withdrawn("withdrawn", pattern="choreographed")
+    shop.completed("bought", saga="purchase", pattern="choreographed")
+    shop.compensated("not-bought", saga="purchase")
+    shop.returned("given-back", saga="purchase")
+    desk.ask(payments=owed.claim_to_ask(limit=desk.BATCH, lease=1.0))
     return shop
 
 
@@ -186,6 +192,7 @@ class Shop:
             items=[Item(product_id=str(self.product.pk), sku="p", name="p", quantity=quantity)],
             total_amount=Decimal("25.00"),
             destination={"province": "Madrid"},
+            auto_confirm=True,
         )
         perform(operation=pedidos.accept, commands=[command])
 
@@ -224,7 +231,13 @@ class Shop:
                 step=step, direction=direction, context=context, failure=failure
             )
             action = step.operation.partition(".")[2]
-            perform(operation=operations[action, direction], commands=[command])
+            (done,) = perform(operation=operations[action, direction], commands=[command])
+            context = projection.with_result(
+                context=context,
+                steps=SAGAS[context.saga].steps,
+                step=step.name,
+                outcome=done.outcome,
+            )
 
     def _context(self, saga_id: str) -> Context:
         found = [*Checkout.objects.filter(pk=saga_id), *Order.objects.filter(pk=saga_id)]

@@ -85,7 +85,7 @@ BREACHES = [
     (
         "envios",
         "UPDATE envios_courier SET busy = busy + 1",
-        (1, "", "(c) is busy with 2 of 10, and has 1 open deliveries"),
+        (1, "", "(c) is busy with 3 of 10, and has 2 open deliveries"),
     ),
     # 2: money
     (
@@ -260,6 +260,17 @@ BREACHES = [
         (4, "brought-back", "compensated, but a delivery of it is there"),
     ),
     (
+        "pedidos",
+        "UPDATE pedidos_order SET order_status = 'failed' WHERE saga_id = 'not-bought'",
+        (4, "not-bought", "compensated, but its order is failed"),
+    ),
+    (
+        "envios",
+        "UPDATE envios_delivery SET status = 'cancelled', cancelled_at = now()"
+        " WHERE saga_id = 'bought'",
+        (4, "bought", "completed, but no delivery of it is there"),
+    ),
+    (
         "carrito",
         "UPDATE carrito_checkout SET status = 'failed' WHERE saga_id = 'undone'",
         (4, "undone", "failed (nothing had to be undone), but undone: create_order"),
@@ -411,6 +422,22 @@ BREACHES = [
         "pedidos",
         "DELETE FROM pedidos_barrierentry WHERE saga_id = 'delivered' AND step = 'complete_order'",
         (6, "delivered", "there is a completed order, but complete_order was never done"),
+    ),
+    (
+        "pedidos",
+        "UPDATE pedidos_order SET order_status = 'completed' WHERE saga_id = 'bought'",
+        (6, "bought", "dispatch_order was done, but there is no dispatched order"),
+    ),
+    (
+        "pedidos",
+        "DELETE FROM pedidos_barrierentry WHERE saga_id = 'not-bought' AND direction = 'undo'"
+        " AND step = 'confirm_order'",
+        (6, "not-bought", "no longer, but the undo of confirm_order was never done"),
+    ),
+    (
+        "pedidos",
+        "UPDATE pedidos_order SET unconfirmed_at = NULL WHERE saga_id = 'given-back'",
+        (6, "given-back", "the undo of confirm_order was done, but there is no order that is"),
     ),
     # 7: rest
     (
