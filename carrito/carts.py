@@ -46,9 +46,13 @@ class _Page(msgspec.Struct, frozen=True):
 
 def offers(*, product_ids: Iterable[str]) -> dict[str, Offer]:
     """By product id; unknown products are missing. Raises Problem (503) without inventario."""
+    return {offer.id: offer for ids in calls(product_ids=product_ids) for offer in _asked_for(ids)}
+
+
+def calls(*, product_ids: Iterable[str]) -> list[list[str]]:
+    """Those ids that a product can have, as many as one call can ask for in each list."""
     ids = sorted({one for one in product_ids if one.isascii() and one.isdigit() and len(one) < 20})
-    asked = [ids[start : start + IN_A_CALL] for start in range(0, len(ids), IN_A_CALL)]
-    return {offer.id: offer for some in asked for offer in _asked_for(some)}
+    return [ids[start : start + IN_A_CALL] for start in range(0, len(ids), IN_A_CALL)]
 
 
 def _asked_for(ids: list[str]) -> list[Offer]:
@@ -152,7 +156,8 @@ def _set_line(cart: Cart, product_id: str, quantity: int, offer: Offer | None) -
     if refused:
         raise NotChanged(refused)
     cart.items.update_or_create(
-        product_id=product_id, defaults={"quantity": quantity, "unit_price": line.unit_price}
+        product_id=product_id,
+        defaults={"quantity": quantity, "unit_price": line.unit_price, "previous_price": None},
     )
     _changed(cart)
 

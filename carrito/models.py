@@ -36,13 +36,20 @@ class Cart(models.Model):
 
 
 class CartItem(models.Model):
-    """A line; the price is the one that the shopper saw when it was added."""
+    """A line; the price is the one that the shopper was shown last."""
 
     id = models.BigAutoField(primary_key=True)
     cart = models.ForeignKey(Cart, on_delete=models.CASCADE, related_name="items", db_index=False)
     product_id = TextId()
     quantity = models.PositiveIntegerField()
     unit_price = models.DecimalField(max_digits=12, decimal_places=2)
+    previous_price = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        help_text="Before it changed in a checkout that was refused; none once that is accepted.",
+    )
 
     class Meta:
         constraints = [
@@ -51,6 +58,10 @@ class CartItem(models.Model):
             models.CheckConstraint(
                 condition=Q(unit_price__range=(0, bounds.MOST_PRICE)),
                 name="cart_item_price_is_money",
+            ),
+            models.CheckConstraint(
+                condition=Q(previous_price__range=(0, bounds.MOST_PRICE)),
+                name="cart_item_previous_price_is_money",
             ),
         ]
 
@@ -65,6 +76,9 @@ class Checkout(AcceptedSaga):
     cart_version = models.PositiveIntegerField()
     user_id = models.CharField(max_length=64)
     items = Json(help_text="The lines as they were frozen.")
+    price_changes = Json(
+        default=list, db_default=[], help_text="What had become cheaper since the cart showed it."
+    )
     billing_address = Json(default=dict, db_default={})
 
     class Meta(AcceptedSaga.Meta):

@@ -2,10 +2,13 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 from carrito import store
 from carrito.models import CartStatus, Checkout
-from carrito.store import LockedCart, Snapshot
+from carrito.store import LockedCart, PriceChange, Snapshot
 from contracts import bounds, refusals
 from contracts.bounds import Id
 from contracts.commands import Command, Line, Undo
@@ -19,27 +22,38 @@ SERVICE = "carrito"
 
 
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
-    """Check this cart out. `user_id` may be left out; it is the cart's then."""
+    """Check this cart out. `user_id` may be left out; it is the cart's then.
+
+    `prices`: what its products cost now, by id, as far as that is known.
+    """
 
     cart_id: Id
     payment_method: Id
     billing_address: dict[str, str] = {}
+    prices: Mapping[str, Decimal] = {}
+
+
+class PriceChanged(Refused, frozen=True, kw_only=True):
+    """Something costs more now than the cart showed. `cart`: as it is shown from now on."""
+
+    cart: LockedCart
 
 
 @does(service=SERVICE, command=Accept)
 def accept(commands: Sequence[Accept]) -> list[Outcome]:
     """Locks the cart, freezes its lines, prices and total, and records the checkout.
 
-    Done with `repeats`, another saga's id: the user's key stands for that one already.
+    What costs less now is bought at the new price. What costs more is refused; the cart shows the
+    new price from then on, and can be bought at it. Done with `repeats`, another saga's id: the
+    user's key stands for that one already.
     Refused: unknown_cart, cart_of_another_user, empty_cart, cart_in_checkout, cart_checked_out,
-    cart_too_large, unreadable, idempotency_key_reused.
+    cart_too_large, price_changed, unreadable, idempotency_key_reused.
     """
     carts = store.lock_carts(ids=[command.cart_id for command in commands])
     users = {command.saga_id: _user_of(command, carts) for command in commands}
     known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
     fresh = [command for command in commands if command.saga_id not in known]
-    frozen = snapshots(commands=fresh, carts=carts)
-    store.add_checkouts(accepted=[one for one in frozen if isinstance(one, Snapshot)])
+    frozen = record(commands=fresh, carts=carts)
     decided = {one.saga_id: _accepted(result) for one, result in zip(fresh, frozen, strict=True)}
     return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
 
@@ -87,6 +101,22 @@ def confirm_order(commands: Sequence[Command]) -> list[Outcome]:
     ]
 
 
+def record(
+    *, commands: Sequence[Accept], carts: Mapping[str, LockedCart]
+) -> list[Snapshot | Refused]:
+    """Records the checkouts; each as it was frozen, or why not. `carts`: locked, by id."""
+    frozen = snapshots(commands=commands, carts=carts)
+    accepted = [one for one in frozen if isinstance(one, Snapshot)]
+    bought = {one.cart.id: one.cart for one in accepted}
+    refused = [one.cart for one in frozen if isinstance(one, PriceChanged)]
+    store.show_prices(
+        accepted=[cart for cart in bought.values() if cart.price_changes or cart.is_marked],
+        refused=[cart for cart in refused if cart.id not in bought],
+    )
+    store.add_checkouts(accepted=accepted)
+    return frozen
+
+
 def snapshots(
     *, commands: Sequence[Accept], carts: Mapping[str, LockedCart]
 ) -> list[Snapshot | Refused]:
@@ -94,7 +124,7 @@ def snapshots(
     frozen: list[Snapshot | Refused] = []
     taken: set[str] = set()
     for command in commands:
-        cart = carts.get(command.cart_id)
+        cart = priced(cart=carts.get(command.cart_id), prices=command.prices)
         refused = decide_accept(command=command, cart=cart, is_taken=command.cart_id in taken)
         if refused or cart is None:
             frozen.append(refused or Refused(refusals.UNKNOWN_CART))
@@ -104,8 +134,28 @@ def snapshots(
     return frozen
 
 
+def priced(*, cart: LockedCart | None, prices: Mapping[str, Decimal]) -> LockedCart | None:
+    """The cart at these prices; a line of which none is known keeps the one that it has."""
+    if cart is None or not prices:
+        return cart
+    known = [
+        (line, bounds.amount(prices.get(line.product_id, line.unit_price))) for line in cart.items
+    ]
+    changes = [
+        PriceChange(line.product_id, line.unit_price, now)
+        for line, now in known
+        if now != line.unit_price
+    ]
+    if not changes:
+        return cart
+    items = [Line(line.product_id, line.quantity, now) for line, now in known]
+    return replace(cart, items=items, price_changes=changes, version=cart.version + 1)
+
+
 def decide_accept(*, command: Accept, cart: LockedCart | None, is_taken: bool) -> Refused | None:
-    """Whether this cart can be checked out. `is_taken`: by an earlier command of the same list."""
+    """Whether this cart can be checked out, at the prices of now. `is_taken`: by an earlier command
+    of the same list.
+    """
     if cart is None:
         return Refused(refusals.UNKNOWN_CART, f"There is no cart {command.cart_id}.")
     if command.user_id not in (None, cart.user_id):
@@ -118,7 +168,17 @@ def decide_accept(*, command: Accept, cart: LockedCart | None, is_taken: bool) -
         return Refused(refusals.UNREADABLE, f"Cart {cart.id} has no such status: {cart.status!r}.")
     if not cart.items:
         return Refused(refusals.EMPTY_CART, "The cart is empty: add an item first.")
-    return decide_size(lines=cart.items)
+    return decide_prices(cart=cart) or decide_size(lines=cart.items)
+
+
+def decide_prices(*, cart: LockedCart) -> PriceChanged | None:
+    """Whether nothing in the cart costs more than the shopper was shown."""
+    risen = [one for one in cart.price_changes if one.now > one.was]
+    if not risen:
+        return None
+    told = "; ".join(f"product {one.product_id} from {one.was} to {one.now}" for one in risen)
+    detail = f"Prices have risen since the cart showed them: {told}. It shows them now."
+    return PriceChanged(refusals.PRICE_CHANGED, detail, cart=cart)
 
 
 def decide_size(*, lines: Sequence[Line]) -> Refused | None:
@@ -150,10 +210,18 @@ def _user_of(command: Accept, carts: Mapping[str, LockedCart]) -> str | None:
     return cart.user_id if cart and command.user_id in (None, cart.user_id) else None
 
 
+def told(*, accepted: Snapshot) -> dict[str, Any]:
+    """What the shopper is answered of it: its total, and what has become cheaper, if anything."""
+    changes = accepted.cart.price_changes
+    return {"total_amount": str(accepted.total_amount)} | (
+        {"price_changes": changes} if changes else {}
+    )
+
+
 def _accepted(frozen: Snapshot | Refused) -> Outcome:
     if isinstance(frozen, Refused):
         return frozen
-    return Accepted({"total_amount": str(frozen.total_amount)}, context=frozen.context)
+    return Accepted(told(accepted=frozen), context=frozen.context)
 
 
 def _snapshot(command: Accept, cart: LockedCart) -> Snapshot:

@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Any
 
 from carrito import store
-from carrito.models import Cart, Checkout, Order
+from carrito.models import Cart, CartItem, Checkout, Order
 from contracts.bounds import amount
 from contracts.commands import Line
 from coordination.owner_views import failure_of
@@ -18,17 +18,22 @@ def cart(one: Cart) -> dict[str, Any]:
         "id": one.id,
         "user_id": one.user_id,
         "status": one.status,
-        "items": [
-            {
-                "product_id": line.product_id,
-                "quantity": line.quantity,
-                "unit_price": str(amount(line.unit_price)),
-            }
-            for line in lines
-        ],
+        "items": [_item(item) for item in items],
         "total_amount": str(amount(store.total_of(lines))),
         "created_at": one.created_at,
     }
+
+
+def _item(one: CartItem) -> dict[str, Any]:
+    """A line; with `previous_price` where its price has changed since the shopper was shown it."""
+    shown = {
+        "product_id": one.product_id,
+        "quantity": one.quantity,
+        "unit_price": str(amount(one.unit_price)),
+    }
+    if one.previous_price is None:
+        return shown
+    return {**shown, "previous_price": str(amount(one.previous_price))}
 
 
 def order(one: Order) -> dict[str, Any]:
@@ -58,6 +63,7 @@ def checkout_status(one: Checkout) -> dict[str, Any]:
         "saga_pattern": one.saga_pattern,
         "status": one.status,
         "total_amount": str(amount(one.total_amount or 0)),
+        **({"price_changes": one.price_changes} if one.price_changes else {}),
         "order_id": placed.id if placed else None,
         "order_status": placed.status if placed else None,
         "failure": failure_of(one),

@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from contracts.commands import Line
 from contracts.context import Context
 from contracts.outcomes import Failure
@@ -16,15 +18,29 @@ from coordination.store import SETTLED, ended_row, row_of
 from participant import sql
 
 
+class PriceChange(msgspec.Struct, frozen=True):
+    """What one piece of a product cost in the cart, and what it costs now."""
+
+    product_id: str
+    was: Decimal
+    now: Decimal
+
+
 @dataclass(frozen=True, kw_only=True)
 class LockedCart:
-    """A cart whose row is locked, with its lines."""
+    """A cart whose row is locked, with its lines.
+
+    `price_changes`: of those whose prices are others now. `is_marked`: a line shows that its price
+    has changed before.
+    """
 
     id: str
     user_id: str
     status: str
     version: int
     items: Sequence[Line]
+    price_changes: Sequence[PriceChange] = ()
+    is_marked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +63,80 @@ def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
         [sorted(set(ids))],
     )
     lines: dict[str, list[Line]] = {row[0]: [] for row in carts}
-    for cart_id, product_id, quantity, unit_price in _execute(
+    marked = set()
+    for cart_id, product_id, quantity, unit_price, is_marked in _execute(
         """
-        SELECT cart_id, product_id, quantity, unit_price FROM carrito_cartitem
-        WHERE cart_id = ANY(%s) ORDER BY cart_id, id
+        SELECT cart_id, product_id, quantity, unit_price, previous_price IS NOT NULL
+        FROM carrito_cartitem WHERE cart_id = ANY(%s) ORDER BY cart_id, id
         """,
         [list(lines)],
     ):
         lines[cart_id].append(Line(product_id, quantity, unit_price))
+        if is_marked:
+            marked.add(cart_id)
     return {
         cart_id: LockedCart(
-            id=cart_id, user_id=user_id, status=status, version=version, items=lines[cart_id]
+            id=cart_id,
+            user_id=user_id,
+            status=status,
+            version=version,
+            items=lines[cart_id],
+            is_marked=cart_id in marked,
         )
         for cart_id, user_id, status, version in carts
     }
+
+
+def products_of(*, cart_id: str) -> list[str]:
+    """What is in the cart at this moment, by product id; its row is not locked."""
+    rows = _execute("SELECT product_id FROM carrito_cartitem WHERE cart_id = %s", [cart_id])
+    return [row[0] for row in rows]
+
+
+def show_prices(*, accepted: Sequence[LockedCart], refused: Sequence[LockedCart]) -> None:
+    """Has these carts' lines show what they cost now; in one that was refused, each that changed
+    shows what it cost before, too.
+    """
+    shown = [
+        *(
+            (cart, line.product_id, line.unit_price, None)
+            for cart in accepted
+            for line in cart.items
+        ),
+        *(
+            (cart, one.product_id, one.now, one.was)
+            for cart in refused
+            for one in cart.price_changes
+        ),
+    ]
+    if not shown:
+        return
+    _execute(
+        """
+        WITH shown AS (
+            SELECT * FROM json_to_recordset(%s)
+                AS v (cart_id text, version int, product_id text, now numeric, was numeric)
+        ), lines AS (
+            UPDATE carrito_cartitem AS item
+            SET unit_price = shown.now, previous_price = shown.was FROM shown
+            WHERE item.cart_id = shown.cart_id AND item.product_id = shown.product_id
+        )
+        UPDATE carrito_cart AS cart SET version = shown.version FROM shown
+        WHERE cart.id = shown.cart_id
+        """,
+        [
+            sql.rows(
+                {
+                    "cart_id": cart.id,
+                    "version": cart.version,
+                    "product_id": product_id,
+                    "now": now,
+                    "was": was,
+                }
+                for cart, product_id, now, was in shown
+            )
+        ],
+    )
 
 
 def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
@@ -74,13 +150,14 @@ def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
         WITH made AS (
             INSERT INTO carrito_checkout
                    (saga_id, saga, saga_pattern, context, cart_id, cart_version, user_id, items,
-                    total_amount, billing_address, status, accepted_at)
+                    price_changes, total_amount, billing_address, status, accepted_at)
             SELECT saga_id, saga, saga_pattern, context, cart_id, cart_version, user_id, items,
-                   total_amount, billing_address,
+                   price_changes, total_amount, billing_address,
                    CASE WHEN runs THEN 'running' ELSE 'pending' END, clock_timestamp()
             FROM json_to_recordset(%s)
                  AS v (saga_id text, saga text, saga_pattern text, context jsonb, cart_id text,
-                       cart_version int, user_id text, items jsonb, total_amount numeric,
+                       cart_version int, user_id text, items jsonb,
+                       price_changes jsonb, total_amount numeric,
                        billing_address jsonb, runs boolean)
             RETURNING cart_id
         )
@@ -95,6 +172,7 @@ def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
                     "cart_version": one.cart.version,
                     "user_id": one.cart.user_id,
                     "items": one.cart.items,
+                    "price_changes": one.cart.price_changes,
                     "total_amount": one.total_amount,
                     "billing_address": one.billing_address,
                 }

@@ -1,6 +1,7 @@
 """The HTTP door of carrito: carts, orders, and the universal checkout. No decisions here.
 
-shopper -> POST /checkout/saga -> accept: lock the cart, freeze it, record the checkout
+shopper -> POST /checkout/saga -> what do its products cost now? (prices)
+                               -> accept: lock the cart, freeze it, record the checkout
            (operations)        -> choreographed: its first event is in carrito's own outbox
                                -> orchestrated:  handed over at once (coordination.handover)
 """
@@ -15,7 +16,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from carrito import carts, operations, queries, serializers
+from carrito import carts, operations, prices, queries, serializers
 from carrito.carts import NewCart, NotChanged, Wanted
 from carrito.models import Cart, CartItem
 from carrito.operations import OWNER, Accept
@@ -133,9 +134,11 @@ class CheckoutView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         wanted = msgspec.convert(request.data, CheckoutRequest)
+        command = command_of(request=request, wanted=wanted)
+        now = prices.of_cart(cart_id=wanted.cart_id)
         return owner_views.accept(
             acceptance=_acceptance,
-            command=command_of(request=request, wanted=wanted),
+            command=msgspec.structs.replace(command, prices=now),
             request=request,
             status_path="/orders/saga/{saga_id}/status",
             state=_checkout_state,

@@ -110,6 +110,8 @@ DECLINE_SHARES = {"": 0.0} | {
     if name == _DECLINE_SHARE or name.startswith(f"{_DECLINE_SHARE}_")
 }
 """The share of charges that is declined, by saga (PAGOS_DECLINE_SHARE_FULFILMENT); "": others."""
+NETWORK_SECONDS = float(os.environ.get("PAGOS_NETWORK_SECONDS", "60"))
+"""How long a charge waits for the card network; after it, what may have been taken is voided."""
 SLOW_CARD_SECONDS = float(os.environ.get("PAGOS_SLOW_CARD_SECONDS", "0"))
 KEY_SECONDS = float(os.environ.get("TARJETAS_KEY_SECONDS", "86400"))
 """How long the card network remembers a charge's key."""

@@ -67,6 +67,27 @@ class Charge(Command, frozen=True, kw_only=True):
     payment_method: Id
 
 
+class CreatePayment(Charge, frozen=True, kw_only=True):
+    """A payment to be confirmed by whoever pays it; nothing is taken yet."""
+
+    user_id: Id
+
+
+class ConfirmPayment(Command, frozen=True, kw_only=True):
+    """Take the money of this payment, once its customer has confirmed it, or at once."""
+
+    payment_id: Id
+    auto_confirm: bool = False
+
+
+class PayBill(Command, frozen=True, kw_only=True):
+    """Have the user pay this much, from credits or by a card, as the user decides."""
+
+    subject: Id
+    user_id: Id
+    amount: Decimal
+
+
 class Schedule(Command, frozen=True, kw_only=True):
     """Give the delivery of this order to a courier who is free and serves the destination.
 
@@ -85,14 +106,6 @@ class CreateBill(Command, frozen=True, kw_only=True):
     amount: Decimal
 
 
-class PayBill(Command, frozen=True, kw_only=True):
-    """Have the user pay the bill. `subject`: what it is for."""
-
-    subject: Id
-    user_id: Id
-    amount: Decimal
-
-
 class IssueInvoice(Command, frozen=True, kw_only=True):
     """The bill was paid: issue its invoice."""
 
@@ -102,9 +115,11 @@ class IssueInvoice(Command, frozen=True, kw_only=True):
 COMMANDS: dict[str, type[Command]] = {
     "inventario.reserve": Reserve,
     "pagos.charge": Charge,
+    "pagos.create_payment": CreatePayment,
+    "pagos.confirm_payment": ConfirmPayment,
+    "pagos.pay_bill": PayBill,
     "envios.schedule": Schedule,
     "facturas.create_bill": CreateBill,
-    "pagos.pay_bill": PayBill,
     "facturas.issue_invoice": IssueInvoice,
 }
 """What each operation takes; one that is not listed needs only to know whose step it is."""

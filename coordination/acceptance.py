@@ -8,7 +8,7 @@ Else it is handed over to the pattern's coordinator, at once, by the process tha
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -50,11 +50,13 @@ class Accepted(Done, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """The saga that was accepted; `context`: None where that was when its key was used first."""
+    """The saga that was accepted; `context`: None where that was when its key was used first.
+    `told`: what its owner answers of it, its total_amount for one.
+    """
 
     saga_id: str
     context: Context | None
-    total_amount: str | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_new(self) -> bool:

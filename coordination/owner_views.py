@@ -85,7 +85,7 @@ class Acceptance:
         return Taken(
             saga_id=command.saga_id,
             context=outcome.context,
-            total_amount=outcome.data.get("total_amount"),
+            told=outcome.data,
         )
 
     def wait(self, *, saga_id: str, seconds: float) -> bool:
@@ -164,7 +164,7 @@ def _begun(taken: Taken) -> dict[str, Any]:
         "saga_id": taken.saga_id,
         "saga": context.saga,
         SAGAS[context.saga].subject: context.subject,
-        "total_amount": taken.total_amount,
+        **taken.told,
         "status": SagaStatus.PENDING,
         "saga_pattern": context.pattern,
     }

@@ -1,6 +1,7 @@
 """Looking at products and reservations."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from django.db.models import Prefetch, Q, QuerySet
 
@@ -39,6 +40,11 @@ def products(
         named_ids = [found_id for text in named if (found_id := product_id_of(text)) is not None]
         found = found.filter(Q(sku__in=named) | Q(pk__in=named_ids))
     return found if ids is None else found.filter(pk__in=ids)
+
+
+def prices(*, ids: Sequence[int]) -> dict[int, Decimal]:
+    """What these products cost now, by id; unknown ones are missing."""
+    return dict(Product.objects.filter(pk__in=ids).values_list("pk", "price"))
 
 
 def reservations(*, subject: str) -> list[Reservation]:

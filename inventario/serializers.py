@@ -1,6 +1,6 @@
 """Products and reservations as the API shows them, and as users send them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -59,6 +59,17 @@ class ProductFilter(pages.Wanted, frozen=True, kw_only=True):
     search: Asked | None = None
     named: Asked | None = None
     ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)] | None = None
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """Which products' prices to tell: `?ids=1,2,3`."""
+
+    ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)]
+
+
+def prices(found: Mapping[int, Decimal]) -> dict[str, dict[str, str]]:
+    """What products cost now, by id."""
+    return {"prices": {str(product_id): str(amount(price)) for product_id, price in found.items()}}
 
 
 def product(row: Product) -> dict[str, Any]:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("api/products/restore", made(StepView, operation=operations.restore)),
     path("api/products/reservations/<slug:subject>", views.ReservationsView.as_view()),
     path("api/products/availability/<str:product_id>", views.AvailabilityView.as_view()),
+    path("api/products/prices", views.PricesView.as_view()),
     path("api/products/<str:product_id>", views.ProductView.as_view()),
     path("api/products/<str:product_id>/restock", views.RestockView.as_view()),
     path("inventory", views.InventoryView.as_view()),

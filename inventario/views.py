@@ -18,7 +18,7 @@ from httpapi.steps import StepView
 from inventario import catalogue, operations, queries, serializers
 from inventario.catalogue import NewProduct
 from inventario.models import Product
-from inventario.serializers import ProductChange, ProductFilter, Restock
+from inventario.serializers import Priced, ProductChange, ProductFilter, Restock
 
 SERVICE = operations.SERVICE
 CART = {"cart_id": "subject"}
@@ -75,6 +75,14 @@ class RestockView(APIView):
         if refused:
             raise problems.refusal(refused)
         return answer(serializers.product(_known(product_id)))
+
+
+class PricesView(APIView):
+    """GET: what several products cost now, and nothing else of them: `?ids=1,2,3`."""
+
+    def get(self, request: Request) -> HttpResponse:
+        ids = _ids(read_query(request.query_params, Priced).ids)
+        return answer(serializers.prices(queries.prices(ids=ids)))
 
 
 class AvailabilityView(APIView):

@@ -1,19 +1,22 @@
-"""BENCHMARK ONLY. The floor: the same checkout in one local transaction of one database.
+"""BENCHMARK ONLY. The floor: the same checkout in local transactions of one database.
 
 No saga, no barrier, no outbox, no broker, no call to another service: what a checkout costs where
 nothing is distributed, so that `manage.py compare` can show what distribution itself costs. The
+card network is outside of any shop, and asked as everywhere outside of any transaction: so there
+are two, one until the intent to charge, and one from its answer on. The
 same HTTP server, the same database server with the same durability, and the same operations with
 their SQL, in the order of the saga's page; it is no pattern of the shop, and is not reachable
 unless DUETO_MONOLITH=1 says so. Only checkouts are accepted so: no other owner has such a door.
 
 Every service's tables are in one database here. Its aliases are made one connection, so that the
-services' own operations, unchanged, take part in one transaction. Checkouts that come at once are
+services' own operations, unchanged, take part in its transactions. Checkouts that come at once are
 done together, as everything in the shop is: a floor that did them one by one would cost more under
 load than a saga that does not. So one that is refused is not rolled back with the others: within
 the transaction its own steps are undone, by the operations that undo them in a saga.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 
 import msgspec
@@ -24,7 +27,7 @@ from rest_framework.request import Request
 
 from carrito import operations, store, views
 from carrito.operations import Accept
-from carrito.store import Snapshot
+from carrito.store import LockedCart, Snapshot
 from carrito.views import CheckoutRequest
 from contracts.catalogue import SAGAS
 from contracts.context import Context
@@ -35,8 +38,13 @@ from contracts.saga import Direction, Step
 from contracts.states import SagaStatus
 from coordination import owner_views
 from httpapi.json import answer
+from inventario import queries
+from pagos import desk
+from pagos import store as pagos
+from pagos.desk import Charged
+from pagos.operations import NETWORK
 from participant.gathering import Gathering
-from participant.operations import all_in
+from participant.operations import NO, YES, Verdict, all_in
 from participant.performing import Performed
 
 PATTERN = "monolith"
@@ -47,6 +55,7 @@ SAGA = SAGAS["checkout"]
 ALIAS = SAGA.owner
 STEPS = [step for step in SAGA.steps if not step.operation.endswith(".pad")]
 """Without those that only make a saga longer."""
+CHARGE = [step.operation for step in STEPS].index("pagos.charge")
 _OPERATIONS = {
     service: all_in(import_module(f"{service}.operations")) for service in services_of(SAGA)
 }
@@ -64,32 +73,86 @@ def check_out_together(*, commands: Sequence[Accept]) -> list[Performed]:
     _share_one_connection()
     with transaction.atomic(using=ALIAS):
         carts = store.lock_carts(ids=[one.cart_id for one in commands])
-        frozen = operations.snapshots(commands=commands, carts=carts)
-        accepted = [one for one in frozen if isinstance(one, Snapshot)]
-        store.add_checkouts(accepted=accepted)
-        statuses = _take_steps([one.context for one in accepted])
+        frozen = operations.record(commands=_priced(commands, carts.values()), carts=carts)
+        contexts = [one.context for one in frozen if isinstance(one, Snapshot)]
+        charged, statuses = _take_steps(STEPS[1 : CHARGE + 1], contexts)
+    verdicts = _asked_of_network(charged)
+    with transaction.atomic(using=ALIAS):
+        paid, unpaid = _decide(charged, verdicts)
+        completed, failed = _take_steps(STEPS[CHARGE + 1 :], paid)
+    statuses |= unpaid | failed | {one.saga_id: SagaStatus.COMPLETED.value for one in completed}
     return [
         Performed(command=command, outcome=_outcome(one, statuses), fresh=True)
         for command, one in zip(commands, frozen, strict=True)
     ]
 
 
-def _take_steps(contexts: Sequence[Context]) -> dict[str, str]:
-    """How each checkout has ended, by saga id."""
+def _priced(commands: Sequence[Accept], carts: Iterable[LockedCart]) -> list[Accept]:
+    """With what all these carts' products cost now, which inventario's own table says here."""
+    ids = {int(line.product_id) for cart in carts for line in cart.items}
+    found = queries.prices(ids=list(ids))
+    prices = {str(product_id): price for product_id, price in found.items()}
+    return [msgspec.structs.replace(one, prices=prices) for one in commands]
+
+
+Taken = tuple[list[Context], dict[str, str]]
+"""The checkouts that go on, and how each of the others has ended, by saga id."""
+
+
+def _take_steps(steps: Sequence[Step], contexts: Sequence[Context]) -> Taken:
     running = list(contexts)
     ended: dict[str, str] = {}
-    for place, step in enumerate(STEPS[1:], start=1):
-        outcomes = _run(step, Direction.DO, running)
-        failures = {
-            context.saga_id: Failure(step.name, outcome.code, outcome.detail, undone=place > 1)
-            for context, outcome in zip(running, outcomes, strict=True)
-            if isinstance(outcome, Refused)
-        }
-        if failures:
-            failed = [one for one in running if one.saga_id in failures]
-            ended |= _undo(STEPS[:place], failed, failures)
-            running = [one for one in running if one.saga_id not in failures]
-    return ended | {one.saga_id: SagaStatus.COMPLETED.value for one in running}
+    for step in steps:
+        running, failed = _without_refused(step, running, _run(step, Direction.DO, running))
+        ended |= failed
+    return running, ended
+
+
+def _without_refused(step: Step, contexts: Sequence[Context], outcomes: Sequence[Outcome]) -> Taken:
+    place = STEPS.index(step)
+    failures = {
+        context.saga_id: Failure(step.name, outcome.code, outcome.detail, undone=place > 1)
+        for context, outcome in zip(contexts, outcomes, strict=True)
+        if isinstance(outcome, Refused)
+    }
+    failed = [one for one in contexts if one.saga_id in failures]
+    ended = _undo(STEPS[:place], failed, failures) if failed else {}
+    return [one for one in contexts if one.saga_id not in failures], ended
+
+
+def _asked_of_network(contexts: Sequence[Context]) -> dict[str, Charged]:
+    """What the network says of each charge that it must be asked for, by saga id."""
+    step = STEPS[CHARGE].name
+    payments = pagos.to_ask(keys=[(one.saga_id, step) for one in contexts])
+    answers: dict[str, Charged] = {}
+    while payments:
+        found = desk.network().charge(payments=payments)
+        answers |= {one.saga_id: answer for one, answer in zip(payments, found, strict=True)}
+        payments = [one for one in payments if answers[one.saga_id].status == "processing"]
+        # A slow card: nothing of the database is held meanwhile, and the network has said how long.
+        time.sleep(
+            min((answers[one.saga_id].retry_after_seconds or 0 for one in payments), default=0)
+        )
+    return answers
+
+
+def _decide(contexts: Sequence[Context], answers: Mapping[str, Charged]) -> Taken:
+    step = STEPS[CHARGE]
+    operation = _OPERATIONS[step.service][step.operation.partition(".")[2], Direction.DO]
+    asked = [one for one in contexts if one.saga_id in answers]
+    verdicts = [
+        Verdict(
+            step=step.name,
+            command=command(step=step, direction=Direction.DO, context=one),
+            decided_by=NETWORK,
+            word=NO if answers[one.saga_id].status == "refused" else YES,
+            data={"code": answers[one.saga_id].code, "detail": answers[one.saga_id].detail},
+        )
+        for one in asked
+    ]
+    outcomes = operation.decide(verdicts) if operation.decide and verdicts else []
+    paid, unpaid = _without_refused(step, asked, outcomes)
+    return [*paid, *(one for one in contexts if one.saga_id not in answers)], unpaid
 
 
 def _undo(
@@ -130,7 +193,7 @@ def _outcome(one: Snapshot | Refused, statuses: Mapping[str, str]) -> Outcome:
     if isinstance(one, Refused):
         return one
     status = statuses[one.context.saga_id]
-    return Done({"total_amount": str(one.total_amount), "status": status})
+    return Done({**operations.told(accepted=one), "status": status})
 
 
 def _share_one_connection() -> None:

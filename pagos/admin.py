@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from coordination.admin import ReadOnlyInline, register_alike
-from pagos.models import Payment, Refund
+from pagos.models import CreditAccount, CreditMovement, Payment, Refund
 from participant.admin import RecordAdmin
 
 register_alike("pagos")
@@ -33,3 +33,17 @@ class RefundAdmin(RecordAdmin):
     search_fields = ["payment__id__exact", "saga_id__startswith", "reason__icontains"]
     search_help_text = "A payment's id, the beginning of a saga's, or words of the reason"
     ordering = ["-id"]
+
+
+class MovementInline(ReadOnlyInline):
+    model = CreditMovement
+    fields = ["kind", "amount", "saga_id", "created_at"]
+
+
+@admin.register(CreditAccount)
+class CreditAccountAdmin(RecordAdmin):
+    list_display = ["user_id", "initial", "balance", "spent", "refunded"]
+    search_fields = ["user_id__exact"]
+    search_help_text = "A user's id"
+    ordering = ["user_id"]
+    inlines = [MovementInline]

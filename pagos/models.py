@@ -1,4 +1,4 @@
-"""Payments and refunds. Constraints hold what must never break, whatever the code does."""
+"""Payments, refunds and credits. Constraints hold what must never break, whatever the code does."""
 
 from django.db import models
 from django.db.models import Q
@@ -11,16 +11,20 @@ from participant.fields import TextId
 
 
 class PaymentStatus(models.TextChoices):
+    PENDING = "pending"
     CAPTURED = "captured"
     REFUNDED = "refunded"
     REFUSED = "refused"
+    CANCELLED = "cancelled"
 
 
 class Payment(models.Model):
-    """A charge that was asked for: taken, given back, or refused with a code.
+    """A charge that was asked for: taken, given back, refused with a code, or never to be taken.
 
     A saga's payment has its saga, step and subject (a cart, an order); a plain one has a merchant
-    and an order instead.
+    and an order instead. `taken_by`: the step that takes the money, once it has begun to.
+    `ask_at`: when the card network is asked next, to take the money of a pending one, or to give
+    back whatever it may have taken of one that is refunded or cancelled; null: it need not be.
     """
 
     id = models.CharField(primary_key=True, max_length=64, db_collation="C")
@@ -31,7 +35,11 @@ class Payment(models.Model):
     order_id = models.CharField(max_length=64, default="", db_default="")
     amount = models.DecimalField(max_digits=14, decimal_places=2)
     payment_method = models.CharField(max_length=64)
-    status = models.CharField(max_length=8, choices=PaymentStatus)
+    user_id = models.CharField(max_length=64, default="", db_default="", blank=True)
+    status = models.CharField(max_length=9, choices=PaymentStatus)
+    taken_by = TextId(default="", db_default="", blank=True)
+    ask_at = models.DateTimeField(null=True, blank=True)
+    times_asked = models.PositiveIntegerField(default=0, db_default=0)
     code = models.CharField(max_length=64, default="", db_default="")
     detail = models.TextField(default="", db_default="")
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 -- null: sent without one; unique otherwise
@@ -46,7 +54,7 @@ class Payment(models.Model):
             ),
             models.CheckConstraint(
                 # Of nothing only in a saga, whose goods are free: no money moves then.
-                condition=Q(status="refused")
+                condition=Q(status__in=["refused", "cancelled"])
                 | Q(amount__gt=0)
                 | Q(amount=0, saga_id__isnull=False),
                 name="payment_amount_positive",
@@ -62,6 +70,9 @@ class Payment(models.Model):
         indexes = [
             models.Index(fields=["subject"], condition=~Q(subject=""), name="payment_of_subject"),
             models.Index(fields=["created_at", "id"], name="payment_newest"),
+            models.Index(
+                fields=["ask_at"], condition=Q(ask_at__isnull=False), name="payment_to_ask"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -90,6 +101,66 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return f"refund of payment {self.payment_id}"
+
+
+class CreditAccount(models.Model):
+    """What a user can pay with beside cards: what was granted and not spent."""
+
+    user_id = models.CharField(primary_key=True, max_length=64, db_collation="C")
+    initial = models.DecimalField(max_digits=14, decimal_places=2)
+    balance = models.DecimalField(max_digits=14, decimal_places=2)
+    spent = models.DecimalField(max_digits=14, decimal_places=2, default=0, db_default=0)
+    refunded = models.DecimalField(max_digits=14, decimal_places=2, default=0, db_default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(initial=models.F("balance") + models.F("spent") - models.F("refunded")),
+                name="credits_add_up",
+            ),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{name}__range": (0, bounds.MOST_MONEY)}),
+                    name=f"credits_{name}_is_money",
+                )
+                for name in ("initial", "balance", "spent", "refunded")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"credits of {self.user_id}"
+
+
+class CreditKind(models.TextChoices):
+    GRANTED = "granted"
+    SPENT = "spent"
+    REFUNDED = "refunded"
+
+
+class CreditMovement(models.Model):
+    """A change of an account; of a saga's step at most one of each kind."""
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="movements")
+    kind = models.CharField(max_length=8, choices=CreditKind)
+    amount = models.DecimalField(max_digits=14, decimal_places=2)
+    saga_id = TextId(null=True, blank=True)
+    step = TextId(default="", db_default="", blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["saga_id", "step", "kind"], name="credit_movement_once_a_kind"
+            ),
+            models.CheckConstraint(
+                condition=Q(amount__gt=0, amount__lte=bounds.MOST_MONEY),
+                name="credit_movement_is_money",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount} of {self.account_id}"
 
 
 class BarrierEntry(sagas.BarrierEntry):

@@ -1,21 +1,41 @@
-"""What pagos can do: in a saga (charge, refund), and outside of any (pay, give_back)."""
+"""What pagos can do: in a saga (charge, a payment that its customer confirms, a bill), and outside
+of any (pay, give_back).
+
+Money is taken from a card in three moments, and no transaction lasts from one to the next: the
+intent (a pending payment, whose step waits), the call of the card network under the saga's key
+(`desk`), and the decision, which says what came of it. Whatever dies in between, the next one asks
+again under the same key. A payment that must not be taken any more while the network may be taking
+it is cancelled, and the network is told to give back what it has under that key.
+"""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.db.models.functions import Now
 
 from contracts import bounds, refusals
-from contracts.commands import Charge, Command, Undo
-from contracts.outcomes import Done, Outcome, Refused
-from pagos import gateway, store
+from contracts.commands import Charge, Command, ConfirmPayment, CreatePayment, PayBill, Undo
+from contracts.outcomes import Done, Outcome, Refused, Waiting
+from pagos import store
 from pagos.models import Payment, PaymentStatus, Refund
-from pagos.store import LockedPayment
-from participant.operations import does, undoes
+from pagos.store import Key, LockedPayment
+from participant.operations import NO, OVERDUE, WITHDRAWN, YES, Verdict, asks, does, undoes
 
 SERVICE = "pagos"
+NETWORK = "card_network"
+"""Who decides whether a card is good for an amount."""
+CREDITS = "credits"
+"""The payment method of who pays from an account here; no network is asked."""
+LEASE_SECONDS = 10.0
+"""Within so long whoever writes an intent, or claims it, has asked the network; or another does."""
+
+Captured, Cancelled = PaymentStatus.CAPTURED.value, PaymentStatus.CANCELLED.value
+Pending, Turned = PaymentStatus.PENDING.value, PaymentStatus.REFUSED.value
 
 
 class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,33 +51,218 @@ class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
 
 
-@does(service=SERVICE)
+def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
+    """What follows from a verdict of a customer, or of the card network: the same for a charge, a
+    payment that is confirmed and a bill.
+    """
+    keys = [(one.command.saga_id, one.step) for one in verdicts]
+    locked = store.lock_payments(keys=keys)
+    paid = _pay_from_credits(dict(zip(keys, verdicts, strict=True)), locked)
+    decided = [
+        paid.get(key) or _after(one, locked[key]) for key, one in zip(keys, verdicts, strict=True)
+    ]
+    store.settle(payments=[row for row, _ in decided], lease=LEASE_SECONDS)
+    return [outcome for _, outcome in decided]
+
+
+Change = tuple[dict[str, Any], Outcome]
+"""What is written of a payment (`store.settle`), and the outcome of its step."""
+
+
+def _after(verdict: Verdict, payment: LockedPayment) -> Change:
+    if verdict.word in (OVERDUE, WITHDRAWN):
+        return _never(payment, verdict)
+    if verdict.decided_by == NETWORK:
+        return _answered(payment, verdict)
+    if verdict.word == NO:
+        why = Refused(refusals.CANCELLED_BY_CUSTOMER, verdict.reason)
+        return _row(payment, Cancelled), why
+    method = verdict.data.get("payment_method") or payment.payment_method
+    return _begin(payment, step=verdict.step, method=method)
+
+
+def _begin(payment: LockedPayment, *, step: str, method: str = "") -> Change:
+    """The intent: from now on the network may take the money."""
+    if payment.amount == 0:
+        return _row(payment, Captured, taken_by=step), _charged(payment.id, payment.amount)
+    row = _row(payment, Pending, asks=True, taken_by=step)
+    return (row | {"payment_method": method[:64]} if method else row), _asks_network()
+
+
+def _answered(payment: LockedPayment, verdict: Verdict) -> Change:
+    if verdict.word == NO:
+        code, detail = str(verdict.data["code"]), str(verdict.data["detail"])
+        return _row(payment, Turned, code=code, detail=detail), Refused(code, detail)
+    return _row(payment, Captured), _charged(payment.id, payment.amount)
+
+
+def _never(payment: LockedPayment, verdict: Verdict) -> Change:
+    """It is too late, or its saga goes backward: what the network has taken is given back."""
+    asks = verdict.decided_by == NETWORK
+    if asks:
+        why = Refused(refusals.NETWORK_UNAVAILABLE, "The card network has not answered in time.")
+    elif isinstance(verdict.command, PayBill):
+        why = Refused(refusals.PAYMENT_OVERDUE, "Nobody paid the bill in time.")
+    else:
+        why = Refused(refusals.CONFIRMATION_OVERDUE, "Nobody confirmed the payment in time.")
+    return _row(payment, Cancelled, asks=asks), why
+
+
+def _pay_from_credits(
+    verdicts: Mapping[Key, Verdict], locked: Mapping[Key, LockedPayment]
+) -> dict[Key, Change]:
+    """Of the verdicts those by which a user pays from credits, in turn, while they last."""
+    paying = {key: locked[key] for key, one in verdicts.items() if _is_from_credits(one)}
+    balances = store.lock_balances(user_ids=[one.user_id for one in paying.values()])
+    changes: dict[Key, Change] = {}
+    spent: list[LockedPayment] = []
+    for key, payment in paying.items():
+        why = _why_not(payment, balances.get(payment.user_id))
+        if why is None:
+            balances[payment.user_id] -= payment.amount
+            spent.append(payment)
+        changes[key] = _from_credits(payment, key[1], why)
+    store.move_credits(kind="spent", payments=[one for one in spent if one.amount])
+    return changes
+
+
+def _is_from_credits(verdict: Verdict) -> bool:
+    if verdict.word != YES or verdict.decided_by == NETWORK:
+        return False
+    usual = CREDITS if isinstance(verdict.command, PayBill) else ""
+    return bool(verdict.data.get("payment_method", usual) == CREDITS)
+
+
+def _why_not(payment: LockedPayment, balance: Decimal | None) -> Refused | None:
+    if balance is None:
+        return Refused(refusals.NO_CREDIT_ACCOUNT, f"{payment.user_id} has no credits here.")
+    if balance < payment.amount:
+        detail = f"{payment.amount} is more than the {balance} credits of {payment.user_id}."
+        return Refused(refusals.INSUFFICIENT_FUNDS, detail)
+    return None
+
+
+def _from_credits(payment: LockedPayment, step: str, why: Refused | None) -> Change:
+    row = _row(
+        payment,
+        Turned if why else Captured,
+        taken_by=step,
+        payment_method=CREDITS,
+        code=why.code if why else "",
+        detail=why.detail if why else "",
+    )
+    return row, why or _charged(payment.id, payment.amount)
+
+
+def _row(payment: LockedPayment, status: str, *, asks: bool = False, **more: str) -> dict[str, Any]:
+    return {"id": payment.id, "status": status, "asks": asks, **more}
+
+
+def _asks_network() -> Waiting:
+    return Waiting(NETWORK, seconds=settings.NETWORK_SECONDS)
+
+
+@does(service=SERVICE, decide=_decided)
 def charge(commands: Sequence[Charge]) -> list[Outcome]:
-    """Takes the money. Refused: invalid_amount, unknown_payment_method, or the card's own code.
+    """Takes the money: waits for the card network. Refused: invalid_amount,
+    card_network_unavailable, or what the network says: unknown_payment_method, or the card's code.
 
     What is free is completed without a charge: a payment of 0, for which no card is asked.
     There is nothing to lock: the barrier holds the step's key, and no two steps share a row.
     """
-    gateway.wait_for(
-        payment_methods={command.payment_method for command in commands},
-        slow_card_seconds=settings.SLOW_CARD_SECONDS,
-    )
-    charges = {(command.saga_id, charge.step_of(command)): command for command in commands}
-    refused = {key: no for key, command in charges.items() if (no := _refusal(command))}
-    ids = store.add_payments(charges=charges, refusals=refused)
-    return [
-        refused.get(key) or _charged(ids[key], command.amount) for key, command in charges.items()
-    ]
+    charges = {(one.saga_id, charge.step_of(one)): one for one in commands}
+    ids = _add(charges, taken_by=True)
+    return [_refusal(one.amount) or _taken(ids[key], one.amount) for key, one in charges.items()]
 
 
 @undoes(charge)
 def refund(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives the step's whole payment back."""
-    reasons = {(command.saga_id, refund.step_of(command)): command.reason for command in commands}
-    locked = store.lock_payments(keys=reasons)
-    captured = [held for held in locked.values() if held.status is PaymentStatus.CAPTURED]
-    store.refund(payments=captured, reasons=reasons)
-    return [_refunded(locked[key]) for key in reasons]
+    """Gives the step's whole payment back: the books say so now, and the network is told to."""
+    return _given_back({(one.saga_id, refund.step_of(one)): one.reason for one in commands})
+
+
+@does(service=SERVICE)
+def create_payment(commands: Sequence[CreatePayment]) -> list[Outcome]:
+    """Makes a payment that its customer is asked to confirm. Refused: invalid_amount."""
+    asked = {(one.saga_id, create_payment.step_of(one)): one for one in commands}
+    ids = _add(asked, taken_by=False)
+    return [
+        _refusal(one.amount) or _told(ids[key], one.amount, Pending) for key, one in asked.items()
+    ]
+
+
+@undoes(create_payment)
+def void_payment(commands: Sequence[Undo]) -> list[Outcome]:
+    """Has it never paid: cancelled, unless it is over already."""
+    locked = store.lock_payments(
+        keys=[(one.saga_id, void_payment.step_of(one)) for one in commands]
+    )
+    open_ones = [one for one in locked.values() if one.status is PaymentStatus.PENDING]
+    store.settle(payments=[_row(one, Cancelled) for one in open_ones])
+    found = [locked[one.saga_id, void_payment.step_of(one)] for one in commands]
+    return [
+        _told(one.id, one.amount, Cancelled if one in open_ones else one.status.value)
+        for one in found
+    ]
+
+
+@does(service=SERVICE, decide=_decided)
+def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
+    """Asks the customer, unless the command confirms it by itself; then takes the money as `charge`
+    does. Refused: no_payment, cancelled_by_customer, confirmation_overdue, and as `charge`.
+    """
+    asked = {(one.saga_id, confirm_payment.step_of(one)): one for one in commands}
+    locked = store.lock_named(ids={key: one.payment_id for key, one in asked.items()})
+    begun = {
+        key: _begin(locked[key], step=key[1])
+        for key, one in asked.items()
+        if one.auto_confirm and _is_open(locked.get(key))
+    }
+    waiting = {
+        key: _row(locked[key], Pending, taken_by=key[1])
+        for key in asked
+        if key not in begun and _is_open(locked.get(key))
+    }
+    store.settle(
+        payments=[*(row for row, _ in begun.values()), *waiting.values()], lease=LEASE_SECONDS
+    )
+    return [
+        begun[key][1]
+        if key in begun
+        else asks(command=one)
+        if key in waiting
+        else Refused(refusals.NO_PAYMENT, f"There is no payment {one.payment_id} to confirm.")
+        for key, one in asked.items()
+    ]
+
+
+@undoes(confirm_payment)
+def refund_confirmed(commands: Sequence[Undo]) -> list[Outcome]:
+    """Gives the confirmed payment back, as `refund` does."""
+    return _given_back(
+        {(one.saga_id, refund_confirmed.step_of(one)): one.reason for one in commands}
+    )
+
+
+@does(service=SERVICE, decide=_decided)
+def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
+    """Asks the customer, who pays from credits, or by a card as `charge` does. Refused:
+    invalid_amount, no_credit_account, insufficient_funds, cancelled_by_customer, payment_overdue,
+    and as `charge`.
+    """
+    asked = {(one.saga_id, pay_bill.step_of(one)): one for one in commands}
+    ids = _add(asked, taken_by=False)
+    return [
+        _refusal(one.amount)
+        or (_charged(ids[key], one.amount) if one.amount == 0 else asks(command=one))
+        for key, one in asked.items()
+    ]
+
+
+@undoes(pay_bill)
+def give_bill_back(commands: Sequence[Undo]) -> list[Outcome]:
+    """Gives back what was paid, to where it came from."""
+    return _given_back({(one.saga_id, give_bill_back.step_of(one)): one.reason for one in commands})
 
 
 @does(service=SERVICE)
@@ -67,9 +272,10 @@ def pad(commands: Sequence[Command]) -> list[Outcome]:
 
 
 def pay(*, asked: PlainPayment) -> Payment:
-    """Takes the money outside of any saga. Runs in the caller's transaction.
+    """Writes down that money is to be taken outside of any saga. Runs in the caller's transaction;
+    the network is asked after it (`desk`).
 
-    Returns the payment, captured or refused; under a known key, the one that was made then
+    Returns the payment, pending or refused; under a known key, the one that was made then
     (`fingerprint` says for which body).
     """
     wanted = {
@@ -79,7 +285,7 @@ def pay(*, asked: PlainPayment) -> Payment:
         "amount": bounds.amount(asked.amount),
         "payment_method": asked.payment_method,
         "fingerprint": asked.fingerprint,
-        **_decided(asked),
+        **_begun(asked),
     }
     if asked.key is None:
         return Payment.objects.create(**wanted)
@@ -96,32 +302,88 @@ def give_back(*, payment_id: str, reason: str) -> Refund | Refused:
     payment = Payment.objects.select_for_update(no_key=True).get(pk=payment_id, saga_id=None)
     if payment.status == PaymentStatus.REFUSED:
         return Refused(refusals.NO_PAYMENT, "This payment was refused: nothing was taken.")
+    if payment.status == PaymentStatus.PENDING:
+        return Refused(refusals.NO_PAYMENT, "The card network has not answered yet: ask again.")
     if payment.status == PaymentStatus.CAPTURED:
-        Payment.objects.filter(pk=payment_id).update(status=PaymentStatus.REFUNDED)
+        store.settle(
+            payments=[{"id": payment_id, "status": PaymentStatus.REFUNDED.value, "asks": True}]
+        )
         Refund.objects.create(payment=payment, amount=payment.amount, reason=reason[:200])
     return Refund.objects.get(payment=payment)
 
 
-def _refusal(command: Charge) -> Refused | None:
-    if gateway.is_free(amount=command.amount):
+def is_chargeable(*, amount: Decimal) -> bool:
+    """Whether it is an amount that money can be: positive, whole cents, not beyond the table."""
+    return bounds.is_money(amount, least=bounds.CENT, most=bounds.MOST_MONEY)
+
+
+def is_free(*, amount: Decimal) -> bool:
+    """Whether there is nothing to be charged: then the network is not asked, whatever the card."""
+    return amount.is_finite() and amount == 0
+
+
+def _refusal(amount: Decimal) -> Refused | None:
+    if is_free(amount=amount) or is_chargeable(amount=amount):
         return None
-    shares = settings.DECLINE_SHARES
-    return gateway.authorise(
-        saga_id=command.saga_id,
-        amount=command.amount,
-        payment_method=command.payment_method,
-        decline_share=shares.get(command.saga, shares[""]),
+    most = bounds.MOST_MONEY
+    return Refused(
+        refusals.INVALID_AMOUNT,
+        f"An amount is more than 0, at most {most}, with two decimals; not {amount:.40}.",
     )
+
+
+def _add(
+    asked: Mapping[Key, CreatePayment | Charge | PayBill], *, taken_by: bool
+) -> dict[Key, str]:
+    rows = [_new(key, one, taken_by=taken_by) for key, one in asked.items()]
+    return store.add_payments(payments=rows, lease=LEASE_SECONDS)
+
+
+def _new(key: Key, asked: CreatePayment | Charge | PayBill, *, taken_by: bool) -> dict[str, object]:
+    """What was asked for goes in as it came where it can be stored; `detail` tells the rest."""
+    refused = _refusal(asked.amount)
+    is_over = is_free(amount=asked.amount) and not isinstance(asked, CreatePayment)
+    return {
+        "saga_id": key[0],
+        "step": key[1],
+        "subject": asked.subject,
+        "amount": 0 if refused else asked.amount,
+        "payment_method": getattr(asked, "payment_method", "")[:64],
+        "user_id": getattr(asked, "user_id", ""),
+        "status": Turned if refused else Captured if is_over else Pending,
+        "taken_by": key[1] if taken_by else "",
+        "code": refused.code if refused else "",
+        "detail": refused.detail if refused else "",
+    }
+
+
+def _taken(payment_id: str, amount: Decimal) -> Outcome:
+    return _charged(payment_id, amount) if is_free(amount=amount) else _asks_network()
+
+
+def _is_open(payment: LockedPayment | None) -> bool:
+    return payment is not None and payment.status is PaymentStatus.PENDING
+
+
+def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
+    locked = store.lock_payments(keys=reasons)
+    captured = [one for one in locked.values() if one.status is PaymentStatus.CAPTURED]
+    by_card = [one for one in captured if one.payment_method != CREDITS and one.amount]
+    from_credits = [one for one in captured if one.payment_method == CREDITS and one.amount]
+    refunded = PaymentStatus.REFUNDED.value
+    store.settle(payments=[_row(one, refunded, asks=one in by_card) for one in captured])
+    store.add_refunds(payments=captured, reasons=reasons)
+    store.lock_balances(user_ids=[one.user_id for one in from_credits])
+    store.move_credits(kind=refunded, payments=from_credits)
+    return [_refunded(locked[key]) for key in reasons]
 
 
 def _charged(payment_id: str, amount: Decimal) -> Done:
-    return Done(
-        {
-            "payment_id": payment_id,
-            "amount": str(bounds.amount(amount)),
-            "status": PaymentStatus.CAPTURED.value,
-        }
-    )
+    return _told(payment_id, amount, Captured)
+
+
+def _told(payment_id: str, amount: Decimal, status: str) -> Done:
+    return Done({"payment_id": payment_id, "amount": str(bounds.amount(amount)), "status": status})
 
 
 def _refunded(payment: LockedPayment) -> Done:
@@ -134,40 +396,8 @@ def _refunded(payment: LockedPayment) -> Done:
     )
 
 
-def _decided(asked: PlainPayment) -> dict[str, str]:
-    refused = gateway.authorise(
-        saga_id="", amount=asked.amount, payment_method=asked.payment_method, decline_share=0
-    )
-    if refused is None:
-        return {"status": PaymentStatus.CAPTURED.value}
-    return {
-        "status": PaymentStatus.REFUSED.value,
-        "code": refused.code,
-        "detail": refused.detail,
-    }
-
-
-from contracts.commands import PayBill  # noqa: E402
-from contracts.outcomes import Done as _Done  # noqa: E402
-from participant.operations import YES, Verdict, asks  # noqa: E402
-
-
-def _bill_decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
-    return [
-        _Done({"status": "paid"})
-        if one.word == YES and one.data.get("payment_method") != "poor"
-        else Refused(refusals.INSUFFICIENT_FUNDS if one.word == YES else refusals.PAYMENT_OVERDUE)
-        for one in verdicts
-    ]
-
-
-@does(service=SERVICE, decide=_bill_decided)
-def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
-    """STAND-IN."""
-    return [asks(command=command) for command in commands]
-
-
-@undoes(pay_bill)
-def give_bill_back(commands: Sequence[Undo]) -> list[Outcome]:
-    """STAND-IN."""
-    return [Done({"status": "refunded"}) for _ in commands]
+def _begun(asked: PlainPayment) -> dict[str, Any]:
+    refused = _refusal(asked.amount) if asked.amount else _refusal(Decimal(-1))
+    if refused:
+        return {"status": Turned, "code": refused.code, "detail": refused.detail}
+    return {"status": Pending, "ask_at": Now() + timedelta(seconds=LEASE_SECONDS)}

@@ -1,13 +1,13 @@
 """Payments as the API shows them, and as users send them."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from contracts import bounds
-from contracts.bounds import Id, WholeNumber, amount
-from pagos.models import Payment
+from contracts.bounds import Id, Reason, WholeNumber, amount
+from pagos.models import CreditAccount, Payment
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +47,70 @@ def payment(row: Payment) -> dict[str, Any]:
         "created_at": row.created_at,
         "refunded_at": refund.created_at if refund else None,
         "refunded_because": refund.reason or None if refund else None,
+    }
+
+
+class CustomersWord(msgspec.Struct, frozen=True, kw_only=True):
+    """Which payment a customer confirms or cancels, by its id or its order's; and why."""
+
+    payment_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    order_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    by: Annotated[str, msgspec.Meta(max_length=150)] = ""
+    reason: Reason = ""
+
+
+class BillPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """How a customer pays a bill: `credits`, or a card."""
+
+    payment_method: Id
+    by: Annotated[str, msgspec.Meta(max_length=150)] = ""
+
+
+class NewCredits(msgspec.Struct, frozen=True, kw_only=True):
+    """Credits for a user."""
+
+    user_id: Id
+    amount: Decimal
+
+    def __post_init__(self) -> None:
+        bounds.require_money("amount", self.amount, least=bounds.CENT, most=bounds.MOST_MONEY)
+
+
+_FOR_CUSTOMER = {"captured": "completed", "refused": "failed"}
+
+
+def for_customer(row: Payment) -> dict[str, Any]:
+    """A payment in the words of who pays it."""
+    whole = payment(row)
+    status = _FOR_CUSTOMER.get(row.status, row.status)
+    return {
+        **whole,
+        "payment_id": row.id,
+        "order_id": row.subject or row.order_id,
+        "status": status,
+    }
+
+
+def credits(row: CreditAccount) -> dict[str, Any]:  # noqa: A001 -- as its users call it
+    """What a user has, and has had."""
+    money = {name: str(getattr(row, name)) for name in ("initial", "balance", "spent", "refunded")}
+    return {"user_id": row.user_id, **money}
+
+
+def options(row: Payment, account: CreditAccount | None) -> dict[str, Any]:
+    """What a bill can be paid with."""
+    balance = account.balance if account else Decimal(0)
+    from_credits = {
+        "payment_method": "credits",
+        "balance": str(amount(balance)),
+        "is_enough": account is not None and balance >= row.amount,
+    }
+    cards = [{"payment_method": one} for one in ("credit_card", "debit_card", "paypal")]
+    return {
+        "saga_id": row.saga_id,
+        "amount": str(amount(row.amount)),
+        "status": _FOR_CUSTOMER.get(row.status, row.status),
+        "options": [from_credits, *cards],
     }
 
 

@@ -1,4 +1,7 @@
-"""All SQL of pagos: set-based, one statement a table for a whole batch."""
+"""All SQL of pagos: set-based, one statement a table for a whole batch.
+
+Order of locks: the barrier, payments by saga and step, credit accounts by user.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from contracts import bounds
-from contracts.commands import Charge
 from contracts.outcomes import Refused
-from pagos import gateway
 from pagos.models import PaymentStatus
 from participant import sql
 from participant.sql import Damaged
@@ -24,36 +25,69 @@ class LockedPayment:
     id: str
     key: Key
     amount: Decimal
+    payment_method: str
+    user_id: str
     status: PaymentStatus
 
 
-def add_payments(
-    *, charges: Mapping[Key, Charge], refusals: Mapping[Key, Refused]
-) -> dict[Key, str]:
-    """Writes a payment for each charge, refused ones too; returns their ids."""
+@dataclass(frozen=True, kw_only=True)
+class ToAsk:
+    """A payment about which the card network is to be asked. `status`: pending, its money is to be
+    taken for the step `taken_by` (of the operation `action`); otherwise it is to be given back.
+    """
+
+    id: str
+    saga_id: str
+    taken_by: str
+    amount: Decimal
+    payment_method: str
+    status: str
+    saga: str
+    action: str
+
+    @property
+    def key(self) -> str:
+        """By which the network knows it: the saga's key, and the same for every try."""
+        return f"{self.saga_id}:{self.taken_by}" if self.saga_id else f"payment:{self.id}"
+
+
+def add_payments(*, payments: Sequence[Mapping[str, Any]], lease: float) -> dict[Key, str]:
+    """Writes these payments; their ids. Of each: saga_id, step, subject, amount, payment_method,
+    user_id, status, taken_by, code and detail. One that is pending and has a `taken_by` is due to
+    be asked for after `lease` seconds: whoever writes it asks before.
+    """
     rows = _execute(
         """
         INSERT INTO pagos_payment
-               (id, saga_id, step, subject, amount, payment_method, status, code, detail)
-        SELECT gen_random_uuid()::text, saga_id, step, subject, amount, payment_method, status,
-               code, detail
+               (id, saga_id, step, subject, amount, payment_method, user_id, status, taken_by,
+                code, detail, ask_at)
+        SELECT gen_random_uuid()::text, saga_id, step, subject, amount, payment_method, user_id,
+               status, taken_by, code, detail,
+               CASE WHEN status = 'pending' AND taken_by <> ''
+                    THEN clock_timestamp() + make_interval(secs => %s) END
         FROM json_to_recordset(%s)
              AS v (saga_id text, step text, subject text, amount numeric, payment_method text,
-                   status text, code text, detail text)
+                   user_id text, status text, taken_by text, code text, detail text)
         RETURNING saga_id, step, id
         """,
-        [sql.rows(_row(key[1], row, refusals.get(key)) for key, row in charges.items())],
+        [lease, sql.rows(payments)],
     )
     return {(saga_id, step): payment_id for saga_id, step, payment_id in rows}
 
 
+_LOCKED = """
+    payment.id, payment.saga_id, v.step, payment.amount, payment.payment_method, payment.user_id,
+    payment.status
+"""
+
+
 def lock_payments(*, keys: Iterable[Key]) -> dict[Key, LockedPayment]:
-    """The payments of these steps."""
+    """The payments of these steps: those that made them, or that take the money."""
     rows = _execute(
-        """
-        SELECT payment.id, payment.saga_id, payment.step, payment.amount, payment.status
-        FROM json_to_recordset(%s) AS v (saga_id text, step text)
-        JOIN pagos_payment AS payment USING (saga_id, step)
+        f"""
+        SELECT {_LOCKED} FROM json_to_recordset(%s) AS v (saga_id text, step text)
+        JOIN pagos_payment AS payment
+          ON payment.saga_id = v.saga_id AND v.step IN (payment.step, taken_by)
         ORDER BY payment.saga_id, payment.step FOR NO KEY UPDATE OF payment
         """,
         [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in keys)],
@@ -61,27 +95,240 @@ def lock_payments(*, keys: Iterable[Key]) -> dict[Key, LockedPayment]:
     return {(row[1], row[2]): _locked(*row) for row in rows}
 
 
-def refund(*, payments: Sequence[LockedPayment], reasons: Mapping[Key, str]) -> None:
-    """Gives locked payments back whole. `reasons`: why, of each."""
+def lock_named(*, ids: Mapping[Key, str]) -> dict[Key, LockedPayment]:
+    """The payments with these ids, which these steps name; each only where it is its saga's."""
+    rows = _execute(
+        f"""
+        SELECT {_LOCKED} FROM json_to_recordset(%s) AS v (saga_id text, step text, id text)
+        JOIN pagos_payment AS payment ON payment.id = v.id AND payment.saga_id = v.saga_id
+        ORDER BY payment.saga_id, payment.step FOR NO KEY UPDATE OF payment
+        """,
+        [
+            sql.rows(
+                {"saga_id": saga_id, "step": step, "id": one}
+                for (saga_id, step), one in ids.items()
+            )
+        ],
+    )
+    return {(row[1], row[2]): _locked(*row) for row in rows}
+
+
+def settle(*, payments: Sequence[Mapping[str, Any]], lease: float = 0.0) -> None:
+    """Brings locked payments (by `id`) to a `status`. Of those that are given: `code` and `detail`
+    of a refusal, `taken_by`, `payment_method`. `asks`: whether the card network is to be asked
+    then, after `lease` seconds; otherwise it need not be.
+    """
+    if payments:
+        _execute(
+            """
+            UPDATE pagos_payment AS payment
+            SET status = v.status, code = coalesce(v.code, ''), detail = coalesce(v.detail, ''),
+                taken_by = coalesce(v.taken_by, payment.taken_by),
+                payment_method = coalesce(v.payment_method, payment.payment_method),
+                times_asked = 0,
+                ask_at = CASE WHEN v.asks
+                              THEN clock_timestamp() + make_interval(secs => %s) END
+            FROM json_to_recordset(%s)
+                 AS v (id text, status text, code text, detail text, taken_by text,
+                       payment_method text, asks bool)
+            WHERE payment.id = v.id
+            """,
+            [lease, sql.rows(payments)],
+        )
+
+
+def add_refunds(*, payments: Sequence[LockedPayment], reasons: Mapping[Key, str]) -> None:
+    """Writes down that locked payments are given back whole. `reasons`: why, of each."""
+    if payments:
+        _execute(
+            """
+            INSERT INTO pagos_refund (payment_id, saga_id, amount, reason)
+            SELECT id, saga_id, amount, reason
+            FROM json_to_recordset(%s) AS v (id text, saga_id text, amount numeric, reason text)
+            """,
+            [
+                sql.rows(
+                    {
+                        "id": one.id,
+                        "saga_id": one.key[0],
+                        "amount": one.amount,
+                        "reason": reasons[one.key][:200],
+                    }
+                    for one in payments
+                )
+            ],
+        )
+
+
+_TO_ASK = """
+    payment.id, coalesce(payment.saga_id, ''), taken_by, amount, payment_method, payment.status,
+    coalesce(decision.saga, ''), coalesce(decision.action, '')
+"""
+_ITS_DECISION = """
+    LEFT JOIN pagos_decision AS decision
+      ON decision.saga_id = payment.saga_id AND decision.step = payment.taken_by
+"""
+
+
+def claim_to_ask(*, limit: int, lease: float) -> list[ToAsk]:
+    """Payments about which the card network is due to be asked, those due longest first; nobody
+    else asks about them for `lease` seconds, unless asked before.
+    """
+    rows = _execute(
+        f"""
+        WITH due AS (
+            SELECT id FROM pagos_payment WHERE ask_at <= clock_timestamp()
+            ORDER BY ask_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+        ), payment AS (
+            UPDATE pagos_payment AS claimed
+            SET ask_at = clock_timestamp() + make_interval(secs => %s),
+                times_asked = times_asked + 1
+            FROM due WHERE claimed.id = due.id RETURNING claimed.*
+        )
+        SELECT {_TO_ASK} FROM payment {_ITS_DECISION}
+        """,
+        [limit, lease],
+    )
+    return [_to_ask(*row) for row in rows]
+
+
+def to_ask(*, keys: Iterable[Key]) -> list[ToAsk]:
+    """The payments whose money these steps are taking."""
+    rows = _execute(
+        f"""
+        SELECT {_TO_ASK} FROM json_to_recordset(%s) AS v (saga_id text, step text)
+        JOIN pagos_payment AS payment
+          ON payment.saga_id = v.saga_id AND taken_by = v.step AND ask_at IS NOT NULL
+        {_ITS_DECISION}
+        """,
+        [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in keys)],
+    )
+    return [_to_ask(*row) for row in rows]
+
+
+def plain_to_ask(*, payment_id: str) -> list[ToAsk]:
+    """The payment of no saga with this id, as one to be asked about; none where it is decided."""
+    rows = _execute(
+        f"""
+        SELECT {_TO_ASK} FROM pagos_payment AS payment {_ITS_DECISION}
+        WHERE payment.id = %s AND ask_at IS NOT NULL
+        """,
+        [payment_id],
+    )
+    return [_to_ask(*row) for row in rows]
+
+
+def ask_again(*, seconds: Mapping[str, float]) -> None:
+    """These payments (by id) are asked about again after so many seconds."""
+    _execute(
+        """
+        UPDATE pagos_payment AS payment
+        SET ask_at = clock_timestamp() + make_interval(secs => v.seconds)
+        FROM json_to_recordset(%s) AS v (id text, seconds float8)
+        WHERE payment.id = v.id AND ask_at IS NOT NULL
+        """,
+        [sql.rows({"id": one, "seconds": after} for one, after in seconds.items())],
+    )
+
+
+def given_back(*, ids: Sequence[str]) -> None:
+    """The card network has given back what it had taken for these, and takes nothing any more."""
+    _execute(
+        """
+        UPDATE pagos_payment SET ask_at = NULL
+        WHERE id = ANY(%s) AND status IN ('refunded', 'cancelled')
+        """,
+        [list(ids)],
+    )
+
+
+def decide_plain(*, ids: Sequence[str], refusals: Mapping[str, Refused]) -> None:
+    """What the network says of payments of no saga: taken, or refused."""
+    _execute(
+        """
+        UPDATE pagos_payment AS payment
+        SET status = CASE WHEN v.code = '' THEN 'captured' ELSE 'refused' END, code = v.code,
+            detail = v.detail, ask_at = NULL
+        FROM json_to_recordset(%s) AS v (id text, code text, detail text)
+        WHERE payment.id = v.id AND status = 'pending'
+        """,
+        [
+            sql.rows(
+                {"id": one, "code": no.code if no else "", "detail": no.detail if no else ""}
+                for one in ids
+                for no in [refusals.get(one)]
+            )
+        ],
+    )
+
+
+def lock_balances(*, user_ids: Iterable[str]) -> dict[str, Decimal]:
+    """What these users can spend, of those that have an account; locked."""
+    rows = _execute(
+        """
+        SELECT user_id, balance FROM pagos_creditaccount WHERE user_id = ANY(%s)
+        ORDER BY user_id FOR NO KEY UPDATE
+        """,
+        [sorted(set(user_ids))],
+    )
+    return dict(rows)
+
+
+def move_credits(*, kind: str, payments: Sequence[LockedPayment]) -> None:
+    """Spends what these payments are of, or gives it back (`refunded`)."""
     if not payments:
         return
     _execute(
         """
-        WITH given_back AS (
-            UPDATE pagos_payment AS payment SET status = 'refunded'
-            FROM json_to_recordset(%s) AS v (id text, reason text)
-            WHERE payment.id = v.id
-            RETURNING payment.id, saga_id, amount, v.reason
-        )
-        INSERT INTO pagos_refund (payment_id, saga_id, amount, reason)
-        SELECT id, saga_id, amount, reason FROM given_back
+        WITH moved AS (
+            INSERT INTO pagos_creditmovement (account_id, kind, amount, saga_id, step)
+            SELECT user_id, %(kind)s, amount, saga_id, step
+            FROM json_to_recordset(%(rows)s)
+                 AS v (user_id text, amount numeric, saga_id text, step text)
+            RETURNING account_id, amount
+        ), total AS (SELECT account_id, sum(amount) AS amount FROM moved GROUP BY account_id)
+        UPDATE pagos_creditaccount AS account
+        SET balance = balance + CASE %(kind)s WHEN 'spent' THEN -amount ELSE amount END,
+            spent = spent + CASE %(kind)s WHEN 'spent' THEN amount ELSE 0 END,
+            refunded = refunded + CASE %(kind)s WHEN 'spent' THEN 0 ELSE amount END
+        FROM total WHERE account.user_id = total.account_id
         """,
-        [sql.rows({"id": row.id, "reason": reasons[row.key][:200]} for row in payments)],
+        {
+            "kind": kind,
+            "rows": sql.rows(
+                {
+                    "user_id": one.user_id,
+                    "amount": one.amount,
+                    "saga_id": one.key[0],
+                    "step": one.key[1],
+                }
+                for one in payments
+            ),
+        },
+    )
+
+
+def grant(*, user_id: str, amount: Decimal) -> None:
+    """Gives a user so many credits more; makes the account where there is none."""
+    _execute(
+        """
+        WITH account AS (
+            INSERT INTO pagos_creditaccount AS known (user_id, initial, balance)
+            VALUES (%(user_id)s, %(amount)s, %(amount)s)
+            ON CONFLICT (user_id) DO UPDATE
+            SET initial = known.initial + excluded.initial,
+                balance = known.balance + excluded.balance
+            RETURNING user_id
+        )
+        INSERT INTO pagos_creditmovement (account_id, kind, amount)
+        SELECT user_id, 'granted', %(amount)s FROM account
+        """,
+        {"user_id": user_id, "amount": amount},
     )
 
 
 def _locked(
-    payment_id: str, saga_id: str, step: str, amount: Decimal, status: str
+    payment_id: str, saga_id: str, step: str, amount: Decimal, method: str, user: str, status: str
 ) -> LockedPayment:
     if not bounds.is_money(amount, most=bounds.MOST_MONEY):
         raise Damaged(f"Payment {payment_id} of saga {saga_id} is of no amount: {amount}.")
@@ -90,22 +337,19 @@ def _locked(
     except ValueError as error:
         detail = f"Payment {payment_id} of saga {saga_id} has no such status: {status!r}."
         raise Damaged(detail) from error
-    return LockedPayment(id=payment_id, key=(saga_id, step), amount=amount, status=known)
+    return LockedPayment(
+        id=payment_id,
+        key=(saga_id, step),
+        amount=amount,
+        payment_method=method,
+        user_id=user,
+        status=known,
+    )
 
 
-def _row(step: str, charge: Charge, refused: Refused | None) -> dict[str, object]:
-    """What was asked for goes in as it came where it can be stored; `detail` tells the rest."""
-    return {
-        "saga_id": charge.saga_id,
-        "step": step,
-        "subject": charge.subject,
-        "amount": charge.amount if gateway.is_chargeable(amount=charge.amount) else 0,
-        "payment_method": charge.payment_method[:64],
-        "status": (PaymentStatus.REFUSED if refused else PaymentStatus.CAPTURED).value,
-        "code": refused.code if refused else "",
-        "detail": refused.detail if refused else "",
-    }
+def _to_ask(*row: Any) -> ToAsk:
+    return ToAsk(**dict(zip(ToAsk.__dataclass_fields__, row, strict=True)))
 
 
-def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+def _execute(statement: str, values: Any) -> list[tuple[Any, ...]]:
     return sql.execute(service="pagos", sql=statement, values=values)

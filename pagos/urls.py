@@ -5,6 +5,7 @@ from django.urls import path
 from coordination import decisions
 from httpapi.steps import StepView, doors, made
 from pagos import operations, views
+from participant.operations import NO, YES
 
 CHARGE = made(StepView, operation=operations.charge, aliases={"cart_id": "subject"})
 
@@ -18,6 +19,16 @@ urlpatterns = [
     path("api/v1/payments/<slug:payment_id>", views.PaymentView.as_view()),
     path("api/v1/payments/<slug:payment_id>/refund", views.AnyRefundView.as_view()),
     path("payments", views.PaymentsView.as_view()),
-    *decisions.urls("pagos"),
+    *(
+        path(f"payments/{below}{name}", made(views.VerdictView, word=word))
+        for name, word in (("confirm", YES), ("cancel", NO))
+        for below in ("", "<slug:payment_id>/")
+    ),
+    path("payments/<slug:payment_id>", views.CustomersPaymentView.as_view()),
+    path("bills/<slug:saga_id>/pay", views.PayBillView.as_view()),
+    path("bills/<slug:saga_id>/options", views.BillOptionsView.as_view()),
+    path("credits", views.CreditsView.as_view()),
+    path("credits/<str:user_id>", views.CreditsView.as_view()),
+    *decisions.urls(operations.SERVICE),
     *doors(operations),
 ]

@@ -1,23 +1,30 @@
 """The HTTP door of pagos. No decisions here."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from django.db import transaction
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import bounds, refusals
-from contracts.outcomes import Refused
+from contracts.outcomes import Refused, Waiting
+from coordination import decisions
 from httpapi import pages, problems
 from httpapi.json import answer, fingerprint
 from httpapi.problems import Problem
 from httpapi.steps import StepView
-from pagos import operations, queries, serializers
+from pagos import desk, operations, queries, serializers, store
 from pagos.models import Payment, PaymentStatus
 from pagos.operations import PlainPayment
 from pagos.serializers import NewPayment
+from participant import points
+from participant.decisions import Given
+from participant.operations import YES
+
+Row = TypeVar("Row", bound=Model)
 
 
 class _Reason(msgspec.Struct, frozen=True):
@@ -49,12 +56,18 @@ class AnyRefundView(RefundView):
 
 
 class PlainPaymentsView(APIView):
-    """POST: a payment outside of any saga; 201, or 409 with the refusal's code."""
+    """POST: a payment outside of any saga; 201, or 409 with the refusal's code; 202 where the card
+    network has not answered yet.
+    """
 
     def post(self, request: Request) -> HttpResponse:
         asked = _asked(request)
         with transaction.atomic(using=operations.SERVICE):
             payment = operations.pay(asked=asked)
+        points.reach("payments.intended")
+        if payment.status == PaymentStatus.PENDING:
+            desk.AT_ONCE.ask_about(payments=store.plain_to_ask(payment_id=payment.id))
+            payment = _known(queries.payment(payment_id=payment.id), "payment", id=payment.id)
         if payment.fingerprint != asked.fingerprint:
             raise Problem(
                 status=422,
@@ -65,7 +78,8 @@ class PlainPaymentsView(APIView):
             raise problems.refusal(Refused(payment.code, payment.detail))
         made = _known(queries.payment(payment_id=payment.id), "payment", payment_id=payment.id)
         headers = {"Location": request.build_absolute_uri(f"/api/v1/payments/{payment.id}")}
-        return answer(serializers.payment(made), status=201, headers=headers)
+        status = 202 if made.status == PaymentStatus.PENDING else 201
+        return answer(serializers.payment(made), status=status, headers=headers)
 
 
 class PaymentView(APIView):
@@ -98,6 +112,82 @@ class PaymentOfSagaView(APIView):
         return answer(serializers.payment_of_saga(found))
 
 
+class CustomersPaymentView(APIView):
+    """GET: a payment as its customer sees it: pending, completed, failed, refunded, cancelled."""
+
+    def get(self, request: Request, payment_id: str) -> HttpResponse:
+        found = _known(queries.payment(payment_id=payment_id), "payment", id=payment_id)
+        return answer(serializers.for_customer(found))
+
+
+class VerdictView(APIView):
+    """POST: the customer's word on a payment, by its id (in the path or the body) or its order's:
+    200 with the payment; 202 where the card network has not answered yet; 409 already_decided, or
+    decision_closed. `word`: yes or no.
+    """
+
+    word = ""
+
+    def post(self, request: Request, payment_id: str = "") -> HttpResponse:
+        asked = problems.read(request.data or {}, serializers.CustomersWord)
+        payment = queries.payment_to_confirm(
+            payment_id=payment_id or asked.payment_id, order_id=asked.order_id
+        )
+        named = payment_id or asked.payment_id or f"of the order {asked.order_id}"
+        return _given(_known(payment, "payment", id=named), self.word, asked.by, asked.reason)
+
+
+class PayBillView(APIView):
+    """POST: the customer pays a bill, from credits or by a card: as VerdictView."""
+
+    def post(self, request: Request, saga_id: str) -> HttpResponse:
+        asked = problems.read(request.data or {}, serializers.BillPayment)
+        payment = _known(queries.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
+        method = {"payment_method": asked.payment_method}
+        return _given(payment, YES, asked.by or payment.user_id, "", data=method)
+
+
+class BillOptionsView(APIView):
+    """GET: what a bill can be paid with: cards, and credits, with whether they are enough."""
+
+    def get(self, request: Request, saga_id: str) -> HttpResponse:
+        payment = _known(queries.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
+        account = queries.credits(user_id=payment.user_id)
+        return answer(serializers.options(payment, account))
+
+
+class CreditsView(APIView):
+    """POST: gives a user credits, on top of those that there are. GET: what a user has."""
+
+    def post(self, request: Request) -> HttpResponse:
+        asked = problems.read(request.data or {}, serializers.NewCredits)
+        store.grant(user_id=asked.user_id, amount=asked.amount)
+        account = _known(queries.credits(user_id=asked.user_id), "credits of", id=asked.user_id)
+        return answer(serializers.credits(account), status=201)
+
+    def get(self, request: Request, user_id: str) -> HttpResponse:
+        account = _known(queries.credits(user_id=user_id), "credit account of", id=user_id)
+        return answer(serializers.credits(account))
+
+
+def _given(
+    payment: Payment, word: str, by: str, reason: str, data: dict[str, str] | None = None
+) -> HttpResponse:
+    given = Given(
+        saga_id=payment.saga_id or "",
+        step=payment.taken_by or payment.step,
+        word=word,
+        by=by or "customer",
+        reason=reason,
+        data=data,
+    )
+    _, outcome = decisions.give(service=operations.SERVICE, given=given)
+    points.reach("decisions.before_reply")
+    now = _known(queries.payment(payment_id=payment.id), "payment", id=payment.id)
+    status = 202 if isinstance(outcome, Waiting) else 200
+    return answer(serializers.for_customer(now), status=status)
+
+
 def _asked(request: Request) -> PlainPayment:
     asked = problems.read(request.data, NewPayment)
     wanted = {
@@ -109,7 +199,7 @@ def _asked(request: Request) -> PlainPayment:
     return PlainPayment(**wanted, key=problems.read_key(request), fingerprint=fingerprint(wanted))
 
 
-def _known(payment: Payment | None, what: str, **path: str) -> Payment:
-    if payment is None:
+def _known(found: Row | None, what: str, **path: str) -> Row:
+    if found is None:
         raise problems.unknown(what, *path.values())
-    return payment
+    return found

@@ -222,6 +222,7 @@ def _run(
     assert doing.decide is not None  # noqa: S101 -- only such operations have rows here
     verdicts = [
         Verdict(
+            step=key[1],
             command=msgspec.json.decode(found[key].command, type=doing.command),
             word=one.word,
             decided_by=found[key].decided_by,

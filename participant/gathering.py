@@ -1,4 +1,4 @@
-"""Commands that come one by one, performed together when they come at once.
+"""Commands (or questions) that come one by one, performed together when they come at once.
 
 Whoever finds nobody at work performs its own command at once: a quiet door waits for nothing.
 Those who come meanwhile are gathered, and one of them then performs them all as one list, in one
@@ -8,36 +8,37 @@ transaction: a rush costs a few transactions instead of one each.
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from contracts.commands import Command
 from participant import sql
-from participant.performing import Performed
+
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 
 
-class Together(Protocol):
+class Together(Protocol[Result_co]):
     """`participant.performing.perform` of one operation, or whatever does the same for a list."""
 
-    def __call__(self, *, commands: Sequence[Any]) -> Sequence[Performed]: ...
+    def __call__(self, *, commands: Sequence[Any]) -> Sequence[Result_co]: ...
 
 
-class Gathering:
+class Gathering(Generic[Result]):
     """The way into one operation for commands that come on many threads.
 
     `together`: performs a list of them, in one transaction, at `service`. `most`: in one list.
     """
 
-    def __init__(self, *, service: str, together: Together, most: int = 100) -> None:
+    def __init__(self, *, service: str, together: Together[Result], most: int = 100) -> None:
         self._service = service
         self._together = together
         self._most = most
-        self._waiting: list[_Place] = []
+        self._waiting: list[_Place[Result]] = []
         self._is_busy = False
         self._lock = threading.Lock()
 
-    def perform(self, *, command: Command) -> Performed:
+    def perform(self, *, command: Any) -> Result:
         """What became of this one command; a fault of another's is not seen."""
-        place = _Place(command)
+        place: _Place[Result] = _Place(command)
         with self._lock:
             self._waiting.append(place)
             leads, self._is_busy = not self._is_busy, True
@@ -59,7 +60,7 @@ class Gathering:
                 if self._waiting:
                     self._waiting[0].lead()
 
-    def _settle(self, batch: Sequence["_Place"]) -> None:
+    def _settle(self, batch: Sequence["_Place[Result]"]) -> None:
         try:
             self._perform_together(batch)
         except Exception as error:  # noqa: BLE001 -- whatever it was: each learns its own below
@@ -68,30 +69,30 @@ class Gathering:
             else:
                 self._settle_apart(batch, is_busy=sql.is_busy(error))
 
-    def _settle_apart(self, batch: Sequence["_Place"], *, is_busy: bool) -> None:
+    def _settle_apart(self, batch: Sequence["_Place[Result]"], *, is_busy: bool) -> None:
         """One that waits for a locked row holds up no other."""
         with sql.impatient(service=self._service) if is_busy else nullcontext():
             for place in batch:
                 self._settle_alone(place)
 
-    def _settle_alone(self, place: "_Place") -> None:
+    def _settle_alone(self, place: "_Place[Result]") -> None:
         try:
             self._perform_together([place])
         except Exception as error:  # noqa: BLE001 -- raised again on the thread that it belongs to
             place.fail(error)
 
-    def _perform_together(self, batch: Sequence["_Place"]) -> None:
+    def _perform_together(self, batch: Sequence["_Place[Result]"]) -> None:
         performed = self._together(commands=[place.command for place in batch])
         for place, one in zip(batch, performed, strict=True):
             place.succeed(one)
 
 
-class _Place:
+class _Place(Generic[Result]):
     """One command's place among those that wait."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Any) -> None:
         self.command = command
-        self._performed: Performed | None = None
+        self._performed: Result | None = None
         self._error: Exception | None = None
         self._leads = False
         self._woken = threading.Event()
@@ -105,7 +106,7 @@ class _Place:
         self._leads = True
         self._woken.set()
 
-    def succeed(self, performed: Performed) -> None:
+    def succeed(self, performed: Result) -> None:
         self._performed = performed
         self._woken.set()
 
@@ -113,7 +114,7 @@ class _Place:
         self._error = error
         self._woken.set()
 
-    def result(self) -> Performed:
+    def result(self) -> Result:
         if self._performed is None:
             raise self._error or AssertionError("nobody settled this command")
         return self._performed

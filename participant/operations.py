@@ -24,6 +24,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     in time) or withdrawn (an undo or a block came first). `data`: what who decided has added.
     """
 
+    step: str
     command: Any
     word: str
     decided_by: str

@@ -1,11 +1,16 @@
 """What all tests share."""
 
+from decimal import Decimal
+
 import hypothesis
+import msgspec
 import pytest
 from django.conf import settings
 
 from messaging import doorbell
+from pagos import desk
 from stack.local import LocalStack
+from tarjetas import operations as network
 from tests.checkout.shop import Shop
 
 # How long an example takes is the machine's affair, all the more beside other tests.
@@ -29,6 +34,8 @@ def pytest_configure() -> None:
     # The live server's threads outlive a test; their connections must not.
     for database in settings.DATABASES.values():
         database["CONN_MAX_AGE"] = 0
+    # A shop that somebody runs beside the tests has other prices: nobody asks it for them.
+    settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +43,30 @@ def django_db_setup(django_db_setup):
     """Also ends our threads' connections, so that the test databases can be dropped."""
     yield
     doorbell.close()
+
+
+class CardNetwork(desk.Network):
+    """The card network itself, called in this process: its code and its database, and no HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__(url=settings.SERVICE_URLS["tarjetas"])
+
+    def _post(self, path, body, kind):
+        if path == "/refunds":
+            return network.refund(keys=[one["key"] for one in body])
+        asked = [network.Asked(**one | {"amount": Decimal(one["amount"])}) for one in body]
+        return msgspec.convert(
+            [msgspec.to_builtins(one) for one in network.charge(asked=asked)], type=kind
+        )
+
+
+@pytest.fixture(autouse=True)
+def card_network(monkeypatch):
+    """Whatever pagos does within a test asks the card network within it."""
+    card_network = CardNetwork()
+    monkeypatch.setattr(desk, "network", lambda: card_network)
+    monkeypatch.setattr(desk.AT_ONCE, "_silent_until", 0.0)
+    return card_network
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from contracts.catalogue import SAGAS
-from contracts.services import PARTICIPANTS, WITH_WORKER
+from contracts.services import BY_NAME, PARTICIPANTS, WITH_WORKER
 from loadtests.audit import evidence, generic, rest, sagas
 from loadtests.audit.evidence import Entry, Evidence, Finding, Source, page_of
 from loadtests.audit.generic import Effect
@@ -76,7 +76,9 @@ class Rules:
     """All rules. Raises NotAuditable where a participant of the register has none."""
 
     def __init__(self) -> None:
-        self.services: list[ServiceRules] = [_of_service(name) for name in PARTICIPANTS]
+        asked = {other for name in PARTICIPANTS for other in BY_NAME[name].asks}
+        names = [*PARTICIPANTS, *sorted(asked - {*PARTICIPANTS})]
+        self.services: list[ServiceRules] = [_of_service(name) for name in names]
         self.sources = [source for one in self.services for source in one.SOURCES]
         self._effects: dict[str, list[Effect]] = {}
         for service in self.services:

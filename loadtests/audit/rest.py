@@ -10,6 +10,7 @@ import msgspec
 from contracts import projection
 from contracts.services import COORDINATORS, WITH_WORKER
 from loadtests.audit.reading import everywhere
+from loadtests.audit.services import pagos
 from loadtests.shop import owners
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
@@ -92,9 +93,10 @@ def wait(*, broker: Broker, seconds: float, say: Callable[[str], None]) -> bool:
 
 
 def unsent() -> Iterator[tuple[str, str]]:
-    """Events that were not sent. Gives (saga id, what)."""
+    """Events that were not sent, and what the card network was not told. Gives (saga id, what)."""
     for service, saga_id, event in everywhere(services=WITH_WORKER, statement=_UNSENT):
         yield saga_id, f"{event} of {service} was never sent"
+    yield from pagos.owed()
 
 
 def queued(*, broker: Broker) -> Iterator[str]:

@@ -165,6 +165,7 @@ def test_business_rules_have_the_same_defaults_everywhere() -> None:
         "ENVIOS_FAIL_SHARE": settings.DELIVERY_FAIL_SHARE,
         "RESERVAS_AUTO_APPROVE_BELOW": settings.AUTO_APPROVE_BELOW,
         "PAGOS_SLOW_CARD_SECONDS": settings.SLOW_CARD_SECONDS,
+        "PAGOS_NETWORK_SECONDS": settings.NETWORK_SECONDS,
         "TARJETAS_KEY_SECONDS": settings.KEY_SECONDS,
         "DUETO_HOP_SECONDS": settings.HOP_SECONDS,
         "DUETO_SAGA_SECONDS": settings.SAGA_SECONDS,

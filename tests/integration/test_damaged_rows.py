@@ -55,6 +55,8 @@ DAMAGES = {
         f"UPDATE carrito_checkout SET items = {LONG}",
         f"UPDATE carrito_checkout SET billing_address = {DEEP}",
         f"UPDATE carrito_checkout SET context = {DEEP}",
+        f"UPDATE carrito_checkout SET price_changes = {DEEP}",
+        f"UPDATE carrito_checkout SET price_changes = {LONG}",
         "UPDATE carrito_checkout SET status = 'foo', saga_pattern = 'bar'",
         "UPDATE carrito_order SET status = 'foo'",
     ],

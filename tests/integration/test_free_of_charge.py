@@ -6,7 +6,7 @@ from carrito.models import Checkout
 from contracts.patterns import PATTERNS
 from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
-from pagos import gateway
+from pagos import operations
 from pagos.models import Payment, Refund
 from tests.seeded.shop import Shop
 
@@ -55,6 +55,6 @@ def test_card_is_not_asked_for_nothing(shop, pattern):
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_network_that_takes_no_zero_leaves_free_checkouts_unsold(shop, pattern, monkeypatch):
     """The control: without the rule for nothing, what was accepted can never succeed."""
-    monkeypatch.setattr(gateway, "is_free", lambda *, amount: False)
+    monkeypatch.setattr(operations, "is_free", lambda *, amount: False)
     saga_id = free_checkout(shop, pattern)
     assert Checkout.objects.get(pk=saga_id).failure_code == "invalid_amount"

@@ -44,6 +44,17 @@ def test_checkout_is_done_when_it_is_answered(shop):
     assert shop.call("GET", "carrito", f"/carts/{cart}")[1]["status"] == "checked_out"
 
 
+def test_prices_of_now_decide_as_in_the_shop(shop):
+    product = shop.product(quantity=5)
+    fallen, risen = shop.carts(2, product=product)
+    path = f"/api/products/{product}"
+    shop.call("PATCH", "inventario", path, {"price": "10.00"})
+    assert shop.check_out(fallen, "monolith")[1]["total_amount"] == "10.00"
+    shop.call("PATCH", "inventario", path, {"price": "13.00"})
+    assert shop.check_out(risen, "monolith")[1]["code"] == "price_changed"
+    assert shop.check_out(risen, "monolith")[1]["total_amount"] == "13.00"
+
+
 def test_refused_card_leaves_nothing_but_the_reason(shop):
     product = shop.product(quantity=5)
     cart = shop.cart(product=product)

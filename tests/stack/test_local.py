@@ -38,7 +38,7 @@ def stack(place, said):
         folder=place,
         fresh=True,
         free_ports=True,
-        names=("pagos",),
+        names=("pagos", "tarjetas"),
         broker="postgresql",
         with_admin=True,
         announce=said.append,
@@ -78,10 +78,10 @@ def test_services_reach_their_servers_by_the_detour(place, said):
 
 
 def test_services_run_recover_and_end_without_a_trace(stack, place):
-    assert set(stack.processes) == {"postgres", "pagos.web", "pagos.worker"}
+    assert set(stack.processes) == {"postgres", "pagos.web", "pagos.worker", "tarjetas.web"}
     assert stack.rabbitmq_url is None
     assert stack.admin["user"] == "admin"
-    for name in ("pagos.web", "pagos.worker"):
+    for name in ("pagos.web", "pagos.worker", "tarjetas.web"):
         before = stack.processes[name]
         stack.kill(name, signal.SIGKILL)
         stack.wait_ready()

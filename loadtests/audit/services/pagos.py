@@ -1,4 +1,6 @@
-"""pagos: money is taken once, and given back once and whole."""
+"""pagos: money is taken once, and given back once and whole; the card network has the same in its
+books; credits add up.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +12,9 @@ from loadtests.audit.reading import rows
 
 
 class Payment(NamedTuple):
-    """With its refund."""
+    """With its refund. `taken_by`: the step that takes the money; `is_owed`: the card network is
+    still to be asked about it; `by_card`: whether a card pays it, and not credits.
+    """
 
     saga_id: str
     step: str
@@ -18,6 +22,9 @@ class Payment(NamedTuple):
     status: str
     amount: int
     refunded: int | None
+    taken_by: str
+    is_owed: bool
+    by_card: bool
 
 
 SOURCES = [
@@ -26,7 +33,8 @@ SOURCES = [
         Payment,
         """
         SELECT payment.saga_id, step, payment.id, status, (payment.amount * 100)::bigint,
-               (refund.amount * 100)::bigint
+               (refund.amount * 100)::bigint, taken_by, ask_at IS NOT NULL,
+               payment_method <> 'credits'
         FROM pagos_payment AS payment
         LEFT JOIN pagos_refund AS refund ON refund.payment_id = payment.id
         WHERE payment.saga_id IS NOT NULL
@@ -46,9 +54,23 @@ _KEYS = """
     FROM pagos_payment
     WHERE idempotency_key > '' GROUP BY merchant_id, idempotency_key HAVING count(*) > 1 ORDER BY 1
 """
+_OWED = """
+    SELECT coalesce(saga_id, ''), id, status FROM pagos_payment
+    WHERE ask_at IS NOT NULL AND status <> 'pending' ORDER BY id
+"""
+_CREDITS = """
+    SELECT account.user_id, initial, balance, spent, refunded,
+           coalesce(sum(amount) FILTER (WHERE kind = 'granted'), 0),
+           coalesce(sum(amount) FILTER (WHERE kind = 'spent'), 0),
+           coalesce(sum(amount) FILTER (WHERE kind = 'refunded'), 0)
+    FROM pagos_creditaccount AS account
+    LEFT JOIN pagos_creditmovement AS movement ON movement.account_id = account.user_id
+    GROUP BY account.user_id ORDER BY account.user_id
+"""
 _COUNTED = """
     SELECT (SELECT count(*) FROM pagos_payment WHERE saga_id IS NOT NULL),
-           (SELECT count(*) FROM pagos_refund WHERE saga_id IS NOT NULL)
+           (SELECT count(*) FROM pagos_refund WHERE saga_id IS NOT NULL),
+           (SELECT count(*) FROM pagos_creditaccount)
 """
 
 EFFECTS = effects_of(
@@ -58,6 +80,21 @@ EFFECTS = effects_of(
             _is_taken(one) and one.step == step
         ),
         ("refund", "pagos.charge", Direction.UNDO): lambda one, step: (
+            one.refunded is not None and one.step == step
+        ),
+        ("payment to confirm", "pagos.create_payment", Direction.DO): lambda one, step: (
+            one.step == step and (one.status != "refused" or bool(one.taken_by))
+        ),
+        ("confirmed payment", "pagos.confirm_payment", Direction.DO): lambda one, step: (
+            _is_taken(one) and one.taken_by == step
+        ),
+        ("refund", "pagos.confirm_payment", Direction.UNDO): lambda one, step: (
+            one.refunded is not None and one.taken_by == step
+        ),
+        ("payment of a bill", "pagos.pay_bill", Direction.DO): lambda one, step: (
+            _is_taken(one) and one.step == step
+        ),
+        ("refund", "pagos.pay_bill", Direction.UNDO): lambda one, step: (
             one.refunded is not None and one.step == step
         ),
     },
@@ -71,7 +108,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
         of_step = [one for one in found if one.step == name]
         yield from ((2, what) for what in _money(of_step))
     for step in saga.page.steps if found else ():
-        if step.operation == "pagos.charge":
+        if step.operation in ("pagos.charge", "pagos.create_payment"):
             wanted = cents_of(saga.data.get(step.needs.get("amount", "amount")))
             for one in found:
                 if one.step == step.name and wanted is not None and one.amount != wanted:
@@ -96,8 +133,21 @@ def _money(found: list[Payment]) -> Iterator[str]:
             yield f"payment {one.payment_id} says refunded, but no refund is there"
 
 
+def owed() -> Iterator[tuple[str, str]]:
+    """What the card network is still to give back. Gives (saga id, what)."""
+    for saga_id, payment_id, status in rows(service="pagos", statement=_OWED):
+        yield saga_id, f"the card network was not told of payment {payment_id}, {status}"
+
+
 def sums() -> Iterator[tuple[int, str, str]]:
-    """2: a plain payment is refunded whole, or not at all. 8: a key stands for one payment."""
+    """2: a plain payment is refunded whole, or not at all; a user's credits add up, each the sum of
+    its movements. 8: a key stands for one payment.
+    """
+    for user, initial, balance, spent, refunded, *sums_ in rows(
+        service="pagos", statement=_CREDITS
+    ):
+        if initial != balance + spent - refunded or sums_ != [initial, spent, refunded]:
+            yield 2, "", f"credits of {user}: {initial} = {balance} + {spent} - {refunded}: {sums_}"
     for payment_id, status, amount, refunded in rows(service="pagos", statement=_PLAIN):
         what = f"payment {payment_id} of {amount} is {status}, and {refunded or 0} was refunded"
         yield 2, "", what
@@ -106,8 +156,8 @@ def sums() -> Iterator[tuple[int, str, str]]:
 
 
 def counted() -> Iterator[tuple[int, str]]:
-    ((payments, refunds),) = rows(service="pagos", statement=_COUNTED)
-    yield 2, f"{payments} payments of sagas, {refunds} refunds"
+    ((payments, refunds, accounts),) = rows(service="pagos", statement=_COUNTED)
+    yield 2, f"{payments} payments of sagas, {refunds} refunds, {accounts} credit accounts"
 
 
 def kept(saga: Evidence) -> Iterator[Finding]:
@@ -125,4 +175,4 @@ def kept(saga: Evidence) -> Iterator[Finding]:
 
 
 def _is_taken(payment: Payment) -> bool:
-    return payment.status != "refused"
+    return payment.status in ("captured", "refunded")

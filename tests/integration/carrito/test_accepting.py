@@ -71,7 +71,7 @@ def outcome_of(operation, command):
 
 def test_accepted_cart_is_locked_and_its_total_frozen(cart):
     accepted = accept(cart.id)
-    assert accepted.total_amount == "21.00"
+    assert accepted.told["total_amount"] == "21.00"
     assert Cart.objects.get(pk=cart.pk).status == "checking_out"
     CartItem.objects.filter(cart=cart).update(unit_price="99.00")
     (frozen,) = OWNER.sagas.not_handed_over(patterns=["orchestrated"], limit=10)

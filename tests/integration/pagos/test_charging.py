@@ -11,7 +11,7 @@ from pagos import operations
 from pagos.models import Payment, Refund
 from participant.performing import perform
 
-pytestmark = pytest.mark.django_db(databases=["pagos"])
+pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 
 def charge(*saga_ids: str, **changes):
@@ -70,8 +70,8 @@ def test_nothing_is_taken_without_asking_for_the_card():
     assert money() == 0
 
 
-def test_method_of_any_length_is_refused():
-    (refused,) = charge("s", payment_method="x" * 100_000)
+def test_unknown_method_is_refused():
+    (refused,) = charge("s", payment_method="x" * 64)
     assert refused.code == refusals.UNKNOWN_PAYMENT_METHOD
 
 

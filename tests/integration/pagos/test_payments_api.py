@@ -6,7 +6,7 @@ import pytest
 
 from pagos.models import Payment, Refund
 
-pytestmark = pytest.mark.django_db(databases=["pagos"])
+pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 PLAIN = {
     "merchant_id": "m-1",

@@ -16,7 +16,7 @@ from contracts.commands import Line
 from contracts.context import Context
 from contracts.saga import Direction
 from inventario.catalogue import NewProduct
-from pagos import gateway
+from pagos import operations
 
 ids = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=64
@@ -61,8 +61,8 @@ def test_cart_that_is_accepted_can_be_read_reserved_and_paid(lines):
     assert msgspec.json.decode(msgspec.json.encode(context), type=Context) == context
     assert len(asked(context, "reserve_inventory").items) == len(lines)
     charge = asked(context, "process_payment")
-    free = gateway.is_free(amount=charge.amount)
-    assert free or gateway.is_chargeable(amount=charge.amount)
+    free = operations.is_free(amount=charge.amount)
+    assert free or operations.is_chargeable(amount=charge.amount)
 
 
 def line(**changes):

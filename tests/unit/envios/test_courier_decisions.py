@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from envios.operations import area_of, decide_schedule, is_failing
 from envios.store import Area, LockedCourier
-from pagos import gateway
+from tarjetas.rules import refusal
 
 HERE, THERE = Area("La Habana", "Plaza"), Area("Matanzas", "")
 
@@ -62,8 +62,12 @@ def test_failing_deliveries_are_others_than_the_card_network_declines(settings):
     declined = {
         one
         for one in sagas
-        if gateway.authorise(
-            saga_id=one, amount=Decimal(1), payment_method="credit_card", decline_share=0.2
+        if refusal(
+            saga_id=one,
+            saga="fulfilment",
+            amount=Decimal(1),
+            payment_method="credit_card",
+            decline_shares={"": 0.2},
         )
     }
     failing = {one for one in sagas if is_failing(saga_id=one)}

@@ -1,0 +1,79 @@
+"""What a cart's products cost now: asked of inventario before a checkout of it is accepted.
+
+Checkouts that come at once are asked for together: one call, of all their products. Where
+inventario can't be asked, the prices hold that the shopper was shown, and it is left alone for a
+moment: a checkout waits for nobody who is away.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+from django.conf import settings
+
+from carrito import carts, store
+from contracts import bounds
+from httpapi import waiting
+from httpapi.client import Client, Unreachable
+from participant.gathering import Gathering
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS = 0.5
+REST_SECONDS = 1.0
+"""After a call in vain."""
+
+_client = Client(url=settings.SERVICE_URLS["inventario"], timeout=ASK_SECONDS, connections=1)
+_rests_until = float("-inf")
+
+
+class _PriceList(msgspec.Struct, frozen=True):
+    prices: dict[str, Decimal]
+
+    def __post_init__(self) -> None:
+        for price in self.prices.values():
+            bounds.require_money("prices", price, most=bounds.MOST_PRICE)
+
+
+def of_cart(*, cart_id: str) -> Mapping[str, Decimal]:
+    """By product id, as far as they can be known now; others may be among them."""
+    product_ids = store.products_of(cart_id=cart_id)
+    if not product_ids or _is_resting():
+        return {}
+    with waiting.for_an_answer():
+        return _gathering.perform(command=product_ids)
+
+
+def _ask_together(*, commands: Sequence[Sequence[str]]) -> list[Mapping[str, Decimal]]:
+    """For each what all of them cost. One at a time in this process: nobody asks while one that
+    hangs is waited for, and those who have waited behind it find that it is left alone.
+    """
+    product_ids = [product_id for ids in commands for product_id in ids]
+    known: dict[str, Decimal] = {}
+    try:
+        for ids in [] if _is_resting() else carts.calls(product_ids=product_ids):
+            known |= _ask(ids)
+    except Unreachable as error:
+        _rest(error)
+    return [known] * len(commands)
+
+
+def _ask(ids: Sequence[str]) -> dict[str, Decimal]:
+    answer = _client.get(path=f"/api/products/prices?ids={','.join(ids)}")
+    found: _PriceList = answer.decode(type=_PriceList)
+    return found.prices
+
+
+def _is_resting() -> bool:
+    return time.monotonic() < _rests_until
+
+
+def _rest(error: Unreachable) -> None:
+    global _rests_until
+    _rests_until = time.monotonic() + REST_SECONDS
+    log.warning("the prices that shoppers were shown hold: %s", error)
+
+
+_gathering = Gathering(service="carrito", together=_ask_together)

@@ -1,0 +1,70 @@
+"""tarjetas: the card network has taken what pagos has, and given back what pagos has given back."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from loadtests.audit.evidence import Evidence, Finding, Source, money
+from loadtests.audit.generic import Effect
+from loadtests.audit.reading import rows
+from loadtests.audit.services.pagos import Payment
+
+
+class Charge(NamedTuple):
+    """`key`: by which pagos names it. `status`: what has become of it by now."""
+
+    saga_id: str
+    key: str
+    status: str
+    amount: int
+
+
+_STATUS = "CASE WHEN status = 'processing' AND answers_at <= now() THEN 'captured' ELSE status END"
+SOURCES = [
+    Source(
+        "tarjetas",
+        Charge,
+        f"""
+        SELECT saga_id, key, {_STATUS}, (amount * 100)::bigint FROM tarjetas_charge
+        WHERE saga_id <> ''
+        """,
+    )
+]
+EFFECTS: list[Effect] = []
+_COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'refunded') FROM tarjetas_charge"
+
+
+def breaches(saga: Evidence) -> Iterator[Finding]:
+    """2: of each payment by card, what was taken and kept there is what pagos says."""
+    payments = {
+        f"{one.saga_id}:{one.taken_by}": one
+        for one in saga.of(Payment)
+        if one.taken_by and one.by_card
+    }
+    charges: dict[str, list[Charge]] = {}
+    for charge in saga.of(Charge):
+        charges.setdefault(charge.key, []).append(charge)
+    for key in sorted(payments.keys() | charges.keys()):
+        if what := _differs(payments.get(key), charges.get(key, [])):
+            yield 2, f"{key}: {what}"
+
+
+def _differs(payment: Payment | None, charges: list[Charge]) -> str:
+    kept = [one.amount for one in charges if one.status == "captured"]
+    at_network = f"the card network keeps {money(sum(kept))}"
+    if payment is None:
+        return f"{at_network}, and pagos has no such payment" if kept else ""
+    if payment.is_owed or payment.status == "pending":
+        return ""
+    wanted = [payment.amount] if payment.status == "captured" and payment.amount else []
+    if kept == wanted:
+        return ""
+    return f"{at_network}, and pagos says {payment.status}, {money(payment.amount)}"
+
+
+def sums() -> Iterator[tuple[int, str, str]]:
+    yield from ()
+
+
+def counted() -> Iterator[tuple[int, str]]:
+    ((charges, refunds),) = rows(service="tarjetas", statement=_COUNTED)
+    yield 2, f"{charges} charges at the card network, {refunds} given back"

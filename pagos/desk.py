@@ -1,0 +1,261 @@
+"""The desk: asks the card network to take money, or to give it back, outside of any transaction.
+
+An intent is a committed row; the network is asked under the saga's key, which it remembers; what it
+answers is the decision. A web process asks at once, on the thread of the request that waits for it,
+and without its slot; a worker on a thread of its own. What neither could, because the network was
+slow or the process died, the worker finds: the row says when it is to be asked again.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Literal
+
+import msgspec
+from django.conf import settings
+from django.db import Error, connections
+
+from contracts.bounds import MOST_IN_A_BATCH
+from contracts.outcomes import Refused
+from contracts.states import Complaint
+from coordination.decisions import decide
+from httpapi.client import Client, Unreachable
+from httpapi.waiting import for_an_answer
+from messaging import doorbell
+from pagos import store
+from pagos.operations import LEASE_SECONDS, NETWORK, SERVICE
+from pagos.store import Key, ToAsk
+from participant import decisions, points
+from participant.decisions import Given
+from participant.operations import NO, YES
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "desk"
+"""The doorbell that wakes the worker's desk."""
+CALL_SECONDS = 2.0
+"""Less than a call of a step may take: who asked is told that the network has not answered yet."""
+SWEEP_SECONDS = 0.5
+AGAIN_SECONDS = 0.5
+"""Before a payment is asked about again that the network has not answered."""
+SILENT_SECONDS = 1.0
+"""For so long a web process asks nothing of a network that has not answered it; the worker does."""
+BATCH = min(100, MOST_IN_A_BATCH)
+
+
+class Charged(msgspec.Struct, frozen=True):
+    """What the network says of a charge; `error`: it can't tell."""
+
+    status: Literal["captured", "refused", "processing", "error"]
+    code: str | None = None
+    detail: str | None = None
+    retry_after_seconds: float | None = None
+
+
+class Network:
+    """The card network, over HTTP. Each call raises Unreachable where it gives no answer."""
+
+    def __init__(self, *, url: str) -> None:
+        self._client = Client(url=url, timeout=CALL_SECONDS)
+
+    @property
+    def calls(self) -> int:
+        return self._client.calls
+
+    def charge(self, *, payments: Sequence[ToAsk]) -> list[Charged]:
+        """Has the money of these taken, each once, however often it is asked."""
+        body = [
+            {
+                "key": one.key,
+                "saga_id": one.saga_id,
+                "saga": one.saga,
+                "amount": str(one.amount),
+                "payment_method": one.payment_method,
+            }
+            for one in payments
+        ]
+        return self._post("/charges", body, list[Charged])
+
+    def refund(self, *, payments: Sequence[ToAsk]) -> None:
+        """Has given back what was taken of these, and nothing taken any more."""
+        self._post("/refunds", [{"key": one.key} for one in payments], list[dict[str, object]])
+
+    def _post(self, path: str, body: Sequence[object], kind: type[list[Charged]] | object) -> list:  # type: ignore[type-arg]
+        given = self._client.post(path=path, body=body)
+        if given.status != 207:
+            raise Unreachable(f"{path} answered {given.status}", status=given.status)
+        found: list[Charged] = given.decode(type=kind)
+        if len(found) != len(body):
+            raise Unreachable(f"{path}: {len(found)} answers for {len(body)}", status=207)
+        return found
+
+
+@cache
+def network() -> Network:
+    """This process's."""
+    return Network(url=settings.SERVICE_URLS["tarjetas"])
+
+
+def ask(*, payments: Sequence[ToAsk]) -> None:
+    """Asks the network about these, and does what follows from its answers. Raises Unreachable."""
+    to_take = [one for one in payments if one.status == "pending"]
+    to_give_back = [one for one in payments if one.status != "pending"]
+    if to_take:
+        points.reach("desk.before_charge")
+        answers = network().charge(payments=to_take)
+        points.reach("desk.charged")
+        _follow(dict(zip([one.id for one in to_take], to_take, strict=True)), answers)
+    if to_give_back:
+        points.reach("desk.before_refund")
+        network().refund(payments=to_give_back)
+        points.reach("desk.refunded")
+        store.given_back(ids=[one.id for one in to_give_back])
+
+
+def _follow(payments: Mapping[str, ToAsk], answers: Sequence[Charged]) -> None:
+    """A payment of no saga waits for nobody: its row alone says what has become of it."""
+    decided: dict[str, list[Given]] = {}
+    plain: dict[str, Refused | None] = {}
+    later: dict[str, float] = {}
+    for (payment_id, payment), answer in zip(payments.items(), answers, strict=True):
+        if answer.status in ("processing", "error"):
+            later[payment_id] = answer.retry_after_seconds or AGAIN_SECONDS
+            if answer.status == "error":
+                log.error("%s: %s: %s", payment.key, answer.code, answer.detail)
+        elif payment.action:
+            decided.setdefault(payment.action, []).append(_given(payment, answer))
+        else:
+            plain[payment_id] = _refusal(answer)
+    for action, given in decided.items():
+        decide(service=SERVICE, action=action, given=given, decided_by=NETWORK)
+    if plain:
+        store.decide_plain(ids=list(plain), refusals={one: no for one, no in plain.items() if no})
+    if later:
+        store.ask_again(seconds=later)
+
+
+def _refusal(answer: Charged) -> Refused | None:
+    if answer.status != "refused":
+        return None
+    return Refused(answer.code or "card_declined", answer.detail or "")
+
+
+def _given(payment: ToAsk, answer: Charged) -> Given:
+    no = _refusal(answer)
+    return Given(
+        saga_id=payment.saga_id,
+        step=payment.taken_by,
+        word=NO if no else YES,
+        by=NETWORK,
+        data={"code": no.code, "detail": no.detail} if no else None,
+    )
+
+
+class AtOnce:
+    """Asks on the thread of the request that has written the intents, in a web process."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def ask(self, keys: Collection[Key]) -> bool:
+        """Whether the network was asked; the worker's desk has what it has not answered."""
+        return self.ask_about(payments=store.to_ask(keys=keys))
+
+    def ask_about(self, *, payments: Sequence[ToAsk]) -> bool:
+        """The same, of payments."""
+        if time.monotonic() >= self._silent_until:
+            try:
+                with for_an_answer():
+                    ask(payments=payments)
+                return True
+            except Unreachable as error:
+                log.warning("%d payments left to the worker: %s", len(payments), error)
+                self._silent_until = time.monotonic() + SILENT_SECONDS
+        _leave_to_worker(payments)
+        return True
+
+
+AT_ONCE = AtOnce()
+"""This process's."""
+
+
+def _leave_to_worker(payments: Sequence[ToAsk]) -> None:
+    store.ask_again(seconds={one.id: 0.0 for one in payments})
+    doorbell.ring(service=SERVICE, channel=CHANNEL)
+
+
+class Desk:
+    """A part of pagos' worker: asks about what its process has written, and what is due."""
+
+    name = "desk"
+
+    def __init__(self) -> None:
+        self._given: queue.SimpleQueue[Collection[Key]] = queue.SimpleQueue()
+        self._rung = threading.Event()
+        self._asked = 0
+        self._complaint: Complaint | None = None
+        decisions.asked_of(service=SERVICE, decided_by=NETWORK, system=self.give)
+
+    def counters(self) -> dict[str, int]:
+        return {f"http_calls.{self.name}": network().calls, "payments_asked": self._asked}
+
+    def complaints(self) -> list[Complaint]:
+        """That the network does not answer."""
+        return [self._complaint] if self._complaint else []
+
+    def give(self, keys: Collection[Key]) -> bool:
+        """These steps of this process wait for the network now; nobody waits here for that."""
+        self._given.put(keys)
+        self._rung.set()
+        return False
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; a network that is away is asked again and again."""
+        with doorbell.answering(service=SERVICE, channel=CHANNEL, flag=self._rung):
+            while not stop.is_set():
+                self._rung.clear()
+                try:
+                    asked = self._ask_given() + self.ask_due()
+                except Error as error:
+                    log.warning("desk: %s; again in a moment", error)
+                    connections[SERVICE].close()
+                    stop.wait(AGAIN_SECONDS)
+                    continue
+                if not asked:
+                    self._rung.wait(SWEEP_SECONDS)
+        connections[SERVICE].close()
+
+    def ask_due(self) -> int:
+        """Asks about at most BATCH payments that are due; how many there were."""
+        points.reach("desk.before_claim")
+        return self._ask(store.claim_to_ask(limit=BATCH, lease=LEASE_SECONDS))
+
+    def _ask_given(self) -> int:
+        keys: list[Key] = []
+        while not self._given.empty() and len(keys) < BATCH:
+            keys += self._given.get()
+        return self._ask(store.to_ask(keys=keys)) if keys else 0
+
+    def _ask(self, payments: Sequence[ToAsk]) -> int:
+        if not payments:
+            return 0
+        try:
+            ask(payments=payments)
+            self._complaint = None
+        except Unreachable as error:
+            store.ask_again(seconds={one.id: AGAIN_SECONDS for one in payments})
+            self._complain(error)
+        self._asked += len(payments)
+        return len(payments)
+
+    def _complain(self, error: Unreachable) -> None:
+        log.warning("the card network: %s", error)
+        self._complaint = Complaint(
+            what=f"the card network does not answer: {error}"[:500],
+            since=self._complaint.since if self._complaint else datetime.now(UTC),
+            do="Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and go on by themselves.",
+        )
