@@ -154,6 +154,7 @@ def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
     }
     alike = owner_views.accepting(
         owner=OWNER,
+        door="/checkout/saga",
         saga=wanted.saga,
         pattern=wanted.saga_pattern or "",
         request=request,

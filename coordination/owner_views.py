@@ -107,17 +107,19 @@ class Acceptance:
 
 
 def accepting(
-    *, owner: Owner, saga: str, pattern: str, request: Request, asked: Mapping[str, Any]
+    *, owner: Owner, door: str, saga: str, pattern: str, request: Request, asked: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The fields of an owner's command that do not depend on what the saga is about.
 
-    `asked`: what the caller wants, with defaults spelled out: its fingerprint is that of the
-    Idempotency-Key, at whichever door. Raises Problem (400) for a saga that is not this owner's, or
-    a pattern that there is not.
+    `door`: as the pages name it, at which this was asked. `asked`: what the caller wants, with
+    defaults spelled out: its fingerprint is that of the Idempotency-Key. Raises Problem (400) for a
+    saga that does not start at this door, or a pattern that there is not.
     """
-    known = [page.name for page in SAGAS.values() if page.owner == owner.service]
+    known = [
+        page.name for page in SAGAS.values() if (page.owner, page.door) == (owner.service, door)
+    ]
     if saga not in known:
-        raise problems.wrong_field("saga", f"one of {', '.join(known)}; not {saga!r}")
+        raise problems.wrong_field("saga", f"one of {', '.join(known)} here; not {saga!r}")
     pattern = pattern or SAGAS[saga].pattern
     if pattern not in PATTERNS:
         raise problems.wrong_field("saga_pattern", f"one of {', '.join(PATTERNS)}; not {pattern!r}")
@@ -135,9 +137,15 @@ def accepting(
 
 
 def accept(
-    *, acceptance: Acceptance, command: Any, request: Request, status_path: str, state: State
+    *,
+    acceptance: Acceptance,
+    command: Any,
+    request: Request,
+    status_path: str,
+    state: State,
+    begun: int = 202,
 ) -> HttpResponse:
-    """The answer: 202 with how it begins, or 200 with its `state`, once it has ended.
+    """The answer: 202 (or `begun`) with how it begins, or 200 with its `state`, once it has ended.
 
     `status_path`: where it is looked at, with `{saga_id}`. Raises Problem for what is refused.
     """
@@ -148,7 +156,7 @@ def accept(
     if seconds and acceptance.wait(saga_id=taken.saga_id, seconds=seconds):
         return answer({**state(taken.saga_id), "status_url": url}, headers=headers)
     told = _begun(taken) if taken.is_new else state(taken.saga_id)
-    return answer({**told, "status_url": url}, status=202, headers=headers)
+    return answer({**told, "status_url": url}, status=begun, headers=headers)
 
 
 def not_accepted(refused: Refused) -> problems.Problem:

@@ -35,6 +35,8 @@ from httpapi.steps import made
 from httpapi.waiting import Waiters
 from participant import points, sql
 
+_BEGUN = (201, 202)
+"""What an owner answers that has accepted a saga."""
 _PASSED_ON = ("Idempotency-Key", "traceparent")
 _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
@@ -133,7 +135,7 @@ class SagaView(_View):
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         with waiting.places.one() as has_place:
             given = _accepted_by_owner(saga_id, fields, headers, has_place)
-            if given.status == 202 and has_place:
+            if given.status in _BEGUN and has_place:
                 given = self._ended(request, saga_id, given)
         return self._as_given(request, given)
 
@@ -154,7 +156,7 @@ class SagaView(_View):
     def _as_given(self, request: Request, given: Answer) -> HttpResponse:
         """The owner's answer; where to look at the saga is here, where the caller can get."""
         back = {name: given.headers[name] for name in _PASSED_BACK if name in given.headers}
-        if given.status not in (200, 202):
+        if given.status not in (200, *_BEGUN):
             kind = given.headers.get("Content-Type", "application/json")
             return HttpResponse(given.body, status=given.status, headers=back, content_type=kind)
         url = self.coordinator.url_of(request, _saga_id_of(given))

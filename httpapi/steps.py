@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from contracts.bounds import MOST_IN_A_BATCH, field_and_message
 from contracts.catalogue import SAGAS
 from contracts.commands import Command
-from contracts.outcomes import Busy, Done, Outcome, Refused
+from contracts.outcomes import Busy, Done, Outcome, Refused, Waiting
 from contracts.saga import Direction
 from httpapi import problems
 from httpapi.json import answer, decode
@@ -54,8 +54,8 @@ class PlainView(View):
 
 
 class StepView(PlainView):
-    """POST a command, by hand: 200 with what was done, or 409 with the refusal's code, also where
-    the saga id is a saga's own.
+    """POST a command, by hand: 200 with what was done, 202 where that waits for somebody, or 409
+    with the refusal's code, also where the saga id is a saga's own.
 
     POST a list of commands: 207 with an outcome for each, in order, all in one transaction; where
     somebody else holds a row of one, that one is `busy` and the others are not held up.
@@ -177,6 +177,8 @@ _BELOW = {Direction.DO: "", Direction.UNDO: "/undo", Direction.BLOCK: "/block"}
 def _single(outcome: Outcome | Busy) -> HttpResponse:
     if isinstance(outcome, Done):
         return answer(outcome.data)
+    if isinstance(outcome, Waiting):
+        return answer(outcome, status=202)
     if isinstance(outcome, Refused):
         raise problems.refusal(outcome)
     raise problems.busy()

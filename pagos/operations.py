@@ -113,6 +113,8 @@ def _pay_from_credits(
 ) -> dict[Key, Change]:
     """Of the verdicts those by which a user pays from credits, in turn, while they last."""
     paying = {key: locked[key] for key, one in verdicts.items() if _is_from_credits(one)}
+    if not paying:
+        return {}
     balances = store.lock_balances(user_ids=[one.user_id for one in paying.values()])
     changes: dict[Key, Change] = {}
     spent: list[LockedPayment] = []
@@ -373,8 +375,9 @@ def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
     refunded = PaymentStatus.REFUNDED.value
     store.settle(payments=[_row(one, refunded, asks=one in by_card) for one in captured])
     store.add_refunds(payments=captured, reasons=reasons)
-    store.lock_balances(user_ids=[one.user_id for one in from_credits])
-    store.move_credits(kind=refunded, payments=from_credits)
+    if from_credits:
+        store.lock_balances(user_ids=[one.user_id for one in from_credits])
+        store.move_credits(kind=refunded, payments=from_credits)
     return [_refunded(locked[key]) for key in reasons]
 
 

@@ -1,4 +1,6 @@
-"""What happened to an order, event by event, and where its delivery is: told by those who know."""
+"""What happened to an order, event by event, what there is to pay, and where its delivery is: told
+by those who know.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,7 +15,7 @@ from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.saga import Saga
-from contracts.states import SagaStatus, StepStatus
+from contracts.states import Awaited, SagaStatus, StepStatus
 from httpapi import waiting
 from httpapi.client import Client, Unreachable
 from pedidos.models import Order
@@ -32,6 +34,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
 class _Step(msgspec.Struct, frozen=True):
     step_name: str
     status: StepStatus
+    response_data: dict[str, Any] = {}
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
@@ -46,23 +49,69 @@ class State(msgspec.Struct, frozen=True):
 
     steps: list[_Step]
     events: list[_Event] = []
+    waiting: Awaited | None = None
+
+
+class ToPay(msgspec.Struct, frozen=True, kw_only=True):
+    """The payment of a purchase. `status`: as pagos says, null where it can't be asked. `until`,
+    `confirm_url`, `cancel_url`: how long its customer may decide, and where; null: not any more.
+    """
+
+    payment_id: str
+    url: str
+    status: str | None
+    until: datetime | None = None
+    confirm_url: str | None = None
+    cancel_url: str | None = None
+
+
+class _Payment(msgspec.Struct, frozen=True):
+    status: str
 
 
 class _Deliveries(msgspec.Struct, frozen=True):
     results: list[dict[str, Any]]
 
 
-def of(*, order: Order) -> list[Happened]:
-    """In the order of the times; without its coordinator, what pedidos itself knows."""
-    page, pattern = SAGAS.get(order.saga), PATTERNS.get(order.saga_pattern)
-    if page is None or pattern is None:
-        return []
+def state(*, order: Order) -> State | None:
+    """As its coordinator answers it; None where there is none, or it can't be asked."""
+    pattern = PATTERNS.get(order.saga_pattern)
+    if order.saga not in SAGAS or pattern is None:
+        return None
     path = pattern.state.format(saga_id=quote(order.saga_id, safe=""))
-    state = _asked(pattern.coordinator, path, State)
+    found: State | None = _asked(pattern.coordinator, path, State)
+    return found
+
+
+def of(*, order: Order, state: State | None) -> list[Happened]:
+    """In the order of the times; without its coordinator's state, what pedidos itself knows."""
+    page = SAGAS.get(order.saga)
+    if page is None:
+        return []
     said = list(told(page=page, state=state)) if state else []
     names = {happened.event for happened in said}
     known = said + [happened for happened in _own(page, order) if happened.event not in names]
     return sorted(known, key=lambda happened: happened.at)
+
+
+def payment(*, order: Order, state: State | None) -> ToPay | None:
+    """What its customer confirms or cancels, once it is there; None also where nobody is asked."""
+    page = SAGAS.get(order.saga)
+    deciding = [step.name for step in page.steps if step.decided_by] if page else []
+    made = [one.response_data.get("payment_id") for one in state.steps] if state else []
+    payment_id = next(filter(None, made), None)
+    if not (deciding and payment_id):
+        return None
+    path = f"/payments/{quote(payment_id, safe='')}"
+    found = _asked("pagos", path, _Payment)
+    url = settings.SERVICE_URLS["pagos"] + path
+    waiting = state.waiting if state else None
+    known = ToPay(payment_id=payment_id, url=url, status=found.status if found else None)
+    if waiting is None or waiting.step not in deciding:
+        return known
+    return msgspec.structs.replace(
+        known, until=waiting.until, confirm_url=f"{url}/confirm", cancel_url=f"{url}/cancel"
+    )
 
 
 def delivery(*, order: Order) -> dict[str, Any] | None:
@@ -81,7 +130,8 @@ def told(*, page: Saga, state: State) -> Iterator[Happened]:
     """
     if state.events:
         for event in state.events:
-            yield Happened(event=event.type, at=event.occurred_at)
+            if event.type not in projection.NOTICES:
+                yield Happened(event=event.type, at=event.occurred_at)
         return
     steps = {step.name: step for step in page.steps[1:]}
     for found in state.steps:

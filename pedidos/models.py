@@ -13,6 +13,8 @@ from participant.fields import Json
 
 class OrderStatus(models.TextChoices):
     PENDING = "pending"
+    CONFIRMED = "confirmed"
+    DISPATCHED = "dispatched"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -22,13 +24,16 @@ class Order(AcceptedSaga):
     """An order, and the saga that it is; its id is the saga's.
 
     `status` is the saga's. `order_status` is what its user is told: failed where something was
-    refused, cancelled where somebody stopped it or gave it back.
+    refused, cancelled where somebody stopped it or gave it back, or its page says so. Whether it
+    was delivered only envios knows. A return leaves it dispatched until the return has ended.
     """
 
     user_id = models.CharField(max_length=64)
     items = Json(help_text="What was asked for, with the names that it had then.")
     destination = Json(default=dict, db_default={})
-    order_status = models.CharField(max_length=9, choices=OrderStatus, default=OrderStatus.PENDING)
+    order_status = models.CharField(max_length=10, choices=OrderStatus, default=OrderStatus.PENDING)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    unconfirmed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(AcceptedSaga.Meta):
         constraints = [
@@ -37,9 +42,14 @@ class Order(AcceptedSaga):
                 name="placed_order_total_is_money",
             ),
             models.CheckConstraint(
-                condition=Q(order_status="pending", ended_at=None)
-                | ~Q(order_status="pending") & Q(ended_at__isnull=False),
+                condition=Q(order_status__in=["pending", "confirmed"], ended_at=None)
+                | ~Q(order_status__in=["pending", "confirmed"]) & Q(ended_at__isnull=False),
                 name="placed_order_ended_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(order_status__in=["confirmed", "dispatched"])
+                | Q(confirmed_at__isnull=False),
+                name="placed_order_confirmed_has_time",
             ),
         ]
         indexes = [

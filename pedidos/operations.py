@@ -1,6 +1,7 @@
 """What pedidos can do in a saga. Each: decide, write, for a whole list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 
 from contracts import bounds, refusals
 from contracts.bounds import Address, Id, Quantity
+from contracts.catalogue import SAGAS
 from contracts.commands import Command, Undo
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from coordination import acceptance
@@ -21,23 +23,29 @@ from pedidos.store import NewOrder
 SERVICE = "pedidos"
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of which product, with the names that it has in the catalogue."""
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many of which product: with the names that it has in the catalogue, or, where no stock is
+    held, as its customer calls it, and at which price each.
+    """
 
     product_id: Id
-    sku: str
-    name: str
+    sku: str = ""
+    name: str = ""
     quantity: Quantity
+    unit_price: Decimal | None = None
 
 
 class Accept(acceptance.Accept, frozen=True, kw_only=True):
-    """Take this order, for the total that was agreed on; its products are known."""
+    """Take this order, for the total that was agreed on. `auto_confirm`: its customer is not asked
+    to confirm the payment.
+    """
 
     user_id: Id
     items: list[Item]
     total_amount: Decimal
     payment_method: Id
     destination: Address = {}
+    auto_confirm: bool = False
 
 
 @does(service=SERVICE, command=Accept)
@@ -58,14 +66,14 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
 @undoes(accept)
 def fail_order(commands: Sequence[Undo]) -> list[Outcome]:
     """The order ended without success, and says why: failed, or cancelled where a person stopped it
-    or gave it back.
+    or gave it back, or where its page calls the end so.
     """
     failures = {
         command.saga_id: command.failure or Failure("", refusals.STOPPED) for command in commands
     }
     statuses = {
-        saga_id: OrderStatus.CANCELLED if failure.code == refusals.STOPPED else OrderStatus.FAILED
-        for saga_id, failure in failures.items()
+        command.saga_id: _status_of_end(command.saga, failures[command.saga_id])
+        for command in commands
     }
     store.end_orders(failures=failures, statuses=statuses)
     return [
@@ -83,15 +91,59 @@ OWNER = Owner(model=Order, accept=accept, fail=fail_order)
 
 
 @does(service=SERVICE)
+def confirm(commands: Sequence[Command]) -> list[Outcome]:
+    """The order is confirmed: it is paid. Refused, where a person has ended it: no_order."""
+    confirmed = store.confirm_orders(saga_ids=[command.saga_id for command in commands])
+    return _moved(commands, confirmed, "confirmed_at")
+
+
+@undoes(confirm)
+def unconfirm(commands: Sequence[Undo]) -> list[Outcome]:
+    """The order is confirmed no longer; its saga goes on to end it."""
+    store.unconfirm_orders(saga_ids=[command.saga_id for command in commands])
+    return [Done({"order_id": command.saga_id}) for command in commands]
+
+
+@does(service=SERVICE)
+def dispatch(commands: Sequence[Command]) -> list[Outcome]:
+    """The confirmed order is on its way, which ends its saga. Refused, where a person has ended it
+    meanwhile: no_order.
+    """
+    dispatched = store.complete_orders(
+        saga_ids=[command.saga_id for command in commands],
+        before=OrderStatus.CONFIRMED,
+        after=OrderStatus.DISPATCHED,
+    )
+    return _moved(commands, dispatched, "dispatched_at")
+
+
+@does(service=SERVICE)
 def complete(commands: Sequence[Command]) -> list[Outcome]:
     """The order is completed. Refused, where a person has ended it meanwhile: no_order."""
-    completed = store.complete_orders(saga_ids=[command.saga_id for command in commands])
+    completed = store.complete_orders(
+        saga_ids=[command.saga_id for command in commands],
+        before=OrderStatus.PENDING,
+        after=OrderStatus.COMPLETED,
+    )
+    return _moved(commands, completed, "completed_at")
+
+
+def _moved(
+    commands: Sequence[Command], moved: Mapping[str, datetime], told_as: str
+) -> list[Outcome]:
     return [
-        Done({"order_id": command.saga_id, "completed_at": completed[command.saga_id].isoformat()})
-        if command.saga_id in completed
-        else Refused(refusals.NO_ORDER, "No pending order of this saga is there.")
+        Done({"order_id": command.saga_id, told_as: moved[command.saga_id].isoformat()})
+        if command.saga_id in moved
+        else Refused(refusals.NO_ORDER, "No order of this saga is there that waits for this.")
         for command in commands
     ]
+
+
+def _status_of_end(saga: str, failure: Failure) -> OrderStatus:
+    is_so_called = saga in SAGAS and SAGAS[saga].steps[0].undone == "order.cancelled"
+    if is_so_called or failure.code == refusals.STOPPED:
+        return OrderStatus.CANCELLED
+    return OrderStatus.FAILED
 
 
 def _accepted(order: NewOrder) -> Accepted:
@@ -107,7 +159,7 @@ def _order(command: Accept) -> NewOrder:
             command=command, subject=command.saga_id, known=_data(command)
         ),
         user_id=command.user_id,
-        items=[msgspec.structs.asdict(item) for item in command.items],
+        items=msgspec.to_builtins(command.items),
         total_amount=command.total_amount,
         destination=command.destination,
     )
@@ -123,4 +175,5 @@ def _data(command: Accept) -> dict[str, Any]:
         "total_amount": bounds.amount(command.total_amount),
         "payment_method": command.payment_method,
         "destination": command.destination,
+        "auto_confirm": command.auto_confirm,
     }

@@ -7,11 +7,23 @@ import msgspec
 from msgspec import Meta
 
 from contracts import bounds
-from contracts.bounds import Address, Asked, Id, Quantity, SagaPattern, WholeNumber, amount
+from contracts.bounds import (
+    Address,
+    AddressText,
+    Asked,
+    Id,
+    Quantity,
+    SagaPattern,
+    WholeNumber,
+    amount,
+)
 from coordination.owner_views import failure_of
 from httpapi import pages
 from pedidos import history
 from pedidos.models import Order, OrderStatus
+from pedidos.operations import Item
+
+Place = Annotated[AddressText, Meta(pattern=bounds.NOT_BLANK)]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +58,51 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
         return [(str(line.product_id), line.quantity) for line in self.items]
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a purchase, whose product is called as its customer likes."""
+
+    product_id: Id | WholeNumber
+    quantity: Annotated[int, Meta(ge=1, le=10)]
+    unit_price: Decimal
+
+    def __post_init__(self) -> None:
+        bounds.require_money("unit_price", self.unit_price, most=bounds.MOST_PRICE)
+
+
+class NewPurchase(msgspec.Struct, frozen=True, kw_only=True):
+    """What a customer sends who pays later; `total_amount` is the sum of the lines.
+
+    `auto_confirm`: the payment is confirmed by itself. `payment_method`: what is charged then.
+    """
+
+    customer_id: Id | WholeNumber
+    order_items: Annotated[list[Line], Meta(min_length=1, max_length=bounds.MOST_LINES)]
+    total_amount: Decimal
+    province: Place
+    city: Place
+    auto_confirm: bool = False
+    payment_method: Id = "credit_card"
+    saga: Id = "purchase"
+    saga_pattern: SagaPattern | None = None
+
+    def __post_init__(self) -> None:
+        bounds.require_money("total_amount", self.total_amount, most=bounds.MOST_MONEY)
+        total = sum(line.quantity * line.unit_price for line in self.order_items)
+        if self.total_amount != total:
+            raise ValueError(f"total_amount: the sum of the items is {amount(total)}")
+
+    def items(self) -> list[Item]:
+        """The lines as an order keeps them."""
+        return [
+            Item(
+                product_id=str(line.product_id),
+                quantity=line.quantity,
+                unit_price=amount(line.unit_price),
+            )
+            for line in self.order_items
+        ]
+
+
 class OrderFilter(pages.Wanted, frozen=True, kw_only=True):
     """Which orders to list: `?user_id=&status=`, and as all pages are asked for."""
 
@@ -68,14 +125,25 @@ def order(row: Order) -> dict[str, Any]:
         "destination": row.destination,
         "failure": failure_of(row),
         "created_at": row.accepted_at,
+        "confirmed_at": row.confirmed_at,
         "ended_at": row.ended_at,
     }
 
 
 def order_in_full(row: Order) -> dict[str, Any]:
-    """An order with its delivery, and all that has happened to it."""
+    """An order with its payment, its delivery, and all that has happened to it. Delivered: as
+    envios says.
+    """
+    state, delivery = history.state(order=row), history.delivery(order=row)
+    is_there = bool(delivery) and delivery.get("status") == DELIVERED
+    is_delivered = is_there and row.order_status == OrderStatus.DISPATCHED
     return {
         **order(row),
-        "delivery": history.delivery(order=row),
-        "history": history.of(order=row),
+        **({"status": DELIVERED} if is_delivered else {}),
+        "payment": history.payment(order=row, state=state),
+        "delivery": delivery,
+        "history": history.of(order=row, state=state),
     }
+
+
+DELIVERED = "delivered"

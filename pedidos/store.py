@@ -57,18 +57,46 @@ def add_orders(*, orders: Sequence[NewOrder]) -> None:
     )
 
 
-def complete_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
-    """Completes pending orders; which ones they were, and when."""
+def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, datetime]:
+    """Confirms pending orders; which ones they were, and when."""
+    return dict(
+        _execute(
+            """
+            UPDATE pedidos_order SET order_status = 'confirmed', confirmed_at = clock_timestamp()
+            WHERE saga_id = ANY(%s) AND order_status = 'pending'
+            RETURNING saga_id, confirmed_at
+            """,
+            [list(saga_ids)],
+        )
+    )
+
+
+def unconfirm_orders(*, saga_ids: Sequence[str]) -> None:
+    """These are confirmed no longer; one that has been dispatched (a return) is told so still."""
+    _execute(
+        """
+        UPDATE pedidos_order
+        SET order_status = CASE order_status WHEN 'confirmed' THEN 'pending' ELSE order_status END,
+            unconfirmed_at = clock_timestamp()
+        WHERE saga_id = ANY(%s)
+        """,
+        [list(saga_ids)],
+    )
+
+
+def complete_orders(
+    *, saga_ids: Sequence[str], before: OrderStatus, after: OrderStatus
+) -> dict[str, datetime]:
+    """Ends the orders that stand as `before`, with success; which ones they were, and when."""
     return dict(
         _execute(
             f"""
             UPDATE pedidos_order
-            SET order_status = 'completed', status = 'completed', ended_at = clock_timestamp(),
-                {SETTLED}
-            WHERE saga_id = ANY(%s) AND order_status = 'pending'
+            SET order_status = %s, status = 'completed', ended_at = clock_timestamp(), {SETTLED}
+            WHERE saga_id = ANY(%s) AND order_status = %s
             RETURNING saga_id, ended_at
             """,
-            [list(saga_ids)],
+            [after.value, list(saga_ids), before.value],
         )
     )
 

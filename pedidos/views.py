@@ -3,10 +3,12 @@
 user -> POST /orders -> which products are meant (inventario), then accept: record the order
                      -> choreographed: its first event is in the outbox of pedidos
                      -> orchestrated:  handed over at once (coordination.handover)
+customer -> POST /orders/create_order: the same, without stock; the payment is confirmed later
 """
 
 from typing import Any
 
+import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -17,7 +19,7 @@ from httpapi import pages, problems
 from httpapi.json import answer
 from pedidos import catalogue, queries, serializers
 from pedidos.operations import OWNER, Accept
-from pedidos.serializers import NewOrder, OrderFilter
+from pedidos.serializers import NewOrder, NewPurchase, OrderFilter
 
 _acceptance = owner_views.Acceptance(owner=OWNER)
 STATUS_PATH = "/orders/{saga_id}"
@@ -46,8 +48,23 @@ class OrdersView(APIView):
         )
 
 
+class CreateOrderView(APIView):
+    """POST: 201 once the purchase is accepted and durable; `Prefer: wait=N` answers its end."""
+
+    def post(self, request: Request) -> HttpResponse:
+        wanted = problems.read(request.data, NewPurchase)
+        return owner_views.accept(
+            acceptance=_acceptance,
+            command=_purchase(request, wanted),
+            request=request,
+            status_path=STATUS_PATH,
+            state=_state,
+            begun=201,
+        )
+
+
 class OrderView(APIView):
-    """GET: an order, its delivery, and its history."""
+    """GET: an order, its payment, its delivery, and its history."""
 
     def get(self, request: Request, order_id: str) -> HttpResponse:
         url = request.build_absolute_uri(STATUS_PATH.format(saga_id=order_id))
@@ -64,12 +81,34 @@ def _command(request: Request, wanted: NewOrder) -> Accept:
     }
     alike = owner_views.accepting(
         owner=OWNER,
+        door="/orders",
         saga=wanted.saga,
         pattern=wanted.saga_pattern or "",
         request=request,
         asked=asked,
     )
     return Accept(**alike, **{**asked, "items": catalogue.items(wanted=wanted.lines())})
+
+
+def _purchase(request: Request, wanted: NewPurchase) -> Accept:
+    items = wanted.items()
+    asked: dict[str, Any] = {
+        "user_id": str(wanted.customer_id),
+        "items": msgspec.to_builtins(items),
+        "total_amount": bounds.amount(wanted.total_amount),
+        "payment_method": wanted.payment_method,
+        "destination": {"province": wanted.province, "city": wanted.city},
+        "auto_confirm": wanted.auto_confirm,
+    }
+    alike = owner_views.accepting(
+        owner=OWNER,
+        door="/orders/create_order",
+        saga=wanted.saga,
+        pattern=wanted.saga_pattern or "",
+        request=request,
+        asked=asked,
+    )
+    return Accept(**alike, **{**asked, "items": items})
 
 
 def _state(saga_id: str) -> dict[str, Any]:

@@ -132,6 +132,7 @@ def _command(request: Request, wanted: NewBooking) -> Accept:
     }
     alike = owner_views.accepting(
         owner=OWNER,
+        door="/bookings",
         saga=wanted.saga,
         pattern=wanted.saga_pattern or "",
         request=request,

@@ -400,6 +400,7 @@ LOCK = f"""
 # `next_attempt_at`, which stays as it was while the saga goes on: the update can be heap-only.
 # One that is asked by message is nobody's until the reply comes, or `seconds` have passed; one that
 # waits for a decision until that is told, or is long overdue: meanwhile its deadline stands still.
+# A service that does not end its overdue steps is asked now and then, not again at once.
 RECORD = f"""
     WITH move AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
@@ -423,7 +424,8 @@ RECORD = f"""
             runner_id = CASE WHEN move.kept THEN runner_id END,
             next_attempt_at = CASE WHEN move.ended OR move.parked THEN NULL
                                    WHEN move.until IS NOT NULL
-                                   THEN move.until + make_interval(secs => {OVERDUE_SECONDS})
+                                   THEN greatest(move.until, clock_timestamp())
+                                        + make_interval(secs => {OVERDUE_SECONDS})
                                    WHEN move.seconds > 0
                                    THEN clock_timestamp() + make_interval(secs => move.seconds)
                                    ELSE least(next_attempt_at, now()) END,

@@ -1,10 +1,12 @@
 """Every journey of an orchestrated saga: the real engine, against every answer of the services.
 
 A conductor turns a saga back before a call (a stop, the deadline), or gives up a step that is in
-doubt: its effect may be there or not, and both are tried. What is parked is tried again once.
+doubt: its effect may be there or not, and both are tried. What is parked is tried again once. One
+of which a step waits for a person rests; it is asked again once that is decided, or turned back.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from checker.protocol.description import Ending, Orchestration
@@ -15,17 +17,22 @@ from checker.protocol.journeys import (
     Journey,
     Scenario,
     Walked,
+    decide,
     perform,
     scenarios,
+    stored,
+    waits,
 )
 from contracts import refusals
-from contracts.outcomes import Done, Refused
+from contracts.outcomes import Done, Refused, Waiting
 from contracts.saga import Direction
 from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
 from saga_orchestrator.engine import Answer, Fault, Move, Progress
 
 MOST_CALLS = 200
+SOME_TIME = datetime(2100, 1, 1, tzinfo=UTC)
+"""Until what waits here is overdue: nothing looks at the clock."""
 _ENDINGS = {SagaStatus.COMPLETED: Ending.COMPLETED}
 
 
@@ -91,7 +98,10 @@ def _next(state: State, refused: str) -> Iterator[State]:
     if state.status is SagaStatus.PARKED:
         yield _moved(state, engine.retry(progress=state.progress))
         return
-    yield _called(state, refused)
+    if waits(state.book, state.progress.step.name) and state.progress.direction is Direction.DO:
+        yield _decided(state, refused)
+    else:
+        yield _called(state, refused)
     if state.may_turn:
         yield from _turned_back(state._replace(may_turn=False), refused)
 
@@ -124,11 +134,34 @@ def _called(state: State, refused: str) -> State:
 def _effect(state: State, refused: str) -> tuple[State, Answer]:
     """What the service does on the call that is due, and what it answers."""
     step, direction = state.progress.step.name, state.progress.direction
-    answer = perform(book=state.book, direction=direction, step=step, is_refused=step == refused)
-    then = state._replace(book=answer.book, way=(*state.way, f"{direction} {step}"))
+    known = stored(state.book, Direction.DO, step)
+    answer = perform(
+        book=state.book,
+        direction=direction,
+        step=step,
+        is_refused=step == refused,
+        asks=bool(state.progress.step.decided_by),
+    )
+    is_again = known is not None and direction is Direction.DO and state.progress.step.decided_by
+    again = " again" if is_again else ""
+    then = state._replace(book=answer.book, way=(*state.way, f"{direction} {step}{again}"))
     if answer.takes_effect:
         then = then._replace(acts=(*state.acts, Act(direction, step)))
+    if answer.is_waiting:
+        return then, Waiting(state.progress.step.decided_by, until=SOME_TIME)
     return then, Done({}) if answer.is_done else Refused(refusals.ABORTED)
+
+
+def _decided(state: State, refused: str) -> State:
+    """At its service, while the saga rests here."""
+    step = state.progress.step
+    answer = decide(book=state.book, step=step.name, is_refused=step.name == refused)
+    word = "no, or too late" if step.name == refused else "yes"
+    way = (*state.way, f"{step.name}: {word} ({step.decided_by})")
+    then = state._replace(book=answer.book, way=way)
+    if answer.takes_effect:
+        then = then._replace(acts=(*state.acts, Act(Direction.DO, step.name)))
+    return then
 
 
 def _after(state: State, answer: Answer) -> Move:

@@ -86,7 +86,8 @@ class Orchestration:
     """One conductor calls the services, step by step, and hears what came of it.
 
     `reactions`: what is really done on each call. `replies`: the messages that the conductor
-    hears; None: a reply comes back on the call itself, and can't go astray.
+    hears; None: a reply comes back on the call itself, and can't go astray. `notices`: what is said
+    about a saga beside them, by its name.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Orchestration:
     calls: Sequence[Call]
     reactions: Sequence[Reaction]
     replies: Collection[str] | None = None
+    notices: Mapping[str, Notice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,8 @@ class Page:
     """A saga's page, and what there is to do it with.
 
     `operations`: what each declared one takes, by its name (`inventario.reserve`) and direction;
-    `commands`: what the contracts say that it takes. `workers`: the services whose worker hears
+    `commands`: what the contracts say that it takes. `deciding`: those that take decisions;
+    `inboxes`: the services where decisions can be given. `workers`: the services whose worker hears
     messages; `broken`: those whose worker can't be made, and why.
     `databases`, `services`, `patterns`: what is registered. `has_door`: whether the saga's door
     leads somewhere at its owner.
@@ -118,6 +121,8 @@ class Page:
     broken: Mapping[str, str]
     patterns: Mapping[str, Pattern]
     has_door: bool
+    deciding: Collection[str] = ()
+    inboxes: Collection[str] = ()
 
 
 Protocol = Choreography | Orchestration | Page

@@ -78,11 +78,14 @@ def scenarios(*, saga: Saga, can_turn_back: bool, can_return: bool) -> Iterable[
 
 
 class Entry(NamedTuple):
-    """A step in one direction (DO or UNDO) that was answered, and whether with done."""
+    """A step in one direction (DO or UNDO) that was answered, and whether with done; or that waits
+    for whoever decides it.
+    """
 
     direction: Direction
     step: str
     is_done: bool
+    is_waiting: bool = False
 
 
 Book = Set[Entry]
@@ -95,6 +98,7 @@ class Answer(NamedTuple):
     is_done: bool
     is_fresh: bool
     takes_effect: bool
+    is_waiting: bool = False
 
 
 def stored(book: Book, direction: Direction, step: str) -> bool | None:
@@ -102,13 +106,28 @@ def stored(book: Book, direction: Direction, step: str) -> bool | None:
     return next((one.is_done for one in book if one[:2] == (direction, step)), None)
 
 
-def perform(*, book: Book, direction: Direction, step: str, is_refused: bool = False) -> Answer:
-    """What is answered, and the book after it. `is_refused`: what a fresh action would decide."""
+def waits(book: Book, step: str) -> bool:
+    """Whether the step waits for whoever decides it."""
+    return _asking(step) in book
+
+
+def perform(
+    *, book: Book, direction: Direction, step: str, is_refused: bool = False, asks: bool = False
+) -> Answer:
+    """What is answered, and the book after it. `is_refused`: what a fresh action would decide;
+    `asks`: it leaves that to somebody.
+    """
+    if direction is not Direction.DO:
+        book = _withdrawn(book, step, direction)
     if direction is Direction.UNDO:
         return _undo(book, step)
     known = stored(book, Direction.DO, step)
     if known is not None:
-        return Answer(book, known, is_fresh=False, takes_effect=False)
+        is_waiting = waits(book, step)
+        return Answer(book, known, is_fresh=False, takes_effect=False, is_waiting=is_waiting)
+    if asks and direction is Direction.DO:
+        asked = book | {_asking(step)}
+        return Answer(asked, is_done=False, is_fresh=True, takes_effect=False, is_waiting=True)
     is_done = direction is Direction.DO and not is_refused
     written = book | {Entry(Direction.DO, step, is_done)}
     return Answer(written, is_done, is_fresh=True, takes_effect=is_done)
@@ -122,3 +141,25 @@ def _undo(book: Book, step: str) -> Answer:
     if happened is None:
         written |= {Entry(Direction.DO, step, is_done=False)}
     return Answer(written, is_done=True, is_fresh=True, takes_effect=bool(happened))
+
+
+def decide(*, book: Book, step: str, is_refused: bool) -> Answer:
+    """What becomes of a step that waits: a yes; or a no, or its time is over."""
+    left = book - {_asking(step)}
+    return perform(book=left, direction=Direction.DO, step=step, is_refused=is_refused)
+
+
+def _asking(step: str) -> Entry:
+    return Entry(Direction.DO, step, is_done=False, is_waiting=True)
+
+
+def _withdrawn(book: Book, step: str, direction: Direction) -> Book:
+    """Nobody decides any more what is undone, or blocked: it is refused, and by a block that is
+    answered now.
+    """
+    if not waits(book, step):
+        return book
+    left = book - {_asking(step)}
+    if direction is Direction.BLOCK:
+        return left
+    return left | {Entry(Direction.DO, step, is_done=False)}

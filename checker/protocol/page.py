@@ -133,6 +133,23 @@ def _pivots(page: Page) -> Iterator[Found]:
         yield Found(page.saga.name, f"its pivot: {found}; there is one in every saga.")
 
 
+def _undecidable(page: Page) -> Iterator[Found]:
+    for step in page.saga.steps:
+        if not step.decided_by:
+            continue
+        who = f"{step.name} is decided by the {step.decided_by}"
+        if step.step_class is StepClass.RETRIABLE or step is page.saga.steps[0]:
+            yield Found(step.name, f"{who}, and must not be refused.")
+        if step.decide_seconds <= 0:
+            yield Found(
+                step.name, f"{who}, and has no decide_seconds: it would be overdue at once."
+            )
+        if step.operation not in page.deciding:
+            yield Found(step.name, f"{who}, and {step.operation} takes no decisions.")
+        if step.service not in page.inboxes:
+            yield Found(step.name, f"{who}, and {step.service} has no path /decisions.")
+
+
 def _uncoordinated(page: Page) -> Iterator[Found]:
     if page.saga.pattern not in page.patterns:
         yield Found(page.saga.name, f"there is no pattern {page.saga.pattern}.")
@@ -181,6 +198,12 @@ RULES = (
         "its steps, events and requests each have a name of their own",
         "rename all but one of them",
         _ambiguous,
+    ),
+    Rule(
+        "decided",
+        "what a person decides can be decided, refused, and is over at some time",
+        "give the step decide_seconds, its operation a `decide`, its service the decisions' urls",
+        _undecidable,
     ),
     Rule("pivot", "it has exactly one pivot", "say which step decides", _pivots),
     Rule(

@@ -8,7 +8,7 @@ import msgspec
 
 from contracts import projection
 from contracts.commands import COMMANDS, Command
-from contracts.saga import Saga
+from contracts.saga import Saga, Step
 
 WIDTH = 100
 _GAP = 2
@@ -25,7 +25,7 @@ def as_text(*, saga: Saga) -> str:
             f" {saga.give_back}.",
             WIDTH,
         ),
-        _table("Steps", ("step", "operation", "class", "seconds", "needs"), _steps(saga)),
+        _table("Steps", *_shown_steps(saga)),
         _table(
             "What is said of each", ("step", "done", "refused", "undone"), _events(saga), empty="-"
         ),
@@ -40,10 +40,32 @@ def as_text(*, saga: Saga) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _shown_steps(saga: Saga) -> tuple[Row, list[Row]]:
+    """Who decides, where somebody does."""
+    header, rows = ("step", "operation", "class", "seconds", "needs", "decided"), list(_steps(saga))
+    if any(one.decided_by for one in saga.steps):
+        return header, rows
+    return header[:-1], [row[:-1] for row in rows]
+
+
+def _decided(step: Step) -> str:
+    if not step.decided_by:
+        return ""
+    return f"by the {step.decided_by} within {duration(step.decide_seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """As a reader would say it: `15 min`, `24 h`."""
+    for name, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= size and not seconds % size:
+            return f"{seconds / size:g} {name}"
+    return f"{seconds:g} s"
+
+
 def _steps(saga: Saga) -> Iterator[Row]:
     for step in saga.steps:
         needs = ", ".join(f"{field}={source}" for field, source in step.needs.items())
-        yield step.name, step.operation, step.step_class, f"{step.seconds:g}", needs
+        yield step.name, step.operation, step.step_class, f"{step.seconds:g}", needs, _decided(step)
 
 
 def _events(saga: Saga) -> Iterator[Row]:

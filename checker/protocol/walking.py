@@ -1,23 +1,27 @@
 """Every journey of a choreographed saga: each order in which what is in flight can be heard.
 
 A message that somebody hears is in flight until it is heard; an abort may come at any moment.
-Each service answers through the barrier: a key that is known says nothing again.
+Each service answers through the barrier: a key that is known says nothing again. A step that waits
+for a person is decided at any moment after it has asked, unless it is withdrawn before.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from checker.protocol.description import Choreography, Ending
+from checker.protocol.description import Choreography, Ending, Reaction
 from checker.protocol.journeys import (
     Act,
+    Answer,
     Book,
     Entry,
     Journey,
     Scenario,
     Walked,
+    decide,
     perform,
     scenarios,
+    waits,
 )
 from contracts.saga import Direction
 
@@ -85,6 +89,11 @@ def _next(protocol: Choreography, state: State, refused: str) -> list[tuple[str,
     An abort may be asked for even after the end: whoever asks may not have heard of it yet.
     """
     then = [_hear(protocol, state, place, refused) for place in range(len(state.flying))]
+    then += [
+        _decided(protocol, state, one, is_refused=one.step == refused)
+        for one in protocol.reactions
+        if one.direction is Direction.DO and waits(state.book, one.step)
+    ]
     if state.may_abort:
         asked = state._replace(may_abort=False)
         then.append(("", _said(protocol, asked, protocol.abort)))
@@ -102,12 +111,36 @@ def _hear(protocol: Choreography, state: State, place: int, refused: str) -> tup
         direction=reaction.direction,
         step=reaction.step,
         is_refused=reaction.step == refused,
+        asks=_is_asked(protocol, reaction),
     )
-    then = state._replace(flying=state.flying[:place] + state.flying[place + 1 :], book=answer.book)
+    then = state._replace(flying=state.flying[:place] + state.flying[place + 1 :])
+    return message, _answered(protocol, then, reaction, answer)
+
+
+def _is_asked(protocol: Choreography, reaction: Reaction) -> bool:
+    """Whether a person decides it; a reaction may name a step that there is not."""
+    return any(one.name == reaction.step and one.decided_by for one in protocol.saga.steps)
+
+
+def _decided(
+    protocol: Choreography, state: State, reaction: Reaction, *, is_refused: bool
+) -> tuple[str, State]:
+    """Said in the transaction of the decision, as if what asked were heard now."""
+    answer = decide(book=state.book, step=reaction.step, is_refused=is_refused)
+    who = protocol.saga.step(reaction.step).decided_by
+    word = "no, or too late" if is_refused else "yes"
+    heard = f"{reaction.step}: {word} ({who})"
+    return heard, _answered(protocol, state, reaction, answer)
+
+
+def _answered(protocol: Choreography, state: State, reaction: Reaction, answer: Answer) -> State:
+    """What waits says nothing."""
+    then = state._replace(book=answer.book)
     if answer.takes_effect:
         then = then._replace(acts=(*state.acts, Act(reaction.direction, reaction.step)))
     says = reaction.says if answer.is_done else reaction.says_if_refused
-    return message, _said(protocol, then, says) if answer.is_fresh and says else then
+    is_said = answer.is_fresh and not answer.is_waiting and says
+    return _said(protocol, then, says) if is_said else then
 
 
 def _said(protocol: Choreography, state: State, message: str) -> State:

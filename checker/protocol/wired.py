@@ -58,6 +58,8 @@ def page(*, saga: Saga) -> Page:
         name=f"{saga.name}, its page",
         saga=saga,
         operations={key: kind for one in taking for key, kind in _operations(one)},
+        deciding={name for one in taking for name in _deciding(one)},
+        inboxes={one for one in taking if _view(one, "/decisions") is not None},
         commands=COMMANDS,
         services=services.BY_NAME,
         databases=set(settings.DATABASES),
@@ -87,7 +89,7 @@ def choreographed(*, saga: Saga) -> Choreography:
         giving_back=saga.give_back,
         ends={last.done: Ending.COMPLETED, first.undone: Ending.UNDONE},
         declared=set(projection.events(saga.name)),
-        notices={projection.STEP_PARKED: _giving_up(consumers, saga, coordinator)},
+        notices=_notices(consumers, saga, coordinator),
         watched=_heard_by(coordinator, consumers, saga),
     )
 
@@ -121,6 +123,7 @@ def orchestrated_messaging(*, saga: Saga) -> Orchestration:
         ],
         reactions=list(_reactions(consumers, saga, Answer)),
         replies=_heard_by(conductor, consumers, saga),
+        notices=_notices(consumers, saga, conductor),
     )
 
 
@@ -152,6 +155,14 @@ def _operations(service: str) -> Iterator[tuple[tuple[str, Direction], Any]]:
             yield (f"{service}.{action}", direction), one.command
 
 
+def _deciding(service: str) -> Iterator[str]:
+    """The operations that take decisions on what they have answered with `Waiting`."""
+    if find_spec(service) and find_spec(f"{service}.operations"):
+        for (action, _), one in all_in(import_module(f"{service}.operations")).items():
+            if one.decide:
+                yield f"{service}.{action}"
+
+
 def _reactions(
     consumers: Sequence[Consumer], saga: Saga, kind: type[SagaReaction] | type[Answer]
 ) -> Iterator[Reaction]:
@@ -179,19 +190,28 @@ def _heard_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[st
         event
         for consumer in consumers
         for (name, event), one in consumer.reactions.items()
-        if consumer.service == service and name == saga.name and event != projection.STEP_PARKED
+        if consumer.service == service and name == saga.name and event not in projection.NOTICES
         if not isinstance(one, SagaReaction | Answer)
     }
 
 
-def _giving_up(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> Notice:
-    """Every service that does a step says where it has set a message aside for good."""
+def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dict[str, Notice]:
+    """Every service that does a step says where it has set a message aside for good; one of which a
+    step waits says so.
+    """
     keys = [(consumer.service, key) for consumer in consumers for key in consumer.reactions]
-    heard = (coordinator, (saga.name, projection.STEP_PARKED)) in keys
-    return Notice(
-        said_by=tuple(sorted(projection.services_of(saga))),
-        heard_by=(coordinator,) if heard else (),
-    )
+    said_by = {
+        projection.STEP_PARKED: sorted(projection.services_of(saga)),
+        projection.STEP_WAITING: sorted({one.service for one in saga.steps if one.decided_by}),
+    }
+    return {
+        notice: Notice(
+            said_by=tuple(who),
+            heard_by=(coordinator,) if (coordinator, (saga.name, notice)) in keys else (),
+        )
+        for notice, who in said_by.items()
+        if who
+    }
 
 
 def _call(saga: Saga, call: projection.Call) -> str:

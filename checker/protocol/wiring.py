@@ -283,6 +283,10 @@ def _astray(protocol: Orchestration) -> Iterator[Found]:
         yield Found(reply, f"{reply} is said, and {protocol.conductor} does not hear it.")
     for reply in sorted(set(protocol.replies or ()) - said):
         yield Found(reply, f"{protocol.conductor} waits for {reply}, and nobody says it.")
+    for notice, who in protocol.notices.items():
+        if not who.heard_by:
+            said_by = _who(who.said_by)
+            yield Found(notice, f"{said_by} says {notice}, and {protocol.conductor} is deaf to it.")
 
 
 def _answering(protocol: Orchestration, call: Call) -> Sequence[Reaction]:
@@ -316,8 +320,8 @@ CALLED = (
 )
 REPLIES = Rule(
     "replies",
-    "every reply is heard by the conductor, and every one that it waits for is said",
-    "let the conductor listen to the reply, or the service say it",
+    "every reply and notice is heard by the conductor, and every reply that it waits for is said",
+    "let the conductor listen to it, or the service say it",
     _astray,
 )
 

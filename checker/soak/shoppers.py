@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import urllib3
 
-ACCEPTED, ENDED = 202, 200
+BEGUN, ENDED = (201, 202), 200
 FAULTS = range(500, 600)
 """Answers after which a shopper asks again; also after none at all."""
 THREADS = 48
@@ -149,6 +149,6 @@ class Shoppers:
             return None
         if answer.status in FAULTS:
             return None
-        if answer.status not in (ACCEPTED, ENDED):
+        if answer.status not in (*BEGUN, ENDED):
             return f"{answer.status} {answer.data[:200].decode(errors='replace')}"
         return str(json.loads(answer.data)["saga_id"])

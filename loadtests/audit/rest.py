@@ -18,7 +18,7 @@ from messaging.consumer import queue_of
 # A service says once that it has set messages aside, whatever they were.
 _EVENTS = """
     SELECT saga_id, event_type, count(DISTINCT event_id) FROM {service}_outboxentry
-    WHERE event_type NOT LIKE '%%' || %s
+    WHERE event_type NOT LIKE ALL (%s)
     GROUP BY saga_id, event_type HAVING count(DISTINCT event_id) > 1 ORDER BY 1, 2
 """
 _KEYS = """
@@ -133,9 +133,13 @@ def idempotency_keys() -> Iterator[str]:
 
 
 def events() -> Iterator[tuple[str, str]]:
-    """An event is the same one whenever it is said. Gives (saga id, what)."""
+    """An event is the same one whenever it is said; a notice is of its moment. Gives (saga id,
+    what).
+    """
     for service, saga_id, event, ids in everywhere(
-        services=WITH_WORKER, statement=_EVENTS, values=[projection.STEP_PARKED]
+        services=WITH_WORKER,
+        statement=_EVENTS,
+        values=[[f"%{notice}" for notice in projection.NOTICES]],
     ):
         yield saga_id, f"{service} has said {event} under {ids} ids"
 

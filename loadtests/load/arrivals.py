@@ -187,7 +187,7 @@ def _write(path: Path, arrivals: list[Arrival], epoch: float) -> None:
 
 def _found(arrival: Arrival) -> tuple[str, str]:
     """The saga's id, and what went wrong (a problem's text, or the connection's)."""
-    if arrival.status == 202:
+    if arrival.status in (201, 202):
         return msgspec.json.decode(arrival.body, type=_Accepted).saga_id, ""
     if arrival.answered == 0:
         return "", "no answer"

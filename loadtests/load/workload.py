@@ -120,12 +120,17 @@ class Workload:
         ]
 
     def _bodies(self, contents: list[list[str]], cards: list[str]) -> list[dict[str, Any]]:
-        """By the saga's owner: a cart that is checked out, or an order."""
+        """By the saga's door: a cart that is checked out, an order, or a purchase."""
         if self._saga.owner == "carrito":
             carts = self._supplier.carts(contents=contents)
             return [
                 shopper.checkout(cart_id=cart, payment_method=card)
                 for cart, card in zip(carts, cards, strict=True)
+            ]
+        if self._saga.door == SAGAS["purchase"].door:
+            return [
+                shopper.purchase(user=USER, products=products, payment_method=card)
+                for products, card in zip(contents, cards, strict=True)
             ]
         return [
             shopper.order(products=products, payment_method=card)

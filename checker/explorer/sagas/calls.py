@@ -1,11 +1,13 @@
 """The calls between the conductor and the services, without a network: lost, late, or answered."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 
 from checker.explorer.steering import Crashed, Strike
+from checker.explorer.store import WouldWait
 from contracts.commands import Command
 from httpapi.client import Answer, Unreachable
 from participant.operations import Operation
@@ -35,11 +37,13 @@ class Calls:
         self.strike = strike
         self._operations = paths
         self.late: list[Request] = []
+        self._blocked: list[Request] = []
         self.clear()
 
     def clear(self) -> None:
         self.fails = ""
         self.late.clear()
+        self._blocked.clear()
         self._outage, self._outage_left = "", 0
 
     def loses_replies(self, *, service: str, calls: int) -> None:
@@ -63,10 +67,17 @@ class Calls:
             raise Unreachable("the answer was lost")
         return answer
 
+    def arriving(self) -> list[Request]:
+        """The late ones that need not wait for a transaction that is open."""
+        if not self.strike.depth:
+            self._blocked.clear()
+        return [one for one in self.late if one not in self._blocked]
+
     def arrive(self, request: Request) -> None:
         """A late request is performed after all; nobody waits for the answer."""
         self.late.remove(request)
-        self._performed(request)
+        with suppress(Unreachable):
+            self._performed(request)
 
     def _is_outage(self, service: str) -> bool:
         if service != self._outage or not self._outage_left:
@@ -79,6 +90,10 @@ class Calls:
             performed = perform(operation=request.operation, commands=request.commands)
         except Crashed as error:
             raise Unreachable("the service died over it") from error
+        except WouldWait as error:
+            self.late.append(request)
+            self._blocked.append(request)
+            raise Unreachable("no answer in time: it waits for a row") from error
         return Answer(207, msgspec.json.encode([one.outcome for one in performed]))
 
 

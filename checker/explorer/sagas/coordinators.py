@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from checker.explorer.sagas.calls import WAYS, Calls, StandingLanes
 from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
+from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
+from checker.explorer.sagas.scenarios import SLACK_SECONDS
 from checker.explorer.sagas.stage import Stage, deadline_seconds
 from checker.explorer.scheduling import PROGRESS, Option
 from checker.explorer.steering import Crashed
@@ -106,7 +108,8 @@ class Choreographed(Coordinator):
 
     def wait(self, *, waits: int) -> list[str]:
         """Each lost message costs one look of the watchdog, and nothing else may cost one."""
-        self._look_after(PATIENCE_SECONDS)
+        until_looked_at = self._stage.seconds_until_looked_at() + SLACK_SECONDS
+        self._look_after(max(PATIENCE_SECONDS, until_looked_at))
         lost = self._limits.spent("lose")
         if waits <= lost:
             return []
@@ -185,8 +188,8 @@ class Orchestrated(Coordinator):
         lanes = self._lanes()
         if lanes:
             yield Option(PROGRESS, "{0}", self._work, lanes)
-        if self._calls.late:
-            yield Option(PROGRESS, "late, it comes to {0}", self._calls.arrive, self._calls.late)
+        if late := self._calls.arriving():
+            yield Option(PROGRESS, "late, it comes to {0}", self._calls.arrive, late)
 
     def faults(self) -> Iterator[Option]:
         if lanes := self._lanes():
@@ -214,6 +217,20 @@ class Orchestrated(Coordinator):
             for at in CRASHES_OF_SERVICE:
                 breaks = partial(self._break_service, at)
                 yield Option("crash " + at, "{0}, which crashes at " + at, breaks, lanes)
+        yield from self._faults_of_deciding_calls(
+            [one for one in lanes if one.target.service in self._stage.deciding]
+        )
+
+    def _faults_of_deciding_calls(self, lanes: Sequence[Lane]) -> Iterator[Option]:
+        """Of services whose steps may be decided within the call."""
+        left = self._limits.left
+        for at in CRASHES_OF_DECISION if left["crash"] and lanes else ():
+            breaks = partial(self._break_service, at)
+            yield Option("crash " + at, "{0}, which crashes at " + at, breaks, lanes)
+        can_overlap = self._stage.can_overlap and left["overlap"] and self._strike.depth < 2
+        for at in SLOW_DECISIONS if can_overlap and lanes else ():
+            slow = partial(self._slow_service, at)
+            yield Option("overlap", "{0}, which is slow " + at, slow, lanes)
 
     def _faults_of_runners(self, lanes: Sequence[Lane]) -> Iterator[Option]:
         left = self._limits.left
@@ -235,7 +252,7 @@ class Orchestrated(Coordinator):
             if standing.run == "parked":
                 orchestration.retry(saga_id=saga_id, requested_by="eva")
         self._stage.passes(self._stage.seconds_until_due())
-        if self._limits.spent("lose", "call", "outage", "crash", "stale"):
+        if self._limits.spent("lose", "call", "outage", "crash", "stale", "overlap"):
             return []
         return ["it stands still, and nothing had gone wrong"]
 
@@ -336,6 +353,14 @@ class Orchestrated(Coordinator):
         self._limits.spend("crash")
         with self._strike.crashing(at=at):
             self._work(lane)
+
+    def _slow_service(self, at: str, lane: Lane) -> None:
+        """Its runner waits for it, and its heart beats."""
+        self._limits.spend("overlap")
+        self._paused.add(lane.runner.number)
+        with self._strike.pausing(at=at, who=lane.target.service):
+            self._work(lane)
+        self._paused.discard(lane.runner.number)
 
     def _take_for_dead(self, number: int) -> None:
         self._limits.spend("stale")

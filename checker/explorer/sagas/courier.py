@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
 from checker.explorer.sagas.memory import AFTER_READING
 from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option
@@ -114,17 +115,25 @@ class Courier:
             yield Option("lose", "lost: {0}", self._lose, any_one)
         if len(self._watched) > 1:
             yield Option("late", "{0}, before what is older", self._hear, self._watched[-1:])
+        deciding = [one for one in waiting if one.service in self._stage.deciding]
         if left["crash"]:
-            for at in CRASHES:
-                crash = partial(self._crash, at)
-                yield Option("crash " + at, "{0}, and crashes at " + at, crash, waiting)
+            yield from self._crashes(CRASHES, waiting)
+            yield from self._crashes(CRASHES_OF_DECISION, deciding)
             if self._watched:
                 text = "the watcher hears all that waits, and crashes at {0}"
                 yield Option("crash tracking", text, self._crash_watcher, CRASHES_OF_WATCHER)
         if left["overlap"] and self._stage.can_overlap and self._strike.depth < 2:
-            for at in SLOW:
-                text = "{0}, and is slow " + at
-                yield Option("overlap", text, partial(self._overlap, at), waiting)
+            yield from self._overlaps(SLOW, waiting)
+            yield from self._overlaps(SLOW_DECISIONS[1:], deciding)
+
+    def _crashes(self, places: Sequence[str], waiting: Sequence[Waiting]) -> Iterator[Option]:
+        for at in places if waiting else ():
+            crash = partial(self._crash, at)
+            yield Option("crash " + at, "{0}, and crashes at " + at, crash, waiting)
+
+    def _overlaps(self, places: Sequence[str], waiting: Sequence[Waiting]) -> Iterator[Option]:
+        for at in places if waiting else ():
+            yield Option("overlap", "{0}, and is slow " + at, partial(self._overlap, at), waiting)
 
     def breaches_at_the_end(self) -> list[str]:
         found = [f"{one} has something left in its outbox" for one in self._stage.unsent()]

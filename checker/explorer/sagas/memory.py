@@ -15,20 +15,21 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from checker.explorer.sagas.memory_of_coordinators import SagaLog, Trail
-from checker.explorer.sagas.participants import Effect, Participants
+from checker.explorer.sagas.memory_of_decisions import DecisionRow, Decisions
+from checker.explorer.sagas.participants import Effect, Participants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.sagas.stage import Stage
+from checker.explorer.sagas.stage import Decision, Stage
 from checker.explorer.steering import Clock, Strike
 from checker.explorer.store import Store, Table
 from contracts import events, patterns, refusals
 from contracts.commands import Command
 from contracts.events import Event
-from contracts.outcomes import Outcome, Refused
+from contracts.outcomes import Outcome, Refused, Waiting
 from contracts.saga import Direction
 from messaging import consumer, outbox, parked, parking
 from messaging.outbox import Unsent
 from messaging.parked import Aside, Due
-from participant import barrier, performing
+from participant import barrier, decisions, performing, sql
 from participant.barrier import Key, key_of
 from participant.models import BarrierStatus
 from participant.operations import Operation
@@ -38,7 +39,7 @@ from saga_orchestrator import operations as orchestration
 from saga_orchestrator import store as saga_log
 from saga_orchestrator.store import Call
 
-TRANSACTIONS = (performing, parking, tracking, watchdog, messages, orchestration)
+TRANSACTIONS = (performing, decisions, parking, tracking, watchdog, messages, orchestration)
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
 AFTER_READING = "after reading"
 """A point of the transactions here: locked and read, but not written."""
@@ -87,6 +88,24 @@ class Barrier:
         for one in commands:
             self._store.delete(table, (key_of(operation, one), operation.direction))
 
+    def withdraw(self, operation: Operation, keys: Collection[Key]) -> set[Key]:
+        found = self.lock_waiting(operation=operation, keys=keys)
+        self.record(
+            operation=operation, outcomes={row_id: _ABORTED for row_id, _ in found.values()}
+        )
+        return set(found)
+
+    def lock_waiting(
+        self, *, operation: Operation, keys: Collection[Key]
+    ) -> dict[Key, tuple[Any, Waiting]]:
+        table, found = self._table(operation), {}
+        for key in sorted(keys):
+            row = table.get((key, Direction.DO))
+            if row and isinstance(row.outcome, Waiting):
+                self._store.lock(table, (key, Direction.DO))
+                found[key] = ((key, Direction.DO), row.outcome)
+        return found
+
     def _table(self, operation: Operation) -> Table:
         return self._store.table("barrier." + operation.service)
 
@@ -99,6 +118,7 @@ class Ledger:
         self._clock = clock
         self._strike = strike
         self._effects = store.table("ledger")
+        self._words = store.table("words")
         self._units = store.table("units")
 
     def lock_units(self, *, service: str) -> int:
@@ -116,8 +136,15 @@ class Ledger:
             times = (*self._effects.get(one, ()), self._clock.stamp())
             self._store.write(self._effects, one, times)
 
+    def decided(self, *, service: str, words: Sequence[Word]) -> None:
+        for one in words:
+            self._store.write(self._words, self._store.next_id(), one)
+
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         return self._effects
+
+    def words(self) -> Sequence[Word]:
+        return list(self._words.values())
 
     def units(self, *, service: str) -> int:
         units: int = self._units[service]
@@ -186,6 +213,7 @@ class Memory:
         self.ledger = Ledger(self.store, self.clock, self.strike)
         self.outbox = Outbox(self.store)
         self.parked = Parked(self.store)
+        self.decisions = Decisions(self.store, self.clock)
         self.trail = Trail(self.store, self.clock)
         self.sagalog = SagaLog(self.store, self.clock)
         self.interventions = self.store.table("interventions")
@@ -230,11 +258,48 @@ class MemoryStage(Stage):
         dues = [one.next_attempt_at for one in rows if one.next_attempt_at is not None]
         return SLACK_SECONDS + max(0.0, min(dues, default=0.0) - self._memory.clock.seconds)
 
+    def decisions(self) -> list[Decision]:
+        found = []
+        for service in self.deciding:
+            entries = self._memory.store.table("barrier." + service)
+            for key, row in self._memory.decisions.table(service).items():
+                entry = entries.get((key, Direction.DO))
+                is_waiting = entry is not None and isinstance(entry.outcome, Waiting)
+                found.append(_decision(service, row, is_waiting))
+        return found
+
+    def named_times(self) -> set[str]:
+        if self.pattern == patterns.CHOREOGRAPHED:
+            watched = self._memory.trail.sagas
+            return {one for one, row in watched.items() if row.watch_at is not None}
+        moving = self._memory.sagalog.sagas
+        return {one for one, row in moving.items() if row.next_attempt_at is not None}
+
+    def seconds_until_looked_at(self) -> float:
+        rows = self._memory.trail.sagas.values()
+        dues = [one.watch_at for one in rows if one.watch_at is not None]
+        return (min(dues) - self.now()).total_seconds() if dues else 0.0
+
     def runs(self) -> Mapping[str, str]:
         return {saga_id: row.status for saga_id, row in self._runs.items()}
 
     def set_aside(self) -> list[str]:
         return list(self._memory.parked.table.values())
+
+
+def _decision(service: str, row: DecisionRow, is_waiting: bool) -> Decision:
+    return Decision(
+        saga_id=row.saga_id,
+        step=row.step,
+        service=service,
+        action=row.action,
+        decided_by=row.decided_by,
+        until=row.until,
+        verdict=row.verdict,
+        is_closed=row.closed_at is not None,
+        is_untold=row.closed_at is not None and row.is_to_be_told,
+        is_waiting=is_waiting,
+    )
 
 
 @contextmanager
@@ -251,6 +316,7 @@ def functions(memory: Memory) -> Iterator[tuple[ModuleType, str, Any]]:
     for module, rows in (
         (outbox, memory.outbox),
         (parked, memory.parked),
+        (decisions, memory.decisions),
         (store, memory.trail),
         (saga_log, memory.sagalog),
     ):
@@ -259,8 +325,13 @@ def functions(memory: Memory) -> Iterator[tuple[ModuleType, str, Any]]:
                 yield module, name, getattr(rows, name)
     yield barrier, "_take", memory.barrier.take
     yield barrier, "_stored", memory.barrier.stored
+    yield barrier, "_withdraw", memory.barrier.withdraw
+    yield barrier, "lock_waiting", memory.barrier.lock_waiting
     yield barrier, "record", memory.barrier.record
     yield barrier, "forget", memory.barrier.forget
+    yield decisions, "_read", memory.decisions.read
+    yield decisions, "_close", memory.decisions.close
+    yield sql, "now", memory.decisions.now
 
 
 def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:

@@ -4,15 +4,25 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from checker.explorer.steering import Clock
+from checker.explorer.steering import BEGINNING, Clock
 from checker.explorer.store import Store
 from contracts.context import Context
 from contracts.outcomes import Failure
 from contracts.saga import Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
-from saga_choreography.store import Locked, Seen, Settled, Stage, Stop, Trails, Verdict, Watched
+from saga_choreography.store import (
+    Locked,
+    Seen,
+    Settled,
+    Stage,
+    Stop,
+    Trails,
+    Verdict,
+    Wait,
+    Watched,
+)
 from saga_orchestrator.engine import Move, Progress
-from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
+from saga_orchestrator.store import OVERDUE_SECONDS, Call, InFlight, Unreadable, call_of
 
 
 class RunRow(NamedTuple):
@@ -35,6 +45,7 @@ class RunRow(NamedTuple):
     stop_requested: bool = False
     parked_reason: str = ""
     finished_at: float | None = None
+    waiting_since: float | None = None
 
     @property
     def progress(self) -> Progress:
@@ -121,6 +132,19 @@ class SagaLog:
         stopped = row._replace(stop_requested=True, next_attempt_at=sooner, version=row.version + 1)
         self._store.write(self.sagas, saga_id, stopped)
 
+    def decided(self, *, steps: Iterable[tuple[str, str]]) -> int:
+        told = 0
+        for saga_id, step in sorted(steps):
+            row = self.sagas.get(saga_id)
+            if row is None or row.next_attempt_at is None:
+                continue
+            if call_of(progress=row.progress) == (step, Direction.DO):
+                due = min(row.next_attempt_at, self._clock.seconds)
+                woken = row._replace(version=row.version + 1, next_attempt_at=due)
+                self._store.write(self.sagas, saga_id, woken)
+                told += 1
+        return told
+
     def close(self) -> None:
         """There is no connection."""
 
@@ -159,8 +183,13 @@ class SagaLog:
         due: float | None = min(row.next_attempt_at or now, now)
         if has_ended or is_parked:
             due = None
+        elif move.waits and move.waits.until:
+            due = max((move.waits.until - BEGINNING).total_seconds(), now) + OVERDUE_SECONDS
         elif seconds > 0:
             due = now + seconds
+        since, deadline_at = row.waiting_since, row.deadline_at
+        if since is not None and not move.waits:
+            deadline_at += now - since
         moved = row._replace(
             context=saga.context_after(move),
             status=move.status,
@@ -171,6 +200,8 @@ class SagaLog:
             version=row.version + 1,
             runner_id=row.runner_id if move.goes_on and is_in_hand else None,
             next_attempt_at=due,
+            deadline_at=deadline_at,
+            waiting_since=(now if since is None else since) if move.waits else None,
             asked_at=now if patience is not None else None,
             parked_reason=move.reason if is_parked else "",
             finished_at=self._clock.stamp() if has_ended else None,
@@ -188,7 +219,7 @@ class SagaLog:
             context=row.context,
             progress=row.progress,
             stop_requested=row.stop_requested,
-            deadline=row.deadline_at - now,
+            deadline=row.deadline_at - (now if row.waiting_since is None else row.waiting_since),
             entered=now,
             waited=None if row.asked_at is None else now - row.asked_at,
         )
@@ -208,6 +239,7 @@ class WatchedRow(NamedTuple):
     stop_requested_at: datetime | None = None
     parked_step: str = ""
     parked_reason: str = ""
+    wait: Wait | None = None
 
     @property
     def watched(self) -> Watched:
@@ -221,6 +253,7 @@ class WatchedRow(NamedTuple):
             is_stopped=self.stop_requested_at is not None,
             parked_step=self.parked_step,
             parked_reason=self.parked_reason,
+            wait=self.wait,
         )
 
 
@@ -261,9 +294,9 @@ class Trail:
         }
         for saga_id in moved:
             row = self.sagas.get(saga_id)
-            if row and row.status == "parked":
+            if row and (row.status == "parked" or (row.watch_at and row.watch_at > watch_at)):
                 goes_on = row._replace(
-                    status="running" if row.stage is Stage.RUNNING else "compensating",
+                    status=_going_on(row),
                     parked_step="",
                     parked_reason="",
                     nudges=0,
@@ -334,6 +367,19 @@ class Trail:
             )
             self._store.write(self.sagas, one.saga_id, decided)
 
+    def leave_alone(self, *, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) -> None:
+        for saga_id, wait in waits.items():
+            row = self.sagas[saga_id]
+            left = row._replace(
+                wait=wait,
+                watch_at=watch_at[saga_id],
+                nudges=0,
+                status="running" if row.status == "parked" else row.status,
+                parked_step="",
+                parked_reason="",
+            )
+            self._store.write(self.sagas, saga_id, left)
+
     def of(self, *, saga_ids: Iterable[str]) -> Trails:
         trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
         for one in self.seen.values():
@@ -342,3 +388,9 @@ class Trail:
         for trail in trails.values():
             trail.sort(key=lambda one: (one.occurred_at, one.seen_at))
         return trails
+
+
+def _going_on(row: WatchedRow) -> str:
+    if row.status != "parked":
+        return row.status
+    return "running" if row.stage is Stage.RUNNING else "compensating"

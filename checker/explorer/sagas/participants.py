@@ -2,30 +2,48 @@
 
 The rules, the barrier, the messages and the coordinators around them are the real ones. What is
 scripted is which step refuses, and a scarce thing that sagas compete for: one unit a saga, so that
-exactly as many may complete as there are units.
+exactly as many may complete as there are units. A step waits for the person whom its page names,
+and for the card network where its service asks one.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Protocol
 
 from checker.explorer.sagas.scenarios import Scenario, results_of
-from contracts import projection
+from contracts import projection, services
 from contracts.catalogue import SAGAS
 from contracts.commands import COMMANDS, Command, Undo
-from contracts.outcomes import Done, Outcome, Refused
-from contracts.saga import Direction
+from contracts.outcomes import Done, Outcome, Refused, Waiting
+from contracts.saga import Direction, Step
+from contracts.services import Role
 from messaging.reactions import Answer, Reaction, SagaReaction
-from participant.operations import Operation
+from participant.operations import YES, Operation, Verdict, asks
 
 Effect = tuple[str, str, Direction]
 """A saga's id, the step, and whether it was done or undone."""
 REFUSED = Refused("scripted", "This scenario refuses it.")
 SOLD_OUT = Refused("none_left", "Another saga has the last one.")
+DECLINED = Refused("declined", "It was decided so, or nobody has decided in time.")
+CARD_NETWORK = "card_network"
+CARD_SECONDS = 300.0
+"""Until what the card network does not answer is over."""
+
+
+class Word(NamedTuple):
+    """What a step was told, by or instead of whom it waited for: yes, no, overdue, withdrawn."""
+
+    saga_id: str
+    step: str
+    decided_by: str
+    word: str
 
 
 class Ledger(Protocol):
-    """All effects, and the units that are free. Written in the transaction that is open."""
+    """All effects, what was decided, and the units that are free. Written in the transaction that
+    is open.
+    """
 
     def lock_units(self, *, service: str) -> int:
         """The free units, locked; 0 at a service that has none."""
@@ -34,8 +52,13 @@ class Ledger(Protocol):
 
     def add(self, *, service: str, effects: Sequence[Effect]) -> None: ...
 
+    def decided(self, *, service: str, words: Sequence[Word]) -> None: ...
+
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         """When each took effect, in seconds: once, if all is well."""
+
+    def words(self) -> Sequence[Word]:
+        """All that was decided, in that order."""
 
     def units(self, *, service: str) -> int: ...
 
@@ -50,6 +73,10 @@ class Participants:
             (name, direction): self._operation(name, direction)
             for name in {step.operation for saga in SAGAS.values() for step in saga.steps}
             for direction in Direction
+        }
+        self._modules: dict[str, SimpleNamespace] = {}
+        self.steps = {
+            (saga.name, step.name): step for saga in SAGAS.values() for step in saga.steps
         }
         self._results = {
             (saga.name, step.name): results_of(saga=saga, step=step)
@@ -66,6 +93,19 @@ class Participants:
             Answer(call=call, operation=self.operations[call.step.operation, call.direction])
             for call in projection.asked_of(service)
         ]
+
+    def module(self, name: str) -> SimpleNamespace:
+        """In place of `inventario.operations` or `inventario.reactions`, by that name."""
+        service = name.partition(".")[0]
+        if service not in self._modules:
+            declared = {
+                f"{one.direction}_{one.action}": one
+                for one in self.operations.values()
+                if one.service == service
+            }
+            reactions = self.reactions(service=service)
+            self._modules[service] = SimpleNamespace(REACTIONS=reactions, **declared)
+        return self._modules[service]
 
     def paths(self) -> dict[str, Operation]:
         """What is behind the sagas' own doors, of all services."""
@@ -85,9 +125,57 @@ class Participants:
             direction=direction,
             command=COMMANDS.get(name, Command) if direction is Direction.DO else Undo,
             run=partial(runs[direction], service),
+            **self._waits(name, direction),
         )
 
+    def _waits(self, name: str, direction: Direction) -> dict[str, Any]:
+        """Whose decisions it takes, where any step that it does waits."""
+        service = name.partition(".")[0]
+        if not any(waits_for(one) for one in _steps_of(name)):
+            return {}
+        if direction is Direction.DO:
+            return {"decide": partial(self._decide, service)}
+        return {"reverses": self._operation(name, Direction.DO)}
+
     def _do(self, service: str, commands: Sequence[Command]) -> list[Outcome]:
+        """What waits for nobody is done at once."""
+        waiting = {at: one for at, command in enumerate(commands) if (one := self._asked(command))}
+        now = [one for at, one in enumerate(commands) if at not in waiting]
+        outcomes = iter(self._take(service, now) if now else [])
+        return [waiting.get(at) or next(outcomes) for at in range(len(commands))]
+
+    def _asked(self, command: Command) -> Waiting | None:
+        """Whom its step asks first, if anybody."""
+        who = waits_for(self.steps[command.saga, command.step])
+        if who[:1] == (CARD_NETWORK,):
+            return _asks_the_network(command)
+        return asks(command=command) if who else None
+
+    def _decide(self, service: str, verdicts: Sequence[Verdict]) -> list[Outcome]:
+        """A yes of the last whom a step asks has it done."""
+        self._ledger.decided(
+            service=service,
+            words=[
+                Word(one.command.saga_id, one.command.step, one.decided_by, one.word)
+                for one in verdicts
+            ],
+        )
+        taken = [one.command for one in verdicts if one.word == YES and self._is_last(one)]
+        outcomes = iter(self._take(service, taken))
+        return [
+            DECLINED
+            if one.word != YES
+            else next(outcomes)
+            if self._is_last(one)
+            else _asks_the_network(one.command)
+            for one in verdicts
+        ]
+
+    def _is_last(self, verdict: Verdict) -> bool:
+        command = verdict.command
+        return verdict.decided_by == waits_for(self.steps[command.saga, command.step])[-1]
+
+    def _take(self, service: str, commands: Sequence[Command]) -> list[Outcome]:
         """Lock, decide, write."""
         free = self._ledger.lock_units(service=service)
         outcomes: list[Outcome] = []
@@ -105,7 +193,7 @@ class Participants:
         return outcomes
 
     def _decided(self, command: Command, free: int) -> Outcome:
-        if self.scenario.refused.get(command.saga_id) == command.step:
+        if self.scenario.refused.get(command.saga_id) == command.step and not self._asked(command):
             return REFUSED
         if command.step == self.scenario.scarce and free <= 0:
             return SOLD_OUT
@@ -122,3 +210,24 @@ class Participants:
         self._ledger.add(service=service, effects=effects)
         if left != free:
             self._ledger.set_units(service=service, units=left)
+
+
+def waits_for(step: Step) -> tuple[str, ...]:
+    """Whom the step asks, one after the other: a person, the card network, both or nobody."""
+    person = (step.decided_by,) if step.decided_by else ()
+    return (*person, CARD_NETWORK) if _asks_one(step.service) else person
+
+
+@cache
+def _asks_one(service: str) -> bool:
+    asked = services.BY_NAME[service].asks
+    return any(services.BY_NAME[one].role is Role.EXTERNAL for one in asked)
+
+
+def _steps_of(operation: str) -> Iterator[Step]:
+    for saga in SAGAS.values():
+        yield from (one for one in saga.steps[1:] if one.operation == operation)
+
+
+def _asks_the_network(command: Command) -> Waiting:
+    return asks(command=command, decided_by=CARD_NETWORK, seconds=CARD_SECONDS)

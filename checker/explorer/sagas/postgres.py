@@ -14,9 +14,9 @@ from functools import partial
 from django.apps import apps
 from django.db import transaction
 
-from checker.explorer.sagas.participants import Effect, Participants
+from checker.explorer.sagas.participants import Effect, Participants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.sagas.stage import Stage
+from checker.explorer.sagas.stage import Decision, Stage
 from checker.explorer.sagas.worlds import all_worlds
 from checker.explorer.scheduling import World
 from checker.explorer.steering import Clock, Strike
@@ -26,6 +26,7 @@ from contracts.saga import Direction
 from contracts.services import WITH_DATABASE
 from messaging.models import ParkedStatus
 from participant.sql import execute
+from saga_choreography.store import SERVICE as WATCHER
 from saga_orchestrator import store
 from saga_orchestrator.store import ALIAS, Call
 
@@ -40,6 +41,7 @@ _MADE = """
     RETURN explorer.shown(pg_catalog.clock_timestamp());
     CREATE TABLE explorer.effect (saga_id text, step text, direction text, at float8);
     CREATE TABLE explorer.unit (free int);
+    CREATE TABLE explorer.word (id serial, saga_id text, step text, decided_by text, word text);
 """
 _OWN, _THEIRS = "explorer.clock_timestamp()", "statement_timestamp()"
 _DEFAULTS = """
@@ -56,7 +58,19 @@ _SHOWN = """
            set_config('explorer.set_at', pg_catalog.clock_timestamp()::text, false)
 """
 _CLAIMABLE = f"SELECT count(*) FROM saga_orchestrator_saga WHERE {store.CLAIMABLE}"
+_DECISIONS = """
+    SELECT saga_id, step, '{service}', action, decided_by, until, verdict, closed_at IS NOT NULL,
+           closed_at IS NOT NULL AND is_to_be_told, coalesce(status = 'waiting', false)
+    FROM {service}_decision
+    LEFT JOIN (SELECT saga_id, step, status FROM {service}_barrierentry WHERE direction = 'do')
+        AS entry USING (saga_id, step)
+    ORDER BY {service}_decision.id
+"""
+_UNTIL_LOOKED_AT = "SELECT extract(epoch FROM min(watch_at) - now()) FROM saga_choreography_saga"
 _UNTIL_DUE = "SELECT extract(epoch FROM min(next_attempt_at) - now()) FROM saga_orchestrator_saga"
+_EMPTIED = "DELETE FROM explorer.effect; DELETE FROM explorer.unit; DELETE FROM explorer.word;"
+_SAID = "INSERT INTO explorer.word (saga_id, step, decided_by, word) VALUES (%s, %s, %s, %s)"
+_WORDS = "SELECT saga_id, step, decided_by, word FROM explorer.word ORDER BY id"
 _HEARD = """
     INSERT INTO saga_orchestrator_runner (id, host, pid, seen_at) VALUES (%s, '', 0, 'infinity')
     ON CONFLICT (id) DO UPDATE SET seen_at = 'infinity'
@@ -100,6 +114,15 @@ class PostgresLedger:
                 sql="INSERT INTO explorer.effect VALUES (%s, %s, %s, %s)",
                 values=values,
             )
+
+    def decided(self, *, service: str, words: Sequence[Word]) -> None:
+        for one in words:
+            execute(service=service, sql=_SAID, values=list(one))
+
+    def words(self) -> list[Word]:
+        return [
+            Word(*row) for service in self._services for row in execute(service=service, sql=_WORDS)
+        ]
 
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         found: dict[Effect, tuple[float, ...]] = {}
@@ -151,7 +174,7 @@ class PostgresStage(Stage):
         for service in WITH_DATABASE:
             models = reversed(list(apps.get_app_config(service).get_models()))
             statements = "; ".join(f'DELETE FROM "{one._meta.db_table}"' for one in models)
-            _do(service, f"{statements}; DELETE FROM explorer.effect; DELETE FROM explorer.unit;")
+            _do(service, f"{statements}; {_EMPTIED}")
 
     def atomic(self, service: str) -> AbstractContextManager[None]:
         return transaction.atomic(using=service)
@@ -173,6 +196,21 @@ class PostgresStage(Stage):
 
     def seconds_until_due(self) -> float:
         return SLACK_SECONDS + max(0.0, float(execute(service=ALIAS, sql=_UNTIL_DUE)[0][0] or 0))
+
+    def seconds_until_looked_at(self) -> float:
+        return float(execute(service=WATCHER, sql=_UNTIL_LOOKED_AT)[0][0] or 0)
+
+    def named_times(self) -> set[str]:
+        named = "next_attempt_at" if self._runs._meta.app_label == ALIAS else "watch_at"
+        found = self._runs.objects.filter(**{f"{named}__isnull": False})
+        return set(found.values_list("saga_id", flat=True))
+
+    def decisions(self) -> list[Decision]:
+        return [
+            Decision(*row)
+            for service in self.deciding
+            for row in execute(service=service, sql=_DECISIONS.format(service=service))
+        ]
 
     def fall_silent(self, runner: int) -> None:
         super().fall_silent(runner)

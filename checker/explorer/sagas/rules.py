@@ -5,12 +5,16 @@ of it; nothing took effect twice, or after its undo; what was undone was undone 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from checker.explorer.sagas.participants import Effect
+from checker.explorer.sagas.participants import Effect, Word, waits_for
 from checker.explorer.sagas.scenarios import Scenario
 from contracts.saga import Direction, Saga
 from contracts.states import SagaStatus
+from participant.operations import YES
+
+if TYPE_CHECKING:
+    from checker.explorer.sagas.stage import Decision
 
 ACCEPTED, COMPLETED, UNDONE = "accepted", "completed", "undone"
 
@@ -144,3 +148,41 @@ def _status(undone: list[str], standing: Standing) -> Iterator[str]:
 def _stands(effects: Mapping[Effect, object], saga_id: str, step: str) -> bool:
     is_done = (saga_id, step, Direction.DO) in effects
     return is_done and (saga_id, step, Direction.UNDO) not in effects
+
+
+def undecided(*, decisions: Sequence["Decision"]) -> Iterator[str]:
+    """Once all is over nothing waits, and nobody waits to be told."""
+    for one in decisions:
+        if not one.is_closed:
+            yield f"{one.saga_id}: {one.step} still asks the {one.decided_by}"
+        if one.is_waiting:
+            yield f"{one.saga_id}: {one.step} still waits ({one.verdict or 'undecided'})"
+        if one.is_untold:
+            yield f"{one.saga_id}: nobody was told of {one.step}"
+
+
+def decided(
+    *, scenario: Scenario, effects: Mapping[Effect, object], words: Sequence[Word]
+) -> Iterator[str]:
+    """What a step waits for is decided once; a yes of the last one has it done, and nothing else
+    does.
+    """
+    told: dict[tuple[str, str], list[Word]] = {}
+    for one in words:
+        told.setdefault((one.saga_id, one.step), []).append(one)
+    for (saga_id, step), heard in told.items():
+        if len({one.decided_by for one in heard}) < len(heard) or _has_gone_on(heard):
+            said = ", ".join(f"{one.word} ({one.decided_by})" for one in heard)
+            yield f"{saga_id}: {step} was decided more than once: {said}"
+    for step in scenario.saga.steps[1:]:
+        for saga_id in scenario.saga_ids if waits_for(step) else ():
+            last = told.get((saga_id, step.name), [])[-1:]
+            is_yes = [(one.decided_by, one.word) for one in last] == [(waits_for(step)[-1], YES)]
+            if (saga_id, step.name, Direction.DO) in effects and not is_yes:
+                word = last[0].word if last else "undecided"
+                yield f"{saga_id}: {step.name} was done, and it is {word}"
+
+
+def _has_gone_on(heard: Sequence[Word]) -> bool:
+    """Whether anything came after what closes a step: all but a yes."""
+    return any(one.word != YES for one in heard[:-1])

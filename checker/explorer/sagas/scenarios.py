@@ -27,6 +27,9 @@ MOST = {
     "call": 3,
     "outage": 1,
     "stale": 2,
+    "overdue": 2,
+    "late verdict": 2,
+    "lost card": 2,
 }
 """How often each of what may go wrong does in one schedule: so that every schedule ends."""
 

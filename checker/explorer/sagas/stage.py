@@ -4,14 +4,15 @@ In memory (`memory`), or on PostgreSQL (`postgres`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import NamedTuple
 
 from django.conf import settings
 
 from checker.explorer.sagas import rules
-from checker.explorer.sagas.participants import Effect, Ledger, Participants
+from checker.explorer.sagas.participants import Effect, Ledger, Participants, waits_for
 from checker.explorer.sagas.rules import Standing, standing_for_owner
 from checker.explorer.sagas.scenarios import Limits, Scenario, context_of
 from checker.explorer.steering import Clock, Strike
@@ -19,6 +20,7 @@ from contracts import projection
 from contracts.context import Context
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction, Saga
+from contracts.states import FINAL, SagaStatus
 from coordination.acceptance import first_event, is_own_start
 from messaging import outbox
 from participant.performing import perform
@@ -30,10 +32,35 @@ def deadline_seconds(saga: Saga) -> float:
     return (settings.SAGA_SECONDS or saga.seconds) + 1.0
 
 
+class Decision(NamedTuple):
+    """What a step has asked, as its service has it. `is_untold`: it is closed, and a coordinator
+    rests that does not know; `is_waiting`: the step's entry in the barrier waits.
+    """
+
+    saga_id: str
+    step: str
+    service: str
+    action: str
+    decided_by: str
+    until: datetime
+    verdict: str
+    is_closed: bool
+    is_untold: bool
+    is_waiting: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.saga_id, self.step
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.saga_id}"
+
+
 class Stage(ABC):
     """`can_overlap`: whether transactions may be open side by side. `services`: the participants,
-    and the coordinator. `strike`: where a process is struck; `limits`: how often what may go wrong
-    still does. `silent`: the runners whose hearts do not beat.
+    and the coordinator; `deciding`: those whose steps wait for somebody. `strike`: where a process
+    is struck; `limits`: how often what may go wrong still does. `silent`: the runners whose hearts
+    do not beat.
     """
 
     can_overlap: bool
@@ -51,6 +78,9 @@ class Stage(ABC):
         self.scenario = scenario
         self.pattern = pattern
         self.services = [*projection.services_of(scenario.saga), PATTERNS[pattern].coordinator]
+        self.deciding = list(
+            dict.fromkeys(one.service for one in scenario.saga.steps[1:] if waits_for(one))
+        )
         self.strike = strike
         self.limits = Limits()
         self.silent: set[int] = set()
@@ -95,6 +125,27 @@ class Stage(ABC):
     def set_aside(self) -> list[str]:
         """Messages that no handler could handle, and sagas that no runner could run."""
 
+    @abstractmethod
+    def decisions(self) -> list[Decision]:
+        """All that was ever asked, of all services."""
+
+    @abstractmethod
+    def named_times(self) -> Collection[str]:
+        """The sagas that their coordinator looks at again at a time that it has written down."""
+
+    def forgotten(self) -> Iterator[str]:
+        """Now that nothing moves: sagas that have not ended, are not parked, and wait until no
+        named time.
+        """
+        named = self.named_times()
+        for saga_id, status in self.runs().items():
+            if status not in FINAL and status != SagaStatus.PARKED and saga_id not in named:
+                yield f"{saga_id} rests, and nobody looks at it at any time"
+
+    @abstractmethod
+    def seconds_until_looked_at(self) -> float:
+        """Until the watchdog looks at the next saga; 0 where it looks at none."""
+
     def now(self) -> datetime:
         return self._clock.now()
 
@@ -127,7 +178,12 @@ class Stage(ABC):
 
     def breaches(self, *, may_return: bool) -> Iterator[str]:
         """What is broken once all is over."""
-        return rules.breaches(
+        decisions = self.decisions()
+        yield from rules.undecided(decisions=decisions)
+        yield from rules.decided(
+            scenario=self.scenario, effects=self.effects(), words=self._ledger.words()
+        )
+        yield from rules.breaches(
             scenario=self.scenario,
             effects=self.effects(),
             units=self._ledger.units(service=self._scarce_at),

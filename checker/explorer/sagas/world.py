@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from checker.explorer.sagas.coordinators import Coordinator
 from checker.explorer.sagas.courier import Courier
+from checker.explorer.sagas.deciding import Deciders
 from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Standing, Steadiness
 from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option, Player
@@ -18,13 +19,21 @@ MOST_WAITS = 30
 class SagaWorld:
     """A `scheduling.World`."""
 
-    def __init__(self, *, stage: Stage, coordinator: Coordinator, courier: Courier | None) -> None:
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        coordinator: Coordinator,
+        courier: Courier | None,
+        deciders: Deciders,
+    ) -> None:
         self.name = f"{stage.pattern}/{stage.scenario.saga.name}/{stage.scenario.name}"
         self.stage = stage
         self._strike = stage.strike
         self._limits = stage.limits
         self._coordinator = coordinator
         self._courier = courier
+        self._deciders = deciders
         self._starts_itself = is_own_start(stage.pattern)
 
     def begin(self, player: Player) -> None:
@@ -35,6 +44,7 @@ class SagaWorld:
         if self._courier:
             self._courier.clear()
         self._coordinator.clear()
+        self._deciders.clear()
         self._accepted = contexts
         self._asks = dict.fromkeys(self.stage.scenario.saga_ids, MOST_ASKED)
         self._waits = 0
@@ -55,6 +65,7 @@ class SagaWorld:
         if self._courier:
             yield from self._courier.faults()
         yield from self._coordinator.faults()
+        yield from self._deciders.faults()
         yield from self._interferences()
 
     def breaches(self) -> list[str]:
@@ -68,6 +79,7 @@ class SagaWorld:
         if self._courier:
             found += self._courier.breaches_at_the_end()
         found += self._promises_broken()
+        found += self._deciders.breaches_at_the_end()
         completed = sum(one.owner == COMPLETED for one in self._standings.values())
         if not self._limits.is_interfered and completed not in self.stage.scenario.completing:
             found.append(f"{completed} completed, and nobody had interfered")
@@ -95,6 +107,7 @@ class SagaWorld:
         if self._courier:
             yield from self._courier.progress()
         yield from self._coordinator.progress()
+        yield from self._deciders.progress()
 
     def _interferences(self) -> Iterator[Option]:
         if self._limits.left["crash"] and self._accepted:
@@ -125,6 +138,7 @@ class SagaWorld:
 
     def _wait(self, _: object) -> None:
         self._waits += 1
+        self._broken += self.stage.forgotten()
         if self._starts_itself:
             self._hand_over_the_rest()
         self._broken += self._coordinator.wait(waits=self._waits)

@@ -10,19 +10,23 @@ from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
+import coordination.decisions
+import participant.decisions
 import saga_choreography.reactions
 import saga_orchestrator.reactions
 from checker.explorer.sagas.calls import Calls, StandingLanes
 from checker.explorer.sagas.coordinators import Choreographed, Coordinator, Orchestrated
 from checker.explorer.sagas.courier import Courier
+from checker.explorer.sagas.deciding import Deciders, ToCoordinator
 from checker.explorer.sagas.memory import Memory, MemoryStage, installed
-from checker.explorer.sagas.participants import Participants
+from checker.explorer.sagas.network import Desk
+from checker.explorer.sagas.participants import CARD_NETWORK, Participants
 from checker.explorer.sagas.scenarios import scenarios_of
 from checker.explorer.sagas.stage import Stage
 from checker.explorer.sagas.world import SagaWorld
 from checker.explorer.scheduling import World
 from checker.explorer.steering import Clock, NoChance, Strike
-from contracts import events, patterns, projection
+from contracts import events, patterns, projection, services
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from messaging import doorbell, parking, reactions, relay
@@ -59,26 +63,31 @@ def all_worlds(
 ) -> Iterator[dict[str, World]]:
     """Within the block nothing happens by itself: the worlds on such stages, by name."""
     calls = Calls(strike=strike, paths=participants.paths())
+    desk = Desk(participants=participants, strike=strike)
     with ExitStack() as stack:
         stack.enter_context(_steered(clock=clock, strike=strike, calls=calls))
+        stack.enter_context(_deciding(participants, desk))
         made: dict[str, World] = {}
         for pattern in PATTERNS:
             for saga in SAGAS.values():
                 stack.callback(forget, _broker(pattern, saga.name))
                 for scenario in scenarios_of(saga):
-                    world = _world(stage(scenario=scenario, pattern=pattern), calls, participants)
+                    world = _world(
+                        stage(scenario=scenario, pattern=pattern), calls, participants, desk
+                    )
                     made[world.name] = world
         yield made
 
 
-def _world(stage: Stage, calls: Calls, participants: Participants) -> SagaWorld:
+def _world(stage: Stage, calls: Calls, participants: Participants, desk: Desk) -> SagaWorld:
     courier = _courier(stage, participants)
     coordinator: Coordinator
     if courier and stage.pattern == patterns.CHOREOGRAPHED:
         coordinator = Choreographed(stage=stage, courier=courier)
     else:
         coordinator = Orchestrated(stage=stage, calls=calls, courier=courier)
-    return SagaWorld(stage=stage, coordinator=coordinator, courier=courier)
+    deciders = Deciders(stage=stage, desk=desk)
+    return SagaWorld(stage=stage, coordinator=coordinator, courier=courier, deciders=deciders)
 
 
 def _courier(stage: Stage, participants: Participants) -> Courier | None:
@@ -113,6 +122,25 @@ def _steered(*, clock: Clock, strike: Strike, calls: Calls) -> Iterator[None]:
         for module, name, stand_in in _stand_ins(clock, strike, calls):
             stack.enter_context(patch.object(module, name, stand_in))
         yield
+
+
+@contextmanager
+def _deciding(participants: Participants, desk: Desk) -> Iterator[None]:
+    """Within the block the doors find these participants' operations, and the card network is asked
+    by `desk` for whatever waits for it.
+    """
+    deciding = coordination.decisions.deciding
+    systems = dict.fromkeys(services.BY_NAME, (CARD_NETWORK, desk.pursue))
+    with (
+        patch.object(coordination.decisions, "import_module", participants.module),
+        patch.object(coordination.decisions, "Client", ToCoordinator),
+        patch.dict(participant.decisions._systems, systems),
+    ):
+        deciding.cache_clear()
+        try:
+            yield
+        finally:
+            deciding.cache_clear()
 
 
 def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any, str, Any]]:

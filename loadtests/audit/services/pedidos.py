@@ -1,11 +1,11 @@
-"""pedidos: an order is what its saga is about, and completed if its last step was done."""
+"""pedidos: an order is its saga; it is confirmed, and ended, if the steps for that were done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
 from loadtests.audit.evidence import Evidence, Finding, Source, cents_of, money
-from loadtests.audit.generic import Effect
+from loadtests.audit.generic import Effect, effects_of
 
 
 class Order(NamedTuple):
@@ -13,30 +13,54 @@ class Order(NamedTuple):
 
     saga_id: str
     status: str
+    is_confirmed: bool
+    is_unconfirmed: bool
 
 
-SOURCES = [Source("pedidos", Order, "SELECT saga_id, order_status FROM pedidos_order")]
-
-EFFECTS = [
-    Effect(
-        "completed order",
-        "pedidos.complete",
-        Direction.DO,
-        # A return comes after it, and leaves the order cancelled.
-        lambda saga, step: (
-            any(one.status == "completed" for one in saga.of(Order))
-            or bool(saga.is_returned and saga.done(step))
-        ),
+SOURCES = [
+    Source(
+        "pedidos",
+        Order,
+        """
+        SELECT saga_id, order_status, confirmed_at IS NOT NULL, unconfirmed_at IS NOT NULL
+        FROM pedidos_order
+        """,
     )
 ]
 
 
+def _ended_as(status: str) -> Callable[[Evidence, str], bool]:
+    """By a saga's last step. A return comes after it, and leaves the order cancelled."""
+    return lambda saga, step: (
+        any(one.status == status for one in saga.of(Order))
+        or bool(saga.is_returned and saga.done(step))
+    )
+
+
+EFFECTS = [
+    Effect("completed order", "pedidos.complete", Direction.DO, _ended_as("completed")),
+    Effect("dispatched order", "pedidos.dispatch", Direction.DO, _ended_as("dispatched")),
+    *effects_of(
+        Order,
+        {
+            ("confirmed order", "pedidos.confirm", Direction.DO): lambda one, _: one.is_confirmed,
+            (
+                "order that is confirmed no longer",
+                "pedidos.confirm",
+                Direction.UNDO,
+            ): lambda one, _: one.is_unconfirmed,
+        },
+    ),
+]
+
+
 _STATUSES = {
-    "completed": ("completed",),
+    "completed": ("completed", "dispatched"),
     "failed": ("failed", "cancelled"),
     "compensated": ("failed", "cancelled"),
 }
-"""What an order may be, by how its saga has ended; before that, pending."""
+"""What an order may be, by how its saga has ended; which of them, its last step's effect tells."""
+_OPEN = ("pending", "confirmed")
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
@@ -47,7 +71,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
     agreed = cents_of(saga.data.get("total_amount"))
     if agreed is not None and accepted.total != agreed:
         yield 4, f"total {money(accepted.total)}, {money(agreed)} for its saga's steps"
-    wanted = _STATUSES.get(accepted.status, ("pending",))
+    wanted = _STATUSES.get(accepted.status, _OPEN)
     for one in saga.of(Order):
         if one.status not in wanted:
             yield 4, f"{accepted.status}, but its order is {one.status}"

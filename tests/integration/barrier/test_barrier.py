@@ -21,7 +21,7 @@ from participant import barrier
 from participant.barrier import Entry
 from participant.performing import perform
 
-pytestmark = pytest.mark.django_db(databases=["pagos"])
+pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 CHARGE_URL = "/steps/pagos.charge"
 REFUND_URL = "/steps/pagos.charge/undo"

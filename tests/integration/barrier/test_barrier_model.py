@@ -8,16 +8,24 @@ from checker.protocol import journeys as model
 from contracts.commands import Command
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction
-from participant.operations import Operation, blocks, does, undoes
+from participant import decisions
+from participant.decisions import Given
+from participant.operations import Operation, asks, blocks, does, undoes
 from participant.performing import perform
 
-pytestmark = pytest.mark.django_db(databases=["pagos"])
+pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
 STEP = "a_step"
 ASKED = ("do", "refused do", "undo", "block")
 """What is asked of a step: to be done (which is decided either way), undone, or blocked."""
 
 SEQUENCES = [sequence for length in (1, 2, 3, 4) for sequence in product(ASKED, repeat=length)]
+WAITING = [
+    ("ask", *sequence)
+    for length in (1, 2, 3)
+    for sequence in product(("ask", "undo", "block", "yes", "no"), repeat=length)
+]
+"""Of a step that waits for somebody, who says yes or no."""
 
 
 def operations(ran: list[str]) -> dict[str, Operation]:
@@ -64,6 +72,59 @@ def modelled(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
         book = answer.book
         answers.append((answer.is_done, answer.is_fresh, answer.takes_effect))
     return answers
+
+
+def asking(ran: list[str]) -> dict[str, Operation]:
+    """Those of a step that waits; a yes has it done."""
+
+    def decide(verdicts):
+        ran.extend("do" for one in verdicts if one.word == "yes")
+        return [Done({}) if one.word == "yes" else Refused("no") for one in verdicts]
+
+    def run(commands):
+        return [asks(command=one, decided_by="manager", seconds=900) for one in commands]
+
+    def undo(commands):
+        ran.append("undo")
+        return [Done({}) for _ in commands]
+
+    ask = does(service="pagos", decide=decide)(run)
+    return {"ask": ask, "undo": undoes(ask)(undo), "block": blocks(ask)}
+
+
+def really_waiting(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
+    ran: list[str] = []
+    known, saga_id, answers = asking(ran), " > ".join(sequence), []
+    for asked in sequence:
+        ran.clear()
+        if asked in known:
+            command = Command(saga_id=saga_id, step=STEP, saga="checkout")
+            (one,) = perform(operation=known[asked], commands=[command])
+        else:
+            given = Given(saga_id=saga_id, step=STEP, word=asked)
+            (one,) = decisions.decide(operation=known["ask"], given=[given])
+        answers.append((isinstance(one.outcome, Done), one.fresh, ran in (["do"], ["undo"])))
+    return answers
+
+
+def modelled_waiting(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
+    book: model.Book = frozenset()
+    answers = []
+    for asked in sequence:
+        if asked in ("yes", "no"):
+            answer = model.decide(book=book, step=STEP, is_refused=asked == "no")
+        else:
+            direction = Direction.DO if asked == "ask" else Direction(asked)
+            answer = model.perform(book=book, direction=direction, step=STEP, asks=True)
+        book = answer.book
+        answers.append((answer.is_done, answer.is_fresh, answer.takes_effect))
+    return answers
+
+
+def test_model_decides_every_sequence_as_the_barrier_does():
+    differing = [one for one in WAITING if really_waiting(one) != modelled_waiting(one)]
+    assert not differing
+    assert len(WAITING) == 155
 
 
 def test_model_answers_every_sequence_as_the_barrier_does():

@@ -27,7 +27,7 @@ from tests.checkout.shop import eventually
 from tests.integration.lost_replies.money import nets, no_guards
 from tests.threads import InThread
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos"])
+pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos", "tarjetas"])
 
 TOTAL = Decimal("19.90")
 SAID = [

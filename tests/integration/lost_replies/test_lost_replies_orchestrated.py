@@ -10,7 +10,9 @@ from tests.integration.lost_replies.door import CHARGE, Door
 from tests.integration.lost_replies.money import nets, no_guards
 from tests.integration.orchestrator.services import eventually
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos", "saga_orchestrator"])
+pytestmark = pytest.mark.django_db(
+    transaction=True, databases=["pagos", "tarjetas", "saga_orchestrator"]
+)
 
 TOTAL = Decimal("19.90")
 

@@ -20,7 +20,7 @@ from tests.integration.orchestrator.conftest import accepted
 from tests.integration.orchestrator.post import SOLD, LoseOnce, Post, outcome, undone
 
 pytestmark = pytest.mark.django_db(
-    databases=["carrito", "inventario", "pagos", "saga_orchestrator"], transaction=True
+    databases=["carrito", "inventario", "pagos", "tarjetas", "saga_orchestrator"], transaction=True
 )
 
 FORWARD = [projection.request_of(step, Direction.DO) for step in SAGAS["checkout"].steps[1:]]

@@ -10,7 +10,7 @@ from pagos.models import Payment
 from participant.performing import perform
 from tests.admin_pages import look_at_all, url_of
 
-pytestmark = pytest.mark.django_db(databases=["default", "pagos"])
+pytestmark = pytest.mark.django_db(databases=["default", "pagos", "tarjetas"])
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from saga_choreography import store
 from tests.integration.pedidos.market import UNITS
 
 pytestmark = pytest.mark.django_db(
-    transaction=True, databases=["pedidos", "inventario", "pagos", "envios", "saga_choreography"]
+    transaction=True,
+    databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
 )
 
 NOTHING = {"payment": None, "stock": (UNITS, 0, 0), "busy": 0}

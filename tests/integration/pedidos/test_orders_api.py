@@ -18,7 +18,7 @@ from pedidos.operations import OWNER
 pytestmark = [
     pytest.mark.django_db(
         transaction=True,
-        databases=["pedidos", "inventario", "pagos", "envios", "saga_choreography"],
+        databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
     ),
     # Those of carrito have an /orders of their own, in a process of all services.
     pytest.mark.urls("tests.integration.pedidos.served"),

@@ -10,7 +10,15 @@ pytestmark = [
     pytest.mark.django_db(
         transaction=True,
         databases=[
-            *["default", "pedidos", "inventario", "pagos", "envios", "saga_choreography"],
+            *[
+                "default",
+                "pedidos",
+                "inventario",
+                "pagos",
+                "tarjetas",
+                "envios",
+                "saga_choreography",
+            ],
         ],
     ),
 ]

@@ -42,7 +42,32 @@ def without(mapping, *keys):
     return {key: one for key, one in mapping.items() if key not in keys}
 
 
+DECIDED = {"decided_by": "customer", "decide_seconds": 900.0}
 BROKEN = {
+    "an operation that takes no decisions": (
+        paged(steps={"process_payment": DECIDED}, deciding=set()),
+        {"decided"},
+        "process_payment is decided by the customer, and pagos.charge takes no decisions",
+    ),
+    "a service without an inbox": (
+        paged(steps={"process_payment": DECIDED}, inboxes=set()),
+        {"decided"},
+        "pagos has no path /decisions",
+    ),
+    "a decision without time": (
+        but("process_payment", decided_by="customer"),
+        {"decided"},
+        "it would be overdue at once",
+    ),
+    "a decision on what must succeed": (
+        paged(
+            steps={"confirm_order": DECIDED},
+            deciding={"carrito.confirm_order"},
+            inboxes={"carrito"},
+        ),
+        {"decided"},
+        "confirm_order is decided by the customer, and must not be refused",
+    ),
     "a misspelt operation": (
         but("commit_inventory", operation="inventario.comit"),
         {"declared"},
@@ -171,6 +196,11 @@ def test_wrong_page_breaks_its_rule_and_no_other(wrong):
     report = checking.check(protocols=[protocol])
     assert {one.rule for one in report.breaches} == rules, report.as_text()
     assert said in report.as_text()
+
+
+def test_page_whose_step_a_person_decides_breaks_nothing():
+    decided = but("process_payment", **DECIDED)
+    assert checking.check(protocols=[decided]).is_clean
 
 
 def test_every_rule_is_broken_by_some_page():

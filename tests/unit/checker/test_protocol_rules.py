@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from checker.protocol import checking, paths, wiring
+from checker.protocol import checking, journeys, paths, wiring
 from checker.protocol.description import Ending, Notice, Reaction
 from contracts.saga import Direction
 from saga_orchestrator import engine
@@ -287,6 +287,36 @@ def test_patterns_that_differ_are_told_apart():
 def test_patterns_that_do_the_same_are_alike():
     report = checking.check(protocols=[conducted(), trip()])
     assert "same" in {rule.name for rule in report.checked[1].proven}
+
+
+DECIDED = [
+    ASK,
+    FLIGHT,
+    replace(HOTEL, decided_by="host", decide_seconds=900.0),
+    replace(CHARGE, decided_by="guest", decide_seconds=900.0),
+    TICKET,
+]
+
+
+def test_steps_that_people_decide_end_alike_in_every_pattern():
+    report = checking.check(protocols=[conducted(steps=DECIDED), trip(steps=DECIDED)])
+    assert report.is_clean, report.as_text()
+    assert "same" in {rule.name for rule in report.checked[1].proven}
+
+
+@pytest.mark.parametrize("protocol", [conducted(steps=DECIDED), trip(steps=DECIDED)])
+def test_step_that_is_decided_after_its_withdrawal_is_found(protocol, monkeypatch):
+    monkeypatch.setattr(journeys, "_withdrawn", lambda book, step, direction: book)
+    report = checking.check(protocols=[protocol])
+    assert {one.rule for one in report.breaches} <= {"turned back", "one way"}
+    assert "is turned back at any moment" in report.as_text()
+
+
+def test_conductor_that_does_not_hear_what_waits_is_found():
+    deaf = conducted(notices={"step.waiting": Notice(("hotels",), ())})
+    report = checking.check(protocols=[deaf])
+    assert {one.rule for one in report.breaches} == {"replies"}
+    assert "hotels says step.waiting, and agency is deaf to it" in report.as_text()
 
 
 def test_every_rule_is_broken_by_some_protocol():

@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
-from saga_choreography.store import Stage, Watched
+import msgspec
+
+from saga_choreography.store import Seen, Stage, Wait, Watched
 from saga_choreography.watchdog import MOST_NUDGES, Move, Patience, decide
 from tests.unit.choreography.made import NOON, context, seen, story
 
@@ -13,13 +15,20 @@ def after(seconds: float):
     return NOON + timedelta(seconds=seconds)
 
 
-def watched(stage: Stage = Stage.RUNNING, *, nudges: int = 0, nudged: float | None = None):
+def watched(
+    stage: Stage = Stage.RUNNING,
+    *,
+    nudges: int = 0,
+    nudged: float | None = None,
+    wait: Wait | None = None,
+):
     return Watched(
         context=context("s"),
         stage=stage,
         started_at=NOON,
         nudges=nudges,
         nudged_at=None if nudged is None else after(nudged),
+        wait=wait,
     )
 
 
@@ -76,3 +85,49 @@ def test_saga_that_no_nudge_moves_is_parked():
 def test_saga_without_a_trail_is_counted_from_its_start():
     found = decide(watched=watched(), seen=[], now=after(10), patience=PATIENCE)
     assert found.move is Move.NUDGE
+
+
+def payment(*, since: float, until: float, waited: float = 0.0) -> Wait:
+    return Wait(
+        step="process_payment",
+        decided_by="customer",
+        since=after(since),
+        until=after(until),
+        waited_seconds=waited,
+    )
+
+
+def decided_at(seconds: float) -> list[Seen]:
+    """A trail as far as the payment, which was decided then."""
+    *before, paid = [seen(event) for event in story("completed")[:3]]
+    return [*before, msgspec.structs.replace(paid, seen_at=after(seconds))]
+
+
+def test_saga_that_waits_is_left_alone_until_that_must_be_overdue():
+    one = watched(nudges=3, wait=payment(since=2, until=900))
+    assert decided(one, at=500) == (Move.WAIT, after(905), 0)
+
+
+def test_saga_whose_service_ended_nothing_in_time_is_nudged():
+    one = watched(wait=payment(since=2, until=900))
+    assert decided(one, at=906).move is Move.NUDGE
+
+
+def test_time_of_a_decision_is_not_of_the_sagas_own():
+    one = watched(wait=payment(since=2, until=900))
+    trail = decided_at(500)
+    assert decide(watched=one, seen=trail, now=after(600), patience=PATIENCE).move is Move.NUDGE
+    assert decide(watched=one, seen=trail, now=after(619), patience=PATIENCE).move is Move.ABORT
+
+
+def test_time_of_an_earlier_decision_counts_no_more_than_the_last():
+    one = watched(wait=payment(since=60, until=900, waited=50.0))
+    trail = decided_at(70)
+    assert decide(watched=one, seen=trail, now=after(179), patience=PATIENCE).move is Move.NUDGE
+    assert decide(watched=one, seen=trail, now=after(181), patience=PATIENCE).move is Move.ABORT
+
+
+def test_saga_whose_end_was_asked_for_is_not_left_alone():
+    one = watched(wait=payment(since=2, until=900))
+    trail = [seen(event) for event in [*story("completed")[:2], story("aborted")[4]]]
+    assert decide(watched=one, seen=trail, now=after(100), patience=PATIENCE).move is Move.NUDGE

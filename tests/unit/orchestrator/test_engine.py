@@ -1,10 +1,12 @@
 """What follows from an answer."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
 from contracts import refusals
-from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
+from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused, Waiting
 from contracts.saga import Direction
 from contracts.states import SagaStatus, StepStatus
 from saga_orchestrator import engine
@@ -201,3 +203,28 @@ def test_open_pivot_cannot_be_skipped():
 
 def test_saga_without_a_pivot_can_be_turned_back_anywhere():
     assert engine.pivot(steps=STEPS[:3]) == 3
+
+
+UNTIL = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def test_step_that_waits_has_the_saga_rest_and_costs_it_no_try():
+    move = after(at("process_payment", faults=3), Waiting("card_network", until=UNTIL))
+    assert move.progress == at("process_payment")
+    assert (move.status, move.waits.until) == (SagaStatus.RUNNING, UNTIL)
+    assert (move.record.status, move.record.do) == (StepStatus.WAITING, 0)
+    assert move.is_on_its_way
+    assert not move.goes_on
+
+
+@pytest.mark.parametrize("direction", [Direction.UNDO, Direction.BLOCK])
+def test_undo_or_block_that_would_wait_is_parked(direction):
+    progress = at("commit_inventory", direction, failure=FAILURE)
+    move = after(progress, Waiting("customer", until=UNTIL))
+    assert move.status is SagaStatus.PARKED
+    assert "must not wait for customer" in move.reason
+
+
+def test_stop_of_a_saga_that_waits_undoes_the_step_that_asked():
+    move = engine.interrupt(progress=at("process_payment"), code="stopped", detail="")
+    assert (move.progress.step.name, move.progress.direction) == ("process_payment", Direction.UNDO)

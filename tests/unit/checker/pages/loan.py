@@ -19,6 +19,8 @@ SAGA = Saga(
             done="bill.created",
             refused="bill.refused",
             undone="bill.void",
+            decided_by="librarian",
+            decide_seconds=900.0,
         ),
         Step(
             "process_payment",

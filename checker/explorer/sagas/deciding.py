@@ -1,0 +1,280 @@
+"""Whoever decides what a step waits for: a person, the card network, and the time that is over; and
+telling the coordinator that rests meanwhile.
+
+Undisturbed, each decides as the scenario has it once nothing else moves. The door, the sweep, who
+tells, and what they do under the barrier's lock are the real ones (`coordination.decisions`,
+`participant.decisions`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from checker.explorer.sagas.calls import REPLY_LOST, REQUEST_LOST
+from checker.explorer.sagas.memory import AFTER_READING
+from checker.explorer.sagas.network import ANSWERED, BEFORE_CALL, LOST, Desk
+from checker.explorer.sagas.participants import CARD_NETWORK, waits_for
+from checker.explorer.sagas.scenarios import SLACK_SECONDS
+from checker.explorer.sagas.stage import Decision, Stage
+from checker.explorer.scheduling import PROGRESS, Option
+from checker.explorer.steering import Crashed
+from checker.explorer.store import WouldWait
+from contracts import patterns
+from contracts.saga import Direction
+from coordination import decisions as doors
+from coordination.decisions import Overdue, Teller
+from httpapi.client import Answer, Unreachable
+from httpapi.problems import Problem
+from participant.barrier import Key
+from participant.decisions import Given
+from participant.operations import NO, YES
+from saga_orchestrator import operations as orchestration
+
+BEFORE_COMMIT, AFTER_COMMIT = "decisions.before_commit", "decisions.after_commit"
+CRASHES_OF_DECISION = (BEFORE_COMMIT, AFTER_COMMIT, BEFORE_CALL, ANSWERED)
+CRASHES_OF_TELLER = ("orchestration.before_decided", "decisions.before_mark", "decisions.marked")
+SLOW_DECISIONS = (AFTER_READING, BEFORE_COMMIT, BEFORE_CALL, ANSWERED)
+T = TypeVar("T")
+
+
+class Verdict(NamedTuple):
+    """What somebody could say now of a step."""
+
+    decision: Decision
+    decider: str
+    word: str
+
+    def __str__(self) -> str:
+        return f"the {self.decider} says {self.word} to {self.decision}"
+
+
+class ToCoordinator:
+    """In place of `httpapi.client.Client`, for who tells of decisions. `fails`: how the next call
+    goes wrong.
+    """
+
+    def __init__(self, **_: Any) -> None:
+        self.url, self.calls, self.fails = "http://here", 0, ""
+
+    def post(self, *, path: str, body: Sequence[dict[str, str]]) -> Answer:
+        """Raises Unreachable."""
+        way, self.fails = self.fails, ""
+        if way == REQUEST_LOST:
+            raise Unreachable("no answer in time")
+        orchestration.decided(steps=[(one["saga_id"], one["step"]) for one in body])
+        if way:
+            raise Unreachable("the answer was lost")
+        return Answer(200, b"{}")
+
+
+class Deciders:
+    """All who decide in a world."""
+
+    def __init__(self, *, stage: Stage, desk: Desk) -> None:
+        self._stage = stage
+        self._strike = stage.strike
+        self._limits = stage.limits
+        self._desk = desk
+        steps = stage.scenario.saga.steps[1:]
+        self._people = {one.name: one.decided_by for one in steps if one.decided_by}
+        self._paid = {one.name for one in steps if CARD_NETWORK in waits_for(one)}
+        self._open: list[Decision] = []
+        self._asked: list[Decision] = []
+        self._blocked: set[object] = set()
+        self._answered: dict[Key, str] = {}
+
+    def clear(self) -> None:
+        self._desk.network.clear()
+        self._desk.is_at_once = self._stage.pattern == patterns.ORCHESTRATED
+        self._blocked.clear()
+        self._answered.clear()
+        self._sweeps = {one: Overdue(service=one) for one in self._stage.deciding}
+        self._tellers = {one: Teller(service=one) for one in self._stage.deciding}
+
+    def progress(self) -> Iterator[Option]:
+        """Looks at what waits, first."""
+        if not self._stage.deciding:
+            return
+        if not self._strike.depth:
+            self._blocked.clear()
+        self._asked = self._stage.decisions()
+        self._open = [one for one in self._asked if not one.is_closed]
+        if untold := self._untold():
+            yield Option(PROGRESS, "{0} tells what was decided", self._tell, untold)
+        if asking := self._asking():
+            yield Option(PROGRESS, "the card network is asked for {0}", self._ask_network, asking)
+        if overdue := self._overdue():
+            yield Option(PROGRESS, "{0} ends what is overdue", self._sweep, overdue)
+        if scripted := self._free(self._scripted()):
+            yield Option(PROGRESS, "{0}", self._say, scripted)
+
+    def faults(self) -> Iterator[Option]:
+        """Of those that there are since progress was asked for."""
+        if not self._stage.deciding:
+            return
+        scripted = self._free(self._scripted())
+        if scripted:
+            yield from self._other_ends(scripted)
+        if self._limits.left["late verdict"] and (late := self._free(self._late())):
+            yield Option("late verdict", "{0}, too late", self._say_late, late)
+        if self._limits.left["lost card"] and self._paid and not self._desk.network.loses:
+            yield Option("lost card", "the card network's next {0} is lost", self._lose, LOST)
+        yield from self._crashes(scripted)
+        yield from self._overlaps(scripted)
+
+    def breaches_at_the_end(self) -> Iterator[str]:
+        """Of what was answered, and of money."""
+        verdicts = {one.key: one.verdict for one in self._stage.decisions()}
+        for (saga_id, step), word in self._answered.items():
+            if verdicts[saga_id, step] != word:
+                verdict = verdicts[saga_id, step]
+                yield f"{saga_id}: {word} to {step} was answered for, and {verdict} counts"
+        captured = self._desk.network.captured
+        for (saga_id, step), times in captured.items():
+            if times > 1:
+                yield f"{saga_id}: {step} has taken money {times} times"
+        for saga_id, step, direction in self._stage.effects():
+            is_paid = step in self._paid and direction is Direction.DO
+            if is_paid and not captured[saga_id, step]:
+                yield f"{saga_id}: {step} was done, and no money was taken"
+        for sweep in self._sweeps.values():
+            yield from (one.what for one in sweep.complaints())
+
+    # Who could do what
+
+    def _free(self, found: Iterable[T]) -> list[T]:
+        """Those that need not wait for a transaction that is open."""
+        return [one for one in found if one not in self._blocked]
+
+    def _untold(self) -> list[str]:
+        return self._free(dict.fromkeys(one.service for one in self._asked if one.is_untold))
+
+    def _overdue(self) -> list[str]:
+        now = self._stage.now()
+        return self._free(dict.fromkeys(one.service for one in self._open if one.until <= now))
+
+    def _asking(self) -> list[Decision]:
+        return self._free(one for one in self._open if one.decided_by == CARD_NETWORK)
+
+    def _scripted(self) -> Iterator[Verdict]:
+        """Of each step that waits for a person: as the scenario has it."""
+        refused = self._stage.scenario.refused
+        for one in self._open:
+            if one.decided_by == self._people.get(one.step):
+                is_no = refused.get(one.saga_id) == one.step and one.step not in self._paid
+                yield Verdict(one, one.decided_by, NO if is_no else YES)
+
+    def _late(self) -> Iterator[Verdict]:
+        for one in self._asked:
+            if one.verdict and one.step in self._people:
+                yield from (Verdict(one, self._people[one.step], word) for word in (YES, NO))
+
+    def _other_ends(self, scripted: Sequence[Verdict]) -> Iterator[Option]:
+        other = [one._replace(word=NO if one.word == YES else YES) for one in scripted]
+        yield Option("other verdict", "{0}", self._say_otherwise, other)
+        if self._limits.left["overdue"]:
+            text = "time goes by, and {0} is overdue"
+            waiting = [one.decision for one in scripted]
+            yield Option("overdue", text, self._let_pass, waiting)
+
+    def _crashes(self, scripted: Sequence[Verdict]) -> Iterator[Option]:
+        left, untold, overdue = self._limits.left, self._untold(), self._overdue()
+        if left["call"] and untold:
+            for way in (REQUEST_LOST, REPLY_LOST):
+                lost = partial(self._tell_in_vain, way)
+                yield Option(way, "{0} tells what was decided; " + way, lost, untold)
+        for places, act, who in (
+            (CRASHES_OF_DECISION, self._ask_network, self._asking()),
+            (CRASHES_OF_DECISION, self._say, scripted),
+            (CRASHES_OF_DECISION, self._sweep, overdue),
+            (CRASHES_OF_TELLER, self._tell, untold),
+        ):
+            for at in places if left["crash"] and who else ():
+                crash = partial(self._crash, at, act)
+                yield Option("crash " + at, "{0}: crashes at " + at, crash, who)
+
+    def _overlaps(self, scripted: Sequence[Verdict]) -> Iterator[Option]:
+        if not self._limits.left["overlap"] or self._strike.depth >= 2:
+            return
+        if not self._stage.can_overlap:
+            return
+        for act, who in (
+            (self._ask_network, self._asking()),
+            (self._say, scripted),
+            (self._sweep, self._overdue()),
+        ):
+            for at in SLOW_DECISIONS if who else ():
+                slow = partial(self._slowly, at, act)
+                yield Option("overlap", "{0}: is slow " + at, slow, who)
+
+    # What happens
+
+    def _say(self, said: Verdict) -> None:
+        """At the door, which answers a 409 to who comes too late."""
+        saga_id, step = said.decision.key
+        given = Given(saga_id=saga_id, step=step, word=said.word, by="eva")
+        try:
+            doors.give(service=said.decision.service, given=given)
+            self._answered[saga_id, step] = said.word
+        except (Crashed, Problem):
+            return
+        except WouldWait:
+            self._blocked.add(said)
+
+    def _say_otherwise(self, said: Verdict) -> None:
+        self._limits.is_interfered = True
+        self._say(said)
+
+    def _say_late(self, said: Verdict) -> None:
+        self._limits.spend("late verdict")
+        self._say(said)
+
+    def _let_pass(self, decision: Decision) -> None:
+        self._limits.spend("overdue")
+        self._limits.is_interfered = True
+        left = (decision.until - self._stage.now()).total_seconds()
+        self._stage.passes(max(left, 0.0) + SLACK_SECONDS)
+
+    def _ask_network(self, decision: Decision) -> None:
+        try:
+            self._desk.ask(key=decision.key)
+        except (Crashed, Unreachable):
+            return
+        except WouldWait:
+            self._blocked.add(decision)
+
+    def _sweep(self, service: str) -> None:
+        try:
+            self._sweeps[service].sweep_once()
+        except Crashed:
+            return
+        except WouldWait:
+            self._blocked.add(service)
+
+    def _tell(self, service: str) -> None:
+        try:
+            self._tellers[service].tell_once()
+        except (Crashed, Unreachable):
+            return
+        except WouldWait:
+            self._blocked.add(service)
+
+    def _tell_in_vain(self, way: str, service: str) -> None:
+        self._limits.spend("call")
+        client: Any = self._tellers[service].client
+        client.fails = way
+        self._tell(service)
+
+    def _lose(self, what: str) -> None:
+        self._limits.spend("lost card")
+        self._desk.network.loses = what
+
+    def _crash(self, at: str, act: Callable[[Any], None], who: object) -> None:
+        self._limits.spend("crash")
+        with self._strike.crashing(at=at):
+            act(who)
+
+    def _slowly(self, at: str, act: Callable[[Any], None], who: object) -> None:
+        self._limits.spend("overlap")
+        with self._strike.pausing(at=at, who=f"{who}"):
+            act(who)

@@ -1,0 +1,129 @@
+"""What a service stores of the decisions that its steps wait for, in memory: with the functions of
+`participant.decisions`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from checker.explorer.steering import Clock
+from checker.explorer.store import Store, Table
+from contracts.outcomes import Outcome, Waiting
+from participant.barrier import Key
+from participant.decisions import MOST_DUE, Asked, Given
+from participant.operations import WITHDRAWN, Operation
+
+
+class DecisionRow(NamedTuple):
+    """As in `participant.models.Decision`."""
+
+    saga_id: str
+    step: str
+    saga: str
+    action: str
+    decided_by: str
+    opened_at: datetime
+    until: datetime
+    command: str
+    heard: str
+    verdict: str = ""
+    by: str = ""
+    reason: str = ""
+    closed_at: datetime | None = None
+    is_to_be_told: bool = False
+
+
+class Decisions:
+    """`participant.decisions`, where it is SQL."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def now(self, *, service: str) -> datetime:
+        """In place of `participant.sql.now`."""
+        return self._clock.now()
+
+    def ask(
+        self,
+        *,
+        operation: Operation,
+        commands: Mapping[Key, Any],
+        outcomes: Mapping[Key, Outcome],
+        heard: Mapping[Key, str],
+    ) -> None:
+        for key, one in outcomes.items():
+            if isinstance(one, Waiting) and one.until:
+                row = DecisionRow(
+                    *key,
+                    saga=commands[key].saga,
+                    action=operation.action,
+                    decided_by=one.decided_by,
+                    opened_at=self._clock.now(),
+                    until=one.until,
+                    command=msgspec.json.encode(commands[key]).decode(),
+                    heard=heard.get(key, ""),
+                )
+                self._store.write(self.table(operation.service), key, row)
+
+    def read(self, operation: Operation, keys: Collection[Key]) -> dict[Key, Asked]:
+        table = self.table(operation.service)
+        return {key: self._asked(table[key]) for key in sorted(keys) if key in table}
+
+    def close(
+        self, operation: Operation, outcomes: Mapping[Key, Outcome], given: Mapping[Key, Given]
+    ) -> None:
+        table, now = self.table(operation.service), self._clock.now()
+        for key, outcome in outcomes.items():
+            if key in table:
+                self._store.write(table, key, _closed(table[key], outcome, given[key], now))
+
+    def find(self, *, service: str, saga_id: str, step: str) -> Asked | None:
+        row = self.table(service).get((saga_id, step))
+        return self._asked(row) if row else None
+
+    def overdue(
+        self, *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
+    ) -> list[Asked]:
+        asked = [self._asked(one) for one in self._rows(service) if one.closed_at is None]
+        due = [one for one in asked if one.is_over and one.saga_id not in but_not]
+        return sorted(due, key=lambda one: one.until)[:limit]
+
+    def untold(self, *, service: str, limit: int) -> list[Key]:
+        rows = [one for one in self._rows(service) if one.is_to_be_told and one.closed_at]
+        rows.sort(key=lambda one: (one.closed_at, one.saga_id))
+        return [(one.saga_id, one.step) for one in rows[:limit]]
+
+    def mark_told(self, *, service: str, keys: Collection[Key]) -> None:
+        table = self.table(service)
+        for key in keys:
+            self._store.write(table, key, table[key]._replace(is_to_be_told=False))
+
+    def promise(self, *, service: str, keys: Collection[Key]) -> None:
+        table = self.table(service)
+        for key in keys:
+            row = table.get(key)
+            if row and row.saga and not row.is_to_be_told and row.verdict != WITHDRAWN:
+                self._store.write(table, key, row._replace(is_to_be_told=True))
+
+    def table(self, service: str) -> Table:
+        return self._store.table("decision." + service)
+
+    def _rows(self, service: str) -> Iterator[DecisionRow]:
+        return iter(self.table(service).values())
+
+    def _asked(self, row: DecisionRow) -> Asked:
+        stored = {name: getattr(row, name) for name in Asked.__struct_fields__[:-1]}
+        return Asked(**stored, is_over=row.until <= self._clock.now())
+
+
+def _closed(row: DecisionRow, outcome: Outcome, given: Given, now: datetime) -> DecisionRow:
+    """The first verdict stands; what waits for somebody else now stays open."""
+    if not row.verdict:
+        row = row._replace(verdict=given.word, by=given.by, reason=given.reason)
+    if isinstance(outcome, Waiting) and outcome.until:
+        return row._replace(decided_by=outcome.decided_by, until=outcome.until)
+    is_told = row.is_to_be_told and given.word != WITHDRAWN
+    return row._replace(closed_at=now, is_to_be_told=is_told)

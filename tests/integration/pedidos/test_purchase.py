@@ -1,0 +1,150 @@
+"""A purchase from its acceptance to its end, choreographed, through the real services."""
+
+import uuid
+from decimal import Decimal
+
+import pytest
+from django.db import transaction
+
+from contracts import refusals
+from coordination import decisions
+from coordination.owner_views import Acceptance
+from envios import operations as envios
+from envios.models import Courier, Delivery, DeliveryStatus
+from participant.decisions import Given
+from pedidos.models import Order
+from pedidos.operations import OWNER, Accept, Item
+from saga_choreography import operations as choreography
+from saga_choreography import store
+from tests.integration.pedidos.market import Market
+
+pytestmark = pytest.mark.django_db(
+    transaction=True,
+    databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
+)
+
+HAVANA = {"province": "La Habana", "city": "Plaza"}
+STEP = "confirm_payment"
+
+
+@pytest.fixture(autouse=True)
+def rosa():
+    return Courier.objects.create(name="Rosa", capacity=1, **HAVANA)
+
+
+def bought(market: Market, *, auto_confirm: bool = False, card: str = "credit_card", **area) -> str:
+    """The id of one that was accepted, and has come as far as it comes by itself."""
+    saga_id = Acceptance(owner=OWNER).accept(
+        command=Accept(
+            saga_id=str(uuid.uuid4()),
+            saga="purchase",
+            step="accept_order",
+            saga_pattern="choreographed",
+            user_id="ana",
+            items=[Item(product_id="chair", quantity=2, unit_price=Decimal("10.00"))],
+            total_amount=Decimal("20.00"),
+            payment_method=card,
+            destination=HAVANA | area,
+            auto_confirm=auto_confirm,
+        )
+    )
+    market.settle()
+    return saga_id.saga_id
+
+
+def decide(market: Market, order_id: str, word: str) -> None:
+    """The customer does, and all that follows happens."""
+    decisions.give(
+        service="pagos", given=Given(saga_id=order_id, step=STEP, word=word, by="customer")
+    )
+    market.settle()
+
+
+def ask(market: Market, order_id: str) -> None:
+    """Somebody asks for it to be stopped, or given back."""
+    with transaction.atomic(using="saga_choreography"):
+        choreography.compensate(saga_id=order_id, requested_by="eva", reason="", now=store.now())
+    market.settle()
+
+
+def told(order_id: str) -> tuple[str, str, str]:
+    """Its status, its saga's, and why."""
+    found = Order.objects.get(pk=order_id)
+    return found.order_status, found.status, found.failure_code
+
+
+def busy() -> int:
+    return Courier.objects.get(city="Plaza").busy
+
+
+def test_waits_for_its_customer_and_then_is_dispatched(market):
+    order_id = bought(market)
+    assert told(order_id) == ("pending", "running", "")
+    assert "payment.confirmed" not in market.heard
+    decide(market, order_id, "yes")
+    assert told(order_id) == ("dispatched", "completed", "")
+    assert busy() == 1
+
+
+def test_confirms_by_itself_where_that_was_asked_for(market):
+    assert told(bought(market, auto_confirm=True)) == ("dispatched", "completed", "")
+
+
+def test_order_that_its_customer_cancels_is_cancelled(market):
+    order_id = bought(market)
+    decide(market, order_id, "no")
+    assert told(order_id) == ("cancelled", "compensated", refusals.CANCELLED_BY_CUSTOMER)
+    assert busy() == 0
+
+
+def test_order_that_nobody_confirms_in_time_is_cancelled(market, settings):
+    settings.DECIDE_SECONDS = {f"purchase.{STEP}": 0.001}
+    order_id = bought(market)
+    decisions.Overdue(service="pagos").sweep_once()
+    market.settle()
+    assert told(order_id) == ("cancelled", "compensated", refusals.CONFIRMATION_OVERDUE)
+
+
+def test_without_a_courier_it_is_confirmed_no_longer_refunded_and_cancelled(market, rosa):
+    rosa.capacity = 0
+    rosa.save()
+    order_id = bought(market, auto_confirm=True)
+    assert told(order_id) == ("cancelled", "compensated", refusals.NO_COURIER_FREE)
+    undone = [one for one in market.heard if one in _BACKWARD]
+    assert list(dict.fromkeys(undone)) == _BACKWARD
+    assert Order.objects.get(pk=order_id).unconfirmed_at is not None
+
+
+_BACKWARD = [
+    "delivery.failed",
+    "order.unconfirmed",
+    "payment.refunded",
+    "payment.cancelled",
+    "order.cancelled",
+]
+
+
+def test_city_that_nobody_serves_is_told_from_one_whose_couriers_are_busy(market):
+    order_id = bought(market, auto_confirm=True, city="Regla")
+    assert told(order_id) == ("cancelled", "compensated", refusals.AREA_NOT_SERVED)
+
+
+def test_order_that_is_stopped_while_it_waits_is_cancelled(market):
+    order_id = bought(market)
+    ask(market, order_id)
+    assert told(order_id) == ("cancelled", "compensated", refusals.STOPPED)
+
+
+def test_order_that_is_given_back_is_cancelled_and_its_courier_free(market):
+    order_id = bought(market, auto_confirm=True)
+    ask(market, order_id)
+    assert told(order_id) == ("cancelled", "compensated", refusals.STOPPED)
+    assert (busy(), Delivery.objects.get().status) == (0, "cancelled")
+
+
+def test_courier_who_has_delivered_is_free_for_the_next_one(market):
+    first = bought(market, auto_confirm=True)
+    delivery = Delivery.objects.get(subject=first)
+    with transaction.atomic(using="envios"):
+        envios.move_on(delivery_id=delivery.pk, status=DeliveryStatus.DELIVERED)
+    assert told(bought(market, auto_confirm=True)) == ("dispatched", "completed", "")

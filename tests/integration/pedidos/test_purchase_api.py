@@ -1,0 +1,169 @@
+"""Purchases over HTTP, with pagos, envios and the coordinator behind them."""
+
+import msgspec
+import pytest
+
+from contracts import refusals
+from contracts.context import Context
+from contracts.patterns import PATTERNS
+from envios.models import Courier
+from httpapi.client import Client
+from pedidos import history
+from pedidos.models import Order, OutboxEntry
+
+pytestmark = [
+    pytest.mark.django_db(
+        transaction=True,
+        databases=["pedidos", "inventario", "pagos", "tarjetas", "envios", "saga_choreography"],
+    ),
+    pytest.mark.urls("tests.integration.pedidos.served"),
+]
+
+DOOR = "/orders/create_order"
+LINE = {"product_id": 7, "quantity": 2, "unit_price": 10.5}
+AS_WRITTEN = {
+    "customer_id": 5,
+    "order_items": [LINE, {"product_id": "chair", "quantity": 1, "unit_price": "3"}],
+    "total_amount": 24,
+    "province": "La Habana",
+    "city": "Plaza",
+}
+
+
+@pytest.fixture
+def shop(live_server, monkeypatch, settings):
+    """Every service is where the test is."""
+    client = Client(url=live_server.url, timeout=5)
+    monkeypatch.setattr(history, "_client", lambda service: client)
+    settings.SERVICE_URLS = dict.fromkeys(settings.SERVICE_URLS, live_server.url)
+    Courier.objects.create(name="Rosa", capacity=1, province="La Habana", city="Plaza")
+    return client
+
+
+def buy(shop, headers=None, **changes):
+    return shop.post(path=DOOR, body=AS_WRITTEN | changes, headers=headers)
+
+
+def bought(shop, **changes) -> str:
+    given = buy(shop, **changes)
+    assert given.status == 201, given.body
+    return given.json()["order_id"]
+
+
+def seen(shop, order_id: str):
+    return shop.get(path=f"/orders/{order_id}").json()
+
+
+def post_to(shop, url: str, body=None):
+    """To what an answer has named."""
+    return shop.post(path="/" + url.split("/", 3)[3], body=body or {})
+
+
+def test_purchase_is_created_as_its_customer_writes_it(shop):
+    given = buy(shop)
+    told = given.json()
+    assert given.status == 201
+    assert (told["status"], told["saga"], told["total_amount"]) == ("pending", "purchase", "24.00")
+    assert told["status_url"].endswith(f"/orders/{told['order_id']}")
+    assert given.headers["Location"] == told["status_url"]
+    shown = seen(shop, told["order_id"])
+    assert (shown["status"], shown["user_id"], shown["payment"]) == ("pending", "5", None)
+    assert shown["items"] == [
+        {"product_id": "7", "quantity": 2, "unit_price": "10.50"},
+        {"product_id": "chair", "quantity": 1, "unit_price": "3.00"},
+    ]
+
+
+def test_steps_see_who_pays_what_and_where_it_goes(shop):
+    order_id = bought(shop, auto_confirm=True, payment_method="visa")
+    context = msgspec.convert(Order.objects.get().context, Context)
+    assert (context.subject, context.saga, context.pattern) == (
+        order_id,
+        "purchase",
+        "choreographed",
+    )
+    assert context.data == {
+        "user_id": "5",
+        "total_amount": "24.00",
+        "payment_method": "visa",
+        "auto_confirm": True,
+        "destination": {"province": "La Habana", "city": "Plaza"},
+    }
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_purchase_is_accepted_in_every_pattern(shop, pattern, monkeypatch):
+    monkeypatch.setattr("coordination.owner_views.give", lambda *, owner, context: None)
+    bought(shop, saga_pattern=pattern)
+    assert Order.objects.get().saga_pattern == pattern
+    says = [one.event_type for one in OutboxEntry.objects.all()]
+    assert says == (["purchase.order.placed"] if pattern == "choreographed" else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"total_amount": 23.99}, "total_amount"),
+        ({"total_amount": "24.001"}, "total_amount"),
+        ({"customer_id": None}, "customer_id"),
+        ({"order_items": []}, "order_items"),
+        ({"order_items": [LINE | {"quantity": 0}]}, "order_items[0].quantity"),
+        ({"order_items": [LINE | {"quantity": 11}]}, "order_items[0].quantity"),
+        ({"order_items": [LINE | {"unit_price": -1}]}, "order_items[0].unit_price"),
+        ({"province": " "}, "province"),
+        ({"city": ""}, "city"),
+        ({"auto_confirm": "yes"}, "auto_confirm"),
+        ({"saga_pattern": "monolith"}, "saga_pattern"),
+        ({"saga": "fulfilment"}, "saga"),
+    ],
+)
+def test_wrong_field_is_named_and_nothing_kept(shop, change, field):
+    given = buy(shop, **change)
+    assert given.status == 400
+    assert [one["field"] for one in given.json()["errors"]] == [field]
+    assert not Order.objects.exists()
+
+
+def test_saga_starts_at_its_own_door_only(shop):
+    body = {"user_id": "ana", "product_id": "1", "amount": 5, "saga": "purchase"}
+    given = shop.post(path="/orders", body=body)
+    assert (given.status, given.json()["errors"][0]["field"]) == (400, "saga")
+
+
+def test_same_key_is_the_same_purchase(shop):
+    key = {"Idempotency-Key": "k"}
+    first = buy(shop, headers=key).json()
+    again = buy(shop, headers=key)
+    assert (again.status, again.json()["order_id"]) == (201, first["order_id"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = buy(shop, headers=key, city="Regla")
+    assert (other.status, other.json()["code"]) == (422, refusals.KEY_REUSED)
+
+
+def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered(shop, market):
+    order_id = bought(shop)
+    market.settle()
+    payment = seen(shop, order_id)["payment"]
+    assert payment["status"] == "pending"
+    assert payment["until"] > seen(shop, order_id)["created_at"]
+    confirmed = post_to(shop, payment["confirm_url"])
+    assert confirmed.status == 200, confirmed.body
+    market.settle()
+    shown = seen(shop, order_id)
+    assert (shown["status"], shown["payment"]["confirm_url"]) == ("dispatched", None)
+    assert (shown["payment"]["status"], shown["delivery"]["status"]) == ("completed", "scheduled")
+    shop.post(path=f"/deliveries/{shown['delivery']['id']}/delivered", body={})
+    assert seen(shop, order_id)["status"] == "delivered"
+    assert [one["event"] for one in shown["history"]] == [
+        "order.placed",
+        "payment.created",
+        "payment.confirmed",
+        "order.confirmed",
+        "delivery.assigned",
+        "order.dispatched",
+    ]
+
+
+def test_whoever_waits_is_told_that_it_is_not_decided_yet(shop, market):
+    given = buy(shop, headers={"Prefer": "wait=1"})
+    assert (given.status, given.json()["status"]) == (201, "pending")

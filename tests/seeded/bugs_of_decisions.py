@@ -1,0 +1,90 @@
+"""Bugs in how a step that waits is decided: each in the code that the explorer plays."""
+
+from itertools import count
+
+from checker.explorer.sagas.memory import Barrier
+from checker.explorer.sagas.network import Desk
+from checker.explorer.store import Store
+from contracts.outcomes import Waiting
+from coordination import decisions as doors
+from coordination.decisions import Overdue
+from participant import decisions, performing
+from participant.barrier import key_of
+
+
+def withdrawal_leaves_it_open(patch) -> None:
+    """An undo, or a block, of a step that waits does not close its row."""
+    patch.setattr(Barrier, "withdraw", lambda self, operation, keys: set())
+
+
+def verdict_counts_again(patch) -> None:
+    """Nobody looks whether the step still waits."""
+
+    def lock(self, *, operation, keys):
+        rows = self._table(operation)
+        return {
+            key: ((key, "do"), Waiting(asked.decided_by))
+            for key, asked in decisions._read(operation, keys).items()
+            if (key, "do") in rows
+        }
+
+    def give(*, service, given):
+        asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step)
+        return doors.decide(service=service, action=asked.action, given=[given])
+
+    patch.setattr(Barrier, "lock_waiting", lock)
+    patch.setattr(doors, "give", give)
+
+
+def sweep_waits_for_no_lock(patch) -> None:
+    """What is overdue is ended by what was read, whoever is about to decide it."""
+    decide, wait_for = Overdue._decide, Store._wait_for
+    sweeping = []
+
+    def sweep(self, action, group):
+        sweeping.append(action)
+        try:
+            decide(self, action, group)
+        finally:
+            sweeping.clear()
+
+    patch.setattr(Overdue, "_decide", sweep)
+    patch.setattr(
+        Store,
+        "_wait_for",
+        lambda self, table, key: None if sweeping else wait_for(self, table, key),
+    )
+
+
+def asked_after_the_commit(patch) -> None:
+    """The step waits, and what it asks is written in a transaction of its own."""
+    pursued = performing._pursued
+    kept = []
+
+    def run(operation, commands, heard):
+        if not commands:
+            return {}
+        ran = dict(zip(commands, operation.run([*commands.values()]), strict=True))
+        outcomes = decisions.reckoned(operation=operation, outcomes=ran)
+        told = {key: heard(one) for key, one in commands.items()} if heard else {}
+        kept.append((operation, commands, outcomes, told))
+        return outcomes
+
+    def ask_first(operation, performed, *, is_told):
+        fresh = {key_of(operation, one.command) for one in performed if one.fresh}
+        for asked, commands, outcomes, told in [kept.pop() for _ in kept[:]]:
+            if asked is operation and fresh & commands.keys() and operation.decide:
+                with performing.transaction.atomic(using=operation.service):
+                    decisions.ask(
+                        operation=operation, commands=commands, outcomes=outcomes, heard=told
+                    )
+        return pursued(operation, performed, is_told=is_told)
+
+    patch.setattr(performing, "_run", run)
+    patch.setattr(performing, "_pursued", ask_first)
+
+
+def another_key_each_time(patch) -> None:
+    """The card network is asked again under a key that it does not know."""
+    tries = count()
+    patch.setattr(Desk, "_key_of", lambda self, key: f"{key} {next(tries)}")
