@@ -24,7 +24,7 @@ from pagos import desk
 from pagos import store as owed
 from pagos.models import Payment
 from pagos.store import grant
-from participant.decisions import Given
+from participant.decisions import Given, mark_told
 from participant.operations import YES, all_in
 from participant.performing import perform
 from pedidos import operations as pedidos
@@ -208,7 +208,6 @@ class Shop:
             items=[Item(product_id=str(self.product.pk), sku="p", name="p", quantity=quantity)],
             total_amount=Decimal("25.00"),
             destination={"province": "Madrid"},
-            auto_confirm=True,
         )
         perform(operation=pedidos.accept, commands=[command])
 
@@ -266,6 +265,7 @@ class Shop:
             if decides and isinstance(done.outcome, Waiting) and step.decided_by:
                 yes = Given(saga_id=saga_id, step=step.name, word=YES, by="eva")
                 decisions.give(service=step.service, given=yes)
+                mark_told(service=step.service, keys=[yes.key])
             context = projection.with_result(
                 context=context, steps=page.steps, step=step.name, outcome=done.outcome
             )
