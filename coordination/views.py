@@ -339,7 +339,7 @@ def _accepted_by_owner(
 
 def _check_answer(given: Answer) -> None:
     """Raises Unreachable where it is neither a saga nor a problem as owners state them."""
-    if given.status in (200, 202):
+    if given.status in (200, *_BEGUN):
         _saga_id_of(given)
     elif given.status < 400 or given.decode(type=_Stated).status != given.status:
         raise Unreachable(f"its owner answered {given.status}", status=given.status)
