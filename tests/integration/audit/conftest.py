@@ -18,6 +18,8 @@ from contracts.saga import Direction
 from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import connect
+from pagos import desk
+from pagos import store as payments
 from pagos.models import Payment
 from participant.operations import all_in
 from participant.performing import perform
@@ -50,6 +52,7 @@ def shop():
     shop.returned("brought-back", saga="shipment")
     shop.waiting("waits")
     shop.withdrawn("withdrawn", pattern="choreographed")
+    desk.ask(payments=payments.claim_to_ask(limit=100, lease=1.0))
     return shop
 
 
