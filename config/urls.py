@@ -14,7 +14,7 @@ from messaging import views as aside
 served = [settings.SERVICE] if settings.SERVICE in SERVICES else []
 if not settings.SERVICE:
     # /saga/choreography/... must be tried before the orchestrator's /saga/<saga_id>/...
-    served = sorted(SERVICES)
+    served = sorted(name for name in SERVICES if name in settings.SERVICE_URLS)
 
 urlpatterns = [path("", include("httpapi.health"))]
 if settings.MONOLITH and "carrito" in served:

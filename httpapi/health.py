@@ -182,6 +182,8 @@ def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Found]]:
         yield partial(standing.outbox, service=service)
     if "ParkedMessage" in models:
         yield partial(standing.parked_messages, service=service)
+    if "Decision" in models:
+        yield partial(standing.decisions, service=service)
     if hasattr(app, "parked_sagas"):
         yield partial(standing.parked_sagas, service=service, look=app.parked_sagas)
     if hasattr(app, "stalls"):

@@ -21,6 +21,8 @@ COMPLAINT_SECONDS = 5
 """What a part complains of for less is met by its own retries: it is told, and nothing is red."""
 UNSENT_SECONDS = 10
 IDLE_IN_TRANSACTION_SECONDS = 10
+OVERDUE_SECONDS = 60
+"""A decision is overdue for so long: more than ending ten thousand at once takes."""
 MOST_NAMED = 10
 """Sagas and messages that wait for a person are counted; the first of them are named."""
 
@@ -306,6 +308,30 @@ def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummar
                 do=f"retry, skip or compensate each in the admin (Sagas of {service})",
             )
         ]
+    return found
+
+
+def decisions(*, service: str) -> Found:
+    """Steps that wait for somebody: how many, and when the first is overdue. One that is, for long,
+    stands: the worker should have ended it.
+    """
+    ((waiting, first, overdue, untold),) = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT count(*), min(until),
+                   count(*) FILTER (WHERE until < now() - make_interval(secs => %s)),
+                   (SELECT count(*) FROM {service}_decision
+                    WHERE closed_at IS NOT NULL AND is_to_be_told)
+            FROM {service}_decision WHERE closed_at IS NULL
+            """,
+        values=[OVERDUE_SECONDS],
+    )
+    told = {"waiting": waiting, "first_until": first, "overdue": overdue, "untold": untold}
+    found = Found(fields={"decisions": told})
+    if overdue:
+        what = f"{overdue} steps of {service} are overdue, and nobody ends them"
+        do = f"see the worker of {service} above, and its log"
+        found.stands = [Complaint(what=what, since=first, do=do)]
     return found
 
 

@@ -23,13 +23,14 @@ from contracts.bounds import MOST_IN_A_BATCH
 from contracts.outcomes import Refused
 from contracts.states import Complaint
 from coordination.decisions import decide
+from coordination.handover import SIGNS_OF_OUTAGE
 from httpapi.client import Client, Unreachable
 from httpapi.waiting import for_an_answer
 from messaging import doorbell
 from pagos import store
 from pagos.operations import LEASE_SECONDS, NETWORK, SERVICE
 from pagos.store import Key, ToAsk
-from participant import decisions, points
+from participant import decisions, points, sql
 from participant.decisions import Given
 from participant.operations import NO, YES
 
@@ -42,6 +43,8 @@ CALL_SECONDS = 2.0
 SWEEP_SECONDS = 0.5
 AGAIN_SECONDS = 0.5
 """Before a payment is asked about again that the network has not answered."""
+LONG_SECONDS = 30.0
+"""The same, of one that can't be settled."""
 SILENT_SECONDS = 1.0
 """For so long a web process asks nothing of a network that has not answered it; the worker does."""
 BATCH = min(100, MOST_IN_A_BATCH)
@@ -246,16 +249,33 @@ class Desk:
         try:
             ask(payments=payments)
             self._complaint = None
-        except Unreachable as error:
-            store.ask_again(seconds={one.id: AGAIN_SECONDS for one in payments})
-            self._complain(error)
+        except Exception as error:  # whatever it was: find whose it is, and ask about the others
+            if sql.is_outage(error):
+                raise
+            self._after_fault(payments, error)
         self._asked += len(payments)
         return len(payments)
 
-    def _complain(self, error: Unreachable) -> None:
-        log.warning("the card network: %s", error)
-        self._complaint = Complaint(
-            what=f"the card network does not answer: {error}"[:500],
-            since=self._complaint.since if self._complaint else datetime.now(UTC),
-            do="Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and go on by themselves.",
-        )
+    def _after_fault(self, payments: Sequence[ToAsk], error: Exception) -> None:
+        """A network that is away is nobody's fault; what is one's own holds up no other."""
+        if isinstance(error, Unreachable) and error.status in SIGNS_OF_OUTAGE:
+            store.ask_again(seconds={one.id: AGAIN_SECONDS for one in payments})
+            what = "the card network does not answer"
+            do = "Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and go on then."
+            self._complain(what, error, do)
+        elif len(payments) > 1:
+            log.warning("%d payments, now one by one: %r", len(payments), error)
+            with sql.impatient(service=SERVICE):
+                for one in payments:
+                    self._ask([one])
+        else:
+            is_busy = sql.is_busy(error)
+            store.ask_again(seconds={payments[0].id: AGAIN_SECONDS if is_busy else LONG_SECONDS})
+            if not is_busy:
+                what = f"payment {payments[0].id} can't be settled with the card network"
+                self._complain(what, error, "Mend what the reason names; it is asked again.")
+
+    def _complain(self, what: str, error: Exception, do: str) -> None:
+        log.warning("%s: %r", what, error)
+        since = self._complaint.since if self._complaint else datetime.now(UTC)
+        self._complaint = Complaint(what=f"{what}: {error}"[:500], since=since, do=do)

@@ -27,7 +27,11 @@ START_PATHS = {
     name: (pattern.coordinator, pattern.state.format(saga_id="checkout"))
     for name, pattern in PATTERNS.items()
 }
-OWNED_IN = {"carrito": "carrito_checkout", "pedidos": "pedidos_order"}
+OWNED_IN = {
+    "carrito": "carrito_checkout",
+    "pedidos": "pedidos_order",
+    "reservas": "reservas_booking",
+}
 """The table of what each owner has accepted."""
 PRICE = Decimal("12.50")
 

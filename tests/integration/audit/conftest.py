@@ -1,5 +1,6 @@
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 
@@ -13,21 +14,29 @@ from contracts import projection, refusals
 from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.events import route
-from contracts.outcomes import Failure
+from contracts.outcomes import Failure, Waiting
 from contracts.saga import Direction
+from coordination import decisions
 from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import connect
 from pagos import desk
-from pagos import store as payments
+from pagos import store as owed
 from pagos.models import Payment
-from participant.operations import all_in
+from pagos.store import grant
+from participant.decisions import Given
+from participant.operations import YES, all_in
 from participant.performing import perform
 from pedidos import operations as pedidos
 from pedidos.catalogue import Item
 from pedidos.models import Order
+from reservas import operations as reservas
+from reservas.models import Booking, Slot
 from saga_choreography import models as choreography
 from saga_orchestrator import models as orchestrator
+
+TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -52,7 +61,13 @@ def shop():
     shop.returned("brought-back", saga="shipment")
     shop.waiting("waits")
     shop.withdrawn("withdrawn", pattern="choreographed")
-    desk.ask(payments=payments.claim_to_ask(limit=100, lease=1.0))
+    shop.completed("bought", saga="purchase", pattern="choreographed")
+    shop.compensated("not-bought", saga="purchase")
+    shop.returned("given-back", saga="purchase")
+    desk.ask(payments=owed.claim_to_ask(limit=desk.BATCH, lease=1.0))
+    shop.completed("booked", saga="booking", pattern="choreographed")
+    shop.compensated("not-booked", saga="booking")
+    shop.returned("booked-no-more", saga="booking")
     return shop
 
 
@@ -64,6 +79,9 @@ class Shop:
             name="p", sku="p", price="12.50", initial=100, available=100
         )
         Courier.objects.create(name="c", province="Madrid", capacity=10)
+        self.slot = Slot.objects.create(name="Sala Azul", price_per_hour="12.50")
+        self._told: dict[str, Context] = {}
+        grant(user_id="ana", amount=Decimal("500.00"))
 
     def accept(
         self,
@@ -81,11 +99,12 @@ class Shop:
             "idempotency_key": f"key of {saga_id}",
             "payment_method": "credit_card",
         }
-        if SAGAS[saga].owner == "carrito":
-            self._check_out(alike, quantity)
-        else:
-            self._order(alike, quantity)
-        model = Checkout if SAGAS[saga].owner == "carrito" else Order
+        model, accept = {
+            "carrito": (Checkout, self._check_out),
+            "pedidos": (Order, self._order),
+            "reservas": (Booking, self._book),
+        }[SAGAS[saga].owner]
+        accept(alike, quantity)
         model.objects.filter(pk=saga_id).update(handed_over_at=timezone.now(), status="running")
 
     def do(self, saga_id: str, *steps: str) -> None:
@@ -134,7 +153,7 @@ class Shop:
         context = msgspec.structs.replace(
             self._context(saga_id), results={"create_payment": {"payment_id": payment.pk}}
         )
-        self._perform(saga_id, Direction.DO, ["confirm_payment"], context=context)
+        self._perform(saga_id, Direction.DO, ["confirm_payment"], context=context, decides=False)
         self.coordinated(saga_id, "running", current_step="confirm_payment")
 
     def withdrawn(self, saga_id: str, *, pattern: str) -> None:
@@ -189,8 +208,22 @@ class Shop:
             items=[Item(product_id=str(self.product.pk), sku="p", name="p", quantity=quantity)],
             total_amount=Decimal("25.00"),
             destination={"province": "Madrid"},
+            auto_confirm=True,
         )
         perform(operation=pedidos.accept, commands=[command])
+
+    def _book(self, alike: dict[str, str], quantity: int) -> None:
+        """An hour of the slot for 12.50, the next one each time."""
+        del alike["payment_method"]
+        starts_at = TEN + Booking.objects.count() * HOUR
+        command = reservas.Accept(
+            **alike,
+            user_id="ana",
+            slot_id=self.slot.pk,
+            starts_at=starts_at,
+            ends_at=starts_at + HOUR,
+        )
+        perform(operation=reservas.accept, commands=[command])
 
     def _asked(self, context: Context) -> None:
         requests = [
@@ -219,18 +252,29 @@ class Shop:
         steps: Sequence[str],
         failure: Failure | None = None,
         context: Context | None = None,
+        decides: bool = True,
     ) -> None:
-        context = context or self._context(saga_id)
-        for step in map(SAGAS[context.saga].step, steps):
+        context = context or self._told.get(saga_id) or self._context(saga_id)
+        page = SAGAS[context.saga]
+        for step in map(page.step, steps):
             operations = all_in(import_module(f"{step.service}.operations"))
             command = projection.command(
                 step=step, direction=direction, context=context, failure=failure
             )
             action = step.operation.partition(".")[2]
-            perform(operation=operations[action, direction], commands=[command])
+            (done,) = perform(operation=operations[action, direction], commands=[command])
+            if decides and isinstance(done.outcome, Waiting) and step.decided_by:
+                yes = Given(saga_id=saga_id, step=step.name, word=YES, by="eva")
+                decisions.give(service=step.service, given=yes)
+            context = projection.with_result(
+                context=context, steps=page.steps, step=step.name, outcome=done.outcome
+            )
+            self._told[saga_id] = context
 
     def _context(self, saga_id: str) -> Context:
-        found = [*Checkout.objects.filter(pk=saga_id), *Order.objects.filter(pk=saga_id)]
+        found = [
+            row for kind in (Checkout, Order, Booking) for row in kind.objects.filter(pk=saga_id)
+        ]
         return msgspec.convert(found[0].context, Context)
 
 

@@ -85,9 +85,42 @@ BREACHES = [
     (
         "envios",
         "UPDATE envios_courier SET busy = busy + 1",
-        (1, "", "(c) is busy with 2 of 10, and has 1 open deliveries"),
+        (1, "", "(c) is busy with 3 of 10, and has 2 open deliveries"),
+    ),
+    (
+        "reservas",
+        "ALTER TABLE reservas_booking DROP CONSTRAINT booking_slot_once_at_a_time;"
+        " UPDATE reservas_booking SET booking_status = 'reserved', starts_at = '2026-12-01 10:30Z',"
+        " ends_at = '2026-12-01 12:00Z' WHERE saga_id = 'not-booked'",
+        (1, "not-booked", "Sala Azul is taken by another booking at its time"),
     ),
     # 2: money
+    (
+        "facturas",
+        "DELETE FROM facturas_invoice WHERE bill_id ="
+        " (SELECT id FROM facturas_bill WHERE saga_id = 'booked')",
+        (2, "booked", "the bill of 12.50 is paid, and its invoice is missing"),
+    ),
+    (
+        "facturas",
+        "DELETE FROM facturas_invoice WHERE kind = 'credit_note'",
+        (2, "booked-no-more", "the bill of 12.50 is credited, and its credit note is missing"),
+    ),
+    (
+        "facturas",
+        "UPDATE facturas_invoice SET amount = 12 WHERE kind = 'credit_note'",
+        (2, "booked-no-more", "the bill of 12.50 is credited, and its credit note of 12.00"),
+    ),
+    (
+        "facturas",
+        "UPDATE facturas_invoicecounter SET last = last + 1",
+        (2, "", "and its counter says 4"),
+    ),
+    (
+        "facturas",
+        "UPDATE facturas_invoice SET issued_at = '1999-01-01' WHERE number LIKE '%-000001'",
+        (2, "", "-000001 was issued on 1999-01-01"),
+    ),
     (
         "pagos",
         "UPDATE pagos_payment SET amount = amount + 1 WHERE saga_id = 'delivered'",
@@ -260,6 +293,37 @@ BREACHES = [
         (4, "brought-back", "compensated, but a delivery of it is there"),
     ),
     (
+        "pedidos",
+        "UPDATE pedidos_order SET order_status = 'failed' WHERE saga_id = 'not-bought'",
+        (4, "not-bought", "compensated, but its order is failed"),
+    ),
+    (
+        "envios",
+        "UPDATE envios_delivery SET status = 'cancelled', cancelled_at = now()"
+        " WHERE saga_id = 'bought'",
+        (4, "bought", "completed, but no delivery of it is there"),
+    ),
+    (
+        "reservas",
+        "UPDATE reservas_booking SET booking_status = 'cancelled' WHERE saga_id = 'booked'",
+        (4, "booked", "completed, but its booking is cancelled"),
+    ),
+    (
+        "reservas",
+        "UPDATE reservas_booking SET total_amount = 12 WHERE saga_id = 'booked'",
+        (4, "booked", "price 12.00, 12.50 for its saga's steps"),
+    ),
+    (
+        "facturas",
+        "UPDATE facturas_bill SET status = 'open' WHERE saga_id = 'booked'",
+        (4, "booked", "completed, but its bill is open"),
+    ),
+    (
+        "facturas",
+        "UPDATE facturas_bill SET amount = 13 WHERE saga_id = 'not-booked'",
+        (4, "not-booked", "total 12.50, 13.00 on its bill"),
+    ),
+    (
         "carrito",
         "UPDATE carrito_checkout SET status = 'failed' WHERE saga_id = 'undone'",
         (4, "undone", "failed (nothing had to be undone), but undone: create_order"),
@@ -408,9 +472,39 @@ BREACHES = [
         (6, "delivered", "there are 2 deliveries of schedule_delivery"),
     ),
     (
+        "facturas",
+        "DELETE FROM facturas_barrierentry WHERE saga_id = 'booked' AND step = 'issue_invoice'",
+        (6, "booked", "there is a invoice, but issue_invoice was never done"),
+    ),
+    (
+        "reservas",
+        "UPDATE reservas_booking SET withdrawn_at = NULL WHERE saga_id = 'not-booked'",
+        (
+            6,
+            "not-booked",
+            "the undo of approve_booking was done, but there is no withdrawn approval",
+        ),
+    ),
+    (
         "pedidos",
         "DELETE FROM pedidos_barrierentry WHERE saga_id = 'delivered' AND step = 'complete_order'",
         (6, "delivered", "there is a completed order, but complete_order was never done"),
+    ),
+    (
+        "pedidos",
+        "UPDATE pedidos_order SET order_status = 'completed' WHERE saga_id = 'bought'",
+        (6, "bought", "dispatch_order was done, but there is no dispatched order"),
+    ),
+    (
+        "pedidos",
+        "DELETE FROM pedidos_barrierentry WHERE saga_id = 'not-bought' AND direction = 'undo'"
+        " AND step = 'confirm_order'",
+        (6, "not-bought", "no longer, but the undo of confirm_order was never done"),
+    ),
+    (
+        "pedidos",
+        "UPDATE pedidos_order SET unconfirmed_at = NULL WHERE saga_id = 'given-back'",
+        (6, "given-back", "the undo of confirm_order was done, but there is no order that is"),
     ),
     # 7: rest
     (

@@ -212,3 +212,23 @@ def test_refund_is_told_to_the_network_until_it_answers(worker, card_network, mo
     worker.ask_due()
     assert kept() == 0
     assert not worker.complaints()
+
+
+def test_payment_that_the_network_cannot_digest_holds_up_no_other(
+    worker, card_network, monkeypatch
+):
+    charge("poison")
+    charge("well")
+    whole = card_network.charge
+
+    def picky(*, payments):
+        if any(one.saga_id == "poison" for one in payments):
+            raise Unreachable("422 what is that?", status=422)
+        return whole(payments=payments)
+
+    monkeypatch.setattr(card_network, "charge", picky)
+    make_due()
+    worker.ask_due()
+    assert isinstance(charge("well"), Done)
+    assert isinstance(charge("poison"), Waiting)
+    assert "can't be settled" in worker.complaints()[0].what

@@ -1,0 +1,118 @@
+"""facturas: a bill that was paid has its invoice, one that was given back its credit note, and no
+number is missing.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from contracts.saga import Direction
+from loadtests.audit.evidence import Evidence, Finding, Source, money
+from loadtests.audit.generic import effects_of, once_a_step
+from loadtests.audit.reading import rows
+
+
+class Bill(NamedTuple):
+    """With the amounts of its invoice and of its credit note, in cents."""
+
+    saga_id: str
+    step: str
+    status: str
+    amount: int
+    invoiced: int | None
+    credited: int | None
+
+
+SOURCES = [
+    Source(
+        "facturas",
+        Bill,
+        """
+        SELECT saga_id, step, status, (bill.amount * 100)::bigint,
+               (invoice.amount * 100)::bigint, (note.amount * 100)::bigint
+        FROM facturas_bill AS bill
+        LEFT JOIN facturas_invoice AS invoice
+               ON invoice.bill_id = bill.id AND invoice.kind = 'invoice'
+        LEFT JOIN facturas_invoice AS note
+               ON note.bill_id = bill.id AND note.kind = 'credit_note'
+        """,
+    )
+]
+_NUMBERS = """
+    SELECT coalesce(given.year, counter.year), coalesce(last, 0), coalesce(number, 0),
+           coalesce(highest, 0)
+    FROM (
+        SELECT split_part(number, '-', 1)::int AS year, count(*) AS number,
+               max(split_part(number, '-', 2)::bigint) AS highest
+        FROM facturas_invoice GROUP BY 1
+    ) AS given FULL JOIN facturas_invoicecounter AS counter USING (year)
+    WHERE last IS DISTINCT FROM number OR last IS DISTINCT FROM highest ORDER BY 1
+"""
+_OF_ANOTHER_YEAR = """
+    SELECT number, issued_at FROM facturas_invoice
+    WHERE split_part(number, '-', 1)::int <> extract(year FROM issued_at AT TIME ZONE 'UTC')
+    ORDER BY 1
+"""
+_COUNTED = """
+    SELECT (SELECT count(*) FROM facturas_bill), count(*) FILTER (WHERE kind = 'invoice'),
+           count(*) FILTER (WHERE kind = 'credit_note')
+    FROM facturas_invoice
+"""
+
+EFFECTS = effects_of(
+    Bill,
+    {
+        ("bill", "facturas.create_bill", Direction.DO): lambda one, step: one.step == step,
+        ("bill taken back", "facturas.create_bill", Direction.UNDO): lambda one, step: (
+            one.step == step and one.status in ("failed", "credited")
+        ),
+        ("invoice", "facturas.issue_invoice", Direction.DO): lambda one, step: (
+            one.invoiced is not None
+        ),
+    },
+)
+
+
+def breaches(saga: Evidence) -> Iterator[Finding]:
+    """2: a bill's papers are those of its status, each of the whole amount. 6: one bill a step."""
+    yield from once_a_step(saga, Bill, "bills")
+    for one in saga.of(Bill):
+        yield from ((2, what) for what in _papers(one))
+
+
+def _papers(bill: Bill) -> Iterator[str]:
+    said = f"the bill of {money(bill.amount)} is {bill.status}"
+    for name, amount, is_wanted in (
+        ("invoice", bill.invoiced, bill.status in ("paid", "credited")),
+        ("credit note", bill.credited, bill.status == "credited"),
+    ):
+        if (amount is not None) != is_wanted:
+            yield f"{said}, and its {name} is {'missing' if amount is None else 'there'}"
+        elif amount is not None and amount != bill.amount:
+            yield f"{said}, and its {name} of {money(amount)}"
+
+
+def sums() -> Iterator[tuple[int, str, str]]:
+    """2: a year's numbers have no gap, and are of that year."""
+    for year, last, number, highest in rows(service="facturas", statement=_NUMBERS):
+        what = f"{number} invoices of {year} up to {highest}, and its counter says {last}"
+        yield 2, "", what
+    for number, issued_at in rows(service="facturas", statement=_OF_ANOTHER_YEAR):
+        yield 2, "", f"invoice {number} was issued on {issued_at:%Y-%m-%d}"
+
+
+def counted() -> Iterator[tuple[int, str]]:
+    ((bills, invoices, notes),) = rows(service="facturas", statement=_COUNTED)
+    yield 2, f"{bills} bills, {invoices} invoices, {notes} credit notes"
+
+
+def settled(saga: Evidence) -> Iterator[Finding]:
+    """4: of a saga that has ended: its bill is paid if it completed, and taken back if not."""
+    wanted = ("paid",) if saga.is_completed else ("failed", "credited")
+    found = saga.of(Bill)
+    if saga.is_completed and not found:
+        yield 4, "completed, but there is no bill of it"
+    for one in found:
+        if one.status not in wanted:
+            yield 4, f"{saga.status}, but its bill is {one.status}"
+        if saga.accepted and one.amount != saga.accepted.total:
+            yield 4, f"total {money(saga.accepted.total)}, {money(one.amount)} on its bill"

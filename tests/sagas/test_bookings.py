@@ -1,0 +1,323 @@
+"""A slot, booked: approved or not, paid or not, stopped and given back; in every pattern the same.
+
+Beside the usual stack, whose managers have a day, one of its own where they have a second.
+"""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from contracts.catalogue import SAGAS
+from contracts.patterns import CHOREOGRAPHED
+from contracts.saga import Direction
+from stack.local import LocalStack
+from tests.checkout.shop import ENDED, Shop, eventually
+from tests.sagas.test_endings import completed, ended, steps_of_refused, told
+
+SAGA = "booking"
+PRICE, ENOUGH, TOO_LITTLE = "40.00", "500.00", "20.00"
+TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Lobby:
+    """Where a user with some credits books a slot of their own."""
+
+    def __init__(self, shop: Shop, pattern: str, *, credits: str = ENOUGH) -> None:  # noqa: A002 -- as its users call it
+        self.shop = shop
+        self.pattern = pattern
+        self.user = f"ana-{uuid.uuid4()}"
+        self.slot = self._made("reservas", "/slots", name="Sala", price_per_hour=PRICE)["id"]
+        self._made("pagos", "/credits", user_id=self.user, amount=credits)
+
+    def ask(self, *, hour: int = 0, **changed: Any) -> tuple[int, Any]:
+        """Status and body of what is answered to who wants the slot for an hour."""
+        starts_at = TEN + hour * HOUR
+        wanted = {
+            "user_id": self.user,
+            "slot_id": self.slot,
+            "starts_at": starts_at.isoformat(),
+            "ends_at": (starts_at + HOUR).isoformat(),
+            "saga_pattern": self.pattern,
+            **changed,
+        }
+        return self.shop.call("POST", "reservas", "/bookings", wanted)
+
+    def book(self, **changed: Any) -> str:
+        """The id of a booking that was accepted."""
+        status, body = self.ask(**changed)
+        assert (status, body["status"]) == (202, "pending"), body
+        return str(body["booking_id"])
+
+    def approve(self, booking_id: str) -> None:
+        self.say(booking_id, "approve", by="eva")
+
+    def say(self, booking_id: str, word: str, **body: str) -> None:
+        """The manager's word, as soon as the manager was asked."""
+
+        def said() -> bool:
+            path = f"/bookings/{booking_id}/{word}"
+            status, given = self.shop.call("POST", "reservas", path, body)
+            assert status == 200 or given["code"] == "not_started", given
+            return status == 200
+
+        eventually(said, what=f"{word} of {booking_id} is heard")
+
+    def pay(self, booking_id: str, *, method: str = "credits") -> None:
+        """The customer's payment, as soon as there is a bill to be paid."""
+
+        def paid() -> bool:
+            path = f"/bills/{booking_id}/pay"
+            status, given = self.shop.call("POST", "pagos", path, {"payment_method": method})
+            assert status != 409, given
+            return status in (200, 202)
+
+        eventually(paid, what=f"the bill of {booking_id} is paid")
+
+    def waits_for(self, booking_id: str, who: str) -> None:
+        """Returns once its coordinator says so."""
+
+        def waits() -> bool:
+            waiting = self.shop.state(booking_id, self.pattern).get("waiting")
+            return bool(waiting and waiting["decided_by"] == who)
+
+        eventually(waits, what=f"{booking_id} waits for the {who}")
+
+    def seen(self, booking_id: str) -> dict[str, Any]:
+        """The booking, and what is there of it in every service."""
+        _, booking = self.shop.call("GET", "reservas", f"/bookings/{booking_id}")
+        _, bills = self.shop.call("GET", "facturas", f"/bills?booking_id={booking_id}")
+        _, papers = self.shop.call("GET", "facturas", f"/invoices?booking_id={booking_id}")
+        return {
+            "booking": booking["status"],
+            "why": booking["failure"] and booking["failure"]["code"],
+            "bill": [one["status"] for one in bills["results"]],
+            "papers": sorted(one["kind"] for one in papers["results"]),
+            "balance": self.balance(),
+        }
+
+    def balance(self) -> str:
+        return str(self.shop.call("GET", "pagos", f"/credits/{self.user}")[1]["balance"])
+
+    def is_whole(self, bookings: list[str], *, of: str) -> bool:
+        """Whether each is reserved and paid, or nothing is kept of it, of so many credits."""
+        seen = [self.seen(one) for one in bookings]
+        kept = sum(one["booking"] == "reserved" for one in seen)
+        ends = {(one["booking"], *one["bill"], len(one["papers"])) for one in seen}
+        whole = {("reserved", "paid", 1), ("cancelled", "failed", 0), ("cancelled", "credited", 2)}
+        return ends <= whole and Decimal(self.balance()) == Decimal(of) - kept * Decimal(PRICE)
+
+    def told(self, booking_id: str, steps: dict[str, str]) -> dict[str, Any]:
+        """What its coordinator says, once its steps stand so."""
+        return told(self.shop, SAGA, booking_id, self.pattern, steps)
+
+    def reserved(self) -> str:
+        """The id of a booking that went well."""
+        booking_id = self.book()
+        self.approve(booking_id)
+        self.pay(booking_id)
+        self.told(booking_id, completed(SAGA))
+        return booking_id
+
+    def _made(self, service: str, path: str, **body: str) -> dict[str, Any]:
+        status, made = self.shop.call("POST", service, path, body)
+        assert status == 201, made
+        return dict(made)
+
+
+@pytest.fixture
+def lobby(shop, pattern):
+    return Lobby(shop, pattern)
+
+
+def test_booking_is_approved_paid_and_reserved(lobby):
+    booking_id = lobby.book()
+    assert lobby.seen(booking_id)["bill"] == []
+    lobby.approve(booking_id)
+    assert lobby.seen(booking_id)["booking"] == "approved"
+    lobby.pay(booking_id)
+    state = lobby.told(booking_id, completed(SAGA))
+    assert (state["status"], state["state"], state["failure"]) == ("completed", "ok", None)
+    assert lobby.seen(booking_id) == {
+        "booking": "reserved",
+        "why": None,
+        "bill": ["paid"],
+        "papers": ["invoice"],
+        "balance": "460.00",
+    }
+    assert lobby.ask()[1]["code"] == "slot_taken"
+
+
+def test_choreographed_booking_shows_its_trail(shop):
+    lobby = Lobby(shop, CHOREOGRAPHED)
+    state = lobby.told(lobby.reserved(), completed(SAGA))
+    assert [event["type"] for event in state["events"]] == [step.done for step in SAGAS[SAGA].steps]
+
+
+def test_bill_is_paid_by_card_as_well(lobby):
+    booking_id = lobby.book(auto_approve=True)
+    lobby.pay(booking_id, method="credit_card")
+    lobby.told(booking_id, completed(SAGA))
+    assert lobby.shop.money(booking_id) == ("captured", PRICE)
+    assert lobby.balance() == ENOUGH
+
+
+def test_rejected_booking_has_failed_and_its_slot_is_free(lobby):
+    booking_id = lobby.book()
+    lobby.say(booking_id, "reject", by="eva", reason="closed that day")
+    state = lobby.told(booking_id, steps_of_refused(SAGA, "approve_booking"))
+    assert state["failure"]["code"] == "rejected_by_manager"
+    assert state["failure"]["detail"] == "closed that day"
+    assert lobby.seen(booking_id) == {
+        "booking": "failed",
+        "why": "rejected_by_manager",
+        "bill": [],
+        "papers": [],
+        "balance": ENOUGH,
+    }
+    lobby.book()
+
+
+def test_without_enough_credits_the_bill_fails_and_then_the_booking(shop, pattern):
+    lobby = Lobby(shop, pattern, credits=TOO_LITTLE)
+    booking_id = lobby.book(auto_approve=True)
+    lobby.waits_for(booking_id, "customer")
+    _, options = shop.call("GET", "pagos", f"/bills/{booking_id}/options")
+    lobby.pay(booking_id)
+    lobby.told(booking_id, steps_of_refused(SAGA, "pay_bill"))
+    assert options["options"][0]["is_enough"] is False
+    assert lobby.seen(booking_id) == {
+        "booking": "failed",
+        "why": "insufficient_funds",
+        "bill": ["failed"],
+        "papers": [],
+        "balance": TOO_LITTLE,
+    }
+    ((billed,),) = shop.rows(
+        "facturas", "SELECT closed_at FROM facturas_bill WHERE saga_id = %s", [booking_id]
+    )
+    ((booked,),) = shop.rows(
+        "reservas", "SELECT ended_at FROM reservas_booking WHERE saga_id = %s", [booking_id]
+    )
+    assert billed < booked
+    lobby.book()
+
+
+@pytest.mark.parametrize("who", ["manager", "customer"])
+def test_booking_that_is_cancelled_while_it_waits_leaves_nothing(lobby, who):
+    booking_id = lobby.book(auto_approve=who == "customer")
+    lobby.waits_for(booking_id, who)
+    status, body = lobby.shop.call("POST", "reservas", f"/bookings/{booking_id}/cancel", {})
+    assert status == 202, body
+    assert ended(lobby.shop, SAGA, booking_id)["failure"]["code"] == "stopped"
+    lobby.shop.state_when(booking_id, lobby.pattern, "failed", "compensated")
+    seen = lobby.seen(booking_id)
+    assert (seen["booking"], seen["papers"], seen["balance"]) == ("cancelled", [], ENOUGH)
+    assert seen["bill"] == ([] if who == "manager" else ["failed"])
+    if who == "manager":
+        path = f"/bookings/{booking_id}/approve"
+        late = lobby.shop.call("POST", "reservas", path, {"by": "eva"})
+        assert (late[0], late[1]["code"]) == (409, "decision_closed")
+    lobby.book()
+
+
+def test_reserved_booking_that_is_given_back_is_credited_and_its_invoice_stays(lobby):
+    booking_id = lobby.reserved()
+    status, body = lobby.shop.call("POST", "reservas", f"/bookings/{booking_id}/cancel", {})
+    assert status == 202, body
+    undone = [step.name for step in SAGAS[SAGA].steps if step.can(Direction.UNDO)]
+    stands = completed(SAGA) | dict.fromkeys(undone, "compensated")
+    assert lobby.told(booking_id, stands)["status"] == "compensated"
+    assert lobby.seen(booking_id) == {
+        "booking": "cancelled",
+        "why": "stopped",
+        "bill": ["credited"],
+        "papers": ["credit_note", "invoice"],
+        "balance": ENOUGH,
+    }
+    lobby.book()
+
+
+def test_two_bookings_with_credits_for_one_are_one_reserved(shop, pattern):
+    lobby = Lobby(shop, pattern, credits=PRICE)
+    both = [lobby.book(hour=hour, auto_approve=True) for hour in range(2)]
+    for booking_id in both:
+        lobby.waits_for(booking_id, "customer")
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lobby.pay, both))
+    ends = shop.all_ended(both, saga=SAGA)
+    assert (ends["completed"], ends.total()) == (1, 2)
+    assert lobby.balance() == "0.00"
+
+
+def test_pay_and_cancel_at_once_are_reserved_or_cancelled_and_never_half(shop, pattern):
+    lobby = Lobby(shop, pattern, credits="4000.00")
+    bookings = [lobby.book(hour=hour, auto_approve=True) for hour in range(10)]
+    for booking_id in bookings:
+        lobby.waits_for(booking_id, "customer")
+
+    def cancel(booking_id: str) -> None:
+        shop.call("POST", "reservas", f"/bookings/{booking_id}/cancel", {})
+
+    def pay(booking_id: str) -> None:
+        shop.call("POST", "pagos", f"/bills/{booking_id}/pay", {"payment_method": "credits"})
+
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(call, one) for one in bookings for call in (pay, cancel)]
+        [one.result() for one in asked]
+    shop.all_ended(bookings, saga=SAGA)
+    eventually(lambda: lobby.is_whole(bookings, of="4000.00"), what="each is whole or nothing")
+
+
+def test_same_hour_twice_at_once_is_one_booking(lobby):
+    with ThreadPoolExecutor(2) as threads:
+        for hour in range(10):
+            given = list(threads.map(lambda _, hour=hour: lobby.ask(hour=hour), range(2)))
+            assert sorted(status for status, _ in given) == [202, 409]
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory):
+    """A shop whose managers and customers have a second."""
+    times = f"{SAGA}.approve_booking=1,{SAGA}.pay_bill=1"
+    folder = tmp_path_factory.mktemp("hurried")
+    made = LocalStack(
+        folder=folder,
+        fresh=True,
+        free_ports=True,
+        use_given=False,
+        saga=SAGA,
+        environment={"DUETO_DECIDE_SECONDS": times},
+    )
+    with made as running:
+        yield Shop(running)
+
+
+@pytest.mark.parametrize("who", ["manager", "customer"])
+def test_nobody_who_decides_in_time_is_a_refusal(hurried, pattern, who):
+    lobby = Lobby(hurried, pattern)
+    booking_id = lobby.book(auto_approve=who == "customer")
+    at, code = {
+        "manager": ("approve_booking", "approval_overdue"),
+        "customer": ("pay_bill", "payment_overdue"),
+    }[who]
+    assert lobby.told(booking_id, steps_of_refused(SAGA, at))["failure"]["code"] == code
+    seen = lobby.seen(booking_id)
+    assert (seen["booking"], seen["why"], seen["balance"]) == ("failed", code, ENOUGH)
+    lobby.book()
+
+
+def test_hurried_shop_is_whole_as_well(hurried):
+    eventually(
+        lambda: (
+            not hurried.rows(
+                "reservas", "SELECT 1 FROM reservas_booking WHERE status <> ALL(%s)", [list(ENDED)]
+            )
+        ),
+        what="all have ended",
+    )
+    hurried.audit()
