@@ -262,7 +262,7 @@ class DecidedView(_View):
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} steps in one list")
         if self.coordinator.decided:
             self.coordinator.decided(steps=[(one.saga_id, one.step) for one in steps])
-        points.reach("coordinator.before_reply")
+        points.reach("coordinator.before_told")
         return answer({"told": len(steps)})
 
 

@@ -117,6 +117,7 @@ def ask(*, payments: Sequence[ToAsk]) -> None:
         network().refund(payments=to_give_back)
         points.reach("desk.refunded")
         store.given_back(ids=[one.id for one in to_give_back])
+        points.reach("desk.given_back")
 
 
 def _follow(payments: Mapping[str, ToAsk], answers: Sequence[Charged]) -> None:

@@ -182,7 +182,7 @@ def _given(
         data=data,
     )
     _, outcome = decisions.give(service=operations.SERVICE, given=given)
-    points.reach("decisions.before_reply")
+    points.reach("payments.before_reply")
     now = _known(queries.payment(payment_id=payment.id), "payment", id=payment.id)
     status = 202 if isinstance(outcome, Waiting) else 200
     return answer(serializers.for_customer(now), status=status)

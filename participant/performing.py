@@ -89,7 +89,9 @@ def _pursued(operation: Operation, performed: list[Performed], *, is_told: bool)
         outcomes = barrier.stored(operation=operation, keys=outcomes.keys())
     waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
     if waiting and not is_told:
+        points.reach("performing.before_promise")
         decisions.promise(service=operation.service, keys=waiting)
+        points.reach("performing.promised")
     return [
         replace(one, outcome=outcomes.get(key, one.outcome))
         for key, one in zip(keys, performed, strict=True)

@@ -54,7 +54,9 @@ def start(*, contexts: Sequence[Context]) -> None:
 def decided(*, steps: Sequence[tuple[str, str]]) -> None:
     """Has the sagas go on that rest at these steps (saga id and step): they are decided by now."""
     points.reach("orchestration.before_decided")
-    if store.decided(steps=steps):
+    woken = store.decided(steps=steps)
+    points.reach("orchestration.decided")
+    if woken:
         _ring()
 
 

@@ -14,8 +14,9 @@ from contracts.catalogue import SAGAS
 from contracts.services import PARTICIPANTS
 from loadtests.audit.evidence import Entry, Evidence, Source
 from loadtests.audit.reading import everywhere
-from participant.operations import WITHDRAWN, YES
 
+YES, WITHDRAWN = "yes", "withdrawn"
+"""Verdicts, as they are stored."""
 GRACE_SECONDS = 10.0
 """A sweep ends what is overdue once a second, a hundred at a time."""
 

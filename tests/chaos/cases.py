@@ -13,7 +13,7 @@ from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
 from contracts.patterns import ORCHESTRATED_MESSAGING as MESSAGING
 from contracts.saga import Direction, Step
 
-CHECKOUT, FULFILMENT, SHIPMENT = "checkout", "fulfilment", "shipment"
+CHECKOUT, FULFILMENT, SHIPMENT, PURCHASE = "checkout", "fulfilment", "shipment", "purchase"
 
 
 class Case(NamedTuple):
@@ -41,6 +41,16 @@ SAYING = [
     "relay.confirmed",
     "relay.marked",
 ]
+PAYING = [
+    *("desk.before_charge", "desk.charged"),
+    *("decisions.before_commit", "decisions.after_commit"),
+]
+"""Of whoever asks the card network: the process that has written the intent."""
+GIVING_BACK: Rows = {
+    "pagos.worker": [
+        *("desk.before_claim", "desk.before_refund", "desk.refunded", "desk.given_back")
+    ]
+}
 HANDING_OVER = [*CALLING, "handover.before_mark", "handover.marked"]
 
 
@@ -79,6 +89,7 @@ def _bought(saga: str, kind: str) -> Rows:
     page = SAGAS[saga]
     return _joined(
         _in(kind, Direction.DO, page.steps[1:]),
+        {f"pagos.{kind}": PAYING},
         _in(kind, Direction.UNDO, page.steps[: page.position("process_payment")]),
     )
 
@@ -140,7 +151,7 @@ def _orchestrated(saga: str) -> Reached:
             f"{owner}.web": ["acceptance.known"],
             "saga_orchestrator.web": CALLING,
         },
-        (saga, ORCHESTRATED, "returned"): _joined(_returned(saga, "web"), INTERVENING),
+        (saga, ORCHESTRATED, "returned"): _joined(_returned(saga, "web"), GIVING_BACK, INTERVENING),
         (saga, ORCHESTRATED, "damaged"): {
             f"{owner}.worker": ["handover.before_set_aside", "handover.set_aside"],
             f"{owner}.web": [
@@ -165,7 +176,7 @@ def _by_messages(saga: str) -> Reached:
                 ],
             },
         ),
-        (saga, MESSAGING, "returned"): _joined(_returned(saga, "worker"), INTERVENING),
+        (saga, MESSAGING, "returned"): _joined(_returned(saga, "worker"), GIVING_BACK, INTERVENING),
     }
 
 
@@ -193,6 +204,7 @@ def _choreographed(saga: str) -> Reached:
         },
         (saga, CHOREOGRAPHED, "returned"): _joined(
             _returned(saga, "worker"),
+            GIVING_BACK,
             {
                 "saga_choreography.web": [
                     *("asking.before_commit", "outbox.committed", "asking.before_reply")
@@ -211,6 +223,34 @@ REACHED: Reached = {
     **_orchestrated(FULFILMENT),
     **_by_messages(FULFILMENT),
     **_choreographed(SHIPMENT),
+    (PURCHASE, ORCHESTRATED, "confirmed"): _joined(
+        _in("web", Direction.DO, SAGAS[PURCHASE].steps[1:]),
+        {
+            "pagos.web": [
+                *("performing.before_promise", "performing.promised"),
+                *("payments.before_reply", "decisions.before_reply"),
+                *("decisions.before_commit", "decisions.after_commit"),
+            ],
+            "pagos.worker": ["decisions.before_mark", "decisions.marked"],
+            "saga_orchestrator.web": [
+                *("orchestration.before_decided", "orchestration.decided"),
+                "coordinator.before_told",
+            ],
+        },
+    ),
+    (PURCHASE, CHOREOGRAPHED, "confirmed"): _joined(
+        _in("worker", Direction.DO, SAGAS[PURCHASE].steps[1:]),
+        {
+            "pagos.web": [
+                *("payments.before_reply", "decisions.before_reply"),
+                *("decisions.before_commit", "decisions.after_commit"),
+            ],
+            "saga_choreography.worker": [
+                *("leaving_alone.before_commit", "leaving_alone.after_commit")
+            ],
+        },
+    ),
+    (CHECKOUT, ORCHESTRATED, "paid_by_hand"): {"pagos.web": ["payments.intended"]},
     (CHECKOUT, MESSAGING, "stopped"): {"saga_orchestrator.worker": ["requesting.before_wake"]},
     (CHECKOUT, CHOREOGRAPHED, "aborted"): {
         "inventario.worker": _performing("block inventario.commit"),
@@ -270,6 +310,7 @@ REACHED: Reached = {
 MOST_DEATHS = {
     "bought": 3,
     "returned": 3,
+    "confirmed": 2,
     "watched_late": len(HANDING_OVER),
     "faulting": 8,
     "given_up": 2,

@@ -67,6 +67,18 @@ class Round:
         """The saga, accepted for certain. It must end like this."""
         return self.buy_at(self.owner, SAGAS[self.saga].door, wanted, ends=ends)
 
+    def order(self, area: dict[str, str]) -> str:
+        """A purchase for that place, whose customer is yet to confirm its payment."""
+        asked = {"product_id": "chair", "quantity": 1, "unit_price": str(PRICE)}
+        wanted = {"customer_id": 7, "order_items": [asked], "total_amount": str(PRICE)}
+        body = {**wanted, **area, "saga_pattern": self.pattern}
+        status, made = self.certainly(
+            "POST", self.owner, SAGAS[self.saga].door, body, Idempotency_Key=str(uuid.uuid4())
+        )
+        assert status == 201, made
+        self.expected[str(made["saga_id"])] = "completed"
+        return str(made["saga_id"])
+
     def buy_in_vain(self, wanted: Wanted, *, step: str, method: str = "credit_card") -> str:
         """The same of one that is refused at this step."""
         body = {**wanted.wish.body, "payment_method": method}

@@ -219,6 +219,41 @@ def charged_by_hand(this: Round) -> Iterator[None]:
     assert sorted(found) == [(key, "refunded") for key in keys]
 
 
+def paid_by_hand(this: Round) -> Iterator[None]:
+    """A merchant pays outside of any saga, under a key, until that is answered."""
+    key, order = str(uuid.uuid4()), str(uuid.uuid4())
+    asked = {"merchant_id": "m", "order_id": order, "amount": "12.50"}
+    body = {**asked, "payment_method": "credit_card"}
+    yield
+    status, answer = this.certainly("POST", "pagos", "/api/v1/payments", body, Idempotency_Key=key)
+    assert status in (201, 202), answer
+    paid = "pagos_payment WHERE order_id = %s AND status = 'captured'"
+    eventually(partial(this.is_there, "pagos", paid, [order]), what="the money is taken")
+
+
+def confirmed(this: Round) -> Iterator[None]:
+    """Customers confirm their payments, at both doors, until that is answered."""
+    area = {"province": f"Province {uuid.uuid4()}", "city": "Plaza"}
+    body = {"name": "Eva", "phone_number": "+53 5", "capacity": 4, **area}
+    status, made = this.certainly("POST", "envios", "/couriers", body)
+    assert status == 201, made
+    yield
+    for number in range(4):
+        saga = this.order(area)
+        asked = "pagos_decision WHERE saga_id = %s AND verdict = '' AND closed_at IS NULL"
+        eventually(partial(this.is_there, "pagos", asked, [saga]), what="its customer is asked")
+        ((payment,),) = this.shop.rows(
+            "pagos", "SELECT id FROM pagos_payment WHERE saga_id = %s", [saga]
+        )
+        path, verdict = f"/payments/{payment}/confirm", {}
+        if number % 2:
+            path = f"/decisions/{saga}/confirm_payment"
+            verdict = {"verdict": "yes", "by": "eva"}
+        status, answer = this.certainly("POST", "pagos", path, verdict)
+        assert status in (200, 202), answer
+        this.wait_until_ended(saga)
+
+
 def given_up(this: Round) -> Iterator[None]:
     """A charge faults every time."""
     (wanted,) = this.wanted(1)
@@ -298,7 +333,7 @@ SCENES: dict[str, Scene] = {
         for scene in (
             *(bought, doors, handed_over, handed_over_late, watched_late, returned, aborted),
             *(nudged, expired, damaged, unreadable, faulting, given_up, unknown_steps),
-            *(stopped, stopping, without_database, charged_by_hand),
+            *(stopped, stopping, without_database, charged_by_hand, paid_by_hand, confirmed),
         )
     },
     "handled_late": faulting,

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
 from tests.seeded import bugs_of_conducting as conducting
+from tests.seeded import bugs_of_decisions as decisions
 from tests.seeded import bugs_of_messages as messages
 from tests.seeded import bugs_of_services as services
 from tests.seeded import bugs_of_wiring as wiring
@@ -12,19 +14,23 @@ from tests.seeded import races, scenarios
 
 class Bug(NamedTuple):
     """`put_in`: patches the code. `scenario`: what is run then; None: the protocol check needs
-    nothing to run. `found_as`: how the finding begins: a rule, or a group of the audit.
+    nothing to run. `found_as`: how the finding begins: a rule, or a group of the audit; of the
+    explorer, what it tells. `explored`: the pattern that the explorer plays instead.
     """
 
     what: str
     put_in: Callable[[Any], None]
     scenario: Callable[[Any], None] | None
     found_as: str
+    explored: str = ""
 
     @property
     def row(self) -> str:
         """Its row in docs/checking.md."""
         when = self.scenario.__name__.replace("_", " ") if self.scenario else ""
         found_by = "audit" if self.scenario else "protocol check"
+        if self.explored:
+            when, found_by = f"a booking, {self.explored}", "explorer"
         return f"| {self.what} | {when} | {found_by} | {self.found_as.strip()} |"
 
 
@@ -218,3 +224,45 @@ RACES = {
     )
 }
 """Those that need two at the same moment."""
+
+EXPLORED = {
+    one.put_in.__name__: one
+    for one in (
+        Bug(
+            "a decision counts after its withdrawal",
+            decisions.withdrawal_leaves_it_open,
+            None,
+            "a step was done after undoing had begun",
+            CHOREOGRAPHED,
+        ),
+        Bug(
+            "a step is decided twice",
+            decisions.verdict_counts_again,
+            None,
+            "was decided more than once",
+            CHOREOGRAPHED,
+        ),
+        Bug(
+            "a step is overdue, and its yes counts",
+            decisions.sweep_waits_for_no_lock,
+            None,
+            "was decided more than once: overdue",
+            ORCHESTRATED,
+        ),
+        Bug(
+            "a wait is forgotten by a crash",
+            decisions.asked_after_the_commit,
+            None,
+            "not all has ended, however long one waits",
+            ORCHESTRATED,
+        ),
+        Bug(
+            "a capture is repeated after a lost answer",
+            decisions.another_key_each_time,
+            None,
+            "has taken money 2 times",
+            CHOREOGRAPHED,
+        ),
+    )
+}
+"""Those that the explorer finds, in a saga of which two steps wait for people."""

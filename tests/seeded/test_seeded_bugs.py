@@ -1,13 +1,17 @@
 """Whatever classic bug is put into the code, Dueto's own checkers find it."""
 
+import logging
+
 import pytest
 
+from checker.explorer.exploring import Explorer
+from checker.explorer.sagas.worlds import in_memory
 from checker.protocol import checking
 from checker.protocol.wired import catalogue
 from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.architecture.tree import ROOT
-from tests.seeded.bugs import BUGS, RACES
+from tests.seeded.bugs import BUGS, EXPLORED, RACES
 from tests.seeded.shop import Shop
 
 pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
@@ -51,7 +55,29 @@ def test_bug_is_found(name, monkeypatch):
     assert any(one.startswith(bug.found_as) for one in found), found
 
 
+def explored(pattern: str) -> list[str]:
+    """What the explorer finds broken."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with in_memory() as made:
+            name = f"{pattern}/booking/one"
+            worlds = {name: made[name]}
+            failure = Explorer(worlds=worlds, schedules=2_000, seed=7).explore().failure
+    finally:
+        logging.disable(logging.NOTSET)
+    return failure.breaches if failure else []
+
+
+@pytest.mark.parametrize("name", EXPLORED)
+@pytest.mark.timeout(300)  # up to 2,000 schedules: half a minute on a free machine
+def test_bug_is_found_by_the_explorer(name, monkeypatch):
+    bug = EXPLORED[name]
+    bug.put_in(monkeypatch)
+    found = explored(bug.explored)
+    assert any(bug.found_as in one for one in found), found
+
+
 def test_every_bug_is_told_in_the_documents():
     text = (ROOT / "docs" / "checking.md").read_text()
-    missing = [bug.row for bug in (BUGS | RACES).values() if bug.row not in text]
+    missing = [bug.row for bug in (BUGS | RACES | EXPLORED).values() if bug.row not in text]
     assert not missing

@@ -3,6 +3,7 @@
 import pytest
 
 from checker.explorer.sagas import rules
+from checker.explorer.sagas.participants import Word
 from checker.explorer.sagas.rules import COMPLETED, UNDONE, Standing, Steadiness
 from checker.explorer.sagas.scenarios import scenarios_of
 from checker.explorer.sagas.worlds import in_memory
@@ -66,6 +67,40 @@ def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
 )
 def test_breach_is_found(acts, standing, units, said):
     assert said in "\n".join(broken(acts, standing, units))
+
+
+BOOKING = scenarios_of(SAGAS["booking"])[0]
+APPROVED = Word("saga-1", "approve_booking", "manager", "yes")
+PAID = [
+    Word("saga-1", "pay_bill", "customer", "yes"),
+    Word("saga-1", "pay_bill", "card_network", "yes"),
+]
+
+
+def decided(words, *done) -> list[str]:
+    effects = {("saga-1", step, DO): [0.0] for step in done}
+    return list(rules.decided(scenario=BOOKING, effects=effects, words=words))
+
+
+def test_what_is_decided_once_breaks_nothing():
+    assert decided([APPROVED, *PAID], "approve_booking", "pay_bill") == []
+    assert decided([APPROVED._replace(word="overdue")]) == []
+    assert decided([APPROVED, PAID[0], PAID[1]._replace(word="no")], "approve_booking") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "done", "said"),
+    [
+        ([APPROVED, APPROVED], ["approve_booking"], "approve_booking was decided more than once"),
+        ([APPROVED._replace(word="withdrawn"), APPROVED], [], "was decided more than once"),
+        ([PAID[0]._replace(word="overdue"), PAID[1]], [], "pay_bill was decided more than once"),
+        ([], ["approve_booking"], "approve_booking was done, and it is undecided"),
+        ([PAID[0]], ["pay_bill"], "pay_bill was done, and it is yes"),
+        ([APPROVED._replace(word="no")], ["approve_booking"], "was done, and it is no"),
+    ],
+)
+def test_breach_of_a_decision_is_found(words, done, said):
+    assert said in "\n".join(decided(words, *done))
 
 
 @pytest.mark.parametrize(
