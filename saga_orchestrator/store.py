@@ -237,19 +237,14 @@ def _row(saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -
         row["decided_by"] = move.waits.decided_by
         row["until"] = move.waits.until
     if there.failure:
-        row["failure_step"] = there.failure.step
-        row["failure_code"] = there.failure.code
-        row["failure_detail"] = there.failure.detail
-        row["failure_undone"] = there.failure.undone
+        failure = msgspec.structs.asdict(there.failure)
+        row |= {f"failure_{name}": value for name, value in failure.items()}
     if move.record:
         known = move.record
         row["entered"] = saga.entered
-        row["step_position"] = known.position
+        told = ("position", "status", "do", "undo", "error")
+        row |= {f"step_{name}": getattr(known, name) for name in told}
         row["step_name"] = there.steps[known.position].name
-        row["step_status"] = known.status
-        row["step_do"] = known.do
-        row["step_undo"] = known.undo
-        row["step_error"] = known.error
         if known.result:
             row["step_data"] = known.result.data
             context = saga.context_after(move)

@@ -162,11 +162,13 @@ def _functions(node: ast.AST, path: str) -> Iterator[tuple[str, ast.FunctionDef]
 
 
 def _performed(tree: ast.Module) -> set[str]:
-    """What runs in perform's transaction, and nowhere else: operations, and what a door adds."""
+    """What runs in perform's transaction or a decision's, and nowhere else: operations, what follows
+    from a verdict, and what a door adds.
+    """
     added = {
         ast.unparse(one.value).removeprefix("self.")
         for one in ast.walk(tree)
-        if isinstance(one, ast.keyword) and one.arg == "also"
+        if isinstance(one, ast.keyword) and one.arg in ("also", "decide")
     }
     return added | {node.name for _, node in _functions(tree, "") if _is_operation(node)}
 

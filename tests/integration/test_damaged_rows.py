@@ -15,9 +15,19 @@ from django.utils import timezone
 from carrito import operations as carrito
 from carrito.models import Cart, CartItem
 from carrito.operations import Accept
-from contracts.commands import Charge, Command, Item, Reserve, Schedule, Undo
+from contracts.commands import (
+    Charge,
+    Command,
+    CreateBill,
+    IssueInvoice,
+    Item,
+    Reserve,
+    Schedule,
+    Undo,
+)
 from envios import operations as envios
 from envios.models import Courier
+from facturas import operations as facturas
 from inventario import expiry
 from inventario import operations as inventario
 from inventario.models import Product, Reservation
@@ -29,6 +39,8 @@ from participant.sql import Damaged
 from pedidos.operations import Accept as AcceptOrder
 from pedidos.operations import Item as PedidosItem
 from pedidos.operations import accept as accept_order
+from reservas import operations as reservas
+from reservas.models import Slot
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -85,6 +97,20 @@ DAMAGES = {
         f"UPDATE pedidos_order SET items = {LONG}, destination = {LONG}",
         "UPDATE pedidos_order SET items = '{}', context = '[]'",
     ],
+    "reservas": [
+        *times("reservas_slot", "created_at"),
+        *times("reservas_booking", "accepted_at", "handed_over_at", "set_aside_at", "approved_at"),
+        "UPDATE reservas_booking SET starts_at = '-infinity', ends_at = 'infinity'",
+        "UPDATE reservas_booking SET booking_status = 'failed', ended_at = 'infinity'",
+        "UPDATE reservas_booking SET status = 'foo', saga = 'bar', saga_pattern = 'baz'",
+        f"UPDATE reservas_booking SET context = {DEEP}",
+    ],
+    "facturas": [
+        *times("facturas_bill", "created_at", "paid_at", "closed_at"),
+        *times("facturas_invoice", "issued_at"),
+        "UPDATE facturas_bill SET status = 'foo'",
+        "UPDATE facturas_invoice SET kind = 'foo'",
+    ],
 }
 PAGES = {
     "carrito": [
@@ -109,6 +135,8 @@ PAGES = {
     ],
     "envios": ["/couriers", "/deliveries", "/deliveries/{delivery}"],
     "pedidos": ["/orders", "/orders/s"],
+    "reservas": ["/slots", "/bookings", "/bookings/s"],
+    "facturas": ["/bills", "/bills/{bill}", "/invoices", "/invoices/{invoice}"],
 }
 ALL = [(service, change) for service, changes in DAMAGES.items() for change in changes]
 
@@ -151,7 +179,27 @@ def shop():
             payment_method="credit_card",
         ),
     )
+    slot = Slot.objects.create(name="Sala Azul", price_per_hour="19.90")
+    now = timezone.now()
+    run(
+        reservas.accept,
+        reservas.Accept(
+            saga_id=SAGA,
+            saga="booking",
+            step="accept_booking",
+            saga_pattern="orchestrated",
+            user_id="ana",
+            slot_id=slot.pk,
+            starts_at=now,
+            ends_at=now + timedelta(hours=1),
+        ),
+    )
+    billed = CreateBill(saga_id=SAGA, subject=SAGA, user_id="ana", amount=total)
+    bill = run(facturas.create_bill, billed).data["bill_id"]
+    invoice = run(facturas.issue_invoice, IssueInvoice(saga_id=SAGA, bill_id=bill)).data
     return {
+        "bill": bill,
+        "invoice": invoice["invoice_number"],
         "order": order,
         "product": product.pk,
         "payment": payment,
@@ -217,6 +265,10 @@ NOT_MONEY = [
     ("inventario", "inventario_product", "price", "product_price_is_money"),
     ("pagos", "pagos_payment", "amount", "payment_amount_is_money"),
     ("pagos", "pagos_refund", "amount", "refund_amount_is_money"),
+    ("reservas", "reservas_slot", "price_per_hour", "slot_price_is_money"),
+    ("reservas", "reservas_booking", "total_amount", "booking_price_is_money"),
+    ("facturas", "facturas_bill", "amount", "bill_amount_is_money"),
+    ("facturas", "facturas_invoice", "amount", "invoice_amount_is_money"),
 ]
 
 

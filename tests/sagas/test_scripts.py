@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ SERVICES = {
     "3002": "pagos",
     "3003": "saga_orchestrator",
     "3004": "saga_choreography",
+    "3005": "reservas",
+    "3006": "facturas",
     "8001": "pedidos",
     "8002": "inventario",
     "8003": "pagos",
@@ -237,3 +240,55 @@ def test_order_for_more_than_there_is_fails_with_no_payment_and_no_delivery(type
     assert (order["status"], order["failure"]["code"]) == ("failed", "out_of_stock")
     assert order_id not in payments["payments"]
     assert order_id not in deliveries["deliveries"]
+
+
+BOOK = """
+slot=$(curl http://localhost:3005/slots -H "Content-Type: application/json" \\
+  -d '{"name": "Sala Roja", "price_per_hour": "40.00"}' | jq -r .id)
+curl http://localhost:3002/credits -H "Content-Type: application/json" \\
+  -d '{"user_id": "USER", "amount": "CREDITS"}'
+booking=$(curl http://localhost:3005/bookings -H "Content-Type: application/json" -d '{
+  "user_id": "USER", "slot_id": "'$slot'",
+  "starts_at": "2026-12-01T10:00:00Z", "ends_at": "2026-12-01T11:00:00Z"}' | jq -r .booking_id)
+curl http://localhost:3005/bookings/$booking
+curl http://localhost:3005/bookings/$booking/approve -H "Content-Type: application/json" \\
+  -d '{"by": "eva"}'
+{ until curl --fail http://localhost:3002/bills/$booking/options; do sleep 0.1; done } > /dev/null
+curl http://localhost:3002/bills/$booking/options
+curl http://localhost:3002/bills/$booking/pay -H "Content-Type: application/json" \\
+  -d '{"payment_method": "credits"}' > /dev/null
+until_ended http://localhost:3004/saga/choreography/$booking
+curl http://localhost:3004/saga/choreography/$booking
+curl http://localhost:3005/bookings/$booking
+curl http://localhost:3006/bills?booking_id=$booking
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "ends", "bill", "last"),
+    [
+        ("500.00", "reserved", "paid", ["booking.paid", "invoice.generated", "booking.reserved"]),
+        (
+            "20.00",
+            "failed",
+            "failed",
+            [
+                *["booking.payment.failed", "bill.failed"],
+                *["booking.approval.withdrawn", "booking.failed"],
+            ],
+        ),
+    ],
+)
+def test_booking_is_typed_from_the_wish_to_its_end(typed, given, ends, bill, last):
+    script = BOOK.replace("USER", f"ana {uuid.uuid4()}").replace("CREDITS", given)
+    account, pending, approved, options, saga, booking, bills = typed(script)
+    assert (pending["status"], approved["status"], booking["status"]) == (
+        "pending",
+        "approved",
+        ends,
+    )
+    assert options["options"][0]["balance"] == account["balance"] == given
+    assert options["options"][0]["is_enough"] == (ends == "reserved")
+    said = [event["type"] for event in saga["events"]]
+    assert said == ["booking.created", "booking.approved", "booking.billed", *last]
+    assert [one["status"] for one in bills["results"]] == [bill]

@@ -204,6 +204,8 @@ def _settings(options: dict[str, Any]) -> Settings:
 def _check_saga(patterns: list[str], options: dict[str, Any]) -> None:
     """Raises CommandError for what only a checkout can be."""
     saga = options["saga"]
+    if any(step.decided_by for step in SAGAS[saga].steps):
+        raise CommandError(f"--saga: a {saga} waits for people, who are not to be measured")
     if options["steps"] != OWN_STEPS:
         raise CommandError(f"--steps: only a checkout can be made longer, a {saga} can't")
     if shopper.MONOLITH in [shopper.pattern_of(arm=one) for one in patterns]:

@@ -92,6 +92,7 @@ BREACHES = [
     ),
     (
         "reservas",
+        "SET CONSTRAINTS ALL IMMEDIATE;"
         "ALTER TABLE reservas_booking DROP CONSTRAINT booking_slot_once_at_a_time;"
         " UPDATE reservas_booking SET booking_status = 'reserved', starts_at = '2026-12-01 10:30Z',"
         " ends_at = '2026-12-01 12:00Z' WHERE saga_id = 'not-booked'",

@@ -55,7 +55,12 @@ def test_booking_that_has_ended_is_not_approved_by_itself():
 
 def refused(word: str, reason: str = "") -> tuple[str, str]:
     verdict = Verdict(
-        command=Command(saga_id="s"), word=word, decided_by="manager", by="eva", reason=reason
+        step="approve_booking",
+        command=Command(saga_id="s"),
+        word=word,
+        decided_by="manager",
+        by="eva",
+        reason=reason,
     )
     found = refusal_of(verdict=verdict)
     return found.code, found.detail

@@ -64,6 +64,7 @@ def test_number_of_steps_that_can_not_be_measured_is_refused_with_the_reason(ste
     ("options", "why"),
     [
         (("--saga", "wedding"), "invalid choice: 'wedding'"),
+        (("--saga", "booking"), "a booking waits for people"),
         (("--saga", "shipment", "--steps", "6"), "only a checkout can be made longer"),
         (("--saga", "shipment", "--patterns", "monolith"), "does checkouts only, no shipment"),
     ],
