@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from contracts.catalogue import SAGAS
 from contracts.services import BY_NAME, PARTICIPANTS, WITH_WORKER
-from loadtests.audit import evidence, generic, rest, sagas
+from loadtests.audit import evidence, generic, rest, sagas, waiting
 from loadtests.audit.evidence import Entry, Evidence, Finding, Source, page_of
 from loadtests.audit.generic import Effect
 from loadtests.audit.reading import everywhere, whole_tables
@@ -44,7 +44,7 @@ TITLES = {
     7: "at rest",
     8: "one key one saga, no way back",
 }
-ENDS = ("completed", "failed", "compensated", "parked", "running")
+ENDS = ("completed", "failed", "compensated", "parked", "waiting", "running")
 
 
 class NotAuditable(Exception):
@@ -80,6 +80,7 @@ class Rules:
         names = [*PARTICIPANTS, *sorted(asked - {*PARTICIPANTS})]
         self.services: list[ServiceRules] = [_of_service(name) for name in names]
         self.sources = [source for one in self.services for source in one.SOURCES]
+        self.sources += waiting.sources()
         self._effects: dict[str, list[Effect]] = {}
         for service in self.services:
             for effect in service.EFFECTS:
@@ -274,7 +275,9 @@ def _check_sagas(report: Report, known: Rules) -> tuple[Counter[str], set[str]]:
 
 def _open(saga: Evidence) -> str:
     is_aside = saga.run is None and saga.accepted is not None and saga.accepted.aside
-    return "parked" if is_aside or (saga.run and saga.run.status == "parked") else "running"
+    if is_aside or (saga.run and saga.run.status == "parked"):
+        return "parked"
+    return "waiting" if waiting.of(saga) else "running"
 
 
 def _check_shop(report: Report, known: Rules) -> None:
@@ -288,6 +291,8 @@ def _check_shop(report: Report, known: Rules) -> None:
 
 def _check_rest(report: Report, broker: Broker, open_sagas: set[str]) -> None:
     for saga_id, what in rest.unsent():
+        report.breach(group=7, what=what, saga_id=saga_id)
+    for saga_id, what in waiting.untold():
         report.breach(group=7, what=what, saga_id=saga_id)
     for what in rest.queued(broker=broker):
         report.breach(group=7, what=what)

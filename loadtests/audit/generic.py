@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from contracts.states import FINAL
+from loadtests.audit import waiting
 from loadtests.audit.evidence import Accepted, Asked, Entry, Evidence, Finding, Run
 
 
@@ -59,7 +60,8 @@ def breaches(saga: Evidence, effects: Effects) -> Iterator[Finding]:
 
 
 def ended(saga: Evidence) -> Iterator[str]:
-    """3: it has ended, or is parked with its reason and step."""
+    """3: it has ended, is parked with its reason and step, or waits until a named time."""
+    yield from waiting.overdue(saga)
     accepted, run = saga.accepted, saga.run
     if accepted is None or saga.is_over:
         return
@@ -68,13 +70,13 @@ def ended(saga: Evidence) -> Iterator[str]:
     if run is None:
         handed = "handed over, but no coordinator has it" if accepted.handed_over_at else ""
         yield handed or "accepted, and never handed over to its coordinator"
-    elif run.status != "parked":
+    elif run.status != "parked" and not waiting.of(saga):
         where = f" at {run.step}" if run.step else ""
         yield (
             f"not ended: {run.status}{where} ({run.service}),"
             f" {accepted.status} for {accepted.service}"
         )
-    elif not (run.parked and run.step):
+    elif run.status == "parked" and not (run.parked and run.step):
         yield f"parked without {'a reason' if run.step else 'its step'} ({run.service})"
 
 
@@ -185,6 +187,7 @@ def causes(saga: Evidence, effects: Effects) -> Iterator[str]:
         if entry.saga not in ("", saga.name):
             yield f"{entry.service} did {entry.step} of it as {entry.saga}, not {saga.name}"
     yield from _chain(saga)
+    yield from waiting.decided(saga)
     if not saga.is_local:
         yield from _effects(saga, effects)
     yield from _asked(saga)

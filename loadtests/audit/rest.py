@@ -9,6 +9,7 @@ import msgspec
 
 from contracts import projection
 from contracts.services import COORDINATORS, WITH_WORKER
+from loadtests.audit import waiting
 from loadtests.audit.reading import everywhere
 from loadtests.audit.services import pagos
 from loadtests.shop import owners
@@ -65,13 +66,19 @@ class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look(*, broker: Broker) -> Unsettled:
-    """What is under way now; parked sagas are not. Raises BrokerUnavailable."""
-    sagas = {row[1]: row[2] for row in everywhere(services=COORDINATORS, statement=_SAGAS)}
+    """What is under way now; sagas that are parked, or wait for a person, are not. Raises
+    BrokerUnavailable.
+    """
+    at_rest = waiting.sagas()
+    sagas = {
+        row[1]: row[2] or row[1] in at_rest
+        for row in everywhere(services=COORDINATORS, statement=_SAGAS)
+    }
     accepted = [row[1] for row in everywhere(services=owners(), statement=_ACCEPTED)]
     return Unsettled(
         accepted=sum(not sagas.get(one) for one in accepted),
-        sagas=sum(not is_parked for is_parked in sagas.values()),
-        unsent=sum(1 for _ in unsent()),
+        sagas=sum(not is_at_rest for is_at_rest in sagas.values()),
+        unsent=sum(1 for _ in unsent()) + sum(1 for _ in waiting.untold()),
         queued=sum(_depths(broker).values()),
     )
 

@@ -9,27 +9,25 @@ from typing import Any
 import pytest
 
 from contracts.catalogue import SAGAS
-from tests.checkout.shop import Shop, eventually
+from tests.checkout.shop import STATE_PATHS, Shop, eventually
 from tests.sagas.test_endings import completed, ended, steps_of_refused, told
 
 SAGA = "purchase"
+WANTED = {
+    "customer_id": 7,
+    "order_items": [
+        {"product_id": 1, "quantity": 2, "unit_price": 10.25},
+        {"product_id": "chair", "quantity": 1, "unit_price": "4.50"},
+    ],
+    "total_amount": 25,
+}
 RACES = 100
 AT_ONCE = 8
 
 
 def placed(shop: Shop, pattern: str, area: dict[str, str], **more: Any) -> str:
     """The id of an order that was created."""
-    wanted = {
-        "customer_id": 7,
-        "order_items": [
-            {"product_id": 1, "quantity": 2, "unit_price": 10.25},
-            {"product_id": "chair", "quantity": 1, "unit_price": "4.50"},
-        ],
-        "total_amount": 25,
-        "saga_pattern": pattern,
-        **area,
-        **more,
-    }
+    wanted = {**WANTED, "saga_pattern": pattern, **area, **more}
     status, body = shop.call("POST", "pedidos", "/orders/create_order", wanted)
     assert status == 201, body
     assert (body["status"], body["saga"], body["order_id"]) == ("pending", SAGA, body["saga_id"])
@@ -211,6 +209,17 @@ def test_dispatched_order_is_given_back(shop, pattern):
     shown = order(shop, order_id)
     assert (shown["status"], shown["payment"]["status"]) == ("cancelled", "refunded")
     assert (shown["delivery"]["status"], places_taken(shop, area)) == ("cancelled", 0)
+
+
+def test_purchase_started_at_its_coordinator_goes_the_same_way(shop, pattern):
+    service, path = STATE_PATHS[pattern]
+    wanted = {**WANTED, **courier(shop), "auto_confirm": True, "saga_pattern": pattern}
+    status, body = shop.call("POST", service, path.format(SAGA), wanted, Prefer="wait=10")
+    assert (status, body["status"], body["saga"]) == (200, "dispatched", SAGA)
+    assert body["status_url"].startswith(shop.stack.urls[service])
+    status, body = shop.call("POST", service, path.format(SAGA), wanted)
+    assert (status, body["saga_pattern"]) == (201, pattern)
+    assert ended(shop, SAGA, body["saga_id"])["status"] == "compensated"
 
 
 @pytest.mark.timeout(300)

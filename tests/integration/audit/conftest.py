@@ -20,8 +20,11 @@ from coordination import decisions
 from envios.models import Courier
 from inventario.models import Product
 from messaging.brokers import connect
+from pagos import desk
+from pagos import store as owed
+from pagos.models import Payment
 from pagos.store import grant
-from participant.decisions import Given
+from participant.decisions import Given, mark_told
 from participant.operations import YES, all_in
 from participant.performing import perform
 from pedidos import operations as pedidos
@@ -56,6 +59,12 @@ def shop():
     shop.completed("delivered", saga="fulfilment", pattern="choreographed")
     shop.compensated("not-delivered", saga="fulfilment")
     shop.returned("brought-back", saga="shipment")
+    shop.waiting("waits")
+    shop.withdrawn("withdrawn", pattern="choreographed")
+    shop.completed("bought", saga="purchase", pattern="choreographed")
+    shop.compensated("not-bought", saga="purchase")
+    shop.returned("given-back", saga="purchase")
+    desk.ask(payments=owed.claim_to_ask(limit=desk.BATCH, lease=1.0))
     shop.completed("booked", saga="booking", pattern="choreographed")
     shop.compensated("not-booked", saga="booking")
     shop.returned("booked-no-more", saga="booking")
@@ -136,6 +145,26 @@ class Shop:
         self._undo_all(saga_id, steps_of(saga)[: SAGAS[saga].pivot + 1])
         orchestrator.Saga.objects.filter(pk=saga_id).update(status="compensated")
 
+    def waiting(self, saga_id: str, *, pattern: str = "orchestrated") -> None:
+        """Until its customer has confirmed the payment, or cancelled it."""
+        self.accept(saga_id, saga="purchase", pattern=pattern)
+        self.do(saga_id, "create_payment")
+        payment = Payment.objects.get(saga_id=saga_id)
+        context = msgspec.structs.replace(
+            self._context(saga_id), results={"create_payment": {"payment_id": payment.pk}}
+        )
+        self._perform(saga_id, Direction.DO, ["confirm_payment"], context=context, decides=False)
+        self.coordinated(saga_id, "running", current_step="confirm_payment")
+
+    def withdrawn(self, saga_id: str, *, pattern: str) -> None:
+        """Stopped while it waited."""
+        self.waiting(saga_id, pattern=pattern)
+        self._perform(saga_id, Direction.BLOCK, ["schedule_delivery"])
+        self._undo_all(saga_id, ["accept_order", "create_payment", "confirm_payment"])
+        choreography.Saga.objects.filter(pk=saga_id).update(
+            status="compensated", finished_at=timezone.now()
+        )
+
     def coordinated(self, saga_id: str, status: str, **fields: object) -> None:
         """`fields`: of one that has not ended."""
         ended = None if fields else timezone.now()
@@ -149,6 +178,7 @@ class Shop:
             **fields,
         }
         if context.pattern == "choreographed":
+            alike.pop("current_step", None)
             choreography.Saga.objects.create(
                 **alike, saga=context.saga, stage=0, started_at=timezone.now()
             )
@@ -220,8 +250,10 @@ class Shop:
         direction: Direction,
         steps: Sequence[str],
         failure: Failure | None = None,
+        context: Context | None = None,
+        decides: bool = True,
     ) -> None:
-        context = self._told.get(saga_id) or self._context(saga_id)
+        context = context or self._told.get(saga_id) or self._context(saga_id)
         page = SAGAS[context.saga]
         for step in map(page.step, steps):
             operations = all_in(import_module(f"{step.service}.operations"))
@@ -230,9 +262,10 @@ class Shop:
             )
             action = step.operation.partition(".")[2]
             (done,) = perform(operation=operations[action, direction], commands=[command])
-            if isinstance(done.outcome, Waiting) and step.decided_by:
+            if decides and isinstance(done.outcome, Waiting) and step.decided_by:
                 yes = Given(saga_id=saga_id, step=step.name, word=YES, by="eva")
                 decisions.give(service=step.service, given=yes)
+                mark_told(service=step.service, keys=[yes.key])
             context = projection.with_result(
                 context=context, steps=page.steps, step=step.name, outcome=done.outcome
             )

@@ -5,7 +5,7 @@ from envios.serializers import NewCourier
 from loadtests.load import shopper
 from loadtests.load.windows import Mix
 from loadtests.load.workload import kinds_of
-from pedidos.serializers import NewOrder
+from pedidos.serializers import NewOrder, NewPurchase
 
 
 def test_patterns_are_read_in_the_order_given() -> None:
@@ -48,6 +48,18 @@ def test_order_of_the_load_is_one_that_its_owner_takes(name: str) -> None:
     assert (order.saga, order.lines()) == (name, [("1", 1), ("2", 1)])
     assert str(order.amount) == "39.98"
     assert msgspec.convert(shopper.courier(name="c", capacity=9), NewCourier).capacity == 9
+
+
+def test_purchase_of_the_load_is_one_that_its_owner_takes() -> None:
+    body = shopper.purchase(user="u", products=["1", "2"], payment_method="credit_card")
+    given = {**body, "saga": "purchase", "user_id": "u", "saga_pattern": "choreographed"}
+    bought = msgspec.convert(given, NewPurchase)
+    assert (bought.customer_id, str(bought.total_amount), bought.auto_confirm) == (
+        "u",
+        "39.98",
+        True,
+    )
+    assert [one.product_id for one in bought.items()] == ["1", "2"]
 
 
 def test_pattern_beside_itself_has_nothing_to_find() -> None:

@@ -1,0 +1,116 @@
+"""Steps that wait for a decision: what each has asked, as its service has it; and the rules on that
+(groups 3, 6 and 7).
+
+A saga of which a step waits for a person until a time that has not come waits rightly, however
+long: it is no more unfinished than one that is parked.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from django.apps import apps
+
+from contracts.catalogue import SAGAS
+from contracts.services import PARTICIPANTS
+from loadtests.audit.evidence import Entry, Evidence, Source
+from loadtests.audit.reading import everywhere
+from participant.operations import WITHDRAWN, YES
+
+GRACE_SECONDS = 10.0
+"""A sweep ends what is overdue once a second, a hundred at a time."""
+
+
+class Decision(NamedTuple):
+    """`decided_by`: who is asked now, or was asked last; `left`: seconds until it is overdue, as
+    of now. `verdict`: the first that was given, or empty; `is_untold`: it is closed, and a
+    coordinator rests that does not know.
+    """
+
+    saga_id: str
+    service: str
+    saga: str
+    step: str
+    decided_by: str
+    left: float
+    verdict: str
+    is_closed: bool
+    is_untold: bool
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """Until a time that has not come (or has just), and for whom the saga's page names."""
+        if self.is_closed or self.left < -GRACE_SECONDS or self.saga not in SAGAS:
+            return False
+        named = {one.name: one.decided_by for one in SAGAS[self.saga].steps}
+        return named.get(self.step) == self.decided_by
+
+
+_DECISIONS = """
+    SELECT saga_id, '{service}' AS service, saga, step, decided_by,
+           extract(epoch FROM until - clock_timestamp())::float8 AS seconds, verdict,
+           closed_at IS NOT NULL AS is_closed, closed_at IS NOT NULL AND is_to_be_told AS is_untold
+    FROM {service}_decision
+"""
+_OPEN = f"SELECT * FROM ({_DECISIONS}) AS asked WHERE NOT is_closed"
+_UNTOLD = f"SELECT * FROM ({_DECISIONS}) AS asked WHERE is_untold ORDER BY saga_id"
+
+
+def deciding() -> list[str]:
+    """The services whose steps may wait."""
+    return [one for one in PARTICIPANTS if "decision" in apps.get_app_config(one).models]
+
+
+def sources() -> list[Source]:
+    """The tables of decisions."""
+    return [Source(one, Decision, _DECISIONS.format(service=one)) for one in deciding()]
+
+
+def of(saga: Evidence) -> Decision | None:
+    """What a saga waits for a person for, if it does."""
+    return next((one for one in saga.of(Decision) if one.waits_for_a_person), None)
+
+
+def sagas() -> set[str]:
+    """All that wait for a person now."""
+    found = [Decision(*row[1:]) for row in everywhere(services=deciding(), statement=_OPEN)]
+    return {one.saga_id for one in found if one.waits_for_a_person}
+
+
+def untold() -> Iterator[tuple[str, str]]:
+    """7: what is decided, and the coordinator that rests does not know. Gives (saga id, what)."""
+    for row in everywhere(services=deciding(), statement=_UNTOLD):
+        one = Decision(*row[1:])
+        yield one.saga_id, f"nobody was told that {one.step} is decided ({one.service})"
+
+
+def overdue(saga: Evidence) -> Iterator[str]:
+    """3: what nobody has decided in time is over."""
+    for one in saga.of(Decision):
+        if not one.is_closed and one.left < -GRACE_SECONDS:
+            yield f"{one.step} asks the {one.decided_by}, overdue for {-one.left:.0f} s"
+
+
+def decided(saga: Evidence) -> Iterator[str]:
+    """6: the barrier and the decisions tell the same of each step."""
+    asked = {one.step: one for one in saga.of(Decision)}
+    entries = {one.step: one for one in saga.entries if one.direction == "do"}
+    for step, entry in entries.items():
+        if entry.status == "waiting" and step not in asked:
+            yield f"{step} waits, and nobody was asked"
+    for step, one in asked.items():
+        if step not in entries:
+            yield f"{step} has asked the {one.decided_by}, and was never begun"
+        else:
+            yield from _disagreeing(one, entries[step])
+
+
+def _disagreeing(asked: Decision, entry: Entry) -> Iterator[str]:
+    is_waiting = entry.status == "waiting"
+    if asked.is_closed and is_waiting:
+        yield f"{asked.step} is decided ({asked.verdict or 'nothing'}), and still waits"
+    if not asked.is_closed and not is_waiting:
+        yield f"{asked.step} is {entry.status}, and still asks the {asked.decided_by}"
+    if asked.is_closed and entry.status == "done" and asked.verdict != YES:
+        yield f"{asked.step} was done, and its decision is {asked.verdict or 'missing'}"
+    if asked.verdict == WITHDRAWN and entry.code != "aborted":
+        yield f"{asked.step} was withdrawn, and is {entry.status} {entry.code}".rstrip()

@@ -1,0 +1,135 @@
+"""A saga whose step waits for a decision rests: nobody has it, and its time stands still."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connections
+
+from contracts.outcomes import Done, Waiting
+from contracts.states import StepStatus
+from saga_orchestrator import engine, operations, queries, store
+from saga_orchestrator.models import Saga
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
+
+
+def sign_on() -> int:
+    return store.beat(runner_id=None, host="here", pid=1)[0]
+
+
+def claim(runner_id: int) -> list:
+    return store.claim(runner_id=runner_id, limit=10)
+
+
+def rest(saga: store.InFlight, *, seconds: float = 900) -> dict[str, float]:
+    """Writes that the step that was called waits."""
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    answer = Waiting("customer", until=until)
+    move = engine.after(progress=saga.progress, answer=answer, draw=0.5)
+    return store.record(moves=[(saga, move)])
+
+
+def long_ago(saga_id: str, seconds: float) -> None:
+    """As if it had waited for so long already."""
+    with connections["saga_orchestrator"].cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE saga_orchestrator_saga
+            SET waiting_since = waiting_since - make_interval(secs => %s),
+                deadline_at = deadline_at - make_interval(secs => %s) WHERE saga_id = %s
+            """,
+            [seconds, seconds, saga_id],
+        )
+
+
+def test_saga_that_rests_is_nobodys_until_its_service_tells(start):
+    (saga_id,) = start()
+    runner_id = sign_on()
+    (saga,) = claim(runner_id)
+    rest(saga)
+    assert claim(runner_id) == []
+    assert Saga.objects.get().runner_id is None
+    operations.decided(steps=[(saga_id, "reserve_inventory")])
+    (again,) = claim(runner_id)
+    assert again.progress == saga.progress
+
+
+def test_other_step_that_is_decided_wakes_nobody(start):
+    (saga_id,) = start()
+    runner_id = sign_on()
+    rest(claim(runner_id)[0])
+    operations.decided(steps=[(saga_id, "process_payment"), ("another", "reserve_inventory")])
+    assert claim(runner_id) == []
+
+
+def test_decision_that_is_told_before_the_wait_is_written_is_not_forgotten(start):
+    (saga_id,) = start()
+    runner_id = sign_on()
+    (saga,) = claim(runner_id)
+    operations.decided(steps=[(saga_id, "reserve_inventory")])
+    assert rest(saga) == {}
+    assert [one.saga_id for one in claim(runner_id)] == [saga_id]
+
+
+def test_time_that_it_has_waited_is_not_its_own(start):
+    (saga_id,) = start()
+    runner_id = sign_on()
+    (saga,) = claim(runner_id)
+    rest(saga)
+    long_ago(saga_id, 500)
+    operations.decided(steps=[(saga_id, "reserve_inventory")])
+    (again,) = claim(runner_id)
+    assert 100 < again.deadline < 121
+    move = engine.after(progress=again.progress, answer=Done({}), draw=0.5)
+    store.record(moves=[(again, move)])
+    left = Saga.objects.get().deadline_at - datetime.now(UTC)
+    assert 100 < left.total_seconds() < 121
+
+
+def test_saga_whose_service_tells_of_nothing_is_asked_again_once_it_is_overdue(start):
+    start()
+    runner_id = sign_on()
+    rest(claim(runner_id)[0], seconds=-store.OVERDUE_SECONDS - 1)
+    due = Saga.objects.get().next_attempt_at
+    assert due - datetime.now(UTC) < timedelta(seconds=store.OVERDUE_SECONDS)
+
+
+def test_stop_makes_a_saga_due_that_rests(start):
+    (saga_id,) = start()
+    runner_id = sign_on()
+    rest(claim(runner_id)[0])
+    operations.compensate(saga_id=saga_id, requested_by="eva")
+    (stopped,) = claim(runner_id)
+    assert stopped.stop_requested
+
+
+def test_state_says_what_it_waits_for_and_where_that_is_decided(start):
+    (saga_id,) = start()
+    rest(claim(sign_on())[0])
+    state = queries.state_of(saga_id)
+    assert state.waiting.step == "reserve_inventory"
+    assert state.waiting.decided_by == "customer"
+    assert state.waiting.url.endswith(f"/decisions/{saga_id}/reserve_inventory")
+    assert state.steps[1].status is StepStatus.WAITING
+    assert [one.saga_id for one in queries.sagas(waiting=True)] == [saga_id]
+    assert not queries.sagas(waiting=False)
+
+
+def test_thousand_that_rest_cost_a_claim_nothing(start):
+    """What rests lies behind what is due in the index that a claim reads."""
+    start(300)
+    runner_id = sign_on()
+    for saga in store.claim(runner_id=runner_id, limit=300):
+        rest(saga)
+    with connections["saga_orchestrator"].cursor() as cursor:
+        values = store.claimable(runner_id=runner_id, in_hand=[], but=[])
+        cursor.execute(
+            "EXPLAIN (ANALYZE, FORMAT JSON)"
+            f" SELECT saga_id FROM saga_orchestrator_saga WHERE {store.CLAIMABLE}"
+            " ORDER BY next_attempt_at LIMIT 200",
+            values,
+        )
+        ((found,),) = cursor.fetchall()
+    plan = found[0]["Plan"]["Plans"][0]
+    assert plan["Node Type"] == "Index Scan"
+    assert (plan["Actual Rows"], plan.get("Rows Removed by Filter", 0)) == (0, 0)
