@@ -186,12 +186,10 @@ def request_stop(*, saga_id: str) -> None:
 
 
 def decided(*, steps: Iterable[tuple[str, str]]) -> int:
-    """Makes those sagas due that wait for one of these steps (saga id and step), which are decided
-    by now; how many there were. One whose answer is still being written, that it waits, is read
-    anew: as in `request_stop`.
+    """Makes those sagas due that wait for one of these steps (saga id, step), decided by now; how
+    many. One of which it is still being written that it waits is read anew, as in `request_stop`.
     """
-    named = [{"saga_id": saga_id, "step": step} for saga_id, step in steps]
-    return len(_rows(DECIDED, [sql.rows(named)]))
+    return len(_rows(DECIDED, [sql.rows({"saga_id": one, "step": step} for one, step in steps)]))
 
 
 def release(*, runner_id: int) -> None:
