@@ -4,9 +4,7 @@ A batch travels as one JSON parameter: psycopg writes arrays element by element 
 times what msgspec takes for the same values. Times are the database's own, so that runners on
 machines with different clocks agree.
 
-Each statement is a transaction of its own, unless one is open.
-
-A version is only compared for equality; it starts anew long before its column is full, so that no
+Each statement is a transaction of its own, unless one is open. A version is only compared for equality; it starts anew long before its column is full, so that no
 row, whatever stands in it, makes a statement for many fail.
 """
 
@@ -392,8 +390,7 @@ LOCK = f"""
 # The saga keeps its runner while that one goes on with it; else it is anybody's from
 # `next_attempt_at`, which stays as it was while the saga goes on: the update can be heap-only.
 # One that is asked by message is nobody's until the reply comes, or `seconds` have passed; one that
-# waits for a decision until that is told, or is long overdue: meanwhile its deadline stands still.
-# A service that does not end its overdue steps is asked now and then, not again at once.
+# waits until a decision is told, or long overdue: till then its deadline stands still.
 RECORD = f"""
     WITH move AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
