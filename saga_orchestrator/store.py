@@ -4,8 +4,9 @@ A batch travels as one JSON parameter: psycopg writes arrays element by element 
 times what msgspec takes for the same values. Times are the database's own, so that runners on
 machines with different clocks agree.
 
-Each statement is a transaction of its own, unless one is open. A version is only compared for equality; it starts anew long before its column is full, so that no
-row, whatever stands in it, makes a statement for many fail.
+Each statement is a transaction of its own, unless one is open. A version is only compared for
+equality; it starts anew long before its column is full, so that no row, whatever stands in it,
+makes a statement for many fail.
 """
 
 import hashlib
