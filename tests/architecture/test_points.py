@@ -24,7 +24,6 @@ NEED_NO_POINTS = {
     "pagos.views.PlainPaymentsView.post": "a payment outside of any saga",
     "pagos.views.AnyRefundView.post": "a payment outside of any saga",
     "pagos.views.CreditsView.post": "what an account may spend is in no saga",
-    "reservas.operations._decided": "in the transaction of participant.decisions",
     "pagos.desk.AtOnce.ask": "what it leaves to the worker is due there in any case",
     "pagos.desk.Desk.run": "a payment that was not asked about is due again",
     "pagos.desk.Desk.ask_due": "a claim is a lease: it ends, and the payment is due again",
