@@ -6,6 +6,7 @@ from importlib import import_module
 
 import msgspec
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from carrito import operations as carrito
@@ -19,6 +20,7 @@ from contracts.saga import Direction
 from coordination import decisions
 from envios.models import Courier
 from inventario.models import Product
+from loadtests.audit import checking
 from messaging.brokers import connect
 from pagos import desk
 from pagos import store as owed
@@ -50,25 +52,28 @@ def broker():
 def shop():
     """A shop in which a saga has ended in each way, run by the services' real operations."""
     shop = Shop()
-    shop.completed("sold")
-    shop.completed("sold-too", pattern="choreographed")
-    shop.completed("sold-as-well", pattern="orchestrated_messaging")
-    shop.refused("refused")
-    shop.compensated("undone", pattern="choreographed")
-    shop.returned("returned")
-    shop.completed("delivered", saga="fulfilment", pattern="choreographed")
-    shop.compensated("not-delivered", saga="fulfilment")
-    shop.returned("brought-back", saga="shipment")
-    shop.waiting("waits")
-    shop.withdrawn("withdrawn", pattern="choreographed")
-    shop.completed("bought", saga="purchase", pattern="choreographed")
-    shop.compensated("not-bought", saga="purchase")
-    shop.returned("given-back", saga="purchase")
-    shop.completed("booked", saga="booking", pattern="choreographed")
-    shop.compensated("not-booked", saga="booking")
-    shop.returned("booked-no-more", saga="booking")
-    shop.tell_network()
+    shop.with_all_ends()
     return shop
+
+
+def run(service: str, statement: str) -> None:
+    """Damage, done in the service's own database."""
+    with connections[service].cursor() as cursor:
+        cursor.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE"
+        )  # a table with checks to come is not altered
+        cursor.execute(statement)
+        assert cursor.rowcount != 0, f"no row of {service}: {statement}"
+
+
+def found(broker) -> list[tuple[int, str, str]]:
+    """The breaches: group, saga, what."""
+    report = checking.check(broker=broker)
+    return [
+        (group.number, one.saga_id, one.what)
+        for group in report.groups.values()
+        for one in group.breaches
+    ]
 
 
 class Shop:
@@ -82,6 +87,27 @@ class Shop:
         self.slot = Slot.objects.create(name="Sala Azul", price_per_hour="12.50")
         self._told: dict[str, Context] = {}
         grant(user_id="ana", amount=Decimal("500.00"))
+
+    def with_all_ends(self) -> None:
+        """A saga that has ended in each way, and one that waits."""
+        self.completed("sold")
+        self.completed("sold-too", pattern="choreographed")
+        self.completed("sold-as-well", pattern="orchestrated_messaging")
+        self.refused("refused")
+        self.compensated("undone", pattern="choreographed")
+        self.returned("returned")
+        self.completed("delivered", saga="fulfilment", pattern="choreographed")
+        self.compensated("not-delivered", saga="fulfilment")
+        self.returned("brought-back", saga="shipment")
+        self.waiting("waits")
+        self.withdrawn("withdrawn", pattern="choreographed")
+        self.completed("bought", saga="purchase", pattern="choreographed")
+        self.compensated("not-bought", saga="purchase")
+        self.returned("given-back", saga="purchase")
+        self.completed("booked", saga="booking", pattern="choreographed")
+        self.compensated("not-booked", saga="booking")
+        self.returned("booked-no-more", saga="booking")
+        self.tell_network()
 
     def accept(
         self,
