@@ -7,7 +7,7 @@ from carrito.models import Cart, Checkout, IdempotencyKey
 from messaging.brokers.memory import forget
 from tests.seeded.shop import ADDRESS, REACTIONS, Shop
 
-pytestmark = pytest.mark.django_db(databases=[*REACTIONS])
+pytestmark = pytest.mark.django_db(databases=[*REACTIONS, "tarjetas"])
 UNIVERSAL = "/checkout/saga"
 
 

@@ -33,7 +33,7 @@ from saga_choreography.models import Action, Saga
 from saga_choreography.watchdog import look
 
 TRACKING = "saga_choreography"
-SERVICES = (*PARTICIPANTS, TRACKING)
+SERVICES = (*PARTICIPANTS, "tarjetas", TRACKING)
 OWNERS = {"carrito": carrito.operations.OWNER, "pedidos": pedidos.operations.OWNER}
 UNITS = 5
 Loses = Callable[[str, Event], bool]
