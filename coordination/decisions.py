@@ -36,7 +36,7 @@ from httpapi.client import Client, Unreachable
 from httpapi.json import answer
 from httpapi.steps import made
 from messaging import doorbell, outbox
-from messaging.reactions import said
+from messaging.reactions import Reaction, of, said
 from messaging.worker import Backoff, Complaint, Part, wait_to_lead
 from participant import barrier, decisions, operations, points, sql
 from participant.decisions import Asked, Decided, Given
@@ -65,6 +65,12 @@ def deciding(service: str) -> Mapping[str, Operation]:
     }
 
 
+@cache
+def _reactions(service: str, pages: tuple[str, ...]) -> Sequence[Reaction]:
+    """The service's own. `pages`: of the catalogue, from which they follow."""
+    return of(service=service, module=import_module(f"{service}.operations"))
+
+
 def decide(
     *, service: str, action: str, given: Sequence[Given], decided_by: str = ""
 ) -> list[Decided]:
@@ -73,7 +79,7 @@ def decide(
     """
 
     def say(decided: Sequence[Decided]) -> None:
-        reactions = import_module(f"{service}.reactions").REACTIONS
+        reactions = _reactions(service, tuple(SAGAS))
         outbox.add(service=service, said=said(reactions=reactions, decided=decided))
 
     operation = deciding(service)[action]

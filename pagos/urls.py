@@ -28,7 +28,7 @@ urlpatterns = [
     path("bills/<slug:saga_id>/pay", views.PayBillView.as_view()),
     path("bills/<slug:saga_id>/options", views.BillOptionsView.as_view()),
     path("credits", views.CreditsView.as_view()),
-    path("credits/<str:user_id>", views.CreditsView.as_view()),
+    path("credits/<str:user_id>", views.CreditAccountView.as_view()),
     *decisions.urls(operations.SERVICE),
     *doors(operations),
 ]

@@ -157,13 +157,17 @@ class BillOptionsView(APIView):
 
 
 class CreditsView(APIView):
-    """POST: gives a user credits, on top of those that there are. GET: what a user has."""
+    """POST: gives a user credits, on top of those that there are."""
 
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.NewCredits)
         store.grant(user_id=asked.user_id, amount=asked.amount)
         account = _known(queries.credits(user_id=asked.user_id), "credits of", id=asked.user_id)
         return answer(serializers.credits(account), status=201)
+
+
+class CreditAccountView(APIView):
+    """GET: what a user has."""
 
     def get(self, request: Request, user_id: str) -> HttpResponse:
         account = _known(queries.credits(user_id=user_id), "credit account of", id=user_id)
