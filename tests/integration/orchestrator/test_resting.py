@@ -113,23 +113,3 @@ def test_state_says_what_it_waits_for_and_where_that_is_decided(start):
     assert state.steps[1].status is StepStatus.WAITING
     assert [one.saga_id for one in queries.sagas(waiting=True)] == [saga_id]
     assert not queries.sagas(waiting=False)
-
-
-def test_thousand_that_rest_cost_a_claim_nothing(start):
-    """What rests lies behind what is due in the index that a claim reads."""
-    start(300)
-    runner_id = sign_on()
-    for saga in store.claim(runner_id=runner_id, limit=300):
-        rest(saga)
-    with connections["saga_orchestrator"].cursor() as cursor:
-        values = store.claimable(runner_id=runner_id, in_hand=[], but=[])
-        cursor.execute(
-            "EXPLAIN (ANALYZE, FORMAT JSON)"
-            f" SELECT saga_id FROM saga_orchestrator_saga WHERE {store.CLAIMABLE}"
-            " ORDER BY next_attempt_at LIMIT 200",
-            values,
-        )
-        ((found,),) = cursor.fetchall()
-    plan = found[0]["Plan"]["Plans"][0]
-    assert plan["Node Type"] == "Index Scan"
-    assert (plan["Actual Rows"], plan.get("Rows Removed by Filter", 0)) == (0, 0)
