@@ -139,7 +139,7 @@ def test_command_checks_a_saga_of_somebody_elses(capsys):
     ("arguments", "said"),
     [
         (["--protocols", "my_trips.protocols"], "--protocols: No module named 'my_trips'"),
-        (["--saga", "trip"], "--saga: there are checkout"),
+        (["--saga", "trip"], "--saga: there are booking, checkout"),
     ],
 )
 def test_command_says_where_there_is_nothing_to_check(arguments, said):
