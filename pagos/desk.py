@@ -202,7 +202,6 @@ class Desk:
         self._rung = threading.Event()
         self._asked = 0
         self._complaint: Complaint | None = None
-        decisions.asked_of(service=SERVICE, decided_by=NETWORK, system=self.give)
 
     def counters(self) -> dict[str, int]:
         return {f"http_calls.{self.name}": network().calls, "payments_asked": self._asked}
@@ -219,6 +218,7 @@ class Desk:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; a network that is away is asked again and again."""
+        decisions.asked_of(service=SERVICE, decided_by=NETWORK, system=self.give)
         with doorbell.answering(service=SERVICE, channel=CHANNEL, flag=self._rung):
             while not stop.is_set():
                 self._rung.clear()

@@ -37,7 +37,7 @@ def barrier_after_the_effect(patch) -> None:
     """In a transaction of its own: whoever dies between the two does it again."""
     _drop("pagos", "pagos_payment", "payment_once_a_step")
 
-    def late(*, operation, commands, also=None):
+    def late(*, operation, commands, also=None, heard=None):
         with transaction.atomic(using=operation.service):
             entry = barrier.enter(operation=operation, commands=commands)
             fresh = [one for one in commands if key_of(operation, one) in entry.fresh]
@@ -46,7 +46,7 @@ def barrier_after_the_effect(patch) -> None:
             outcomes = operation.run(fresh) if fresh else []
         ran = dict(zip([one.saga_id for one in fresh], outcomes, strict=True))
         known = _doing(operation, lambda commands: [ran[one.saga_id] for one in commands])
-        return perform(operation=known, commands=commands, also=also)
+        return perform(operation=known, commands=commands, also=also, heard=heard)
 
     perform = reactions.perform
     patch.setattr(reactions, "perform", late)
@@ -121,13 +121,13 @@ def float_money(patch) -> None:
 
 def refund_given_twice(patch) -> None:
     _drop("pagos", "pagos_refund", "refund_once_a_payment")
-    refund = pagos.operations.store.refund
+    add_refunds = pagos.operations.store.add_refunds
 
     def twice(**given):
-        refund(**given)
-        refund(**given)
+        add_refunds(**given)
+        add_refunds(**given)
 
-    patch.setattr(pagos.operations.store, "refund", twice)
+    patch.setattr(pagos.operations.store, "add_refunds", twice)
 
 
 def cart_left_locked(patch) -> None:
