@@ -183,8 +183,8 @@ class Round:
     def _net(self, sagas: Sequence[str]) -> dict[str, Decimal]:
         rows = self.shop.rows(
             "pagos",
-            "SELECT saga_id, sum(CASE WHEN status IN ('captured', 'refunded') THEN amount ELSE 0 END)"
-            " - sum(coalesce((SELECT sum(amount) FROM pagos_refund"
+            "SELECT saga_id, sum(CASE WHEN status IN ('captured', 'refunded') THEN amount"
+            " ELSE 0 END) - sum(coalesce((SELECT sum(amount) FROM pagos_refund"
             " WHERE payment_id = payment.id), 0))"
             " FROM pagos_payment AS payment WHERE saga_id = ANY(%s) GROUP BY saga_id",
             [sagas],

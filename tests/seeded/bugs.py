@@ -62,12 +62,12 @@ BUGS = {
             None,
             "turned back: ",
         ),
-        Bug("no barrier", services.no_barrier, scenarios.killed_before_ack, "2 charged 2 times"),
+        Bug("no barrier", services.no_barrier, scenarios.killed_before_ack, "3 not ended"),
         Bug(
             "the barrier comes after the effect, in another transaction",
             services.barrier_after_the_effect,
             scenarios.killed_in_a_charge,
-            "2 charged 2 times",
+            "2 completed, and payment ",
         ),
         Bug("outcomes are not stored", services.outcome_not_stored, scenarios.every_end, "6 do "),
         Bug(

@@ -23,6 +23,7 @@ from inventario.models import Product
 from loadtests.audit import checking
 from messaging import consumer as consuming
 from messaging.brokers import BrokerUnavailable, Message, connect
+from pagos.desk import Desk
 from participant import points
 from saga_choreography import operations as choreography
 from saga_choreography import store
@@ -61,6 +62,7 @@ class Shop:
         self._hooks: dict[str, Callable[[], None]] = {}
         self._poison(monkeypatch)
         self._handovers = handovers(owner=OWNER)
+        self._desk = Desk()
         self.workers = {
             service: Worker(service=service, broker=self.broker, reactions=reactions)
             for service, reactions in REACTIONS.items()
@@ -124,6 +126,7 @@ class Shop:
             hearing = [one for one in self.workers.values() if one.service not in without]
             moved += sum(one.hear() for one in hearing)
             moved += self._in_process(self.office.work, self.office.open_again)
+            moved += self._in_process(self._desk.ask_due)
             moved = moved or self._in_process(self._work_early, self.office.open_again)
             if not moved:
                 return

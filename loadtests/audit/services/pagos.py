@@ -104,6 +104,9 @@ EFFECTS = effects_of(
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: of each step, what it was to take was taken once, and given back once and whole."""
     found = saga.of(Payment)
+    for one in found if saga.is_over else ():
+        if one.status == "pending":
+            yield 2, f"{saga.status}, and payment {one.payment_id} is still pending"
     for name in dict.fromkeys(one.step for one in found):
         of_step = [one for one in found if one.step == name]
         yield from ((2, what) for what in _money(of_step))
