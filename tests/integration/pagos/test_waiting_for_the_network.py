@@ -11,6 +11,7 @@ from coordination.decisions import Overdue
 from httpapi.client import Unreachable
 from pagos import desk, operations, store
 from pagos.models import BarrierEntry, Decision, Payment
+from participant.decisions import asked_of
 from participant.operations import blocks
 from participant.performing import perform
 from tarjetas.models import Charge as NetworkCharge
@@ -46,14 +47,12 @@ def make_due():
 
 
 @pytest.fixture
-def worker(settings):
-    """The desk of a worker, which asks only when it is told to."""
-    desk_of_worker = desk.Desk()
-    yield desk_of_worker
-    operations_at_once = desk.AT_ONCE.ask
-    desk.decisions.asked_of(
-        service="pagos", decided_by=operations.NETWORK, system=operations_at_once
-    )
+def worker():
+    """The desk of a worker, which asks only when it is told to; a request asks nothing."""
+    found = desk.Desk()
+    asked_of(service="pagos", decided_by=operations.NETWORK, system=found.give)
+    yield found
+    asked_of(service="pagos", decided_by=operations.NETWORK, system=desk.AT_ONCE.ask)
 
 
 class Dead(Exception):
