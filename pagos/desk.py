@@ -201,14 +201,17 @@ class Desk:
         self._given: queue.SimpleQueue[Collection[Key]] = queue.SimpleQueue()
         self._rung = threading.Event()
         self._asked = 0
-        self._complaint: Complaint | None = None
+        self._away: Complaint | None = None
+        self._stuck: dict[str, Complaint] = {}
 
     def counters(self) -> dict[str, int]:
         return {f"http_calls.{self.name}": network().calls, "payments_asked": self._asked}
 
     def complaints(self) -> list[Complaint]:
-        """That the network does not answer."""
-        return [self._complaint] if self._complaint else []
+        """That the network does not answer; or, one that stops no other, which payment it can't
+        settle.
+        """
+        return [*([self._away] if self._away else []), *list(self._stuck.values())[:1]]
 
     def give(self, keys: Collection[Key]) -> bool:
         """These steps of this process wait for the network now; nobody waits here for that."""
@@ -249,7 +252,9 @@ class Desk:
             return 0
         try:
             ask(payments=payments)
-            self._complaint = None
+            self._away = None
+            for one in payments if self._stuck else ():
+                self._stuck.pop(one.id, None)
         except Exception as error:  # whatever it was: find whose it is, and ask about the others
             if sql.is_outage(error):
                 raise
@@ -263,20 +268,26 @@ class Desk:
             store.ask_again(seconds={one.id: AGAIN_SECONDS for one in payments})
             what = "the card network does not answer"
             do = "Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and go on then."
-            self._complain(what, error, do)
+            self._away = _complaint(what, error, do, self._away)
         elif len(payments) > 1:
             log.warning("%d payments, now one by one: %r", len(payments), error)
             with sql.impatient(service=SERVICE):
                 for one in payments:
                     self._ask([one])
         else:
+            (one,) = payments
             is_busy = sql.is_busy(error)
-            store.ask_again(seconds={payments[0].id: AGAIN_SECONDS if is_busy else LONG_SECONDS})
+            store.ask_again(seconds={one.id: AGAIN_SECONDS if is_busy else LONG_SECONDS})
             if not is_busy:
-                what = f"payment {payments[0].id} can't be settled with the card network"
-                self._complain(what, error, "Mend what the reason names; it is asked again.")
+                what = f"payment {one.id} can't be settled with the card network"
+                do = "Mend what the reason names; it is asked again."
+                known = self._stuck.get(one.id)
+                self._stuck[one.id] = _complaint(what, error, do, known, stops_sagas=False)
 
-    def _complain(self, what: str, error: Exception, do: str) -> None:
-        log.warning("%s: %r", what, error)
-        since = self._complaint.since if self._complaint else datetime.now(UTC)
-        self._complaint = Complaint(what=f"{what}: {error}"[:500], since=since, do=do)
+
+def _complaint(
+    what: str, error: Exception, do: str, known: Complaint | None, *, stops_sagas: bool = True
+) -> Complaint:
+    log.warning("%s: %r", what, error)
+    since = known.since if known else datetime.now(UTC)
+    return Complaint(what=f"{what}: {error}"[:500], since=since, do=do, stops_sagas=stops_sagas)

@@ -55,7 +55,7 @@ def worker():
     asked_of(service="pagos", decided_by=operations.NETWORK, system=desk.AT_ONCE.ask)
 
 
-class Dead(Exception):
+class Dead(BaseException):
     """The process ends here."""
 
 
