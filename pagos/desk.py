@@ -10,7 +10,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from typing import Literal
@@ -103,18 +104,27 @@ def network() -> Network:
     return Network(url=settings.SERVICE_URLS["tarjetas"])
 
 
-def ask(*, payments: Sequence[ToAsk]) -> None:
-    """Asks the network about these, and does what follows from its answers. Raises Unreachable."""
+def ask(
+    *,
+    payments: Sequence[ToAsk],
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
+    """Asks the network about these, and does what follows from its answers. Raises Unreachable.
+
+    `waiting`: within it the network is asked, and nothing of the database.
+    """
     to_take = [one for one in payments if one.status == "pending"]
     to_give_back = [one for one in payments if one.status != "pending"]
     if to_take:
         points.reach("desk.before_charge")
-        answers = network().charge(payments=to_take)
+        with waiting():
+            answers = network().charge(payments=to_take)
         points.reach("desk.charged")
         _follow(dict(zip([one.id for one in to_take], to_take, strict=True)), answers)
     if to_give_back:
         points.reach("desk.before_refund")
-        network().refund(payments=to_give_back)
+        with waiting():
+            network().refund(payments=to_give_back)
         points.reach("desk.refunded")
         store.given_back(ids=[one.id for one in to_give_back])
         points.reach("desk.given_back")
@@ -173,8 +183,7 @@ class AtOnce:
         """The same, of payments."""
         if time.monotonic() >= self._silent_until:
             try:
-                with for_an_answer():
-                    ask(payments=payments)
+                ask(payments=payments, waiting=for_an_answer)
                 return True
             except Unreachable as error:
                 log.warning("%d payments left to the worker: %s", len(payments), error)

@@ -21,6 +21,7 @@ from contracts.states import Awaited
 from participant import barrier, points, sql
 from participant.barrier import Key
 from participant.operations import OVERDUE, WITHDRAWN, Operation, Verdict
+from participant.sql import Damaged
 
 MOST_DUE = 100
 """Overdue ones in one transaction: its locks are held for some tenths of a second."""
@@ -196,6 +197,8 @@ def _decide(operation: Operation, given: Mapping[Key, Given], decided_by: str) -
     )
     _close(operation, outcomes, due)
     known = barrier.stored(operation=operation, keys=found.keys() - outcomes.keys())
+    for key in found.keys() - outcomes.keys() - known.keys():
+        raise Damaged(f"The decision on {key[1]} of saga {key[0]} has no entry in the barrier.")
     return [
         Decided(
             asked=asked,

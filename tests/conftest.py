@@ -6,6 +6,7 @@ import hypothesis
 import msgspec
 import pytest
 from django.conf import settings
+from django.db import connections
 
 from messaging import doorbell
 from pagos import desk
@@ -52,12 +53,17 @@ class CardNetwork(desk.Network):
         super().__init__(url=settings.SERVICE_URLS["tarjetas"])
 
     def _post(self, path, body, kind):
-        if path == "/refunds":
-            return network.refund(keys=[one["key"] for one in body])
-        asked = [network.Asked(**one | {"amount": Decimal(one["amount"])}) for one in body]
-        return msgspec.convert(
-            [msgspec.to_builtins(one) for one in network.charge(asked=asked)], type=kind
-        )
+        try:
+            if path == "/refunds":
+                return network.refund(keys=[one["key"] for one in body])
+            asked = [network.Asked(**one | {"amount": Decimal(one["amount"])}) for one in body]
+            return msgspec.convert(
+                [msgspec.to_builtins(one) for one in network.charge(asked=asked)], type=kind
+            )
+        finally:
+            its_own = connections["tarjetas"]
+            if not its_own.in_atomic_block:
+                its_own.close()  # on whatever thread pagos has asked
 
 
 @pytest.fixture(autouse=True)

@@ -181,9 +181,9 @@ def test_poison_that_was_parked_is_told_and_no_breach(broker):
 
 
 def test_checkout_that_was_never_handed_over_is_a_breach(shop, broker):
-    shop.accept("waits")
-    run("carrito", "UPDATE carrito_checkout SET handed_over_at = NULL WHERE saga_id = 'waits'")
-    assert found(broker) == [(3, "waits", "accepted, and never handed over to its coordinator")]
+    shop.accept("kept")
+    run("carrito", "UPDATE carrito_checkout SET handed_over_at = NULL WHERE saga_id = 'kept'")
+    assert found(broker) == [(3, "kept", "accepted, and never handed over to its coordinator")]
 
 
 def test_checkout_that_is_set_aside_is_no_breach(shop, broker):
@@ -195,7 +195,7 @@ def test_checkout_that_is_set_aside_is_no_breach(shop, broker):
     )
     report = checking.check(broker=broker)
     assert report.is_clean, report.as_text()
-    assert "1 parked, 0 running" in report.groups[3].counted
+    assert "1 parked, 1 waiting, 0 running" in report.groups[3].counted
     assert rest.look(broker=broker).is_settled
 
 

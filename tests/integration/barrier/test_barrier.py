@@ -17,9 +17,10 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
 from pagos import operations
 from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
 from pagos.reactions import REACTIONS
-from participant import barrier
+from participant import barrier, sql
 from participant.barrier import Entry
 from participant.performing import perform
+from tarjetas.models import Charge as NetworkCharge
 
 pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
@@ -218,12 +219,14 @@ def no_barrier(monkeypatch):
 def test_without_the_barrier_a_late_action_takes_the_money():
     with pytest.raises(KeyError):  # the undo finds no payment to speak of
         refund("s")
-    charge("s")
-    assert Payment.objects.get().status == "captured"
+    with pytest.raises(sql.Damaged):  # nor has its decision an entry in the barrier
+        charge("s")
+    assert NetworkCharge.objects.get().status == "captured"
 
 
 @pytest.mark.usefixtures("no_barrier")
 def test_without_the_barrier_only_the_constraint_stops_a_second_charge():
-    charge("s")
+    with pytest.raises(sql.Damaged):
+        charge("s")
     with pytest.raises(IntegrityError, match="payment_once_a_step"):
         charge("s")

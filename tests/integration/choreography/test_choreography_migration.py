@@ -26,8 +26,10 @@ FLAT = {
 }
 
 
-def migrate(name: str) -> None:
-    MigrationExecutor(connections[DATABASE]).migrate([(DATABASE, name)])
+def migrate(name: str | None = None) -> None:
+    """To the newest without a name: the tests that follow share the database."""
+    executor = MigrationExecutor(connections[DATABASE])
+    executor.migrate([(DATABASE, name)] if name else executor.loader.graph.leaf_nodes(DATABASE))
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def old():
                 values=[saga_id, json.dumps(context), NOON],
             )
     finally:
-        migrate("0006_any_saga")
+        migrate()
 
 
 def test_context_of_an_old_checkout_is_read(old):

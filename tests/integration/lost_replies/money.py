@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from django.db import connections, transaction
+from django.db import connections
 
-from participant import performing
-from participant.barrier import Entry
+from participant import barrier, sql
 
 SERVICE = "pagos"
 NET = """
@@ -28,25 +27,22 @@ def nets() -> dict[str, Decimal]:
 
 @contextmanager
 def no_guards(monkeypatch) -> Iterator[None]:
-    """For controls: without the barrier, and without the payment's own constraint."""
-    with connections[SERVICE].cursor() as cursor:
-        cursor.execute("ALTER TABLE pagos_payment DROP CONSTRAINT payment_once_a_step")
-    try:
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                performing.barrier,
-                "enter",
-                lambda *, operation, commands: Entry(
-                    fresh={performing.barrier.key_of(operation, one): 0 for one in commands},
-                    settled={},
-                    known={},
-                ),
-            )
-            yield
-    finally:
-        with transaction.atomic(using=SERVICE), connections[SERVICE].cursor() as cursor:
-            cursor.execute("TRUNCATE pagos_payment CASCADE")
-            cursor.execute(
-                "ALTER TABLE pagos_payment"
-                " ADD CONSTRAINT payment_once_a_step UNIQUE (saga_id, step)"
-            )
+    """For controls: each charge enters as if its saga had never come by, and is one more payment.
+
+    What keeps the key of a step (the barrier, the decision, the payment's own constraint) forgets.
+    """
+    enter = barrier.enter
+
+    def forgetting(*, operation, commands):
+        barrier.forget(operation=operation, commands=commands)
+        saga_ids = [one.saga_id for one in commands]
+        for statement in (
+            "DELETE FROM pagos_decision WHERE saga_id = ANY(%s)",
+            "UPDATE pagos_payment SET step = id, taken_by = id WHERE saga_id = ANY(%s)",
+        ):
+            sql.execute(service=SERVICE, sql=statement, values=[saga_ids])
+        return enter(operation=operation, commands=commands)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(barrier, "enter", forgetting)
+        yield

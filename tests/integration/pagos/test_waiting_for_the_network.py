@@ -3,11 +3,13 @@
 from decimal import Decimal
 
 import pytest
+from django.db import connections
 
 from contracts import refusals
 from contracts.commands import Charge, Undo
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused, Waiting
 from coordination.decisions import Overdue
+from httpapi import slots
 from httpapi.client import Unreachable
 from pagos import desk, operations, store
 from pagos.models import BarrierEntry, Decision, Payment
@@ -231,3 +233,22 @@ def test_payment_that_the_network_cannot_digest_holds_up_no_other(
     assert isinstance(charge("well"), Done)
     assert isinstance(charge("poison"), Waiting)
     assert "can't be settled" in worker.complaints()[0].what
+
+
+@pytest.mark.django_db(databases=["pagos", "tarjetas"], transaction=True)
+def test_request_holds_no_connection_while_it_asks_and_makes_no_other_for_it(
+    card_network, monkeypatch
+):
+    held = []
+    whole = card_network.charge
+
+    def watched(*, payments):
+        held.append(hasattr(connections._connections, "pagos"))
+        return whole(payments=payments)
+
+    monkeypatch.setattr(card_network, "charge", watched)
+    with slots.working.taken():
+        before = connections["pagos"]
+        assert isinstance(charge(), Done)
+        assert connections["pagos"] is before
+    assert held == [False]
