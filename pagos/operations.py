@@ -31,8 +31,9 @@ NETWORK = "card_network"
 """Who decides whether a card is good for an amount."""
 CREDITS = "credits"
 """The payment method of who pays from an account here; no network is asked."""
-LEASE_SECONDS = 10.0
-"""Within so long whoever writes an intent, or claims it, has asked the network; or another does."""
+LEASE_SECONDS = 3.0
+"""Within so long whoever writes an intent, or claims it, has asked the network (`desk.CALL_SECONDS`);
+or another does, which is harmless."""
 
 Captured, Cancelled = PaymentStatus.CAPTURED.value, PaymentStatus.CANCELLED.value
 Pending, Turned = PaymentStatus.PENDING.value, PaymentStatus.REFUSED.value

@@ -31,7 +31,7 @@ HELD_SECONDS = (0.2, 1.0)
 FAULTS_TO_OPEN = 3
 """Fewer than the engine's tries, so that an outage costs no saga all of them."""
 FIRST_OPEN_SECONDS = 0.5
-LONGEST_OPEN_SECONDS = 2.0
+LONGEST_OPEN_SECONDS = 1.0
 LONGEST_HOLD_SECONDS = 5.0
 
 

@@ -6,7 +6,7 @@ from loadtests import outages
 from loadtests.load.shopper import THE_TWO
 from saga_orchestrator.participants import FAULTS_TO_OPEN
 
-SECONDS = 3.0
+SECONDS = 5.0
 RATE = 20.0
 
 
