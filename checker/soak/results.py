@@ -81,6 +81,7 @@ class Settings:
 class Round:
     """One pattern's. `where`: the servers in words; `heard`, `repeated`: messages; `drained_in`:
     seconds from the end of load and faults until every saga had ended, infinite if not in time;
+    `decided`: what people did of the decisions that they saw, and how often;
     `ended_by_themselves`: what the stack said of processes that nobody had killed."""
 
     pattern: str
@@ -89,6 +90,7 @@ class Round:
     made: Sequence[Made]
     heard: int
     repeated: int
+    decided: Counter[str]
     drained_in: float
     accepted: Sequence[Accepted]
     memory: Mapping[str, Memory]
@@ -174,6 +176,7 @@ def _figures(one: Round) -> dict[str, Any]:
             kind.value: [_finite(seconds) for seconds in found]
             for kind, found in one.recoveries().items()
         },
+        "decided": dict(one.decided),
         "messages": {"heard": one.heard, "said_again": one.repeated},
         "memory_mb": {
             name: {"begin": m.begin, "most": m.most, "end": m.end} for name, m in one.memory.items()
@@ -196,6 +199,7 @@ def _round(settings: Settings, one: Round) -> str:
         f"  longest     accepted after {_seconds(longest['acceptance'])}, ended"
         f" {_seconds(longest['end'])} after it was meant to start",
         f"  duplicates  {one.repeated} of {one.heard} messages said again",
+        *([f"  people      {_listed(one.decided)}"] if one.decided else []),
         *_faults(one),
         *_memory(one),
         *(f"  ended by itself: {line}" for line in one.ended_by_themselves),

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import psycopg
 from checker.soak import plan
 from checker.soak.faults import Detours, Saboteur
 from checker.soak.outsider import Echo
+from checker.soak.people import People, patience
 from checker.soak.plan import Fault, Kind
 from checker.soak.results import Round, Settings
 from checker.soak.shoppers import Shoppers, Wanted
@@ -71,6 +73,7 @@ def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
                 use_given=False,
                 names=services,
                 broker="rabbitmq",
+                environment=patience(saga=settings.saga),
                 detour=detours.through,
                 announce=lambda line: _note_crash(line, services, crashes),
             )
@@ -123,6 +126,7 @@ class _Soaking:
         self._shoppers = Shoppers(
             url=stack.urls[settings.saga.owner] + settings.saga.door, wanted=self._wanted()
         )
+        self._people = People(saga=settings.saga, urls=stack.urls)
         self._is_interrupted = False
 
     def run(self) -> Round:
@@ -130,6 +134,7 @@ class _Soaking:
         quiet_at = time.monotonic()
         self._say(f"{self._pattern}: load and faults are over; draining")
         drained_in = self._drain() - quiet_at
+        self._people.finish()
         self._shoppers.finish()
         audit = self._audit()
         self._watch.weigh()
@@ -144,6 +149,7 @@ class _Soaking:
             made=self._saboteur.made,
             heard=self._echo.heard,
             repeated=self._echo.repeated,
+            decided=Counter(self._people.given.values()),
             drained_in=drained_in,
             accepted=accepted,
             memory=self._watch.memory,
@@ -169,7 +175,8 @@ class _Soaking:
         saga = self._settings.saga
         shop = shop_of(stack=self._stack, saga=saga.name)
         supplier = Supplier(shop=shop, run=str(self._settings.seed))
-        bodies = Workload(supplier=supplier, saga=saga).requests(window=window)
+        workload = Workload(supplier=supplier, saga=saga, asks_people=True)
+        bodies = workload.requests(window=window)
         starts = offsets(
             arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=seed
         )
@@ -189,6 +196,7 @@ class _Soaking:
         """Load and faults at once, until their time is over or somebody presses Ctrl-C."""
         self._watch.start()
         self._echo.start()
+        self._people.start()
         try:
             self._shoppers.start()
             self._saboteur.start(faults=self._faults)

@@ -6,6 +6,7 @@ longer. It is written as one string, and is called a pattern where its figures a
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from contracts import states
@@ -24,6 +25,7 @@ SLOW_CARD = "slow_card"
 DECLINED_CARD = "card_declined"
 PRICE = "19.99"
 ADDRESS = {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}
+SOON, HOUR = datetime(2031, 1, 1), timedelta(hours=1)
 DESTINATION = {**ADDRESS, "province": "Madrid"}
 
 
@@ -63,8 +65,12 @@ def order(*, products: Sequence[str], payment_method: str) -> dict[str, Any]:
     }
 
 
-def purchase(*, user: str, products: Sequence[str], payment_method: str) -> dict[str, Any]:
-    """The body of POST /orders/create_order for one of each, paid without asking anybody."""
+def purchase(
+    *, user: str, products: Sequence[str], payment_method: str, is_asked: bool = False
+) -> dict[str, Any]:
+    """The body of POST /orders/create_order for one of each. `is_asked`: whether its customer has
+    to confirm the payment.
+    """
     lines = [{"product_id": one, "quantity": 1, "unit_price": PRICE} for one in products]
     where = {key: DESTINATION[key] for key in ("province", "city")}
     return {
@@ -72,9 +78,18 @@ def purchase(*, user: str, products: Sequence[str], payment_method: str) -> dict
         "order_items": lines,
         "total_amount": f"{float(PRICE) * len(products):.2f}",
         "payment_method": payment_method,
-        "auto_confirm": True,
+        "auto_confirm": not is_asked,
         **where,
     }
+
+
+def bookings(*, slot: str, count: int) -> list[dict[str, Any]]:
+    """The bodies of POST /bookings, but for the same: an hour each, one after the other."""
+    hours = [SOON + HOUR * n for n in range(count)]
+    return [
+        {"slot_id": slot, "starts_at": f"{at:%FT%TZ}", "ends_at": f"{at + HOUR:%FT%TZ}"}
+        for at in hours
+    ]
 
 
 def product(*, name: str, quantity: int, sku: str) -> dict[str, Any]:

@@ -73,6 +73,16 @@ class Supplier:
         body = shopper.courier(name=f"Load test {self._run}", capacity=capacity)
         self._post(f"{self._shop.urls['envios']}/couriers", body, 201)
 
+    def slot(self) -> str:
+        """The id of a new one, to be booked. Raises NotSupplied."""
+        body = {"name": f"Load test {self._run}", "price_per_hour": shopper.PRICE}
+        return str(self._post(f"{self._shop.urls['reservas']}/slots", body, 201)["id"])
+
+    def credits(self) -> None:
+        """Enough for all that the shoppers pay by them. Raises NotSupplied."""
+        body = {"user_id": USER, "amount": f"{PLENTY}.00"}
+        self._post(f"{self._shop.urls['pagos']}/credits", body, 201)
+
     def _ids(self, url: str, body: Any) -> list[str]:
         made = self._post(url, body, 207)
         refused = [one for one in made if one["outcome"] != "done"]
@@ -93,13 +103,21 @@ class Supplier:
 class Workload:
     """Makes what each window needs, with products of this run's own."""
 
-    def __init__(self, *, supplier: Supplier, saga: Saga = SAGAS[CHECKOUT]) -> None:
-        """`saga`: what the shoppers start. Raises NotSupplied."""
+    def __init__(
+        self, *, supplier: Supplier, saga: Saga = SAGAS[CHECKOUT], asks_people: bool = False
+    ) -> None:
+        """`saga`: what the shoppers start. `asks_people`: it waits for those whom its page
+        names, also where it can do without. Raises NotSupplied.
+        """
+        self._asks_people = asks_people
         self._supplier = supplier
         self._saga = saga
         if "envios" in services_of(saga):
             supplier.courier(capacity=PLENTY)
-        self._plenty = supplier.products(count=PRODUCTS, quantity=PLENTY)
+        if saga.owner == "reservas":
+            supplier.credits()
+        else:
+            self._plenty = supplier.products(count=PRODUCTS, quantity=PLENTY)
 
     def requests(self, *, window: Window) -> list[bytes]:
         """The body of each start of a window; a checkout's cart is made and filled. Raises
@@ -109,18 +127,20 @@ class Workload:
             arrivals=window.arrivals, rate=window.rate, seconds=window.seconds, seed=window.seed
         )
         kinds = kinds_of(mix=window.mix, count=len(starts), seed=window.seed)
-        contents = self._contents(kinds, window)
-        cards = [_card(kind, window.pattern) for kind in kinds]
         pattern = shopper.pattern_of(arm=window.pattern)
         return [
             msgspec.json.encode(
                 {**body, "saga": self._saga.name, "user_id": USER, "saga_pattern": pattern}
             )
-            for body in self._bodies(contents, cards)
+            for body in self._bodies(kinds, window)
         ]
 
-    def _bodies(self, contents: list[list[str]], cards: list[str]) -> list[dict[str, Any]]:
-        """By the saga's door: a cart that is checked out, an order, or a purchase."""
+    def _bodies(self, kinds: Sequence[str], window: Window) -> list[dict[str, Any]]:
+        """By the saga's door: a cart that is checked out, an order, a purchase, or a booking."""
+        if self._saga.owner == "reservas":
+            return shopper.bookings(slot=self._supplier.slot(), count=len(kinds))
+        contents = self._contents(kinds, window)
+        cards = [_card(kind, window.pattern) for kind in kinds]
         if self._saga.owner == "carrito":
             carts = self._supplier.carts(contents=contents)
             return [
@@ -129,7 +149,9 @@ class Workload:
             ]
         if self._saga.door == SAGAS["purchase"].door:
             return [
-                shopper.purchase(user=USER, products=products, payment_method=card)
+                shopper.purchase(
+                    user=USER, products=products, payment_method=card, is_asked=self._asks_people
+                )
                 for products, card in zip(contents, cards, strict=True)
             ]
         return [

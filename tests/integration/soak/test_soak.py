@@ -36,13 +36,13 @@ def environment():
 
 
 class Soak:
-    """A soak of one pattern, 20 checkouts a second and a fault every 1.2 s."""
+    """A soak of one pattern, 20 sagas a second and a fault every 1.2 s."""
 
-    def __init__(self, folder, *, pattern, minutes, seed, kinds):
+    def __init__(self, folder, *, pattern, minutes, seed, kinds, saga="checkout"):
         self._log, self._json = folder / f"{pattern}.log", folder / f"{pattern}.json"
         faults = ",".join([*sorted(kinds), "duplicate"])
         options = ("--rate", "20", "--every", "1.2", "--seed", seed, "--json", str(self._json))
-        options += ("--faults", faults)
+        options += ("--faults", faults, "--saga", saga)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command("--patterns", pattern, "--minutes", minutes, *options),
@@ -77,9 +77,13 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """A soak that was to last longer, stopped by Ctrl-C, and the processes that it had."""
+    """A soak of purchases that their customers confirm, stopped by Ctrl-C long before its end, and
+    the processes that it had.
+    """
     folder = tmp_path_factory.mktemp("soak")
-    soak = Soak(folder, pattern="choreographed", minutes="1", seed="8", kinds=BY_ANYBODY)
+    soak = Soak(
+        folder, pattern="choreographed", minutes="1", seed="8", kinds=BY_ANYBODY, saga="purchase"
+    )
     eventually(
         lambda: soak.faults_made >= len(BY_ANYBODY) or soak.process.poll() is not None,
         seconds=120,
@@ -116,6 +120,11 @@ def test_every_kind_of_fault_was_made(whole, stopped):
 
 def test_sagas_end_in_more_than_one_way(figures):
     assert {"completed", "compensated"} <= figures["ended"].keys()
+
+
+def test_people_say_yes_and_no_and_let_it_pass(whole, stopped):
+    assert {"yes", "no", "let pass"} <= stopped[0].figures()["decided"].keys()
+    assert whole.figures()["decided"] == {}
 
 
 def test_messages_come_twice_where_there_are_any(stopped):

@@ -3,6 +3,7 @@ repeat it.
 """
 
 import math
+from collections import Counter
 
 import pytest
 
@@ -53,6 +54,7 @@ def soaked():
             made=[kill("postgres"), kill("rabbitmq", is_made=False)],
             heard=100,
             repeated=2,
+            decided=Counter(yes=2),
             drained_in=3.0,
             accepted=[accepted("a", 15.0), accepted("b", ended_at)],
             memory={"postgres": Memory(begin=1.0, most=3.0, end=2.0)},
