@@ -77,6 +77,15 @@ def test_database_of_every_service_is_told_in_order(capsys):
     assert lines == [f"{alias}: up to date" for alias in ALIASES]
 
 
+def test_tables_of_another_version_are_refused():
+    with connections["pagos"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('pagos', '0099_x', now())"
+        )
+    with pytest.raises(CommandError, match=r"pagos has tables of another version \(pagos.0099_x\)"):
+        call_command("migrate_all", stdout=io.StringIO())
+
+
 def test_models_need_no_migration_that_is_not_there(capsys):
     call_command("makemigrations", check=True, dry_run=True)
     assert "No changes" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """`manage.py migrate_all`: brings the database of every service up to date."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -96,6 +96,7 @@ def _migrate(alias: str) -> int:
     """App by app: services that share one database must not record each other's as applied."""
     executor = MigrationExecutor(connections[alias])
     labels = [one.label for one in apps.get_app_configs() if router.allow_migrate(alias, one.label)]
+    _refuse_another_history(alias, labels, executor)
     nodes = executor.loader.graph.leaf_nodes()
     count = 0
     for label in labels:
@@ -105,3 +106,18 @@ def _migrate(alias: str) -> int:
             executor = MigrationExecutor(connections[alias])
             count += len(plan)
     return count
+
+
+def _refuse_another_history(alias: str, labels: Sequence[str], executor: MigrationExecutor) -> None:
+    """Raises CommandError where tables were made by migrations that are not here: of an earlier
+    version, whose were replaced (there is no release yet), or of a later one.
+    """
+    known = executor.loader.disk_migrations
+    for label, name in sorted(executor.loader.applied_migrations):
+        if label in labels and (label, name) not in known:
+            raise CommandError(
+                f"The database of {alias} has tables of another version ({label}.{name}), and there"
+                " is no way from them to those of this one.\nUse the version that made them, or"
+                " another database. For the local stack: make down ARGUMENTS=--purge"
+                " removes all of its data, and make up begins anew."
+            )
