@@ -128,8 +128,8 @@ DECIDE_SECONDS: dict[str, float] = {
 }
 """How long steps wait for who decides them, where not as their page says, by saga and step:
 `DUETO_DECIDE_SECONDS=booking.approve_booking=60,purchase.confirm_payment=30`."""
-NUDGE_SECONDS = float(os.environ.get("DUETO_NUDGE_SECONDS", "10"))
-"""After this long without an event a choreographed saga is nudged, then ever more rarely."""
+REDRIVE_SECONDS = float(os.environ.get("DUETO_REDRIVE_SECONDS", "10"))
+"""After this long without an event a choreographed saga is redriven, then ever more rarely."""
 
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
 """How much further apart services and broker are put than they are, one way: for comparisons."""

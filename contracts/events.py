@@ -40,7 +40,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The envelope. `saga`: the name of the saga, within which `type` has its meaning. `cause_id`:
-    the event that set this one off. `nudge`: said again on purpose.
+    the event that set this one off. `redrive`: said again on purpose.
     """
 
     id: Id
@@ -51,7 +51,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     data: Facts
     cause_id: CauseId = ""
     traceparent: Traceparent = ""
-    nudge: bool = False
+    redrive: bool = False
 
     @property
     def route(self) -> str:

@@ -119,11 +119,11 @@ class Consumer:
         """
         with self._translated():
             decoded = [one for delivery in deliveries if (one := self._decoded(delivery))]
-            nudges = [one for one in decoded if one.nudge]
-            aside = parking.being_tried(service=self.service, nudges=nudges)
+            redrives = [one for one in decoded if one.redrive]
+            aside = parking.being_tried(service=self.service, redrives=redrives)
             heard: dict[str, list[Event]] = {}
             for event in decoded:
-                if not (event.nudge and event.id in aside):
+                if not (event.redrive and event.id in aside):
                     heard.setdefault(self.reactions[_key(event)].group, []).append(event)
             with self._patience():
                 for group in heard.values():
@@ -225,7 +225,7 @@ class Consumer:
         """`attempts`: with this one. A group that faults is handled again in pieces."""
         try:
             reaction.handle(group)
-            parking.close(service=self.service, handled=[one for one in group if one.nudge])
+            parking.close(service=self.service, handled=[one for one in group if one.redrive])
         except Unfit as error:
             self._set_aside(error.event, error, attempts=attempts)
             others = [one for one in group if one is not error.event]
@@ -279,7 +279,7 @@ class Consumer:
         if not reaction:
             raise Unfit(event, f"no reaction to {event.type!r} of {event.saga!r} here")
         reaction.handle([event])
-        if event.nudge:
+        if event.redrive:
             parking.close(service=self.service, handled=[event])
 
     def _step_of(self, event: Event) -> str:

@@ -30,7 +30,7 @@ AT_ONCE = 20
 
 def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None:
     """Keeps the message for a later attempt; it may be acked then. A duplicate is not kept twice,
-    and a nudge has the one that waits for a person tried again.
+    and a redrive has the one that waits for a person tried again.
 
     `attempts`: so far; none where it only met a locked row.
     """
@@ -38,7 +38,7 @@ def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None
     delay = DELAYS[max(attempts, 1) - 1]
     aside = Aside(message, event.saga_id, attempts, reason, delay)
     points.reach("parking.before_set_aside")
-    is_kept = event.nudge and parked.revive(service=service, aside=aside)
+    is_kept = event.redrive and parked.revive(service=service, aside=aside)
     points.reach("parking.before_add")
     if not is_kept:
         parked.add(service=service, aside=aside)
@@ -102,11 +102,11 @@ def _retry(
     close(service=service, handled=[event])
 
 
-def being_tried(*, service: str, nudges: Sequence[Event]) -> set[str]:
+def being_tried(*, service: str, redrives: Sequence[Event]) -> set[str]:
     """The ids of those that are aside and will be tried again anyway: no use for a copy."""
-    if not nudges:
+    if not redrives:
         return set()
-    return parked.retrying(service=service, event_ids=[one.id for one in nudges])
+    return parked.retrying(service=service, event_ids=[one.id for one in redrives])
 
 
 def close(*, service: str, handled: Sequence[Event]) -> None:

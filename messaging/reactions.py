@@ -70,7 +70,7 @@ class Reaction(Protocol):
 class SagaReaction:
     """Do this operation on hearing that event; then say one thing, or the other if refused.
 
-    An event that is heard again says nothing, unless it is a nudge: then the stored outcome is
+    An event that is heard again says nothing, unless it is a redrive: then the stored outcome is
     said again, under the same event id.
     """
 
@@ -103,7 +103,7 @@ class SagaReaction:
             said = [
                 self._said(event, one, done.outcome, started)
                 for event, one, done in zip(heard, contexts, performed, strict=True)
-                if (done.fresh or event.nudge) and self._says(event, done.outcome)
+                if (done.fresh or event.redrive) and self._says(event, done.outcome)
             ]
             outbox.add(service=self.operation.service, said=said)
 
@@ -133,7 +133,7 @@ class SagaReaction:
 
     def _says(self, heard: Event, outcome: Outcome) -> bool:
         if isinstance(outcome, Waiting):
-            return is_noticed(self.row.step, outcome, is_again=heard.nudge)
+            return is_noticed(self.row.step, outcome, is_again=heard.redrive)
         return bool(self._name(outcome))
 
     def _name(self, outcome: Done | Refused) -> str:
@@ -188,7 +188,7 @@ class Answer:
 
     Nothing else follows from it: who asked conducts. A request that is heard again is answered
     again, with the stored outcome and under the same id: its sender asks again because it lacks the
-    answer. (A fact that is heard again says nothing, unless it is a nudge: whoever said it waits
+    answer. (A fact that is heard again says nothing, unless it is a redrive: whoever said it waits
     for nothing.)
     """
 
@@ -225,7 +225,7 @@ class Answer:
             replies = [
                 self._reply(event, one.outcome, started)
                 for event, one in zip(heard, performed, strict=True)
-                if self._replies(one.outcome, is_again=event.nudge or not one.fresh)
+                if self._replies(one.outcome, is_again=event.redrive or not one.fresh)
             ]
             outbox.add(service=self.operation.service, said=replies)
 
@@ -352,7 +352,7 @@ def _operation(
 
 
 def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Event:
-    """The event that `cause` sets off. A nudge is passed on: the chain heals along its way."""
+    """The event that `cause` sets off. A redrive is passed on: the chain heals along its way."""
     return Event(
         id=event_id,
         type=event_type,
@@ -362,7 +362,7 @@ def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Eve
         data=facts,
         cause_id=cause.id,
         traceparent=cause.traceparent,
-        nudge=cause.nudge,
+        redrive=cause.redrive,
     )
 
 

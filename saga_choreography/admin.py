@@ -35,7 +35,7 @@ class ChoreographedSagaAdmin(SagaAdmin):
         ("saga", "subject"),
         ("started_at", "finished_at"),
         ("failure_step", "failure_code", "failure_detail"),
-        ("nudges", "nudged_at", "watch_at", "stop_requested_at"),
+        ("redrives", "redriven_at", "watch_at", "stop_requested_at"),
         ("parked_at", "parked_step", "parked_reason"),
         "steps",
         "trail",

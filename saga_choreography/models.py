@@ -31,10 +31,10 @@ class Saga(models.Model):
     watch_at = models.DateTimeField(
         null=True, blank=True, help_text="When the watchdog looks at it next; empty: no more."
     )
-    nudges = models.PositiveSmallIntegerField(
+    redrives = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="Since it last moved."
     )
-    nudged_at = models.DateTimeField(null=True, blank=True)
+    redriven_at = models.DateTimeField(null=True, blank=True)
     stop_requested_at = models.DateTimeField(
         null=True, blank=True, help_text="When a person asked that it be undone while it ran."
     )

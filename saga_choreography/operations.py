@@ -1,4 +1,4 @@
-"""What may be asked of a saga that runs by itself: to be aborted, returned, nudged, or to go on
+"""What may be asked of a saga that runs by itself: to be aborted, returned, redriven, or to go on
 without a step.
 
 Each is recorded with who asked and when. All run in the caller's transaction; `act` opens one.
@@ -91,7 +91,7 @@ def compensate(
 
 
 def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
-    """Nudges a saga now, parked or not, and gives it all its nudges again.
+    """Redrives a saga now, parked or not, and gives it all its redrives again.
 
     Refused: nothing_to_retry, it has ended; unreadable. Raises UnknownSaga.
     """
@@ -101,15 +101,15 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
         return unreadable(error)
     if saga.stage in (Stage.COMPLETED, Stage.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
-    said = nudges(stage=saga.stage, seen=seen, context=saga.context)
+    said = redrives(stage=saga.stage, seen=seen, context=saga.context)
     outbox.add(service=SERVICE, said=said)
     changes = {
         "status": status_after(stage=saga.stage, last=None),
         "parked_at": None,
         "parked_step": "",
         "parked_reason": "",
-        "nudges": 0,
-        "nudged_at": now,
+        "redrives": 0,
+        "redriven_at": now,
         "watch_at": next_look(now=now),
     }
     Saga.objects.filter(pk=saga_id).update(**changes)
@@ -161,7 +161,7 @@ def decide_skip(
     return next(waiting, Refused(refusals.NOTHING_TO_RETRY, "No step of it is open."))
 
 
-def nudges(*, stage: Stage, seen: Sequence[Seen], context: Context) -> list[Event]:
+def redrives(*, stage: Stage, seen: Sequence[Seen], context: Context) -> list[Event]:
     """The events that set a saga going again that stands still after these."""
     wanted = machine_of(context.saga).last_events(
         stage=stage, event_types=[one.event_type for one in seen]
@@ -235,7 +235,7 @@ def _types(seen: Sequence[Seen]) -> set[str]:
 
 
 def _again(seen: Seen, context: Context) -> Event:
-    """The same event once more, as a nudge: who knows it says its own outcome again."""
+    """The same event once more, as a redrive: who knows it says its own outcome again."""
     context = msgspec.structs.replace(context, results=seen.data.results)
     return Event(
         id=seen.event_id,
@@ -251,7 +251,7 @@ def _again(seen: Seen, context: Context) -> Event:
         ),
         cause_id=seen.cause_id,
         traceparent=context.traceparent,
-        nudge=True,
+        redrive=True,
     )
 
 

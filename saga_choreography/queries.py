@@ -27,7 +27,7 @@ from saga_choreography.store import SERVICE, Seen, Stage
 from saga_choreography.tracking import SagaView, machine_of, still_waits
 
 STALL_SECONDS = 20
-"""No saga moves for so long: more than a step and a nudge take."""
+"""No saga moves for so long: more than a step and a redrive take."""
 UNWATCHED_SECONDS = 60
 MOST_LOOKED_AT = 500
 _LAST_SEEN = """

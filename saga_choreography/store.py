@@ -96,8 +96,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     context: Context
     stage: Stage
     started_at: datetime
-    nudges: int
-    nudged_at: datetime | None
+    redrives: int
+    redriven_at: datetime | None
     status: SagaStatus = SagaStatus.RUNNING
     is_stopped: bool = False
     failure: Failure | None = None
@@ -115,8 +115,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     saga_id: str
     watch_at: datetime | None = None
-    nudges: int = 0
-    nudged_at: datetime | None = None
+    redrives: int = 0
+    redriven_at: datetime | None = None
     parked_at: datetime | None = None
     parked_step: str = ""
     parked_reason: str = ""
@@ -222,7 +222,7 @@ def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
         UPDATE saga_choreography_saga
         SET status = CASE WHEN status <> 'parked' THEN status
                           WHEN stage = 0 THEN 'running' ELSE 'compensating' END,
-            parked_at = NULL, parked_step = '', parked_reason = '', nudges = 0, watch_at = %s
+            parked_at = NULL, parked_step = '', parked_reason = '', redrives = 0, watch_at = %s
         WHERE (status = 'parked' OR watch_at > %s) AND saga_id IN (SELECT saga_id FROM new)
         """,
         sql.as_json(ordered),
@@ -279,7 +279,7 @@ def settle(*, settled: Sequence[Settled]) -> None:
         UPDATE saga_choreography_saga AS saga
         SET stage = v.stage, status = v.status, failure_step = v.failure_step,
             failure_code = v.failure_code, failure_detail = v.failure_detail,
-            finished_at = v.finished_at, watch_at = v.watch_at, nudges = 0
+            finished_at = v.finished_at, watch_at = v.watch_at, redrives = 0
         FROM json_to_recordset(%s)
              AS v (saga_id text, stage int, status text, failure_step text, failure_code text,
                    failure_detail text, finished_at timestamptz, watch_at timestamptz)
@@ -312,7 +312,7 @@ def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
     """Those of these sagas that there are, locked. Raises Unreadable."""
     rows = _execute(
         """
-        SELECT saga_id, saga, stage, context::text, started_at, nudges, nudged_at,
+        SELECT saga_id, saga, stage, context::text, started_at, redrives, redriven_at,
                status, stop_requested_at IS NOT NULL, failure_step, failure_code, failure_detail,
                parked_step, parked_reason, waiting_step, waiting_for, waiting_since,
                waiting_until, waited_seconds
@@ -328,11 +328,11 @@ def record(*, verdicts: Sequence[Verdict]) -> None:
     _execute(
         """
         UPDATE saga_choreography_saga AS saga
-        SET watch_at = v.watch_at, nudges = v.nudges, nudged_at = v.nudged_at,
+        SET watch_at = v.watch_at, redrives = v.redrives, redriven_at = v.redriven_at,
             status = CASE WHEN v.parked_at IS NULL THEN saga.status ELSE 'parked' END,
             parked_at = v.parked_at, parked_step = v.parked_step, parked_reason = v.parked_reason
         FROM json_to_recordset(%s)
-             AS v (saga_id text, watch_at timestamptz, nudges int, nudged_at timestamptz,
+             AS v (saga_id text, watch_at timestamptz, redrives int, redriven_at timestamptz,
                    parked_at timestamptz, parked_step text, parked_reason text)
         WHERE saga.saga_id = v.saga_id
         """,
@@ -347,7 +347,7 @@ def leave_alone(*, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) 
         UPDATE saga_choreography_saga AS saga
         SET waiting_step = v.step, waiting_for = v.decided_by, waiting_since = v.since,
             waiting_until = v.until, waited_seconds = v.waited_seconds, watch_at = v.watch_at,
-            nudges = 0, parked_at = NULL, parked_step = '', parked_reason = '',
+            redrives = 0, parked_at = NULL, parked_step = '', parked_reason = '',
             status = CASE saga.status WHEN 'parked' THEN 'running' ELSE saga.status END
         FROM json_to_recordset(%s)
              AS v (saga_id text, step text, decided_by text, since timestamptz,
@@ -373,7 +373,7 @@ def begin_anew(*, context: Context, watch_at: datetime) -> None:
         UPDATE saga_choreography_saga
         SET context = %s::jsonb, status = 'running', stage = 0,
             failure_step = '', failure_code = '', failure_detail = '', started_at = now(),
-            finished_at = NULL, watch_at = %s, nudges = 0, nudged_at = NULL, parked_at = NULL,
+            finished_at = NULL, watch_at = %s, redrives = 0, redriven_at = NULL, parked_at = NULL,
             parked_step = '', parked_reason = '', stop_requested_at = NULL, waiting_step = ''
         WHERE saga_id = %s
         """,
@@ -417,14 +417,14 @@ def _said_of(row: tuple[Any, ...]) -> Said:
 
 
 def _watched(saga_id: str, saga: str, stage: int, context: str, *row: Any) -> Watched:
-    started_at, nudges, nudged_at, status, is_stopped, *failure = row[:8]
+    started_at, redrives, redriven_at, status, is_stopped, *failure = row[:8]
     parked_step, parked_reason, *wait = row[8:]
     return Watched(
         context=_read(saga_id, saga, stage, context),
         stage=Stage(stage),
         started_at=started_at,
-        nudges=nudges,
-        nudged_at=nudged_at,
+        redrives=redrives,
+        redriven_at=redriven_at,
         status=SagaStatus(status),
         is_stopped=is_stopped,
         failure=Failure(*failure) if failure[1] else None,

@@ -265,7 +265,7 @@ def track(*, heard: Sequence[Event], now: datetime) -> None:
 
 def next_look(*, now: datetime) -> datetime:
     """When the watchdog looks at a saga that has moved just now."""
-    return now + timedelta(seconds=settings.NUDGE_SECONDS)
+    return now + timedelta(seconds=settings.REDRIVE_SECONDS)
 
 
 def as_seen(*, event: Event, context: Context, now: datetime) -> Seen:

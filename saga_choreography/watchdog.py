@@ -1,7 +1,7 @@
 """The watchdog: helps a saga that stands still. A part of this service's worker.
 
 Nobody conducts, so a lost message would leave a saga standing for ever. First its last fact is
-said again, marked as a nudge: whoever has answered that fact before says the stored answer again,
+said again, marked as a redrive: whoever has answered that fact before says the stored answer again,
 and so the chain heals along its way, while the barrier lets nothing happen twice. Past its
 deadline an abort is asked for, and the pivot decides whether it still can be. One that waits for a
 decision is left alone until that must be overdue, and its time stands still meanwhile. A saga that
@@ -47,44 +47,44 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 MOST_AT_ONCE = 50
-"""Sagas a look. After an outage many stand still that only wait their turn: nudging them all at
+"""Sagas a look. After an outage many stand still that only wait their turn: redriving them all at
 once would double the work that they wait for."""
-MOST_NUDGES = 5
+MOST_REDRIVES = 5
 LONGEST_WAIT = 3
-"""In units of NUDGE_SECONDS; the wait doubles up to it."""
+"""In units of REDRIVE_SECONDS; the wait doubles up to it."""
 BEHIND = 500
 """With more than this in tracking's own queue, what looks like standing still may only be late."""
 
 
 OVERDUE_SECONDS = 5.0
-"""A service ends its overdue steps by itself; the saga of one that it has not is nudged then."""
+"""A service ends its overdue steps by itself; the saga of one that it has not is redriven then."""
 
 
 class Move(StrEnum):
     WAIT = "wait"
-    NUDGE = "nudge"
+    REDRIVE = "redrive"
     ABORT = "abort"
     RETURN = "return"
     PARK = "park"
 
 
 class Decided(NamedTuple):
-    """What to do with a saga, when to look at it next, and its nudges since it last moved."""
+    """What to do with a saga, when to look at it next, and its redrives since it last moved."""
 
     move: Move
     watch_at: datetime | None
-    nudges: int
+    redrives: int
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a saga may stand still before it is nudged, and take before it is aborted."""
+    """How long a saga may stand still before it is redriven, and take before it is aborted."""
 
-    nudge_seconds: float
+    redrive_seconds: float
     saga_seconds: float
 
-    def wait(self, *, nudges: int) -> timedelta:
-        """After so many nudges."""
-        return timedelta(seconds=self.nudge_seconds * min(2**nudges, LONGEST_WAIT))
+    def wait(self, *, redrives: int) -> timedelta:
+        """After so many redrives."""
+        return timedelta(seconds=self.redrive_seconds * min(2**redrives, LONGEST_WAIT))
 
 
 class Watchdog:
@@ -106,7 +106,7 @@ class Watchdog:
                 if not self._is_behind():
                     self._counters.update(look(now=store.now()))
             except BrokerUnavailable:
-                continue  # A nudge could not be sent; the relay and /health say so already.
+                continue  # A redrive could not be sent; the relay and /health say so already.
             except (DatabaseError, InterfaceError) as error:
                 log.warning("watchdog: %s; again at the next look", error)
                 connections[SERVICE].close()
@@ -190,7 +190,7 @@ def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:
         for one in sagas
     ]
     store.record(verdicts=[_verdict(one, what, trails[one.saga_id], now) for one, what in decided])
-    _nudge([one for one, what in decided if what.move is Move.NUDGE], trails)
+    _redrive([one for one, what in decided if what.move is Move.REDRIVE], trails)
     _ask(decided, trails, now)
     return {one.saga_id: what.move for one, what in decided}
 
@@ -198,7 +198,7 @@ def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:
 def patience_with(watched: Watched) -> Patience:
     """As its page says, unless the settings say otherwise for every saga."""
     return Patience(
-        nudge_seconds=settings.NUDGE_SECONDS,
+        redrive_seconds=settings.REDRIVE_SECONDS,
         saga_seconds=settings.SAGA_SECONDS or SAGAS[watched.context.saga].seconds,
     )
 
@@ -209,27 +209,27 @@ def decide(*, watched: Watched, seen: Sequence[Seen], now: datetime, patience: P
     types = {one.event_type for one in seen}
     if watched.wait and is_left_alone(watched=watched, event_types=types, now=now):
         return Decided(Move.WAIT, _overdue_at(watched.wait), 0)
-    helped_at = watched.nudged_at
-    nudges = watched.nudges if helped_at and helped_at >= moved_at else 0
+    helped_at = watched.redriven_at
+    redrives = watched.redrives if helped_at and helped_at >= moved_at else 0
     deadline = _deadline(watched, seen, patience)
     if deadline and now >= deadline:
-        return Decided(Move.ABORT, now + patience.wait(nudges=0), 0)
-    due = max(moved_at, helped_at or moved_at) + patience.wait(nudges=nudges)
+        return Decided(Move.ABORT, now + patience.wait(redrives=0), 0)
+    due = max(moved_at, helped_at or moved_at) + patience.wait(redrives=redrives)
     if now < due:
-        return Decided(Move.WAIT, min(due, deadline or due), nudges)
-    if nudges >= MOST_NUDGES:
-        return _give_up(watched, seen, now, patience, nudges)
-    again = now + patience.wait(nudges=nudges + 1)
-    return Decided(Move.NUDGE, min(again, deadline or again), nudges + 1)
+        return Decided(Move.WAIT, min(due, deadline or due), redrives)
+    if redrives >= MOST_REDRIVES:
+        return _give_up(watched, seen, now, patience, redrives)
+    again = now + patience.wait(redrives=redrives + 1)
+    return Decided(Move.REDRIVE, min(again, deadline or again), redrives + 1)
 
 
 def _give_up(
-    watched: Watched, seen: Sequence[Seen], now: datetime, patience: Patience, nudges: int
+    watched: Watched, seen: Sequence[Seen], now: datetime, patience: Patience, redrives: int
 ) -> Decided:
     types = {one.event_type for one in seen}
     if operations.decide_late_return(saga=watched, event_types=types):
-        return Decided(Move.RETURN, now + patience.wait(nudges=0), 0)
-    return Decided(Move.PARK, None, nudges)
+        return Decided(Move.RETURN, now + patience.wait(redrives=0), 0)
+    return Decided(Move.PARK, None, redrives)
 
 
 def _deadline(watched: Watched, seen: Sequence[Seen], patience: Patience) -> datetime | None:
@@ -268,11 +268,11 @@ def _waited(watched: Watched, seen: Sequence[Seen]) -> timedelta:
     return timedelta(seconds=wait.waited_seconds) + (min(ended, wait.until) - wait.since)
 
 
-def _nudge(sagas: Sequence[Watched], trails: store.Trails) -> None:
+def _redrive(sagas: Sequence[Watched], trails: store.Trails) -> None:
     said = [
         event
         for one in sagas
-        for event in operations.nudges(
+        for event in operations.redrives(
             stage=one.stage, seen=trails[one.saga_id], context=one.context
         )
     ]
@@ -306,12 +306,12 @@ def _return(saga: Watched) -> Asked:
 
 
 def _verdict(watched: Watched, decided: Decided, seen: Sequence[Seen], now: datetime) -> Verdict:
-    is_nudge, is_parked = decided.move is Move.NUDGE, decided.move is Move.PARK
+    is_redrive, is_parked = decided.move is Move.REDRIVE, decided.move is Move.PARK
     return Verdict(
         saga_id=watched.saga_id,
         watch_at=decided.watch_at,
-        nudges=decided.nudges,
-        nudged_at=now if is_nudge else watched.nudged_at,
+        redrives=decided.redrives,
+        redriven_at=now if is_redrive else watched.redriven_at,
         parked_at=now if is_parked else None,
         parked_step=_step_of(watched, seen) if is_parked else "",
         parked_reason=_why_parked(watched, decided, seen) if is_parked else "",
@@ -321,7 +321,7 @@ def _verdict(watched: Watched, decided: Decided, seen: Sequence[Seen], now: date
 def _why_parked(watched: Watched, decided: Decided, seen: Sequence[Seen]) -> str:
     first = machine_of(watched.context.saga).started
     last = max(reversed(seen), key=lambda one: one.seen_at).event_type if seen else first
-    return f"Nothing was said after {last}, also not after {decided.nudges} nudges."
+    return f"Nothing was said after {last}, also not after {decided.redrives} redrives."
 
 
 def _step_of(watched: Watched, seen: Sequence[Seen]) -> str:
@@ -492,8 +492,8 @@ def _given_up(saga: Watched, event: Event, now: datetime) -> Verdict:
     failure = _failure(event)
     return Verdict(
         saga_id=saga.saga_id,
-        nudges=saga.nudges,
-        nudged_at=saga.nudged_at,
+        redrives=saga.redrives,
+        redriven_at=saga.redriven_at,
         parked_at=now,
         parked_step=saga.parked_step or failure.step,
         parked_reason=_reason(saga, failure),

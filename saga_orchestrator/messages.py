@@ -142,7 +142,7 @@ def _request(saga: InFlight, move: Move, cause_id: str) -> Event:
         data=Facts(context=msgspec.Raw(msgspec.json.encode(command))),
         cause_id=cause_id,
         traceparent=saga.context.traceparent,
-        nudge=progress.faults > 0,
+        redrive=progress.faults > 0,
     )
 
 

@@ -229,7 +229,7 @@ SAID = (
 )
 WATCHED = Rule(
     "watched",
-    "every event is seen by the watcher, which can nudge a saga only from what it saw",
+    "every event is seen by the watcher, which can redrive a saga only from what it saw",
     "let the watcher's reactions name the event",
     _unwatched,
 )

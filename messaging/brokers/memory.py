@@ -4,7 +4,7 @@
 for the whole process. Given the same calls in the same order, the seed decides everything:
 
 * `duplicate`: the share of stored messages that are stored twice;
-* `drop`: the share that is silently lost although confirmed (what nudges are there to heal);
+* `drop`: the share that is silently lost although confirmed (what redrives are there to heal);
 * `reorder`: with 1, `take` picks at random instead of the oldest.
 
 `MemoryBroker.history` tells what was done, in order.

@@ -169,7 +169,7 @@ def test_business_rules_have_the_same_defaults_everywhere() -> None:
         "TARJETAS_KEY_SECONDS": settings.KEY_SECONDS,
         "DUETO_HOP_SECONDS": settings.HOP_SECONDS,
         "DUETO_SAGA_SECONDS": settings.SAGA_SECONDS,
-        "DUETO_NUDGE_SECONDS": settings.NUDGE_SECONDS,
+        "DUETO_REDRIVE_SECONDS": settings.REDRIVE_SECONDS,
     }
     found = compose.environment_of("carrito", given=GIVEN)
     assert {name: float(found[name]) for name in stated} == stated

@@ -256,7 +256,7 @@ REACHED: Reached = {
         "inventario.worker": _performing("block inventario.commit"),
         "saga_choreography.worker": ["watchdog.before_commit", "watchdog.after_commit"],
     },
-    (CHECKOUT, CHOREOGRAPHED, "nudged"): {
+    (CHECKOUT, CHOREOGRAPHED, "redriven"): {
         "saga_choreography.worker": [
             "watchdog.before_commit",
             "watchdog.after_commit",

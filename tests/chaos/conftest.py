@@ -62,7 +62,7 @@ def stack(tmp_path_factory, orders, proxies):
         detour=proxies.detour,
         environment={
             points.FOLDER: str(orders.folder),
-            "DUETO_NUDGE_SECONDS": NEVER,
+            "DUETO_REDRIVE_SECONDS": NEVER,
             "DUETO_SAGA_SECONDS": NEVER,
         },
     ) as running:

@@ -100,7 +100,7 @@ def aborted(this: Round) -> Iterator[None]:
         _wait_for_event(this, saga, "inventory.commit.failed")
 
 
-def nudged(this: Round) -> Iterator[None]:
+def redriven(this: Round) -> Iterator[None]:
     """The watchdog finds that it has not moved for long (the clock is moved)."""
     (wanted,) = this.wanted(1)
     yield
@@ -117,10 +117,10 @@ def nudged(this: Round) -> Iterator[None]:
         eventually(
             lambda: this.is_there(
                 "saga_choreography",
-                "saga_choreography_saga WHERE saga_id = %s AND nudges > 0",
+                "saga_choreography_saga WHERE saga_id = %s AND redrives > 0",
                 [saga],
             ),
-            what="it is nudged",
+            what="it is redriven",
         )
 
 
@@ -332,7 +332,7 @@ SCENES: dict[str, Scene] = {
         scene.__name__: scene
         for scene in (
             *(bought, doors, handed_over, handed_over_late, watched_late, returned, aborted),
-            *(nudged, expired, damaged, unreadable, faulting, given_up, unknown_steps),
+            *(redriven, expired, damaged, unreadable, faulting, given_up, unknown_steps),
             *(stopped, stopping, without_database, charged_by_hand, paid_by_hand, confirmed),
         )
     },

@@ -26,7 +26,7 @@ MOST_TOLD = 20
 @pytest.fixture
 def fuzzed(monkeypatch, settings, pytestconfig):
     settings.RESERVATION_SECONDS = 3600
-    settings.NUDGE_SECONDS = 0
+    settings.REDRIVE_SECONDS = 0
     logging.disable(logging.CRITICAL)
     seed = pytestconfig.getoption("--fuzz-seed") or time.time_ns() % 10**9
     pytestconfig.get_terminal_writer().line(f"\nfuzz: --fuzz-seed {seed}", flush=True)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(databases=[*WITH_DATABASE])
 @pytest.fixture
 def shop(monkeypatch, settings):
     settings.RESERVATION_SECONDS = 3600
-    settings.NUDGE_SECONDS = 0
+    settings.REDRIVE_SECONDS = 0
     yield Shop(monkeypatch)
     forget("seeded")
 

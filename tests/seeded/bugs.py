@@ -151,13 +151,16 @@ BUGS = {
             "8 inventario has said",
         ),
         Bug(
-            "a nudge is not answered",
-            messages.nudge_not_answered,
+            "a redrive is not answered",
+            messages.redrive_not_answered,
             scenarios.a_message_lost,
             "3 not ended",
         ),
         Bug(
-            "the nudge is lost", messages.nudge_never_sent, scenarios.a_message_lost, "3 not ended"
+            "the redrive is lost",
+            messages.redrive_never_sent,
+            scenarios.a_message_lost,
+            "3 not ended",
         ),
         Bug("a status goes back", messages.status_goes_back, scenarios.a_late_fact, "3 not ended"),
         Bug(

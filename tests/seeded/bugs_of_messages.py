@@ -80,18 +80,18 @@ def event_id_at_random(patch) -> None:
     patch.setattr(events, "event_id", random)
 
 
-def nudge_not_answered(patch) -> None:
+def redrive_not_answered(patch) -> None:
     """Whoever knows the fact stays silent, as on a plain duplicate."""
     handle = SagaReaction.handle
     patch.setattr(
         SagaReaction,
         "handle",
-        lambda self, heard: handle(self, [replace(one, nudge=False) for one in heard]),
+        lambda self, heard: handle(self, [replace(one, redrive=False) for one in heard]),
     )
 
 
-def nudge_never_sent(patch) -> None:
-    patch.setattr(watchdog, "_nudge", lambda sagas, trails: None)
+def redrive_never_sent(patch) -> None:
+    patch.setattr(watchdog, "_redrive", lambda sagas, trails: None)
 
 
 def status_goes_back(patch) -> None:

@@ -86,7 +86,7 @@ def the_broker_away(shop: Shop) -> None:
 
 
 def a_message_lost(shop: Shop) -> None:
-    """A fact is lost on its way to the next service and to the watcher, who nudges."""
+    """A fact is lost on its way to the next service and to the watcher, who redrives."""
     _known_to_the_watcher(shop)
     shop.settle(without=("pagos", "saga_choreography"))
     for service in ("pagos", "saga_choreography"):

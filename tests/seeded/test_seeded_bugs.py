@@ -23,9 +23,9 @@ SCENARIOS = sorted(
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(settings):
-    """Reservations expire at once, for who looks; the watchdog nudges at its first look."""
+    """Reservations expire at once, for who looks; the watchdog redrives at its first look."""
     settings.RESERVATION_SECONDS = 0
-    settings.NUDGE_SECONDS = 0
+    settings.REDRIVE_SECONDS = 0
     yield
     forget("seeded")
 

@@ -30,9 +30,9 @@ from saga_orchestrator.participants import Participants, Target
 from saga_orchestrator.store import ALIAS
 from saga_orchestrator.worker import Runner
 
-NUDGE_SECONDS = 11.0
+REDRIVE_SECONDS = 11.0
 PATIENCE_SECONDS = 31.0
-"""A bit more than the settings' own: a nudge is due, and surely due."""
+"""A bit more than the settings' own: a redrive is due, and surely due."""
 CRASHES = ("client.before_call", "client.answered", "conductor.before_record", "conductor.recorded")
 PAUSES = CRASHES[:3]
 CLAIMED = "runner.claimed"
@@ -98,8 +98,8 @@ class Choreographed(Coordinator):
         choreography.get_to_know(contexts=contexts)
 
     def faults(self) -> Iterator[Option]:
-        if self._limits.left["early nudge"]:
-            yield Option("early nudge", "the watchdog looks already", self._look_early)
+        if self._limits.left["early redrive"]:
+            yield Option("early redrive", "the watchdog looks already", self._look_early)
         yield from super().faults()
 
     def ask(self, saga_id: str) -> None:
@@ -113,7 +113,7 @@ class Choreographed(Coordinator):
         lost = self._limits.spent("lose")
         if waits <= lost:
             return []
-        return [f"it stands still, after {lost} lost messages and {waits - 1} nudges"]
+        return [f"it stands still, after {lost} lost messages and {waits - 1} redrives"]
 
     def _asked(self, saga_id: str) -> object:
         with self._stage.atomic(SERVICE):
@@ -122,8 +122,8 @@ class Choreographed(Coordinator):
             )
 
     def _look_early(self, _: object) -> None:
-        self._limits.spend("early nudge")
-        self._look_after(NUDGE_SECONDS)
+        self._limits.spend("early redrive")
+        self._look_after(REDRIVE_SECONDS)
 
     def _look_after(self, seconds: float) -> None:
         super()._look_after(seconds)

@@ -47,8 +47,8 @@ class Waiting(NamedTuple):
 
     def __str__(self) -> str:
         event = events.decode(self.message.body)
-        nudge = " (a nudge)" if event.nudge else ""
-        return f"{self.service} hears {event.type} of {event.saga_id}{nudge}"
+        redrive = " (a redrive)" if event.redrive else ""
+        return f"{self.service} hears {event.type} of {event.saga_id}{redrive}"
 
 
 class Courier:

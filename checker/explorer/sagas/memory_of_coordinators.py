@@ -234,8 +234,8 @@ class WatchedRow(NamedTuple):
     status: str = "running"
     watch_at: datetime | None = None
     finished_at: datetime | None = None
-    nudges: int = 0
-    nudged_at: datetime | None = None
+    redrives: int = 0
+    redriven_at: datetime | None = None
     stop_requested_at: datetime | None = None
     parked_step: str = ""
     parked_reason: str = ""
@@ -247,8 +247,8 @@ class WatchedRow(NamedTuple):
             context=self.context,
             stage=self.stage,
             started_at=self.started_at,
-            nudges=self.nudges,
-            nudged_at=self.nudged_at,
+            redrives=self.redrives,
+            redriven_at=self.redriven_at,
             status=SagaStatus(self.status),
             is_stopped=self.stop_requested_at is not None,
             parked_step=self.parked_step,
@@ -299,7 +299,7 @@ class Trail:
                     status=_going_on(row),
                     parked_step="",
                     parked_reason="",
-                    nudges=0,
+                    redrives=0,
                     watch_at=watch_at,
                 )
                 self._store.write(self.sagas, saga_id, goes_on)
@@ -332,7 +332,7 @@ class Trail:
                 status=str(one.status),
                 finished_at=one.finished_at,
                 watch_at=one.watch_at,
-                nudges=0,
+                redrives=0,
             )
             self._store.write(self.sagas, one.saga_id, row)
 
@@ -360,8 +360,8 @@ class Trail:
             decided = row._replace(
                 status=row.status if one.parked_at is None else "parked",
                 watch_at=one.watch_at,
-                nudges=one.nudges,
-                nudged_at=one.nudged_at,
+                redrives=one.redrives,
+                redriven_at=one.redriven_at,
                 parked_step=one.parked_step,
                 parked_reason=one.parked_reason,
             )
@@ -373,7 +373,7 @@ class Trail:
             left = row._replace(
                 wait=wait,
                 watch_at=watch_at[saga_id],
-                nudges=0,
+                redrives=0,
                 status="running" if row.status == "parked" else row.status,
                 parked_step="",
                 parked_reason="",

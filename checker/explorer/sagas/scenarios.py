@@ -22,7 +22,7 @@ MOST = {
     "lose": 2,
     "crash": 3,
     "overlap": 2,
-    "early nudge": 2,
+    "early redrive": 2,
     "deadline": 1,
     "call": 3,
     "outage": 1,

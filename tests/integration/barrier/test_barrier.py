@@ -44,16 +44,16 @@ def refund(*saga_ids: str):
     return [one.outcome for one in perform(operation=operations.refund, commands=commands)]
 
 
-def hear(event_type: str, *saga_ids: str, nudge: bool = False, **data) -> list[Event]:
+def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list[Event]:
     """Lets pagos hear the event of these checkouts; what it said then."""
     before = OutboxEntry.objects.count()
     reaction = next(one for one in REACTIONS if (one.saga, one.hears) == ("checkout", event_type))
-    reaction.handle([_event(event_type, saga_id, nudge, data) for saga_id in saga_ids])
+    reaction.handle([_event(event_type, saga_id, redrive, data) for saga_id in saga_ids])
     said = OutboxEntry.objects.order_by("id")[before:]
     return [events.decode(entry.body.encode()) for entry in said]
 
 
-def _event(event_type: str, saga_id: str, nudge: bool, changes: dict) -> Event:
+def _event(event_type: str, saga_id: str, redrive: bool, changes: dict) -> Event:
     context = Context(
         saga="checkout",
         saga_id=saga_id,
@@ -68,7 +68,7 @@ def _event(event_type: str, saga_id: str, nudge: bool, changes: dict) -> Event:
         saga="checkout",
         occurred_at=datetime.now(UTC),
         data=Facts(context=msgspec.Raw(msgspec.json.encode(context))),
-        nudge=nudge,
+        redrive=redrive,
     )
 
 
@@ -96,9 +96,9 @@ def test_what_was_done_on_an_event_is_known_over_http(client):
     assert Payment.objects.count() == 1
 
 
-def test_nudge_says_the_stored_outcome_again_under_the_same_event_id():
+def test_redrive_says_the_stored_outcome_again_under_the_same_event_id():
     (first,) = hear("inventory.reserved", "s")
-    (again,) = hear("inventory.reserved", "s", nudge=True)
+    (again,) = hear("inventory.reserved", "s", redrive=True)
     assert (again.id, again.data.result) == (first.id, first.data.result)
     assert Payment.objects.count() == 1
 

@@ -36,7 +36,7 @@ BY_ID = [
 
 @pytest.fixture
 def shop(monkeypatch, settings):
-    settings.NUDGE_SECONDS = 0
+    settings.REDRIVE_SECONDS = 0
     yield Shop(monkeypatch)
     forget("seeded")
 

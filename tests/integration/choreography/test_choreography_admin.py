@@ -77,8 +77,8 @@ def test_sagas_are_found_by_id_and_by_status(admin_client, saga):
     assert "xyz" not in found
 
 
-def test_parked_saga_is_nudged_and_it_is_written_down_by_whom(admin_client, saga, said, settings):
-    settings.NUDGE_SECONDS = 10
+def test_parked_saga_is_redriven_and_it_is_written_down_by_whom(admin_client, saga, said, settings):
+    settings.REDRIVE_SECONDS = 10
     saga("declined", until=3)
     for minute in range(8):
         look(now=NOON + timedelta(minutes=minute + 1))
@@ -86,14 +86,14 @@ def test_parked_saga_is_nudged_and_it_is_written_down_by_whom(admin_client, saga
     said()
     ask(admin_client, "retry", "s")
     assert Saga.objects.get().status == "compensating"
-    assert [one.nudge for one in said()] == [True]
+    assert [one.redrive for one in said()] == [True]
     assert Intervention.objects.get().requested_by == "eva"
 
 
 def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
     admin_client, saga, said, settings
 ):
-    settings.NUDGE_SECONDS = 10
+    settings.REDRIVE_SECONDS = 10
     saga("declined", until=3)
     for minute in range(8):
         look(now=NOON + timedelta(minutes=minute + 1))

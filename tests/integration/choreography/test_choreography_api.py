@@ -449,10 +449,10 @@ def test_wrong_request_is_told_which_field(post, saga):
     assert wrong["errors"][0]["field"] == "requested_by"
 
 
-def test_retry_nudges_a_standing_saga(post, saga, said):
+def test_retry_redrives_a_standing_saga(post, saga, said):
     saga("completed", until=3)
     assert post("/saga/choreography/s/retry").status_code == 202
-    assert [(one.type, one.nudge) for one in said()] == [("payment.processed", True)]
+    assert [(one.type, one.redrive) for one in said()] == [("payment.processed", True)]
 
 
 def test_retry_of_an_ended_saga_is_refused(post, saga):

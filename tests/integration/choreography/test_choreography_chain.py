@@ -39,8 +39,8 @@ every_saga = pytest.mark.parametrize("name", BY_THEMSELVES)
 
 @pytest.fixture(autouse=True)
 def _impatience(settings):
-    """The watchdog nudges at the first look; a deadline comes only where a test says so."""
-    settings.NUDGE_SECONDS = 0
+    """The watchdog redrives at the first look; a deadline comes only where a test says so."""
+    settings.REDRIVE_SECONDS = 0
     settings.SAGA_SECONDS = 3600
 
 
@@ -125,7 +125,7 @@ def asked_too_late(town: Town) -> str:
 def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(town):
     saga_id = asked_too_late(town)
     town.settle()
-    for _ in range(2):  # the nudges bring the completion here, and then what follows from it
+    for _ in range(2):  # the redrives bring the completion here, and then what follows from it
         town.look()
         town.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
@@ -197,7 +197,7 @@ def test_stopped_saga_whose_last_step_never_ends_is_returned_and_not_parked(town
 
     town.settle(loses=LoseOnce(TRACKING, "inventory.committed"), most=8)
     assert town.ask(saga_id) is Action.ABORT
-    for _ in range(watchdog.MOST_NUDGES + 3):
+    for _ in range(watchdog.MOST_REDRIVES + 3):
         town.settle(loses=away)
         town.look()
     town.settle()
@@ -281,9 +281,9 @@ def ended_as_told(saga_id: str, promised: set[str]) -> bool:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_reordered_doubled_and_lost_messages_end_right(seed):
-    """With a loss in seven, five nudges in a row may be lost: what is parked then is retried.
+    """With a loss in seven, five redrives in a row may be lost: what is parked then is retried.
 
-    But its first event comes to tracking: nobody can nudge what nobody has heard of.
+    But its first event comes to tracking: nobody can redrive what nobody has heard of.
     """
     name = f"memory://rough{seed}?seed={seed}&duplicate=0.3&reorder=1"
     chance = random.Random(seed)

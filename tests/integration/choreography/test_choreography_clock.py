@@ -88,19 +88,19 @@ def is_now(moment: datetime, *, later: float = 0) -> bool:
 def test_healthy_saga_is_left_alone_by_a_watchdog_whose_clock_is_wrong(
     wrong, start, watchdog, settings
 ):
-    settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
+    settings.REDRIVE_SECONDS, settings.SAGA_SECONDS = 60, 120
     start("s")
     Saga.objects.update(watch_at=store.now())
     watchdog.run(Once())
     assert not Intervention.objects.exists()
-    assert Saga.objects.get().nudges == 0
+    assert Saga.objects.get().redrives == 0
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
 def test_control_by_the_hosts_own_clock_a_healthy_saga_is_aborted(
     start, watchdog, settings, monkeypatch
 ):
-    settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
+    settings.REDRIVE_SECONDS, settings.SAGA_SECONDS = 60, 120
     start("s")
     monkeypatch.setattr(store, "now", lambda: datetime.now(UTC) + timedelta(seconds=130))
     watchdog.run(Once())
@@ -108,7 +108,7 @@ def test_control_by_the_hosts_own_clock_a_healthy_saga_is_aborted(
 
 
 def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, client, settings):
-    settings.NUDGE_SECONDS, settings.SAGA_SECONDS = 60, 120
+    settings.REDRIVE_SECONDS, settings.SAGA_SECONDS = 60, 120
     start("s")
     found = Saga.objects.get()
     assert is_now(found.started_at)
@@ -121,7 +121,7 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     assert is_now(found.stop_requested_at)
     assert is_now(Intervention.objects.get().requested_at)
     client.post("/saga/choreography/s/retry", "{}", content_type="application/json")
-    assert is_now(Saga.objects.get().nudged_at)
+    assert is_now(Saga.objects.get().redriven_at)
     report = event("step.parked", service="pagos", event="inventory.reserved")
     Watching(saga="checkout", hears="step.parked").handle([report])
     assert is_now(Saga.objects.get().parked_at)

@@ -38,7 +38,7 @@ TOO_LATE = OF_EVENT.format("seen_at = '9999-12-31 23:59:59+00'")
 
 @pytest.fixture(autouse=True)
 def _patience(settings):
-    settings.NUDGE_SECONDS = 10
+    settings.REDRIVE_SECONDS = 10
     settings.SAGA_SECONDS = 120
 
 
@@ -59,8 +59,8 @@ def after(seconds: float):
     return NOON + timedelta(seconds=seconds)
 
 
-def test_watchdog_parks_it_with_the_reason_and_nudges_the_others(damaged, said):
-    assert look(now=after(12)) == {Move.NUDGE: 2, Move.PARK: 1}
+def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, said):
+    assert look(now=after(12)) == {Move.REDRIVE: 2, Move.PARK: 1}
     assert {one.saga_id for one in said()} == {"a", "c"}
     bad = Saga.objects.get(pk="bad")
     assert (bad.status, bad.watch_at) == ("parked", None)
@@ -71,7 +71,7 @@ def test_watchdog_parks_it_with_the_reason_and_nudges_the_others(damaged, said):
 def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
     spoil(start, TOO_LATE)
     said()
-    assert look(now=after(12)) == {Move.NUDGE: 2, Move.PARK: 1}
+    assert look(now=after(12)) == {Move.REDRIVE: 2, Move.PARK: 1}
     assert {one.saga_id for one in said()} == {"a", "c"}
 
 
@@ -148,7 +148,7 @@ def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, said):
 def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, client, said):
     spoil(start, OF_SAGA.format("saga = 'bygone'"))
     said()
-    assert look(now=after(12)) == {Move.NUDGE: 2, Move.PARK: 1}
+    assert look(now=after(12)) == {Move.REDRIVE: 2, Move.PARK: 1}
     assert {one.saga_id for one in said()} == {"a", "c"}
     listed = client.get("/saga/choreography/status").json()["results"]
     assert [one["saga"] for one in listed] == ["checkout", "bygone", "checkout"]

@@ -34,7 +34,7 @@ TRIES = 1 + len(DELAYS)
 
 @pytest.fixture(autouse=True)
 def _patience(settings):
-    settings.NUDGE_SECONDS = 10
+    settings.REDRIVE_SECONDS = 10
     settings.SAGA_SECONDS = 3600
 
 

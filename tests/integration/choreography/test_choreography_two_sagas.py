@@ -163,8 +163,8 @@ def test_what_is_past_the_pivot_of_one_is_the_start_of_the_other(start):
     assert undo("b").code == refusals.PAST_PIVOT
 
 
-def test_each_is_nudged_with_the_last_event_of_its_own_chain(settings, start, said):
-    settings.NUDGE_SECONDS = 10
+def test_each_is_redriven_with_the_last_event_of_its_own_chain(settings, start, said):
+    settings.REDRIVE_SECONDS = 10
     start("a")
     heard = [
         event(one, saga_id="b", saga="twin") for one in ("checkout.initiated", "order.created")

@@ -1,4 +1,4 @@
-"""The watchdog: a standing saga is nudged, then aborted or parked, and what moves is left alone."""
+"""The watchdog: a standing saga is redriven, then aborted or parked; what moves is left alone."""
 
 from collections import Counter
 from datetime import timedelta
@@ -14,7 +14,7 @@ from contracts.context import Context
 from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.tracking import track
-from saga_choreography.watchdog import MOST_NUDGES, Move, look
+from saga_choreography.watchdog import MOST_REDRIVES, Move, look
 from tests.catalogue import with_pages
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON, context, event, story
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(databases=[DATABASE])
 
 @pytest.fixture(autouse=True)
 def _patience(settings):
-    settings.NUDGE_SECONDS = 10
+    settings.REDRIVE_SECONDS = 10
     settings.SAGA_SECONDS = 120
 
 
@@ -45,12 +45,12 @@ def stored() -> Saga:
     return Saga.objects.get(pk="s")
 
 
-def test_last_fact_of_a_standing_saga_is_said_again_as_a_nudge(saga, said):
+def test_last_fact_of_a_standing_saga_is_said_again_as_a_redrive(saga, said):
     saga("completed", until=3)
-    assert look(now=after(12)) == {Move.NUDGE: 1}
+    assert look(now=after(12)) == {Move.REDRIVE: 1}
     (again,) = said()
     first = story("completed")[2]
-    assert (again.id, again.type, again.nudge) == (first.id, "payment.processed", True)
+    assert (again.id, again.type, again.redrive) == (first.id, "payment.processed", True)
     assert again.data.result == first.data.result
     assert again.traceparent
 
@@ -59,9 +59,9 @@ def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes
     """Nobody has heard of it: its owner tells of it after a while; the watchdog does the rest."""
     operations.get_to_know(contexts=[context("s"), context("s")])
     assert look(now=store.now()) == {}
-    assert look(now=store.now() + timedelta(seconds=11)) == {Move.NUDGE: 1}
+    assert look(now=store.now() + timedelta(seconds=11)) == {Move.REDRIVE: 1}
     (again,) = said()
-    assert (again.type, again.nudge) == ("checkout.initiated", True)
+    assert (again.type, again.redrive) == ("checkout.initiated", True)
 
 
 def test_saga_that_is_known_is_left_as_it_is_where_its_owner_tells_of_it(saga, said):
@@ -72,7 +72,7 @@ def test_saga_that_is_known_is_left_as_it_is_where_its_owner_tells_of_it(saga, s
     assert not said()
 
 
-def test_nudge_carries_the_context_that_the_services_work_from(saga, said):
+def test_redrive_carries_the_context_that_the_services_work_from(saga, said):
     saga("completed", until=3)
     look(now=after(12))
     (again,) = said()
@@ -80,7 +80,7 @@ def test_nudge_carries_the_context_that_the_services_work_from(saga, said):
     assert msgspec.json.decode(again.data.context, type=Context) == context("s")
 
 
-def test_nudge_carries_the_results_that_the_event_did(start, said):
+def test_redrive_carries_the_results_that_the_event_did(start, said):
     start("s")
     results = {"reserve_inventory": {"reservation_id": "7"}}
     track(heard=[event("payment.processed", results=results, at=after(1))], now=after(1))
@@ -95,7 +95,7 @@ def test_each_saga_has_the_time_that_its_page_gives_it(start, said, settings):
     with with_pages(hasty):
         start("s")
         track(heard=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
-        assert look(now=after(10)) == {Move.NUDGE: 1, Move.ABORT: 1}
+        assert look(now=after(10)) == {Move.REDRIVE: 1, Move.ABORT: 1}
         assert {(one.saga, one.type) for one in said()} == {
             ("checkout", "checkout.initiated"),
             ("hasty", "checkout.abort.requested"),
@@ -113,25 +113,25 @@ def test_ended_saga_is_never_looked_at(saga):
     assert look_until(200) == Counter()
 
 
-def test_nudges_grow_rarer(saga, said):
+def test_redrives_grow_rarer(saga, said):
     saga("completed", until=1)
-    assert look_until(59)[Move.NUDGE] == 2
+    assert look_until(59)[Move.REDRIVE] == 2
     assert len(said()) == 2
 
 
-def test_deadline_asks_for_an_abort_once_and_then_nudges_it(saga, said):
+def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, said):
     saga("completed", until=3)
     moves = look_until(140)
     assert moves[Move.ABORT] == 1
     asked = [one for one in said() if one.type == "checkout.abort.requested"]
-    assert [one.nudge for one in asked] == [False, True]
+    assert [one.redrive for one in asked] == [False, True]
     assert asked[0].data.failure.code == refusals.DEADLINE
     assert "create_order" in asked[0].data.failure.detail
     assert Intervention.objects.get().requested_by == "watchdog"
     assert stored().status == "running"
 
 
-def test_unanswered_abort_is_nudged_beside_the_last_fact(saga, said):
+def test_unanswered_abort_is_redriven_beside_the_last_fact(saga, said):
     saga("completed", until=4)
     look_until(120)
     said()
@@ -150,7 +150,7 @@ def test_saga_past_its_pivot_is_not_aborted(saga):
 def test_saga_that_nothing_moves_is_parked_with_its_step_and_reason(saga):
     saga("declined", until=3)
     moves = look_until(400)
-    assert moves[Move.NUDGE] == MOST_NUDGES
+    assert moves[Move.REDRIVE] == MOST_REDRIVES
     assert moves[Move.PARK] == 1
     assert (stored().status, stored().parked_step) == ("parked", "reserve_inventory")
     assert "payment.failed" in stored().parked_reason
@@ -170,18 +170,18 @@ def test_parked_saga_goes_on_by_itself_when_it_is_heard_of_again(saga):
     look_until(400)
     track(heard=[event("inventory.unreserved")], now=after(500))
     assert stored().status == "compensating"
-    assert look(now=after(511)) == {Move.NUDGE: 1}
+    assert look(now=after(511)) == {Move.REDRIVE: 1}
 
 
-def test_retry_of_a_parked_saga_nudges_it_at_once(saga, said):
+def test_retry_of_a_parked_saga_redrives_it_at_once(saga, said):
     saga("declined", until=3)
     look_until(400)
     said()
     with transaction.atomic(using=DATABASE):
         refused = operations.retry(saga_id="s", requested_by="eva", reason="", now=after(500))
     assert refused is None
-    assert [(one.type, one.nudge) for one in said()] == [("payment.failed", True)]
-    assert (stored().status, stored().nudges) == ("compensating", 0)
+    assert [(one.type, one.redrive) for one in said()] == [("payment.failed", True)]
+    assert (stored().status, stored().redrives) == ("compensating", 0)
     recorded = Intervention.objects.get()
     assert (recorded.action, recorded.requested_by) == ("retry", "eva")
 
@@ -192,29 +192,29 @@ def test_retry_of_an_ended_saga_is_refused(saga):
     assert refused.code == refusals.NOTHING_TO_RETRY
 
 
-def test_movement_starts_the_count_of_nudges_again(saga):
+def test_movement_starts_the_count_of_redrives_again(saga):
     saga("completed", until=2)
     look_until(40)
     track(heard=[story("completed")[2]], now=after(41))
     look(now=after(62))
-    assert stored().nudges == 1
+    assert stored().redrives == 1
 
 
 def test_one_look_takes_a_bounded_number(start, monkeypatch):
     monkeypatch.setattr(watchdog, "MOST_AT_ONCE", 3)
     start(*"abcde")
-    assert look(now=after(10)) == {Move.NUDGE: 3}
-    assert look(now=after(10)) == {Move.NUDGE: 2}
+    assert look(now=after(10)) == {Move.REDRIVE: 3}
+    assert look(now=after(10)) == {Move.REDRIVE: 2}
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
-def test_two_watchdogs_never_nudge_one_saga_twice(start, said):
+def test_two_watchdogs_never_redrive_one_saga_twice(start, said):
     start("a", "b", "c")
     said()
     with transaction.atomic(using=DATABASE):
         assert len(store.claim_still(now=after(10), limit=2)) == 2
         other = InThread(lambda: look(now=after(10)), service=DATABASE)
-        assert other.result() == {Move.NUDGE: 1}
+        assert other.result() == {Move.REDRIVE: 1}
     assert len(said()) == 1
 
 

@@ -67,7 +67,7 @@ def product():
 def initiated(product):
     """Makes the first event of a new saga."""
 
-    def make(*, quantity=1, saga_id=None, saga="checkout", nudge=False):
+    def make(*, quantity=1, saga_id=None, saga="checkout", redrive=False):
         saga_id = saga_id or str(uuid.uuid4())
         context = Context(
             saga=saga,
@@ -87,7 +87,7 @@ def initiated(product):
             saga=saga,
             occurred_at=datetime.now(UTC),
             data=Facts(context=msgspec.Raw(msgspec.json.encode(context))),
-            nudge=nudge,
+            redrive=redrive,
         )
 
     return make

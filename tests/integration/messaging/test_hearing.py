@@ -131,14 +131,14 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
             )
 
 
-def test_nudge_says_the_stored_outcome_again_as_the_same_event(consumer, initiated, product):
+def test_redrive_says_the_stored_outcome_again_as_the_same_event(consumer, initiated, product):
     event = initiated()
     hear(consumer, event)
-    hear(consumer, initiated(saga_id=event.saga_id, nudge=True))
+    hear(consumer, initiated(saga_id=event.saga_id, redrive=True))
     assert available(product) == 9
     first, again = OutboxEntry.objects.order_by("id")
     assert (first.event_id, first.event_type) == (again.event_id, again.event_type)
-    assert events.decode(again.body.encode()).nudge
+    assert events.decode(again.body.encode()).redrive
 
 
 def test_known_sagas_event_that_means_nothing_here_is_acked_and_counted(
@@ -173,7 +173,7 @@ def test_what_is_said_of_each_step_and_direction_has_an_id_of_its_own(
     undone = msgspec.structs.replace(event, id="u", type="payment.failed")
     (first,) = saying(lambda: hear(consumer, event))
     (second,) = saying(lambda: hear(consumer, undone))
-    (again,) = saying(lambda: hear(consumer, msgspec.structs.replace(undone, id="v", nudge=True)))
+    (again,) = saying(lambda: hear(consumer, msgspec.structs.replace(undone, id="v", redrive=True)))
     assert first.event_id != second.event_id
     assert again.event_id == second.event_id
 

@@ -139,37 +139,37 @@ def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, 
     assert ParkedMessage.objects.count() == 1
 
 
-def test_nudge_of_a_message_that_is_being_tried_costs_it_no_try(
+def test_redrive_of_a_message_that_is_being_tried_costs_it_no_try(
     consumer, initiated, product, poisoned
 ):
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
         hear(consumer, poison)
-        hear(consumer, initiated(saga_id=poison.saga_id, nudge=True))
+        hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert len(tries) == 1
     assert ParkedMessage.objects.get().attempts == 1
 
 
-def test_nudge_of_a_parked_message_handles_it_after_all(
+def test_redrive_of_a_parked_message_handles_it_after_all(
     consumer, initiated, product, poisoned, retry_all
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
         hear(consumer, poison)
         retry_all()
-    hear(consumer, initiated(saga_id=poison.saga_id, nudge=True))
+    hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert available(product) == 9
     assert ParkedMessage.objects.get().status == "handled"
 
 
-def test_nudge_that_faults_as_well_has_the_parked_message_tried_again(
+def test_redrive_that_faults_as_well_has_the_parked_message_tried_again(
     consumer, initiated, product, poisoned, retry_all
 ):
     poison = initiated()
     with poisoned(poison.saga_id):
         hear(consumer, poison)
         retry_all()
-        hear(consumer, initiated(saga_id=poison.saga_id, nudge=True))
+        hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     aside = ParkedMessage.objects.get()
     assert (aside.status, aside.attempts) == ("retrying", 1)
 

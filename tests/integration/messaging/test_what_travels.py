@@ -143,7 +143,7 @@ def test_undo_of_one_of_its_steps_leaves_the_other(consumers, paid):
 
 @pytest.fixture
 def shop(monkeypatch, settings):
-    settings.NUDGE_SECONDS = 0
+    settings.REDRIVE_SECONDS = 0
     yield Shop(monkeypatch)
     forget("seeded")
 

@@ -26,13 +26,13 @@ def command(*options):
 
 
 def environment():
-    """Ours, without what would lead the soak to the servers of the tests; nudges come early."""
+    """Ours, without what would lead the soak to the servers of the tests; redrives come early."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.endswith("DATABASE_URL") and name != "RABBITMQ_URL"
     }
-    return {**kept, "DUETO_NUDGE_SECONDS": "2"}
+    return {**kept, "DUETO_REDRIVE_SECONDS": "2"}
 
 
 class Soak:

@@ -81,15 +81,15 @@ def sent_before_published(patch: Patch) -> None:
     patch(Relay, "_send", send)
 
 
-def nudge_lost(patch: Patch) -> None:
-    patch(watchdog, "_nudge", lambda sagas, trails: None)
+def redrive_lost(patch: Patch) -> None:
+    patch(watchdog, "_redrive", lambda sagas, trails: None)
 
 
-def nudge_not_answered(patch: Patch) -> None:
+def redrive_not_answered(patch: Patch) -> None:
     handle = SagaReaction.handle
 
     def deaf(self, heard):
-        handle(self, [event for event in heard if not event.nudge])
+        handle(self, [event for event in heard if not event.redrive])
 
     patch(SagaReaction, "handle", deaf)
 
@@ -158,8 +158,8 @@ CHOREOGRAPHED = [
     undo_does_not_block,
     ack_before_commit,
     sent_before_published,
-    nudge_lost,
-    nudge_not_answered,
+    redrive_lost,
+    redrive_not_answered,
     late_abort_forgotten,
     no_lock_on_units,
     second_decider,

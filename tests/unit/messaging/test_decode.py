@@ -81,7 +81,7 @@ UNREADABLE: dict[str, bytes] = {
     "a long cause": body(cause_id="x" * 65),
     "a long code": body(data=data(failure={"step": "charge", "code": "x" * 65})),
     "a number for an id": body(id=7),
-    "a text for a flag": body(nudge="yes"),
+    "a text for a flag": body(redrive="yes"),
     "a list for data": body(data=[]),
     "no data": body(data=None),
 }
@@ -151,7 +151,7 @@ def valid(draw: Callable[[Any], Any]) -> Event:
             result=draw(st.dictionaries(plain, plain | st.integers(-(2**63), 2**63))),
             failure=draw(st.none() | st.builds(Failure, texts, texts, plain)),
         ),
-        nudge=draw(st.booleans()),
+        redrive=draw(st.booleans()),
     )
 
 
