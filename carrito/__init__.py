@@ -4,7 +4,7 @@ Owns         carts and their items, checkouts (accepted, frozen), orders
 Offers       the cart; POST /checkout/saga for every pattern; create, confirm, cancel an order;
              unlock a cart
 Calls        inventario: what is offered, and what a cart costs before its checkout is accepted
-Accepts      the checkout; says checkout.initiated itself where nobody conducts
+Accepts      the checkout; says checkout.initiated itself where there is no orchestrator
 Reacts to    payment.processed, inventory.committed, inventory.commit.failed, inventory.restored,
              inventory.reserve.failed, inventory.unreserved
 Answers      order.create, order.confirm, order.cancel, checkout.fail

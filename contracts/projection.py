@@ -4,7 +4,7 @@ Forward    on `done` of step i-1 do step i
 Backward   on `refused` or `undone` of step i undo step i-1
 The pivot  on the abort event block it, on the return event undo it
 
-Each service gets only its own rows: nobody conducts by them. This is endpoint projection, as in
+Each service gets only its own rows: no orchestrator reads them. This is endpoint projection, as in
 choreographic programming (Carbone, Honda and Yoshida 2012; Montesi 2023) and in multiparty session
 types (Honda, Yoshida and Carbone 2008): the whole is written once, and each end's part derived.
 """

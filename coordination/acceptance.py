@@ -1,8 +1,9 @@
 """A saga's owner accepts it: one way in, whichever pattern then coordinates it.
 
 One transaction locks or records what the saga is about, freezes it, and records the saga. Where
-nobody conducts, the saga's first event is a row of the owner's own outbox in that transaction.
-Else it is handed over to the pattern's coordinator, at once, by the process that accepted it.
+there is no orchestrator, the saga's first event is a row of the owner's own outbox in that
+transaction. Else it is handed over to the pattern's coordinator, at once, by the process that
+accepted it.
 """
 
 import os
@@ -100,7 +101,7 @@ def context_of(*, command: Accept, subject: str, known: Mapping[str, Any]) -> Co
 
 
 def first_event(*, context: Context, now: datetime) -> Event:
-    """What sets the chain off, where nobody conducts."""
+    """What sets the chain off, where there is no orchestrator."""
     step = SAGAS[context.saga].steps[0]
     return Event(
         id=events.event_id(saga_id=context.saga_id, step=step.name, direction="do"),

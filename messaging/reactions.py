@@ -186,7 +186,7 @@ class SagaReaction:
 class Answer:
     """Do this operation when asked by that request, and reply what came of it.
 
-    Nothing else follows from it: who asked conducts. A request that is heard again is answered
+    Nothing else follows from it: who asked decides. A request that is heard again is answered
     again, with the stored outcome and under the same id: its sender asks again because it lacks the
     answer. (A fact that is heard again says nothing, unless it is a redrive: whoever said it waits
     for nothing.)
@@ -321,7 +321,7 @@ def is_noticed(step: Step, waiting: Waiting, *, is_again: bool) -> bool:
 
 
 def notice(*, cause: Event, step: Step, waiting: Waiting, context: msgspec.Raw) -> Event:
-    """That the step waits, for whom, and until when: for who watches, or conducts."""
+    """That the step waits, for whom, and until when: for the watchdog, or the orchestrator."""
     told = {"step": step.name, "decided_by": waiting.decided_by, "until": waiting.until}
     return follow(
         cause=cause,

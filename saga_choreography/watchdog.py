@@ -1,13 +1,13 @@
 """The watchdog: helps a saga that stands still. A part of this service's worker.
 
-Nobody conducts, so a lost message would leave a saga standing for ever. First its last fact is
-said again, marked as a redrive: whoever has answered that fact before says the stored answer again,
-and so the chain heals along its way, while the barrier lets nothing happen twice. Past its
-deadline an abort is asked for, and the pivot decides whether it still can be. One that waits for a
-decision is left alone until that must be overdue, and its time stands still meanwhile. A saga that
-nothing moves is parked, with its step and the reason, for a person; any new event un-parks it.
-A saga that can't be read, or helped, is parked with the fault, and the others are helped.
-All times are the database's: a worker whose own clock is wrong decides like any other.
+There is no orchestrator, so a lost message would leave a saga standing for ever. First its last
+fact is said again, marked as a redrive: whoever has answered that fact before says the stored
+answer again, and so the chain heals along its way, while the barrier lets nothing happen twice.
+Past its deadline an abort is asked for, and the pivot decides whether it still can be. One that
+waits for a decision is left alone until that must be overdue, and its time stands still meanwhile.
+A saga that nothing moves is parked, with its step and the reason, for a person; any new event
+un-parks it. A saga that can't be read, or helped, is parked with the fault, and the others are
+helped. All times are the database's: a worker whose own clock is wrong decides like any other.
 
 A service may set a saga's message aside for a person, after all its tries. Before the pivot the
 saga is then aborted, as the orchestrator undoes a step that it gives up; the

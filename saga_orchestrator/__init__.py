@@ -1,8 +1,9 @@
-"""saga_orchestrator: PATTERN 1. One conductor tells every service what to do, one step at a time.
+"""saga_orchestrator: PATTERN 1. One orchestrator tells every service what to do, one step at a
+time.
 
 A saga goes over one of two transports, with the same engine and the same log: calls over HTTP
 (`orchestrated`), or the same calls as messages (`orchestrated_messaging`, the control that tells
-what the transport costs from what the conducting costs).
+what the transport costs from what the coordination costs).
 
 Owns         sagas (where each stands), their steps, definitions, interventions, runners
 Offers       the hand-over of sagas; look, list, compensate (stop, or return); retry and skip

@@ -34,13 +34,13 @@ class Fault(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Held(msgspec.Struct, frozen=True):
+class Postponed(msgspec.Struct, frozen=True):
     """Not called: the service is known to be down. `seconds`: when to come again."""
 
     seconds: float
 
 
-Answer = Outcome | Fault | Held
+CallResult = Outcome | Fault | Postponed
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     result: Done | None = None
 
 
-class Move(msgspec.Struct, frozen=True, kw_only=True):
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What to write before anything else happens, and the call that is due then.
 
     Nothing is due in a final status, nor when it is parked (`reason` says why).
@@ -83,15 +83,15 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress
     status: SagaStatus
     seconds: float = 0.0
-    is_laid_down: bool = False
+    is_released: bool = False
     waits: Waiting | None = None
     record: StepRecord | None = None
     reason: str = ""
 
     @property
     def goes_on(self) -> bool:
-        """Whether the next call can be made at once, by whoever makes this move."""
-        return self.is_on_its_way and not (self.seconds or self.is_laid_down or self.waits)
+        """Whether the next call can be made at once, by whoever makes this transition."""
+        return self.is_on_its_way and not (self.seconds or self.is_released or self.waits)
 
     @property
     def is_on_its_way(self) -> bool:
@@ -102,8 +102,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 _MOVING = frozenset({SagaStatus.RUNNING, SagaStatus.COMPENSATING})
 
 
-def after(*, progress: Progress, answer: Answer, draw: float) -> Move:
-    """The move that follows from the answer to the call that was due.
+def after(*, progress: Progress, answer: CallResult, draw: float) -> Transition:
+    """The transition that follows from the answer to the call that was due.
 
     `draw`: a random number in [0, 1), so that those who wait do not all come back at once.
     """
@@ -111,15 +111,15 @@ def after(*, progress: Progress, answer: Answer, draw: float) -> Move:
         return _after_done(progress, answer)
     if isinstance(answer, Refused):
         return _after_refusal(progress, answer)
-    if isinstance(answer, Held):
-        return Move(progress=progress, status=_status(progress), seconds=answer.seconds)
+    if isinstance(answer, Postponed):
+        return Transition(progress=progress, status=_status(progress), seconds=answer.seconds)
     if isinstance(answer, Waiting):
         return wait(progress=progress, waiting=answer)
     return _after_fault(progress, answer, draw)
 
 
-def interrupt(*, progress: Progress, code: str, detail: str) -> Move | None:
-    """The move that turns it back before the call that is due (a stop, the deadline).
+def interrupt(*, progress: Progress, code: str, detail: str) -> Transition | None:
+    """The transition that turns it back before the call that is due (a stop, the deadline).
 
     None where it is past its pivot, or going back already. Whether the step was called before a
     crash can't be known, so it counts as in doubt: an undo of what never happened blocks it.
@@ -130,13 +130,13 @@ def interrupt(*, progress: Progress, code: str, detail: str) -> Move | None:
     return _give_up(progress, failure, calls=0)
 
 
-def wait(*, progress: Progress, waiting: Waiting) -> Move:
-    """The move that lets it rest until the step that is due is decided. What is undone, or blocked,
-    waits for nobody: its service errs, and time mends nothing.
+def wait(*, progress: Progress, waiting: Waiting) -> Transition:
+    """The transition that lets it rest until the step that is due is decided. What is undone, or
+    blocked, waits for nobody: its service errs, and time mends nothing.
     """
     if progress.direction is not Direction.DO or waiting.until is None:
         return _park(progress, f"its {progress.direction} must not wait for {waiting.decided_by}")
-    return Move(
+    return Transition(
         progress=msgspec.structs.replace(progress, faults=0),
         status=SagaStatus.RUNNING,
         waits=waiting,
@@ -146,8 +146,8 @@ def wait(*, progress: Progress, waiting: Waiting) -> Move:
 
 def give_back(
     *, progress: Progress, code: str, detail: str, record: StepRecord | None = None
-) -> Move:
-    """The move that undoes it from where it stands, the pivot too: a return.
+) -> Transition:
+    """The transition that undoes it from where it stands, the pivot too: a return.
 
     `record`: what is known by now of the step that was called last.
     """
@@ -155,15 +155,15 @@ def give_back(
     return _backward(progress, to=progress.position, failure=failure, record=record)
 
 
-def retry(*, progress: Progress) -> Move:
-    """The move that tries a parked call again, from the first of its tries."""
+def retry(*, progress: Progress) -> Transition:
+    """The transition that tries a parked call again, from the first of its tries."""
     fresh = msgspec.structs.replace(progress, faults=0)
-    return Move(progress=fresh, status=_status(fresh))
+    return Transition(progress=fresh, status=_status(fresh))
 
 
-def skip(*, progress: Progress, reason: str) -> Move | None:
-    """The move that goes on without the call. None where nobody can know what that would mean:
-    while it is open whether the pivot has happened.
+def skip(*, progress: Progress, reason: str) -> Transition | None:
+    """The transition that goes on without the call. None where nobody can know what that would
+    mean: while it is open whether the pivot has happened.
     """
     if progress.direction is Direction.BLOCK:
         return None
@@ -190,7 +190,7 @@ def delay(*, faults: int, draw: float) -> float:
     return longest * (0.5 + 0.5 * draw)
 
 
-def _after_done(progress: Progress, done: Done) -> Move:
+def _after_done(progress: Progress, done: Done) -> Transition:
     if progress.direction is Direction.UNDO:
         return _after_undo(progress, done)
     happened = StepRecord(
@@ -202,7 +202,7 @@ def _after_done(progress: Progress, done: Done) -> Move:
     return _forward(progress, happened)
 
 
-def _after_undo(progress: Progress, done: Done) -> Move:
+def _after_undo(progress: Progress, done: Done) -> Transition:
     """A step that never happened stays what it was; the acceptance's undo is the end itself."""
     is_undone = had_effect(done)
     status = StepStatus.COMPENSATED if is_undone else None
@@ -210,14 +210,14 @@ def _after_undo(progress: Progress, done: Done) -> Move:
     return _past_an_undo(progress, record, had_effect=is_undone)
 
 
-def _past_an_undo(progress: Progress, record: StepRecord, *, had_effect: bool) -> Move:
+def _past_an_undo(progress: Progress, record: StepRecord, *, had_effect: bool) -> Transition:
     failure = progress.failure
     if had_effect and failure and progress.position:
         failure = msgspec.structs.replace(failure, undone=True)
     return _backward(progress, to=progress.position - 1, failure=failure, record=record)
 
 
-def _after_refusal(progress: Progress, refused: Refused) -> Move:
+def _after_refusal(progress: Progress, refused: Refused) -> Transition:
     said = f"{refused.code}: {refused.detail}"
     if progress.direction is Direction.UNDO or progress.step.step_class is StepClass.RETRIABLE:
         return _park(progress, f"must not be refused, but was: {said}")
@@ -234,11 +234,11 @@ def _after_refusal(progress: Progress, refused: Refused) -> Move:
     return _backward(progress, to=progress.position - 1, failure=failure, record=failed)
 
 
-def _after_fault(progress: Progress, fault: Fault, draw: float) -> Move:
+def _after_fault(progress: Progress, fault: Fault, draw: float) -> Transition:
     faults = progress.faults + 1
     again = msgspec.structs.replace(progress, faults=faults)
     if faults < TRIES:
-        return Move(
+        return Transition(
             progress=again,
             status=_status(again),
             seconds=delay(faults=faults, draw=draw),
@@ -256,7 +256,7 @@ def _can_turn_back(progress: Progress) -> bool:
     return progress.direction is Direction.DO and not is_past
 
 
-def _give_up(progress: Progress, failure: Failure, *, calls: int) -> Move:
+def _give_up(progress: Progress, failure: Failure, *, calls: int) -> Transition:
     """Turns back from a step that is in doubt."""
     if progress.step.step_class is StepClass.PIVOT:
         return _block(progress, failure, calls=calls)
@@ -269,7 +269,7 @@ def _give_up(progress: Progress, failure: Failure, *, calls: int) -> Move:
     return _backward(progress, to=progress.position, failure=failure, record=failed)
 
 
-def _block(progress: Progress, failure: Failure, *, calls: int) -> Move:
+def _block(progress: Progress, failure: Failure, *, calls: int) -> Transition:
     open_ = StepRecord(
         position=progress.position,
         status=StepStatus.RUNNING,
@@ -279,21 +279,21 @@ def _block(progress: Progress, failure: Failure, *, calls: int) -> Move:
     blocking = msgspec.structs.replace(
         progress, direction=Direction.BLOCK, faults=0, failure=failure
     )
-    return Move(progress=blocking, status=SagaStatus.RUNNING, record=open_)
+    return Transition(progress=blocking, status=SagaStatus.RUNNING, record=open_)
 
 
-def _forward(progress: Progress, record: StepRecord) -> Move:
+def _forward(progress: Progress, record: StepRecord) -> Transition:
     position = progress.position + 1
     if position == len(progress.steps):
         ended = msgspec.structs.replace(progress, failure=None, faults=0)
-        return Move(progress=ended, status=SagaStatus.COMPLETED, record=record)
+        return Transition(progress=ended, status=SagaStatus.COMPLETED, record=record)
     ahead = Progress(steps=progress.steps, position=position)
-    return Move(progress=ahead, status=SagaStatus.RUNNING, record=record)
+    return Transition(progress=ahead, status=SagaStatus.RUNNING, record=record)
 
 
 def _backward(
     progress: Progress, *, to: int, failure: Failure | None, record: StepRecord | None
-) -> Move:
+) -> Transition:
     """Undoes from position `to` downwards; a step that has no undo is passed over."""
     position = to
     while position >= 0 and not progress.steps[position].can(Direction.UNDO):
@@ -305,12 +305,12 @@ def _backward(
         failure=failure,
     )
     if position < 0:
-        return Move(progress=behind, status=_ending(behind), record=record)
-    return Move(progress=behind, status=SagaStatus.COMPENSATING, record=record)
+        return Transition(progress=behind, status=_ending(behind), record=record)
+    return Transition(progress=behind, status=SagaStatus.COMPENSATING, record=record)
 
 
-def _park(progress: Progress, reason: str) -> Move:
-    return Move(
+def _park(progress: Progress, reason: str) -> Transition:
+    return Transition(
         progress=progress,
         status=SagaStatus.PARKED,
         record=_faulted(progress, reason),

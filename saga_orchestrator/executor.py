@@ -1,12 +1,12 @@
-"""The conductor: moves the sagas in its hands on until they end, wait or are parked.
+"""The executor: moves the sagas in flight on until they end, wait or are parked.
 
-    lane -> one call for the batch -> the moves that follow, in one statement -> the next lane
+    bulkhead -> one call for a batch -> their transitions, in one statement -> the next bulkhead
 
-A move is written before the next call is made, so the process may die anywhere: the saga is then
-found at the call that was due, and that is made again under the same key.
+A transition is written before the next call is made, so the process may die anywhere: the saga is
+then found at the call that was due, and that is made again under the same key.
 
-What follows for a saga is the engine's move, given the time and chance of this moment: the same
-here, where calls go over HTTP, and where they go as messages (`messages`).
+What follows for a saga is the engine's transition, given the time and chance of this moment: the
+same here, where calls go over HTTP, and where they go as messages (`messages`).
 """
 
 import logging
@@ -23,20 +23,20 @@ from contracts import refusals
 from contracts.states import SagaStatus
 from participant import points
 from saga_orchestrator import engine, store
-from saga_orchestrator.engine import Answer, Fault, Move, Progress
-from saga_orchestrator.in_flight import Hands, Lanes
-from saga_orchestrator.participants import Participants, Target, target_of
-from saga_orchestrator.store import Call, InFlight, Unreadable, call_of
+from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
+from saga_orchestrator.in_flight import Bulkheads, InFlightSet
+from saga_orchestrator.participants import Endpoint, Participants, endpoint_of
+from saga_orchestrator.store import Call, ClaimedSaga, Unreadable, call_of
 
 log = logging.getLogger(__name__)
 
 STOPPED = "A stop was asked for."
-Step = tuple[InFlight, Move]
-"""A saga, and the move that it makes."""
+Step = tuple[ClaimedSaga, Transition]
+"""A saga, and the transition that it makes."""
 
 
-def turned_back(*, saga: InFlight, progress: Progress, now: float) -> Move | None:
-    """The move that turns it back at `progress`, if somebody wants that or its time is over.
+def turned_back(*, saga: ClaimedSaga, progress: Progress, now: float) -> Transition | None:
+    """The transition that turns it back at `progress`, if somebody wants that or its time is over.
 
     `now`: on the clock of the saga's deadline.
     """
@@ -49,23 +49,28 @@ def turned_back(*, saga: InFlight, progress: Progress, now: float) -> Move | Non
     return None
 
 
-def after(*, saga: InFlight, answer: Answer) -> Move:
-    """The move that follows from the answer.
+def after(*, saga: ClaimedSaga, answer: CallResult) -> Transition:
+    """The transition that follows from the answer.
 
     A stop that was asked for before the pivot and came too late becomes the return: who was told
     that the saga will be undone finds it undone.
     """
     draw = random.random()  # noqa: S311 -- spreads retries over time, guards nothing
-    move = engine.after(progress=saga.progress, answer=answer, draw=draw)
-    if saga.stop_requested and move.status is SagaStatus.COMPLETED:
+    transition = engine.after(progress=saga.progress, answer=answer, draw=draw)
+    if saga.stop_requested and transition.status is SagaStatus.COMPLETED:
         return engine.give_back(
-            progress=move.progress, code=refusals.STOPPED, detail=STOPPED, record=move.record
+            progress=transition.progress,
+            code=refusals.STOPPED,
+            detail=STOPPED,
+            record=transition.record,
         )
-    return move
+    return transition
 
 
-def given_up(*, saga: InFlight, reason: str) -> Move:
-    """The move that follows where the service itself has tried in vain, as often as is of use."""
+def given_up(*, saga: ClaimedSaga, reason: str) -> Transition:
+    """The transition that follows where the service itself has tried in vain, as often as is of
+    use.
+    """
     last = msgspec.structs.replace(saga.progress, faults=engine.TRIES - 1)
     return engine.after(progress=last, answer=Fault(reason), draw=0)
 
@@ -78,7 +83,7 @@ def park(unreadable: Unreadable) -> None:
     points.reach("runner.parked")
 
 
-class Tally:
+class EndCounter:
     """Counts how sagas came to rest; tells of those that wait for a person now."""
 
     def __init__(self) -> None:
@@ -89,22 +94,22 @@ class Tally:
         return dict(self._counted)
 
     def count(self, written: Iterable[Step]) -> None:
-        """Of moves that were written: those after which nothing is due for now."""
-        for saga, move in written:
-            if move.is_on_its_way:
+        """Of transitions that were written: those after which nothing is due for now."""
+        for saga, transition in written:
+            if transition.is_on_its_way:
                 continue
             with self._lock:
-                self._counted[f"sagas_{move.status}"] += 1
-            if move.status is SagaStatus.PARKED:
+                self._counted[f"sagas_{transition.status}"] += 1
+            if transition.status is SagaStatus.PARKED:
                 log.error(
                     "parked at %s: %s",
-                    move.progress.step.name,
-                    move.reason,
+                    transition.progress.step.name,
+                    transition.reason,
                     extra={"saga_id": saga.saga_id},
                 )
 
 
-tally = Tally()
+end_counter = EndCounter()
 """Of this process."""
 
 
@@ -114,49 +119,51 @@ MOST_BUGS = 3
 """With one saga alone: a command that can't be made of its context."""
 
 
-class Conductor:
+class Executor:
     """`put_down`: called when a call was answered, with the seconds until the first of the sagas
     that have left its hands then is due again (None: none of them is).
     """
 
     def __init__(
-        self, *, participants: Participants, put_down: Callable[[float | None], None]
+        self, *, participants: Participants, on_release: Callable[[float | None], None]
     ) -> None:
         self._participants = participants
-        self._put_down = put_down
-        self._lanes: Lanes[Target, InFlight] = Lanes(work=self._work, at_exit=store.close)
-        self._hands = Hands()
+        self._on_release = on_release
+        self._bulkheads: Bulkheads[Endpoint, ClaimedSaga] = Bulkheads(
+            work=self._work, at_exit=store.close
+        )
+        self._in_flight = InFlightSet()
         self._batches = 0
         self._bugs: Counter[str] = Counter()
 
     @property
-    def in_hand(self) -> list[str]:
+    def in_flight(self) -> list[str]:
         """The sagas that it is moving on."""
-        return self._hands.saga_ids
+        return self._in_flight.saga_ids
 
     @property
-    def crowded(self) -> list[Call]:
+    def full(self) -> list[Call]:
         """The calls for which it wants no further sagas now."""
-        return self._hands.crowded()
+        return self._in_flight.full()
 
     def counters(self) -> dict[str, int]:
-        own = {"batches": self._batches, "sagas_in_hand": len(self._hands)}
+        own = {"batches": self._batches, "sagas_in_flight": len(self._in_flight)}
         return {**own, **self._participants.counters()}
 
-    def take_up(self, *, sagas: Sequence[InFlight]) -> None:
+    def execute(self, *, sagas: Sequence[ClaimedSaga]) -> None:
         """Moves these on, from the call that is due."""
-        self._hands.take(sagas=sagas)
-        lanes: dict[Target, list[InFlight]] = {}
+        self._in_flight.add(sagas=sagas)
+        bulkheads: dict[Endpoint, list[ClaimedSaga]] = {}
         for saga in sagas:
-            lanes.setdefault(target_of(progress=saga.progress), []).append(saga)
-        for target, group in lanes.items():
-            self._lanes.put(target, group)
+            bulkheads.setdefault(endpoint_of(progress=saga.progress), []).append(saga)
+        for endpoint, group in bulkheads.items():
+            self._bulkheads.put(endpoint, group)
 
-    def rest(self, *, sagas: Sequence[InFlight]) -> None:
+    def rest(self, *, sagas: Sequence[ClaimedSaga]) -> None:
         """Has them claimed again in a moment: it is open what the database knows of them now."""
-        self._hands.rest(sagas=sagas, seconds=REST_SECONDS)
+        self._in_flight.rest(sagas=sagas, seconds=REST_SECONDS)
 
-    def after_bug(self, *, saga: InFlight, error: Exception) -> None:
+    def after_bug(self, *, saga: ClaimedSaga, error: Exception) -> None:
         """Has it claimed again in a moment. One whose command can't be made, MOST_BUGS times, waits
         for a person: its page is wrong, and time mends nothing.
         """
@@ -174,100 +181,106 @@ class Conductor:
 
     def close(self, *, seconds: float) -> None:
         """Makes no further call; waits so long for those that are out."""
-        self._lanes.close(seconds=seconds)
+        self._bulkheads.close(seconds=seconds)
 
-    def _work(self, target: Target, sagas: list[InFlight]) -> None:
+    def _work(self, endpoint: Endpoint, sagas: list[ClaimedSaga]) -> None:
         try:
-            self._move_on(target, sagas)
+            self._move_on(endpoint, sagas)
         except (DatabaseError, InterfaceError) as error:
-            log.warning("%d sagas at %s: %s; to be claimed again", len(sagas), target.path, error)
+            log.warning("%d sagas at %s: %s; to be claimed again", len(sagas), endpoint.path, error)
             store.close()
             self.rest(sagas=sagas)
-            self._lay_down(sagas)
-        except Exception as error:  # the outermost loop of a lane: no bug may end it for the others
-            log.exception("%d sagas at %s", len(sagas), target.path)
-            self._after_bug(target, sagas, error)
+            self._release(sagas)
+        except (
+            Exception
+        ) as error:  # the outermost loop of a bulkhead: no bug may end it for the others
+            log.exception("%d sagas at %s", len(sagas), endpoint.path)
+            self._after_bug(endpoint, sagas, error)
 
-    def _after_bug(self, target: Target, sagas: list[InFlight], error: Exception) -> None:
+    def _after_bug(self, endpoint: Endpoint, sagas: list[ClaimedSaga], error: Exception) -> None:
         """Finds whose it is: the others go on. What has moved meanwhile is claimed again."""
-        still = [saga for saga in sagas if target_of(progress=saga.progress) == target]
+        still = [saga for saga in sagas if endpoint_of(progress=saga.progress) == endpoint]
         if len(sagas) > 1 and len(still) == len(sagas):
             for saga in sagas:
-                self._work(target, [saga])
+                self._work(endpoint, [saga])
             return
         for saga in sagas:
             self.after_bug(saga=saga, error=error)
-        self._lay_down(sagas)
+        self._release(sagas)
 
-    def _move_on(self, target: Target, sagas: list[InFlight]) -> None:
+    def _move_on(self, endpoint: Endpoint, sagas: list[ClaimedSaga]) -> None:
         now = time.monotonic()
-        moves: list[Step] = []
-        due: list[InFlight] = []
+        transitions: list[Step] = []
+        due: list[ClaimedSaga] = []
         for saga in sagas:
             turned = turned_back(saga=saga, progress=saga.progress, now=now)
             if turned:
-                moves.append((saga, turned))
+                transitions.append((saga, turned))
             else:
                 due.append(saga)
         if due:
-            answers = self._participants.ask(target=target, sagas=due)
-            moves += [
+            answers = self._participants.ask(endpoint=endpoint, sagas=due)
+            transitions += [
                 (saga, after(saga=saga, answer=answer))
                 for saga, answer in zip(due, answers, strict=True)
             ]
-            _log_faults(target, answers)
-        self._make(self._as_far_as_there_is_room(moves))
+            _log_faults(endpoint, answers)
+        self._make(self._as_far_as_there_is_room(transitions))
         self._batches += 1
 
-    def _as_far_as_there_is_room(self, moves: Sequence[Step]) -> list[Step]:
-        """Where too many wait for the next call, the saga is laid down: it is claimed again as soon
+    def _as_far_as_there_is_room(self, transitions: Sequence[Step]) -> list[Step]:
+        """Where too many wait for the next call, the saga is released: it is claimed again as soon
         as there are fewer.
         """
         going: Counter[Call] = Counter()
         made: list[Step] = []
-        for saga, move in moves:
-            call = call_of(progress=move.progress)
-            if move.goes_on and call != call_of(progress=saga.progress):
+        for saga, transition in transitions:
+            call = call_of(progress=transition.progress)
+            if transition.goes_on and call != call_of(progress=saga.progress):
                 going[call] += 1
-                if going[call] > self._hands.room(call=call):
-                    move = msgspec.structs.replace(move, is_laid_down=True)
-            made.append((saga, move))
+                if going[call] > self._in_flight.room(call=call):
+                    transition = msgspec.structs.replace(transition, is_released=True)
+            made.append((saga, transition))
         return made
 
-    def _make(self, moves: Sequence[Step]) -> None:
-        points.reach("conductor.before_record")
-        written = store.record(moves=moves, is_in_hand=True)
-        points.reach("conductor.recorded")
-        onward: list[InFlight] = []
-        down: list[InFlight] = []
+    def _make(self, transitions: Sequence[Step]) -> None:
+        points.reach("executor.before_record")
+        written = store.record(transitions=transitions, is_in_flight=True)
+        points.reach("executor.recorded")
+        onward: list[ClaimedSaga] = []
+        down: list[ClaimedSaga] = []
         waits: list[float] = []
-        for saga, move in moves:
+        for saga, transition in transitions:
             moved = written.get(saga.saga_id)
-            if moved is not None and move.goes_on:
+            if moved is not None and transition.goes_on:
                 saga.version += 1
-                saga.context = saga.context_after(move)
-                saga.progress = move.progress
+                saga.context = saga.context_after(transition)
+                saga.progress = transition.progress
                 saga.entered = moved
                 onward.append(saga)
                 continue
             down.append(saga)
             if moved is not None:
-                tally.count([(saga, move)])
-                waits += [move.seconds] if move.is_on_its_way and not move.waits else []
+                end_counter.count([(saga, transition)])
+                waits += (
+                    [transition.seconds]
+                    if transition.is_on_its_way and not transition.waits
+                    else []
+                )
             else:
                 # A stop, say: what is written now is claimed, and found to be turned back.
                 waits.append(0.0)
                 log.info("moved by another since", extra={"saga_id": saga.saga_id})
-        self.take_up(sagas=onward)
-        self._hands.lay_down(sagas=down)
-        self._put_down(min(waits, default=None))
+        self.execute(sagas=onward)
+        self._in_flight.remove(sagas=down)
+        self._on_release(min(waits, default=None))
 
-    def _lay_down(self, sagas: Sequence[InFlight]) -> None:
-        self._hands.lay_down(sagas=sagas)
-        self._put_down(REST_SECONDS)
+    def _release(self, sagas: Sequence[ClaimedSaga]) -> None:
+        self._in_flight.remove(sagas=sagas)
+        self._on_release(REST_SECONDS)
 
 
-def _log_faults(target: Target, answers: Sequence[Answer]) -> None:
+def _log_faults(endpoint: Endpoint, answers: Sequence[CallResult]) -> None:
     faults = [answer for answer in answers if isinstance(answer, Fault)]
     if faults:
-        log.warning("%d faults at %s, the first: %s", len(faults), target.path, faults[0].reason)
+        log.warning("%d faults at %s, the first: %s", len(faults), endpoint.path, faults[0].reason)

@@ -1,15 +1,17 @@
-"""The sagas that a runner has in hand, and the lanes in which they wait for their calls.
+"""The sagas that a runner has in flight, and the bulkheads in which they wait for their calls.
 
-A saga is in hand from before its first call until what came of its last one is written. Whatever
-else is due is anybody's, also what the database says is this runner's (`store.claim`).
+A saga is in flight from before its first call until what came of its last one is written. Whatever
+else is due can be claimed by any runner, also what the database says is this one's (`store.claim`).
 
-A lane is a queue for each call that can be made, and one batch at a time from each.
+A bulkhead (Nygard, Release It!) is a queue for one endpoint, with one batch in flight at a time.
 
-What comes while a batch is away waits and goes together next time, so batches grow with the load
-by themselves; nothing ever waits for a batch to fill. A slow service holds up its own lanes only.
+What comes while a batch is in flight waits and goes together next time, so batches grow with the
+load by themselves; nothing ever waits for a batch to fill. A slow service holds up its own
+bulkheads only.
 
-Threads belong to no lane: the one that has moved a saga on takes up the next lane itself, so a
-lone saga goes through all its steps on one thread. There is always a thread for a lane with work.
+Threads belong to no bulkhead: the one that has moved a saga on takes the next batch itself, so a
+lone saga goes through all its steps on one thread. There is always a thread for a bulkhead with
+work.
 """
 
 import threading
@@ -18,18 +20,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
-from saga_orchestrator.store import Call, InFlight, call_of
+from saga_orchestrator.store import Call, ClaimedSaga, call_of
 
 MOST_AT_A_CALL = 300
-"""Three batches. A slow service's sagas must not fill a runner's hands: what waits beyond this is
-left to be claimed later, and the others go on."""
+"""Three batches. A slow service's sagas must not fill a runner's in-flight set: what waits beyond
+this is left to be claimed later, and the others go on."""
 
 
-class Hands:
+class InFlightSet:
     """May be used from any thread."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[InFlight, Call]] = {}
+        self._held: dict[str, tuple[ClaimedSaga, Call]] = {}
         self._waiting: Counter[Call] = Counter()
         self._resting: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -39,14 +41,14 @@ class Hands:
 
     @property
     def saga_ids(self) -> list[str]:
-        """Those in hand, and those that rest: no others may be lost to this runner."""
+        """Those in flight, and those that rest: no others may be lost to this runner."""
         now = time.monotonic()
         with self._lock:
             self._resting = {one: until for one, until in self._resting.items() if until > now}
             return [*self._held, *self._resting]
 
-    def take(self, *, sagas: Iterable[InFlight]) -> None:
-        """Has these, each waiting for the call that is due to it; known ones wait for another."""
+    def add(self, *, sagas: Iterable[ClaimedSaga]) -> None:
+        """Adds these, each waiting for the call that is due to it; known ones wait for another."""
         with self._lock:
             for saga in sagas:
                 self._forget(saga.saga_id)
@@ -54,14 +56,14 @@ class Hands:
                 self._held[saga.saga_id] = saga, call
                 self._waiting[call] += 1
 
-    def lay_down(self, *, sagas: Iterable[InFlight]) -> None:
-        """Has these no longer; one that was claimed again since stays."""
+    def remove(self, *, sagas: Iterable[ClaimedSaga]) -> None:
+        """Removes these; one that was claimed again since stays."""
         with self._lock:
             for saga in sagas:
                 if saga.saga_id in self._held and self._held[saga.saga_id][0] is saga:
                     self._forget(saga.saga_id)
 
-    def rest(self, *, sagas: Iterable[InFlight], seconds: float) -> None:
+    def rest(self, *, sagas: Iterable[ClaimedSaga], seconds: float) -> None:
         """Leaves these alone for so long, after a fault: a bug must not be met at full speed."""
         until = time.monotonic() + seconds
         with self._lock:
@@ -71,7 +73,7 @@ class Hands:
         """How many more may wait for this call."""
         return MOST_AT_A_CALL - self._waiting[call]
 
-    def crowded(self) -> list[Call]:
+    def full(self) -> list[Call]:
         """The calls for which no more are to wait."""
         with self._lock:
             return [call for call, count in self._waiting.items() if count >= MOST_AT_A_CALL]
@@ -88,10 +90,10 @@ Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 
-class Lanes(Generic[Key, Item]):
-    """Runs `work(key, items)` for what is put, each lane's batches one after the other.
+class Bulkheads(Generic[Key, Item]):
+    """Runs `work(key, items)` for what is put, each bulkhead's batches one after the other.
 
-    `work` puts what it has moved on into other lanes; it must not raise. `at_exit` runs in each
+    `work` puts what it has moved on into other bulkheads; it must not raise. `at_exit` runs in each
     thread at its end.
     """
 
@@ -117,7 +119,7 @@ class Lanes(Generic[Key, Item]):
             waiting.extend(items)
             # A thread of ours comes back for it by itself, right after this.
             if threading.current_thread() not in self._threads:
-                self._call_a_thread()
+                self._wake_a_thread()
 
     def close(self, *, seconds: float) -> None:
         """Starts no other batch; waits so long for those that are away."""
@@ -138,7 +140,7 @@ class Lanes(Generic[Key, Item]):
             self._at_exit()
 
     def _take(self, finished: Key | None = None) -> tuple[Key, list[Item]] | None:
-        """The next batch of a lane that is free; waits for one. None when closed."""
+        """The next batch of a bulkhead that is free; waits for one. None when closed."""
         with self._changed:
             if finished is not None:
                 self._free(finished)
@@ -150,7 +152,7 @@ class Lanes(Generic[Key, Item]):
             key = self._ready.popleft()
             self._busy.add(key)
             if self._ready:
-                self._call_a_thread()
+                self._wake_a_thread()
             waiting = self._waiting[key]
             return key, [waiting.popleft() for _ in range(min(len(waiting), MOST_IN_A_BATCH))]
 
@@ -159,10 +161,10 @@ class Lanes(Generic[Key, Item]):
         if self._waiting[key]:
             self._ready.append(key)
 
-    def _call_a_thread(self) -> None:
+    def _wake_a_thread(self) -> None:
         if self._idle:
             self._changed.notify()
         elif len(self._threads) < len(self._waiting) and not self._is_closed:
-            thread = threading.Thread(target=self._run, name="lane", daemon=True)
+            thread = threading.Thread(target=self._run, name="bulkhead", daemon=True)
             self._threads.add(thread)
             thread.start()

@@ -1,9 +1,11 @@
-"""Calls as messages: a move, and the request that it makes due, are written in one transaction.
+"""Calls as messages: a transition, and the request that it makes due, are written in one
+transaction.
 
     a saga that is claimed    was never asked           ask
                               has no reply in time      a fault: the engine says what follows
                               is to be turned back      the engine's move
-    a reply                   answers what is due       the engine's move, and the next request
+    a reply                   answers what is due       the engine's transition, and the next
+    request
 
 While the reply is on its way nobody holds the saga: it waits in its row, and is due again (to be
 claimed by any runner) when its patience is over. So a crash anywhere loses nothing, and a request
@@ -32,9 +34,9 @@ from contracts.states import FINAL, SagaStatus
 from messaging import doorbell, outbox
 from participant import points
 from saga_orchestrator import engine, store
-from saga_orchestrator.engine import Fault, Move, Progress
-from saga_orchestrator.executor import Step, after, given_up, tally, turned_back
-from saga_orchestrator.store import InFlight
+from saga_orchestrator.engine import Fault, Progress, Transition
+from saga_orchestrator.executor import Step, after, end_counter, given_up, turned_back
+from saga_orchestrator.store import ClaimedSaga
 
 PATIENCE = 2
 """Times what a call of the step may take: the other half is for the queues, there and back."""
@@ -43,7 +45,7 @@ NEARLY = 0.9
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def goes_by_message(*, saga: InFlight) -> bool:
+def goes_by_message(*, saga: ClaimedSaga) -> bool:
     """Whether this saga's services are told what to do by message."""
     return saga.context.pattern == patterns.ORCHESTRATED_MESSAGING
 
@@ -53,47 +55,51 @@ def request_of(*, progress: Progress) -> str:
     return projection.request_of(progress.step, progress.direction)
 
 
-def take_up(*, sagas: Sequence[InFlight]) -> list[Step]:
+def execute(*, sagas: Sequence[ClaimedSaga]) -> list[Step]:
     """Asks for what is due of these, claimed ones; one that has waited for nothing has faulted.
 
-    Returns the moves that were written.
+    Returns the transitions that were written.
     """
     now = time.monotonic()
-    moves = [(saga, _move_due(saga, now)) for saga in sagas]
+    transitions = [(saga, _move_due(saga, now)) for saga in sagas]
     with transaction.atomic(using=store.ALIAS):
-        written = write(moves=moves, now=now)
+        written = write(transitions=transitions, now=now)
         points.reach("requesting.before_commit")
     points.reach("requesting.after_commit")
-    tally.count(written)
+    end_counter.count(written)
     return written
 
 
-def write(*, moves: Sequence[Step], now: float, causes: Mapping[str, str] = _NONE) -> list[Step]:
-    """Writes the moves, and into the outbox the requests that are due then.
+def write(
+    *, transitions: Sequence[Step], now: float, causes: Mapping[str, str] = _NONE
+) -> list[Step]:
+    """Writes the transitions, and into the outbox the requests that are due then.
 
     `causes`: the reply that each saga moves on, by saga. Runs in the caller's transaction; returns
-    the moves that were written (the others' sagas were moved by somebody else).
+    the transitions that were written (the others' sagas were moved by somebody else).
     """
     # In one order everywhere, so that two that write at once can't wait for each other.
-    ordered = sorted(moves, key=lambda one: one[0].saga_id)
+    ordered = sorted(transitions, key=lambda one: one[0].saga_id)
     patience = {
-        saga.saga_id: _patience(saga, move.progress, now)
-        for saga, move in ordered
-        if move.goes_on and _can_ask(saga, move.progress, now)
+        saga.saga_id: _patience(saga, transition.progress, now)
+        for saga, transition in ordered
+        if transition.goes_on and _can_ask(saga, transition.progress, now)
     }
-    moved = store.record(moves=ordered, patience=patience)
-    written = [(saga, move) for saga, move in ordered if saga.saga_id in moved]
-    asked = [(saga, move) for saga, move in written if saga.saga_id in patience]
+    moved = store.record(transitions=ordered, patience=patience)
+    written = [(saga, transition) for saga, transition in ordered if saga.saga_id in moved]
+    asked = [(saga, transition) for saga, transition in written if saga.saga_id in patience]
     outbox.add(
         service=store.ALIAS,
-        said=[_request(saga, move, causes.get(saga.saga_id, "")) for saga, move in asked],
+        said=[
+            _request(saga, transition, causes.get(saga.saga_id, "")) for saga, transition in asked
+        ],
     )
-    if sum(move.goes_on for _, move in written) > len(asked):
+    if sum(transition.goes_on for _, transition in written) > len(asked):
         transaction.on_commit(_wake, using=store.ALIAS)
     return written
 
 
-def _move_due(saga: InFlight, now: float) -> Move:
+def _move_due(saga: ClaimedSaga, now: float) -> Transition:
     turned = turned_back(saga=saga, progress=saga.progress, now=now)
     if turned:
         return turned
@@ -101,14 +107,14 @@ def _move_due(saga: InFlight, now: float) -> Move:
         request = request_of(progress=saga.progress)
         reason = f"no reply to {request} within {saga.waited:.1f} s"
         return after(saga=saga, answer=Fault(reason))
-    return Move(progress=saga.progress, status=saga.status)
+    return Transition(progress=saga.progress, status=saga.status)
 
 
-def _can_ask(saga: InFlight, progress: Progress, now: float) -> bool:
+def _can_ask(saga: ClaimedSaga, progress: Progress, now: float) -> bool:
     return turned_back(saga=saga, progress=progress, now=now) is None
 
 
-def _patience(saga: InFlight, progress: Progress, now: float) -> float:
+def _patience(saga: ClaimedSaga, progress: Progress, now: float) -> float:
     """Seconds to wait for the reply; no longer than to the deadline, if that can turn it back."""
     longest = _longest(progress)
     left = saga.deadline - now
@@ -122,13 +128,13 @@ def _longest(progress: Progress) -> float:
     return PATIENCE * progress.step.seconds * float(2**progress.faults)
 
 
-def _request(saga: InFlight, move: Move, cause_id: str) -> Event:
+def _request(saga: ClaimedSaga, transition: Transition, cause_id: str) -> Event:
     """It carries the command, and nothing that its step does not need."""
-    progress = move.progress
+    progress = transition.progress
     command = projection.command(
         step=progress.step,
         direction=progress.direction,
-        context=saga.context_after(move),
+        context=saga.context_after(transition),
         failure=progress.failure,
     )
     return Event(
@@ -156,15 +162,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """The reaction to what a service tells of a request. `move`: what follows for the saga; None
-    where this tells nothing of what is due.
+    """The reaction to what a service tells of a request. `transition`: what follows for the saga;
+    None where this tells nothing of what is due.
     """
 
     saga: str
     hears: str
-    move: Callable[[InFlight, Event], Move | None]
+    transition: Callable[[ClaimedSaga, Event], Transition | None]
     group: str = "replies"
-    """All of them are handled together: the moves of a batch are one statement."""
+    """All of them are handled together: the transitions of a batch are one statement."""
     step: str = ""
 
     def handle(self, heard: Sequence[Event]) -> None:
@@ -172,25 +178,27 @@ class Told:
         now = time.monotonic()
         with transaction.atomic(using=store.ALIAS):
             sagas = _locked(heard, now)
-            moves: dict[str, tuple[Event, Move]] = {}
+            transitions: dict[str, tuple[Event, Transition]] = {}
             for event in heard:
                 saga = sagas.get(event.saga_id)
-                move = self.move(saga, event) if saga else None
-                if move:
-                    moves.setdefault(event.saga_id, (event, move))
+                transition = self.transition(saga, event) if saga else None
+                if transition:
+                    transitions.setdefault(event.saga_id, (event, transition))
             written = write(
-                moves=[(sagas[saga_id], move) for saga_id, (_, move) in moves.items()],
+                transitions=[
+                    (sagas[saga_id], transition) for saga_id, (_, transition) in transitions.items()
+                ],
                 now=now,
-                causes={saga_id: event.id for saga_id, (event, _) in moves.items()},
+                causes={saga_id: event.id for saga_id, (event, _) in transitions.items()},
             )
             points.reach("replies.before_commit")
         points.reach("replies.after_commit")
-        tally.count(written)
+        end_counter.count(written)
         if len(written) < len(heard):
             log.info("%d of %d replies were late or doubled", len(heard) - len(written), len(heard))
 
 
-def after_reply(saga: InFlight, reply: Event) -> Move | None:
+def after_reply(saga: ClaimedSaga, reply: Event) -> Transition | None:
     """What follows from the outcome, if it is that of the call that is due.
 
     A saga that is parked has the answer that it lacked then, unless that is a refusal: only a
@@ -204,7 +212,7 @@ def after_reply(saga: InFlight, reply: Event) -> Move | None:
     return None
 
 
-def after_notice(saga: InFlight, told: Event) -> Move | None:
+def after_notice(saga: ClaimedSaga, told: Event) -> Transition | None:
     """What follows where a service has said that the step that is due waits for a decision. A saga
     that is parked has waited in vain; it goes on resting.
     """
@@ -217,7 +225,7 @@ def after_notice(saga: InFlight, told: Event) -> Move | None:
     return engine.wait(progress=saga.progress, waiting=waiting)
 
 
-def after_giving_up(saga: InFlight, told: Event) -> Move | None:
+def after_giving_up(saga: ClaimedSaga, told: Event) -> Transition | None:
     """What follows where a service has set the request that is due aside for a person."""
     request = _request_due(saga)
     failure = told.data.failure
@@ -228,16 +236,16 @@ def after_giving_up(saga: InFlight, told: Event) -> Move | None:
     return given_up(saga=saga, reason=failure.detail)
 
 
-def _locked(heard: Sequence[Event], now: float) -> dict[str, InFlight]:
+def _locked(heard: Sequence[Event], now: float) -> dict[str, ClaimedSaga]:
     """The sagas that go by message, their rows locked."""
     found = store.lock(saga_ids={event.saga_id for event in heard})
-    sagas = [one for one in found if isinstance(one, InFlight) and goes_by_message(saga=one)]
+    sagas = [one for one in found if isinstance(one, ClaimedSaga) and goes_by_message(saga=one)]
     for saga in sagas:
         saga.deadline += now
     return {saga.saga_id: saga for saga in sagas}
 
 
-def _request_due(saga: InFlight) -> str:
+def _request_due(saga: ClaimedSaga) -> str:
     """The request whose answer is due; empty where there is none."""
     return "" if saga.status in FINAL else request_of(progress=saga.progress)
 

@@ -1,4 +1,4 @@
-"""The saga log. A row is a saga; every move of a saga is one update of it, and a step's row."""
+"""The saga log. A row is a saga; every transition is one update of it, and of a step's row."""
 
 from django.db import models
 from django.db.models import Q
@@ -31,13 +31,13 @@ class Definition(models.Model):
 class Saga(models.Model):
     """Where one saga stands.
 
-    `version` is the fence: a move is written only where it is still the one that was read.
+    `version` is the fence: a transition is written only where it is still the one that was read.
     `next_attempt_at`: from when on a runner may claim it; null once it has ended or is parked.
     A saga belongs to `runner` while that one's heart beats. `asked_at`: since when the call that
     is due is out as a message; no runner holds it then, and `next_attempt_at` is its patience.
 
     Only `next_attempt_at` and `parked_at` are indexed of what changes, and a smooth saga touches
-    the first once, at its end: its moves stay heap-only updates.
+    the first once, at its end: its transitions stay heap-only updates.
     """
 
     saga_id = models.CharField(max_length=64, primary_key=True, db_collation="C")

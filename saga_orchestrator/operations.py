@@ -16,19 +16,19 @@ from coordination.store import UnknownSaga, unreadable
 from messaging import doorbell
 from participant import points
 from saga_orchestrator import engine, store
-from saga_orchestrator.engine import Move
+from saga_orchestrator.engine import Transition
 from saga_orchestrator.models import Intervention, InterventionAction, Saga
-from saga_orchestrator.store import InFlight
+from saga_orchestrator.store import ClaimedSaga
 
 SERVICE = store.ALIAS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What is to be done to a saga. `move`: None asks its runner to turn it back."""
+    """What is to be done to a saga. `transition`: None asks its runner to turn it back."""
 
     action: InterventionAction
-    move: Move | None
+    transition: Transition | None
 
 
 def start(*, contexts: Sequence[Context]) -> None:
@@ -88,17 +88,17 @@ def skip(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
     return _intervene(saga_id, requested_by, reason, lambda saga: decide_skip(saga, reason))
 
 
-def decide_compensate(saga: InFlight, reason: str) -> Decision | Refused:
+def decide_compensate(saga: ClaimedSaga, reason: str) -> Decision | Refused:
     """A running saga is in its runner's hands, and is asked for; one that rests is moved here."""
     progress = saga.progress
     if saga.status is SagaStatus.COMPLETED:
-        move = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
-        return Decision(action=InterventionAction.RETURN, move=move)
+        transition = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
+        return Decision(action=InterventionAction.RETURN, transition=transition)
     if saga.status in FINAL or progress.direction is Direction.UNDO:
         return Refused(refusals.ALREADY_UNDONE, f"This saga is {saga.status} already.")
     if saga.status is SagaStatus.PARKED and progress.direction is Direction.DO:
-        move = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
-        return Decision(action=InterventionAction.UNDO, move=move)
+        transition = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
+        return Decision(action=InterventionAction.UNDO, transition=transition)
     if progress.position > engine.pivot(steps=progress.steps):
         return Refused(
             refusals.PAST_PIVOT, "It can only go forward now; once it is completed, return it."
@@ -107,30 +107,32 @@ def decide_compensate(saga: InFlight, reason: str) -> Decision | Refused:
         return Refused(
             refusals.PAST_PIVOT, "It is open whether its pivot has happened: retry that first."
         )
-    return Decision(action=InterventionAction.STOP, move=None)
+    return Decision(action=InterventionAction.STOP, transition=None)
 
 
-def decide_retry(saga: InFlight) -> Decision | Refused:
+def decide_retry(saga: ClaimedSaga) -> Decision | Refused:
     """The same call, with all its tries again."""
     if saga.status is not SagaStatus.PARKED:
         return _not_parked(saga)
-    return Decision(action=InterventionAction.RETRY, move=engine.retry(progress=saga.progress))
+    return Decision(
+        action=InterventionAction.RETRY, transition=engine.retry(progress=saga.progress)
+    )
 
 
-def decide_skip(saga: InFlight, reason: str) -> Decision | Refused:
+def decide_skip(saga: ClaimedSaga, reason: str) -> Decision | Refused:
     """The next call instead, unless it is open what the skipped one would have told."""
     if saga.status is not SagaStatus.PARKED:
         return _not_parked(saga)
-    move = engine.skip(progress=saga.progress, reason=reason)
-    if move is None:
+    transition = engine.skip(progress=saga.progress, reason=reason)
+    if transition is None:
         return Refused(
             refusals.NOTHING_TO_RETRY,
             "Only the service can tell whether the pivot has happened: retry, or mend it there.",
         )
-    return Decision(action=InterventionAction.SKIP, move=move)
+    return Decision(action=InterventionAction.SKIP, transition=transition)
 
 
-def _not_parked(saga: InFlight) -> Refused:
+def _not_parked(saga: ClaimedSaga) -> Refused:
     return Refused(refusals.NOTHING_TO_RETRY, f"This saga is {saga.status}, not parked.")
 
 
@@ -138,7 +140,7 @@ def _intervene(
     saga_id: str,
     requested_by: str,
     reason: str,
-    decide: Callable[[InFlight], Decision | Refused],
+    decide: Callable[[ClaimedSaga], Decision | Refused],
     *,
     undoes_unreadable: bool = False,
 ) -> Refused | None:
@@ -148,7 +150,7 @@ def _intervene(
         if not found:
             raise UnknownSaga(saga_id)
         (saga,) = found
-        if isinstance(saga, InFlight):
+        if isinstance(saga, ClaimedSaga):
             refused = _decided(saga, decide(saga), requested_by, reason)
         elif undoes_unreadable:
             refused = _undo_all(saga_id, requested_by, reason)
@@ -178,14 +180,14 @@ def _undo_all(saga_id: str, requested_by: str, reason: str) -> Refused | None:
 
 
 def _decided(
-    saga: InFlight, decided: Decision | Refused, requested_by: str, reason: str
+    saga: ClaimedSaga, decided: Decision | Refused, requested_by: str, reason: str
 ) -> Refused | None:
     if isinstance(decided, Refused):
         return decided
-    if decided.move is None:
+    if decided.transition is None:
         store.request_stop(saga_id=saga.saga_id)
     else:
-        store.record(moves=[(saga, decided.move)])
+        store.record(transitions=[(saga, decided.transition)])
     _note(saga.saga_id, decided.action, saga.progress.step.name, requested_by, reason)
     return None
 

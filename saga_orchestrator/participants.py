@@ -1,4 +1,4 @@
-"""The services as the conductor sees them: told what to do in batches, over HTTP. One that is down
+"""The services as the executor sees them: told what to do in batches, over HTTP. One that is down
 is left alone, and asked now and then if it is back: a circuit breaker for each.
 """
 
@@ -15,8 +15,8 @@ import msgspec
 from contracts import projection
 from contracts.outcomes import Busy, Outcome
 from httpapi.client import Client, Unreachable
-from saga_orchestrator.engine import Answer, Fault, Held, Progress
-from saga_orchestrator.store import InFlight
+from saga_orchestrator.engine import CallResult, Fault, Postponed, Progress
+from saga_orchestrator.store import ClaimedSaga
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Breaker:
         self._closed_until_probe = self._clock() + seconds
 
 
-class Target(NamedTuple):
+class Endpoint(NamedTuple):
     """What is called: an operation in one direction, whichever step of whichever saga it is."""
 
     service: str
@@ -108,10 +108,10 @@ class Target(NamedTuple):
     seconds: float = CALL_SECONDS
 
 
-def target_of(*, progress: Progress) -> Target:
+def endpoint_of(*, progress: Progress) -> Endpoint:
     """Whom to tell the call that is due."""
     step = progress.step
-    return Target(step.service, projection.path_of(step, progress.direction), step.seconds)
+    return Endpoint(step.service, projection.path_of(step, progress.direction), step.seconds)
 
 
 class Participants:
@@ -136,21 +136,21 @@ class Participants:
             "breakers_open": sum(breaker.is_open for breaker in self._breakers.values()),
         }
 
-    def ask(self, *, target: Target, sagas: Sequence[InFlight]) -> list[Answer]:
+    def ask(self, *, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
         """Tells the service, in one call; an answer for each saga, in order.
 
         If the service errs on a list, each is told alone: a saga that it cannot digest harms only
         itself. While the breaker is open nothing is called.
         """
-        if target.service not in self._clients:
-            return [Fault(f"no address is known of {target.service}") for _ in sagas]
-        breaker = self._breakers[target.service]
+        if endpoint.service not in self._clients:
+            return [Fault(f"no address is known of {endpoint.service}") for _ in sagas]
+        breaker = self._breakers[endpoint.service]
         if not breaker.allows():
-            return [Held(breaker.hold_seconds(draw=random.random())) for _ in sagas]  # noqa: S311 -- spreads load, guards nothing
+            return [Postponed(breaker.hold_seconds(draw=random.random())) for _ in sagas]  # noqa: S311 -- spreads load, guards nothing
         try:
-            answers = self._tell(target, sagas)
+            answers = self._tell(endpoint, sagas)
         except Unreachable as error:
-            return self._after_error(target, sagas, error)
+            return self._after_error(endpoint, sagas, error)
         breaker.succeeded()
         return answers
 
@@ -167,7 +167,7 @@ class Participants:
         log.info("%s is back", service)
         return True
 
-    def _tell(self, target: Target, sagas: Sequence[InFlight]) -> list[Answer]:
+    def _tell(self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
         """Raises Unreachable where the answer is not an outcome for each."""
         commands = [
             projection.command(
@@ -178,8 +178,8 @@ class Participants:
             )
             for one in sagas
         ]
-        answer = self._clients[target.service].post(
-            path=target.path, body=commands, timeout=target.seconds
+        answer = self._clients[endpoint.service].post(
+            path=endpoint.path, body=commands, timeout=endpoint.seconds
         )
         if answer.status != 207:
             raise Unreachable(f"{answer.status} {answer.body[:200]!r}", status=answer.status)
@@ -192,30 +192,30 @@ class Participants:
         return [_held() if isinstance(one, Busy) else one for one in outcomes]
 
     def _after_error(
-        self, target: Target, sagas: Sequence[InFlight], error: Unreachable
-    ) -> list[Answer]:
+        self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga], error: Unreachable
+    ) -> list[CallResult]:
         if error.status in SIGNS_OF_OUTAGE:
-            self._breakers[target.service].faulted()
+            self._breakers[endpoint.service].faulted()
         elif len(sagas) > 1:
-            log.warning("%d sagas at %s, now one by one: %s", len(sagas), target.path, error)
-            return self._ask_one_by_one(target, sagas)
+            log.warning("%d sagas at %s, now one by one: %s", len(sagas), endpoint.path, error)
+            return self._ask_one_by_one(endpoint, sagas)
         return [Fault(str(error)) for _ in sagas]
 
-    def _ask_one_by_one(self, target: Target, sagas: Sequence[InFlight]) -> list[Answer]:
+    def _ask_one_by_one(self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
         """After so many faults in a row the others are put aside: no use in going on at once."""
-        answers: list[Answer] = []
+        answers: list[CallResult] = []
         in_a_row = 0
         for saga in sagas:
             if in_a_row == MOST_LONE_FAULTS:
                 answers.append(_held())
                 continue
-            answers += self.ask(target=target, sagas=[saga])
+            answers += self.ask(endpoint=endpoint, sagas=[saga])
             in_a_row = in_a_row + 1 if isinstance(answers[-1], Fault) else 0
         return answers
 
 
-def _held() -> Held:
-    return Held(random.uniform(*HELD_SECONDS))  # noqa: S311 -- spreads load, guards nothing
+def _held() -> Postponed:
+    return Postponed(random.uniform(*HELD_SECONDS))  # noqa: S311 -- spreads load, guards nothing
 
 
 _outcomes = msgspec.json.Decoder(list[Outcome | Busy])

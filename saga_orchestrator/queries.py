@@ -27,7 +27,7 @@ STALL_SECONDS = 20
 OVERTAKEN_SECONDS = 60
 """One does not move for so long, and others that were due later do."""
 MOST_LOOKED_AT = 1000
-"""As many as a runner has in hand: those that move are among the first that are due."""
+"""As many as a runner has in flight: those that move are among the first that are due."""
 _STALLS = f"""
     WITH due AS (
         SELECT saga_id, current_step, version, next_attempt_at, updated_at,

@@ -7,14 +7,14 @@ from saga_orchestrator.messages import Told, after_giving_up, after_notice, afte
 
 REACTIONS: list[Reaction] = [
     *(
-        Told(saga=saga, hears=reply, move=after_reply)
+        Told(saga=saga, hears=reply, transition=after_reply)
         for saga, reply in sorted(projection.replies())
     ),
     # Groups of their own, because something else follows.
     *(
-        Told(saga=saga, hears=notice, move=move, group=notice)
+        Told(saga=saga, hears=notice, transition=transition, group=notice)
         for saga in SAGAS
-        for notice, move in (
+        for notice, transition in (
             (projection.STEP_PARKED, after_giving_up),
             (projection.STEP_WAITING, after_notice),
         )

@@ -28,7 +28,7 @@ from contracts.outcomes import Failure
 from contracts.saga import Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
 from participant import sql
-from saga_orchestrator.engine import Move, Progress
+from saga_orchestrator.engine import Progress, Transition
 
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
@@ -40,8 +40,8 @@ SILENT_SECONDS = 3.0
 _NONE: Mapping[str, float] = MappingProxyType({})
 
 
-class InFlight(msgspec.Struct, kw_only=True):
-    """A saga as it was read: `version` is what its next move is fenced by.
+class ClaimedSaga(msgspec.Struct, kw_only=True):
+    """A saga as it was read: `version` is what its next transition is fenced by.
 
     `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
     `waited`: seconds since that call went out as a message; None while it has not.
@@ -58,12 +58,12 @@ class InFlight(msgspec.Struct, kw_only=True):
     entered: float
     waited: float | None = None
 
-    def context_after(self, move: Move) -> Context:
-        """With what the move tells of a step's result, where a later one needs it."""
-        record = move.record
+    def context_after(self, transition: Transition) -> Context:
+        """With what the transition tells of a step's result, where a later one needs it."""
+        record = transition.record
         if not (record and record.result):
             return self.context
-        steps = move.progress.steps
+        steps = transition.progress.steps
         return projection.with_result(
             context=self.context,
             steps=steps,
@@ -125,48 +125,51 @@ def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[st
     return [row[0] for row in made]
 
 
-def beat(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
-    """Tells that the runner lives; returns its id (a new one for None) and how many are parked."""
-    row = _rows(BEAT, [runner_id, host, pid])[0]
+def renew(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
+    """Renews the runner's lease; returns its id (a new one for None) and how many are parked."""
+    row = _rows(RENEW, [runner_id, host, pid])[0]
     return row[0], row[1]
 
 
 def claim(
-    *, runner_id: int, limit: int, in_hand: Sequence[str] = (), but: Sequence[Call] = ()
-) -> list[InFlight | Unreadable]:
-    """Takes sagas that are due and that no living runner has in hand, those due longest first.
+    *, runner_id: int, limit: int, in_flight: Sequence[str] = (), but: Sequence[Call] = ()
+) -> list[ClaimedSaga | Unreadable]:
+    """Takes sagas that are due and that no living runner has in flight, those due longest first.
 
     `in_hand`: what this runner is at; whatever else is written as its own is due to be claimed,
     whoever wrote that. `but`: leaves those to which one of these calls is due.
     """
-    values = [*claimable(runner_id=runner_id, in_hand=in_hand, but=but), limit, runner_id]
+    values = [*claimable(runner_id=runner_id, in_flight=in_flight, but=but), limit, runner_id]
     return [_read(*row) for row in _rows(CLAIM, values)]
 
 
-def claimable(*, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[Any]:
+def claimable(*, runner_id: int, in_flight: Sequence[str], but: Sequence[Call]) -> list[Any]:
     """The values of `CLAIMABLE`."""
-    return [runner_id, sql.as_json(in_hand), SILENT_SECONDS, [" ".join(call) for call in but]]
+    return [runner_id, sql.as_json(in_flight), SILENT_SECONDS, [" ".join(call) for call in but]]
 
 
-def lock(*, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:
+def lock(*, saga_ids: Collection[str]) -> list[ClaimedSaga | Unreadable]:
     """Those sagas that there are, their rows locked for the transaction that is open."""
     return [_read(*row) for row in _rows(LOCK, [sorted(saga_ids)])]
 
 
 def record(
     *,
-    moves: Iterable[tuple[InFlight, Move]],
+    transitions: Iterable[tuple[ClaimedSaga, Transition]],
     patience: Mapping[str, float] = _NONE,
-    is_in_hand: bool = False,
+    is_in_flight: bool = False,
 ) -> dict[str, float]:
-    """Writes the moves: the sagas, and what is now known of their steps, in one statement.
+    """Writes the transitions: the sagas, and what is now known of their steps, in one statement.
 
     `patience`: of those sagas whose next call goes out as a message, the seconds to wait for its
     reply. `is_in_hand`: the caller makes the next calls itself, and keeps the sagas for that;
     otherwise they are nobody's. Returns when each was written, in epoch seconds; a saga that is
     missing there was moved by somebody else since it was read, and nothing was written of it.
     """
-    moved = [_row(saga, move, patience.get(saga.saga_id), is_in_hand) for saga, move in moves]
+    moved = [
+        _row(saga, transition, patience.get(saga.saga_id), is_in_flight)
+        for saga, transition in transitions
+    ]
     return dict(_rows(RECORD, [sql.as_json(moved)]))
 
 
@@ -178,8 +181,8 @@ def park(*, unreadable: Unreadable) -> None:
 def request_stop(*, saga_id: str) -> None:
     """Asks whoever runs the saga to turn it back; makes one that waits due at once.
 
-    It is a move like any other: what is being written by somebody who has not seen it is fenced
-    off, and the saga is read anew.
+    It is a transition like any other: what is being written by somebody who has not seen it is
+    fenced off, and the saga is read anew.
     """
     _rows(REQUEST_STOP, [saga_id])
 
@@ -208,49 +211,51 @@ def close() -> None:
     connections[ALIAS].close()
 
 
-def _row(saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -> dict[str, Any]:
-    """The move as JSON; what is left out is null there."""
-    there = move.progress
-    ended = move.status in FINAL
+def _row(
+    saga: ClaimedSaga, transition: Transition, patience: float | None, is_in_flight: bool
+) -> dict[str, Any]:
+    """The transition as JSON; what is left out is null there."""
+    there = transition.progress
+    ended = transition.status in FINAL
     row: dict[str, Any] = {
         "saga_id": saga.saga_id,
         "version": saga.version,
-        "status": move.status,
+        "status": transition.status,
         "position": there.position,
         "current_step": "" if ended else there.step.name,
         "direction": there.direction,
         "faults": there.faults,
-        "kept": move.goes_on and is_in_hand,
+        "kept": transition.goes_on and is_in_flight,
         "ended": ended,
-        "parked": move.status is SagaStatus.PARKED,
-        "seconds": move.seconds,
+        "parked": transition.status is SagaStatus.PARKED,
+        "seconds": transition.seconds,
     }
     if patience is not None:
         row["asked"] = True
         row["seconds"] = patience
-    if move.reason:
-        row["reason"] = move.reason
-    if move.waits:
-        row["decided_by"] = move.waits.decided_by
-        row["until"] = move.waits.until
+    if transition.reason:
+        row["reason"] = transition.reason
+    if transition.waits:
+        row["decided_by"] = transition.waits.decided_by
+        row["until"] = transition.waits.until
     if there.failure:
         failure = msgspec.structs.asdict(there.failure)
         row |= {f"failure_{name}": value for name, value in failure.items()}
-    if move.record:
-        known = move.record
+    if transition.record:
+        known = transition.record
         row["entered"] = saga.entered
         told = ("position", "status", "do", "undo", "error")
         row |= {f"step_{name}": getattr(known, name) for name in told}
         row["step_name"] = there.steps[known.position].name
         if known.result:
             row["step_data"] = known.result.data
-            context = saga.context_after(move)
+            context = saga.context_after(transition)
             if context is not saga.context:
                 row["results"] = context.results
     return row
 
 
-def _read(*row: Any) -> InFlight | Unreadable:
+def _read(*row: Any) -> ClaimedSaga | Unreadable:
     """Whatever somebody has typed over it: a row that is no saga any more stops no other."""
     try:
         return _in_flight(*row)
@@ -258,7 +263,7 @@ def _read(*row: Any) -> InFlight | Unreadable:
         return Unreadable(saga_id=row[0], version=row[2], reason=f"not readable here: {error}")
 
 
-def _in_flight(*row: Any) -> InFlight:
+def _in_flight(*row: Any) -> ClaimedSaga:
     saga_id, name, version, status, definition, context, position, direction, faults, *rest = row
     step, code, detail, undone, stop_requested, deadline, entered, waited = rest
     about = _context.decode(context)
@@ -270,7 +275,7 @@ def _in_flight(*row: Any) -> InFlight:
     if position and not steps[position].can(Direction(direction)):
         raise ValueError(f"its step {steps[position].name} has no {direction}")
     failure = Failure(step, code, detail, undone) if code else None
-    return InFlight(
+    return ClaimedSaga(
         saga_id=saga_id,
         name=name,
         version=version,
@@ -349,18 +354,18 @@ START = """
 
 STEPS = "SELECT steps::text FROM saga_orchestrator_definition WHERE digest = %s"
 
-BEAT = """
+RENEW = """
     INSERT INTO saga_orchestrator_runner (id, host, pid)
     VALUES (coalesce(%s::bigint, nextval('saga_orchestrator_runner_id_seq')), %s, %s)
     ON CONFLICT (id) DO UPDATE SET seen_at = now()
     RETURNING id, (SELECT count(*) FROM saga_orchestrator_saga WHERE parked_at IS NOT NULL)
 """
 
-# What a runner may claim: values are the runner, what it has in hand (JSON), SILENT_SECONDS, and
+# What a runner may claim: values are the runner, what it has in flight (JSON), SILENT_SECONDS, and
 # the calls that it wants no further sagas for.
 # Who is alive is an array, not a join: a row that another runner has claimed in the meantime is
 # looked at again when it is locked, but only with what stands in the row itself.
-# A row is its runner's only while that one has it in hand; this one tells what it has.
+# A row is its runner's only while that one has it in flight; this one tells what it has.
 CLAIMABLE = """
     next_attempt_at <= now() AND CASE
         WHEN runner_id IS NULL THEN true
@@ -393,7 +398,7 @@ LOCK = f"""
 # One that is asked by message is nobody's until the reply comes, or `seconds` have passed; one that
 # waits until a decision is told, or long overdue: till then its deadline stands still.
 RECORD = f"""
-    WITH move AS (
+    WITH transition AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
             saga_id text, version int, status text, position smallint, current_step text,
             direction text, faults int, kept bool, asked bool, ended bool, parked bool,
@@ -403,38 +408,38 @@ RECORD = f"""
             step_error text, step_data jsonb, results jsonb, entered float8)
     ), moved AS (
         UPDATE saga_orchestrator_saga AS saga
-        SET context = CASE WHEN move.results IS NULL THEN saga.context
-                           ELSE jsonb_set(saga.context, '{{results}}', move.results) END,
-            status = move.status, position = move.position, current_step = move.current_step,
-            direction = move.direction, faults = move.faults,
-            version = mod(saga.version, 2000000000) + 1,
-            failure_step = coalesce(move.failure_step, ''),
-            failure_code = coalesce(move.failure_code, ''),
-            failure_detail = coalesce(move.failure_detail, ''),
-            failure_undone = coalesce(move.failure_undone, false),
-            runner_id = CASE WHEN move.kept THEN runner_id END,
-            next_attempt_at = CASE WHEN move.ended OR move.parked THEN NULL
-                                   WHEN move.until IS NOT NULL
-                                   THEN greatest(move.until, clock_timestamp())
+        SET context = CASE WHEN transition.results IS NULL THEN saga.context
+                           ELSE jsonb_set(saga.context, '{{results}}', transition.results) END,
+            status = transition.status, position = transition.position, current_step =
+            transition.current_step, direction = transition.direction, faults = transition.faults,
+            version = mod(saga.version, 2000000000) + 1, failure_step =
+            coalesce(transition.failure_step, ''), failure_code = coalesce(transition.failure_code,
+            ''), failure_detail = coalesce(transition.failure_detail, ''), failure_undone =
+            coalesce(transition.failure_undone, false), runner_id = CASE WHEN transition.kept THEN
+            runner_id END, next_attempt_at = CASE WHEN transition.ended OR transition.parked THEN
+            NULL
+                                   WHEN transition.until IS NOT NULL
+                                   THEN greatest(transition.until, clock_timestamp())
                                         + make_interval(secs => {OVERDUE_SECONDS})
-                                   WHEN move.seconds > 0
-                                   THEN clock_timestamp() + make_interval(secs => move.seconds)
-                                   ELSE least(next_attempt_at, now()) END,
-            asked_at = CASE WHEN move.asked THEN clock_timestamp() END,
-            parked_at = CASE WHEN move.parked THEN now() END,
-            parked_reason = coalesce(move.reason, ''),
-            deadline_at = CASE WHEN move.until IS NULL AND waiting_since IS NOT NULL
+                                   WHEN transition.seconds > 0 THEN clock_timestamp() +
+                                   make_interval(secs => transition.seconds) ELSE
+                                   least(next_attempt_at, now()) END,
+            asked_at = CASE WHEN transition.asked THEN clock_timestamp() END,
+            parked_at = CASE WHEN transition.parked THEN now() END,
+            parked_reason = coalesce(transition.reason, ''),
+            deadline_at = CASE WHEN transition.until IS NULL AND waiting_since IS NOT NULL
                                THEN deadline_at + (clock_timestamp() - waiting_since)
                                ELSE deadline_at END,
-            waiting_since = CASE WHEN move.until IS NOT NULL
+            waiting_since = CASE WHEN transition.until IS NOT NULL
                                  THEN coalesce(waiting_since, clock_timestamp()) END,
-            waiting_until = move.until, waiting_for = coalesce(move.decided_by, ''),
+            waiting_until = transition.until, waiting_for = coalesce(transition.decided_by, ''),
             updated_at = clock_timestamp(),
-            finished_at = CASE WHEN move.ended THEN clock_timestamp() END
-        FROM move WHERE saga.saga_id = move.saga_id AND saga.version = move.version
-        RETURNING saga.saga_id, extract(epoch FROM updated_at)::float8 AS moved_at,
+            finished_at = CASE WHEN transition.ended THEN clock_timestamp() END
+        FROM transition WHERE saga.saga_id = transition.saga_id AND saga.version =
+        transition.version RETURNING saga.saga_id, extract(epoch FROM updated_at)::float8 AS
+        moved_at,
                   step_position, step_name, step_status, step_do, step_undo, step_error,
-                  step_data, move.entered
+                  step_data, transition.entered
     ), logged AS (
         INSERT INTO saga_orchestrator_sagastep AS step
                (saga_id, position, name, status, do_attempts, undo_attempts, error,

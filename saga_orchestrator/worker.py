@@ -1,10 +1,10 @@
-"""The runner: claims sagas that are due, and gives them to its conductor, or has them asked for
+"""The runner: claims sagas that are due, and gives them to its executor, or has them asked for
 by message.
 
-Sagas belong to a runner while its heart beats. One that has died, or was paused, loses them to
+Sagas belong to a runner while its lease lasts. One that has died, or was paused, loses them to
 whoever looks next; should it wake up, the version of each saga fences it off.
 
-Its sign of life is a row with a time, once a second; one whose heart has been silent for
+The lease is a row with a time, renewed once a second; a runner that has not renewed it for
 `store.SILENT_SECONDS` loses its sagas.
 """
 
@@ -21,15 +21,15 @@ from django.db import DatabaseError, InterfaceError
 from messaging import doorbell
 from participant import points
 from saga_orchestrator import messages, store
-from saga_orchestrator.executor import Conductor, park, tally
+from saga_orchestrator.executor import Executor, end_counter, park
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.store import InFlight, Unreadable
+from saga_orchestrator.store import ClaimedSaga, Unreadable
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 """How often it looks without a ring: finds what a crash left, and what a dead runner had."""
-MOST_IN_HAND = 1000
+MOST_IN_FLIGHT = 1000
 MOST_IN_A_CLAIM = 200
 STOP_SECONDS = 8.0
 
@@ -40,97 +40,97 @@ class Runner:
     name = "runner"
 
     def __init__(self, *, participants: Participants) -> None:
-        self._conductor = Conductor(participants=participants, put_down=self._put_down)
+        self._executor = Executor(participants=participants, on_release=self._on_release)
         self._rung = threading.Event()
-        self._heart = Heart(on_first=self._rung.set)
+        self._lease = Lease(on_first=self._rung.set)
         self._lock = threading.Lock()
         self._due_at: list[float] = []
         self._is_full = False
 
     def counters(self) -> dict[str, int]:
-        waiting = {"sagas_waiting_for_a_person": self._heart.parked}
-        return {**tally.counters(), **self._conductor.counters(), **waiting}
+        waiting = {"sagas_waiting_for_a_person": self._lease.parked}
+        return {**end_counter.counters(), **self._executor.counters(), **waiting}
 
     def run(self, stop: threading.Event) -> None:
         """Runs sagas until `stop` is set; then gives back those that have not ended."""
         with doorbell.answering(
             service=store.ALIAS, channel=store.CHANNEL, flag=threading.Event()
         ) as self._rung:
-            self._heart = Heart(on_first=self._rung.set)
-            self._heart.start()
+            self._lease = Lease(on_first=self._rung.set)
+            self._lease.start()
             while True:
                 self._rung.clear()
                 if stop.is_set():
                     break
-                self._heart.check()
+                self._lease.check()
                 if not self._claim():
                     self._rung.wait(self._patience())
-        self._conductor.close(seconds=STOP_SECONDS)
-        self._heart.stop()
+        self._executor.close(seconds=STOP_SECONDS)
+        self._lease.stop()
         store.close()
 
     def _claim(self) -> bool:
         """Claims once; returns whether there may be more at once."""
-        in_hand = self._conductor.in_hand
-        limit = min(MOST_IN_A_CLAIM, MOST_IN_HAND - len(in_hand))
-        crowded = self._conductor.crowded
-        self._is_full = limit <= 0 or bool(crowded)
+        in_flight = self._executor.in_flight
+        limit = min(MOST_IN_A_CLAIM, MOST_IN_FLIGHT - len(in_flight))
+        full = self._executor.full
+        self._is_full = limit <= 0 or bool(full)
         self._forget_what_is_due()
-        if self._heart.runner_id is None or limit <= 0:
+        if self._lease.runner_id is None or limit <= 0:
             return False
         try:
             points.reach("runner.before_claim")
             claimed = store.claim(
-                runner_id=self._heart.runner_id, in_hand=in_hand, limit=limit, but=crowded
+                runner_id=self._lease.runner_id, in_flight=in_flight, limit=limit, but=full
             )
             if claimed:
                 points.reach("runner.claimed")
-            self._take_up(claimed)
+            self._execute(claimed)
         except (DatabaseError, InterfaceError) as error:
             log.warning("claim: %s; again at the next sweep", error)
             store.close()
             return False
         return len(claimed) == limit
 
-    def _take_up(self, claimed: list[InFlight | Unreadable]) -> None:
+    def _execute(self, claimed: list[ClaimedSaga | Unreadable]) -> None:
         now = time.monotonic()
-        sagas = [one for one in claimed if isinstance(one, InFlight)]
+        sagas = [one for one in claimed if isinstance(one, ClaimedSaga)]
         for saga in sagas:
             saga.deadline += now
         by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
         by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
-        self._conductor.take_up(sagas=by_call)
+        self._executor.execute(sagas=by_call)
         for one in claimed:
             if isinstance(one, Unreadable):
                 park(one)
         if by_message:
             self._ask(by_message)
 
-    def _ask(self, sagas: list[InFlight]) -> None:
+    def _ask(self, sagas: list[ClaimedSaga]) -> None:
         try:
-            written = messages.take_up(sagas=sagas)
+            written = messages.execute(sagas=sagas)
         except (DatabaseError, InterfaceError):
             raise
         except Exception as error:  # a bug with one saga must not end the runner for the others
             log.exception("%d sagas not asked for", len(sagas))
             self._after_bug(sagas, error)
             return
-        waits = [move.seconds for _, move in written if move.seconds]
+        waits = [transition.seconds for _, transition in written if transition.seconds]
         if len(written) < len(sagas):
             waits.append(0.0)  # moved by another since they were claimed: a reply, a stop
         if waits:
-            self._put_down(min(waits))
+            self._on_release(min(waits))
 
-    def _after_bug(self, sagas: list[InFlight], error: Exception) -> None:
+    def _after_bug(self, sagas: list[ClaimedSaga], error: Exception) -> None:
         """Finds whose it is: the others go on."""
         if len(sagas) > 1:
             for saga in sagas:
                 self._ask([saga])
         else:
-            self._conductor.after_bug(saga=sagas[0], error=error)
+            self._executor.after_bug(saga=sagas[0], error=error)
 
-    def _put_down(self, seconds: float | None) -> None:
-        """The conductor may take more; of those that it put down the first is due again then."""
+    def _on_release(self, seconds: float | None) -> None:
+        """The executor may take more; of those that it released the first is due again then."""
         if seconds is not None:
             with self._lock:
                 heapq.heappush(self._due_at, time.monotonic() + seconds)
@@ -138,7 +138,7 @@ class Runner:
             self._rung.set()
 
     def _forget_what_is_due(self) -> None:
-        """The claim that follows takes it, or the one after the next that is put down."""
+        """The claim that follows takes it, or the one after the next release."""
         with self._lock:
             while self._due_at and self._due_at[0] <= time.monotonic():
                 heapq.heappop(self._due_at)
@@ -149,13 +149,14 @@ class Runner:
         return min(SWEEP_SECONDS, max(0.0, until_due))
 
 
-BEAT_SECONDS = 1.0
+RENEWAL_SECONDS = 1.0
 
 
-class Heart:
-    """Beats from `start` to `stop`. `runner_id`: None until the database has heard the first.
+class Lease:
+    """The runner's claim on its sagas: renewed from `start` to `stop`. `runner_id`: None until the
+    database has it.
 
-    `parked`: how many sagas wait for a person, as of the last beat.
+    `parked`: how many sagas wait for a person, as of the last renewal.
     """
 
     def __init__(self, *, on_first: Callable[[], None]) -> None:
@@ -163,7 +164,7 @@ class Heart:
         self.parked = 0
         self._on_first = on_first
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -176,12 +177,12 @@ class Heart:
     def check(self) -> None:
         """Raises RuntimeError once it has died: a bug, and nobody may go on without it."""
         if not self._thread.is_alive():
-            raise RuntimeError("the runner's heart has died")
+            raise RuntimeError("the runner's lease thread has died")
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._if_the_database_is_there(self._beat)
-            self._stop.wait(BEAT_SECONDS)
+            self._if_the_database_is_there(self._renew)
+            self._stop.wait(RENEWAL_SECONDS)
         self._if_the_database_is_there(self._sign_off)
         store.close()
 
@@ -189,23 +190,23 @@ class Heart:
         try:
             tell()
         except (DatabaseError, InterfaceError) as error:
-            log.warning("heart of runner %s: %s", self.runner_id, error)
+            log.warning("lease of runner %s: %s", self.runner_id, error)
             store.close()
 
-    def _beat(self) -> None:
+    def _renew(self) -> None:
         is_first = self.runner_id is None
-        points.reach("heart.before_beat")
-        self.runner_id, self.parked = store.beat(
+        points.reach("lease.before_renewal")
+        self.runner_id, self.parked = store.renew(
             runner_id=self.runner_id, host=socket.gethostname(), pid=os.getpid()
         )
-        points.reach("heart.beaten")
+        points.reach("lease.renewed")
         if is_first:
             self._on_first()
 
     def _sign_off(self) -> None:
         if self.runner_id is not None:
-            points.reach("heart.before_release")
+            points.reach("lease.before_release")
             store.release(runner_id=self.runner_id)
-            points.reach("heart.before_sign_off")
+            points.reach("lease.before_sign_off")
             store.forget_runner(runner_id=self.runner_id)
-            points.reach("heart.signed_off")
+            points.reach("lease.signed_off")

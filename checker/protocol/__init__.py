@@ -27,7 +27,7 @@ or, with a function that returns `[trip]`, `manage.py sagas check --protocols my
 `wired`         those of the catalogue, read from what the services have registered
 `journeys`      what a journey is, and what the barrier promises on it, as a pure model
 `walking`       every journey of a choreographed saga, through every order of what is in flight
-`conducting`    every journey of an orchestrated one, through the real engine
+`orchestrating` every journey of an orchestrated one, through the real engine
 `page`          the rules on a saga's page: whether all that it names is there
 `wiring`, `paths`       the rules on who says what, and on every journey
 `checking`      all of them, and the report

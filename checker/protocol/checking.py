@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from checker.protocol import conducting, page, paths, walking, wiring
+from checker.protocol import orchestrating, page, paths, walking, wiring
 from checker.protocol.description import Choreography, Orchestration, Page, Protocol, Rule
 from checker.protocol.journeys import Walked
 from checker.protocol.paths import Walk
@@ -178,7 +178,7 @@ def _rules(protocol: Protocol) -> Sequence[Rule]:
 def _walk(protocol: Choreography | Orchestration) -> Walked:
     if isinstance(protocol, Choreography):
         return walking.walk(protocol)
-    return conducting.walk(protocol)
+    return orchestrating.walk(protocol)
 
 
 def _counts(protocol: Protocol) -> dict[str, int]:

@@ -25,7 +25,7 @@ class Reaction(NamedTuple):
     """On hearing `hears`, `service` does (undoes, blocks) `step`, and says what came of it.
 
     `says`: it is done, or undone; `says_if_refused`: it is refused, or blocked. An empty name:
-    nothing is said. Where a conductor calls, `hears` is the call, and what is said are replies.
+    nothing is said. Where an orchestrator calls, `hears` is the call, and what is said are replies.
     """
 
     hears: str
@@ -48,7 +48,7 @@ class Notice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Choreography:
-    """Nobody conducts: each service reacts to what the others say.
+    """There is no orchestrator: each service reacts to what the others say.
 
     `asked`: what is said from outside the chain, and by whom: the start, and what people or a
     watchdog may ask for. `start`, `abort`, `giving_back`: which of these; the last two may be "".
@@ -73,7 +73,7 @@ class Choreography:
 
 
 class Call(NamedTuple):
-    """What the conductor sends for a step in one direction: a path over HTTP, or a message."""
+    """What the orchestrator sends for a step in one direction: a path over HTTP, or a message."""
 
     message: str
     service: str
@@ -83,16 +83,16 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Orchestration:
-    """One conductor calls the services, step by step, and hears what came of it.
+    """One orchestrator calls the services, step by step, and hears what came of it.
 
-    `reactions`: what is really done on each call. `replies`: the messages that the conductor
+    `reactions`: what is really done on each call. `replies`: the messages that the orchestrator
     hears; None: a reply comes back on the call itself, and can't go astray. `notices`: what is said
     about a saga beside them, by its name.
     """
 
     name: str
     saga: Saga
-    conductor: str
+    orchestrator: str
     calls: Sequence[Call]
     reactions: Sequence[Reaction]
     replies: Collection[str] | None = None

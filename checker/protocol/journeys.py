@@ -42,7 +42,7 @@ class Journey(NamedTuple):
 class Scenario(NamedTuple):
     """What happens to it. `refused`: the step that answers no, if any.
 
-    `is_turned_back`: at any moment somebody, or its deadline, wants it undone; a conductor may
+    `is_turned_back`: at any moment somebody, or its deadline, wants it undone; an orchestrator may
     also give up a step that is in doubt. `is_returned`: the same, once it has completed.
     """
 

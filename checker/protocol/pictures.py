@@ -21,7 +21,7 @@ from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, Saga
 from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.engine import Answer, Fault, Move, Progress
+from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
 
 OK, ERROR, END = "ok", "error", "end"
 _VERBS = {Direction.DO: "does", Direction.UNDO: "undoes", Direction.BLOCK: "blocks"}
@@ -93,20 +93,22 @@ def _end(ending: Ending) -> Box:
 def _orchestrated(protocol: Orchestration) -> Sequence[Box]:
     """From what the engine answers to each outcome of each call."""
     first = Progress(steps=tuple(protocol.saga.steps), position=1)
-    boxes = [Box("start", protocol.conductor, "start", (Outcome("started", (_call(first),)),))]
+    boxes = [Box("start", protocol.orchestrator, "start", (Outcome("started", (_call(first),)),))]
     waiting, seen = [first], {_call(first)}
     for progress in waiting:
-        moves = list(_moves(progress))
-        outcomes = [Outcome(text, (_next(move),), good) for text, move, good in moves]
+        transitions = list(_moves(progress))
+        outcomes = [
+            Outcome(text, (_next(transition),), good) for text, transition, good in transitions
+        ]
         boxes.append(Box(_call(progress), progress.step.service, _call(progress), tuple(outcomes)))
-        for _, move, _ in moves:
-            if move.status not in FINAL and _call(move.progress) not in seen:
-                seen.add(_call(move.progress))
-                waiting.append(move.progress)
+        for _, transition, _ in transitions:
+            if transition.status not in FINAL and _call(transition.progress) not in seen:
+                seen.add(_call(transition.progress))
+                waiting.append(transition.progress)
     return boxes + [_end(ending) for ending in Ending]
 
 
-def _moves(progress: Progress) -> Iterator[tuple[str, Move, bool]]:
+def _moves(progress: Progress) -> Iterator[tuple[str, Transition, bool]]:
     """What may come of the call, and what follows; what only parks it is left out."""
     words = {Direction.BLOCK: ("it had happened", "blocked")}
     done, refused = words.get(progress.direction, ("done", "refused"))
@@ -120,7 +122,7 @@ def _moves(progress: Progress) -> Iterator[tuple[str, Move, bool]]:
         yield "given up", given_up, False
 
 
-def _after(progress: Progress, answer: Answer) -> Move:
+def _after(progress: Progress, answer: CallResult) -> Transition:
     return engine.after(progress=progress, answer=answer, draw=0.5)
 
 
@@ -128,11 +130,11 @@ def _call(progress: Progress) -> str:
     return f"{progress.direction} {progress.step.name}"
 
 
-def _next(move: Move) -> str:
-    if move.status in FINAL:
-        is_completed = move.status is SagaStatus.COMPLETED
+def _next(transition: Transition) -> str:
+    if transition.status in FINAL:
+        is_completed = transition.status is SagaStatus.COMPLETED
         return _end(Ending.COMPLETED if is_completed else Ending.UNDONE).name
-    return _call(move.progress)
+    return _call(transition.progress)
 
 
 def flowchart_as_mermaid(protocol: Choreography | Orchestration) -> str:

@@ -95,7 +95,7 @@ def choreographed(*, saga: Saga) -> Choreography:
 
 
 def orchestrated(*, saga: Saga) -> Orchestration:
-    """What the page has the conductor call, and what the services' routes do then."""
+    """What the page has the orchestrator call, and what the services' routes do then."""
     calls = [
         Call(_call(saga, one), one.step.service, one.direction, one.step.name)
         for one in projection.calls(saga.name)
@@ -103,27 +103,27 @@ def orchestrated(*, saga: Saga) -> Orchestration:
     return Orchestration(
         name=f"{saga.name}, {patterns.ORCHESTRATED}",
         saga=saga,
-        conductor=patterns.PATTERNS[patterns.ORCHESTRATED].coordinator,
+        orchestrator=patterns.PATTERNS[patterns.ORCHESTRATED].coordinator,
         calls=calls,
         reactions=[reaction for call in calls for reaction in _routed(saga, call)],
     )
 
 
 def orchestrated_messaging(*, saga: Saga) -> Orchestration:
-    """What the page has the conductor ask for, who answers, and what it then hears."""
+    """What the page has the orchestrator ask for, who answers, and what it then hears."""
     consumers = _workers().consumers
-    conductor = patterns.PATTERNS[patterns.ORCHESTRATED_MESSAGING].coordinator
+    orchestrator = patterns.PATTERNS[patterns.ORCHESTRATED_MESSAGING].coordinator
     return Orchestration(
         name=f"{saga.name}, {patterns.ORCHESTRATED_MESSAGING}",
         saga=saga,
-        conductor=conductor,
+        orchestrator=orchestrator,
         calls=[
             Call(one.request, one.step.service, one.direction, one.step.name)
             for one in projection.calls(saga.name)
         ],
         reactions=list(_reactions(consumers, saga, Answer)),
-        replies=_heard_by(conductor, consumers, saga),
-        notices=_notices(consumers, saga, conductor),
+        replies=_heard_by(orchestrator, consumers, saga),
+        notices=_notices(consumers, saga, orchestrator),
     )
 
 

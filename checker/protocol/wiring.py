@@ -248,7 +248,7 @@ def _uncalled(protocol: Orchestration) -> Iterator[Found]:
     ]
     for direction, step in wanted[1:]:  # the acceptance is done before the saga begins
         if (direction, step) not in called:
-            yield Found(step, f"{protocol.conductor} has no call for {direction} {step}.")
+            yield Found(step, f"{protocol.orchestrator} has no call for {direction} {step}.")
 
 
 def _unanswered_call(protocol: Orchestration) -> Iterator[Found]:
@@ -280,13 +280,15 @@ def _misdirected(protocol: Orchestration) -> Iterator[Found]:
 def _astray(protocol: Orchestration) -> Iterator[Found]:
     said = {reply for one in protocol.reactions for reply in one[4:] if reply}
     for reply in sorted(said - set(protocol.replies or ())):
-        yield Found(reply, f"{reply} is said, and {protocol.conductor} does not hear it.")
+        yield Found(reply, f"{reply} is said, and {protocol.orchestrator} does not hear it.")
     for reply in sorted(set(protocol.replies or ()) - said):
-        yield Found(reply, f"{protocol.conductor} waits for {reply}, and nobody says it.")
+        yield Found(reply, f"{protocol.orchestrator} waits for {reply}, and nobody says it.")
     for notice, who in protocol.notices.items():
         if not who.heard_by:
             said_by = _who(who.said_by)
-            yield Found(notice, f"{said_by} says {notice}, and {protocol.conductor} is deaf to it.")
+            yield Found(
+                notice, f"{said_by} says {notice}, and {protocol.orchestrator} is deaf to it."
+            )
 
 
 def _answering(protocol: Orchestration, call: Call) -> Sequence[Reaction]:
@@ -320,8 +322,8 @@ CALLED = (
 )
 REPLIES = Rule(
     "replies",
-    "every reply and notice is heard by the conductor, and every reply that it waits for is said",
-    "let the conductor listen to it, or the service say it",
+    "the orchestrator hears every reply and notice, and every reply that it waits for is said",
+    "let the orchestrator listen to it, or the service say it",
     _astray,
 )
 

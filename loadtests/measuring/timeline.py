@@ -1,7 +1,7 @@
 """When each step of a saga was asked for, picked up and decided: read from the shop's own rows.
 
 Nothing is written for this: the barrier has both times of every step in every pattern; a call's
-time is in the conductor's log of steps, a message's in the outbox that it came from.
+time is in the orchestrator's log of steps, a message's in the outbox that it came from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -121,8 +121,8 @@ class Timeline:
 
 
 def asks_of(*, saga: Saga) -> dict[str, str]:
-    """Which step a message asks for, by its route: the event that it follows where nobody conducts
-    (docs/events.md), else a request.
+    """Which step a message asks for, by its route: the event that it follows where there is no
+    orchestrator (docs/events.md), else a request.
     """
     return {
         route(saga.name, name): step.name

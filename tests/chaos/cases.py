@@ -117,7 +117,7 @@ STARTING: Rows = {
         "coordinator.before_reply",
     ],
     "saga_orchestrator.worker": [
-        *("heart.before_beat", "heart.beaten", "runner.before_claim", "runner.claimed")
+        *("lease.before_renewal", "lease.renewed", "runner.before_claim", "runner.claimed")
     ],
 }
 INTERVENING: Rows = {
@@ -141,7 +141,7 @@ def _orchestrated(saga: str) -> Reached:
             STARTING,
             {
                 "saga_orchestrator.worker": [
-                    *(*CALLING, "conductor.before_record", "conductor.recorded")
+                    *(*CALLING, "executor.before_record", "executor.recorded")
                 ],
             },
         ),
@@ -296,8 +296,8 @@ REACHED: Reached = {
     },
     (CHECKOUT, ORCHESTRATED, "stopping"): {
         "saga_orchestrator.worker": [
-            "heart.before_release",
-            "heart.before_sign_off",
+            "lease.before_release",
+            "lease.before_sign_off",
             "heart.signed_off",
         ],
     },

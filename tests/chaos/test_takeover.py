@@ -1,4 +1,4 @@
-"""A runner is killed with a saga in its hands, while a second one is there: forty times.
+"""A runner is killed with a saga in flight, while a second one is there: forty times.
 
 Once is shown by `tests/integration/orchestrator/test_killed_runner.py`.
 """

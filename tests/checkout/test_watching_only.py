@@ -1,4 +1,4 @@
-"""In the choreography nobody conducts: whoever watches may be away from before it begins."""
+"""A choreography has no orchestrator: whoever watches may be away from before it begins."""
 
 from contracts.patterns import CHOREOGRAPHED, PATTERNS
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
-from tests.seeded import bugs_of_conducting as conducting
 from tests.seeded import bugs_of_decisions as decisions
 from tests.seeded import bugs_of_messages as messages
+from tests.seeded import bugs_of_orchestrating as orchestrating
 from tests.seeded import bugs_of_services as services
 from tests.seeded import bugs_of_wiring as wiring
 from tests.seeded import races, scenarios
@@ -43,22 +43,22 @@ BUGS = {
         Bug("an abort does not ask the pivot", wiring.abort_without_the_pivot, None, "decider: "),
         Bug("the watcher misses an event", wiring.watcher_deaf, None, "watched: "),
         Bug("an undo is passed over", wiring.undo_passed_over, None, "undone: "),
-        Bug("a refusal is tried again", conducting.refusal_tried_again, None, "once: "),
+        Bug("a refusal is tried again", orchestrating.refusal_tried_again, None, "once: "),
         Bug(
             "the cart is not unlocked after the undos",
-            conducting.acceptance_not_undone,
+            orchestrating.acceptance_not_undone,
             None,
             "undone: ",
         ),
         Bug(
             "a step in doubt is not undone",
-            conducting.step_in_doubt_not_undone,
+            orchestrating.step_in_doubt_not_undone,
             None,
             "turned back: ",
         ),
         Bug(
             "a pivot in doubt is taken for refused",
-            conducting.pivot_in_doubt_taken_for_refused,
+            orchestrating.pivot_in_doubt_taken_for_refused,
             None,
             "turned back: ",
         ),
@@ -165,37 +165,37 @@ BUGS = {
         Bug("a status goes back", messages.status_goes_back, scenarios.a_late_fact, "3 not ended"),
         Bug(
             "handed over before the coordinator has answered",
-            conducting.handed_over_before_answered,
+            orchestrating.handed_over_before_answered,
             scenarios.the_coordinator_away,
             "3 handed over, but no coordinator",
         ),
         Bug(
             "a saga is answered for before it is written",
-            conducting.saga_not_written,
+            orchestrating.saga_not_written,
             scenarios.an_orchestrated_sale,
             "3 handed over, but no coordinator",
         ),
         Bug(
-            "what the conductor has done is not written down",
-            conducting.moves_not_written,
+            "what the executor has done is not written down",
+            orchestrating.moves_not_written,
             scenarios.an_orchestrated_sale,
             "3 not ended",
         ),
         Bug(
             "a parked saga is taken for ended",
-            conducting.parked_taken_for_ended,
+            orchestrating.parked_taken_for_ended,
             scenarios.an_undo_that_fails_for_ever,
             "3 not ended",
         ),
         Bug(
             "a reply counts that answers nothing due",
-            conducting.any_reply_counts,
+            orchestrating.any_reply_counts,
             scenarios.a_reply_heard_twice,
             "4 compensated, but its order",
         ),
         Bug(
             "a runner without a fence",
-            conducting.no_fence,
+            orchestrating.no_fence,
             scenarios.a_runner_that_wakes_up,
             "3 not ended",
         ),

@@ -12,9 +12,9 @@ from contracts.services import PARTICIPANTS
 from httpapi import client
 from httpapi.client import Answer, Unreachable
 from saga_orchestrator import executor, messages, store
-from saga_orchestrator.executor import Conductor
+from saga_orchestrator.executor import Executor
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.store import InFlight
+from saga_orchestrator.store import ClaimedSaga
 
 NEVER = 1e9
 HAND_OVER = PATTERNS[ORCHESTRATED].hand_over
@@ -72,8 +72,8 @@ class Network:
             raise Unreachable(f"{path} was killed") from error
 
 
-class Lane:
-    """In place of the conductor's threads: batches wait until they are worked off."""
+class Bulkhead:
+    """In place of the executor's threads: batches wait until they are worked off."""
 
     def __init__(self, *, work: Callable[[Any, list[Any]], None], **rest: Any) -> None:
         self._work = work
@@ -91,20 +91,20 @@ class Office:
     """A runner with the real executor, engine and log."""
 
     def __init__(self, monkeypatch) -> None:
-        monkeypatch.setattr(executor, "Lanes", Lane)
+        monkeypatch.setattr(executor, "Bulkheads", Bulkhead)
         self.open_again()
 
     def open_again(self) -> None:
         """A new runner; the one before is dead, and has been silent for long enough."""
         with connections[store.ALIAS].cursor() as cursor:
             cursor.execute("UPDATE saga_orchestrator_runner SET seen_at = now() - interval '1 h'")
-        self.runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
-        self.conductor = Conductor(
+        self.runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
+        self.executor = Executor(
             participants=Participants(urls=dict.fromkeys(PARTICIPANTS, "http://127.0.0.1:1")),
-            put_down=lambda seconds: None,
+            on_release=lambda seconds: None,
         )
 
-    def claim(self, *, early: bool = False) -> list[InFlight]:
+    def claim(self, *, early: bool = False) -> list[ClaimedSaga]:
         """What is due; `early`: as if every pause were over."""
         if early:
             with connections[store.ALIAS].cursor() as cursor:
@@ -121,9 +121,9 @@ class Office:
         """Moves on all that is due, until it has ended, waits or is parked."""
         sagas = self.claim(early=early)
         by_message = [one for one in sagas if messages.goes_by_message(saga=one)]
-        self.conductor.take_up(sagas=[one for one in sagas if one not in by_message])
-        messages.take_up(sagas=by_message)
-        self.conductor._lanes.work_off()
+        self.executor.execute(sagas=[one for one in sagas if one not in by_message])
+        messages.execute(sagas=by_message)
+        self.executor._bulkheads.work_off()
         return len(sagas)
 
 

@@ -187,12 +187,12 @@ def a_runner_that_wakes_up(shop: Shop) -> None:
     """It was taken for dead; its saga has ended elsewhere, and it goes on where it had stopped."""
     shop.check_out("orchestrated")
     shop.hand_over()
-    asleep = shop.office.conductor
+    asleep = shop.office.executor
     held = shop.office.claim(early=True)
     shop.office.open_again()
     shop.settle()
-    asleep.take_up(sagas=held)
-    shop.at("conductor.recorded", _die)
+    asleep.execute(sagas=held)
+    shop.at("executor.recorded", _die)
     shop.work_off(asleep)
 
 

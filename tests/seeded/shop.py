@@ -1,5 +1,5 @@
 """The checkout in one thread, in each pattern: real services, tables, consumers, relays and
-conductor, on PostgreSQL and the memory broker. What happens when is the scenario's to say.
+executor, on PostgreSQL and the memory broker. What happens when is the scenario's to say.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -29,7 +29,7 @@ from saga_choreography import operations as choreography
 from saga_choreography import store
 from saga_choreography.watchdog import look
 from saga_orchestrator import operations as orchestrator
-from saga_orchestrator.executor import Conductor
+from saga_orchestrator.executor import Executor
 from tests.seeded.office import Killed, Network, Office
 from tests.seeded.workers import Worker
 
@@ -166,9 +166,9 @@ class Shop:
 
         self.broker.publish = broken
 
-    def work_off(self, conductor: Conductor) -> None:
-        """This conductor, of another runner, does what it has in hand."""
-        self._in_process(conductor._lanes.work_off)
+    def work_off(self, executor: Executor) -> None:
+        """This executor, of another runner, does what it has in flight."""
+        self._in_process(executor._bulkheads.work_off)
 
     def audit(self) -> list[str]:
         """What the audit finds: `2 charged 2 times: ...`, the number being that of the group."""

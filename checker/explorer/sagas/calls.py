@@ -1,4 +1,4 @@
-"""The calls between the conductor and the services, without a network: lost, late, or answered."""
+"""The calls between the executor and the services, without a network: lost, late, or answered."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -98,7 +98,7 @@ class Calls:
 
 
 class InProcessClient:
-    """As much of `httpapi.client.Client` as the conductor uses, with its points."""
+    """As much of `httpapi.client.Client` as the executor uses, with its points."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -117,8 +117,8 @@ class InProcessClient:
         return Answer(200, b"{}")
 
 
-class StandingLanes:
-    """In place of `saga_orchestrator.in_flight.Lanes`: nothing moves unless it is told to."""
+class StandingBulkheads:
+    """In place of `saga_orchestrator.in_flight.Bulkheads`: nothing moves unless it is told to."""
 
     def __init__(
         self, *, work: Callable[[Any, list[Any]], None], at_exit: Callable[[], None]
@@ -130,8 +130,8 @@ class StandingLanes:
         self.waiting.setdefault(key, []).extend(items)
 
     def work(self, key: Any, count: int) -> None:
-        """Takes so many of a lane, the first ones, and has them moved on."""
-        lane = self.waiting.pop(key)
-        if lane[count:]:
-            self.waiting[key] = lane[count:]
-        self._work(key, lane[:count])
+        """Takes so many of a bulkhead, the first ones, and has them moved on."""
+        bulkhead = self.waiting.pop(key)
+        if bulkhead[count:]:
+            self.waiting[key] = bulkhead[count:]
+        self._work(key, bulkhead[:count])

@@ -1,8 +1,8 @@
-"""What is special to a pattern: who watches a choreographed saga, who conducts an orchestrated one.
+"""What is special to a pattern: who watches a choreographed saga, who runs an orchestrated one.
 
-Nobody conducts the first, and the watchdog looks. The others have a runner that claims sagas and
-conducts them, until it dies, is suspended, or is taken for dead: then another comes, and may take
-its sagas over. One that was taken for dead goes on all the same, with what it has in hand.
+The first has no orchestrator, and the watchdog looks. The others have a runner that claims sagas
+and runs them, until it dies, is suspended, or is taken for dead: then another comes, and may take
+its sagas over. One that was taken for dead goes on all the same, with what it has in flight.
 """
 
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from checker.explorer.sagas.calls import WAYS, Calls, StandingLanes
+from checker.explorer.sagas.calls import WAYS, Calls, StandingBulkheads
 from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
 from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
 from checker.explorer.sagas.scenarios import SLACK_SECONDS
@@ -26,14 +26,14 @@ from saga_choreography import watchdog
 from saga_choreography.store import SERVICE
 from saga_orchestrator import engine
 from saga_orchestrator import operations as orchestration
-from saga_orchestrator.participants import Participants, Target
+from saga_orchestrator.participants import Endpoint, Participants
 from saga_orchestrator.store import ALIAS
 from saga_orchestrator.worker import Runner
 
 REDRIVE_SECONDS = 11.0
 PATIENCE_SECONDS = 31.0
 """A bit more than the settings' own: a redrive is due, and surely due."""
-CRASHES = ("client.before_call", "client.answered", "conductor.before_record", "conductor.recorded")
+CRASHES = ("client.before_call", "client.answered", "executor.before_record", "executor.recorded")
 PAUSES = CRASHES[:3]
 CLAIMED = "runner.claimed"
 CRASHES_OF_SERVICE = (BEFORE_COMMIT, AFTER_COMMIT)
@@ -131,37 +131,37 @@ class Choreographed(Coordinator):
         self._courier.say(SERVICE)
 
 
-class Lane(NamedTuple):
+class Bulkhead(NamedTuple):
     """What a runner could do next: make a call for the first `batch` of those that wait for it."""
 
-    runner: "Conducting"
-    target: Target
+    runner: "Running"
+    endpoint: Endpoint
     batch: int
 
     def __str__(self) -> str:
-        sagas = self.runner.lanes.waiting[self.target][: self.batch]
+        sagas = self.runner.bulkheads.waiting[self.endpoint][: self.batch]
         names = ", ".join(one.saga_id for one in sagas)
-        return f"runner {self.runner.number} calls {self.target.path} for {names}"
+        return f"runner {self.runner.number} calls {self.endpoint.path} for {names}"
 
 
-class Conducting:
+class Running:
     """A runner, moved by hand."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         participants = Participants(urls=dict.fromkeys(services.PARTICIPANTS, "http://here"))
         self.runner = Runner(participants=participants)
-        self.runner._heart = SimpleNamespace(runner_id=number)  # type: ignore[assignment]
-        self.lanes: StandingLanes = self.runner._conductor._lanes  # type: ignore[assignment]
+        self.runner._lease = SimpleNamespace(runner_id=number)  # type: ignore[assignment]
+        self.bulkheads: StandingBulkheads = self.runner._executor._bulkheads  # type: ignore[assignment]
 
     def claim(self) -> None:
         self.runner._claim()
 
     @property
-    def hands(self) -> dict[str, Sequence[Any]]:
-        """What it has in hand, and what it wants no more of."""
-        conductor = self.runner._conductor
-        return {"in_hand": conductor.in_hand, "but": conductor.crowded}
+    def in_flight_set(self) -> dict[str, Sequence[Any]]:
+        """What it has in flight, and what it wants no more of."""
+        executor = self.runner._executor
+        return {"in_flight": executor.in_flight, "but": executor.full}
 
 
 class Orchestrated(Coordinator):
@@ -175,7 +175,7 @@ class Orchestrated(Coordinator):
 
     def clear(self) -> None:
         self._calls.clear()
-        self._runners: list[Conducting] = []
+        self._runners: list[Running] = []
         self._paused: set[int] = set()
         self._made = 0
 
@@ -185,16 +185,16 @@ class Orchestrated(Coordinator):
     def progress(self) -> Iterator[Option]:
         if self._is_claimable():
             yield Option(PROGRESS, "a runner claims what is due", self._claim)
-        lanes = self._lanes()
-        if lanes:
-            yield Option(PROGRESS, "{0}", self._work, lanes)
+        bulkheads = self._bulkheads()
+        if bulkheads:
+            yield Option(PROGRESS, "{0}", self._work, bulkheads)
         if late := self._calls.arriving():
             yield Option(PROGRESS, "late, it comes to {0}", self._calls.arrive, late)
 
     def faults(self) -> Iterator[Option]:
-        if lanes := self._lanes():
-            yield from self._faults_of_calls(lanes)
-            yield from self._faults_of_runners(lanes)
+        if bulkheads := self._bulkheads():
+            yield from self._faults_of_calls(bulkheads)
+            yield from self._faults_of_runners(bulkheads)
         left = self._limits.left
         if left["crash"] and self._is_claimable():
             yield Option("crash " + CLAIMED, "a runner claims, and dies", self._claim_and_die)
@@ -206,42 +206,42 @@ class Orchestrated(Coordinator):
             yield Option("outage", text, self._lose_replies, self._services)
         yield from super().faults()
 
-    def _faults_of_calls(self, lanes: Sequence[Lane]) -> Iterator[Option]:
+    def _faults_of_calls(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
         left = self._limits.left
-        if alone := [one._replace(batch=1) for one in lanes if one.batch > 1]:
+        if alone := [one._replace(batch=1) for one in bulkheads if one.batch > 1]:
             yield Option("alone", "{0}, alone", self._work, alone)
         if left["call"]:
             for way in WAYS:
-                yield Option(way, "{0}; " + way, partial(self._call_fails, way), lanes)
+                yield Option(way, "{0}; " + way, partial(self._call_fails, way), bulkheads)
         if left["crash"]:
             for at in CRASHES_OF_SERVICE:
                 breaks = partial(self._break_service, at)
-                yield Option("crash " + at, "{0}, which crashes at " + at, breaks, lanes)
+                yield Option("crash " + at, "{0}, which crashes at " + at, breaks, bulkheads)
         yield from self._faults_of_deciding_calls(
-            [one for one in lanes if one.target.service in self._stage.deciding]
+            [one for one in bulkheads if one.endpoint.service in self._stage.deciding]
         )
 
-    def _faults_of_deciding_calls(self, lanes: Sequence[Lane]) -> Iterator[Option]:
+    def _faults_of_deciding_calls(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
         """Of services whose steps may be decided within the call."""
         left = self._limits.left
-        for at in CRASHES_OF_DECISION if left["crash"] and lanes else ():
+        for at in CRASHES_OF_DECISION if left["crash"] and bulkheads else ():
             breaks = partial(self._break_service, at)
-            yield Option("crash " + at, "{0}, which crashes at " + at, breaks, lanes)
+            yield Option("crash " + at, "{0}, which crashes at " + at, breaks, bulkheads)
         can_overlap = self._stage.can_overlap and left["overlap"] and self._strike.depth < 2
-        for at in SLOW_DECISIONS if can_overlap and lanes else ():
+        for at in SLOW_DECISIONS if can_overlap and bulkheads else ():
             slow = partial(self._slow_service, at)
-            yield Option("overlap", "{0}, which is slow " + at, slow, lanes)
+            yield Option("overlap", "{0}, which is slow " + at, slow, bulkheads)
 
-    def _faults_of_runners(self, lanes: Sequence[Lane]) -> Iterator[Option]:
+    def _faults_of_runners(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
         left = self._limits.left
         if left["crash"]:
             for at in CRASHES:
                 die = partial(self._die, at)
-                yield Option("crash " + at, "{0}, and the runner dies at " + at, die, lanes)
+                yield Option("crash " + at, "{0}, and the runner dies at " + at, die, bulkheads)
         if left["stale"] and self._strike.depth < 2:
             for at in PAUSES:
                 pause = partial(self._pause, at)
-                yield Option("pause " + at, "{0}, and is suspended at " + at, pause, lanes)
+                yield Option("pause " + at, "{0}, and is suspended at " + at, pause, bulkheads)
         if left["stale"]:
             alive = [one.number for one in self._runners if self._stage.is_alive(one.number)]
             yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
@@ -261,14 +261,14 @@ class Orchestrated(Coordinator):
     def _asked(self, saga_id: str) -> object:
         return orchestration.compensate(saga_id=saga_id, requested_by="eva", reason="")
 
-    def _lanes(self) -> list[Lane]:
+    def _bulkheads(self) -> list[Bulkhead]:
         """What each runner could do; those that are taken for dead last."""
         runners = sorted(self._runners, key=lambda one: not self._stage.is_alive(one.number))
         return [
-            Lane(one, target, len(sagas))
+            Bulkhead(one, endpoint, len(sagas))
             for one in runners
             if one.number not in self._paused
-            for target, sagas in one.lanes.waiting.items()
+            for endpoint, sagas in one.bulkheads.waiting.items()
         ]
 
     def _claim(self, _: object) -> None:
@@ -280,46 +280,46 @@ class Orchestrated(Coordinator):
         """By one of those at work; where there is none, by a new one, whose hands are empty."""
         if next(self._at_work(), None):
             return self._claimant() is not None
-        return self._stage.is_claimable(runner=self._made + 1, in_hand=(), but=())
+        return self._stage.is_claimable(runner=self._made + 1, in_flight=(), but=())
 
-    def _claimant(self) -> Conducting | None:
+    def _claimant(self) -> Running | None:
         """The first at work that would find something: each of them looks by itself."""
         for one in self._at_work():
-            if self._stage.is_claimable(runner=one.number, **one.hands):
+            if self._stage.is_claimable(runner=one.number, **one.in_flight_set):
                 return one
         return None
 
-    def _at_work(self) -> Iterator[Conducting]:
+    def _at_work(self) -> Iterator[Running]:
         for one in self._runners:
             if self._stage.is_alive(one.number) and one.number not in self._paused:
                 yield one
 
-    def _alive(self) -> Conducting:
+    def _alive(self) -> Running:
         found = self._claimant()
         if found:
             return found
         self._made += 1
-        self._runners.append(Conducting(self._made))
+        self._runners.append(Running(self._made))
         self._stage.speak(self._made)
         return self._runners[-1]
 
-    def _work(self, lane: Lane) -> None:
-        lane.runner.lanes.work(lane.target, lane.batch)
+    def _work(self, bulkhead: Bulkhead) -> None:
+        bulkhead.runner.bulkheads.work(bulkhead.endpoint, bulkhead.batch)
 
-    def _call_fails(self, way: str, lane: Lane) -> None:
+    def _call_fails(self, way: str, bulkhead: Bulkhead) -> None:
         self._limits.spend("call")
         self._calls.fails = way
-        self._work(lane)
+        self._work(bulkhead)
         self._calls.fails = ""
 
-    def _die(self, at: str, lane: Lane) -> None:
-        self._dying(lane.runner, at, partial(self._work, lane))
+    def _die(self, at: str, bulkhead: Bulkhead) -> None:
+        self._dying(bulkhead.runner, at, partial(self._work, bulkhead))
 
     def _claim_and_die(self, _: object) -> None:
         runner = self._alive()
         self._dying(runner, CLAIMED, runner.claim)
 
-    def _dying(self, runner: Conducting, at: str, work: Callable[[], None]) -> None:
+    def _dying(self, runner: Running, at: str, work: Callable[[], None]) -> None:
         self._limits.spend("crash")
         with self._strike.crashing(at=at):
             try:
@@ -329,38 +329,38 @@ class Orchestrated(Coordinator):
                 self._runners.remove(runner)
 
     def _claim_slowly(self, _: object) -> None:
-        """Its heart beats meanwhile: one thread of it is slow."""
+        """Its lease is renewed meanwhile: one thread of it is slow."""
         runner = self._alive()
         self._suspended(runner, CLAIMED, runner.claim)
         if self._courier:
             self._courier.say(ALIAS)
 
-    def _pause(self, at: str, lane: Lane) -> None:
-        """Suspended, its heart does not beat; awake again, it does."""
-        number = lane.runner.number
+    def _pause(self, at: str, bulkhead: Bulkhead) -> None:
+        """Suspended, it does not renew its lease; awake again, it does."""
+        number = bulkhead.runner.number
         self._stage.fall_silent(number)
-        self._suspended(lane.runner, at, partial(self._work, lane))
+        self._suspended(bulkhead.runner, at, partial(self._work, bulkhead))
         self._stage.speak(number)
 
-    def _suspended(self, runner: Conducting, at: str, work: Callable[[], None]) -> None:
+    def _suspended(self, runner: Running, at: str, work: Callable[[], None]) -> None:
         self._limits.spend("stale")
         self._paused.add(runner.number)
         with self._strike.pausing(at=at, who=f"runner {runner.number}"):
             work()
         self._paused.discard(runner.number)
 
-    def _break_service(self, at: str, lane: Lane) -> None:
+    def _break_service(self, at: str, bulkhead: Bulkhead) -> None:
         self._limits.spend("crash")
         with self._strike.crashing(at=at):
-            self._work(lane)
+            self._work(bulkhead)
 
-    def _slow_service(self, at: str, lane: Lane) -> None:
-        """Its runner waits for it, and its heart beats."""
+    def _slow_service(self, at: str, bulkhead: Bulkhead) -> None:
+        """Its runner waits for it, and its lease is renewed."""
         self._limits.spend("overlap")
-        self._paused.add(lane.runner.number)
-        with self._strike.pausing(at=at, who=lane.target.service):
-            self._work(lane)
-        self._paused.discard(lane.runner.number)
+        self._paused.add(bulkhead.runner.number)
+        with self._strike.pausing(at=at, who=bulkhead.endpoint.service):
+            self._work(bulkhead)
+        self._paused.discard(bulkhead.runner.number)
 
     def _take_for_dead(self, number: int) -> None:
         self._limits.spend("stale")

@@ -1,7 +1,7 @@
 """The stage of a world in memory: tables in the place of the SQL, for as long as it is wanted.
 
 Everything above the SQL stays the real thing: reactions, `perform`, the barrier's rules, consumer,
-relay, tracking, watchdog, runner, conductor, engine. What a participant stores is here, as the SQL
+relay, tracking, watchdog, runner, executor, engine. What a participant stores is here, as the SQL
 of `participant.barrier`, `messaging.outbox` and `messaging.parked` does it, row by row, and the
 ledger of effects; what the coordinators store is in `memory_of_coordinators`.
 """
@@ -250,8 +250,8 @@ class MemoryStage(Stage):
     def unsent(self) -> list[str]:
         return [service for service, table in self._outboxes.items() if table]
 
-    def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
-        return bool(self._memory.sagalog.due(runner_id=runner, in_hand=in_hand, but=but))
+    def is_claimable(self, *, runner: int, in_flight: Sequence[str], but: Sequence[Call]) -> bool:
+        return bool(self._memory.sagalog.due(runner_id=runner, in_flight=in_flight, but=but))
 
     def seconds_until_due(self) -> float:
         rows = self._memory.sagalog.sagas.values()

@@ -21,8 +21,8 @@ from saga_choreography.store import (
     Wait,
     Watched,
 )
-from saga_orchestrator.engine import Move, Progress
-from saga_orchestrator.store import OVERDUE_SECONDS, Call, InFlight, Unreadable, call_of
+from saga_orchestrator.engine import Progress, Transition
+from saga_orchestrator.store import OVERDUE_SECONDS, Call, ClaimedSaga, Unreadable, call_of
 
 
 class RunRow(NamedTuple):
@@ -85,10 +85,10 @@ class SagaLog:
         return started
 
     def claim(
-        self, *, runner_id: int, limit: int, in_hand: Sequence[str] = (), but: Sequence[Call] = ()
-    ) -> list[InFlight | Unreadable]:
-        claimed: list[InFlight | Unreadable] = []
-        for saga_id in self.due(runner_id=runner_id, in_hand=in_hand, but=but)[:limit]:
+        self, *, runner_id: int, limit: int, in_flight: Sequence[str] = (), but: Sequence[Call] = ()
+    ) -> list[ClaimedSaga | Unreadable]:
+        claimed: list[ClaimedSaga | Unreadable] = []
+        for saga_id in self.due(runner_id=runner_id, in_flight=in_flight, but=but)[:limit]:
             row = self.sagas[saga_id]
             is_new = row.status is SagaStatus.PENDING
             row = row._replace(
@@ -100,7 +100,7 @@ class SagaLog:
             claimed.append(self._in_flight(saga_id, row))
         return claimed
 
-    def lock(self, *, saga_ids: Collection[str]) -> list[InFlight | Unreadable]:
+    def lock(self, *, saga_ids: Collection[str]) -> list[ClaimedSaga | Unreadable]:
         found = [one for one in sorted(saga_ids) if one in self.sagas]
         for saga_id in found:
             self._store.lock(self.sagas, saga_id)
@@ -109,14 +109,14 @@ class SagaLog:
     def record(
         self,
         *,
-        moves: Iterable[tuple[InFlight, Move]],
+        transitions: Iterable[tuple[ClaimedSaga, Transition]],
         patience: Mapping[str, float] | None = None,
-        is_in_hand: bool = False,
+        is_in_flight: bool = False,
     ) -> dict[str, float]:
         waits = patience or {}
         return {
-            saga.saga_id: self._move(saga, move, waits.get(saga.saga_id), is_in_hand)
-            for saga, move in moves
+            saga.saga_id: self._move(saga, transition, waits.get(saga.saga_id), is_in_flight)
+            for saga, transition in transitions
             if self.is_still(saga)
         }
 
@@ -148,12 +148,12 @@ class SagaLog:
     def close(self) -> None:
         """There is no connection."""
 
-    def is_still(self, saga: InFlight) -> bool:
+    def is_still(self, saga: ClaimedSaga) -> bool:
         """The fence: whether nobody has moved the saga since it was read."""
         row = self.sagas.get(saga.saga_id)
         return row is not None and row.version == saga.version
 
-    def due(self, *, runner_id: int, in_hand: Sequence[str], but: Sequence[Call]) -> list[str]:
+    def due(self, *, runner_id: int, in_flight: Sequence[str], but: Sequence[Call]) -> list[str]:
         """The sagas that this runner may claim now: `store.CLAIMABLE`, word for word, those
         due longest first.
         """
@@ -166,7 +166,7 @@ class SagaLog:
             and (
                 row.runner_id is None
                 or (
-                    saga_id not in in_hand
+                    saga_id not in in_flight
                     if row.runner_id == runner_id
                     else row.runner_id in self.silent
                 )
@@ -176,42 +176,44 @@ class SagaLog:
         ]
         return [saga_id for _, saga_id in sorted(found)]
 
-    def _move(self, saga: InFlight, move: Move, patience: float | None, is_in_hand: bool) -> float:
-        row, there, now = self.sagas[saga.saga_id], move.progress, self._clock.seconds
-        seconds = move.seconds if patience is None else patience
-        has_ended, is_parked = move.status in FINAL, move.status is SagaStatus.PARKED
+    def _move(
+        self, saga: ClaimedSaga, transition: Transition, patience: float | None, is_in_flight: bool
+    ) -> float:
+        row, there, now = self.sagas[saga.saga_id], transition.progress, self._clock.seconds
+        seconds = transition.seconds if patience is None else patience
+        has_ended, is_parked = transition.status in FINAL, transition.status is SagaStatus.PARKED
         due: float | None = min(row.next_attempt_at or now, now)
         if has_ended or is_parked:
             due = None
-        elif move.waits and move.waits.until:
-            due = max((move.waits.until - BEGINNING).total_seconds(), now) + OVERDUE_SECONDS
+        elif transition.waits and transition.waits.until:
+            due = max((transition.waits.until - BEGINNING).total_seconds(), now) + OVERDUE_SECONDS
         elif seconds > 0:
             due = now + seconds
         since, deadline_at = row.waiting_since, row.deadline_at
-        if since is not None and not move.waits:
+        if since is not None and not transition.waits:
             deadline_at += now - since
         moved = row._replace(
-            context=saga.context_after(move),
-            status=move.status,
+            context=saga.context_after(transition),
+            status=transition.status,
             position=there.position,
             direction=there.direction,
             faults=there.faults,
             failure=there.failure,
             version=row.version + 1,
-            runner_id=row.runner_id if move.goes_on and is_in_hand else None,
+            runner_id=row.runner_id if transition.goes_on and is_in_flight else None,
             next_attempt_at=due,
             deadline_at=deadline_at,
-            waiting_since=(now if since is None else since) if move.waits else None,
+            waiting_since=(now if since is None else since) if transition.waits else None,
             asked_at=now if patience is not None else None,
-            parked_reason=move.reason if is_parked else "",
+            parked_reason=transition.reason if is_parked else "",
             finished_at=self._clock.stamp() if has_ended else None,
         )
         self._store.write(self.sagas, saga.saga_id, moved)
         return now
 
-    def _in_flight(self, saga_id: str, row: RunRow) -> InFlight:
+    def _in_flight(self, saga_id: str, row: RunRow) -> ClaimedSaga:
         now = self._clock.seconds
-        return InFlight(
+        return ClaimedSaga(
             saga_id=saga_id,
             name=row.name,
             version=row.version,

@@ -190,8 +190,8 @@ class PostgresStage(Stage):
         super().passes(seconds)
         _show(self.now())
 
-    def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
-        values = store.claimable(runner_id=runner, in_hand=in_hand, but=but)
+    def is_claimable(self, *, runner: int, in_flight: Sequence[str], but: Sequence[Call]) -> bool:
+        values = store.claimable(runner_id=runner, in_flight=in_flight, but=but)
         return bool(execute(service=ALIAS, sql=_CLAIMABLE, values=values)[0][0])
 
     def seconds_until_due(self) -> float:

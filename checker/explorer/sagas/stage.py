@@ -110,7 +110,7 @@ class Stage(ABC):
         """The services whose outboxes are not empty."""
 
     @abstractmethod
-    def is_claimable(self, *, runner: int, in_hand: Sequence[str], but: Sequence[Call]) -> bool:
+    def is_claimable(self, *, runner: int, in_flight: Sequence[str], but: Sequence[Call]) -> bool:
         """Whether this runner could claim a saga now."""
 
     @abstractmethod
@@ -156,11 +156,11 @@ class Stage(ABC):
         return runner not in self.silent
 
     def fall_silent(self, runner: int) -> None:
-        """Its heart does not beat, and its sagas are anybody's."""
+        """Its lease is not renewed, and its sagas are anybody's."""
         self.silent.add(runner)
 
     def speak(self, runner: int) -> None:
-        """Its heart beats (again)."""
+        """Its lease is renewed (again)."""
         self.silent.discard(runner)
 
     def effects(self) -> Mapping[Effect, Sequence[float]]:
@@ -201,7 +201,7 @@ class Stage(ABC):
 
 
 def _accepted(*, participants: Participants, pattern: str, now: datetime) -> list[Context]:
-    """Has their owner accept all sagas of the scenario; where nobody conducts, it says so."""
+    """Has their owner accept all sagas of the scenario, and say so if there is no orchestrator."""
     scenario = participants.scenario
     first = scenario.saga.steps[0]
     contexts = [

@@ -14,7 +14,7 @@ import coordination.decisions
 import participant.decisions
 import saga_choreography.reactions
 import saga_orchestrator.reactions
-from checker.explorer.sagas.calls import Calls, StandingLanes
+from checker.explorer.sagas.calls import Calls, StandingBulkheads
 from checker.explorer.sagas.coordinators import Choreographed, Coordinator, Orchestrated
 from checker.explorer.sagas.courier import Courier
 from checker.explorer.sagas.deciding import Deciders, ToCoordinator
@@ -154,6 +154,6 @@ def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any
     yield doorbell, "ring", lambda *, service, channel: None  # nobody sleeps
     yield endpoints, "Client", calls.client
     yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)
-    yield executor, "Lanes", StandingLanes
+    yield executor, "Bulkheads", StandingBulkheads
     yield in_flight, "MOST_AT_A_CALL", MOST_AT_A_CALL
     yield events, "event_id", cache(events.event_id)  # the same few, in every schedule

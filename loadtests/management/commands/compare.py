@@ -31,11 +31,10 @@ patterns alternate in short windows in random order, drained in between. The run
 audit: if it finds a breach, there is no result.
 
 The report (one HTML file), all figures as JSON and every single sample as CSV are kept in
-.dueto/reports/; `--report DIR` draws a stored run again.
-`orchestrated_messaging` is a control: the same conductor with messages in the place of calls, so
-what it differs by from the one is the transport's, and from the other the conducting's. `monolith`
-is the floor: the same checkout in one local transaction, without a saga; with it in a run, all
-services' tables are in one database.
+.dueto/reports/; `--report DIR` draws a stored run again. `orchestrated_messaging` is a control: the
+same orchestrator with messages in the place of calls, so what it differs by from the one is the
+transport's, and from the other the coordination's. `monolith` is the floor: the same checkout in
+one local transaction, without a saga; with it in a run, all services' tables are in one database.
 Two minutes and a half with the usual options; docs/benchmarks.md has the method and its limits.
 """
 

@@ -58,7 +58,7 @@ class Post:
             for service, one in self.consumers.items()
         }
         self.heard: list[tuple[str, Event]] = []
-        self.runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
+        self.runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
 
     @property
     def types(self) -> list[str]:
@@ -92,10 +92,10 @@ class Post:
     def claim(self) -> int:
         """The runner takes up what is due; how many sagas."""
         claimed = store.claim(runner_id=self.runner_id, limit=100)
-        sagas = [one for one in claimed if isinstance(one, store.InFlight)]
+        sagas = [one for one in claimed if isinstance(one, store.ClaimedSaga)]
         for saga in sagas:
             saga.deadline += messages.time.monotonic()
-        messages.take_up(sagas=sagas)
+        messages.execute(sagas=sagas)
         return len(sagas)
 
     def settle(self, *, loses: Loses = loses_nothing, rounds: int = 1_000) -> None:

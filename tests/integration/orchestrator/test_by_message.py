@@ -353,7 +353,7 @@ class TestCrash:
         store.claim(runner_id=post.runner_id, limit=1)
         assert Saga.objects.get(pk=saga_id).runner_id == post.runner_id
         store.forget_runner(runner_id=post.runner_id)
-        post.runner_id, _ = store.beat(runner_id=None, host="there", pid=2)
+        post.runner_id, _ = store.renew(runner_id=None, host="there", pid=2)
         post.settle()
         assert outcome(saga_id) == SOLD
 
@@ -386,8 +386,8 @@ class TestCrash:
         post.hear("inventario")
         post.relay()
         post.hear("saga_orchestrator")
-        move = engine.after(progress=held.progress, answer=Fault("late"), draw=0)
-        assert store.record(moves=[(held, move)]) == {}
+        transition = engine.after(progress=held.progress, answer=Fault("late"), draw=0)
+        assert store.record(transitions=[(held, transition)]) == {}
         post.settle()
         assert outcome(saga_id) == SOLD
 
@@ -395,7 +395,7 @@ class TestCrash:
 def test_reply_says_nothing_to_a_saga_that_goes_by_call(post):
     one = accepted()
     operations.start(contexts=[one])
-    another, _ = store.beat(runner_id=None, host="here", pid=2)
+    another, _ = store.renew(runner_id=None, host="here", pid=2)
     (claimed,) = store.claim(runner_id=another, limit=1)
     other = post.check_out()
     post.settle()

@@ -14,19 +14,19 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrat
 
 
 def sign_on() -> int:
-    return store.beat(runner_id=None, host="here", pid=1)[0]
+    return store.renew(runner_id=None, host="here", pid=1)[0]
 
 
 def claim(runner_id: int) -> list:
     return store.claim(runner_id=runner_id, limit=10)
 
 
-def rest(saga: store.InFlight, *, seconds: float = 900) -> dict[str, float]:
+def rest(saga: store.ClaimedSaga, *, seconds: float = 900) -> dict[str, float]:
     """Writes that the step that was called waits."""
     until = datetime.now(UTC) + timedelta(seconds=seconds)
     answer = Waiting("customer", until=until)
-    move = engine.after(progress=saga.progress, answer=answer, draw=0.5)
-    return store.record(moves=[(saga, move)])
+    transition = engine.after(progress=saga.progress, answer=answer, draw=0.5)
+    return store.record(transitions=[(saga, transition)])
 
 
 def long_ago(saga_id: str, seconds: float) -> None:
@@ -80,8 +80,8 @@ def test_time_that_it_has_waited_is_not_its_own(start):
     operations.decided(steps=[(saga_id, "reserve_inventory")])
     (again,) = claim(runner_id)
     assert 100 < again.deadline < 121
-    move = engine.after(progress=again.progress, answer=Done({}), draw=0.5)
-    store.record(moves=[(again, move)])
+    transition = engine.after(progress=again.progress, answer=Done({}), draw=0.5)
+    store.record(transitions=[(again, transition)])
     left = Saga.objects.get().deadline_at - datetime.now(UTC)
     assert 100 < left.total_seconds() < 121
 

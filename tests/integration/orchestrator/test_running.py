@@ -7,7 +7,7 @@ from contracts.states import StepStatus
 from messaging import doorbell
 from saga_orchestrator import engine, operations, queries, store
 from saga_orchestrator.models import Intervention, Saga, SagaStep
-from saga_orchestrator.participants import MOST_LONE_FAULTS, target_of
+from saga_orchestrator.participants import MOST_LONE_FAULTS, endpoint_of
 from tests.integration.orchestrator.services import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
@@ -248,7 +248,7 @@ def test_saga_past_its_deadline_is_undone(run, start, when, services, settings):
 def test_ring_wakes_the_runner_at_once(run, start, when, services, monkeypatch):
     monkeypatch.setattr("saga_orchestrator.worker.SWEEP_SECONDS", 60.0)
     runner = run()
-    eventually(lambda: runner.runner._heart.runner_id, what="it has signed on")
+    eventually(lambda: runner.runner._lease.runner_id, what="it has signed on")
     (saga_id,) = start()
     when(saga_id, "completed", seconds=5)
 
@@ -267,11 +267,11 @@ def test_control_without_the_ring_the_saga_waits(run, start, when, services, mon
 
 def test_service_that_errs_on_everything_is_not_flooded(participants, start, services):
     start(20)
-    runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
+    runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
     claimed = store.claim(runner_id=runner_id, limit=20)
     services.faults("reserve_inventory")
-    target = target_of(progress=claimed[0].progress)
-    answers = participants().ask(target=target, sagas=claimed)
+    endpoint = endpoint_of(progress=claimed[0].progress)
+    answers = participants().ask(endpoint=endpoint, sagas=claimed)
     assert len(services.asked) == 1 + MOST_LONE_FAULTS
     kinds = [type(answer).__name__ for answer in answers]
-    assert kinds == ["Fault"] * MOST_LONE_FAULTS + ["Held"] * (20 - MOST_LONE_FAULTS)
+    assert kinds == ["Fault"] * MOST_LONE_FAULTS + ["Postponed"] * (20 - MOST_LONE_FAULTS)

@@ -36,7 +36,7 @@ def start_short() -> str:
 
 @pytest.fixture
 def small_hands(monkeypatch):
-    monkeypatch.setattr("saga_orchestrator.worker.MOST_IN_HAND", MOST)
+    monkeypatch.setattr("saga_orchestrator.worker.MOST_IN_FLIGHT", MOST)
 
 
 def all_charged_but_for_the_answer(run, start, services):
@@ -55,7 +55,7 @@ def test_slow_service_does_not_fill_the_hands_of_a_runner(
     gate, runner, waiting = all_charged_but_for_the_answer(run, start, services)
     for _ in range(3):
         when(start_short(), "completed", seconds=5)
-    assert runner.runner.counters()["sagas_in_hand"] < MOST
+    assert runner.runner.counters()["sagas_in_flight"] < MOST
     gate.set()
     for saga_id in waiting:
         when(saga_id, "completed")
@@ -79,14 +79,14 @@ def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
 
 def test_runner_whose_hands_are_full_waits_until_one_is_free(run, start, services, small_hands):
     _, runner, _ = all_charged_but_for_the_answer(run, start, services)
-    eventually(lambda: runner.runner.counters()["sagas_in_hand"] == MOST, what="its hands are full")
-    runner.runner._put_down(0.0)
+    eventually(lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken")
+    runner.runner._on_release(0.0)
     eventually(lambda: runner.runner._patience() > 0, seconds=3, what="it has looked, and waits")
 
 
 def test_control_without_the_bound_the_others_starve(run, start, when, services, small_hands):
     gate, runner, _ = all_charged_but_for_the_answer(run, start, services)
-    eventually(lambda: runner.runner.counters()["sagas_in_hand"] == MOST, what="its hands are full")
+    eventually(lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken")
     short = start_short()
     first = Runner.objects.get().seen_at
     eventually(lambda: (Runner.objects.get().seen_at - first).total_seconds() > 2, what="it swept")

@@ -24,7 +24,7 @@ FORWARD = [(step.name, "do") for step in SAGAS["checkout"].steps[1:]]
 
 
 def sign_on() -> int:
-    runner_id, _ = store.beat(runner_id=None, host="here", pid=1)
+    runner_id, _ = store.renew(runner_id=None, host="here", pid=1)
     return runner_id
 
 
@@ -36,10 +36,10 @@ def fall_silent(runner_id: int) -> None:
         )
 
 
-def move_on(saga: store.InFlight) -> dict[str, float]:
+def move_on(saga: store.ClaimedSaga) -> dict[str, float]:
     """Writes that the call that was due is done."""
-    move = engine.after(progress=saga.progress, answer=Done({}), draw=0.5)
-    return store.record(moves=[(saga, move)])
+    transition = engine.after(progress=saga.progress, answer=Done({}), draw=0.5)
+    return store.record(transitions=[(saga, transition)])
 
 
 def test_saga_of_a_living_runner_is_nobody_elses(start):
@@ -95,7 +95,7 @@ def test_saga_is_claimed_by_one_of_many_at_once(start):
     runners, known = [sign_on() for _ in range(4)], []
     for _ in range(5):
         saga_ids = start(40)
-        claims = [partial(store.claim, runner_id=one, limit=40, in_hand=known) for one in runners]
+        claims = [partial(store.claim, runner_id=one, limit=40, in_flight=known) for one in runners]
         claimed = [saga.saga_id for got in at_once(claims, service=SERVICE) for saga in got]
         assert sorted(claimed) == sorted(saga_ids)
         known += claimed
@@ -248,7 +248,7 @@ def test_saga_whose_claim_was_never_heard_of_is_claimed_again(run, start, when, 
 
 
 def own_sagas_left(monkeypatch) -> None:
-    """A runner takes what is written as its own for what it has in hand."""
+    """A runner takes what is written as its own for what it has in flight."""
     left = store.CLAIM.replace("THEN saga_id NOT IN", "THEN false AND saga_id NOT IN")
     assert left != store.CLAIM
     monkeypatch.setattr(store, "CLAIM", left)
@@ -292,11 +292,11 @@ def test_misspelt_need_parks_the_saga_and_stops_no_other(run, start, when, monke
 def test_bug_in_a_lane_costs_a_moment_and_no_saga(run, start, when, services, monkeypatch):
     real, raised = Participants._tell, []
 
-    def tell(self, target, sagas):
+    def tell(self, endpoint, sagas):
         if not raised:
-            raised.append(target)
+            raised.append(endpoint)
             raise ZeroDivisionError("a bug")
-        return real(self, target, sagas)
+        return real(self, endpoint, sagas)
 
     monkeypatch.setattr(Participants, "_tell", tell)
     run()

@@ -14,7 +14,7 @@ from tests.unit.checker.trip import (
     FLIGHT,
     HOTEL,
     TICKET,
-    conducted,
+    orchestrated,
     trip,
 )
 
@@ -215,24 +215,24 @@ BROKEN = {
         "it undoes charge, flight, ask; the list has charge, hotel, flight, ask",
     ),
     "a call that is missing": (
-        conducted(calls=conducted().calls[1:]),
+        orchestrated(calls=orchestrated().calls[1:]),
         {"called"},
         "agency has no call for undo ask",
     ),
     "a call that nobody answers": (
-        conducted(reactions=conducted().reactions[1:]),
+        orchestrated(reactions=orchestrated().reactions[1:]),
         {"heard"},
         "/steps/website.ask/undo: nobody at website answers it",
     ),
     "a call that two answer": (
-        conducted(reactions=[*conducted().reactions, conducted().reactions[0]]),
+        orchestrated(reactions=[*orchestrated().reactions, orchestrated().reactions[0]]),
         {"heard"},
         "/steps/website.ask/undo: 2 at website answer it",
     ),
     "a call that another service answers": (
-        conducted(
+        orchestrated(
             reactions=[
-                *conducted().reactions,
+                *orchestrated().reactions,
                 Reaction(
                     "/steps/hotels.hotel", "flights", Direction.DO, "hotel", "done", "refused"
                 ),
@@ -242,19 +242,19 @@ BROKEN = {
         "/steps/hotels.hotel: flights answers it too; it is for hotels",
     ),
     "a call of the wrong step": (
-        conducted(
-            reactions=[one._replace(direction=Direction.DO) for one in conducted().reactions]
+        orchestrated(
+            reactions=[one._replace(direction=Direction.DO) for one in orchestrated().reactions]
         ),
         {"owner"},
         "/steps/website.ask/undo asks for undo ask, website does do ask",
     ),
-    "a reply that the conductor does not hear": (
-        conducted(replies={"done"}),
+    "a reply that the orchestrator does not hear": (
+        orchestrated(replies={"done"}),
         {"replies"},
         "refused is said, and agency does not hear it",
     ),
     "a reply that nobody gives": (
-        conducted(replies={"done", "refused", "maybe"}),
+        orchestrated(replies={"done", "refused", "maybe"}),
         {"replies"},
         "agency waits for maybe, and nobody says it",
     ),
@@ -262,7 +262,7 @@ BROKEN = {
 """What is wrong: the protocol, the rules that must find it (and no other), what they must say."""
 
 
-@pytest.mark.parametrize("protocol", [trip(), conducted()], ids=lambda one: one.name)
+@pytest.mark.parametrize("protocol", [trip(), orchestrated()], ids=lambda one: one.name)
 def test_right_protocol_breaks_no_rule(protocol):
     report = checking.check(protocols=[protocol])
     assert report.is_clean, report.as_text()
@@ -278,14 +278,14 @@ def test_wrong_protocol_breaks_its_rule_and_no_other(wrong):
 
 
 def test_patterns_that_differ_are_told_apart():
-    other = conducted(steps=[ASK, HOTEL, FLIGHT, CHARGE, TICKET])
+    other = orchestrated(steps=[ASK, HOTEL, FLIGHT, CHARGE, TICKET])
     report = checking.check(protocols=[other, trip()])
     assert {one.rule for one in report.breaches} == {"same"}
-    assert "conducted trip never does that" in report.as_text()
+    assert "orchestrated trip never does that" in report.as_text()
 
 
 def test_patterns_that_do_the_same_are_alike():
-    report = checking.check(protocols=[conducted(), trip()])
+    report = checking.check(protocols=[orchestrated(), trip()])
     assert "same" in {rule.name for rule in report.checked[1].proven}
 
 
@@ -299,12 +299,12 @@ DECIDED = [
 
 
 def test_steps_that_people_decide_end_alike_in_every_pattern():
-    report = checking.check(protocols=[conducted(steps=DECIDED), trip(steps=DECIDED)])
+    report = checking.check(protocols=[orchestrated(steps=DECIDED), trip(steps=DECIDED)])
     assert report.is_clean, report.as_text()
     assert "same" in {rule.name for rule in report.checked[1].proven}
 
 
-@pytest.mark.parametrize("protocol", [conducted(steps=DECIDED), trip(steps=DECIDED)])
+@pytest.mark.parametrize("protocol", [orchestrated(steps=DECIDED), trip(steps=DECIDED)])
 def test_step_that_is_decided_after_its_withdrawal_is_found(protocol, monkeypatch):
     monkeypatch.setattr(journeys, "_withdrawn", lambda book, step, direction: book)
     report = checking.check(protocols=[protocol])
@@ -312,8 +312,8 @@ def test_step_that_is_decided_after_its_withdrawal_is_found(protocol, monkeypatc
     assert "is turned back at any moment" in report.as_text()
 
 
-def test_conductor_that_does_not_hear_what_waits_is_found():
-    deaf = conducted(notices={"step.waiting": Notice(("hotels",), ())})
+def test_orchestrator_that_does_not_hear_what_waits_is_found():
+    deaf = orchestrated(notices={"step.waiting": Notice(("hotels",), ())})
     report = checking.check(protocols=[deaf])
     assert {one.rule for one in report.breaches} == {"replies"}
     assert "hotels says step.waiting, and agency is deaf to it" in report.as_text()
@@ -331,7 +331,7 @@ def test_refusal_that_is_tried_again_is_noticed(monkeypatch):
         "_after_refusal",
         lambda progress, no: engine._after_fault(progress, Fault("no"), 0.5),
     )
-    report = checking.check(protocols=[conducted()])
+    report = checking.check(protocols=[orchestrated()])
     assert "once" in {one.rule for one in report.breaches}
     assert "do hotel: 5 times" in report.as_text()
 

@@ -10,7 +10,7 @@ import inventario.operations
 import inventario.reactions
 import pagos.reactions
 import saga_choreography.reactions as watcher
-import saga_orchestrator.reactions as conductor
+import saga_orchestrator.reactions as orchestrator
 from checker.protocol import checking, wired
 from checker.protocol.wired import catalogue
 from contracts import projection
@@ -88,9 +88,9 @@ def test_request_that_nobody_answers_is_noticed(monkeypatch):
     assert "saga_orchestrator waits for payment.refund.replied" in replies.what
 
 
-def test_reply_that_the_conductor_does_not_hear_is_noticed(monkeypatch):
-    rest = without(conductor.REACTIONS, "payment.process.replied")
-    monkeypatch.setattr(conductor, "REACTIONS", rest)
+def test_reply_that_the_orchestrator_does_not_hear_is_noticed(monkeypatch):
+    rest = without(orchestrator.REACTIONS, "payment.process.replied")
+    monkeypatch.setattr(orchestrator, "REACTIONS", rest)
     (breach,) = breaches("orchestrated_messaging")
     assert breach.rule == "replies"
     assert "payment.process.replied is said, and saga_orchestrator does not hear" in breach.what
@@ -132,7 +132,7 @@ def test_command_tells_programs_what_was_proven(capsys):
 
 def test_command_checks_a_saga_of_somebody_elses(capsys):
     assert _run("check", "--protocols", "tests.unit.checker.trip.protocols") == 0
-    assert "conducted trip: 5 steps" in capsys.readouterr().out
+    assert "orchestrated trip: 5 steps" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

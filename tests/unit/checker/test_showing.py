@@ -14,7 +14,7 @@ from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.saga import Direction
 from tests.architecture.tree import ROOT
-from tests.unit.checker.trip import conducted, trip
+from tests.unit.checker.trip import orchestrated, trip
 
 RING = Reaction("flight.off", "hotels", Direction.UNDO, "hotel", "hotel.off")
 DRAWN = {
@@ -24,7 +24,7 @@ DRAWN = {
         for pattern, make in PROTOCOLS.items()
     },
     "trip": trip(),
-    "conducted trip": conducted(),
+    "orchestrated trip": orchestrated(),
     "a circle": trip(but={"flight.off": RING}),
 }
 every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)

@@ -68,8 +68,8 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
     )
 
 
-def conducted(*, steps=STEPS, **fields) -> Orchestration:
-    """The same trip with a conductor, over messages: each call is named by its path."""
+def orchestrated(*, steps=STEPS, **fields) -> Orchestration:
+    """The same trip with an orchestrator, over messages: each call is named by its path."""
     calls = [
         Call(path_of(one, direction), one.service, direction, one.name)
         for one in steps
@@ -82,9 +82,9 @@ def conducted(*, steps=STEPS, **fields) -> Orchestration:
     ]
     return Orchestration(
         **{
-            "name": "conducted trip",
+            "name": "orchestrated trip",
             "saga": saga(steps),
-            "conductor": "agency",
+            "orchestrator": "agency",
             "calls": calls,
             "reactions": answers,
             "replies": {"done", "refused"},
@@ -95,4 +95,4 @@ def conducted(*, steps=STEPS, **fields) -> Orchestration:
 
 def protocols() -> list[Choreography | Orchestration]:
     """For `manage.py sagas check --protocols`: both, which must do the same."""
-    return [conducted(), trip()]
+    return [orchestrated(), trip()]

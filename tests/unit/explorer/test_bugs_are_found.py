@@ -133,11 +133,11 @@ def fence_off(patch: Patch) -> None:
 
 
 def own_sagas_left(patch: Patch) -> None:
-    """A runner takes what is written as its own for what it has in hand."""
+    """A runner takes what is written as its own for what it has in flight."""
     due = SagaLog.due
 
-    def others(self, *, runner_id, in_hand, but):
-        found = due(self, runner_id=runner_id, in_hand=in_hand, but=but)
+    def others(self, *, runner_id, in_flight, but):
+        found = due(self, runner_id=runner_id, in_flight=in_flight, but=but)
         return [one for one in found if self.sagas[one].runner_id != runner_id]
 
     patch(SagaLog, "due", others)

@@ -9,7 +9,7 @@ from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, StepClass
 from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.engine import Answer, Fault, Held, Move, Progress
+from saga_orchestrator.engine import CallResult, Fault, Postponed, Progress, Transition
 
 STEPS = tuple(SAGAS["checkout"].steps)
 LAST = len(STEPS) - 1
@@ -22,7 +22,7 @@ def at(name: str, direction: Direction = Direction.DO, **fields) -> Progress:
     return Progress(steps=STEPS, position=names.index(name), direction=direction, **fields)
 
 
-def after(progress: Progress, answer: Answer) -> Move:
+def after(progress: Progress, answer: CallResult) -> Transition:
     return engine.after(progress=progress, answer=answer, draw=0.5)
 
 
@@ -31,7 +31,7 @@ class Told(msgspec.Struct, frozen=True):
 
     position: int
     direction: Direction
-    answer: Answer
+    answer: CallResult
 
 
 class World:
@@ -46,17 +46,17 @@ class World:
         self.blocked: set[int] = set()
         self.refused: set[int] = set()
 
-    def call(self, progress: Progress) -> Answer:
+    def call(self, progress: Progress) -> CallResult:
         """One of: done, refused, lost (it happened, no answer), fault (it didn't), held."""
         wish = self._answers(progress)
         if wish == "held":
-            return Held(1.0)
+            return Postponed(1.0)
         if wish == "fault":
             return Fault("nobody there")
         answer = self._take_effect(progress, wish)
         return Fault("lost") if wish == "lost" else answer
 
-    def _take_effect(self, progress: Progress, wish: str) -> Answer:
+    def _take_effect(self, progress: Progress, wish: str) -> CallResult:
         position, direction = progress.position, progress.direction
         done = (Direction.DO, position) in self.effects
         if direction is Direction.UNDO:
@@ -77,14 +77,14 @@ class World:
         return Done({})
 
 
-def run(world: World, progress: Progress, *, most: int = 500) -> tuple[Move, list[Told]]:
+def run(world: World, progress: Progress, *, most: int = 500) -> tuple[Transition, list[Told]]:
     """Moves it on until it has ended or is parked."""
     told: list[Told] = []
     for _ in range(most):
         answer = world.call(progress)
         told.append(Told(progress.position, progress.direction, answer))
-        move = after(progress, answer)
-        if move.status in FINAL or move.status is SagaStatus.PARKED:
-            return move, told
-        progress = move.progress
+        transition = after(progress, answer)
+        if transition.status in FINAL or transition.status is SagaStatus.PARKED:
+            return transition, told
+        progress = transition.progress
     raise AssertionError(f"it has neither ended nor parked after {most} calls")

@@ -10,7 +10,7 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused, Waiting
 from contracts.saga import Direction
 from contracts.states import SagaStatus, StepStatus
 from saga_orchestrator import engine
-from saga_orchestrator.engine import Fault, Held
+from saga_orchestrator.engine import Fault, Postponed
 from tests.unit.orchestrator.progresses import STEPS, after, at
 
 FAILURE = Failure("commit_inventory", "no", "because")
@@ -18,59 +18,64 @@ LAST_TRY = {"faults": engine.TRIES - 1}
 
 
 def test_done_step_is_recorded_and_the_next_is_due():
-    move = after(at("reserve_inventory"), Done({"reservation_id": "7"}))
-    assert (move.status, move.progress) == (SagaStatus.RUNNING, at("process_payment"))
-    assert (move.record.status, move.record.do) == (StepStatus.COMPLETED, 1)
-    assert move.record.result == Done({"reservation_id": "7"})
-    assert move.goes_on
+    transition = after(at("reserve_inventory"), Done({"reservation_id": "7"}))
+    assert (transition.status, transition.progress) == (SagaStatus.RUNNING, at("process_payment"))
+    assert (transition.record.status, transition.record.do) == (StepStatus.COMPLETED, 1)
+    assert transition.record.result == Done({"reservation_id": "7"})
+    assert transition.goes_on
 
 
 def test_last_step_done_completes_the_saga():
-    move = after(at("confirm_order"), Done({}))
-    assert move.status is SagaStatus.COMPLETED
-    assert not move.goes_on
+    transition = after(at("confirm_order"), Done({}))
+    assert transition.status is SagaStatus.COMPLETED
+    assert not transition.goes_on
 
 
 def test_refused_step_is_not_undone_but_those_before_it_are():
-    move = after(at("create_order"), Refused("no", "because"))
+    transition = after(at("create_order"), Refused("no", "because"))
     failure = Failure("create_order", "no", "because")
-    assert move.progress == at("process_payment", Direction.UNDO, failure=failure)
-    assert (move.status, move.record.status) == (SagaStatus.COMPENSATING, StepStatus.FAILED)
-    assert move.record.error == "no: because"
+    assert transition.progress == at("process_payment", Direction.UNDO, failure=failure)
+    assert (transition.status, transition.record.status) == (
+        SagaStatus.COMPENSATING,
+        StepStatus.FAILED,
+    )
+    assert transition.record.error == "no: because"
 
 
 def test_refusal_of_the_first_step_leaves_only_the_cart_to_unlock():
-    move = after(at("reserve_inventory"), Refused("out_of_stock"))
-    assert (move.progress.position, move.progress.direction) == (0, Direction.UNDO)
-    ended = after(move.progress, Done({}))
+    transition = after(at("reserve_inventory"), Refused("out_of_stock"))
+    assert (transition.progress.position, transition.progress.direction) == (0, Direction.UNDO)
+    ended = after(transition.progress, Done({}))
     assert ended.status is SagaStatus.FAILED
 
 
 def test_refused_pivot_is_undone_from_the_step_before_it():
-    move = after(at("commit_inventory"), Refused("reservation_expired"))
-    assert move.progress.step.name == "create_order"
-    assert move.progress.direction is Direction.UNDO
+    transition = after(at("commit_inventory"), Refused("reservation_expired"))
+    assert transition.progress.step.name == "create_order"
+    assert transition.progress.direction is Direction.UNDO
 
 
 def test_last_undo_ends_a_saga_as_compensated_where_one_had_an_effect():
-    move = after(at("reserve_inventory", Direction.UNDO, failure=FAILURE), Done({"released": True}))
-    assert move.progress.failure == msgspec.structs.replace(FAILURE, undone=True)
-    assert after(move.progress, Done({})).status is SagaStatus.COMPENSATED
+    transition = after(
+        at("reserve_inventory", Direction.UNDO, failure=FAILURE), Done({"released": True})
+    )
+    assert transition.progress.failure == msgspec.structs.replace(FAILURE, undone=True)
+    assert after(transition.progress, Done({})).status is SagaStatus.COMPENSATED
 
 
 def test_last_undo_ends_a_saga_as_failed_where_none_had_an_effect():
     """Whatever step it was that failed: in doubt, the reservation had not happened."""
-    move = after(at("reserve_inventory", Direction.UNDO, failure=FAILURE), NOTHING_TO_UNDO)
-    assert move.record.status is None
-    assert after(move.progress, Done({})).status is SagaStatus.FAILED
+    transition = after(at("reserve_inventory", Direction.UNDO, failure=FAILURE), NOTHING_TO_UNDO)
+    assert transition.record.status is None
+    assert after(transition.progress, Done({})).status is SagaStatus.FAILED
 
 
 def test_fault_is_tried_again_later_and_counted():
-    move = after(at("process_payment"), Fault("timeout"))
-    assert move.progress == at("process_payment", faults=1)
-    assert move.seconds > 0
-    assert not move.goes_on
-    assert (move.record.status, move.record.error) == (StepStatus.RUNNING, "timeout")
+    transition = after(at("process_payment"), Fault("timeout"))
+    assert transition.progress == at("process_payment", faults=1)
+    assert transition.seconds > 0
+    assert not transition.goes_on
+    assert (transition.record.status, transition.record.error) == (StepStatus.RUNNING, "timeout")
 
 
 def test_delays_grow_and_the_last_are_a_second_apart_at_least():
@@ -81,43 +86,43 @@ def test_delays_grow_and_the_last_are_a_second_apart_at_least():
 
 
 def test_saga_that_is_held_loses_no_try():
-    move = after(at("process_payment", faults=2), Held(1.5))
-    assert (move.progress.faults, move.seconds, move.record) == (2, 1.5, None)
+    transition = after(at("process_payment", faults=2), Postponed(1.5))
+    assert (transition.progress.faults, transition.seconds, transition.record) == (2, 1.5, None)
 
 
 def test_step_given_up_is_in_doubt_and_undone_itself():
-    move = after(at("process_payment", **LAST_TRY), Fault("timeout"))
+    transition = after(at("process_payment", **LAST_TRY), Fault("timeout"))
     failure = Failure("process_payment", refusals.GIVEN_UP, "timeout")
-    assert move.progress == at("process_payment", Direction.UNDO, failure=failure)
-    assert move.record.status is StepStatus.FAILED
+    assert transition.progress == at("process_payment", Direction.UNDO, failure=failure)
+    assert transition.record.status is StepStatus.FAILED
 
 
 def test_pivot_given_up_is_blocked():
-    move = after(at("commit_inventory", **LAST_TRY), Fault("timeout"))
-    assert (move.progress.step.name, move.progress.direction) == (
+    transition = after(at("commit_inventory", **LAST_TRY), Fault("timeout"))
+    assert (transition.progress.step.name, transition.progress.direction) == (
         "commit_inventory",
         Direction.BLOCK,
     )
-    assert move.progress.faults == 0
+    assert transition.progress.faults == 0
 
 
 def test_blocked_pivot_turns_the_saga_back_for_the_first_reason():
-    move = after(
+    transition = after(
         at("commit_inventory", Direction.BLOCK, failure=FAILURE), Refused(refusals.ABORTED)
     )
-    assert move.progress == at("create_order", Direction.UNDO, failure=FAILURE)
+    assert transition.progress == at("create_order", Direction.UNDO, failure=FAILURE)
 
 
 def test_pivot_that_was_refused_all_along_turns_the_saga_back_for_that():
     blocking = at("commit_inventory", Direction.BLOCK, failure=FAILURE)
-    move = after(blocking, Refused(refusals.RESERVATION_EXPIRED))
-    assert move.progress.failure.code == refusals.RESERVATION_EXPIRED
+    transition = after(blocking, Refused(refusals.RESERVATION_EXPIRED))
+    assert transition.progress.failure.code == refusals.RESERVATION_EXPIRED
 
 
 def test_pivot_that_had_happened_sends_the_saga_forward():
-    move = after(at("commit_inventory", Direction.BLOCK, failure=FAILURE), Done({}))
-    assert move.progress == at("confirm_order")
-    assert move.record.status is StepStatus.COMPLETED
+    transition = after(at("commit_inventory", Direction.BLOCK, failure=FAILURE), Done({}))
+    assert transition.progress == at("confirm_order")
+    assert transition.record.status is StepStatus.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -130,10 +135,10 @@ def test_pivot_that_had_happened_sends_the_saga_forward():
     ids=["retriable", "undo", "block"],
 )
 def test_call_that_cannot_be_given_up_parks_the_saga_after_its_tries(progress):
-    move = after(progress, Fault("connection refused"))
-    assert (move.status, move.reason) == (SagaStatus.PARKED, "connection refused")
-    assert move.progress.position == progress.position
-    assert not move.goes_on
+    transition = after(progress, Fault("connection refused"))
+    assert (transition.status, transition.reason) == (SagaStatus.PARKED, "connection refused")
+    assert transition.progress.position == progress.position
+    assert not transition.goes_on
 
 
 @pytest.mark.parametrize(
@@ -144,14 +149,17 @@ def test_refusal_where_there_must_be_none_parks_at_once(progress):
 
 
 def test_interrupted_saga_undoes_the_step_it_was_at():
-    move = engine.interrupt(progress=at("process_payment"), code="stopped", detail="")
-    assert (move.progress.step.name, move.progress.direction) == ("process_payment", Direction.UNDO)
-    assert move.progress.failure == Failure("process_payment", "stopped", "")
+    transition = engine.interrupt(progress=at("process_payment"), code="stopped", detail="")
+    assert (transition.progress.step.name, transition.progress.direction) == (
+        "process_payment",
+        Direction.UNDO,
+    )
+    assert transition.progress.failure == Failure("process_payment", "stopped", "")
 
 
 def test_interrupted_pivot_is_blocked():
-    move = engine.interrupt(progress=at("commit_inventory"), code="stopped", detail="")
-    assert (move.progress.step.name, move.progress.direction) == (
+    transition = engine.interrupt(progress=at("commit_inventory"), code="stopped", detail="")
+    assert (transition.progress.step.name, transition.progress.direction) == (
         "commit_inventory",
         Direction.BLOCK,
     )
@@ -171,8 +179,8 @@ def test_saga_that_cannot_be_turned_back_is_not_interrupted(progress):
 
 
 def test_return_undoes_the_pivot_too():
-    move = engine.give_back(progress=at("confirm_order"), code="stopped", detail="")
-    assert (move.progress.step.name, move.progress.direction) == (
+    transition = engine.give_back(progress=at("confirm_order"), code="stopped", detail="")
+    assert (transition.progress.step.name, transition.progress.direction) == (
         "commit_inventory",
         Direction.UNDO,
     )
@@ -180,21 +188,24 @@ def test_return_undoes_the_pivot_too():
 
 def test_retry_has_all_tries_again():
     parked = at("process_payment", Direction.UNDO, faults=engine.TRIES, failure=FAILURE)
-    move = engine.retry(progress=parked)
-    assert (move.progress.faults, move.status) == (0, SagaStatus.COMPENSATING)
+    transition = engine.retry(progress=parked)
+    assert (transition.progress.faults, transition.status) == (0, SagaStatus.COMPENSATING)
 
 
 def test_skipped_undo_goes_on_with_the_one_before():
     parked = at("process_payment", Direction.UNDO, faults=engine.TRIES, failure=FAILURE)
-    move = engine.skip(progress=parked, reason="refunded by hand")
+    transition = engine.skip(progress=parked, reason="refunded by hand")
     undone = msgspec.structs.replace(FAILURE, undone=True)
-    assert move.progress == at("reserve_inventory", Direction.UNDO, failure=undone)
-    assert "refunded by hand" in move.record.error
+    assert transition.progress == at("reserve_inventory", Direction.UNDO, failure=undone)
+    assert "refunded by hand" in transition.record.error
 
 
 def test_skipped_last_step_completes():
-    move = engine.skip(progress=at("confirm_order", faults=engine.TRIES), reason="by hand")
-    assert (move.status, move.record.status) == (SagaStatus.COMPLETED, StepStatus.SKIPPED)
+    transition = engine.skip(progress=at("confirm_order", faults=engine.TRIES), reason="by hand")
+    assert (transition.status, transition.record.status) == (
+        SagaStatus.COMPLETED,
+        StepStatus.SKIPPED,
+    )
 
 
 def test_open_pivot_cannot_be_skipped():
@@ -209,22 +220,25 @@ UNTIL = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_step_that_waits_has_the_saga_rest_and_costs_it_no_try():
-    move = after(at("process_payment", faults=3), Waiting("card_network", until=UNTIL))
-    assert move.progress == at("process_payment")
-    assert (move.status, move.waits.until) == (SagaStatus.RUNNING, UNTIL)
-    assert (move.record.status, move.record.do) == (StepStatus.WAITING, 0)
-    assert move.is_on_its_way
-    assert not move.goes_on
+    transition = after(at("process_payment", faults=3), Waiting("card_network", until=UNTIL))
+    assert transition.progress == at("process_payment")
+    assert (transition.status, transition.waits.until) == (SagaStatus.RUNNING, UNTIL)
+    assert (transition.record.status, transition.record.do) == (StepStatus.WAITING, 0)
+    assert transition.is_on_its_way
+    assert not transition.goes_on
 
 
 @pytest.mark.parametrize("direction", [Direction.UNDO, Direction.BLOCK])
 def test_undo_or_block_that_would_wait_is_parked(direction):
     progress = at("commit_inventory", direction, failure=FAILURE)
-    move = after(progress, Waiting("customer", until=UNTIL))
-    assert move.status is SagaStatus.PARKED
-    assert "must not wait for customer" in move.reason
+    transition = after(progress, Waiting("customer", until=UNTIL))
+    assert transition.status is SagaStatus.PARKED
+    assert "must not wait for customer" in transition.reason
 
 
 def test_stop_of_a_saga_that_waits_undoes_the_step_that_asked():
-    move = engine.interrupt(progress=at("process_payment"), code="stopped", detail="")
-    assert (move.progress.step.name, move.progress.direction) == ("process_payment", Direction.UNDO)
+    transition = engine.interrupt(progress=at("process_payment"), code="stopped", detail="")
+    assert (transition.progress.step.name, transition.progress.direction) == (
+        "process_payment",
+        Direction.UNDO,
+    )

@@ -22,8 +22,8 @@ def scripted(wishes):
 
 @given(scripts)
 def test_every_saga_ends_or_parks(wishes):
-    move, _ = run(World(scripted(wishes)), Progress(steps=STEPS, position=1))
-    assert move.status in {
+    transition, _ = run(World(scripted(wishes)), Progress(steps=STEPS, position=1))
+    assert transition.status in {
         SagaStatus.COMPLETED,
         SagaStatus.COMPENSATED,
         SagaStatus.FAILED,
@@ -34,16 +34,16 @@ def test_every_saga_ends_or_parks(wishes):
 @given(scripts)
 def test_completed_has_done_every_step_and_undone_none(wishes):
     world = World(scripted(wishes))
-    move, _ = run(world, Progress(steps=STEPS, position=1))
-    if move.status is SagaStatus.COMPLETED:
+    transition, _ = run(world, Progress(steps=STEPS, position=1))
+    if transition.status is SagaStatus.COMPLETED:
         assert world.effects == [(Direction.DO, position) for position in range(LAST + 1)]
 
 
 @given(scripts)
 def test_undone_saga_has_no_effect_left(wishes):
     world = World(scripted(wishes))
-    move, _ = run(world, Progress(steps=STEPS, position=1))
-    if move.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+    transition, _ = run(world, Progress(steps=STEPS, position=1))
+    if transition.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
         done = [position for direction, position in world.effects if direction is Direction.DO]
         undone = [position for direction, position in world.effects if direction is Direction.UNDO]
         assert undone == done[::-1]
@@ -59,14 +59,14 @@ def test_nothing_is_undone_once_the_pivot_has_happened(wishes):
 
 @given(scripts)
 def test_undos_are_told_in_reverse_for_exactly_the_steps_done_or_in_doubt(wishes):
-    move, told = run(World(scripted(wishes)), Progress(steps=STEPS, position=1))
+    transition, told = run(World(scripted(wishes)), Progress(steps=STEPS, position=1))
     undos = [
         one.position
         for one in told
         if one.direction is Direction.UNDO and isinstance(one.answer, Done)
     ]
     assert undos == sorted(set(undos), reverse=True)
-    if move.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+    if transition.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
         refused = {
             one.position
             for one in told
@@ -82,24 +82,24 @@ def test_interrupted_anywhere_it_still_leaves_all_or_nothing(wishes, when):
     world = World(scripted(wishes))
     progress = Progress(steps=STEPS, position=1)
     for _ in range(when):
-        move = engine.after(progress=progress, answer=world.call(progress), draw=0.5)
-        if move.status.is_final or move.status is SagaStatus.PARKED:
+        transition = engine.after(progress=progress, answer=world.call(progress), draw=0.5)
+        if transition.status.is_final or transition.status is SagaStatus.PARKED:
             return
-        progress = move.progress
+        progress = transition.progress
     turned = engine.interrupt(progress=progress, code="stopped", detail="")
-    move, _ = run(world, turned.progress if turned else progress)
-    if move.status is SagaStatus.COMPLETED:
+    transition, _ = run(world, turned.progress if turned else progress)
+    if transition.status is SagaStatus.COMPLETED:
         assert len(world.effects) == LAST + 1
-    if move.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+    if transition.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
         assert sum(1 if d is Direction.DO else -1 for d, _ in world.effects) == 0
 
 
 @given(scripts)
 def test_parked_saga_ends_once_it_is_retried_and_answered(wishes):
     world = World(scripted(wishes))
-    move, _ = run(world, Progress(steps=STEPS, position=1))
-    if move.status is SagaStatus.PARKED:
+    transition, _ = run(world, Progress(steps=STEPS, position=1))
+    if transition.status is SagaStatus.PARKED:
         again, _ = run(
-            World(lambda progress: "done"), engine.retry(progress=move.progress).progress
+            World(lambda progress: "done"), engine.retry(progress=transition.progress).progress
         )
         assert again.status.is_final

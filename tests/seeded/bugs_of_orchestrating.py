@@ -7,7 +7,7 @@ from contracts.saga import Direction
 from contracts.states import SagaStatus
 from coordination.handover import Handover
 from saga_orchestrator import engine, messages, store
-from saga_orchestrator.engine import Fault, Move
+from saga_orchestrator.engine import Fault, Transition
 
 
 def refusal_tried_again(patch) -> None:
@@ -66,9 +66,9 @@ def saga_not_written(patch) -> None:
 def moves_not_written(patch) -> None:
     """The runner goes on from what it remembers."""
 
-    def remembered(*, moves, **rest):
+    def remembered(*, transitions, **rest):
         now = time.time()
-        return {saga.saga_id: now for saga, _ in moves}
+        return {saga.saga_id: now for saga, _ in transitions}
 
     patch.setattr(store, "record", remembered)
 
@@ -77,7 +77,7 @@ def parked_taken_for_ended(patch) -> None:
     patch.setattr(
         engine,
         "_park",
-        lambda progress, reason: Move(progress=progress, status=SagaStatus.COMPENSATED),
+        lambda progress, reason: Transition(progress=progress, status=SagaStatus.COMPENSATED),
     )
 
 

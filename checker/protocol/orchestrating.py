@@ -1,6 +1,6 @@
 """Every journey of an orchestrated saga: the real engine, against every answer of the services.
 
-A conductor turns a saga back before a call (a stop, the deadline), or gives up a step that is in
+A orchestrator turns a saga back before a call (a stop, the deadline), or gives up a step that is in
 doubt: its effect may be there or not, and both are tried. What is parked is tried again once. One
 of which a step waits for a person rests; it is asked again once that is decided, or turned back.
 """
@@ -28,7 +28,7 @@ from contracts.outcomes import Done, Refused, Waiting
 from contracts.saga import Direction
 from contracts.states import FINAL, SagaStatus
 from saga_orchestrator import engine
-from saga_orchestrator.engine import Answer, Fault, Move, Progress
+from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
 
 MOST_CALLS = 200
 SOME_TIME = datetime(2100, 1, 1, tzinfo=UTC)
@@ -90,10 +90,10 @@ def _explore(first: State, refused: str) -> Iterator[State]:
 def _next(state: State, refused: str) -> Iterator[State]:
     if state.status in FINAL:
         if state.may_return and state.status is SagaStatus.COMPLETED:
-            move = engine.give_back(
+            transition = engine.give_back(
                 progress=state.progress, code=refusals.STOPPED, detail="returned"
             )
-            yield _moved(state._replace(may_return=False), move)
+            yield _moved(state._replace(may_return=False), transition)
         return
     if state.status is SagaStatus.PARKED:
         yield _moved(state, engine.retry(progress=state.progress))
@@ -108,9 +108,11 @@ def _next(state: State, refused: str) -> Iterator[State]:
 
 def _turned_back(state: State, refused: str) -> Iterator[State]:
     """Stopped before the call; or the call is given up, its effect not there, or there."""
-    move = engine.interrupt(progress=state.progress, code=refusals.STOPPED, detail="turned back")
-    if move:
-        yield _moved(state, move)
+    transition = engine.interrupt(
+        progress=state.progress, code=refusals.STOPPED, detail="turned back"
+    )
+    if transition:
+        yield _moved(state, transition)
     yield _given_up(state)
     yield _given_up(_effect(state, refused)[0])
 
@@ -131,7 +133,7 @@ def _called(state: State, refused: str) -> State:
     return _moved(then, _after(state, answer))
 
 
-def _effect(state: State, refused: str) -> tuple[State, Answer]:
+def _effect(state: State, refused: str) -> tuple[State, CallResult]:
     """What the service does on the call that is due, and what it answers."""
     step, direction = state.progress.step.name, state.progress.direction
     known = stored(state.book, Direction.DO, step)
@@ -164,12 +166,12 @@ def _decided(state: State, refused: str) -> State:
     return then
 
 
-def _after(state: State, answer: Answer) -> Move:
+def _after(state: State, answer: CallResult) -> Transition:
     return engine.after(progress=state.progress, answer=answer, draw=0.5)
 
 
-def _moved(state: State, move: Move) -> State:
+def _moved(state: State, transition: Transition) -> State:
     ends = state.ends
-    if move.status in FINAL:
-        ends = (*ends, _ENDINGS.get(move.status, Ending.UNDONE))
-    return state._replace(progress=move.progress, status=move.status, ends=ends)
+    if transition.status in FINAL:
+        ends = (*ends, _ENDINGS.get(transition.status, Ending.UNDONE))
+    return state._replace(progress=transition.progress, status=transition.status, ends=ends)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from saga_orchestrator.in_flight import MOST_IN_A_BATCH, Lanes
+from saga_orchestrator.in_flight import MOST_IN_A_BATCH, Bulkheads
 
 
 class Work:
@@ -17,7 +17,7 @@ class Work:
         self.most_out_of_a_lane = 0
         self.changed = threading.Condition()
         self.ended_threads = 0
-        self.lanes: Lanes[str, int] = Lanes(work=self, at_exit=self.thread_ended)
+        self.bulkheads: Bulkheads[str, int] = Bulkheads(work=self, at_exit=self.thread_ended)
 
     def __call__(self, key: str, items: list[int]) -> None:
         with self.changed:
@@ -54,45 +54,45 @@ def work():
     yield made
     for gate in made.gates.values():
         gate.set()
-    made.lanes.close(seconds=10)
+    made.bulkheads.close(seconds=10)
 
 
 def test_lone_item_goes_at_once(work):
-    work.lanes.put("a", [1])
+    work.bulkheads.put("a", [1])
     work.until(lambda: work.of("a") == [[1]])
 
 
 def test_what_comes_while_a_batch_is_away_goes_together(work):
     gate = work.hold("a")
-    work.lanes.put("a", [1])
+    work.bulkheads.put("a", [1])
     work.until(lambda: work.of("a") == [[1]])
-    work.lanes.put("a", [2, 3])
-    work.lanes.put("a", [4])
+    work.bulkheads.put("a", [2, 3])
+    work.bulkheads.put("a", [4])
     gate.set()
     work.until(lambda: work.of("a") == [[1], [2, 3, 4]])
 
 
 def test_lane_has_one_batch_away_at_a_time(work):
     for i in range(200):
-        work.lanes.put("a", [i])
+        work.bulkheads.put("a", [i])
     work.until(lambda: sum(map(len, work.of("a"))) == 200)
     assert work.most_out_of_a_lane == 1
 
 
 def test_lane_that_is_held_up_holds_up_no_other(work):
     work.hold("slow")
-    work.lanes.put("slow", [1])
+    work.bulkheads.put("slow", [1])
     work.until(lambda: work.of("slow"))
     for i in range(5):
-        work.lanes.put("quick", [i])
+        work.bulkheads.put("quick", [i])
     work.until(lambda: sum(map(len, work.of("quick"))) == 5)
 
 
 def test_batch_is_bounded(work):
     gate = work.hold("a")
-    work.lanes.put("a", [0])
+    work.bulkheads.put("a", [0])
     work.until(lambda: work.of("a"))
-    work.lanes.put("a", range(1, 2 * MOST_IN_A_BATCH))
+    work.bulkheads.put("a", range(1, 2 * MOST_IN_A_BATCH))
     gate.set()
     work.until(lambda: len(work.of("a")) == 3)
     assert len(work.of("a")[1]) == MOST_IN_A_BATCH
@@ -106,24 +106,24 @@ def test_item_goes_through_its_lanes_on_one_thread():
         seen.append((key, threading.get_ident()))
         following = {"a": "b", "b": "c"}.get(key)
         if following:
-            lanes.put(following, items)
+            bulkheads.put(following, items)
         else:
             done.set()
 
-    lanes: Lanes[str, int] = Lanes(work=move_on, at_exit=lambda: None)
-    lanes.put("a", [1])
+    bulkheads: Bulkheads[str, int] = Bulkheads(work=move_on, at_exit=lambda: None)
+    bulkheads.put("a", [1])
     assert done.wait(10)
-    lanes.close(seconds=10)
+    bulkheads.close(seconds=10)
     assert [key for key, _ in seen] == ["a", "b", "c"]
     assert len({thread for _, thread in seen}) == 1
 
 
 def test_closed_lanes_start_nothing_and_end_their_threads(work):
     gate = work.hold("a")
-    work.lanes.put("a", [1])
+    work.bulkheads.put("a", [1])
     work.until(lambda: work.of("a"))
-    work.lanes.put("a", [2])
-    closing = threading.Thread(target=work.lanes.close, kwargs={"seconds": 10})
+    work.bulkheads.put("a", [2])
+    closing = threading.Thread(target=work.bulkheads.close, kwargs={"seconds": 10})
     closing.start()
     gate.set()
     closing.join()
