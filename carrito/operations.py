@@ -61,9 +61,11 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
 @undoes(accept)
 def fail_checkout(commands: Sequence[Undo]) -> list[Outcome]:
     """The checkout ended without a sale: says why, and gives the cart back to the shopper."""
-    failures = {one.saga_id: one.failure or Failure("", refusals.STOPPED) for one in commands}
+    failures = {
+        command.saga_id: command.failure or Failure("", refusals.STOPPED) for command in commands
+    }
     store.fail_checkouts(failures=failures)
-    return [Done({"status": status_after(failures[one.saga_id]).value}) for one in commands]
+    return [Done({"status": status_after(failures[command.saga_id]).value}) for command in commands]
 
 
 OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
@@ -72,32 +74,34 @@ OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
 @does(service=SERVICE)
 def create_order(commands: Sequence[Command]) -> list[Outcome]:
     """An order, pending, from the frozen checkout. Refused: no_checkout."""
-    ids = {one.saga_id: str(uuid.uuid4()) for one in commands}
+    ids = {command.saga_id: str(uuid.uuid4()) for command in commands}
     made = store.add_orders(ids=ids)
     return [
-        Done({"order_id": ids[one.saga_id]})
-        if one.saga_id in made
+        Done({"order_id": ids[command.saga_id]})
+        if command.saga_id in made
         else Refused(refusals.NO_CHECKOUT, "No checkout of this saga is running.")
-        for one in commands
+        for command in commands
     ]
 
 
 @undoes(create_order)
 def cancel_order(commands: Sequence[Undo]) -> list[Outcome]:
     """Cancels the order, also a confirmed one (a return)."""
-    cancelled = store.cancel_orders(reasons={one.saga_id: one.reason for one in commands})
-    return [Done({"cancelled": one.saga_id in cancelled}) for one in commands]
+    cancelled = store.cancel_orders(
+        reasons={command.saga_id: command.reason for command in commands}
+    )
+    return [Done({"cancelled": command.saga_id in cancelled}) for command in commands]
 
 
 @does(service=SERVICE)
 def confirm_order(commands: Sequence[Command]) -> list[Outcome]:
     """Confirms the order: the checkout is completed. Refused, out of a saga only: no_order."""
-    confirmed = store.confirm_orders(saga_ids=[one.saga_id for one in commands])
+    confirmed = store.confirm_orders(saga_ids=[command.saga_id for command in commands])
     return [
         Done({"order_id": found[0], "confirmed_at": found[1].isoformat()})
-        if (found := confirmed.get(one.saga_id))
+        if (found := confirmed.get(command.saga_id))
         else Refused(refusals.NO_ORDER, "No pending order of this saga is there.")
-        for one in commands
+        for command in commands
     ]
 
 
@@ -173,7 +177,7 @@ def decide_accept(*, command: Accept, cart: LockedCart | None, is_taken: bool) -
 
 def decide_prices(*, cart: LockedCart) -> PriceChanged | None:
     """Whether nothing in the cart costs more than the shopper was shown."""
-    risen = [one for one in cart.price_changes if one.now > one.was]
+    risen = [change for change in cart.price_changes if change.now > change.was]
     if not risen:
         return None
     told = "; ".join(f"product {one.product_id} from {one.was} to {one.now}" for one in risen)

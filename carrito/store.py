@@ -104,9 +104,9 @@ def show_prices(*, accepted: Sequence[LockedCart], refused: Sequence[LockedCart]
             for line in cart.items
         ),
         *(
-            (cart, one.product_id, one.now, one.was)
+            (cart, change.product_id, change.now, change.was)
             for cart in refused
-            for one in cart.price_changes
+            for change in cart.price_changes
         ),
     ]
     if not shown:

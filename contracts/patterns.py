@@ -48,9 +48,9 @@ PATTERNS = {
 """By name."""
 
 
-STARTING_THEMSELVES = [one.name for one in PATTERNS.values() if one.starts_itself]
+STARTING_THEMSELVES = [pattern.name for pattern in PATTERNS.values() if pattern.starts_itself]
 
 
 def of_coordinator(service: str) -> tuple[str, ...]:
     """The names of the patterns that a service coordinates, its usual one first."""
-    return tuple(one.name for one in PATTERNS.values() if one.coordinator == service)
+    return tuple(pattern.name for pattern in PATTERNS.values() if pattern.coordinator == service)

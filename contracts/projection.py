@@ -131,13 +131,13 @@ def replies() -> frozenset[tuple[str, str]]:
 def of_service(service: str) -> Iterator[Reaction]:
     """A service's own rows, of every saga that it takes part in."""
     for name in SAGAS:
-        yield from (one for one in reactions(name) if one.service == service)
+        yield from (reaction for reaction in reactions(name) if reaction.service == service)
 
 
 def asked_of(service: str) -> Iterator[Call]:
     """What a service is asked for by message, in every saga."""
     for name in SAGAS:
-        yield from (one for one in calls(name) if one.step.service == service)
+        yield from (call for call in calls(name) if call.step.service == service)
 
 
 def operations_of(service: str) -> frozenset[str]:

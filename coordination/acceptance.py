@@ -125,12 +125,12 @@ def take_keys(
     keys = [
         Key(
             user_id=user,
-            key=one.idempotency_key,
-            saga_id=one.saga_id,
-            fingerprint=one.fingerprint,
+            key=command.idempotency_key,
+            saga_id=command.saga_id,
+            fingerprint=command.fingerprint,
         )
-        for one in commands
-        if one.idempotency_key and (user := users.get(one.saga_id))
+        for command in commands
+        if command.idempotency_key and (user := users.get(command.saga_id))
     ]
     return owner.sagas.take_keys(keys=keys)
 
@@ -145,13 +145,13 @@ def answered(
     """An outcome for each: as `decided` (by saga id), or where its key was `known` what that stands
     for: another saga, or refused: idempotency_key_reused. What is refused leaves its key free.
     """
-    refused = [one for one in commands if isinstance(decided.get(one.saga_id), Refused)]
+    refused = [command for command in commands if isinstance(decided.get(command.saga_id), Refused)]
     owner.sagas.free_keys(saga_ids=[one.saga_id for one in refused if one.idempotency_key])
     return [
-        _repeated(one, known[one.saga_id], decided)
-        if one.saga_id in known
-        else decided[one.saga_id]
-        for one in commands
+        _repeated(command, known[command.saga_id], decided)
+        if command.saga_id in known
+        else decided[command.saga_id]
+        for command in commands
     ]
 
 

@@ -164,7 +164,7 @@ class InboxView(_View):
         named = {"decided_by": wanted.decided_by, "saga": wanted.saga}
         found = found.filter(**{name: value for name, value in named.items() if value})
         page = pages.page(request=request, found=found, wanted=wanted)
-        results = [shown(self.service, one) for one in page.rows]
+        results = [shown(self.service, row) for row in page.rows]
         return answer(page.answer(results=results))
 
 
@@ -314,7 +314,9 @@ class Teller:
 
     def __init__(self, *, service: str) -> None:
         (pattern,) = {
-            (one.coordinator, one.hand_over) for one in PATTERNS.values() if not one.starts_itself
+            (pattern.coordinator, pattern.hand_over)
+            for pattern in PATTERNS.values()
+            if not pattern.starts_itself
         }
         self.path = f"{pattern[1]}/decided"
         self.client = Client(url=settings.SERVICE_URLS[pattern[0]], timeout=TIMEOUT_SECONDS)

@@ -70,14 +70,14 @@ class Route(NamedTuple):
 
     @property
     def patterns(self) -> list[str]:
-        return [one.name for one in PATTERNS.values() if _route_of(one) == self]
+        return [pattern.name for pattern in PATTERNS.values() if _route_of(pattern) == self]
 
 
 def _route_of(pattern: Pattern) -> Route:
     return Route(pattern.coordinator, pattern.hand_over, pattern.starts_itself)
 
 
-ROUTES = tuple(dict.fromkeys(_route_of(one) for one in PATTERNS.values()))
+ROUTES = tuple(dict.fromkeys(_route_of(pattern) for pattern in PATTERNS.values()))
 
 
 class Retries:
@@ -359,7 +359,7 @@ def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
     Returns which of them were set aside; no other is touched, and none that runs by itself.
     """
     with transaction.atomic(using=owner.service):
-        handed_over = [one.name for one in PATTERNS.values() if not one.starts_itself]
+        handed_over = [pattern.name for pattern in PATTERNS.values() if not pattern.starts_itself]
         found = owner.sagas.lock_set_aside(saga_ids=saga_ids, patterns=handed_over)
         _end(owner, {one: (saga, refusals.DISCARDED, reason) for one, saga in found.items()})
         points.reach("handover.before_discard")

@@ -294,7 +294,7 @@ def accepted_state(found: Any) -> AcceptedState:
 
 def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
     """Sagas that were accepted and that no coordinator was told of, by pattern: for /health."""
-    patterns = [one.name for one in PATTERNS.values() if not one.starts_itself]
+    patterns = [pattern.name for pattern in PATTERNS.values() if not pattern.starts_itself]
     found = owner.sagas.stalls(patterns=patterns, seconds=HANDED_OVER_SECONDS, limit=limit)
     return [
         Complaint(

@@ -261,7 +261,7 @@ class DecidedView(_View):
         if len(steps) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} steps in one list")
         if self.coordinator.decided:
-            self.coordinator.decided(steps=[(one.saga_id, one.step) for one in steps])
+            self.coordinator.decided(steps=[(step.saga_id, step.step) for step in steps])
         points.reach("coordinator.before_told")
         return answer({"told": len(steps)})
 

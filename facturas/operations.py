@@ -16,7 +16,7 @@ SERVICE = "facturas"
 @does(service=SERVICE)
 def create_bill(commands: Sequence[CreateBill]) -> list[Outcome]:
     """A bill for each, open. There is nothing to lock. Refused: invalid_amount."""
-    wanted = {(one.saga_id, create_bill.step_of(one)): one for one in commands}
+    wanted = {(command.saga_id, create_bill.step_of(command)): command for command in commands}
     refused = {key: no for key, one in wanted.items() if (no := refusal_of(command=one))}
     bills = [
         NewBill(
@@ -38,7 +38,9 @@ def fail_bill(commands: Sequence[Undo]) -> list[Outcome]:
     """The step's bill is failed; one that was paid is credited, with a credit note, and its invoice
     stays.
     """
-    reasons = {(one.saga_id, fail_bill.step_of(one)): one.reason for one in commands}
+    reasons = {
+        (command.saga_id, fail_bill.step_of(command)): command.reason for command in commands
+    }
     locked = store.lock_bills_of(keys=reasons)
     after = {bill.id: status_after_undo(bill=bill) for bill in locked.values()}
     store.close_bills(
@@ -52,7 +54,7 @@ def fail_bill(commands: Sequence[Undo]) -> list[Outcome]:
 @does(service=SERVICE)
 def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
     """The bill is paid, and its invoice issued. Refused, out of a saga only: no_bill."""
-    wanted = {one.saga_id: _bill_id(one) for one in commands}
+    wanted = {command.saga_id: _bill_id(command) for command in commands}
     locked = store.lock_bills(ids=set(wanted.values()))
     paid = {
         bill.id: bill
@@ -61,7 +63,7 @@ def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
     }
     store.pay_bills(ids=paid)
     numbers = store.issue(bills=list(paid.values()), kind=InvoiceKind.INVOICE)
-    return [_invoiced(wanted[one.saga_id], numbers) for one in commands]
+    return [_invoiced(wanted[command.saga_id], numbers) for command in commands]
 
 
 def refusal_of(*, command: CreateBill) -> Refused | None:

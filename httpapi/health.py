@@ -99,7 +99,9 @@ def about(request: HttpRequest) -> HttpResponse:
     """What this service is, and the paths that it offers."""
     service = _service()
     text = import_module(service).__doc__ or ""
-    paths = sorted({str(one.pattern) for one in get_resolver(f"{service}.urls").url_patterns})
+    paths = sorted(
+        {str(pattern.pattern) for pattern in get_resolver(f"{service}.urls").url_patterns}
+    )
     return answer(
         {
             "service": service,
@@ -111,7 +113,7 @@ def about(request: HttpRequest) -> HttpResponse:
 
 
 def _told(found: Found, **more: Any) -> HttpResponse:
-    dependencies = [one for one in found.fields.values() if isinstance(one, dict)]
+    dependencies = [field for field in found.fields.values() if isinstance(field, dict)]
     is_up = not found.stands and all(one.get("status", "up") == "up" for one in dependencies)
     return answer(
         {
@@ -176,7 +178,7 @@ def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Found]]:
     if app is None:
         return
     service = app.label
-    models = {one.__name__ for one in app.get_models()}
+    models = {model.__name__ for model in app.get_models()}
     yield partial(standing.workers, service=service, noted=_noted)
     if "OutboxEntry" in models:
         yield partial(standing.outbox, service=service)

@@ -141,7 +141,7 @@ def _previous(request: Request, number: int, rows: Sequence[Row], fields: Sequen
 
 def _cursor(number: int, row: Row, fields: Sequence[str]) -> str:
     values = [getattr(row, field) for field in fields]
-    texts = [one.isoformat() if hasattr(one, "isoformat") else str(one) for one in values]
+    texts = [value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values]
     encoded = msgspec.json.encode(Cursor(number, texts))
     return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
 

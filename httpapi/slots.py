@@ -122,7 +122,7 @@ def given_back(*, if_wanted: bool = True) -> Iterator[None]:
 
 
 def _is_in_transaction() -> bool:
-    return any(one.in_atomic_block for one in connections.all(initialized_only=True))
+    return any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
 
 
 def mark_stale(*, error: BaseException | None) -> None:

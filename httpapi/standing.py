@@ -195,7 +195,7 @@ def _no_worker(service: str, beats: Sequence[Beat], noted: Noted) -> Complaint:
 def _complaints(alive: Sequence[Beat], *, grace: float) -> Found:
     """Of all processes, each once. What lasts is red, unless it only waits for a person."""
     found = Found()
-    told = {one.what: (beat, one) for beat in alive for one in beat.complaints}
+    told = {complaint.what: (beat, complaint) for beat in alive for complaint in beat.complaints}
     for beat, one in told.values():
         lasts = beat.seconds_since(one.since) >= grace
         (found.stands if lasts and one.stops_sagas else found.waits).append(one)

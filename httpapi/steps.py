@@ -133,7 +133,7 @@ class SagaStepView(StepView):
             if is_batch
             else [decode(body or b"{}", type=kind)]
         )
-        if not all(one.saga and one.step for one in commands):
+        if not all(command.saga and command.step for command in commands):
             raise problems.wrong_field("saga", "the name of the saga, and step that of its step")
         for command in commands:
             self._check_step(command)

@@ -115,23 +115,28 @@ def _without_refused(step: Step, contexts: Sequence[Context], outcomes: Sequence
         for context, outcome in zip(contexts, outcomes, strict=True)
         if isinstance(outcome, Refused)
     }
-    failed = [one for one in contexts if one.saga_id in failures]
+    failed = [context for context in contexts if context.saga_id in failures]
     ended = _undo(STEPS[:place], failed, failures) if failed else {}
-    return [one for one in contexts if one.saga_id not in failures], ended
+    return [context for context in contexts if context.saga_id not in failures], ended
 
 
 def _asked_of_network(contexts: Sequence[Context]) -> dict[str, Charged]:
     """What the network says of each charge that it must be asked for, by saga id."""
     step = STEPS[CHARGE].name
-    payments = pagos.to_ask(keys=[(one.saga_id, step) for one in contexts])
+    payments = pagos.to_ask(keys=[(context.saga_id, step) for context in contexts])
     answers: dict[str, Charged] = {}
     while payments:
         found = desk.network().charge(payments=payments)
         answers |= {one.saga_id: answer for one, answer in zip(payments, found, strict=True)}
-        payments = [one for one in payments if answers[one.saga_id].status == "processing"]
+        payments = [
+            payment for payment in payments if answers[payment.saga_id].status == "processing"
+        ]
         # A slow card: nothing of the database is held meanwhile, and the network has said how long.
         time.sleep(
-            min((answers[one.saga_id].retry_after_seconds or 0 for one in payments), default=0)
+            min(
+                (answers[payment.saga_id].retry_after_seconds or 0 for payment in payments),
+                default=0,
+            )
         )
     return answers
 
@@ -139,7 +144,7 @@ def _asked_of_network(contexts: Sequence[Context]) -> dict[str, Charged]:
 def _decide(contexts: Sequence[Context], answers: Mapping[str, Charged]) -> Taken:
     step = STEPS[CHARGE]
     operation = _OPERATIONS[step.service][step.operation.partition(".")[2], Direction.DO]
-    asked = [one for one in contexts if one.saga_id in answers]
+    asked = [context for context in contexts if context.saga_id in answers]
     verdicts = [
         Verdict(
             step=step.name,
@@ -152,7 +157,7 @@ def _decide(contexts: Sequence[Context], answers: Mapping[str, Charged]) -> Take
     ]
     outcomes = operation.decide(verdicts) if operation.decide and verdicts else []
     paid, unpaid = _without_refused(step, asked, outcomes)
-    return [*paid, *(one for one in contexts if one.saga_id not in answers)], unpaid
+    return [*paid, *(context for context in contexts if context.saga_id not in answers)], unpaid
 
 
 def _undo(

@@ -83,19 +83,19 @@ class Outage:
 
 def outage_of(*, pattern: str, samples: Sequence[Sample], down: Down) -> Outage:
     """What these samples of one pattern tell of its outage."""
-    accepted = [one for one in samples if one.http_status == ACCEPTED]
-    refused = [one for one in samples if one.http_status != ACCEPTED]
+    accepted = [sample for sample in samples if sample.http_status == ACCEPTED]
+    refused = [sample for sample in samples if sample.http_status != ACCEPTED]
     while_down = [one for one in accepted if down.went_at <= one.answered_at < down.is_back_at]
     waiting = [one.ended_at for one in accepted if one.answered_at < down.is_back_at]
     course = _course(accepted, refused, down)
     return Outage(
         pattern=pattern,
         down=down,
-        offered=_within([one.intended_at for one in samples], down),
+        offered=_within([sample.intended_at for sample in samples], down),
         accepted=len(while_down),
         refused=_within([one.intended_at for one in refused], down),
         ended=_within([one.ended_at for one in accepted], down),
-        completed_in_all=sum(one.outcome == "completed" for one in samples),
+        completed_in_all=sum(sample.outcome == "completed" for sample in samples),
         unfinished=sum(not one.ended_at for one in accepted),
         most_backlog=max((one.backlog for one in course), default=0),
         drain_seconds=max(0.0, max(waiting, default=0.0) - down.is_back_at),
@@ -174,11 +174,11 @@ def as_figures(*, finished: Finished) -> dict[str, Any]:
         "audit": asdict(finished.audit),
         "outages": [
             {
-                **asdict(one),
-                "down": {**asdict(one.down), "seconds": one.down.seconds},
-                "course": [{**asdict(at), "backlog": at.backlog} for at in one.course],
+                **asdict(outage),
+                "down": {**asdict(outage.down), "seconds": outage.down.seconds},
+                "course": [{**asdict(at), "backlog": at.backlog} for at in outage.course],
             }
-            for one in finished.outages
+            for outage in finished.outages
         ],
     }
 

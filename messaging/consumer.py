@@ -70,7 +70,9 @@ class Consumer:
         self.broker = broker
         self.linger = linger
         self.queue = queue_of(service=service)
-        self.reactions: Mapping[Heard, Reaction] = {(one.saga, one.hears): one for one in reactions}
+        self.reactions: Mapping[Heard, Reaction] = {
+            (reaction.saga, reaction.hears): reaction for reaction in reactions
+        }
         if len(self.reactions) < len(reactions):
             raise ValueError(f"two reactions of {service} hear the same event: one would be lost")
         self._counters: Counter[str] = Counter()

@@ -299,7 +299,7 @@ def said(*, reactions: Sequence[Reaction], decided: Sequence[Decided]) -> list[E
 
     Raises LookupError where this version of the code has no such reaction any more.
     """
-    by_heard = {(one.saga, one.hears): one for one in reactions}
+    by_heard = {(reaction.saga, reaction.hears): reaction for reaction in reactions}
     found = []
     for one in decided:
         if not one.asked.heard:

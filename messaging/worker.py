@@ -117,7 +117,7 @@ class Worker:
     def complaints(self) -> list[Complaint]:
         """What its parts complain of, and which of them hang."""
         complaining = [part for part in self.parts if isinstance(part, Complaining)]
-        told = [one for part in complaining for one in part.complaints()]
+        told = [complaint for part in complaining for complaint in part.complaints()]
         return told + [
             _hangs(name, pulse.silent_seconds())
             for name, pulse in self._pulses.items()
@@ -169,7 +169,10 @@ class Heartbeat:
 
     def beat(self, *, counters: dict[str, int], complaints: Sequence[Complaint]) -> None:
         """Raises DatabaseError or InterfaceError; `lose_session` has to follow then."""
-        told = [sql.as_json(counters), sql.as_json([self._in_its_time(one) for one in complaints])]
+        told = [
+            sql.as_json(counters),
+            sql.as_json([self._in_its_time(complaint) for complaint in complaints]),
+        ]
         if self._id is None or not self._update(told):
             self._insert(told)
         if not self._has_lock:

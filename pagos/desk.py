@@ -74,19 +74,21 @@ class Network:
         """Has the money of these taken, each once, however often it is asked."""
         body = [
             {
-                "key": one.key,
-                "saga_id": one.saga_id,
-                "saga": one.saga,
-                "amount": str(one.amount),
-                "payment_method": one.payment_method,
+                "key": payment.key,
+                "saga_id": payment.saga_id,
+                "saga": payment.saga,
+                "amount": str(payment.amount),
+                "payment_method": payment.payment_method,
             }
-            for one in payments
+            for payment in payments
         ]
         return self._post("/charges", body, list[Charged])
 
     def refund(self, *, payments: Sequence[ToAsk]) -> None:
         """Has given back what was taken of these, and nothing taken any more."""
-        self._post("/refunds", [{"key": one.key} for one in payments], list[dict[str, object]])
+        self._post(
+            "/refunds", [{"key": payment.key} for payment in payments], list[dict[str, object]]
+        )
 
     def _post(self, path: str, body: Sequence[object], kind: type[list[Charged]] | object) -> list:  # type: ignore[type-arg]
         given = self._client.post(path=path, body=body)
@@ -113,8 +115,8 @@ def ask(
 
     `waiting`: within it the network is asked, and nothing of the database.
     """
-    to_take = [one for one in payments if one.status == "pending"]
-    to_give_back = [one for one in payments if one.status != "pending"]
+    to_take = [payment for payment in payments if payment.status == "pending"]
+    to_give_back = [payment for payment in payments if payment.status != "pending"]
     if to_take:
         points.reach("desk.before_charge")
         with waiting():
@@ -197,7 +199,7 @@ AT_ONCE = AtOnce()
 
 
 def _leave_to_worker(payments: Sequence[ToAsk]) -> None:
-    store.ask_again(seconds={one.id: 0.0 for one in payments})
+    store.ask_again(seconds={payment.id: 0.0 for payment in payments})
     doorbell.ring(service=SERVICE, channel=CHANNEL)
 
 
@@ -274,7 +276,7 @@ class Desk:
     def _after_fault(self, payments: Sequence[ToAsk], error: Exception) -> None:
         """A network that is away is nobody's fault; what is one's own holds up no other."""
         if isinstance(error, Unreachable) and error.status in SIGNS_OF_OUTAGE:
-            store.ask_again(seconds={one.id: AGAIN_SECONDS for one in payments})
+            store.ask_again(seconds={payment.id: AGAIN_SECONDS for payment in payments})
             what = "the card network does not answer"
             do = "Start tarjetas (PAGOS_GATEWAY_URL); payments wait for it, and go on then."
             self._away = _complaint(what, error, do, self._away)

@@ -56,7 +56,7 @@ def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
     """What follows from a verdict of a customer, or of the card network: the same for a charge, a
     payment that is confirmed and a bill.
     """
-    keys = [(one.command.saga_id, one.step) for one in verdicts]
+    keys = [(verdict.command.saga_id, verdict.step) for verdict in verdicts]
     locked = store.lock_payments(keys=keys)
     paid = _pay_from_credits(dict(zip(keys, verdicts, strict=True)), locked)
     decided = [
@@ -173,7 +173,7 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
     What is free is completed without a charge: a payment of 0, for which no card is asked.
     There is nothing to lock: the barrier holds the step's key, and no two steps share a row.
     """
-    charges = {(one.saga_id, charge.step_of(one)): one for one in commands}
+    charges = {(command.saga_id, charge.step_of(command)): command for command in commands}
     ids = _add(charges, taken_by=True)
     return [_refusal(one.amount) or _taken(ids[key], one.amount) for key, one in charges.items()]
 
@@ -181,13 +181,15 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
 @undoes(charge)
 def refund(commands: Sequence[Undo]) -> list[Outcome]:
     """Gives the step's whole payment back: the books say so now, and the network is told to."""
-    return _given_back({(one.saga_id, refund.step_of(one)): one.reason for one in commands})
+    return _given_back(
+        {(command.saga_id, refund.step_of(command)): command.reason for command in commands}
+    )
 
 
 @does(service=SERVICE)
 def create_payment(commands: Sequence[CreatePayment]) -> list[Outcome]:
     """Makes a payment that its customer is asked to confirm. Refused: invalid_amount."""
-    asked = {(one.saga_id, create_payment.step_of(one)): one for one in commands}
+    asked = {(command.saga_id, create_payment.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
         _refusal(one.amount) or _told(ids[key], one.amount, Pending) for key, one in asked.items()
@@ -198,11 +200,11 @@ def create_payment(commands: Sequence[CreatePayment]) -> list[Outcome]:
 def void_payment(commands: Sequence[Undo]) -> list[Outcome]:
     """Has it never paid: cancelled, unless it is over already."""
     locked = store.lock_payments(
-        keys=[(one.saga_id, void_payment.step_of(one)) for one in commands]
+        keys=[(command.saga_id, void_payment.step_of(command)) for command in commands]
     )
     open_ones = [one for one in locked.values() if one.status is PaymentStatus.PENDING]
     store.settle(payments=[_row(one, Cancelled) for one in open_ones])
-    found = [locked[one.saga_id, void_payment.step_of(one)] for one in commands]
+    found = [locked[command.saga_id, void_payment.step_of(command)] for command in commands]
     return [
         _told(one.id, one.amount, Cancelled if one in open_ones else one.status.value)
         for one in found
@@ -214,7 +216,7 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
     """Asks the customer, unless the command confirms it by itself; then takes the money as `charge`
     does. Refused: no_payment, cancelled_by_customer, confirmation_overdue, and as `charge`.
     """
-    asked = {(one.saga_id, confirm_payment.step_of(one)): one for one in commands}
+    asked = {(command.saga_id, confirm_payment.step_of(command)): command for command in commands}
     locked = store.lock_named(ids={key: one.payment_id for key, one in asked.items()})
     begun = {
         key: _begin(locked[key], step=key[1])
@@ -243,7 +245,10 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
 def refund_confirmed(commands: Sequence[Undo]) -> list[Outcome]:
     """Gives the confirmed payment back, as `refund` does."""
     return _given_back(
-        {(one.saga_id, refund_confirmed.step_of(one)): one.reason for one in commands}
+        {
+            (command.saga_id, refund_confirmed.step_of(command)): command.reason
+            for command in commands
+        }
     )
 
 
@@ -253,7 +258,7 @@ def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
     invalid_amount, no_credit_account, insufficient_funds, cancelled_by_customer, payment_overdue,
     and as `charge`.
     """
-    asked = {(one.saga_id, pay_bill.step_of(one)): one for one in commands}
+    asked = {(command.saga_id, pay_bill.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
         _refusal(one.amount)
@@ -265,7 +270,9 @@ def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
 @undoes(pay_bill)
 def give_bill_back(commands: Sequence[Undo]) -> list[Outcome]:
     """Gives back what was paid, to where it came from."""
-    return _given_back({(one.saga_id, give_bill_back.step_of(one)): one.reason for one in commands})
+    return _given_back(
+        {(command.saga_id, give_bill_back.step_of(command)): command.reason for command in commands}
+    )
 
 
 @does(service=SERVICE)
@@ -377,7 +384,7 @@ def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
     store.settle(payments=[_row(one, refunded, asks=one in by_card) for one in captured])
     store.add_refunds(payments=captured, reasons=reasons)
     if from_credits:
-        store.lock_balances(user_ids=[one.user_id for one in from_credits])
+        store.lock_balances(user_ids=[credit.user_id for credit in from_credits])
         store.move_credits(kind=refunded, payments=from_credits)
     return [_refunded(locked[key]) for key in reasons]
 

@@ -149,12 +149,12 @@ def add_refunds(*, payments: Sequence[LockedPayment], reasons: Mapping[Key, str]
             [
                 sql.rows(
                     {
-                        "id": one.id,
-                        "saga_id": one.key[0],
-                        "amount": one.amount,
-                        "reason": reasons[one.key][:200],
+                        "id": payment.id,
+                        "saga_id": payment.key[0],
+                        "amount": payment.amount,
+                        "reason": reasons[payment.key][:200],
                     }
-                    for one in payments
+                    for payment in payments
                 )
             ],
         )
@@ -297,12 +297,12 @@ def move_credits(*, kind: str, payments: Sequence[LockedPayment]) -> None:
             "kind": kind,
             "rows": sql.rows(
                 {
-                    "user_id": one.user_id,
-                    "amount": one.amount,
-                    "saga_id": one.key[0],
-                    "step": one.key[1],
+                    "user_id": payment.user_id,
+                    "amount": payment.amount,
+                    "saga_id": payment.key[0],
+                    "step": payment.key[1],
                 }
-                for one in payments
+                for payment in payments
             ),
         },
     )

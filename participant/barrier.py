@@ -47,7 +47,7 @@ def enter(*, operation: Operation, commands: Sequence[Command]) -> Entry:
     Must run in the transaction in which the effect is written. Keys are taken in sorted order, so
     that two overlapping batches cannot wait for each other.
     """
-    sagas = {key_of(operation, one): one.saga for one in commands}
+    sagas = {key_of(operation, command): command.saga for command in commands}
     if operation.direction is Direction.DO:
         return _enter_do(operation, sagas)
     if operation.direction is Direction.UNDO:
@@ -86,7 +86,7 @@ def forget(*, operation: Operation, commands: Sequence[Command]) -> None:
             DELETE FROM {table} AS entry USING json_to_recordset(%s) AS v (saga_id text, step text)
             WHERE entry.saga_id = v.saga_id AND entry.step = v.step AND entry.direction = %s
             """,
-            [_keys(key_of(operation, one) for one in commands), operation.direction.value],
+            [_keys(key_of(operation, command) for command in commands), operation.direction.value],
         )
 
 
@@ -103,7 +103,7 @@ def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str
                AND own.direction = 'do' AND own.saga = ''))
         """,
         [
-            sorted({one.saga_id for one in commands}),
+            sorted({command.saga_id for command in commands}),
             operation.direction.value,
             operation.action,
         ],

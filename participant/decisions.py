@@ -102,7 +102,7 @@ def pursue(*, service: str, outcomes: Mapping[Key, Outcome]) -> bool:
 
 def reckoned(*, operation: Operation, outcomes: Mapping[Key, Outcome]) -> dict[Key, Outcome]:
     """The outcomes, each wait with the time when it is over, by the database's clock."""
-    if not any(isinstance(one, Waiting) for one in outcomes.values()):
+    if not any(isinstance(outcome, Waiting) for outcome in outcomes.values()):
         return dict(outcomes)
     now = sql.now(service=operation.service)
     return {

@@ -135,9 +135,9 @@ def _perform(
     heard: Callable[[Command], str] | None,
 ) -> list[Performed]:
     owned = _owned(operation, commands)
-    free = [one for one in commands if one.saga_id not in owned] if owned else commands
+    free = [command for command in commands if command.saga_id not in owned] if owned else commands
     entry = barrier.enter(operation=operation, commands=free)
-    keys = [barrier.key_of(operation, one) for one in commands]
+    keys = [barrier.key_of(operation, command) for command in commands]
     first = {
         key: one
         for key, one in zip(reversed(keys), reversed(commands), strict=True)
@@ -181,7 +181,7 @@ def _run(
 
 def _owned(operation: Operation, commands: Sequence[Command]) -> dict[str, Refused]:
     """Of those that come by hand: why not, where what they name is a saga's own."""
-    by_hand = [one for one in commands if not one.saga]
+    by_hand = [command for command in commands if not command.saga]
     found = barrier.owned(operation=operation, commands=by_hand) if by_hand else {}
     return {
         saga_id: Refused(

@@ -98,7 +98,7 @@ def payment(*, order: Order, state: State | None) -> ToPay | None:
     """What its customer confirms or cancels, once it is there; None also where nobody is asked."""
     page = SAGAS.get(order.saga)
     deciding = [step.name for step in page.steps if step.decided_by] if page else []
-    made = [one.response_data.get("payment_id") for one in state.steps] if state else []
+    made = [step.response_data.get("payment_id") for step in state.steps] if state else []
     payment_id = next(filter(None, made), None)
     if not (deciding and payment_id):
         return None

@@ -81,9 +81,11 @@ OWNER = Owner(model=Booking, accept=accept, fail=fail_booking)
 
 def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
     """Of a manager's yes the bookings are approved; of anything else nothing is written."""
-    yes = {one.command.saga_id: one.by for one in verdicts if one.word == YES}
+    yes = {verdict.command.saga_id: verdict.by for verdict in verdicts if verdict.word == YES}
     approved = _approved(yes)
-    return [approved.get(one.command.saga_id) or refusal_of(verdict=one) for one in verdicts]
+    return [
+        approved.get(verdict.command.saga_id) or refusal_of(verdict=verdict) for verdict in verdicts
+    ]
 
 
 @does(service=SERVICE, decide=_decided)

@@ -53,13 +53,13 @@ class ChoreographedSagaAdmin(SagaAdmin):
     def steps(self, saga: Saga) -> SafeString:
         rows = [
             (
-                one.step_name,
-                one.status,
-                one.started_at or "",
-                one.finished_at or "",
-                one.error or "",
+                step.step_name,
+                step.status,
+                step.started_at or "",
+                step.finished_at or "",
+                step.error or "",
             )
-            for one in queries.state(found=saga).steps
+            for step in queries.state(found=saga).steps
         ]
         return _table(["step", "status", "started", "finished", "error"], rows)
 

@@ -44,8 +44,8 @@ def get_to_know(*, contexts: Sequence[Context]) -> None:
     what came of them when the watchdog repeats the first.
     """
     now = store.now()
-    known = store.names(saga_ids=[one.saga_id for one in contexts])
-    unknown = [one for one in contexts if one.saga_id not in known]
+    known = store.names(saga_ids=[context.saga_id for context in contexts])
+    unknown = [context for context in contexts if context.saga_id not in known]
     if unknown:
         tracking.track(heard=[first_event(context=one, now=now) for one in unknown], now=now)
 
@@ -154,9 +154,9 @@ def decide_skip(
         )
     wanted = machine.last_events(stage=stage, event_types=event_types)
     waiting = (
-        one
-        for one in projection.reactions(saga)
-        if one.event in wanted and one.direction is not Direction.BLOCK
+        reaction
+        for reaction in projection.reactions(saga)
+        if reaction.event in wanted and reaction.direction is not Direction.BLOCK
     )
     return next(waiting, Refused(refusals.NOTHING_TO_RETRY, "No step of it is open."))
 

@@ -195,8 +195,13 @@ def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: da
         started_at,
         watch_at,
         sql.rows(
-            {"saga_id": one.saga_id, "saga": one.saga, "subject": one.subject, "context": one}
-            for one in contexts
+            {
+                "saga_id": context.saga_id,
+                "saga": context.saga,
+                "subject": context.subject,
+                "context": context,
+            }
+            for context in contexts
         ),
     )
 

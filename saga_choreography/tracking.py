@@ -207,7 +207,7 @@ def still_waits(
     position = next((at for at, one in enumerate(page.steps) if one.name == wait.step), None)
     if position is None or page.abort in event_types:
         return False
-    later = {event for one in page.steps[position:] for event in (one.done, one.refused)}
+    later = {event for step in page.steps[position:] for event in (step.done, step.refused)}
     return not later & set(event_types)
 
 

@@ -186,8 +186,11 @@ def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:
     sagas = store.lock_watched(saga_ids=claimed)
     trails = store.of(saga_ids=claimed)
     decided = [
-        (one, decide(watched=one, seen=trails[one.saga_id], now=now, patience=patience_with(one)))
-        for one in sagas
+        (
+            saga,
+            decide(watched=saga, seen=trails[saga.saga_id], now=now, patience=patience_with(saga)),
+        )
+        for saga in sagas
     ]
     store.record(verdicts=[_verdict(one, what, trails[one.saga_id], now) for one, what in decided])
     _redrive([one for one, what in decided if what.move is Move.REDRIVE], trails)
@@ -271,9 +274,9 @@ def _waited(watched: Watched, seen: Sequence[Seen]) -> timedelta:
 def _redrive(sagas: Sequence[Watched], trails: store.Trails) -> None:
     said = [
         event
-        for one in sagas
+        for saga in sagas
         for event in operations.redrives(
-            stage=one.stage, seen=trails[one.saga_id], context=one.context
+            stage=saga.stage, seen=trails[saga.saga_id], context=saga.context
         )
     ]
     outbox.add(service=SERVICE, said=said)
@@ -338,11 +341,11 @@ def leave_alone(*, heard: Sequence[Event], now: datetime) -> None:
     told = {event.saga_id: event for event in heard}
     with transaction.atomic(using=SERVICE):
         sagas = store.lock_watched(saga_ids=told)
-        trails = store.of(saga_ids=[one.saga_id for one in sagas])
+        trails = store.of(saga_ids=[saga.saga_id for saga in sagas])
         waits = {
-            one.saga_id: wait
-            for one in sagas
-            if (wait := _wait(one, told[one.saga_id], trails[one.saga_id], now))
+            saga.saga_id: wait
+            for saga in sagas
+            if (wait := _wait(saga, told[saga.saga_id], trails[saga.saga_id], now))
         }
         watch_at = {saga_id: _overdue_at(wait) for saga_id, wait in waits.items()}
         store.leave_alone(waits=waits, watch_at=watch_at)
@@ -418,7 +421,7 @@ def _take_note(reports: dict[str, Event], now: datetime) -> list[Event]:
         if one.context.saga == reports[one.saga_id].saga
     }
     trails = store.of(saga_ids=sagas)
-    seen = {saga_id: {one.event_type for one in entries} for saga_id, entries in trails.items()}
+    seen = {saga_id: {entry.event_type for entry in entries} for saga_id, entries in trails.items()}
     waiting = [
         (one, reports[saga_id])
         for saga_id, one in sagas.items()
@@ -449,19 +452,19 @@ def waits(*, event: Event, stage: Stage, seen: Collection[str]) -> bool:
         return False
     service, cause = event.data.result.get("service"), event.data.result.get("event")
     rows = [
-        one
-        for one in projection.reactions(event.saga)
-        if (one.service, one.event) == (service, cause)
+        reaction
+        for reaction in projection.reactions(event.saga)
+        if (reaction.service, reaction.event) == (service, cause)
     ]
-    follows = {said for one in rows for said in (one.says, one.says_if_refused)}
+    follows = {said for row in rows for said in (row.says, row.says_if_refused)}
     # A pivot that has happened answers a block with nothing.
-    follows |= {one.step.done for one in rows if one.direction is Direction.BLOCK}
+    follows |= {row.step.done for row in rows if row.direction is Direction.BLOCK}
     return bool(rows) and cause in seen and not follows & set(seen)
 
 
 def _is_told(event: Event, entries: Sequence[Seen]) -> bool:
     """Whether the abort was asked for because of this very report, which has come again."""
-    aborts = [one for one in entries if one.event_type == SAGAS[event.saga].abort]
+    aborts = [entry for entry in entries if entry.event_type == SAGAS[event.saga].abort]
     told = _told(_failure(event))
     return any(one.data.failure and one.data.failure.detail == told for one in aborts)
 

@@ -39,11 +39,11 @@ def start(*, contexts: Sequence[Context]) -> None:
     """
     points.reach("orchestration.before_start")
     started: list[str] = []
-    for name in dict.fromkeys(one.saga for one in contexts):
+    for name in dict.fromkeys(context.saga for context in contexts):
         saga = SAGAS[name]
         started += store.start(
             saga=saga,
-            contexts=[one for one in contexts if one.saga == name],
+            contexts=[context for context in contexts if context.saga == name],
             seconds=settings.SAGA_SECONDS or saga.seconds,
         )
     points.reach("orchestration.started")

@@ -171,12 +171,12 @@ class Participants:
         """Raises Unreachable where the answer is not an outcome for each."""
         commands = [
             projection.command(
-                step=one.progress.step,
-                direction=one.progress.direction,
-                context=one.context,
-                failure=one.progress.failure,
+                step=saga.progress.step,
+                direction=saga.progress.direction,
+                context=saga.context,
+                failure=saga.progress.failure,
             )
-            for one in sagas
+            for saga in sagas
         ]
         answer = self._clients[endpoint.service].post(
             path=endpoint.path, body=commands, timeout=endpoint.seconds
@@ -189,7 +189,7 @@ class Participants:
             raise Unreachable(f"not a list of outcomes: {error}", status=207) from error
         if len(outcomes) != len(commands):
             raise Unreachable(f"{len(outcomes)} outcomes for {len(commands)}", status=207)
-        return [_held() if isinstance(one, Busy) else one for one in outcomes]
+        return [_held() if isinstance(outcome, Busy) else outcome for outcome in outcomes]
 
     def _after_error(
         self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga], error: Unreachable

@@ -131,7 +131,7 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
 
 def state(*, found: Saga) -> SagaState:
     """The whole of it, with every step of its definition: reached, skipped or still to come."""
-    known = {one.position: one for one in found.steps.all()}
+    known = {step.position: step for step in found.steps.all()}
     failure = Failure(
         found.failure_step, found.failure_code, found.failure_detail, found.failure_undone
     )

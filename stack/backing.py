@@ -136,7 +136,9 @@ class Backends:
     def _check_given_databases(self) -> None:
         known = (one.database_variable for one in services.ALL)
         variables = [one for one in known if self._given.get(one)]
-        versions = {one: _check_database(one, self._given[one]) for one in variables}
+        versions = {
+            variable: _check_database(variable, self._given[variable]) for variable in variables
+        }
         if version := versions.get(_SHARED):
             self.database = f"PostgreSQL {version} ({_SHARED})"
             self._announce(f"{self.database} answers; services share it unless they have their own")

@@ -199,7 +199,7 @@ class LocalStack:
 
     def _bring_up(self) -> None:
         options, watch = self.options, Stopwatch()
-        chosen = {one.name: self._ports[one.name] for one in options.services}
+        chosen = {service.name: self._ports[service.name] for service in options.services}
         require_free(chosen, host=options.host)
         self._backends.start()
         with step(options.announce, "databases migrated and seeded"):
@@ -220,7 +220,7 @@ class LocalStack:
     def _prepare_databases(self) -> None:
         self.run(*services.MIGRATE_COMMAND)
         if self.options.seed:
-            names = [one.name for one in self.options.services]
+            names = [service.name for service in self.options.services]
             for command in services.seed_commands(names=names):
                 self.run(*command)
         if self.options.with_admin:
@@ -239,7 +239,7 @@ class LocalStack:
 
     def _write_record(self) -> None:
         facts = {
-            "urls": {one.name: self.urls[one.name] for one in self.options.services},
+            "urls": {service.name: self.urls[service.name] for service in self.options.services},
             "also": {name: proxy.port for name, proxy in self._second.items()},
             "database": self.database,
             "broker": self.broker,

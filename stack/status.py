@@ -161,7 +161,7 @@ def _noticed(stands: list[Standing], folder: Folder) -> list[Standing]:
 
 def as_table(record: dict[str, Any], status: Status) -> str:
     """For people."""
-    rows = [(one.process, str(one.pid or "-"), one.address, one.health) for one in status.rows]
+    rows = [(row.process, str(row.pid or "-"), row.address, row.health) for row in status.rows]
     table = [_COLUMNS, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
@@ -178,7 +178,7 @@ def as_json(record: dict[str, Any], status: Status) -> dict[str, Any]:
         "supervisor": record["supervisor"]["pid"],
         **{name: record[name] for name in kept},
         "healthy": status.is_healthy,
-        "processes": [asdict(one) for one in status.rows],
+        "processes": [asdict(row) for row in status.rows],
         "attention": [asdict(one) for one in status.stands],
     }
 

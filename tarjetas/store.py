@@ -91,7 +91,7 @@ def mark(*, charges: Sequence[LockedCharge], status: ChargeStatus) -> None:
                 refunded_at = CASE %(status)s::text WHEN 'refunded' THEN clock_timestamp() END
             WHERE id = ANY(%(ids)s)
             """,
-            {"status": status.value, "ids": [one.id for one in charges]},
+            {"status": status.value, "ids": [charge.id for charge in charges]},
         )
 
 
@@ -100,7 +100,7 @@ def free_keys(*, charges: Sequence[LockedCharge]) -> None:
     if charges:
         _execute(
             "UPDATE tarjetas_charge SET past = id WHERE id = ANY(%s)",
-            [[one.id for one in charges]],
+            [[charge.id for charge in charges]],
         )
 
 

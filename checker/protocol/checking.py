@@ -54,13 +54,13 @@ class Checked:
             "protocol": self.name,
             "counts": dict(self.counts),
             "proven": [one.name for one in self.proven],
-            "breaches": [one._asdict() for one in self.breaches],
+            "breaches": [breach._asdict() for breach in self.breaches],
             "unchecked": [one.name for one in self.unchecked],
         }
 
     def _breach_lines(self) -> Iterator[str]:
-        for rule in dict.fromkeys(one.rule for one in self.breaches):
-            found = [one for one in self.breaches if one.rule == rule]
+        for rule in dict.fromkeys(breach.rule for breach in self.breaches):
+            found = [breach for breach in self.breaches if breach.rule == rule]
             for one in found[:MOST_SHOWN]:
                 yield f"  BREACHED  {rule:12} {one.what}"
                 yield f"{'':25}where: {one.where}"
@@ -151,7 +151,7 @@ def _check(
     if walked:
         journeys = walked.journeys
         counts |= {"scenarios": len(journeys), "states walked": walked.states}
-    unchecked = [] if isinstance(protocol, Page) else [rule for one in groups for rule in one]
+    unchecked = [] if isinstance(protocol, Page) else [rule for group in groups for rule in group]
     return (
         Checked(
             name=protocol.name, proven=proven, breaches=breaches, unchecked=unchecked, counts=counts

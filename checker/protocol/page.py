@@ -69,7 +69,7 @@ def _wrong_need(
         what = f"{step.name} needs {field}, and the command of {step.operation} has {has}"
         yield Found(step.name, f"{what}.")
     before, dot, _ = source.partition(".")
-    names = [one.name for one in page.saga.steps]
+    names = [step.name for step in page.saga.steps]
     if dot and before not in names:
         yield Found(step.name, f"{step.name} needs {source}, and there is no step {before}.")
     elif dot and not 0 < names.index(before) < names.index(step.name):
@@ -109,7 +109,7 @@ def _unaccepted(page: Page) -> Iterator[Found]:
 
 def _ambiguous(page: Page) -> Iterator[Found]:
     saga = page.saga
-    said = [event for one in saga.steps for event in (one.done, one.refused, one.undone)]
+    said = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
     asked = [
         projection.request_of(step, direction)
         for step in saga.steps
@@ -117,7 +117,7 @@ def _ambiguous(page: Page) -> Iterator[Found]:
         if step.can(direction)
     ]
     for what, names in (
-        ("step", [one.name for one in saga.steps]),
+        ("step", [step.name for step in saga.steps]),
         ("event", [one for one in [*said, saga.abort, saga.give_back] if one]),
         ("request", asked),
     ):
@@ -127,7 +127,7 @@ def _ambiguous(page: Page) -> Iterator[Found]:
 
 
 def _pivots(page: Page) -> Iterator[Found]:
-    pivots = [one.name for one in page.saga.steps if one.step_class is StepClass.PIVOT]
+    pivots = [step.name for step in page.saga.steps if step.step_class is StepClass.PIVOT]
     if len(pivots) != 1:
         found = " and ".join(pivots) or "none"
         yield Found(page.saga.name, f"its pivot: {found}; there is one in every saga.")

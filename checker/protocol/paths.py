@@ -24,12 +24,12 @@ class Walk(NamedTuple):
         """Those that nobody turns back or gives back."""
         for scenario, journeys in self.journeys.items():
             if not scenario.is_turned_back and not scenario.is_returned:
-                yield from ((scenario, one) for one in journeys)
+                yield from ((scenario, journey) for journey in journeys)
 
     def turned_back(self) -> Iterator[tuple[Scenario, Journey]]:
         for scenario, journeys in self.journeys.items():
             if scenario.is_turned_back:
-                yield from ((scenario, one) for one in journeys)
+                yield from ((scenario, journey) for journey in journeys)
 
 
 def _off_the_list(walk: Walk) -> Iterator[Found]:
@@ -120,9 +120,9 @@ def _kept(walk: Walk) -> Iterator[Found]:
 
 
 def _different(walk: Walk) -> Iterator[Found]:
-    for scenario in [one for one in walk.journeys if one in walk.other]:
+    for scenario in [journey for journey in walk.journeys if journey in walk.other]:
         mine, theirs = (
-            {(one.acts, one.ends) for one in journeys[scenario]}
+            {(journey.acts, journey.ends) for journey in journeys[scenario]}
             for journeys in (walk.journeys, walk.other)
         )
         for acts, ends in sorted(mine - theirs):

@@ -56,7 +56,7 @@ def _choreographed(protocol: Choreography) -> Sequence[Box]:
         Box(event, who, _asks(protocol, event), (_event(protocol, event),))
         for event, who in protocol.asked.items()
     ]
-    reacting = {_name(one): one for one in protocol.reactions}
+    reacting = {_name(reaction): reaction for reaction in protocol.reactions}
     boxes += [_reacting(protocol, one) for one in reacting.values()]
     return boxes + [_end(ending) for ending in dict.fromkeys(protocol.ends.values())]
 
@@ -75,7 +75,7 @@ def _reacting(protocol: Choreography, one: Reaction) -> Box:
 
 
 def _event(protocol: Choreography, event: str) -> Outcome:
-    to = [_name(one) for one in protocol.reactions if one.hears == event]
+    to = [_name(reaction) for reaction in protocol.reactions if reaction.hears == event]
     if event in protocol.ends:
         to.append(_end(protocol.ends[event]).name)
     return Outcome(event, tuple(dict.fromkeys(to)))
@@ -202,9 +202,9 @@ def automaton_as_text(saga: Saga) -> str:
     for state in (OK, ERROR):
         lines += ["", f"state {state}"]
         rows = [one for one in found if one.state == state]
-        for event, what in dict.fromkeys((one.event, one.what) for one in rows):
+        for event, what in dict.fromkeys((row.event, row.what) for row in rows):
             lines.append(f"  on {event}: {what}")
-            lines += [f"      {one.says} -> {one.to}" for one in rows if one[1:3] == (event, what)]
+            lines += [f"      {row.says} -> {row.to}" for row in rows if row[1:3] == (event, what)]
     return "\n".join(lines) + "\n"
 
 

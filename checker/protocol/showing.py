@@ -43,7 +43,7 @@ def as_text(*, saga: Saga) -> str:
 def _shown_steps(saga: Saga) -> tuple[Row, list[Row]]:
     """Who decides, where somebody does."""
     header, rows = ("step", "operation", "class", "seconds", "needs", "decided"), list(_steps(saga))
-    if any(one.decided_by for one in saga.steps):
+    if any(step.decided_by for step in saga.steps):
         return header, rows
     return header[:-1], [row[:-1] for row in rows]
 
@@ -76,24 +76,31 @@ def _events(saga: Saga) -> Iterator[Row]:
 def _reactions(saga: Saga) -> Iterator[str]:
     for service in projection.services_of(saga):
         rows = [
-            (one.event, f"{one.direction} {one.step.name}", one.says, one.says_if_refused)
-            for one in projection.reactions(saga.name)
-            if one.service == service
+            (
+                reaction.event,
+                f"{reaction.direction} {reaction.step.name}",
+                reaction.says,
+                reaction.says_if_refused,
+            )
+            for reaction in projection.reactions(saga.name)
+            if reaction.service == service
         ]
         header = ("on", "does", "then says", "or, refused")
         yield _table(f"Reactions of {service}", header, rows, empty="-")
 
 
 def _calls(saga: Saga) -> Iterator[Row]:
-    for one in projection.calls(saga.name):
-        path = projection.path_of(one.step, one.direction)
-        yield f"{one.direction} {one.step.name}", one.step.service, path, one.request
+    for call in projection.calls(saga.name):
+        path = projection.path_of(call.step, call.direction)
+        yield f"{call.direction} {call.step.name}", call.step.service, path, call.request
 
 
 def _data(saga: Saga) -> Iterator[Row]:
     """`subject` travels always; a result from the step that answers it."""
     users: dict[str, list[str]] = {}
-    types = {one.name: one.type for one in msgspec.structs.fields(projection.data_type(saga.name))}
+    types = {
+        field.name: field.type for field in msgspec.structs.fields(projection.data_type(saga.name))
+    }
     for step in saga.steps[1:]:
         for field in COMMANDS.get(step.operation, Command).__struct_fields__:
             source = step.needs.get(field, field)

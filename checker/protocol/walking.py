@@ -90,9 +90,9 @@ def _next(protocol: Choreography, state: State, refused: str) -> list[tuple[str,
     """
     then = [_hear(protocol, state, place, refused) for place in range(len(state.flying))]
     then += [
-        _decided(protocol, state, one, is_refused=one.step == refused)
-        for one in protocol.reactions
-        if one.direction is Direction.DO and waits(state.book, one.step)
+        _decided(protocol, state, reaction, is_refused=reaction.step == refused)
+        for reaction in protocol.reactions
+        if reaction.direction is Direction.DO and waits(state.book, reaction.step)
     ]
     if state.may_abort:
         asked = state._replace(may_abort=False)
@@ -119,7 +119,7 @@ def _hear(protocol: Choreography, state: State, place: int, refused: str) -> tup
 
 def _is_asked(protocol: Choreography, reaction: Reaction) -> bool:
     """Whether a person decides it; a reaction may name a step that there is not."""
-    return any(one.name == reaction.step and one.decided_by for one in protocol.saga.steps)
+    return any(step.name == reaction.step and step.decided_by for step in protocol.saga.steps)
 
 
 def _decided(

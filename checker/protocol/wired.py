@@ -42,7 +42,7 @@ class Workers(NamedTuple):
 
 def catalogue() -> list[Protocol]:
     """The protocols of all sagas that there are."""
-    return [one for saga in SAGAS.values() for one in protocols(saga=saga)]
+    return [protocol for saga in SAGAS.values() for protocol in protocols(saga=saga)]
 
 
 def protocols(*, saga: Saga) -> list[Protocol]:
@@ -97,8 +97,8 @@ def choreographed(*, saga: Saga) -> Choreography:
 def orchestrated(*, saga: Saga) -> Orchestration:
     """What the page has the orchestrator call, and what the services' routes do then."""
     calls = [
-        Call(_call(saga, one), one.step.service, one.direction, one.step.name)
-        for one in projection.calls(saga.name)
+        Call(_call(saga, call), call.step.service, call.direction, call.step.name)
+        for call in projection.calls(saga.name)
     ]
     return Orchestration(
         name=f"{saga.name}, {patterns.ORCHESTRATED}",
@@ -118,8 +118,8 @@ def orchestrated_messaging(*, saga: Saga) -> Orchestration:
         saga=saga,
         orchestrator=orchestrator,
         calls=[
-            Call(one.request, one.step.service, one.direction, one.step.name)
-            for one in projection.calls(saga.name)
+            Call(call.request, call.step.service, call.direction, call.step.name)
+            for call in projection.calls(saga.name)
         ],
         reactions=list(_reactions(consumers, saga, Answer)),
         replies=_heard_by(orchestrator, consumers, saga),
@@ -145,7 +145,7 @@ def _workers() -> Workers:
             except LookupError as error:  # an operation that the service does not declare
                 found.broken[config.name] = str(error.args[0])
             else:
-                found.consumers.extend(one for one in parts if isinstance(one, Consumer))
+                found.consumers.extend(part for part in parts if isinstance(part, Consumer))
     return found
 
 
@@ -167,9 +167,9 @@ def _reactions(
     consumers: Sequence[Consumer], saga: Saga, kind: type[SagaReaction] | type[Answer]
 ) -> Iterator[Reaction]:
     for consumer in consumers:
-        for one in consumer.reactions.values():
-            if isinstance(one, kind) and one.saga == saga.name:
-                yield _reaction(consumer.service, saga.step(one.step), one)
+        for reaction in consumer.reactions.values():
+            if isinstance(reaction, kind) and reaction.saga == saga.name:
+                yield _reaction(consumer.service, saga.step(reaction.step), reaction)
 
 
 def _reaction(service: str, step: Step, one: SagaReaction | Answer) -> Reaction:
@@ -202,7 +202,7 @@ def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dic
     keys = [(consumer.service, key) for consumer in consumers for key in consumer.reactions]
     said_by = {
         projection.STEP_PARKED: sorted(projection.services_of(saga)),
-        projection.STEP_WAITING: sorted({one.service for one in saga.steps if one.decided_by}),
+        projection.STEP_WAITING: sorted({step.service for step in saga.steps if step.decided_by}),
     }
     return {
         notice: Notice(
@@ -217,7 +217,7 @@ def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dic
 def _call(saga: Saga, call: projection.Call) -> str:
     """Its path; where several steps are the same operation's, with whose it is."""
     path = projection.path_of(call.step, call.direction)
-    is_shared = [one.operation for one in saga.steps].count(call.step.operation) > 1
+    is_shared = [step.operation for step in saga.steps].count(call.step.operation) > 1
     return f"{path} {call.step.name}" if is_shared else path
 
 

@@ -23,15 +23,15 @@ _ORDER = [StepClass.COMPENSABLE, StepClass.PIVOT, StepClass.RETRIABLE]
 
 def _misshapen(protocol: Protocol) -> Iterator[Found]:
     steps = protocol.saga.steps
-    if [one.step_class for one in steps].count(StepClass.PIVOT) > 1:
+    if [step.step_class for step in steps].count(StepClass.PIVOT) > 1:
         yield Found(protocol.saga.name, "it has two pivots: either could be the last to say no.")
     for before, after in pairwise(steps):
         if _ORDER.index(before.step_class) > _ORDER.index(after.step_class):
             what = f"{after.name} ({after.step_class}) comes after {before.name}"
             yield Found(after.name, f"{what} ({before.step_class}): it could not be undone.")
-    for one in steps:
-        if one.step_class is StepClass.COMPENSABLE and not one.undone:
-            yield Found(one.name, f"{one.name} is compensable, and nothing undoes it.")
+    for step in steps:
+        if step.step_class is StepClass.COMPENSABLE and not step.undone:
+            yield Found(step.name, f"{step.name} is compensable, and nothing undoes it.")
 
 
 SHAPE = Rule(
@@ -50,9 +50,9 @@ def sayers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
     said: dict[str, list[str]] = defaultdict(list)
     for event, who in protocol.asked.items():
         said[event].append(who)
-    for one in protocol.reactions:
-        for event in _says(one):
-            said[event].append(one.service)
+    for reaction in protocol.reactions:
+        for event in _says(reaction):
+            said[event].append(reaction.service)
     for event, notice in protocol.notices.items():
         said[event].extend(notice.said_by)
     return said
@@ -61,8 +61,8 @@ def sayers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
 def hearers(protocol: Choreography) -> Mapping[str, Sequence[Reaction]]:
     """Who does something on each event; the watcher does nothing, and is not among them."""
     heard: dict[str, list[Reaction]] = defaultdict(list)
-    for one in protocol.reactions:
-        heard[one.hears].append(one)
+    for reaction in protocol.reactions:
+        heard[reaction.hears].append(reaction)
     return heard
 
 
@@ -92,26 +92,33 @@ def _unheard(protocol: Choreography) -> Iterator[Found]:
 
 def _unanswered(protocol: Choreography) -> Iterator[Found]:
     steps = {step.name: step for step in protocol.saga.steps}
-    for one in protocol.reactions:
-        if one.direction is not Direction.BLOCK and not one.says:
-            yield Found(str(one), f"{one} says nothing once that is done.")
-        can_refuse = one.direction is Direction.BLOCK
-        if one.direction is Direction.DO and one.step in steps:
-            can_refuse = may_be_refused(steps[one.step])
-        if can_refuse and not one.says_if_refused:
-            yield Found(str(one), f"{one} may be refused, and says nothing then.")
-        if one.says_if_refused and not can_refuse:
-            yield Found(str(one), f"{one} can't be refused, and yet has {one.says_if_refused}.")
+    for reaction in protocol.reactions:
+        if reaction.direction is not Direction.BLOCK and not reaction.says:
+            yield Found(str(reaction), f"{reaction} says nothing once that is done.")
+        can_refuse = reaction.direction is Direction.BLOCK
+        if reaction.direction is Direction.DO and reaction.step in steps:
+            can_refuse = may_be_refused(steps[reaction.step])
+        if can_refuse and not reaction.says_if_refused:
+            yield Found(str(reaction), f"{reaction} may be refused, and says nothing then.")
+        if reaction.says_if_refused and not can_refuse:
+            yield Found(
+                str(reaction),
+                f"{reaction} can't be refused, and yet has {reaction.says_if_refused}.",
+            )
 
 
 def _ambiguous(protocol: Choreography) -> Iterator[Found]:
     told: dict[str, set[str]] = defaultdict(set)
-    for one in protocol.reactions:
-        step = one.step if one.direction is not Direction.UNDO else f"undoing {one.step}"
-        if one.says:
-            told[one.says].add(f"{step} is done")
-        if one.says_if_refused:
-            told[one.says_if_refused].add(f"{step} is refused")
+    for reaction in protocol.reactions:
+        step = (
+            reaction.step
+            if reaction.direction is not Direction.UNDO
+            else f"undoing {reaction.step}"
+        )
+        if reaction.says:
+            told[reaction.says].add(f"{step} is done")
+        if reaction.says_if_refused:
+            told[reaction.says_if_refused].add(f"{step} is refused")
     for event, who in protocol.asked.items():
         told[event].add(f"{who} asks")
     for event, meanings in sorted(told.items()):
@@ -122,7 +129,7 @@ def _ambiguous(protocol: Choreography) -> Iterator[Found]:
 
 def _rivals(protocol: Choreography) -> Iterator[Found]:
     for event, reactions in sorted(hearers(protocol).items()):
-        going_on = [one for one in reactions if _says(one)]
+        going_on = [reaction for reaction in reactions if _says(reaction)]
         if len(going_on) > 1:
             both = " and ".join(f"{one.service} ({one.direction} {one.step})" for one in going_on)
             yield Found(event, f"after {event} both {both} carry the saga on.")
@@ -170,12 +177,12 @@ def _unwatched(protocol: Choreography) -> Iterator[Found]:
 def _unowned(protocol: Choreography) -> Iterator[Found]:
     """Reactions of a service to what is another's, or nobody's."""
     owners = {step.name: step.service for step in protocol.saga.steps}
-    for one in protocol.reactions:
-        owner = owners.get(one.step)
+    for reaction in protocol.reactions:
+        owner = owners.get(reaction.step)
         if owner is None:
-            yield Found(str(one), f"{one}: the saga has no such step.")
-        elif owner != one.service:
-            yield Found(str(one), f"{one}: that step is {owner}'s.")
+            yield Found(str(reaction), f"{reaction}: the saga has no such step.")
+        elif owner != reaction.service:
+            yield Found(str(reaction), f"{reaction}: that step is {owner}'s.")
 
 
 def _who(services: Sequence[str]) -> str:
@@ -239,7 +246,7 @@ WATCHED = Rule(
 
 
 def _uncalled(protocol: Orchestration) -> Iterator[Found]:
-    called = {(one.direction, one.step) for one in protocol.calls}
+    called = {(call.direction, call.step) for call in protocol.calls}
     wanted = [
         (direction, step.name)
         for step in protocol.saga.steps
@@ -258,9 +265,9 @@ def _unanswered_call(protocol: Orchestration) -> Iterator[Found]:
             yield Found(call.message, f"{call.message}: nobody at {call.service} answers it.")
         if len(who) > 1:
             yield Found(call.message, f"{call.message}: {len(who)} at {call.service} answer it.")
-        for one in protocol.reactions:
-            if one.hears == call.message and one.service != call.service:
-                what = f"{call.message}: {one.service} answers it too"
+        for reaction in protocol.reactions:
+            if reaction.hears == call.message and reaction.service != call.service:
+                what = f"{call.message}: {reaction.service} answers it too"
                 yield Found(call.message, f"{what}; it is for {call.service}.")
 
 
@@ -278,7 +285,7 @@ def _misdirected(protocol: Orchestration) -> Iterator[Found]:
 
 
 def _astray(protocol: Orchestration) -> Iterator[Found]:
-    said = {reply for one in protocol.reactions for reply in one[4:] if reply}
+    said = {reply for reaction in protocol.reactions for reply in reaction[4:] if reply}
     for reply in sorted(said - set(protocol.replies or ())):
         yield Found(reply, f"{reply} is said, and {protocol.orchestrator} does not hear it.")
     for reply in sorted(set(protocol.replies or ()) - said):
@@ -293,9 +300,9 @@ def _astray(protocol: Orchestration) -> Iterator[Found]:
 
 def _answering(protocol: Orchestration, call: Call) -> Sequence[Reaction]:
     return [
-        one
-        for one in protocol.reactions
-        if one.hears == call.message and one.service == call.service
+        reaction
+        for reaction in protocol.reactions
+        if reaction.hears == call.message and reaction.service == call.service
     ]
 
 

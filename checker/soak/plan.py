@@ -57,7 +57,7 @@ def targets(*, services: Sequence[str]) -> dict[Kind, Sequence[str]]:
     """Of each kind that is made at moments: the processes of these services, the servers, or the
     services, each of which has a database, and most a queue.
     """
-    with_queue = [one for one in services if BY_NAME[one].has_worker]
+    with_queue = [service for service in services if BY_NAME[service].has_worker]
     processes = processes_among(services=services)
     return {
         Kind.KILL: (*processes, *SERVERS),
@@ -71,7 +71,7 @@ def targets(*, services: Sequence[str]) -> dict[Kind, Sequence[str]]:
 
 def processes_among(*, services: Sequence[str]) -> tuple[str, ...]:
     """The processes of these services."""
-    return tuple(name for one in services for name in processes_of(BY_NAME[one]))
+    return tuple(name for service in services for name in processes_of(BY_NAME[service]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def faults(
     """
     on = targets(services=services)
     chance = random.Random(seed)  # noqa: S311 -- a plan to repeat, no secret
-    dealt = _dealt({one: on[one] for one in kinds if one in on}, chance)
+    dealt = _dealt({kind: on[kind] for kind in kinds if kind in on}, chance)
     found: list[Fault] = []
     at = FIRST_AT
     for number, (kind, target) in enumerate(dealt, start=1):

@@ -38,7 +38,7 @@ class Lateness:
     """How many late sagas were under way at each moment."""
 
     def __init__(self, *, sagas: Iterable[Lasted]) -> None:
-        late = [one for one in sagas if one.ended_at - one.started_at > LATE_SECONDS]
+        late = [saga for saga in sagas if saga.ended_at - saga.started_at > LATE_SECONDS]
         self._starts = sorted(one.started_at for one in late)
         self._ends = sorted(one.ended_at for one in late)
 
@@ -130,7 +130,7 @@ def as_text(*, settings: Settings, rounds: Sequence[Round]) -> str:
 
 def repeating(*, settings: Settings) -> str:
     """The command that plans the same soak again."""
-    kinds = ",".join(one.value for one in settings.kinds)
+    kinds = ",".join(kind.value for kind in settings.kinds)
     return (
         f"manage.py soak --saga {settings.saga.name} --minutes {settings.seconds / 60:g}"
         f" --rate {settings.rate:g} --patterns {','.join(settings.patterns)} --faults {kinds}"

@@ -60,8 +60,8 @@ def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
         seed=f"{settings.seed} {pattern}",
     )
     say(f"{pattern}: {len(faults)} faults are planned")
-    for one in faults:
-        say(f"  {one.at:6.1f} s  {one}")
+    for fault in faults:
+        say(f"  {fault.at:6.1f} s  {fault}")
     crashes: list[str] = []
     with contextlib.ExitStack() as closing:
         detours = Detours()

@@ -79,7 +79,7 @@ class Rules:
         asked = {other for name in PARTICIPANTS for other in BY_NAME[name].asks}
         names = [*PARTICIPANTS, *sorted(asked - {*PARTICIPANTS})]
         self.services: list[ServiceRules] = [_of_service(name) for name in names]
-        self.sources = [source for one in self.services for source in one.SOURCES]
+        self.sources = [source for service in self.services for source in service.SOURCES]
         self.sources += waiting.sources()
         self._effects: dict[str, list[Effect]] = {}
         for service in self.services:
@@ -111,7 +111,7 @@ def check_known(*, saga_id: str | None = None) -> None:
     ):
         if name not in SAGAS:
             raise NotAuditable(f"{service} took part in sagas {name!r}, {_NO_PAGE}")
-        if step not in {one.name for one in page_of(name).steps if one.service == service}:
+        if step not in {step.name for step in page_of(name).steps if step.service == service}:
             raise NotAuditable(
                 f"{service} has done the step {step!r} of {name}, and that saga's page has no"
                 f" such step there. {_OTHER_PAGE}"
@@ -195,7 +195,8 @@ class Report:
                     "counted": group.counted,
                     "breach_count": group.count,
                     "breaches": [
-                        {"saga_id": one.saga_id or None, "what": one.what} for one in group.breaches
+                        {"saga_id": breach.saga_id or None, "what": breach.what}
+                        for breach in group.breaches
                     ],
                 }
                 for group in self.groups.values()
@@ -211,8 +212,8 @@ class Report:
         for group in self.groups.values():
             verdict = f"{group.count} BREACHED" if group.count else "ok"
             yield f"{group.number}  {group.title:<31} {verdict:<12} {group.counted}"
-            for one in group.breaches:
-                yield f"     {f'saga {one.saga_id}: ' if one.saga_id else ''}{one.what}"
+            for breach in group.breaches:
+                yield f"     {f'saga {breach.saga_id}: ' if breach.saga_id else ''}{breach.what}"
             if group.count > len(group.breaches):
                 yield f"     ... and {group.count - len(group.breaches)} more"
         yield from (f"note: {note}" for note in self.notes)
@@ -281,7 +282,7 @@ def _open(saga: Evidence) -> str:
 
 
 def _check_shop(report: Report, known: Rules) -> None:
-    for group, saga_id, what in chain.from_iterable(one.sums() for one in known.services):
+    for group, saga_id, what in chain.from_iterable(service.sums() for service in known.services):
         report.breach(group=group, what=what, saga_id=saga_id)
     for what in rest.idempotency_keys():
         report.breach(group=8, what=what)
@@ -305,14 +306,14 @@ def _check_rest(report: Report, broker: Broker, open_sagas: set[str]) -> None:
 
 def _tell_counts(report: Report, known: Rules, counts: Counter[str]) -> None:
     told = [
-        (3, ", ".join(f"{counts[one]} {one}" for one in ENDS)),
+        (3, ", ".join(f"{counts[end]} {end}" for end in ENDS)),
         (4, f"{counts['sagas']} sagas in {len(WITH_WORKER)} services"),
         (5, f"{counts['failed'] + counts['compensated']} sagas undone"),
         (6, f"{counts['entries']} entries of the barriers"),
         (7, f"{len(WITH_WORKER)} outboxes, queues and lists of parked messages"),
-        (8, f"{sum(counts[one] for one in ENDS)} accepted sagas"),
+        (8, f"{sum(counts[end] for end in ENDS)} accepted sagas"),
     ]
-    for number, words in chain(told, *(one.counted() for one in known.services)):
+    for number, words in chain(told, *(service.counted() for service in known.services)):
         group = report.groups[number]
         group.counted = f"{group.counted}, {words}" if group.counted else words
 

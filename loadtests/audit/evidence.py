@@ -203,12 +203,14 @@ class Evidence:
         self.run = self.runs[0] if self.runs else None
         self.entries = self._own_entries()
         self._done = {
-            one.step: one for one in self.entries if one.direction == "do" and one.status == "done"
+            entry.step: entry
+            for entry in self.entries
+            if entry.direction == "do" and entry.status == "done"
         }
         self._undone = {
-            one.step: one
-            for one in self.entries
-            if one.direction == "undo" and one.status == "done" and not one.is_nothing
+            entry.step: entry
+            for entry in self.entries
+            if entry.direction == "undo" and entry.status == "done" and not entry.is_nothing
         }
         known = self.accepted or self.run or next(iter(self.entries), None)
         self.name = known.saga if known else ""
@@ -293,11 +295,21 @@ def sources() -> list[Source]:
     """The tables that every saga has rows in."""
     return [
         *(
-            Source(one, Accepted, _ACCEPTED.format(service=one, table=accepted_table(service=one)))
-            for one in owners()
+            Source(
+                owner,
+                Accepted,
+                _ACCEPTED.format(service=owner, table=accepted_table(service=owner)),
+            )
+            for owner in owners()
         ),
-        *(Source(one, Run, _RUNS.format(service=one, **_COLUMNS[one])) for one in COORDINATORS),
-        *(Source(one, Entry, _BARRIER.format(service=one)) for one in PARTICIPANTS),
+        *(
+            Source(coordinator, Run, _RUNS.format(service=coordinator, **_COLUMNS[coordinator]))
+            for coordinator in COORDINATORS
+        ),
+        *(
+            Source(participant, Entry, _BARRIER.format(service=participant))
+            for participant in PARTICIPANTS
+        ),
         Source("saga_orchestrator", Asked, ASKED),
     ]
 
@@ -332,7 +344,7 @@ def money(cents: int | None) -> str:
 def lines_of(items: Sequence[Mapping[str, Any]]) -> str:
     """As `1x2,3x1`, in the order of the products; empty where they can't be read."""
     try:
-        found = sorted((str(one["product_id"]), one["quantity"]) for one in items)
+        found = sorted((str(item["product_id"]), item["quantity"]) for item in items)
     except (KeyError, TypeError):
         return ""
     return ",".join(f"{product}x{quantity}" for product, quantity in found)

@@ -153,7 +153,7 @@ def _acceptance(saga: Evidence) -> str:
 
 
 def _has_begun(saga: Evidence) -> bool:
-    return any(one.step != _acceptance(saga) for one in saga.entries)
+    return any(entry.step != _acceptance(saga) for entry in saga.entries)
 
 
 def undoing(saga: Evidence) -> Iterator[str]:
@@ -195,8 +195,8 @@ def causes(saga: Evidence, effects: Effects) -> Iterator[str]:
 
 def what_there_is(saga: Evidence) -> str:
     """Of a saga that nobody accepted."""
-    there = [f"a saga ({one.status}) at {one.service}" for one in saga.runs]
-    there += [f"{one.direction} {one.step} ({one.status})" for one in saga.entries]
+    there = [f"a saga ({run.status}) at {run.service}" for run in saga.runs]
+    there += [f"{entry.direction} {entry.step} ({entry.status})" for entry in saga.entries]
     return ", ".join(there) or "what no call of a step has left"
 
 

@@ -42,7 +42,7 @@ class Decision(NamedTuple):
         """Until a time that has not come (or has just), and for whom the saga's page names."""
         if self.is_closed or self.left < -GRACE_SECONDS or self.saga not in SAGAS:
             return False
-        named = {one.name: one.decided_by for one in SAGAS[self.saga].steps}
+        named = {step.name: step.decided_by for step in SAGAS[self.saga].steps}
         return named.get(self.step) == self.decided_by
 
 
@@ -58,7 +58,11 @@ _UNTOLD = f"SELECT * FROM ({_DECISIONS}) AS asked WHERE is_untold ORDER BY saga_
 
 def deciding() -> list[str]:
     """The services whose steps may wait."""
-    return [one for one in PARTICIPANTS if "decision" in apps.get_app_config(one).models]
+    return [
+        participant
+        for participant in PARTICIPANTS
+        if "decision" in apps.get_app_config(participant).models
+    ]
 
 
 def sources() -> list[Source]:
@@ -94,7 +98,7 @@ def overdue(saga: Evidence) -> Iterator[str]:
 def decided(saga: Evidence) -> Iterator[str]:
     """6: the barrier and the decisions tell the same of each step."""
     asked = {one.step: one for one in saga.of(Decision)}
-    entries = {one.step: one for one in saga.entries if one.direction == "do"}
+    entries = {entry.step: entry for entry in saga.entries if entry.direction == "do"}
     for step, entry in entries.items():
         if entry.status == "waiting" and step not in asked:
             yield f"{step} waits, and nobody was asked"

@@ -89,14 +89,14 @@ def _warnings(
     *, stacks: Sequence[Stack], situation: Situation, forecasts: Sequence[Forecast]
 ) -> list[str]:
     """A sentence each; none where all inputs were measured, and each pattern can take the load."""
-    cells = [one for stack in stacks for one in stack.cells if not one.is_full]
-    loads = [one.load for one in cells]
-    refused = [100 * (one.refusals + REFUSAL_SLACK) for one in cells]
+    cells = [cell for stack in stacks for cell in stack.cells if not cell.is_full]
+    loads = [cell.load for cell in cells]
+    refused = [100 * (cell.refusals + REFUSAL_SLACK) for cell in cells]
     at, spots = situation, [one.spot for one in stacks]
     return [
         *[_too_much(situation, one) for one in forecasts if one.use >= 1],
-        *_beyond(f"{at.steps:g} steps", at.steps, [one.steps for one in spots]),
-        *_beyond(f"{at.hop_ms:g} ms a hop", at.hop_ms, [one.hop_ms for one in spots]),
+        *_beyond(f"{at.steps:g} steps", at.steps, [spot.steps for spot in spots]),
+        *_beyond(f"{at.hop_ms:g} ms a hop", at.hop_ms, [spot.hop_ms for spot in spots]),
         *_beyond(
             f"{at.load:g}/s",
             at.load,
@@ -164,7 +164,10 @@ def turn(
         found = ahead(value)
         return 0.0 if is_guess and found == inf else found
 
-    above, below = [one for one in values if one > now], [one for one in values[::-1] if one < now]
+    above, below = (
+        [value for value in values if value > now],
+        [value for value in values[::-1] if value < now],
+    )
     turns = [found for side in (above, below) if (found := _passed(side, ahead))]
     if not turns:
         return Turn(input=varied, low=values[0], high=values[-1])
@@ -193,7 +196,7 @@ def _range(model: Model, at: Situation, varied: str) -> list[float]:
         return [MOST_HOP_MS * place / GRID for place in range(GRID + 1)]
     if varied == REFUSALS:
         return [place / GRID for place in range(GRID + 1)]
-    most = min(model.predict(figure=CAPACITY, pattern=one, at=at) for one in model.patterns)
+    most = min(model.predict(figure=CAPACITY, pattern=pattern, at=at) for pattern in model.patterns)
     return _loads(most)
 
 
@@ -249,12 +252,14 @@ class Answer:
 
 def answer(*, model: Model, situation: Situation) -> Answer:
     """The answer for this situation, from this model alone."""
-    forecasts = [forecast(model=model, pattern=one, at=situation) for one in model.patterns]
+    forecasts = [forecast(model=model, pattern=pattern, at=situation) for pattern in model.patterns]
     figures = [one for one in DECIDED if one == CPU or any(f.use < 1 for f in forecasts)]
     return Answer(
         situation=situation,
         forecasts=forecasts,
-        choices=[_choice(model, one, situation) for one in figures if len(model.patterns) > 1],
+        choices=[
+            _choice(model, figure, situation) for figure in figures if len(model.patterns) > 1
+        ],
         errors={
             figure: {
                 pattern: model.errors(figure=figure, pattern=pattern) for pattern in model.patterns
@@ -266,7 +271,9 @@ def answer(*, model: Model, situation: Situation) -> Answer:
 
 
 def _choice(model: Model, figure: str, at: Situation) -> Choice:
-    forecasts = {one: forecast(model=model, pattern=one, at=at) for one in model.patterns}
+    forecasts = {
+        pattern: forecast(model=model, pattern=pattern, at=at) for pattern in model.patterns
+    }
     amounts = {one: found.of(figure=figure) for one, found in forecasts.items()}
     best, other = sorted(amounts, key=lambda one: amounts[one])[:2]
     errors = model.errors_of_ratio(figure=figure, patterns=(best, other))

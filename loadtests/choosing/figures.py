@@ -69,7 +69,7 @@ def _situation(stack: Stack, cell: Cell) -> Situation:
 def _numbered(figure: Figure, stack: Stack, pattern: str) -> Iterable[tuple[int, Cell]]:
     """A pattern's cells, those of full load told apart; not for the capacity: it is of one of them,
     be it another one in each visit."""
-    own = [one for one in stack.cells if one.pattern == pattern]
+    own = [cell for cell in stack.cells if cell.pattern == pattern]
     return ((0, one) for one in own) if figure.name == CAPACITY else enumerate(own)
 
 
@@ -111,7 +111,7 @@ def _was_saturated(stack: Stack, pattern: str) -> bool:
 
 
 def _full(stack: Stack, pattern: str) -> list[Cell]:
-    return [one for one in stack.cells if one.is_full and one.pattern == pattern]
+    return [cell for cell in stack.cells if cell.is_full and cell.pattern == pattern]
 
 
 def _latency(percentile: str) -> Callable[[Stack, Cell], float | None]:

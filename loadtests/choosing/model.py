@@ -79,9 +79,9 @@ class Model:
         """The fitted stacks on which the pattern could follow all that it was offered: where there
         is one, its capacity is at least what is predicted."""
         return [
-            str(one.key[0])
-            for one in points(figure=_figure(CAPACITY), stacks=self._seen, pattern=pattern)
-            if one.is_at_least
+            str(point.key[0])
+            for point in points(figure=_figure(CAPACITY), stacks=self._seen, pattern=pattern)
+            if point.is_at_least
         ]
 
     def errors(self, *, figure: str, pattern: str) -> Errors | None:
@@ -104,8 +104,8 @@ class Model:
         """Predicted and measured, by held-out cell, each the mean of its visits. A cell that is at
         least so much, and predicted as more, tells no error."""
         visits: dict[tuple[object, ...], list[Point]] = {}
-        for one in points(figure=_figure(figure), stacks=self._held_out, pattern=pattern):
-            visits.setdefault(one.key, []).append(one)
+        for point in points(figure=_figure(figure), stacks=self._held_out, pattern=pattern):
+            visits.setdefault(point.key, []).append(point)
         found = {}
         for key, seen in visits.items():
             predicted = mean(self._predicted(figure, pattern, one) for one in seen)
@@ -146,7 +146,7 @@ class Model:
 
 
 def _figure(name: str) -> Figure:
-    (found,) = (one for one in FIGURES if one.name == name)
+    (found,) = (figure for figure in FIGURES if figure.name == name)
     return found
 
 

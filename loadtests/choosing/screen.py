@@ -55,7 +55,7 @@ def advice(*, answer: Answer) -> str:
     if not taken:
         return "Take either: no difference is larger than the model's error."
     parts = [
-        f"{pattern} for {_listed([NAMES[one] for one in figures])}"
+        f"{pattern} for {_listed([NAMES[figure] for figure in figures])}"
         for pattern, figures in taken.items()
     ]
     if len(parts) == 1:
@@ -166,8 +166,8 @@ def _value(name: str, value: float) -> str:
 def _errors(answer: Answer, patterns: Sequence[str]) -> list[str]:
     rows = (*DECIDED, CAPACITY, MESSAGES, HTTP_CALLS, WAL)
     return [
-        _line(f"  {NAMES.get(one, one)}", [_error(answer.errors[one][name]) for name in patterns])
-        for one in rows
+        _line(f"  {NAMES.get(row, row)}", [_error(answer.errors[row][name]) for name in patterns])
+        for row in rows
     ]
 
 
@@ -177,7 +177,7 @@ def _error(errors: Errors | None) -> str:
 
 def _line(label: str, cells: Sequence[str]) -> str:
     column = (WIDTH - LABEL) // max(len(cells), 1)
-    return label.ljust(LABEL) + "".join(one[: column - 1].rjust(column) for one in cells)
+    return label.ljust(LABEL) + "".join(cell[: column - 1].rjust(column) for cell in cells)
 
 
 def _number(value: float) -> str:

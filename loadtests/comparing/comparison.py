@@ -91,7 +91,7 @@ class Comparison:
 
     @property
     def is_valid(self) -> bool:
-        is_void = any(one.startswith(doubts.INVALID) for one in self.doubts)
+        is_void = any(doubt.startswith(doubts.INVALID) for doubt in self.doubts)
         return self.audit.is_clean and not is_void
 
 
@@ -153,7 +153,7 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
         knee=knee.knee_of(levels=levels),
         knee_between=knee.bounds_of(levels=levels),
         levels=levels,
-        law=fitting.fit(points=[(one.in_flight, one.completed) for one in levels]),
+        law=fitting.fit(points=[(level.in_flight, level.completed) for level in levels]),
     )
 
 
@@ -182,7 +182,11 @@ def _figure(
 ) -> Figure:
     """The figure of those blocks that are whole: with a window of each pattern."""
     blocks = {
-        pattern: {one.window.block: of(one) for one in windows if one.window.pattern == pattern}
+        pattern: {
+            window.window.block: of(window)
+            for window in windows
+            if window.window.pattern == pattern
+        }
         for pattern in patterns
     }
     whole = sorted(set.intersection(*(set(found) for found in blocks.values())))

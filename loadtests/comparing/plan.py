@@ -77,7 +77,9 @@ def windows(settings: Settings) -> list[Window]:
 def holds(*, known: Sequence[Window], settings: Settings) -> bool:
     """Whether these windows, measured before, are of the plan for these settings: not so where
     another version of this module has made theirs."""
-    planned = {(one.number, one.phase, one.pattern, one.seed) for one in windows(settings)}
+    planned = {
+        (window.number, window.phase, window.pattern, window.seed) for window in windows(settings)
+    }
     return all((one.number, one.phase, one.pattern, one.seed) in planned for one in known)
 
 

@@ -150,7 +150,7 @@ def outage_of(*, settings: Settings) -> outages.Settings | None:
     An arm goes through it as its pattern does; the monolith has nobody who could be away.
     """
     patterns = list(dict.fromkeys(shopper.pattern_of(arm=arm) for arm in settings.patterns))
-    patterns = [one for one in patterns if one != shopper.MONOLITH]
+    patterns = [pattern for pattern in patterns if pattern != shopper.MONOLITH]
     if not settings.is_full or not patterns:
         return None
     services = services_of(SAGAS[settings.saga])
@@ -194,7 +194,7 @@ def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
     """What the result was made on, and how the shop was, where it was not as usual."""
     found = machine.describe(shop=shop_of(stack=stack), database=stack.database)
     if settings.saga != CHECKOUT:
-        steps = ", ".join(one.name for one in page(saga=settings.saga).steps[1:])
+        steps = ", ".join(step.name for step in page(saga=settings.saga).steps[1:])
         found["saga"] = f"{settings.saga}: {steps}"
     if settings.hop_ms:
         apart = f"{settings.hop_ms:g} ms further apart, one way"

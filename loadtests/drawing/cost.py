@@ -99,24 +99,24 @@ def _stacks(figures: Sequence[Figures]) -> list[Stack]:
     groups = _present(figures)
     return [
         Stack(
-            pattern=one.pattern,
-            said=words.ms(one.cost.shop_cpu_ms),
+            pattern=figure.pattern,
+            said=words.ms(figure.cost.shop_cpu_ms),
             parts=[
                 Part(
                     label=GROUPS.get(group, OTHER),
-                    amount=by_group(found=one.cost)[group],
+                    amount=by_group(found=figure.cost)[group],
                     kind=_colour(place),
                 )
                 for place, group in enumerate(groups)
             ],
         )
-        for one in figures
+        for figure in figures
     ]
 
 
 def _present(figures: Sequence[Figures]) -> list[str]:
     """The groups that have used anything, and the rest."""
-    spent = [by_group(found=one.cost) for one in figures]
+    spent = [by_group(found=figure.cost) for figure in figures]
     return [one for one in [*GROUPS, OTHER] if one == OTHER or any(each[one] for each in spent)]
 
 
@@ -125,7 +125,7 @@ def _colour(place: int) -> str:
 
 
 def _cpu_table(figures: Sequence[Figures], caption: str) -> str:
-    processes = sorted({name for one in figures for name in one.cost.cpu_ms})
+    processes = sorted({name for figure in figures for name in figure.cost.cpu_ms})
     services = dict.fromkeys(name.partition(".")[0] for name in processes)
     rows: dict[str, Callable[[Figures], str]] = {
         name.replace("_", " "): partial(_web_and_worker, service=name) for name in services
@@ -151,7 +151,7 @@ def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
         table_html=html.table(
             heads=["", *[words.name_of(one.pattern) for one in full]],
             rows=[
-                [f"{label}, {when}", *[words.number(of(one.cost)) for one in figures]]
+                [f"{label}, {when}", *[words.number(of(figure.cost)) for figure in figures]]
                 for label, of in COUNTED.items()
                 for when, figures in (("full load", full), ("light load", light))
                 if figures

@@ -48,7 +48,7 @@ def differences(*, before: Run, after: Run) -> str:
         "",
         "FIGURE".ljust(LABEL) + "A".rjust(COLUMN) + "B".rjust(COLUMN),
     ]
-    lines += [_line(one) for one in changes(before=before, after=after)]
+    lines += [_line(change) for change in changes(before=before, after=after)]
     lines += ["  (median, and the lowest and highest window)"]
     lines += [*_knees(before, after), "", *_decided(before, after)]
     return "\n".join(lines).translate(words.PLAIN)
@@ -118,7 +118,7 @@ def knee_between(*, run: Run, pattern: str) -> tuple[float, float] | None:
     if known := found[0].knee_between:
         return known.low, float("inf") if known.high is None else known.high
     knee = found[0].knee or 0.0
-    above = [one.offered for one in found[0].levels if one.offered > knee + 1]
+    above = [level.offered for level in found[0].levels if level.offered > knee + 1]
     return knee, min(above, default=float("inf"))
 
 
@@ -148,12 +148,15 @@ def _knee(run: Run, pattern: str) -> str:
 
 
 def _decided(before: Run, after: Run) -> list[str]:
-    was = {(one.figure, one.first, one.second): verdicts.short(one) for one in before.verdicts}
+    was = {
+        (verdict.figure, verdict.first, verdict.second): verdicts.short(verdict)
+        for verdict in before.verdicts
+    }
     lines = []
-    for one in after.verdicts:
-        known = was.get((one.figure, one.first, one.second))
+    for verdict in after.verdicts:
+        known = was.get((verdict.figure, verdict.first, verdict.second))
         if known is not None:
-            lines += [f"  {one.figure}", f"    A: {known}", f"    B: {verdicts.short(one)}"]
+            lines += [f"  {verdict.figure}", f"    A: {known}", f"    B: {verdicts.short(verdict)}"]
     return ["DECIDED", *lines] if lines else []
 
 
@@ -168,7 +171,7 @@ def _cell(windows: Windows) -> str:
 
 def _known(windows: Windows) -> list[float]:
     """What never came is later than everything."""
-    return [float("inf") if one is None else one for one in windows]
+    return [float("inf") if window is None else window for window in windows]
 
 
 def _compared(

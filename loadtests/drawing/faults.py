@@ -46,7 +46,9 @@ class Paused:
 
     @property
     def slowest_acceptance_ms(self) -> float | None:
-        return max((one.acceptance_ms for one in self.samples if one.answered_at), default=None)
+        return max(
+            (sample.acceptance_ms for sample in self.samples if sample.answered_at), default=None
+        )
 
 
 def outage(*, run: Run, samples: Sequence[Sample]) -> str:
@@ -114,14 +116,14 @@ def _course(one: Outage) -> Backlog:
 
 
 def _length(samples: Sequence[Sample]) -> float:
-    start = min(one.intended_at for one in samples)
-    return max(max(one.ended_at, one.intended_at) for one in samples) - start
+    start = min(sample.intended_at for sample in samples)
+    return max(max(sample.ended_at, sample.intended_at) for sample in samples) - start
 
 
 def backlog_of(*, samples: Sequence[Sample], seconds: float) -> Backlog:
     """Of a window that is looked at for so long from its first intended start."""
-    start = min((one.intended_at for one in samples), default=0.0)
-    accepted = [one for one in samples if one.saga_id and one.answered_at]
+    start = min((sample.intended_at for sample in samples), default=0.0)
+    accepted = [sample for sample in samples if sample.saga_id and sample.answered_at]
     waiting = [
         sum(one.answered_at <= at and (not one.ended_at or one.ended_at > at) for one in accepted)
         for at in (start + seconds * look / LOOKS for look in range(LOOKS + 1))
@@ -134,8 +136,10 @@ def drained_after(*, samples: Sequence[Sample], resumed: float) -> float | None:
 
     None where some never did.
     """
-    start = min(one.intended_at for one in samples)
-    held = [one for one in samples if one.saga_id and one.answered_at - start <= resumed]
+    start = min(sample.intended_at for sample in samples)
+    held = [
+        sample for sample in samples if sample.saga_id and sample.answered_at - start <= resumed
+    ]
     if any(not one.ended_at for one in held):
         return None
     last = max((one.ended_at for one in held), default=start)
@@ -183,7 +187,7 @@ def _highest(every: Sequence[Backlog]) -> int:
 def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawing:
     """A line a window; shaded, from when to when a participant stood still."""
     frame = Frame.below_names(found, width=width, height=280)
-    every = [one for backlogs in found.values() for one in backlogs]
+    every = [backlog for backlogs in found.values() for backlog in backlogs]
     up = frame.up(high=plot.rounded_up(max(_highest(every), 5)))
     across = frame.across(high=max((one.seconds for one in every), default=1.0))
     drawn = [
@@ -192,11 +196,11 @@ def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawi
         frame.level(across, most=8, unit="s"),
     ]
     for pattern, backlogs in found.items():
-        for one in backlogs:
-            last = max(len(one.waiting) - 1, 1)
+        for backlog in backlogs:
+            last = max(len(backlog.waiting) - 1, 1)
             points = [
-                (across(one.seconds * look / last), up(count))
-                for look, count in enumerate(one.waiting)
+                (across(backlog.seconds * look / last), up(count))
+                for look, count in enumerate(backlog.waiting)
             ]
             drawn.append(plot.path(points, kind=f"line {words.colour_of(pattern)}"))
     drawn.append(frame.names(found))

@@ -78,7 +78,7 @@ def header(*, run: Run) -> str:
         [
             "<header>",
             html.paragraph(
-                f"The same checkout, {words.listed([words.name_of(one) for one in run.patterns])}."
+                f"The same checkout, {words.listed([words.name_of(p) for p in run.patterns])}."
                 f" Measured {run.made_at[:16].replace('T', ' ')} UTC in {run.seconds_taken:.0f} s.",
                 kind="eyebrow",
             ),
@@ -100,7 +100,7 @@ def headline(*, run: Run) -> str:
     """One sentence: who is better at what, and what is open."""
     if not run.audit.is_clean:
         return "No result: the audit found that the shop was wrong"
-    if any(one.startswith(VOID) for one in run.doubts):
+    if any(doubt.startswith(VOID) for doubt in run.doubts):
         return "Not a valid run: measure again on a quiet machine"
     won: dict[str, list[str]] = {}
     for question in QUESTIONS:
@@ -135,7 +135,9 @@ def _tile(run: Run, question: Question) -> str:
     found = {one.pattern: question.value(one) for one in run.of(question.phase)}
     highest = max([one for one in found.values() if one is not None], default=0.0) or 1.0
     said = verdicts.sentence if len(found) < 3 else _of_a_pair
-    sentences = dict.fromkeys(words.begun(said(one)) for one in _between_patterns(run, question))
+    sentences = dict.fromkeys(
+        words.begun(said(pattern)) for pattern in _between_patterns(run, question)
+    )
     decided = "".join(html.paragraph(one) for one in sentences)
     return (
         f'<div class="tile"><h3>{escape(question.asks)}</h3>'
@@ -157,9 +159,10 @@ def _of_a_pair(one: Verdict) -> str:
 def _between_patterns(run: Run, question: Question) -> list[Verdict]:
     """The decisions on this question; the floor is no choice, so not those against it."""
     return [
-        one
-        for one in run.verdicts
-        if one.figure.startswith(question.key) and words.FLOOR not in (one.first, one.second)
+        verdict
+        for verdict in run.verdicts
+        if verdict.figure.startswith(question.key)
+        and words.FLOOR not in (verdict.first, verdict.second)
     ]
 
 
@@ -178,6 +181,6 @@ def _with_unit(value: float | None, unit: str) -> str:
 
 def _badges(run: Run) -> str:
     audit = ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
-    doubts = [one if len(one) < 90 else one[:88] + "…" for one in run.doubts]
-    badges = [audit, *(("bad", f"Beware: {one}") for one in doubts)]
+    doubts = [doubt if len(doubt) < 90 else doubt[:88] + "…" for doubt in run.doubts]
+    badges = [audit, *(("bad", f"Beware: {doubt}") for doubt in doubts)]
     return "".join(f'<span class="badge {kind}">{escape(said)}</span>' for kind, said in badges)

@@ -73,7 +73,7 @@ def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
 def hot(*, run: Run, samples: Sequence[Sample]) -> str:
     """Of a run in which all or many wanted the same product; nothing else."""
     exponent = next(
-        (one.window.mix.zipf for one in run.windows if one.window.phase == Phase.ZIPF), 0.0
+        (window.window.mix.zipf for window in run.windows if window.window.phase == Phase.ZIPF), 0.0
     )
     wanted = {
         Phase.HOT: "One product in every cart: they queue for its one row.",
@@ -107,9 +107,9 @@ def windows_of(
 ) -> dict[str, dict[int, list[Sample]]]:
     """The samples of a phase by pattern, in the run's order, and window; no pattern without any."""
     found: dict[str, dict[int, list[Sample]]] = {pattern: {} for pattern in run.patterns}
-    for one in samples:
-        if one.phase == phase and one.pattern in found:
-            found[one.pattern].setdefault(one.window, []).append(one)
+    for sample in samples:
+        if sample.phase == phase and sample.pattern in found:
+            found[sample.pattern].setdefault(sample.window, []).append(sample)
     return {pattern: windows for pattern, windows in found.items() if windows}
 
 
@@ -173,7 +173,9 @@ def chart(*, found: Windows, width: float) -> Drawing:
     ]
     for pattern, windows in found.items():
         kind = words.colour_of(pattern)
-        drawn += [plot.path(_line(sorted(one), across, up), kind=f"thin {kind}") for one in windows]
+        drawn += [
+            plot.path(_line(sorted(window), across, up), kind=f"thin {kind}") for window in windows
+        ]
         drawn.append(plot.path(_line(every[pattern], across, up), kind=f"line {kind}"))
     drawn.append(frame.names(found, in_full=not is_narrow))
     said = "; ".join(_said(pattern, values) for pattern, values in every.items() if values)

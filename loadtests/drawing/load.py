@@ -106,7 +106,7 @@ def curve_of(*, capacity: Capacity) -> Curve:
     most that the law has a use for."""
     if capacity.law is None:
         return []
-    highest = max(one.in_flight for one in capacity.levels)
+    highest = max(level.in_flight for level in capacity.levels)
     highest = min(highest, capacity.law.most_in_flight())
     steps = [highest ** (place / CURVE_STEPS) for place in range(CURVE_STEPS + 1)]
     rates = [(each, capacity.law.throughput(in_flight=each)) for each in steps if highest > 1]
@@ -116,7 +116,7 @@ def curve_of(*, capacity: Capacity) -> Curve:
 def levels_of(*, run: Run, samples: Sequence[Sample], pattern: str) -> list[Level]:
     """A pattern's loads, ascending: of the search for its knee, of light load and the levels."""
     found = [level for one in run.capacities if one.pattern == pattern for level in one.levels]
-    rates = {one.window.number: one.window.rate for one in run.windows}
+    rates = {window.window.number: window.window.rate for window in run.windows}
     for phase in (Phase.LIGHT, Phase.LEVELS):
         windows = latency.windows_of(run, samples, phase).get(pattern, {})
         for number, window in windows.items():
@@ -213,11 +213,11 @@ def chart(
     frame = Frame.below_names(
         found, width=width, height=320, left=58, between=KNEE_ROW * len(knees)
     )
-    every = [one for levels in found.values() for one in levels]
+    every = [level for levels in found.values() for level in levels]
     low = min(max(one.p50_ms, 0.1) for one in every)
     high = max(low, *(one.p99_ms for one in every))
     up = Log(low=low * 0.8, high=high * 1.25, start=frame.floor, end=frame.top)
-    highest = max([one.offered for one in every] + [one.load for one in knees.values()])
+    highest = max([one.offered for one in every] + [knee.load for knee in knees.values()])
     across = frame.across(high=plot.rounded_up(highest))
     drawn = [
         frame.upright(up, most=7, unit="ms"),
@@ -232,8 +232,8 @@ def chart(
 
 def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Log) -> str:
     kind = words.colour_of(pattern)
-    medians = [(across(one.offered), up(one.p50_ms)) for one in levels]
-    slow = [(across(one.offered), up(one.p99_ms)) for one in levels]
+    medians = [(across(level.offered), up(level.p50_ms)) for level in levels]
+    slow = [(across(level.offered), up(level.p99_ms)) for level in levels]
     dots = [
         plot.dot(*place, kind=f"{'fill' if one.is_sustained else 'hollow'} {kind}")
         for one, place in zip(levels, medians, strict=True)

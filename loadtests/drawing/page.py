@@ -98,7 +98,7 @@ def _audit(run: Run) -> str:
         if run.audit.is_clean
         else "The audit found that something was wrong, so there is no result."
     )
-    checked = [f"{one['title']} ({one['counted']})" for one in _groups(run)]
+    checked = [f"{group['title']} ({group['counted']})" for group in _groups(run)]
     stopped = ["The run was stopped before its end: this is of the windows until then."]
     reasons = [*stopped * run.was_stopped, *run.doubts]
     doubts = (

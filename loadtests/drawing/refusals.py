@@ -30,7 +30,7 @@ def failures(*, run: Run, samples: Sequence[Sample]) -> str:
     if not figures:
         return ""
     settings = run.settings
-    every = [_stack(one) for one in figures]
+    every = [_stack(figure) for figure in figures]
     seen = {part.kind for one in every for part in one.parts}
     return html.section(
         f"{words.share(settings.declined)} of the cards are declined after the goods were"
@@ -87,9 +87,9 @@ def _count(one: Figures, field: str) -> str:
 def _of(run: Run, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:
     """Milliseconds of those that ended so, by pattern."""
     found: dict[str, list[float]] = {pattern: [] for pattern in run.patterns}
-    for one in samples:
-        if one.phase == Phase.FAILURES and one.outcome == outcome and one.pattern in found:
-            found[one.pattern].append(one.latency_ms)
+    for sample in samples:
+        if sample.phase == Phase.FAILURES and sample.outcome == outcome and sample.pattern in found:
+            found[sample.pattern].append(sample.latency_ms)
     return found
 
 

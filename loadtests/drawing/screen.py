@@ -17,7 +17,7 @@ LONGEST_FACT = 158
 def screen(*, run: Run) -> str:
     """At most 45 lines of 80 columns with two patterns; a line break is no part of its end."""
     lines = [
-        _line("THE SAME CHECKOUT", [words.short_name_of(one) for one in run.patterns]),
+        _line("THE SAME CHECKOUT", [words.short_name_of(pattern) for pattern in run.patterns]),
         *_light(run),
         *_full(run),
         *_failures(run),
@@ -34,7 +34,7 @@ def closing(*, run: Run) -> list[str]:
     """What the audit said, and what is doubtful."""
     audit = "clean" if run.audit.is_clean else f"BREACHED: {run.audit.said}"
     stopped = ["stopped before its end: this is of the windows until then"] * run.was_stopped
-    return [*stopped, f"audit: {audit}", *(f"beware: {one}" for one in run.doubts)]
+    return [*stopped, f"audit: {audit}", *(f"beware: {doubt}" for doubt in run.doubts)]
 
 
 def _light(run: Run) -> list[str]:
@@ -76,7 +76,7 @@ def _full(run: Run) -> list[str]:
 def _knees(run: Run) -> list[str]:
     """Of a full run."""
     known = {one.pattern: _knee(one) for one in run.capacities}
-    knees = [known.get(one, "-") for one in run.patterns]
+    knees = [known.get(pattern, "-") for pattern in run.patterns]
     return [_line("  for good a second: knee (95 %)", knees)] if known else []
 
 
@@ -103,7 +103,7 @@ def _failures(run: Run) -> list[str]:
 
 
 def _decided(run: Run) -> list[str]:
-    of_one_pair = len({(one.first, one.second) for one in run.verdicts}) < 2
+    of_one_pair = len({(verdict.first, verdict.second) for verdict in run.verdicts}) < 2
     shown = run.verdicts if of_one_pair else _foremost(run.verdicts)
     lines = list(dict.fromkeys(_decision(one, of_one_pair) for one in shown))
     left = len(run.verdicts) - len(shown)

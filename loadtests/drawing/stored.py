@@ -54,7 +54,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
         return (self.p50, self.p95, self.p99)[place]
 
     def of_windows(self, place: int) -> list[float | None]:
-        return [one[place] for one in self.windows]
+        return [window[place] for window in self.windows]
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +156,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, phase: Phase) -> list[Figures]:
         """One phase's figures, in the order of the patterns; empty where the run had none."""
-        found = {one.pattern: one for one in self.figures if one.phase == phase}
+        found = {figure.pattern: figure for figure in self.figures if figure.phase == phase}
         return [found[pattern] for pattern in self.patterns if pattern in found]
 
 

@@ -23,7 +23,7 @@ def throughput(*, run: Run, samples: Sequence[Sample]) -> str:
     figures = run.of(Phase.FULL)
     if not figures:
         return ""
-    seconds = max(one.seconds for one in figures)
+    seconds = max(figure.seconds for figure in figures)
     length = max(BIN_SECONDS, seconds / MOST_BINS)
     found = latency.windows_of(run, samples, Phase.FULL)
     courses = {
@@ -75,8 +75,8 @@ def _offered(one: Figures) -> str:
 
 def course_of(*, samples: Sequence[Sample], bin_seconds: float) -> list[float]:
     """Completed a second, bin by bin. Empty where nothing completed."""
-    start = min((one.intended_at for one in samples), default=0.0)
-    ended = [one.ended_at - start for one in samples if one.outcome == COMPLETED]
+    start = min((sample.intended_at for sample in samples), default=0.0)
+    ended = [sample.ended_at - start for sample in samples if sample.outcome == COMPLETED]
     counts = [0] * (int(max(ended) / bin_seconds) + 1) if ended else []
     for one in ended:
         counts[max(int(one / bin_seconds), 0)] += 1
@@ -92,7 +92,7 @@ def _said(courses: Courses, bin_seconds: float) -> str:
     highest = {
         pattern: max(map(max, completed))
         for pattern, windows in courses.items()
-        if (completed := [one for one in windows if one])
+        if (completed := [window for window in windows if window])
     }
     return "; ".join(
         f"{words.name_of(pattern)}: up to {words.number(most)} completed a second"
@@ -106,7 +106,7 @@ def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float)
 
     `seconds`: how long checkouts were sent; the rest is the backlog.
     """
-    every = [one for windows in courses.values() for one in windows]
+    every = [window for windows in courses.values() for window in windows]
     longest = max(map(len, every), default=1)
     highest = max((value for one in every for value in one), default=1.0)
     whole = Frame(width=width, height=PANEL * len(courses) + 46, bottom=46)
@@ -120,7 +120,7 @@ def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float)
         drawn.append(frame.upright(up, most=3, unit="completed/s"))
         drawn.append(frame.names([pattern], in_full=True))
         kind = words.colour_of(pattern)
-        for course, line in [*((one, "thin") for one in windows), (mean_of(windows), "line")]:
+        for course, line in [*((window, "thin") for window in windows), (mean_of(windows), "line")]:
             drawn.append(plot.path(_steps(course, across, up, bin_seconds), kind=f"{line} {kind}"))
     drawn.append(whole.level(across, most=8, unit="s"))
     return Drawing(height=whole.height, elements=drawn, said=_said(courses, bin_seconds))

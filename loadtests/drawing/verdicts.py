@@ -51,14 +51,16 @@ def best(found: list[Verdict]) -> str:
     """The pattern that is better than every other by a decision; empty where none is."""
     patterns = {name for one in found for name in (one.first, one.second)} - {""}
     wins = [one.better for one in found if one.better]
-    return next((one for one in sorted(patterns) if wins.count(one) == len(patterns) - 1), "")
+    return next(
+        (pattern for pattern in sorted(patterns) if wins.count(pattern) == len(patterns) - 1), ""
+    )
 
 
 def worst(found: list[Verdict]) -> str:
     """The pattern, of three or more, that every other is better than; empty where none is."""
     patterns = {name for one in found for name in (one.first, one.second)} - {""}
     losses = [other_of(one) for one in found if one.better]
-    lost = (one for one in sorted(patterns) if losses.count(one) == len(patterns) - 1)
+    lost = (pattern for pattern in sorted(patterns) if losses.count(pattern) == len(patterns) - 1)
     return next(lost, "") if len(patterns) > 2 else ""
 
 
@@ -101,8 +103,8 @@ def certainty(*, run: Run) -> str:
     What holds for every chart is said once, above them.
     """
     pairs: dict[tuple[str, str], list[Verdict]] = {}
-    for one in run.verdicts:
-        pairs.setdefault((one.first, one.second), []).append(one)
+    for verdict in run.verdicts:
+        pairs.setdefault((verdict.first, verdict.second), []).append(verdict)
     drawn = [
         _pair(place, first, second, found)
         for place, ((first, second), found) in enumerate(pairs.items())

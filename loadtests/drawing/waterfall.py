@@ -28,7 +28,7 @@ def waterfall(*, run: Run) -> str:
     found = [known[pattern] for pattern in run.patterns if pattern in known]
     if not found:
         return ""
-    without = [words.name_of(one) for one in run.patterns if one not in known]
+    without = [words.name_of(pattern) for pattern in run.patterns if pattern not in known]
     return html.section(
         "The mean checkout at light load, step below step, cut the same way in each pattern"
         " and read from the services' own rows. What is coloured fully is work; the rest is"

@@ -83,7 +83,7 @@ def doubts(*, measured: Sequence[Measured], figures: Sequence[Figures], cores: i
 
 
 def _doubt(rule: _Rule, figures: Sequence[Figures]) -> str:
-    above = [one for one in figures if rule.measure(one) > rule.most]
+    above = [figure for figure in figures if rule.measure(figure) > rule.most]
     if not above:
         return ""
     highest = max(rule.measure(one) for one in above)
@@ -97,7 +97,7 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
     said = []
     for phase in dict.fromkeys(one.phase for one in above):
         patterns = [one.pattern for one in above if one.phase == phase]
-        is_whole = len(patterns) == sum(one.phase == phase for one in figures)
+        is_whole = len(patterns) == sum(figure.phase == phase for figure in figures)
         said += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
     return ", ".join(said)
 

@@ -82,7 +82,7 @@ class _Tried:
 def level_of(*, samples: Sequence[Sample], seconds: float) -> Level:
     """The level that these samples of one window of so many seconds make. Raises ValueError
     where none completed."""
-    done = [one.latency_ms for one in samples if one.outcome == COMPLETED]
+    done = [sample.latency_ms for sample in samples if sample.outcome == COMPLETED]
     if not done:
         raise ValueError("nothing completed at this level")
     offered = len(samples) / seconds
@@ -93,7 +93,7 @@ def level_of(*, samples: Sequence[Sample], seconds: float) -> Level:
         p50_ms=percentile(done, 0.5),
         p99_ms=percentile(done, 0.99),
         is_sustained=_all_in_time(samples) and not _grows(samples, seconds, offered),
-        lag_p99_ms=percentile([one.lag_ms for one in samples], 0.99),
+        lag_p99_ms=percentile([sample.lag_ms for sample in samples], 0.99),
     )
 
 
@@ -110,17 +110,17 @@ def bounds_of(*, levels: Sequence[Level]) -> Bounds | None:
 
 def _answers(levels: Sequence[Level]) -> list[Answer]:
     """Windows at one rate differ by a start or two."""
-    return [(float(round(one.offered)), one.is_sustained) for one in levels]
+    return [(float(round(level.offered)), level.is_sustained) for level in levels]
 
 
 def _all_in_time(samples: Sequence[Sample]) -> bool:
-    closing = max(one.intended_at for one in samples) + GRACE_SECONDS
-    in_time = sum(one.outcome == COMPLETED and one.ended_at <= closing for one in samples)
+    closing = max(sample.intended_at for sample in samples) + GRACE_SECONDS
+    in_time = sum(sample.outcome == COMPLETED and sample.ended_at <= closing for sample in samples)
     return in_time >= LEAST_COMPLETED * len(samples)
 
 
 def _grows(samples: Sequence[Sample], seconds: float, offered: float) -> bool:
-    start = min(one.intended_at for one in samples)
+    start = min(sample.intended_at for sample in samples)
     middle = _mean_backlog(samples, start + seconds / 3, start + seconds * 2 / 3)
     last = _mean_backlog(samples, start + seconds * 2 / 3, start + seconds)
     return last > middle * MOST_GROWTH + offered * NOISE_SECONDS
@@ -132,8 +132,8 @@ def _mean_backlog(samples: Sequence[Sample], since: float, until: float) -> floa
 
 
 def _backlog(samples: Sequence[Sample], at: float) -> int:
-    started = sum(one.intended_at <= at for one in samples)
-    return started - sum(0 < one.ended_at <= at for one in samples)
+    started = sum(sample.intended_at <= at for sample in samples)
+    return started - sum(0 < sample.ended_at <= at for sample in samples)
 
 
 def threshold(*, answers: Sequence[Answer]) -> float | None:

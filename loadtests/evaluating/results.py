@@ -49,7 +49,7 @@ class Measured:
 
     @property
     def lag_p99_ms(self) -> float:
-        return percentile([one.lag_ms for one in self.samples], 0.99)
+        return percentile([sample.lag_ms for sample in self.samples], 0.99)
 
     @property
     def cpu_ms(self) -> float:
@@ -79,7 +79,7 @@ class Times:
 
     def of_windows(self, place: int) -> list[float]:
         """One of the percentiles (by its place in SHARES), window by window."""
-        return [one[place] for one in self.windows]
+        return [window[place] for window in self.windows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ def _times(chosen: Sequence[Measured], of: Callable[[Sample], float | None]) -> 
         p50=p50,
         p95=p95,
         p99=p99,
-        windows=[[percentile(one, share) for share in SHARES] for one in windows if one],
+        windows=[[percentile(window, share) for share in SHARES] for window in windows if window],
     )
 
 

@@ -32,8 +32,8 @@ class Rows:
         }
 
     def close(self) -> None:
-        for one in self._databases.values():
-            one.close()
+        for database in self._databases.values():
+            database.close()
 
     def of(self, service: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement."""
@@ -116,7 +116,9 @@ class Outcomes:
 
     def _unsent(self) -> int:
         unsent = "SELECT count(*) FROM {}_outboxentry WHERE sent_at IS NULL"
-        return sum(self._rows.of(one, unsent.format(one))[0][0] for one in self._services)
+        return sum(
+            self._rows.of(service, unsent.format(service))[0][0] for service in self._services
+        )
 
     def _queued(self) -> int:
         queues = [f"dueto.{service}" for service in self._services]

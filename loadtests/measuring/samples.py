@@ -93,11 +93,11 @@ def completed_per_second(samples: Sequence[Sample]) -> float:
     All that was offered is in it, the start and the last stragglers too, so that no choice of an
     interval can flatter it. 0 where nothing completed.
     """
-    ended = [one.ended_at for one in samples if one.ended_at]
-    completed = sum(one.outcome == COMPLETED for one in samples)
+    ended = [sample.ended_at for sample in samples if sample.ended_at]
+    completed = sum(sample.outcome == COMPLETED for sample in samples)
     if not completed:
         return 0.0
-    return completed / (max(ended) - min(one.intended_at for one in samples))
+    return completed / (max(ended) - min(sample.intended_at for sample in samples))
 
 
 def write(*, path: Path, kind: type[T], every: Iterable[T]) -> None:

@@ -133,7 +133,7 @@ def asks_of(*, saga: Saga) -> dict[str, str]:
 
 def chosen_of(*, samples: Sequence[Sample]) -> list[Sample]:
     """At most MOST_SAGAS of those that completed, evenly spread."""
-    completed = [one for one in samples if one.outcome == COMPLETED]
+    completed = [sample for sample in samples if sample.outcome == COMPLETED]
     return completed[:: -(-len(completed) // MOST_SAGAS) or 1]
 
 
@@ -147,7 +147,7 @@ def moments_of(
 ) -> list[Moments]:
     """The steps of one saga; none where one of their moments is not known."""
     known = {**asked, (sample.saga_id, saga.steps[0].name): sample.intended_at}
-    keys = [(sample.saga_id, one.name) for one in saga.steps]
+    keys = [(sample.saga_id, step.name) for step in saga.steps]
     if not all(key in done and key in known for key in keys):
         return []
     return [

@@ -45,7 +45,7 @@ UNITS = {
 
 def ended_per_second(*, samples: Sequence[Sample]) -> float:
     """Outcomes a second, from the moment when 5 % had ended until 95 % had; 0 where too few did."""
-    ended = sorted(one.ended_at for one in samples if one.ended_at)
+    ended = sorted(sample.ended_at for sample in samples if sample.ended_at)
     cut = round(len(ended) * EDGE)
     kept = ended[cut : len(ended) - cut]
     if len(kept) < 2 or kept[-1] <= kept[0]:
@@ -74,7 +74,7 @@ def share_of_slowest(*, share: float, patterns: Sequence[str], seen: Sequence[Me
     """So much of what the slowest pattern followed at full load, at least 1/s. Raises NotMeasured
     where one of them ended nothing there."""
     full = [one for one in seen if one.window.phase is Phase.FULL]
-    return float(max(round(share * min(_followed(one, full) for one in patterns)), 1))
+    return float(max(round(share * min(_followed(pattern, full) for pattern in patterns)), 1))
 
 
 def unsaturated(*, patterns: Sequence[str], seen: Sequence[Measured]) -> list[str]:
@@ -84,7 +84,7 @@ def unsaturated(*, patterns: Sequence[str], seen: Sequence[Measured]) -> list[st
         for one in seen
         if one.window.phase is Phase.FULL and is_saturated(measured=one)
     }
-    return [one for one in patterns if one not in found]
+    return [pattern for pattern in patterns if pattern not in found]
 
 
 def _followed(pattern: str, seen: Sequence[Measured]) -> float:
@@ -187,7 +187,7 @@ def cell_of(*, measured: Measured) -> Cell | None:
     window, found = measured.window, counts(measured.samples)
     if window.phase is Phase.WARM_UP or not found.completed:
         return None
-    done = [one.latency_ms for one in measured.samples if one.outcome == raw.COMPLETED]
+    done = [sample.latency_ms for sample in measured.samples if sample.outcome == raw.COMPLETED]
     cost = measured.cost
     return Cell(
         pattern=window.pattern,

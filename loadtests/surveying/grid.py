@@ -138,7 +138,7 @@ def _loads(settings: Settings, rates: Sequence[float], share: float) -> list[Loa
     """These, and a share of what the slower pattern can do. Longer at few checkouts a second; as
     much longer where windows are shorter than usual."""
     usual = Load(phase=Phase.CELL, seconds=settings.seconds)
-    enough = [max(LEAST_CHECKOUTS / one / USUAL_SECONDS, 1.0) for one in rates]
+    enough = [max(LEAST_CHECKOUTS / rate / USUAL_SECONDS, 1.0) for rate in rates]
     return [
         *[
             replace(usual, rate=rate, seconds=settings.seconds * longer)

@@ -53,9 +53,9 @@ class Ahead:
         to_come = [
             *windows,
             *[
-                one
+                window
                 for spot in self.spots
-                for one in grid.windows(settings=self.settings, spot=spot)
+                for window in grid.windows(settings=self.settings, spot=spot)
             ],
         ]
         around = AUDIT_SECONDS + len(self.spots) * (START_SECONDS + AUDIT_SECONDS)
@@ -196,8 +196,8 @@ def run(*, settings: Settings, folder: Path, say: Say) -> Finished:
     started; KeyboardInterrupt where the stack has none. Raises StackError, NotSupplied,
     GeneratorFailed, NotMeasured, NotASurvey or Breached.
     """
-    whole = {one.name: kept for one in settings.spots if (kept := _whole(folder / one.name))}
-    ahead = Ahead(settings, [one for one in settings.spots if one.name not in whole])
+    whole = {spot.name: kept for spot in settings.spots if (kept := _whole(folder / spot.name))}
+    ahead = Ahead(settings, [spot for spot in settings.spots if spot.name not in whole])
     found: list[Stack] = []
     for place, spot in enumerate(settings.spots, start=1):
         if spot.name not in whole:

@@ -191,9 +191,9 @@ def refuse_unfit(messages: Sequence[Message]) -> None:
 @lru_cache(maxsize=1024)
 def exchange_of(*, message_type: str) -> str:
     """Name the exchange, where a broker has such: of facts, of requests, of replies to them."""
-    if message_type in {route(*one) for one in projection.requests()}:
+    if message_type in {route(*request) for request in projection.requests()}:
         return COMMANDS
-    is_reply = message_type in {route(*one) for one in projection.replies()}
+    is_reply = message_type in {route(*reply) for reply in projection.replies()}
     return REPLIES if is_reply else EVENTS
 
 

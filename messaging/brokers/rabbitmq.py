@@ -90,7 +90,9 @@ class RabbitMQBroker:
             lambda: self._consuming_link(name), queue=name, prefetch=prefetch
         )
         # A consumer subscribes anew after each fault.
-        open_ones = [one for one in self._subscriptions if not one.is_closed]
+        open_ones = [
+            subscription for subscription in self._subscriptions if not subscription.is_closed
+        ]
         self._subscriptions = [*open_ones, subscription]
         return subscription
 
@@ -257,7 +259,9 @@ class Publisher:
         """Those that go to the exchange that the broker names, where it refuses a whole one."""
         reason = str(error)
         refused = {name for name in EXCHANGES if f"'{self._namespace}{name}'" in reason}
-        return [one.id for one in messages if exchange_of(message_type=one.type) in refused]
+        return [
+            message.id for message in messages if exchange_of(message_type=message.type) in refused
+        ]
 
     def _await_confirms(self) -> None:
         deadline = time.monotonic() + CONFIRM_SECONDS

@@ -241,7 +241,7 @@ def _read(node: ast.AST, names: _Names, body: Body, *, in_transaction: bool) -> 
         body.marks.append(
             Mark(node.lineno, node.col_offset, *mark, in_transaction)  # type: ignore[attr-defined]
         )
-    opens = isinstance(node, ast.With) and any("atomic(" in _head(one) for one in node.items)
+    opens = isinstance(node, ast.With) and any("atomic(" in _head(item) for item in node.items)
     for child in ast.iter_child_nodes(node):
         if not (mark and mark[0] == "on_commit"):
             _read(child, names, body, in_transaction=in_transaction or opens)

@@ -29,14 +29,16 @@ def all_points() -> list[Point]:
 
 def doubled() -> list[str]:
     """Names that stand in the code more than once."""
-    return [name for name, count in Counter(one.name for one in all_points()).items() if count > 1]
+    return [
+        name for name, count in Counter(point.name for point in all_points()).items() if count > 1
+    ]
 
 
 def table() -> str:
     """The table of docs/points.md."""
     rows = [
-        f"| `{one.name}` | `{one.file}` | {'; '.join(reached_in(one.name))} |"
-        for one in sorted(all_points())
+        f"| `{point.name}` | `{point.file}` | {'; '.join(reached_in(point.name))} |"
+        for point in sorted(all_points())
     ]
     return "\n".join([_FIRST_ROW, "|---|---|---|", *rows]) + "\n"
 

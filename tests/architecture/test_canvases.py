@@ -45,7 +45,9 @@ def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
 @pytest.mark.parametrize("service", COORDINATORS)
 def test_coordinator_reacts_to_no_event_of_a_participants_own(service: str) -> None:
     """It has no step: nothing that it hears makes it do business."""
-    assert not [one for one in _reactions(service) if isinstance(one, SagaReaction | Answer)]
+    assert not [
+        reaction for reaction in _reactions(service) if isinstance(reaction, SagaReaction | Answer)
+    ]
     assert not list(projection.of_service(service))
 
 
@@ -105,7 +107,7 @@ def test_no_code_of_the_shop_names_a_step_or_an_event_of_a_saga(name: str) -> No
     saga = SAGAS[name]
     allowed = (*PAGES, *(f"{service}/" for service in projection.services_of(saga)))
     names = {*(step.name for step in saga.steps), *projection.events(name)}
-    words = re.compile("|".join(rf"[\"']{re.escape(one)}[\"']" for one in sorted(names)))
+    words = re.compile("|".join(rf"[\"']{re.escape(name)}[\"']" for name in sorted(names)))
     shop = ("messaging", "participant", "httpapi", "coordination", *COORDINATORS, "stack", "config")
     found = {
         f"{name_of(path)}: {match[0]}"

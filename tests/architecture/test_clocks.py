@@ -66,7 +66,7 @@ def _asks(tree: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.Attribute) and (_last(node.value), node.attr) in _CLOCKS:
             yield node
         if isinstance(node, ast.ImportFrom):
-            yield from (one for one in node.names if (node.module, one.name) in _CLOCKS)
+            yield from (name for name in node.names if (node.module, name.name) in _CLOCKS)
 
 
 def _last(node: ast.AST) -> str:

@@ -59,7 +59,7 @@ def test_migrate_runs_what_the_local_stack_runs_first() -> None:
     seeds = stack.seed_commands(names=[one.name for one in ALL])
     commands = (stack.MIGRATE_COMMAND, *seeds, stack.ADMIN_COMMAND)
     assert (shell, option) == ("sh", "-euc"), "a step that fails must end it"
-    assert script.splitlines() == [" ".join(one) for one in commands]
+    assert script.splitlines() == [" ".join(command) for command in commands]
 
 
 @pytest.mark.parametrize("name", PROCESSES)

@@ -75,7 +75,9 @@ def test_image_is_built_once_and_never_looked_for_elsewhere() -> None:
 
 def test_what_is_built_is_a_stage_of_the_dockerfile() -> None:
     stages = re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)
-    built = {one["build"]["target"] for one in compose.services().values() if "build" in one}
+    built = {
+        service["build"]["target"] for service in compose.services().values() if "build" in service
+    }
     assert built <= set(stages)
     assert stages[-1] == "app", "a plain `docker build .` makes the services"
 

@@ -95,7 +95,9 @@ def test_variables_exist(document: Path) -> None:
 @every_document
 def test_compose_profiles_exist(document: Path) -> None:
     named = {name for code in _codes(document) for name in re.findall(r"--profile (\w+)", code)}
-    known = {name for one in compose.services().values() for name in one.get("profiles", [])}
+    known = {
+        name for service in compose.services().values() for name in service.get("profiles", [])
+    }
     assert not named - known
 
 

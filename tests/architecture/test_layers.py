@@ -76,7 +76,7 @@ def _lint(folder: Path) -> str:
 
 def _all_but_python(folder: str, names: list[str]) -> list[str]:
     return [
-        one
-        for one in names
-        if one == "__pycache__" or (not one.endswith(".py") and not Path(folder, one).is_dir())
+        name
+        for name in names
+        if name == "__pycache__" or (not name.endswith(".py") and not Path(folder, name).is_dir())
     ]

@@ -110,8 +110,8 @@ def test_every_effect_lies_between_two_points() -> None:
 
 
 def test_every_excuse_is_needed() -> None:
-    for one in NEED_NO_POINTS:
-        assert uncovered(shop_modules(), excused=set(NEED_NO_POINTS) - {one}), one
+    for point in NEED_NO_POINTS:
+        assert uncovered(shop_modules(), excused=set(NEED_NO_POINTS) - {point}), point
 
 
 @pytest.mark.parametrize("what", DAMAGE)
@@ -124,7 +124,7 @@ def test_effect_without_points_is_noticed(what: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TAKEN_AWAY)
 def test_point_taken_away_is_noticed(name: str, tmp_path: Path) -> None:
-    (point,) = (one for one in points.all_points() if one.name == name)
+    (point,) = (point for point in points.all_points() if point.name == name)
     module = point.file.removesuffix(".py").replace("/", ".")
     damaged = tmp_path / "damaged.py"
     code = (ROOT / point.file).read_text()
@@ -135,17 +135,17 @@ def test_point_taken_away_is_noticed(name: str, tmp_path: Path) -> None:
 def test_names_are_given_once_and_read_well() -> None:
     assert not points.doubled()
     assert not [
-        one for one in points.all_points() if not re.fullmatch(r"[a-z_]+\.[a-z_]+", one.name)
+        point for point in points.all_points() if not re.fullmatch(r"[a-z_]+\.[a-z_]+", point.name)
     ]
 
 
 def test_every_point_has_a_process_that_is_killed_there() -> None:
-    without = [one.name for one in points.all_points() if not reached_in(one.name)]
+    without = [point.name for point in points.all_points() if not reached_in(point.name)]
     assert not without, "add it to tests/chaos/cases.py"
 
 
 def test_case_is_of_a_point_that_there_is() -> None:
-    names = {one.name for one in points.all_points()}
+    names = {point.name for point in points.all_points()}
     assert {one.point.partition(" of ")[0] for one in all_cases()} <= names
 
 

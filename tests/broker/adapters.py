@@ -82,7 +82,9 @@ def rabbitmqctl(url: str, *command: str) -> None:
     """Tell the node at `url`, a private one, which has its own variables."""
     port = urlsplit(url).port
     listening = [
-        one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port
+        connection
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr and connection.laddr.port == port
     ]
     (node,) = {psutil.Process(one.pid) for one in listening if one.status == psutil.CONN_LISTEN}
     kept = ("PATH", "LANG", "HOME", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE", "ERL_EPMD_PORT")

@@ -56,8 +56,8 @@ HANDING_OVER = [*CALLING, "handover.before_mark", "handover.marked"]
 
 def _performing(*operations: str) -> list[str]:
     return [
-        f"performing.{moment} of {one}"
-        for one in operations
+        f"performing.{moment} of {operation}"
+        for operation in operations
         for moment in ("before_commit", "after_commit")
     ]
 

@@ -168,7 +168,7 @@ class Round:
             sold = self._sold[product]
             there = self.shop.stock(product)
             assert there == (initial - sold, 0, sold), f"product {product}: {there}"
-        wanted = {one: PRICE * (self.expected[one] == "completed") for one in sagas}
+        wanted = {saga: PRICE * (self.expected[saga] == "completed") for saga in sagas}
         net = self._net(sagas)
         assert net == wanted, f"{net} is charged instead of {wanted}"
 

@@ -48,7 +48,7 @@ def test_each_202_is_kept_and_no_saga_stands(shop, pattern, number):
                 shop.carts(SAGAS, product=product),
             )
         )
-    odd = [one for saga in asked for one in saga.answers if one[1] not in {"", *REFUSALS}]
+    odd = [answer for saga in asked for answer in saga.answers if answer[1] not in {"", *REFUSALS}]
     assert not odd
     ends = eventually(lambda: ends_of(shop, pattern, asked), seconds=90, what="all have ended")
     kept = Counter((saga.is_promised, ends[saga.saga_id]) for saga in asked)

@@ -70,7 +70,7 @@ def test_completed_checkout_took_all_eight_steps(shop, pattern):
 def test_declined_checkout_never_comes_to_the_extra_steps(shop, pattern):
     saga_id = checked_out(shop, pattern, method="card_declined")
     found = statuses(shop, saga_id, pattern, "compensated")
-    assert [found[one] for one in NAMES] == ["skipped"] * len(NAMES)
+    assert [found[name] for name in NAMES] == ["skipped"] * len(NAMES)
     assert found["reserve_inventory"] == "compensated"
 
 

@@ -36,23 +36,23 @@ def test_warm_up_makes_no_cell(surveyed, cells) -> None:
 
 
 def test_cell_has_the_refusals_that_were_asked_for(cells) -> None:
-    for one in cells:
-        assert one.refusals == pytest.approx(0.0 if one.is_full else 0.3, abs=0.09)
+    for cell in cells:
+        assert cell.refusals == pytest.approx(0.0 if cell.is_full else 0.3, abs=0.09)
 
 
 def test_cell_has_what_its_checkouts_took(cells) -> None:
-    for one in cells:
-        usual = 6 * (1 - one.refusals) + 5 * one.refusals
-        assert one.messages / one.checkouts == pytest.approx(usual, abs=0.1)
-        assert one.cpu_ms > 0
-        assert one.wal_bytes > 0
-        assert one.writes > 0
-        assert one.http_calls >= one.checkouts
-        assert 0 < one.p50_ms <= one.p95_ms
+    for cell in cells:
+        usual = 6 * (1 - cell.refusals) + 5 * cell.refusals
+        assert cell.messages / cell.checkouts == pytest.approx(usual, abs=0.1)
+        assert cell.cpu_ms > 0
+        assert cell.wal_bytes > 0
+        assert cell.writes > 0
+        assert cell.http_calls >= cell.checkouts
+        assert 0 < cell.p50_ms <= cell.p95_ms
 
 
 def test_stack_at_rest_uses_less_than_one_that_is_busy(surveyed, cells) -> None:
-    busiest = max(one.cpu_ms / one.measured_seconds for one in cells)
+    busiest = max(cell.cpu_ms / cell.measured_seconds for cell in cells)
     assert 0 <= surveyed[0].rest.cpu_ms < busiest
 
 

@@ -75,7 +75,7 @@ def asked_for_its_health(shop: Shop, path: str) -> Iterator[list[tuple[int, floa
             answers.append((status, monotonic() - asked_at))
 
     with ThreadPoolExecutor(len(WAITING_PROCESSES)) as threads:
-        asking = [threads.submit(ask, one) for one in WAITING_PROCESSES]
+        asking = [threads.submit(ask, process) for process in WAITING_PROCESSES]
         try:
             yield answers
         finally:
@@ -129,10 +129,10 @@ def test_more_than_may_wait_are_answered_at_once_and_others_are_served(shop, doo
         assert not [one for one in waiting if one.done()][ONE_TOO_MANY:]
         go_on()
         answers = [one.result() for one in waiting]
-    told = Counter(one.status for one in answers)
+    told = Counter(answer.status for answer in answers)
     assert told == {200: MOST_WAITING, 202: ONE_TOO_MANY}
     assert max(seconds for _, seconds in health) < DEAF
-    assert shop.all_ended([one.saga for one in answers]) == {"completed": len(carts)}
+    assert shop.all_ended([answer.saga for answer in answers]) == {"completed": len(carts)}
 
 
 def test_two_who_wait_for_one_saga_are_both_told(shop, pattern):
@@ -160,7 +160,7 @@ def test_process_that_is_asked_to_stop_answers_those_who_wait_and_is_out(shop, s
         os.kill(process["pid"], signal.SIGTERM)
         assert children.wait_for_end(process, seconds=OUT_WITHIN)
         answers = [one.result() for one in waiting]
-    assert {(one.status, one.stands) for one in answers} == {(202, "pending")}
-    assert {one.connection for one in answers} == {"close"}
+    assert {(answer.status, answer.stands) for answer in answers} == {(202, "pending")}
+    assert {answer.connection for answer in answers} == {"close"}
     shop.stack.wait_ready()
-    assert shop.all_ended([one.saga for one in answers]) == {"completed": SHOPPERS}
+    assert shop.all_ended([answer.saga for answer in answers]) == {"completed": SHOPPERS}

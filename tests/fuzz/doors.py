@@ -53,12 +53,12 @@ def all_doors() -> list[Door]:
 
 
 def _doors(patterns: Any, prefix: str) -> Iterator[Door]:
-    for one in patterns:
-        path = prefix + str(one.pattern)
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
         if path.startswith("admin/"):
             continue
-        if isinstance(one, URLResolver):
-            yield from _doors(one.url_patterns, path)
-        elif isinstance(one, URLPattern):
-            view = one.callback
+        if isinstance(pattern, URLResolver):
+            yield from _doors(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern):
+            view = pattern.callback
             yield Door(path, getattr(view, "view_class", getattr(view, "cls", view)))

@@ -69,7 +69,7 @@ class FuzzedShop:
         self.client = TestClient(raise_request_exception=False)
         self.doors = all_doors()
         self.valid: dict[str, list[Any]] = {k: list(v) for k, v in SENT_BY_SHOPPERS.items()}
-        self.messages: dict[str, list[Message]] = {one: [] for one in REACTIONS}
+        self.messages: dict[str, list[Message]] = {reaction: [] for reaction in REACTIONS}
         self.answers: dict[str, Counter[int]] = {door.path: Counter() for door in self.doors}
         self.failures: list[str] = []
         self.known: list[Any] = []
@@ -130,7 +130,7 @@ class FuzzedShop:
         """One request at some door; what must not be is among the failures then."""
         door = self.random.choice(self.doors)
         method = self.random.choice(door.methods if self.random.random() < 0.95 else METHODS)
-        ids = {**self.ids, "": [*self.known, *[one for one in values.TEXTS if one]]}
+        ids = {**self.ids, "": [*self.known, *[text for text in values.TEXTS if text]]}
         if not self._is_by_hand(door):
             ids["saga_id"] = [*self.own, *self.ids["saga_id"]]
         has_body = method in ("POST", "PATCH", "PUT") or self.random.random() < 0.05
@@ -169,16 +169,18 @@ class FuzzedShop:
             operation = door.view.operation
             whose = {"saga": "checkout", "step": operation.action}
             fields = msgspec.structs.fields(operation.command)
-            return [{one.encode_name: f"{BY_HAND}0" for one in fields if one.required} | whose]
+            return [
+                {field.encode_name: f"{BY_HAND}0" for field in fields if field.required} | whose
+            ]
         if door.path == "checkout/saga" or door.path.endswith("/checkout"):
             return [
                 {
-                    "cart_id": one,
+                    "cart_id": cart,
                     "payment_method": "credit_card",
                     "user_id": "ana",
                     "billing_address": ADDRESS,
                 }
-                for one in self._carts()
+                for cart in self._carts()
             ]
         return [{}, {"reason": "because"}]
 
@@ -249,12 +251,12 @@ class FuzzedShop:
 
     def _message(self, service: str) -> Message:
         routes = self._routes(service)
-        own = [one for one in self.messages[service] if one.type in routes]
+        own = [message for message in self.messages[service] if message.type in routes]
         message = self.random.choice(own or self.messages[service])
         event = values.spoilt(self.random, self._by_hand(message), self.known, self.names)
         body = values.encoded(self.random, event)
         pick = self.random.random()
-        names = [*routes, *[str(one) for one in values.TEXTS]]
+        names = [*routes, *[str(text) for text in values.TEXTS]]
         return Message(
             message.id if pick < 0.8 else str(self.random.choice(values.TEXTS)),
             message.type if pick < 0.9 else self.random.choice(names),
@@ -306,7 +308,7 @@ class FuzzedShop:
             )
             sql.execute(service=service, sql=statement, values=[[*own]])
         groups = checking.check(broker=self.shop.broker).groups.values()
-        found = [one for group in groups for one in group.breaches]
+        found = [breach for group in groups for breach in group.breaches]
         return [f"{one.saga_id}: {one.what}" for one in found if one.saga_id in own]
 
 

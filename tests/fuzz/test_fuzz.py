@@ -69,7 +69,7 @@ def test_no_message_stops_a_consumer(fuzzed, pytestconfig):
 def test_door_that_errs_is_found(fuzzed, monkeypatch):
     """The control: a bug at a door is among the failures."""
     monkeypatch.setattr("carrito.queries.cart", lambda *, cart_id: 1 // 0)
-    fuzzed.doors = [one for one in fuzzed.doors if one.path == "carts/<str:cart_id>"]
+    fuzzed.doors = [door for door in fuzzed.doors if door.path == "carts/<str:cart_id>"]
     while not fuzzed.failures:
         fuzzed.request()
     assert fuzzed.failures[0].startswith("500: GET /carts/")

@@ -95,7 +95,7 @@ class Lobby:
         return {
             "booking": booking["status"],
             "why": booking["failure"] and booking["failure"]["code"],
-            "bill": [one["status"] for one in bills["results"]],
+            "bill": [bill["status"] for bill in bills["results"]],
             "papers": sorted(one["kind"] for one in papers["results"]),
             "balance": self.balance(),
         }
@@ -109,7 +109,7 @@ class Lobby:
 
     def is_whole(self, bookings: list[str], *, of: str) -> bool:
         """Whether each is reserved and paid, or nothing is kept of it, of so many credits."""
-        seen = [self.seen(one) for one in bookings]
+        seen = [self.seen(booking) for booking in bookings]
         kept = sum(one["booking"] == "reserved" for one in seen)
         ends = {(one["booking"], *one["bill"], len(one["papers"])) for one in seen}
         whole = {("reserved", "paid", 1), ("cancelled", "failed", 0), ("cancelled", "credited", 2)}
@@ -271,7 +271,7 @@ def test_pay_and_cancel_at_once_are_reserved_or_cancelled_and_never_half(shop, p
         shop.call("POST", "pagos", f"/bills/{booking_id}/pay", {"payment_method": "credits"})
 
     with ThreadPoolExecutor(8) as threads:
-        asked = [threads.submit(call, one) for one in bookings for call in (pay, cancel)]
+        asked = [threads.submit(call, booking) for booking in bookings for call in (pay, cancel)]
         [one.result() for one in asked]
     shop.all_ended(bookings, saga=SAGA)
     eventually(lambda: lobby.is_whole(bookings, of="4000.00"), what="each is whole or nothing")

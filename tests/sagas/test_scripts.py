@@ -291,4 +291,4 @@ def test_booking_is_typed_from_the_wish_to_its_end(typed, given, ends, bill, las
     assert options["options"][0]["is_enough"] == (ends == "reserved")
     said = [event["type"] for event in saga["events"]]
     assert said == ["booking.created", "booking.approved", "booking.billed", *last]
-    assert [one["status"] for one in bills["results"]] == [bill]
+    assert [bill["status"] for bill in bills["results"]] == [bill]

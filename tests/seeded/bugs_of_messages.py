@@ -40,7 +40,7 @@ def marked_before_confirmed(patch) -> None:
 
     def marked_first(self, rows):
         now = datetime.now(UTC)
-        outbox.mark_sent(service=self.service, ids=[one.id for one in rows], at=now)
+        outbox.mark_sent(service=self.service, ids=[row.id for row in rows], at=now)
         return send(self, rows)
 
     patch.setattr(Relay, "_send", marked_first)

@@ -52,7 +52,7 @@ def handed_over_before_answered(patch) -> None:
     hand_over = Handover._post
 
     def marked_first(self, contexts):
-        self._sagas.mark_handed_over(saga_ids=[one.saga_id for one in contexts])
+        self._sagas.mark_handed_over(saga_ids=[context.saga_id for context in contexts])
         return hand_over(self, contexts)
 
     patch.setattr(Handover, "_post", marked_first)

@@ -26,7 +26,7 @@ def no_barrier(patch) -> None:
         performing.barrier,
         "enter",
         lambda *, operation, commands: Entry(
-            fresh=dict.fromkeys([key_of(operation, one) for one in commands], 0),
+            fresh=dict.fromkeys([key_of(operation, command) for command in commands], 0),
             settled={},
             known={},
         ),
@@ -40,12 +40,12 @@ def barrier_after_the_effect(patch) -> None:
     def late(*, operation, commands, also=None, heard=None):
         with transaction.atomic(using=operation.service):
             entry = barrier.enter(operation=operation, commands=commands)
-            fresh = [one for one in commands if key_of(operation, one) in entry.fresh]
+            fresh = [command for command in commands if key_of(operation, command) in entry.fresh]
             transaction.set_rollback(True, using=operation.service)
         with transaction.atomic(using=operation.service):
             outcomes = operation.run(fresh) if fresh else []
         ran = dict(zip([one.saga_id for one in fresh], outcomes, strict=True))
-        known = _doing(operation, lambda commands: [ran[one.saga_id] for one in commands])
+        known = _doing(operation, lambda commands: [ran[command.saga_id] for command in commands])
         return perform(operation=known, commands=commands, also=also, heard=heard)
 
     perform = reactions.perform
@@ -113,7 +113,7 @@ def expired_reservation_sold(patch) -> None:
 
 def float_money(patch) -> None:
     def total(items):
-        cents = int(sum(float(one.unit_price) * one.quantity for one in items) * 100)
+        cents = int(sum(float(item.unit_price) * item.quantity for item in items) * 100)
         return Decimal(cents) / 100
 
     patch.setattr(carts, "total_of", total)
@@ -153,7 +153,7 @@ def idempotency_key_ignored(patch) -> None:
     _drop("carrito", "carrito_idempotencykey", "key_once_a_user")
 
     def take(self, *, keys):
-        IdempotencyKey.objects.bulk_create(IdempotencyKey(**asdict(one)) for one in keys)
+        IdempotencyKey.objects.bulk_create(IdempotencyKey(**asdict(key)) for key in keys)
         return {}
 
     patch.setattr(AcceptedSagas, "take_keys", take)

@@ -58,10 +58,14 @@ def _undoes_on(patch, service, event: str, step: str) -> None:
 def _rewire(patch, module, hears: dict[str, str | None]) -> None:
     """The service's reactions hear other events (None: the reaction is taken out)."""
     changed = []
-    for one in module.REACTIONS:
-        to = hears.get(one.hears, one.hears) if one.saga == CHECKOUT.name else one.hears
-        if to == one.hears:
-            changed.append(one)
+    for reaction in module.REACTIONS:
+        to = (
+            hears.get(reaction.hears, reaction.hears)
+            if reaction.saga == CHECKOUT.name
+            else reaction.hears
+        )
+        if to == reaction.hears:
+            changed.append(reaction)
         elif to:
-            changed.append(replace(one, row=one.row._replace(event=to)))
+            changed.append(replace(reaction, row=reaction.row._replace(event=to)))
     patch.setattr(module, "REACTIONS", changed)

@@ -120,8 +120,8 @@ class Office:
     def work(self, *, early: bool = False) -> int:
         """Moves on all that is due, until it has ended, waits or is parked."""
         sagas = self.claim(early=early)
-        by_message = [one for one in sagas if messages.goes_by_message(saga=one)]
-        self.executor.execute(sagas=[one for one in sagas if one not in by_message])
+        by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
+        self.executor.execute(sagas=[saga for saga in sagas if saga not in by_message])
         messages.execute(sagas=by_message)
         self.executor._bulkheads.work_off()
         return len(sagas)

@@ -122,8 +122,8 @@ class Shop:
         """Lets everything happen until nothing is left. `without`: consumers that stand still."""
         for _ in range(MOST_ROUNDS):
             moved = sum(self._in_process(one.hand_over_once) for one in self._handovers)
-            moved += sum(self._in_process(one.relay) for one in self.workers.values())
-            hearing = [one for one in self.workers.values() if one.service not in without]
+            moved += sum(self._in_process(worker.relay) for worker in self.workers.values())
+            hearing = [worker for worker in self.workers.values() if worker.service not in without]
             moved += sum(one.hear() for one in hearing)
             moved += self._in_process(self.office.work, self.office.open_again)
             moved += self._in_process(self._desk.ask_due)
@@ -134,7 +134,7 @@ class Shop:
     def settle_to_the_last_try(self) -> None:
         """As `settle`; messages that are set aside get all their tries, without the waiting."""
         self.settle()
-        while sum([one.retry_aside() for one in self.workers.values()]):
+        while sum([worker.retry_aside() for worker in self.workers.values()]):
             self.settle()
 
     def look(self) -> None:
@@ -173,7 +173,7 @@ class Shop:
     def audit(self) -> list[str]:
         """What the audit finds: `2 charged 2 times: ...`, the number being that of the group."""
         groups = checking.check(broker=self.broker).groups.values()
-        return [f"{group.number} {one.what}" for group in groups for one in group.breaches]
+        return [f"{group.number} {breach.what}" for group in groups for breach in group.breaches]
 
     def _reach(self, point: str, of: Any = None) -> None:
         for name in (point, f"{point} of {of.name}" if of else point):
@@ -190,7 +190,7 @@ class Shop:
         run = charge.run
 
         def poisoned(commands: Sequence[Any]) -> Any:
-            if self.poisoned & {one.saga_id for one in commands}:
+            if self.poisoned & {command.saga_id for command in commands}:
                 raise ValueError("poison")
             return run(commands)
 

@@ -34,7 +34,7 @@ def findings(scenario, monkeypatch) -> list[str]:
     """What the protocol check finds, or the audit after the scenario."""
     if scenario is None:
         report = checking.check(protocols=catalogue())
-        return [f"{one.rule}: {one.what}" for one in report.breaches]
+        return [f"{breach.rule}: {breach.what}" for breach in report.breaches]
     shop = Shop(monkeypatch)
     scenario(shop)
     return shop.audit()

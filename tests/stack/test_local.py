@@ -140,7 +140,7 @@ def test_ports_are_the_known_ones_or_counted_from_a_base():
 
 @pytest.mark.parametrize("saga", SAGAS)
 def test_saga_needs_who_takes_part_and_who_coordinates(saga):
-    chosen = [one.name for one in Options(saga=saga).services]
+    chosen = [service.name for service in Options(saga=saga).services]
     part = services_of(SAGAS[saga])
     asked = {other for name in part for other in BY_NAME[name].asks}
     assert set(chosen) == {*part, *asked, *COORDINATORS, "dashboard"}

@@ -59,7 +59,7 @@ def _is_in(name: str, lane: list[str]) -> bool:
     """Whether pytest, given these arguments, runs a test file."""
     folders = [one for one in lane if not one.startswith("--")] or ["tests"]
     ignored = [one.removeprefix("--ignore=") for one in lane if one.startswith("--ignore=")]
-    return any(f"{name}/".startswith(f"{one}/") for one in folders) and not any(
+    return any(f"{name}/".startswith(f"{folder}/") for folder in folders) and not any(
         f"{name}/".startswith(f"{one}/") for one in ignored
     )
 

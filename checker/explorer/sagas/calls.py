@@ -24,7 +24,7 @@ class Request(NamedTuple):
     commands: Sequence[Command]
 
     def __str__(self) -> str:
-        sagas = ", ".join(one.saga_id for one in self.commands)
+        sagas = ", ".join(command.saga_id for command in self.commands)
         return f"{self.operation.name} for {sagas}"
 
 

@@ -140,7 +140,7 @@ class Bulkhead(NamedTuple):
 
     def __str__(self) -> str:
         sagas = self.runner.bulkheads.waiting[self.endpoint][: self.batch]
-        names = ", ".join(one.saga_id for one in sagas)
+        names = ", ".join(saga.saga_id for saga in sagas)
         return f"runner {self.runner.number} calls {self.endpoint.path} for {names}"
 
 

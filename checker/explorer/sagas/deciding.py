@@ -76,8 +76,8 @@ class Deciders:
         self._limits = stage.limits
         self._desk = desk
         steps = stage.scenario.saga.steps[1:]
-        self._people = {one.name: one.decided_by for one in steps if one.decided_by}
-        self._paid = {one.name for one in steps if CARD_NETWORK in waits_for(one)}
+        self._people = {step.name: step.decided_by for step in steps if step.decided_by}
+        self._paid = {step.name for step in steps if CARD_NETWORK in waits_for(step)}
         self._open: list[Decision] = []
         self._asked: list[Decision] = []
         self._blocked: set[object] = set()
@@ -124,7 +124,7 @@ class Deciders:
 
     def breaches_at_the_end(self) -> Iterator[str]:
         """Of what was answered, and of money."""
-        verdicts = {one.key: one.verdict for one in self._stage.decisions()}
+        verdicts = {decision.key: decision.verdict for decision in self._stage.decisions()}
         for (saga_id, step), word in self._answered.items():
             if verdicts[saga_id, step] != word:
                 verdict = verdicts[saga_id, step]
@@ -138,7 +138,7 @@ class Deciders:
             if is_paid and not captured[saga_id, step]:
                 yield f"{saga_id}: {step} was done, and no money was taken"
         for sweep in self._sweeps.values():
-            yield from (one.what for one in sweep.complaints())
+            yield from (complaint.what for complaint in sweep.complaints())
 
     # Who could do what
 

@@ -85,8 +85,8 @@ class Barrier:
 
     def forget(self, *, operation: Operation, commands: Sequence[Command]) -> None:
         table = self._table(operation)
-        for one in commands:
-            self._store.delete(table, (key_of(operation, one), operation.direction))
+        for command in commands:
+            self._store.delete(table, (key_of(operation, command), operation.direction))
 
     def withdraw(self, operation: Operation, keys: Collection[Key]) -> set[Key]:
         found = self.lock_waiting(operation=operation, keys=keys)
@@ -137,8 +137,8 @@ class Ledger:
             self._store.write(self._effects, one, times)
 
     def decided(self, *, service: str, words: Sequence[Word]) -> None:
-        for one in words:
-            self._store.write(self._words, self._store.next_id(), one)
+        for word in words:
+            self._store.write(self._words, self._store.next_id(), word)
 
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         return self._effects
@@ -237,7 +237,9 @@ class MemoryStage(Stage):
         )
         self.silent = memory.sagalog.silent
         self._memory = memory
-        self._outboxes = {one: memory.store.table("outbox." + one) for one in self.services}
+        self._outboxes = {
+            service: memory.store.table("outbox." + service) for service in self.services
+        }
         is_choreographed = pattern == patterns.CHOREOGRAPHED
         self._runs = memory.trail.sagas if is_choreographed else memory.sagalog.sagas
 
@@ -255,7 +257,7 @@ class MemoryStage(Stage):
 
     def seconds_until_due(self) -> float:
         rows = self._memory.sagalog.sagas.values()
-        dues = [one.next_attempt_at for one in rows if one.next_attempt_at is not None]
+        dues = [row.next_attempt_at for row in rows if row.next_attempt_at is not None]
         return SLACK_SECONDS + max(0.0, min(dues, default=0.0) - self._memory.clock.seconds)
 
     def decisions(self) -> list[Decision]:
@@ -277,7 +279,7 @@ class MemoryStage(Stage):
 
     def seconds_until_looked_at(self) -> float:
         rows = self._memory.trail.sagas.values()
-        dues = [one.watch_at for one in rows if one.watch_at is not None]
+        dues = [row.watch_at for row in rows if row.watch_at is not None]
         return (min(dues) - self.now()).total_seconds() if dues else 0.0
 
     def runs(self) -> Mapping[str, str]:

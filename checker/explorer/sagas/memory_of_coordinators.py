@@ -322,9 +322,9 @@ class Trail:
     def stops(self, *, saga_ids: Iterable[str]) -> dict[str, Stop]:
         wanted = set(saga_ids)
         return {
-            one.saga_id: Stop(one.requested_by, one.reason)
-            for one in self._interventions.values()
-            if one.saga_id in wanted and one.action == "abort"
+            intervention.saga_id: Stop(intervention.requested_by, intervention.reason)
+            for intervention in self._interventions.values()
+            if intervention.saga_id in wanted and intervention.action == "abort"
         }
 
     def settle(self, *, settled: Sequence[Settled]) -> None:
@@ -357,17 +357,17 @@ class Trail:
         return [self.sagas[one].watched for one in found]
 
     def record(self, *, verdicts: Sequence[Verdict]) -> None:
-        for one in verdicts:
-            row = self.sagas[one.saga_id]
+        for verdict in verdicts:
+            row = self.sagas[verdict.saga_id]
             decided = row._replace(
-                status=row.status if one.parked_at is None else "parked",
-                watch_at=one.watch_at,
-                redrives=one.redrives,
-                redriven_at=one.redriven_at,
-                parked_step=one.parked_step,
-                parked_reason=one.parked_reason,
+                status=row.status if verdict.parked_at is None else "parked",
+                watch_at=verdict.watch_at,
+                redrives=verdict.redrives,
+                redriven_at=verdict.redriven_at,
+                parked_step=verdict.parked_step,
+                parked_reason=verdict.parked_reason,
             )
-            self._store.write(self.sagas, one.saga_id, decided)
+            self._store.write(self.sagas, verdict.saga_id, decided)
 
     def leave_alone(self, *, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) -> None:
         for saga_id, wait in waits.items():

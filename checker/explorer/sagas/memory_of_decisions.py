@@ -87,14 +87,14 @@ class Decisions:
     def overdue(
         self, *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
     ) -> list[Asked]:
-        asked = [self._asked(one) for one in self._rows(service) if one.closed_at is None]
+        asked = [self._asked(row) for row in self._rows(service) if row.closed_at is None]
         due = [one for one in asked if one.is_over and one.saga_id not in but_not]
         return sorted(due, key=lambda one: one.until)[:limit]
 
     def untold(self, *, service: str, limit: int) -> list[Key]:
-        rows = [one for one in self._rows(service) if one.is_to_be_told and one.closed_at]
+        rows = [row for row in self._rows(service) if row.is_to_be_told and row.closed_at]
         rows.sort(key=lambda one: (one.closed_at, one.saga_id))
-        return [(one.saga_id, one.step) for one in rows[:limit]]
+        return [(row.saga_id, row.step) for row in rows[:limit]]
 
     def mark_told(self, *, service: str, keys: Collection[Key]) -> None:
         table = self.table(service)

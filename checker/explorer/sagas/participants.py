@@ -99,9 +99,9 @@ class Participants:
         service = name.partition(".")[0]
         if service not in self._modules:
             declared = {
-                f"{one.direction}_{one.action}": one
-                for one in self.operations.values()
-                if one.service == service
+                f"{operation.direction}_{operation.action}": operation
+                for operation in self.operations.values()
+                if operation.service == service
             }
             reactions = self.reactions(service=service)
             self._modules[service] = SimpleNamespace(REACTIONS=reactions, **declared)
@@ -156,19 +156,25 @@ class Participants:
         self._ledger.decided(
             service=service,
             words=[
-                Word(one.command.saga_id, one.command.step, one.decided_by, one.word)
-                for one in verdicts
+                Word(
+                    verdict.command.saga_id, verdict.command.step, verdict.decided_by, verdict.word
+                )
+                for verdict in verdicts
             ],
         )
-        taken = [one.command for one in verdicts if one.word == YES and self._is_last(one)]
+        taken = [
+            verdict.command
+            for verdict in verdicts
+            if verdict.word == YES and self._is_last(verdict)
+        ]
         outcomes = iter(self._take(service, taken))
         return [
             DECLINED
-            if one.word != YES
+            if verdict.word != YES
             else next(outcomes)
-            if self._is_last(one)
-            else _asks_the_network(one.command)
-            for one in verdicts
+            if self._is_last(verdict)
+            else _asks_the_network(verdict.command)
+            for verdict in verdicts
         ]
 
     def _is_last(self, verdict: Verdict) -> bool:
@@ -180,9 +186,9 @@ class Participants:
         free = self._ledger.lock_units(service=service)
         outcomes: list[Outcome] = []
         left = free
-        for one in commands:
-            outcome = self._decided(one, left)
-            left -= isinstance(outcome, Done) and one.step == self.scenario.scarce
+        for command in commands:
+            outcome = self._decided(command, left)
+            left -= isinstance(outcome, Done) and command.step == self.scenario.scarce
             outcomes.append(outcome)
         done = [
             (one.saga_id, one.step, Direction.DO)
@@ -201,8 +207,8 @@ class Participants:
 
     def _undo(self, service: str, commands: Sequence[Command]) -> list[Outcome]:
         free = self._ledger.lock_units(service=service)
-        freed = sum(one.step == self.scenario.scarce for one in commands)
-        undone = [(one.saga_id, one.step, Direction.UNDO) for one in commands]
+        freed = sum(command.step == self.scenario.scarce for command in commands)
+        undone = [(command.saga_id, command.step, Direction.UNDO) for command in commands]
         self._write(service, undone, free + freed, free)
         return [Done({}) for _ in commands]
 
@@ -226,7 +232,7 @@ def _asks_one(service: str) -> bool:
 
 def _steps_of(operation: str) -> Iterator[Step]:
     for saga in SAGAS.values():
-        yield from (one for one in saga.steps[1:] if one.operation == operation)
+        yield from (step for step in saga.steps[1:] if step.operation == operation)
 
 
 def _asks_the_network(command: Command) -> Waiting:

@@ -116,8 +116,8 @@ class PostgresLedger:
             )
 
     def decided(self, *, service: str, words: Sequence[Word]) -> None:
-        for one in words:
-            execute(service=service, sql=_SAID, values=list(one))
+        for word in words:
+            execute(service=service, sql=_SAID, values=list(word))
 
     def words(self) -> list[Word]:
         return [
@@ -173,7 +173,7 @@ class PostgresStage(Stage):
         _show(self.now())
         for service in WITH_DATABASE:
             models = reversed(list(apps.get_app_config(service).get_models()))
-            statements = "; ".join(f'DELETE FROM "{one._meta.db_table}"' for one in models)
+            statements = "; ".join(f'DELETE FROM "{model._meta.db_table}"' for model in models)
             _do(service, f"{statements}; {_EMPTIED}")
 
     def atomic(self, service: str) -> AbstractContextManager[None]:

@@ -109,8 +109,8 @@ def _of_saga(
         if len(times) > 1:
             yield f"{direction} {step} took effect {len(times)} times"
     names = [step.name for step in saga.steps]
-    done = [one for one in names if (one, Direction.DO) in mine]
-    undone = [one for one in names if (one, Direction.UNDO) in mine]
+    done = [name for name in names if (name, Direction.DO) in mine]
+    undone = [name for name in names if (name, Direction.UNDO) in mine]
     yield from _order(mine, done, undone)
     if undone:
         if left := [one for one in done if one not in undone and saga.step(one).undone]:
@@ -152,13 +152,14 @@ def _stands(effects: Mapping[Effect, object], saga_id: str, step: str) -> bool:
 
 def undecided(*, decisions: Sequence["Decision"]) -> Iterator[str]:
     """Once all is over nothing waits, and nobody waits to be told."""
-    for one in decisions:
-        if not one.is_closed:
-            yield f"{one.saga_id}: {one.step} still asks the {one.decided_by}"
-        if one.is_waiting:
-            yield f"{one.saga_id}: {one.step} still waits ({one.verdict or 'undecided'})"
-        if one.is_untold:
-            yield f"{one.saga_id}: nobody was told of {one.step}"
+    for decision in decisions:
+        if not decision.is_closed:
+            yield f"{decision.saga_id}: {decision.step} still asks the {decision.decided_by}"
+        if decision.is_waiting:
+            verdict = decision.verdict or "undecided"
+            yield f"{decision.saga_id}: {decision.step} still waits ({verdict})"
+        if decision.is_untold:
+            yield f"{decision.saga_id}: nobody was told of {decision.step}"
 
 
 def decided(

@@ -55,7 +55,7 @@ def scenarios_of(saga: Saga) -> tuple[Scenario, ...]:
     which the first is refused in the middle, where what it gives back may go to the other, or come
     too late for it.
     """
-    refusable = [one.name for one in saga.steps[1:] if one.step_class is not StepClass.RETRIABLE]
+    refusable = [step.name for step in saga.steps[1:] if step.step_class is not StepClass.RETRIABLE]
     first, middle, last = refusable[0], refusable[len(refusable) // 2], refusable[-1]
 
     data = made_up(saga)
@@ -94,8 +94,8 @@ def results_of(*, saga: Saga, step: Step) -> dict[str, Any]:
     found = {}
     for later in saga.steps:
         types = {
-            one.name: one.type
-            for one in msgspec.structs.fields(COMMANDS.get(later.operation, Command))
+            field.name: field.type
+            for field in msgspec.structs.fields(COMMANDS.get(later.operation, Command))
         }
         for field, source in later.needs.items():
             before, _, name = source.partition(".")
@@ -118,7 +118,9 @@ def _example(info: msgspec.inspect.Type) -> Any:
         case msgspec.inspect.DictType():
             return {_example(info.key_type): _example(info.value_type)}
         case msgspec.inspect.StructType():
-            return {one.encode_name: _example(one.type) for one in info.fields if one.required}
+            return {
+                field.encode_name: _example(field.type) for field in info.fields if field.required
+            }
         case msgspec.inspect.UnionType():
             return _example(next(one for one in info.types if one != msgspec.inspect.NoneType()))
     raise TypeError(f"no example is known of {info}")

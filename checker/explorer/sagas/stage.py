@@ -79,7 +79,7 @@ class Stage(ABC):
         self.pattern = pattern
         self.services = [*projection.services_of(scenario.saga), PATTERNS[pattern].coordinator]
         self.deciding = list(
-            dict.fromkeys(one.service for one in scenario.saga.steps[1:] if waits_for(one))
+            dict.fromkeys(step.service for step in scenario.saga.steps[1:] if waits_for(step))
         )
         self.strike = strike
         self.limits = Limits()
@@ -207,11 +207,12 @@ def _accepted(*, participants: Participants, pattern: str, now: datetime) -> lis
     contexts = [
         context_of(scenario=scenario, saga_id=one, pattern=pattern) for one in scenario.saga_ids
     ]
-    said = [first_event(context=one, now=now) for one in contexts if is_own_start(pattern)]
+    said = [first_event(context=context, now=now) for context in contexts if is_own_start(pattern)]
     perform(
         operation=participants.operations[first.operation, Direction.DO],
         commands=[
-            projection.command(step=first, direction=Direction.DO, context=one) for one in contexts
+            projection.command(step=first, direction=Direction.DO, context=context)
+            for context in contexts
         ],
         also=lambda _: outbox.add(service=first.service, said=said),
     )

@@ -123,13 +123,13 @@ def _money(found: list[Payment]) -> Iterator[str]:
     if len(taken) > 1:
         yield f"charged {len(taken)} times: payments {', '.join(sorted(taken))}"
     refunds = [one for one in found if one.refunded is not None]
-    if len(refunds) > len({one.payment_id for one in refunds}):
+    if len(refunds) > len({refund.payment_id for refund in refunds}):
         yield f"refunded {len(refunds)} times"
-    for one in refunds:
-        if one.refunded != one.amount or one.status != "refunded":
+    for refund in refunds:
+        if refund.refunded != refund.amount or refund.status != "refunded":
             yield (
-                f"payment {one.payment_id} of {money(one.amount)} is {one.status},"
-                f" and {money(one.refunded)} was refunded"
+                f"payment {refund.payment_id} of {money(refund.amount)} is {refund.status},"
+                f" and {money(refund.refunded)} was refunded"
             )
     for one in taken.values():
         if one.status == "refunded" and one.refunded is None:

@@ -49,7 +49,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
 
 
 def _differs(payment: Payment | None, charges: list[Charge]) -> str:
-    kept = [one.amount for one in charges if one.status == "captured"]
+    kept = [charge.amount for charge in charges if charge.status == "captured"]
     at_network = f"the card network keeps {money(sum(kept))}"
     if payment is None:
         return f"{at_network}, and pagos has no such payment" if kept else ""

@@ -207,7 +207,7 @@ def _check_saga(patterns: list[str], options: dict[str, Any]) -> None:
         raise CommandError(f"--saga: a {saga} waits for people, who are not to be measured")
     if options["steps"] != OWN_STEPS:
         raise CommandError(f"--steps: only a checkout can be made longer, a {saga} can't")
-    if shopper.MONOLITH in [shopper.pattern_of(arm=one) for one in patterns]:
+    if shopper.MONOLITH in [shopper.pattern_of(arm=pattern) for pattern in patterns]:
         raise CommandError(f"--patterns: the monolith does checkouts only, no {saga}")
 
 

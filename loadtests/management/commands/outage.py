@@ -54,22 +54,22 @@ def as_screen(*, finished: Finished) -> str:
     """What a reader wants to know, side by side, and each pattern's course."""
     settings, outages = finished.settings, finished.outages
     rows: list[tuple[str, Sequence[object]]] = [
-        ("", [one.pattern for one in outages]),
-        ("away, until started again (s)", [f"{one.down.seconds:.1f}" for one in outages]),
-        ("meanwhile offered", [one.offered for one in outages]),
-        ("  accepted", [one.accepted for one in outages]),
-        ("  refused", [one.refused for one in outages]),
-        ("  ended", [one.ended for one in outages]),
-        ("most that waited", [one.most_backlog for one in outages]),
-        ("drained after that (s)", [f"{one.drain_seconds:.1f}" for one in outages]),
-        ("never ended", [one.unfinished for one in outages]),
-        ("calls of it in vain, by the orchestrator", [one.down.calls for one in outages]),
-        ("asked whether it is ready", [one.down.probes for one in outages]),
+        ("", [outage.pattern for outage in outages]),
+        ("away, until started again (s)", [f"{outage.down.seconds:.1f}" for outage in outages]),
+        ("meanwhile offered", [outage.offered for outage in outages]),
+        ("  accepted", [outage.accepted for outage in outages]),
+        ("  refused", [outage.refused for outage in outages]),
+        ("  ended", [outage.ended for outage in outages]),
+        ("most that waited", [outage.most_backlog for outage in outages]),
+        ("drained after that (s)", [f"{outage.drain_seconds:.1f}" for outage in outages]),
+        ("never ended", [outage.unfinished for outage in outages]),
+        ("calls of it in vain, by the orchestrator", [outage.down.calls for outage in outages]),
+        ("asked whether it is ready", [outage.down.probes for outage in outages]),
     ]
     lines = [f"{settings.participant} away, {settings.rate:g} {settings.saga}s a second", ""]
     lines += [f"{name:<42}" + "".join(f"{value!s:>16}" for value in found) for name, found in rows]
-    for one in outages:
-        lines += ["", *_course(one)]
+    for outage in outages:
+        lines += ["", *_course(outage)]
     return "\n".join(lines)
 
 

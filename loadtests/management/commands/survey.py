@@ -153,4 +153,4 @@ def _number(text: str) -> float:
 
 
 def _named(spots: Sequence[Spot]) -> str:
-    return ",".join(f"{one.steps}:{one.hop_ms:g}" for one in spots)
+    return ",".join(f"{spot.steps}:{spot.hop_ms:g}" for spot in spots)

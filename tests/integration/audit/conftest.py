@@ -70,9 +70,9 @@ def found(broker) -> list[tuple[int, str, str]]:
     """The breaches: group, saga, what."""
     report = checking.check(broker=broker)
     return [
-        (group.number, one.saga_id, one.what)
+        (group.number, breach.saga_id, breach.what)
         for group in report.groups.values()
-        for one in group.breaches
+        for breach in group.breaches
     ]
 
 

@@ -595,11 +595,15 @@ BREACHES = [
 
 
 @pytest.mark.parametrize(
-    ("service", "damage", "breach"), BREACHES, ids=[f"{one[2][0]}: {one[2][2]}" for one in BREACHES]
+    ("service", "damage", "breach"),
+    BREACHES,
+    ids=[f"{breach[2][0]}: {breach[2][2]}" for breach in BREACHES],
 )
 def test_breach_is_found_in_its_group_and_named(broker, service, damage, breach):
     for statement in damage.split(";"):
         run(service, statement)
     group, saga_id, what = breach
     breaches = found(broker)
-    assert [one for one in breaches if one[:2] == (group, saga_id) and what in one[2]], breaches
+    assert [
+        breach for breach in breaches if breach[:2] == (group, saga_id) and what in breach[2]
+    ], breaches

@@ -47,7 +47,11 @@ def refund(*saga_ids: str):
 def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list[Event]:
     """Lets pagos hear the event of these checkouts; what it said then."""
     before = OutboxEntry.objects.count()
-    reaction = next(one for one in REACTIONS if (one.saga, one.hears) == ("checkout", event_type))
+    reaction = next(
+        reaction
+        for reaction in REACTIONS
+        if (reaction.saga, reaction.hears) == ("checkout", event_type)
+    )
     reaction.handle([_event(event_type, saga_id, redrive, data) for saga_id in saga_ids])
     said = OutboxEntry.objects.order_by("id")[before:]
     return [events.decode(entry.body.encode()) for entry in said]
@@ -173,7 +177,7 @@ def test_list_is_answered_in_its_order():
     charge("b")
     refund("a")
     outcomes = charge("c", "a", "b", payment_method="expired_card")
-    codes = [one.code if isinstance(one, Refused) else "done" for one in outcomes]
+    codes = [outcome.code if isinstance(outcome, Refused) else "done" for outcome in outcomes]
     assert codes == [refusals.EXPIRED_CARD, refusals.ABORTED, "done"]
 
 
@@ -208,7 +212,7 @@ def no_barrier(monkeypatch):
     """The control: everything is fresh, nothing is kept."""
 
     def enter(*, operation, commands):
-        fresh = {barrier.key_of(operation, one): 0 for one in commands}
+        fresh = {barrier.key_of(operation, command): 0 for command in commands}
         return Entry(fresh=fresh, settled={}, known={})
 
     monkeypatch.setattr(barrier, "enter", enter)

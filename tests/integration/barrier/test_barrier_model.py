@@ -78,11 +78,11 @@ def asking(ran: list[str]) -> dict[str, Operation]:
     """Those of a step that waits; a yes has it done."""
 
     def decide(verdicts):
-        ran.extend("do" for one in verdicts if one.word == "yes")
-        return [Done({}) if one.word == "yes" else Refused("no") for one in verdicts]
+        ran.extend("do" for verdict in verdicts if verdict.word == "yes")
+        return [Done({}) if verdict.word == "yes" else Refused("no") for verdict in verdicts]
 
     def run(commands):
-        return [asks(command=one, decided_by="manager", seconds=900) for one in commands]
+        return [asks(command=command, decided_by="manager", seconds=900) for command in commands]
 
     def undo(commands):
         ran.append("undo")

@@ -121,7 +121,7 @@ def test_in_a_list_only_that_one_is_refused(post, sold):
     _, outcomes = post(
         "/api/v1/payments/saga", [{"saga_id": one, **money} for one in ("mine", sold)]
     )
-    assert [one["outcome"] for one in outcomes] == ["done", "refused"]
+    assert [outcome["outcome"] for outcome in outcomes] == ["done", "refused"]
     assert outcomes[1]["code"] == "part_of_a_saga"
     assert Payment.objects.filter(saga_id="mine").count() == 1
     assert Payment.objects.filter(saga_id=sold).count() == 1

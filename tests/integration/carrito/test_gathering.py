@@ -28,11 +28,11 @@ class Recorded:
         @does(service="carrito")
         def run(commands):
             self.batches.append(len(commands))
-            if any(one.saga_id.startswith("poison") for one in commands):
+            if any(command.saga_id.startswith("poison") for command in commands):
                 raise ValueError("poison")
             return [
-                Refused("no") if one.saga_id.startswith("no") else Done({"of": one.saga_id})
-                for one in commands
+                Refused("no") if command.saga_id.startswith("no") else Done({"of": command.saga_id})
+                for command in commands
             ]
 
         return run

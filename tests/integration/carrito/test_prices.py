@@ -63,7 +63,9 @@ def refused(cart, now, **options):
 def shown(cart):
     """Price and previous price of each line, as texts."""
     lines = CartItem.objects.filter(cart=cart).order_by("pk")
-    return [(str(one.unit_price), one.previous_price and str(one.previous_price)) for one in lines]
+    return [
+        (str(line.unit_price), line.previous_price and str(line.previous_price)) for line in lines
+    ]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

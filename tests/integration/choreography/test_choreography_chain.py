@@ -304,10 +304,10 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
             if chance.random() < 0.3:
                 town.look()
                 town.retry_parked()
-            if all(ended_as_told(one, promised) for one in sagas):
+            if all(ended_as_told(saga, promised) for saga in sagas):
                 break
         town.settle()
-        assert [one for one in sagas if not ended_as_told(one, promised)] == []
+        assert [saga for saga in sagas if not ended_as_told(saga, promised)] == []
     finally:
         forget(f"rough{seed}")
 

@@ -127,7 +127,7 @@ def test_skipped_undo_goes_on_with_the_others(town, stuck):
     found = outcome(stuck)
     assert (found["tracked"], found["accepted"]) == ("compensated", "compensated")
     assert (found["stock"], found["payment"]) == ((5, 0, 0), "captured")
-    steps = {one.step_name: one for one in queries.state(found=Saga.objects.get(pk=stuck)).steps}
+    steps = {step.step_name: step for step in queries.state(found=Saga.objects.get(pk=stuck)).steps}
     assert steps["process_payment"].error == "undo skipped: refunded by hand"
     assert steps["process_payment"].status == "completed"
     done = Intervention.objects.get(saga=stuck, action="skip")
@@ -308,7 +308,7 @@ TWO_REPORTS = [
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
 def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
     saga("aborted", until=5)
-    for batch in [reports] if at_once else [[one] for one in reports]:
+    for batch in [reports] if at_once else [[report] for report in reports]:
         take_note(heard=batch, now=NOON)
     found = Saga.objects.get()
     assert found.status == "parked"

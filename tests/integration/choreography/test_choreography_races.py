@@ -18,7 +18,7 @@ SAGAS = [f"saga {n}" for n in range(20)]
 
 
 def test_same_events_tracked_by_four_workers_at_once_make_one_trail():
-    told = [event for one in SAGAS for event in story("completed", saga_id=one)]
+    told = [event for saga in SAGAS for event in story("completed", saga_id=saga)]
     orders = [random.Random(seed).sample(told, len(told)) for seed in range(4)]
     calls = [lambda heard=heard: track(heard=heard, now=NOON) for heard in orders]
     assert at_once(calls, service=DATABASE) == [None] * 4

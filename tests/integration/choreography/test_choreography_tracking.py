@@ -154,7 +154,8 @@ def publish(broker, *told):
 
 def declare(broker, consumer):
     broker.declare(
-        queue=consumer.queue, events=[events.route(one.saga, one.hears) for one in REACTIONS]
+        queue=consumer.queue,
+        events=[events.route(reaction.saga, reaction.hears) for reaction in REACTIONS],
     )
 
 

@@ -76,7 +76,7 @@ def test_same_event_means_what_the_page_of_its_own_saga_says(start):
     assert (row("a"), row("b")) == (("checkout", "running"), ("twin", "completed"))
     first, second = (queries.state(found=Row.objects.get(pk=one)) for one in "ab")
     assert first.current_step == "process_payment"
-    assert [one.step_name for one in second.steps] == [one.name for one in TWIN.steps]
+    assert [step.step_name for step in second.steps] == [step.name for step in TWIN.steps]
 
 
 @pytest.fixture

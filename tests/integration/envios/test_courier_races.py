@@ -43,7 +43,7 @@ def test_without_the_lock_only_the_constraint_stops_overbooking(courier, shop):
     courier(5)
     with transaction.atomic(using=SERVICE):
         Courier.objects.select_for_update().get()
-        coming = [InThread(one, service=SERVICE) for one in orders(shop, 10)]
+        coming = [InThread(order, service=SERVICE) for order in orders(shop, 10)]
         wait_until_blocked(service=SERVICE, count=10)
     faults = [one for one in coming if isinstance(one.ended_with(), IntegrityError)]
     assert len(faults) == 5

@@ -14,10 +14,13 @@ HAVANA = {"street": "Calle 23", "city": "Plaza", "province": "La Habana"}
 
 def busy(*couriers: Courier) -> list[int]:
     """How many deliveries each has, which must be what its rows say."""
-    for one in couriers:
-        one.refresh_from_db()
-        assert one.busy == one.deliveries.filter(status__in=["scheduled", "in_transit"]).count()
-    return [one.busy for one in couriers]
+    for courier in couriers:
+        courier.refresh_from_db()
+        assert (
+            courier.busy
+            == courier.deliveries.filter(status__in=["scheduled", "in_transit"]).count()
+        )
+    return [courier.busy for courier in couriers]
 
 
 def test_delivery_is_given_to_a_free_courier(courier, shop):
@@ -40,7 +43,7 @@ def test_deliveries_go_to_who_has_most_places_left(courier, shop):
 def test_busy_couriers_refuse(courier, shop):
     rosa = courier(2)
     outcomes = shop.schedule_all(["a", "b", "c"])
-    assert [isinstance(one, Done) for one in outcomes] == [True, True, False]
+    assert [isinstance(outcome, Done) for outcome in outcomes] == [True, True, False]
     assert outcomes[2].code == shop.schedule("d").code == refusals.NO_COURIER_FREE
     assert busy(rosa) == [2]
 
@@ -132,9 +135,9 @@ def test_share_of_failures_is_refused_always_for_the_same_sagas(courier, shop, s
     settings.DELIVERY_FAIL_SHARE = 0.5
     rosa = courier(100)
     outcomes = shop.schedule_all([f"s{n}" for n in range(100)])
-    failed = [one for one in outcomes if isinstance(one, Refused)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     assert {one.code for one in failed} == {refusals.NO_COURIER_FREE}
     assert 30 < len(failed) < 70
     assert busy(rosa) == [100 - len(failed)]
     expected = [operations.is_failing(saga_id=f"s{n}") for n in range(100)]
-    assert [isinstance(one, Refused) for one in outcomes] == expected
+    assert [isinstance(outcome, Refused) for outcome in outcomes] == expected

@@ -71,7 +71,7 @@ def make_read_only(operator: psycopg.Connection, *, is_on: bool) -> None:
 def read_only(threads) -> None:
     """A database that was read-only for a while; the connections from then are kept."""
     with operator() as someone:
-        assert [sell(one) for one in threads] == [201] * 3
+        assert [sell(thread) for thread in threads] == [201] * 3
         make_read_only(someone, is_on=True)
         someone.execute(CUT)
         try:
@@ -108,18 +108,18 @@ def cut_all():
 
 
 def test_one_request_finds_out_for_all_threads(threads):
-    assert [ask(one) for one in threads] == [200] * 3
+    assert [ask(thread) for thread in threads] == [200] * 3
     cut_all()
-    assert [ask(one) for one in threads] == [503, 200, 200]
-    assert [ask(one) for one in threads] == [200] * 3
+    assert [ask(thread) for thread in threads] == [503, 200, 200]
+    assert [ask(thread) for thread in threads] == [200] * 3
 
 
 def test_without_closing_each_thread_would_find_out_by_itself(threads, monkeypatch):
     """The control."""
     monkeypatch.setattr(slots, "close_stale", lambda: None)
-    assert [ask(one) for one in threads] == [200] * 3
+    assert [ask(thread) for thread in threads] == [200] * 3
     cut_all()
-    assert [ask(one) for one in threads] == [503] * 3
+    assert [ask(thread) for thread in threads] == [503] * 3
 
 
 def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
@@ -135,7 +135,7 @@ def test_lock_that_somebody_holds_makes_no_connection_stale(threads):
 
 @pytest.mark.usefixtures("read_only")
 def test_database_that_can_be_written_again_is_written_at_once(threads):
-    assert [sell(one) for one in threads] == [201] * 3
+    assert [sell(thread) for thread in threads] == [201] * 3
 
 
 def test_connections_from_a_read_only_time_would_refuse_for_ever(threads, monkeypatch, request):
@@ -156,4 +156,4 @@ def test_plans_from_before_a_migration_would_fail_on_each_connection(threads, mo
     monkeypatch.setattr(slots, "mark_stale", lambda error: None)
     assert [ask(one) for one in threads * 2] == [200] * 6
     with column_widened():
-        assert [ask(one) for one in threads].count(503) == 3
+        assert [ask(thread) for thread in threads].count(503) == 3

@@ -119,8 +119,8 @@ def test_list_is_answered_with_an_outcome_each(send, laptop):
     answered = send("POST", "/api/products", wanted)
     assert answered.status_code == 207
     outcomes = answered.json()
-    assert [one["outcome"] for one in outcomes] == ["done", "refused", "done", "refused"]
-    assert [one["data"]["sku"] for one in outcomes[::2]] == ["a", "b"]
+    assert [outcome["outcome"] for outcome in outcomes] == ["done", "refused", "done", "refused"]
+    assert [outcome["data"]["sku"] for outcome in outcomes[::2]] == ["a", "b"]
     assert outcomes[3]["code"] == "sku_taken"
 
 

@@ -59,7 +59,7 @@ def test_locked_row_holds_up_only_the_command_that_needs_it(product):
     commands = wanted(locked, free, locked, free)
     with forgotten(locked):
         outcomes = perform_apart(operation=operations.reserve, commands=commands)
-    assert [type(one) for one in outcomes] == [Busy, Done, Busy, Done]
+    assert [type(outcome) for outcome in outcomes] == [Busy, Done, Busy, Done]
     free.refresh_from_db()
     assert (free.available, free.reserved) == (8, 2)
 

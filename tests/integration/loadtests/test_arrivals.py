@@ -107,7 +107,7 @@ def test_sagas_are_kept_with_their_samples_window_after_window(tmp_path: Path) -
         ]
         bodies = list(shop.bodies)
     assert sorted(sagas) == sorted(f"saga-{n}" for n in range(1, 11))
-    assert sorted(json.loads(one)["cart_id"] for one in bodies) == sorted("01234" * 2)
+    assert sorted(json.loads(body)["cart_id"] for body in bodies) == sorted("01234" * 2)
 
 
 def test_checkout_that_is_never_answered_is_a_sample_too(tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_failures_are_refused_and_compensated_in_both_patterns(finished: Any) ->
 
 
 def test_outcome_comes_after_acceptance(finished: Any) -> None:
-    for one in _figures(finished[1], "light").values():
-        assert 0 < one["acceptance"]["p50"] < one["outcome"]["p50"]
+    for figure in _figures(finished[1], "light").values():
+        assert 0 < figure["acceptance"]["p50"] < figure["outcome"]["p50"]
 
 
 def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
@@ -134,7 +134,7 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
 def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
     steps = samples.read(path=Path(path).with_name("steps.csv"), kind=samples.Moments)
-    assert {one.pattern for one in steps if one.step == "pad_saga_1"} == set(PATTERNS)
+    assert {step.pattern for step in steps if step.step == "pad_saga_1"} == set(PATTERNS)
     assert "steps: 6 after the acceptance" in finished[0]
 
 

@@ -31,7 +31,7 @@ class Door(Services):
     def answer(self, key: Key, commands: list[dict[str, Any]]) -> tuple[int | None, Any]:
         if key not in (CHARGE, REFUND):
             return super().answer(key, commands)
-        saga_ids = [one["saga_id"] for one in commands]
+        saga_ids = [command["saga_id"] for command in commands]
         if self.delays(key, saga_ids):
             self._late.append(commands)
             return None, None

@@ -35,7 +35,7 @@ def no_guards(monkeypatch) -> Iterator[None]:
 
     def forgetting(*, operation, commands):
         barrier.forget(operation=operation, commands=commands)
-        saga_ids = [one.saga_id for one in commands]
+        saga_ids = [command.saga_id for command in commands]
         for statement in (
             "DELETE FROM pagos_decision WHERE saga_id = ANY(%s)",
             "UPDATE pagos_payment SET step = id, taken_by = id WHERE saga_id = ANY(%s)",

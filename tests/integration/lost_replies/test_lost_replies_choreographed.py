@@ -50,14 +50,14 @@ class Losing:
 
     def publish(self, messages) -> None:
         self._broker.publish(messages)
-        self._lose(self.confirms_lost, [one.id for one in messages])
+        self._lose(self.confirms_lost, [message.id for message in messages])
 
     def subscribe(self, *, queue, prefetch):
         subscription = self._broker.subscribe(queue=queue, prefetch=prefetch)
         ack = subscription.ack
 
         def lose_or_ack(deliveries):
-            self._lose(self.acks_lost, [one.message.id for one in deliveries])
+            self._lose(self.acks_lost, [delivery.message.id for delivery in deliveries])
             ack(deliveries)
 
         subscription.ack = lose_or_ack

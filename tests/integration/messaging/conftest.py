@@ -44,7 +44,7 @@ def poisoned(monkeypatch):
         reserve, tries = operations.reserve.run, []
 
         def run(commands):
-            if any(one.saga_id == saga_id for one in commands):
+            if any(command.saga_id == saga_id for command in commands):
                 tries.append(len(commands))
                 raise ValueError("poison")
             return reserve(commands)

@@ -111,7 +111,9 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
         performing.barrier,
         "enter",
         lambda *, operation, commands: Entry(
-            fresh={barrier.key_of(operation, one): 0 for one in commands}, settled={}, known={}
+            fresh={barrier.key_of(operation, command): 0 for command in commands},
+            settled={},
+            known={},
         ),
     )
     # The reservation's own constraint is a second guard: it has to be off as well.

@@ -78,7 +78,7 @@ def start():
     def make(count: int = 1) -> list[str]:
         contexts = [accepted() for _ in range(count)]
         operations.start(contexts=contexts)
-        return [one.saga_id for one in contexts]
+        return [context.saga_id for context in contexts]
 
     return make
 

@@ -98,10 +98,10 @@ class Services:
         return [ids for key, ids in self.asked if key == (step, direction)]
 
     def answer(self, key: Key, commands: list[dict[str, Any]]) -> tuple[int | None, Any]:
-        saga_ids = [one["saga_id"] for one in commands]
+        saga_ids = [command["saga_id"] for command in commands]
         with self._lock:
             self.asked.append((key, saga_ids))
-            self.bodies += [(key, one) for one in commands]
+            self.bodies += [(key, command) for command in commands]
             fault = self._faults.get(key)
             struck = fault if fault and fault.strikes(saga_ids) else None
         if key in self._gates:

@@ -111,5 +111,5 @@ def test_state_says_what_it_waits_for_and_where_that_is_decided(start):
     assert state.waiting.decided_by == "customer"
     assert state.waiting.url.endswith(f"/decisions/{saga_id}/reserve_inventory")
     assert state.steps[1].status is StepStatus.WAITING
-    assert [one.saga_id for one in queries.sagas(waiting=True)] == [saga_id]
+    assert [saga.saga_id for saga in queries.sagas(waiting=True)] == [saga_id]
     assert not queries.sagas(waiting=False)

@@ -79,14 +79,18 @@ def test_saga_that_there_was_no_room_for_is_claimed_as_soon_as_there_is(
 
 def test_runner_whose_hands_are_full_waits_until_one_is_free(run, start, services, small_hands):
     _, runner, _ = all_charged_but_for_the_answer(run, start, services)
-    eventually(lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken")
+    eventually(
+        lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken"
+    )
     runner.runner._on_release(0.0)
     eventually(lambda: runner.runner._patience() > 0, seconds=3, what="it has looked, and waits")
 
 
 def test_control_without_the_bound_the_others_starve(run, start, when, services, small_hands):
     gate, runner, _ = all_charged_but_for_the_answer(run, start, services)
-    eventually(lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken")
+    eventually(
+        lambda: runner.runner.counters()["sagas_in_flight"] == MOST, what="no more are taken"
+    )
     short = start_short()
     first = Runner.objects.get().seen_at
     eventually(lambda: (Runner.objects.get().seen_at - first).total_seconds() > 2, what="it swept")
@@ -127,7 +131,7 @@ def test_saga_that_was_started_before_steps_had_times_goes_on(run, start, when, 
     monkeypatch.setattr(operations, "SAGAS", {"checkout": steps_with(confirm_order=7.0)})
     (saga_id,) = start()
     definition = Saga.objects.get(pk=saga_id).definition
-    old = [{k: v for k, v in one.items() if k != "seconds"} for one in definition.steps]
+    old = [{k: v for k, v in step.items() if k != "seconds"} for step in definition.steps]
     Definition.objects.filter(pk=definition.pk).update(steps=old)
     run()
     when(saga_id, "completed")

@@ -83,7 +83,7 @@ def test_total_as_large_as_a_cart_can_have_is_taken():
 
 def test_list_of_charges_is_decided_one_by_one():
     outcomes = charge("a", "b") + charge("c", payment_method="expired_card") + refund("a", "c", "z")
-    kinds = ["refused" if isinstance(one, Refused) else "done" for one in outcomes]
+    kinds = ["refused" if isinstance(outcome, Refused) else "done" for outcome in outcomes]
     assert kinds == ["done", "done", "refused", "done", "done", "done"]
     assert money() == Decimal("12.50")
 
@@ -93,10 +93,10 @@ def test_share_of_refusals_is_declined_in_the_saga_that_it_is_set_for(settings):
     sagas = [f"s{n}" for n in range(100)]
     assert all(isinstance(one, Done) for one in charge(*sagas, saga="checkout", step="first"))
     outcomes = charge(*sagas, saga="fulfilment")
-    declined = [one for one in outcomes if isinstance(one, Refused)]
+    declined = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     assert {one.code for one in declined} == {refusals.CARD_DECLINED}
     assert 30 < len(declined) < 70
-    assert all(isinstance(one, Done) for one in outcomes if one not in declined)
+    assert all(isinstance(outcome, Done) for outcome in outcomes if outcome not in declined)
 
 
 def test_operation_that_serves_two_steps_of_a_saga_is_undone_for_each():

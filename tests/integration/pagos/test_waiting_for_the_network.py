@@ -223,7 +223,7 @@ def test_payment_that_the_network_cannot_digest_holds_up_no_other(
     whole = card_network.charge
 
     def picky(*, payments):
-        if any(one.saga_id == "poison" for one in payments):
+        if any(payment.saga_id == "poison" for payment in payments):
             raise Unreachable("422 what is that?", status=422)
         return whole(payments=payments)
 

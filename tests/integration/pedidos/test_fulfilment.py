@@ -85,6 +85,6 @@ def test_order_that_is_given_back_is_cancelled(market):
 def test_last_place_of_a_courier_goes_to_one_of_two_orders(market):
     orders = [market.order(), market.order()]
     market.settle()
-    found = sorted(market.outcome(one)["order"] for one in orders)
+    found = sorted(market.outcome(order)["order"] for order in orders)
     assert found == ["completed", "failed"]
     assert market.outcome(orders[0])["stock"] == (UNITS - 1, 0, 1)

@@ -125,7 +125,7 @@ def test_products_are_named_by_sku_or_id_one_or_several(shop, laptop):
     ]
     placed(shop, product_id=None, items=wanted)
     items = Order.objects.get().items
-    assert [(one["product_id"], one["quantity"]) for one in items] == [
+    assert [(item["product_id"], item["quantity"]) for item in items] == [
         (str(other.pk), 1),
         (str(laptop.pk), 3),
         (str(laptop.pk), 1),
@@ -138,7 +138,7 @@ def test_two_hundred_long_skus_are_found(shop):
         Product(name=sku, sku=sku, price="1.00", initial=1, available=1) for sku in skus
     )
     placed(shop, product_id=None, items=[{"product_id": sku} for sku in skus])
-    assert [one["sku"] for one in Order.objects.get().items] == skus
+    assert [item["sku"] for item in Order.objects.get().items] == skus
 
 
 def test_unknown_product_is_not_found_and_nothing_kept(shop):

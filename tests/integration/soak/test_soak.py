@@ -102,7 +102,7 @@ def figures(request):
 
 
 def made_in(figures):
-    return {(one["kind"], one["target"]) for one in figures["faults"] if one["made"]}
+    return {(figure["kind"], figure["target"]) for figure in figures["faults"] if figure["made"]}
 
 
 def test_nothing_is_lost_or_doubled_whatever_is_broken(figures):

@@ -25,7 +25,7 @@ class Lend(Command, frozen=True, kw_only=True):
 
 def paged(*, steps=None, **fields):
     """The checkout's page with these steps' fields changed; `fields`: what there is to do it."""
-    changed = [replace(one, **(steps or {}).get(one.name, {})) for one in CHECKOUT.steps]
+    changed = [replace(step, **(steps or {}).get(step.name, {})) for step in CHECKOUT.steps]
     saga = replace(CHECKOUT, steps=tuple(changed), **fields.pop("saga", {}))
     return with_fields(REAL, saga=saga, **fields)
 
@@ -194,7 +194,7 @@ BROKEN = {
 def test_wrong_page_breaks_its_rule_and_no_other(wrong):
     protocol, rules, said = BROKEN[wrong]
     report = checking.check(protocols=[protocol])
-    assert {one.rule for one in report.breaches} == rules, report.as_text()
+    assert {breach.rule for breach in report.breaches} == rules, report.as_text()
     assert said in report.as_text()
 
 
@@ -215,5 +215,5 @@ def test_saga_waits_for_its_page():
 
 
 def test_retriable_step_needs_no_undo():
-    assert RETRIABLE not in {one.step_class for one in CHECKOUT.steps if one.undone}
+    assert RETRIABLE not in {step.step_class for step in CHECKOUT.steps if step.undone}
     assert checking.check(protocols=[REAL]).is_clean

@@ -243,7 +243,9 @@ BROKEN = {
     ),
     "a call of the wrong step": (
         orchestrated(
-            reactions=[one._replace(direction=Direction.DO) for one in orchestrated().reactions]
+            reactions=[
+                reaction._replace(direction=Direction.DO) for reaction in orchestrated().reactions
+            ]
         ),
         {"owner"},
         "/steps/website.ask/undo asks for undo ask, website does do ask",
@@ -273,14 +275,14 @@ def test_right_protocol_breaks_no_rule(protocol):
 def test_wrong_protocol_breaks_its_rule_and_no_other(wrong):
     protocol, rules, said = BROKEN[wrong]
     report = checking.check(protocols=[protocol])
-    assert {one.rule for one in report.breaches} == rules, report.as_text()
+    assert {breach.rule for breach in report.breaches} == rules, report.as_text()
     assert said in report.as_text()
 
 
 def test_patterns_that_differ_are_told_apart():
     other = orchestrated(steps=[ASK, HOTEL, FLIGHT, CHARGE, TICKET])
     report = checking.check(protocols=[other, trip()])
-    assert {one.rule for one in report.breaches} == {"same"}
+    assert {breach.rule for breach in report.breaches} == {"same"}
     assert "orchestrated trip never does that" in report.as_text()
 
 
@@ -308,14 +310,14 @@ def test_steps_that_people_decide_end_alike_in_every_pattern():
 def test_step_that_is_decided_after_its_withdrawal_is_found(protocol, monkeypatch):
     monkeypatch.setattr(journeys, "_withdrawn", lambda book, step, direction: book)
     report = checking.check(protocols=[protocol])
-    assert {one.rule for one in report.breaches} <= {"turned back", "one way"}
+    assert {breach.rule for breach in report.breaches} <= {"turned back", "one way"}
     assert "is turned back at any moment" in report.as_text()
 
 
 def test_orchestrator_that_does_not_hear_what_waits_is_found():
     deaf = orchestrated(notices={"step.waiting": Notice(("hotels",), ())})
     report = checking.check(protocols=[deaf])
-    assert {one.rule for one in report.breaches} == {"replies"}
+    assert {breach.rule for breach in report.breaches} == {"replies"}
     assert "hotels says step.waiting, and agency is deaf to it" in report.as_text()
 
 
@@ -332,7 +334,7 @@ def test_refusal_that_is_tried_again_is_noticed(monkeypatch):
         lambda progress, no: engine._after_fault(progress, Fault("no"), 0.5),
     )
     report = checking.check(protocols=[orchestrated()])
-    assert "once" in {one.rule for one in report.breaches}
+    assert "once" in {breach.rule for breach in report.breaches}
     assert "do hotel: 5 times" in report.as_text()
 
 

@@ -25,7 +25,7 @@ every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
 
 
 def without(reactions, event, saga="checkout"):
-    return [one for one in reactions if (one.saga, one.hears) != (saga, event)]
+    return [reaction for reaction in reactions if (reaction.saga, reaction.hears) != (saga, event)]
 
 
 def breaches(pattern):
@@ -45,8 +45,8 @@ def test_all_that_is_registered_is_looked_at(saga):
     assert len(protocol.reactions) == len(projection.reactions(saga.name))
     assert protocol.declared == protocol.watched
     assert set(protocol.asked) == {saga.steps[0].done, saga.abort, saga.give_back}
-    called = {(one.direction, one.step) for one in wired.orchestrated(saga=saga).calls}
-    assert called == {(one.direction, one.step.name) for one in projection.calls(saga.name)}
+    called = {(call.direction, call.step) for call in wired.orchestrated(saga=saga).calls}
+    assert called == {(call.direction, call.step.name) for call in projection.calls(saga.name)}
     assert set(wired.PROTOCOLS) == set(PATTERNS)
 
 
@@ -107,7 +107,7 @@ def test_operation_that_is_gone_is_told_and_ends_no_check(monkeypatch):
     config = importlib.import_module("django.apps").apps.get_app_config("inventario")
     monkeypatch.setattr(config, "worker_parts", worker_parts)
     report = checking.check(protocols=wired.protocols(saga=CHECKOUT))
-    assert {one.rule for one in report.breaches} == {"declared", "services"}
+    assert {breach.rule for breach in report.breaches} == {"declared", "services"}
     assert "inventario/operations.py does not declare do inventario.commit" in report.as_text()
     assert "worker can't be made: a page wants do inventario.commit" in report.as_text()
     assert report.checked[1].unchecked

@@ -49,8 +49,8 @@ def test_all_that_follows_from_the_page_is_shown(saga):
         *(step.name for step in saga.steps),
         *(step.operation for step in saga.steps),
         *projection.events(saga.name),
-        *(one.request for one in projection.calls(saga.name)),
-        *(projection.path_of(one.step, one.direction) for one in projection.calls(saga.name)),
+        *(call.request for call in projection.calls(saga.name)),
+        *(projection.path_of(call.step, call.direction) for call in projection.calls(saga.name)),
         *projection.data_type(saga.name).__struct_fields__,
     }
     assert {one for one in wanted if one not in told} == set()

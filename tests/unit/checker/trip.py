@@ -52,7 +52,7 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
     """The trip, right unless told otherwise. `but`: what is heard -> the reaction instead (None:
     none). `plus`: further reactions.
     """
-    changed = {one.hears: one for one in REACTIONS} | (but or {})
+    changed = {reaction.hears: reaction for reaction in REACTIONS} | (but or {})
     return Choreography(
         **{
             "name": "trip",
@@ -77,8 +77,8 @@ def orchestrated(*, steps=STEPS, **fields) -> Orchestration:
         if one.can(direction) and (one.name, direction) != ("ask", Direction.DO)
     ]
     answers = [
-        Reaction(one.message, one.service, one.direction, one.step, "done", "refused")
-        for one in calls
+        Reaction(call.message, call.service, call.direction, call.step, "done", "refused")
+        for call in calls
     ]
     return Orchestration(
         **{

@@ -24,7 +24,7 @@ def told(name: str, until: int | None = None):
 
 
 def statuses(view) -> dict[str, StepStatus]:
-    return {one.step_name: one.status for one in view.steps}
+    return {step.step_name: step.status for step in view.steps}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_stage_never_goes_back(order, data):
 def test_any_set_of_events_of_any_saga_has_a_state(some):
     saga, types = some
     view = machine_of(saga).fold(trail=[seen(event(one, saga=saga)) for one in types])
-    assert [one.step_name for one in view.steps] == [step.name for step in SAGAS[saga].steps]
+    assert [step.step_name for step in view.steps] == [step.name for step in SAGAS[saga].steps]
     assert (view.current_step is None) == (view.stage in (Stage.COMPLETED, Stage.ENDED))
     assert view.status.is_final == (view.current_step is None)
 

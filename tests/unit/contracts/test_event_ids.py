@@ -30,5 +30,5 @@ def test_every_step_direction_saga_and_attempt_has_its_own():
 
 
 def test_route_names_the_saga_so_that_no_two_pages_share_one():
-    routes = [events.route(name, one) for name in SAGAS for one in projection.events(name)]
+    routes = [events.route(name, event) for name in SAGAS for event in projection.events(name)]
     assert len(routes) == len(set(routes))

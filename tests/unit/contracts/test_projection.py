@@ -70,8 +70,15 @@ CONTEXT = Context(
 
 def test_reactions_of_the_checkout_are_those_once_written_by_hand() -> None:
     found = [
-        (one.event, one.service, one.direction, one.step.name, one.says, one.says_if_refused)
-        for one in projection.reactions("checkout")
+        (
+            reaction.event,
+            reaction.service,
+            reaction.direction,
+            reaction.step.name,
+            reaction.says,
+            reaction.says_if_refused,
+        )
+        for reaction in projection.reactions("checkout")
     ]
     assert sorted(found) == sorted(REACTIONS)
 
@@ -79,12 +86,12 @@ def test_reactions_of_the_checkout_are_those_once_written_by_hand() -> None:
 def test_calls_of_the_checkout_are_those_once_written_by_hand() -> None:
     found = [
         (
-            one.request,
-            one.direction,
-            one.step.name,
-            projection.path_of(one.step, one.direction),
+            call.request,
+            call.direction,
+            call.step.name,
+            projection.path_of(call.step, call.direction),
         )
-        for one in projection.calls("checkout")
+        for call in projection.calls("checkout")
     ]
     assert found == CALLS
     assert [projection.reply_to(request) for request, *_ in CALLS[:2]] == [

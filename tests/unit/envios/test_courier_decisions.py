@@ -60,16 +60,16 @@ def test_failing_deliveries_are_others_than_the_card_network_declines(settings):
     settings.DELIVERY_FAIL_SHARE = 0.2
     sagas = [f"s{n}" for n in range(1000)]
     declined = {
-        one
-        for one in sagas
+        saga
+        for saga in sagas
         if refusal(
-            saga_id=one,
+            saga_id=saga,
             saga="fulfilment",
             amount=Decimal(1),
             payment_method="credit_card",
             decline_shares={"": 0.2},
         )
     }
-    failing = {one for one in sagas if is_failing(saga_id=one)}
+    failing = {saga for saga in sagas if is_failing(saga_id=saga)}
     assert 150 < len(failing) < 250
     assert 20 < len(failing & declined) < 60

@@ -39,7 +39,7 @@ def nothing(patch: Patch) -> None:
 
 def barrier_off(patch: Patch) -> None:
     def enter(*, operation, commands):
-        keys = [key_of(operation, one) for one in commands]
+        keys = [key_of(operation, command) for command in commands]
         return Entry(fresh={key: (key, operation.direction) for key in keys}, settled={}, known={})
 
     patch(barrier, "enter", enter)

@@ -69,7 +69,7 @@ def survey(
             for load, refusals in [(FULL_LOAD, 0.0), *_loads(spot)]
         ]
         if spot.is_held_out:
-            cells = [replace(one, cpu_ms=_more(one, held_out_off)) for one in cells]
+            cells = [replace(cell, cpu_ms=_more(cell, held_out_off)) for cell in cells]
         stacks.append(_stack(spot, cells))
     return Survey(
         made_at="2026-01-02T03:04:05+00:00",

@@ -74,7 +74,7 @@ def test_shipped_survey_is_audited_and_names_its_machine(shipped) -> None:
 def test_answer_fits_a_screen() -> None:
     lines = _said("--survey", str(SHIPPED), "--hop", "5ms", "--steps", "7").splitlines()
     assert len(lines) <= 45
-    assert max(len(one) for one in lines) <= 80
+    assert max(len(line) for line in lines) <= 80
     assert lines[0] == "WHICH PATTERN  7 steps, 5 ms a hop, 0% declined, 25 checkouts/s"
 
 

@@ -39,7 +39,7 @@ def _true(figure: str, pattern: str, at: Situation) -> float:
     return law.value(KNOWN[pattern][figure], at, use)
 
 
-@pytest.mark.parametrize("figure", [one.name for one in FIGURES])
+@pytest.mark.parametrize("figure", [figure.name for figure in FIGURES])
 @pytest.mark.parametrize("pattern", TWO)
 def test_figure_is_predicted_where_nothing_was_measured(exact, figure, pattern) -> None:
     predicted = exact.predict(figure=figure, pattern=pattern, at=BETWEEN)

@@ -28,13 +28,16 @@ def test_plan_is_the_same_for_the_same_seed() -> None:
 
 def test_plan_puts_the_patterns_in_another_order_for_another_seed() -> None:
     orders = {
-        tuple(one.pattern for one in windows(replace(SETTINGS, seed=seed))) for seed in range(10)
+        tuple(window.pattern for window in windows(replace(SETTINGS, seed=seed)))
+        for seed in range(10)
     }
     assert len(orders) > 5
 
 
 def test_plan_gives_each_pattern_the_same_windows() -> None:
-    planned = Counter((one.phase, one.pattern, one.rate, one.seconds) for one in windows(SETTINGS))
+    planned = Counter(
+        (window.phase, window.pattern, window.rate, window.seconds) for window in windows(SETTINGS)
+    )
     for (phase, pattern, rate, seconds), count in planned.items():
         other = {"orchestrated": "choreographed", "choreographed": "orchestrated"}[pattern]
         assert planned[phase, other, rate, seconds] == count
@@ -56,15 +59,15 @@ def test_plan_turns_the_order_around_from_block_to_block() -> None:
 
 def test_plan_spends_the_seconds_asked_for_on_each_pattern() -> None:
     timed = sum(
-        one.seconds
-        for one in windows(SETTINGS)
-        if one.phase is not Phase.WARM_UP and one.pattern == "orchestrated"
+        window.seconds
+        for window in windows(SETTINGS)
+        if window.phase is not Phase.WARM_UP and window.pattern == "orchestrated"
     )
     assert round(timed, 9) == SETTINGS.seconds
 
 
 def test_only_windows_of_failures_have_them() -> None:
-    failing = [one for one in windows(SETTINGS) if one.mix.declined or one.mix.scarce]
+    failing = [window for window in windows(SETTINGS) if window.mix.declined or window.mix.scarce]
     assert {one.phase for one in failing} == {Phase.FAILURES}
     assert {one.mix.declined for one in failing} == {SETTINGS.declined}
 
@@ -78,21 +81,21 @@ FULL = replace(SETTINGS, is_full=True)
 
 
 def test_full_run_has_every_phase_and_looks_for_the_knee_before_it_is_needed() -> None:
-    phases = list(dict.fromkeys(one.phase for one in windows(FULL)))
+    phases = list(dict.fromkeys(window.phase for window in windows(FULL)))
     assert set(phases) == set(Phase) - {Phase.CELL}
     assert phases.index(Phase.FULL) < phases.index(Phase.KNEE) < phases.index(Phase.LEVELS)
 
 
 def test_full_run_pauses_only_where_it_says_so() -> None:
-    paused = {one.phase for one in windows(FULL) if one.pause_seconds}
+    paused = {window.phase for window in windows(FULL) if window.pause_seconds}
     assert paused == {Phase.PAUSE}
 
 
 def test_search_for_the_knee_sweeps_over_its_whole_range_again_and_again() -> None:
     shares = [
-        one.share
-        for one in windows(FULL)
-        if one.phase is Phase.KNEE and one.pattern == "orchestrated"
+        window.share
+        for window in windows(FULL)
+        if window.phase is Phase.KNEE and window.pattern == "orchestrated"
     ]
     assert len(set(shares)) == len(shares) == KNEE_LOADS
     assert (min(shares), max(shares)) == pytest.approx((KNEE_LEAST, KNEE_MOST))

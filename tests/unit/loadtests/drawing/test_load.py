@@ -92,7 +92,8 @@ def test_bounds_that_were_not_found_are_no_numbers(
 
 def test_every_load_has_the_send_lag_beside_it(run: Run, folder: Path) -> None:
     samples = [
-        replace(one, sent_at=one.sent_at + 0.007) for one in stored.read_samples(folder=folder)
+        replace(sample, sent_at=sample.sent_at + 0.007)
+        for sample in stored.read_samples(folder=folder)
     ]
     found = load.levels_of(run=run, samples=samples, pattern="orchestrated")
     assert {round(one.lag_p99_ms or 0) for one in found} >= {0, 7}

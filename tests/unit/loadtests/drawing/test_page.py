@@ -104,7 +104,7 @@ def test_verdict_comes_first_in_words(text: str) -> None:
 def test_every_chart_has_its_numbers_beside_it(text: str) -> None:
     figures = text.split("<figure>")[1:]
     assert len(figures) >= 8
-    assert all("<table>" in one.partition("</figure>")[0] for one in figures)
+    assert all("<table>" in figure.partition("</figure>")[0] for figure in figures)
 
 
 def test_page_with_30000_samples_stays_below_a_megabyte(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_scale_keeps_the_order_and_stays_on_the_paper(
     backward = scale.start > scale.end
     assert places == sorted(places, reverse=backward)
     low, high = sorted((scale.start, scale.end))
-    assert all(low - 1e-6 <= one <= high + 1e-6 for one in places)
+    assert all(low - 1e-6 <= place <= high + 1e-6 for place in places)
 
 
 def _is_tail(scale: Linear | Log | Tail) -> bool:

@@ -39,7 +39,7 @@ def test_late_generator_makes_a_light_window_invalid() -> None:
     late = [sample(lag=0.006, latency=0.02)] * 50
     found = _comparison_with(_light(samples=late))
     assert not found.is_valid
-    assert any("INVALID" in one and "6.0 ms" in one for one in found.doubts)
+    assert any("INVALID" in doubt and "6.0 ms" in doubt for doubt in found.doubts)
 
 
 def test_window_with_a_late_generator_decides_nothing() -> None:
@@ -69,7 +69,7 @@ def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
         replace(measured(of=window(phase=Phase.HOT), latencies=[0.02] * 50), samples=late)
     )
     assert found.is_valid
-    assert any("not to be used" in one and ": hot" in one for one in found.doubts)
+    assert any("not to be used" in doubt and ": hot" in doubt for doubt in found.doubts)
 
 
 def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
@@ -126,7 +126,7 @@ def test_pattern_that_was_never_saturated_is_said() -> None:
         else one
         for one in whole_run()
     ]
-    assert any("never saturated" in one for one in comparison(every=easy).doubts)
+    assert any("never saturated" in doubt for doubt in comparison(every=easy).doubts)
 
 
 def test_limit_of_the_lag_is_the_documented_one() -> None:

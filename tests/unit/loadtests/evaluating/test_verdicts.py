@@ -196,7 +196,7 @@ def test_interval_misses_the_true_mean_about_as_seldom_as_it_says() -> None:
         values = [chance.gauss(0, 1) for _ in range(8)]
         found = interval_of_mean(values=values, confidence=0.95)
         missed += not found.holds(0)
-        half = 1.96 * sqrt(sum((one - found.estimate) ** 2 for one in values) / 8) / sqrt(8)
+        half = 1.96 * sqrt(sum((value - found.estimate) ** 2 for value in values) / 8) / sqrt(8)
         too_sure += abs(found.estimate) > half
     assert missed / runs < 0.09
     assert too_sure > missed

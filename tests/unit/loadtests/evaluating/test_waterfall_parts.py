@@ -13,7 +13,7 @@ from loadtests.measuring.samples import Moments
 from tests.unit.loadtests.builders import EPOCH, sample
 
 CHECKOUT = SAGAS["checkout"]
-STEPS = [one.name for one in CHECKOUT.steps]
+STEPS = [step.name for step in CHECKOUT.steps]
 GAPS = st.lists(
     st.floats(min_value=0, max_value=2), min_size=3 * len(STEPS), max_size=3 * len(STEPS)
 )

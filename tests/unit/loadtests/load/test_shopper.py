@@ -59,7 +59,7 @@ def test_purchase_of_the_load_is_one_that_its_owner_takes() -> None:
         "39.98",
         True,
     )
-    assert [one.product_id for one in bought.items()] == ["1", "2"]
+    assert [item.product_id for item in bought.items()] == ["1", "2"]
 
 
 def test_pattern_beside_itself_has_nothing_to_find() -> None:

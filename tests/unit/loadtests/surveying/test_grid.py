@@ -22,8 +22,8 @@ SETTINGS = Settings(
 def test_patterns_meet_the_same_arrivals_in_each_block() -> None:
     for spot in SETTINGS.spots:
         blocks: dict[int, list] = {}
-        for one in windows(settings=SETTINGS, spot=spot):
-            blocks.setdefault(one.block, []).append(one)
+        for window in windows(settings=SETTINGS, spot=spot):
+            blocks.setdefault(window.block, []).append(window)
         for first, second in blocks.values():
             assert {first.pattern, second.pattern} == set(SETTINGS.patterns)
             assert (first.seed, first.rate, first.mix) == (second.seed, second.rate, second.mix)
@@ -47,11 +47,13 @@ def test_full_load_comes_before_what_is_a_share_of_it() -> None:
 @pytest.mark.parametrize("input_of", ["rate", "refusals"])
 def test_held_out_cells_lie_between_those_that_are_fitted(input_of) -> None:
     def values(spot) -> set[float]:
-        cells = [one for one in windows(settings=SETTINGS, spot=spot) if one.phase is Phase.CELL]
+        cells = [
+            window for window in windows(settings=SETTINGS, spot=spot) if window.phase is Phase.CELL
+        ]
         return {
-            one.rate if input_of == "rate" else one.mix.declined
-            for one in cells
-            if one.rate or input_of != "rate"
+            cell.rate if input_of == "rate" else cell.mix.declined
+            for cell in cells
+            if cell.rate or input_of != "rate"
         }
 
     fitted, held_out = values(FITTED[0]), values(HELD_OUT[0])
@@ -104,6 +106,6 @@ def test_survey_of_two_patterns_takes_less_than_eighteen_minutes() -> None:
     One in three windows of full load more than planned.
     """
     spots = visits(fitted=FITTED, held_out=HELD_OUT)
-    planned = [one for spot in spots for one in windows(settings=SETTINGS, spot=spot)]
+    planned = [window for spot in spots for window in windows(settings=SETTINGS, spot=spot)]
     further = sum(one.phase is Phase.FULL for one in planned) / 3 * SETTINGS.seconds * 2
     assert sum(one.seconds + 1.8 for one in planned) + len(spots) * 18 + further < 18 * 60
