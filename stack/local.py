@@ -218,11 +218,8 @@ class LocalStack:
         options.announce(f"all of it is up in {watch}")
 
     def _prepare_databases(self) -> None:
-        self.run(*services.MIGRATE_COMMAND)
-        if self.options.seed:
-            names = [service.name for service in self.options.services]
-            for command in services.seed_commands(names=names):
-                self.run(*command)
+        names = [service.name for service in self.options.services]
+        self.run(*services.MIGRATE_COMMAND, *(["--seed", *names] if self.options.seed else []))
         if self.options.with_admin:
             password = secrets.token_urlsafe(12)
             task = self._programs.task(services.ADMIN_COMMAND, DUETO_ADMIN_PASSWORD=password)

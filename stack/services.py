@@ -3,7 +3,7 @@ ports and variables, the same ones for the local stack and for compose.
 """
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from contracts import projection
@@ -57,15 +57,6 @@ def needed_by(saga: str) -> tuple[str, ...]:
     """
     part = {*projection.needed_by(SAGAS[saga]), *COORDINATORS}
     return tuple(one.name for one in ALL if one.name in part or one.role is Role.DASHBOARD)
-
-
-def seed_commands(*, names: Iterable[str]) -> list[tuple[str, ...]]:
-    """What puts sample rows into these services: their own commands `seed_...`, where they have
-    any, in the order of the names.
-    """
-    folders = (BASE_FOLDER / name / "management" / "commands" for name in names)
-    found = (path.stem for folder in folders for path in sorted(folder.glob("seed_*.py")))
-    return [("python", "manage.py", command) for command in found]
 
 
 def web_command(*, host: str, port: int) -> tuple[str, ...]:

@@ -298,7 +298,7 @@ REACHED: Reached = {
         "saga_orchestrator.worker": [
             "lease.before_release",
             "lease.before_sign_off",
-            "heart.signed_off",
+            "lease.signed_off",
         ],
     },
     (CHECKOUT, CHOREOGRAPHED, "without_database"): {

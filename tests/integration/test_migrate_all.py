@@ -14,6 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from config.databases import ALIASES
+from envios.models import Courier
+from inventario.models import Product
 from messaging.management.commands import migrate_all
 from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url
@@ -84,6 +86,13 @@ def test_tables_of_another_version_are_refused():
         )
     with pytest.raises(CommandError, match=r"pagos has tables of another version \(pagos.0099_x\)"):
         call_command("migrate_all", stdout=io.StringIO())
+
+
+def test_sample_rows_are_those_of_the_services_that_are_named():
+    call_command("migrate_all", "--seed", "inventario", "pagos", stdout=io.StringIO())
+    assert (Product.objects.exists(), Courier.objects.exists()) == (True, False)
+    call_command("migrate_all", "--seed", stdout=io.StringIO())
+    assert Courier.objects.exists()
 
 
 def test_models_need_no_migration_that_is_not_there(capsys):

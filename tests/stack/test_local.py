@@ -16,7 +16,7 @@ from stack.console import StackError
 from stack.local import LocalStack, Options, second_addresses
 from stack.ports import free_ports
 from stack.proxy import Proxy
-from stack.services import default_ports, needed_by, seed_commands
+from stack.services import default_ports, needed_by
 from tests.stack.watching import all_gone, eventually, is_gone, run_python
 
 STARTS_ONE_SERVICE = """
@@ -146,11 +146,6 @@ def test_saga_needs_who_takes_part_and_who_coordinates(saga):
     assert set(chosen) == {*part, *asked, *COORDINATORS, "dashboard"}
     assert ("tarjetas" in chosen) == ("pagos" in part)
     assert chosen == list(needed_by(saga))
-
-
-def test_sample_rows_are_those_of_the_chosen_services():
-    assert seed_commands(names=("inventario",)) == [("python", "manage.py", "seed_catalogue")]
-    assert seed_commands(names=("pagos", "dashboard")) == []
 
 
 def test_second_addresses_are_for_the_usual_ports(monkeypatch):

@@ -1,4 +1,4 @@
-"""`manage.py migrate_all`: brings the database of every service up to date."""
+"""`manage.py migrate_all`: brings the database of every service up to date; sample rows, too."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
-from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import OperationalError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
-from config.databases import ALIASES
+from config.databases import ALIASES, SERVICES
 from participant import sql
 
 LOCK_SECONDS = 2.0
@@ -24,6 +24,14 @@ GIVE_UP_SECONDS = 300.0
 class Command(BaseCommand):
     help = "Migrates the database of every service, one after the other; again: changes nothing."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--seed",
+            nargs="*",
+            metavar="SERVICE",
+            help="then puts sample rows into these services, or all, by their commands seed_...",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         applied = 0
         for alias in ALIASES:
@@ -34,6 +42,8 @@ class Command(BaseCommand):
         if applied:
             # The dashboard keeps the permissions for everybody's tables.
             emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
+        for command in _seeds(options["seed"]):
+            call_command(command, stdout=self.stdout)
 
     def _migrated(self, alias: str) -> int:
         try:
@@ -72,6 +82,18 @@ class Command(BaseCommand):
                     raise
             self.stdout.write(f"{alias}: waits; {_in_the_way(alias)}")
             time.sleep(PAUSE_SECONDS)
+
+
+def _seeds(names: Sequence[str] | None) -> list[str]:
+    """The commands that put sample rows into these services; into all where none is named."""
+    if names is None:
+        return []
+    found = get_commands().items()
+    return sorted(
+        command
+        for command, app in found
+        if command.startswith("seed_") and app in (names or SERVICES)
+    )
 
 
 def _in_the_way(alias: str) -> str:
