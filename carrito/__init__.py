@@ -1,4 +1,4 @@
-"""carrito: carts, orders, and the universal checkout.
+"""carrito: carts, orders, and the checkout endpoint shared by all patterns.
 
 Owns         carts and their items, checkouts (accepted, frozen), orders
 Offers       the cart; POST /checkout/saga for every pattern; create, confirm, cancel an order;

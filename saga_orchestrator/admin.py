@@ -32,8 +32,8 @@ class OrchestratedSagaAdmin(SagaAdmin):
     list_filter = ["status", "name", "current_step", "failure_code", "pattern"]
     fieldsets = [
         (None, {"fields": ["saga_id", "name", "pattern", "subject", "status", "current_step"]}),
-        ("Why it went back", {"fields": ["failure_step", "failure_code", "failure_detail"]}),
-        ("Waits for a person", {"fields": ["parked_at", "parked_reason", "stop_requested_at"]}),
+        ("Failure", {"fields": ["failure_step", "failure_code", "failure_detail"]}),
+        ("Needs attention", {"fields": ["parked_at", "parked_reason", "stop_requested_at"]}),
         ("Times", {"fields": ["started_at", "updated_at", "finished_at", "deadline_at"]}),
         (
             "How it is run",

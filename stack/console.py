@@ -90,7 +90,7 @@ class Interruption:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._is_stopping:
             # Not through a stream: the signal may have come in the middle of a write to it.
-            os.write(_STDERR, b"stopping already, a moment\n")
+            os.write(_STDERR, b"already stopping, please wait\n")
             return
         self._is_stopping = True
         raise Interrupted(number)

@@ -215,7 +215,7 @@ class LocalStack:
         self._supervisor.restarts = options.restarts
         self._is_ready = True
         self._write_record()
-        options.announce(f"all of it is up in {watch}")
+        options.announce(f"everything is up in {watch}")
 
     def _prepare_databases(self) -> None:
         names = [service.name for service in self.options.services]

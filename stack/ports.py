@@ -88,7 +88,7 @@ def require_free(ports: Mapping[str, int], *, host: str) -> None:
     raise StackError(
         "a port is busy:\n"
         + "\n".join(lines)
-        + "\nEnd what holds it, or choose other ports:"
+        + "\nStop that process, or choose other ports:"
         + f" {PORT_BASE_VARIABLE}=4000 uses 4000 to {4000 + len(services.ALL) - 1}."
     )
 

@@ -52,7 +52,7 @@ def claim(path: Path) -> Folder:
     if not folder.lock():
         other = (folder.read(FILE) or {}).get("supervisor") or {}
         raise StackError(
-            f"this clone runs already (process {other.get('pid', 'unknown')}):"
+            f"already running in this clone (process {other.get('pid', 'unknown')}):"
             " `python manage.py status` shows it, `python manage.py down` stops it."
         )
     clear_leftovers(folder)

@@ -53,7 +53,7 @@ class Scenario(NamedTuple):
     def __str__(self) -> str:
         refused = f"{self.refused} is refused" if self.refused else "nothing is refused"
         turned = ", and it is turned back at any moment" if self.is_turned_back else ""
-        return refused + turned + (", and it is given back in the end" if self.is_returned else "")
+        return refused + turned + (", and it is returned afterwards" if self.is_returned else "")
 
 
 Journeys = Mapping[Scenario, Sequence[Journey]]

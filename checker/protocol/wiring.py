@@ -84,7 +84,11 @@ def _unheard(protocol: Choreography) -> Iterator[Found]:
     for event, who in sorted(sayers(protocol).items()):
         noticed = event in protocol.notices and protocol.notices[event].heard_by
         if event not in heard and event not in protocol.ends and not noticed:
-            watched = " (watching is not hearing)" if event in (protocol.watched or ()) else ""
+            watched = (
+                " (observing does not count as handling)"
+                if event in (protocol.watched or ())
+                else ""
+            )
             yield Found(event, f"{_who(who)} says {event}, and nobody reacts to it{watched}.")
         if event in heard and event in protocol.ends:
             yield Found(event, f"{event} is declared as an end, and {heard[event][0]} goes on.")

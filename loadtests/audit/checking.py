@@ -268,7 +268,7 @@ def _check_sagas(report: Report, known: Rules) -> tuple[Counter[str], set[str]]:
         if not saga.is_over:
             open_sagas.add(saga.saga_id)
         if saga.is_skipped:
-            report.notes.append(f"saga {saga.saga_id}: a person skipped a step of it")
+            report.notes.append(f"saga {saga.saga_id}: an operator skipped a step of it")
         for group, what in known.breaches(saga):
             report.breach(group=group, what=what, saga_id=saga.saga_id)
     return counts, open_sagas

@@ -251,7 +251,7 @@ def _measure(run: _Ongoing, known: Sequence[Measured]) -> tuple[Cost, bool]:
         except KeyboardInterrupt:
             if not whole_blocks(measured=run.store.measured(), patterns=run.settings.patterns):
                 raise
-            run.say("stopped: what has been measured so far is drained, audited and shown")
+            run.say("stopping: draining, auditing and showing what was measured")
             runner.close()
             return at_rest, True
     return at_rest, False

@@ -174,7 +174,7 @@ def _away_table(outages: Sequence[Outage]) -> str:
             "most that waited": lambda one: str(one.most_backlog),
             "drained after, s": lambda one: f"{one.drain_seconds:.1f}",
             "never ended": lambda one: str(one.unfinished),
-            "calls of it in vain": lambda one: str(one.down.calls),
+            "failed calls to it": lambda one: str(one.down.calls),
         },
         caption="While it was away; drained: from its start until all that waited had ended",
     )

@@ -34,7 +34,7 @@ class Question:
 QUESTIONS = (
     Question(
         asks="How long does a shopper wait?",
-        explains="half of all checkouts are through by then, at light load",
+        explains="half of all checkouts finish within this, at light load",
         phase=Phase.LIGHT,
         key="p50",
         value=lambda one: one.outcome.p50 if one.outcome else None,
@@ -52,7 +52,7 @@ QUESTIONS = (
     ),
     Question(
         asks="How much can it take?",
-        explains="checkouts completed a second, with more offered than it can do",
+        explains="checkouts completed a second, under overload",
         phase=Phase.FULL,
         key="completed/s",
         value=lambda one: median(one.capacities or one.completed_per_second or [0.0]),

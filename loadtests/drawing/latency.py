@@ -66,7 +66,7 @@ def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
             ),
         ),
         name="acceptance",
-        title="Acceptance, apart",
+        title="Time to acceptance",
     )
 
 

@@ -118,7 +118,7 @@ def certainty(*, run: Run) -> str:
         " pairs of windows, by bootstrap.",
         *drawn,
         name="decided",
-        title="How sure that is",
+        title="How certain is this?",
     )
 
 
@@ -170,7 +170,7 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
     drawn = [
         frame.band(across(-SMALLEST_OF_INTEREST), across(SMALLEST_OF_INTEREST)),
         plot.line((across(0), frame.top), (across(0), frame.floor), kind="axis"),
-        frame.marked(marks, unit="better by; grey: less than 5 %, of no interest"),
+        frame.marked(marks, unit="better by (grey: under 5 %, too small to matter)"),
         plot.text(left, 0, 14, kind=f"name {words.colour_of(first)}"),
         plot.text(right, width, 14, anchor="end", kind=f"name {words.colour_of(second)}"),
     ]

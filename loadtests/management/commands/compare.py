@@ -31,7 +31,7 @@ patterns alternate in short windows in random order, drained in between. The run
 audit: if it finds a breach, there is no result.
 
 The report (one HTML file), all figures as JSON and every single sample as CSV are kept in
-.dueto/reports/; `--report DIR` draws a stored run again. `orchestrated_messaging` is a control: the
+.dueto/reports/; `--report DIR` re-renders a stored run. `orchestrated_messaging` is a control: the
 same orchestrator with messages in the place of calls, so what it differs by from the one is the
 transport's, and from the other the coordination's. `monolith` is the floor: the same checkout in
 one local transaction, without a saga; with it in a run, all services' tables are in one database.
@@ -87,7 +87,7 @@ class Command(MeasuringCommand):
         """How the shop is, and what is done with it."""
         add = add_valued(parser)
         apart = (
-            "put services and broker so much further apart, one way, for HTTP and for messages"
+            "add this one-way delay between services and broker, for HTTP and for messages"
             f" alike; at most {MOST_HOP_MS:g} ms"
         )
         hop = between(0, MOST_HOP_MS, unit="ms")
@@ -170,7 +170,7 @@ class Command(MeasuringCommand):
 
 def _differences(asked: list[str]) -> str:
     if asked[0] != "diff" or len(asked) != 3:
-        raise CommandError("Nothing is measured of these words. To see two runs: compare diff A B")
+        raise CommandError("Unknown arguments. To compare two stored runs: compare diff A B")
     before, after = (stored.read(folder=Path(one)) for one in asked[1:])
     return differences.differences(before=before, after=after)
 

@@ -61,9 +61,9 @@ def as_screen(*, finished: Finished) -> str:
         ("  refused", [outage.refused for outage in outages]),
         ("  ended", [outage.ended for outage in outages]),
         ("most that waited", [outage.most_backlog for outage in outages]),
-        ("drained after that (s)", [f"{outage.drain_seconds:.1f}" for outage in outages]),
+        ("time to drain (s)", [f"{outage.drain_seconds:.1f}" for outage in outages]),
         ("never ended", [outage.unfinished for outage in outages]),
-        ("calls of it in vain, by the orchestrator", [outage.down.calls for outage in outages]),
+        ("failed calls to it, by the orchestrator", [outage.down.calls for outage in outages]),
         ("asked whether it is ready", [outage.down.probes for outage in outages]),
     ]
     lines = [f"{settings.participant} away, {settings.rate:g} {settings.saga}s a second", ""]

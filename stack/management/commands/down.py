@@ -24,7 +24,7 @@ class Command(BaseCommand):
             was_running = record.stop(folder=folder, announce=to_terminal)
         except StackError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write("Stopped." if was_running else "Nothing of this clone runs.")
+        self.stdout.write("Stopped." if was_running else "Nothing is running in this clone.")
         if options["purge"]:
             folder.purge()
             folder.unlock()

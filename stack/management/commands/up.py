@@ -121,5 +121,5 @@ def _login(record: dict[str, Any]) -> list[str]:
     admin, url = record["admin"], record["urls"].get("dashboard")
     if not admin or not url:
         return []
-    login = f"{admin['user']}, password {admin['password']} (until the next start)"
+    login = f"{admin['user']}, password {admin['password']} (a new one is generated at each start)"
     return ["", f"Admin: {url}/admin/ as {login}"]

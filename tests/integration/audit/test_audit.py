@@ -259,7 +259,7 @@ def test_skipped_step_is_the_answer_of_the_person_who_skipped_it(shop, broker):
     )
     report = checking.check(broker=broker)
     assert report.is_clean, report.as_text()
-    assert report.notes == ["saga returned: a person skipped a step of it"]
+    assert report.notes == ["saga returned: an operator skipped a step of it"]
 
 
 def test_only_the_first_breaches_are_named_and_all_are_counted(broker):

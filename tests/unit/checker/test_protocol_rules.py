@@ -66,7 +66,7 @@ BROKEN = {
             },
         ),
         {"heard"},
-        "watching is not hearing",
+        "observing does not count as handling",
     ),
     "a notice that nobody takes": (
         trip(notices={"flight.lost": Notice(("flights",), ())}),

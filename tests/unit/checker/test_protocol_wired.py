@@ -56,7 +56,7 @@ def test_removed_reaction_is_noticed(monkeypatch):
     (breach,) = breaches("choreographed")
     assert (breach.rule, breach.where) == ("heard", "order.cancelled")
     assert "carrito says order.cancelled, and nobody reacts to it" in breach.what
-    assert "watching is not hearing" in breach.what
+    assert "observing does not count as handling" in breach.what
 
 
 def test_event_that_the_watcher_does_not_hear_is_noticed(monkeypatch):
