@@ -15,8 +15,8 @@ _django = get_wsgi_application()
 
 from httpapi import waiting  # noqa: E402 -- these need the settings
 from httpapi.middleware import Gateway  # noqa: E402 -- the same
-from participant import points  # noqa: E402 -- the same
+from participant import failpoints  # noqa: E402 -- the same
 
 application = Gateway(_django)
 waiting.stop_on_signal()
-points.listen(process=f"{os.environ.get('DUETO_SERVICE')}.web")
+failpoints.listen(process=f"{os.environ.get('DUETO_SERVICE')}.web")

@@ -38,7 +38,7 @@ from httpapi.steps import made
 from messaging import doorbell, outbox
 from messaging.reactions import Reaction, of, said
 from messaging.worker import Backoff, Complaint, Part, wait_to_lead
-from participant import barrier, decisions, operations, points, sql
+from participant import barrier, decisions, failpoints, operations, sql
 from participant.decisions import Asked, Decided, Given
 from participant.operations import NO, OVERDUE, YES, Operation
 
@@ -182,7 +182,7 @@ class VerdictView(_View):
             data=wanted.data,
         )
         asked, outcome = give(service=self.service, given=given)
-        points.reach("decisions.before_reply")
+        failpoints.reach("decisions.before_reply")
         return answer({**_fields(self.service, asked), "outcome": outcome})
 
 
@@ -357,9 +357,9 @@ class Teller:
             given = self.client.post(path=self.path, body=body)
             if given.status != 200:
                 raise Unreachable(f"{self.path} answered {given.status}", status=given.status)
-            points.reach("decisions.before_mark")
+            failpoints.reach("decisions.before_mark")
             decisions.mark_told(service=self._service, keys=keys)
-            points.reach("decisions.marked")
+            failpoints.reach("decisions.marked")
             self._told += len(keys)
         return len(keys)
 

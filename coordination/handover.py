@@ -32,7 +32,7 @@ from coordination.acceptance import Owner
 from coordination.store import Unreadable
 from httpapi.client import Client, Unreachable
 from messaging.worker import Backoff, Complaint, wait_to_lead
-from participant import points, sql
+from participant import failpoints, sql
 from participant.performing import perform
 
 log = logging.getLogger(__name__)
@@ -210,9 +210,9 @@ class Handover:
             for context, outcome in zip(contexts, outcomes, strict=True)
             if isinstance(outcome, Done)
         ]
-        points.reach("handover.before_mark")
+        failpoints.reach("handover.before_mark")
         self._sagas.mark_handed_over(saga_ids=started)
-        points.reach("handover.marked")
+        failpoints.reach("handover.marked")
         self._handed_over += len(started)
         self._retries.forget(saga_ids=started)
 
@@ -231,9 +231,9 @@ class Handover:
     def _set_aside(self, reasons: Mapping[str, str]) -> None:
         if not reasons:
             return
-        points.reach("handover.before_set_aside")
+        failpoints.reach("handover.before_set_aside")
         self._sagas.set_aside(reasons=reasons)
-        points.reach("handover.set_aside")
+        failpoints.reach("handover.set_aside")
         for saga_id, reason in reasons.items():
             log.error("set aside, for a person: %s", reason, extra={"saga_id": saga_id})
 
@@ -346,9 +346,9 @@ def _sender(owner: Owner, route: Route) -> Sender:
 
 def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
     """A person's: these are handed over again, from the start. Which of them were set aside."""
-    points.reach("handover.before_retry")
+    failpoints.reach("handover.before_retry")
     found = owner.sagas.take_back(saga_ids=saga_ids)
-    points.reach("handover.retried")
+    failpoints.reach("handover.retried")
     return found
 
 
@@ -362,8 +362,8 @@ def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
         handed_over = [pattern.name for pattern in PATTERNS.values() if not pattern.starts_itself]
         found = owner.sagas.lock_set_aside(saga_ids=saga_ids, patterns=handed_over)
         _end(owner, {one: (saga, refusals.DISCARDED, reason) for one, saga in found.items()})
-        points.reach("handover.before_discard")
-    points.reach("handover.discarded")
+        failpoints.reach("handover.before_discard")
+    failpoints.reach("handover.discarded")
     return set(found)
 
 

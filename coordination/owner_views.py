@@ -41,7 +41,7 @@ from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox
-from participant import barrier, points
+from participant import barrier, failpoints
 from participant.gathering import Gathering
 from participant.performing import Performed, perform
 
@@ -77,11 +77,11 @@ class Acceptance:
             raise not_accepted(outcome)
         assert isinstance(outcome, Done)  # noqa: S101 -- an acceptance waits for nobody
         if not isinstance(outcome, Accepted):
-            points.reach("acceptance.known")
+            failpoints.reach("acceptance.known")
             # Its own id: a try before this one was committed, and its answer was lost.
             return Taken(saga_id=outcome.data.get("repeats", command.saga_id), context=None)
         give(owner=self._owner, context=outcome.context)
-        points.reach("acceptance.before_reply")
+        failpoints.reach("acceptance.before_reply")
         return Taken(
             saga_id=command.saga_id,
             context=outcome.context,

@@ -33,7 +33,7 @@ from httpapi.client import Answer, Unreachable
 from httpapi.json import answer, decode
 from httpapi.steps import made
 from httpapi.waiting import Waiters
-from participant import points, sql
+from participant import failpoints, sql
 
 _BEGUN = (201, 202)
 """What an owner answers that has accepted a saga."""
@@ -230,7 +230,7 @@ class HandOverView(_View):
         ]
         if started:
             self.coordinator.start(contexts=started)
-        points.reach("coordinator.before_reply")
+        failpoints.reach("coordinator.before_reply")
         return answer(decided, status=207)
 
     def _decide(self, context: Context) -> Outcome:
@@ -262,7 +262,7 @@ class DecidedView(_View):
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} steps in one list")
         if self.coordinator.decided:
             self.coordinator.decided(steps=[(step.saga_id, step.step) for step in steps])
-        points.reach("coordinator.before_told")
+        failpoints.reach("coordinator.before_told")
         return answer({"told": len(steps)})
 
 

@@ -10,7 +10,7 @@ import urllib3
 from django.conf import settings
 
 from httpapi.json import encode
-from participant import points
+from participant import failpoints
 
 
 class Unreachable(Exception):
@@ -69,9 +69,9 @@ class Client:
         timeout: float | None = None,
     ) -> Answer:
         """Raises Unreachable. `timeout`: seconds, for this call alone."""
-        points.reach("client.before_call")
+        failpoints.reach("client.before_call")
         given = self._call("POST", path, encode(body), headers, timeout)
-        points.reach("client.answered")
+        failpoints.reach("client.answered")
         return given
 
     def get(self, *, path: str) -> Answer:

@@ -23,7 +23,7 @@ from contracts.outcomes import Busy, Done, Outcome, Refused, Waiting
 from contracts.saga import Direction
 from httpapi import problems
 from httpapi.json import answer, decode
-from participant import operations, points
+from participant import failpoints, operations
 from participant.operations import Operation
 from participant.performing import perform, perform_apart
 
@@ -72,7 +72,7 @@ class StepView(PlainView):
         if len(commands) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
         outcomes = self._outcomes(commands, is_batch)
-        points.reach("steps.before_reply", self.operation)
+        failpoints.reach("steps.before_reply", self.operation)
         return answer(outcomes, status=207) if is_batch else _single(outcomes[0])
 
     def _outcomes(self, commands: Sequence[Command], is_batch: bool) -> Sequence[Outcome | Busy]:

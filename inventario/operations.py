@@ -12,7 +12,7 @@ from contracts.outcomes import Done, Outcome, Refused
 from inventario import queries, store
 from inventario.models import ReservationStatus
 from inventario.store import Key, LockedReservation, Movement, NewReservation
-from participant import points
+from participant import failpoints
 from participant.operations import does, undoes
 
 SERVICE = "inventario"
@@ -103,8 +103,8 @@ def expire(*, limit: int = 500, but_not: Sequence[str] = (), only: str | None = 
         if not due:
             return 0
         released = _release(due, ReservationStatus.EXPIRED)
-        points.reach("expiry.before_commit")
-    points.reach("expiry.after_commit")
+        failpoints.reach("expiry.before_commit")
+    failpoints.reach("expiry.after_commit")
     return len(released)
 
 

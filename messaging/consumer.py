@@ -22,7 +22,7 @@ from messaging import parking
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import Reaction, Unfit
 from messaging.worker import Backoff, Complaint
-from participant import points, sql
+from participant import failpoints, sql
 
 log = logging.getLogger(__name__)
 
@@ -182,15 +182,15 @@ class Consumer:
             self._retry_aside_unless_locked()
 
     def _handle_and_ack(self, subscription: Subscription, deliveries: list[Delivery]) -> None:
-        points.reach("consumer.taken")
+        failpoints.reach("consumer.taken")
         try:
             self.handle(deliveries)
         except (DatabaseUnavailable, DatabaseError, InterfaceError):
             _give_back(subscription, deliveries)
             raise
-        points.reach("consumer.before_ack")
+        failpoints.reach("consumer.before_ack")
         subscription.ack(deliveries)
-        points.reach("consumer.acked")
+        failpoints.reach("consumer.acked")
 
     def _retry_aside_unless_locked(self) -> None:
         """What somebody has locked there must not keep new messages waiting."""
@@ -306,9 +306,9 @@ class Consumer:
 
 
 def _give_back(subscription: Subscription, deliveries: list[Delivery]) -> None:
-    points.reach("consumer.before_give_back")
+    failpoints.reach("consumer.before_give_back")
     subscription.give_back(deliveries)
-    points.reach("consumer.given_back")
+    failpoints.reach("consumer.given_back")
 
 
 def _pieces(group: list[Event]) -> Iterator[list[Event]]:

@@ -16,7 +16,7 @@ from contracts import events
 from contracts.events import Event
 from messaging import doorbell
 from messaging.models import storable
-from participant import points, sql
+from participant import failpoints, sql
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def arriving(*, service: str) -> Iterator[Arrivals]:
 
 
 def _committed(service: str, rows: list[tuple[Any, ...]]) -> None:
-    points.reach("outbox.committed")
+    failpoints.reach("outbox.committed")
     arrivals = _arrivals.get(service)
     if arrivals:
         arrivals.give([_unsent(row) for row in rows])

@@ -17,7 +17,7 @@ from messaging import outbox, parked
 from messaging.brokers import Message
 from messaging.models import ParkedStatus, storable
 from messaging.parked import Aside, Due
-from participant import points, sql
+from participant import failpoints, sql
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ def set_aside(*, service: str, event: Event, attempts: int, reason: str) -> None
     message = Message(event.id, event.route, events.encode(event))
     delay = DELAYS[max(attempts, 1) - 1]
     aside = Aside(message, event.saga_id, attempts, reason, delay)
-    points.reach("parking.before_set_aside")
+    failpoints.reach("parking.before_set_aside")
     is_kept = event.redrive and parked.revive(service=service, aside=aside)
-    points.reach("parking.before_add")
+    failpoints.reach("parking.before_add")
     if not is_kept:
         parked.add(service=service, aside=aside)
-    points.reach("parking.added")
+    failpoints.reach("parking.added")
     log.error("set aside %s: %.500s", event.route, reason, extra={"saga_id": event.saga_id})
 
 
@@ -51,9 +51,9 @@ def park_unreadable(*, service: str, message: Message, reason: str, is_again: bo
 
     `is_again`: whether it may be kept already, which costs a search.
     """
-    points.reach("parking.before_park")
+    failpoints.reach("parking.before_park")
     parked.add(service=service, aside=Aside(message, "", 1, reason, None), is_again=is_again)
-    points.reach("parking.parked")
+    failpoints.reach("parking.parked")
     log.error("parked unreadable message %.64r (%.64r): %.500s", message.id, message.type, reason)
 
 
@@ -72,12 +72,12 @@ def retry_due(
     """
     count, until = 0, time.monotonic() + ROUND_SECONDS
     while True:
-        points.reach("parking.before_claim")
+        failpoints.reach("parking.before_claim")
         due = parked.claim_due(service=service, limit=limit)
         if due:
             with sql.impatient(service=service):
                 for one in due:
-                    points.reach("parking.claimed")
+                    failpoints.reach("parking.claimed")
                     _retry(service, one, handle, step_of)
         count += len(due)
         if len(due) < limit or time.monotonic() >= until:
@@ -96,9 +96,9 @@ def _retry(
             raise
         _failed_again(service, due, error, event, step_of(event) if event else "")
         return
-    points.reach("parking.before_handled")
+    failpoints.reach("parking.before_handled")
     parked.settle(service=service, parked_id=due.id, status=ParkedStatus.HANDLED)
-    points.reach("parking.handled")
+    failpoints.reach("parking.handled")
     close(service=service, handled=[event])
 
 
@@ -112,9 +112,9 @@ def being_tried(*, service: str, redrives: Sequence[Event]) -> set[str]:
 def close(*, service: str, handled: Sequence[Event]) -> None:
     """What waited for a person need not any more: the same event was handled."""
     if handled:
-        points.reach("parking.before_close")
+        failpoints.reach("parking.before_close")
         parked.close(service=service, event_ids=[one.id for one in handled])
-        points.reach("parking.closed")
+        failpoints.reach("parking.closed")
 
 
 def retry(*, service: str, ids: Sequence[int]) -> list[int]:
@@ -146,8 +146,8 @@ def _failed_again(service: str, due: Due, error: Exception, event: Event | None,
             is_last = False
         if is_last and event and step:
             outbox.add(service=service, said=[_parked(service, event, step, reason)])
-        points.reach("parking.before_failed_again")
-    points.reach("parking.failed_again")
+        failpoints.reach("parking.before_failed_again")
+    failpoints.reach("parking.failed_again")
     log.error("attempt %d at parked message %d: %.500s", due.attempts + 1, due.id, reason)
 
 

@@ -13,7 +13,7 @@ from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
 from messaging.outbox import Arrivals, Unsent
 from messaging.worker import Backoff, Complaint, wait_to_lead
-from participant import points, sql
+from participant import failpoints, sql
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +83,12 @@ class Relay:
         """Returns how many are sent, or set aside because the broker does not take them."""
         if not rows:
             return 0
-        points.reach("relay.before_publish")
+        failpoints.reach("relay.before_publish")
         given_at = datetime.now(UTC)
         refusals = self._publish(rows)
-        points.reach("relay.confirmed")
+        failpoints.reach("relay.confirmed")
         settled = self._settle(rows, given_at, refusals)
-        points.reach("relay.marked")
+        failpoints.reach("relay.marked")
         self._counters["messages_published"] += len(rows) - len(refusals)
         self._counters["publish_batches"] += 1
         return settled

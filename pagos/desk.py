@@ -31,7 +31,7 @@ from messaging import doorbell
 from pagos import store
 from pagos.operations import LEASE_SECONDS, NETWORK, SERVICE
 from pagos.store import Key, ToAsk
-from participant import decisions, points, sql
+from participant import decisions, failpoints, sql
 from participant.decisions import Given
 from participant.operations import NO, YES
 
@@ -118,18 +118,18 @@ def ask(
     to_take = [payment for payment in payments if payment.status == "pending"]
     to_give_back = [payment for payment in payments if payment.status != "pending"]
     if to_take:
-        points.reach("desk.before_charge")
+        failpoints.reach("desk.before_charge")
         with waiting():
             answers = network().charge(payments=to_take)
-        points.reach("desk.charged")
+        failpoints.reach("desk.charged")
         _follow(dict(zip([one.id for one in to_take], to_take, strict=True)), answers)
     if to_give_back:
-        points.reach("desk.before_refund")
+        failpoints.reach("desk.before_refund")
         with waiting():
             network().refund(payments=to_give_back)
-        points.reach("desk.refunded")
+        failpoints.reach("desk.refunded")
         store.given_back(ids=[one.id for one in to_give_back])
-        points.reach("desk.given_back")
+        failpoints.reach("desk.given_back")
 
 
 def _follow(payments: Mapping[str, ToAsk], answers: Sequence[Charged]) -> None:
@@ -249,7 +249,7 @@ class Desk:
 
     def ask_due(self) -> int:
         """Asks about at most BATCH payments that are due; how many there were."""
-        points.reach("desk.before_claim")
+        failpoints.reach("desk.before_claim")
         return self._ask(store.claim_to_ask(limit=BATCH, lease=LEASE_SECONDS))
 
     def _ask_given(self) -> int:

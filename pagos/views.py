@@ -20,7 +20,7 @@ from pagos import desk, operations, queries, serializers, store
 from pagos.models import Payment, PaymentStatus
 from pagos.operations import PlainPayment
 from pagos.serializers import NewPayment
-from participant import points
+from participant import failpoints
 from participant.decisions import Given
 from participant.operations import YES
 
@@ -64,7 +64,7 @@ class PlainPaymentsView(APIView):
         asked = _asked(request)
         with transaction.atomic(using=operations.SERVICE):
             payment = operations.pay(asked=asked)
-        points.reach("payments.intended")
+        failpoints.reach("payments.intended")
         if payment.status == PaymentStatus.PENDING:
             desk.AT_ONCE.ask_about(payments=store.plain_to_ask(payment_id=payment.id))
             payment = _known(queries.payment(payment_id=payment.id), "payment", id=payment.id)
@@ -186,7 +186,7 @@ def _given(
         data=data,
     )
     _, outcome = decisions.give(service=operations.SERVICE, given=given)
-    points.reach("payments.before_reply")
+    failpoints.reach("payments.before_reply")
     now = _known(queries.payment(payment_id=payment.id), "payment", id=payment.id)
     status = 202 if isinstance(outcome, Waiting) else 200
     return answer(serializers.for_customer(now), status=status)

@@ -18,7 +18,7 @@ from contracts import refusals
 from contracts.catalogue import SAGAS
 from contracts.outcomes import Outcome, Refused, Waiting
 from contracts.states import Awaited
-from participant import barrier, points, sql
+from participant import barrier, failpoints, sql
 from participant.barrier import Key
 from participant.operations import OVERDUE, WITHDRAWN, Operation, Verdict
 from participant.sql import Damaged
@@ -175,8 +175,8 @@ def decide(
         decided = _decide(operation, {one.key: one for one in given}, decided_by)
         if also:
             also([one for one in decided if one.fresh])
-        points.reach("decisions.before_commit", operation)
-    points.reach("decisions.after_commit", operation)
+        failpoints.reach("decisions.before_commit", operation)
+    failpoints.reach("decisions.after_commit", operation)
     pursue(service=operation.service, outcomes={one.asked.key: one.outcome for one in decided})
     return decided
 

@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from contracts import refusals
 from contracts.commands import Command
 from contracts.outcomes import Busy, Outcome, Refused, Waiting
-from participant import barrier, decisions, points, sql
+from participant import barrier, decisions, failpoints, sql
 from participant.barrier import Key
 from participant.operations import Operation
 
@@ -66,8 +66,8 @@ def _in_one_transaction(
         performed = _perform(operation, commands, heard)
         if also:
             also(performed)
-        points.reach("performing.before_commit", operation)
-    points.reach("performing.after_commit", operation)
+        failpoints.reach("performing.before_commit", operation)
+    failpoints.reach("performing.after_commit", operation)
     return performed
 
 
@@ -89,9 +89,9 @@ def _pursued(operation: Operation, performed: list[Performed], *, is_told: bool)
         outcomes = barrier.stored(operation=operation, keys=outcomes.keys())
     waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
     if waiting and not is_told:
-        points.reach("performing.before_promise")
+        failpoints.reach("performing.before_promise")
         decisions.promise(service=operation.service, keys=waiting)
-        points.reach("performing.promised")
+        failpoints.reach("performing.promised")
     return [
         replace(one, outcome=outcomes.get(key, one.outcome))
         for key, one in zip(keys, performed, strict=True)

@@ -22,7 +22,7 @@ from contracts.states import SagaStatus
 from coordination.acceptance import first_event
 from coordination.store import UnknownSaga, unreadable
 from messaging import outbox
-from participant import points
+from participant import failpoints
 from saga_choreography import store, tracking
 from saga_choreography.models import Action, Intervention, Saga
 from saga_choreography.store import SERVICE, Seen, Stage, Watched
@@ -33,8 +33,8 @@ def act(operation: Callable[..., Action | Refused | None], **asked: Any) -> Refu
     """Does one of those below, in a transaction, by the database's clock. Raises UnknownSaga."""
     with transaction.atomic(using=SERVICE):
         outcome = operation(**asked, now=store.now())
-        points.reach("asking.before_commit")
-    points.reach("asking.before_reply")
+        failpoints.reach("asking.before_commit")
+    failpoints.reach("asking.before_reply")
     return outcome if isinstance(outcome, Refused) else None
 
 

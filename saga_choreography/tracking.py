@@ -27,7 +27,7 @@ from contracts.states import SagaStatus, StepState, StepStatus
 from messaging import outbox
 from messaging.reactions import Unfit
 from messaging.reactions import context as context_of
-from participant import points
+from participant import failpoints
 from saga_choreography import store
 from saga_choreography.models import Action, Intervention
 from saga_choreography.store import SERVICE, Locked, Said, Seen, Settled, Stage, Stop, Wait
@@ -259,8 +259,8 @@ def track(*, heard: Sequence[Event], now: datetime) -> None:
         if new:
             store.settle(settled=[settled(event=event, now=now) for event in new])
         _return([event for event in new if _is_late(event, locked[event.saga_id])], now)
-        points.reach("tracking.before_commit")
-    points.reach("tracking.after_commit")
+        failpoints.reach("tracking.before_commit")
+    failpoints.reach("tracking.after_commit")
 
 
 def next_look(*, now: datetime) -> datetime:

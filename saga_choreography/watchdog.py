@@ -37,7 +37,7 @@ from contracts.saga import Direction
 from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
-from participant import points, sql
+from participant import failpoints, sql
 from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
 from saga_choreography.store import SERVICE, Seen, Stage, Verdict, Wait, Watched
@@ -151,8 +151,8 @@ def _do(work: Work, now: datetime, *, only: str | None = None) -> dict[str, Move
         if not claimed:
             return {}
         moves = work(claimed, now)
-        points.reach("watchdog.before_commit")
-    points.reach("watchdog.after_commit")
+        failpoints.reach("watchdog.before_commit")
+    failpoints.reach("watchdog.after_commit")
     return moves
 
 
@@ -349,8 +349,8 @@ def leave_alone(*, heard: Sequence[Event], now: datetime) -> None:
         }
         watch_at = {saga_id: _overdue_at(wait) for saga_id, wait in waits.items()}
         store.leave_alone(waits=waits, watch_at=watch_at)
-        points.reach("leaving_alone.before_commit")
-    points.reach("leaving_alone.after_commit")
+        failpoints.reach("leaving_alone.before_commit")
+    failpoints.reach("leaving_alone.after_commit")
 
 
 def _wait(saga: Watched, event: Event, seen: Sequence[Seen], now: datetime) -> Wait | None:
@@ -394,8 +394,8 @@ def take_note(*, heard: Sequence[Event], now: datetime) -> None:
     """
     with transaction.atomic(using=SERVICE):
         noted = [one for reports in _in_turn(heard) for one in _take_note(reports, now)]
-        points.reach("giving_up.before_commit")
-    points.reach("giving_up.after_commit")
+        failpoints.reach("giving_up.before_commit")
+    failpoints.reach("giving_up.after_commit")
     for event in noted:
         failure = _failure(event)
         log.error(

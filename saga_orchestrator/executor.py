@@ -21,7 +21,7 @@ from django.db import DatabaseError, InterfaceError
 
 from contracts import refusals
 from contracts.states import SagaStatus
-from participant import points
+from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
 from saga_orchestrator.in_flight import Bulkheads, InFlightSet
@@ -78,9 +78,9 @@ def given_up(*, saga: ClaimedSaga, reason: str) -> Transition:
 def park(unreadable: Unreadable) -> None:
     """Leaves a saga that nothing can be done with here to a person."""
     log.error("parked: %s", unreadable.reason, extra={"saga_id": unreadable.saga_id})
-    points.reach("runner.before_park")
+    failpoints.reach("runner.before_park")
     store.park(unreadable=unreadable)
-    points.reach("runner.parked")
+    failpoints.reach("runner.parked")
 
 
 class EndCounter:
@@ -244,9 +244,9 @@ class Executor:
         return made
 
     def _make(self, transitions: Sequence[Step]) -> None:
-        points.reach("executor.before_record")
+        failpoints.reach("executor.before_record")
         written = store.record(transitions=transitions, is_in_flight=True)
-        points.reach("executor.recorded")
+        failpoints.reach("executor.recorded")
         onward: list[ClaimedSaga] = []
         down: list[ClaimedSaga] = []
         waits: list[float] = []

@@ -32,7 +32,7 @@ from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.projection import reply_to
 from contracts.states import FINAL, SagaStatus
 from messaging import doorbell, outbox
-from participant import points
+from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Fault, Progress, Transition
 from saga_orchestrator.executor import Step, after, end_counter, given_up, turned_back
@@ -64,8 +64,8 @@ def execute(*, sagas: Sequence[ClaimedSaga]) -> list[Step]:
     transitions = [(saga, _move_due(saga, now)) for saga in sagas]
     with transaction.atomic(using=store.ALIAS):
         written = write(transitions=transitions, now=now)
-        points.reach("requesting.before_commit")
-    points.reach("requesting.after_commit")
+        failpoints.reach("requesting.before_commit")
+    failpoints.reach("requesting.after_commit")
     end_counter.count(written)
     return written
 
@@ -153,7 +153,7 @@ def _request(saga: ClaimedSaga, transition: Transition, cause_id: str) -> Event:
 
 
 def _wake() -> None:
-    points.reach("requesting.before_wake")
+    failpoints.reach("requesting.before_wake")
     doorbell.ring(service=store.ALIAS, channel=store.CHANNEL)
 
 
@@ -191,8 +191,8 @@ class Told:
                 now=now,
                 causes={saga_id: event.id for saga_id, (event, _) in transitions.items()},
             )
-            points.reach("replies.before_commit")
-        points.reach("replies.after_commit")
+            failpoints.reach("replies.before_commit")
+        failpoints.reach("replies.after_commit")
         end_counter.count(written)
         if len(written) < len(heard):
             log.info("%d of %d replies were late or doubled", len(heard) - len(written), len(heard))

@@ -14,7 +14,7 @@ from contracts.saga import Direction
 from contracts.states import FINAL, SagaStatus
 from coordination.store import UnknownSaga, unreadable
 from messaging import doorbell
-from participant import points
+from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Transition
 from saga_orchestrator.models import Intervention, InterventionAction, Saga
@@ -37,7 +37,7 @@ def start(*, contexts: Sequence[Context]) -> None:
     Each is started for certain then, now or before. Rings after its own commit, so it must not be
     called within a transaction.
     """
-    points.reach("orchestration.before_start")
+    failpoints.reach("orchestration.before_start")
     started: list[str] = []
     for name in dict.fromkeys(context.saga for context in contexts):
         saga = SAGAS[name]
@@ -46,16 +46,16 @@ def start(*, contexts: Sequence[Context]) -> None:
             contexts=[context for context in contexts if context.saga == name],
             seconds=settings.SAGA_SECONDS or saga.seconds,
         )
-    points.reach("orchestration.started")
+    failpoints.reach("orchestration.started")
     if started:
         _ring()
 
 
 def decided(*, steps: Sequence[tuple[str, str]]) -> None:
     """Has the sagas go on that rest at these steps (saga id and step): they are decided by now."""
-    points.reach("orchestration.before_decided")
+    failpoints.reach("orchestration.before_decided")
     woken = store.decided(steps=steps)
-    points.reach("orchestration.decided")
+    failpoints.reach("orchestration.decided")
     if woken:
         _ring()
 
@@ -159,8 +159,8 @@ def _intervene(
         if refused:
             return refused
         transaction.on_commit(_wake, using=SERVICE)
-        points.reach("intervention.before_commit")
-    points.reach("intervention.before_reply")
+        failpoints.reach("intervention.before_commit")
+    failpoints.reach("intervention.before_reply")
     return None
 
 
@@ -199,7 +199,7 @@ def _note(saga_id: str, action: str, step: str, requested_by: str, reason: str) 
 
 
 def _wake() -> None:
-    points.reach("intervention.committed")
+    failpoints.reach("intervention.committed")
     _ring()
 
 

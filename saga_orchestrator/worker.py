@@ -19,7 +19,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, InterfaceError
 
 from messaging import doorbell
-from participant import points
+from participant import failpoints
 from saga_orchestrator import messages, store
 from saga_orchestrator.executor import Executor, end_counter, park
 from saga_orchestrator.participants import Participants
@@ -79,12 +79,12 @@ class Runner:
         if self._lease.runner_id is None or limit <= 0:
             return False
         try:
-            points.reach("runner.before_claim")
+            failpoints.reach("runner.before_claim")
             claimed = store.claim(
                 runner_id=self._lease.runner_id, in_flight=in_flight, limit=limit, but=full
             )
             if claimed:
-                points.reach("runner.claimed")
+                failpoints.reach("runner.claimed")
             self._execute(claimed)
         except (DatabaseError, InterfaceError) as error:
             log.warning("claim: %s; again at the next sweep", error)
@@ -195,18 +195,18 @@ class Lease:
 
     def _renew(self) -> None:
         is_first = self.runner_id is None
-        points.reach("lease.before_renewal")
+        failpoints.reach("lease.before_renewal")
         self.runner_id, self.parked = store.renew(
             runner_id=self.runner_id, host=socket.gethostname(), pid=os.getpid()
         )
-        points.reach("lease.renewed")
+        failpoints.reach("lease.renewed")
         if is_first:
             self._on_first()
 
     def _sign_off(self) -> None:
         if self.runner_id is not None:
-            points.reach("lease.before_release")
+            failpoints.reach("lease.before_release")
             store.release(runner_id=self.runner_id)
-            points.reach("lease.before_sign_off")
+            failpoints.reach("lease.before_sign_off")
             store.forget_runner(runner_id=self.runner_id)
-            points.reach("lease.signed_off")
+            failpoints.reach("lease.signed_off")

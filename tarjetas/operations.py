@@ -19,7 +19,7 @@ from django.db import transaction
 
 from contracts import bounds
 from contracts.outcomes import Refused
-from participant import points
+from participant import failpoints
 from tarjetas import rules, store
 from tarjetas.models import ChargeStatus
 from tarjetas.store import LockedCharge
@@ -82,8 +82,8 @@ def charge(*, asked: Sequence[Asked]) -> list[Answer]:
     """
     with transaction.atomic(using=SERVICE):
         found = _charged(asked)
-        points.reach("network.before_commit")
-    points.reach("network.after_commit")
+        failpoints.reach("network.before_commit")
+    failpoints.reach("network.after_commit")
     return [_answer(one, found[one.key]) for one in asked]
 
 
@@ -94,8 +94,8 @@ def refund(*, keys: Sequence[str]) -> list[GivenBack]:
     """
     with transaction.atomic(using=SERVICE):
         back = _given_back(set(keys))
-        points.reach("network.before_refund")
-    points.reach("network.refunded")
+        failpoints.reach("network.before_refund")
+    failpoints.reach("network.refunded")
     return [_told(key, back.get(key, [])) for key in keys]
 
 

@@ -1,7 +1,7 @@
 """What steers a world: time that passes only when it is told to, and where a process is struck.
 
 The places where one crashes, or is suspended while others go on, are the named points of the code
-(`participant.points`), and those of the tables in memory.
+(`participant.failpoints`), and those of the tables in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ class Strike:
             self.clear()
 
     def reached(self, place: str, of: object = None) -> None:
-        """Somebody has come there (in place of `participant.points.reach`). Raises Crashed."""
+        """Somebody has come there (in place of `participant.failpoints.reach`). Raises Crashed."""
         if place == self._crash_at:
             self.clear()
             raise Crashed(place)

@@ -34,7 +34,7 @@ from messaging.brokers import (
     refuse_unfit,
 )
 from messaging.brokers.rabbitmq_link import HEARTBEAT_SECONDS, Channel, Link, parameters
-from participant import points
+from participant import failpoints
 
 # An explicit limit is also what keeps returned messages at the head of a quorum queue.
 DELIVERY_LIMIT = 1_000_000
@@ -245,11 +245,11 @@ class Publisher:
         first, self._next_tag = self._next_tag, self._next_tag + len(messages)
         self._unconfirmed = set(range(first, self._next_tag))
         self._refused.clear()
-        points.reach("publisher.before_write")
+        failpoints.reach("publisher.before_write")
         for message in messages:
             exchange = self._namespace + exchange_of(message_type=message.type)
             self._channel.publish(message, exchange=exchange)
-        points.reach("publisher.before_confirm")
+        failpoints.reach("publisher.before_confirm")
         self._await_confirms()
         if self._refused:
             ids = [messages[tag - first].id for tag in sorted(self._refused)]

@@ -258,7 +258,7 @@ def _mark(node: ast.AST, names: _Names) -> tuple[str, str] | None:
     if not isinstance(node, ast.Call):
         return None
     called = ast.unparse(node.func)
-    if called == "points.reach":
+    if called == "failpoints.reach":
         return "point", ""
     if called == "transaction.on_commit":
         return "on_commit", _callback(node.args[0], names)

@@ -1,7 +1,7 @@
 """Which process comes to which point, in which saga, pattern and scene: the crash cases, as data.
 
-A point without a case fails `tests/architecture/test_points.py`; a process that comes to a point
-without being killed there fails `test_crash_points.py`.
+A point without a case fails `tests/architecture/test_failpoints.py`; a process that comes to a
+point without being killed there fails `test_crash_points.py`.
 """
 
 from collections import Counter

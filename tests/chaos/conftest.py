@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from participant import points
+from participant import failpoints
 from stack.local import LocalStack
 from stack.proxy import Proxy
 from tests.chaos.orders import Orders
@@ -61,7 +61,7 @@ def stack(tmp_path_factory, orders, proxies):
         longest_pause=0.0,
         detour=proxies.detour,
         environment={
-            points.FOLDER: str(orders.folder),
+            failpoints.FOLDER: str(orders.folder),
             "DUETO_REDRIVE_SECONDS": NEVER,
             "DUETO_SAGA_SECONDS": NEVER,
         },

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from participant.points import HOLD, KILL
+from participant.failpoints import HOLD, KILL
 from tests.checkout.shop import eventually
 
 

@@ -8,7 +8,7 @@ from contracts import patterns
 from contracts.catalogue.checkout import PADDED, PADDING, SAGA, padding_steps
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
-from participant import points
+from participant import failpoints
 from stack.console import StackError
 from stack.local import LocalStack
 from tests.chaos.orders import Orders
@@ -39,7 +39,7 @@ def stack(tmp_path_factory, orders) -> Iterator[LocalStack]:
         free_ports=True,
         use_given=False,
         longest_pause=0.0,
-        environment={PADDING: str(len(PADS)), points.FOLDER: str(orders.folder)},
+        environment={PADDING: str(len(PADS)), failpoints.FOLDER: str(orders.folder)},
     ) as running:
         yield running
 

@@ -24,7 +24,7 @@ from loadtests.audit import checking
 from messaging import consumer as consuming
 from messaging.brokers import BrokerUnavailable, Message, connect
 from pagos.desk import Desk
-from participant import points
+from participant import failpoints
 from saga_choreography import operations as choreography
 from saga_choreography import store
 from saga_choreography.watchdog import look
@@ -51,7 +51,7 @@ class Shop:
 
     def __init__(self, monkeypatch) -> None:
         monkeypatch.setattr(consuming, "IDLE_SECONDS", 0)
-        monkeypatch.setattr(points, "reach", self._reach)
+        monkeypatch.setattr(failpoints, "reach", self._reach)
         monkeypatch.setattr(owner_views, "give", lambda **given: None)  # no thread of its own
         self._monkeypatch = monkeypatch
         self.broker = connect(BROKER)

@@ -32,7 +32,7 @@ from contracts.patterns import PATTERNS
 from messaging import doorbell, parking, reactions, relay
 from messaging.brokers.memory import connect_memory, forget
 from messaging.reactions import Reaction
-from participant import points
+from participant import failpoints
 from saga_orchestrator import executor, in_flight, messages, worker
 from saga_orchestrator import participants as endpoints
 from saga_orchestrator.participants import Breaker
@@ -150,7 +150,7 @@ def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any
         yield module, "datetime", clock
     for module in CHANCE:
         yield module, "random", NoChance()
-    yield points, "reach", strike.reached
+    yield failpoints, "reach", strike.reached
     yield doorbell, "ring", lambda *, service, channel: None  # nobody sleeps
     yield endpoints, "Client", calls.client
     yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)

@@ -11,7 +11,7 @@ from messaging.brokers import Broker, connect
 from messaging.brokers.distant import DistantBroker
 from messaging.doorbell import Listener
 from messaging.worker import Worker
-from participant import points
+from participant import failpoints
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"DUETO_SERVICE is {service!r}; a worker runs one of: {', '.join(sorted(offered))}."
             )
-        points.listen(process=f"{service}.worker")
+        failpoints.listen(process=f"{service}.worker")
         broker = _broker()
         if settings.HOP_SECONDS:
             broker = DistantBroker(broker, seconds=settings.HOP_SECONDS)

@@ -1,5 +1,5 @@
-"""The list of points, generated from the code. `python -m tests.architecture.points` writes it
-into docs/points.md.
+"""The list of points, generated from the code. `python -m tests.architecture.failpoints` writes it
+into docs/failpoints.md.
 """
 
 import ast
@@ -11,12 +11,12 @@ from typing import NamedTuple
 from tests.architecture.tree import ROOT, modules, name_of, parsed
 from tests.chaos.cases import reached_in
 
-DOCUMENT = ROOT / "docs" / "points.md"
+DOCUMENT = ROOT / "docs" / "failpoints.md"
 _FIRST_ROW = "| point | in | killed there |"
 
 
 class Point(NamedTuple):
-    """A `points.reach(...)`: its name, and the file."""
+    """A `failpoints.reach(...)`: its name, and the file."""
 
     name: str
     file: str
@@ -35,7 +35,7 @@ def doubled() -> list[str]:
 
 
 def table() -> str:
-    """The table of docs/points.md."""
+    """The table of docs/failpoints.md."""
     rows = [
         f"| `{point.name}` | `{point.file}` | {'; '.join(reached_in(point.name))} |"
         for point in sorted(all_points())
@@ -50,7 +50,7 @@ def documented() -> str:
 
 def _points_of(path: Path) -> Iterator[Point]:
     for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "points.reach":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "failpoints.reach":
             name = node.args[0]
             if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
                 raise ValueError(f"{name_of(path)}:{node.lineno}: the name must stand there")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture import points
+from tests.architecture import failpoints
 from tests.architecture.effects import shop_modules, uncovered
 from tests.architecture.tree import ROOT
 from tests.chaos.cases import all_cases, one_process_each, reached_in, rounds
@@ -49,12 +49,12 @@ DAMAGE = {
     "a publish": ("messaging.relay", "def more(self):\n    self.broker.publish([])"),
     "a publish beside the points of another": (
         "messaging.relay",
-        "def more(self):\n    points.reach('a.b')\n    self.broker.publish([])",
+        "def more(self):\n    failpoints.reach('a.b')\n    self.broker.publish([])",
     ),
     "two with one point between the function's ends": (
         "messaging.relay",
-        "def more(self):\n    points.reach('a.b')\n    self.broker.publish([])\n"
-        "    self.broker.publish([])\n    points.reach('a.c')",
+        "def more(self):\n    failpoints.reach('a.b')\n    self.broker.publish([])\n"
+        "    self.broker.publish([])\n    failpoints.reach('a.c')",
     ),
     "an ack": ("messaging.consumer", "def more(subscription):\n    subscription.ack([])"),
     "a call": ("httpapi.client", "def more(pool):\n    pool.urlopen('POST', '/')"),
@@ -64,9 +64,9 @@ DAMAGE = {
     ),
     "a transaction without a point before its end": (
         "saga_choreography.tracking",
-        "def more():\n    points.reach('a.b')\n    with transaction.atomic(using=SERVICE):\n"
+        "def more():\n    failpoints.reach('a.b')\n    with transaction.atomic(using=SERVICE):\n"
         "        trail.settle(settled=[])\n        trail.settle(settled=[])\n"
-        "    with transaction.atomic(using=SERVICE):\n        pass\n    points.reach('a.c')",
+        "    with transaction.atomic(using=SERVICE):\n        pass\n    failpoints.reach('a.c')",
     ),
     "a statement that writes": (
         "carrito.store",
@@ -106,7 +106,9 @@ TAKEN_AWAY = [
 
 def test_every_effect_lies_between_two_points() -> None:
     wrong = uncovered(shop_modules(), excused=NEED_NO_POINTS)
-    assert not wrong, "put points.reach(...) before and after it (see participant/points.py)"
+    assert not wrong, (
+        "put failpoints.reach(...) before and after it (see participant/failpoints.py)"
+    )
 
 
 def test_every_excuse_is_needed() -> None:
@@ -124,28 +126,30 @@ def test_effect_without_points_is_noticed(what: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TAKEN_AWAY)
 def test_point_taken_away_is_noticed(name: str, tmp_path: Path) -> None:
-    (point,) = (point for point in points.all_points() if point.name == name)
+    (point,) = (point for point in failpoints.all_points() if point.name == name)
     module = point.file.removesuffix(".py").replace("/", ".")
     damaged = tmp_path / "damaged.py"
     code = (ROOT / point.file).read_text()
-    damaged.write_text(re.sub(rf'points\.reach\("{name}".*\)', "pass", code))
+    damaged.write_text(re.sub(rf'failpoints\.reach\("{name}".*\)', "pass", code))
     assert uncovered(shop_modules() | {module: damaged}, excused=NEED_NO_POINTS)
 
 
 def test_names_are_given_once_and_read_well() -> None:
-    assert not points.doubled()
+    assert not failpoints.doubled()
     assert not [
-        point for point in points.all_points() if not re.fullmatch(r"[a-z_]+\.[a-z_]+", point.name)
+        point
+        for point in failpoints.all_points()
+        if not re.fullmatch(r"[a-z_]+\.[a-z_]+", point.name)
     ]
 
 
 def test_every_point_has_a_process_that_is_killed_there() -> None:
-    without = [point.name for point in points.all_points() if not reached_in(point.name)]
+    without = [point.name for point in failpoints.all_points() if not reached_in(point.name)]
     assert not without, "add it to tests/chaos/cases.py"
 
 
 def test_case_is_of_a_point_that_there_is() -> None:
-    names = {point.name for point in points.all_points()}
+    names = {point.name for point in failpoints.all_points()}
     assert {one.point.partition(" of ")[0] for one in all_cases()} <= names
 
 
@@ -157,4 +161,6 @@ def test_every_process_at_every_point_is_in_some_round() -> None:
 
 
 def test_document_lists_every_point() -> None:
-    assert points.documented() == points.table(), "run `python -m tests.architecture.points`"
+    assert failpoints.documented() == failpoints.table(), (
+        "run `python -m tests.architecture.failpoints`"
+    )

@@ -8,26 +8,26 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from participant import points
+from participant import failpoints
 from tests.chaos.orders import Orders
 from tests.checkout.shop import eventually
 
 PROGRAM = """
 from types import SimpleNamespace
-from participant import points
+from participant import failpoints
 
 points.listen(process="carrito.worker")
-points.reach("relay.marked", SimpleNamespace(name="do this"))
-points.reach("relay.marked", SimpleNamespace(name="do that"))
+failpoints.reach("relay.marked", SimpleNamespace(name="do this"))
+failpoints.reach("relay.marked", SimpleNamespace(name="do that"))
 print("alive")
 """
 
 
 @pytest.fixture
 def orders(tmp_path, monkeypatch):
-    monkeypatch.setenv(points.FOLDER, str(tmp_path))
-    monkeypatch.setattr(points, "_orders", None)
-    points.listen(process="carrito.worker")
+    monkeypatch.setenv(failpoints.FOLDER, str(tmp_path))
+    monkeypatch.setattr(failpoints, "_orders", None)
+    failpoints.listen(process="carrito.worker")
     return Orders(tmp_path)
 
 
@@ -65,27 +65,27 @@ def test_order_to_another_or_for_another_point_is_not_obeyed(orders, process, po
 
 def test_process_without_the_folder_listens_to_nobody(orders):
     orders.kill("carrito.worker", "relay.marked")
-    assert run(**{points.FOLDER: ""}).stdout == "alive\n"
+    assert run(**{failpoints.FOLDER: ""}).stdout == "alive\n"
 
 
 def test_held_thread_stays_until_it_is_released_and_others_go_on(orders):
     orders.hold("carrito.worker", "relay.marked")
     with ThreadPoolExecutor(2) as threads:
-        held = threads.submit(points.reach, "relay.marked")
+        held = threads.submit(failpoints.reach, "relay.marked")
         orders.wait("carrito.worker", "relay.marked")
-        points.reach("relay.marked")
+        failpoints.reach("relay.marked")
         assert not held.done()
         orders.release("carrito.worker", "relay.marked")
         eventually(held.done, seconds=5)
 
 
 def test_held_thread_goes_on_by_itself_in_the_end(orders, monkeypatch):
-    monkeypatch.setattr(points, "LONGEST_HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(failpoints, "LONGEST_HOLD_SECONDS", 0.05)
     orders.hold("carrito.worker", "relay.marked")
-    points.reach("relay.marked")
+    failpoints.reach("relay.marked")
     assert orders.is_taken("carrito.worker", "relay.marked")
 
 
 def test_what_was_reached_is_noted(orders):
-    points.reach("relay.marked")
+    failpoints.reach("relay.marked")
     assert orders.seen() == {("carrito.worker", "relay.marked")}
