@@ -35,7 +35,7 @@ from httpapi import pages, problems
 from httpapi.client import Client, Unreachable
 from httpapi.json import answer
 from httpapi.steps import made
-from messaging import doorbell, outbox
+from messaging import outbox, wakeups
 from messaging.reactions import Reaction, of, said
 from messaging.worker import Backoff, Complaint, Part, wait_to_lead
 from participant import barrier, decisions, failpoints, operations, sql
@@ -45,7 +45,7 @@ from participant.operations import NO, OVERDUE, YES, Operation
 log = logging.getLogger(__name__)
 
 CHANNEL = "decisions"
-"""The doorbell that wakes who tells the coordinator."""
+"""The channel that wakes who tells the coordinator."""
 SWEEP_SECONDS = 1.0
 TIMEOUT_SECONDS = 5.0
 MOST_TOLD = 200
@@ -85,7 +85,7 @@ def decide(
     operation = deciding(service)[action]
     decided = decisions.decide(operation=operation, given=given, decided_by=decided_by, also=say)
     if any(one.fresh and not one.asked.heard for one in decided):
-        doorbell.ring(service=service, channel=CHANNEL)
+        wakeups.notify(service=service, channel=CHANNEL)
     return decided
 
 
@@ -334,14 +334,14 @@ class Teller:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; a coordinator that is away is waited for."""
-        with doorbell.answering(
+        with wakeups.listening(
             service=self._service, channel=CHANNEL, flag=threading.Event()
-        ) as rung:
+        ) as woken:
             while not stop.is_set():
-                rung.clear()
+                woken.clear()
                 try:
                     if not self.tell_once():
-                        rung.wait(SWEEP_SECONDS)
+                        woken.wait(SWEEP_SECONDS)
                     self._backoff.went_well()
                     self._complaint = None
                 except (Unreachable, Error) as error:

@@ -2,5 +2,5 @@
 
 Out:  `outbox` (a row of the business transaction) -> `relay` -> `brokers`
 In:   `brokers` -> `consumer` -> `reactions` (which operation, what is said then) -> `outbox`
-Aside: `parking` (messages that need a person), `doorbell` (wakes a relay), `worker` (runs it all)
+Aside: `parking` (messages that need a person), `wakeups` (wakes a relay), `worker` (runs it all)
 """

@@ -14,7 +14,7 @@ from django.db import connections, transaction
 
 from contracts import events
 from contracts.events import Event
-from messaging import doorbell
+from messaging import wakeups
 from messaging.models import storable
 from participant import failpoints, sql
 
@@ -68,7 +68,7 @@ def add(*, service: str, said: Sequence[Event]) -> None:
 
 
 class Arrivals:
-    """What a relay waits for: rows that this process commits, or a ring from another process."""
+    """What a relay waits for: rows that this process commits, or a wake-up from another process."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -89,15 +89,15 @@ class Arrivals:
             self._changed.notify()
 
     def set(self) -> None:
-        """The doorbell's: there may be something in the table."""
+        """A wake-up: there may be something in the table."""
         with self._changed:
             self._is_rung = True
             self._changed.notify()
 
     def take(self, *, timeout: float, limit: int) -> tuple[list[Unsent], bool]:
-        """What was given since, at most `limit`, or that it was rung; waits for either.
+        """What was given since, at most `limit`, or that it was woken; waits for either.
 
-        Rung, the table has to be asked, and has in order what was given too.
+        Woken, the table has to be asked, and has in order what was given too.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._rows or self._is_rung, timeout)
@@ -121,7 +121,7 @@ def arriving(*, service: str) -> Iterator[Arrivals]:
     """
     arrivals = _arrivals[service] = Arrivals()
     try:
-        with doorbell.answering(service=service, channel=CHANNEL, flag=arrivals):
+        with wakeups.listening(service=service, channel=CHANNEL, flag=arrivals):
             yield arrivals
     finally:
         del _arrivals[service]
@@ -133,7 +133,7 @@ def _committed(service: str, rows: list[tuple[Any, ...]]) -> None:
     if arrivals:
         arrivals.give([_unsent(row) for row in rows])
     else:
-        doorbell.ring(service=service, channel=CHANNEL)
+        wakeups.notify(service=service, channel=CHANNEL)
 
 
 def unsent(*, service: str, limit: int) -> list[Unsent]:

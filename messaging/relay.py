@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 SWEEP_SECONDS = 1.0
-"""How often the table is looked at without a ring: finds what a crash left."""
+"""How often the table is looked at without a wake-up: finds what a crash left."""
 KEEP_SENT_SECONDS = 6 * 3600
 FORGET_SECONDS = 60.0
 FORGET_AT_ONCE = 2_000
@@ -170,7 +170,7 @@ class Relay:
         self._forget_at = time.monotonic() + (FORGET_SECONDS if is_all else 0)
 
     def _send_arrivals(self, arrivals: Arrivals, stop: threading.Event) -> None:
-        """Sends what is given, until another process rings or it is time to sweep."""
+        """Sends what is given, until another process wakes it, or it is time to sweep."""
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while not stop.is_set() and (left := sweep_at - time.monotonic()) > 0:
             rows, is_rung = arrivals.take(timeout=left, limit=BATCH)

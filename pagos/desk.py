@@ -27,7 +27,7 @@ from coordination.decisions import decide
 from coordination.handover import SIGNS_OF_OUTAGE
 from httpapi.client import Client, Unreachable
 from httpapi.waiting import for_an_answer
-from messaging import doorbell
+from messaging import wakeups
 from pagos import store
 from pagos.operations import LEASE_SECONDS, NETWORK, SERVICE
 from pagos.store import Key, ToAsk
@@ -38,7 +38,7 @@ from participant.operations import NO, YES
 log = logging.getLogger(__name__)
 
 CHANNEL = "desk"
-"""The doorbell that wakes the worker's desk."""
+"""The channel that wakes the worker's desk."""
 CALL_SECONDS = 2.0
 """Less than a call of a step may take: who asked is told that the network has not answered yet."""
 SWEEP_SECONDS = 0.5
@@ -200,7 +200,7 @@ AT_ONCE = AtOnce()
 
 def _leave_to_worker(payments: Sequence[ToAsk]) -> None:
     store.ask_again(seconds={payment.id: 0.0 for payment in payments})
-    doorbell.ring(service=SERVICE, channel=CHANNEL)
+    wakeups.notify(service=SERVICE, channel=CHANNEL)
 
 
 class Desk:
@@ -210,7 +210,7 @@ class Desk:
 
     def __init__(self) -> None:
         self._given: queue.SimpleQueue[Collection[Key]] = queue.SimpleQueue()
-        self._rung = threading.Event()
+        self._woken = threading.Event()
         self._asked = 0
         self._away: Complaint | None = None
         self._stuck: dict[str, Complaint] = {}
@@ -227,15 +227,15 @@ class Desk:
     def give(self, keys: Collection[Key]) -> bool:
         """These steps of this process wait for the network now; nobody waits here for that."""
         self._given.put(keys)
-        self._rung.set()
+        self._woken.set()
         return False
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; a network that is away is asked again and again."""
         decisions.asked_of(service=SERVICE, decided_by=NETWORK, system=self.give)
-        with doorbell.answering(service=SERVICE, channel=CHANNEL, flag=self._rung):
+        with wakeups.listening(service=SERVICE, channel=CHANNEL, flag=self._woken):
             while not stop.is_set():
-                self._rung.clear()
+                self._woken.clear()
                 try:
                     asked = self._ask_given() + self.ask_due()
                 except Error as error:
@@ -244,7 +244,7 @@ class Desk:
                     stop.wait(AGAIN_SECONDS)
                     continue
                 if not asked:
-                    self._rung.wait(SWEEP_SECONDS)
+                    self._woken.wait(SWEEP_SECONDS)
         connections[SERVICE].close()
 
     def ask_due(self) -> int:

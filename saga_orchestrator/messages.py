@@ -31,7 +31,7 @@ from contracts.events import Event, Facts
 from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.projection import reply_to
 from contracts.states import FINAL, SagaStatus
-from messaging import doorbell, outbox
+from messaging import outbox, wakeups
 from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Fault, Progress, Transition
@@ -154,7 +154,7 @@ def _request(saga: ClaimedSaga, transition: Transition, cause_id: str) -> Event:
 
 def _wake() -> None:
     failpoints.reach("requesting.before_wake")
-    doorbell.ring(service=store.ALIAS, channel=store.CHANNEL)
+    wakeups.notify(service=store.ALIAS, channel=store.CHANNEL)
 
 
 log = logging.getLogger(__name__)

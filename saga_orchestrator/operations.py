@@ -13,7 +13,7 @@ from contracts.outcomes import Refused
 from contracts.saga import Direction
 from contracts.states import FINAL, SagaStatus
 from coordination.store import UnknownSaga, unreadable
-from messaging import doorbell
+from messaging import wakeups
 from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Transition
@@ -34,8 +34,8 @@ class Decision:
 def start(*, contexts: Sequence[Context]) -> None:
     """Writes a saga for each of these that is not known yet, and wakes a runner.
 
-    Each is started for certain then, now or before. Rings after its own commit, so it must not be
-    called within a transaction.
+    Each is started for certain then, now or before. Notifies after its own commit, so it must not
+    be called within a transaction.
     """
     failpoints.reach("orchestration.before_start")
     started: list[str] = []
@@ -48,7 +48,7 @@ def start(*, contexts: Sequence[Context]) -> None:
         )
     failpoints.reach("orchestration.started")
     if started:
-        _ring()
+        _notify()
 
 
 def decided(*, steps: Sequence[tuple[str, str]]) -> None:
@@ -57,7 +57,7 @@ def decided(*, steps: Sequence[tuple[str, str]]) -> None:
     woken = store.decided(steps=steps)
     failpoints.reach("orchestration.decided")
     if woken:
-        _ring()
+        _notify()
 
 
 def compensate(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | None:
@@ -200,8 +200,8 @@ def _note(saga_id: str, action: str, step: str, requested_by: str, reason: str) 
 
 def _wake() -> None:
     failpoints.reach("intervention.committed")
-    _ring()
+    _notify()
 
 
-def _ring() -> None:
-    doorbell.ring(service=SERVICE, channel=store.CHANNEL)
+def _notify() -> None:
+    wakeups.notify(service=SERVICE, channel=store.CHANNEL)

@@ -32,7 +32,7 @@ from saga_orchestrator.engine import Progress, Transition
 
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
-"""The doorbell that wakes a runner."""
+"""The channel that wakes a runner."""
 OVERDUE_SECONDS = 5.0
 """A service ends its overdue steps by itself; one that it has not told of by then is asked."""
 SILENT_SECONDS = 3.0

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError
 
-from messaging import doorbell
+from messaging import wakeups
 from participant import failpoints
 from saga_orchestrator import messages, store
 from saga_orchestrator.executor import Executor, end_counter, park
@@ -28,7 +28,7 @@ from saga_orchestrator.store import ClaimedSaga, Unreadable
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
-"""How often it looks without a ring: finds what a crash left, and what a dead runner had."""
+"""How often it looks without a wake-up: finds what a crash left, and what a dead runner had."""
 MOST_IN_FLIGHT = 1000
 MOST_IN_A_CLAIM = 200
 STOP_SECONDS = 8.0
@@ -41,8 +41,8 @@ class Runner:
 
     def __init__(self, *, participants: Participants) -> None:
         self._executor = Executor(participants=participants, on_release=self._on_release)
-        self._rung = threading.Event()
-        self._lease = Lease(on_first=self._rung.set)
+        self._woken = threading.Event()
+        self._lease = Lease(on_first=self._woken.set)
         self._lock = threading.Lock()
         self._due_at: list[float] = []
         self._is_full = False
@@ -53,18 +53,18 @@ class Runner:
 
     def run(self, stop: threading.Event) -> None:
         """Runs sagas until `stop` is set; then gives back those that have not ended."""
-        with doorbell.answering(
+        with wakeups.listening(
             service=store.ALIAS, channel=store.CHANNEL, flag=threading.Event()
-        ) as self._rung:
-            self._lease = Lease(on_first=self._rung.set)
+        ) as self._woken:
+            self._lease = Lease(on_first=self._woken.set)
             self._lease.start()
             while True:
-                self._rung.clear()
+                self._woken.clear()
                 if stop.is_set():
                     break
                 self._lease.check()
                 if not self._claim():
-                    self._rung.wait(self._patience())
+                    self._woken.wait(self._patience())
         self._executor.close(seconds=STOP_SECONDS)
         self._lease.stop()
         store.close()
@@ -135,7 +135,7 @@ class Runner:
             with self._lock:
                 heapq.heappush(self._due_at, time.monotonic() + seconds)
         if self._is_full or seconds is not None:
-            self._rung.set()
+            self._woken.set()
 
     def _forget_what_is_due(self) -> None:
         """The claim that follows takes it, or the one after the next release."""

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from messaging import doorbell
+from messaging import wakeups
 from pagos import desk
 from stack.local import LocalStack
 from tarjetas import operations as network
@@ -43,7 +43,7 @@ def pytest_configure() -> None:
 def django_db_setup(django_db_setup):
     """Also ends our threads' connections, so that the test databases can be dropped."""
     yield
-    doorbell.close()
+    wakeups.close()
 
 
 class CardNetwork(desk.Network):

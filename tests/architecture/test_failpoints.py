@@ -28,7 +28,7 @@ NEED_NO_POINTS = {
     "pagos.desk.Desk.run": "a payment that was not asked about is due again",
     "pagos.desk.Desk.ask_due": "a claim is a lease: it ends, and the payment is due again",
     "httpapi.client.Client.get": "a GET changes nothing",
-    "messaging.doorbell._Ringer._notify": "a lost ring costs a sweep, never work",
+    "messaging.wakeups._Notifier._notify": "a lost wake-up costs a sweep, never work",
     "messaging.worker.Heartbeat.beat": "a sign of life: the next one comes in a second",
     "messaging.worker.Heartbeat.sign_off": "a row that is left is of a worker that died",
     "messaging.outbox.forget_sent": "deletes what was sent hours ago; the next one does it too",

@@ -338,7 +338,7 @@ def functions(memory: Memory) -> Iterator[tuple[ModuleType, str, Any]]:
 
 def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
     yield from functions(memory)
-    transaction = SimpleNamespace(atomic=memory.store.atomic, on_commit=lambda ring, using: None)
+    transaction = SimpleNamespace(atomic=memory.store.atomic, on_commit=lambda notify, using: None)
     for module in TRANSACTIONS:
         yield module, "transaction", transaction
     always_there = SimpleNamespace(is_usable=lambda: True)

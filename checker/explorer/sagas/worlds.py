@@ -29,7 +29,7 @@ from checker.explorer.steering import Clock, NoChance, Strike
 from contracts import events, patterns, projection, services
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
-from messaging import doorbell, parking, reactions, relay
+from messaging import parking, reactions, relay, wakeups
 from messaging.brokers.memory import connect_memory, forget
 from messaging.reactions import Reaction
 from participant import failpoints
@@ -151,7 +151,7 @@ def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any
     for module in CHANCE:
         yield module, "random", NoChance()
     yield failpoints, "reach", strike.reached
-    yield doorbell, "ring", lambda *, service, channel: None  # nobody sleeps
+    yield wakeups, "notify", lambda *, service, channel: None  # nobody sleeps
     yield endpoints, "Client", calls.client
     yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)
     yield executor, "Bulkheads", StandingBulkheads

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from messaging.brokers import Broker, connect
 from messaging.brokers.distant import DistantBroker
-from messaging.doorbell import Listener
+from messaging.wakeups import Listener
 from messaging.worker import Worker
 from participant import failpoints
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections, transaction
 
 from inventario.models import OutboxEntry
-from messaging import doorbell, outbox
+from messaging import outbox, wakeups
 from messaging import relay as relay_module
 from messaging.brokers import BrokerUnavailable
 from messaging.relay import Relay
@@ -160,7 +160,7 @@ def running(relay):
     eventually(lambda: SERVICE in outbox._arrivals, what="the relay leads")
     yield relay
     stop.set()
-    doorbell.ring(service=SERVICE, channel=outbox.CHANNEL)  # it may be waiting for the next sweep
+    wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)  # it may be waiting for the next sweep
     thread.result()
 
 
@@ -180,7 +180,7 @@ def test_what_this_process_commits_is_sent_without_asking_for_it(
     look = outbox.unsent
     monkeypatch.setattr(outbox, "unsent", lambda **asking: asked.append(1) or look(**asking))
     monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 60.0)
-    doorbell.ring(service=SERVICE, channel=outbox.CHANNEL)
+    wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)
     eventually(lambda: asked, what="it sweeps, and then not for a minute")
     say(initiated())
     all_sent(2)
@@ -198,7 +198,7 @@ def test_what_another_process_commits_is_sent_on_its_ring(running, broker, initi
     given, outbox._arrivals[SERVICE] = outbox._arrivals[SERVICE], None
     say(event)
     outbox._arrivals[SERVICE] = given
-    doorbell.ring(service=SERVICE, channel=outbox.CHANNEL)
+    wakeups.notify(service=SERVICE, channel=outbox.CHANNEL)
     all_sent(1)
     assert heard(broker) == [event.id]
 

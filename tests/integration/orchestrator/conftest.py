@@ -44,7 +44,7 @@ class InThread:
 
     def stop(self) -> None:
         self._stop.set()
-        self.runner._rung.set()
+        self.runner._woken.set()
         self._thread.join(20)
         assert not self._thread.is_alive()
 

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.catalogue import SAGAS
 from contracts.states import StepStatus
-from messaging import doorbell
+from messaging import wakeups
 from saga_orchestrator import engine, operations, queries, store
 from saga_orchestrator.models import Intervention, Saga, SagaStep
 from saga_orchestrator.participants import MOST_LONE_FAULTS, endpoint_of
@@ -258,8 +258,8 @@ def test_control_without_the_ring_the_saga_waits(run, start, when, services, mon
     runner = run()
     (first,) = start()
     when(first, "completed")
-    eventually(lambda: not runner.runner._rung.is_set(), what="it is idle")
-    monkeypatch.setattr(doorbell, "ring", lambda **kwargs: None)
+    eventually(lambda: not runner.runner._woken.is_set(), what="it is idle")
+    monkeypatch.setattr(wakeups, "notify", lambda **kwargs: None)
     (saga_id,) = start()
     assert services.effects(saga_id) == []
     assert Saga.objects.get(pk=saga_id).status == "pending"

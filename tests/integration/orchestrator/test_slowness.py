@@ -5,7 +5,7 @@ import pytest
 from django.db.models.functions import Now
 
 from contracts.catalogue import SAGAS
-from messaging import doorbell
+from messaging import wakeups
 from saga_orchestrator import in_flight, operations, store
 from saga_orchestrator.models import Definition, Runner, Saga, SagaStep
 from tests.integration.orchestrator.conftest import accepted
@@ -30,7 +30,7 @@ def start_short() -> str:
     made = accepted()
     short = msgspec.structs.replace(SAGAS["checkout"], steps=SAGAS["checkout"].steps[:2])
     store.start(saga=short, contexts=[made], seconds=60)
-    doorbell.ring(service=store.ALIAS, channel=store.CHANNEL)
+    wakeups.notify(service=store.ALIAS, channel=store.CHANNEL)
     return made.saga_id
 
 

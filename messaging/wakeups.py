@@ -1,8 +1,8 @@
 """Wakes a worker when a transaction has left it something to do.
 
 In the same process it is a flag; from another process it is PostgreSQL's NOTIFY, in a transaction
-of its own after the commit, because NOTIFY inside a business transaction would take a lock that
-all committing transactions of the database share. A lost ring costs a sweep interval, never work.
+of its own after the commit, because NOTIFY inside a business transaction would take a lock that all
+committing transactions of the database share. A lost wake-up costs a sweep interval, never work.
 """
 
 import logging
@@ -16,29 +16,29 @@ from django.db import DatabaseError, InterfaceError, connections
 log = logging.getLogger(__name__)
 
 _here: dict[tuple[str, str], "Flag"] = {}
-_ringers: dict[str, "_Ringer"] = {}
+_notifiers: dict[str, "_Notifier"] = {}
 _lock = threading.Lock()
 
 
-def ring(*, service: str, channel: str) -> None:
-    """Wakes whoever answers this channel of the service, here or in another process."""
+def notify(*, service: str, channel: str) -> None:
+    """Wakes whoever listens to this channel of the service, here or in another process."""
     flag = _here.get((service, channel))
     if flag:
         flag.set()
     else:
-        _ringer(service).ring(channel)
+        _notifier(service).notify(channel)
 
 
 def close() -> None:
-    """Ends this process's ringing, and its connections; a later ring starts afresh."""
+    """Ends this process's notifier and its connections; a later wake-up starts afresh."""
     with _lock:
-        for ringer in _ringers.values():
-            ringer.stop()
-        _ringers.clear()
+        for notifier in _notifiers.values():
+            notifier.stop()
+        _notifiers.clear()
 
 
 class Flag(Protocol):
-    """Whatever is to be told of a ring: a threading.Event, say."""
+    """Whatever is to be told of a wake-up: a threading.Event, say."""
 
     def set(self) -> None: ...
 
@@ -47,8 +47,8 @@ F = TypeVar("F", bound=Flag)
 
 
 @contextmanager
-def answering(*, service: str, channel: str, flag: F) -> Iterator[F]:
-    """Within the block, rings of this process set the flag."""
+def listening(*, service: str, channel: str, flag: F) -> Iterator[F]:
+    """Within the block, wake-ups in this process set the flag."""
     _here[service, channel] = flag
     try:
         yield flag
@@ -57,9 +57,9 @@ def answering(*, service: str, channel: str, flag: F) -> Iterator[F]:
 
 
 class Listener:
-    """Passes on what other processes ring; a part of every worker."""
+    """Passes on the wake-ups of other processes; a part of every worker."""
 
-    name = "doorbell"
+    name = "listener"
 
     def __init__(self, *, service: str) -> None:
         self.service = service
@@ -70,7 +70,7 @@ class Listener:
             try:
                 self._listen(stop)
             except (DatabaseError, InterfaceError, OSError) as error:
-                log.warning("doorbell of %s: %s; listening again", self.service, error)
+                log.warning("listener of %s: %s; listening again", self.service, error)
                 connections[self.service].close()
                 stop.wait(1)
         connections[self.service].close()
@@ -84,24 +84,24 @@ class Listener:
             cursor.execute(f"LISTEN {_channel(self.service)}")
         with connection.wrap_database_errors:
             while not stop.is_set():
-                for notify in connection.connection.notifies(timeout=0.5, stop_after=1):
-                    flag = _here.get((self.service, notify.payload))
+                for notification in connection.connection.notifies(timeout=0.5, stop_after=1):
+                    flag = _here.get((self.service, notification.payload))
                     if flag:
                         flag.set()
 
 
-class _Ringer:
-    """One thread a process and service; rings that come while it rings become one."""
+class _Notifier:
+    """One thread a process and service; wake-ups that come while it notifies become one."""
 
     def __init__(self, service: str) -> None:
         self.service = service
         self._waiting: set[str] = set()
         self._changed = threading.Condition()
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name=f"{service}.ringer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{service}.notifier", daemon=True)
         self._thread.start()
 
-    def ring(self, channel: str) -> None:
+    def notify(self, channel: str) -> None:
         with self._changed:
             self._waiting.add(channel)
             self._changed.notify()
@@ -131,17 +131,17 @@ class _Ringer:
         fresh = connection.connection is None
         with connection.cursor() as cursor:
             if fresh:
-                # A lost ring costs nothing, so it need not wait for the disk.
+                # A lost wake-up costs nothing, so it need not wait for the disk.
                 cursor.execute("SET synchronous_commit = off")
             for channel in channels:
                 cursor.execute("SELECT pg_notify(%s, %s)", [_channel(self.service), channel])
 
 
-def _ringer(service: str) -> _Ringer:
+def _notifier(service: str) -> _Notifier:
     with _lock:
-        if service not in _ringers:
-            _ringers[service] = _Ringer(service)
-        return _ringers[service]
+        if service not in _notifiers:
+            _notifiers[service] = _Notifier(service)
+        return _notifiers[service]
 
 
 def _channel(service: str) -> str:

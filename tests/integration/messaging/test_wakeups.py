@@ -5,8 +5,8 @@ import threading
 import psycopg
 import pytest
 
-from messaging import doorbell
-from messaging.doorbell import Listener
+from messaging import wakeups
+from messaging.wakeups import Listener
 from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url
 from tests.threads import InThread
@@ -16,26 +16,26 @@ SERVICE = "inventario"
 
 
 @pytest.fixture
-def rung():
-    """Is set by a ring of the channel, while a listener passes on what other processes ring."""
+def woken():
+    """Is set by a wake-up of the channel, while a listener passes on what other processes ring."""
     stop = threading.Event()
-    with doorbell.answering(service=SERVICE, channel="test", flag=threading.Event()) as flag:
+    with wakeups.listening(service=SERVICE, channel="test", flag=threading.Event()) as flag:
         thread = InThread(lambda: Listener(service=SERVICE).run(stop), service=SERVICE)
         yield flag
         stop.set()
         thread.result()
 
 
-def ring(session):
+def notify(session):
     session.execute("SELECT pg_notify('dueto_inventario', 'test')")
 
 
-def test_ring_is_heard_again_after_the_listeners_connection_was_cut(rung):
+def test_wakeup_is_heard_again_after_the_listeners_connection_was_cut(woken):
     with psycopg.connect(database_url(SERVICE), autocommit=True) as session:
-        eventually(lambda: ring(session) or rung.is_set(), what="it listens")
+        eventually(lambda: notify(session) or woken.is_set(), what="it listens")
         session.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND query LIKE 'LISTEN %'"
         )
-        rung.clear()
-        eventually(lambda: ring(session) or rung.is_set(), what="it listens again")
+        woken.clear()
+        eventually(lambda: notify(session) or woken.is_set(), what="it listens again")
