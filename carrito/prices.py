@@ -17,7 +17,7 @@ from carrito import carts, store
 from contracts import bounds
 from httpapi import waiting
 from httpapi.client import Client, Unreachable
-from participant.gathering import Gathering
+from participant.batching import Batcher
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def of_cart(*, cart_id: str) -> Mapping[str, Decimal]:
     if not product_ids or _is_resting():
         return {}
     with waiting.for_an_answer():
-        return _gathering.perform(command=product_ids)
+        return _batcher.execute(command=product_ids)
 
 
 def _ask_together(*, commands: Sequence[Sequence[str]]) -> list[Mapping[str, Decimal]]:
@@ -76,4 +76,4 @@ def _rest(error: Unreachable) -> None:
     log.warning("the prices that shoppers were shown hold: %s", error)
 
 
-_gathering = Gathering(service="carrito", together=_ask_together)
+_batcher = Batcher(service="carrito", execute_batch=_ask_together)

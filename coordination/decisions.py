@@ -83,7 +83,9 @@ def decide(
         outbox.add(service=service, said=said(reactions=reactions, decided=decided))
 
     operation = deciding(service)[action]
-    decided = decisions.decide(operation=operation, given=given, decided_by=decided_by, also=say)
+    decided = decisions.decide(
+        operation=operation, given=given, decided_by=decided_by, in_same_transaction=say
+    )
     if any(one.fresh and not one.asked.heard for one in decided):
         wakeups.notify(service=service, channel=CHANNEL)
     return decided

@@ -29,11 +29,11 @@ from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.patterns import PATTERNS, Pattern
 from coordination.acceptance import Owner
-from coordination.store import Unreadable
+from coordination.store import UnreadableSaga
 from httpapi.client import Client, Unreachable
 from messaging.worker import Backoff, Complaint, wait_to_lead
 from participant import failpoints, sql
-from participant.performing import perform
+from participant.executing import execute
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,9 @@ class Handover:
             older_than_seconds=older_than_seconds,
             but_not=self._retries.resting(),
         )
-        self._set_aside({one.saga_id: one.reason for one in found if isinstance(one, Unreadable)})
+        self._set_aside(
+            {one.saga_id: one.reason for one in found if isinstance(one, UnreadableSaga)}
+        )
         waiting = [one for one in found if isinstance(one, Context)]
         if waiting:
             self._hand_over_all(waiting)
@@ -375,4 +377,4 @@ def _end(owner: Owner, why: Mapping[str, tuple[str, str, str]]) -> None:
         failure = Failure(step, code, detail)
         undos.append(Undo(saga_id=saga_id, step=step, saga=saga, reason=code, failure=failure))
     if undos:
-        perform(operation=owner.fail, commands=undos)
+        execute(operation=owner.fail, commands=undos)

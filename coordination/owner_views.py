@@ -42,8 +42,8 @@ from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox
 from participant import barrier, failpoints
-from participant.gathering import Gathering
-from participant.performing import Performed, perform
+from participant.batching import Batcher
+from participant.executing import Executed, execute
 
 State = Callable[[str], dict[str, Any]]
 """What an owner says of a saga of its own, given its id."""
@@ -61,9 +61,9 @@ class Acceptance:
 
     def __init__(self, *, owner: Owner) -> None:
         self._owner = owner
-        self._gathering = Gathering(
+        self._batcher = Batcher(
             service=owner.service,
-            together=partial(perform, operation=owner.accept, also=self._also),
+            execute_batch=partial(execute, operation=owner.accept, in_same_transaction=self._also),
         )
         self._waiters = Waiters(service=owner.service, ended=owner.sagas.ended_among)
 
@@ -72,7 +72,7 @@ class Acceptance:
 
         Raises Problem where it is refused: nothing of it is kept, it may be tried again, mended.
         """
-        outcome = self._gathering.perform(command=command).outcome
+        outcome = self._batcher.execute(command=command).outcome
         if isinstance(outcome, Refused):
             raise not_accepted(outcome)
         assert isinstance(outcome, Done)  # noqa: S101 -- an acceptance waits for nobody
@@ -92,15 +92,15 @@ class Acceptance:
         """Whether it has ended within that time."""
         return self._waiters.wait(key=saga_id, seconds=seconds)
 
-    def _also(self, performed: Sequence[Performed]) -> None:
+    def _also(self, executed: Sequence[Executed]) -> None:
         """What is refused, or repeats another, is no saga: it leaves nothing behind."""
         others = [
             one.command
-            for one in performed
+            for one in executed
             if not isinstance(one.outcome, Done) or "repeats" in one.outcome.data
         ]
         barrier.forget(operation=self._owner.accept, commands=others)
-        accepted = [one.outcome.context for one in performed if isinstance(one.outcome, Accepted)]
+        accepted = [one.outcome.context for one in executed if isinstance(one.outcome, Accepted)]
         now = datetime.now(UTC)
         said = [first_event(context=one, now=now) for one in accepted if is_own_start(one.pattern)]
         outbox.add(service=self._owner.service, said=said)

@@ -62,7 +62,7 @@ def unreadable(what: object) -> Refused:
     return Refused(refusals.UNREADABLE, detail)
 
 
-class Unreadable(NamedTuple):
+class UnreadableSaga(NamedTuple):
     """A stored saga that is none any more, and what is wrong with it."""
 
     saga_id: str
@@ -102,7 +102,7 @@ class AcceptedSagas:
         limit: int,
         older_than_seconds: float = 0.0,
         but_not: Sequence[str] = (),
-    ) -> list[Context | Unreadable]:
+    ) -> list[Context | UnreadableSaga]:
         """Those that their coordinator has not answered for yet, oldest first.
 
         `but_not`: saga ids to be left alone for now. One that can't be read harms no other.
@@ -240,12 +240,12 @@ class AcceptedSagas:
         return sql.execute(service=self.service, sql=named, values=values)
 
 
-def _read(saga_id: str, context: str) -> Context | Unreadable:
+def _read(saga_id: str, context: str) -> Context | UnreadableSaga:
     try:
         found = _context.decode(context)
         projection.select(found.saga, found.data)
     except (msgspec.MsgspecError, RecursionError, KeyError) as error:
-        return Unreadable(saga_id, f"its row can't be read: {error}")
+        return UnreadableSaga(saga_id, f"its row can't be read: {error}")
     if found.saga_id != saga_id:
-        return Unreadable(saga_id, f"its row's context is that of saga {found.saga_id}")
+        return UnreadableSaga(saga_id, f"its row's context is that of saga {found.saga_id}")
     return found

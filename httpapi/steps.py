@@ -24,8 +24,8 @@ from contracts.saga import Direction
 from httpapi import problems
 from httpapi.json import answer, decode
 from participant import failpoints, operations
+from participant.executing import execute, execute_apart
 from participant.operations import Operation
-from participant.performing import perform, perform_apart
 
 
 class PlainView(View):
@@ -77,8 +77,8 @@ class StepView(PlainView):
 
     def _outcomes(self, commands: Sequence[Command], is_batch: bool) -> Sequence[Outcome | Busy]:
         if is_batch:
-            return perform_apart(operation=self.operation, commands=commands)
-        return [one.outcome for one in perform(operation=self.operation, commands=commands)]
+            return execute_apart(operation=self.operation, commands=commands)
+        return [one.outcome for one in execute(operation=self.operation, commands=commands)]
 
     def read(self, request: HttpRequest) -> bytes:
         """The body, as JSON; a view may be more lenient than its command's type."""

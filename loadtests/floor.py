@@ -43,9 +43,9 @@ from pagos import desk
 from pagos import store as pagos
 from pagos.desk import Charged
 from pagos.operations import NETWORK
-from participant.gathering import Gathering
+from participant.batching import Batcher
+from participant.executing import Executed
 from participant.operations import NO, YES, Verdict, all_in
-from participant.performing import Performed
 
 PATTERN = "monolith"
 """As a checkout asks for it, where it can be asked for at all."""
@@ -65,10 +65,10 @@ def check_out(*, command: Accept) -> Outcome:
     """Accepts the checkout and takes all its steps, or, where one is refused, none: Done with
     `total_amount` and the `status` that carrito gives it in a saga. Refused: nothing is kept.
     """
-    return _gathering.perform(command=command).outcome
+    return _batcher.execute(command=command).outcome
 
 
-def check_out_together(*, commands: Sequence[Accept]) -> list[Performed]:
+def check_out_together(*, commands: Sequence[Accept]) -> list[Executed]:
     """What became of each."""
     _share_one_connection()
     with transaction.atomic(using=ALIAS):
@@ -82,7 +82,7 @@ def check_out_together(*, commands: Sequence[Accept]) -> list[Performed]:
         completed, failed = _take_steps(STEPS[CHARGE + 1 :], paid)
     statuses |= unpaid | failed | {one.saga_id: SagaStatus.COMPLETED.value for one in completed}
     return [
-        Performed(command=command, outcome=_outcome(one, statuses), fresh=True)
+        Executed(command=command, outcome=_outcome(one, statuses), fresh=True)
         for command, one in zip(commands, frozen, strict=True)
     ]
 
@@ -207,7 +207,7 @@ def _share_one_connection() -> None:
         connections[service] = connections[ALIAS]
 
 
-_gathering = Gathering(service=ALIAS, together=check_out_together)
+_batcher = Batcher(service=ALIAS, execute_batch=check_out_together)
 
 
 class CheckoutView(views.CheckoutView):

@@ -20,7 +20,7 @@ from contracts.catalogue import SAGAS
 from contracts.events import Event, InvalidMessage
 from messaging import parking
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
-from messaging.reactions import Reaction, Unfit
+from messaging.reactions import InvalidEvent, Reaction
 from messaging.worker import Backoff, Complaint
 from participant import failpoints, sql
 
@@ -228,7 +228,7 @@ class Consumer:
         try:
             reaction.handle(group)
             parking.close(service=self.service, handled=[one for one in group if one.redrive])
-        except Unfit as error:
+        except InvalidEvent as error:
             self._set_aside(error.event, error, attempts=attempts)
             others = [one for one in group if one is not error.event]
             if others:
@@ -279,7 +279,7 @@ class Consumer:
     def _handle_one(self, event: Event) -> None:
         reaction = self.reactions.get(_key(event))
         if not reaction:
-            raise Unfit(event, f"no reaction to {event.type!r} of {event.saga!r} here")
+            raise InvalidEvent(event, f"no reaction to {event.type!r} of {event.saga!r} here")
         reaction.handle([event])
         if event.redrive:
             parking.close(service=self.service, handled=[event])

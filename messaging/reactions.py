@@ -23,8 +23,8 @@ from contracts.saga import Direction, Step
 from messaging import outbox
 from participant import operations
 from participant.decisions import Decided
+from participant.executing import Executed, execute
 from participant.operations import Operation
-from participant.performing import Performed, perform
 
 _NO_CONTEXT = msgspec.Raw(b"null")
 """Who asked has the context: sending it back would only cost."""
@@ -32,7 +32,7 @@ _context = msgspec.json.Decoder(Context)
 _encode = msgspec.json.Encoder().encode
 
 
-class Unfit(Exception):
+class InvalidEvent(Exception):
     """No command can be made from this event; nothing was done for the others either."""
 
     def __init__(self, event: Event, why: str) -> None:
@@ -62,7 +62,7 @@ class Reaction(Protocol):
     def handle(self, heard: Sequence[Event]) -> None:
         """Takes these events, in order, in one transaction. May see an event again.
 
-        Raises Unfit where it can tell whose fault it is.
+        Raises InvalidEvent where it can tell whose fault it is.
         """
 
 
@@ -99,18 +99,18 @@ class SagaReaction:
         contexts = [context(event=event) for event in heard]
         commands = [self._command(event, one) for event, one in zip(heard, contexts, strict=True)]
 
-        def say(performed: Sequence[Performed]) -> None:
+        def say(executed: Sequence[Executed]) -> None:
             said = [
                 self._said(event, one, done.outcome, started)
-                for event, one, done in zip(heard, contexts, performed, strict=True)
+                for event, one, done in zip(heard, contexts, executed, strict=True)
                 if (done.fresh or event.redrive) and self._says(event, done.outcome)
             ]
             outbox.add(service=self.operation.service, said=said)
 
-        perform(
+        execute(
             operation=self.operation,
             commands=commands,
-            also=say,
+            in_same_transaction=say,
             heard=_encoded(commands, heard),
         )
 
@@ -129,7 +129,7 @@ class SagaReaction:
                 failure=event.data.failure,
             )
         except msgspec.ValidationError as error:
-            raise Unfit(event, str(error)) from error
+            raise InvalidEvent(event, str(error)) from error
 
     def _says(self, heard: Event, outcome: Outcome) -> bool:
         if isinstance(outcome, Waiting):
@@ -221,18 +221,18 @@ class Answer:
         started = datetime.now(UTC)
         commands = [self._command(event) for event in heard]
 
-        def reply(performed: Sequence[Performed]) -> None:
+        def reply(executed: Sequence[Executed]) -> None:
             replies = [
                 self._reply(event, one.outcome, started)
-                for event, one in zip(heard, performed, strict=True)
+                for event, one in zip(heard, executed, strict=True)
                 if self._replies(one.outcome, is_again=event.redrive or not one.fresh)
             ]
             outbox.add(service=self.operation.service, said=replies)
 
-        perform(
+        execute(
             operation=self.operation,
             commands=commands,
-            also=reply,
+            in_same_transaction=reply,
             heard=_encoded(commands, heard),
         )
 
@@ -249,10 +249,12 @@ class Answer:
         try:
             found = msgspec.json.decode(event.data.context, type=self.operation.command)
         except msgspec.MsgspecError as error:
-            raise Unfit(event, str(error)) from error
+            raise InvalidEvent(event, str(error)) from error
         wanted = (event.saga_id, self.call.step.name, self.call.saga)
         if (found.saga_id, found.step, found.saga) != wanted:
-            raise Unfit(event, f"its command is for {found.step} of {found.saga} {found.saga_id}")
+            raise InvalidEvent(
+                event, f"its command is for {found.step} of {found.saga} {found.saga_id}"
+            )
         return found
 
     def _reply(self, request: Event, outcome: Outcome, started: datetime) -> Event:
@@ -367,11 +369,11 @@ def follow(*, cause: Event, event_type: str, event_id: str, facts: Facts) -> Eve
 
 
 def context(*, event: Event) -> Context:
-    """What the saga is about. Raises Unfit if it is malformed, or another saga's."""
+    """What the saga is about. Raises InvalidEvent if it is malformed, or another saga's."""
     try:
         found = _context.decode(event.data.context)
     except msgspec.MsgspecError as error:
-        raise Unfit(event, str(error)) from error
+        raise InvalidEvent(event, str(error)) from error
     if (found.saga, found.saga_id) != (event.saga, event.saga_id):
-        raise Unfit(event, f"its context is of the {found.saga} {found.saga_id}")
+        raise InvalidEvent(event, f"its context is of the {found.saga} {found.saga_id}")
     return found

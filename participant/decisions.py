@@ -75,7 +75,7 @@ class Decided:
     fresh: bool
 
 
-Also = Callable[[Sequence[Decided]], None]
+InSameTransaction = Callable[[Sequence[Decided]], None]
 """What a door adds to the same transaction: what is said of the steps that are decided now."""
 
 System = Callable[[Collection[Key]], bool]
@@ -162,9 +162,14 @@ def withdraw(*, operation: Operation, keys: Collection[Key]) -> None:
 
 
 def decide(
-    *, operation: Operation, given: Sequence[Given], decided_by: str = "", also: Also | None = None
+    *,
+    operation: Operation,
+    given: Sequence[Given],
+    decided_by: str = "",
+    in_same_transaction: InSameTransaction | None = None,
 ) -> list[Decided]:
-    """Ends the wait of those that still wait, as it was decided, and adds what `also` does.
+    """Ends the wait of those that still wait, as it was decided, and adds what
+    `in_same_transaction` does.
 
     One transaction. Returns one `Decided` for each step that has ever waited, sorted by saga and
     step, whatever became of it. `decided_by`: whose verdicts these are; those that wait for
@@ -173,8 +178,8 @@ def decide(
     """
     with transaction.atomic(using=operation.service):
         decided = _decide(operation, {one.key: one for one in given}, decided_by)
-        if also:
-            also([one for one in decided if one.fresh])
+        if in_same_transaction:
+            in_same_transaction([one for one in decided if one.fresh])
         failpoints.reach("decisions.before_commit", operation)
     failpoints.reach("decisions.after_commit", operation)
     pursue(service=operation.service, outcomes={one.asked.key: one.outcome for one in decided})

@@ -38,7 +38,7 @@ Decide = Callable[[Sequence[Verdict]], list[Outcome]]
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A local transaction of one service, in a saga. Called through `participant.performing`.
+    """A local transaction of one service, in a saga. Called through `participant.executing`.
 
     `action`: what is done, undone or blocked. `run` takes the commands that are fresh, inside the
     transaction, and returns an outcome for each, in order. It locks, decides and writes; it

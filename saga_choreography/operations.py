@@ -64,7 +64,7 @@ def compensate(
     """
     try:
         saga, seen = _lock(saga_id)
-    except store.Unreadable as error:
+    except store.UnreadableSaga as error:
         return _undo_all(error, saga_id, requested_by, reason, now)
     decided = decide_compensate(
         saga=saga.context.saga,
@@ -97,7 +97,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
     """
     try:
         saga, seen = _lock(saga_id)
-    except store.Unreadable as error:
+    except store.UnreadableSaga as error:
         return unreadable(error)
     if saga.stage in (Stage.COMPLETED, Stage.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
@@ -125,7 +125,7 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     """
     try:
         saga, seen = _lock(saga_id)
-    except store.Unreadable as error:
+    except store.UnreadableSaga as error:
         return unreadable(error)
     decided = decide_skip(
         saga=saga.context.saga, status=saga.status, stage=saga.stage, event_types=_types(seen)
@@ -279,7 +279,7 @@ def _skipped(
 
 
 def _undo_all(
-    error: store.Unreadable, saga_id: str, requested_by: str, reason: str, now: datetime
+    error: store.UnreadableSaga, saga_id: str, requested_by: str, reason: str, now: datetime
 ) -> Action | Refused:
     """Begins its trail anew, with the return that is asked for."""
     row = Saga.objects.only("saga", "subject", "status").get(pk=saga_id)

@@ -125,8 +125,8 @@ def state(*, found: Saga) -> SagaState:
     try:
         seen = store.of(saga_ids=[found.saga_id])[found.saga_id]
         if found.saga not in SAGAS:
-            raise store.Unreadable(found.saga_id, f"there is no saga {found.saga!r}")
-    except store.Unreadable as error:
+            raise store.UnreadableSaga(found.saga_id, f"there is no saga {found.saga!r}")
+    except store.UnreadableSaga as error:
         return _unreadable(found, error)
     folded = machine_of(found.saga).fold(trail=seen)
     is_parked = found.status == SagaStatus.PARKED
@@ -150,7 +150,7 @@ def state(*, found: Saga) -> SagaState:
     )
 
 
-def _unreadable(found: Saga, error: store.Unreadable) -> SagaState:
+def _unreadable(found: Saga, error: store.UnreadableSaga) -> SagaState:
     return SagaState(
         saga=found.saga,
         saga_id=found.saga_id,

@@ -129,7 +129,7 @@ class Stop(NamedTuple):
     reason: str
 
 
-class Unreadable(Exception):
+class UnreadableSaga(Exception):
     """What is stored of this saga can't be read back: somebody has typed over it, or its page is
     in the catalogue no more.
     """
@@ -153,15 +153,15 @@ def _read(saga_id: str, saga: str, stage: int, context: str) -> Context:
     that there is.
     """
     if saga not in SAGAS:
-        raise Unreadable(saga_id, f"there is no saga {saga!r}")
+        raise UnreadableSaga(saga_id, f"there is no saga {saga!r}")
     if stage not in _STAGES:
-        raise Unreadable(saga_id, f"there is no stage {stage}")
+        raise UnreadableSaga(saga_id, f"there is no stage {stage}")
     try:
         found = _context.decode(context)
     except msgspec.MsgspecError as error:
-        raise Unreadable(saga_id, f"its context: {error}") from error
+        raise UnreadableSaga(saga_id, f"its context: {error}") from error
     if (found.saga, found.saga_id) != (saga, saga_id):
-        raise Unreadable(saga_id, f"its context is of the {found.saga} {found.saga_id}")
+        raise UnreadableSaga(saga_id, f"its context is of the {found.saga} {found.saga_id}")
     return found
 
 
@@ -418,7 +418,7 @@ def _said_of(row: tuple[Any, ...]) -> Said:
     try:
         return _said.decode(row[7])
     except msgspec.MsgspecError as error:
-        raise Unreadable(row[0], f"the data of {row[1]}: {error}") from error
+        raise UnreadableSaga(row[0], f"the data of {row[1]}: {error}") from error
 
 
 def _watched(saga_id: str, saga: str, stage: int, context: str, *row: Any) -> Watched:

@@ -25,7 +25,7 @@ from contracts.outcomes import Failure
 from contracts.saga import Saga, Step
 from contracts.states import SagaStatus, StepState, StepStatus
 from messaging import outbox
-from messaging.reactions import Unfit
+from messaging.reactions import InvalidEvent
 from messaging.reactions import context as context_of
 from participant import failpoints
 from saga_choreography import store
@@ -241,7 +241,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 def track(*, heard: Sequence[Event], now: datetime) -> None:
     """Writes the events to their sagas' trails, and brings the sagas to the stages they tell of.
 
-    In any order, any number of times: what was seen before changes nothing. Raises Unfit.
+    In any order, any number of times: what was seen before changes nothing. Raises InvalidEvent.
     """
     contexts = [context_of(event=event) for event in heard]
     reached = _furthest_of_each(heard)
@@ -363,7 +363,7 @@ def _requested(asked: Asked, now: datetime) -> Event:
 
 def _get_to_know(heard: Sequence[Event], contexts: Sequence[Context], now: datetime) -> None:
     """Writes the sagas that are not known here. Their time begins now: an event's own is of
-    another host's clock. Raises Unfit for an event whose saga id is another saga's.
+    another host's clock. Raises InvalidEvent for an event whose saga id is another saga's.
     """
     ids = {event.saga_id for event in heard}
     names = store.names(saga_ids=ids)
@@ -380,7 +380,7 @@ def _get_to_know(heard: Sequence[Event], contexts: Sequence[Context], now: datet
     for event in heard:
         known = names[event.saga_id]
         if known != event.saga and known in SAGAS:
-            raise Unfit(event, f"the saga {event.saga_id} is a {known}")
+            raise InvalidEvent(event, f"the saga {event.saga_id} is a {known}")
 
 
 def _stage_after(event: Event) -> Stage:

@@ -26,7 +26,7 @@ from saga_orchestrator import engine, store
 from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
 from saga_orchestrator.in_flight import Bulkheads, InFlightSet
 from saga_orchestrator.participants import Endpoint, Participants, endpoint_of
-from saga_orchestrator.store import Call, ClaimedSaga, Unreadable, call_of
+from saga_orchestrator.store import Call, ClaimedSaga, UnreadableSaga, call_of
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def given_up(*, saga: ClaimedSaga, reason: str) -> Transition:
     return engine.after(progress=last, answer=Fault(reason), draw=0)
 
 
-def park(unreadable: Unreadable) -> None:
+def park(unreadable: UnreadableSaga) -> None:
     """Leaves a saga that nothing can be done with here to a person."""
     log.error("parked: %s", unreadable.reason, extra={"saga_id": unreadable.saga_id})
     failpoints.reach("runner.before_park")
@@ -174,7 +174,7 @@ class Executor:
         del self._bugs[saga.saga_id]
         reason = f"its call can't be made here: {error!r}"
         try:
-            park(Unreadable(saga_id=saga.saga_id, version=saga.version, reason=reason))
+            park(UnreadableSaga(saga_id=saga.saga_id, version=saga.version, reason=reason))
         except (DatabaseError, InterfaceError):
             store.close()
             self.rest(sagas=[saga])

@@ -81,7 +81,7 @@ def call_of(*, progress: Progress) -> Call:
     return progress.step.name, progress.direction.value
 
 
-class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+class UnreadableSaga(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed row that this version of the code cannot run."""
 
     saga_id: str
@@ -133,7 +133,7 @@ def renew(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
 
 def claim(
     *, runner_id: int, limit: int, in_flight: Sequence[str] = (), but: Sequence[Call] = ()
-) -> list[ClaimedSaga | Unreadable]:
+) -> list[ClaimedSaga | UnreadableSaga]:
     """Takes sagas that are due and that no living runner has in flight, those due longest first.
 
     `in_hand`: what this runner is at; whatever else is written as its own is due to be claimed,
@@ -148,7 +148,7 @@ def claimable(*, runner_id: int, in_flight: Sequence[str], but: Sequence[Call]) 
     return [runner_id, sql.as_json(in_flight), SILENT_SECONDS, [" ".join(call) for call in but]]
 
 
-def lock(*, saga_ids: Collection[str]) -> list[ClaimedSaga | Unreadable]:
+def lock(*, saga_ids: Collection[str]) -> list[ClaimedSaga | UnreadableSaga]:
     """Those sagas that there are, their rows locked for the transaction that is open."""
     return [_read(*row) for row in _rows(LOCK, [sorted(saga_ids)])]
 
@@ -173,7 +173,7 @@ def record(
     return dict(_rows(RECORD, [sql.as_json(moved)]))
 
 
-def park(*, unreadable: Unreadable) -> None:
+def park(*, unreadable: UnreadableSaga) -> None:
     """Leaves a row that cannot be run to a person."""
     _rows(PARK, [unreadable.reason, unreadable.saga_id, unreadable.version])
 
@@ -255,12 +255,12 @@ def _row(
     return row
 
 
-def _read(*row: Any) -> ClaimedSaga | Unreadable:
+def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
     """Whatever somebody has typed over it: a row that is no saga any more stops no other."""
     try:
         return _in_flight(*row)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return Unreadable(saga_id=row[0], version=row[2], reason=f"not readable here: {error}")
+        return UnreadableSaga(saga_id=row[0], version=row[2], reason=f"not readable here: {error}")
 
 
 def _in_flight(*row: Any) -> ClaimedSaga:

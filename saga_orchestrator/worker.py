@@ -23,7 +23,7 @@ from participant import failpoints
 from saga_orchestrator import messages, store
 from saga_orchestrator.executor import Executor, end_counter, park
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.store import ClaimedSaga, Unreadable
+from saga_orchestrator.store import ClaimedSaga, UnreadableSaga
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Runner:
             return False
         return len(claimed) == limit
 
-    def _execute(self, claimed: list[ClaimedSaga | Unreadable]) -> None:
+    def _execute(self, claimed: list[ClaimedSaga | UnreadableSaga]) -> None:
         now = time.monotonic()
         sagas = [one for one in claimed if isinstance(one, ClaimedSaga)]
         for saga in sagas:
@@ -101,7 +101,7 @@ class Runner:
         by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
         self._executor.execute(sagas=by_call)
         for one in claimed:
-            if isinstance(one, Unreadable):
+            if isinstance(one, UnreadableSaga):
                 park(one)
         if by_message:
             self._ask(by_message)

@@ -111,7 +111,7 @@ def waits(book: Book, step: str) -> bool:
     return _asking(step) in book
 
 
-def perform(
+def execute(
     *, book: Book, direction: Direction, step: str, is_refused: bool = False, asks: bool = False
 ) -> Answer:
     """What is answered, and the book after it. `is_refused`: what a fresh action would decide;
@@ -146,7 +146,7 @@ def _undo(book: Book, step: str) -> Answer:
 def decide(*, book: Book, step: str, is_refused: bool) -> Answer:
     """What becomes of a step that waits: a yes; or a no, or its time is over."""
     left = book - {_asking(step)}
-    return perform(book=left, direction=Direction.DO, step=step, is_refused=is_refused)
+    return execute(book=left, direction=Direction.DO, step=step, is_refused=is_refused)
 
 
 def _asking(step: str) -> Entry:

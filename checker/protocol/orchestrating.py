@@ -18,7 +18,7 @@ from checker.protocol.journeys import (
     Scenario,
     Walked,
     decide,
-    perform,
+    execute,
     scenarios,
     stored,
     waits,
@@ -137,7 +137,7 @@ def _effect(state: State, refused: str) -> tuple[State, CallResult]:
     """What the service does on the call that is due, and what it answers."""
     step, direction = state.progress.step.name, state.progress.direction
     known = stored(state.book, Direction.DO, step)
-    answer = perform(
+    answer = execute(
         book=state.book,
         direction=direction,
         step=step,

@@ -19,7 +19,7 @@ from checker.protocol.journeys import (
     Scenario,
     Walked,
     decide,
-    perform,
+    execute,
     scenarios,
     waits,
 )
@@ -106,7 +106,7 @@ def _next(protocol: Choreography, state: State, refused: str) -> list[tuple[str,
 def _hear(protocol: Choreography, state: State, place: int, refused: str) -> tuple[str, State]:
     message, index = state.flying[place]
     reaction = protocol.reactions[index]
-    answer = perform(
+    answer = execute(
         book=state.book,
         direction=reaction.direction,
         step=reaction.step,

@@ -139,14 +139,14 @@ def _bodies(module: str, path: Path) -> tuple[Body, ...]:
 
 def _read_all(module: str, tree: ast.Module) -> Iterator[Body]:
     names = _names(module, tree)
-    performed = _performed(tree)
+    executed = _performed(tree)
     for path, node in _functions(tree, ""):
         body = Body(f"{module}.{path}", f"{module}:{node.lineno}")
         owner = f"{module}.{path.rpartition('.')[0]}"
         own = {f"self.{key.rpartition('.')[2]}": key for key in _defined(tree, module, owner)}
         known = names._replace(functions=names.functions | own)
         for one in node.body:
-            _read(one, known, body, in_transaction=node.name in performed)
+            _read(one, known, body, in_transaction=node.name in executed)
         yield body
 
 
@@ -162,7 +162,7 @@ def _functions(node: ast.AST, path: str) -> Iterator[tuple[str, ast.FunctionDef]
 
 
 def _performed(tree: ast.Module) -> set[str]:
-    """What runs in the transaction of perform or of a decision, and nowhere else: operations, what
+    """What runs in the transaction of `execute` or of a decision, and nowhere else: operations, what
     follows from a verdict, and what a door adds.
     """
     added = {

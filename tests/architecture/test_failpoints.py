@@ -85,8 +85,8 @@ DAMAGE = {
 
 
 TAKEN_AWAY = [
-    "performing.before_commit",
-    "performing.after_commit",
+    "executing.before_commit",
+    "executing.after_commit",
     "relay.before_publish",
     "relay.confirmed",
     "relay.marked",

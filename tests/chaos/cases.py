@@ -56,7 +56,7 @@ HANDING_OVER = [*CALLING, "handover.before_mark", "handover.marked"]
 
 def _performing(*operations: str) -> list[str]:
     return [
-        f"performing.{moment} of {operation}"
+        f"executing.{moment} of {operation}"
         for operation in operations
         for moment in ("before_commit", "after_commit")
     ]
@@ -227,7 +227,7 @@ REACHED: Reached = {
         _in("web", Direction.DO, SAGAS[PURCHASE].steps[1:]),
         {
             "pagos.web": [
-                *("performing.before_promise", "performing.promised"),
+                *("executing.before_promise", "executing.promised"),
                 *("payments.before_reply", "decisions.before_reply"),
                 *("decisions.before_commit", "decisions.after_commit"),
             ],

@@ -8,7 +8,7 @@ from tests.checkout.shop import eventually
 
 class Orders:
     """The folder that DUETO_POINTS names. A point is `relay.marked`, or
-    `performing.before_commit of do create_order`.
+    `executing.before_commit of do create_order`.
     """
 
     def __init__(self, folder: Path) -> None:

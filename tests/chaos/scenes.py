@@ -361,7 +361,7 @@ def _not_handed_over(this: Round) -> Iterator[None]:
 def _charge_held(this: Round) -> Iterator[Callable[[], None]]:
     """The payment is not committed within the block. Gives what waits until it would be."""
     process = f"pagos.{this.steps_run_in}"
-    point = "performing.before_commit of do pagos.charge"
+    point = "executing.before_commit of do pagos.charge"
     this.orders.hold(process, point)
     try:
         yield lambda: this.orders.wait(process, point)

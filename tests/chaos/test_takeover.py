@@ -19,7 +19,7 @@ from tests.chaos.round import Round
 from tests.checkout.shop import eventually
 
 COUNT, AIM_SECONDS = 40, 5.0
-HELD = ("pagos.web", "performing.before_commit of do pagos.charge")
+HELD = ("pagos.web", "executing.before_commit of do pagos.charge")
 
 
 class SecondRunner:

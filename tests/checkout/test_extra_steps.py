@@ -19,10 +19,10 @@ NAMES = [step.name for step in PADS]
 *FIRST, LAST = SAGA.steps
 STEPS = [step.name for step in (*FIRST, *PADS, LAST)]
 KILLED = (
-    ("pagos.web", "performing.before_commit of do pagos.pad"),
-    ("pagos.worker", "performing.before_commit of do pagos.pad"),
+    ("pagos.web", "executing.before_commit of do pagos.pad"),
+    ("pagos.worker", "executing.before_commit of do pagos.pad"),
     ("inventario.web", "steps.before_reply of do inventario.pad"),
-    ("inventario.worker", "performing.after_commit of do inventario.pad"),
+    ("inventario.worker", "executing.after_commit of do inventario.pad"),
 )
 
 

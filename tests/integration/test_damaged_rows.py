@@ -35,7 +35,7 @@ from inventario.models import Product, Reservation
 from pagos import operations as pagos
 from pagos.models import Payment
 from participant import sql
-from participant.performing import perform
+from participant.executing import execute
 from participant.sql import Damaged
 from pedidos.operations import Accept as AcceptOrder
 from pedidos.operations import Item as PedidosItem
@@ -147,7 +147,7 @@ def of(step, saga_id=SAGA):
 
 
 def run(operation, command):
-    return perform(operation=operation, commands=[command])[0].outcome
+    return execute(operation=operation, commands=[command])[0].outcome
 
 
 @pytest.fixture

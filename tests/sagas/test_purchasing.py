@@ -236,10 +236,10 @@ def test_one_of_confirm_and_cancel_at_once_wins(shop, pattern):
 def _race(shop: Shop, pattern: str, area: dict[str, str]) -> tuple[str, str]:
     """The order, and which of the two won; the other was told of it."""
     order_id, payment_id = waiting(shop, pattern, area)
-    together = threading.Barrier(2)
+    execute_batch = threading.Barrier(2)
 
     def ask(word: str) -> tuple[int, Any]:
-        together.wait()
+        execute_batch.wait()
         return decide(shop, payment_id, word)
 
     words = ("confirm", "cancel")

@@ -8,7 +8,7 @@ from checker.explorer.store import Store
 from contracts.outcomes import Waiting
 from coordination import decisions as doors
 from coordination.decisions import Overdue
-from participant import decisions, performing
+from participant import decisions, executing
 from participant.barrier import key_of
 
 
@@ -58,7 +58,7 @@ def sweep_waits_for_no_lock(patch) -> None:
 
 def asked_after_the_commit(patch) -> None:
     """The step waits, and what it asks is written in a transaction of its own."""
-    pursued = performing._pursued
+    pursued = executing._pursued
     kept = []
 
     def run(operation, commands, heard):
@@ -70,18 +70,18 @@ def asked_after_the_commit(patch) -> None:
         kept.append((operation, commands, outcomes, told))
         return outcomes
 
-    def ask_first(operation, performed, *, is_told):
-        fresh = {key_of(operation, one.command) for one in performed if one.fresh}
+    def ask_first(operation, executed, *, is_told):
+        fresh = {key_of(operation, one.command) for one in executed if one.fresh}
         for asked, commands, outcomes, told in [kept.pop() for _ in kept[:]]:
             if asked is operation and fresh & commands.keys() and operation.decide:
-                with performing.transaction.atomic(using=operation.service):
+                with executing.transaction.atomic(using=operation.service):
                     decisions.ask(
                         operation=operation, commands=commands, outcomes=outcomes, heard=told
                     )
-        return pursued(operation, performed, is_told=is_told)
+        return pursued(operation, executed, is_told=is_told)
 
-    patch.setattr(performing, "_run", run)
-    patch.setattr(performing, "_pursued", ask_first)
+    patch.setattr(executing, "_run", run)
+    patch.setattr(executing, "_pursued", ask_first)
 
 
 def another_key_each_time(patch) -> None:

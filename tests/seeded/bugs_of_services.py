@@ -16,14 +16,14 @@ from contracts.saga import Direction
 from coordination.store import AcceptedSagas
 from inventario import store as stock
 from messaging import reactions
-from participant import barrier, performing, sql
+from participant import barrier, executing, sql
 from participant.barrier import Entry, key_of
 
 
 def no_barrier(patch) -> None:
     _drop("pagos", "pagos_payment", "payment_once_a_step")
     patch.setattr(
-        performing.barrier,
+        executing.barrier,
         "enter",
         lambda *, operation, commands: Entry(
             fresh=dict.fromkeys([key_of(operation, command) for command in commands], 0),
@@ -37,7 +37,7 @@ def barrier_after_the_effect(patch) -> None:
     """In a transaction of its own: whoever dies between the two does it again."""
     _drop("pagos", "pagos_payment", "payment_once_a_step")
 
-    def late(*, operation, commands, also=None, heard=None):
+    def late(*, operation, commands, in_same_transaction=None, heard=None):
         with transaction.atomic(using=operation.service):
             entry = barrier.enter(operation=operation, commands=commands)
             fresh = [command for command in commands if key_of(operation, command) in entry.fresh]
@@ -46,14 +46,16 @@ def barrier_after_the_effect(patch) -> None:
             outcomes = operation.run(fresh) if fresh else []
         ran = dict(zip([one.saga_id for one in fresh], outcomes, strict=True))
         known = _doing(operation, lambda commands: [ran[command.saga_id] for command in commands])
-        return perform(operation=known, commands=commands, also=also, heard=heard)
+        return execute(
+            operation=known, commands=commands, in_same_transaction=in_same_transaction, heard=heard
+        )
 
-    perform = reactions.perform
-    patch.setattr(reactions, "perform", late)
+    execute = reactions.execute
+    patch.setattr(reactions, "execute", late)
 
 
 def outcome_not_stored(patch) -> None:
-    patch.setattr(performing.barrier, "record", lambda *, operation, outcomes: None)
+    patch.setattr(executing.barrier, "record", lambda *, operation, outcomes: None)
 
 
 def undo_does_not_block(patch) -> None:

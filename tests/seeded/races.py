@@ -38,7 +38,7 @@ def an_expiry_during_the_sale(shop: Shop) -> None:
         beside.append(InThread(inventario.expire, service=SERVICE))
         _let_go_on(beside[0])
 
-    shop.at("performing.before_commit of do inventario.commit", sweep)
+    shop.at("executing.before_commit of do inventario.commit", sweep)
     shop.settle()
     beside[0].result()
     shop.settle()
@@ -53,7 +53,7 @@ def _both_heard_at_once(shop: Shop) -> None:
         _let_go_on(beside[0])
 
     shop.one_at_a_time()
-    shop.at("performing.before_commit of do inventario.reserve", hear_the_other)
+    shop.at("executing.before_commit of do inventario.reserve", hear_the_other)
     shop.settle()
     beside[0].result()
     shop.settle()

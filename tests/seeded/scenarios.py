@@ -52,7 +52,7 @@ def a_key_used_again(shop: Shop) -> None:
 def killed_before_commit(shop: Shop) -> None:
     """inventario dies before it has committed a reservation; the others go on without it."""
     shop.check_out("choreographed")
-    shop.at("performing.before_commit of do inventario.reserve", shop.workers["inventario"].kill)
+    shop.at("executing.before_commit of do inventario.reserve", shop.workers["inventario"].kill)
     shop.settle()
     shop.workers["inventario"].revive()
     shop.settle()
@@ -61,20 +61,20 @@ def killed_before_commit(shop: Shop) -> None:
 def killed_in_a_charge(shop: Shop) -> None:
     """pagos dies before it has committed a charge, and hears of it again."""
     shop.check_out("choreographed")
-    shop.at("performing.before_commit of do pagos.charge", _die)
+    shop.at("executing.before_commit of do pagos.charge", _die)
     shop.settle()
 
 
 def killed_before_ack(shop: Shop) -> None:
     """pagos dies after it has committed a charge, and hears of it again."""
     shop.check_out("choreographed")
-    shop.at("performing.after_commit of do pagos.charge", _die)
+    shop.at("executing.after_commit of do pagos.charge", _die)
     shop.settle()
 
 
 def killed_before_ack_of_a_refund(shop: Shop) -> None:
     shop.undo(_running(shop), "choreographed")
-    shop.at("performing.after_commit of undo pagos.charge", _die)
+    shop.at("executing.after_commit of undo pagos.charge", _die)
     shop.settle()
 
 
@@ -121,7 +121,7 @@ def a_reservation_that_expires(shop: Shop) -> None:
     """Its time is over before it is sold."""
     for pattern in PATTERNS:
         shop.check_out(pattern)
-        shop.at("performing.after_commit of do carrito.create_order", inventario.expire)
+        shop.at("executing.after_commit of do carrito.create_order", inventario.expire)
         shop.settle()
 
 
@@ -137,7 +137,7 @@ def a_return(shop: Shop) -> None:
 def a_fault(shop: Shop) -> None:
     """A charge faults once, as by a deadlock in the database."""
     shop.check_out("choreographed")
-    shop.at("performing.before_commit of do pagos.charge", _fault)
+    shop.at("executing.before_commit of do pagos.charge", _fault)
     shop.settle_to_the_last_try()
 
 
@@ -168,7 +168,7 @@ def an_undo_that_fails_for_ever(shop: Shop) -> None:
     """The refund can't be reached: it is left to a person."""
     saga_id = shop.check_out("orchestrated")
     shop.at(
-        "performing.after_commit of do carrito.create_order",
+        "executing.after_commit of do carrito.create_order",
         lambda: shop.undo(saga_id, ORCHESTRATED),
     )
     shop.network.before = True

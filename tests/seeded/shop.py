@@ -69,7 +69,7 @@ class Shop:
         }
 
     def at(self, point: str, action: Callable[[], None]) -> None:
-        """Does this, once, when the point is reached: `performing.before_commit of do pay`."""
+        """Does this, once, when the point is reached: `executing.before_commit of do pay`."""
         self._hooks[point] = action
 
     def stock(self, *, units: int = 5, price: str = "10.00") -> Product:

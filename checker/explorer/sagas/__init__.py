@@ -2,7 +2,7 @@
 
     manage.py sagas explore --saga shipment --pattern choreographed
 
-Real are the reactions, `perform`, the barrier's rules, consumer, relay, tracking, watchdog, runner,
+Real are the reactions, `execute`, the barrier's rules, consumer, relay, tracking, watchdog, runner,
 executor, engine and the memory broker. Made up is what the participants do (`participants`): a
 step leaves a row, refuses by script, or takes one of a scarce thing. Only the SQL is replaced,
 function by function (`memory`, `memory_of_coordinators`), and time (`worlds`).

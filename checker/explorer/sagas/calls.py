@@ -10,8 +10,8 @@ from checker.explorer.steering import Crashed, Strike
 from checker.explorer.store import WouldWait
 from contracts.commands import Command
 from httpapi.client import Answer, Unreachable
+from participant.executing import execute
 from participant.operations import Operation
-from participant.performing import perform
 
 REQUEST_LOST, REPLY_LOST, LATE = "request lost", "reply lost", "late"
 WAYS = (REQUEST_LOST, REPLY_LOST, LATE)
@@ -74,7 +74,7 @@ class Calls:
         return [one for one in self.late if one not in self._blocked]
 
     def arrive(self, request: Request) -> None:
-        """A late request is performed after all; nobody waits for the answer."""
+        """A late request is executed after all; its caller has given up waiting."""
         self.late.remove(request)
         with suppress(Unreachable):
             self._performed(request)
@@ -87,14 +87,14 @@ class Calls:
 
     def _performed(self, request: Request) -> Answer:
         try:
-            performed = perform(operation=request.operation, commands=request.commands)
+            executed = execute(operation=request.operation, commands=request.commands)
         except Crashed as error:
             raise Unreachable("the service died over it") from error
         except WouldWait as error:
             self.late.append(request)
             self._blocked.append(request)
             raise Unreachable("no answer in time: it waits for a row") from error
-        return Answer(207, msgspec.json.encode([one.outcome for one in performed]))
+        return Answer(207, msgspec.json.encode([one.outcome for one in executed]))
 
 
 class InProcessClient:

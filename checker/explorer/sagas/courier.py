@@ -24,7 +24,7 @@ from messaging.relay import Relay
 
 PREFETCH = 1_000
 BEFORE_WRITE, BEFORE_CONFIRM = "publisher.before_write", "publisher.before_confirm"
-BEFORE_COMMIT, AFTER_COMMIT = "performing.before_commit", "performing.after_commit"
+BEFORE_COMMIT, AFTER_COMMIT = "executing.before_commit", "executing.after_commit"
 CRASHES = (
     BEFORE_COMMIT,
     AFTER_COMMIT,

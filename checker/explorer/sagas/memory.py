@@ -1,6 +1,6 @@
 """The stage of a world in memory: tables in the place of the SQL, for as long as it is wanted.
 
-Everything above the SQL stays the real thing: reactions, `perform`, the barrier's rules, consumer,
+Everything above the SQL stays the real thing: reactions, `execute`, the barrier's rules, consumer,
 relay, tracking, watchdog, runner, executor, engine. What a participant stores is here, as the SQL
 of `participant.barrier`, `messaging.outbox` and `messaging.parked` does it, row by row, and the
 ledger of effects; what the coordinators store is in `memory_of_coordinators`.
@@ -29,7 +29,7 @@ from contracts.saga import Direction
 from messaging import consumer, outbox, parked, parking
 from messaging.outbox import Unsent
 from messaging.parked import Aside, Due
-from participant import barrier, decisions, performing, sql
+from participant import barrier, decisions, executing, sql
 from participant.barrier import Key, key_of
 from participant.models import BarrierStatus
 from participant.operations import Operation
@@ -39,7 +39,7 @@ from saga_orchestrator import operations as orchestration
 from saga_orchestrator import store as saga_log
 from saga_orchestrator.store import Call
 
-TRANSACTIONS = (performing, decisions, parking, tracking, watchdog, messages, orchestration)
+TRANSACTIONS = (executing, decisions, parking, tracking, watchdog, messages, orchestration)
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
 AFTER_READING = "after reading"
 """A point of the transactions here: locked and read, but not written."""

@@ -22,7 +22,7 @@ from saga_choreography.store import (
     Watched,
 )
 from saga_orchestrator.engine import Progress, Transition
-from saga_orchestrator.store import OVERDUE_SECONDS, Call, ClaimedSaga, Unreadable, call_of
+from saga_orchestrator.store import OVERDUE_SECONDS, Call, ClaimedSaga, UnreadableSaga, call_of
 
 
 class RunRow(NamedTuple):
@@ -86,8 +86,8 @@ class SagaLog:
 
     def claim(
         self, *, runner_id: int, limit: int, in_flight: Sequence[str] = (), but: Sequence[Call] = ()
-    ) -> list[ClaimedSaga | Unreadable]:
-        claimed: list[ClaimedSaga | Unreadable] = []
+    ) -> list[ClaimedSaga | UnreadableSaga]:
+        claimed: list[ClaimedSaga | UnreadableSaga] = []
         for saga_id in self.due(runner_id=runner_id, in_flight=in_flight, but=but)[:limit]:
             row = self.sagas[saga_id]
             is_new = row.status is SagaStatus.PENDING
@@ -100,7 +100,7 @@ class SagaLog:
             claimed.append(self._in_flight(saga_id, row))
         return claimed
 
-    def lock(self, *, saga_ids: Collection[str]) -> list[ClaimedSaga | Unreadable]:
+    def lock(self, *, saga_ids: Collection[str]) -> list[ClaimedSaga | UnreadableSaga]:
         found = [one for one in sorted(saga_ids) if one in self.sagas]
         for saga_id in found:
             self._store.lock(self.sagas, saga_id)
@@ -120,7 +120,7 @@ class SagaLog:
             if self.is_still(saga)
         }
 
-    def park(self, *, unreadable: Unreadable) -> None:
+    def park(self, *, unreadable: UnreadableSaga) -> None:
         """Nothing here is unreadable: it is a bug, and told as one."""
         what = f"the runner parked {unreadable.saga_id}: {unreadable.reason}"
         self._store.write(self._store.table("parked"), self._store.next_id(), what)

@@ -23,7 +23,7 @@ from contracts.saga import Direction, Saga
 from contracts.states import FINAL, SagaStatus
 from coordination.acceptance import first_event, is_own_start
 from messaging import outbox
-from participant.performing import perform
+from participant.executing import execute
 from saga_orchestrator.store import Call
 
 
@@ -208,12 +208,12 @@ def _accepted(*, participants: Participants, pattern: str, now: datetime) -> lis
         context_of(scenario=scenario, saga_id=one, pattern=pattern) for one in scenario.saga_ids
     ]
     said = [first_event(context=context, now=now) for context in contexts if is_own_start(pattern)]
-    perform(
+    execute(
         operation=participants.operations[first.operation, Direction.DO],
         commands=[
             projection.command(step=first, direction=Direction.DO, context=context)
             for context in contexts
         ],
-        also=lambda _: outbox.add(service=first.service, said=said),
+        in_same_transaction=lambda _: outbox.add(service=first.service, said=said),
     )
     return contexts

@@ -27,8 +27,8 @@ from pagos import store as owed
 from pagos.models import Payment
 from pagos.store import grant
 from participant.decisions import Given, mark_told
+from participant.executing import execute
 from participant.operations import YES, all_in
-from participant.performing import perform
 from pedidos import operations as pedidos
 from pedidos.catalogue import Item
 from pedidos.models import Order
@@ -134,10 +134,10 @@ class Shop:
         model.objects.filter(pk=saga_id).update(handed_over_at=timezone.now(), status="running")
 
     def do(self, saga_id: str, *steps: str) -> None:
-        self._perform(saga_id, Direction.DO, steps)
+        self._execute(saga_id, Direction.DO, steps)
 
     def undo(self, saga_id: str, *steps: str, failure: Failure | None = None) -> None:
-        self._perform(saga_id, Direction.UNDO, steps, failure)
+        self._execute(saga_id, Direction.UNDO, steps, failure)
 
     def completed(
         self, saga_id: str, *, saga: str = "checkout", pattern: str = "orchestrated"
@@ -159,7 +159,7 @@ class Shop:
         steps = steps_of(saga)[: min(SAGAS[saga].pivot, len(SAGAS[saga].steps) - 1)]
         self.accept(saga_id, saga=saga, pattern=pattern)
         self.do(saga_id, *steps[1:])
-        self._perform(saga_id, Direction.BLOCK, steps_of(saga)[SAGAS[saga].pivot :][:1])
+        self._execute(saga_id, Direction.BLOCK, steps_of(saga)[SAGAS[saga].pivot :][:1])
         self._undo_all(saga_id, steps)
         self.coordinated(saga_id, "compensated")
 
@@ -179,13 +179,13 @@ class Shop:
         context = msgspec.structs.replace(
             self._context(saga_id), results={"create_payment": {"payment_id": payment.pk}}
         )
-        self._perform(saga_id, Direction.DO, ["confirm_payment"], context=context, decides=False)
+        self._execute(saga_id, Direction.DO, ["confirm_payment"], context=context, decides=False)
         self.coordinated(saga_id, "running", current_step="confirm_payment")
 
     def withdrawn(self, saga_id: str, *, pattern: str) -> None:
         """Stopped while it waited."""
         self.waiting(saga_id, pattern=pattern)
-        self._perform(saga_id, Direction.BLOCK, ["schedule_delivery"])
+        self._execute(saga_id, Direction.BLOCK, ["schedule_delivery"])
         self._undo_all(saga_id, ["accept_order", "create_payment", "confirm_payment"])
         choreography.Saga.objects.filter(pk=saga_id).update(
             status="compensated", finished_at=timezone.now()
@@ -229,7 +229,7 @@ class Shop:
         CartItem.objects.create(
             cart=cart, product_id=str(self.product.pk), quantity=quantity, unit_price="12.50"
         )
-        perform(operation=carrito.accept, commands=[carrito.Accept(**alike, cart_id=cart.pk)])
+        execute(operation=carrito.accept, commands=[carrito.Accept(**alike, cart_id=cart.pk)])
 
     def _order(self, alike: dict[str, str], quantity: int) -> None:
         command = pedidos.Accept(
@@ -239,7 +239,7 @@ class Shop:
             total_amount=Decimal("25.00"),
             destination={"province": "Madrid"},
         )
-        perform(operation=pedidos.accept, commands=[command])
+        execute(operation=pedidos.accept, commands=[command])
 
     def _book(self, alike: dict[str, str], quantity: int) -> None:
         """An hour of the slot for 12.50, the next one each time."""
@@ -252,7 +252,7 @@ class Shop:
             starts_at=starts_at,
             ends_at=starts_at + HOUR,
         )
-        perform(operation=reservas.accept, commands=[command])
+        execute(operation=reservas.accept, commands=[command])
 
     def _asked(self, context: Context) -> None:
         requests = [
@@ -274,7 +274,7 @@ class Shop:
         failure = Failure(steps[-1], refusals.STOPPED, undone=True)
         self.undo(saga_id, *reversed(steps), failure=failure)
 
-    def _perform(
+    def _execute(
         self,
         saga_id: str,
         direction: Direction,
@@ -291,7 +291,7 @@ class Shop:
                 step=step, direction=direction, context=context, failure=failure
             )
             action = step.operation.partition(".")[2]
-            (done,) = perform(operation=operations[action, direction], commands=[command])
+            (done,) = execute(operation=operations[action, direction], commands=[command])
             if decides and isinstance(done.outcome, Waiting) and step.decided_by:
                 yes = Given(saga_id=saga_id, step=step.name, word=YES, by="eva")
                 decisions.give(service=step.service, given=yes)

@@ -19,7 +19,7 @@ from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
 from pagos.reactions import REACTIONS
 from participant import barrier, sql
 from participant.barrier import Entry
-from participant.performing import perform
+from participant.executing import execute
 from tarjetas.models import Charge as NetworkCharge
 
 pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
@@ -36,12 +36,12 @@ def charge_of(saga_id: str, **changes) -> Charge:
 
 def charge(*saga_ids: str, **changes):
     commands = [charge_of(saga_id, **changes) for saga_id in saga_ids]
-    return [one.outcome for one in perform(operation=operations.charge, commands=commands)]
+    return [one.outcome for one in execute(operation=operations.charge, commands=commands)]
 
 
 def refund(*saga_ids: str):
     commands = [Undo(saga_id=saga_id, **STEP) for saga_id in saga_ids]
-    return [one.outcome for one in perform(operation=operations.refund, commands=commands)]
+    return [one.outcome for one in execute(operation=operations.refund, commands=commands)]
 
 
 def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list[Event]:
@@ -186,11 +186,11 @@ class Crash(Exception):
 
 
 def test_crash_before_the_commit_leaves_nothing():
-    def die(performed: Sequence[object]) -> None:
+    def die(executed: Sequence[object]) -> None:
         raise Crash
 
     with pytest.raises(Crash):
-        perform(operation=operations.charge, commands=[charge_of("s")], also=die)
+        execute(operation=operations.charge, commands=[charge_of("s")], in_same_transaction=die)
     assert not Payment.objects.exists()
     assert not BarrierEntry.objects.exists()
     assert isinstance(charge("s")[0], Done)
@@ -203,7 +203,7 @@ def test_fault_of_one_command_leaves_nothing_of_the_whole_list():
         msgspec.structs.replace(charge_of("t"), subject=too_long_for_the_table),
     ]
     with pytest.raises(Exception, match="value too long"):
-        perform(operation=operations.charge, commands=commands)
+        execute(operation=operations.charge, commands=commands)
     assert not BarrierEntry.objects.exists()
 
 

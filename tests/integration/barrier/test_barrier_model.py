@@ -10,8 +10,8 @@ from contracts.outcomes import Done, Refused
 from contracts.saga import Direction
 from participant import decisions
 from participant.decisions import Given
+from participant.executing import execute
 from participant.operations import Operation, asks, blocks, does, undoes
-from participant.performing import perform
 
 pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
@@ -55,7 +55,7 @@ def really(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
     for asked in sequence:
         ran.clear()
         command = Command(saga_id=" > ".join(sequence), step=STEP, saga="checkout")
-        (one,) = perform(operation=known[asked], commands=[command])
+        (one,) = execute(operation=known[asked], commands=[command])
         took_effect = ran in (["do"], ["undo"])
         answers.append((isinstance(one.outcome, Done), one.fresh, took_effect))
     return answers
@@ -66,7 +66,7 @@ def modelled(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
     answers = []
     for asked in sequence:
         direction = Direction(asked.split()[-1])
-        answer = model.perform(
+        answer = model.execute(
             book=book, direction=direction, step=STEP, is_refused=asked == "refused do"
         )
         book = answer.book
@@ -99,7 +99,7 @@ def really_waiting(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
         ran.clear()
         if asked in known:
             command = Command(saga_id=saga_id, step=STEP, saga="checkout")
-            (one,) = perform(operation=known[asked], commands=[command])
+            (one,) = execute(operation=known[asked], commands=[command])
         else:
             given = Given(saga_id=saga_id, step=STEP, word=asked)
             (one,) = decisions.decide(operation=known["ask"], given=[given])
@@ -115,7 +115,7 @@ def modelled_waiting(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]
             answer = model.decide(book=book, step=STEP, is_refused=asked == "no")
         else:
             direction = Direction.DO if asked == "ask" else Direction(asked)
-            answer = model.perform(book=book, direction=direction, step=STEP, asks=True)
+            answer = model.execute(book=book, direction=direction, step=STEP, asks=True)
         book = answer.book
         answers.append((answer.is_done, answer.is_fresh, answer.takes_effect))
     return answers

@@ -13,8 +13,8 @@ from contracts.saga import Direction
 from inventario import operations
 from inventario.models import BarrierEntry, Product, Reservation
 from participant import barrier
+from participant.executing import execute
 from participant.operations import all_in
-from participant.performing import perform
 from tests.threads import InThread, at_once, wait_until_blocked
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -35,12 +35,12 @@ def reserve(product, saga_ids):
     commands = [
         Reserve(saga_id=saga_id, subject="c", items=items, **RESERVE) for saga_id in saga_ids
     ]
-    return [one.outcome for one in perform(operation=operations.reserve, commands=commands)]
+    return [one.outcome for one in execute(operation=operations.reserve, commands=commands)]
 
 
 def unreserve(saga_ids):
     commands = [Undo(saga_id=saga_id, **RESERVE) for saga_id in saga_ids]
-    return [one.outcome for one in perform(operation=operations.unreserve, commands=commands)]
+    return [one.outcome for one in execute(operation=operations.unreserve, commands=commands)]
 
 
 def shuffled(saga_ids, seed):
@@ -80,11 +80,11 @@ def test_block_and_commit_at_once_decide_once(product):
 
     def commit():
         commands = [Command(saga_id=saga_id, **COMMIT) for saga_id in shuffled(saga_ids, 1)]
-        return perform(operation=operations.commit, commands=commands)
+        return execute(operation=operations.commit, commands=commands)
 
     def block():
         commands = [Undo(saga_id=saga_id, **COMMIT) for saga_id in shuffled(saga_ids, 2)]
-        return perform(operation=BLOCK, commands=commands)
+        return execute(operation=BLOCK, commands=commands)
 
     committed, blocked = at_once([commit, block], service=SERVICE)
     by_saga = {one.command.saga_id: one.outcome for one in committed}
@@ -97,15 +97,15 @@ def test_block_and_commit_at_once_decide_once(product):
 
 def test_block_after_the_pivot_says_that_it_happened(product):
     reserve(product, ["s"])
-    perform(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
-    (blocked,) = perform(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
+    execute(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    (blocked,) = execute(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
     assert isinstance(blocked.outcome, Done)
 
 
 def test_block_before_the_pivot_refuses_it_for_good(product):
     reserve(product, ["s"])
-    perform(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
-    (late,) = perform(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    execute(operation=BLOCK, commands=[Undo(saga_id="s", **COMMIT)])
+    (late,) = execute(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
     assert late.outcome.code == refusals.ABORTED
     assert Reservation.objects.get().status == "reserved"
 
@@ -141,11 +141,11 @@ def test_call_by_hand_never_gets_at_what_a_saga_has_just_done(product, monkeypat
         return enter(operation=operation, commands=commands)
 
     monkeypatch.setattr(barrier, "enter", late)
-    (by_hand,) = perform(operation=operations.commit, commands=[Command(saga_id="s")])
+    (by_hand,) = execute(operation=operations.commit, commands=[Command(saga_id="s")])
     assert by_hand.outcome.code == refusals.PART_OF_A_SAGA
     assert Reservation.objects.get().status == "reserved"
     assert set(BarrierEntry.objects.values_list("step", flat=True)) == {RESERVE["step"]}
-    (sold,) = perform(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
+    (sold,) = execute(operation=operations.commit, commands=[Command(saga_id="s", **COMMIT)])
     assert isinstance(sold.outcome, Done)
 
 

@@ -14,7 +14,7 @@ from messaging.brokers.memory import forget
 from pagos import operations
 from pagos.models import Payment
 from participant import sql
-from participant.performing import perform
+from participant.executing import execute
 from tests.seeded.shop import Shop
 
 pytestmark = pytest.mark.django_db(databases=[*WITH_DATABASE])
@@ -109,7 +109,7 @@ def test_what_was_done_by_hand_before_a_saga_of_that_id_came_is_undone_by_hand(p
     money = {"cart_id": "c", "amount": "1.00", "payment_method": "credit_card"}
     assert post("/api/v1/payments/saga", {"saga_id": "mine", **money})[0] == 200
     late = Undo(saga_id="mine", saga="checkout", step="process_payment", reason="stopped")
-    perform(operation=operations.refund, commands=[late])
+    execute(operation=operations.refund, commands=[late])
     again = {"saga_id": "mine", **money}
     is_refused(post("/api/v1/payments/saga", again), "mine")
     assert post("/api/v1/payments/saga/refund", {"saga_id": "mine"})[0] == 200

@@ -25,7 +25,7 @@ from contracts.outcomes import Done, Failure, Refused
 from coordination.store import AcceptedSagas
 from httpapi.problems import Problem
 from participant import sql
-from participant.performing import perform
+from participant.executing import execute
 from tests.threads import at_once as at_once_each
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
@@ -66,7 +66,7 @@ def of(kind, saga_id):
 
 
 def outcome_of(operation, command):
-    return perform(operation=operation, commands=[command])[0].outcome
+    return execute(operation=operation, commands=[command])[0].outcome
 
 
 def test_accepted_cart_is_locked_and_its_total_frozen(cart):
@@ -154,7 +154,7 @@ def test_cart_that_no_step_could_take_is_refused_and_left(cart, statement, code)
     healthy = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
     CartItem.objects.create(cart=healthy, product_id="1", quantity=1, unit_price="1.00")
     commands = [command_for(cart.id), command_for(healthy.id)]
-    refused, done = [one.outcome for one in perform(operation=operations.accept, commands=commands)]
+    refused, done = [one.outcome for one in execute(operation=operations.accept, commands=commands)]
     assert refused.code == code
     assert isinstance(done, Done)
     assert Checkout.objects.count() == 1

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from carrito import operations
 from carrito.models import Cart, CartItem, Checkout
-from participant.performing import perform
+from participant.executing import execute
 from tests.admin_pages import act, look_at_all
 
 pytestmark = pytest.mark.django_db(databases=["default", "carrito"])
@@ -23,7 +23,7 @@ def checkout():
         payment_method="credit_card",
         saga_pattern="orchestrated",
     )
-    perform(operation=operations.accept, commands=[command])
+    execute(operation=operations.accept, commands=[command])
     return Checkout.objects.get()
 
 

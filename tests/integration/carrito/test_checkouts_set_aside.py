@@ -17,7 +17,7 @@ from coordination import handover, store
 from coordination.handover import ROUTES, Handover
 from httpapi.client import Unreachable
 from participant import sql
-from participant.performing import perform
+from participant.executing import execute
 from tests.threads import Hurried, InThread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
@@ -95,7 +95,7 @@ def accepted(count=1):
             payment_method="credit_card",
             saga_pattern="orchestrated",
         )
-        perform(operation=operations.accept, commands=[command])
+        execute(operation=operations.accept, commands=[command])
     return saga_ids
 
 
@@ -145,7 +145,7 @@ def test_without_reading_each_on_its_own_no_checkout_moves(hands_over, coordinat
 
     def raises(*row):
         found = one_by_one(*row)
-        if isinstance(found, store.Unreadable):
+        if isinstance(found, store.UnreadableSaga):
             raise ValueError(found.reason)
         return found
 
@@ -315,5 +315,5 @@ def test_discarded_checkout_that_a_coordinator_has_after_all_sells_nothing(clien
     hands_over.hand_over_once()
     client.post(f"/checkouts/{saga_id}/discard", **EMPTY)
     command = Command(saga_id=saga_id, saga="checkout")
-    (performed,) = perform(operation=operations.create_order, commands=[command])
-    assert performed.outcome.code == refusals.NO_CHECKOUT
+    (executed,) = execute(operation=operations.create_order, commands=[command])
+    assert executed.outcome.code == refusals.NO_CHECKOUT

@@ -19,7 +19,7 @@ from contracts.patterns import PATTERNS
 from httpapi.client import Client
 from httpapi.problems import Problem
 from inventario.models import Product
-from participant.performing import perform
+from participant.executing import execute
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -124,7 +124,7 @@ def test_price_that_is_not_known_is_the_one_that_was_shown(cart):
 def test_rise_that_comes_with_another_refusal_leaves_the_cart_alone(cart):
     command = command_for(cart, {"1": "11.00"})
     Cart.objects.update(status="checked_out")
-    outcome = perform(operation=operations.accept, commands=[command])[0].outcome
+    outcome = execute(operation=operations.accept, commands=[command])[0].outcome
     assert outcome.code == refusals.CART_CHECKED_OUT
     assert shown(cart)[0] == ("10.05", None)
 
@@ -132,7 +132,7 @@ def test_rise_that_comes_with_another_refusal_leaves_the_cart_alone(cart):
 def test_cart_that_is_bought_beside_a_refusal_of_the_same_list_is_left_as_it_was_bought(cart):
     """Another request for it came while inventario could not be asked."""
     commands = [command_for(cart, {"1": "11.00"}, saga_id="a"), command_for(cart, {}, saga_id="b")]
-    first, second = [one.outcome for one in perform(operation=operations.accept, commands=commands)]
+    first, second = [one.outcome for one in execute(operation=operations.accept, commands=commands)]
     assert first.code == refusals.PRICE_CHANGED
     assert isinstance(second, Done)
     assert shown(cart)[0] == ("10.05", None)

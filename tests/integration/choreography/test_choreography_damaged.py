@@ -77,7 +77,7 @@ def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
 
 def test_control_looked_at_together_alone_they_hold_up_each_other(damaged, said, monkeypatch):
     monkeypatch.setattr(watchdog.sql, "is_outage", lambda error: True)
-    with pytest.raises(store.Unreadable):
+    with pytest.raises(store.UnreadableSaga):
         look(now=after(12))
     assert said() == []
 

@@ -3,7 +3,7 @@ import pytest
 from contracts.commands import Schedule, Undo
 from envios import operations
 from envios.models import Courier
-from participant.performing import perform
+from participant.executing import execute
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ class Shop:
             )
             for saga_id in saga_ids
         ]
-        return [one.outcome for one in perform(operation=operations.schedule, commands=commands)]
+        return [one.outcome for one in execute(operation=operations.schedule, commands=commands)]
 
     def cancel(self, saga_id: str, *, step: str = "", reason: str = ""):
         command = Undo(saga_id=saga_id, step=step, reason=reason)
-        return perform(operation=operations.cancel, commands=[command])[0].outcome
+        return execute(operation=operations.cancel, commands=[command])[0].outcome

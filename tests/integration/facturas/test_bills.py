@@ -12,7 +12,7 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done
 from facturas import operations
 from facturas.models import Bill, Invoice, InvoiceCounter
 from participant import sql
-from participant.performing import perform
+from participant.executing import execute
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["facturas"])
@@ -27,7 +27,7 @@ def billing(saga_id: str, amount: str = "40.00") -> CreateBill:
 
 def bill(saga_id: str, amount: str = "40.00"):
     command = billing(saga_id, amount)
-    return perform(operation=operations.create_bill, commands=[command])[0].outcome
+    return execute(operation=operations.create_bill, commands=[command])[0].outcome
 
 
 def invoicing(saga_id: str, bill_id: str) -> IssueInvoice:
@@ -36,12 +36,12 @@ def invoicing(saga_id: str, bill_id: str) -> IssueInvoice:
 
 def pay(saga_id: str, bill_id: str):
     command = invoicing(saga_id, bill_id)
-    return perform(operation=operations.issue_invoice, commands=[command])[0].outcome
+    return execute(operation=operations.issue_invoice, commands=[command])[0].outcome
 
 
 def fail(saga_id: str):
     command = Undo(saga_id=saga_id, step="create_bill", reason=refusals.STOPPED, **BY_SAGA)
-    return perform(operation=operations.fail_bill, commands=[command])[0].outcome
+    return execute(operation=operations.fail_bill, commands=[command])[0].outcome
 
 
 def paid(saga_id: str):
@@ -126,7 +126,7 @@ def test_lists_that_come_at_once_share_the_numbers():
     every = list(bills.items())
     lists = [every[n : n + 6] for n in range(0, 60, 6)]
     calls = [
-        lambda part=part: perform(
+        lambda part=part: execute(
             operation=operations.issue_invoice, commands=[invoicing(*one) for one in part]
         )
         for part in lists

@@ -3,7 +3,7 @@ import pytest
 from contracts.commands import Command, Item, Reserve, Undo
 from inventario import operations
 from inventario.models import Product
-from participant.performing import perform
+from participant.executing import execute
 
 
 @pytest.fixture
@@ -42,4 +42,4 @@ class Shop:
         return self._do(operations.restore, Undo(saga_id=saga_id))
 
     def _do(self, operation, command):
-        return perform(operation=operation, commands=[command])[0].outcome
+        return execute(operation=operation, commands=[command])[0].outcome

@@ -12,7 +12,7 @@ from contracts.outcomes import Busy, Done
 from inventario import operations
 from inventario.models import Product
 from participant import sql
-from participant.performing import APART_SECONDS, perform, perform_apart
+from participant.executing import APART_SECONDS, execute, execute_apart
 from tests.threads import InThread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -58,7 +58,7 @@ def test_locked_row_holds_up_only_the_command_that_needs_it(product):
     locked, free = product(), product()
     commands = wanted(locked, free, locked, free)
     with forgotten(locked):
-        outcomes = perform_apart(operation=operations.reserve, commands=commands)
+        outcomes = execute_apart(operation=operations.reserve, commands=commands)
     assert [type(outcome) for outcome in outcomes] == [Busy, Done, Busy, Done]
     free.refresh_from_db()
     assert (free.available, free.reserved) == (8, 2)
@@ -67,10 +67,10 @@ def test_locked_row_holds_up_only_the_command_that_needs_it(product):
 def test_busy_command_is_decided_when_it_is_asked_for_again(product):
     locked = product()
     with forgotten(locked):
-        assert perform_apart(operation=operations.reserve, commands=wanted(locked)) == [
+        assert execute_apart(operation=operations.reserve, commands=wanted(locked)) == [
             Busy(sql.BUSY)
         ]
-    (outcome,) = perform_apart(operation=operations.reserve, commands=wanted(locked))
+    (outcome,) = execute_apart(operation=operations.reserve, commands=wanted(locked))
     assert isinstance(outcome, Done)
 
 
@@ -79,7 +79,7 @@ def test_hundred_that_wait_for_one_row_are_answered_in_time(product):
     locked = product()
     with forgotten(locked):
         started = time.monotonic()
-        outcomes = perform_apart(operation=operations.reserve, commands=wanted(*[locked] * 100))
+        outcomes = execute_apart(operation=operations.reserve, commands=wanted(*[locked] * 100))
     assert set(outcomes) == {Busy(sql.BUSY)}
     assert time.monotonic() - started < 0.3 + APART_SECONDS + 1
 
@@ -87,5 +87,5 @@ def test_hundred_that_wait_for_one_row_are_answered_in_time(product):
 def test_control_tried_as_one_list_all_of_them_wait_in_vain(product):
     locked, free = product(), product()
     with forgotten(locked), pytest.raises(OperationalError) as raised:
-        perform(operation=operations.reserve, commands=wanted(locked, free))
+        execute(operation=operations.reserve, commands=wanted(locked, free))
     assert sql.is_busy(raised.value)

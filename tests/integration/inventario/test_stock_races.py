@@ -12,7 +12,7 @@ from contracts.outcomes import Done, Refused
 from inventario import operations, store
 from inventario.models import Product, Reservation, ReservationLine
 from participant import sql
-from participant.performing import perform
+from participant.executing import execute
 from tests.threads import InThread, at_once, wait_until_blocked
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -76,7 +76,7 @@ def test_commit_and_expiry_at_once_agree_on_every_reservation(product, shop):
 
     def commit(part):
         commands = [Command(saga_id=saga_id) for saga_id in part]
-        return perform(operation=operations.commit, commands=commands)
+        return execute(operation=operations.commit, commands=commands)
 
     calls = [lambda n=n: commit(saga_ids[n::4]) for n in range(4)]
     calls += [lambda: operations.expire(limit=15)] * 4

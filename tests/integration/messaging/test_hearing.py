@@ -13,7 +13,7 @@ from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery, Message, Rejected
 from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import SagaReaction
-from participant import barrier, performing
+from participant import barrier, executing
 from participant.barrier import Entry
 from tests.checkout.shop import eventually
 from tests.integration.messaging.conftest import message_of
@@ -108,7 +108,7 @@ def test_event_heard_again_does_and_says_nothing(consumer, initiated, product):
 def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product, monkeypatch):
     """The control."""
     monkeypatch.setattr(
-        performing.barrier,
+        executing.barrier,
         "enter",
         lambda *, operation, commands: Entry(
             fresh={barrier.key_of(operation, command): 0 for command in commands},

@@ -20,7 +20,7 @@ from messaging.consumer import Consumer
 from messaging.relay import Relay
 from pagos.models import Payment
 from participant import sql
-from participant.performing import perform
+from participant.executing import execute
 from saga_orchestrator import messages, operations, store
 from saga_orchestrator.models import Saga
 
@@ -83,7 +83,7 @@ class Post:
             payment_method=payment_method,
             saga_pattern=PATTERN,
         )
-        perform(operation=accept, commands=[command])
+        execute(operation=accept, commands=[command])
         waiting = OWNER.sagas.not_handed_over(patterns=[PATTERN], limit=100)
         operations.start(contexts=waiting)
         OWNER.sagas.mark_handed_over(saga_ids=[one.saga_id for one in waiting])

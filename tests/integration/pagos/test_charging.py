@@ -9,7 +9,7 @@ from contracts.commands import Charge, Undo
 from contracts.outcomes import Done, Refused
 from pagos import operations
 from pagos.models import Payment, Refund
-from participant.performing import perform
+from participant.executing import execute
 
 pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 def charge(*saga_ids: str, **changes):
     fields = {"subject": "c", "amount": Decimal("12.50"), "payment_method": "credit_card"}
     commands = [Charge(saga_id=saga_id, **(fields | changes)) for saga_id in saga_ids]
-    return [one.outcome for one in perform(operation=operations.charge, commands=commands)]
+    return [one.outcome for one in execute(operation=operations.charge, commands=commands)]
 
 
 def refund(*saga_ids: str, reason: str = ""):
     commands = [Undo(saga_id=saga_id, reason=reason) for saga_id in saga_ids]
-    return [one.outcome for one in perform(operation=operations.refund, commands=commands)]
+    return [one.outcome for one in execute(operation=operations.refund, commands=commands)]
 
 
 def money() -> Decimal:
@@ -103,6 +103,6 @@ def test_operation_that_serves_two_steps_of_a_saga_is_undone_for_each():
     for step, amount in (("deposit", "10.00"), ("rest", "90.00")):
         charge("s", step=step, amount=Decimal(amount))
     command = Undo(saga_id="s", step="rest")
-    (done,) = [one.outcome for one in perform(operation=operations.refund, commands=[command])]
+    (done,) = [one.outcome for one in execute(operation=operations.refund, commands=[command])]
     assert done.data["refunded_amount"] == "90.00"
     assert money() == Decimal("10.00")

@@ -7,7 +7,7 @@ import pytest
 from contracts.commands import Charge, Undo
 from pagos import operations
 from pagos.models import Payment
-from participant.performing import perform
+from participant.executing import execute
 from tests.admin_pages import look_at_all, url_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "pagos", "tarjetas"])
@@ -18,8 +18,8 @@ def refunded():
     command = Charge(
         saga_id="s", subject="c", amount=Decimal("12.50"), payment_method="credit_card"
     )
-    perform(operation=operations.charge, commands=[command])
-    perform(operation=operations.refund, commands=[Undo(saga_id="s", reason="changed my mind")])
+    execute(operation=operations.charge, commands=[command])
+    execute(operation=operations.refund, commands=[Undo(saga_id="s", reason="changed my mind")])
     return Payment.objects.get()
 
 

@@ -14,8 +14,8 @@ from httpapi.client import Unreachable
 from pagos import desk, operations, store
 from pagos.models import BarrierEntry, Decision, Payment
 from participant.decisions import asked_of
+from participant.executing import execute
 from participant.operations import blocks
-from participant.performing import perform
 from tarjetas.models import Charge as NetworkCharge
 
 pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
@@ -30,12 +30,12 @@ def charge(saga_id="s", *, method="credit_card"):
         amount=Decimal("12.50"),
         payment_method=method,
     )
-    return perform(operation=operations.charge, commands=[command])[0].outcome
+    return execute(operation=operations.charge, commands=[command])[0].outcome
 
 
 def ask(operation, saga_id="s"):
     command = Undo(saga_id=saga_id, step="process_payment", saga="checkout")
-    return perform(operation=operation, commands=[command])[0].outcome
+    return execute(operation=operation, commands=[command])[0].outcome
 
 
 def kept() -> Decimal:

@@ -10,7 +10,7 @@ from contracts.commands import Command, Undo
 from contracts.outcomes import Done, Failure
 from coordination.owner_views import Acceptance
 from httpapi.problems import Problem
-from participant.performing import perform
+from participant.executing import execute
 from pedidos import operations
 from pedidos.models import BarrierEntry, IdempotencyKey, Order, OutboxEntry
 from pedidos.operations import OWNER, Accept, Item
@@ -48,12 +48,12 @@ def order(acceptance):
 
 def fail(order: Order, failure: Failure | None = None):
     undo = Undo(saga_id=order.pk, step="accept_order", failure=failure, **OF_SAGA)
-    return perform(operation=operations.fail_order, commands=[undo])[0].outcome
+    return execute(operation=operations.fail_order, commands=[undo])[0].outcome
 
 
 def complete(order: Order):
     asked = Command(saga_id=order.pk, step="complete_order", **OF_SAGA)
-    return perform(operation=operations.complete, commands=[asked])[0].outcome
+    return execute(operation=operations.complete, commands=[asked])[0].outcome
 
 
 def state(order: Order) -> tuple[str, str, bool]:
@@ -98,7 +98,7 @@ def test_order_that_a_person_has_ended_is_not_completed_after_that(order):
 
 def test_sagas_own_order_is_neither_ended_nor_completed_by_hand(order):
     by_hand = [
-        perform(operation=operation, commands=[kind(saga_id=order.pk)])[0].outcome
+        execute(operation=operation, commands=[kind(saga_id=order.pk)])[0].outcome
         for operation, kind in ((operations.complete, Command), (operations.fail_order, Undo))
     ]
     assert {one.code for one in by_hand} == {refusals.PART_OF_A_SAGA}

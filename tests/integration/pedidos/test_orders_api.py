@@ -10,7 +10,7 @@ from contracts.commands import Command
 from contracts.context import Context
 from httpapi.client import Client
 from inventario.models import Product
-from participant.performing import perform
+from participant.executing import execute
 from pedidos import catalogue, history, operations
 from pedidos.models import Order, OutboxEntry
 from pedidos.operations import OWNER
@@ -206,7 +206,7 @@ def test_whoever_waits_is_told_the_end(shop):
     key = {"Idempotency-Key": "k"}
     order_id = place(shop, headers=key).json()["order_id"]
     completing = Command(saga_id=order_id, saga="fulfilment", step="complete_order")
-    perform(operation=operations.complete, commands=[completing])
+    execute(operation=operations.complete, commands=[completing])
     ended = place(shop, headers=key | {"Prefer": "wait=5"})
     assert (ended.status, ended.json()["status"]) == (200, "completed")
     assert ended.json()["order_id"] == order_id

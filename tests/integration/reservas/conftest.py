@@ -8,8 +8,8 @@ import pytest
 
 from contracts.commands import Command, Undo
 from contracts.outcomes import Failure, Outcome
+from participant.executing import execute
 from participant.operations import Operation
-from participant.performing import perform
 from reservas import operations
 from reservas.models import Booking, Slot
 from reservas.operations import Accept
@@ -43,7 +43,7 @@ class Desk:
         )
 
     def accept(self, command: Accept) -> Outcome:
-        return perform(operation=operations.accept, commands=[command])[0].outcome
+        return execute(operation=operations.accept, commands=[command])[0].outcome
 
     def booked(self, **changed: Any) -> str:
         """The id of a new booking."""
@@ -59,12 +59,12 @@ class Desk:
 
     def step(self, operation: Operation, step: str, saga_id: str) -> Outcome:
         command = Command(saga_id=saga_id, saga="booking", step=step)
-        return perform(operation=operation, commands=[command])[0].outcome
+        return execute(operation=operation, commands=[command])[0].outcome
 
     def undo(self, operation: Operation, step: str, saga_id: str, code: str = "") -> Outcome:
         failure = Failure(step, code) if code else None
         command = Undo(saga_id=saga_id, saga="booking", step=step, failure=failure)
-        return perform(operation=operation, commands=[command])[0].outcome
+        return execute(operation=operation, commands=[command])[0].outcome
 
     def status(self, saga_id: str) -> tuple[str, str]:
         """The booking's, and its saga's."""

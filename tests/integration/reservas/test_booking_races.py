@@ -10,7 +10,7 @@ from coordination import decisions
 from coordination.owner_views import Acceptance
 from httpapi.problems import Problem
 from participant.decisions import Given
-from participant.performing import perform
+from participant.executing import execute
 from reservas import operations
 from reservas.models import Booking, Decision, OutboxEntry, Slot
 from reservas.operations import OWNER
@@ -64,7 +64,7 @@ def test_lists_of_the_same_slots_in_any_order_wait_for_no_circle(desk):
         for number in range(12)
     ]
     calls = [
-        lambda commands=commands: perform(operation=operations.accept, commands=commands)
+        lambda commands=commands: execute(operation=operations.accept, commands=commands)
         for commands in lists
     ]
     faults = [one for one in at_once(calls, service=SERVICE) if isinstance(one, Exception)]

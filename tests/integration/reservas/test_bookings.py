@@ -10,7 +10,7 @@ from coordination import decisions
 from httpapi.problems import Problem
 from participant import sql
 from participant.decisions import Given
-from participant.performing import perform
+from participant.executing import execute
 from reservas import operations
 from reservas.models import Booking, Decision, Slot
 from tests.integration.reservas.conftest import HOUR, TEN
@@ -69,7 +69,7 @@ def test_without_the_constraint_a_slot_is_taken_twice(desk):
 def test_first_of_a_list_gets_the_slot_and_the_others_are_refused(desk):
     commands = [desk.wanted(starts_at=TEN, saga_id=f"s{n}") for n in range(3)]
     unknown = desk.wanted(slot_id=desk.slot.pk + 1)
-    done = perform(operation=operations.accept, commands=[*commands, unknown])
+    done = execute(operation=operations.accept, commands=[*commands, unknown])
     codes = [getattr(one.outcome, "code", "done") for one in done]
     assert codes == ["done", *[refusals.SLOT_TAKEN] * 2, refusals.UNKNOWN_SLOT]
 

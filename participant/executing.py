@@ -1,4 +1,4 @@
-"""`perform`: the one way into an operation, whichever door the commands came through."""
+"""`execute`: the one way into an operation, whichever door the commands came through."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ APART_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Performed:
+class Executed:
     """What became of a command. `fresh`: answered now; otherwise the outcome stored before."""
 
     command: Command
@@ -26,7 +26,7 @@ class Performed:
     fresh: bool
 
 
-Also = Callable[[Sequence[Performed]], None]
+InSameTransaction = Callable[[Sequence[Executed]], None]
 """What a door adds to the same transaction (the rows of its outbox, say)."""
 
 
@@ -34,71 +34,71 @@ class _BecameOwned(Exception):
     """A saga has come by here between the look and the work of somebody who calls by hand."""
 
 
-def perform(
+def execute(
     *,
     operation: Operation,
     commands: Sequence[Command],
-    also: Also | None = None,
+    in_same_transaction: InSameTransaction | None = None,
     heard: Callable[[Command], str] | None = None,
-) -> list[Performed]:
+) -> list[Executed]:
     """Runs the operation for those commands that are fresh; answers the others from the barrier.
 
-    One transaction for the whole list: effects, stored outcomes and what `also` adds are there
-    together or not at all. Returns one `Performed` a command, in order. A fault (lost connection,
-    a bug) is raised, and leaves nothing behind. `heard`: the message that asked for a command,
-    which is kept where its step waits for a decision.
+    One transaction for the whole list: effects, stored outcomes and what `in_same_transaction` adds
+    are there together or not at all. Returns one `Performed` a command, in order. A fault (lost
+    connection, a bug) is raised, and leaves nothing behind. `heard`: the message that asked for a
+    command, which is kept where its step waits for a decision.
     """
     while True:
         try:
-            performed = _in_one_transaction(operation, commands, also, heard)
+            executed = _in_one_transaction(operation, commands, in_same_transaction, heard)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
-        return _pursued(operation, performed, is_told=heard is not None)
+        return _pursued(operation, executed, is_told=heard is not None)
 
 
 def _in_one_transaction(
     operation: Operation,
     commands: Sequence[Command],
-    also: Also | None,
+    in_same_transaction: InSameTransaction | None,
     heard: Callable[[Command], str] | None,
-) -> list[Performed]:
+) -> list[Executed]:
     with transaction.atomic(using=operation.service):
-        performed = _perform(operation, commands, heard)
-        if also:
-            also(performed)
-        failpoints.reach("performing.before_commit", operation)
-    failpoints.reach("performing.after_commit", operation)
-    return performed
+        executed = _execute(operation, commands, heard)
+        if in_same_transaction:
+            in_same_transaction(executed)
+        failpoints.reach("executing.before_commit", operation)
+    failpoints.reach("executing.after_commit", operation)
+    return executed
 
 
-def _pursued(operation: Operation, performed: list[Performed], *, is_told: bool) -> list[Performed]:
+def _pursued(operation: Operation, executed: list[Executed], *, is_told: bool) -> list[Executed]:
     """Once it is committed: whoever is no person is asked, and what came of that is answered. Who
     rests because a step waits is told later, unless a message tells it (`is_told`).
     """
     if not operation.decide:
-        return performed
-    keys = [barrier.key_of(operation, one.command) for one in performed]
+        return executed
+    keys = [barrier.key_of(operation, one.command) for one in executed]
     outcomes: Mapping[Key, Outcome] = {
         key: one.outcome
-        for key, one in zip(keys, performed, strict=True)
+        for key, one in zip(keys, executed, strict=True)
         if isinstance(one.outcome, Waiting)
     }
     if not outcomes:
-        return performed
+        return executed
     if decisions.pursue(service=operation.service, outcomes=outcomes):
         outcomes = barrier.stored(operation=operation, keys=outcomes.keys())
     waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
     if waiting and not is_told:
-        failpoints.reach("performing.before_promise")
+        failpoints.reach("executing.before_promise")
         decisions.promise(service=operation.service, keys=waiting)
-        failpoints.reach("performing.promised")
+        failpoints.reach("executing.promised")
     return [
         replace(one, outcome=outcomes.get(key, one.outcome))
-        for key, one in zip(keys, performed, strict=True)
+        for key, one in zip(keys, executed, strict=True)
     ]
 
 
-def perform_apart(
+def execute_apart(
     *, operation: Operation, commands: Sequence[Command], seconds: float = APART_SECONDS
 ) -> list[Outcome | Busy]:
     """The outcome of each command, where one that has to wait for a locked row holds up no other.
@@ -107,7 +107,7 @@ def perform_apart(
     alone and without patience, for so many `seconds` in all. What was not decided is Busy.
     """
     try:
-        return [one.outcome for one in perform(operation=operation, commands=commands)]
+        return [one.outcome for one in execute(operation=operation, commands=commands)]
     except DatabaseError as error:
         if not sql.is_busy(error):
             raise
@@ -122,18 +122,18 @@ def _alone(operation: Operation, command: Command, until: float) -> Outcome | Bu
     if time.monotonic() >= until:
         return Busy(sql.BUSY)
     try:
-        return perform(operation=operation, commands=[command])[0].outcome
+        return execute(operation=operation, commands=[command])[0].outcome
     except DatabaseError as error:
         if sql.is_busy(error):
             return Busy(sql.BUSY)
         raise
 
 
-def _perform(
+def _execute(
     operation: Operation,
     commands: Sequence[Command],
     heard: Callable[[Command], str] | None,
-) -> list[Performed]:
+) -> list[Executed]:
     owned = _owned(operation, commands)
     free = [command for command in commands if command.saga_id not in owned] if owned else commands
     entry = barrier.enter(operation=operation, commands=free)
@@ -153,7 +153,7 @@ def _perform(
     )
     outcomes = {**entry.known, **entry.settled, **ran}
     return [
-        Performed(
+        Executed(
             command=one,
             outcome=owned.get(one.saga_id) or outcomes[key],
             fresh=first.get(key) is one,

@@ -1,8 +1,8 @@
-"""Commands (or questions) that come one by one, performed together when they come at once.
+"""Group commit: commands (or questions) that come at once are executed as one batch.
 
-Whoever finds nobody at work performs its own command at once: a quiet door waits for nothing.
-Those who come meanwhile are gathered, and one of them then performs them all as one list, in one
-transaction: a rush costs a few transactions instead of one each.
+A request that finds no batch running executes its own command at once: a quiet door waits for
+nothing. Commands that come meanwhile wait, and one of their requests then executes them all as one
+list, in one transaction: a rush costs a few transactions instead of one each.
 """
 
 import threading
@@ -16,39 +16,41 @@ Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 
-class Together(Protocol[Result_co]):
-    """`participant.performing.perform` of one operation, or whatever does the same for a list."""
+class ExecuteBatch(Protocol[Result_co]):
+    """`participant.executing.execute` of one operation, or whatever does the same for a list."""
 
     def __call__(self, *, commands: Sequence[Any]) -> Sequence[Result_co]: ...
 
 
-class Gathering(Generic[Result]):
+class Batcher(Generic[Result]):
     """The way into one operation for commands that come on many threads.
 
-    `together`: performs a list of them, in one transaction, at `service`. `most`: in one list.
+    `execute_batch`: executes a list of them, in one transaction, at `service`. `most`: in one list.
     """
 
-    def __init__(self, *, service: str, together: Together[Result], most: int = 100) -> None:
+    def __init__(
+        self, *, service: str, execute_batch: ExecuteBatch[Result], most: int = 100
+    ) -> None:
         self._service = service
-        self._together = together
+        self._execute_batch = execute_batch
         self._most = most
-        self._waiting: list[_Place[Result]] = []
+        self._waiting: list[_Entry[Result]] = []
         self._is_busy = False
         self._lock = threading.Lock()
 
-    def perform(self, *, command: Any) -> Result:
+    def execute(self, *, command: Any) -> Result:
         """What became of this one command; a fault of another's is not seen."""
-        place: _Place[Result] = _Place(command)
+        place: _Entry[Result] = _Entry(command)
         with self._lock:
             self._waiting.append(place)
             leads, self._is_busy = not self._is_busy, True
         if not leads:
             leads = place.wait()
         if leads:
-            self._perform_batch()
+            self._run_batch()
         return place.result()
 
-    def _perform_batch(self) -> None:
+    def _run_batch(self) -> None:
         with self._lock:
             batch = self._waiting[: self._most]
             del self._waiting[: self._most]
@@ -60,34 +62,34 @@ class Gathering(Generic[Result]):
                 if self._waiting:
                     self._waiting[0].lead()
 
-    def _settle(self, batch: Sequence["_Place[Result]"]) -> None:
+    def _settle(self, batch: Sequence["_Entry[Result]"]) -> None:
         try:
-            self._perform_together(batch)
+            self._run_together(batch)
         except Exception as error:  # noqa: BLE001 -- whatever it was: each learns its own below
             if len(batch) == 1:
                 batch[0].fail(error)
             else:
                 self._settle_apart(batch, is_busy=sql.is_busy(error))
 
-    def _settle_apart(self, batch: Sequence["_Place[Result]"], *, is_busy: bool) -> None:
+    def _settle_apart(self, batch: Sequence["_Entry[Result]"], *, is_busy: bool) -> None:
         """One that waits for a locked row holds up no other."""
         with sql.impatient(service=self._service) if is_busy else nullcontext():
             for place in batch:
                 self._settle_alone(place)
 
-    def _settle_alone(self, place: "_Place[Result]") -> None:
+    def _settle_alone(self, place: "_Entry[Result]") -> None:
         try:
-            self._perform_together([place])
+            self._run_together([place])
         except Exception as error:  # noqa: BLE001 -- raised again on the thread that it belongs to
             place.fail(error)
 
-    def _perform_together(self, batch: Sequence["_Place[Result]"]) -> None:
-        performed = self._together(commands=[place.command for place in batch])
-        for place, one in zip(batch, performed, strict=True):
+    def _run_together(self, batch: Sequence["_Entry[Result]"]) -> None:
+        executed = self._execute_batch(commands=[place.command for place in batch])
+        for place, one in zip(batch, executed, strict=True):
             place.succeed(one)
 
 
-class _Place(Generic[Result]):
+class _Entry(Generic[Result]):
     """One command's place among those that wait."""
 
     def __init__(self, command: Any) -> None:
@@ -106,8 +108,8 @@ class _Place(Generic[Result]):
         self._leads = True
         self._woken.set()
 
-    def succeed(self, performed: Result) -> None:
-        self._performed = performed
+    def succeed(self, executed: Result) -> None:
+        self._performed = executed
         self._woken.set()
 
     def fail(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Commands that come at once are performed together; each still gets its own answer."""
+"""Commands that come at once are executed together; each still gets its own answer."""
 
 import threading
 import uuid
@@ -8,9 +8,9 @@ import pytest
 
 from contracts.commands import Command
 from contracts.outcomes import Done, Refused
-from participant.gathering import Gathering
+from participant.batching import Batcher
+from participant.executing import execute
 from participant.operations import does
-from participant.performing import perform
 from tests.threads import InThread, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
@@ -38,36 +38,36 @@ class Recorded:
         return run
 
 
-def performed_at_once(gathering, names):
+def performed_at_once(batcher, names):
     ids = [f"{name}-{uuid.uuid4()}" for name in names]
-    calls = [lambda one=one: gathering.perform(command=Command(saga_id=one)) for one in ids]
+    calls = [lambda one=one: batcher.execute(command=Command(saga_id=one)) for one in ids]
     return ids, at_once(calls, service="carrito")
 
 
 def test_single_command_is_performed_at_once():
     recorded = Recorded()
-    one = Gathering(
-        service="carrito", together=partial(perform, operation=recorded.operation())
-    ).perform(command=Command(saga_id="a"))
+    one = Batcher(
+        service="carrito", execute_batch=partial(execute, operation=recorded.operation())
+    ).execute(command=Command(saga_id="a"))
     assert (one.outcome, one.fresh) == (Done({"of": "a"}), True)
 
 
 def test_everybody_gets_their_own_outcome():
-    gathering = Gathering(
-        service="carrito", together=partial(perform, operation=Recorded().operation())
+    batcher = Batcher(
+        service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
     names = ["yes" if number % 3 else "no" for number in range(AT_ONCE)]
-    ids, got = performed_at_once(gathering, names)
+    ids, got = performed_at_once(batcher, names)
     for saga_id, one in zip(ids, got, strict=True):
         expected = Refused("no") if saga_id.startswith("no") else Done({"of": saga_id})
         assert one.outcome == expected
 
 
 def test_fault_of_one_is_raised_to_that_one_only():
-    gathering = Gathering(
-        service="carrito", together=partial(perform, operation=Recorded().operation())
+    batcher = Batcher(
+        service="carrito", execute_batch=partial(execute, operation=Recorded().operation())
     )
-    ids, got = performed_at_once(gathering, ["poison", *["yes"] * AT_ONCE])
+    ids, got = performed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
     assert isinstance(got[0], ValueError)
     assert [one.outcome for one in got[1:]] == [Done({"of": one}) for one in ids[1:]]
 
@@ -78,26 +78,27 @@ def test_those_who_wait_are_performed_together():
     waiting = threading.Event()
     held = threading.Event()
 
-    def hold(performed):
+    def hold(executed):
         if not held.is_set():
             held.set()
             waiting.wait(10)
 
-    gathering = Gathering(
-        service="carrito", together=partial(perform, operation=operation, also=hold)
+    batcher = Batcher(
+        service="carrito",
+        execute_batch=partial(execute, operation=operation, in_same_transaction=hold),
     )
 
     def release_when_all_wait():
         held.wait(10)
-        while len(gathering._waiting) < AT_ONCE:
+        while len(batcher._waiting) < AT_ONCE:
             waiting.wait(0.01)
         waiting.set()
 
     releaser = threading.Thread(target=release_when_all_wait)
     releaser.start()
-    first = InThread(lambda: gathering.perform(command=Command(saga_id="first")), service="carrito")
+    first = InThread(lambda: batcher.execute(command=Command(saga_id="first")), service="carrito")
     held.wait(10)
-    performed_at_once(gathering, ["yes"] * AT_ONCE)
+    performed_at_once(batcher, ["yes"] * AT_ONCE)
     first.result()
     releaser.join()
     assert recorded.batches == [1, AT_ONCE]
