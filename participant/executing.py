@@ -44,7 +44,7 @@ def execute(
     """Runs the operation for those commands that are fresh; answers the others from the barrier.
 
     One transaction for the whole list: effects, stored outcomes and what `in_same_transaction` adds
-    are there together or not at all. Returns one `Performed` a command, in order. A fault (lost
+    are there together or not at all. Returns one `Executed` a command, in order. A fault (lost
     connection, a bug) is raised, and leaves nothing behind. `heard`: the message that asked for a
     command, which is kept where its step waits for a decision.
     """

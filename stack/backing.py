@@ -19,7 +19,7 @@ import psycopg
 
 from contracts import services
 from stack import folders, postgres, rabbitmq
-from stack.children import leashed
+from stack.children import bound_to_parent
 from stack.console import (
     Announce,
     Interrupted,
@@ -256,7 +256,7 @@ def main(arguments: list[str]) -> int:
 def _run(command: list[str], environment: dict[str, str]) -> int:
     """In our own process group, so that it has the terminal and its Ctrl-C."""
     with subprocess.Popen(  # noqa: S603 - the command that our caller gave
-        leashed(command, orphaned=signal.SIGKILL), env={**os.environ, **environment}
+        bound_to_parent(command, on_parent_death=signal.SIGKILL), env={**os.environ, **environment}
     ) as child:
         try:
             code = child.wait()

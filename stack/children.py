@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 
 from stack.console import StackError
-from stack.leash import KEEP_USER
+from stack.pdeathsig import KEEP_USER
 
-LEASH = Path(__file__).with_name("leash.py")
+PDEATHSIG = Path(__file__).with_name("pdeathsig.py")
 FIRST_PAUSE = 0.5
 TAIL_LINES, TAIL_BYTES, LONGEST_LINE = 12, 8000, 300
 UNPRIVILEGED = "nobody"
@@ -119,14 +119,14 @@ def end(known: dict[str, Any], *, seconds: float) -> None:
         wait_for_end(known, seconds=seconds)
 
 
-def leashed(
-    argv: Sequence[str], *, orphaned: int, account: Account | None = None
+def bound_to_parent(
+    argv: Sequence[str], *, on_parent_death: int, account: Account | None = None
 ) -> tuple[str, ...]:
-    """The command, run as `account`, that gets the signal `orphaned` when the calling process
+    """The command, run as `account`, that gets the signal `on_parent_death` when the calling process
     (in truth the thread that forks it) ends."""
     user = (account.uid, account.gid) if account else (KEEP_USER, KEEP_USER)
-    numbers = (os.getpid(), int(orphaned), *user)
-    return (sys.executable, "-I", "-S", str(LEASH), *map(str, numbers), *argv)
+    numbers = (os.getpid(), int(on_parent_death), *user)
+    return (sys.executable, "-I", "-S", str(PDEATHSIG), *map(str, numbers), *argv)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +140,9 @@ class Program:
     log: Path
     account: Account | None = None
     """None: as ourselves."""
-    orphaned: int = signal.SIGKILL
+    on_parent_death: int = signal.SIGKILL
     """The signal it gets from the kernel when we are killed."""
-    farewells: tuple[int, ...] = (signal.SIGTERM,)
+    stop_signals: tuple[int, ...] = (signal.SIGTERM,)
     """Sent one after the other, `patience` seconds apart; SIGKILL to its group comes last."""
     patience: float = 8.0
     is_task: bool = False
@@ -168,7 +168,9 @@ class Child:
         with open(program.log, "ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(  # noqa: S603 - our own commands
-                leashed(program.argv, orphaned=program.orphaned, account=program.account),
+                bound_to_parent(
+                    program.argv, on_parent_death=program.on_parent_death, account=program.account
+                ),
                 env=dict(program.environment),
                 cwd=program.folder,
                 stdin=subprocess.DEVNULL,
@@ -201,7 +203,7 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Clears away what is left of an ended process: its group, its zombie, its handles."""
         if self.process is None:
             return
@@ -220,7 +222,7 @@ class Child:
         shown = [f"    {line[:LONGEST_LINE]}" for line in said[-lines:]]
         return "\n".join(shown) or "    (it said nothing)"
 
-    def obituary(self) -> str:
+    def exit_report(self) -> str:
         status, name = self.status, self.program.name
         if status is not None and status < 0:
             return f"{name} was ended by {signal.Signals(-status).name}"
@@ -228,7 +230,7 @@ class Child:
 
     def report(self) -> str:
         """How it has ended, and what it said last."""
-        return f"{self.obituary()}:\n{self.tail()}\nAll of it: {self.program.log}"
+        return f"{self.exit_report()}:\n{self.tail()}\nAll of it: {self.program.log}"
 
 
 def wait_until_ready(

@@ -76,9 +76,11 @@ class Postgres:
             log=self.log,
             account=self.account,
             # Its children are in sessions of their own: it must be the one that ends them.
-            orphaned=signal.SIGQUIT,
+            on_parent_death=signal.SIGQUIT,
             # Data that nobody will read need not be brought in order first.
-            farewells=(signal.SIGQUIT,) if self.is_temporary else (signal.SIGINT, signal.SIGQUIT),
+            stop_signals=(signal.SIGQUIT,)
+            if self.is_temporary
+            else (signal.SIGINT, signal.SIGQUIT),
         )
 
     def prepare(self, *, run: Callable[[Program], str]) -> None:

@@ -146,7 +146,7 @@ class Supervisor:
     def _bury_the_ended(self) -> None:
         for child in list(self._children.values()):
             if child.process is not None and child.has_ended():
-                child.bury()
+                child.reap()
                 if not child.program.is_task:
                     self._crash(child)
                 self._changed()
@@ -160,7 +160,7 @@ class Supervisor:
         pause = min(child.pause, self._longest_pause)
         child.restart_at = time.monotonic() + pause
         self._announce(
-            f"{child.obituary()}; starting it again in {pause:g} s. It said last:\n"
+            f"{child.exit_report()}; starting it again in {pause:g} s. It said last:\n"
             f"{child.tail(lines=CRASH_LINES)}"
         )
         child.pause = pause * 2
@@ -189,23 +189,25 @@ class Supervisor:
     def _stop(self, children: list[Child]) -> None:
         for child in children:
             child.restart_at = None
-        for round_ in range(max((len(one.program.farewells) for one in children), default=0)):
+        for round_ in range(max((len(one.program.stop_signals) for one in children), default=0)):
             self._ask(children, round_)
         for child in children:
             child.signal(signal.SIGKILL)
         for child in children:
             child.has_ended(within=KILL_SECONDS)
-            child.bury()
+            child.reap()
         self._changed()
 
     def _ask(self, children: list[Child], round_: int) -> None:
         asked = [
-            one for one in children if round_ < len(one.program.farewells) and not one.has_ended()
+            one
+            for one in children
+            if round_ < len(one.program.stop_signals) and not one.has_ended()
         ]
         for child in asked:
             # The leader alone: what is below it is its own to end, in its own order.
             if child.process is not None:
-                os.kill(child.process.pid, child.program.farewells[round_])
+                os.kill(child.process.pid, child.program.stop_signals[round_])
                 os.kill(child.process.pid, signal.SIGCONT)
         asked_at = time.monotonic()
         for child in sorted(asked, key=lambda one: one.program.patience):

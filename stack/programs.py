@@ -135,7 +135,7 @@ class Programs:
             environment={**_inherited(), **self._environment_of(service)},
             folder=BASE_FOLDER,
             log=self._folder.log(name),
-            orphaned=services.ORPHANED_SIGNAL[kind],
+            on_parent_death=services.PARENT_DEATH_SIGNAL[kind],
         )
 
     def _environment_of(self, service: Service) -> dict[str, str]:

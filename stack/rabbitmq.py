@@ -116,7 +116,7 @@ class RabbitMQ:
             folder=self.home,
             log=self.log,
             # Data that nobody will read need not be brought in order first.
-            farewells=() if self.is_temporary else (signal.SIGTERM,),
+            stop_signals=() if self.is_temporary else (signal.SIGTERM,),
             patience=15.0,
         )
         return epmd, node

@@ -26,7 +26,7 @@ WEB_CONNECTIONS = 16384
 """A web process accepts no more than so many. Idle ones count: with Granian's default of 1,024, as
 many shoppers who keep their connections keep all others waiting until some are closed."""
 
-ORPHANED_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}
+PARENT_DEATH_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}
 """What each kind of process gets from the kernel when its supervisor is killed. A web process is
 asked, because it has to end the process below it; a worker is safe to kill at any moment."""
 

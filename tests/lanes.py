@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO
 
-from stack.children import leashed
+from stack.children import bound_to_parent
 
 OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack")
 ALONE = ("tests/checkout/test_participant_away.py", "tests/checkout/test_waiting_shoppers.py")
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str]) -> int:
     status = beside([*PYTEST, *first], *quiet)
     if is_proof:
         return status
-    alone = subprocess.run(leashed([*PYTEST, *ALONE], orphaned=signal.SIGTERM), check=False)
+    alone = subprocess.run(
+        bound_to_parent([*PYTEST, *ALONE], on_parent_death=signal.SIGTERM), check=False
+    )
     return status or alone.returncode
 
 
@@ -64,7 +66,11 @@ def beside(first: Sequence[str], *others: Sequence[str]) -> int:
     """
     with contextlib.ExitStack() as cleanup:
         running = [(command, *_quietly(command, cleanup)) for command in others]
-        statuses = [subprocess.run(leashed(first, orphaned=signal.SIGTERM), check=False).returncode]
+        statuses = [
+            subprocess.run(
+                bound_to_parent(first, on_parent_death=signal.SIGTERM), check=False
+            ).returncode
+        ]
         for command, process, said in running:
             if process.poll() is None:
                 sys.stdout.write(f"\nStill running: {' '.join(command)}\n")
@@ -82,7 +88,9 @@ def _quietly(
     """The process, and where its output is kept; both end with `cleanup`."""
     said = cleanup.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 -- `cleanup` closes it
     process = subprocess.Popen(
-        leashed(command, orphaned=signal.SIGTERM), stdout=said, stderr=subprocess.STDOUT
+        bound_to_parent(command, on_parent_death=signal.SIGTERM),
+        stdout=said,
+        stderr=subprocess.STDOUT,
     )
     cleanup.callback(process.wait)
     cleanup.callback(process.terminate)

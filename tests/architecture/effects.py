@@ -162,8 +162,8 @@ def _functions(node: ast.AST, path: str) -> Iterator[tuple[str, ast.FunctionDef]
 
 
 def _performed(tree: ast.Module) -> set[str]:
-    """What runs in the transaction of `execute` or of a decision, and nowhere else: operations, what
-    follows from a verdict, and what a door adds.
+    """What runs in the transaction of `execute` or of a decision, and nowhere else: operations,
+    what follows from a verdict, and what a door adds.
     """
     added = {
         ast.unparse(one.value).removeprefix("self.")

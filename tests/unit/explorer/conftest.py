@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.children import leashed
+from stack.children import bound_to_parent
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEDULES = 100_000
@@ -32,7 +32,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly or not any(map(_needs_it, session.items)):
         return
     session.config.stash[_running] = subprocess.Popen(
-        leashed(COMMAND, orphaned=signal.SIGKILL),
+        bound_to_parent(COMMAND, on_parent_death=signal.SIGKILL),
         cwd=ROOT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Runs a command that dies with the process that started it.
 
-Run as a file: `python -I -S leash.py PARENT SIGNAL UID GID COMMAND...`. It is a step of its own,
+Run as a file: `python -I -S pdeathsig.py PARENT SIGNAL UID GID COMMAND...`. It is a step of its own,
 and not a `preexec_fn`, because running Python between fork and exec is unsafe beside threads.
 The kernel ties the death signal to the thread that forked, so that thread must live long.
 """
@@ -19,7 +19,7 @@ many systems give 1,024 to whoever asks for no more."""
 
 
 def main(arguments: list[str]) -> None:
-    parent, orphaned, uid, gid = (int(one) for one in arguments[:4])
+    parent, on_parent_death, uid, gid = (int(one) for one in arguments[:4])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     if uid != KEEP_USER:
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         os.setgid(gid)
         os.setuid(uid)
     # After the change of user, which would clear it.
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, orphaned) != 0:
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, on_parent_death) != 0:
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != parent:
         sys.exit("the process that started this one is gone")
