@@ -122,8 +122,9 @@ def end(known: dict[str, Any], *, seconds: float) -> None:
 def bound_to_parent(
     argv: Sequence[str], *, on_parent_death: int, account: Account | None = None
 ) -> tuple[str, ...]:
-    """The command, run as `account`, that gets the signal `on_parent_death` when the calling process
-    (in truth the thread that forks it) ends."""
+    """The command, run as `account`, that gets the signal `on_parent_death` when the calling
+    process (in truth the thread that forks it) ends.
+    """
     user = (account.uid, account.gid) if account else (KEEP_USER, KEEP_USER)
     numbers = (os.getpid(), int(on_parent_death), *user)
     return (sys.executable, "-I", "-S", str(PDEATHSIG), *map(str, numbers), *argv)

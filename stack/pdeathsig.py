@@ -1,7 +1,7 @@
 """Runs a command that dies with the process that started it.
 
-Run as a file: `python -I -S pdeathsig.py PARENT SIGNAL UID GID COMMAND...`. It is a step of its own,
-and not a `preexec_fn`, because running Python between fork and exec is unsafe beside threads.
+Run as a file: `python -I -S pdeathsig.py PARENT SIGNAL UID GID COMMAND...`. It is a step of its
+own, and not a `preexec_fn`, because running Python between fork and exec is unsafe beside threads.
 The kernel ties the death signal to the thread that forked, so that thread must live long.
 """
 

@@ -384,7 +384,6 @@ def test_says_whose_queue_stands_under_its_name(rabbitmq: Adapter, plain: Any) -
     broker.declare(queue="shop", events=["thing.happened"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "control: not kept"])
 def test_outlives_a_handler_that_takes_longer_than_the_heartbeat(
     rabbitmq: Adapter, monkeypatch: pytest.MonkeyPatch, kept: bool
@@ -407,7 +406,6 @@ def test_outlives_a_handler_that_takes_longer_than_the_heartbeat(
         assert nothing_comes(subscription)
 
 
-@pytest.mark.slow
 def test_idle_consumer_keeps_its_connection(
     rabbitmq: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,7 @@ def test_killed_supervisor_takes_every_child_with_it(place):
     eventually(lambda: all_gone(pids))
 
 
-def test_without_the_leash_a_child_outlives_its_killed_parent():
+def test_without_the_parent_death_signal_a_child_outlives_its_killed_parent():
     """The control of the test above."""
     with run_python(SPAWNS_WITHOUT_LEASH) as keeper:
         pid = int(keeper.stdout.readline())

@@ -17,7 +17,7 @@ from loadtests.measuring import samples
 
 ROOT = Path(__file__).resolve().parents[3]
 PATTERNS = ("orchestrated", "choreographed")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def _command(*options: str) -> list[str]:

@@ -18,7 +18,7 @@ DRAIN_SECONDS = 60.0
 BY_FORCE = {"kill", "pause", "cut", "restart", "purge"}
 BY_ANYBODY = {"lock", "read-only", "migrate", "foreign", "usurp"}
 """What needs no process of the shop's: with so many faults each of them was made."""
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 def command(*options):

@@ -47,7 +47,6 @@ def test_failure_ends_with_the_line_that_replays_it():
     assert told[-1] == "manage.py sagas explore --replay 'choreographed/one 1:2 3:5'"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1_200)  # a minute on two free cores; a busy machine must not fail it
 def test_hundred_thousand_schedules_break_nothing(exploration, capsys):
     """The whole of it: different ones, over all patterns."""

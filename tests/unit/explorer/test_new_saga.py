@@ -10,7 +10,7 @@ import pytest
 
 from contracts.patterns import PATTERNS
 
-PAGES = Path(__file__).parent / "pages"
+PAGES = Path(__file__).parents[1] / "checker" / "pages"
 ROOT = Path(__file__).resolve().parents[3]
 _WITH_PAGES = f"""
 import importlib.util, logging, os, sys
