@@ -33,15 +33,15 @@ _OF_THE_CONTEXT = ("subject", "saga_id", "pattern")
 
 class Reaction(NamedTuple):
     """On hearing `event` of this saga the step's service does, undoes or blocks the step; then it
-    says `says`, or `says_if_refused`. An empty name: nothing is said.
+    says `emits`, or `emits_on_refusal`. An empty name: nothing is said.
     """
 
     saga: str
     event: str
     direction: Direction
     step: Step
-    says: str
-    says_if_refused: str = ""
+    emits: str
+    emits_on_refusal: str = ""
 
     @property
     def service(self) -> str:

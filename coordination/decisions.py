@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 CHANNEL = "decisions"
 """The channel that wakes who tells the coordinator."""
 SWEEP_SECONDS = 1.0
+RESTS = 3.0
+"""As many times as long as a list of overdue ones took: what follows from it costs more than it."""
 TIMEOUT_SECONDS = 5.0
 MOST_TOLD = 200
 LONGEST_PAUSE = 5.0
@@ -213,8 +215,8 @@ def worker_parts(service: str) -> list[Part]:
 
 
 class Overdue:
-    """Ends the steps whose decision is overdue, a hundred at a time, and leaves as much time
-    between two lists as one takes: those that run are not held up.
+    """Ends the steps whose decision is overdue, a hundred at a time, with a rest between two lists:
+    each ended step sets its saga's compensation off, and those that run are not to be held up.
     """
 
     name = "overdue"
@@ -252,7 +254,7 @@ class Overdue:
             number = self.sweep_once()
             self._backoff.went_well()
             is_full = number == decisions.MOST_DUE
-            stop.wait(time.monotonic() - begun if is_full else SWEEP_SECONDS)
+            stop.wait(RESTS * (time.monotonic() - begun) if is_full else SWEEP_SECONDS)
 
     def sweep_once(self) -> int:
         """Ends at most MOST_DUE; returns how many were due."""

@@ -36,7 +36,7 @@ class AcceptedSaga(models.Model):
         abstract = True
         indexes = [
             models.Index(
-                fields=["saga_pattern", "accepted_at"],
+                fields=["accepted_at"],
                 condition=Q(handed_over_at=None, set_aside_at=None),
                 name="%(class)s_not_handed_over",
             ),

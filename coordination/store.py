@@ -112,7 +112,7 @@ class AcceptedSagas:
             SELECT saga_id, context::text FROM {table}
             WHERE handed_over_at IS NULL AND set_aside_at IS NULL AND saga_pattern = ANY(%s)
               AND saga_id <> ALL(%s)
-              AND accepted_at <= clock_timestamp() - make_interval(secs => %s)
+              AND accepted_at <= statement_timestamp() - make_interval(secs => %s)
             ORDER BY accepted_at LIMIT %s
             """,
             [list(patterns), list(but_not), older_than_seconds, limit],

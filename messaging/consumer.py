@@ -71,7 +71,7 @@ class Consumer:
         self.linger = linger
         self.queue = queue_of(service=service)
         self.reactions: Mapping[Heard, Reaction] = {
-            (reaction.saga, reaction.hears): reaction for reaction in reactions
+            (reaction.saga, reaction.on): reaction for reaction in reactions
         }
         if len(self.reactions) < len(reactions):
             raise ValueError(f"two reactions of {service} hear the same event: one would be lost")

@@ -45,10 +45,10 @@ class Reaction(Protocol):
 
     @property
     def saga(self) -> str:
-        """The saga in which `hears` has its meaning."""
+        """The saga in which `on` has its meaning."""
 
     @property
-    def hears(self) -> str:
+    def on(self) -> str:
         """The type of event."""
 
     @property
@@ -67,7 +67,7 @@ class Reaction(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SagaReaction:
+class EventHandler:
     """Do this operation on hearing that event; then say one thing, or the other if refused.
 
     An event that is heard again says nothing, unless it is a redrive: then the stored outcome is
@@ -82,7 +82,7 @@ class SagaReaction:
         return self.row.saga
 
     @property
-    def hears(self) -> str:
+    def on(self) -> str:
         return self.row.event
 
     @property
@@ -94,7 +94,7 @@ class SagaReaction:
         return self.row.step.name
 
     def handle(self, heard: Sequence[Event]) -> None:
-        """Performs the operation for all of them; the facts that follow go to the outbox."""
+        """Executes the operation for all of them; the facts that follow go to the outbox."""
         started = datetime.now(UTC)
         contexts = [context(event=event) for event in heard]
         commands = [self._command(event, one) for event, one in zip(heard, contexts, strict=True)]
@@ -103,7 +103,7 @@ class SagaReaction:
             said = [
                 self._said(event, one, done.outcome, started)
                 for event, one, done in zip(heard, contexts, executed, strict=True)
-                if (done.fresh or event.redrive) and self._says(event, done.outcome)
+                if (done.fresh or event.redrive) and self._emits(event, done.outcome)
             ]
             outbox.add(service=self.operation.service, said=said)
 
@@ -131,13 +131,13 @@ class SagaReaction:
         except msgspec.ValidationError as error:
             raise InvalidEvent(event, str(error)) from error
 
-    def _says(self, heard: Event, outcome: Outcome) -> bool:
+    def _emits(self, heard: Event, outcome: Outcome) -> bool:
         if isinstance(outcome, Waiting):
             return is_noticed(self.row.step, outcome, is_again=heard.redrive)
         return bool(self._name(outcome))
 
     def _name(self, outcome: Done | Refused) -> str:
-        return self.row.says_if_refused if isinstance(outcome, Refused) else self.row.says
+        return self.row.emits_on_refusal if isinstance(outcome, Refused) else self.row.emits
 
     def _said(self, heard: Event, found: Context, outcome: Outcome, started: datetime) -> Event:
         step = self.row.step
@@ -183,7 +183,7 @@ class SagaReaction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class CommandHandler:
     """Do this operation when asked by that request, and reply what came of it.
 
     Nothing else follows from it: who asked decides. A request that is heard again is answered
@@ -200,7 +200,7 @@ class Answer:
         return self.call.saga
 
     @property
-    def hears(self) -> str:
+    def on(self) -> str:
         return self.call.request
 
     @property
@@ -212,12 +212,12 @@ class Answer:
         return self.call.step.name
 
     @property
-    def says(self) -> str:
+    def emits(self) -> str:
         """The type of the reply."""
         return projection.reply_to(self.call.request)
 
     def handle(self, heard: Sequence[Event]) -> None:
-        """Performs the operation for all of them; the replies go to the outbox."""
+        """Executes the operation for all of them; the replies go to the outbox."""
         started = datetime.now(UTC)
         commands = [self._command(event) for event in heard]
 
@@ -269,7 +269,7 @@ class Answer:
             facts = msgspec.structs.replace(facts, result=outcome.data)
         return follow(
             cause=request,
-            event_type=self.says,
+            event_type=self.emits,
             event_id=events.event_id(
                 saga_id=request.saga_id,
                 step=self.step,
@@ -286,11 +286,13 @@ def of(*, service: str, module: ModuleType) -> list[Reaction]:
     """
     declared = operations.all_in(module)
     found: list[Reaction] = [
-        SagaReaction(row=row, operation=_operation(declared, row.step.operation, row.direction))
+        EventHandler(row=row, operation=_operation(declared, row.step.operation, row.direction))
         for row in projection.of_service(service)
     ]
     return found + [
-        Answer(call=call, operation=_operation(declared, call.step.operation, call.direction))
+        CommandHandler(
+            call=call, operation=_operation(declared, call.step.operation, call.direction)
+        )
         for call in projection.asked_of(service)
     ]
 
@@ -301,14 +303,14 @@ def said(*, reactions: Sequence[Reaction], decided: Sequence[Decided]) -> list[E
 
     Raises LookupError where this version of the code has no such reaction any more.
     """
-    by_heard = {(reaction.saga, reaction.hears): reaction for reaction in reactions}
+    by_heard = {(reaction.saga, reaction.on): reaction for reaction in reactions}
     found = []
     for one in decided:
         if not one.asked.heard:
             continue
         heard = events.decode(one.asked.heard.encode())
         reaction = by_heard.get((heard.saga, heard.type))
-        if not isinstance(reaction, SagaReaction | Answer):
+        if not isinstance(reaction, EventHandler | CommandHandler):
             raise LookupError(f"no reaction to {heard.type} of {heard.saga} says what was decided")
         event = reaction.decided(heard=heard, outcome=one.outcome, since=one.asked.opened_at)
         found += [event] if event else []

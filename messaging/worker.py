@@ -225,7 +225,7 @@ class Heartbeat:
         self._execute(
             f"""
             DELETE FROM {self._table} AS worker
-            WHERE seen_at < clock_timestamp() - make_interval(secs => %s) AND NOT EXISTS (
+            WHERE seen_at < statement_timestamp() - make_interval(secs => %s) AND NOT EXISTS (
                 SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
                    AND classid::bigint = (hashtext(%s)::bigint & 4294967295)
                    AND objid::bigint = worker.id)

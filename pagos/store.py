@@ -177,7 +177,7 @@ def claim_to_ask(*, limit: int, lease: float) -> list[ToAsk]:
     rows = _execute(
         f"""
         WITH due AS (
-            SELECT id FROM pagos_payment WHERE ask_at <= clock_timestamp()
+            SELECT id FROM pagos_payment WHERE ask_at <= statement_timestamp()
             ORDER BY ask_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
         ), payment AS (
             UPDATE pagos_payment AS claimed

@@ -338,7 +338,7 @@ def overdue(*, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ())
         service=service,
         sql=f"""
             SELECT {_COLUMNS} FROM {service}_decision
-            WHERE closed_at IS NULL AND until <= clock_timestamp() AND saga_id <> ALL(%s)
+            WHERE closed_at IS NULL AND until <= statement_timestamp() AND saga_id <> ALL(%s)
             ORDER BY until LIMIT %s
             """,
         values=[list(but_not), limit],

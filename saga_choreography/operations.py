@@ -266,7 +266,7 @@ def _skipped(
     context = msgspec.structs.replace(saga.context, results=results)
     return tracking.new_event(
         context=context,
-        event_type=skipped.says,
+        event_type=skipped.emits,
         step=skipped.step.name,
         direction=skipped.direction.value,
         facts=Facts(

@@ -18,13 +18,13 @@ from saga_choreography.watchdog import leave_alone, take_note
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watching:
+class ProjectionHandler:
     """The reaction to any event; those of all sagas go into one batch. Notices are looked at last:
     a saga may be known only from events that have come with them.
     """
 
     saga: str
-    hears: str
+    on: str
     group: str = "watching"
     step: str = ""
 
@@ -42,7 +42,7 @@ class Watching:
 
 
 REACTIONS: list[Reaction] = [
-    Watching(saga=saga, hears=event)
+    ProjectionHandler(saga=saga, on=event)
     for saga in SAGAS
     for event in (*projection.events(saga), *projection.NOTICES)
 ]

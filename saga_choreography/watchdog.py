@@ -456,7 +456,7 @@ def waits(*, event: Event, stage: Stage, seen: Collection[str]) -> bool:
         for reaction in projection.reactions(event.saga)
         if (reaction.service, reaction.event) == (service, cause)
     ]
-    follows = {said for row in rows for said in (row.says, row.says_if_refused)}
+    follows = {said for row in rows for said in (row.emits, row.emits_on_refusal)}
     # A pivot that has happened answers a block with nothing.
     follows |= {row.step.done for row in rows if row.direction is Direction.BLOCK}
     return bool(rows) and cause in seen and not follows & set(seen)

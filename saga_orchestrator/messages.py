@@ -161,13 +161,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ReplyHandler:
     """The reaction to what a service tells of a request. `transition`: what follows for the saga;
     None where this tells nothing of what is due.
     """
 
     saga: str
-    hears: str
+    on: str
     transition: Callable[[ClaimedSaga, Event], Transition | None]
     group: str = "replies"
     """All of them are handled together: the transitions of a batch are one statement."""

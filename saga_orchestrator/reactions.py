@@ -3,16 +3,16 @@
 from contracts import projection
 from contracts.catalogue import SAGAS
 from messaging.reactions import Reaction
-from saga_orchestrator.messages import Told, after_giving_up, after_notice, after_reply
+from saga_orchestrator.messages import ReplyHandler, after_giving_up, after_notice, after_reply
 
 REACTIONS: list[Reaction] = [
     *(
-        Told(saga=saga, hears=reply, transition=after_reply)
+        ReplyHandler(saga=saga, on=reply, transition=after_reply)
         for saga, reply in sorted(projection.replies())
     ),
     # Groups of their own, because something else follows.
     *(
-        Told(saga=saga, hears=notice, transition=transition, group=notice)
+        ReplyHandler(saga=saga, on=notice, transition=transition, group=notice)
         for saga in SAGAS
         for notice, transition in (
             (projection.STEP_PARKED, after_giving_up),

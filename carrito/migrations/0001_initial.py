@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='checkout',
-            index=models.Index(condition=models.Q(('handed_over_at', None), ('set_aside_at', None)), fields=['saga_pattern', 'accepted_at'], name='checkout_not_handed_over'),
+            index=models.Index(condition=models.Q(('handed_over_at', None), ('set_aside_at', None)), fields=['accepted_at'], name='checkout_not_handed_over'),
         ),
         migrations.AddIndex(
             model_name='checkout',

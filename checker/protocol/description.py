@@ -22,28 +22,28 @@ class Ending(StrEnum):
 
 
 class Reaction(NamedTuple):
-    """On hearing `hears`, `service` does (undoes, blocks) `step`, and says what came of it.
+    """On the event `on`, `service` does (undoes, blocks) `step`, and emits what came of it.
 
-    `says`: it is done, or undone; `says_if_refused`: it is refused, or blocked. An empty name:
-    nothing is said. Where an orchestrator calls, `hears` is the call, and what is said are replies.
+    `emits`: it is done, or undone; `emits_on_refusal`: it is refused, or blocked. An empty name:
+    nothing is emitted. Where an orchestrator calls, `on` is the call, and replies are emitted.
     """
 
-    hears: str
+    on: str
     service: str
     direction: Direction
     step: str
-    says: str = ""
-    says_if_refused: str = ""
+    emits: str = ""
+    emits_on_refusal: str = ""
 
     def __str__(self) -> str:
-        return f"{self.service} (on {self.hears}: {self.direction} {self.step})"
+        return f"{self.service} (on {self.on}: {self.direction} {self.step})"
 
 
 class Notice(NamedTuple):
     """Said about a saga, not in it: that a service has given up, say. Nothing follows by itself."""
 
-    said_by: tuple[str, ...]
-    heard_by: tuple[str, ...]
+    published_by: tuple[str, ...]
+    received_by: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,14 +68,14 @@ def _asks(protocol: Choreography, event: str) -> str:
 
 def _reacting(protocol: Choreography, one: Reaction) -> Box:
     """All reactions that do the same thing say the same things, whatever they hear."""
-    outcomes = [_event(protocol, one.says)] if one.says else []
-    if one.says_if_refused:
-        outcomes.append(_event(protocol, one.says_if_refused)._replace(is_good=False))
+    outcomes = [_event(protocol, one.emits)] if one.emits else []
+    if one.emits_on_refusal:
+        outcomes.append(_event(protocol, one.emits_on_refusal)._replace(is_good=False))
     return Box(_name(one), one.service, f"{one.direction} {one.step}", tuple(outcomes))
 
 
 def _event(protocol: Choreography, event: str) -> Outcome:
-    to = [_name(reaction) for reaction in protocol.reactions if reaction.hears == event]
+    to = [_name(reaction) for reaction in protocol.reactions if reaction.on == event]
     if event in protocol.ends:
         to.append(_end(protocol.ends[event]).name)
     return Outcome(event, tuple(dict.fromkeys(to)))
@@ -168,12 +168,12 @@ def flowchart_as_text(protocol: Choreography | Orchestration) -> str:
 
 
 class Transfer(NamedTuple):
-    """In `state`, on `event`, `what` is done; if then `says` is said, it leads to `to`."""
+    """In `state`, on `event`, `what` is done; if then `emits` is said, it leads to `to`."""
 
     state: str
     event: str
     what: str
-    says: str
+    emits: str
     to: str
 
 
@@ -186,13 +186,13 @@ def transfers(*, saga: Saga) -> Iterator[Transfer]:
         what = f"{row.service} {_VERBS[row.direction]} {row.step.name}"
         is_return = row.event == saga.give_back
         state = ERROR if row.direction is Direction.UNDO and not is_return else OK
-        if row.says:
-            forward = END if row.says == end else OK
-            backward = END if row.says == undone else ERROR
+        if row.emits:
+            forward = END if row.emits == end else OK
+            backward = END if row.emits == undone else ERROR
             to = forward if row.direction is Direction.DO else backward
-            yield Transfer(state, row.event, what, row.says, to)
-        if row.says_if_refused:
-            yield Transfer(state, row.event, what, row.says_if_refused, ERROR)
+            yield Transfer(state, row.event, what, row.emits, to)
+        if row.emits_on_refusal:
+            yield Transfer(state, row.event, what, row.emits_on_refusal, ERROR)
 
 
 def automaton_as_text(saga: Saga) -> str:
@@ -204,7 +204,7 @@ def automaton_as_text(saga: Saga) -> str:
         rows = [one for one in found if one.state == state]
         for event, what in dict.fromkeys((row.event, row.what) for row in rows):
             lines.append(f"  on {event}: {what}")
-            lines += [f"      {row.says} -> {row.to}" for row in rows if row[1:3] == (event, what)]
+            lines += [f"      {row.emits} -> {row.to}" for row in rows if row[1:3] == (event, what)]
     return "\n".join(lines) + "\n"
 
 
@@ -213,7 +213,7 @@ def automaton_as_mermaid(saga: Saga) -> str:
     lines = ["stateDiagram-v2", f"    [*] --> ok : {saga.steps[0].done}"]
     for one in transfers(saga=saga):
         to = "[*]" if one.to == END else one.to
-        lines.append(f"    {one.state} --> {to} : on {one.event} {one.what}, {one.says}")
+        lines.append(f"    {one.state} --> {to} : on {one.event} {one.what}, {one.emits}")
     return "\n".join(lines) + "\n"
 
 

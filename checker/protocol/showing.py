@@ -79,8 +79,8 @@ def _reactions(saga: Saga) -> Iterator[str]:
             (
                 reaction.event,
                 f"{reaction.direction} {reaction.step.name}",
-                reaction.says,
-                reaction.says_if_refused,
+                reaction.emits,
+                reaction.emits_on_refusal,
             )
             for reaction in projection.reactions(saga.name)
             if reaction.service == service

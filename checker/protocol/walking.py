@@ -138,14 +138,14 @@ def _answered(protocol: Choreography, state: State, reaction: Reaction, answer: 
     then = state._replace(book=answer.book)
     if answer.takes_effect:
         then = then._replace(acts=(*state.acts, Act(reaction.direction, reaction.step)))
-    says = reaction.says if answer.is_done else reaction.says_if_refused
-    is_said = answer.is_fresh and not answer.is_waiting and says
-    return _said(protocol, then, says) if is_said else then
+    emits = reaction.emits if answer.is_done else reaction.emits_on_refusal
+    is_said = answer.is_fresh and not answer.is_waiting and emits
+    return _said(protocol, then, emits) if is_said else then
 
 
 def _said(protocol: Choreography, state: State, message: str) -> State:
     """It is in flight to everyone who hears it."""
-    heard = [(message, n) for n, one in enumerate(protocol.reactions) if one.hears == message]
+    heard = [(message, n) for n, one in enumerate(protocol.reactions) if one.on == message]
     state = state._replace(flying=tuple(sorted([*state.flying, *heard])))
     if message in protocol.ends:
         state = state._replace(ends=(*state.ends, protocol.ends[message]))

@@ -29,7 +29,7 @@ from contracts.commands import COMMANDS
 from contracts.saga import Direction, Saga, Step
 from messaging.brokers import connect
 from messaging.consumer import Consumer
-from messaging.reactions import Answer, SagaReaction
+from messaging.reactions import CommandHandler, EventHandler
 from participant.operations import Operation, all_in
 
 
@@ -78,7 +78,7 @@ def choreographed(*, saga: Saga) -> Choreography:
     return Choreography(
         name=f"{saga.name}, {patterns.CHOREOGRAPHED}",
         saga=saga,
-        reactions=list(_reactions(consumers, saga, SagaReaction)),
+        reactions=list(_reactions(consumers, saga, EventHandler)),
         asked={
             first.done: saga.owner,
             saga.abort: coordinator,
@@ -121,7 +121,7 @@ def orchestrated_messaging(*, saga: Saga) -> Orchestration:
             Call(call.request, call.step.service, call.direction, call.step.name)
             for call in projection.calls(saga.name)
         ],
-        reactions=list(_reactions(consumers, saga, Answer)),
+        reactions=list(_reactions(consumers, saga, CommandHandler)),
         replies=_heard_by(orchestrator, consumers, saga),
         notices=_notices(consumers, saga, orchestrator),
     )
@@ -164,7 +164,7 @@ def _deciding(service: str) -> Iterator[str]:
 
 
 def _reactions(
-    consumers: Sequence[Consumer], saga: Saga, kind: type[SagaReaction] | type[Answer]
+    consumers: Sequence[Consumer], saga: Saga, kind: type[EventHandler] | type[CommandHandler]
 ) -> Iterator[Reaction]:
     for consumer in consumers:
         for reaction in consumer.reactions.values():
@@ -172,10 +172,10 @@ def _reactions(
                 yield _reaction(consumer.service, saga.step(reaction.step), reaction)
 
 
-def _reaction(service: str, step: Step, one: SagaReaction | Answer) -> Reaction:
+def _reaction(service: str, step: Step, one: EventHandler | CommandHandler) -> Reaction:
     """A reply is called the same whether it was done or refused."""
-    says = (one.says, one.says) if isinstance(one, Answer) else one.row[4:]
-    return Reaction(one.hears, service, one.operation.direction, _done(one.operation, step), *says)
+    emits = (one.emits, one.emits) if isinstance(one, CommandHandler) else one.row[4:]
+    return Reaction(one.on, service, one.operation.direction, _done(one.operation, step), *emits)
 
 
 def _done(operation: Operation, step: Step) -> str:
@@ -191,7 +191,7 @@ def _heard_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[st
         for consumer in consumers
         for (name, event), one in consumer.reactions.items()
         if consumer.service == service and name == saga.name and event not in projection.NOTICES
-        if not isinstance(one, SagaReaction | Answer)
+        if not isinstance(one, EventHandler | CommandHandler)
     }
 
 
@@ -200,16 +200,16 @@ def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dic
     step waits says so.
     """
     keys = [(consumer.service, key) for consumer in consumers for key in consumer.reactions]
-    said_by = {
+    published_by = {
         projection.STEP_PARKED: sorted(projection.services_of(saga)),
         projection.STEP_WAITING: sorted({step.service for step in saga.steps if step.decided_by}),
     }
     return {
         notice: Notice(
-            said_by=tuple(who),
-            heard_by=(coordinator,) if (coordinator, (saga.name, notice)) in keys else (),
+            published_by=tuple(who),
+            received_by=(coordinator,) if (coordinator, (saga.name, notice)) in keys else (),
         )
-        for notice, who in said_by.items()
+        for notice, who in published_by.items()
         if who
     }
 

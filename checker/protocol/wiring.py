@@ -51,10 +51,10 @@ def sayers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
     for event, who in protocol.asked.items():
         said[event].append(who)
     for reaction in protocol.reactions:
-        for event in _says(reaction):
+        for event in _emits(reaction):
             said[event].append(reaction.service)
     for event, notice in protocol.notices.items():
-        said[event].extend(notice.said_by)
+        said[event].extend(notice.published_by)
     return said
 
 
@@ -62,17 +62,17 @@ def hearers(protocol: Choreography) -> Mapping[str, Sequence[Reaction]]:
     """Who does something on each event; the watcher does nothing, and is not among them."""
     heard: dict[str, list[Reaction]] = defaultdict(list)
     for reaction in protocol.reactions:
-        heard[reaction.hears].append(reaction)
+        heard[reaction.on].append(reaction)
     return heard
 
 
-def _says(reaction: Reaction) -> list[str]:
-    return [event for event in (reaction.says, reaction.says_if_refused) if event]
+def _emits(reaction: Reaction) -> list[str]:
+    return [event for event in (reaction.emits, reaction.emits_on_refusal) if event]
 
 
 def _unsaid(protocol: Choreography) -> Iterator[Found]:
     said, heard = sayers(protocol), hearers(protocol)
-    silent = {event for event, who in protocol.notices.items() if not who.said_by}
+    silent = {event for event, who in protocol.notices.items() if not who.published_by}
     for event in sorted({*heard, *protocol.ends, *protocol.declared} - set(said) | silent):
         who = " and ".join(sorted({one.service for one in heard.get(event, ())}))
         waits = f"{who} waits for it" if who else "it is declared"
@@ -82,7 +82,7 @@ def _unsaid(protocol: Choreography) -> Iterator[Found]:
 def _unheard(protocol: Choreography) -> Iterator[Found]:
     heard = hearers(protocol)
     for event, who in sorted(sayers(protocol).items()):
-        noticed = event in protocol.notices and protocol.notices[event].heard_by
+        noticed = event in protocol.notices and protocol.notices[event].received_by
         if event not in heard and event not in protocol.ends and not noticed:
             watched = (
                 " (observing does not count as handling)"
@@ -97,17 +97,17 @@ def _unheard(protocol: Choreography) -> Iterator[Found]:
 def _unanswered(protocol: Choreography) -> Iterator[Found]:
     steps = {step.name: step for step in protocol.saga.steps}
     for reaction in protocol.reactions:
-        if reaction.direction is not Direction.BLOCK and not reaction.says:
+        if reaction.direction is not Direction.BLOCK and not reaction.emits:
             yield Found(str(reaction), f"{reaction} says nothing once that is done.")
         can_refuse = reaction.direction is Direction.BLOCK
         if reaction.direction is Direction.DO and reaction.step in steps:
             can_refuse = may_be_refused(steps[reaction.step])
-        if can_refuse and not reaction.says_if_refused:
+        if can_refuse and not reaction.emits_on_refusal:
             yield Found(str(reaction), f"{reaction} may be refused, and says nothing then.")
-        if reaction.says_if_refused and not can_refuse:
+        if reaction.emits_on_refusal and not can_refuse:
             yield Found(
                 str(reaction),
-                f"{reaction} can't be refused, and yet has {reaction.says_if_refused}.",
+                f"{reaction} can't be refused, and yet has {reaction.emits_on_refusal}.",
             )
 
 
@@ -119,10 +119,10 @@ def _ambiguous(protocol: Choreography) -> Iterator[Found]:
             if reaction.direction is not Direction.UNDO
             else f"undoing {reaction.step}"
         )
-        if reaction.says:
-            told[reaction.says].add(f"{step} is done")
-        if reaction.says_if_refused:
-            told[reaction.says_if_refused].add(f"{step} is refused")
+        if reaction.emits:
+            told[reaction.emits].add(f"{step} is done")
+        if reaction.emits_on_refusal:
+            told[reaction.emits_on_refusal].add(f"{step} is refused")
     for event, who in protocol.asked.items():
         told[event].add(f"{who} asks")
     for event, meanings in sorted(told.items()):
@@ -133,7 +133,7 @@ def _ambiguous(protocol: Choreography) -> Iterator[Found]:
 
 def _rivals(protocol: Choreography) -> Iterator[Found]:
     for event, reactions in sorted(hearers(protocol).items()):
-        going_on = [reaction for reaction in reactions if _says(reaction)]
+        going_on = [reaction for reaction in reactions if _emits(reaction)]
         if len(going_on) > 1:
             both = " and ".join(f"{one.service} ({one.direction} {one.step})" for one in going_on)
             yield Found(event, f"after {event} both {both} carry the saga on.")
@@ -158,7 +158,7 @@ def _circular(protocol: Choreography) -> Iterator[Found]:
         event: [
             after
             for one in heard
-            for after in _says(one)
+            for after in _emits(one)
             if not any({event, after} <= declared for declared in protocol.cycles)
         ]
         for event, heard in hearers(protocol).items()
@@ -216,7 +216,7 @@ SAID = (
     Rule(
         "answered",
         "whatever can come of a step, something is said then",
-        "give the reaction the event for this outcome (`says`, `says_if_refused`)",
+        "give the reaction the event for this outcome (`emits`, `emits_on_refusal`)",
         _unanswered,
     ),
     Rule(
@@ -270,7 +270,7 @@ def _unanswered_call(protocol: Orchestration) -> Iterator[Found]:
         if len(who) > 1:
             yield Found(call.message, f"{call.message}: {len(who)} at {call.service} answer it.")
         for reaction in protocol.reactions:
-            if reaction.hears == call.message and reaction.service != call.service:
+            if reaction.on == call.message and reaction.service != call.service:
                 what = f"{call.message}: {reaction.service} answers it too"
                 yield Found(call.message, f"{what}; it is for {call.service}.")
 
@@ -295,10 +295,10 @@ def _astray(protocol: Orchestration) -> Iterator[Found]:
     for reply in sorted(set(protocol.replies or ()) - said):
         yield Found(reply, f"{protocol.orchestrator} waits for {reply}, and nobody says it.")
     for notice, who in protocol.notices.items():
-        if not who.heard_by:
-            said_by = _who(who.said_by)
+        if not who.received_by:
+            published_by = _who(who.published_by)
             yield Found(
-                notice, f"{said_by} says {notice}, and {protocol.orchestrator} is deaf to it."
+                notice, f"{published_by} says {notice}, and {protocol.orchestrator} is deaf to it."
             )
 
 
@@ -306,7 +306,7 @@ def _answering(protocol: Orchestration, call: Call) -> Sequence[Reaction]:
     return [
         reaction
         for reaction in protocol.reactions
-        if reaction.hears == call.message and reaction.service == call.service
+        if reaction.on == call.message and reaction.service == call.service
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.services import COORDINATORS, PARTICIPANTS, WITH_WORKER
-from messaging.reactions import Answer, Reaction, SagaReaction
+from messaging.reactions import CommandHandler, EventHandler, Reaction
 from tests.architecture.tree import SERVICES, modules, name_of
 
 HEADINGS = (
@@ -31,8 +31,8 @@ ONE_PAGE = "shipment"
 @pytest.mark.parametrize("service", PARTICIPANTS)
 def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
     registered = _reactions(service)
-    reacting = [one for one in registered if isinstance(one, SagaReaction)]
-    answering = [one for one in registered if isinstance(one, Answer)]
+    reacting = [one for one in registered if isinstance(one, EventHandler)]
+    answering = [one for one in registered if isinstance(one, CommandHandler)]
     assert [one.row for one in reacting] == list(projection.of_service(service))
     assert [one.call for one in answering] == list(projection.asked_of(service))
     assert len(registered) == len(reacting) + len(answering), "and nothing beside them"
@@ -46,7 +46,9 @@ def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
 def test_coordinator_reacts_to_no_event_of_a_participants_own(service: str) -> None:
     """It has no step: nothing that it hears makes it do business."""
     assert not [
-        reaction for reaction in _reactions(service) if isinstance(reaction, SagaReaction | Answer)
+        reaction
+        for reaction in _reactions(service)
+        if isinstance(reaction, EventHandler | CommandHandler)
     ]
     assert not list(projection.of_service(service))
 
@@ -63,7 +65,7 @@ def test_canvas_has_its_headings(service: str) -> None:
 @pytest.mark.parametrize("service", PARTICIPANTS)
 def test_events_that_a_canvas_names_are_all_that_its_sagas_ask_for(service: str) -> None:
     rows = list(projection.of_service(service))
-    said = {name for row in rows for name in (row.says, row.says_if_refused) if name}
+    said = {name for row in rows for name in (row.emits, row.emits_on_refusal) if name}
     said |= {saga.steps[0].done for saga in SAGAS.values() if saga.owner == service}
     real = {
         "Reacts to": {row.event for row in rows},
@@ -132,7 +134,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _check_operation(one: SagaReaction | Answer, name: str, direction: object) -> None:
+def _check_operation(one: EventHandler | CommandHandler, name: str, direction: object) -> None:
     found = one.operation
     assert (f"{found.service}.{found.action}", found.direction) == (name, direction)
 

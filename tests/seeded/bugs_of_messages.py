@@ -8,7 +8,7 @@ from contracts import events
 from messaging import outbox
 from messaging.brokers import Message, connect
 from messaging.consumer import Consumer
-from messaging.reactions import SagaReaction
+from messaging.reactions import EventHandler
 from messaging.relay import Relay
 from saga_choreography import store, watchdog
 from saga_choreography.store import Locked, Stage
@@ -82,9 +82,9 @@ def event_id_at_random(patch) -> None:
 
 def redrive_not_answered(patch) -> None:
     """Whoever knows the fact stays silent, as on a plain duplicate."""
-    handle = SagaReaction.handle
+    handle = EventHandler.handle
     patch.setattr(
-        SagaReaction,
+        EventHandler,
         "handle",
         lambda self, heard: handle(self, [replace(one, redrive=False) for one in heard]),
     )

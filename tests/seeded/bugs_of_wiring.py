@@ -9,7 +9,7 @@ import saga_choreography.reactions
 from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.saga import Direction
-from messaging.reactions import SagaReaction
+from messaging.reactions import EventHandler
 from participant.operations import all_in
 
 CHECKOUT = SAGAS["checkout"]
@@ -51,20 +51,16 @@ def _undoes_on(patch, service, event: str, step: str) -> None:
     row = projection.Reaction(CHECKOUT.name, event, Direction.UNDO, undone, undone.undone)
     action = undone.operation.partition(".")[2]
     undo = all_in(service.operations)[action, Direction.UNDO]
-    also = SagaReaction(row=row, operation=undo)
+    also = EventHandler(row=row, operation=undo)
     patch.setattr(service.reactions, "REACTIONS", [*service.reactions.REACTIONS, also])
 
 
-def _rewire(patch, module, hears: dict[str, str | None]) -> None:
+def _rewire(patch, module, on: dict[str, str | None]) -> None:
     """The service's reactions hear other events (None: the reaction is taken out)."""
     changed = []
     for reaction in module.REACTIONS:
-        to = (
-            hears.get(reaction.hears, reaction.hears)
-            if reaction.saga == CHECKOUT.name
-            else reaction.hears
-        )
-        if to == reaction.hears:
+        to = on.get(reaction.on, reaction.on) if reaction.saga == CHECKOUT.name else reaction.on
+        if to == reaction.on:
             changed.append(reaction)
         elif to:
             changed.append(replace(reaction, row=reaction.row._replace(event=to)))

@@ -18,7 +18,7 @@ from contracts.commands import COMMANDS, Command, Undo
 from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.saga import Direction, Step
 from contracts.services import Role
-from messaging.reactions import Answer, Reaction, SagaReaction
+from messaging.reactions import CommandHandler, EventHandler, Reaction
 from participant.operations import YES, Operation, Verdict, asks
 
 Effect = tuple[str, str, Direction]
@@ -87,10 +87,12 @@ class Participants:
     def reactions(self, *, service: str) -> list[Reaction]:
         """All that a service reacts to and answers, as its own `reactions` would be."""
         return [
-            SagaReaction(row=row, operation=self.operations[row.step.operation, row.direction])
+            EventHandler(row=row, operation=self.operations[row.step.operation, row.direction])
             for row in projection.of_service(service)
         ] + [
-            Answer(call=call, operation=self.operations[call.step.operation, call.direction])
+            CommandHandler(
+                call=call, operation=self.operations[call.step.operation, call.direction]
+            )
             for call in projection.asked_of(service)
         ]
 

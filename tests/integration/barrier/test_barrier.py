@@ -50,7 +50,7 @@ def hear(event_type: str, *saga_ids: str, redrive: bool = False, **data) -> list
     reaction = next(
         reaction
         for reaction in REACTIONS
-        if (reaction.saga, reaction.hears) == ("checkout", event_type)
+        if (reaction.saga, reaction.on) == ("checkout", event_type)
     )
     reaction.handle([_event(event_type, saga_id, redrive, data) for saga_id in saga_ids])
     said = OutboxEntry.objects.order_by("id")[before:]

@@ -14,7 +14,7 @@ from messaging.brokers.memory import forget
 from messaging.consumer import queue_of
 from saga_choreography import store
 from saga_choreography.models import Intervention, Saga, SagaEvent
-from saga_choreography.reactions import Watching
+from saga_choreography.reactions import ProjectionHandler
 from saga_choreography.watchdog import Watchdog
 from tests.unit.choreography.made import event, story
 
@@ -73,7 +73,7 @@ def start():
     """A saga is heard of, as the broker brings its first event."""
 
     def start(saga_id: str) -> None:
-        Watching(saga="checkout", hears="checkout.initiated").handle(
+        ProjectionHandler(saga="checkout", on="checkout.initiated").handle(
             story("completed", saga_id=saga_id)[:1]
         )
 
@@ -114,7 +114,9 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     assert is_now(found.started_at)
     assert is_now(found.watch_at, later=60)
     far = datetime.now(UTC) + timedelta(seconds=wrong)
-    Watching(saga="checkout", hears="inventory.reserved").handle([story("completed", begin=far)[1]])
+    ProjectionHandler(saga="checkout", on="inventory.reserved").handle(
+        [story("completed", begin=far)[1]]
+    )
     assert all(is_now(one) for one in SagaEvent.objects.values_list("seen_at", flat=True))
     client.post("/saga/choreography/s/compensate", "{}", content_type="application/json")
     found = Saga.objects.get()
@@ -123,11 +125,13 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     client.post("/saga/choreography/s/retry", "{}", content_type="application/json")
     assert is_now(Saga.objects.get().redriven_at)
     report = event("step.parked", service="pagos", event="inventory.reserved")
-    Watching(saga="checkout", hears="step.parked").handle([report])
+    ProjectionHandler(saga="checkout", on="step.parked").handle([report])
     assert is_now(Saga.objects.get().parked_at)
 
 
 def test_saga_known_by_its_event_alone_begins_when_it_is_heard_of(wrong):
     far = datetime.now(UTC) + timedelta(seconds=wrong)
-    Watching(saga="checkout", hears="payment.failed").handle([story("declined", begin=far)[2]])
+    ProjectionHandler(saga="checkout", on="payment.failed").handle(
+        [story("declined", begin=far)[2]]
+    )
     assert is_now(Saga.objects.get().started_at)

@@ -21,7 +21,7 @@ from messaging.parking import DELAYS
 from pagos.models import ParkedMessage, Payment, Refund
 from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga
-from saga_choreography.reactions import Watching
+from saga_choreography.reactions import ProjectionHandler
 from saga_choreography.store import Stage
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import take_note, waits
@@ -288,7 +288,7 @@ def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
 def test_saga_that_is_heard_of_only_beside_its_giving_up_is_turned_back(said):
     """After an outage of this service a batch may have both, and the report first."""
     report = parked_step("inventory.reserved", "pagos")
-    Watching(saga="checkout", hears="step.parked").handle([report, *story("completed")[:2]])
+    ProjectionHandler(saga="checkout", on="step.parked").handle([report, *story("completed")[:2]])
     assert [one.type for one in said()] == ["checkout.abort.requested"]
 
 

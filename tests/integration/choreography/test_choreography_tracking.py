@@ -155,7 +155,7 @@ def publish(broker, *told):
 def declare(broker, consumer):
     broker.declare(
         queue=consumer.queue,
-        events=[events.route(reaction.saga, reaction.hears) for reaction in REACTIONS],
+        events=[events.route(reaction.saga, reaction.on) for reaction in REACTIONS],
     )
 
 

@@ -15,7 +15,7 @@ from messaging.consumer import Consumer
 from saga_choreography import operations, queries
 from saga_choreography.models import Action, Intervention, ParkedMessage, SagaEvent
 from saga_choreography.models import Saga as Row
-from saga_choreography.reactions import Watching
+from saga_choreography.reactions import ProjectionHandler
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import look, take_note
 from tests.catalogue import with_pages
@@ -82,7 +82,9 @@ def test_same_event_means_what_the_page_of_its_own_saga_says(start):
 @pytest.fixture
 def hear():
     """What the broker brings, as the consumer takes it."""
-    reactions = [Watching(saga=saga, hears="inventory.reserved") for saga in ("checkout", "twin")]
+    reactions = [
+        ProjectionHandler(saga=saga, on="inventory.reserved") for saga in ("checkout", "twin")
+    ]
     consumer = Consumer(service=DATABASE, broker=connect("memory://twins"), reactions=reactions)
 
     def hear(*heard):

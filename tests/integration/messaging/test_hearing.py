@@ -12,7 +12,7 @@ from inventario.models import OutboxEntry, ParkedMessage, Product
 from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery, Message, Rejected
 from messaging.consumer import Consumer, DatabaseUnavailable
-from messaging.reactions import SagaReaction
+from messaging.reactions import EventHandler
 from participant import barrier, executing
 from participant.barrier import Entry
 from tests.checkout.shop import eventually
@@ -201,7 +201,7 @@ def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product
         connections[SERVICE].cursor().execute("SELECT 1")
 
     with monkeypatch.context() as away:
-        away.setattr(SagaReaction, "handle", cut)
+        away.setattr(EventHandler, "handle", cut)
         with pytest.raises(DatabaseUnavailable):
             hear(consumer, event)
     connections[SERVICE].close()
@@ -217,7 +217,7 @@ def test_database_that_is_back_already_is_no_messages_fault_either(
         with transaction.atomic(using=SERVICE), connections[SERVICE].cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    monkeypatch.setattr(SagaReaction, "handle", cut)
+    monkeypatch.setattr(EventHandler, "handle", cut)
     with pytest.raises(DatabaseUnavailable):
         hear(consumer, initiated())
     assert not ParkedMessage.objects.exists()
@@ -232,7 +232,7 @@ def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as crashing:
-        crashing.setattr(SagaReaction, "handle", crash)
+        crashing.setattr(EventHandler, "handle", crash)
         with pytest.raises(KeyboardInterrupt):
             consumer._take_and_handle(subscription)
     subscription.close()

@@ -10,7 +10,7 @@ from inventario.models import ParkedMessage, Product
 from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery
 from messaging.consumer import BATCH, Consumer
-from messaging.reactions import SagaReaction
+from messaging.reactions import EventHandler
 from tests.integration.messaging.conftest import message_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
@@ -81,13 +81,13 @@ def test_poison_message_leaves_the_healthy_ones_their_throughput(cpu_of):
 
 def transactions(monkeypatch):
     """How often the reaction was tried, and with how many."""
-    handle, tried = SagaReaction.handle, []
+    handle, tried = EventHandler.handle, []
 
     def count(self, heard):
         tried.append(len(heard))
         handle(self, heard)
 
-    monkeypatch.setattr(SagaReaction, "handle", count)
+    monkeypatch.setattr(EventHandler, "handle", count)
     return tried
 
 

@@ -96,8 +96,8 @@ def test_purchase_is_accepted_in_every_pattern(shop, pattern, monkeypatch):
     monkeypatch.setattr("coordination.owner_views.give", lambda *, owner, context: None)
     bought(shop, saga_pattern=pattern)
     assert Order.objects.get().saga_pattern == pattern
-    says = [one.event_type for one in OutboxEntry.objects.all()]
-    assert says == (["purchase.order.placed"] if pattern == "choreographed" else [])
+    emits = [one.event_type for one in OutboxEntry.objects.all()]
+    assert emits == (["purchase.order.placed"] if pattern == "choreographed" else [])
 
 
 @pytest.mark.parametrize(

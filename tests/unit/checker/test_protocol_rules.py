@@ -176,7 +176,7 @@ BROKEN = {
     ),
     "undos forward": (
         trip(
-            but={"charge.refused": TO_FLIGHT._replace(says="flight.off.first")},
+            but={"charge.refused": TO_FLIGHT._replace(emits="flight.off.first")},
             plus=[
                 Reaction("flight.off.first", "hotels", Direction.UNDO, "hotel", "hotel.off.last"),
                 Reaction("hotel.off.last", "website", Direction.UNDO, "ask", "trip.off"),
@@ -210,7 +210,7 @@ BROKEN = {
         "hotel stays of it",
     ),
     "a return that forgets a step": (
-        trip(but={"charge.back": TO_FLIGHT._replace(hears="charge.back")}),
+        trip(but={"charge.back": TO_FLIGHT._replace(on="charge.back")}),
         {"given back"},
         "it undoes charge, flight, ask; the list has charge, hotel, flight, ask",
     ),

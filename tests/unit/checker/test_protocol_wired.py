@@ -17,7 +17,7 @@ from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
-from messaging.reactions import SagaReaction
+from messaging.reactions import EventHandler
 from participant import operations
 
 CHECKOUT = SAGAS["checkout"]
@@ -25,7 +25,7 @@ every_saga = pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
 
 
 def without(reactions, event, saga="checkout"):
-    return [reaction for reaction in reactions if (reaction.saga, reaction.hears) != (saga, event)]
+    return [reaction for reaction in reactions if (reaction.saga, reaction.on) != (saga, event)]
 
 
 def breaches(pattern):
@@ -150,10 +150,10 @@ def test_command_says_where_there_is_nothing_to_check(arguments, said):
 
 def test_command_ends_with_an_error_after_a_breach(monkeypatch, capsys):
     step = CHECKOUT.step("reserve_inventory")
-    row = projection.Reaction("checkout", CHECKOUT.abort, Direction.UNDO, step, says=step.undone)
+    row = projection.Reaction("checkout", CHECKOUT.abort, Direction.UNDO, step, emits=step.undone)
     undo = operations.all_in(inventario.operations)["reserve", Direction.UNDO]
     changed = without(inventario.reactions.REACTIONS, CHECKOUT.abort)
-    changed.append(SagaReaction(row=row, operation=undo))
+    changed.append(EventHandler(row=row, operation=undo))
     monkeypatch.setattr(inventario.reactions, "REACTIONS", changed)
     assert _run("check") == 1
     said = capsys.readouterr().out

@@ -58,11 +58,11 @@ def test_all_that_follows_from_the_page_is_shown(saga):
 
 @every_saga
 def test_automaton_has_every_reaction_and_its_outcomes(saga):
-    found = {(one.event, one.says) for one in pictures.transfers(saga=saga)}
+    found = {(one.event, one.emits) for one in pictures.transfers(saga=saga)}
     assert found == {
         (row.event, said)
         for row in projection.reactions(saga.name)
-        for said in (row.says, row.says_if_refused)
+        for said in (row.emits, row.emits_on_refusal)
         if said
     }
 
@@ -71,12 +71,12 @@ def test_automaton_has_every_reaction_and_its_outcomes(saga):
 def test_every_refusal_leads_from_ok_to_error_and_nothing_leads_back(saga):
     refusals = {step.refused for step in saga.steps if step.refused}
     found = list(pictures.transfers(saga=saga))
-    assert {one.says for one in found if (one.state, one.to) == ("ok", "error")} == {
+    assert {one.emits for one in found if (one.state, one.to) == ("ok", "error")} == {
         *refusals,
         saga.steps[saga.pivot].undone,  # a return
     }
     assert not [one for one in found if (one.state, one.to) == ("error", "ok")]
-    ends = {(one.state, one.says) for one in found if one.to == "end"}
+    ends = {(one.state, one.emits) for one in found if one.to == "end"}
     assert ends == {("ok", saga.steps[-1].done), ("error", saga.steps[0].undone)}
 
 

@@ -52,7 +52,7 @@ def trip(*, steps=STEPS, but=None, plus=(), **fields) -> Choreography:
     """The trip, right unless told otherwise. `but`: what is heard -> the reaction instead (None:
     none). `plus`: further reactions.
     """
-    changed = {reaction.hears: reaction for reaction in REACTIONS} | (but or {})
+    changed = {reaction.on: reaction for reaction in REACTIONS} | (but or {})
     return Choreography(
         **{
             "name": "trip",

@@ -75,8 +75,8 @@ def test_reactions_of_the_checkout_are_those_once_written_by_hand() -> None:
             reaction.service,
             reaction.direction,
             reaction.step.name,
-            reaction.says,
-            reaction.says_if_refused,
+            reaction.emits,
+            reaction.emits_on_refusal,
         )
         for reaction in projection.reactions("checkout")
     ]

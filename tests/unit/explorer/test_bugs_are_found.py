@@ -20,7 +20,7 @@ from contracts.saga import Direction
 from messaging import outbox
 from messaging.brokers import Message
 from messaging.consumer import Consumer
-from messaging.reactions import SagaReaction
+from messaging.reactions import EventHandler
 from messaging.relay import Relay
 from participant import barrier
 from participant.barrier import Entry, key_of
@@ -86,12 +86,12 @@ def redrive_lost(patch: Patch) -> None:
 
 
 def redrive_not_answered(patch: Patch) -> None:
-    handle = SagaReaction.handle
+    handle = EventHandler.handle
 
     def deaf(self, heard):
         handle(self, [event for event in heard if not event.redrive])
 
-    patch(SagaReaction, "handle", deaf)
+    patch(EventHandler, "handle", deaf)
 
 
 def lost_start_forgotten(patch: Patch) -> None:
@@ -122,7 +122,7 @@ def second_decider(patch: Patch) -> None:
 
     def reactions(self, *, service):
         undo = self.operations[step.operation, Direction.UNDO]
-        also = [SagaReaction(row=row, operation=undo)] if service == step.service else []
+        also = [EventHandler(row=row, operation=undo)] if service == step.service else []
         return usual(self, service=service) + also
 
     patch(Participants, "reactions", reactions)

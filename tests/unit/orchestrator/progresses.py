@@ -26,7 +26,7 @@ def after(progress: Progress, answer: CallResult) -> Transition:
     return engine.after(progress=progress, answer=answer, draw=0.5)
 
 
-class Told(msgspec.Struct, frozen=True):
+class ReplyHandler(msgspec.Struct, frozen=True):
     """A call that was made, and how it was answered."""
 
     position: int
@@ -77,12 +77,14 @@ class World:
         return Done({})
 
 
-def run(world: World, progress: Progress, *, most: int = 500) -> tuple[Transition, list[Told]]:
+def run(
+    world: World, progress: Progress, *, most: int = 500
+) -> tuple[Transition, list[ReplyHandler]]:
     """Moves it on until it has ended or is parked."""
-    told: list[Told] = []
+    told: list[ReplyHandler] = []
     for _ in range(most):
         answer = world.call(progress)
-        told.append(Told(progress.position, progress.direction, answer))
+        told.append(ReplyHandler(progress.position, progress.direction, answer))
         transition = after(progress, answer)
         if transition.status in FINAL or transition.status is SagaStatus.PARKED:
             return transition, told

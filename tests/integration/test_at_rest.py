@@ -1,0 +1,109 @@
+"""Thousands of sagas that wait for somebody cost nothing: no sweep reads their rows."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from coordination import decisions
+from coordination.owner_views import Acceptance
+from pagos.models import Decision
+from participant import decisions as asked
+from participant import sql
+from pedidos.models import Order
+from pedidos.operations import OWNER, Accept, Item
+from tests.seeded.shop import ADDRESS
+
+pytestmark = pytest.mark.django_db(databases=["pedidos", "pagos"])
+
+MANY = 2000
+AGAIN = 8
+"""PostgreSQL takes a plan of its own for the first five executions of a statement."""
+
+
+def rows_read(service, table):
+    """How many rows of it this transaction has read so far."""
+    ((found,),) = sql.execute(
+        service=service,
+        sql="""
+            SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int
+            FROM pg_stat_xact_user_tables WHERE relname = %s
+            """,
+        values=[table],
+    )
+    return found
+
+
+def let_many_wait():
+    """So many orders that were handed over, and wait for their customers until tomorrow."""
+    accepted = Acceptance(owner=OWNER).accept(
+        command=Accept(
+            saga_id="s",
+            saga="purchase",
+            step="accept_order",
+            saga_pattern="choreographed",
+            user_id="ana",
+            items=[Item(product_id="chair", quantity=1, unit_price="10.00")],
+            total_amount="10.00",
+            payment_method="credit_card",
+            destination=ADDRESS,
+        )
+    )
+    now = timezone.now()
+    Order.objects.filter(pk=accepted.saga_id).update(handed_over_at=now, status="running")
+    sql.execute(
+        service="pedidos",
+        sql="""
+            INSERT INTO pedidos_order
+            SELECT (jsonb_populate_record(known, jsonb_build_object('saga_id', number))).*
+            FROM pedidos_order AS known, generate_series(1, %s) AS number
+            """,
+        values=[MANY],
+    )
+    Decision.objects.bulk_create(
+        Decision(
+            saga_id=str(number),
+            step="confirm_payment",
+            saga="purchase",
+            action="confirm_payment",
+            decided_by="customer",
+            opened_at=now,
+            until=now + timedelta(days=1),
+            command={},
+            heard="",
+        )
+        for number in range(MANY)
+    )
+
+
+def read_by(look, service, table):
+    """How many rows a worker reads in a look, after many: PostgreSQL keeps a plan that it has made
+    for any values then, also one from when the table was small.
+    """
+    for _ in range(AGAIN):
+        look()
+    let_many_wait()
+    sql.execute(service=service, sql=f"ANALYZE {table}")
+    for _ in range(AGAIN):
+        look()
+    before = rows_read(service, table)
+    look()
+    return rows_read(service, table) - before
+
+
+def test_sweep_for_overdue_steps_reads_none_of_those_that_wait():
+    sweep = decisions.Overdue(service="pagos")
+    assert read_by(sweep.sweep_once, "pagos", "pagos_decision") == 0
+
+
+def test_sweep_for_decisions_to_be_told_reads_none_of_those_that_wait():
+    assert read_by(lambda: asked.untold(service="pagos", limit=9), "pagos", "pagos_decision") == 0
+
+
+def test_sweep_for_what_was_not_handed_over_reads_none_of_what_was():
+    patterns = ["orchestrated", "orchestrated_messaging"]
+
+    def look():
+        assert not OWNER.sagas.not_handed_over(patterns=patterns, limit=9, older_than_seconds=1)
+
+    assert read_by(look, "pedidos", "pedidos_order") == 0
