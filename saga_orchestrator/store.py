@@ -127,8 +127,7 @@ def start(*, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[st
 
 def renew(*, runner_id: int | None, host: str, pid: int) -> tuple[int, int]:
     """Renews the runner's lease; returns its id (a new one for None) and how many are parked."""
-    row = _rows(RENEW, [runner_id, host, pid])[0]
-    return row[0], row[1]
+    return _rows(RENEW, [runner_id, host, pid])[0][:2]
 
 
 def claim(
@@ -136,8 +135,8 @@ def claim(
 ) -> list[ClaimedSaga | UnreadableSaga]:
     """Takes sagas that are due and that no living runner has in flight, those due longest first.
 
-    `in_hand`: what this runner is at; whatever else is written as its own is due to be claimed,
-    whoever wrote that. `but`: leaves those to which one of these calls is due.
+    `in_flight`: what this runner is at; what else is written as its own is due to be claimed.
+    `but`: leaves those to which one of these calls is due.
     """
     values = [*claimable(runner_id=runner_id, in_flight=in_flight, but=but), limit, runner_id]
     return [_read(*row) for row in _rows(CLAIM, values)]
@@ -162,13 +161,12 @@ def record(
     """Writes the transitions: the sagas, and what is now known of their steps, in one statement.
 
     `patience`: of those sagas whose next call goes out as a message, the seconds to wait for its
-    reply. `is_in_hand`: the caller makes the next calls itself, and keeps the sagas for that;
-    otherwise they are nobody's. Returns when each was written, in epoch seconds; a saga that is
-    missing there was moved by somebody else since it was read, and nothing was written of it.
+    reply. `is_in_flight`: the caller makes the next calls itself, and keeps the sagas for that.
+    Returns when each was written, in epoch seconds; a saga that is missing there was moved by
+    somebody else since it was read, and nothing was written of it.
     """
     moved = [
-        _row(saga, transition, patience.get(saga.saga_id), is_in_flight)
-        for saga, transition in transitions
+        _row(saga, made, patience.get(saga.saga_id), is_in_flight) for saga, made in transitions
     ]
     return dict(_rows(RECORD, [sql.as_json(moved)]))
 
@@ -181,23 +179,20 @@ def park(*, unreadable: UnreadableSaga) -> None:
 def request_stop(*, saga_id: str) -> None:
     """Asks whoever runs the saga to turn it back; makes one that waits due at once.
 
-    It is a transition like any other: what is being written by somebody who has not seen it is
-    fenced off, and the saga is read anew.
+    A transition that is written by somebody who has not seen this is fenced off.
     """
     _rows(REQUEST_STOP, [saga_id])
 
 
 def decided(*, steps: Iterable[tuple[str, str]]) -> int:
     """Makes those sagas due that wait for one of these steps (saga id, step), decided by now; how
-    many. One of which it is still being written that it waits is read anew, as in `request_stop`.
+    many. A transition that is still being written that it waits is fenced off.
     """
     return len(_rows(DECIDED, [sql.rows({"saga_id": one, "step": step} for one, step in steps)]))
 
 
 def release(*, runner_id: int) -> None:
-    """Gives the runner's sagas back to whoever claims them next, and fences off what it may still
-    do with them.
-    """
+    """Gives the runner's sagas back, and fences off what it may still do with them."""
     _rows(RELEASE, [runner_id])
 
 
@@ -244,8 +239,8 @@ def _row(
     if transition.record:
         known = transition.record
         row["entered"] = saga.entered
-        told = ("position", "status", "do", "undo", "error")
-        row |= {f"step_{name}": getattr(known, name) for name in told}
+        for name in ("position", "status", "do", "undo", "error"):
+            row[f"step_{name}"] = getattr(known, name)
         row["step_name"] = there.steps[known.position].name
         if known.result:
             row["step_data"] = known.result.data
@@ -398,7 +393,7 @@ LOCK = f"""
 # One that is asked by message is nobody's until the reply comes, or `seconds` have passed; one that
 # waits until a decision is told, or long overdue: till then its deadline stands still.
 RECORD = f"""
-    WITH transition AS (
+    WITH made AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
             saga_id text, version int, status text, position smallint, current_step text,
             direction text, faults int, kept bool, asked bool, ended bool, parked bool,
@@ -408,38 +403,38 @@ RECORD = f"""
             step_error text, step_data jsonb, results jsonb, entered float8)
     ), moved AS (
         UPDATE saga_orchestrator_saga AS saga
-        SET context = CASE WHEN transition.results IS NULL THEN saga.context
-                           ELSE jsonb_set(saga.context, '{{results}}', transition.results) END,
-            status = transition.status, position = transition.position, current_step =
-            transition.current_step, direction = transition.direction, faults = transition.faults,
-            version = mod(saga.version, 2000000000) + 1, failure_step =
-            coalesce(transition.failure_step, ''), failure_code = coalesce(transition.failure_code,
-            ''), failure_detail = coalesce(transition.failure_detail, ''), failure_undone =
-            coalesce(transition.failure_undone, false), runner_id = CASE WHEN transition.kept THEN
-            runner_id END, next_attempt_at = CASE WHEN transition.ended OR transition.parked THEN
-            NULL
-                                   WHEN transition.until IS NOT NULL
-                                   THEN greatest(transition.until, clock_timestamp())
+        SET context = CASE WHEN made.results IS NULL THEN saga.context
+                           ELSE jsonb_set(saga.context, '{{results}}', made.results) END,
+            status = made.status, position = made.position, current_step = made.current_step,
+            direction = made.direction, faults = made.faults,
+            version = mod(saga.version, 2000000000) + 1,
+            failure_step = coalesce(made.failure_step, ''),
+            failure_code = coalesce(made.failure_code, ''),
+            failure_detail = coalesce(made.failure_detail, ''),
+            failure_undone = coalesce(made.failure_undone, false),
+            runner_id = CASE WHEN made.kept THEN runner_id END,
+            next_attempt_at = CASE WHEN made.ended OR made.parked THEN NULL
+                                   WHEN made.until IS NOT NULL
+                                   THEN greatest(made.until, clock_timestamp())
                                         + make_interval(secs => {OVERDUE_SECONDS})
-                                   WHEN transition.seconds > 0 THEN clock_timestamp() +
-                                   make_interval(secs => transition.seconds) ELSE
-                                   least(next_attempt_at, now()) END,
-            asked_at = CASE WHEN transition.asked THEN clock_timestamp() END,
-            parked_at = CASE WHEN transition.parked THEN now() END,
-            parked_reason = coalesce(transition.reason, ''),
-            deadline_at = CASE WHEN transition.until IS NULL AND waiting_since IS NOT NULL
+                                   WHEN made.seconds > 0
+                                   THEN clock_timestamp() + make_interval(secs => made.seconds)
+                                   ELSE least(next_attempt_at, now()) END,
+            asked_at = CASE WHEN made.asked THEN clock_timestamp() END,
+            parked_at = CASE WHEN made.parked THEN now() END,
+            parked_reason = coalesce(made.reason, ''),
+            deadline_at = CASE WHEN made.until IS NULL AND waiting_since IS NOT NULL
                                THEN deadline_at + (clock_timestamp() - waiting_since)
                                ELSE deadline_at END,
-            waiting_since = CASE WHEN transition.until IS NOT NULL
+            waiting_since = CASE WHEN made.until IS NOT NULL
                                  THEN coalesce(waiting_since, clock_timestamp()) END,
-            waiting_until = transition.until, waiting_for = coalesce(transition.decided_by, ''),
+            waiting_until = made.until, waiting_for = coalesce(made.decided_by, ''),
             updated_at = clock_timestamp(),
-            finished_at = CASE WHEN transition.ended THEN clock_timestamp() END
-        FROM transition WHERE saga.saga_id = transition.saga_id AND saga.version =
-        transition.version RETURNING saga.saga_id, extract(epoch FROM updated_at)::float8 AS
-        moved_at,
+            finished_at = CASE WHEN made.ended THEN clock_timestamp() END
+        FROM made WHERE saga.saga_id = made.saga_id AND saga.version = made.version
+        RETURNING saga.saga_id, extract(epoch FROM updated_at)::float8 AS moved_at,
                   step_position, step_name, step_status, step_do, step_undo, step_error,
-                  step_data, transition.entered
+                  step_data, made.entered
     ), logged AS (
         INSERT INTO saga_orchestrator_sagastep AS step
                (saga_id, position, name, status, do_attempts, undo_attempts, error,

@@ -168,7 +168,7 @@ def _performed(tree: ast.Module) -> set[str]:
     added = {
         ast.unparse(one.value).removeprefix("self.")
         for one in ast.walk(tree)
-        if isinstance(one, ast.keyword) and one.arg in ("also", "decide")
+        if isinstance(one, ast.keyword) and one.arg in ("in_same_transaction", "decide")
     }
     return added | {node.name for _, node in _functions(tree, "") if _is_operation(node)}
 

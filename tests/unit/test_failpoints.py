@@ -16,7 +16,7 @@ PROGRAM = """
 from types import SimpleNamespace
 from participant import failpoints
 
-points.listen(process="carrito.worker")
+failpoints.listen(process="carrito.worker")
 failpoints.reach("relay.marked", SimpleNamespace(name="do this"))
 failpoints.reach("relay.marked", SimpleNamespace(name="do that"))
 print("alive")
