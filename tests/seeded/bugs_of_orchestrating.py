@@ -82,7 +82,7 @@ def parked_taken_for_ended(patch) -> None:
 
 
 def no_fence(patch) -> None:
-    fenceless = store.RECORD.replace("AND saga.version = move.version", "")
+    fenceless = store.RECORD.replace("AND saga.version = made.version", "")
     patch.setattr(store, "RECORD", fenceless)
 
 

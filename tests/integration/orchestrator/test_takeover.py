@@ -85,7 +85,7 @@ def test_control_without_the_fence_the_step_is_written_twice(start, monkeypatch)
     (taken,) = store.claim(runner_id=sign_on(), limit=10)
     move_on(taken)
     monkeypatch.setattr(
-        store, "RECORD", store.RECORD.replace("AND saga.version = move.version", "")
+        store, "RECORD", store.RECORD.replace("AND saga.version = made.version", "")
     )
     assert set(move_on(held)) == {saga_id}
     assert SagaStep.objects.get(saga=saga_id).do_attempts == 2
