@@ -12,7 +12,7 @@ from stack.record import claim
 
 def test_folder_is_claimed_once(place):
     first = claim(place / "state")
-    with pytest.raises(StackError, match="runs already"):
+    with pytest.raises(StackError, match="already running in this clone"):
         claim(place / "state")
     first.unlock()
     claim(place / "state").unlock()
