@@ -29,15 +29,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(
         ("case", "together", "fault"),
         [
-            pytest.param(case, execute_batch, fault, id=f"{fault}-{case.id}")
+            pytest.param(case, together, fault, id=f"{fault}-{case.id}")
             for fault in faults
-            for execute_batch in _execute_batch(cases, fault)
-            for case in execute_batch
+            for together in _together(cases, fault)
+            for case in together
         ],
     )
 
 
-def _execute_batch(cases: list[Case], fault: str) -> list[tuple[Case, ...]]:
+def _together(cases: list[Case], fault: str) -> list[tuple[Case, ...]]:
     """The database restarts once in a round: a step that faults five times is rightly given up."""
     return [(one,) for one in cases] if fault == RESTART else rounds(cases)
 
@@ -49,16 +49,16 @@ class Rounds:
         self._run = run
         self._errors: dict[tuple[tuple[Case, ...], str], Exception | None] = {}
 
-    def outcome(self, execute_batch: tuple[Case, ...], fault: str) -> None:
+    def outcome(self, together: tuple[Case, ...], fault: str) -> None:
         """Raises what went wrong in the round."""
-        if (execute_batch, fault) not in self._errors:
+        if (together, fault) not in self._errors:
             try:
-                self._run(execute_batch, fault)
+                self._run(together, fault)
             except Exception as error:  # noqa: BLE001 -- raised below, for each of its cases
-                self._errors[execute_batch, fault] = error
+                self._errors[together, fault] = error
             else:
-                self._errors[execute_batch, fault] = None
-        if error := self._errors[execute_batch, fault]:
+                self._errors[together, fault] = None
+        if error := self._errors[together, fault]:
             raise error
 
 
@@ -70,17 +70,17 @@ def run_rounds(shop, stack, orders, proxies):
         RESTART: restart_database,
     }
 
-    def run(execute_batch: tuple[Case, ...], fault: str) -> None:
-        this = Round(shop, orders, execute_batch[0].pattern, execute_batch[0].saga)
-        scene = SCENES[execute_batch[0].scene](this)
+    def run(together: tuple[Case, ...], fault: str) -> None:
+        this = Round(shop, orders, together[0].pattern, together[0].saga)
+        scene = SCENES[together[0].scene](this)
         next(scene)
         give = orders.kill if fault == KILL else orders.hold
-        for case in execute_batch:
+        for case in together:
             give(case.process, case.point)
-        with ThreadPoolExecutor(len(execute_batch)) as threads:
+        with ThreadPoolExecutor(len(together)) as threads:
             struck = [
                 threads.submit(_strike, orders, case, partial(strikes[fault], this))
-                for case in execute_batch
+                for case in together
             ]
             try:
                 next(scene, None)
@@ -105,9 +105,9 @@ def _strike(orders: Orders, case: Case, strike: Callable[[], None]) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_all_ends_right(run_rounds, case, execute_batch, fault):
-    assert case in execute_batch
-    run_rounds.outcome(execute_batch, fault)
+def test_all_ends_right(run_rounds, case, together, fault):
+    assert case in together
+    run_rounds.outcome(together, fault)
 
 
 def test_no_process_comes_to_a_point_where_it_is_never_killed(run_rounds, orders):
