@@ -245,6 +245,7 @@ class Desk:
                     continue
                 if not asked:
                     self._woken.wait(SWEEP_SECONDS)
+        self._leave()
         connections[SERVICE].close()
 
     def ask_due(self) -> int:
@@ -257,6 +258,18 @@ class Desk:
         while not self._given.empty() and len(keys) < BATCH:
             keys += self._given.get()
         return self._ask(store.to_ask(keys=keys)) if keys else 0
+
+    def _leave(self) -> None:
+        """What was given to a process that stops is due at once, for the next one."""
+        keys: list[Key] = []
+        while not self._given.empty():
+            keys += self._given.get()
+        if not keys:
+            return
+        try:
+            _leave_to_worker(store.to_ask(keys=keys))
+        except Error as error:
+            log.warning("desk: %s; it is asked for in %g s", error, LEASE_SECONDS)
 
     def _ask(self, payments: Sequence[ToAsk]) -> int:
         if not payments:

@@ -31,7 +31,7 @@ NETWORK = "card_network"
 """Who decides whether a card is good for an amount."""
 CREDITS = "credits"
 """The payment method of who pays from an account here; no network is asked."""
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 10.0
 """Within so long whoever writes an intent, or claims it, has asked the network (`desk.CALL_SECONDS`
 at most); or another does, which is harmless."""
 

@@ -82,6 +82,14 @@ def test_worker_takes_the_money_that_a_request_could_not(worker):
     assert Decision.objects.get().verdict == "yes"
 
 
+def test_worker_that_stops_leaves_what_it_was_given_to_the_next_one_at_once(worker):
+    assert isinstance(charge(), Waiting)
+    assert desk.Desk().ask_due() == 0  # whoever has written it is to ask first
+    worker._leave()
+    assert desk.Desk().ask_due() == 1
+    assert isinstance(charge(), Done)
+
+
 def test_answer_that_was_lost_is_asked_for_again_and_takes_nothing_more(worker, monkeypatch):
     assert isinstance(charge(), Waiting)
 
