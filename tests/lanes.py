@@ -6,8 +6,8 @@ compute need no server and no clock, so they run at the lowest priority, in the 
 others leave. The first lane is seen as it goes; what the others say comes at the end. What measures
 how the shop stands a rush runs after them, with the machine to itself.
 
-`python -m tests.lanes prove` runs the long proofs in the same way: schedules, crash points, seeded
-bugs, the soak. Both together are all tests. With other arguments it is plain pytest.
+`python -m tests.lanes prove` runs the long proofs: crash points, seeded bugs and the soak, schedules.
+They keep the machine busy, so they run one after the other. Both together are all tests. With other arguments it is plain pytest.
 """
 
 import contextlib
@@ -36,16 +36,19 @@ def main(arguments: Sequence[str]) -> int:
     is_proof = arguments == [PROVE]
     if arguments and not is_proof:
         os.execv(sys.executable, [*PYTEST, *arguments])  # noqa: S606 -- our own command
-    first, *others = lanes(is_proof=is_proof)
+    if is_proof:
+        ended = [_run([*PYTEST, *lane]) for lane in lanes(is_proof=True)]
+        return next((status for status in ended if status), 0)
+    first, *others = lanes(is_proof=False)
     quiet = [[*PYTEST, "-p", "no:cacheprovider", *lane] for lane in others]
     quiet[-1] = ["nice", "-n", "19", *quiet[-1]]
     status = beside([*PYTEST, *first], *quiet)
-    if is_proof:
-        return status
-    alone = subprocess.run(
-        bound_to_parent([*PYTEST, *ALONE], on_parent_death=signal.SIGTERM), check=False
-    )
-    return status or alone.returncode
+    return status or _run([*PYTEST, *ALONE])
+
+
+def _run(command: Sequence[str]) -> int:
+    bound = bound_to_parent(command, on_parent_death=signal.SIGTERM)
+    return subprocess.run(bound, check=False).returncode
 
 
 def lanes(*, is_proof: bool) -> tuple[list[str], list[str], list[str]]:
@@ -66,11 +69,7 @@ def beside(first: Sequence[str], *others: Sequence[str]) -> int:
     """
     with contextlib.ExitStack() as cleanup:
         running = [(command, *_quietly(command, cleanup)) for command in others]
-        statuses = [
-            subprocess.run(
-                bound_to_parent(first, on_parent_death=signal.SIGTERM), check=False
-            ).returncode
-        ]
+        statuses = [_run(first)]
         for command, process, said in running:
             if process.poll() is None:
                 sys.stdout.write(f"\nStill running: {' '.join(command)}\n")

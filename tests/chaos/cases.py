@@ -318,7 +318,7 @@ MOST_DEATHS = {
 }
 """How often one worker may die in one round of a scene, at one point after the other; else once,
 where a point would not be reached any more."""
-MOST_DEATHS_OF_WEB = {"bought": 2, "handed_over": len(HANDING_OVER), "watched_late": 3}
+MOST_DEATHS_OF_WEB = {"handed_over": len(HANDING_OVER), "watched_late": 3}
 """Of a web process: the orchestrator gives a step up that has faulted five times, and is right
 then to undo what should have been sold."""
 
