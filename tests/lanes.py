@@ -6,8 +6,9 @@ compute need no server and no clock, so they run at the lowest priority, in the 
 others leave. The first lane is seen as it goes; what the others say comes at the end. What measures
 how the shop stands a rush runs after them, with the machine to itself.
 
-`python -m tests.lanes prove` runs the long proofs: crash points, seeded bugs and the soak, schedules.
-They keep the machine busy, so they run one after the other. Both together are all tests. With other arguments it is plain pytest.
+`python -m tests.lanes prove` runs the long proofs: crash points, seeded bugs and a soak, schedules.
+They keep the machine busy, so they run one after the other. Both together are all tests. With other
+arguments it is plain pytest.
 """
 
 import contextlib
