@@ -28,7 +28,7 @@ from participant.operations import NO, YES
 class DecisionAdmin(RecordAdmin):
     """The inbox: what steps wait for, and what was decided. Who decides here is on record."""
 
-    list_display = ["saga", "saga_id", "step", "decided_by", "until", "verdict", "by", "reason"]
+    list_display = ["step", "verdict", "decided_by", "saga_id", "until", "by", "reason", "saga"]
     list_filter = [
         ("closed_at", admin.EmptyFieldListFilter),
         *["verdict", "decided_by", "saga", "step"],
