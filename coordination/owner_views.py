@@ -63,7 +63,9 @@ class Acceptance:
         self._owner = owner
         self._batcher = Batcher(
             service=owner.service,
-            execute_batch=partial(execute, operation=owner.accept, in_same_transaction=self._also),
+            execute_batch=partial(
+                execute, operation=owner.accept, in_same_transaction=self._settle
+            ),
         )
         self._waiters = Waiters(service=owner.service, ended=owner.sagas.ended_among)
 
@@ -92,7 +94,7 @@ class Acceptance:
         """Whether it has ended within that time."""
         return self._waiters.wait(key=saga_id, seconds=seconds)
 
-    def _also(self, executed: Sequence[Executed]) -> None:
+    def _settle(self, executed: Sequence[Executed]) -> None:
         """What is refused, or repeats another, is no saga: it leaves nothing behind."""
         others = [
             one.command

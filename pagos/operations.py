@@ -384,7 +384,7 @@ def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
     store.settle(payments=[_row(one, refunded, asks=one in by_card) for one in captured])
     store.add_refunds(payments=captured, reasons=reasons)
     if from_credits:
-        store.lock_balances(user_ids=[credit.user_id for credit in from_credits])
+        store.lock_balances(user_ids=[payment.user_id for payment in from_credits])
         store.move_credits(kind=refunded, payments=from_credits)
     return [_refunded(locked[key]) for key in reasons]
 

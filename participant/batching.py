@@ -94,7 +94,7 @@ class _Entry(Generic[Result]):
 
     def __init__(self, command: Any) -> None:
         self.command = command
-        self._performed: Result | None = None
+        self._result: Result | None = None
         self._error: Exception | None = None
         self._leads = False
         self._woken = threading.Event()
@@ -109,7 +109,7 @@ class _Entry(Generic[Result]):
         self._woken.set()
 
     def succeed(self, executed: Result) -> None:
-        self._performed = executed
+        self._result = executed
         self._woken.set()
 
     def fail(self, error: Exception) -> None:
@@ -117,6 +117,6 @@ class _Entry(Generic[Result]):
         self._woken.set()
 
     def result(self) -> Result:
-        if self._performed is None:
+        if self._result is None:
             raise self._error or AssertionError("nobody settled this command")
-        return self._performed
+        return self._result

@@ -12,10 +12,10 @@ def at_once(calls: Sequence[Callable[[], Any]], *, service: str) -> list[Any]:
     """What each call gave, in order, all started together; an exception is given as its value."""
     start = threading.Barrier(len(calls))
 
-    def execute_batch(call: Callable[[], Any]) -> Callable[[], Any]:
+    def together(call: Callable[[], Any]) -> Callable[[], Any]:
         return lambda: (start.wait(), call())[1]
 
-    threads = [InThread(execute_batch(call), service=service) for call in calls]
+    threads = [InThread(together(call), service=service) for call in calls]
     return [thread.ended_with() for thread in threads]
 
 

@@ -343,11 +343,11 @@ class RabbitMQSubscription:
         with self._link.lock:
             tags = self._settle(deliveries)
             oldest = next(iter(self._unsettled), None)
-            execute_batch = len(tags) if oldest is None else bisect_left(tags, oldest)
-            for tag in tags[execute_batch:]:
+            together = len(tags) if oldest is None else bisect_left(tags, oldest)
+            for tag in tags[together:]:
                 self._channel.ack(tag, multiple=False)
-            if execute_batch:
-                self._channel.ack(tags[execute_batch - 1], multiple=True)
+            if together:
+                self._channel.ack(tags[together - 1], multiple=True)
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
         # They come before what waits in the queue, but after what was sent to us already.

@@ -139,7 +139,7 @@ def _bodies(module: str, path: Path) -> tuple[Body, ...]:
 
 def _read_all(module: str, tree: ast.Module) -> Iterator[Body]:
     names = _names(module, tree)
-    executed = _performed(tree)
+    executed = _executed(tree)
     for path, node in _functions(tree, ""):
         body = Body(f"{module}.{path}", f"{module}:{node.lineno}")
         owner = f"{module}.{path.rpartition('.')[0]}"
@@ -161,7 +161,7 @@ def _functions(node: ast.AST, path: str) -> Iterator[tuple[str, ast.FunctionDef]
         yield from _functions(child, inner)
 
 
-def _performed(tree: ast.Module) -> set[str]:
+def _executed(tree: ast.Module) -> set[str]:
     """What runs in the transaction of `execute` or of a decision, and nowhere else: operations,
     what follows from a verdict, and what a door adds.
     """

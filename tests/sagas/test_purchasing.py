@@ -236,10 +236,10 @@ def test_one_of_confirm_and_cancel_at_once_wins(shop, pattern):
 def _race(shop: Shop, pattern: str, area: dict[str, str]) -> tuple[str, str]:
     """The order, and which of the two won; the other was told of it."""
     order_id, payment_id = waiting(shop, pattern, area)
-    execute_batch = threading.Barrier(2)
+    together = threading.Barrier(2)
 
     def ask(word: str) -> tuple[int, Any]:
-        execute_batch.wait()
+        together.wait()
         return decide(shop, payment_id, word)
 
     words = ("confirm", "cancel")

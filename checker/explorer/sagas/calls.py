@@ -62,7 +62,7 @@ class Calls:
             self.late.append(request)
         if way in (LATE, REQUEST_LOST):
             raise Unreachable("no answer in time")
-        answer = self._performed(request)
+        answer = self._execute(request)
         if way == REPLY_LOST or self._is_outage(request.operation.service):
             raise Unreachable("the answer was lost")
         return answer
@@ -77,7 +77,7 @@ class Calls:
         """A late request is executed after all; its caller has given up waiting."""
         self.late.remove(request)
         with suppress(Unreachable):
-            self._performed(request)
+            self._execute(request)
 
     def _is_outage(self, service: str) -> bool:
         if service != self._outage or not self._outage_left:
@@ -85,7 +85,7 @@ class Calls:
         self._outage_left -= 1
         return True
 
-    def _performed(self, request: Request) -> Answer:
+    def _execute(self, request: Request) -> Answer:
         try:
             executed = execute(operation=request.operation, commands=request.commands)
         except Crashed as error:
