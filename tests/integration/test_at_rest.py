@@ -50,7 +50,10 @@ def let_many_wait():
         )
     )
     now = timezone.now()
-    Order.objects.filter(pk=accepted.saga_id).update(handed_over_at=now, status="running")
+    before = now - timedelta(hours=1)
+    Order.objects.filter(pk=accepted.saga_id).update(
+        accepted_at=before, handed_over_at=before, status="running"
+    )
     sql.execute(
         service="pedidos",
         sql="""
@@ -91,19 +94,28 @@ def read_by(look, service, table):
     return rows_read(service, table) - before
 
 
-def test_sweep_for_overdue_steps_reads_none_of_those_that_wait():
-    sweep = decisions.Overdue(service="pagos")
-    assert read_by(sweep.sweep_once, "pagos", "pagos_decision") == 0
-
-
-def test_sweep_for_decisions_to_be_told_reads_none_of_those_that_wait():
-    assert read_by(lambda: asked.untold(service="pagos", limit=9), "pagos", "pagos_decision") == 0
-
-
-def test_sweep_for_what_was_not_handed_over_reads_none_of_what_was():
+def hand_over():
     patterns = ["orchestrated", "orchestrated_messaging"]
+    assert not OWNER.sagas.not_handed_over(patterns=patterns, limit=9, older_than_seconds=1)
 
-    def look():
-        assert not OWNER.sagas.not_handed_over(patterns=patterns, limit=9, older_than_seconds=1)
 
-    assert read_by(look, "pedidos", "pedidos_order") == 0
+SWEEPS = {
+    "pagos_decision_due": (lambda: decisions.Overdue(service="pagos").sweep_once(), "pagos"),
+    "pagos_decision_untold": (lambda: asked.untold(service="pagos", limit=9), "pagos"),
+    "order_not_handed_over": (hand_over, "pedidos"),
+}
+"""By the index that each sweep goes by: what looks, and where."""
+TABLES = {"pagos": "pagos_decision", "pedidos": "pedidos_order"}
+
+
+@pytest.mark.parametrize("index", SWEEPS)
+def test_sweep_reads_none_of_those_that_wait(index):
+    look, service = SWEEPS[index]
+    assert read_by(look, service, TABLES[service]) == 0
+
+
+@pytest.mark.parametrize("index", SWEEPS)
+def test_control_without_its_index_it_reads_them_all(index):
+    look, service = SWEEPS[index]
+    sql.execute(service=service, sql=f"DROP INDEX {index}")
+    assert read_by(look, service, TABLES[service]) >= MANY
