@@ -31,7 +31,7 @@ the plan for an expensive one, and must not compile it at each execution (12 ms 
 
 LOCK_SECONDS, STATEMENT_SECONDS, IDLE_IN_TRANSACTION_SECONDS = 1.0, 3.0, 4.0
 """Each below what a call of a step may take (5 s, contracts.saga.Step): a service answers that
-it is busy before its caller gives up (docs/limits.md)."""
+it is busy before its caller gives up (docs/reference/limits.md)."""
 ADMIN_STATEMENT_SECONDS = 15.0
 """In the dashboard, where a person waits for a page and no step does."""
 

@@ -3,7 +3,7 @@ commit, publish, ack, call or reply.
 
 In a stack of the crash tests (`tests/chaos/`) a process can be killed at any of them, or held
 there while a connection is cut or the database restarts. Everywhere else reaching one is a look
-at a variable, which takes 0.03 µs. docs/failpoints.md lists them all.
+at a variable, which takes 0.03 µs. docs/reference/failpoints.md lists them all.
 
 A test stack names a folder in DUETO_POINTS. A file `armed/PROCESS/POINT` there, or `armed/PROCESS/
 POINT of WHAT`, is an order to the process that gets there first, and to nobody after it.

@@ -133,8 +133,8 @@ def _method(run: Run) -> str:
         "<h3>What it can't tell</h3>",
         html.points(LIMITS),
         html.paragraph(
-            "The whole method is in docs/benchmarks.md. Beside this page: report.json (every"
-            " figure) and samples.csv (every checkout).",
+            "The whole method is in docs/explanation/benchmarks.md. Beside this page: report.json"
+            " (every figure) and samples.csv (every checkout).",
             kind="soft",
         ),
         name="method",

@@ -122,7 +122,7 @@ class Timeline:
 
 def asks_of(*, saga: Saga) -> dict[str, str]:
     """Which step a message asks for, by its route: the event that it follows where there is no
-    orchestrator (docs/events.md), else a request.
+    orchestrator (docs/reference/events.md), else a request.
     """
     return {
         route(saga.name, name): step.name

@@ -1,5 +1,5 @@
 """The list of points, generated from the code. `python -m tests.architecture.failpoints` writes it
-into docs/failpoints.md.
+into docs/reference/failpoints.md.
 """
 
 import ast
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.architecture.tree import ROOT, modules, name_of, parsed
 from tests.chaos.cases import reached_in
 
-DOCUMENT = ROOT / "docs" / "failpoints.md"
+DOCUMENT = ROOT / "docs" / "reference" / "failpoints.md"
 _FIRST_ROW = "| point | in | killed there |"
 
 
@@ -35,7 +35,7 @@ def doubled() -> list[str]:
 
 
 def table() -> str:
-    """The table of docs/failpoints.md."""
+    """The table of docs/reference/failpoints.md."""
     rows = [
         f"| `{point.name}` | `{point.file}` | {'; '.join(reached_in(point.name))} |"
         for point in sorted(all_points())

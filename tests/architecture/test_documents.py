@@ -14,8 +14,8 @@ from tests.architecture import compose
 from tests.architecture.tree import PACKAGES, ROOT, name_of
 
 DOCUMENTS = tuple(sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
-FAILURES = ROOT / "docs" / "failures.md"
-WRITING = ROOT / "docs" / "writing-a-saga.md"
+FAILURES = ROOT / "docs" / "explanation" / "failures.md"
+WRITING = ROOT / "docs" / "how-to" / "writing-a-saga.md"
 MADE_LATER = {".env", ".venv", ".dueto", "reports", "out.json", "report.json", "report.html"}
 """What the commands make: named in documents, not in the repository."""
 NO_TARGETS = {"cart"}

@@ -8,7 +8,7 @@ import pytest
 from tests.architecture.tree import ROOT
 
 ROW = re.compile(r"\| `([\w.]+)` \| ([\d.]+) \| .* \| (?:`([\w.]+)` )?\|")
-ROWS = ROW.findall((ROOT / "docs/limits.md").read_text())
+ROWS = ROW.findall((ROOT / "docs/reference/limits.md").read_text())
 
 
 def value_of(name: str) -> float:
@@ -19,7 +19,7 @@ def value_of(name: str) -> float:
 def test_table_is_read() -> None:
     rows = [
         line
-        for line in (ROOT / "docs/limits.md").read_text().splitlines()
+        for line in (ROOT / "docs/reference/limits.md").read_text().splitlines()
         if "_SECONDS` | " in line
     ]
     assert len(ROWS) == len(rows) > 25

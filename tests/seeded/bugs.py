@@ -26,7 +26,7 @@ class Bug(NamedTuple):
 
     @property
     def row(self) -> str:
-        """Its row in docs/checking.md."""
+        """Its row in docs/explanation/checking.md."""
         when = self.scenario.__name__.replace("_", " ") if self.scenario else ""
         found_by = "audit" if self.scenario else "protocol check"
         if self.explored:

@@ -78,6 +78,6 @@ def test_bug_is_found_by_the_explorer(name, monkeypatch):
 
 
 def test_every_bug_is_told_in_the_documents():
-    text = (ROOT / "docs" / "checking.md").read_text()
+    text = (ROOT / "docs" / "explanation" / "checking.md").read_text()
     missing = [bug.row for bug in (BUGS | RACES | EXPLORED).values() if bug.row not in text]
     assert not missing

@@ -24,7 +24,8 @@ of other sagas only as far as they are like it; how far off it was on
 cells that it had not seen is printed with it. A difference within that error is "not decided".
 Measured where? On the machine of the survey: your own newest one (`manage.py survey`, a quarter
 of an hour), or else the one that comes with Dueto, of a machine that it names. Proportions carry
-over to another machine better than milliseconds do. docs/choosing.md has the method and its limits.
+over to another machine better than milliseconds do.
+docs/explanation/choosing.md has the method and its limits.
 """
 
 

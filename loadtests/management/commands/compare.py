@@ -35,7 +35,8 @@ The report (one HTML file), all figures as JSON and every single sample as CSV a
 same orchestrator with messages in the place of calls, so what it differs by from the one is the
 transport's, and from the other the coordination's. `monolith` is the floor: the same checkout in
 one local transaction, without a saga; with it in a run, all services' tables are in one database.
-Two minutes and a half with the usual options; docs/benchmarks.md has the method and its limits.
+Two minutes and a half with the usual options; docs/explanation/benchmarks.md has the method
+and its limits.
 """
 
 MOST_HOP_MS = 50.0

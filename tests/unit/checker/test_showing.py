@@ -114,7 +114,7 @@ def test_refusals_are_drawn_apart():
 def test_flowcharts_of_the_documents_are_current(pattern):
     assert (
         flowchart_as_mermaid(DRAWN[f"checkout, {pattern}"])
-        in (ROOT / "docs" / "patterns.md").read_text()
+        in (ROOT / "docs" / "explanation" / "patterns.md").read_text()
     ), f"put what `manage.py sagas graph --pattern {pattern}` prints there"
 
 
