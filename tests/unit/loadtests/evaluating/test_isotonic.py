@@ -133,7 +133,8 @@ def test_interval_holds_the_threshold_whatever_the_answers(found: list[Answer]) 
 
 
 def test_fit_is_nearer_to_the_truth_than_the_rule_before_it() -> None:
-    """Control: the rule before, with its windows. The figures are those of docs/explanation/benchmarks.md."""
+    """Control: the rule before, with its windows. The figures are those of
+    docs/explanation/benchmarks.md."""
     was_off, was_spread = errors(most_by_level, EIGHT_OF_THREE)
     off, spread = errors(fit, knee_shares())
     assert was_off == pytest.approx(-0.10, abs=0.02)
