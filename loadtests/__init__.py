@@ -14,6 +14,7 @@ From the shop upwards:
 `evaluating`  what measurements say; pure
 `running`     windows of load on a stack of one's own
 `drawing`     what a stored run looks like
+`faults`      breaks a running stack on purpose
 `outages`     a participant is away
 `comparing`   the patterns side by side
 `surveying`   many cells of load, refusals, steps and distance

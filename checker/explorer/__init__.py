@@ -11,7 +11,7 @@ saga of your own, write a world (`scheduling.World`) and name what makes yours:
 `scheduling`   a schedule: the deviations from what happens undisturbed; plays one, and makes one
                that breaks something short; what a world is
 `exploring`    all schedules with few deviations, then random ones beyond, in several processes
-`store`, `steering`   to build a world with: tables in memory with transactions and locks; time, and
+`store`, `injection`  to build a world with: tables in memory with transactions and locks; time, and
                crashes and pauses at named points
 `sagas`        the worlds of the sagas of the catalogue
 """

@@ -22,7 +22,7 @@ from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 
 Write = Callable[[str], object]
-WORLDS = "checker.explorer.sagas.worlds.in_memory"
+WORLDS = "checker.explorer.sagas.environments.in_memory"
 ON_POSTGRES = "checker.explorer.sagas.postgres.on_postgres"
 TELL_SECONDS = 5.0
 

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from checker.soak.faults import Made
-from checker.soak.plan import Kind
 from checker.soak.shoppers import Asked
 from checker.soak.watching import Accepted, Memory
 from contracts.saga import Saga
+from loadtests.faults.injector import Made
+from loadtests.faults.plan import Kind
 
 LATE_SECONDS = 2.0
 QUIET_SECONDS = 1.0

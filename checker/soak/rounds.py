@@ -12,16 +12,15 @@ from pathlib import Path
 
 import psycopg
 
-from checker.soak import plan
-from checker.soak.faults import Detours, Saboteur
-from checker.soak.outsider import Echo
-from checker.soak.people import People, patience
-from checker.soak.plan import Fault, Kind
 from checker.soak.results import Round, Settings
-from checker.soak.shoppers import Shoppers, Wanted
+from checker.soak.shoppers import People, Shoppers, Wanted, patience
 from checker.soak.watching import Accepted, Watch, breaches, read_accepted, reader
 from contracts import projection
 from contracts.services import COORDINATORS
+from loadtests.faults import plan
+from loadtests.faults.injector import Detours, Saboteur
+from loadtests.faults.outsider import Echo
+from loadtests.faults.plan import Fault, Kind
 from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets
 from loadtests.load.workload import Supplier, Workload
 from loadtests.running.rig import Audit, run_audit

@@ -6,7 +6,7 @@ the services' own tables with plain SQL, a database each; nothing of the service
             coordinator's rows
 `rest`      what must be empty once nothing runs, keys and events; waiting until nothing runs
 `services`  what must hold at a service, a module each: stock, money, carts, couriers
-`sagas`     what must hold for one saga beyond that
+`sagas`     what must hold for one saga beyond that, a function a saga
 `checking`  runs all of it, refuses what no rule knows of, and tells what was found
 `reading`   the services' databases, whole tables at a time
 """

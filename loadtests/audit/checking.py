@@ -94,7 +94,7 @@ class Rules:
         yield from generic.breaches(saga, self._effects)
         for service in self.services:
             yield from service.breaches(saga)
-        if own := sagas.own_rule(saga.name):
+        if own := sagas.OWN_RULES.get(saga.name):
             yield from own(saga)
 
 

@@ -22,7 +22,7 @@ HEADINGS = (
 NAMED = ("Reacts to", "Answers", "Publishes")
 """Those that name events."""
 
-PAGES = ("contracts/catalogue/", "loadtests/audit/sagas/")
+PAGES = ("contracts/catalogue/", "loadtests/audit/sagas.py")
 """Where a saga is told of, beside documents and tests."""
 ONE_PAGE = "shipment"
 """A saga of services that were there: nobody else knows of it."""

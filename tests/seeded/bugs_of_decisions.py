@@ -2,8 +2,8 @@
 
 from itertools import count
 
+from checker.explorer.sagas.calls import Desk
 from checker.explorer.sagas.memory import Barrier
-from checker.explorer.sagas.network import Desk
 from checker.explorer.store import Store
 from contracts.outcomes import Waiting
 from coordination import decisions as doors

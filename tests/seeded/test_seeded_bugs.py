@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from checker.explorer.exploring import Explorer
-from checker.explorer.sagas.worlds import in_memory
+from checker.explorer.sagas.environments import in_memory
 from checker.protocol import checking
 from checker.protocol.wired import catalogue
 from contracts.services import WITH_DATABASE

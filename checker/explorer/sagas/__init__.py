@@ -9,10 +9,9 @@ function by function (`memory`, `memory_of_coordinators`), and time (`worlds`).
 
 `scenarios`    what is run: one saga, a refused one, two for one unit; how much may go wrong
 `participants` operations of any page; `rules`: what must hold of what they did
-`stage`        how a world begins and stands: in `memory`; `postgres`: with the real SQL
-`world`        who may do what next; `courier`, `calls`: messages and calls; `coordinators`: what is
-               special to a pattern
-`worlds`       all of them, by name
+`backend`      how an environment begins and stands: in `memory`; `postgres`: with the real SQL
+`environments` all of them, by name, and who may do what next: `messages`, `calls`, `deciding`, and
+               `coordinators`, what is special to a pattern
 
 To put a bug in, patch the real code (`messaging.consumer.Consumer`, `participant.barrier`, ...)
 before the worlds are made, and explore; to weaken what PostgreSQL does, patch

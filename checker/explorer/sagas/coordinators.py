@@ -11,13 +11,13 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from checker.explorer.injection import Crashed
+from checker.explorer.sagas.backend import Stage, deadline_seconds
 from checker.explorer.sagas.calls import WAYS, Calls, StandingBulkheads
-from checker.explorer.sagas.courier import AFTER_COMMIT, BEFORE_COMMIT, Courier
 from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
+from checker.explorer.sagas.messages import AFTER_COMMIT, BEFORE_COMMIT, Courier
 from checker.explorer.sagas.scenarios import SLACK_SECONDS
-from checker.explorer.sagas.stage import Stage, deadline_seconds
 from checker.explorer.scheduling import PROGRESS, Option
-from checker.explorer.steering import Crashed
 from contracts import projection, services
 from contracts.context import Context
 from contracts.outcomes import Refused

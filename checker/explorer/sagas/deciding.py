@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from checker.explorer.sagas.calls import REPLY_LOST, REQUEST_LOST
+from checker.explorer.injection import Crashed
+from checker.explorer.sagas.backend import Decision, Stage
+from checker.explorer.sagas.calls import ANSWERED, BEFORE_CALL, LOST, REPLY_LOST, REQUEST_LOST, Desk
 from checker.explorer.sagas.memory import AFTER_READING
-from checker.explorer.sagas.network import ANSWERED, BEFORE_CALL, LOST, Desk
 from checker.explorer.sagas.participants import CARD_NETWORK, waits_for
 from checker.explorer.sagas.scenarios import SLACK_SECONDS
-from checker.explorer.sagas.stage import Decision, Stage
 from checker.explorer.scheduling import PROGRESS, Option
-from checker.explorer.steering import Crashed
 from checker.explorer.store import WouldWait
 from contracts import patterns
 from contracts.saga import Direction

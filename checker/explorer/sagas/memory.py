@@ -14,12 +14,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from checker.explorer.injection import Clock, Strike
+from checker.explorer.sagas.backend import Decision, Stage
 from checker.explorer.sagas.memory_of_coordinators import SagaLog, Trail
 from checker.explorer.sagas.memory_of_decisions import DecisionRow, Decisions
 from checker.explorer.sagas.participants import Effect, Participants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.sagas.stage import Decision, Stage
-from checker.explorer.steering import Clock, Strike
 from checker.explorer.store import Store, Table
 from contracts import events, patterns, refusals
 from contracts.commands import Command

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from checker.explorer.steering import BEGINNING, Clock
+from checker.explorer.injection import BEGINNING, Clock
 from checker.explorer.store import Store
 from contracts.context import Context
 from contracts.outcomes import Failure

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from checker.explorer.steering import Clock
+from checker.explorer.injection import Clock
 from checker.explorer.store import Store, Table
 from contracts.outcomes import Outcome, Waiting
 from participant.barrier import Key

@@ -14,12 +14,12 @@ from functools import partial
 from django.apps import apps
 from django.db import transaction
 
+from checker.explorer.injection import Clock, Strike
+from checker.explorer.sagas.backend import Decision, Stage
+from checker.explorer.sagas.environments import all_worlds
 from checker.explorer.sagas.participants import Effect, Participants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.sagas.stage import Decision, Stage
-from checker.explorer.sagas.worlds import all_worlds
 from checker.explorer.scheduling import World
-from checker.explorer.steering import Clock, Strike
 from contracts import projection
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction

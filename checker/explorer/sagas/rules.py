@@ -14,7 +14,7 @@ from contracts.states import SagaStatus
 from participant.operations import YES
 
 if TYPE_CHECKING:
-    from checker.explorer.sagas.stage import Decision
+    from checker.explorer.sagas.backend import Decision
 
 ACCEPTED, COMPLETED, UNDONE = "accepted", "completed", "undone"
 

@@ -10,11 +10,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from checker.soak import results
-from checker.soak.plan import Kind
 from checker.soak.results import Round, Settings
 from checker.soak.rounds import soak
 from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
+from loadtests.faults.plan import Kind
 from loadtests.load import shopper
 from loadtests.load.workload import NotSupplied
 from loadtests.management.explained import ExplainedCommand

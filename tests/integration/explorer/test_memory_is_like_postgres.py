@@ -10,10 +10,10 @@ import pytest
 
 from checker.explorer import scheduling
 from checker.explorer.exploring import Explorer
+from checker.explorer.sagas.environments import in_memory
 from checker.explorer.sagas.memory import MemoryStage
 from checker.explorer.sagas.postgres import on_postgres
 from checker.explorer.sagas.scenarios import MOST, Scenario, scenarios_of
-from checker.explorer.sagas.worlds import in_memory
 from checker.explorer.scheduling import Chance, Given, Played, Player, World
 from contracts import patterns
 from contracts.catalogue import SAGAS

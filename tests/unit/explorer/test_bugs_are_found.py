@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from checker.explorer.exploring import Explorer, Failure
+from checker.explorer.sagas.environments import in_memory
 from checker.explorer.sagas.memory_of_coordinators import SagaLog
 from checker.explorer.sagas.participants import Participants
-from checker.explorer.sagas.worlds import in_memory
 from checker.explorer.scheduling import Given, Player
 from checker.explorer.store import Store
 from contracts import patterns, projection

@@ -25,7 +25,7 @@ logging.disable(logging.CRITICAL)
 """
 _EXPLORED = """
 from checker.explorer.exploring import Explorer
-from checker.explorer.sagas.worlds import in_memory
+from checker.explorer.sagas.environments import in_memory
 with in_memory() as made:
     worlds = {name: one for name, one in made.items() if name.startswith("PATTERN/loan/")}
     explored = Explorer(worlds=worlds, schedules=600, seed=1).explore()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from checker.soak import plan
-from checker.soak.plan import Kind
+from loadtests.faults import plan
+from loadtests.faults.plan import Kind
 
 SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
 TARGETS = plan.targets(services=SERVICES)

@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 
 from checker.soak import results
-from checker.soak.faults import Made
-from checker.soak.plan import Fault, Kind
 from checker.soak.results import Lasted, Lateness, Round, Settings, middle_and_longest
 from checker.soak.shoppers import Asked, Wanted
 from checker.soak.watching import Accepted, Memory
 from contracts.catalogue import SAGAS
+from loadtests.faults.injector import Made
+from loadtests.faults.plan import Fault, Kind
 
 QUICK = Lasted(10.0, 10.1)
 SETTINGS = Settings(

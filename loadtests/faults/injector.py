@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
-from checker.soak import outsider
-from checker.soak.plan import POSTGRES, RABBITMQ, Fault, Kind
+from loadtests.faults import outsider
+from loadtests.faults.plan import POSTGRES, RABBITMQ, Fault, Kind
 from messaging.consumer import queue_of
 from stack.local import LocalStack
 from stack.proxy import Proxy

@@ -9,11 +9,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from checker.explorer.injection import Crashed, Strike
+from checker.explorer.sagas.backend import Stage
 from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
 from checker.explorer.sagas.memory import AFTER_READING
-from checker.explorer.sagas.stage import Stage
 from checker.explorer.scheduling import PROGRESS, Option
-from checker.explorer.steering import Crashed, Strike
 from checker.explorer.store import WouldWait
 from contracts import events
 from messaging.brokers import Delivery, Message

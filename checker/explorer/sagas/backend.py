@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 
+from checker.explorer.injection import Clock, Strike
 from checker.explorer.sagas import rules
 from checker.explorer.sagas.participants import Effect, Ledger, Participants, waits_for
 from checker.explorer.sagas.rules import Standing, standing_for_owner
 from checker.explorer.sagas.scenarios import Limits, Scenario, context_of
-from checker.explorer.steering import Clock, Strike
 from contracts import projection
 from contracts.context import Context
 from contracts.patterns import PATTERNS

@@ -1,0 +1,304 @@
+"""The environments that there are, by name: every scenario of every saga, in every pattern; and
+what an environment is: its parts, what may happen in it, and what must hold.
+
+They are taken out of the hands of time, chance and threads: nothing happens by itself. This applies
+with PostgreSQL as well as in memory; the code above stays the real thing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
+from typing import Any
+from unittest.mock import patch
+
+import coordination.decisions
+import participant.decisions
+import saga_choreography.reactions
+import saga_orchestrator.reactions
+from checker.explorer.injection import Clock, NoChance, Strike
+from checker.explorer.sagas.backend import Stage
+from checker.explorer.sagas.calls import Calls, Desk, StandingBulkheads
+from checker.explorer.sagas.coordinators import Choreographed, Coordinator, Orchestrated
+from checker.explorer.sagas.deciding import Deciders, ToCoordinator
+from checker.explorer.sagas.memory import Memory, MemoryStage, installed
+from checker.explorer.sagas.messages import Courier
+from checker.explorer.sagas.participants import CARD_NETWORK, Participants
+from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Standing, Steadiness
+from checker.explorer.sagas.scenarios import scenarios_of
+from checker.explorer.scheduling import PROGRESS, Option, Player, World
+from contracts import events, patterns, projection, services
+from contracts.catalogue import SAGAS
+from contracts.patterns import PATTERNS
+from contracts.states import FINAL
+from coordination.acceptance import is_own_start
+from messaging import parking, reactions, relay, wakeups
+from messaging.brokers.memory import connect_memory, forget
+from messaging.reactions import Reaction
+from participant import failpoints
+from saga_orchestrator import executor, in_flight, messages, worker
+from saga_orchestrator import participants as endpoints
+from saga_orchestrator.participants import Breaker
+
+MOST_ASKED = 2
+"""How often somebody asks that the same saga be undone: an abort, a return, or too late."""
+MOST_WAITS = 30
+
+
+class SagaWorld:
+    """A `scheduling.World`."""
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        coordinator: Coordinator,
+        courier: Courier | None,
+        deciders: Deciders,
+    ) -> None:
+        self.name = f"{stage.pattern}/{stage.scenario.saga.name}/{stage.scenario.name}"
+        self.stage = stage
+        self._strike = stage.strike
+        self._limits = stage.limits
+        self._coordinator = coordinator
+        self._courier = courier
+        self._deciders = deciders
+        self._starts_itself = is_own_start(stage.pattern)
+
+    def begin(self, player: Player) -> None:
+        self._strike.clear()
+        self._strike.player = player
+        self._limits.clear()
+        contexts = self.stage.begin()
+        if self._courier:
+            self._courier.clear()
+        self._coordinator.clear()
+        self._deciders.clear()
+        self._accepted = contexts
+        self._asks = dict.fromkeys(self.stage.scenario.saga_ids, MOST_ASKED)
+        self._waits = 0
+        self._is_over = False
+        self._broken: list[str] = []
+        self._steadiness = Steadiness()
+        self._standings: Mapping[str, Standing] = self.stage.standings()
+
+    def options(self) -> Iterator[Option]:
+        if self._is_over:
+            return
+        is_at_rest = True
+        for option in self._progress():
+            is_at_rest = False
+            yield option
+        if is_at_rest and not self._strike.depth:
+            yield self._at_rest()
+        if self._courier:
+            yield from self._courier.faults()
+        yield from self._coordinator.faults()
+        yield from self._deciders.faults()
+        yield from self._interferences()
+
+    def breaches(self) -> list[str]:
+        found = self._broken + self.stage.set_aside()
+        self._standings = self.stage.standings()
+        found += self._steadiness.breaches(now=self._standings, may_return=self._limits.may_return)
+        return found
+
+    def breaches_at_the_end(self) -> list[str]:
+        found = list(self.stage.breaches(may_return=self._limits.may_return))
+        if self._courier:
+            found += self._courier.breaches_at_the_end()
+        found += self._promises_broken()
+        found += self._deciders.breaches_at_the_end()
+        completed = sum(one.owner == COMPLETED for one in self._standings.values())
+        if not self._limits.is_interfered and completed not in self.stage.scenario.completing:
+            found.append(f"{completed} completed, and nobody had interfered")
+        return found
+
+    def _promises_broken(self) -> Iterator[str]:
+        """Whoever was answered that a saga will be undone finds it undone in the end."""
+        for saga_id in sorted(self._limits.promised):
+            if self._standings[saga_id].owner == COMPLETED:
+                yield f"{saga_id}: it was promised to be undone, and is completed"
+
+    def describe(self) -> str:
+        return self.stage.describe()
+
+    def _at_rest(self) -> Option:
+        if all(one.run in FINAL for one in self._standings.values()):
+            return Option(PROGRESS, "nothing more happens", self._end)
+        return Option(PROGRESS, "nothing moves, and time goes by", self._wait)
+
+    def _progress(self) -> Iterator[Option]:
+        if self._courier:
+            self._courier.look()
+        if self._accepted and not self._starts_itself:
+            yield Option(PROGRESS, "their owner hands over", self._hand_over)
+        if self._courier:
+            yield from self._courier.progress()
+        yield from self._coordinator.progress()
+        yield from self._deciders.progress()
+
+    def _interferences(self) -> Iterator[Option]:
+        if self._limits.left["crash"] and self._accepted:
+            text = "their owner hands over, and the answer is lost"
+            yield Option("reply lost", text, self._hand_over_in_doubt)
+        if self._accepted and self._starts_itself:
+            text = "their owner hands over already what has not ended"
+            yield Option("net", text, self._hand_over_the_rest)
+        standings = self._standings
+        if asked := [one for one in standings if standings[one].run and self._asks[one]]:
+            yield Option("ask", "somebody asks that {0} be undone", self._ask, asked)
+
+    def _hand_over(self, _: object) -> None:
+        accepted, self._accepted = self._accepted, []
+        self._coordinator.start(accepted)
+
+    def _hand_over_the_rest(self, _: object = None) -> None:
+        """The net, where they start by themselves: of those that have not ended."""
+        is_open = {one for one, known in self._standings.items() if known.owner == ACCEPTED}
+        self._accepted = [one for one in self._accepted if one.saga_id in is_open]
+        if self._accepted:
+            self._hand_over(None)
+
+    def _hand_over_in_doubt(self, _: object) -> None:
+        """They are still among those to be handed over."""
+        self._limits.spend("crash")
+        self._coordinator.start(self._accepted)
+
+    def _wait(self, _: object) -> None:
+        self._waits += 1
+        self._broken += self.stage.forgotten()
+        if self._starts_itself:
+            self._hand_over_the_rest()
+        self._broken += self._coordinator.wait(waits=self._waits)
+        if self._waits > MOST_WAITS:
+            self._broken.append("not all has ended, however long one waits")
+
+    def _end(self, _: object) -> None:
+        self._is_over = True
+
+    def _ask(self, saga_id: str) -> None:
+        self._asks[saga_id] -= 1
+        self._limits.is_interfered = True
+        self._coordinator.ask(saga_id)
+
+
+MONOTONIC = (executor, in_flight, worker, messages)
+NOW = (reactions, parking, relay, messages)
+CHANCE = (executor, endpoints)
+MOST_AT_A_CALL = 1
+"""With few sagas in a world this is what makes a call crowded."""
+
+
+@contextmanager
+def in_memory() -> Iterator[dict[str, World]]:
+    """Within the block all services live in memory: the worlds, by name. One a process."""
+    memory = Memory()
+    participants = Participants(ledger=memory.ledger)
+    stage = partial(MemoryStage, memory=memory, participants=participants)
+    with (
+        installed(memory),
+        all_worlds(memory.clock, memory.strike, participants, stage) as made,
+    ):
+        yield made
+
+
+@contextmanager
+def all_worlds(
+    clock: Clock, strike: Strike, participants: Participants, stage: Callable[..., Stage]
+) -> Iterator[dict[str, World]]:
+    """Within the block nothing happens by itself: the worlds on such stages, by name."""
+    calls = Calls(strike=strike, paths=participants.paths())
+    desk = Desk(participants=participants, strike=strike)
+    with ExitStack() as stack:
+        stack.enter_context(_steered(clock=clock, strike=strike, calls=calls))
+        stack.enter_context(_deciding(participants, desk))
+        made: dict[str, World] = {}
+        for pattern in PATTERNS:
+            for saga in SAGAS.values():
+                stack.callback(forget, _broker(pattern, saga.name))
+                for scenario in scenarios_of(saga):
+                    world = _world(
+                        stage(scenario=scenario, pattern=pattern), calls, participants, desk
+                    )
+                    made[world.name] = world
+        yield made
+
+
+def _world(stage: Stage, calls: Calls, participants: Participants, desk: Desk) -> SagaWorld:
+    courier = _courier(stage, participants)
+    coordinator: Coordinator
+    if courier and stage.pattern == patterns.CHOREOGRAPHED:
+        coordinator = Choreographed(stage=stage, courier=courier)
+    else:
+        coordinator = Orchestrated(stage=stage, calls=calls, courier=courier)
+    deciders = Deciders(stage=stage, desk=desk)
+    return SagaWorld(stage=stage, coordinator=coordinator, courier=courier, deciders=deciders)
+
+
+def _courier(stage: Stage, participants: Participants) -> Courier | None:
+    """The worlds of a saga and a pattern share its queues; what is called over HTTP has none."""
+    if stage.pattern == patterns.ORCHESTRATED:
+        return None
+    saga, coordinator = stage.scenario.saga, PATTERNS[stage.pattern].coordinator
+    heard: dict[str, list[Reaction]] = {
+        service: participants.reactions(service=service) for service in projection.services_of(saga)
+    }
+    is_choreographed = stage.pattern == patterns.CHOREOGRAPHED
+    module = saga_choreography if is_choreographed else saga_orchestrator
+    heard[coordinator] = module.reactions.REACTIONS
+    return Courier(
+        stage=stage,
+        broker=connect_memory(f"memory://{_broker(stage.pattern, saga.name)}"),
+        reactions=heard,
+        watcher=coordinator if is_choreographed else "",
+    )
+
+
+def _broker(pattern: str, saga: str) -> str:
+    return f"explorer-{pattern}-{saga}"
+
+
+@contextmanager
+def _steered(*, clock: Clock, strike: Strike, calls: Calls) -> Iterator[None]:
+    """Within the block time passes by `clock`, calls go by `calls`, and `strike` knows who is
+    where.
+    """
+    with ExitStack() as stack:
+        for module, name, stand_in in _stand_ins(clock, strike, calls):
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield
+
+
+@contextmanager
+def _deciding(participants: Participants, desk: Desk) -> Iterator[None]:
+    """Within the block the doors find these participants' operations, and the card network is asked
+    by `desk` for whatever waits for it.
+    """
+    deciding = coordination.decisions.deciding
+    systems = dict.fromkeys(services.BY_NAME, (CARD_NETWORK, desk.pursue))
+    with (
+        patch.object(coordination.decisions, "import_module", participants.module),
+        patch.object(coordination.decisions, "Client", ToCoordinator),
+        patch.dict(participant.decisions._systems, systems),
+    ):
+        deciding.cache_clear()
+        try:
+            yield
+        finally:
+            deciding.cache_clear()
+
+
+def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any, str, Any]]:
+    for module in MONOTONIC:
+        yield module, "time", clock
+    for module in NOW:
+        yield module, "datetime", clock
+    for module in CHANCE:
+        yield module, "random", NoChance()
+    yield failpoints, "reach", strike.reached
+    yield wakeups, "notify", lambda *, service, channel: None  # nobody sleeps
+    yield endpoints, "Client", calls.client
+    yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)
+    yield executor, "Bulkheads", StandingBulkheads
+    yield in_flight, "MOST_AT_A_CALL", MOST_AT_A_CALL
+    yield events, "event_id", cache(events.event_id)  # the same few, in every schedule
