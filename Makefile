@@ -1,21 +1,31 @@
 # Everything here uses relative paths: make can't handle a clone in a path with spaces otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help setup compare soak test prove chaos fuzz check up down lock clean
+.PHONY: help setup compare soak test prove chaos fuzz check format up down lock clean
 .NOTPARALLEL:
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # `make setup PYTHON=python3.12` picks another one.
-PYTHON := $(shell for one in python3.11 python3.12 python3.13 python3.14 python3; do \
-	"$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && break; done)
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$python" $(IS_NEW_ENOUGH) 2>/dev/null && echo "$$python" && break; done)
 ARGUMENTS ?=
+
+# A variable that is misspelt would be ignored, and a run of minutes be for nothing.
+KNOWN := PYTHON ARGUMENTS SAGA PATTERNS SECONDS JSON FULL MINUTES RATE SEED COUNT
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+UNKNOWN := $(filter-out $(KNOWN) -%,$(GIVEN))
+$(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are $(KNOWN)))
+
 COMPARE := $(if $(PATTERNS),--patterns "$(PATTERNS)") $(if $(SECONDS),--seconds "$(SECONDS)") \
-	$(if $(SAGA),--saga "$(SAGA)") $(if $(JSON),--json "$(JSON)") $(if $(FULL),--full)
+	$(if $(SAGA),--saga "$(SAGA)") $(if $(JSON),--json "$(JSON)") $(if $(filter-out 0 no false,$(FULL)),--full)
 SOAK := $(if $(SAGA),--saga "$(SAGA)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") \
 	$(if $(PATTERNS),--patterns "$(PATTERNS)") $(if $(SEED),--seed "$(SEED)") $(if $(JSON),--json "$(JSON)")
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+CHECKS := "ruff format --check ." "ruff check ." "python -m mypy" lint-imports "hadolint Dockerfile" \
+	"check-jsonschema --builtin-schema vendor.compose-spec $(wildcard docker-compose*.yml)"
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -24,11 +34,14 @@ setup: $(STAMP) ## the environment in .venv, from hashed requirements; quick whe
 	@echo ".venv is ready"
 
 $(STAMP): requirements/dev.txt
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found: install one (Debian: apt-get install python3 python3-venv), or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
-		echo "Making .venv with $$($(PYTHON) --version); the first time takes a minute or two."; \
-		$(PYTHON) -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
+		"$(PYTHON)" $(IS_NEW_ENOUGH) 2>/dev/null || { \
+			echo "$(if $(PYTHON),$(PYTHON) is no Python 3.11 or newer,no Python 3.11 or newer was found): install one (Debian: apt-get install python3 python3-venv), or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; \
+			exit 1; }; \
+		echo "Making .venv with $$("$(PYTHON)" --version)"; \
+		"$(PYTHON)" -m venv --clear $(VENV); }
+	@echo "Installing what requirements/dev.txt lists; the first time takes a minute or two."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $(STAMP)
 
 compare: $(STAMP) ## a saga's patterns side by side; SAGA=name PATTERNS=a,b SECONDS=n JSON=file FULL=1
@@ -50,13 +63,14 @@ fuzz: $(STAMP) ## 100,000 random requests and as many messages, at every door an
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m pytest tests/fuzz --fuzz "$(or $(COUNT),100000)" \
 		--fuzz-seed "$(or $(SEED),0)" -v $(ARGUMENTS)
 
-check: $(STAMP) ## format, lint, types, layers, compose files, Dockerfile
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/python -m mypy
-	$(BIN)/lint-imports
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
-	$(BIN)/hadolint Dockerfile
+check: $(STAMP) ## format, lint, types, layers, compose files, Dockerfile: all of them, then what failed
+	@failed=; for tool in $(CHECKS); do \
+		echo "$$tool"; $(BIN)/$$tool || failed="$$failed\n  $$tool"; \
+	done; test -z "$$failed" || { printf "\nfailed (make format mends some):$$failed\n"; exit 1; }
+
+format: $(STAMP) ## formats the code, and mends what the linter can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
 
 up: $(STAMP) ## the whole stack in the foreground, with its addresses; Ctrl-C stops it
 	@$(BIN)/python manage.py up $(ARGUMENTS)

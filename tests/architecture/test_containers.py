@@ -93,7 +93,7 @@ def test_image_has_our_packages_and_no_others() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines[: lines.index("!manage.py")], "first all is kept out"
     let_in = {line[1:] for line in lines if line.startswith("!")}
-    assert let_in == {*PACKAGES, "manage.py", "requirements/*.txt"}
+    assert let_in == {*PACKAGES, "manage.py", "pyproject.toml", "requirements/*.txt"}
 
 
 def test_secrets_have_no_default_and_the_rest_has_one() -> None:

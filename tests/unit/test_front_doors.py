@@ -1,0 +1,99 @@
+"""What a user meets first: `manage.py help`, `make`, and what they say of a slip."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack import rabbitmq
+from tests.architecture.tree import ROOT
+
+OURS = ("up", "down", "status", "audit", "compare", "choose", "sagas", "soak", "outage", "survey")
+
+
+def _said(*command: str, at: Path = ROOT) -> tuple[int, str]:
+    """Exit code and output, where no variable of a surrounding make has a say."""
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    done = subprocess.run(
+        command, cwd=at, capture_output=True, text=True, check=False, env=environment
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A Makefile whose tools only say that they were called; `ruff check` finds something."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/dev.txt").touch()
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    for name in ("python", "ruff", "lint-imports", "hadolint", "check-jsonschema"):
+        tool = tmp_path / ".venv/bin" / name
+        tool.write_text(f'#!/bin/sh\necho "called: {name} $*"\n[ "{name} $1" != "ruff check" ]\n')
+        tool.chmod(0o755)
+    (tmp_path / ".venv/.installed").touch()
+    return tmp_path
+
+
+def test_help_has_our_commands_with_what_they_do_before_those_of_django():
+    code, said = _said(sys.executable, "manage.py", "help")
+    ours, _, others = said.partition("Those of Django")
+    assert code == 0
+    assert re.search(r"\bmigrate\b", others)
+    for name in OURS:
+        assert re.search(rf"^  {name} +[A-Z]\w+", ours, re.MULTILINE), name
+    assert all(len(line) < 80 for line in said.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["version"], ["compare", "--version"]])
+def test_version_is_that_of_dueto_and_names_the_commit(arguments):
+    _, said = _said(sys.executable, "manage.py", *arguments)
+    _, commit = _said("git", "rev-parse", "--short", "HEAD")
+    number = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert said.strip() == f"Dueto {number[1]} (commit {commit.strip()})"
+
+
+def test_variable_that_make_does_not_know_is_refused(clone):
+    code, said = _said("make", "compare", "PATERNS=orchestrated", at=clone)
+    assert code != 0
+    assert "unknown variable PATERNS; known are " in said
+    assert "called" not in said
+
+
+@pytest.mark.parametrize(("value", "is_full"), [("1", True), ("0", False), ("no", False)])
+def test_zero_and_no_mean_no(clone, value, is_full):
+    code, said = _said("make", "compare", f"FULL={value}", at=clone)
+    assert code == 0
+    assert ("--full" in said) == is_full
+
+
+def test_check_runs_every_tool_and_names_those_that_failed(clone):
+    code, said = _said("make", "check", at=clone)
+    called = re.findall(r"called: (\S+)", said)
+    assert called == ["ruff", "ruff", "python", "lint-imports", "hadolint", "check-jsonschema"]
+    assert said.partition("failed")[2].splitlines()[1:2] == ["  ruff check ."]
+    assert code != 0
+
+
+def test_python_that_is_none_is_refused_by_its_name(clone):
+    shutil.rmtree(clone / ".venv")
+    code, said = _said("make", "setup", "PYTHON=/nope", at=clone)
+    assert code != 0
+    assert "/nope is no Python 3.11 or newer" in said
+    assert "make setup PYTHON=/path/to/python3" in said
+
+
+def test_ci_runs_the_phases_and_says_how_long_each_took(clone):
+    if not rabbitmq.is_installed() or _said("python3", "-c", "import ensurepip")[0]:
+        pytest.skip("it would install what is missing")
+    (clone / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", clone / ".ci/run")
+    code, said = _said(".ci/run", at=clone)
+    assert "called: ruff format" in said
+    assert re.search(r"^setup +0:\d\d\ncheck +0:\d\d  failed \(2\)\ntotal +0:\d\d$", said, re.M)
+    assert "=== test" not in said, "tests tell little of code that does not pass the check"
+    assert code != 0
