@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loadtests.evaluating.results import Audit
 from loadtests.load.windows import Arrivals, Phase, Window
 from loadtests.measuring.samples import ACCEPTED, Sample
-from loadtests.running.rig import Audit, load_on, own_stack, run_audit
+from loadtests.running.bench import load_on, own_stack, run_audit
 from loadtests.running.runner import ANSWER_SECONDS, Say, Sender
 from loadtests.shop import CHECKOUT, shop_of
 from stack.local import LocalStack

@@ -21,9 +21,10 @@ from loadtests.faults import plan
 from loadtests.faults.injector import Detours, Saboteur
 from loadtests.faults.outsider import Echo
 from loadtests.faults.plan import Fault, Kind
+from loadtests.evaluating.results import Audit
 from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets
 from loadtests.load.workload import Supplier, Workload
-from loadtests.running.rig import Audit, run_audit
+from loadtests.running.bench import run_audit
 from loadtests.shop import shop_of
 from stack.console import StackError
 from stack.folders import STATE_FOLDER

@@ -11,7 +11,7 @@ from loadtests.drawing.stored import Figures, Run, Verdict
 from loadtests.load.windows import Phase
 
 VOID = "INVALID"
-"""How a doubt begins that voids figures (loadtests.evaluating.doubts)."""
+"""How a doubt begins that voids figures (loadtests.evaluating.caveats)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import msgspec
 from loadtests.drawing import words
 from loadtests.evaluating.fitting import Law
 from loadtests.evaluating.knee import Bounds
-from loadtests.evaluating.results import CostPerCheckout, Counts
+from loadtests.evaluating.results import Audit, CostPerCheckout, Counts
 from loadtests.evaluating.verdicts import Interval
 from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.windows import Phase, Window
@@ -20,7 +20,6 @@ from loadtests.measuring import samples
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import Sample
 from loadtests.outages import Outage
-from loadtests.running.rig import Audit
 
 FIGURES, SAMPLES, OUTAGE = "report.json", "samples.csv", "outage.json"
 

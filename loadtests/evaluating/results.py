@@ -58,6 +58,14 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What `manage.py audit` found on the stack of this run, at its end."""
+
+    is_clean: bool
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counts:
     offered: int
     accepted: int

@@ -1,6 +1,6 @@
 """A locustfile for measurements: starts each saga at its intended time, whatever the shop does.
 
-Driven window by window by `manage.py compare` (generator.py) over a channel; for a load test by
+Driven window by window by `manage.py compare` (generator.py) over a connection; for a load test by
 hand, or with Locust's web page, use loadtests/locustfile.py. Locust's own `constant_throughput` is
 closed-loop: a user that waits for an answer starts nothing, and so hides the very delays that are
 to be measured. Here one greenlet is started for each arrival.
@@ -22,9 +22,9 @@ from gevent.socket import wait_read
 from locust import User, events, task
 from locust.env import Environment
 
+from loadtests.load.client import Connections, Timer, post
 from loadtests.load.generator import FILE_NUMBER_VARIABLE
 from loadtests.load.windows import Arrivals, offsets
-from loadtests.load.wire import Alarm, Connections, post
 
 NO_ANSWER = 0
 LEAD_SECONDS = 0.05
@@ -60,36 +60,36 @@ class Dispatcher(User):
 
     @task
     def serve(self) -> None:
-        channel = Connection(int(os.environ[FILE_NUMBER_VARIABLE]))
-        channel.send({"said": "ready", "scheduling": _hurried()})
+        connection = Connection(int(os.environ[FILE_NUMBER_VARIABLE]))
+        connection.send({"said": "ready", "scheduling": _hurried()})
         try:
             while True:
-                self._carry_out(channel, _received(channel))
+                self._carry_out(connection, _received(connection))
         except (EOFError, OSError):
             # From another greenlet, because quit() ends this one.
             gevent.spawn(self.environment.runner.quit)
             gevent.sleep(60)
 
-    def _carry_out(self, channel: Connection, window: dict[str, Any]) -> None:
-        """While the window runs, the channel is watched: the end of `compare` ends it too."""
+    def _carry_out(self, connection: Connection, window: dict[str, Any]) -> None:
+        """While the window runs, the connection is watched: the end of `compare` ends it too."""
         running = gevent.spawn(run_window, self.environment, window)
-        ending = gevent.spawn(_received, channel)
+        ending = gevent.spawn(_received, connection)
         gevent.wait([running, ending], count=1)
         if not running.ready():
             running.kill()
             raise EOFError("in the middle of a window")
         ending.kill()
         if running.successful():
-            channel.send({"said": "done", **running.value})
+            connection.send({"said": "done", **running.value})
         else:
-            channel.send({"said": "failed", "why": repr(running.exception)})
+            connection.send({"said": "failed", "why": repr(running.exception)})
 
 
-def _received(channel: Connection) -> dict[str, Any]:
+def _received(connection: Connection) -> dict[str, Any]:
     """The next window; other greenlets go on meanwhile. Raises EOFError where nobody is there any
     more."""
-    wait_read(channel.fileno())
-    window: dict[str, Any] = channel.recv()
+    wait_read(connection.fileno())
+    window: dict[str, Any] = connection.recv()
     return window
 
 
@@ -141,13 +141,13 @@ def _send(
 ) -> list[Arrival]:
     connections = _connections(str(environment.host))
     group = gevent.pool.Group()
-    alarm = Alarm()
+    timer = Timer()
     first = time.monotonic() + LEAD_SECONDS
     arrivals = [Arrival(first + start) for start in starts]
     for arrival, request in zip(arrivals, requests, strict=True):
-        alarm.wait_until(at=arrival.intended)
+        timer.wait_until(at=arrival.intended)
         group.spawn(_check_out, connections, arrival, request)
-    alarm.close()
+    timer.close()
     group.join(timeout=window["patience"])
     group.kill()
     connections.close()
@@ -195,7 +195,7 @@ def _found(arrival: Arrival) -> tuple[str, str]:
 
 
 @events.init.add_listener
-def _need_a_channel(environment: Environment, **_: Any) -> None:
+def _need_a_connection(environment: Environment, **_: Any) -> None:
     if FILE_NUMBER_VARIABLE not in os.environ:
         raise SystemExit(
             "arrivals.py is driven by `manage.py compare`; by hand, use loadtests/locustfile.py."

@@ -27,7 +27,7 @@ class Generator:
     """Starts Locust once; its start-up is not paid for each window.
 
     It runs in a session of its own, so that a Ctrl-C reaches only the command, which then ends it;
-    if the command dies without doing so, the closed channel ends it.
+    if the command dies without doing so, the closed connection ends it.
     """
 
     def __init__(self, *, url: str, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Generator:
         self.scheduling = ""
         """How the kernel runs it, in words; known once it is ready."""
         self._log = folder / "locust.log"
-        self._channel, theirs = Pipe()
+        self._connection, theirs = Pipe()
         with self._log.open("wb") as log, theirs:
             self._process = subprocess.Popen(  # noqa: S603 -- our own locustfile
                 [
@@ -63,14 +63,14 @@ class Generator:
     def send_window(self, *, window: dict[str, Any]) -> dict[str, Any]:
         """Sends a window (see arrivals.run_window), waits for its end. Raises GeneratorFailed."""
         try:
-            self._channel.send(window)
+            self._connection.send(window)
         except OSError as error:
             raise self._failed(f"it does not listen any more: {error}") from error
         return self._receive("done", window["seconds"] + window["patience"] + 30)
 
     def close(self) -> None:
         """Ends Locust, by force if it does not end by itself. Safe to call twice."""
-        self._channel.close()
+        self._connection.close()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -85,9 +85,9 @@ class Generator:
 
     def _receive(self, expected: str, within: float) -> dict[str, Any]:
         try:
-            if not self._channel.poll(within):
+            if not self._connection.poll(within):
                 raise self._failed(f"nothing was said for {within:.0f} s")
-            message: dict[str, Any] = self._channel.recv()
+            message: dict[str, Any] = self._connection.recv()
         except (EOFError, OSError) as error:
             raise self._failed(f"it has ended: {error}") from error
         if message["said"] != expected:

@@ -1,6 +1,6 @@
 """Windows of load, one after the other, on a stack of one's own: measured, kept and audited.
 
-`rig`     a stack, all that loads and measures it, and its audit at the end
+`bench`   a stack, all that loads and measures it, and its audit at the end
 `runner`  one window at a time: supply, send, drain, rest, collect
-`kept`    the windows that have ended, in a folder
+`store`   a run in its folder
 """

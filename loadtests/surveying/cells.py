@@ -15,12 +15,11 @@ from pathlib import Path
 import msgspec
 
 from loadtests.evaluating.rates import OVERLOAD
-from loadtests.evaluating.results import Measured, counts
+from loadtests.evaluating.results import Audit, Measured, counts
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples as raw
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import NotMeasured, Sample, percentile
-from loadtests.running.rig import Audit
 from loadtests.surveying.grid import Settings, Spot
 
 EDGE = 0.05

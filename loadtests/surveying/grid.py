@@ -2,7 +2,7 @@
 
 Steps and hop delay need a stack of their own, so few pairs are measured, of which some are never
 fitted: they lie between the others, and tell how far off the model is where nobody measured. On
-each stack the patterns meet the same cells of load and refusals in blocks, as in comparing/plan.py.
+each stack the patterns meet the same cells of load and refusals in blocks, as in load/plan.py.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """A survey: a stack a spot, one after the other, and on each of them its cells, audited.
 
 In its folder: `settings.json`; a folder a stack with its windows and every single checkout
-(running/kept.py) and, once it is audited, `stack.json`; `survey.json`, made anew after each stack.
+(running/store.py) and, once it is audited, `stack.json`; `survey.json`, made anew after each stack.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from contracts.catalogue.checkout import PADDING
-from loadtests.evaluating import doubts
+from loadtests.evaluating import caveats
 from loadtests.evaluating.results import Measured, figures
 from loadtests.load.windows import (
     AUDIT_SECONDS,
@@ -26,9 +26,9 @@ from loadtests.load.windows import (
     as_minutes,
 )
 from loadtests.measuring import machine
-from loadtests.running.kept import Kept
-from loadtests.running.rig import own_stack, run_audit, runner_on
+from loadtests.running.bench import own_stack, run_audit, runner_on
 from loadtests.running.runner import Done, Runner, Say, progress
+from loadtests.running.store import Kept
 from loadtests.shop import OWN_STEPS, shop_of
 from loadtests.surveying import cells, grid
 from loadtests.surveying.cells import UNITS, NotASurvey, Rest, Stack, Survey, cell_of, rest_of
@@ -148,13 +148,13 @@ def doubts_of(*, measured: Sequence[Measured]) -> list[str]:
         for phase, pattern in there
     ]
     return [
-        *doubts.doubts(measured=kept, figures=found, cores=cores),
+        *caveats.caveats(measured=kept, figures=found, cores=cores),
         *_of_capacity(kept),
     ]
 
 
 def _of_capacity(kept: Sequence[Measured]) -> list[str]:
-    """What a comparison says of windows without a hop (doubts.py), said of any."""
+    """What a comparison says of windows without a hop (caveats.py), said of any."""
     there = sorted({one.window.pattern for one in kept if one.window.phase is Phase.FULL})
     found = cells.unsaturated(patterns=there, seen=kept)
     return [f"never saturated, so it can do more: full {', '.join(found)}."] if found else []

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from loadtests.load.windows import Arrivals, Phase, Window
-from loadtests.running.rig import runner_on
+from loadtests.running.bench import runner_on
 from tests.checkout.shop import eventually
 
 WINDOW = Window(

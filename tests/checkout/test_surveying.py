@@ -3,7 +3,7 @@
 import pytest
 
 from loadtests.evaluating.results import Measured
-from loadtests.running.rig import runner_on
+from loadtests.running.bench import runner_on
 from loadtests.surveying.cells import Cell, cell_of
 from loadtests.surveying.grid import Settings, Spot
 from loadtests.surveying.survey import Ahead, Taken, doubts_of, measure

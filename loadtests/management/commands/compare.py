@@ -9,14 +9,13 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from contracts.catalogue import SAGAS
-from loadtests.comparing.comparison import as_json
-from loadtests.comparing.plan import Settings
-from loadtests.comparing.run import Finished, new_folder, resume, run
+from loadtests.comparing import Finished, new_folder, resume, run
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun
 from loadtests.load import shopper
+from loadtests.load.plan import Settings
 from loadtests.management.explained import MeasuringCommand, add_valued, between, positive
-from loadtests.running.kept import NotStored
+from loadtests.running.store import NotStored, as_json
 from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
 
 ABOUT = """\

@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts.catalogue import SAGAS
-from loadtests.comparing import plan
-from loadtests.comparing.comparison import Comparison, Store, compare
-from loadtests.comparing.plan import Settings
-from loadtests.evaluating.results import Measured
+from loadtests.evaluating.comparison import Comparison, compare
+from loadtests.evaluating.results import Audit, Measured
+from loadtests.load import plan
+from loadtests.load.plan import Settings
 from loadtests.load.windows import Arrivals, Mix, Phase, Window
 from loadtests.measuring import samples
 from loadtests.measuring.cost import GENERATOR, Cost
 from loadtests.measuring.samples import Moments, Sample
-from loadtests.running.rig import Audit
+from loadtests.running.store import Store
 
 EPOCH = 1_700_000_000.0
 THREE = ("orchestrated", "choreographed", "orchestrated_messaging")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from loadtests.choosing import laws
 from loadtests.choosing.figures import CAPACITY, CPU, HTTP_CALLS, MESSAGES, P50, P95, WAL, WRITES
 from loadtests.choosing.laws import Situation
-from loadtests.running.rig import Audit
+from loadtests.evaluating.results import Audit
 from loadtests.surveying import grid
 from loadtests.surveying.cells import UNITS, Cell, Rest, Stack, Survey
 from loadtests.surveying.grid import Settings, Spot

@@ -9,8 +9,8 @@ import pytest
 
 from loadtests.drawing import page, stored
 from loadtests.drawing.stored import NotARun
+from loadtests.evaluating.results import Audit
 from loadtests.outages import Down, Finished, Settings, as_figures, outage_of
-from loadtests.running.rig import Audit
 from tests.unit.loadtests.builders import (
     EPOCH,
     SETTINGS,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.comparing.plan import knee_shares
 from loadtests.evaluating.knee import Answer, Bounds, bounds, threshold
+from loadtests.load.plan import knee_shares
 
 ANSWERS = st.lists(
     st.tuples(st.integers(min_value=1, max_value=30).map(float), st.booleans()), min_size=1

@@ -3,7 +3,6 @@ from math import sqrt
 
 import pytest
 
-from loadtests.comparing.plan import BLOCKS
 from loadtests.evaluating.verdicts import (
     Decision,
     Figure,
@@ -12,6 +11,7 @@ from loadtests.evaluating.verdicts import (
     interval_of_mean,
     verdicts,
 )
+from loadtests.load.plan import BLOCKS
 
 
 def _verdict(ones: list[float], others: list[float], *, lower_is_better: bool = True) -> Verdict:

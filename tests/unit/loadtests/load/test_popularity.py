@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.comparing.plan import ZIPF, windows
+from loadtests.load.plan import ZIPF, windows
 from loadtests.load.windows import Phase
 from loadtests.load.workload import LINES, PRODUCTS, chosen, popularity
 from tests.unit.loadtests.builders import SETTINGS

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.comparing.run import outage_of, outage_seconds
+from loadtests.comparing import outage_of, outage_seconds
 from loadtests.load import windows
 from loadtests.load.windows import AS_GOOD_AS, Arrivals, Phase, Remaining, as_minutes
 from tests.unit.loadtests.builders import SETTINGS, window

@@ -1,26 +1,14 @@
-"""A whole comparison as data: what the report shows, and what is stored as JSON; and the folder of
-a run: what was asked for, its windows, its outage, and what it comes to.
+"""A whole comparison as data: what the report shows, and what is stored as JSON."""
 
-`settings.json`, the windows that have ended (running/kept.py) and, of a full run, `outage.json`. A
-run that was stopped is shown from these, and goes on from them. In the end there are every figure
-as JSON, every sample as CSV, and their page.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from loadtests.comparing.plan import Settings
-from loadtests.drawing import page
-from loadtests.drawing.stored import FIGURES, OUTAGE, SAMPLES
-from loadtests.evaluating import doubts, fitting, knee, rates, verdicts, waterfall
+from loadtests.evaluating import caveats, fitting, knee, rates, verdicts, waterfall
 from loadtests.evaluating.fitting import Law
 from loadtests.evaluating.knee import Bounds, Level
 from loadtests.evaluating.results import (
     SHARES,
+    Audit,
     Counts,
     Figures,
     Measured,
@@ -31,14 +19,10 @@ from loadtests.evaluating.results import (
 )
 from loadtests.evaluating.verdicts import Figure, Verdict
 from loadtests.evaluating.waterfall import Waterfall
+from loadtests.load.plan import Settings
 from loadtests.load.windows import Phase, Window
-from loadtests.measuring import samples
 from loadtests.measuring.cost import Cost
-from loadtests.measuring.samples import Moments, Sample, percentile
-from loadtests.running.kept import STEPS, Kept, NotStored
-from loadtests.running.rig import Audit
-
-SETTINGS = "settings.json"
+from loadtests.measuring.samples import percentile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +75,7 @@ class Comparison:
 
     @property
     def is_valid(self) -> bool:
-        is_void = any(doubt.startswith(doubts.INVALID) for doubt in self.doubts)
+        is_void = any(doubt.startswith(caveats.INVALID) for doubt in self.doubts)
         return self.audit.is_clean and not is_void
 
 
@@ -127,7 +111,7 @@ def compare(
         windows=[facts(one) for one in measured],
         at_rest_ms_per_second=at_rest.shop_cpu_ms / at_rest.seconds,
         verdicts=_verdicts(kept, settings.patterns),
-        doubts=doubts.doubts(measured=kept, figures=every, cores=cores),
+        doubts=caveats.caveats(measured=kept, figures=every, cores=cores),
         audit=audit,
         was_stopped=was_stopped,
         waterfalls=waterfall.waterfalls(moments=[m for one in kept for m in one.moments]),
@@ -160,7 +144,7 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
 def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:
     """Of each figure; a window whose generator was late is no measure of latency."""
     light = [one for one in kept if one.window.phase is Phase.LIGHT]
-    on_time = [one for one in light if one.lag_p99_ms <= doubts.LAG_MS]
+    on_time = [one for one in light if one.lag_p99_ms <= caveats.LAG_MS]
     full = [one for one in kept if one.window.phase is Phase.FULL]
     latencies = [
         _figure(f"p{share * 100:.0f} at light load", "ms", on_time, patterns, _percentile(share))
@@ -200,51 +184,3 @@ def _figure(
 
 def _percentile(share: float) -> Callable[[Measured], float]:
     return lambda one: percentile([until_completed(sample) for sample in one.samples], share)
-
-
-class Store(Kept):
-    """The folder of one run."""
-
-    def begin(self, *, settings: Settings) -> None:
-        """Writes down what was asked for; makes the folder."""
-        self.folder.mkdir(parents=True)
-        (self.folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
-
-    def has_outage(self) -> bool:
-        return (self.folder / OUTAGE).exists()
-
-    def keep_outage(self, *, figures: Mapping[str, Any]) -> None:
-        """Beside the windows, to be drawn with them."""
-        (self.folder / OUTAGE).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
-
-    def settings(self) -> Settings:
-        """Raises NotStored."""
-        try:
-            return msgspec.json.decode((self.folder / SETTINGS).read_bytes(), type=Settings)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise NotStored(f"{self.folder} holds no run that could be read: {error}") from error
-
-    def audit(self) -> Audit | None:
-        """What the audit said of the run; None if it has not come to that."""
-        try:
-            return msgspec.json.decode((self.folder / FIGURES).read_bytes(), type=_Audited).audit
-        except FileNotFoundError:
-            return None
-
-    def show(self, *, comparison: Comparison, measured: Sequence[Measured]) -> Path:
-        """Writes report.json, samples.csv, steps.csv and the page drawn of them; returns it."""
-        every = [sample for one in measured for sample in one.samples]
-        samples.write(path=self.folder / SAMPLES, kind=Sample, every=every)
-        steps = [moment for one in measured for moment in one.moments]
-        samples.write(path=self.folder / STEPS, kind=Moments, every=steps)
-        (self.folder / FIGURES).write_bytes(as_json(comparison=comparison))
-        return page.draw(folder=self.folder)
-
-
-class _Audited(msgspec.Struct):
-    audit: Audit
-
-
-def as_json(*, comparison: Comparison) -> bytes:
-    """Every figure of the comparison; an infinite time is null."""
-    return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from contracts import projection
 from contracts.catalogue import SAGAS
 from contracts.saga import Saga
 from contracts.services import COORDINATORS
+from loadtests.evaluating.results import Audit
 from loadtests.load.generator import Generator
 from loadtests.load.workload import Supplier, Workload
 from loadtests.measuring.cost import Meters
@@ -106,14 +106,6 @@ def _pause(stack: LocalStack, participant: str, is_on: bool) -> None:
     """Stops the processes of one participant, or has them go on."""
     for kind in ("web", "worker"):
         stack.kill(f"{participant}.{kind}", signal.SIGSTOP if is_on else signal.SIGCONT)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Audit:
-    """What `manage.py audit` found on the stack of this run, at its end."""
-
-    is_clean: bool
-    said: str
 
 
 def run_audit(*, environment: Mapping[str, str], wait_seconds: float = 0.0) -> Audit:

@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from loadtests.comparing.comparison import Store, as_json
 from loadtests.measuring import samples
 from loadtests.measuring.samples import read
+from loadtests.running.store import Store, as_json
 from tests.unit.loadtests.builders import comparison, measured, sample, whole_run, window
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from loadtests.comparing.comparison import Store
+from loadtests.running.store import Store
 from tests.unit.loadtests.builders import SETTINGS, stored_run, whole_run
 
 

@@ -74,15 +74,15 @@ _RULES = (
 )
 
 
-def doubts(*, measured: Sequence[Measured], figures: Sequence[Figures], cores: int) -> list[str]:
+def caveats(*, measured: Sequence[Measured], figures: Sequence[Figures], cores: int) -> list[str]:
     """None where all is well. One that voids the figures it names begins with INVALID."""
-    found = [_doubt(rule, figures) for rule in _RULES]
+    found = [_caveat(rule, figures) for rule in _RULES]
     found += [_of_clock(measured), _of_rest(measured), _of_steal(measured, cores)]
     found.append(_of_checkpoints(measured))
     return [text for text in found if text]
 
 
-def _doubt(rule: _Rule, figures: Sequence[Figures]) -> str:
+def _caveat(rule: _Rule, figures: Sequence[Figures]) -> str:
     above = [figure for figure in figures if rule.measure(figure) > rule.most]
     if not above:
         return ""

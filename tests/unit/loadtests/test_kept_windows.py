@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.comparing.comparison import Store
 from loadtests.evaluating.results import Measured
 from loadtests.measuring.samples import Moments
-from loadtests.running.kept import NotStored, whole_blocks
+from loadtests.running.store import NotStored, Store, whole_blocks
 from tests.unit.loadtests.builders import EPOCH, SETTINGS, measured, sample, window
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from loadtests.load.wire import BadAnswer, Connections, post
+from loadtests.load.client import BadAnswer, Connections, post
 
 
 @pytest.mark.parametrize(

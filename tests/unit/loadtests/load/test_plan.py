@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.comparing.plan import (
+from loadtests.comparing import outage_seconds
+from loadtests.load.plan import (
     BLOCKS,
     FULL_BLOCKS,
     KNEE_LEAST,
@@ -15,7 +16,6 @@ from loadtests.comparing.plan import (
     holds,
     windows,
 )
-from loadtests.comparing.run import outage_seconds
 from loadtests.load.windows import FULL_AUDIT_SECONDS, START_SECONDS, Phase, Remaining, Window
 from tests.unit.loadtests.builders import SETTINGS
 

@@ -1,4 +1,4 @@
-"""On time, and at the least cost: an alarm, and HTTP/1.1 with whole requests encoded beforehand,
+"""On time, and at the least cost: a timer, and HTTP/1.1 with whole requests encoded beforehand,
 over kept-alive connections.
 
 For the generator only, which shares the machine with the shop that it measures: 0.3 ms of CPU a
@@ -36,7 +36,7 @@ class _TimerSpec(ctypes.Structure):
     )
 
 
-class Alarm:
+class Timer:
     """Wakes a greenlet, one at a time, at a point in time of `time.monotonic`, to a fifth of a
     millisecond.
 

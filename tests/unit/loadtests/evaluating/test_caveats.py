@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from loadtests.comparing.comparison import Comparison
-from loadtests.evaluating import doubts
+from loadtests.evaluating import caveats
+from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Measured
 from loadtests.load.windows import Phase
 from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
@@ -130,4 +130,4 @@ def test_pattern_that_was_never_saturated_is_said() -> None:
 
 
 def test_limit_of_the_lag_is_the_documented_one() -> None:
-    assert doubts.LAG_MS == 5.0
+    assert caveats.LAG_MS == 5.0

@@ -14,16 +14,16 @@ from contracts.catalogue import SAGAS
 from contracts.catalogue.checkout import PADDED, PADDING
 from contracts.projection import services_of
 from loadtests import outages
-from loadtests.comparing import comparison, plan
-from loadtests.comparing.comparison import Comparison, Store
-from loadtests.comparing.plan import Settings
-from loadtests.evaluating.results import Measured
-from loadtests.load import shopper, windows
+from loadtests.evaluating import comparison
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.results import Audit, Measured
+from loadtests.load import plan, shopper, windows
+from loadtests.load.plan import Settings
 from loadtests.measuring import machine
 from loadtests.measuring.cost import Cost
-from loadtests.running.kept import NotStored, whole_blocks
-from loadtests.running.rig import Audit, own_stack, run_audit, runner_on
+from loadtests.running.bench import own_stack, run_audit, runner_on
 from loadtests.running.runner import Say
+from loadtests.running.store import NotStored, Store, whole_blocks
 from loadtests.shop import CHECKOUT, OWN_STEPS, page, shop_of
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack

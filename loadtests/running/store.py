@@ -1,0 +1,131 @@
+"""A run in its folder: what was asked for, its windows as soon as they have ended, its result.
+
+`settings.json`; `windows.jsonl` (a line a window, without its samples), `samples.csv` and
+`steps.csv`; of a full run, `outage.json`. A run that was stopped is shown from these, and resumes
+from them. At the end there are every figure as JSON, and the page drawn of all of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from loadtests.drawing import page
+from loadtests.drawing.stored import FIGURES, OUTAGE, SAMPLES
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.results import Audit, Measured
+from loadtests.load.plan import Settings
+from loadtests.measuring import samples
+from loadtests.measuring.samples import Moments, Sample
+
+T = TypeVar("T", Sample, Moments)
+
+SETTINGS, WINDOWS, STEPS = "settings.json", "windows.jsonl", "steps.csv"
+
+
+class NotStored(Exception):
+    """The folder holds no windows, or such that this version can't read; the text says which."""
+
+
+class Kept:
+    """The windows of one stack, in its folder."""
+
+    def __init__(self, *, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, one: Measured) -> None:
+        """Keeps a window. Its line comes last: without it, its samples count for nothing."""
+        samples.append(path=self.folder / SAMPLES, kind=Sample, every=one.samples)
+        samples.append(path=self.folder / STEPS, kind=Moments, every=one.moments)
+        with (self.folder / WINDOWS).open("ab") as file:
+            file.write(msgspec.json.encode(replace(one, samples=(), moments=())) + b"\n")
+
+    def keep(self, *, measured: Sequence[Measured]) -> None:
+        """Drops all windows but these."""
+        for name in (WINDOWS, SAMPLES, STEPS):
+            (self.folder / name).unlink(missing_ok=True)
+        for one in measured:
+            self.add(one)
+
+    def measured(self) -> list[Measured]:
+        """The windows that have ended, in order. Raises NotStored."""
+        path = self.folder / WINDOWS
+        try:
+            lines = path.read_bytes().splitlines() if path.exists() else []
+            decoded = [msgspec.json.decode(line, type=Measured) for line in lines]
+            found, steps = self._by_window(SAMPLES, Sample), self._by_window(STEPS, Moments)
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            raise NotStored(f"{path} can't be read: {error}") from error
+        return [
+            replace(
+                one,
+                samples=found.get(one.window.number, []),
+                moments=tuple(steps.get(one.window.number, ())),
+            )
+            for one in decoded
+        ]
+
+    def _by_window(self, name: str, kind: type[T]) -> dict[int, list[T]]:
+        path = self.folder / name
+        found: dict[int, list[T]] = {}
+        for one in samples.read(path=path, kind=kind) if path.exists() else ():
+            found.setdefault(one.window, []).append(one)
+        return found
+
+
+def whole_blocks(*, measured: Sequence[Measured], patterns: Sequence[str]) -> list[Measured]:
+    """Those whose block has a window of each pattern: the others are measured again."""
+    found: dict[int, set[str]] = {}
+    for one in measured:
+        found.setdefault(one.window.block, set()).add(one.window.pattern)
+    return [one for one in measured if found[one.window.block] == set(patterns)]
+
+
+class Store(Kept):
+    """The folder of one run."""
+
+    def begin(self, *, settings: Settings) -> None:
+        """Writes down what was asked for; makes the folder."""
+        self.folder.mkdir(parents=True)
+        (self.folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
+
+    def has_outage(self) -> bool:
+        return (self.folder / OUTAGE).exists()
+
+    def keep_outage(self, *, figures: Mapping[str, Any]) -> None:
+        """Beside the windows, to be drawn with them."""
+        (self.folder / OUTAGE).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+
+    def settings(self) -> Settings:
+        """Raises NotStored."""
+        try:
+            return msgspec.json.decode((self.folder / SETTINGS).read_bytes(), type=Settings)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise NotStored(f"{self.folder} holds no run that could be read: {error}") from error
+
+    def audit(self) -> Audit | None:
+        """What the audit said of the run; None if it has not come to that."""
+        try:
+            return msgspec.json.decode((self.folder / FIGURES).read_bytes(), type=_Audited).audit
+        except FileNotFoundError:
+            return None
+
+    def show(self, *, comparison: Comparison, measured: Sequence[Measured]) -> Path:
+        """Writes report.json, samples.csv, steps.csv and the page drawn of them; returns it."""
+        every = [sample for one in measured for sample in one.samples]
+        samples.write(path=self.folder / SAMPLES, kind=Sample, every=every)
+        steps = [moment for one in measured for moment in one.moments]
+        samples.write(path=self.folder / STEPS, kind=Moments, every=steps)
+        (self.folder / FIGURES).write_bytes(as_json(comparison=comparison))
+        return page.draw(folder=self.folder)
+
+
+class _Audited(msgspec.Struct):
+    audit: Audit
+
+
+def as_json(*, comparison: Comparison) -> bytes:
+    """Every figure of the comparison; an infinite time is null."""
+    return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"
