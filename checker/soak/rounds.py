@@ -17,11 +17,11 @@ from checker.soak.shoppers import People, Shoppers, Wanted, patience
 from checker.soak.watching import Accepted, Watch, breaches, read_accepted, reader
 from contracts import projection
 from contracts.services import COORDINATORS
+from loadtests.evaluating.results import Audit
 from loadtests.faults import plan
 from loadtests.faults.injector import Detours, Saboteur
 from loadtests.faults.outsider import Echo
 from loadtests.faults.plan import Fault, Kind
-from loadtests.evaluating.results import Audit
 from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets
 from loadtests.load.workload import Supplier, Workload
 from loadtests.running.bench import run_audit
