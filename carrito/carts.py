@@ -16,9 +16,10 @@ from django.db.models import F
 
 from carrito import operations
 from carrito.models import Cart, CartItem, CartStatus
-from contracts import bounds, refusals
+from catalogue import refusals
+from catalogue.commands import Line
+from contracts import bounds
 from contracts.bounds import Id, Quantity, WholeNumber
-from contracts.commands import Line
 from contracts.outcomes import Refused
 from httpapi import waiting
 from httpapi.client import Client

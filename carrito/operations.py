@@ -9,10 +9,12 @@ from typing import Any
 from carrito import store
 from carrito.models import CartStatus, Checkout
 from carrito.store import LockedCart, PriceChange, Snapshot
-from contracts import bounds, refusals
+from catalogue import refusals
+from catalogue.commands import Line
+from contracts import bounds
 from contracts.bounds import Id
-from contracts.commands import Command, Line, Undo
 from contracts.outcomes import Done, Failure, Outcome, Refused
+from contracts.saga import Command, Undo
 from coordination import acceptance
 from coordination.acceptance import Accepted, Owner
 from coordination.store import status_after
@@ -68,7 +70,12 @@ def fail_checkout(commands: Sequence[Undo]) -> list[Outcome]:
     return [Done({"status": status_after(failures[command.saga_id]).value}) for command in commands]
 
 
-OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
+OWNER = Owner(
+    model=Checkout,
+    accept=accept,
+    fail=fail_checkout,
+    statuses={refusals.UNKNOWN_CART: 404, refusals.EMPTY_CART: 400},
+)
 
 
 @does(service=SERVICE)

@@ -5,8 +5,8 @@ from typing import Any
 
 from carrito import store
 from carrito.models import Cart, CartItem, Checkout, Order
+from catalogue.commands import Line
 from contracts.bounds import amount
-from contracts.commands import Line
 from coordination.owner_views import failure_of
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.commands import Line
+from catalogue.commands import Line
 from contracts.context import Context
 from contracts.outcomes import Failure
 from coordination.store import SETTLED, ended_row, row_of

@@ -20,7 +20,7 @@ from carrito import carts, operations, prices, queries, serializers
 from carrito.carts import NewCart, NotChanged, Wanted
 from carrito.models import Cart, CartItem
 from carrito.operations import OWNER, Accept
-from contracts import refusals
+from catalogue import refusals
 from contracts.bounds import MOST_IN_A_BATCH, Address, Id, Quantity, SagaPattern, WholeNumber
 from contracts.outcomes import Done, Outcome, Refused
 from coordination import owner_views

@@ -16,7 +16,7 @@ from django.dispatch import receiver
 from psycopg import DataError
 from psycopg.conninfo import conninfo_to_dict
 
-from contracts import services
+from catalogue import services
 
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
 SERVICES = services.WITH_DATABASE

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from django.core.management.utils import get_random_secret_key
 
+from catalogue import SAGAS, services
 from config.databases import SERVICES, all_databases
-from contracts import bounds, projection, services
-from contracts.catalogue import SAGAS
+from contracts import bounds
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -94,7 +94,7 @@ BROKER_URL = os.environ.get("RABBITMQ_URL") or os.environ.get(
 )
 SAGA = os.environ.get("DUETO_SAGA", "")
 """The only saga that this installation serves; empty: all of the catalogue."""
-_NEEDED = projection.needed_by(SAGAS[SAGA]) if SAGA else tuple(services.BY_NAME)
+_NEEDED = services.needed_by(SAGAS[SAGA]) if SAGA else tuple(services.BY_NAME)
 SERVICE_URLS = {
     one.name: os.environ.get(one.url_variable, f"http://127.0.0.1:{one.port}")
     for one in services.ALL

@@ -5,9 +5,9 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from catalogue.services import WITH_WORKER
 from config.databases import SERVICES
 from config.front_page import front_page
-from contracts.services import WITH_WORKER
 from httpapi.health import about
 from messaging import views as aside
 

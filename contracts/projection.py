@@ -15,12 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts import services
-from contracts.catalogue import SAGAS
-from contracts.commands import COMMANDS, Command, Undo
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome
-from contracts.saga import Direction, Saga, Step
+from contracts.saga import COMMANDS, SAGAS, Command, Direction, Saga, Step, Undo
 
 STEP_PARKED = "step.parked"
 """Said of any saga: a service has set a message aside for a person, and the saga waits there."""
@@ -150,13 +147,6 @@ def operations_of(service: str) -> frozenset[str]:
 def services_of(saga: Saga) -> tuple[str, ...]:
     """Who takes part, its owner first."""
     return tuple(dict.fromkeys(step.service for step in saga.steps))
-
-
-def needed_by(saga: Saga) -> tuple[str, ...]:
-    """Who takes part, and whom those ask beside it."""
-    part = services_of(saga)
-    asked = (other for name in part for other in services.BY_NAME[name].asks)
-    return tuple(dict.fromkeys([*part, *asked]))
 
 
 def command(

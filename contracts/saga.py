@@ -1,11 +1,18 @@
-"""What a saga is: a page of rows. All there is to know of one stands in its page (`catalogue`), and
-everything else is projected from that (`projection`).
+"""What a saga is: a page of rows, and what its steps are asked. All there is to know of a saga
+stands in its page, and everything else is projected from that (`projection`).
+
+The pages are the business's own: its catalogue registers them here, with what its operations take.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
+
+from contracts.bounds import MOST_ID, Id, Reason
+from contracts.outcomes import Failure
 
 
 class StepClass(StrEnum):
@@ -102,3 +109,41 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
     def step(self, name: str) -> Step:
         """Raises KeyError where it has no such step."""
         return self.steps[self.position(name)]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Anything that is asked of a step. `step`: which one of its saga; empty: the operation's own
+    name. `saga`: the saga's name; empty: it is no saga's, but somebody's who calls by hand.
+    """
+
+    saga_id: Id
+    step: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
+    saga: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
+
+
+class Undo(Command, frozen=True, kw_only=True):
+    """Reverse a step, or block it. `reason`: shown to who looks at the row later. `failure`: why
+    the saga goes backward, for the undo of the acceptance, which ends it.
+    """
+
+    reason: Reason = ""
+    failure: Failure | None = None
+
+
+_sagas: dict[str, Saga] = {}
+_commands: dict[str, type[Command]] = {}
+SAGAS: Mapping[str, Saga] = MappingProxyType(_sagas)
+"""Every saga of the business, by its name."""
+COMMANDS: Mapping[str, type[Command]] = MappingProxyType(_commands)
+"""What each operation takes; one that is not here needs only to know whose step it is."""
+
+
+def register(*, sagas: Iterable[Saga], commands: Mapping[str, type[Command]]) -> None:
+    """Tells the kit what the business does: once, in a module that the settings import.
+
+    `commands`: by operation (`inventario.reserve`). Raises ValueError where two pages have a name.
+    """
+    for saga in sagas:
+        if _sagas.setdefault(saga.name, saga) is not saga:
+            raise ValueError(f"two pages have a saga {saga.name!r}")
+    _commands.update(commands)

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
+from contracts.saga import SAGAS
 
 
 class SagaStatus(StrEnum):

@@ -17,12 +17,11 @@ import msgspec
 
 from contracts import events, projection, refusals
 from contracts.bounds import Id, SagaPattern, Traceparent
-from contracts.catalogue import SAGAS
-from contracts.commands import Command
 from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.patterns import STARTING_THEMSELVES
+from contracts.saga import SAGAS, Command
 from coordination.models import AcceptedSaga
 from coordination.store import AcceptedSagas, Key
 from participant.operations import Operation
@@ -67,12 +66,13 @@ class Taken:
 @dataclass(frozen=True, kw_only=True)
 class Owner:
     """A service that accepts sagas. `model`: its table of them; `accept`: how; `fail`: what ends
-    one without success.
+    one without success. `statuses`: of HTTP, by code, for refusals that are no 409.
     """
 
     model: type[AcceptedSaga]
     accept: Operation
     fail: Operation
+    statuses: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def service(self) -> str:

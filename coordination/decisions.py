@@ -26,10 +26,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import refusals
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Outcome, Refused
 from contracts.patterns import PATTERNS
-from contracts.saga import Direction
+from contracts.saga import SAGAS, Direction
 from coordination.handover import Retries
 from httpapi import pages, problems
 from httpapi.client import Client, Unreachable

@@ -23,11 +23,10 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from contracts import refusals
-from contracts.catalogue import SAGAS
-from contracts.commands import Undo
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.patterns import PATTERNS, Pattern
+from contracts.saga import SAGAS, Undo
 from coordination.acceptance import Owner
 from coordination.store import UnreadableSaga
 from httpapi.client import Client, Unreachable

@@ -15,7 +15,7 @@ class AcceptedSaga(models.Model):
     """
 
     saga_id = TextId(primary_key=True)
-    saga = TextId(default="checkout", help_text="The name of its page in the catalogue.")
+    saga = TextId(help_text="The name of its page in the catalogue.")
     saga_pattern = models.CharField(max_length=32)
     context = Json(default=dict, help_text="What its steps see of it.")
     total_amount = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)

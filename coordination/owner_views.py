@@ -19,9 +19,9 @@ from rest_framework.views import APIView
 
 from contracts import refusals
 from contracts.bounds import MOST_ID, Reason, amount
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Done, Failure, Refused
 from contracts.patterns import PATTERNS
+from contracts.saga import SAGAS
 from contracts.states import Complaint, SagaStatus
 from coordination import handover
 from coordination.acceptance import (
@@ -47,13 +47,6 @@ from participant.executing import Executed, execute
 
 State = Callable[[str], dict[str, Any]]
 """What an owner says of a saga of its own, given its id."""
-_STATUS_OF_REFUSAL = {
-    refusals.UNKNOWN_CART: 404,
-    refusals.UNKNOWN_SLOT: 404,
-    refusals.EMPTY_CART: 400,
-    refusals.KEY_REUSED: 422,
-}
-"""Any other refusal is a 409."""
 
 
 class Acceptance:
@@ -76,7 +69,7 @@ class Acceptance:
         """
         outcome = self._batcher.execute(command=command).outcome
         if isinstance(outcome, Refused):
-            raise not_accepted(outcome)
+            raise not_accepted(outcome, owner=self._owner)
         assert isinstance(outcome, Done)  # noqa: S101 -- an acceptance waits for nobody
         if not isinstance(outcome, Accepted):
             failpoints.reach("acceptance.known")
@@ -161,9 +154,10 @@ def accept(
     return answer({**told, "status_url": url}, status=begun, headers=headers)
 
 
-def not_accepted(refused: Refused) -> problems.Problem:
+def not_accepted(refused: Refused, *, owner: Owner) -> problems.Problem:
     """The answer to a saga that was refused."""
-    return problems.refusal(refused, status=_STATUS_OF_REFUSAL.get(refused.code, 409))
+    statuses = {refusals.KEY_REUSED: 422, **owner.statuses}
+    return problems.refusal(refused, status=statuses.get(refused.code, 409))
 
 
 def _begun(taken: Taken) -> dict[str, Any]:

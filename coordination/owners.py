@@ -9,8 +9,8 @@ import msgspec
 from django.conf import settings
 
 from contracts import refusals
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure, Refused
+from contracts.saga import SAGAS
 from contracts.states import SagaState, SagaStatus, SagaSummary, StepState, StepStatus
 from coordination.acceptance import is_own_start
 from httpapi import problems, waiting

@@ -7,9 +7,10 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 
-from contracts import refusals
-from contracts.commands import Schedule, Undo
+from catalogue import refusals
+from catalogue.commands import Schedule
 from contracts.outcomes import Done, Outcome, Refused
+from contracts.saga import Undo
 from envios import store
 from envios.models import Courier, Delivery, DeliveryStatus
 from envios.store import Area, Key, LockedCourier, NewDelivery

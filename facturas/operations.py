@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from contracts import bounds, refusals
-from contracts.commands import CreateBill, IssueInvoice, Undo
+from catalogue import refusals
+from catalogue.commands import CreateBill, IssueInvoice
+from contracts import bounds
 from contracts.outcomes import Done, Outcome, Refused
+from contracts.saga import Undo
 from facturas import store
 from facturas.models import BillStatus, InvoiceKind
 from facturas.store import LockedBill, NewBill

@@ -17,10 +17,8 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from contracts.bounds import MOST_IN_A_BATCH, field_and_message
-from contracts.catalogue import SAGAS
-from contracts.commands import Command
 from contracts.outcomes import Busy, Done, Outcome, Refused, Waiting
-from contracts.saga import Direction
+from contracts.saga import SAGAS, Command, Direction
 from httpapi import problems
 from httpapi.json import answer, decode
 from participant import failpoints, operations

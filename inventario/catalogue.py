@@ -10,7 +10,8 @@ import msgspec
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from contracts import bounds, refusals
+from catalogue import refusals
+from contracts import bounds
 from contracts.bounds import Category, Description, Name, Sku, Stock, WholeNumber
 from contracts.outcomes import Refused
 from inventario import store

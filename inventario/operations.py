@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.conf import settings
 from django.db import transaction
 
-from contracts import refusals
-from contracts.commands import Command, Reserve, Undo
+from catalogue import refusals
+from catalogue.commands import Reserve
 from contracts.outcomes import Done, Outcome, Refused
+from contracts.saga import Command, Undo
 from inventario import queries, store
 from inventario.models import ReservationStatus
 from inventario.store import Key, LockedReservation, Movement, NewReservation

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.catalogue import SAGAS
-from contracts.catalogue.checkout import PADDED, PADDING
+from catalogue import SAGAS
+from catalogue.checkout import PADDED, PADDING
 from contracts.projection import services_of
 from loadtests import outages
 from loadtests.evaluating import comparison

@@ -29,7 +29,7 @@ from carrito import operations, store, views
 from carrito.operations import Accept
 from carrito.store import LockedCart, Snapshot
 from carrito.views import CheckoutRequest
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.patterns import ORCHESTRATED
@@ -226,7 +226,7 @@ class CheckoutView(views.CheckoutView):
         command = msgspec.structs.replace(command, saga_pattern=PATTERN)
         ended = check_out(command=command)
         if isinstance(ended, Refused):
-            raise owner_views.not_accepted(ended)
+            raise owner_views.not_accepted(ended, owner=operations.OWNER)
         assert isinstance(ended, Done)  # noqa: S101 -- nothing in it waits
         url = request.build_absolute_uri(f"/orders/saga/{command.saga_id}/status")
         told = {

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import msgspec
 from django.apps import apps
 
-from contracts.catalogue import SAGAS
-from contracts.catalogue.checkout import PADDED, PADDING, padding_steps
+from catalogue import SAGAS
+from catalogue.checkout import PADDED, PADDING, padding_steps
+from catalogue.services import WITH_WORKER
 from contracts.saga import Saga
-from contracts.services import WITH_WORKER
 from stack.local import LocalStack
 
 CHECKOUT = "checkout"

@@ -16,8 +16,8 @@ from math import isqrt
 from django.db import DatabaseError, InterfaceError, connections
 
 from contracts import events, projection
-from contracts.catalogue import SAGAS
 from contracts.events import Event, InvalidMessage
+from contracts.saga import SAGAS
 from messaging import parking
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import InvalidEvent, Reaction

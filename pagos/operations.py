@@ -18,9 +18,11 @@ import msgspec
 from django.conf import settings
 from django.db.models.functions import Now
 
-from contracts import bounds, refusals
-from contracts.commands import Charge, Command, ConfirmPayment, CreatePayment, PayBill, Undo
+from catalogue import refusals
+from catalogue.commands import Charge, ConfirmPayment, CreatePayment, PayBill
+from contracts import bounds
 from contracts.outcomes import Done, Outcome, Refused, Waiting
+from contracts.saga import Command, Undo
 from pagos import store
 from pagos.models import Payment, PaymentStatus, Refund
 from pagos.store import Key, LockedPayment

@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 
 from contracts import refusals
-from contracts.commands import Command
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Outcome, Refused, Waiting
-from contracts.saga import Direction
+from contracts.saga import Command, Direction
 from participant import sql
 from participant.models import BarrierStatus
 from participant.operations import Operation

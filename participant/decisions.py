@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import transaction
 
 from contracts import refusals
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Outcome, Refused, Waiting
+from contracts.saga import SAGAS
 from contracts.states import Awaited
 from participant import barrier, failpoints, sql
 from participant.barrier import Key

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from django.db import DatabaseError, transaction
 
 from contracts import refusals
-from contracts.commands import Command
 from contracts.outcomes import Busy, Outcome, Refused, Waiting
+from contracts.saga import Command
 from participant import barrier, decisions, failpoints, sql
 from participant.barrier import Key
 from participant.operations import Operation

@@ -8,10 +8,8 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
-from contracts.catalogue import SAGAS
-from contracts.commands import COMMANDS, Command, Undo
 from contracts.outcomes import Outcome, Waiting
-from contracts.saga import Direction
+from contracts.saga import COMMANDS, SAGAS, Command, Direction, Undo
 
 # Any: each operation takes its own class of command, checked where it is declared.
 Run = Callable[[Sequence[Any]], list[Outcome]]

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 from django.conf import settings
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import Refused
 from httpapi import problems, waiting
 from httpapi.client import Client

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import msgspec
 from django.conf import settings
 
+from catalogue import SAGAS
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.saga import Saga
 from contracts.states import Awaited, SagaStatus, StepStatus

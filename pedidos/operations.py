@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from contracts import bounds, refusals
+from catalogue import SAGAS, refusals
+from contracts import bounds
 from contracts.bounds import Address, Id, Quantity
-from contracts.catalogue import SAGAS
-from contracts.commands import Command, Undo
 from contracts.outcomes import Done, Failure, Outcome, Refused
+from contracts.saga import Command, Undo
 from coordination import acceptance
 from coordination.acceptance import Accepted, Owner
 from coordination.store import status_after

@@ -6,10 +6,11 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from contracts import bounds, refusals
+from catalogue import refusals
+from contracts import bounds
 from contracts.bounds import Id
-from contracts.commands import Command, Undo
 from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting
+from contracts.saga import Command, Undo
 from coordination import acceptance
 from coordination.acceptance import Accepted, Owner
 from coordination.store import status_after
@@ -76,7 +77,9 @@ def fail_booking(commands: Sequence[Undo]) -> list[Outcome]:
     ]
 
 
-OWNER = Owner(model=Booking, accept=accept, fail=fail_booking)
+OWNER = Owner(
+    model=Booking, accept=accept, fail=fail_booking, statuses={refusals.UNKNOWN_SLOT: 404}
+)
 
 
 def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:

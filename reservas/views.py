@@ -15,8 +15,8 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contracts import bounds, refusals
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS, refusals
+from contracts import bounds
 from contracts.outcomes import Refused
 from contracts.patterns import PATTERNS
 from coordination import decisions, owner_views, owners

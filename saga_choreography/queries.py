@@ -6,9 +6,9 @@ from datetime import datetime
 import msgspec
 from django.db.models import Q, QuerySet
 
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.patterns import CHOREOGRAPHED
+from contracts.saga import SAGAS
 from contracts.states import (
     Awaited,
     Complaint,

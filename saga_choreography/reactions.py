@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.events import Event
+from contracts.saga import SAGAS
 from messaging.reactions import Reaction
 from saga_choreography import store
 from saga_choreography.tracking import track

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.outcomes import Failure
+from contracts.saga import SAGAS
 from contracts.states import SagaStatus
 from participant import sql
 

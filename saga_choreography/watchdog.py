@@ -30,10 +30,9 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from contracts import projection, refusals
-from contracts.catalogue import SAGAS
 from contracts.events import Event
 from contracts.outcomes import Failure
-from contracts.saga import Direction
+from contracts.saga import SAGAS, Direction
 from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of

@@ -13,6 +13,6 @@ Asks         them by message
 Reacts to    every reply to a request, and step.parked, by moving its saga on (`messages`)
 Publishes    the requests, of sagas that go by message only (`messages`)
 
-Read a saga's page first (contracts/catalogue: who is told what), then `engine` (what follows from
+Read a saga's page first (catalogue: who is told what), then `engine` (what follows from
 an answer), `executor` (who does it), `store` (what is written, before each next call).
 """

@@ -7,7 +7,7 @@ from messaging.worker import Part
 
 class SagaOrchestratorConfig(service.CoordinatorConfig):
     name = "saga_orchestrator"
-    verbose_name = "Sagan orchestrator: pattern 1, and the control"
+    verbose_name = "Saga orchestrator: pattern 1, and the control"
 
     def worker_parts(self, broker: Broker) -> list[Part]:
         """With the runner, whose calls over HTTP need no broker."""

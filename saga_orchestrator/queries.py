@@ -6,9 +6,8 @@ from datetime import datetime
 import msgspec
 from django.db.models import QuerySet
 
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
-from contracts.saga import Direction, Step
+from contracts.saga import SAGAS, Direction, Step
 from contracts.states import (
     Awaited,
     Complaint,

@@ -1,7 +1,7 @@
 """What saga_orchestrator does when it hears of a request: the saga that waits for it goes on."""
 
 from contracts import projection
-from contracts.catalogue import SAGAS
+from contracts.saga import SAGAS
 from messaging.reactions import Reaction
 from saga_orchestrator.messages import ReplyHandler, after_giving_up, after_notice, after_reply
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from contracts import services
+from catalogue import services
 from stack import folders, postgres, rabbitmq
 from stack.children import bound_to_parent
 from stack.console import (

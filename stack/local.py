@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from contracts.services import Service
+from catalogue.services import Service
 from stack import folders, record, services, status
 from stack.backing import Backends
 from stack.console import Interruption, StackError, Stopwatch, step

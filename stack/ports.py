@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from contracts import services
+from catalogue import services
 from stack.console import StackError
 from stack.services import PORT_BASE_VARIABLE
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.services import ALL, Service
+from catalogue.services import ALL, Service
 from stack import folders, services
 from stack.backing import Backends, BrokerChoice, chosen_broker
 from stack.children import Program

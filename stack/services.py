@@ -1,4 +1,4 @@
-"""How the services of the register (contracts/services.py) are run: their processes, commands,
+"""How the services of the register (catalogue/services.py) are run: their processes, commands,
 ports and variables, the same ones for the local stack and for compose.
 """
 
@@ -6,9 +6,8 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts import projection
-from contracts.catalogue import SAGAS
-from contracts.services import ALL, COORDINATORS, Role, Service
+from catalogue import SAGAS, services
+from catalogue.services import ALL, COORDINATORS, Role, Service
 
 BASE_FOLDER = Path(__file__).resolve().parent.parent
 
@@ -55,7 +54,7 @@ def needed_by(saga: str) -> tuple[str, ...]:
     """The names of those that a saga needs: who takes part, whatever its pattern who coordinates,
     and the dashboard, in the register's order. Raises KeyError where there is no such saga.
     """
-    part = {*projection.needed_by(SAGAS[saga]), *COORDINATORS}
+    part = {*services.needed_by(SAGAS[saga]), *COORDINATORS}
     return tuple(one.name for one in ALL if one.name in part or one.role is Role.DASHBOARD)
 
 

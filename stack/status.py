@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 import urllib3
 
-from contracts import services
+from catalogue import services
 from stack import children, rabbitmq
 from stack.folders import Folder
 from stack.services import processes_of

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 
-from contracts import bounds, refusals
+from catalogue import refusals
+from contracts import bounds
 from contracts.outcomes import Refused
 
 SLOW_CARD = "slow_card"

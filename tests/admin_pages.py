@@ -5,7 +5,7 @@ from collections.abc import Collection
 from django.contrib import admin
 from django.urls import reverse
 
-from contracts.services import WITH_WORKER
+from catalogue.services import WITH_WORKER
 
 
 def url_of(model, page: str, *args) -> str:

@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 from django.test.utils import setup_databases, teardown_databases
 from django.utils.module_loading import import_string
 
+from catalogue import SAGAS
 from checker.explorer.exploring import (
     MOST_DEVIATIONS,
     Explored,
@@ -18,7 +19,6 @@ from checker.explorer.exploring import (
     explore_in_processes,
 )
 from checker.explorer.scheduling import Given, Player, read, written
-from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 
 Write = Callable[[str], object]

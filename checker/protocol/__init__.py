@@ -12,7 +12,7 @@ else of the shop is needed, and nothing runs:
 
     trip = Choreography(
         name="trip",
-        saga=Saga(name="trip", steps=(...), ...),         # as a page of contracts/catalogue
+        saga=Saga(name="trip", steps=(...), ...),         # as a page of catalogue
         reactions=[Reaction("trip.asked", "flights", DO, "book", "flight.booked", "trip.off"),
                    ...],
         asked={"trip.asked": "website"},                  # said from outside the chain

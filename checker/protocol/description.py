@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from contracts.commands import Command
+from catalogue.services import Service
 from contracts.patterns import Pattern
-from contracts.saga import Direction, Saga, Step, StepClass
-from contracts.services import Service
+from contracts.saga import Command, Direction, Saga, Step, StepClass
 
 
 class Ending(StrEnum):

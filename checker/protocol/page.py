@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from catalogue.services import Role
 from checker.protocol.description import Found, Page, Rule
 from contracts import projection
-from contracts.commands import Command, Undo
-from contracts.saga import Direction, Step, StepClass
-from contracts.services import Role
+from contracts.saga import Command, Direction, Step, StepClass, Undo
 
 _ENVELOPE = frozenset(Command.__struct_fields__)
 
@@ -80,7 +79,7 @@ def _unregistered(page: Page) -> Iterator[Found]:
     for service in projection.services_of(page.saga):
         known = page.services.get(service)
         if known is None:
-            yield Found(service, f"{service} is not in contracts/services.py.")
+            yield Found(service, f"{service} is not in catalogue/services.py.")
             continue
         if not known.port or not known.url_variable:
             yield Found(service, f"{service} has no port, or no variable for its address.")
@@ -157,7 +156,7 @@ def _uncoordinated(page: Page) -> Iterator[Found]:
         service = page.services.get(pattern.coordinator)
         if service is None or service.role is not Role.COORDINATOR:
             what = f"{pattern.name} is coordinated by {pattern.coordinator}"
-            yield Found(pattern.name, f"{what}, which is no coordinator of contracts/services.py.")
+            yield Found(pattern.name, f"{what}, which is no coordinator of catalogue/services.py.")
         else:
             yield from _without_process(page, pattern.coordinator)
 
@@ -172,7 +171,7 @@ RULES = (
     Rule(
         "command",
         "every operation takes the command that a saga sends it",
-        "let contracts.commands.COMMANDS name the type that the operation declares",
+        "let catalogue.commands.COMMANDS name the type that the operation declares",
         _other_commands,
     ),
     Rule(
@@ -184,7 +183,7 @@ RULES = (
     Rule(
         "services",
         "every service of it is registered, with an address, a database and a worker",
-        "add its row to contracts/services.py, and `worker_parts` to its apps.py",
+        "add its row to catalogue/services.py, and `worker_parts` to its apps.py",
         _unregistered,
     ),
     Rule(
@@ -209,7 +208,7 @@ RULES = (
     Rule(
         "coordinator",
         "the coordinator of each pattern is registered, and has a worker",
-        "correct contracts/patterns.py, or contracts/services.py",
+        "correct contracts/patterns.py, or catalogue/services.py",
         _uncoordinated,
     ),
 )

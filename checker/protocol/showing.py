@@ -6,9 +6,9 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
+from catalogue.commands import COMMANDS
 from contracts import projection
-from contracts.commands import COMMANDS, Command
-from contracts.saga import Saga, Step
+from contracts.saga import Command, Saga, Step
 
 WIDTH = 100
 _GAP = 2

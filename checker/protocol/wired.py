@@ -13,6 +13,8 @@ from django.apps import apps
 from django.conf import settings
 from django.urls import Resolver404, resolve
 
+from catalogue import SAGAS, services
+from catalogue.commands import COMMANDS
 from checker.protocol.description import (
     Call,
     Choreography,
@@ -23,9 +25,7 @@ from checker.protocol.description import (
     Protocol,
     Reaction,
 )
-from contracts import patterns, projection, services
-from contracts.catalogue import SAGAS
-from contracts.commands import COMMANDS
+from contracts import patterns, projection
 from contracts.saga import Direction, Saga, Step
 from messaging.brokers import connect
 from messaging.consumer import Consumer

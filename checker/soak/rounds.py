@@ -12,11 +12,10 @@ from pathlib import Path
 
 import psycopg
 
+from catalogue.services import COORDINATORS, needed_by
 from checker.soak.results import Round, Settings
 from checker.soak.shoppers import People, Shoppers, Wanted, patience
 from checker.soak.watching import Accepted, Watch, breaches, read_accepted, reader
-from contracts import projection
-from contracts.services import COORDINATORS
 from loadtests.evaluating.results import Audit
 from loadtests.faults import plan
 from loadtests.faults.injector import Detours, Saboteur
@@ -51,7 +50,7 @@ def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
     Ctrl-C ends load and faults early; drain, audit and checks follow all the same.
     Raises StackError, NotSupplied; KeyboardInterrupt before the load has started.
     """
-    services = (*projection.needed_by(settings.saga), *COORDINATORS)
+    services = (*needed_by(settings.saga), *COORDINATORS)
     faults = plan.faults(
         kinds=settings.kinds,
         services=services,

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from itertools import chain
 from typing import Any, Protocol
 
-from contracts.catalogue import SAGAS
-from contracts.services import BY_NAME, PARTICIPANTS, WITH_WORKER
+from catalogue import SAGAS
+from catalogue.services import BY_NAME, PARTICIPANTS, WITH_WORKER
 from loadtests.audit import evidence, generic, rest, sagas, waiting
 from loadtests.audit.evidence import Entry, Evidence, Finding, Source, page_of
 from loadtests.audit.generic import Effect
@@ -29,9 +29,7 @@ _OTHER_PAGE = (
     "The audit must know the pages that the sagas ran by: set DUETO_EXTRA_STEPS as it was then, or"
     " check out the version that had these steps."
 )
-_NO_PAGE = (
-    "and the catalogue (contracts/catalogue) has no such page: audit with the version that has it."
-)
+_NO_PAGE = "and the catalogue (catalogue) has no such page: audit with the version that has it."
 SHOWN = 20
 """Breaches named in a group; further ones are only counted."""
 TITLES = {
@@ -135,7 +133,7 @@ def _of_service(name: str) -> ServiceRules:
     module = f"{__package__}.services.{name}"
     if find_spec(module) is None:
         raise NotAuditable(
-            f"{name} takes part (contracts/services.py), and loadtests/audit/services/{name}.py,"
+            f"{name} takes part (catalogue/services.py), and loadtests/audit/services/{name}.py,"
             " which says what must hold there, is missing: write it."
         )
     found: ServiceRules = import_module(module)

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from catalogue import SAGAS
+from catalogue.services import COORDINATORS, PARTICIPANTS
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.saga import Direction, Saga, Step
-from contracts.services import COORDINATORS, PARTICIPANTS
 from contracts.states import FINAL
 from loadtests.audit import reading
 from loadtests.shop import accepted_table, owners

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
 from loadtests.shop import accepted_table
 
 FETCHED = 5000

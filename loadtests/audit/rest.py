@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
+from catalogue.services import COORDINATORS, WITH_WORKER
 from contracts import projection
-from contracts.services import COORDINATORS, WITH_WORKER
 from loadtests.audit import waiting
 from loadtests.audit.reading import everywhere
 from loadtests.audit.services import pagos

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from django.apps import apps
 
-from contracts.catalogue import SAGAS
-from contracts.services import PARTICIPANTS
+from catalogue import SAGAS
+from catalogue.services import PARTICIPANTS
 from loadtests.audit.evidence import Entry, Evidence, Source
 from loadtests.audit.reading import everywhere
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
 from loadtests.drawing import bars, html, words
 from loadtests.drawing.bars import Part, Stack
 from loadtests.drawing.stored import Figures, Run

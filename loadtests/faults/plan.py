@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contracts.services import BY_NAME
+from catalogue.services import BY_NAME
 from stack.services import processes_of
 
 POSTGRES, RABBITMQ = "postgres", "rabbitmq"

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import urllib3
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.projection import services_of
 from contracts.saga import Saga
 from loadtests.load import shopper

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from contracts import projection
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
+from catalogue.services import COORDINATORS, needed_by
 from contracts.saga import Saga
-from contracts.services import COORDINATORS
 from loadtests.evaluating.results import Audit
 from loadtests.load.generator import Generator
 from loadtests.load.workload import Supplier, Workload
@@ -39,7 +38,7 @@ def own_stack(
     those that this saga needs, in any pattern.
     """
     return LocalStack(
-        names=(*projection.needed_by(SAGAS[saga]), *COORDINATORS),
+        names=(*needed_by(SAGAS[saga]), *COORDINATORS),
         fresh=True,
         free_ports=True,
         restarts=False,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.catalogue.checkout import PADDING
+from catalogue.checkout import PADDING
 from loadtests.evaluating import caveats
 from loadtests.evaluating.results import Measured, figures
 from loadtests.load.windows import (

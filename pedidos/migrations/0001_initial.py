@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
             name='Order',
             fields=[
                 ('saga_id', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('saga', participant.fields.TextId(db_collation='C', default='checkout', help_text='The name of its page in the catalogue.', max_length=64)),
+                ('saga', participant.fields.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
                 ('saga_pattern', models.CharField(max_length=32)),
                 ('context', models.JSONField(default=dict, help_text='What its steps see of it.')),
                 ('total_amount', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.services import PARTICIPANTS
+from catalogue.services import PARTICIPANTS
 from tests.architecture.tree import (
     ROOT,
     functions,

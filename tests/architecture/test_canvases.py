@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from catalogue import SAGAS
+from catalogue.services import COORDINATORS, PARTICIPANTS, WITH_WORKER
 from contracts import projection
-from contracts.catalogue import SAGAS
-from contracts.services import COORDINATORS, PARTICIPANTS, WITH_WORKER
 from messaging.reactions import CommandHandler, EventHandler, Reaction
 from tests.architecture.tree import SERVICES, modules, name_of
 
@@ -22,7 +22,7 @@ HEADINGS = (
 NAMED = ("Reacts to", "Answers", "Publishes")
 """Those that name events."""
 
-PAGES = ("contracts/catalogue/", "loadtests/audit/sagas.py")
+PAGES = ("catalogue/", "loadtests/audit/sagas.py")
 """Where a saga is told of, beside documents and tests."""
 ONE_PAGE = "shipment"
 """A saga of services that were there: nobody else knows of it."""

@@ -6,8 +6,8 @@ import pytest
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from catalogue.services import ALL, Service
 from config import databases
-from contracts.services import ALL, Service
 from stack import postgres
 from stack import services as stack
 from stack.services import alias_of, database_of

@@ -28,9 +28,7 @@ _PATH = re.compile(
 )
 _HEADING = re.compile(r"^#+ (.+)$", flags=re.MULTILINE)
 
-_PAGE = re.compile(
-    r"\[(contracts/catalogue/\w+\.py)\][^\n]*\n+```python\n(.*?)```", flags=re.DOTALL
-)
+_PAGE = re.compile(r"\[(catalogue/\w+\.py)\][^\n]*\n+```python\n(.*?)```", flags=re.DOTALL)
 _LEFT_OUT = re.compile(r"^ *# \.\.\.\n", flags=re.MULTILINE)
 _TEST = re.compile(r"(tests/[\w/]+\.py)::(?:\w+::)?(test_\w+)")
 
@@ -145,7 +143,7 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
         (test_each_row_names_the_test_that_shows_it, "| it dies | nothing | `magic` |"),
         (
             test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened,
-            "[contracts/catalogue/checkout.py](x):\n\n```python\nSAGA = Saga(\n    steps=(\n```",
+            "[catalogue/checkout.py](x):\n\n```python\nSAGA = Saga(\n    steps=(\n```",
         ),
     ],
 )

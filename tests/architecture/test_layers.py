@@ -14,6 +14,8 @@ DAMAGE = [
     ("A tier knows only those below it", "coordination/models.py", "import carrito.models"),
     ("services are strangers to each other", "pagos/queries.py", "import carrito.models"),
     ("services are strangers to each other", "envios/models.py", "import pedidos.models"),
+    ("The kit knows no business", "messaging/outbox.py", "import catalogue.refusals"),
+    ("The kit knows no business", "saga_choreography/store.py", "import config.settings"),
     ("The shop does not know who runs it", "httpapi/health.py", "import stack.services"),
     ("The shop does not know who runs it", "messaging/parts.py", "import checker.protocol"),
     ("The local stack knows the shop as contracts", "stack/ports.py", "import config.databases"),

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICES = WITH_DATABASE
 """Participants, coordinators, and who is outside."""
 PACKAGES = (
-    *("config", "contracts", "participant", "messaging", "httpapi", "coordination"),
+    *("config", "catalogue", "contracts", "participant", "messaging", "httpapi", "coordination"),
     *(*SERVICES, "loadtests", "stack", "checker"),
 )
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
 from contracts.patterns import ORCHESTRATED_MESSAGING as MESSAGING
 from contracts.saga import Direction, Step

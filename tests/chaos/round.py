@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import urllib3
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.patterns import ORCHESTRATED, PATTERNS
 from contracts.refusals import NOT_STARTED
 from tests.chaos.orders import Orders

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 import urllib3
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.refusals import NOT_STARTED
 from stack.local import LocalStack

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from catalogue.checkout import PADDED, PADDING, SAGA, padding_steps
 from contracts import patterns
-from contracts.catalogue.checkout import PADDED, PADDING, SAGA, padding_steps
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from participant import failpoints

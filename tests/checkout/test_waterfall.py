@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from contracts import services
-from contracts.catalogue.checkout import SAGA
+from catalogue import services
+from catalogue.checkout import SAGA
 from contracts.patterns import PATTERNS
 from loadtests.evaluating.waterfall import HAND_OVER, Kind, Waterfall, waterfalls
 from loadtests.measuring.samples import ACCEPTED, COMPLETED, Sample

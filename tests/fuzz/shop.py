@@ -12,8 +12,8 @@ from django.test import Client as TestClient
 from django.urls import Resolver404, resolve
 
 from carrito.models import Cart, Checkout, Order
+from catalogue.services import PARTICIPANTS
 from contracts import events
-from contracts.services import PARTICIPANTS
 from inventario.models import Product
 from loadtests.audit import checking
 from messaging.brokers import Delivery, Message

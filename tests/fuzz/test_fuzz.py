@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.fuzz.shop import FuzzedShop
 

@@ -16,16 +16,8 @@ from django.utils import timezone
 from carrito import operations as carrito
 from carrito.models import Cart, CartItem
 from carrito.operations import Accept
-from contracts.commands import (
-    Charge,
-    Command,
-    CreateBill,
-    IssueInvoice,
-    Item,
-    Reserve,
-    Schedule,
-    Undo,
-)
+from catalogue.commands import Charge, CreateBill, IssueInvoice, Item, Reserve, Schedule
+from contracts.saga import Command, Undo
 from envios import operations as envios
 from envios.models import Courier
 from facturas import operations as facturas

@@ -3,8 +3,8 @@
 import pytest
 
 from carrito.models import Checkout
+from catalogue.services import WITH_DATABASE
 from contracts.patterns import PATTERNS
-from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from pagos import operations
 from pagos.models import Payment, Refund

@@ -5,8 +5,8 @@ A page that is added is among them if it does what they are about.
 
 import pytest
 
+from catalogue import SAGAS
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 
 SELLING = [

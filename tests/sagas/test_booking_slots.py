@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.patterns import CHOREOGRAPHED
 from contracts.saga import Direction
 from stack.local import LocalStack

@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 
+from catalogue import SAGAS
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.patterns import CHOREOGRAPHED
 from contracts.saga import Direction
 from tests.checkout.shop import ENDED, STATE_PATHS, Shop, end_of_refused, eventually

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from tests.checkout.shop import STATE_PATHS, Shop, eventually
 from tests.sagas.test_endings import completed, ended, steps_of_refused, told
 

@@ -11,7 +11,7 @@ from itertools import product as every
 
 import pytest
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from tests.checkout.shop import OWNED_IN, Shop, eventually
 from tests.sagas.conftest import DELIVERING, SELLING

@@ -6,8 +6,8 @@ import carrito.reactions
 import inventario.reactions
 import pagos.reactions
 import saga_choreography.reactions
+from catalogue import SAGAS
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.saga import Direction
 from messaging.reactions import EventHandler
 from participant.operations import all_in

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import connections
 from django.test import Client as TestClient
 
+from catalogue.services import PARTICIPANTS
 from contracts.patterns import ORCHESTRATED, PATTERNS
-from contracts.services import PARTICIPANTS
 from httpapi import client
 from httpapi.client import Answer, Unreachable
 from saga_orchestrator import executor, messages, store

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
+from catalogue.services import WITH_DATABASE
 from checker.explorer.exploring import Explorer
 from checker.explorer.sagas.environments import in_memory
 from checker.protocol import checking
 from checker.protocol.wired import catalogue
-from contracts.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.architecture.tree import ROOT
 from tests.seeded.bugs import BUGS, EXPLORED, RACES

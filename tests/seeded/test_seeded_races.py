@@ -3,7 +3,7 @@
 import pytest
 from django.db import connections
 
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
 from messaging.brokers.memory import forget
 from tests.seeded.bugs import RACES
 from tests.seeded.shop import Shop

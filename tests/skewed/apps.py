@@ -11,7 +11,7 @@ from typing import Any
 
 from django.apps import AppConfig
 
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
 
 VARIABLE = "DUETO_TEST_SKEW"
 """Seconds, in the environment of a process."""

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pytest
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
+from catalogue.services import ALL, BY_NAME, COORDINATORS
 from contracts.projection import services_of
-from contracts.services import ALL, BY_NAME, COORDINATORS
 from stack import children, status
 from stack.console import StackError
 from stack.local import LocalStack, Options, second_addresses

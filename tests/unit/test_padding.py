@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from catalogue.checkout import PADDED, PADDING, padding_steps
 from config.settings import BASE_DIR
-from contracts.catalogue.checkout import PADDED, PADDING, padding_steps
 from contracts.saga import StepClass
 from loadtests.shop import OWN_STEPS, page
 

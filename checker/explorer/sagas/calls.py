@@ -16,7 +16,7 @@ import msgspec
 from checker.explorer.injection import Crashed, Strike
 from checker.explorer.sagas.participants import CARD_NETWORK, Participants
 from checker.explorer.store import WouldWait
-from contracts.commands import Command
+from contracts.saga import Command
 from coordination import decisions
 from httpapi.client import Answer, Unreachable
 from participant.barrier import Key

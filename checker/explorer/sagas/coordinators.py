@@ -11,6 +11,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from catalogue import services
 from checker.explorer.injection import Crashed
 from checker.explorer.sagas.backend import Stage, deadline_seconds
 from checker.explorer.sagas.calls import WAYS, Calls, StandingBulkheads
@@ -18,7 +19,7 @@ from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
 from checker.explorer.sagas.messages import AFTER_COMMIT, BEFORE_COMMIT, Courier
 from checker.explorer.sagas.scenarios import SLACK_SECONDS
 from checker.explorer.scheduling import PROGRESS, Option
-from contracts import projection, services
+from contracts import projection
 from contracts.context import Context
 from contracts.outcomes import Refused
 from saga_choreography import operations as choreography

@@ -15,6 +15,7 @@ import coordination.decisions
 import participant.decisions
 import saga_choreography.reactions
 import saga_orchestrator.reactions
+from catalogue import SAGAS, services
 from checker.explorer.injection import Clock, NoChance, Strike
 from checker.explorer.sagas.backend import Stage
 from checker.explorer.sagas.calls import Calls, Desk, StandingBulkheads
@@ -26,8 +27,7 @@ from checker.explorer.sagas.participants import CARD_NETWORK, Participants
 from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Standing, Steadiness
 from checker.explorer.sagas.scenarios import scenarios_of
 from checker.explorer.scheduling import PROGRESS, Option, Player, World
-from contracts import events, patterns, projection, services
-from contracts.catalogue import SAGAS
+from contracts import events, patterns, projection
 from contracts.patterns import PATTERNS
 from contracts.states import FINAL
 from coordination.acceptance import is_own_start

@@ -22,10 +22,9 @@ from checker.explorer.sagas.participants import Effect, Participants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
 from checker.explorer.store import Store, Table
 from contracts import events, patterns, refusals
-from contracts.commands import Command
 from contracts.events import Event
 from contracts.outcomes import Outcome, Refused, Waiting
-from contracts.saga import Direction
+from contracts.saga import Command, Direction
 from messaging import consumer, outbox, parked, parking
 from messaging.outbox import Unsent
 from messaging.parked import Aside, Due

@@ -11,13 +11,13 @@ from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
+from catalogue import SAGAS, services
+from catalogue.commands import COMMANDS
+from catalogue.services import Role
 from checker.explorer.sagas.scenarios import Scenario, results_of
-from contracts import projection, services
-from contracts.catalogue import SAGAS
-from contracts.commands import COMMANDS, Command, Undo
+from contracts import projection
 from contracts.outcomes import Done, Outcome, Refused, Waiting
-from contracts.saga import Direction, Step
-from contracts.services import Role
+from contracts.saga import Command, Direction, Step, Undo
 from messaging.reactions import CommandHandler, EventHandler, Reaction
 from participant.operations import YES, Operation, Verdict, asks
 

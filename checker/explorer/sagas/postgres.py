@@ -14,6 +14,7 @@ from functools import partial
 from django.apps import apps
 from django.db import transaction
 
+from catalogue.services import WITH_DATABASE
 from checker.explorer.injection import Clock, Strike
 from checker.explorer.sagas.backend import Decision, Stage
 from checker.explorer.sagas.environments import all_worlds
@@ -23,7 +24,6 @@ from checker.explorer.scheduling import World
 from contracts import projection
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
-from contracts.services import WITH_DATABASE
 from messaging.models import ParkedStatus
 from participant.sql import execute
 from saga_choreography.store import SERVICE as WATCHER

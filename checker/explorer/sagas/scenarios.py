@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from catalogue.commands import COMMANDS
 from contracts import projection
-from contracts.commands import COMMANDS, Command
 from contracts.context import Context
-from contracts.saga import Saga, Step, StepClass
+from contracts.saga import Command, Saga, Step, StepClass
 
 SLACK_SECONDS = 0.1
 """What is due so soon after another comes due with it, as it would by the time that takes."""

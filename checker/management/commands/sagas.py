@@ -9,13 +9,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
+from catalogue import SAGAS
 from checker.explorer import commands as explorer
 from checker.explorer.commands import Write
 from checker.protocol import checking, showing, wired
 from checker.protocol.description import Protocol
 from checker.protocol.pictures import AUTOMATA, FLOWCHARTS
 from contracts import patterns
-from contracts.catalogue import SAGAS
 
 CLEAN, BREACHED, NOT_CHECKED = 0, 1, 2
 FIRST = "checkout"

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from catalogue import SAGAS
 from checker.soak import results
 from checker.soak.results import Round, Settings
 from checker.soak.rounds import soak
-from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from loadtests.faults.plan import Kind
 from loadtests.load import shopper

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from loadtests.comparing import Finished, new_folder, resume, run
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
+from catalogue.services import PARTICIPANTS
 from contracts.projection import services_of
-from contracts.services import PARTICIPANTS
 from loadtests.load import shopper
 from loadtests.management.explained import MeasuringCommand, add_valued, positive
 from loadtests.outages import Finished, Outage, Settings, as_figures, run

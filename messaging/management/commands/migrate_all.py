@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import OperationalError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
-from config.databases import ALIASES, SERVICES
 from participant import sql
 
 LOCK_SECONDS = 2.0
@@ -34,7 +34,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         applied = 0
-        for alias in ALIASES:
+        for alias in settings.DATABASES:
             count = self._migrated(alias)
             applied += count
             done = f"{count} migrations applied" if count else "up to date"
@@ -92,7 +92,7 @@ def _seeds(names: Sequence[str] | None) -> list[str]:
     return sorted(
         command
         for command, app in found
-        if command.startswith("seed_") and app in (names or SERVICES)
+        if command.startswith("seed_") and app in (names or settings.DATABASES)
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from stack import record
 from stack.backing import BrokerChoice
 from stack.console import Interrupted, StackError, to_terminal

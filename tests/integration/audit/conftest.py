@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from carrito import operations as carrito
 from carrito.models import Cart, CartItem, Checkout
-from contracts import projection, refusals
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS, refusals
+from contracts import projection
 from contracts.context import Context
 from contracts.events import route
 from contracts.outcomes import Failure, Waiting

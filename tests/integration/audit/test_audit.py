@@ -8,18 +8,18 @@ from django.db import connections
 from django.utils.timezone import now
 from msgspec.structs import replace
 
-from contracts.catalogue import SAGAS
-from contracts.catalogue.checkout import padding_steps
+from catalogue import SAGAS
+from catalogue.checkout import padding_steps
+from catalogue.services import BY_NAME, WITH_DATABASE, Service
 from contracts.saga import COMPENSABLE, RETRIABLE, Saga, Step
-from contracts.services import BY_NAME, WITH_DATABASE, Service
 from loadtests.audit import checking, evidence, rest
 from loadtests.audit.checking import NotAuditable
 from loadtests.audit.reading import whole_tables
 from loadtests.audit.services import carrito, pagos
 from messaging.brokers import Message
 from messaging.consumer import queue_of
-from tests.catalogue import with_pages
 from tests.integration.audit.conftest import Shop, found, run
+from tests.pages import with_pages
 
 pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
 

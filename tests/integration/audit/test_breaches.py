@@ -6,7 +6,7 @@ The shop is made once and committed; the damage that a test does is rolled back 
 import pytest
 from django.core.management import call_command
 
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
 from pagos import desk
 from tests.conftest import CardNetwork
 from tests.integration.audit.conftest import Shop, found, run

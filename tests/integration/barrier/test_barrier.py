@@ -9,11 +9,13 @@ import msgspec
 import pytest
 from django.db import IntegrityError
 
-from contracts import events, refusals
-from contracts.commands import Charge, Undo
+from catalogue import refusals
+from catalogue.commands import Charge
+from contracts import events
 from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
+from contracts.saga import Undo
 from pagos import operations
 from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
 from pagos.reactions import REACTIONS

@@ -5,9 +5,8 @@ from itertools import product
 import pytest
 
 from checker.protocol import journeys as model
-from contracts.commands import Command
 from contracts.outcomes import Done, Refused
-from contracts.saga import Direction
+from contracts.saga import Command, Direction
 from participant import decisions
 from participant.decisions import Given
 from participant.executing import execute

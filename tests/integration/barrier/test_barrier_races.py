@@ -6,10 +6,10 @@ import threading
 import pytest
 from django.db import OperationalError, connections, transaction
 
+from catalogue.commands import Item, Reserve
 from contracts import refusals
-from contracts.commands import Command, Item, Reserve, Undo
 from contracts.outcomes import Done, Refused
-from contracts.saga import Direction
+from contracts.saga import Command, Direction, Undo
 from inventario import operations
 from inventario.models import BarrierEntry, Product, Reservation
 from participant import barrier

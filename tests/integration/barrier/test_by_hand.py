@@ -7,8 +7,8 @@ import json
 import pytest
 
 from carrito.models import Cart, Checkout, Order
-from contracts.commands import Undo
-from contracts.services import WITH_DATABASE
+from catalogue.services import WITH_DATABASE
+from contracts.saga import Undo
 from inventario.models import Product, Reservation
 from messaging.brokers.memory import forget
 from pagos import operations

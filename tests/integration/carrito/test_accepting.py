@@ -19,9 +19,10 @@ from carrito.models import (
 )
 from carrito.operations import OWNER, Accept
 from carrito.views import _acceptance
-from contracts import refusals
-from contracts.commands import Command, Line, Undo
+from catalogue import refusals
+from catalogue.commands import Line
 from contracts.outcomes import Done, Failure, Refused
+from contracts.saga import Command, Undo
 from coordination.store import AcceptedSagas
 from httpapi.problems import Problem
 from participant import sql

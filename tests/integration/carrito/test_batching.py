@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from contracts.commands import Command
 from contracts.outcomes import Done, Refused
+from contracts.saga import Command
 from participant.batching import Batcher
 from participant.executing import execute
 from participant.operations import does

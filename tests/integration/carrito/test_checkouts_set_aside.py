@@ -11,8 +11,8 @@ from django.db import connections, transaction
 from carrito import operations
 from carrito.models import Cart, CartItem, Checkout
 from carrito.operations import OWNER, Accept
-from contracts import refusals
-from contracts.commands import Command
+from catalogue import refusals
+from contracts.saga import Command
 from coordination import handover, store
 from coordination.handover import ROUTES, Handover
 from httpapi.client import Unreachable

@@ -13,7 +13,7 @@ from carrito import operations, prices
 from carrito.models import Cart, CartItem, Checkout, IdempotencyKey, OutboxEntry
 from carrito.operations import Accept
 from carrito.views import _acceptance
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import Done
 from contracts.patterns import PATTERNS
 from httpapi.client import Client

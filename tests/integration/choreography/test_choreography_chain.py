@@ -5,7 +5,7 @@ import random
 import pytest
 from django.db import transaction
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.events import Event
 from contracts.outcomes import Refused
 from messaging.brokers import connect

@@ -18,7 +18,7 @@ from saga_choreography.models import Saga as Row
 from saga_choreography.reactions import ProjectionHandler
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import look, take_note
-from tests.catalogue import with_pages
+from tests.pages import with_pages
 from tests.unit.choreography.made import NOON, event
 
 DATABASE = "saga_choreography"

@@ -8,14 +8,14 @@ import pytest
 from django.db import transaction
 from msgspec.structs import replace
 
+from catalogue import SAGAS
 from contracts import events, refusals
-from contracts.catalogue import SAGAS
 from contracts.context import Context
 from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import MOST_REDRIVES, Move, look
-from tests.catalogue import with_pages
+from tests.pages import with_pages
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON, context, event, story
 

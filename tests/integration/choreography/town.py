@@ -12,11 +12,11 @@ import carrito.operations
 import pedidos.operations
 from carrito.models import Cart, CartItem
 from carrito.models import Order as CartOrder
+from catalogue import SAGAS
+from catalogue.services import PARTICIPANTS
 from contracts import events, projection, refusals
-from contracts.catalogue import SAGAS
 from contracts.events import Event
 from contracts.outcomes import Refused
-from contracts.services import PARTICIPANTS
 from coordination.acceptance import Accept
 from coordination.owner_views import Acceptance
 from coordination.store import UnknownSaga

@@ -1,6 +1,7 @@
 import pytest
 
-from contracts.commands import Schedule, Undo
+from catalogue.commands import Schedule
+from contracts.saga import Undo
 from envios import operations
 from envios.models import Courier
 from participant.executing import execute

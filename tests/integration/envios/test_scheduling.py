@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused
 from envios import operations
 from envios.models import Courier, Delivery, DeliveryStatus

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from catalogue import SAGAS
+from catalogue.services import WITH_DATABASE
 from checker.explorer import scheduling
 from checker.explorer.exploring import Explorer
 from checker.explorer.sagas.environments import in_memory
@@ -16,9 +18,7 @@ from checker.explorer.sagas.postgres import on_postgres
 from checker.explorer.sagas.scenarios import MOST, Scenario, scenarios_of
 from checker.explorer.scheduling import Chance, Given, Played, Player, World
 from contracts import patterns
-from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
-from contracts.services import WITH_DATABASE
 from participant import barrier
 
 pytestmark = pytest.mark.django_db(databases=WITH_DATABASE, transaction=True)

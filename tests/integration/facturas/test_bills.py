@@ -6,9 +6,10 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 
-from contracts import refusals
-from contracts.commands import CreateBill, IssueInvoice, Undo
+from catalogue import refusals
+from catalogue.commands import CreateBill, IssueInvoice
 from contracts.outcomes import NOTHING_TO_UNDO, Done
+from contracts.saga import Undo
 from facturas import operations
 from facturas.models import Bill, Invoice, InvoiceCounter
 from participant import sql

@@ -1,6 +1,7 @@
 import pytest
 
-from contracts.commands import Command, Item, Reserve, Undo
+from catalogue.commands import Item, Reserve
+from contracts.saga import Command, Undo
 from inventario import operations
 from inventario.models import Product
 from participant.executing import execute

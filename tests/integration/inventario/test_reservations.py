@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused
 from inventario import operations
 from inventario.models import Product, Reservation, ReservationLine

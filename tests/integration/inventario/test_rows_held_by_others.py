@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connections, transaction
 
-from contracts.commands import Item, Reserve
+from catalogue.commands import Item, Reserve
 from contracts.outcomes import Busy, Done
 from inventario import operations
 from inventario.models import Product

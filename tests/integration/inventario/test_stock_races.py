@@ -7,8 +7,8 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import Sum
 
-from contracts.commands import Command
 from contracts.outcomes import Done, Refused
+from contracts.saga import Command
 from inventario import operations, store
 from inventario.models import Product, Reservation, ReservationLine
 from participant import sql

@@ -7,8 +7,8 @@ import json
 import msgspec
 import pytest
 
+from catalogue import SAGAS
 from contracts import events, projection
-from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.events import Facts
 from contracts.saga import Direction
@@ -17,8 +17,8 @@ from inventario.models import BarrierEntry, OutboxEntry, ParkedMessage, Reservat
 from messaging import reactions
 from messaging.brokers import Delivery, Unroutable
 from messaging.consumer import Consumer
-from tests.catalogue import with_pages
 from tests.integration.messaging.conftest import message_of
+from tests.pages import with_pages
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

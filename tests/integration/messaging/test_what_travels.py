@@ -5,12 +5,12 @@ import pytest
 from django.apps import apps
 
 from carrito.models import Checkout
+from catalogue import SAGAS
+from catalogue.services import WITH_DATABASE
 from contracts import events
-from contracts.catalogue import SAGAS
 from contracts.context import Context
 from contracts.patterns import PATTERNS
 from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
-from contracts.services import WITH_DATABASE
 from inventario import operations as inventario
 from inventario.models import OutboxEntry as SaidByInventario
 from messaging import reactions
@@ -20,8 +20,8 @@ from messaging.consumer import Consumer
 from pagos import operations as pagos
 from pagos.models import BarrierEntry, OutboxEntry, ParkedMessage, Payment
 from participant import sql
-from tests.catalogue import with_pages
 from tests.integration.messaging.conftest import message_of
+from tests.pages import with_pages
 from tests.seeded.shop import ADDRESS, Shop
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", *WITH_DATABASE])

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from catalogue import SAGAS
 from contracts import projection
-from contracts.catalogue import SAGAS
 
 KEYS = {
     projection.path_of(call.step, call.direction): (call.step.name, call.direction.value)

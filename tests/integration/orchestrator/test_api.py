@@ -5,7 +5,7 @@ import pytest
 from django.db import connections
 from django.test import Client
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.states import SagaState, SagaSummary
 from coordination import owners
 from saga_orchestrator import operations

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from catalogue import SAGAS
 from contracts import events, projection
-from contracts.catalogue import SAGAS
 from contracts.projection import reply_to
 from contracts.saga import Direction
 from messaging.brokers import connect

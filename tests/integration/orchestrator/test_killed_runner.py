@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from django.db import connections
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from loadtests.measuring.samples import percentile
 from saga_orchestrator import operations
 from saga_orchestrator.models import Runner, Saga

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.states import StepStatus
 from messaging import wakeups
 from saga_orchestrator import engine, operations, queries, store

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from django.db.models.functions import Now
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from messaging import wakeups
 from saga_orchestrator import in_flight, operations, store
 from saga_orchestrator.models import Definition, Runner, Saga, SagaStep

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from django.db import OperationalError, connections
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.outcomes import Done
 from contracts.states import SagaStatus
 from saga_orchestrator import engine, executor, operations, store

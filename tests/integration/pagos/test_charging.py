@@ -4,9 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from contracts import refusals
-from contracts.commands import Charge, Undo
+from catalogue import refusals
+from catalogue.commands import Charge
 from contracts.outcomes import Done, Refused
+from contracts.saga import Undo
 from pagos import operations
 from pagos.models import Payment, Refund
 from participant.executing import execute

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from contracts.commands import Charge, Undo
+from catalogue.commands import Charge
+from contracts.saga import Undo
 from pagos import operations
 from pagos.models import Payment
 from participant.executing import execute

@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 from django.db import connections
 
-from contracts import refusals
-from contracts.commands import Charge, Undo
+from catalogue import refusals
+from catalogue.commands import Charge
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused, Waiting
+from contracts.saga import Undo
 from coordination.decisions import Overdue
 from httpapi import slots
 from httpapi.client import Unreachable

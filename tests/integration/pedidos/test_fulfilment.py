@@ -3,7 +3,7 @@
 import pytest
 from django.db import transaction
 
-from contracts import refusals
+from catalogue import refusals
 from envios.models import Courier
 from saga_choreography import operations as choreography
 from saga_choreography import store

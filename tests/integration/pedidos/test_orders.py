@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from contracts import refusals
-from contracts.commands import Command, Undo
+from catalogue import refusals
 from contracts.outcomes import Done, Failure
+from contracts.saga import Command, Undo
 from coordination.owner_views import Acceptance
 from httpapi.problems import Problem
 from participant.executing import execute

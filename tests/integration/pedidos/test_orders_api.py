@@ -5,9 +5,9 @@ import socket
 import msgspec
 import pytest
 
-from contracts import refusals
-from contracts.commands import Command
+from catalogue import refusals
 from contracts.context import Context
+from contracts.saga import Command
 from httpapi.client import Client
 from inventario.models import Product
 from participant.executing import execute

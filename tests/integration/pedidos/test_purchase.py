@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 
-from contracts import refusals
+from catalogue import refusals
 from coordination import decisions
 from coordination.owner_views import Acceptance
 from envios import operations as envios

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contracts.commands import Command, Undo
 from contracts.outcomes import Failure, Outcome
+from contracts.saga import Command, Undo
 from participant.executing import execute
 from participant.operations import Operation
 from reservas import operations

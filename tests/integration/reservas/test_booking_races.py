@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done
 from coordination import decisions
 from coordination.owner_views import Acceptance

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused, Waiting
 from coordination import decisions
 from httpapi.problems import Problem

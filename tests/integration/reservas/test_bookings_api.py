@@ -3,7 +3,7 @@
 import pytest
 from django.core.management import call_command
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import Done
 from reservas import operations, views
 from reservas.models import Booking, Decision

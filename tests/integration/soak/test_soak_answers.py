@@ -3,9 +3,9 @@
 import pytest
 from django.db import connections
 
+from catalogue import SAGAS
+from catalogue.services import WITH_DATABASE
 from checker.soak.watching import breaches, read_accepted
-from contracts.catalogue import SAGAS
-from contracts.services import WITH_DATABASE
 from tests.integration.audit.conftest import Shop
 
 pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)

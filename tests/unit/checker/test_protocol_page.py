@@ -8,12 +8,12 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from catalogue import SAGAS
+from catalogue.commands import COMMANDS
+from catalogue.services import BY_NAME
 from checker.protocol import checking, page, wired
-from contracts.catalogue import SAGAS
-from contracts.commands import COMMANDS, Command
 from contracts.patterns import PATTERNS
-from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Direction
-from contracts.services import BY_NAME
+from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Command, Direction
 
 CHECKOUT = SAGAS["checkout"]
 REAL = wired.page(saga=CHECKOUT)
@@ -114,7 +114,7 @@ BROKEN = {
     "a service that is not registered": (
         paged(services=without(BY_NAME, "pagos")),
         {"services"},
-        "pagos is not in contracts/services.py",
+        "pagos is not in catalogue/services.py",
     ),
     "a service without an address": (
         paged(services={**BY_NAME, "pagos": replace(BY_NAME["pagos"], url_variable="")}),

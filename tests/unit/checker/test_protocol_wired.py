@@ -11,10 +11,10 @@ import inventario.reactions
 import pagos.reactions
 import saga_choreography.reactions as watcher
 import saga_orchestrator.reactions as orchestrator
+from catalogue import SAGAS
 from checker.protocol import checking, wired
 from checker.protocol.wired import catalogue
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from messaging.reactions import EventHandler

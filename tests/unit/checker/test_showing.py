@@ -6,12 +6,12 @@ import pytest
 from django.core.management import call_command
 from msgspec.structs import replace
 
+from catalogue import SAGAS
 from checker.protocol import pictures, showing
 from checker.protocol.description import Reaction
 from checker.protocol.pictures import boxes_of, flowchart_as_mermaid, flowchart_as_text
 from checker.protocol.wired import PROTOCOLS
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.saga import Direction
 from tests.architecture.tree import ROOT
 from tests.unit.checker.trip import orchestrated, trip

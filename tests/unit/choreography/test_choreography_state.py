@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogue import SAGAS
 from contracts import projection
-from contracts.catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.states import SagaStatus, StepStatus
 from saga_choreography.store import Stage

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from carrito import store
 from carrito.operations import decide_size
+from catalogue import SAGAS
+from catalogue.commands import Line
 from contracts import bounds, projection
-from contracts.catalogue import SAGAS
-from contracts.commands import Line
 from contracts.context import Context
 from contracts.saga import Direction
 from inventario.catalogue import NewProduct

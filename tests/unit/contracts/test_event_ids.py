@@ -2,8 +2,8 @@
 
 from itertools import product
 
+from catalogue import SAGAS
 from contracts import events, projection
-from contracts.catalogue import SAGAS
 from contracts.saga import Direction
 
 ASKED = {"saga_id": "s", "step": "process_payment", "direction": "do"}

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from catalogue import SAGAS
+from catalogue.checkout import padding_steps
+from catalogue.commands import Charge, Reserve
 from contracts import projection
-from contracts.catalogue import SAGAS
-from contracts.catalogue.checkout import padding_steps
-from contracts.commands import Charge, Reserve, Undo
 from contracts.context import Context
 from contracts.outcomes import Done, Failure, Refused
-from contracts.saga import Direction
+from contracts.saga import Direction, Undo
 
 DO, UNDO, BLOCK = Direction
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from catalogue import SAGAS
 from checker.explorer.exploring import Explorer, Failure
 from checker.explorer.sagas.environments import in_memory
 from checker.explorer.sagas.memory_of_coordinators import SagaLog
@@ -13,7 +14,6 @@ from checker.explorer.sagas.participants import Participants
 from checker.explorer.scheduling import Given, Player
 from checker.explorer.store import Store
 from contracts import patterns, projection
-from contracts.catalogue import SAGAS
 from contracts.outcomes import NOTHING_TO_UNDO
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction

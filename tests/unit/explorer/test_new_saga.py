@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _WITH_PAGES = f"""
 import importlib.util, logging, os, sys
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-spec = importlib.util.find_spec("contracts.catalogue")
+spec = importlib.util.find_spec("catalogue")
 spec.submodule_search_locations.append({str(PAGES)!r})
 catalogue = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(catalogue)

@@ -2,12 +2,12 @@
 
 import pytest
 
+from catalogue import SAGAS
 from checker.explorer.sagas import rules
 from checker.explorer.sagas.environments import in_memory
 from checker.explorer.sagas.participants import Word
 from checker.explorer.sagas.rules import COMPLETED, UNDONE, Standing, Steadiness
 from checker.explorer.sagas.scenarios import scenarios_of
-from contracts.catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from contracts import refusals
-from contracts.commands import CreateBill
+from catalogue import refusals
+from catalogue.commands import CreateBill
 from facturas.models import BillStatus
 from facturas.operations import is_to_be_paid, refusal_of, status_after_undo
 from facturas.store import LockedBill

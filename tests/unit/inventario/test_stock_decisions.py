@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.bounds import MOST_INTEGER
 from contracts.outcomes import Done
 from inventario.models import ReservationStatus

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from loadtests.evaluating.comparison import Comparison, compare
 from loadtests.evaluating.results import Audit, Measured
 from loadtests.load import plan

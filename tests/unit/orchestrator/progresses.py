@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.outcomes import Done, Refused
 from contracts.saga import Direction, StepClass
 from contracts.states import FINAL, SagaStatus

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from contracts import refusals
+from catalogue import refusals
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused, Waiting
 from contracts.saga import Direction
 from contracts.states import SagaStatus, StepStatus

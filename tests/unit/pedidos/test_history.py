@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.outcomes import Failure
 from contracts.states import SagaState, SagaStatus, StepState, StepStatus, TrailEntry
 from pedidos.history import State, told

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from contracts import refusals
-from contracts.commands import Command
+from catalogue import refusals
 from contracts.outcomes import Failure
+from contracts.saga import Command
 from participant.operations import NO, OVERDUE, WITHDRAWN, YES, Verdict
 from reservas.operations import is_approved_by_itself, price_of, refusal_of, status_of
 from reservas.store import LockedBooking

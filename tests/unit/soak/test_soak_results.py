@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
+from catalogue import SAGAS
 from checker.soak import results
 from checker.soak.results import Lasted, Lateness, Round, Settings, middle_and_longest
 from checker.soak.shoppers import Asked, Wanted
 from checker.soak.watching import Accepted, Memory
-from contracts.catalogue import SAGAS
 from loadtests.faults.injector import Made
 from loadtests.faults.plan import Fault, Kind
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import refusals
+from catalogue import refusals
 from tarjetas.rules import ACCEPTED, LARGEST, REFUSED, SLOW_CARD, refusal, seconds_of
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from loadtests.drawing import (
     bars,
     faults,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from loadtests.evaluating import waterfall
 from loadtests.evaluating.waterfall import Kind
 from loadtests.measuring import samples, timeline

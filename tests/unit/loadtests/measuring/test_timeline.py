@@ -2,8 +2,8 @@
 
 import pytest
 
-from contracts.catalogue import SAGAS
-from contracts.catalogue.checkout import PADDED
+from catalogue import SAGAS
+from catalogue.checkout import PADDED
 from contracts.events import route
 from contracts.projection import request_of
 from contracts.saga import Direction

@@ -1,4 +1,4 @@
-"""What a service may be asked to do, each as a plain value, and which operation takes which.
+"""What the shop's services may be asked to do, as plain values, and which operation takes which.
 
 Every command names its saga and the step that it is there: the same operation may serve two steps,
 and two sagas. It has what its operation needs and no more; `projection.command` makes it from the
@@ -11,27 +11,8 @@ from typing import Annotated
 import msgspec
 
 from contracts import bounds
-from contracts.bounds import Address, Id, Quantity, Reason
-from contracts.outcomes import Failure
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything that is asked of a step. `step`: which one of its saga; empty: the operation's own
-    name. `saga`: the saga's name; empty: it is no saga's, but somebody's who calls by hand.
-    """
-
-    saga_id: Id
-    step: Annotated[str, msgspec.Meta(max_length=bounds.MOST_ID)] = ""
-    saga: Annotated[str, msgspec.Meta(max_length=bounds.MOST_ID)] = ""
-
-
-class Undo(Command, frozen=True, kw_only=True):
-    """Reverse a step, or block it. `reason`: shown to who looks at the row later. `failure`: why
-    the saga goes backward, for the undo of the acceptance, which ends it.
-    """
-
-    reason: Reason = ""
-    failure: Failure | None = None
+from contracts.bounds import Address, Id, Quantity
+from contracts.saga import Command
 
 
 class Line(msgspec.Struct, frozen=True):

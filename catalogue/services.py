@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+from contracts import projection
+from contracts.saga import Saga
+
 
 class Role(StrEnum):
     PARTICIPANT = "participant"
@@ -81,3 +84,10 @@ WITH_WORKER = tuple(one.name for one in ALL if one.has_worker)
 """Those that take part in sagas or coordinate them: with a barrier or sagas, an outbox, a queue."""
 WITH_DATABASE = tuple(one.name for one in ALL if one.has_tables)
 """Those with tables of their own."""
+
+
+def needed_by(saga: Saga) -> tuple[str, ...]:
+    """Who takes part in this saga, its owner first, and whom those ask beside it."""
+    part = projection.services_of(saga)
+    asked = (other for name in part for other in BY_NAME[name].asks)
+    return tuple(dict.fromkeys([*part, *asked]))

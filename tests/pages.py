@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from contracts.catalogue import SAGAS
+from catalogue import SAGAS
 from contracts.saga import Saga
 
 

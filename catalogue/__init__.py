@@ -1,0 +1,22 @@
+"""THE SAGAS, a page each, and what else the shop's services have to agree on.
+
+Read `checkout` first; `manage.py sagas show checkout` prints what follows from it.
+
+To add a saga, add a module here with its `SAGA`; tell nobody else. `commands`: what the services
+may be asked; `refusals`: their codes; `services`: who there is. The kit (`contracts` and all that
+stands on it) knows nothing of this but what is registered below.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from catalogue.commands import COMMANDS
+from contracts.saga import SAGAS, register
+
+__all__ = ["COMMANDS", "SAGAS"]
+
+_modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+register(
+    sagas=[module.SAGA for module in _modules if hasattr(module, "SAGA")],
+    commands=COMMANDS,
+)
