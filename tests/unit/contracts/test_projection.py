@@ -190,7 +190,7 @@ def test_number_of_padding_steps_that_is_none_is_refused(count: str) -> None:
 
 def test_padding_steps_come_before_the_last_one_for_every_pattern() -> None:
     code = (
-        "import json; from contracts import projection as p;"
+        "import json, catalogue; from contracts import projection as p;"
         "print(json.dumps([[r.event, r.step.name, r.emits] for r in p.reactions('checkout')[4:8]]))"
     )
     done = subprocess.run(
