@@ -7,11 +7,12 @@ from pathlib import Path
 from django.core.management.utils import get_random_secret_key
 
 from catalogue import SAGAS, services
-from config.databases import SERVICES, all_databases
 from contracts import bounds
+from participant.databases import databases_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+SERVICES = services.WITH_DATABASE
 SERVICE = os.environ.get("DUETO_SERVICE", "")
 """The service that this process is (`carrito`, ..., `dashboard`); empty: all of them in one."""
 
@@ -76,17 +77,8 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = all_databases()
-DATABASE_ROUTERS = ["config.databases.ServiceRouter"]
-
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_PARSER_CLASSES": ["httpapi.json.JsonParser"],
-    "DEFAULT_RENDERER_CLASSES": ["httpapi.json.JsonRenderer"],
-    "EXCEPTION_HANDLER": "httpapi.problems.handle",
-    "UNAUTHENTICATED_USER": None,
-}
+DATABASES = databases_of(services=SERVICES)
+DATABASE_ROUTERS = ["participant.databases.ServiceRouter"]
 
 # Where everything else is.
 BROKER_URL = os.environ.get("RABBITMQ_URL") or os.environ.get(

@@ -5,16 +5,15 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from catalogue.services import WITH_WORKER
-from config.databases import SERVICES
+from catalogue.services import WITH_DATABASE, WITH_WORKER
 from config.front_page import front_page
 from httpapi.health import about
 from messaging import views as aside
 
-served = [settings.SERVICE] if settings.SERVICE in SERVICES else []
+served = [settings.SERVICE] if settings.SERVICE in WITH_DATABASE else []
 if not settings.SERVICE:
     # /saga/choreography/... must be tried before the orchestrator's /saga/<saga_id>/...
-    served = sorted(name for name in SERVICES if name in settings.SERVICE_URLS)
+    served = sorted(name for name in WITH_DATABASE if name in settings.SERVICE_URLS)
 
 urlpatterns = [path("", include("httpapi.health"))]
 if settings.MONOLITH and "carrito" in served:
@@ -24,7 +23,7 @@ for service in [one for one in served if one in WITH_WORKER]:
     # Each service has the same paths here: in a process of all of them, below its name.
     below = "" if settings.SERVICE else f"{service}/"
     urlpatterns += [path(below, include(aside.urls(service=service)))]
-if settings.SERVICE in SERVICES:
+if settings.SERVICE in WITH_DATABASE:
     urlpatterns += [path("", about)]
 if settings.HAS_ADMIN:
     admin.site.site_header = "Dueto"

@@ -111,8 +111,8 @@ class Client:
 
 def _travel() -> None:
     """One way, over the distance that was put between the services (messaging.brokers.distant)."""
-    if settings.HOP_SECONDS:
-        time.sleep(settings.HOP_SECONDS)
+    if seconds := getattr(settings, "HOP_SECONDS", 0):
+        time.sleep(seconds)
 
 
 def _timeout(seconds: float) -> urllib3.Timeout:

@@ -77,7 +77,7 @@ def asks(*, command: Command, decided_by: str = "", seconds: float = 0.0) -> Wai
     if decided_by:
         return Waiting(decided_by, seconds=seconds)
     step = SAGAS[command.saga].step(command.step)
-    changed = settings.DECIDE_SECONDS.get(f"{command.saga}.{command.step}")
+    changed = getattr(settings, "DECIDE_SECONDS", {}).get(f"{command.saga}.{command.step}")
     return Waiting(step.decided_by, seconds=changed or step.decide_seconds)
 
 

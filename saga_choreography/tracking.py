@@ -264,7 +264,12 @@ def track(*, heard: Sequence[Event], now: datetime) -> None:
 
 def next_look(*, now: datetime) -> datetime:
     """When the watchdog looks at a saga that has moved just now."""
-    return now + timedelta(seconds=settings.REDRIVE_SECONDS)
+    return now + timedelta(seconds=redrive_seconds())
+
+
+def redrive_seconds() -> float:
+    """After this long without an event a saga is redriven, then ever more rarely."""
+    return float(getattr(settings, "REDRIVE_SECONDS", 10.0))
 
 
 def as_seen(*, event: Event, context: Context, now: datetime) -> Seen:

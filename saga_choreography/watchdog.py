@@ -40,7 +40,7 @@ from participant import failpoints, sql
 from saga_choreography import operations, store, tracking
 from saga_choreography.models import Action
 from saga_choreography.store import SERVICE, Seen, Stage, Verdict, Wait, Watched
-from saga_choreography.tracking import Asked, machine_of
+from saga_choreography.tracking import Asked, machine_of, redrive_seconds
 
 log = logging.getLogger(__name__)
 
@@ -200,8 +200,8 @@ def _help(claimed: Sequence[str], now: datetime) -> dict[str, Move]:
 def patience_with(watched: Watched) -> Patience:
     """As its page says, unless the settings say otherwise for every saga."""
     return Patience(
-        redrive_seconds=settings.REDRIVE_SECONDS,
-        saga_seconds=settings.SAGA_SECONDS or SAGAS[watched.context.saga].seconds,
+        redrive_seconds=redrive_seconds(),
+        saga_seconds=getattr(settings, "SAGA_SECONDS", 0) or SAGAS[watched.context.saga].seconds,
     )
 
 

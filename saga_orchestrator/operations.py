@@ -43,7 +43,7 @@ def start(*, contexts: Sequence[Context]) -> None:
         started += store.start(
             saga=saga,
             contexts=[context for context in contexts if context.saga == name],
-            seconds=settings.SAGA_SECONDS or saga.seconds,
+            seconds=getattr(settings, "SAGA_SECONDS", 0) or saga.seconds,
         )
     failpoints.reach("orchestration.started")
     if started:

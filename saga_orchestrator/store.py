@@ -90,8 +90,8 @@ class UnreadableSaga(msgspec.Struct, frozen=True, kw_only=True):
 
 @receiver(connection_created)
 def claim_in_order(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Goes on where `config.databases` begins, so that a plan that was made while the tables were
-    new fits them for good: a claim reads the due ones in order, it does not sort them all. And
+    """Goes on where `participant.databases` begins, so that a plan that was made while the tables
+    were new fits them for good: a claim reads the due ones in order, it does not sort them all. And
     PostgreSQL must not compile each plan anew because its settings make it look expensive (that
     cost 190 ms a saga).
     """

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from catalogue.services import ALL, Service
-from config import databases
+from participant import databases
 from stack import postgres
 from stack import services as stack
 from stack.services import alias_of, database_of

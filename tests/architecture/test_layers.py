@@ -18,7 +18,7 @@ DAMAGE = [
     ("The kit knows no business", "saga_choreography/store.py", "import config.settings"),
     ("The shop does not know who runs it", "httpapi/health.py", "import stack.services"),
     ("The shop does not know who runs it", "messaging/parts.py", "import checker.protocol"),
-    ("The local stack knows the shop as contracts", "stack/ports.py", "import config.databases"),
+    ("The local stack knows the shop as contracts", "stack/ports.py", "import config.settings"),
     ("Load tests and audit see the shop from outside", "loadtests/shop.py", "import pagos.models"),
     ("know neither HTTP nor AMQP", "inventario/store.py", "import httpapi.client"),
     ("know neither HTTP nor AMQP", "envios/operations.py", "import messaging.brokers"),

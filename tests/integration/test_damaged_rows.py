@@ -255,7 +255,7 @@ def test_every_page_of_the_admin_shows_it(admin_client, shop, service):
 
 def test_time_that_is_read_as_it_is_stops_the_page(client, shop, monkeypatch):
     """The control: what the loader of times keeps from happening."""
-    monkeypatch.setattr("config.databases.ClampingTzLoader.load", BaseTzLoader.load)
+    monkeypatch.setattr("participant.databases.ClampingTzLoader.load", BaseTzLoader.load)
     damage("carrito", "UPDATE carrito_cart SET created_at = 'infinity'")
     client.raise_request_exception = False
     assert client.get("/carts/c").status_code != 200

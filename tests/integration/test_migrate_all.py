@@ -7,19 +7,21 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from config.databases import ALIASES
 from envios.models import Courier
 from inventario.models import Product
 from messaging.management.commands import migrate_all
 from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url
 
+ALIASES = list(settings.DATABASES)
 pytestmark = pytest.mark.django_db(databases=ALIASES)
 READ_SECONDS = 2 * migrate_all.LOCK_SECONDS
 
@@ -124,7 +126,8 @@ class TestWhileSomebodyHoldsALock:
     @pytest.fixture
     def left_open(self, monkeypatch):
         """The session; `inventario` has one migration to come, which changes its table."""
-        monkeypatch.setattr(migrate_all, "ALIASES", ["inventario"])
+        only = SimpleNamespace(DATABASES={"inventario": {}})
+        monkeypatch.setattr(migrate_all, "settings", only)
         monkeypatch.setattr(migrate_all, "PAUSE_SECONDS", 0.1)
         monkeypatch.setattr(migrate_all, "_migrate", widen)
         with psycopg.connect(database_url("inventario"), application_name="left open") as session:

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from config.databases import ALIASES
 from loadtests.audit import checking, rest
 from loadtests.audit.checking import NotAuditable, UnknownSaga
 from messaging.brokers import Broker, BrokerUnavailable, connect
@@ -97,7 +96,7 @@ def _broker() -> Broker:
 
 def _running_stack() -> dict[str, str] | None:
     """The environment of this clone's stack, unless ours names databases itself."""
-    named = ["DATABASE_URL", *(f"{alias.upper()}_DATABASE_URL" for alias in ALIASES)]
+    named = ["DATABASE_URL", *(f"{alias.upper()}_DATABASE_URL" for alias in settings.DATABASES)]
     if any(os.environ.get(name) for name in named):
         return None
     record = read(Folder(STATE_FOLDER))

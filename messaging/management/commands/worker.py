@@ -35,8 +35,8 @@ class Command(BaseCommand):
             )
         failpoints.listen(process=f"{service}.worker")
         broker = _broker()
-        if settings.HOP_SECONDS:
-            broker = DistantBroker(broker, seconds=settings.HOP_SECONDS)
+        if seconds := getattr(settings, "HOP_SECONDS", 0):
+            broker = DistantBroker(broker, seconds=seconds)
         parts = [Listener(service=service), *offered[service](broker)]
         try:
             status = Worker(service=service, parts=parts).run()

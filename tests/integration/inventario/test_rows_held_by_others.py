@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 
 @pytest.fixture(autouse=True)
 def _limits_of_a_service():
-    """As config.databases gives them to the processes of a service; here for this thread."""
+    """As participant.databases gives them to the processes of a service; here for this thread."""
     with connections["inventario"].cursor() as cursor:
         cursor.execute("SET lock_timeout = '300ms'")
     yield

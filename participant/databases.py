@@ -1,14 +1,16 @@
 """Which database is whose: each service has its own, named by an environment variable.
 
-Its tables live there; everything else is the dashboard's."""
+Its tables live there; everything else (the admin's logins, sessions and log) in `default`.
+"""
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 from django.db.backends.signals import connection_created
@@ -16,12 +18,7 @@ from django.dispatch import receiver
 from psycopg import DataError
 from psycopg.conninfo import conninfo_to_dict
 
-from catalogue import services
-
 _SERVICE = os.environ.get("DUETO_SERVICE", "")
-SERVICES = services.WITH_DATABASE
-ALIASES = ("default", *SERVICES)
-"""`default` is the dashboard's own database: logins, sessions, the admin's log."""
 
 _ALWAYS_BY_INDEX = " ".join(f"-c enable_{way}=off" for way in ("seqscan", "hashjoin", "mergejoin"))
 """A prepared plan is made while its table is small, and kept while it grows: one that scans the
@@ -107,8 +104,7 @@ def parse(*, url: str, variable: str = SHARED) -> dict[str, Any]:
 
 def _read(url: str, variable: str) -> dict[str, Any]:
     """The parts of a URL, by libpq's names."""
-    scheme = urlsplit(url.partition("@")[0]).scheme
-    if scheme not in ("postgresql", "postgres"):
+    if url.partition("://")[0] not in ("postgresql", "postgres"):
         raise _wrong(variable, "it does not start with postgresql://")
     try:
         found = dict(conninfo_to_dict(url))
@@ -150,9 +146,9 @@ def _prepare_threshold() -> int | None:
     return int(text)
 
 
-def all_databases() -> dict[str, dict[str, Any]]:
-    """Django's DATABASES: one entry an alias; in tests each has a database of its own."""
-    urls = {alias: url_of(alias=alias) for alias in ALIASES}
+def databases_of(*, services: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Django's DATABASES: one entry a service; in tests each has a database of its own."""
+    urls = {alias: url_of(alias=alias) for alias in ("default", *services)}
     databases = {
         alias: parse(url=url, variable=variable) for alias, (url, variable) in urls.items()
     }
@@ -178,7 +174,7 @@ class ServiceRouter:
 
 
 def _alias(app_label: str) -> str:
-    return app_label if app_label in SERVICES else "default"
+    return app_label if app_label in settings.DATABASES else "default"
 
 
 EARLIEST, LATEST = (one.replace(tzinfo=UTC) for one in (datetime.min, datetime.max))

@@ -3,8 +3,8 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config import databases
-from config.databases import parse
+from participant import databases
+from participant.databases import parse
 
 SECRET = "hush"
 
