@@ -1,5 +1,6 @@
 """The containers run what the local stack runs: same processes, commands, ports and variables."""
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import pytest
@@ -117,13 +118,22 @@ def test_broker_takes_the_login_that_the_services_use() -> None:
     assert (url.hostname, url.port, url.path) == ("rabbitmq", 5672, "/%2F")
 
 
-def test_ports_are_published_on_this_machine_alone() -> None:
-    published = {name: one["ports"] for name, one in compose.services().items() if one.get("ports")}
-    wanted = {_web(one): [(one.port, one.port)] for one in ALL}
+def _published(*, given: Mapping[str, str]) -> dict[str, list[str]]:
+    """By container, where it is reached on this machine, and where inside."""
+    found = {name: one["ports"] for name, one in compose.services().items() if one.get("ports")}
+    return {
+        name: [compose.resolved(port, environment=given) for port in ports]
+        for name, ports in found.items()
+    }
+
+
+@pytest.mark.parametrize("prefix", ["", "1"])
+def test_ports_are_published_on_this_machine_alone(prefix: str) -> None:
+    wanted = {_web(one): [(f"{prefix}{one.port}", one.port)] for one in ALL}
     for one in ALL:
-        wanted[_web(one)] += [(one.also, one.port)] if one.also else []
-    wanted |= {"rabbitmq": [(15672, 15672)], "locust": [(8089, 8089)]}
-    assert published == {
+        wanted[_web(one)] += [(f"{prefix}{one.also}", one.port)] if one.also else []
+    wanted |= {"rabbitmq": [("15672", 15672)], "locust": [(f"{prefix}8089", 8089)]}
+    assert _published(given={"DUETO_PORT_PREFIX": prefix}) == {
         name: [f"127.0.0.1:{here}:{there}" for here, there in ports]
         for name, ports in wanted.items()
     }
@@ -144,7 +154,10 @@ def test_file_to_try_it_with_opens_the_servers_to_this_machine_alone() -> None:
     (include,) = compose.read(compose.TO_TRY)["include"]
     base, over = (compose.TO_TRY.with_name(one) for one in include["path"])
     assert base == compose.FILE
-    opened = {name: one["ports"] for name, one in compose.read(over)["services"].items()}
+    opened = {
+        name: [compose.resolved(port, environment={}) for port in one["ports"]]
+        for name, one in compose.read(over)["services"].items()
+    }
     assert opened == {"db": ["127.0.0.1:5432:5432"], "rabbitmq": ["127.0.0.1:5672:5672"]}
 
 

@@ -61,6 +61,14 @@ def test_every_process_that_stays_has_a_health_check() -> None:
     assert not unwatched
 
 
+def test_every_container_has_limits_and_writes_to_no_disk_but_a_volume() -> None:
+    for name, service in compose.services().items():
+        assert service["deploy"]["resources"]["limits"].keys() == {"memory", "pids"}, name
+        if service["image"].endswith(":local"):
+            assert service["read_only"], name
+            assert all("size=" in one for one in service["tmpfs"]), name
+
+
 def test_image_is_built_once_and_never_looked_for_elsewhere() -> None:
     ours = {
         name: one for name, one in compose.services().items() if one["image"].endswith(":local")
