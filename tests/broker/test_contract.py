@@ -18,7 +18,8 @@ from messaging.brokers import (
     connect,
 )
 from tests.broker.adapters import Adapter, messages
-from tests.broker.waiting import eventually, ids, nothing_comes, take
+from tests.broker.waiting import ids, nothing_comes, take
+from tests.waiting import eventually
 
 
 def test_delivers_a_message_whole(broker: Broker) -> None:

@@ -19,7 +19,8 @@ from messaging.brokers import (
 from messaging.brokers import postgres as adapter
 from messaging.brokers.postgres import PostgresBroker
 from tests.broker.adapters import Adapter, messages
-from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
+from tests.broker.waiting import ids, nothing_comes, take, until_available
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from messaging.brokers import rabbitmq as adapter
 from messaging.brokers.rabbitmq import RabbitMQBroker
 from stack.proxy import Proxy
 from tests.broker.adapters import Adapter, messages, rabbitmqctl
-from tests.broker.waiting import eventually, ids, nothing_comes, take, until_available
+from tests.broker.waiting import ids, nothing_comes, take, until_available
+from tests.waiting import eventually
 
 
 @pytest.fixture

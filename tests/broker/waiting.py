@@ -1,4 +1,4 @@
-"""Waiting for conditions, always with a deadline."""
+"""Waiting for a broker: each call has a deadline."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ from typing import Any
 from messaging.brokers import BrokerUnavailable, Delivery, Subscription
 
 DEADLINE_SECONDS = 20.0
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds, and fail when it never does."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        threading.Event().wait(0.01)
 
 
 def until_available(call: Callable[[], Any]) -> Any:

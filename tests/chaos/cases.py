@@ -1,4 +1,4 @@
-"""Which process comes to which point, in which saga, pattern and scene: the crash cases, as data.
+"""Which process comes to which failpoint, in which saga, pattern and situation: the crash cases.
 
 A point without a case fails `tests/architecture/test_failpoints.py`; a process that comes to a
 point without being killed there fails `test_crash_points.py`.
@@ -17,18 +17,18 @@ CHECKOUT, FULFILMENT, SHIPMENT, PURCHASE = "checkout", "fulfilment", "shipment",
 
 
 class Case(NamedTuple):
-    """A process at a point. `scene`: what is going on then (`scenes`)."""
+    """A process at a point. `situation`: what is going on then (`situations`)."""
 
     saga: str
     pattern: str
-    scene: str
+    situation: str
     process: str
     point: str
 
     @property
     def id(self) -> str:
         point = self.point.replace(" ", "_")
-        return f"{self.pattern}-{self.saga}-{self.scene}-{self.process}-{point}"
+        return f"{self.pattern}-{self.saga}-{self.situation}-{self.process}-{point}"
 
 
 Rows = dict[str, list[str]]
@@ -305,7 +305,7 @@ REACHED: Reached = {
         "pagos.worker": ["consumer.before_give_back", "consumer.given_back"],
     },
 }
-"""By pattern and scene: the points of each process."""
+"""By pattern and situation: the points of each process."""
 
 MOST_DEATHS = {
     "bought": 3,
@@ -316,8 +316,8 @@ MOST_DEATHS = {
     "given_up": 2,
     "unknown_steps": 2,
 }
-"""How often one worker may die in one round of a scene, at one point after the other; else once,
-where a point would not be reached any more."""
+"""How often one worker may die in one round of a situation, at one point after the other; else
+once, where a point would not be reached any more."""
 MOST_DEATHS_OF_WEB = {"handed_over": len(HANDING_OVER), "watched_late": 3}
 """Of a web process: the orchestrator gives a step up that has faulted five times, and is right
 then to undo what should have been sold."""
@@ -353,17 +353,17 @@ def one_process_each() -> list[Case]:
 
 
 def rounds(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
-    """Those that can be killed in one go, while one scene goes on."""
+    """Those that can be killed in one go, while one situation goes on."""
     made: dict[tuple[str, str, str], list[list[Case]]] = {}
     for case in cases:
-        there = made.setdefault((case.saga, case.pattern, case.scene), [])
+        there = made.setdefault((case.saga, case.pattern, case.situation), [])
         _put(case, there)
     return [tuple(one) for there in made.values() for one in there]
 
 
 def _put(case: Case, there: list[list[Case]]) -> None:
     deaths = MOST_DEATHS if case.process.endswith(".worker") else MOST_DEATHS_OF_WEB
-    most = deaths.get(case.scene, 1)
+    most = deaths.get(case.situation, 1)
     for one in there:
         if sum(other.process == case.process for other in one) < most:
             one.append(case)

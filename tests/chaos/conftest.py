@@ -7,8 +7,8 @@ import pytest
 from participant import failpoints
 from stack.local import LocalStack
 from stack.proxy import Proxy
-from tests.chaos.orders import Orders
-from tests.chaos.patience import PatientShop
+from tests.chaos.round import RetryingShop
+from tests.chaos.triggers import Triggers
 
 NEVER = "86400"
 """Seconds: nothing ends right because the watchdog helped, or time was over."""
@@ -47,12 +47,12 @@ def proxies():
 
 
 @pytest.fixture(scope="package")
-def orders(tmp_path_factory):
-    return Orders(tmp_path_factory.mktemp("points"))
+def triggers(tmp_path_factory):
+    return Triggers(tmp_path_factory.mktemp("points"))
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory, orders, proxies):
+def stack(tmp_path_factory, triggers, proxies):
     with LocalStack(
         folder=tmp_path_factory.mktemp("stack"),
         fresh=True,
@@ -61,7 +61,7 @@ def stack(tmp_path_factory, orders, proxies):
         longest_pause=0.0,
         detour=proxies.detour,
         environment={
-            failpoints.FOLDER: str(orders.folder),
+            failpoints.FOLDER: str(triggers.folder),
             "DUETO_REDRIVE_SECONDS": NEVER,
             "DUETO_SAGA_SECONDS": NEVER,
         },
@@ -71,4 +71,4 @@ def stack(tmp_path_factory, orders, proxies):
 
 @pytest.fixture(scope="package")
 def shop(stack):
-    return PatientShop(stack)
+    return RetryingShop(stack)

@@ -4,17 +4,20 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import psycopg
 import urllib3
 
 from catalogue import SAGAS
 from contracts.patterns import ORCHESTRATED, PATTERNS
 from contracts.refusals import NOT_STARTED
-from tests.chaos.orders import Orders
-from tests.chaos.patience import PatientShop
-from tests.checkout.shop import OWNED_IN, PRICE, STATE_PATHS, Wish, end_of_refused, eventually
+from tests.chaos.triggers import Triggers
+from tests.checkout.shop import OWNED_IN, PRICE, STATE_PATHS, Shop, Wish, end_of_refused
+from tests.waiting import eventually
 
+T = TypeVar("T")
+AWAY = 503
 LATER = {500, 502, 503, 504}
 """Answers that ask for another try."""
 
@@ -26,13 +29,55 @@ class Wanted(NamedTuple):
     product: str
 
 
+class RetryingShop(Shop):
+    """The shop while its database may be restarting: it looks again until the database is there,
+    and calls again where the answer says that nothing was done."""
+
+    def call(
+        self, method: str, service: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, Any]:
+        def ask() -> tuple[int, Any] | None:
+            answer = super(RetryingShop, self).call(method, service, path, body, **headers)
+            return None if answer[0] == AWAY else answer
+
+        return tuple(eventually(ask, seconds=60, what=f"{method} {path} is no 503"))  # type: ignore[return-value]
+
+    def rows(self, alias: str, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        look = super().rows
+        return retry_while_away(lambda: look(alias, statement, values))
+
+    def write(self, alias: str, statement: str, values: Sequence[Any] | None = None) -> None:
+        """Straight into a service's database: time that passes, a fault that comes and goes."""
+
+        def write() -> None:
+            with psycopg.connect(self.stack.database_urls[alias]) as connection:
+                connection.execute(statement, values)  # type: ignore[arg-type]
+
+        retry_while_away(write)
+
+
+def retry_while_away(act: Callable[[], T]) -> T:
+    """What it gives, once the database takes connections."""
+    got: list[T] = []
+
+    def attempt() -> bool:
+        try:
+            got.append(act())
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    eventually(attempt, seconds=60, what="the database is there")
+    return got[0]
+
+
 class Round:
-    """What a scene works with. Products and carts are made before anything is ordered to die."""
+    """What a situation works with. Products and carts are made before anything is killed."""
 
     def __init__(
-        self, shop: PatientShop, orders: Orders, pattern: str, saga: str = "checkout"
+        self, shop: RetryingShop, triggers: Triggers, pattern: str, saga: str = "checkout"
     ) -> None:
-        self.shop, self.orders, self.pattern, self.saga = shop, orders, pattern, saga
+        self.shop, self.triggers, self.pattern, self.saga = shop, triggers, pattern, saga
         self.owner = SAGAS[saga].owner
         self.owned_in = OWNED_IN[self.owner]
         self.coordinator = STATE_PATHS[pattern][0]

@@ -12,9 +12,9 @@ from functools import partial
 import pytest
 
 from tests.chaos.cases import Case, all_cases, one_process_each, rounds
-from tests.chaos.orders import Orders
 from tests.chaos.round import Round
-from tests.chaos.scenes import SCENES, restart_database
+from tests.chaos.situations import SITUATIONS, restart_database
+from tests.chaos.triggers import Triggers
 
 KILL, CUT, RESTART = "killed", "broker_cut", "database_restarted"
 
@@ -63,7 +63,7 @@ class Rounds:
 
 
 @pytest.fixture(scope="package")
-def run_rounds(shop, stack, orders, proxies):
+def run_rounds(shop, stack, triggers, proxies):
     strikes = {
         KILL: lambda this: None,
         CUT: lambda this: proxies.cut(),
@@ -71,19 +71,19 @@ def run_rounds(shop, stack, orders, proxies):
     }
 
     def run(together: tuple[Case, ...], fault: str) -> None:
-        this = Round(shop, orders, together[0].pattern, together[0].saga)
-        scene = SCENES[together[0].scene](this)
-        next(scene)
-        give = orders.kill if fault == KILL else orders.hold
+        this = Round(shop, triggers, together[0].pattern, together[0].saga)
+        situation = SITUATIONS[together[0].situation](this)
+        next(situation)
+        give = triggers.kill if fault == KILL else triggers.hold
         for case in together:
             give(case.process, case.point)
         with ThreadPoolExecutor(len(together)) as threads:
             struck = [
-                threads.submit(_strike, orders, case, partial(strikes[fault], this))
+                threads.submit(_strike, triggers, case, partial(strikes[fault], this))
                 for case in together
             ]
             try:
-                next(scene, None)
+                next(situation, None)
             finally:
                 for one in struck:
                     one.result()
@@ -94,14 +94,14 @@ def run_rounds(shop, stack, orders, proxies):
     shop.audit()
 
 
-def _strike(orders: Orders, case: Case, strike: Callable[[], None]) -> None:
+def _strike(triggers: Triggers, case: Case, strike: Callable[[], None]) -> None:
     """Once the process is at the point. A point that it never comes to is a failure."""
     try:
-        orders.wait(case.process, case.point)
+        triggers.wait(case.process, case.point)
         strike()
-        orders.release(case.process, case.point)
+        triggers.release(case.process, case.point)
     finally:
-        orders.withdraw(case.process, case.point)
+        triggers.withdraw(case.process, case.point)
 
 
 @pytest.mark.timeout(180)
@@ -110,13 +110,13 @@ def test_all_ends_right(run_rounds, case, together, fault):
     run_rounds.outcome(together, fault)
 
 
-def test_no_process_comes_to_a_point_where_it_is_never_killed(run_rounds, orders):
+def test_no_process_comes_to_a_point_where_it_is_never_killed(run_rounds, triggers):
     """By kind of process; an operation counts as a place of its own."""
     known = {(_kind(one.process), one.point) for one in all_cases()}
     known |= {(kind, point.partition(" of ")[0]) for kind, point in known}
     seen = {
         (_kind(process), point)
-        for process, point in orders.seen()
+        for process, point in triggers.seen()
         if " of " not in point or point.startswith("executing.")
     }
     assert seen <= known, "add it to tests/chaos/cases.py"

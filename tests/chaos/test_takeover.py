@@ -16,7 +16,7 @@ import pytest
 from config.settings import BASE_DIR
 from contracts.patterns import ORCHESTRATED
 from tests.chaos.round import Round
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 COUNT, AIM_SECONDS = 40, 5.0
 HELD = ("pagos.web", "executing.before_commit of do pagos.charge")
@@ -52,11 +52,11 @@ def second(stack) -> Iterator[SecondRunner]:
 
 @pytest.mark.timeout(600)
 def test_sagas_of_a_killed_runner_are_taken_over_in_time(
-    shop, stack, orders, second, pytestconfig, record_property
+    shop, stack, triggers, second, pytestconfig, record_property
 ):
     if not pytestconfig.getoption("--all-faults"):
         pytest.skip("measures: `make chaos`")
-    seconds = sorted(_take_over(Round(shop, orders, ORCHESTRATED), second) for _ in range(COUNT))
+    seconds = sorted(_take_over(Round(shop, triggers, ORCHESTRATED), second) for _ in range(COUNT))
     median, worst = statistics.median(seconds), seconds[-1]
     record_property("takeovers", f"{COUNT}, median {median:.2f} s, longest {worst:.2f} s")
     assert worst <= AIM_SECONDS, seconds
@@ -67,9 +67,9 @@ def _take_over(this: Round, second: SecondRunner) -> float:
     """How long a saga was without a runner."""
     (wanted,) = this.wanted(1)
     eventually(lambda: len(_living(this)) >= 2, what="two runners live")
-    this.orders.hold(*HELD)
+    this.triggers.hold(*HELD)
     saga = this.buy(wanted)
-    this.orders.wait(*HELD)
+    this.triggers.wait(*HELD)
     runner, pid = _runner_of(this, saga)
     if pid == second.process.pid:
         second.kill()
@@ -78,7 +78,7 @@ def _take_over(this: Round, second: SecondRunner) -> float:
     killed_at = monotonic()
     eventually(lambda: _runner_of(this, saga)[0] != runner, what="it is taken over")
     took = monotonic() - killed_at
-    this.orders.release(*HELD)
+    this.triggers.release(*HELD)
     if second.process.poll() is not None:
         second.start()
     this.check()

@@ -1,13 +1,11 @@
 """The shop as its users call it, and a few looks behind the counter."""
 
 import itertools
-import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from time import monotonic
 from typing import Any, NamedTuple
 
 import psycopg
@@ -17,6 +15,7 @@ from catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.refusals import NOT_STARTED
 from stack.local import LocalStack
+from tests.waiting import eventually
 
 ENDED = {"completed", "failed", "compensated"}
 STATE_PATHS = {
@@ -41,17 +40,6 @@ class Wish(NamedTuple):
 
     saga: str
     body: dict[str, Any]
-
-
-def eventually(condition: Callable[[], Any], *, seconds: float = 30, what: str = "") -> Any:
-    """The condition's first true value; fails once the time is over."""
-    deadline = monotonic() + seconds
-    pause = threading.Event()
-    while not (value := condition()):
-        if monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or condition}")
-        pause.wait(0.02)
-    return value
 
 
 class Shop:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.checkout.shop import ENDED, STATE_PATHS, Shop, eventually
+from tests.checkout.shop import ENDED, STATE_PATHS, Shop
+from tests.waiting import eventually
 
 SAGAS = int(os.environ.get("DUETO_ODD_SAGAS", "40"))
 ROUNDS = int(os.environ.get("DUETO_ODD_ROUNDS", "1"))

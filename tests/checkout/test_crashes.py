@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 CHECKOUTS_A_KILL = 40
 

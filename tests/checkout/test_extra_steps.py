@@ -11,7 +11,7 @@ from contracts.saga import Direction
 from participant import failpoints
 from stack.console import StackError
 from stack.local import LocalStack
-from tests.chaos.orders import Orders
+from tests.chaos.triggers import Triggers
 from tests.checkout.shop import Shop
 
 PADS = padding_steps(str(len(PADDED)))
@@ -27,19 +27,19 @@ KILLED = (
 
 
 @pytest.fixture(scope="module")
-def orders(tmp_path_factory) -> Orders:
-    return Orders(tmp_path_factory.mktemp("points"))
+def triggers(tmp_path_factory) -> Triggers:
+    return Triggers(tmp_path_factory.mktemp("points"))
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory, orders) -> Iterator[LocalStack]:
+def stack(tmp_path_factory, triggers) -> Iterator[LocalStack]:
     with LocalStack(
         folder=tmp_path_factory.mktemp("stack"),
         fresh=True,
         free_ports=True,
         use_given=False,
         longest_pause=0.0,
-        environment={PADDING: str(len(PADS)), failpoints.FOLDER: str(orders.folder)},
+        environment={PADDING: str(len(PADS)), failpoints.FOLDER: str(triggers.folder)},
     ) as running:
         yield running
 
@@ -85,13 +85,13 @@ def test_return_undoes_what_the_checkout_did_and_passes_the_extra_steps_over(sho
     assert shop.money(saga_id)[0] == "refunded"
 
 
-def test_checkout_whose_extra_steps_are_interrupted_by_kills_completes(shop, orders):
+def test_checkout_whose_extra_steps_are_interrupted_by_kills_completes(shop, triggers):
     carts = shop.carts(2 * len(PATTERNS), product=shop.product(quantity=100))
     for process, point in KILLED:
-        orders.kill(process, point)
+        triggers.kill(process, point)
     begun = shop.check_out_all(carts, list(PATTERNS))
     assert shop.all_ended(begun) == {"completed": len(carts)}
-    assert all(orders.is_taken(process, point) for process, point in KILLED)
+    assert all(triggers.is_taken(process, point) for process, point in KILLED)
 
 
 def test_extra_step_that_was_passed_over_is_found_by_the_audit(shop):

@@ -9,7 +9,7 @@ import pytest
 
 from loadtests.load.windows import Arrivals, Phase, Window
 from loadtests.running.bench import runner_on
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 WINDOW = Window(
     number=1,

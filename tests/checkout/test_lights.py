@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from stack import record, status
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 STOPPED = ("pagos.web", "saga_choreography.worker", "dashboard.web", "rabbitmq", "postgres")
 """One of each kind."""

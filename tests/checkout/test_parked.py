@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from contracts.patterns import PATTERNS
-from tests.checkout.shop import STATE_PATHS, eventually
+from tests.checkout.shop import STATE_PATHS
+from tests.waiting import eventually
 
 MOST_TRIES = 5
 

@@ -13,7 +13,8 @@ import pytest
 
 from contracts.patterns import PATTERNS
 from stack.rabbitmq import SERVER
-from tests.checkout.shop import STATE_PATHS, Shop, eventually
+from tests.checkout.shop import STATE_PATHS, Shop
+from tests.waiting import eventually
 
 CHECKOUTS = 40
 MOST_GROWTH = 30 * 1024 * 1024

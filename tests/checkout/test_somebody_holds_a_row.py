@@ -5,7 +5,7 @@ import time
 import psycopg
 import pytest
 
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 EACH = 6
 

@@ -18,7 +18,8 @@ import pytest
 from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
 from httpapi.waiting import MOST_WAITING
 from stack import children
-from tests.checkout.shop import START_PATHS, Shop, body_of, eventually
+from tests.checkout.shop import START_PATHS, Shop, body_of
+from tests.waiting import eventually
 
 SHOPPERS = 60
 ONE_TOO_MANY = 16

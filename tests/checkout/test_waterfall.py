@@ -14,7 +14,7 @@ from loadtests.evaluating.waterfall import HAND_OVER, Kind, Waterfall, waterfall
 from loadtests.measuring.samples import ACCEPTED, COMPLETED, Sample
 from loadtests.measuring.timeline import Timeline
 from loadtests.shop import shop_of
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 SLOWER = 0.5
 """Seconds: far more than a busy machine takes by chance."""

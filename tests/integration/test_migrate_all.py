@@ -18,8 +18,8 @@ from django.db import connections
 from envios.models import Courier
 from inventario.models import Product
 from messaging.management.commands import migrate_all
-from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url
+from tests.waiting import eventually
 
 ALIASES = list(settings.DATABASES)
 pytestmark = pytest.mark.django_db(databases=ALIASES)

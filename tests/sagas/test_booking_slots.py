@@ -15,8 +15,9 @@ from catalogue import SAGAS
 from contracts.patterns import CHOREOGRAPHED
 from contracts.saga import Direction
 from stack.local import LocalStack
-from tests.checkout.shop import ENDED, Shop, eventually
+from tests.checkout.shop import ENDED, Shop
 from tests.sagas.test_endings import completed, ended, steps_of_refused, told
+from tests.waiting import eventually
 
 SAGA = "booking"
 PRICE, ENOUGH, TOO_LITTLE = "40.00", "500.00", "20.00"

@@ -10,7 +10,8 @@ from catalogue import SAGAS
 from contracts import projection
 from contracts.patterns import CHOREOGRAPHED
 from contracts.saga import Direction
-from tests.checkout.shop import ENDED, STATE_PATHS, Shop, end_of_refused, eventually
+from tests.checkout.shop import ENDED, STATE_PATHS, Shop, end_of_refused
+from tests.waiting import eventually
 
 UNITS = 5
 BOUGHT = 2

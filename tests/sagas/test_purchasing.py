@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from catalogue import SAGAS
-from tests.checkout.shop import STATE_PATHS, Shop, eventually
+from tests.checkout.shop import STATE_PATHS, Shop
 from tests.sagas.test_endings import completed, ended, steps_of_refused, told
+from tests.waiting import eventually
 
 SAGA = "purchase"
 WANTED = {

@@ -13,8 +13,9 @@ import pytest
 
 from catalogue import SAGAS
 from contracts.patterns import PATTERNS
-from tests.checkout.shop import OWNED_IN, Shop, eventually
+from tests.checkout.shop import OWNED_IN, Shop
 from tests.sagas.conftest import DELIVERING, SELLING
+from tests.waiting import eventually
 
 ORDERS, UNITS, PLACES = map(int, os.environ.get("DUETO_RUSH", "60,20,5").split(","))
 VICTIMS = {

@@ -5,7 +5,7 @@ A scenario takes the shop, and lets it run; what the audit finds then is its res
 
 from contracts.patterns import ORCHESTRATED, PATTERNS
 from inventario import operations as inventario
-from tests.seeded.office import HAND_OVER, Killed
+from tests.seeded.in_process import HAND_OVER, Killed
 from tests.seeded.shop import Shop
 
 CHARGE, REFUND = "/steps/pagos.charge", "/steps/pagos.charge/undo"
@@ -187,9 +187,9 @@ def a_runner_that_wakes_up(shop: Shop) -> None:
     """It was taken for dead; its saga has ended elsewhere, and it goes on where it had stopped."""
     shop.check_out("orchestrated")
     shop.hand_over()
-    asleep = shop.office.executor
-    held = shop.office.claim(early=True)
-    shop.office.open_again()
+    asleep = shop.orchestrator.executor
+    held = shop.orchestrator.claim(early=True)
+    shop.orchestrator.open_again()
     shop.settle()
     asleep.execute(sagas=held)
     shop.at("executor.recorded", _die)

@@ -30,7 +30,7 @@ from saga_choreography import store
 from saga_choreography.watchdog import look
 from saga_orchestrator import operations as orchestrator
 from saga_orchestrator.executor import Executor
-from tests.seeded.office import Killed, Network, Office
+from tests.seeded.in_process import Killed, Network, Orchestrator
 from tests.seeded.workers import Worker
 
 REACTIONS = {
@@ -56,7 +56,7 @@ class Shop:
         self._monkeypatch = monkeypatch
         self.broker = connect(BROKER)
         self.network = Network(monkeypatch)
-        self.office = Office(monkeypatch)
+        self.orchestrator = Orchestrator(monkeypatch)
         self.poisoned: set[str] = set()
         self._checkouts = 0
         self._hooks: dict[str, Callable[[], None]] = {}
@@ -125,9 +125,9 @@ class Shop:
             moved += sum(self._in_process(worker.relay) for worker in self.workers.values())
             hearing = [worker for worker in self.workers.values() if worker.service not in without]
             moved += sum(one.hear() for one in hearing)
-            moved += self._in_process(self.office.work, self.office.open_again)
+            moved += self._in_process(self.orchestrator.work, self.orchestrator.open_again)
             moved += self._in_process(self._desk.ask_due)
-            moved = moved or self._in_process(self._work_early, self.office.open_again)
+            moved = moved or self._in_process(self._work_early, self.orchestrator.open_again)
             if not moved:
                 return
 
@@ -182,7 +182,7 @@ class Shop:
                 action()
 
     def _work_early(self) -> int:
-        return self.office.work(early=True)
+        return self.orchestrator.work(early=True)
 
     def _poison(self, monkeypatch) -> None:
         """The charges of those that are `poisoned` always fault."""

@@ -9,7 +9,7 @@ from contracts import events
 from messaging.brokers import Broker
 from messaging.consumer import Consumer
 from messaging.relay import Relay
-from tests.seeded.office import Killed
+from tests.seeded.in_process import Killed
 
 PREFETCH = 200
 

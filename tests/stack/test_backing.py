@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.stack.watching import ROOT, all_gone, eventually
+from tests.stack.watching import ROOT, all_gone
+from tests.waiting import eventually
 
 SHOWS_ITS_SERVERS = """
 import os, psutil, psycopg, sys, time

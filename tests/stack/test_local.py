@@ -17,7 +17,8 @@ from stack.local import LocalStack, Options, second_addresses
 from stack.ports import free_ports
 from stack.proxy import Proxy
 from stack.services import default_ports, needed_by
-from tests.stack.watching import all_gone, eventually, is_gone, run_python
+from tests.stack.watching import all_gone, is_gone, run_python
+from tests.waiting import eventually
 
 STARTS_ONE_SERVICE = """
 import pathlib, sys

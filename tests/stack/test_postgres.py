@@ -8,7 +8,8 @@ from stack import postgres
 from stack.children import unprivileged
 from stack.console import StackError
 from stack.ports import free_ports
-from tests.stack.watching import eventually, run_python
+from tests.stack.watching import run_python
+from tests.waiting import eventually
 
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 

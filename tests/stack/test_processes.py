@@ -6,7 +6,8 @@ import pytest
 
 from stack.console import StackError
 from stack.processes import Supervisor
-from tests.stack.watching import all_gone, eventually, is_gone, run_python
+from tests.stack.watching import all_gone, is_gone, run_python
+from tests.waiting import eventually
 
 SLEEPS = "import time; print('awake'); time.sleep(60)"
 STUBBORN = "import signal; signal.signal(15, signal.SIG_IGN);" + SLEEPS

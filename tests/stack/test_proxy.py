@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from stack.proxy import Proxy
-from tests.stack.watching import eventually
+from tests.waiting import eventually
 
 
 class Echoing:

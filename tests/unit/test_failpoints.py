@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from participant import failpoints
-from tests.chaos.orders import Orders
-from tests.checkout.shop import eventually
+from tests.chaos.triggers import Triggers
+from tests.waiting import eventually
 
 PROGRAM = """
 from types import SimpleNamespace
@@ -24,11 +24,11 @@ print("alive")
 
 
 @pytest.fixture
-def orders(tmp_path, monkeypatch):
+def triggers(tmp_path, monkeypatch):
     monkeypatch.setenv(failpoints.FOLDER, str(tmp_path))
     monkeypatch.setattr(failpoints, "_orders", None)
     failpoints.listen(process="carrito.worker")
-    return Orders(tmp_path)
+    return Triggers(tmp_path)
 
 
 def run(**environment: str) -> subprocess.CompletedProcess:
@@ -42,10 +42,10 @@ def run(**environment: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("point", ["relay.marked", "relay.marked of do that"])
-def test_process_dies_at_the_point_that_it_was_ordered_to_and_only_once(orders, point):
-    orders.kill("carrito.worker", point)
+def test_process_dies_at_its_failpoint_and_only_once(triggers, point):
+    triggers.kill("carrito.worker", point)
     assert run().returncode == -signal.SIGKILL
-    assert orders.is_taken("carrito.worker", point)
+    assert triggers.is_taken("carrito.worker", point)
     assert run().stdout == "alive\n"
 
 
@@ -57,35 +57,35 @@ def test_process_dies_at_the_point_that_it_was_ordered_to_and_only_once(orders, 
         ("carrito.worker", "relay.marked of do the other"),
     ],
 )
-def test_order_to_another_or_for_another_point_is_not_obeyed(orders, process, point):
-    (orders.folder / "armed" / process).mkdir(exist_ok=True)
-    orders.kill(process, point)
+def test_trigger_for_another_process_or_failpoint_does_nothing(triggers, process, point):
+    (triggers.folder / "armed" / process).mkdir(exist_ok=True)
+    triggers.kill(process, point)
     assert run().stdout == "alive\n"
 
 
-def test_process_without_the_folder_listens_to_nobody(orders):
-    orders.kill("carrito.worker", "relay.marked")
+def test_process_without_the_folder_knows_no_trigger(triggers):
+    triggers.kill("carrito.worker", "relay.marked")
     assert run(**{failpoints.FOLDER: ""}).stdout == "alive\n"
 
 
-def test_held_thread_stays_until_it_is_released_and_others_go_on(orders):
-    orders.hold("carrito.worker", "relay.marked")
+def test_held_thread_stays_until_it_is_released_and_others_go_on(triggers):
+    triggers.hold("carrito.worker", "relay.marked")
     with ThreadPoolExecutor(2) as threads:
         held = threads.submit(failpoints.reach, "relay.marked")
-        orders.wait("carrito.worker", "relay.marked")
+        triggers.wait("carrito.worker", "relay.marked")
         failpoints.reach("relay.marked")
         assert not held.done()
-        orders.release("carrito.worker", "relay.marked")
+        triggers.release("carrito.worker", "relay.marked")
         eventually(held.done, seconds=5)
 
 
-def test_held_thread_goes_on_by_itself_in_the_end(orders, monkeypatch):
+def test_held_thread_goes_on_by_itself_in_the_end(triggers, monkeypatch):
     monkeypatch.setattr(failpoints, "LONGEST_HOLD_SECONDS", 0.05)
-    orders.hold("carrito.worker", "relay.marked")
+    triggers.hold("carrito.worker", "relay.marked")
     failpoints.reach("relay.marked")
-    assert orders.is_taken("carrito.worker", "relay.marked")
+    assert triggers.is_taken("carrito.worker", "relay.marked")
 
 
-def test_what_was_reached_is_noted(orders):
+def test_what_was_reached_is_noted(triggers):
     failpoints.reach("relay.marked")
-    assert orders.seen() == {("carrito.worker", "relay.marked")}
+    assert triggers.seen() == {("carrito.worker", "relay.marked")}

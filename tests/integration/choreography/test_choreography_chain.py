@@ -12,11 +12,11 @@ from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from saga_choreography import operations, store, tracking, watchdog
 from saga_choreography.models import Action, Intervention, Saga
-from tests.integration.choreography.town import (
+from tests.integration.choreography.in_process import (
     SERVICES,
     TRACKING,
+    Choreography,
     LoseOnce,
-    Town,
     ended_right,
     outcome,
 )
@@ -51,9 +51,9 @@ def name():
 
 
 @pytest.fixture
-def town(name):
-    yield Town(connect("memory://town"), saga=name)
-    forget("town")
+def choreography(name):
+    yield Choreography(connect("memory://choreography"), saga=name)
+    forget("choreography")
 
 
 def end_of(way: str, name: str) -> str:
@@ -66,28 +66,28 @@ def end_of(way: str, name: str) -> str:
 
 @every_saga
 @pytest.mark.parametrize("way", WAYS)
-def test_saga_ends_right(town, name, way):
-    saga_id = town.begin(**WAYS[way])
-    town.settle()
+def test_saga_ends_right(choreography, name, way):
+    saga_id = choreography.begin(**WAYS[way])
+    choreography.settle()
     assert outcome(saga_id)["tracked"] == end_of(way, name)
     assert ended_right(saga_id)
 
 
 @every_saga
 @pytest.mark.parametrize("way", WAYS)
-def test_saga_ends_right_with_nothing_tracked(town, name, way):
-    saga_id = town.begin(**WAYS[way])
-    town.settle(loses=lambda service, event: service == TRACKING)
+def test_saga_ends_right_with_nothing_tracked(choreography, name, way):
+    saga_id = choreography.begin(**WAYS[way])
+    choreography.settle(loses=lambda service, event: service == TRACKING)
     assert outcome(saga_id)["accepted"] == end_of(way, name)
     assert outcome(saga_id)["tracked"] is None
 
 
 @every_saga
-def test_return_undoes_a_completed_saga(town, name):
-    saga_id = town.begin()
-    town.settle()
-    town.ask(saga_id)
-    town.settle()
+def test_return_undoes_a_completed_saga(choreography, name):
+    saga_id = choreography.begin()
+    choreography.settle()
+    choreography.ask(saga_id)
+    choreography.settle()
     assert outcome(saga_id) == {
         "accepted": "compensated",
         "tracked": "compensated",
@@ -99,11 +99,11 @@ def test_return_undoes_a_completed_saga(town, name):
 
 @every_saga
 @pytest.mark.parametrize("point", range(1, 12, 2))
-def test_abort_at_any_moment_ends_right(town, name, point):
-    saga_id = town.begin()
-    town.settle(most=point)
-    answered = town.ask(saga_id)
-    town.settle()
+def test_abort_at_any_moment_ends_right(choreography, name, point):
+    saga_id = choreography.begin()
+    choreography.settle(most=point)
+    answered = choreography.ask(saga_id)
+    choreography.settle()
     assert ended_right(saga_id)
     if not isinstance(answered, Refused):
         assert outcome(saga_id)["tracked"] == "compensated"
@@ -114,20 +114,20 @@ def all_but_its_start(service: str, event: Event) -> bool:
     return service == TRACKING and event.type != "checkout.initiated"
 
 
-def asked_too_late(town: Town) -> str:
+def asked_too_late(choreography: Choreography) -> str:
     """Sold and confirmed, and only its start was tracked when a person asks for its undoing."""
-    saga_id = town.begin()
-    town.settle(loses=all_but_its_start)
-    assert town.ask(saga_id) is Action.ABORT
+    saga_id = choreography.begin()
+    choreography.settle(loses=all_but_its_start)
+    assert choreography.ask(saga_id) is Action.ABORT
     return saga_id
 
 
-def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(town):
-    saga_id = asked_too_late(town)
-    town.settle()
+def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(choreography):
+    saga_id = asked_too_late(choreography)
+    choreography.settle()
     for _ in range(2):  # the redrives bring the completion here, and then what follows from it
-        town.look()
-        town.settle()
+        choreography.look()
+        choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
     asked = Intervention.objects.filter(saga_id=saga_id).order_by("id")
@@ -137,100 +137,102 @@ def test_abort_that_comes_too_late_becomes_the_return_that_was_asked_for(town):
     ]
 
 
-def test_control_without_the_return_who_was_answered_finds_the_saga_completed(town, monkeypatch):
+def test_control_without_the_return_who_was_answered_finds_the_saga_completed(
+    choreography, monkeypatch
+):
     monkeypatch.setattr(tracking, "_return", lambda completed, now: None)
-    saga_id = asked_too_late(town)
+    saga_id = asked_too_late(choreography)
     for _ in range(3):
-        town.look()
-        town.settle()
+        choreography.look()
+        choreography.settle()
     assert outcome(saga_id)["tracked"] == "completed"
 
 
-def test_any_message_that_is_lost_around_a_late_abort_is_made_up_for(town):
-    asked_too_late(town)
-    town.heard.clear()
+def test_any_message_that_is_lost_around_a_late_abort_is_made_up_for(choreography):
+    asked_too_late(choreography)
+    choreography.heard.clear()
     for _ in range(2):
-        town.look()
-        town.settle()
-    lost = list(dict.fromkeys(town.heard))
+        choreography.look()
+        choreography.settle()
+    lost = list(dict.fromkeys(choreography.heard))
     assert (TRACKING, "checkout.completed") in lost
     for service, event_type in lost:
-        saga_id = asked_too_late(town)
+        saga_id = asked_too_late(choreography)
         loses = LoseOnce(service, event_type)
         for _ in range(4):
-            town.look()
-            town.settle(loses=loses)
+            choreography.look()
+            choreography.settle(loses=loses)
         assert loses.has_lost, (service, event_type)
         assert outcome(saga_id)["tracked"] == "compensated", (service, event_type)
         assert ended_right(saga_id), (service, event_type, outcome(saga_id))
 
 
-def test_deadline_that_comes_too_late_returns_nothing(town, settings):
-    saga_id = town.begin()
+def test_deadline_that_comes_too_late_returns_nothing(choreography, settings):
+    saga_id = choreography.begin()
     settings.SAGA_SECONDS = AT_ONCE
-    town.settle(loses=all_but_its_start)
+    choreography.settle(loses=all_but_its_start)
     for _ in range(3):
-        town.look()
-        town.settle()
+        choreography.look()
+        choreography.settle()
     assert outcome(saga_id)["tracked"] == "completed"
 
 
-def test_person_who_asks_after_the_deadline_is_kept_her_word(town, settings):
-    saga_id = town.begin()
-    town.settle(loses=all_but_its_start)
+def test_person_who_asks_after_the_deadline_is_kept_her_word(choreography, settings):
+    saga_id = choreography.begin()
+    choreography.settle(loses=all_but_its_start)
     settings.SAGA_SECONDS = AT_ONCE
-    town.look()
-    assert town.ask(saga_id) is None
+    choreography.look()
+    assert choreography.ask(saga_id) is None
     for _ in range(3):
-        town.look()
-        town.settle()
+        choreography.look()
+        choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
 
 
-def test_stopped_saga_whose_last_step_never_ends_is_returned_and_not_parked(town):
-    saga_id = town.begin()
+def test_stopped_saga_whose_last_step_never_ends_is_returned_and_not_parked(choreography):
+    saga_id = choreography.begin()
 
     def away(service: str, event: Event) -> bool:
         """carrito hears nothing of the sale."""
         return (service, event.type) == ("carrito", "inventory.committed")
 
-    town.settle(loses=LoseOnce(TRACKING, "inventory.committed"), most=8)
-    assert town.ask(saga_id) is Action.ABORT
+    choreography.settle(loses=LoseOnce(TRACKING, "inventory.committed"), most=8)
+    assert choreography.ask(saga_id) is Action.ABORT
     for _ in range(watchdog.MOST_REDRIVES + 3):
-        town.settle(loses=away)
-        town.look()
-    town.settle()
+        choreography.settle(loses=away)
+        choreography.look()
+    choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
 
 
-def lost_before_the_pivot(town: Town) -> LoseOnce:
+def lost_before_the_pivot(choreography: Choreography) -> LoseOnce:
     """What the pivot waits for."""
-    pivot = town.page.pivot
-    return LoseOnce(town.page.steps[pivot].service, town.page.steps[pivot - 1].done)
+    pivot = choreography.page.pivot
+    return LoseOnce(choreography.page.steps[pivot].service, choreography.page.steps[pivot - 1].done)
 
 
 @every_saga
-def test_abort_before_the_pivot_undoes_everything(town, name):
-    saga_id = town.begin()
-    town.settle(loses=lost_before_the_pivot(town))
-    town.ask(saga_id)
-    town.settle()
+def test_abort_before_the_pivot_undoes_everything(choreography, name):
+    saga_id = choreography.begin()
+    choreography.settle(loses=lost_before_the_pivot(choreography))
+    choreography.ask(saga_id)
+    choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
 
 
-def begin(town: Town, way: str) -> str:
+def begin(choreography: Choreography, way: str) -> str:
     """A saga that is about to go this way."""
-    saga_id = town.begin(**WAYS.get(way, {}))
+    saga_id = choreography.begin(**WAYS.get(way, {}))
     if way == "aborted":
-        town.settle(loses=lost_before_the_pivot(town))
+        choreography.settle(loses=lost_before_the_pivot(choreography))
     if way == "returned":
-        town.settle()
+        choreography.settle()
     if way not in WAYS:
-        town.heard.clear()
-        town.ask(saga_id)
+        choreography.heard.clear()
+        choreography.ask(saga_id)
     return saga_id
 
 
@@ -241,34 +243,34 @@ def begin(town: Town, way: str) -> str:
         *((saga, way) for saga in BY_THEMSELVES for way in ("completed", "aborted")),
     ],
 )
-def test_any_message_that_is_lost_is_made_up_for(town, name, way):
-    begin(town, way)
-    town.settle()
-    lost = list(town.heard)
+def test_any_message_that_is_lost_is_made_up_for(choreography, name, way):
+    begin(choreography, way)
+    choreography.settle()
+    lost = list(choreography.heard)
     assert lost
     for service, event_type in lost:
-        saga_id = begin(town, way)
+        saga_id = begin(choreography, way)
         loses = LoseOnce(service, event_type)
-        town.settle(loses=loses)
-        town.look()
-        town.settle()
+        choreography.settle(loses=loses)
+        choreography.look()
+        choreography.settle()
         assert loses.has_lost, (service, event_type)
         assert ended_right(saga_id), (service, event_type, outcome(saga_id))
 
 
-def test_lost_message_leaves_a_saga_hanging_without_the_watchdog(town):
-    saga_id = town.begin()
-    town.settle(loses=LoseOnce("pagos", "inventory.reserved"))
-    town.settle()
+def test_lost_message_leaves_a_saga_hanging_without_the_watchdog(choreography):
+    saga_id = choreography.begin()
+    choreography.settle(loses=LoseOnce("pagos", "inventory.reserved"))
+    choreography.settle()
     assert outcome(saga_id)["accepted"] == "running"
 
 
-def test_saga_past_its_deadline_is_aborted_and_undone(town, settings):
-    saga_id = town.begin()
-    town.settle(loses=LoseOnce("carrito", "payment.processed"))
+def test_saga_past_its_deadline_is_aborted_and_undone(choreography, settings):
+    saga_id = choreography.begin()
+    choreography.settle(loses=LoseOnce("carrito", "payment.processed"))
     settings.SAGA_SECONDS = AT_ONCE
-    town.look()
-    town.settle()
+    choreography.look()
+    choreography.settle()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
 
@@ -293,36 +295,36 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
         return not is_first and chance.random() < 0.15
 
     try:
-        town = Town(connect(name))
-        sagas = [town.begin(**chance.choice(list(WAYS.values()))) for _ in range(6)]
+        choreography = Choreography(connect(name))
+        sagas = [choreography.begin(**chance.choice(list(WAYS.values()))) for _ in range(6)]
         promised = set()
         for _ in range(300):
-            town.settle(most=chance.randint(1, 20), loses=loses)
+            choreography.settle(most=chance.randint(1, 20), loses=loses)
             if chance.random() < 0.1:
                 asked = chance.choice(sagas)
-                promised |= set() if isinstance(town.ask(asked), Refused) else {asked}
+                promised |= set() if isinstance(choreography.ask(asked), Refused) else {asked}
             if chance.random() < 0.3:
-                town.look()
-                town.retry_parked()
+                choreography.look()
+                choreography.retry_parked()
             if all(ended_as_told(saga, promised) for saga in sagas):
                 break
-        town.settle()
+        choreography.settle()
         assert [saga for saga in sagas if not ended_as_told(saga, promised)] == []
     finally:
         forget(f"rough{seed}")
 
 
 @pytest.mark.parametrize("handled", range(1, 8))
-def test_saga_whose_rows_somebody_typed_over_is_undone_wherever_it_stands(town, handled):
-    saga_id = town.begin()
-    town.settle(most=handled)
+def test_saga_whose_rows_somebody_typed_over_is_undone_wherever_it_stands(choreography, handled):
+    saga_id = choreography.begin()
+    choreography.settle(most=handled)
     Saga.objects.filter(pk=saga_id).update(context=[], stage=9)
     with transaction.atomic(using=TRACKING):
         asked = operations.compensate(
             saga_id=saga_id, requested_by="eva", reason="", now=store.now()
         )
     assert asked is Action.RETURN
-    town.settle()
+    choreography.settle()
     found = outcome(saga_id)
     assert found["tracked"] == found["accepted"]
     assert found["accepted"] in ("failed", "compensated")

@@ -25,7 +25,13 @@ from saga_choreography.reactions import ProjectionHandler
 from saga_choreography.store import Stage
 from saga_choreography.tracking import track
 from saga_choreography.watchdog import take_note, waits
-from tests.integration.choreography.town import SERVICES, TRACKING, Town, ended_right, outcome
+from tests.integration.choreography.in_process import (
+    SERVICES,
+    TRACKING,
+    Choreography,
+    ended_right,
+    outcome,
+)
 from tests.unit.choreography.made import NOON, event, story
 
 pytestmark = pytest.mark.django_db(databases=SERVICES)
@@ -39,8 +45,8 @@ def _patience(settings):
 
 
 @pytest.fixture
-def town():
-    yield Town(connect("memory://stuck"))
+def choreography():
+    yield Choreography(connect("memory://stuck"))
     forget("stuck")
 
 
@@ -72,13 +78,13 @@ def broken(monkeypatch, mended):
 
 
 @pytest.fixture
-def stuck(town, broken):
+def stuck(choreography, broken):
     """A saga whose payment can't be given back, after its return was asked for."""
-    saga_id = town.begin()
-    town.settle()
+    saga_id = choreography.begin()
+    choreography.settle()
     with broken(pagos.operations.refund):
-        town.ask(saga_id)
-        town.settle_to_the_last_try()
+        choreography.ask(saga_id)
+        choreography.settle_to_the_last_try()
         yield saga_id
 
 
@@ -87,12 +93,12 @@ def asked(act, saga_id, reason="seen to by hand"):
         return act(saga_id=saga_id, requested_by="eva", reason=reason, now=store.now())
 
 
-def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(town, broken):
-    saga_id = town.begin()
-    town.settle()
+def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(choreography, broken):
+    saga_id = choreography.begin()
+    choreography.settle()
     with broken(pagos.operations.refund) as tries:
-        town.ask(saga_id)
-        town.settle_to_the_last_try()
+        choreography.ask(saga_id)
+        choreography.settle_to_the_last_try()
     saga = Saga.objects.get(pk=saga_id)
     assert len(tries) == TRIES
     assert (saga.status, saga.parked_step) == ("parked", "process_payment")
@@ -102,10 +108,10 @@ def test_undo_that_keeps_failing_parks_the_saga_with_step_and_error(town, broken
     assert state.parked.since is not None
 
 
-def test_retry_of_the_saga_completes_it(town, stuck, mended):
+def test_retry_of_the_saga_completes_it(choreography, stuck, mended):
     mended.set()
     assert asked(operations.retry, stuck) is None
-    town.settle()
+    choreography.settle()
     assert outcome(stuck)["tracked"] == "compensated"
     assert ended_right(stuck)
     assert Refund.objects.filter(saga_id=stuck).count() == 1
@@ -113,17 +119,17 @@ def test_retry_of_the_saga_completes_it(town, stuck, mended):
     assert Intervention.objects.filter(saga=stuck, action="retry", requested_by="eva").exists()
 
 
-def test_saga_that_still_can_not_go_on_is_parked_again(town, stuck):
+def test_saga_that_still_can_not_go_on_is_parked_again(choreography, stuck):
     asked(operations.retry, stuck)
     assert Saga.objects.get(pk=stuck).status == "compensating"
-    town.settle_to_the_last_try()
+    choreography.settle_to_the_last_try()
     assert Saga.objects.get(pk=stuck).status == "parked"
     assert ParkedMessage.objects.count() == 1
 
 
-def test_skipped_undo_goes_on_with_the_others(town, stuck):
+def test_skipped_undo_goes_on_with_the_others(choreography, stuck):
     assert asked(operations.skip, stuck, "refunded by hand") is None
-    town.settle()
+    choreography.settle()
     found = outcome(stuck)
     assert (found["tracked"], found["accepted"]) == ("compensated", "compensated")
     assert (found["stock"], found["payment"]) == ((5, 0, 0), "captured")
@@ -152,10 +158,10 @@ def test_skipped_step_passes_on_the_results_of_those_before_it(start, said):
     assert msgspec.json.decode(skipped.data.context, type=Context).results == results
 
 
-def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(town, broken):
-    saga_id = town.begin()
+def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(choreography, broken):
+    saga_id = choreography.begin()
     with broken(pagos.operations.charge) as tries:
-        town.settle_to_the_last_try()
+        choreography.settle_to_the_last_try()
     assert len(tries) == TRIES
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
@@ -167,44 +173,46 @@ def test_step_that_keeps_failing_before_the_pivot_turns_the_saga_back(town, brok
     assert "do pagos.charge is broken" in failure.detail
 
 
-def test_message_that_is_tried_again_after_its_saga_was_turned_back_does_nothing(town, broken):
-    saga_id = town.begin()
+def test_message_that_is_tried_again_after_its_saga_was_turned_back_does_nothing(
+    choreography, broken
+):
+    saga_id = choreography.begin()
     with broken(pagos.operations.charge):
-        town.settle_to_the_last_try()
+        choreography.settle_to_the_last_try()
     ParkedMessage.objects.update(status="retrying", attempts=0)
-    town.settle_to_the_last_try()
+    choreography.settle_to_the_last_try()
     assert not Payment.objects.filter(saga_id=saga_id).exists()
     assert ended_right(saga_id)
 
 
 @pytest.fixture
-def unconfirmed(town, broken):
+def unconfirmed(choreography, broken):
     """A saga that is sold, and whose order can't be confirmed."""
-    saga_id = town.begin()
+    saga_id = choreography.begin()
     with broken(carrito.operations.confirm_order):
-        town.settle_to_the_last_try()
+        choreography.settle_to_the_last_try()
     return saga_id
 
 
-def test_step_that_keeps_failing_after_the_pivot_parks_the_saga(town, unconfirmed):
+def test_step_that_keeps_failing_after_the_pivot_parks_the_saga(choreography, unconfirmed):
     saga = Saga.objects.get(pk=unconfirmed)
     assert (saga.status, saga.parked_step) == ("parked", "confirm_order")
     asked(operations.retry, unconfirmed)
-    town.settle()
+    choreography.settle()
     assert ended_right(unconfirmed)
 
 
-def test_parked_saga_that_was_sold_can_be_returned(town, unconfirmed):
+def test_parked_saga_that_was_sold_can_be_returned(choreography, unconfirmed):
     assert asked(operations.compensate, unconfirmed) == "return"
-    town.settle()
+    choreography.settle()
     assert outcome(unconfirmed)["tracked"] == "compensated"
     assert ended_right(unconfirmed)
 
 
-def test_pivot_that_keeps_failing_is_blocked_and_the_saga_turned_back(town, broken):
-    saga_id = town.begin()
+def test_pivot_that_keeps_failing_is_blocked_and_the_saga_turned_back(choreography, broken):
+    saga_id = choreography.begin()
     with broken(inventario.operations.commit):
-        town.settle_to_the_last_try()
+        choreography.settle_to_the_last_try()
     assert outcome(saga_id)["tracked"] == "compensated"
     assert ended_right(saga_id)
 
@@ -354,7 +362,7 @@ def test_parked_saga_goes_on_with_the_next_event(saga):
 
 
 @pytest.mark.django_db(transaction=True, databases=SERVICES)  # /health looks on a thread of its own
-def test_health_names_the_parked_saga_and_the_message(client, settings, town, stuck):
+def test_health_names_the_parked_saga_and_the_message(client, settings, choreography, stuck):
     settings.SERVICE = "saga_choreography"
     health = client.get("/health").json()
     (found,) = health["parked_sagas"]["oldest"]

@@ -13,7 +13,7 @@ from django.urls import get_resolver
 from httpapi import health
 from httpapi.standing import Noted
 from inventario.models import WorkerHeartbeat
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 

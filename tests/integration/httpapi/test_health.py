@@ -19,8 +19,8 @@ from inventario.models import OutboxEntry, ParkedMessage, WorkerHeartbeat
 from messaging import worker as worker_module
 from messaging.worker import Heartbeat
 from participant import sql
-from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url, stands, waits
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

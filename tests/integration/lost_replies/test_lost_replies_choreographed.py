@@ -23,9 +23,9 @@ from messaging.relay import Relay
 from messaging.worker import Backoff
 from pagos.models import OutboxEntry, Payment
 from pagos.reactions import REACTIONS
-from tests.checkout.shop import eventually
 from tests.integration.lost_replies.money import nets, no_guards
 from tests.threads import InThread
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["pagos", "tarjetas"])
 
@@ -69,7 +69,7 @@ class Losing:
             raise BrokerUnavailable("cut")
 
 
-class Town:
+class Choreography:
     """Pagos between the facts that it hears and those that it says."""
 
     def __init__(self) -> None:
@@ -112,10 +112,10 @@ class Town:
 
 
 @pytest.fixture
-def town(monkeypatch):
+def choreography(monkeypatch):
     """Comes back at once after each loss: there are many of them here."""
     monkeypatch.setattr(Backoff, "pause", lambda self, error=None: 0.05)
-    made = Town()
+    made = Choreography()
     yield made
     made.close()
 
@@ -154,33 +154,33 @@ def cancelled(saga_id: str) -> Event:
     return fact("order.cancelled", saga_id, Failure("commit_inventory", "stopped"))
 
 
-def test_charge_whose_ack_and_confirm_are_lost_is_taken_once(town):
+def test_charge_whose_ack_and_confirm_are_lost_is_taken_once(choreography):
     saga_ids = new_sagas(500)
-    town.hear(*[reserved(one) for one in saga_ids])
-    assert set(town.broker.acks_lost) == {reserved(one).id for one in saga_ids}
-    assert len(town.broker.confirms_lost) == len(saga_ids)
+    choreography.hear(*[reserved(one) for one in saga_ids])
+    assert set(choreography.broker.acks_lost) == {reserved(one).id for one in saga_ids}
+    assert len(choreography.broker.confirms_lost) == len(saga_ids)
     assert nets() == dict.fromkeys(saga_ids, TOTAL)
-    assert town.said() == {(one, "payment.processed") for one in saga_ids}
+    assert choreography.said() == {(one, "payment.processed") for one in saga_ids}
 
 
-def test_charge_that_is_undone_is_given_back_once(town):
+def test_charge_that_is_undone_is_given_back_once(choreography):
     saga_ids = new_sagas(250)
-    town.hear(*[reserved(one) for one in saga_ids])
-    town.hear(*[cancelled(one) for one in saga_ids])
+    choreography.hear(*[reserved(one) for one in saga_ids])
+    choreography.hear(*[cancelled(one) for one in saga_ids])
     assert nets() == dict.fromkeys(saga_ids, Decimal(0))
-    assert {(one, "payment.refunded") for one in saga_ids} <= town.said()
+    assert {(one, "payment.refunded") for one in saga_ids} <= choreography.said()
 
 
-def test_charge_that_comes_after_its_undo_is_blocked(town):
+def test_charge_that_comes_after_its_undo_is_blocked(choreography):
     saga_ids = new_sagas(250)
-    town.hear(*[cancelled(one) for one in saga_ids])
-    town.hear(*[reserved(one) for one in saga_ids])
+    choreography.hear(*[cancelled(one) for one in saga_ids])
+    choreography.hear(*[reserved(one) for one in saga_ids])
     assert not Payment.objects.exists()
-    assert {(one, "payment.refunded") for one in saga_ids} <= town.said()
+    assert {(one, "payment.refunded") for one in saga_ids} <= choreography.said()
 
 
-def test_control_without_the_guards_it_is_taken_twice(town, monkeypatch):
+def test_control_without_the_guards_it_is_taken_twice(choreography, monkeypatch):
     saga_ids = new_sagas(20)
     with no_guards(monkeypatch):
-        town.hear(*[reserved(one) for one in saga_ids])
+        choreography.hear(*[reserved(one) for one in saga_ids])
         assert min(nets().values()) >= 2 * TOTAL

@@ -8,7 +8,7 @@ from saga_orchestrator.engine import TRIES
 from saga_orchestrator.models import Saga
 from tests.integration.lost_replies.door import CHARGE, Door
 from tests.integration.lost_replies.money import nets, no_guards
-from tests.integration.orchestrator.services import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(
     transaction=True, databases=["pagos", "tarjetas", "saga_orchestrator"]

@@ -19,10 +19,10 @@ from messaging import parking
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer, queue_of
 from tests.broker.adapters import adapter
-from tests.checkout.shop import eventually
 from tests.integration.messaging.conftest import message_of
 from tests.threads import InThread
 from tests.unit.messaging.test_decode import READABLE, UNREADABLE
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "inventario"])
 SERVICE = "inventario"

@@ -15,9 +15,9 @@ from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import EventHandler
 from participant import barrier, executing
 from participant.barrier import Entry
-from tests.checkout.shop import eventually
 from tests.integration.messaging.conftest import message_of
 from tests.threads import InThread
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

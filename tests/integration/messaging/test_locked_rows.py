@@ -14,9 +14,9 @@ from messaging import consumer as consumer_module
 from messaging.brokers import BrokerUnavailable, Delivery, Rejected
 from messaging.consumer import Consumer, DatabaseUnavailable
 from participant import sql
-from tests.checkout.shop import eventually
 from tests.integration.messaging.conftest import message_of
 from tests.threads import Hurried, InThread
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

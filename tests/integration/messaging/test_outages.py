@@ -10,10 +10,10 @@ from messaging.brokers import BrokerUnavailable
 from messaging.brokers.memory import MemorySubscription
 from messaging.consumer import Consumer
 from messaging.relay import Relay
-from tests.checkout.shop import eventually
 from tests.integration.messaging.conftest import message_of
 from tests.integration.messaging.test_saying import say
 from tests.threads import Hurried, InThread
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

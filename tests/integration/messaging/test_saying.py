@@ -12,8 +12,8 @@ from messaging import outbox, wakeups
 from messaging import relay as relay_module
 from messaging.brokers import BrokerUnavailable
 from messaging.relay import Relay
-from tests.checkout.shop import eventually
 from tests.threads import InThread
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

@@ -12,9 +12,9 @@ from messaging import outbox
 from messaging import relay as relay_module
 from messaging.brokers import Rejected
 from messaging.relay import BATCH, Relay
-from tests.checkout.shop import eventually
 from tests.integration.messaging.test_saying import heard, say
 from tests.threads import InThread
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

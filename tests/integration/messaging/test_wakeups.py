@@ -7,9 +7,9 @@ import pytest
 
 from messaging import wakeups
 from messaging.wakeups import Listener
-from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url
 from tests.threads import InThread
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
 SERVICE = "inventario"

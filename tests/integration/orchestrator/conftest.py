@@ -8,7 +8,8 @@ from saga_orchestrator import engine, operations
 from saga_orchestrator.models import Saga
 from saga_orchestrator.participants import Participants
 from saga_orchestrator.worker import Runner
-from tests.integration.orchestrator.services import Services, eventually
+from tests.integration.orchestrator.services import Services
+from tests.waiting import eventually
 
 
 @pytest.fixture

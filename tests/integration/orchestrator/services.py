@@ -4,7 +4,6 @@ demand, and remembers what it was asked and what took effect.
 
 import json
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -166,13 +165,3 @@ class Services:
                 pass
 
         return Handler
-
-
-def eventually(condition: Callable[[], Any], *, seconds: float = 10, what: str = "") -> Any:
-    """The condition's first true value; fails once the time is over."""
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if value := condition():
-            return value
-        pause.wait(0.01)
-    raise AssertionError(f"not within {seconds} s: {what}")

@@ -17,7 +17,7 @@ from saga_orchestrator import engine, messages, operations, store
 from saga_orchestrator.engine import Fault
 from saga_orchestrator.models import OutboxEntry, Saga, SagaStep
 from tests.integration.orchestrator.conftest import accepted
-from tests.integration.orchestrator.post import SOLD, LoseOnce, Post, outcome, undone
+from tests.integration.orchestrator.in_process import SOLD, LoseOnce, Orchestration, outcome, undone
 
 pytestmark = pytest.mark.django_db(
     databases=["carrito", "inventario", "pagos", "tarjetas", "saga_orchestrator"], transaction=True
@@ -33,7 +33,7 @@ ON_A_DECLINED_CARD = [
 
 
 @pytest.fixture
-def post():
+def orchestration():
     yield from _post("")
 
 
@@ -50,7 +50,7 @@ def doubling_post():
 def _post(options):
     name = uuid.uuid4().hex
     broker = connect(f"memory://{name}{options}")
-    yield Post(broker)
+    yield Orchestration(broker)
     broker.close()
     forget(name)
 
@@ -63,42 +63,42 @@ def both_ways(request):
     return [request, reply_to(request)]
 
 
-def test_every_step_is_asked_for_once_in_order(post):
-    saga_id = post.check_out()
-    post.settle()
+def test_every_step_is_asked_for_once_in_order(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.settle()
     assert outcome(saga_id) == SOLD
-    assert post.types == [message for request in FORWARD for message in both_ways(request)]
+    assert orchestration.types == [message for request in FORWARD for message in both_ways(request)]
     assert set(attempts(saga_id).values()) == {1}
 
 
-def test_each_message_names_the_one_that_caused_it(post):
-    post.check_out()
-    post.settle()
-    heard = [event for _, event in post.heard]
+def test_each_message_names_the_one_that_caused_it(orchestration):
+    orchestration.check_out()
+    orchestration.settle()
+    heard = [event for _, event in orchestration.heard]
     assert [one.cause_id for one in heard] == ["", *(one.id for one in heard[:-1])]
 
 
-def test_reply_tells_when_the_request_was_picked_up(post):
-    post.check_out()
-    post.settle()
-    replied = [event for _, event in post.heard if event.type.endswith("replied")]
+def test_reply_tells_when_the_request_was_picked_up(orchestration):
+    orchestration.check_out()
+    orchestration.settle()
+    replied = [event for _, event in orchestration.heard if event.type.endswith("replied")]
     assert all(one.data.requested_at <= one.occurred_at for one in replied)
 
 
-def test_refusal_is_undone_in_reverse(post):
-    saga_id = post.check_out(payment_method="card_declined")
-    post.settle()
+def test_refusal_is_undone_in_reverse(orchestration):
+    saga_id = orchestration.check_out(payment_method="card_declined")
+    orchestration.settle()
     assert outcome(saga_id) == undone(payment="refused")
-    assert post.types == [
+    assert orchestration.types == [
         message for request in ON_A_DECLINED_CARD for message in both_ways(request)
     ]
 
 
-def test_refused_first_step_fails_with_nothing_to_undo(post):
-    saga_id = post.check_out(quantity=100)
-    post.settle()
+def test_refused_first_step_fails_with_nothing_to_undo(orchestration):
+    saga_id = orchestration.check_out(quantity=100)
+    orchestration.settle()
     assert outcome(saga_id)["saga"] == "failed"
-    assert post.types == [
+    assert orchestration.types == [
         message
         for request in ("inventory.reserve", "checkout.fail")
         for message in both_ways(request)
@@ -142,68 +142,68 @@ class Anything:
         ("card_declined", ON_A_DECLINED_CARD, undone(payment="refused")),
     ],
 )
-def test_any_message_that_is_lost_is_made_good_by_asking_again(post, card, way, ending):
+def test_any_message_that_is_lost_is_made_good_by_asking_again(orchestration, card, way, ending):
     for lost in [message for request in way for message in both_ways(request)]:
-        saga_id = post.check_out(payment_method=card)
+        saga_id = orchestration.check_out(payment_method=card)
         loses = LoseOnce(lost)
-        post.settle(loses=loses)
+        orchestration.settle(loses=loses)
         assert loses.has_lost
         assert outcome(saga_id) != ending
         for _ in range(2):  # no reply: a fault; and then the time of its next try has come
-            post.wait_out()
-            post.settle()
+            orchestration.wait_out()
+            orchestration.settle()
         assert outcome(saga_id) == ending
 
 
-def test_saga_that_waits_is_in_nobodys_hands(post):
-    saga_id = post.check_out()
-    post.claim()
+def test_saga_that_waits_is_in_nobodys_hands(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.claim()
     saga = Saga.objects.get(pk=saga_id)
     assert (saga.runner_id, saga.asked_at is None) == (None, False)
     assert saga.next_attempt_at > saga.asked_at
-    assert post.claim() == 0
+    assert orchestration.claim() == 0
 
 
-def test_reply_that_comes_late_is_taken_while_its_answer_is_still_due(post):
-    saga_id = post.check_out()
-    post.claim()
-    post.wait_out()
-    post.claim()  # no reply in time: it waits for its next try
+def test_reply_that_comes_late_is_taken_while_its_answer_is_still_due(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.claim()
+    orchestration.wait_out()
+    orchestration.claim()  # no reply in time: it waits for its next try
     assert Saga.objects.get(pk=saga_id).faults == 1
     Saga.objects.filter(pk=saga_id).update(next_attempt_at="2100-01-01T00:00Z")
-    post.settle()
+    orchestration.settle()
     assert outcome(saga_id) == SOLD
-    assert post.types.count("inventory.reserve") == 1
+    assert orchestration.types.count("inventory.reserve") == 1
 
 
-def test_patience_grows_with_each_fault(post):
-    saga_id = post.check_out()
+def test_patience_grows_with_each_fault(orchestration):
+    saga_id = orchestration.check_out()
     patience = []
     for _ in range(3):
-        post.claim()
+        orchestration.claim()
         saga = Saga.objects.get(pk=saga_id)
         patience.append(round((saga.next_attempt_at - saga.asked_at).total_seconds()))
-        post.wait_out()
-        post.claim()
-        post.wait_out()
+        orchestration.wait_out()
+        orchestration.claim()
+        orchestration.wait_out()
     assert patience == [10, 20, 40]
 
 
-def test_step_that_is_never_answered_is_given_up_and_undone(post):
-    saga_id = post.check_out()
+def test_step_that_is_never_answered_is_given_up_and_undone(orchestration):
+    saga_id = orchestration.check_out()
     silent = {"payment.process"}
     for _ in range(2 * engine.TRIES):
-        post.settle(loses=lambda service, event: event.type in silent)
-        post.wait_out()
-    post.settle()
+        orchestration.settle(loses=lambda service, event: event.type in silent)
+        orchestration.wait_out()
+    orchestration.settle()
     saga = Saga.objects.get(pk=saga_id)
     assert (saga.failure_step, saga.failure_code) == ("process_payment", "given_up")
     assert outcome(saga_id) == undone()
     assert attempts(saga_id)["process_payment"] == engine.TRIES
 
 
-def test_charge_that_arrives_after_its_refund_takes_no_money(post):
-    saga_id = post.check_out()
+def test_charge_that_arrives_after_its_refund_takes_no_money(orchestration):
+    saga_id = orchestration.check_out()
     late = []
 
     def holds_back(service, event):
@@ -211,85 +211,85 @@ def test_charge_that_arrives_after_its_refund_takes_no_money(post):
             late.append(event)
         return event.type == "payment.process"
 
-    post.settle(loses=holds_back)
+    orchestration.settle(loses=holds_back)
     operations.compensate(saga_id=saga_id, requested_by="eva")
-    post.settle(loses=holds_back)
-    post.consumers["pagos"].reactions["checkout", "payment.process"].handle(late)
-    post.settle()
+    orchestration.settle(loses=holds_back)
+    orchestration.consumers["pagos"].reactions["checkout", "payment.process"].handle(late)
+    orchestration.settle()
     assert outcome(saga_id) == undone()
 
 
-def test_stop_is_heard_while_a_reply_is_waited_for(post):
-    saga_id = post.check_out()
-    post.settle(loses=LoseOnce("order.create"))
+def test_stop_is_heard_while_a_reply_is_waited_for(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.settle(loses=LoseOnce("order.create"))
     operations.compensate(saga_id=saga_id, requested_by="eva")
-    post.settle()
+    orchestration.settle()
     assert outcome(saga_id) == undone(payment="refunded")
 
 
-def test_stop_at_the_pivot_asks_to_block_it(post):
-    saga_id = post.check_out()
-    post.settle(loses=LoseOnce("inventory.commit"))
+def test_stop_at_the_pivot_asks_to_block_it(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.settle(loses=LoseOnce("inventory.commit"))
     operations.compensate(saga_id=saga_id, requested_by="eva")
-    post.settle()
+    orchestration.settle()
     assert outcome(saga_id) == undone(payment="refunded", order="cancelled")
 
 
-def test_stop_of_a_sale_whose_reply_was_lost_becomes_a_return(post):
-    saga_id = post.check_out()
-    post.settle(loses=LoseOnce(reply_to("inventory.commit")))
+def test_stop_of_a_sale_whose_reply_was_lost_becomes_a_return(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.settle(loses=LoseOnce(reply_to("inventory.commit")))
     operations.compensate(saga_id=saga_id, requested_by="eva")
-    post.settle()
+    orchestration.settle()
     returned = undone(order="cancelled", payment="refunded")
     assert outcome(saga_id) == {**returned, "cart": "checked_out"}
 
 
-def test_saga_past_its_deadline_is_turned_back_by_the_reply(post):
-    saga_id = post.check_out()
-    post.settle(rounds=1)
+def test_saga_past_its_deadline_is_turned_back_by_the_reply(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.settle(rounds=1)
     Saga.objects.filter(pk=saga_id).update(deadline_at="2020-01-01T00:00Z")
-    post.settle()
+    orchestration.settle()
     assert Saga.objects.get(pk=saga_id).failure_code == "deadline_passed"
     assert outcome(saga_id) == undone()
 
 
-def test_patience_ends_with_the_deadline(post):
-    saga_id = post.check_out()
+def test_patience_ends_with_the_deadline(orchestration):
+    saga_id = orchestration.check_out()
     soon = datetime.now(UTC) + timedelta(seconds=7)
     Saga.objects.filter(pk=saga_id).update(deadline_at=soon)
-    post.claim()
+    orchestration.claim()
     assert abs((Saga.objects.get(pk=saga_id).next_attempt_at - soon).total_seconds()) < 2
 
 
-def test_completed_saga_is_returned(post):
-    saga_id = post.check_out()
-    post.settle()
+def test_completed_saga_is_returned(orchestration):
+    saga_id = orchestration.check_out()
+    orchestration.settle()
     operations.compensate(saga_id=saga_id, requested_by="eva")
-    post.settle()
+    orchestration.settle()
     returned = undone(payment="refunded", order="cancelled")
     assert outcome(saga_id) == returned | {"cart": "checked_out"}
 
 
-def test_undo_that_is_never_answered_is_parked_and_goes_on_when_retried(post):
-    saga_id = post.check_out(payment_method="card_declined")
+def test_undo_that_is_never_answered_is_parked_and_goes_on_when_retried(orchestration):
+    saga_id = orchestration.check_out(payment_method="card_declined")
     for _ in range(2 * engine.TRIES):
-        post.settle(loses=lambda service, event: event.type == "inventory.unreserve")
-        post.wait_out()
+        orchestration.settle(loses=lambda service, event: event.type == "inventory.unreserve")
+        orchestration.wait_out()
     saga = Saga.objects.get(pk=saga_id)
     assert (saga.status, saga.current_step) == ("parked", "reserve_inventory")
     assert "inventory.unreserve" in saga.parked_reason
     assert operations.retry(saga_id=saga_id, requested_by="eva") is None
-    post.settle()
+    orchestration.settle()
     assert outcome(saga_id) == undone(payment="refused")
 
 
-def test_undo_that_is_never_answered_can_be_skipped(post):
-    saga_id = post.check_out(payment_method="card_declined")
+def test_undo_that_is_never_answered_can_be_skipped(orchestration):
+    saga_id = orchestration.check_out(payment_method="card_declined")
     for _ in range(2 * engine.TRIES):
-        post.settle(loses=lambda service, event: event.type == "inventory.unreserve")
-        post.wait_out()
+        orchestration.settle(loses=lambda service, event: event.type == "inventory.unreserve")
+        orchestration.wait_out()
     assert operations.skip(saga_id=saga_id, requested_by="eva", reason="seen to") is None
-    post.settle()
+    orchestration.settle()
     assert outcome(saga_id)["checkout"] == "compensated"
 
 
@@ -297,9 +297,9 @@ class TestPoison:
     """A service faults at a request for ever: it sets it aside, and in the end says so."""
 
     @pytest.fixture
-    def broken(self, post, monkeypatch):
+    def broken(self, orchestration, monkeypatch):
         def breaks(service, request):
-            consumer = post.consumers[service]
+            consumer = orchestration.consumers[service]
             answer = consumer.reactions["checkout", request]
 
             def fault(commands):
@@ -311,31 +311,31 @@ class TestPoison:
 
         return breaks
 
-    def until_it_gives_up(self, post):
+    def until_it_gives_up(self, orchestration):
         for _ in range(6):
-            post.settle()
-            post.retry_aside()
-        post.settle()
+            orchestration.settle()
+            orchestration.retry_aside()
+        orchestration.settle()
 
-    def test_step_is_given_up_with_the_services_own_reason(self, post, broken):
+    def test_step_is_given_up_with_the_services_own_reason(self, orchestration, broken):
         broken("pagos", "payment.process")
-        saga_id = post.check_out()
-        self.until_it_gives_up(post)
+        saga_id = orchestration.check_out()
+        self.until_it_gives_up(orchestration)
         saga = Saga.objects.get(pk=saga_id)
         assert (saga.failure_step, saga.failure_code) == ("process_payment", "given_up")
         assert "the till is jammed" in saga.failure_detail
         assert outcome(saga_id) == undone()
 
-    def test_undo_is_parked_with_the_services_own_reason(self, post, broken, monkeypatch):
+    def test_undo_is_parked_with_the_services_own_reason(self, orchestration, broken, monkeypatch):
         broken("inventario", "inventory.unreserve")
-        saga_id = post.check_out(payment_method="card_declined")
-        self.until_it_gives_up(post)
+        saga_id = orchestration.check_out(payment_method="card_declined")
+        self.until_it_gives_up(orchestration)
         saga = Saga.objects.get(pk=saga_id)
         assert (saga.status, saga.current_step) == ("parked", "reserve_inventory")
         assert "the till is jammed" in saga.parked_reason
         monkeypatch.undo()
         operations.retry(saga_id=saga_id, requested_by="eva")
-        post.settle()
+        orchestration.settle()
         assert outcome(saga_id) == undone(payment="refused")
 
 
@@ -348,24 +348,24 @@ def _dies(**_):
 
 
 class TestCrash:
-    def test_saga_of_a_runner_that_died_before_asking_is_asked_for_by_another(self, post):
-        saga_id = post.check_out()
-        store.claim(runner_id=post.runner_id, limit=1)
-        assert Saga.objects.get(pk=saga_id).runner_id == post.runner_id
-        store.forget_runner(runner_id=post.runner_id)
-        post.runner_id, _ = store.renew(runner_id=None, host="there", pid=2)
-        post.settle()
+    def test_saga_of_a_runner_that_died_before_asking_is_asked_for_by_another(self, orchestration):
+        saga_id = orchestration.check_out()
+        store.claim(runner_id=orchestration.runner_id, limit=1)
+        assert Saga.objects.get(pk=saga_id).runner_id == orchestration.runner_id
+        store.forget_runner(runner_id=orchestration.runner_id)
+        orchestration.runner_id, _ = store.renew(runner_id=None, host="there", pid=2)
+        orchestration.settle()
         assert outcome(saga_id) == SOLD
 
-    def test_move_and_request_are_there_together_or_not_at_all(self, post, monkeypatch):
-        saga_id = post.check_out()
-        post.settle(rounds=1)
-        post.relay()
+    def test_move_and_request_are_there_together_or_not_at_all(self, orchestration, monkeypatch):
+        saga_id = orchestration.check_out()
+        orchestration.settle(rounds=1)
+        orchestration.relay()
         before = Saga.objects.get(pk=saga_id)
         asked = OutboxEntry.objects.count()
-        taken = post.queues["saga_orchestrator"].take(limit=1, timeout=0)
+        taken = orchestration.queues["saga_orchestrator"].take(limit=1, timeout=0)
         reply = events.decode(taken[0].message.body)
-        reaction = post.consumers["saga_orchestrator"].reactions[reply.saga, reply.type]
+        reaction = orchestration.consumers["saga_orchestrator"].reactions[reply.saga, reply.type]
         with monkeypatch.context() as broken:
             broken.setattr(messages.outbox, "add", _dies)
             with pytest.raises(Died):
@@ -373,34 +373,34 @@ class TestCrash:
         after = Saga.objects.get(pk=saga_id)
         assert (after.position, after.version) == (before.position, before.version)
         assert OutboxEntry.objects.count() == asked
-        post.queues["saga_orchestrator"].give_back(taken)
-        post.settle()
+        orchestration.queues["saga_orchestrator"].give_back(taken)
+        orchestration.settle()
         assert outcome(saga_id) == SOLD
 
-    def test_runner_that_wakes_up_after_the_reply_can_not_write_what_it_held(self, post):
-        saga_id = post.check_out()
-        post.claim()
-        post.wait_out()
-        (held,) = store.claim(runner_id=post.runner_id, limit=1)
-        post.relay()
-        post.hear("inventario")
-        post.relay()
-        post.hear("saga_orchestrator")
+    def test_runner_that_wakes_up_after_the_reply_can_not_write_what_it_held(self, orchestration):
+        saga_id = orchestration.check_out()
+        orchestration.claim()
+        orchestration.wait_out()
+        (held,) = store.claim(runner_id=orchestration.runner_id, limit=1)
+        orchestration.relay()
+        orchestration.hear("inventario")
+        orchestration.relay()
+        orchestration.hear("saga_orchestrator")
         transition = engine.after(progress=held.progress, answer=Fault("late"), draw=0)
         assert store.record(transitions=[(held, transition)]) == {}
-        post.settle()
+        orchestration.settle()
         assert outcome(saga_id) == SOLD
 
 
-def test_reply_says_nothing_to_a_saga_that_goes_by_call(post):
+def test_reply_says_nothing_to_a_saga_that_goes_by_call(orchestration):
     one = accepted()
     operations.start(contexts=[one])
     another, _ = store.renew(runner_id=None, host="here", pid=2)
     (claimed,) = store.claim(runner_id=another, limit=1)
-    other = post.check_out()
-    post.settle()
-    _, reply = post.heard[1]
+    other = orchestration.check_out()
+    orchestration.settle()
+    _, reply = orchestration.heard[1]
     forged = msgspec.structs.replace(reply, saga_id=one.saga_id)
-    post.consumers["saga_orchestrator"].reactions[reply.saga, reply.type].handle([forged])
+    orchestration.consumers["saga_orchestrator"].reactions[reply.saga, reply.type].handle([forged])
     assert Saga.objects.get(pk=one.saga_id).version == claimed.version
     assert outcome(other) == SOLD

@@ -6,8 +6,8 @@ from contracts import refusals
 from saga_orchestrator import engine, operations
 from saga_orchestrator.models import Intervention, Saga
 from saga_orchestrator.operations import UnknownSaga
-from tests.integration.orchestrator.services import eventually
 from tests.unit.orchestrator.progresses import STEPS
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 

@@ -16,8 +16,8 @@ from catalogue import SAGAS
 from loadtests.measuring.samples import percentile
 from saga_orchestrator import operations
 from saga_orchestrator.models import Runner, Saga
-from tests.integration.orchestrator.services import eventually
 from tests.integration.orchestrator.test_slowness import steps_with
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 

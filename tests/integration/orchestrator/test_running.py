@@ -8,7 +8,7 @@ from messaging import wakeups
 from saga_orchestrator import engine, operations, queries, store
 from saga_orchestrator.models import Intervention, Saga, SagaStep
 from saga_orchestrator.participants import MOST_LONE_FAULTS, endpoint_of
-from tests.integration.orchestrator.services import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 

@@ -9,7 +9,7 @@ from messaging import wakeups
 from saga_orchestrator import in_flight, operations, store
 from saga_orchestrator.models import Definition, Runner, Saga, SagaStep
 from tests.integration.orchestrator.conftest import accepted
-from tests.integration.orchestrator.services import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 

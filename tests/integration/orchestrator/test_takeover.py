@@ -14,8 +14,8 @@ from saga_orchestrator import engine, executor, operations, store
 from saga_orchestrator.models import Runner, Saga, SagaStep
 from saga_orchestrator.participants import Participants
 from tests.integration.orchestrator.conftest import accepted
-from tests.integration.orchestrator.services import eventually
 from tests.threads import at_once
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
 

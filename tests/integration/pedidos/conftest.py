@@ -2,12 +2,12 @@ import pytest
 
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
-from tests.integration.pedidos.market import Market
+from tests.integration.pedidos.in_process import OrderSagas
 
 
 @pytest.fixture
-def market():
-    made = Market(connect("memory://market"))
+def order_sagas():
+    made = OrderSagas(connect("memory://orders"))
     yield made
-    forget("market")
+    forget("orders")
     made.close()

@@ -7,7 +7,7 @@ from catalogue import refusals
 from envios.models import Courier
 from saga_choreography import operations as choreography
 from saga_choreography import store
-from tests.integration.pedidos.market import UNITS
+from tests.integration.pedidos.in_process import UNITS
 
 pytestmark = pytest.mark.django_db(
     transaction=True,
@@ -23,10 +23,10 @@ def ask(saga_id: str) -> None:
         choreography.compensate(saga_id=saga_id, requested_by="eva", reason="", now=store.now())
 
 
-def test_order_is_completed(market):
-    order_id = market.order(quantity=2)
-    market.settle()
-    assert market.outcome(order_id) == {
+def test_order_is_completed(order_sagas):
+    order_id = order_sagas.order(quantity=2)
+    order_sagas.settle()
+    assert order_sagas.outcome(order_id) == {
         "order": "completed",
         "saga": "completed",
         "code": "",
@@ -36,55 +36,55 @@ def test_order_is_completed(market):
     }
 
 
-def test_more_than_there_is_fails_before_anything_happened(market):
-    order_id = market.order(quantity=100)
-    market.settle()
+def test_more_than_there_is_fails_before_anything_happened(order_sagas):
+    order_id = order_sagas.order(quantity=100)
+    order_sagas.settle()
     expected = {"order": "failed", "saga": "failed", "code": refusals.OUT_OF_STOCK}
-    assert market.outcome(order_id) == expected | NOTHING
+    assert order_sagas.outcome(order_id) == expected | NOTHING
 
 
-def test_declined_card_gives_the_stock_back(market):
-    order_id = market.order(card="card_declined")
-    market.settle()
+def test_declined_card_gives_the_stock_back(order_sagas):
+    order_id = order_sagas.order(card="card_declined")
+    order_sagas.settle()
     expected = {"order": "failed", "saga": "compensated", "code": refusals.CARD_DECLINED}
-    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refused"}
-    assert "delivery.failed" not in market.heard
+    assert order_sagas.outcome(order_id) == expected | NOTHING | {"payment": "refused"}
+    assert "delivery.failed" not in order_sagas.heard
 
 
-def test_without_a_courier_the_money_comes_back_and_then_the_stock(market):
+def test_without_a_courier_the_money_comes_back_and_then_the_stock(order_sagas):
     Courier.objects.update(capacity=0)
-    order_id = market.order()
-    market.settle()
+    order_id = order_sagas.order()
+    order_sagas.settle()
     expected = {"order": "failed", "saga": "compensated", "code": refusals.NO_COURIER_FREE}
-    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
-    undone = [one for one in market.heard if one in _BACKWARD]
+    assert order_sagas.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
+    undone = [one for one in order_sagas.heard if one in _BACKWARD]
     assert list(dict.fromkeys(undone)) == _BACKWARD
 
 
 _BACKWARD = ["delivery.failed", "payment.refunded", "inventory.released", "order.failed"]
 
 
-def test_order_that_somebody_stops_is_cancelled(market):
-    order_id = market.order()
-    market.settle(until="payment.completed")
+def test_order_that_somebody_stops_is_cancelled(order_sagas):
+    order_id = order_sagas.order()
+    order_sagas.settle(until="payment.completed")
     ask(order_id)
-    market.settle()
+    order_sagas.settle()
     expected = {"order": "cancelled", "saga": "compensated", "code": refusals.STOPPED}
-    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
+    assert order_sagas.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
 
 
-def test_order_that_is_given_back_is_cancelled(market):
-    order_id = market.order()
-    market.settle()
+def test_order_that_is_given_back_is_cancelled(order_sagas):
+    order_id = order_sagas.order()
+    order_sagas.settle()
     ask(order_id)
-    market.settle()
+    order_sagas.settle()
     expected = {"order": "cancelled", "saga": "compensated", "code": refusals.STOPPED}
-    assert market.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
+    assert order_sagas.outcome(order_id) == expected | NOTHING | {"payment": "refunded"}
 
 
-def test_last_place_of_a_courier_goes_to_one_of_two_orders(market):
-    orders = [market.order(), market.order()]
-    market.settle()
-    found = sorted(market.outcome(order)["order"] for order in orders)
+def test_last_place_of_a_courier_goes_to_one_of_two_orders(order_sagas):
+    orders = [order_sagas.order(), order_sagas.order()]
+    order_sagas.settle()
+    found = sorted(order_sagas.outcome(order)["order"] for order in orders)
     assert found == ["completed", "failed"]
-    assert market.outcome(orders[0])["stock"] == (UNITS - 1, 0, 1)
+    assert order_sagas.outcome(orders[0])["stock"] == (UNITS - 1, 0, 1)

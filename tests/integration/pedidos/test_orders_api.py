@@ -177,17 +177,17 @@ def test_without_inventario_it_is_asked_to_come_again(client):
 
 
 @pytest.mark.usefixtures("nobody")
-def test_order_is_shown_by_what_pedidos_knows_where_nobody_can_be_asked(client, market):
-    order_id = market.order(quantity=100)
-    market.settle()
+def test_order_is_shown_by_what_pedidos_knows_where_nobody_can_be_asked(client, order_sagas):
+    order_id = order_sagas.order(quantity=100)
+    order_sagas.settle()
     seen = client.get(f"/orders/{order_id}").json()
     assert (seen["status"], seen["failure"]["code"]) == ("failed", refusals.OUT_OF_STOCK)
     assert [one["event"] for one in seen["history"]] == ["order.placed", "order.failed"]
 
 
-def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, laptop, market):
-    order_id = market.order()
-    market.settle()
+def test_history_has_every_event_in_its_order_and_the_delivery_is_shown(shop, laptop, order_sagas):
+    order_id = order_sagas.order()
+    order_sagas.settle()
     seen = shop.get(path=f"/orders/{order_id}").json()
     assert (seen["status"], seen["delivery"]["status"]) == ("completed", "scheduled")
     assert [one["event"] for one in seen["history"]] == [

@@ -25,8 +25,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def set_aside(market):
-    order_id = market.order()
+def set_aside(order_sagas):
+    order_id = order_sagas.order()
     Order.objects.update(
         saga_pattern="orchestrated",
         set_aside_at=timezone.now(),
@@ -36,9 +36,9 @@ def set_aside(market):
     return order_id
 
 
-def test_every_list_and_every_row_can_be_looked_at(admin_client, market):
-    market.order()
-    market.settle()
+def test_every_list_and_every_row_can_be_looked_at(admin_client, order_sagas):
+    order_sagas.order()
+    order_sagas.settle()
     look_at_all(admin_client, "pedidos", at_least=["Order", "IdempotencyKey"])
 
 
@@ -60,7 +60,7 @@ def test_discarded_order_has_failed(admin_client, set_aside):
 
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
-def test_order_that_goes_its_way_is_left_alone(admin_client, market, action):
-    order_id = market.order()
+def test_order_that_goes_its_way_is_left_alone(admin_client, order_sagas, action):
+    order_id = order_sagas.order()
     assert "not set aside" in act(admin_client, Order, action, order_id)
     assert Order.objects.get().order_status == "pending"

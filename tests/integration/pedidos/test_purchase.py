@@ -16,7 +16,7 @@ from pedidos.models import Order
 from pedidos.operations import OWNER, Accept, Item
 from saga_choreography import operations as choreography
 from saga_choreography import store
-from tests.integration.pedidos.market import Market
+from tests.integration.pedidos.in_process import OrderSagas
 
 pytestmark = pytest.mark.django_db(
     transaction=True,
@@ -32,7 +32,9 @@ def rosa():
     return Courier.objects.create(name="Rosa", capacity=1, **HAVANA)
 
 
-def bought(market: Market, *, auto_confirm: bool = False, card: str = "credit_card", **area) -> str:
+def bought(
+    order_sagas: OrderSagas, *, auto_confirm: bool = False, card: str = "credit_card", **area
+) -> str:
     """The id of one that was accepted, and has come as far as it comes by itself."""
     saga_id = Acceptance(owner=OWNER).accept(
         command=Accept(
@@ -48,23 +50,23 @@ def bought(market: Market, *, auto_confirm: bool = False, card: str = "credit_ca
             auto_confirm=auto_confirm,
         )
     )
-    market.settle()
+    order_sagas.settle()
     return saga_id.saga_id
 
 
-def decide(market: Market, order_id: str, word: str) -> None:
+def decide(order_sagas: OrderSagas, order_id: str, word: str) -> None:
     """The customer does, and all that follows happens."""
     decisions.give(
         service="pagos", given=Given(saga_id=order_id, step=STEP, word=word, by="customer")
     )
-    market.settle()
+    order_sagas.settle()
 
 
-def ask(market: Market, order_id: str) -> None:
+def ask(order_sagas: OrderSagas, order_id: str) -> None:
     """Somebody asks for it to be stopped, or given back."""
     with transaction.atomic(using="saga_choreography"):
         choreography.compensate(saga_id=order_id, requested_by="eva", reason="", now=store.now())
-    market.settle()
+    order_sagas.settle()
 
 
 def told(order_id: str) -> tuple[str, str, str]:
@@ -77,40 +79,40 @@ def busy() -> int:
     return Courier.objects.get(city="Plaza").busy
 
 
-def test_waits_for_its_customer_and_then_is_dispatched(market):
-    order_id = bought(market)
+def test_waits_for_its_customer_and_then_is_dispatched(order_sagas):
+    order_id = bought(order_sagas)
     assert told(order_id) == ("pending", "running", "")
-    assert "payment.confirmed" not in market.heard
-    decide(market, order_id, "yes")
+    assert "payment.confirmed" not in order_sagas.heard
+    decide(order_sagas, order_id, "yes")
     assert told(order_id) == ("dispatched", "completed", "")
     assert busy() == 1
 
 
-def test_confirms_by_itself_where_that_was_asked_for(market):
-    assert told(bought(market, auto_confirm=True)) == ("dispatched", "completed", "")
+def test_confirms_by_itself_where_that_was_asked_for(order_sagas):
+    assert told(bought(order_sagas, auto_confirm=True)) == ("dispatched", "completed", "")
 
 
-def test_order_that_its_customer_cancels_is_cancelled(market):
-    order_id = bought(market)
-    decide(market, order_id, "no")
+def test_order_that_its_customer_cancels_is_cancelled(order_sagas):
+    order_id = bought(order_sagas)
+    decide(order_sagas, order_id, "no")
     assert told(order_id) == ("cancelled", "compensated", refusals.CANCELLED_BY_CUSTOMER)
     assert busy() == 0
 
 
-def test_order_that_nobody_confirms_in_time_is_cancelled(market, settings):
+def test_order_that_nobody_confirms_in_time_is_cancelled(order_sagas, settings):
     settings.DECIDE_SECONDS = {f"purchase.{STEP}": 0.001}
-    order_id = bought(market)
+    order_id = bought(order_sagas)
     decisions.Overdue(service="pagos").sweep_once()
-    market.settle()
+    order_sagas.settle()
     assert told(order_id) == ("cancelled", "compensated", refusals.CONFIRMATION_OVERDUE)
 
 
-def test_without_a_courier_it_is_confirmed_no_longer_refunded_and_cancelled(market, rosa):
+def test_without_a_courier_it_is_confirmed_no_longer_refunded_and_cancelled(order_sagas, rosa):
     rosa.capacity = 0
     rosa.save()
-    order_id = bought(market, auto_confirm=True)
+    order_id = bought(order_sagas, auto_confirm=True)
     assert told(order_id) == ("cancelled", "compensated", refusals.NO_COURIER_FREE)
-    undone = [one for one in market.heard if one in _BACKWARD]
+    undone = [one for one in order_sagas.heard if one in _BACKWARD]
     assert list(dict.fromkeys(undone)) == _BACKWARD
     assert Order.objects.get(pk=order_id).unconfirmed_at is not None
 
@@ -124,27 +126,27 @@ _BACKWARD = [
 ]
 
 
-def test_city_that_nobody_serves_is_told_from_one_whose_couriers_are_busy(market):
-    order_id = bought(market, auto_confirm=True, city="Regla")
+def test_city_that_nobody_serves_is_told_from_one_whose_couriers_are_busy(order_sagas):
+    order_id = bought(order_sagas, auto_confirm=True, city="Regla")
     assert told(order_id) == ("cancelled", "compensated", refusals.AREA_NOT_SERVED)
 
 
-def test_order_that_is_stopped_while_it_waits_is_cancelled(market):
-    order_id = bought(market)
-    ask(market, order_id)
+def test_order_that_is_stopped_while_it_waits_is_cancelled(order_sagas):
+    order_id = bought(order_sagas)
+    ask(order_sagas, order_id)
     assert told(order_id) == ("cancelled", "compensated", refusals.STOPPED)
 
 
-def test_order_that_is_given_back_is_cancelled_and_its_courier_free(market):
-    order_id = bought(market, auto_confirm=True)
-    ask(market, order_id)
+def test_order_that_is_given_back_is_cancelled_and_its_courier_free(order_sagas):
+    order_id = bought(order_sagas, auto_confirm=True)
+    ask(order_sagas, order_id)
     assert told(order_id) == ("cancelled", "compensated", refusals.STOPPED)
     assert (busy(), Delivery.objects.get().status) == (0, "cancelled")
 
 
-def test_courier_who_has_delivered_is_free_for_the_next_one(market):
-    first = bought(market, auto_confirm=True)
+def test_courier_who_has_delivered_is_free_for_the_next_one(order_sagas):
+    first = bought(order_sagas, auto_confirm=True)
     delivery = Delivery.objects.get(subject=first)
     with transaction.atomic(using="envios"):
         envios.move_on(delivery_id=delivery.pk, status=DeliveryStatus.DELIVERED)
-    assert told(bought(market, auto_confirm=True)) == ("dispatched", "completed", "")
+    assert told(bought(order_sagas, auto_confirm=True)) == ("dispatched", "completed", "")

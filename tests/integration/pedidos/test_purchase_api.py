@@ -140,15 +140,15 @@ def test_same_key_is_the_same_purchase(shop):
     assert (other.status, other.json()["code"]) == (422, refusals.KEY_REUSED)
 
 
-def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered(shop, market):
+def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered(shop, order_sagas):
     order_id = bought(shop)
-    market.settle()
+    order_sagas.settle()
     payment = seen(shop, order_id)["payment"]
     assert payment["status"] == "pending"
     assert payment["until"] > seen(shop, order_id)["created_at"]
     confirmed = post_to(shop, payment["confirm_url"])
     assert confirmed.status == 200, confirmed.body
-    market.settle()
+    order_sagas.settle()
     shown = seen(shop, order_id)
     assert (shown["status"], shown["payment"]["confirm_url"]) == ("dispatched", None)
     assert (shown["payment"]["status"], shown["delivery"]["status"]) == ("completed", "scheduled")
@@ -164,6 +164,6 @@ def test_customer_sees_what_to_pay_and_until_when_and_then_that_it_was_delivered
     ]
 
 
-def test_whoever_waits_is_told_that_it_is_not_decided_yet(shop, market):
+def test_whoever_waits_is_told_that_it_is_not_decided_yet(shop, order_sagas):
     given = buy(shop, headers={"Prefer": "wait=1"})
     assert (given.status, given.json()["status"]) == (201, "pending")

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from checker.soak.shoppers import Shoppers, Wanted
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 DRAIN_SECONDS = 60.0

@@ -8,7 +8,7 @@ import pytest
 from messaging import parts as probe_module
 from messaging.brokers import Message, connect
 from messaging.parts import BrokerProbe
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 DEAD = "dueto.inventario.dead"
 

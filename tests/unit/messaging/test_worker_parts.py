@@ -9,7 +9,7 @@ import pytest
 from contracts.states import Complaint
 from messaging import worker
 from messaging.worker import Part, Worker
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 
 class Looping:

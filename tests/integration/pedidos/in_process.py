@@ -31,7 +31,7 @@ REACTIONS = {
 UNITS = 5
 
 
-class Market:
+class OrderSagas:
     """A product of which there are a few, and a courier with one place. `heard`: what reached which
     service, in order.
     """

@@ -1,12 +1,12 @@
-"""Orders to the processes of a test stack: die at this point, or stay there until released."""
+"""Triggers of failpoints in a running stack: a process dies there, or waits until released."""
 
 from pathlib import Path
 
 from participant.failpoints import HOLD, KILL
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
 
-class Orders:
+class Triggers:
     """The folder that DUETO_POINTS names. A point is `relay.marked`, or
     `executing.before_commit of do create_order`.
     """
@@ -27,7 +27,7 @@ class Orders:
         self._taken(process, f"{point} released").touch()
 
     def is_taken(self, process: str, point: str) -> bool:
-        """Whether the process has come there since it was ordered to."""
+        """Whether the process has come there since it was armed."""
         return self._taken(process, point).exists()
 
     def wait(self, process: str, point: str, *, seconds: float = 60) -> None:
@@ -39,12 +39,12 @@ class Orders:
         )
 
     def withdraw(self, process: str, point: str) -> None:
-        """Takes an order back that nobody has come to."""
+        """Disarms a failpoint that no process has come to."""
         (self.folder / "armed" / process / point).unlink(missing_ok=True)
 
     def seen(self) -> set[tuple[str, str]]:
         """Every (process, point) that was ever reached."""
-        return {(one.parent.name, one.name) for one in (self.folder / "seen").glob("*/*")}
+        return {(path.parent.name, path.name) for path in (self.folder / "seen").glob("*/*")}
 
     def _give(self, process: str, point: str, what: str) -> None:
         for old in (self._taken(process, point), self._taken(process, f"{point} released")):

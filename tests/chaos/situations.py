@@ -13,9 +13,9 @@ from contracts.events import route
 from messaging.brokers import Message, connect
 from tests.chaos.cases import HANDING_OVER
 from tests.chaos.round import Round
-from tests.checkout.shop import eventually
+from tests.waiting import eventually
 
-Scene = Callable[[Round], Iterator[None]]
+Situation = Callable[[Round], Iterator[None]]
 
 _restarting = threading.Lock()
 
@@ -292,15 +292,15 @@ def stopped(this: Round) -> Iterator[None]:
     with _charge_held(this) as held:
         saga = this.buy(wanted, ends="compensated")
         held()
-        this.orders.hold(*runner)
-        this.orders.wait(*runner)
+        this.triggers.hold(*runner)
+        this.triggers.wait(*runner)
         this.compensate(saga)
     charged = "saga_orchestrator_sagastep WHERE saga_id = %s AND name = %s AND status = 'completed'"
     eventually(
         lambda: this.is_there("saga_orchestrator", charged, [saga, "process_payment"]),
         what="the reply is heard",
     )
-    this.orders.release(*runner)
+    this.triggers.release(*runner)
 
 
 def stopping(this: Round) -> Iterator[None]:
@@ -320,17 +320,17 @@ def without_database(this: Round) -> Iterator[None]:
     }[this.pattern]
     (wanted,) = this.wanted(1)
     yield
-    this.orders.hold(process, point)
+    this.triggers.hold(process, point)
     this.buy(wanted)
-    this.orders.wait(process, point)
+    this.triggers.wait(process, point)
     restart_database(this)
-    this.orders.release(process, point)
+    this.triggers.release(process, point)
 
 
-SCENES: dict[str, Scene] = {
+SITUATIONS: dict[str, Situation] = {
     **{
-        scene.__name__: scene
-        for scene in (
+        situation.__name__: situation
+        for situation in (
             *(bought, doors, handed_over, handed_over_late, watched_late, returned, aborted),
             *(redriven, expired, damaged, unreadable, faulting, given_up, unknown_steps),
             *(stopped, stopping, without_database, charged_by_hand, paid_by_hand, confirmed),
@@ -362,11 +362,11 @@ def _charge_held(this: Round) -> Iterator[Callable[[], None]]:
     """The payment is not committed within the block. Gives what waits until it would be."""
     process = f"pagos.{this.steps_run_in}"
     point = "executing.before_commit of do pagos.charge"
-    this.orders.hold(process, point)
+    this.triggers.hold(process, point)
     try:
-        yield lambda: this.orders.wait(process, point)
+        yield lambda: this.triggers.wait(process, point)
     finally:
-        this.orders.release(process, point)
+        this.triggers.release(process, point)
 
 
 @contextmanager

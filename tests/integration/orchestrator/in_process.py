@@ -40,7 +40,7 @@ def loses_nothing(service: str, event: Event) -> bool:
     return False
 
 
-class Post:
+class Orchestration:
     """`heard`: what reached which service, in order."""
 
     def __init__(self, broker: Broker) -> None:

@@ -39,7 +39,7 @@ UNITS = 5
 Loses = Callable[[str, Event], bool]
 
 
-class Town:
+class Choreography:
     """The services of one saga. Nothing moves unless it is told to. `heard`: what reached which of
     them, in order.
     """

@@ -87,7 +87,7 @@ class Bulkhead:
             self._work(*self.waiting.popleft())
 
 
-class Office:
+class Orchestrator:
     """A runner with the real executor, engine and log."""
 
     def __init__(self, monkeypatch) -> None:
