@@ -57,7 +57,9 @@ def test_every_module_says_what_it_is_for() -> None:
 
 def test_nine_functions_in_ten_are_short(record_property) -> None:
     lengths = {
-        f"{one.place} {one.name}": one.lines for path in modules() for one in functions(path)
+        f"{function.place} {function.name}": function.lines
+        for path in modules()
+        for function in functions(path)
     }
     record_property("functions", _check_short(lengths, SHORT_FUNCTION))
 

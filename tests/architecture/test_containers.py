@@ -66,7 +66,7 @@ def test_every_container_has_limits_and_writes_to_no_disk_but_a_volume() -> None
         assert service["deploy"]["resources"]["limits"].keys() == {"memory", "pids"}, name
         if service["image"].endswith(":local"):
             assert service["read_only"], name
-            assert all("size=" in one for one in service["tmpfs"]), name
+            assert all("size=" in mount for mount in service["tmpfs"]), name
 
 
 def test_image_is_built_once_and_never_looked_for_elsewhere() -> None:

@@ -170,7 +170,9 @@ def _leads(document: Path, link: str) -> bool:
 def _anchors(document: Path) -> set[str]:
     """The headings of a document as its readers' browsers name them."""
     headings = _HEADING.findall(document.read_text())
-    return {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
 
 
 def _exists(path: str) -> bool:
@@ -202,5 +204,5 @@ def _options_of(parser: ArgumentParser) -> Iterator[str]:
     yield from parser._option_string_actions
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
-            for one in action.choices.values():
-                yield from _options_of(one)
+            for choice in action.choices.values():
+                yield from _options_of(choice)

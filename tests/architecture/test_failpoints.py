@@ -150,14 +150,14 @@ def test_every_point_has_a_process_that_is_killed_there() -> None:
 
 def test_case_is_of_a_point_that_there_is() -> None:
     names = {point.name for point in failpoints.all_points()}
-    assert {one.point.partition(" of ")[0] for one in all_cases()} <= names
+    assert {case.point.partition(" of ")[0] for case in all_cases()} <= names
 
 
 def test_every_process_at_every_point_is_in_some_round() -> None:
     assert sorted(one for some in rounds(all_cases()) for one in some) == sorted(all_cases())
     chosen = [(one.pattern, one.point) for one in one_process_each()]
     assert len(chosen) == len(set(chosen))
-    assert {point for _, point in chosen} == {one.point for one in all_cases()}
+    assert {point for _, point in chosen} == {case.point for case in all_cases()}
 
 
 def test_document_lists_every_point() -> None:

@@ -44,7 +44,7 @@ def repository_files() -> tuple[Path, ...]:
 @cache
 def modules(*packages: str) -> tuple[Path, ...]:
     """The Python files of these packages (all of ours if none is named), migrations left out."""
-    found = (path for one in packages or PACKAGES for path in (ROOT / one).rglob("*.py"))
+    found = (path for package in packages or PACKAGES for path in (ROOT / package).rglob("*.py"))
     return tuple(sorted(path for path in found if "migrations" not in path.parts))
 
 

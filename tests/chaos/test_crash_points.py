@@ -39,7 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _together(cases: list[Case], fault: str) -> list[tuple[Case, ...]]:
     """The database restarts once in a round: a step that faults five times is rightly given up."""
-    return [(one,) for one in cases] if fault == RESTART else rounds(cases)
+    return [(case,) for case in cases] if fault == RESTART else rounds(cases)
 
 
 class Rounds:
@@ -112,7 +112,7 @@ def test_all_ends_right(run_rounds, case, together, fault):
 
 def test_no_process_comes_to_a_point_where_it_is_never_killed(run_rounds, triggers):
     """By kind of process; an operation counts as a place of its own."""
-    known = {(_kind(one.process), one.point) for one in all_cases()}
+    known = {(_kind(case.process), case.point) for case in all_cases()}
     known |= {(kind, point.partition(" of ")[0]) for kind, point in known}
     seen = {
         (_kind(process), point)

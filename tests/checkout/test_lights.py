@@ -44,7 +44,9 @@ def stopped(stack):
 
 
 def named(found, name):
-    return [one for one in found.stands if one.source == name and one.level == "unavailable"]
+    return [
+        stand for stand in found.stands if stand.source == name and stand.level == "unavailable"
+    ]
 
 
 @pytest.mark.timeout(180)

@@ -105,7 +105,7 @@ def test_undo_that_keeps_failing_is_tried_a_few_times_ever_rarer(stuck, pattern)
 def test_parked_saga_names_its_step_and_error(shop, stuck, pattern):
     state = shop.state(stuck.sagas[pattern], pattern)
     assert state["parked"]["step"] == state["current_step"] == "process_payment"
-    errors = {one["step_name"]: one["error"] for one in state["steps"]}
+    errors = {step["step_name"]: step["error"] for step in state["steps"]}
     # A call hears of a fault only its status; a service says by message what went wrong.
     expected = "500" if pattern == "orchestrated" else "the ledger is closed"
     assert expected in state["parked"]["reason"]

@@ -22,7 +22,7 @@ def ask(shop, request: bytes, body: bytes = b"") -> tuple[int, dict]:
 
 
 def chunked(*chunks: bytes) -> bytes:
-    sent = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in chunks)
+    sent = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
     return b"Transfer-Encoding: chunked\r\n\r\n" + sent + b"0\r\n\r\n"
 
 

@@ -28,7 +28,7 @@ class Door(NamedTuple):
     @property
     def methods(self) -> list[str]:
         """Those that it has, but for what every view has."""
-        own = [one for one in METHODS[:5] if hasattr(self.view, one.lower())]
+        own = [method for method in METHODS[:5] if hasattr(self.view, method.lower())]
         return own or ["GET"]
 
     def filled(self, random: Random, known: Mapping[str, list[Any]]) -> str:
@@ -42,7 +42,7 @@ class Door(NamedTuple):
         return f"/{_PARAMETER.sub(pick, self.path)}"
 
 
-OF_ONE_SERVICE = {str(one.pattern) for one in health.urlpatterns} - {"health/live"}
+OF_ONE_SERVICE = {str(urlpattern.pattern) for urlpattern in health.urlpatterns} - {"health/live"}
 """They tell how the service of this process is, and here all of them are in one."""
 
 

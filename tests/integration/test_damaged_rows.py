@@ -44,7 +44,7 @@ LONG = "repeat('9', 5000)::jsonb"
 
 
 def times(table, *columns):
-    return [f"UPDATE {table} SET {column} = '{one}'" for column in columns for one in TIMES]
+    return [f"UPDATE {table} SET {column} = '{time}'" for column in columns for time in TIMES]
 
 
 DAMAGES = {

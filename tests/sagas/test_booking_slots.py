@@ -97,7 +97,7 @@ class Lobby:
             "booking": booking["status"],
             "why": booking["failure"] and booking["failure"]["code"],
             "bill": [bill["status"] for bill in bills["results"]],
-            "papers": sorted(one["kind"] for one in papers["results"]),
+            "papers": sorted(result["kind"] for result in papers["results"]),
             "balance": self.balance(),
         }
 

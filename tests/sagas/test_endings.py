@@ -112,7 +112,7 @@ def test_order_is_brought_by_a_courier_who_is_free(shop, delivered, pattern):
 def test_coordinator_tells_every_step_of_a_completed_saga(shop, saga, pattern):
     saga_id = begun(shop, saga, pattern, shop.product(quantity=UNITS))
     state = told(shop, saga, saga_id, pattern, completed(saga))
-    assert [one["step_name"] for one in state["steps"]] == list(completed(saga))
+    assert [step["step_name"] for step in state["steps"]] == list(completed(saga))
     assert (state["state"], state["saga_pattern"], state["failure"]) == ("ok", pattern, None)
 
 

@@ -188,7 +188,7 @@ def test_checkout_is_begun_at_the_door_of_every_pattern(typed, pattern):
 def test_choreographed_checkouts_are_listed(typed):
     (listed,) = typed("curl http://localhost:3004/saga/choreography/status | jq")
     assert listed["sagas"] == listed["results"]
-    assert {one["saga_pattern"] for one in listed["sagas"]} == {"choreographed"}
+    assert {saga["saga_pattern"] for saga in listed["sagas"]} == {"choreographed"}
 
 
 @pytest.mark.parametrize("port", ["3000", "3001", "3002", "3003", "3004"])

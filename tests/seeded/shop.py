@@ -115,13 +115,13 @@ class Shop:
 
     def hand_over(self) -> None:
         """Only carrito's hand-overs run, once."""
-        for one in self._handovers:
-            one.hand_over_once()
+        for handover in self._handovers:
+            handover.hand_over_once()
 
     def settle(self, *, without: Collection[str] = ()) -> None:
         """Lets everything happen until nothing is left. `without`: consumers that stand still."""
         for _ in range(MOST_ROUNDS):
-            moved = sum(self._in_process(one.hand_over_once) for one in self._handovers)
+            moved = sum(self._in_process(handover.hand_over_once) for handover in self._handovers)
             moved += sum(self._in_process(worker.relay) for worker in self.workers.values())
             hearing = [worker for worker in self.workers.values() if worker.service not in without]
             moved += sum(one.hear() for one in hearing)

@@ -67,7 +67,7 @@ def test_services_reach_their_servers_by_the_detour(place, said):
         announce=said.append,
     ) as stack:
         assert status.ask(stack.urls["pagos"], "/health/ready")[0] == status.OK
-        assert any(one.connections for one in proxies)
+        assert any(proxy.connections for proxy in proxies)
         for one in proxies:
             one.refuse()
         assert status.ask(stack.urls["pagos"], "/health/ready")[0] != status.OK
@@ -190,4 +190,4 @@ def test_number_that_another_process_has_now_is_not_taken_for_the_old_one():
 
 
 def _children_of(pid):
-    return [one.pid for one in psutil.Process(pid).children(recursive=True)]
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]

@@ -169,7 +169,7 @@ def test_batches_in_opposite_order_do_not_wait_for_each_other(product):
 def test_without_the_fixed_order_batches_wait_for_each_other(product, monkeypatch):
     """The control: keys are taken in the order in which they came."""
     step = RESERVE["step"]
-    came = iter([[(one, step) for one in ids] for ids in ("amz", "zma")])
+    came = iter([[(id_, step) for id_ in ids] for ids in ("amz", "zma")])
     mine = threading.local()
 
     def as_they_came(keys):

@@ -40,7 +40,7 @@ class Recorded:
 
 def performed_at_once(batcher, names):
     ids = [f"{name}-{uuid.uuid4()}" for name in names]
-    calls = [lambda one=one: batcher.execute(command=Command(saga_id=one)) for one in ids]
+    calls = [lambda id_=id_: batcher.execute(command=Command(saga_id=id_)) for id_ in ids]
     return ids, at_once(calls, service="carrito")
 
 
@@ -69,7 +69,7 @@ def test_fault_of_one_is_raised_to_that_one_only():
     )
     ids, got = performed_at_once(batcher, ["poison", *["yes"] * AT_ONCE])
     assert isinstance(got[0], ValueError)
-    assert [one.outcome for one in got[1:]] == [Done({"of": one}) for one in ids[1:]]
+    assert [one.outcome for one in got[1:]] == [Done({"of": id_}) for id_ in ids[1:]]
 
 
 def test_those_who_wait_are_performed_together():

@@ -203,9 +203,9 @@ def test_refused_checkout_says_that_it_was_the_hand_over(hands_over, coordinator
         207,
         [
             {"outcome": "refused", "code": "malformed_saga", "detail": "no"}
-            if one == refused
+            if saga_id == refused
             else {"outcome": "done"}
-            for one in saga_ids
+            for saga_id in saga_ids
         ],
     )
     hands_over.hand_over_once()
@@ -298,13 +298,13 @@ def test_only_what_is_set_aside_can_be_retried_or_discarded(client):
 
 def test_pages_of_what_is_set_aside_show_each_once(client, hands_over):
     saga_ids = accepted(5)
-    for one in saga_ids:
-        damage(one, "context = '{}'")
+    for saga_id in saga_ids:
+        damage(saga_id, "context = '{}'")
     hands_over.hand_over_once()
     url, seen = "/checkouts/set-aside?limit=2", []
     while url:
         page = client.get(url).json()
-        seen += [one["saga_id"] for one in page["checkouts"]]
+        seen += [checkout["saga_id"] for checkout in page["checkouts"]]
         url = page["next"]
     assert sorted(seen) == sorted(saga_ids)
 

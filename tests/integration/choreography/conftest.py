@@ -14,7 +14,7 @@ def start():
     """Sagas of these ids are heard of, by their first event."""
 
     def start(*saga_ids: str, now: datetime = NOON) -> None:
-        track(heard=[story("completed", saga_id=one)[0] for one in saga_ids], now=now)
+        track(heard=[story("completed", saga_id=saga_id)[0] for saga_id in saga_ids], now=now)
 
     return start
 

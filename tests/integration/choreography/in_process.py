@@ -56,11 +56,12 @@ class Choreography:
             for service in services
         ]
         self._relays = [Relay(service=service, broker=broker) for service in services]
-        for one in self._consumers:
-            routes = [events.route(saga, event) for saga, event in one.reactions]
-            broker.declare(queue=one.queue, events=routes)
+        for consumer in self._consumers:
+            routes = [events.route(saga, event) for saga, event in consumer.reactions]
+            broker.declare(queue=consumer.queue, events=routes)
         self._subscriptions = {
-            one.service: broker.subscribe(queue=one.queue, prefetch=1000) for one in self._consumers
+            consumer.service: broker.subscribe(queue=consumer.queue, prefetch=1000)
+            for consumer in self._consumers
         }
         self.heard: list[tuple[str, str]] = []
 
@@ -94,7 +95,9 @@ class Choreography:
         while handled < most:
             for relay in self._relays:
                 relay.relay_once()
-            moved = [self._hear_one(one, loses) for one in self._consumers if handled < most]
+            moved = [
+                self._hear_one(consumer, loses) for consumer in self._consumers if handled < most
+            ]
             if not any(moved):
                 break
             handled += sum(moved)
@@ -107,13 +110,13 @@ class Choreography:
             self.settle()
 
     def _retry_aside(self) -> int:
-        for one in self._consumers:
-            with connections[one.service].cursor() as cursor:
+        for consumer in self._consumers:
+            with connections[consumer.service].cursor() as cursor:
                 cursor.execute(
-                    f"UPDATE {one.service}_parkedmessage SET next_attempt_at = now()"
+                    f"UPDATE {consumer.service}_parkedmessage SET next_attempt_at = now()"
                     " WHERE status = 'retrying'"
                 )
-        return sum(one.retry_aside() for one in self._consumers)
+        return sum(consumer.retry_aside() for consumer in self._consumers)
 
     def look(self) -> None:
         """The watchdog looks."""

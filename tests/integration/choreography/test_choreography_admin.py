@@ -110,7 +110,7 @@ def test_sagas_are_undone_each_for_itself(admin_client, saga):
     saga("completed", until=2, saga_id="runs")
     page = ask(admin_client, "undo", "over", "runs").content.decode()
     assert "1 on their way, 1 refused: 1 already_undone." in page
-    assert [one.saga_id for one in Intervention.objects.all()] == ["runs"]
+    assert [intervention.saga_id for intervention in Intervention.objects.all()] == ["runs"]
 
 
 MANY = 230
@@ -126,7 +126,7 @@ def many(start) -> list[str]:
 
 
 def notices(page) -> list[str]:
-    return [str(one) for one in page.context["messages"]]
+    return [str(message) for message in page.context["messages"]]
 
 
 def test_many_are_undone_with_one_notice_and_each_is_written_down(admin_client, many):

@@ -151,7 +151,7 @@ def test_saga_is_shown_with_its_steps_and_its_trail(client, saga):
     assert found["cart_id"] == found["subject"] == "subject of s"
     assert found["total_amount"] == "25.00"
     assert found["failure"]["code"] == "card_declined"
-    assert [one["step_name"] for one in found["steps"]][:2] == [
+    assert [step["step_name"] for step in found["steps"]][:2] == [
         "accept_checkout",
         "reserve_inventory",
     ]
@@ -218,9 +218,9 @@ def test_sagas_are_listed_newest_first_in_pages(client, start):
         start(saga_id)
     first = client.get("/saga/choreography/status?page_size=2").json()
     assert (first["count"], first["previous"]) == (3, None)
-    assert [one["saga_id"] for one in first["results"]] == ["c", "b"]
+    assert [result["saga_id"] for result in first["results"]] == ["c", "b"]
     second = client.get(first["next"]).json()
-    assert [one["saga_id"] for one in second["results"]] == ["a"]
+    assert [result["saga_id"] for result in second["results"]] == ["a"]
     assert second["next"] is None
 
 
@@ -229,7 +229,7 @@ def pages_of(client, url: str, *, way: str = "next", meanwhile=lambda: None) -> 
     found = []
     while url:
         page = client.get(url).json()
-        found.append([one["saga_id"] for one in page["results"]])
+        found.append([result["saga_id"] for result in page["results"]])
         url = page[way]
         meanwhile()
     return found
@@ -268,7 +268,7 @@ def test_control_by_number_alone_sagas_come_twice_while_others_come_in(client, l
     found = []
     for number in range(1, 9):
         page = client.get(f"{STATUS}?page_size=10&page={number}").json()
-        found += [one["saga_id"] for one in page["results"]]
+        found += [result["saga_id"] for result in page["results"]]
         come_in()
     assert len(found) > len(set(found))
 
@@ -283,7 +283,7 @@ def test_next_of_a_page_by_its_number_goes_on_from_there(client, listed, come_in
     page = client.get(f"{STATUS}?page_size=10&page=3").json()
     come_in()
     following = client.get(page["next"]).json()
-    assert [one["saga_id"] for one in following["results"]] == listed[30:40]
+    assert [result["saga_id"] for result in following["results"]] == listed[30:40]
     assert (following["page"], following["page_size"]) == (4, 10)
 
 
@@ -297,7 +297,9 @@ def test_page_by_a_cursor_is_read_from_the_index(client, listed):
     page = client.get(f"{STATUS}?page_size=10&page=4").json()
     with CaptureQueriesContext(connections["saga_choreography"]) as queries:
         client.get(page["next"])
-    (statement,) = [one["sql"] for one in queries.captured_queries if "ORDER BY" in one["sql"]]
+    (statement,) = [
+        query["sql"] for query in queries.captured_queries if "ORDER BY" in query["sql"]
+    ]
     assert "OFFSET" not in statement
     with connections["saga_choreography"].cursor() as cursor:
         cursor.execute(f"EXPLAIN {statement}")
@@ -325,7 +327,9 @@ def test_sagas_are_listed_by_status(client, start):
     start("a", "b")
     track(heard=story("completed", saga_id="b"), now=story("completed")[-1].occurred_at)
     found = client.get("/saga/choreography/status?status=completed").json()
-    assert [(one["saga_id"], one["current_step"]) for one in found["results"]] == [("b", None)]
+    assert [(result["saga_id"], result["current_step"]) for result in found["results"]] == [
+        ("b", None)
+    ]
 
 
 def test_sagas_are_listed_by_name_and_by_pattern(client, start):
@@ -333,7 +337,7 @@ def test_sagas_are_listed_by_name_and_by_pattern(client, start):
     track(heard=[event("order.placed", saga_id="b", saga="fulfilment")], now=NOON)
 
     def listed(query):
-        return [one["saga_id"] for one in client.get(f"{STATUS}?{query}").json()["results"]]
+        return [result["saga_id"] for result in client.get(f"{STATUS}?{query}").json()["results"]]
 
     assert listed("saga=fulfilment") == ["b"]
     assert listed("saga=checkout&saga_pattern=choreographed") == ["a"]

@@ -117,7 +117,9 @@ def test_every_time_that_is_compared_is_the_databases(wrong, start, watchdog, cl
     ProjectionHandler(saga="checkout", on="inventory.reserved").handle(
         [story("completed", begin=far)[1]]
     )
-    assert all(is_now(one) for one in SagaEvent.objects.values_list("seen_at", flat=True))
+    assert all(
+        is_now(saga_event) for saga_event in SagaEvent.objects.values_list("seen_at", flat=True)
+    )
     client.post("/saga/choreography/s/compensate", "{}", content_type="application/json")
     found = Saga.objects.get()
     assert is_now(found.stop_requested_at)

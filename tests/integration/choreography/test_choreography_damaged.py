@@ -121,7 +121,7 @@ def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
 
 def test_it_is_listed_and_shown_with_the_others(damaged, client):
     listed = client.get("/saga/choreography/status")
-    assert [one["saga_id"] for one in listed.json()["results"]] == ["c", "bad", "a"]
+    assert [result["saga_id"] for result in listed.json()["results"]] == ["c", "bad", "a"]
     for path in ("/saga/choreography/bad", "/saga/choreography/bad/status"):
         assert client.get(path).status_code == 200
     look(now=after(12))

@@ -64,7 +64,7 @@ def test_added_courier_is_listed_and_free(client, post):
 def test_wrong_field_of_a_courier_is_named(post, field, value):
     answered = post("/couriers", ROSA | {field: value})
     assert answered.status_code == 400
-    assert [one["field"] for one in answered.json()["errors"]] == [field]
+    assert [error["field"] for error in answered.json()["errors"]] == [field]
 
 
 def test_deliveries_are_shown_by_their_order(client, delivery):
@@ -124,5 +124,5 @@ def test_sample_couriers_are_added_once(client, capsys):
     for _ in range(2):
         call_command("seed_couriers")
     assert "0 couriers added" in capsys.readouterr().out
-    names = [one["name"] for one in client.get("/couriers").json()["results"]]
+    names = [result["name"] for result in client.get("/couriers").json()["results"]]
     assert len(names) == len(set(names)) > 1

@@ -64,7 +64,9 @@ def test_schedules_end_alike_in_memory_and_on_postgres(pattern, saga):
         if is_in_order(pattern, one)
     ]
     with in_memory() as worlds:
-        wanted = [(name, *play(worlds, name, one)) for name in names for one in choosers(name)]
+        wanted = [
+            (name, *play(worlds, name, chooser)) for name in names for chooser in choosers(name)
+        ]
     with on_postgres() as worlds:
         for name, played, how in wanted:
             assert played.breaches == []

@@ -19,7 +19,7 @@ def credited():
 
 def test_bills_are_listed_newest_first_with_their_papers(client, credited):
     listed = client.get("/bills").json()
-    assert [one["status"] for one in listed["results"]] == ["credited", "open"]
+    assert [result["status"] for result in listed["results"]] == ["credited", "open"]
     (found,) = client.get("/bills?booking_id=s&user_id=ana&status=credited").json()["results"]
     assert (found["invoice"], found["amount"]) == (credited, "40.00")
     assert found["credit_note"] > found["invoice"]
@@ -30,7 +30,7 @@ def test_bills_are_listed_newest_first_with_their_papers(client, credited):
 def test_invoice_is_found_by_its_number(client, credited):
     found = client.get(f"/invoices/{credited}").json()
     assert (found["kind"], found["booking_id"], found["amount"]) == ("invoice", "s", "40.00")
-    kinds = [one["kind"] for one in client.get("/invoices").json()["results"]]
+    kinds = [result["kind"] for result in client.get("/invoices").json()["results"]]
     assert kinds == ["credit_note", "invoice"]
     assert client.get("/invoices?kind=credit_note&booking_id=s").json()["count"] == 1
 

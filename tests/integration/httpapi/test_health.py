@@ -70,7 +70,7 @@ class TestWorkers:
         WorkerHeartbeat.objects.create(host="there", pid=42, seen_at=ago(30))
         status, body = lights()
         assert status == 200
-        assert [one["status"] for one in body["workers"]] == ["up", "dead"]
+        assert [worker["status"] for worker in body["workers"]] == ["up", "dead"]
 
     def test_without_a_living_one_it_is_down(self, lights, living):
         WorkerHeartbeat.objects.update(seen_at=ago(30))
@@ -120,7 +120,7 @@ class TestWorkers:
         stopped, killed, ended = worker(), worker(), worker()
         stopped.send_signal(signal.SIGSTOP)
         eventually(lambda: lights()[0] == 503, seconds=30, what="it is named")
-        assert any(f"process {stopped.pid} on" in one for one in stands(lights()[1]))
+        assert any(f"process {stopped.pid} on" in stand for stand in stands(lights()[1]))
         stopped.send_signal(signal.SIGCONT)
         eventually(lambda: lights()[0] == 200, seconds=30, what="it is green again")
         killed.kill()
@@ -242,7 +242,7 @@ class TestDatabase:
             status, body = lights()
             assert status == 200
             pid = session.info.backend_pid
-            assert any(f"session {pid} of the database (psql)" in one for one in waits(body))
+            assert any(f"session {pid} of the database (psql)" in wait for wait in waits(body))
         assert lights()[1]["attention"] == []
 
 

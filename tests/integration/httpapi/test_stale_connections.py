@@ -142,13 +142,13 @@ def test_connections_from_a_read_only_time_would_refuse_for_ever(threads, monkey
     """The control: they answer a ping, so nothing else replaces them."""
     monkeypatch.setattr(slots, "mark_stale", lambda error: None)
     request.getfixturevalue("read_only")
-    assert [sell(one) for one in threads * 3] == [503] * 9
+    assert [sell(thread) for thread in threads * 3] == [503] * 9
 
 
 def test_plans_from_before_a_migration_are_given_up_after_one_failure(threads):
-    assert [ask(one) for one in threads * 2] == [200] * 6
+    assert [ask(thread) for thread in threads * 2] == [200] * 6
     with column_widened():
-        assert [ask(one) for one in threads * 2] == [503, *[200] * 5]
+        assert [ask(thread) for thread in threads * 2] == [503, *[200] * 5]
 
 
 def test_plans_from_before_a_migration_would_fail_on_each_connection(threads, monkeypatch):

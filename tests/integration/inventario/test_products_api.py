@@ -38,7 +38,7 @@ def laptop(send):
 def wrong_fields(answered) -> set[str]:
     assert answered.status_code == 400, answered.content
     assert answered["Content-Type"] == "application/problem+json"
-    return {one["field"] for one in answered.json()["errors"]}
+    return {error["field"] for error in answered.json()["errors"]}
 
 
 def test_added_product_is_there(send):
@@ -140,12 +140,12 @@ def test_pages_show_everything_once(send):
     url, skus, pages = "/api/products?page_size=3&category=computers", [], 0
     while url:
         page = send("GET", url).json()
-        skus += [one["sku"] for one in page["results"]]
+        skus += [result["sku"] for result in page["results"]]
         url, pages = page["next"], pages + 1
         assert page["count"] == 7
     assert (skus, pages) == ([str(n) for n in range(7)], 3)
     before = send("GET", page["previous"]).json()
-    assert [one["sku"] for one in before["results"]] == skus[3:6]
+    assert [result["sku"] for result in before["results"]] == skus[3:6]
 
 
 def test_products_that_come_in_meanwhile_shift_no_page(send):
@@ -153,7 +153,7 @@ def test_products_that_come_in_meanwhile_shift_no_page(send):
     first = send("GET", "/api/products?page_size=3&category=computers").json()
     send("POST", "/api/products", [LAPTOP | {"sku": f"late {n}"} for n in range(3)])
     second = send("GET", first["next"]).json()
-    assert [one["sku"] for one in second["results"]] == ["3", "4", "5"]
+    assert [result["sku"] for result in second["results"]] == ["3", "4", "5"]
 
 
 def test_products_are_found_by_category_words_ids_and_skus(send):
@@ -165,7 +165,7 @@ def test_products_are_found_by_category_words_ids_and_skus(send):
     ids = [one["data"]["id"] for one in send("POST", "/api/products", wanted).json()]
 
     def found(query: str) -> list[str]:
-        return [one["id"] for one in send("GET", f"/api/products?{query}").json()["results"]]
+        return [result["id"] for result in send("GET", f"/api/products?{query}").json()["results"]]
 
     assert found("") == ids
     assert found("category=Computers") == ids[:2]

@@ -171,7 +171,7 @@ def test_undo_of_what_never_happened_is_a_success(post):
 def test_wrong_field_is_named(post, laptop, change, field):
     answered = post("reserve", wanted(laptop) | change)
     assert answered.status_code == 400
-    assert [one["field"] for one in answered.json()["errors"]] == [field]
+    assert [error["field"] for error in answered.json()["errors"]] == [field]
 
 
 @pytest.mark.parametrize("body", ["", "{", "null", '"x"', "[{}]", "[1]"])

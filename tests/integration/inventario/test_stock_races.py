@@ -52,7 +52,7 @@ def test_without_the_lock_only_the_constraint_stops_overselling(product, shop):
     hot = product(10)
     with transaction.atomic(using=SERVICE):
         Product.objects.select_for_update().get()
-        coming = [InThread(one, service=SERVICE) for one in buyers(shop, hot, 20)]
+        coming = [InThread(buyer, service=SERVICE) for buyer in buyers(shop, hot, 20)]
         wait_until_blocked(service=SERVICE, count=20)
     faults = [one for one in coming if isinstance(one.ended_with(), IntegrityError)]
     assert len(faults) == 10

@@ -74,14 +74,14 @@ def test_stopped_comparison_shows_what_it_has(stopped: Any) -> None:
 def test_comparison_goes_on_where_it_was_stopped(finished: Any) -> None:
     said, found = finished
     assert "window  1/" not in said
-    assert [one["window"]["number"] for one in found["windows"]] == list(
+    assert [window["window"]["number"] for window in found["windows"]] == list(
         range(1, len(found["windows"]) + 1)
     )
     assert not found["was_stopped"]
 
 
 def _figures(found: dict[str, Any], phase: str) -> dict[str, Any]:
-    return {one["pattern"]: one for one in found["figures"] if one["phase"] == phase}
+    return {figure["pattern"]: figure for figure in found["figures"] if figure["phase"] == phase}
 
 
 def test_every_checkout_of_light_load_completes_in_both_patterns(finished: Any) -> None:
@@ -115,7 +115,7 @@ def test_cost_is_where_the_pattern_does_its_work(finished: Any) -> None:
     assert by_http["messages"] == pytest.approx(0, abs=0.1)
     assert by_messages["cpu_ms"]["inventario.worker"] > by_http["cpu_ms"]["inventario.worker"]
     assert by_http["cpu_ms"]["inventario.web"] > by_messages["cpu_ms"]["inventario.web"]
-    assert all(one["writes"] > 0 and one["wal_bytes"] > 0 for one in costs.values())
+    assert all(cost["writes"] > 0 and cost["wal_bytes"] > 0 for cost in costs.values())
 
 
 def test_screen_names_where_and_on_what_it_was_made(finished: Any) -> None:
@@ -127,7 +127,7 @@ def test_screen_names_where_and_on_what_it_was_made(finished: Any) -> None:
 def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
     kept = samples.read(path=Path(path).with_name("samples.csv"), kind=samples.Sample)
-    assert len(kept) == sum(one["counts"]["offered"] for one in finished[1]["windows"])
+    assert len(kept) == sum(window["counts"]["offered"] for window in finished[1]["windows"])
     assert len({one.saga_id for one in kept}) == len(kept)
 
 
@@ -166,7 +166,7 @@ def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_pat
     services = {name.partition(".")[0] for name in light["cost"]["cpu_ms"]}
     assert {"pedidos", "inventario", "pagos", "envios"} < services
     assert not {"carrito", "dashboard"} & services
-    steps = {one["step"] for waterfall in found["waterfalls"] for one in waterfall["parts"]}
+    steps = {part["step"] for waterfall in found["waterfalls"] for part in waterfall["parts"]}
     assert "schedule_delivery" in steps
 
 

@@ -50,7 +50,7 @@ def test_declined_cards_of_the_mix_are_no_failures(tmp_path: Path) -> None:
     options = ("--declined", "1", "--patterns", "choreographed")
     with ToyShop() as shop:
         ended, rows = _locust(shop.url, shop.url, tmp_path, *options)
-        cards = {one["payment_method"] for one in shop.checkouts}
+        cards = {checkout["payment_method"] for checkout in shop.checkouts}
     assert ended.returncode == 0, ended.stderr
     assert cards == {"card_declined"}
     assert rows["Aggregated"]["Failure Count"] == "0"

@@ -64,7 +64,7 @@ class Losing:
         return subscription
 
     def _lose(self, lost: Counter[str], ids: list[str]) -> None:
-        if any(not lost[one] for one in ids):
+        if any(not lost[id_] for id_ in ids):
             lost.update(ids)
             raise BrokerUnavailable("cut")
 
@@ -156,31 +156,31 @@ def cancelled(saga_id: str) -> Event:
 
 def test_charge_whose_ack_and_confirm_are_lost_is_taken_once(choreography):
     saga_ids = new_sagas(500)
-    choreography.hear(*[reserved(one) for one in saga_ids])
-    assert set(choreography.broker.acks_lost) == {reserved(one).id for one in saga_ids}
+    choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
+    assert set(choreography.broker.acks_lost) == {reserved(saga_id).id for saga_id in saga_ids}
     assert len(choreography.broker.confirms_lost) == len(saga_ids)
     assert nets() == dict.fromkeys(saga_ids, TOTAL)
-    assert choreography.said() == {(one, "payment.processed") for one in saga_ids}
+    assert choreography.said() == {(saga_id, "payment.processed") for saga_id in saga_ids}
 
 
 def test_charge_that_is_undone_is_given_back_once(choreography):
     saga_ids = new_sagas(250)
-    choreography.hear(*[reserved(one) for one in saga_ids])
-    choreography.hear(*[cancelled(one) for one in saga_ids])
+    choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
+    choreography.hear(*[cancelled(saga_id) for saga_id in saga_ids])
     assert nets() == dict.fromkeys(saga_ids, Decimal(0))
-    assert {(one, "payment.refunded") for one in saga_ids} <= choreography.said()
+    assert {(saga_id, "payment.refunded") for saga_id in saga_ids} <= choreography.said()
 
 
 def test_charge_that_comes_after_its_undo_is_blocked(choreography):
     saga_ids = new_sagas(250)
-    choreography.hear(*[cancelled(one) for one in saga_ids])
-    choreography.hear(*[reserved(one) for one in saga_ids])
+    choreography.hear(*[cancelled(saga_id) for saga_id in saga_ids])
+    choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
     assert not Payment.objects.exists()
-    assert {(one, "payment.refunded") for one in saga_ids} <= choreography.said()
+    assert {(saga_id, "payment.refunded") for saga_id in saga_ids} <= choreography.said()
 
 
 def test_control_without_the_guards_it_is_taken_twice(choreography, monkeypatch):
     saga_ids = new_sagas(20)
     with no_guards(monkeypatch):
-        choreography.hear(*[reserved(one) for one in saga_ids])
+        choreography.hear(*[reserved(saga_id) for saga_id in saga_ids])
         assert min(nets().values()) >= 2 * TOTAL

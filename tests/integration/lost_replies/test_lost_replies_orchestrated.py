@@ -43,7 +43,7 @@ def ends_of(saga_ids: list[str]) -> dict[str, str]:
 
 def once_each(door: Door):
     """Loses the answer to every call in which somebody's has not been lost yet."""
-    return lambda key, saga_ids: any(not door.lost[one] for one in saga_ids)
+    return lambda key, saga_ids: any(not door.lost[saga_id] for saga_id in saga_ids)
 
 
 def test_charge_whose_answer_is_lost_is_taken_once(run, start, services):

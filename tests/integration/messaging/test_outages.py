@@ -58,7 +58,7 @@ def test_relay_meets_a_second_outage_as_it_met_the_first(broker, away, stop, ini
     stop.set()
     thread.result()
     # Its own lock may be there for a moment more than the connection that it closed.
-    pauses = [one for one in stop.pauses if one != worker.RETRY_SECONDS]
+    pauses = [pause for pause in stop.pauses if pause != worker.RETRY_SECONDS]
     assert pauses == [*OUTAGE, *OUTAGE]
 
 

@@ -49,8 +49,10 @@ class Orchestration:
             for service, reactions in REACTIONS.items()
         }
         self.relays = [Relay(service=service, broker=broker) for service in REACTIONS]
-        for one in self.consumers.values():
-            broker.declare(queue=one.queue, events=[events.route(*key) for key in one.reactions])
+        for consumer in self.consumers.values():
+            broker.declare(
+                queue=consumer.queue, events=[events.route(*key) for key in consumer.reactions]
+            )
         # What a service leaves to a person is heard by the choreography too.
         broker.declare(queue="others", events=["checkout.step.parked"])
         self.queues = {

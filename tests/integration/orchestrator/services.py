@@ -108,7 +108,7 @@ class Services:
         if struck and not struck.after_effect:
             return struck.status, {"title": "broken"}
         with self._lock:
-            outcomes = [self._outcome(key, one) for one in saga_ids]
+            outcomes = [self._outcome(key, saga_id) for saga_id in saga_ids]
         return (struck.status, {"title": "broken"}) if struck else (207, outcomes)
 
     def _outcome(self, key: Key, saga_id: str) -> dict[str, Any]:

@@ -157,10 +157,10 @@ def test_unknown_saga_is_not_found(api, carrito):
 def test_sagas_are_listed_newest_first_in_pages(api, start):
     saga_ids = [start()[0] for _ in range(3)]
     page = api.get("/saga/transactions?page_size=2&page=1").json()
-    assert [one["saga_id"] for one in page["results"]] == saga_ids[:0:-1]
+    assert [result["saga_id"] for result in page["results"]] == saga_ids[:0:-1]
     assert (page["count"], page["previous"]) == (3, None)
     last = api.get(page["next"]).json()
-    assert [one["saga_id"] for one in last["results"]] == saga_ids[:1]
+    assert [result["saga_id"] for result in last["results"]] == saga_ids[:1]
 
 
 def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(api, start):
@@ -168,7 +168,7 @@ def test_whoever_follows_next_meets_each_saga_once_while_others_come_in(api, sta
     url, found = "/saga/transactions?page_size=3", []
     while url:
         page = api.get(url).json()
-        found += [one["saga_id"] for one in page["results"]]
+        found += [result["saga_id"] for result in page["results"]]
         url = page["next"]
         start(2)
     assert sorted(found) == sorted(saga_ids)
@@ -184,14 +184,14 @@ def test_sagas_are_filtered_by_status(api, start):
     done, _ = start(2)
     Saga.objects.filter(pk=done).update(status="completed", next_attempt_at=None)
     page = api.get("/saga/transactions?status=completed").json()
-    assert [one["saga_id"] for one in page["results"]] == [done]
+    assert [result["saga_id"] for result in page["results"]] == [done]
 
 
 def test_sagas_are_filtered_by_pattern(api, start):
     _, by_message = start(2)
     Saga.objects.filter(pk=by_message).update(pattern="orchestrated_messaging")
     page = api.get("/saga/transactions?saga_pattern=orchestrated_messaging").json()
-    assert [one["saga_id"] for one in page["results"]] == [by_message]
+    assert [result["saga_id"] for result in page["results"]] == [by_message]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def _post(options):
 
 
 def attempts(saga_id):
-    return {one.name: one.do_attempts for one in SagaStep.objects.filter(saga=saga_id)}
+    return {
+        saga_step.name: saga_step.do_attempts for saga_step in SagaStep.objects.filter(saga=saga_id)
+    }
 
 
 def both_ways(request):

@@ -68,7 +68,7 @@ def test_many_are_stopped_with_one_notice(admin_client, start, monkeypatch):
     body = {"action": "undo", "_selected_action": saga_ids}
     monkeypatch.setattr(sagas_admin, "BULK_SECONDS", 60)
     page = admin_client.post(SAGAS, body, follow=True)
-    (notice,) = [str(one) for one in page.context["messages"]]
+    (notice,) = [str(message) for message in page.context["messages"]]
     assert notice.startswith("119 on their way, 1 refused: 1 already_undone.")
     assert Intervention.objects.count() == 119
 

@@ -118,7 +118,7 @@ def test_step_given_up_is_undone_with_those_before_it(
     assert saga.failure_code == "given_up"
     assert services.times_asked(step, saga_id=saga_id) == engine.TRIES
     assert services.times_asked(step, "undo", saga_id=saga_id) == 1
-    done = [one for one in services.effects(saga_id) if one[1] == "do"]
+    done = [effect for effect in services.effects(saga_id) if effect[1] == "do"]
     undone = [name for name, direction in services.effects(saga_id) if direction == "undo"]
     assert undone == [name for name, _ in reversed(done)] + ["accept_checkout"]
 

@@ -95,7 +95,9 @@ def test_saga_is_claimed_by_one_of_many_at_once(start):
     runners, known = [sign_on() for _ in range(4)], []
     for _ in range(5):
         saga_ids = start(40)
-        claims = [partial(store.claim, runner_id=one, limit=40, in_flight=known) for one in runners]
+        claims = [
+            partial(store.claim, runner_id=runner, limit=40, in_flight=known) for runner in runners
+        ]
         claimed = [saga.saga_id for got in at_once(claims, service=SERVICE) for saga in got]
         assert sorted(claimed) == sorted(saga_ids)
         known += claimed

@@ -28,7 +28,7 @@ def refund(*saga_ids: str, reason: str = ""):
 
 def money() -> Decimal:
     """What was taken and not given back."""
-    captured = sum(one.amount for one in Payment.objects.exclude(status="refused"))
+    captured = sum(payment.amount for payment in Payment.objects.exclude(status="refused"))
     return captured - sum(one.amount for one in Refund.objects.all())
 
 

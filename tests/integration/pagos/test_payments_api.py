@@ -81,7 +81,7 @@ def test_refused_plain_payment_is_a_conflict_and_leaves_a_row(post, change, code
 def test_wrong_field_is_named_and_nothing_kept(post, change, field):
     answered = post("", PLAIN | change)
     assert code_of(answered) == (400, "invalid")
-    assert [one["field"] for one in answered.json()["errors"]] == [field]
+    assert [error["field"] for error in answered.json()["errors"]] == [field]
     assert not Payment.objects.exists()
 
 
@@ -199,7 +199,7 @@ def test_list_of_refunds_is_answered_with_an_outcome_each(post):
 def test_wrong_field_of_a_charge_is_named(post, change, field):
     answered = post("/saga", OF_SAGA | change)
     assert code_of(answered) == (400, "invalid")
-    assert [one["field"] for one in answered.json()["errors"]] == [field]
+    assert [error["field"] for error in answered.json()["errors"]] == [field]
 
 
 @pytest.mark.parametrize("path", ["/nope", "/saga/nope/status", "/nope/", "/saga/nope/"])

@@ -41,12 +41,18 @@ def ask(operation, saga_id="s"):
 
 def kept() -> Decimal:
     """What the network has taken and not given back."""
-    return sum((one.amount for one in NetworkCharge.objects.filter(status="captured")), Decimal(0))
+    return sum(
+        (
+            network_charge.amount
+            for network_charge in NetworkCharge.objects.filter(status="captured")
+        ),
+        Decimal(0),
+    )
 
 
 def make_due():
     """The desk's next look finds what a request has left."""
-    store.ask_again(seconds={one.pk: 0.0 for one in Payment.objects.exclude(ask_at=None)})
+    store.ask_again(seconds={payment.pk: 0.0 for payment in Payment.objects.exclude(ask_at=None)})
 
 
 @pytest.fixture

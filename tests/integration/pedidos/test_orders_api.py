@@ -166,7 +166,7 @@ def test_unknown_product_is_not_found_and_nothing_kept(shop):
 def test_wrong_field_is_named_and_nothing_kept(shop, change, field):
     given = place(shop, **change)
     assert given.status == 400
-    assert [one["field"] for one in given.json()["errors"]] == [field]
+    assert [error["field"] for error in given.json()["errors"]] == [field]
     assert not Order.objects.exists()
 
 
@@ -228,10 +228,10 @@ def test_same_key_is_the_same_order(shop):
 def test_orders_are_listed_newest_first_in_pages(shop):
     orders = [placed(shop, user_id=user) for user in ("ana", "eva", "ana")]
     page = shop.get(path="/orders?page_size=2").json()
-    assert [one["order_id"] for one in page["results"]] == [orders[2], orders[1]]
+    assert [result["order_id"] for result in page["results"]] == [orders[2], orders[1]]
     assert page["count"] == 3
     path = page["next"].partition("/orders")[2]
-    assert [one["order_id"] for one in shop.get(path=f"/orders{path}").json()["results"]] == [
+    assert [result["order_id"] for result in shop.get(path=f"/orders{path}").json()["results"]] == [
         orders[0]
     ]
     of_ana = shop.get(path="/orders?user_id=ana&status=pending").json()["results"]

@@ -96,7 +96,7 @@ def test_purchase_is_accepted_in_every_pattern(shop, pattern, monkeypatch):
     monkeypatch.setattr("coordination.owner_views.give", lambda *, owner, context: None)
     bought(shop, saga_pattern=pattern)
     assert Order.objects.get().saga_pattern == pattern
-    emits = [one.event_type for one in OutboxEntry.objects.all()]
+    emits = [outbox_entry.event_type for outbox_entry in OutboxEntry.objects.all()]
     assert emits == (["purchase.order.placed"] if pattern == "choreographed" else [])
 
 
@@ -120,7 +120,7 @@ def test_purchase_is_accepted_in_every_pattern(shop, pattern, monkeypatch):
 def test_wrong_field_is_named_and_nothing_kept(shop, change, field):
     given = buy(shop, **change)
     assert given.status == 400
-    assert [one["field"] for one in given.json()["errors"]] == [field]
+    assert [error["field"] for error in given.json()["errors"]] == [field]
     assert not Order.objects.exists()
 
 

@@ -115,7 +115,7 @@ def test_same_key_is_the_same_booking(book, booked):
 def test_wrong_field_is_named_and_nothing_kept(book, change, field):
     given = book(**change)
     assert given.status_code == 400
-    assert [one["field"] for one in given.json()["errors"]] == [field]
+    assert [error["field"] for error in given.json()["errors"]] == [field]
     assert not Booking.objects.exists()
 
 
@@ -141,7 +141,7 @@ def test_manager_rejects_with_a_reason(post, asked):
 
 def test_verdict_names_who_gives_it(post, asked):
     given = post(f"/bookings/{asked()}/approve")
-    assert [one["field"] for one in given.json()["errors"]] == ["by"]
+    assert [error["field"] for error in given.json()["errors"]] == ["by"]
 
 
 def test_verdict_on_what_has_not_asked_yet_is_to_be_said_again(post, booked, monkeypatch):

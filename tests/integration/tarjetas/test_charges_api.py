@@ -241,10 +241,10 @@ def test_charges_are_listed_in_pages_newest_first(charge, client):
     for number in range(5):
         charge(key=f"k{number}", saga_id=f"s{number % 2}")
     page = client.get("/charges?page_size=3").json()
-    assert [one["key"] for one in page["results"]] == ["k4", "k3", "k2"]
-    assert [one["key"] for one in client.get(page["next"]).json()["results"]] == ["k1", "k0"]
+    assert [result["key"] for result in page["results"]] == ["k4", "k3", "k2"]
+    assert [result["key"] for result in client.get(page["next"]).json()["results"]] == ["k1", "k0"]
     of_saga = client.get("/charges?saga_id=s1").json()
-    assert (of_saga["count"], [one["key"] for one in of_saga["results"]]) == (2, ["k3", "k1"])
+    assert (of_saga["count"], [result["key"] for result in of_saga["results"]]) == (2, ["k3", "k1"])
 
 
 def test_unknown_key_and_wrong_method_are_problems(client, post):

@@ -122,7 +122,7 @@ def test_command_tells_programs_what_was_proven(capsys):
     assert _run("check", "--json", "--saga", "checkout") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["is_clean"]
-    names = [one["protocol"] for one in told["protocols"]]
+    names = [protocol["protocol"] for protocol in told["protocols"]]
     assert names == [
         "checkout, its page",
         *(f"checkout, {pattern}" for pattern in wired.PROTOCOLS),

@@ -58,7 +58,7 @@ def test_all_that_follows_from_the_page_is_shown(saga):
 
 @every_saga
 def test_automaton_has_every_reaction_and_its_outcomes(saga):
-    found = {(one.event, one.emits) for one in pictures.transfers(saga=saga)}
+    found = {(transfer.event, transfer.emits) for transfer in pictures.transfers(saga=saga)}
     assert found == {
         (row.event, said)
         for row in projection.reactions(saga.name)

@@ -37,7 +37,7 @@ def test_same_seed_plays_the_same_schedules():
 
 @pytest.mark.parametrize("of", [2, 3])
 def test_shares_make_up_the_whole(of):
-    parts = [explored(Toy(), schedules=81 * of, share=Share(one, of)) for one in range(of)]
+    parts = [explored(Toy(), schedules=81 * of, share=Share(number, of)) for number in range(of)]
     whole = merged(parts)
     assert whole.levels == {"toy": 4}
     assert whole.keys >= explored(Toy(), schedules=81).keys

@@ -104,7 +104,7 @@ def test_one_too_many_is_answered_at_once(rows, waiters, threads, monkeypatch):
     done, others = wait(waiting_ones, timeout=SOON, return_when="FIRST_COMPLETED")
     assert [one.result() for one in done] == [b"not yet"]
     rows.ended = {"0", "1", "2"}
-    assert {one.result(SOON) for one in others} == {b"ended"}
+    assert {other.result(SOON) for other in others} == {b"ended"}
 
 
 def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, monkeypatch):
@@ -114,7 +114,7 @@ def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, mon
     done, others = wait(same, timeout=SOON, return_when="FIRST_COMPLETED")
     assert [one.result() for one in done] == [b"not yet"]
     rows.ended = {"same"}
-    assert {one.result(SOON) for one in others} == {b"ended"}
+    assert {other.result(SOON) for other in others} == {b"ended"}
 
 
 def test_one_who_gives_up_does_not_take_the_others_entry_away(rows, waiters, threads):

@@ -10,7 +10,7 @@ from tests.unit.loadtests.builders import comparison, measured, sample, whole_ru
 def test_json_has_every_figure_and_null_for_what_never_came() -> None:
     stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 499)
     found = json.loads(as_json(comparison=comparison(every=[*whole_run(), stuck])))
-    light = next(one for one in found["figures"] if one["phase"] == "light")
+    light = next(figure for figure in found["figures"] if figure["phase"] == "light")
     assert light["outcome"]["p99"] is None
     assert light["counts"]["unfinished"] == 499
     assert found["settings"]["seed"] == 11

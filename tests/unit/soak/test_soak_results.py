@@ -108,7 +108,7 @@ def test_last_line_repeats_it(soaked):
 
 
 def recovered_in(*checkouts, began_at=100.0, ended_at=100.0):
-    lateness = Lateness(sagas=[QUICK, *(Lasted(*one) for one in checkouts)])
+    lateness = Lateness(sagas=[QUICK, *(Lasted(*checkout) for checkout in checkouts)])
     return lateness.recovered_in(began_at=began_at, ended_at=ended_at)
 
 

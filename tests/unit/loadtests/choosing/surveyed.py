@@ -89,7 +89,9 @@ def following(*, found: Survey, pattern: str) -> Survey:
             return cell
         return replace(cell, load=cell.ended_per_second)
 
-    stacks = [replace(one, cells=[as_offered(cell) for cell in one.cells]) for one in found.stacks]
+    stacks = [
+        replace(stack, cells=[as_offered(cell) for cell in stack.cells]) for stack in found.stacks
+    ]
     return replace(found, stacks=stacks)
 
 

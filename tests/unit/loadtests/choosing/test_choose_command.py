@@ -42,8 +42,8 @@ def shipped() -> Survey:
 def test_answer_comes_from_the_shipped_survey() -> None:
     """Its rows swapped, the answer is swapped: nothing in the code knows who wins."""
     found = json.loads(_said("--survey", str(SHIPPED), "--json"))
-    assert {one["pattern"] for one in found["forecasts"]} == {ORCHESTRATED, CHOREOGRAPHED}
-    assert all(one["cpu_ms"] > 0 and one["p50_ms"] > 0 for one in found["forecasts"])
+    assert {forecast["pattern"] for forecast in found["forecasts"]} == {ORCHESTRATED, CHOREOGRAPHED}
+    assert all(forecast["cpu_ms"] > 0 and forecast["p50_ms"] > 0 for forecast in found["forecasts"])
 
 
 def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> None:
@@ -55,20 +55,21 @@ def test_answer_is_swapped_where_the_shipped_survey_is(shipped, tmp_path) -> Non
     as_is = json.loads(_said("--survey", str(SHIPPED), "--json"))
     swapped = json.loads(_said("--survey", str(folder), "--json"))
     costs, others = (
-        {one["pattern"]: one["cpu_ms"] for one in found["forecasts"]} for found in (as_is, swapped)
+        {forecast["pattern"]: forecast["cpu_ms"] for forecast in found["forecasts"]}
+        for found in (as_is, swapped)
     )
     assert costs == pytest.approx({OTHER[pattern]: cost for pattern, cost in others.items()})
     best, best_of_swapped = (
-        next(one["best"] for one in found["choices"] if one["figure"] == "CPU")
+        next(choice["best"] for choice in found["choices"] if choice["figure"] == "CPU")
         for found in (as_is, swapped)
     )
     assert best == OTHER[best_of_swapped]
 
 
 def test_shipped_survey_is_audited_and_names_its_machine(shipped) -> None:
-    assert all(one.audit.is_clean and not one.was_stopped for one in shipped.stacks)
-    assert [one.spot for one in shipped.stacks] == list(shipped.settings.spots)
-    assert all("cores" in one for one in model.machines(survey=shipped))
+    assert all(stack.audit.is_clean and not stack.was_stopped for stack in shipped.stacks)
+    assert [stack.spot for stack in shipped.stacks] == list(shipped.settings.spots)
+    assert all("cores" in machine for machine in model.machines(survey=shipped))
 
 
 def test_answer_fits_a_screen() -> None:
@@ -81,11 +82,11 @@ def test_answer_fits_a_screen() -> None:
 def test_scripts_are_told_which_capacity_is_a_lower_bound(tmp_path) -> None:
     folder = _kept(tmp_path / "followed", following(found=survey(), pattern=ORCHESTRATED))
     found = json.loads(_said("--survey", str(folder), "--load", "450", "--json"))
-    assert {one["pattern"]: one["is_at_least"] for one in found["forecasts"]} == {
+    assert {forecast["pattern"]: forecast["is_at_least"] for forecast in found["forecasts"]} == {
         ORCHESTRATED: True,
         CHOREOGRAPHED: False,
     }
-    (p50,) = (one for one in found["choices"] if one["figure"] == "p50")
+    (p50,) = (choice for choice in found["choices"] if choice["figure"] == "p50")
     assert (p50["difference"], p50["is_known"]) == (None, False)
     assert "p50" not in found["take"].get(CHOREOGRAPHED, [])
 

@@ -86,21 +86,21 @@ def test_error_is_that_of_the_mean_of_a_cell_s_visits() -> None:
     """The same cells cost a fifth more in one visit and a fifth less in the other, and not even as
     many came."""
     usual, dear, cheap = (survey(held_out_off=one) for one in (0, 0.2, -0.2))
-    fitted = [one for one in usual.stacks if not one.spot.is_held_out]
+    fitted = [stack for stack in usual.stacks if not stack.spot.is_held_out]
     visits = [
         replace(
-            one,
-            spot=replace(one.spot, visit=visit),
+            stack,
+            spot=replace(stack.spot, visit=visit),
             cells=[
                 replace(
                     cell, asked=f"{cell.load} {cell.refusals}", load=cell.load * (1 + visit / 99)
                 )
-                for cell in one.cells
+                for cell in stack.cells
             ],
         )
         for visit, found in ((1, dear), (2, cheap))
-        for one in found.stacks
-        if one.spot.is_held_out
+        for stack in found.stacks
+        if stack.spot.is_held_out
     ]
     both = Model(survey=replace(usual, stacks=[*fitted, *visits]))
     first = Model(survey=replace(usual, stacks=[*fitted, *visits[:2]]))
@@ -124,14 +124,14 @@ def test_rush_of_outcomes_is_no_capacity() -> None:
     found = following(found=survey(), pattern=ORCHESTRATED)
     rushed = [
         replace(
-            one,
+            stack,
             cells=[
                 replace(cell, ended_per_second=cell.ended_per_second * (1 + cell.is_full))
-                for cell in one.cells
+                for cell in stack.cells
                 if cell.pattern == ORCHESTRATED
             ],
         )
-        for one in found.stacks
+        for stack in found.stacks
     ]
     settings = replace(found.settings, patterns=[ORCHESTRATED])
     model = Model(survey=replace(found, stacks=rushed, settings=settings))
@@ -144,18 +144,18 @@ def test_held_out_lower_bound_is_an_error_only_where_less_is_predicted(share, is
     found = survey()
     bounds = [
         replace(
-            one,
+            stack,
             cells=[
                 replace(cell, ended_per_second=cell.load * share, load=cell.load * share)
                 if cell.is_full
                 else cell
-                for cell in one.cells
+                for cell in stack.cells
             ],
         )
-        for one in following(found=found, pattern=ORCHESTRATED).stacks
-        if one.spot.is_held_out
+        for stack in following(found=found, pattern=ORCHESTRATED).stacks
+        if stack.spot.is_held_out
     ]
-    fitted = [one for one in found.stacks if not one.spot.is_held_out]
+    fitted = [stack for stack in found.stacks if not stack.spot.is_held_out]
     model = Model(survey=replace(found, stacks=[*fitted, *bounds]))
     errors = model.errors(figure=CAPACITY, pattern=ORCHESTRATED)
     assert (errors is not None) == is_error
@@ -188,8 +188,8 @@ def test_windows_whose_generator_was_late_are_no_measure_of_latency() -> None:
     """Without them there are too few to fit."""
     found = survey()
     late = [
-        replace(one, cells=[replace(cell, lag_p99_ms=500.0) for cell in one.cells])
-        for one in found.stacks
+        replace(stack, cells=[replace(cell, lag_p99_ms=500.0) for cell in stack.cells])
+        for stack in found.stacks
     ]
     with pytest.raises(NotASurvey, match="p50 of orchestrated: 0 cells measure it"):
         Model(survey=replace(found, stacks=late))
@@ -199,5 +199,5 @@ def test_survey_needs_two_lengths_two_distances_and_something_held_out() -> None
     stacks = survey().stacks
     assert can_be_fitted(stacks=stacks)
     assert not can_be_fitted(stacks=stacks[: len(grid.FITTED)])
-    assert not can_be_fitted(stacks=[one for one in stacks if one.spot.steps != 8])
-    assert not can_be_fitted(stacks=[one for one in stacks if one.spot.hop_ms != 50])
+    assert not can_be_fitted(stacks=[stack for stack in stacks if stack.spot.steps != 8])
+    assert not can_be_fitted(stacks=[stack for stack in stacks if stack.spot.hop_ms != 50])

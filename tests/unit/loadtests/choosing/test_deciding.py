@@ -118,8 +118,8 @@ def test_difference_within_the_error_is_not_decided() -> None:
     same = dict.fromkeys(KNOWN, KNOWN[ORCHESTRATED])
     model = Model(survey=survey(known=same, noise=0.05))
     found = answer(model=model, situation=USUAL)
-    assert [one.is_decided for one in found.choices] == [False, False, False]
-    assert all(one.margin > one.difference for one in found.choices)
+    assert [choice.is_decided for choice in found.choices] == [False, False, False]
+    assert all(choice.margin > choice.difference for choice in found.choices)
     assert advice(answer=found) == "Take either: no difference is larger than the model's error."
 
 
@@ -139,19 +139,19 @@ def test_other_pattern_is_taken_where_the_survey_has_them_swapped() -> None:
 
 def test_cores_are_what_all_checkouts_and_the_rest_use() -> None:
     found = answer(model=Model(survey=survey()), situation=replace(USUAL, load=100))
-    for one in found.forecasts:
-        assert one.cores == pytest.approx((100 * one.cpu_ms + 20) / 1000, rel=1e-3)
+    for forecast in found.forecasts:
+        assert forecast.cores == pytest.approx((100 * forecast.cpu_ms + 20) / 1000, rel=1e-3)
 
 
 def test_pattern_that_cannot_take_the_load_has_no_latency_and_loses() -> None:
     model = Model(survey=survey())
-    capacities = {one.pattern: one.capacity for one in _usual(model).forecasts}
+    capacities = {forecast.pattern: forecast.capacity for forecast in _usual(model).forecasts}
     between = sum(capacities.values()) / 2
     found = answer(model=model, situation=replace(USUAL, load=between))
     slower = min(capacities, key=lambda one: capacities[one])
     assert _choice(found, P50).other == slower
     assert isinf(_choice(found, P50).difference)
-    assert any(f"more than {slower} can take" in one for one in found.warnings)
+    assert any(f"more than {slower} can take" in warning for warning in found.warnings)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def followed() -> Model:
 
 def _beyond(model: Model) -> Situation:
     """More than orchestrated was seen to take, and less than choreographed can."""
-    capacities = {one.pattern: one.capacity for one in _usual(model).forecasts}
+    capacities = {forecast.pattern: forecast.capacity for forecast in _usual(model).forecasts}
     assert capacities[ORCHESTRATED] < capacities[CHOREOGRAPHED]
     return replace(USUAL, load=sum(capacities.values()) / 2)
 
@@ -175,7 +175,9 @@ def test_load_beyond_what_was_followed_decides_no_latency(followed) -> None:
     said = screen(answer=found, model=followed, source=Source(survey=followed.survey, said="here"))
     assert "p50: not decided: orchestrated may take this load or not (see below)" in said
     assert "can't take this load" not in said
-    assert any("more than orchestrated is known to take: at least" in one for one in found.warnings)
+    assert any(
+        "more than orchestrated is known to take: at least" in warning for warning in found.warnings
+    )
 
 
 def test_same_load_is_refused_where_the_pattern_was_saturated() -> None:
@@ -189,12 +191,12 @@ def test_same_load_is_refused_where_the_pattern_was_saturated() -> None:
 
 def test_capacity_that_is_a_lower_bound_is_shown_as_one(followed) -> None:
     found = answer(model=followed, situation=USUAL)
-    assert {one.pattern: one.is_at_least for one in found.forecasts} == {
+    assert {forecast.pattern: forecast.is_at_least for forecast in found.forecasts} == {
         CHOREOGRAPHED: False,
         ORCHESTRATED: True,
     }
     said = screen(answer=found, model=followed, source=Source(survey=followed.survey, said="here"))
-    (row,) = (one for one in said.splitlines() if "can take at most" in one)
+    (row,) = (line for line in said.splitlines() if "can take at most" in line)
     assert row.split()[-4:-1] == ["400", "or", "more"]
     assert "could follow all that it was offered on" in said
     assert "at least that: never saturated on 5-steps-0-ms" in explained(model=followed)
@@ -212,13 +214,13 @@ def test_ranking_that_turns_where_capacity_is_not_known_is_no_clear_turn() -> No
     found = following(found=survey(known=known), pattern=CHOREOGRAPHED)
     unsure = answer(model=Model(survey=found), situation=at)
     turns = [_turn(one, P50, STEPS) for one in (sure, unsure)]
-    assert [one.then for one in turns] == [ORCHESTRATED, ORCHESTRATED]
-    assert [one.is_clear for one in turns] == [True, False]
+    assert [turn.then for turn in turns] == [ORCHESTRATED, ORCHESTRATED]
+    assert [turn.is_clear for turn in turns] == [True, False]
 
 
 def test_load_that_nobody_can_take_has_no_answer_for_latency() -> None:
     found = answer(model=Model(survey=survey()), situation=replace(USUAL, load=3000))
-    assert [one.figure for one in found.choices] == [CPU]
+    assert [choice.figure for choice in found.choices] == [CPU]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_answer_says_where_it_goes_beyond_what_was_measured(changes, said) -> No
     asked = situation(**{"steps": 5, "hop_ms": 0, "refusals": 0, "load": 25, **changes})
     found = answer(model=Model(survey=survey()), situation=asked)
     assert len(found.warnings) == bool(said)
-    assert all(one.startswith(said) for one in found.warnings)
+    assert all(warning.startswith(said) for warning in found.warnings)
 
 
 def _usual(model: Model) -> Answer:

@@ -47,9 +47,11 @@ def test_environment_comes_before_the_figures(folder: Path, tmp_path: Path) -> N
 
 def test_figure_whose_windows_lie_apart_has_changed(folder: Path, tmp_path: Path) -> None:
     def slow_down(found: dict[str, Any]) -> None:
-        for one in found["figures"]:
-            if (one["phase"], one["pattern"]) == ("light", "orchestrated"):
-                one["outcome"]["windows"] = [[9 * x for x in w] for w in one["outcome"]["windows"]]
+        for figure in found["figures"]:
+            if (figure["phase"], figure["pattern"]) == ("light", "orchestrated"):
+                figure["outcome"]["windows"] = [
+                    [9 * x for x in w] for w in figure["outcome"]["windows"]
+                ]
 
     after = changed(folder, tmp_path, slow_down)
     every = differences.changes(before=stored.read(folder=folder), after=after)
@@ -134,8 +136,8 @@ def of_before(*, knee: Any) -> Any:
     """A run from before there were intervals. `knee`: of the first pattern, from its loads."""
 
     def change(found: dict[str, Any]) -> None:
-        for one in found["capacities"]:
-            del one["knee_between"]
+        for capacity in found["capacities"]:
+            del capacity["knee_between"]
         first = found["capacities"][0]
         first["knee"] = knee(level["offered"] for level in first["levels"])
 

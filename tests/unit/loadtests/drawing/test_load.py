@@ -65,7 +65,7 @@ def test_knees_are_drawn_with_their_intervals(run: Run, folder: Path) -> None:
 
 
 def test_knees_of_a_run_without_intervals_are_drawn_without(run: Run, folder: Path) -> None:
-    older = [msgspec.structs.replace(one, knee_between=None) for one in run.capacities]
+    older = [msgspec.structs.replace(capacity, knee_between=None) for capacity in run.capacities]
     text = load.load(
         run=msgspec.structs.replace(run, capacities=older),
         samples=stored.read_samples(folder=folder),

@@ -176,8 +176,8 @@ def test_outage_in_the_folder_is_drawn_unless_its_audit_failed(
 
 def test_pair_without_intervals_is_said_to_have_none(folder: Path, tmp_path: Path) -> None:
     found = json.loads((folder / "report.json").read_text())
-    for one in found["verdicts"]:
-        one.update(ratio=None, difference=None, decision="undecided", better="", why="too few")
+    for verdict in found["verdicts"]:
+        verdict.update(ratio=None, difference=None, decision="undecided", better="", why="too few")
     (tmp_path / "report.json").write_text(json.dumps(found))
     shutil.copy(folder / "samples.csv", tmp_path)
     text = page.draw(folder=tmp_path).read_text()
