@@ -6,9 +6,9 @@ compute need no server and no clock, so they run at the lowest priority, in the 
 others leave. The first lane is seen as it goes; what the others say comes at the end. What measures
 how the shop stands a rush runs after them, with the machine to itself.
 
-`python -m tests.lanes prove` runs the long proofs: crash points, seeded bugs and a soak, schedules.
-They keep the machine busy, so they run one after the other. Both together are all tests. With other
-arguments it is plain pytest.
+`python -m tests.lanes prove` runs the long proofs: the tutorials, crash points, seeded bugs and a
+soak, schedules. They keep the machine busy, so they run one after the other. Both together are all
+tests. With other arguments it is plain pytest.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from stack.children import bound_to_parent
 OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack")
 ALONE = ("tests/checkout/test_participant_away.py", "tests/checkout/test_waiting_shoppers.py")
 COMPUTING = ("tests/unit", "tests/architecture")
-LONG_OWN_STACK = ("tests/chaos",)
+LONG_OWN_STACK = ("tests/tutorials", "tests/chaos")
 LONG_SHARING = ("tests/seeded", "tests/integration/explorer", "tests/integration/soak")
 LONG_COMPUTING = ("tests/unit/explorer",)
 PROVE = "prove"

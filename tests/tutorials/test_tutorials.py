@@ -1,0 +1,167 @@
+"""The tutorials, followed command by command in a fresh copy of the repository.
+
+A page's fenced blocks are carried out in order: `python` and `bash` are the file whose name stands
+last before them in backticks, a `diff` is an edit of it, `sh` is run, and each line of a `text`
+block must stand in what the commands before it have printed, in that order; `...` stands for
+anything, and spaces may be more or fewer. Ports are this test's own.
+"""
+
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from catalogue.services import ALL
+from tests.architecture.tree import ROOT, repository_files
+
+TUTORIALS = ROOT / "docs" / "tutorials"
+NEW = ("puntos", 3008)
+"""The service that a reader adds, and its port."""
+SECONDS = 300
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+_NAMED = re.compile(r"`((?:[\w-]+/)*[\w-]+\.\w+)`")
+_PORT = re.compile(r"((?:localhost|127\.0\.0\.1):)(\d+)")
+
+
+class Block(NamedTuple):
+    """`kind`: of the fence. `file`: the last one that is named above it; `text`: what it has."""
+
+    kind: str
+    file: str
+    text: str
+
+
+def blocks(page: str) -> Iterator[Block]:
+    for found in _BLOCK.finditer(page):
+        named = _NAMED.findall(page[: found.start()])
+        yield Block(found[1], named[-1] if named else "", found[2])
+
+
+class Reader:
+    """Who follows a page, in `folder`."""
+
+    def __init__(self, folder: Path, *, base: int) -> None:
+        self.folder = folder
+        self._said = ""
+        ports = {service.port: base + place for place, service in enumerate(ALL)}
+        self._ports = {**ports, NEW[1]: base + len(ALL)}
+        given = ("DATABASE_URL", "RABBITMQ_URL", "DUETO_BROKER", "DJANGO_SETTINGS_MODULE")
+        environment = {name: value for name, value in os.environ.items() if name not in given}
+        self._environment = {**environment, "DUETO_PORT_BASE": str(base)}
+
+    def follow(self, block: Block) -> None:
+        getattr(self, f"_{block.kind}")(block)
+
+    def _python(self, block: Block) -> None:
+        path = self.folder / block.file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(self._moved(block.text))
+
+    _bash = _python
+
+    def _diff(self, block: Block) -> None:
+        lines = block.text.splitlines(keepends=True)
+        before = "".join(line[1:] for line in lines if line[0] != "+")
+        after = "".join(line[1:] for line in lines if line[0] != "-")
+        text = (self.folder / block.file).read_text()
+        assert text.count(before) == 1, f"{block.file} has not, once:\n{before}"
+        (self.folder / block.file).write_text(text.replace(before, after))
+
+    def _sh(self, block: Block) -> None:
+        ended = self.run(block.text)
+        self._said = ended.stdout
+        assert ended.returncode == 0, f"{block.text}\n{ended.stdout}"
+
+    def run(self, commands: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self._moved(commands)],
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def _text(self, block: Block) -> None:
+        assert _shows(self._moved(block.text), self._said), f"{block.text}\n---\n{self._said}"
+
+    def _moved(self, text: str) -> str:
+        return _PORT.sub(lambda found: f"{found[1]}{self._ports[int(found[2])]}", text)
+
+
+def _shows(expected: str, said: str) -> bool:
+    """Whether each expected line is there, in their order."""
+    lines = [_pattern(line) for line in expected.splitlines()]
+    return bool(re.search(".*?".join(lines), said, flags=re.DOTALL))
+
+
+def _pattern(line: str) -> str:
+    words = [re.escape(word).replace(r"\.\.\.", ".*?") for word in line.split()]
+    return r"\s+".join(words)
+
+
+def _free_base(count: int) -> int:
+    """The first of so many free ports in a row, below those that the kernel gives away."""
+    for base in random.sample(range(10_000, 30_000, 50), 50):
+        if all(_is_free(base + place) for place in range(count)):
+            return base
+    raise AssertionError("no ports are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    folder = tmp_path / "dueto"
+    for path in repository_files():
+        copied = folder / path.relative_to(ROOT)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copied)
+    (folder / ".venv").symlink_to(sys.prefix)
+    following = Reader(folder, base=_free_base(len(ALL) + 1))
+    yield following
+    following.run(".venv/bin/python manage.py down --purge")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
+def test_each_command_does_what_the_page_says(page: Path, reader: Reader) -> None:
+    found = list(blocks(page.read_text()))
+    assert {"sh", "text"} <= {block.kind for block in found}
+    for block in found:
+        reader.follow(block)
+
+
+@pytest.mark.parametrize(
+    ("expected", "said", "is_shown"),
+    [
+        ("up in ... s", "it is  up in 41 s", True),
+        ('"points":398,...}', '{"points":398,"is_closed":true}', True),
+        ("398 points", "399 points", False),
+        ("first\nsecond", "second\nfirst", False),
+        ("the audit is clean", "the audit is not clean", False),
+    ],
+)
+def test_what_is_shown_is_looked_for(expected: str, said: str, is_shown: bool) -> None:
+    assert _shows(expected, said) is is_shown
+
+
+def test_edit_of_what_is_not_there_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "register.py").write_text("ALL = ()\n")
+    with pytest.raises(AssertionError, match="has not"):
+        Reader(tmp_path, base=10_000).follow(Block("diff", "register.py", " ALL = (\n+    1,\n"))
