@@ -72,7 +72,7 @@ class Owner:
     model: type[AcceptedSaga]
     accept: Operation
     fail: Operation
-    statuses: Mapping[str, int] = field(default_factory=dict)
+    statuses: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def service(self) -> str:
