@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.core.management.utils import get_random_secret_key
 
+import httpapi
 from catalogue import SAGAS, services
 from contracts import bounds
 from httpapi import REST_FRAMEWORK as REST_FRAMEWORK
@@ -80,6 +81,7 @@ TEMPLATES = [
 
 DATABASES = databases_of(services=SERVICES)
 DATABASE_ROUTERS = ["participant.databases.ServiceRouter"]
+REST_FRAMEWORK = httpapi.REST_FRAMEWORK
 
 # Where everything else is.
 BROKER_URL = os.environ.get("RABBITMQ_URL") or os.environ.get(
