@@ -16,7 +16,7 @@ def shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stack")
     skewed = {VARIABLE: str(SKEW), "DJANGO_SETTINGS_MODULE": "tests.skewed.settings"}
     options = {"folder": folder, "fresh": True, "free_ports": True, "use_given": False}
-    with LocalStack(environment=skewed, **options) as running:
+    with LocalStack(saga="checkout", environment=skewed, **options) as running:
         yield Shop(running)
 
 

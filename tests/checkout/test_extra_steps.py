@@ -38,6 +38,7 @@ def stack(tmp_path_factory, triggers) -> Iterator[LocalStack]:
         fresh=True,
         free_ports=True,
         use_given=False,
+        saga="checkout",
         longest_pause=0.0,
         environment={PADDING: str(len(PADS)), failpoints.FOLDER: str(triggers.folder)},
     ) as running:

@@ -26,6 +26,7 @@ def shop(tmp_path_factory):
         fresh=True,
         free_ports=True,
         use_given=False,
+        saga="checkout",
         broker="postgresql",
         one_database=True,
         environment={"DUETO_MONOLITH": "1"},
