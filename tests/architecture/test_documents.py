@@ -22,7 +22,7 @@ NO_TARGETS = {"cart"}
 """`make cart` is a row of Locust's table."""
 
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", flags=re.DOTALL)
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_LINK = re.compile(r"(?:\]\(|src(?:set)?=\")([^)\s\"]+)[)\"]")
 _PATH = re.compile(
     r"(?<![\w/.:-])((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|md|yml|toml|txt|sql))(?![\w/])"
 )

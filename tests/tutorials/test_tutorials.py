@@ -95,7 +95,8 @@ class Reader:
         )
 
     def _text(self, block: Block) -> None:
-        assert _shows(self._moved(block.text), self._said), f"{block.text}\n---\n{self._said}"
+        if not _shows(self._moved(block.text), self._said):
+            pytest.fail(f"Not said:\n{block.text}\nBut:\n{self._said}", pytrace=False)
 
     def _moved(self, text: str) -> str:
         return _PORT.sub(lambda found: f"{found[1]}{self._ports[int(found[2])]}", text)
