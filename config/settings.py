@@ -9,7 +9,6 @@ from django.core.management.utils import get_random_secret_key
 import httpapi
 from catalogue import SAGAS, services
 from contracts import bounds
-from httpapi import REST_FRAMEWORK as REST_FRAMEWORK
 from participant.databases import databases_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
