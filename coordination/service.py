@@ -1,7 +1,8 @@
 """What each service's app offers to its worker and to /health, alike for all of a kind: Django's
 `AppConfig` of a participant, of one that accepts sagas, and of a coordinator.
 
-Modules are looked up by name when they are asked for: an app is configured before its models.
+Modules are looked up by name when they are asked for: an app is configured before its models. An
+`apps.py` imports this module, not its classes: Django would take each for the app's own.
 """
 
 from importlib import import_module

@@ -12,5 +12,5 @@
     outcomes = execute(operation=reserve, commands=[...])
 
 To lift it into another shop: this package, `contracts`, and a table made from
-`participant.models.BarrierEntry` in each service.
+`participant.models.BarrierEntry` in each service (tests/kit/trip is such a shop).
 """

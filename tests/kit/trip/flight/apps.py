@@ -1,0 +1,5 @@
+from coordination import service
+
+
+class FlightConfig(service.ServiceConfig):
+    name = "flight"

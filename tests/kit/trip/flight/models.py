@@ -1,0 +1,30 @@
+"""Its bookings, and the kit's tables."""
+
+from django.db import models
+
+from messaging import models as messaging
+from participant import models as participant
+from participant.fields import TextId
+
+
+class Booking(models.Model):
+    saga_id = TextId(primary_key=True)
+    traveller = models.CharField(max_length=200)
+    city = models.CharField(max_length=200)
+    is_cancelled = models.BooleanField(default=False)
+
+
+class BarrierEntry(participant.BarrierEntry):
+    pass
+
+
+class OutboxEntry(messaging.OutboxEntry):
+    pass
+
+
+class ParkedMessage(messaging.ParkedMessage):
+    pass
+
+
+class WorkerHeartbeat(messaging.WorkerHeartbeat):
+    pass

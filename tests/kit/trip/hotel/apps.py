@@ -1,0 +1,5 @@
+from coordination import service
+
+
+class HotelConfig(service.ServiceConfig):
+    name = "hotel"

@@ -1,0 +1,5 @@
+from coordination import service
+
+
+class TripsConfig(service.OwnerConfig):
+    name = "trips"

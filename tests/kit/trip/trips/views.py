@@ -1,0 +1,53 @@
+"""Where trips are asked for, and looked at."""
+
+from typing import Any
+
+import msgspec
+from django.db.models.functions import Now
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from contracts.bounds import Name, SagaPattern
+from coordination import owner_views
+from httpapi import problems
+from trips.models import Trip
+from trips.operations import OWNER, Accept
+
+OWNER_URLS = owner_views.urls(owner=OWNER, below="trips")
+_acceptance = owner_views.Acceptance(owner=OWNER)
+
+
+class NewTrip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    traveller: Name
+    city: Name
+    saga_pattern: SagaPattern = "orchestrated"
+
+
+class TripsView(APIView):
+    """POST: 202 once the trip is accepted, and durable; `Prefer: wait=N` answers its end."""
+
+    def post(self, request: Request) -> HttpResponse:
+        wanted = problems.read(request.data, NewTrip)
+        asked = {"traveller": wanted.traveller, "city": wanted.city}
+        alike = owner_views.accepting(
+            owner=OWNER,
+            door="/trips",
+            saga="trip",
+            pattern=wanted.saga_pattern,
+            request=request,
+            asked=asked,
+        )
+        return owner_views.accept(
+            acceptance=_acceptance,
+            command=Accept(**alike, **asked),
+            request=request,
+            status_path="/trips/accepted/{saga_id}",
+            state=_state,
+        )
+
+
+def _state(saga_id: str) -> dict[str, Any]:
+    trip = Trip.objects.annotate(answered_at=Now()).get(pk=saga_id)
+    found: dict[str, Any] = msgspec.to_builtins(owner_views.accepted_state(trip))
+    return found

@@ -1,0 +1,20 @@
+"""All services in one web process; each may have one of its own (SERVICE_URLS)."""
+
+from django.urls import include, path
+from flight import operations as flight
+from hotel import operations as hotel
+from trips import operations as trips
+from trips import views
+
+from httpapi.steps import doors
+
+urlpatterns = [
+    path("", include("httpapi.health")),
+    path("trips", views.TripsView.as_view()),
+    *views.OWNER_URLS,
+    *(door for module in (trips, hotel, flight) for door in doors(module)),
+    path("", include("saga_choreography.urls")),
+    path("", include("saga_orchestrator.urls")),
+]
+handler404 = "httpapi.problems.not_found"
+handler500 = "httpapi.problems.server_error"
