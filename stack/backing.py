@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from catalogue import services
+from catalogue.services import ALL, Service
 from stack import folders, postgres, rabbitmq
 from stack.children import bound_to_parent
 from stack.console import (
@@ -32,7 +32,6 @@ from stack.console import (
 from stack.folders import Folder
 from stack.ports import free_ports
 from stack.processes import Supervisor
-from stack.services import alias_of, database_of
 
 BrokerChoice = Literal["auto", "rabbitmq", "postgresql"]
 _GIVEN_TIMEOUT = 5.0
@@ -47,6 +46,16 @@ def chosen_broker() -> BrokerChoice:
         if word == choice:
             return cast(BrokerChoice, choice)
     raise StackError(f"DUETO_BROKER is {word!r}: it may be {', '.join(get_args(BrokerChoice))}")
+
+
+def alias_of(service: Service) -> str:
+    """Its database's name in Django's settings."""
+    return service.name if service.has_tables else "default"
+
+
+def database_of(service: Service) -> str:
+    """Its database's name on a server of our own."""
+    return f"dueto_{service.name}" if service.has_tables else "dueto"
 
 
 class Backends:
@@ -134,8 +143,8 @@ class Backends:
         self.broker = f"RabbitMQ {rabbitmq.version()} (private node)"
 
     def _check_given_databases(self) -> None:
-        known = (one.database_variable for one in services.ALL)
-        variables = [one for one in known if self._given.get(one)]
+        known = (service.database_variable for service in ALL)
+        variables = [name for name in known if self._given.get(name)]
         versions = {
             variable: _check_database(variable, self._given[variable]) for variable in variables
         }
@@ -145,10 +154,10 @@ class Backends:
 
     def _start_database(self) -> None:
         if shared := self._given.get(_SHARED):
-            self.database_urls = {alias_of(one): shared for one in services.ALL}
+            self.database_urls = {alias_of(service): shared for service in ALL}
         else:
             self._start_postgres()
-        for service in services.ALL:
+        for service in ALL:
             if own := self._given.get(service.database_variable):
                 self.database_urls[alias_of(service)] = own
 
@@ -160,8 +169,8 @@ class Backends:
             server.prepare(run=self._supervisor.run)
             self._supervisor.start(server.program)
             server.wait(check=self._supervisor.check)
-            server.create_databases([database_of(one) for one in services.ALL])
-        names = {alias_of(one): database_of(one) for one in services.ALL}
+            server.create_databases([database_of(service) for service in ALL])
+        names = {alias_of(service): database_of(service) for service in ALL}
         if self._one_database:
             names = dict.fromkeys(names, names["default"])
         self.database_urls = {alias: server.url(name) for alias, name in names.items()}
@@ -179,7 +188,7 @@ def _check_broker(url: str) -> str:
         why = "it can't be read" if isinstance(error, ValueError) else error
         raise StackError(
             f"the RabbitMQ that RABBITMQ_URL names ({_without_login(url)}) can't be used: {why}."
-            " Start it, mend the URL, or unset RABBITMQ_URL to get a private one."
+            " Start it, correct the URL, or unset RABBITMQ_URL to get a private one."
         ) from error
 
 
@@ -193,7 +202,7 @@ def _check_database(variable: str, url: str) -> str:
     except psycopg.Error as error:
         raise StackError(
             f"the PostgreSQL that {variable} names ({_without_login(url)}) can't be used:"
-            f" {_reason(error)}. Start it, mend the URL,"
+            f" {_reason(error)}. Start it, correct the URL,"
             f" or unset {variable} to get an embedded one."
         ) from error
     return version.partition(" ")[0]

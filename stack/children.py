@@ -1,10 +1,8 @@
 """One process: whom it runs as, how it is recognised and watched, and one that is our child."""
 
 import contextlib
-import errno
 import os
 import pwd
-import select
 import signal
 import subprocess
 import sys
@@ -24,10 +22,6 @@ PDEATHSIG = Path(__file__).with_name("pdeathsig.py")
 FIRST_PAUSE = 0.5
 TAIL_LINES, TAIL_BYTES, LONGEST_LINE = 12, 8000, 300
 UNPRIVILEGED = "nobody"
-_NO_HANDLES = (
-    "the system can't tell when a process ends (pidfd_open): this needs Linux 5.3 or newer, Python"
-    " built for it, and a container that does not forbid it"
-)
 _START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing parenthesis
 _ZOMBIE = "Z"
 
@@ -71,26 +65,8 @@ def is_alive(known: dict[str, Any] | None) -> bool:
     return known is not None and identify(known["pid"]) == known
 
 
-def handle_of(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends; to be closed. Raises StackError
-    where there are none, ProcessLookupError, and OSError for want of descriptors."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, PermissionError) as error:
-        raise StackError(_NO_HANDLES) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSYS, errno.EINVAL):
-            raise StackError(_NO_HANDLES) from error
-        raise
-
-
-def require_handles() -> None:
-    """Raises StackError where processes can't be watched: nothing is to be started there."""
-    os.close(handle_of(os.getpid()))
-
-
 def is_stopped(pid: int) -> bool:
-    """Whether it lives and does nothing (SIGSTOP), until somebody continues it."""
+    """Whether it lives and does nothing (SIGSTOP), until it is continued."""
     with contextlib.suppress(psutil.Error):
         return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
     return False
@@ -99,7 +75,7 @@ def is_stopped(pid: int) -> bool:
 def family(pid: int) -> list[int]:
     """The process and those below it."""
     with contextlib.suppress(psutil.Error):
-        return [pid, *(one.pid for one in psutil.Process(pid).children(recursive=True))]
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     return [pid]
 
 
@@ -153,18 +129,20 @@ class Program:
 class Child:
     """A program and the process that runs it now, if one does."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, on_exit: Callable[[], None]) -> None:
+        """`on_exit` is called in a thread of its own, while the process is a zombie."""
         self.program = program
         self.process: subprocess.Popen[bytes] | None = None
-        self.pidfd = -1
         self.status: int | None = None
-        self.ended = threading.Event()
+        self.reaped = threading.Event()
         self.started_at = 0.0
         self.restart_at: float | None = None
         self.pause = FIRST_PAUSE
         self.log_start = 0
+        self._on_exit, self._exited = on_exit, threading.Event()
 
     def spawn(self) -> None:
+        """Raises OSError or RuntimeError where there are no more processes or threads."""
         program = self.program
         with open(program.log, "ab") as log:
             self.log_start = log.tell()
@@ -179,24 +157,19 @@ class Child:
                 stderr=log,
                 start_new_session=True,
             )
-        try:
-            self.pidfd = handle_of(self.process.pid)
-        except BaseException:
-            self._undo_spawn(self.process)
-            raise
         self.started_at, self.restart_at, self.status = time.monotonic(), None, None
-        self.ended.clear()
-
-    def _undo_spawn(self, process: subprocess.Popen[bytes]) -> None:
-        """One that can't be watched must not run: nobody would ever end it."""
-        self.process = None
-        process.kill()
-        process.wait()
+        self.reaped.clear()
+        self._exited = threading.Event()
+        arguments = (self.process.pid, self._exited, self._on_exit)
+        try:
+            threading.Thread(target=_wait_for_exit, args=arguments, daemon=True).start()
+        except RuntimeError:
+            self._exited.set()
+            self.reap()  # what can't be watched must not run: it would never be ended
+            raise
 
     def has_ended(self, *, within: float = 0.0) -> bool:
-        if self.process is None:
-            return True
-        return bool(select.select([self.pidfd], [], [], max(within, 0.0))[0])
+        return self.process is None or self._exited.wait(max(within, 0.0))
 
     def signal(self, number: int) -> None:
         """To the whole group: a web process has a process of its own below it."""
@@ -205,23 +178,22 @@ class Child:
                 os.killpg(self.process.pid, number)
 
     def reap(self) -> None:
-        """Clears away what is left of an ended process: its group, its zombie, its handles."""
+        """Clears away what is left of an ended process: its group, its zombie."""
         if self.process is None:
             return
-        # Before the zombie is collected, so that the number can't belong to somebody else yet.
+        # Before the zombie is collected, so that the number can't belong to another process yet.
         self.signal(signal.SIGKILL)
         self.status = self.process.wait()
-        os.close(self.pidfd)
         self.process = None
-        self.ended.set()
+        self.reaped.set()
 
     def tail(self, *, lines: int = TAIL_LINES) -> str:
         with open(self.program.log, "rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self.log_start, size - TAIL_BYTES))
-            said = log.read().decode(errors="replace").splitlines()
-        shown = [f"    {line[:LONGEST_LINE]}" for line in said[-lines:]]
-        return "\n".join(shown) or "    (it said nothing)"
+            written = log.read().decode(errors="replace").splitlines()
+        shown = [f"    {line[:LONGEST_LINE]}" for line in written[-lines:]]
+        return "\n".join(shown) or "    (it wrote nothing)"
 
     def exit_report(self) -> str:
         status, name = self.status, self.program.name
@@ -230,8 +202,16 @@ class Child:
         return f"{name} ended with exit code {status}"
 
     def report(self) -> str:
-        """How it has ended, and what it said last."""
+        """How it has ended, and its last lines."""
         return f"{self.exit_report()}:\n{self.tail()}\nAll of it: {self.program.log}"
+
+
+def _wait_for_exit(pid: int, exited: threading.Event, on_exit: Callable[[], None]) -> None:
+    """Leaves the zombie to `reap`: as long as it is there, its number is not another's."""
+    with contextlib.suppress(ChildProcessError):  # reaped already
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    exited.set()
+    on_exit()
 
 
 def wait_until_ready(

@@ -1,4 +1,4 @@
-"""What a run says at a terminal and hears there: its errors, its progress, and Ctrl-C."""
+"""A run and its terminal: errors, progress, and Ctrl-C."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ class StackError(Exception):
 
 def to_terminal(line: str) -> None:
     """The default listener. To the error stream: the output of a command is its result."""
-    # Where nobody listens any more, that is no reason to fail.
+    # A reader who is gone is no reason to fail.
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
@@ -88,9 +88,11 @@ class Interruption:
         self._before.clear()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Not through a stream: the signal may have come in the middle of a write to it.
+        os.write(
+            _STDERR, b"already stopping, please wait\n" if self._is_stopping else b"stopping\n"
+        )
         if self._is_stopping:
-            # Not through a stream: the signal may have come in the middle of a write to it.
-            os.write(_STDERR, b"already stopping, please wait\n")
             return
         self._is_stopping = True
         raise Interrupted(number)

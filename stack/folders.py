@@ -36,7 +36,7 @@ class Folder:
         self._lock: int | None = None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # Root's PostgreSQL runs as somebody else, who must pass through, but not look around.
+            # Root's PostgreSQL runs as another user, who must pass through, but not look around.
             self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
             self.logs.mkdir(exist_ok=True)
             self.logs.chmod(0o700)
@@ -156,8 +156,8 @@ def _purge_if_abandoned(folder: Folder) -> None:
 
 
 def _forget_old_logs(logs: Path, *, living: Path) -> None:
-    finished = [one for one in logs.glob("run-*") if not (living / one.name).exists()]
-    finished.sort(key=lambda one: one.stat().st_mtime)
+    finished = [path for path in logs.glob("run-*") if not (living / path.name).exists()]
+    finished.sort(key=lambda path: path.stat().st_mtime)
     for old in finished[:-_KEPT_LOGS]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -186,8 +186,8 @@ def _is_plain(path: Path) -> bool:
 
 
 def is_ours(path: Path, *, account: Account | None = None) -> bool:
-    """A folder of `account` (or ours) that nobody else writes to. Another user may have planted the
-    name, or have put something in its place meanwhile."""
+    """A folder of `account` (or ours) that no other user writes to: one may have planted the name,
+    or have put something in its place meanwhile."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -201,7 +201,7 @@ def is_reachable(path: Path, *, account: Account | None) -> bool:
     """Whether `account` may pass through every folder above `path` and into it."""
     if account is None:
         return True
-    return all(one.stat().st_mode & stat.S_IXOTH for one in (path, *path.parents))
+    return all(above.stat().st_mode & stat.S_IXOTH for above in (path, *path.parents))
 
 
 def is_readable_tree(root: Path, *, account: Account | None) -> bool:

@@ -1,6 +1,7 @@
 """All of Dueto on this machine, as one object: `with LocalStack() as stack: ...`."""
 
 import atexit
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -16,13 +17,14 @@ from stack.console import Interruption, StackError, Stopwatch, step
 from stack.folders import Folder
 from stack.ports import holder, require_free
 from stack.processes import Supervisor
-from stack.programs import Options, Programs
 from stack.proxy import Proxy
+from stack.services import Options, Programs
 
 __all__ = ["LocalStack", "Options"]
 
 READY_SECONDS = 90.0
 _PAUSE = 0.1
+_ADMIN, _LENGTH = "admin.json", "extra_steps.json"
 
 
 class LocalStack:
@@ -99,15 +101,15 @@ class LocalStack:
 
     def wait_ready(self, *, seconds: float = READY_SECONDS) -> None:
         """Returns when every service is healthy. Raises StackError at once when a process has ended
-        for good, and when the time is over, with what the services still said."""
+        for good, and when the time is over, with what still kept the services."""
         deadline = time.monotonic() + seconds
         waiting = list(self.options.services)
         while waiting:
             self._supervisor.check()
-            said = {one.name: self._complaint(one) for one in waiting}
-            waiting = [one for one in waiting if said[one.name]]
+            complaints = {service.name: self._complaint(service) for service in waiting}
+            waiting = [service for service in waiting if complaints[service.name]]
             if waiting and time.monotonic() > deadline:
-                lines = [f"  {one.name}: {said[one.name]}" for one in waiting]
+                lines = [f"  {service.name}: {complaints[service.name]}" for service in waiting]
                 raise StackError(
                     f"not ready after {seconds:g} s:\n"
                     + "\n".join(lines)
@@ -140,7 +142,7 @@ class LocalStack:
         running, watch = self._supervisor.pids(), Stopwatch()
         for proxy in self._second.values():
             proxy.close()
-        self._supervisor.stop(one for one in running if "." in one)
+        self._supervisor.stop(name for name in running if "." in name)
         self._supervisor.close()
         if running:
             self.options.announce(f"stopped {len(running)} processes in {watch}")
@@ -199,6 +201,8 @@ class LocalStack:
 
     def _bring_up(self) -> None:
         options, watch = self.options, Stopwatch()
+        if not options.fresh and "DATABASE_URL" not in os.environ:
+            require_same_length(self.folder)
         chosen = {service.name: self._ports[service.name] for service in options.services}
         require_free(chosen, host=options.host)
         self._backends.start()
@@ -221,10 +225,18 @@ class LocalStack:
         names = [service.name for service in self.options.services]
         self.run(*services.MIGRATE_COMMAND, *(["--seed", *names] if self.options.seed else []))
         if self.options.with_admin:
-            password = secrets.token_urlsafe(12)
+            password = self._admin_password()
             task = self._programs.task(services.ADMIN_COMMAND, DUETO_ADMIN_PASSWORD=password)
             self._supervisor.run(task)
             self.admin = {"user": services.ADMIN_USER, "password": password}
+
+    def _admin_password(self) -> str:
+        """What DUETO_ADMIN_PASSWORD says, else the same one as in the last run."""
+        known = self.folder.read(_ADMIN) or {"password": secrets.token_urlsafe(12)}
+        if given := os.environ.get("DUETO_ADMIN_PASSWORD"):
+            known = {"password": given}
+        self.folder.write(_ADMIN, known)
+        return str(known["password"])
 
     def _complaint(self, service: Service) -> str | None:
         pids = self._supervisor.pids()
@@ -247,6 +259,20 @@ class LocalStack:
         record.write(
             self.folder, is_ready=self._is_ready, processes=self._supervisor.pids(), facts=facts
         )
+
+
+def require_same_length(folder: Folder) -> None:
+    """Raises StackError where the data of a folder are of checkouts with another number of steps:
+    their sagas would be taken for broken ones."""
+    given = os.environ.get(services.LENGTH_VARIABLE) or "0"
+    known = (folder.read(_LENGTH) or {}).get("extra_steps", given)
+    if known != given:
+        raise StackError(
+            f"the data in {folder.path} are of checkouts with {services.LENGTH_VARIABLE}={known},"
+            f" and it is {given} now: set it to {known},"
+            " or remove the data with `python manage.py down --purge`."
+        )
+    folder.write(_LENGTH, {"extra_steps": given})
 
 
 def second_addresses(

@@ -15,11 +15,11 @@ PR_SET_PDEATHSIG = 1
 KEEP_USER = -1
 MOST_FILES = 65536
 """Open at once, where that is allowed: a web process has one for each shopper's connection, and
-many systems give 1,024 to whoever asks for no more."""
+many systems allow 1,024 if a process asks for no more."""
 
 
 def main(arguments: list[str]) -> None:
-    parent, on_parent_death, uid, gid = (int(one) for one in arguments[:4])
+    parent, on_parent_death, uid, gid = map(int, arguments[:4])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     if uid != KEEP_USER:

@@ -15,14 +15,16 @@ import psutil
 
 from catalogue import services
 from stack.console import StackError
-from stack.services import PORT_BASE_VARIABLE
 
+PORT_BASE_VARIABLE = "DUETO_PORT_BASE"
+"""With N: services on N, N+1, ... in the register's order."""
 FREE_RANGE = (20000, 32000)
 """Below the range from which the kernel takes ports for outgoing connections."""
 
+_HIGHEST = 65535
 _BLOCK = 50
 _left: list[int] = []
-"""The ports of our blocks that nobody was given yet."""
+"""The ports of our blocks that were not given out yet."""
 _choosing = threading.Lock()
 # A forked child shares the claims: it must not go on with the ports that its parent goes on with.
 os.register_at_fork(after_in_child=_left.clear)
@@ -30,20 +32,24 @@ os.register_at_fork(after_in_child=_left.clear)
 
 def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen there now."""
+    return _refusal(port, host) is None
+
+
+def _refusal(port: int, host: str) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As servers do: a connection that lingers after its end doesn't hold the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def free_ports(count: int) -> list[int]:
-    """That many different free ports, which nobody else on this machine is given while this process
-    lives, nor we again. Raises StackError where no more are left."""
+    """That many different free ports, which are given to no other process of this machine while we
+    live, nor to us again. Raises StackError where no more are left."""
     found: list[int] = []
     with _choosing:
         while len(found) < count:
@@ -64,7 +70,7 @@ def _another_block() -> list[int]:
 
 
 def _is_claimed(first: int) -> bool:
-    """Whether the block that starts there is ours now, and was nobody's.
+    """Whether the block that starts there is ours now, and was free.
 
     The claim is an abstract unix socket: as with ports, the kernel lets one process bind it, of
     whatever user, in the same network namespace, and lets go of it when that process ends.
@@ -79,18 +85,46 @@ def _is_claimed(first: int) -> bool:
     return True
 
 
+def port_base() -> int | None:
+    """What DUETO_PORT_BASE says. Raises StackError when it is no port that all can follow."""
+    text = os.environ.get(PORT_BASE_VARIABLE, "")
+    highest = _HIGHEST - len(services.ALL) + 1
+    if text and not (text.isdecimal() and 1 <= int(text) <= highest):
+        raise StackError(
+            f"{PORT_BASE_VARIABLE} is {text!r}: it must be a number from 1 to {highest}"
+        )
+    return int(text) if text else None
+
+
+def usual_ports(*, base: int | None) -> dict[str, int]:
+    """Port by service name: its own, or counted from `base`."""
+    return {
+        service.name: service.port if base is None else base + place
+        for place, service in enumerate(services.ALL)
+    }
+
+
 def require_free(ports: Mapping[str, int], *, host: str) -> None:
-    """Raises StackError naming every port of `ports` (by service) that is taken, and by whom."""
-    taken = [(name, port) for name, port in ports.items() if not is_free(port, host=host)]
-    if not taken:
-        return
-    lines = [f"  {port} (for {name}) is taken by {holder(port)}" for name, port in taken]
-    raise StackError(
-        "a port is busy:\n"
-        + "\n".join(lines)
-        + "\nStop that process, or choose other ports:"
-        + f" {PORT_BASE_VARIABLE}=4000 uses 4000 to {4000 + len(services.ALL) - 1}."
-    )
+    """Raises StackError naming every port of `ports` (by service) that can't be had, and why."""
+    refused = {name: _refusal(port, host) for name, port in ports.items()}
+    lines = [
+        f"  {ports[name]} (for {name}) {_why(ports[name], error)}"
+        for name, error in refused.items()
+        if error
+    ]
+    if lines:
+        raise StackError(
+            "not every port can be had:\n"
+            + "\n".join(lines)
+            + "\nStop that process, or choose other ports:"
+            + f" {PORT_BASE_VARIABLE}=4000 uses 4000 to {4000 + len(services.ALL) - 1}."
+        )
+
+
+def _why(port: int, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "is for root alone, as are all low ports"
+    return f"is taken by {holder(port)}"
 
 
 def holder(port: int) -> str:

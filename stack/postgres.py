@@ -77,7 +77,7 @@ class Postgres:
             account=self.account,
             # Its children are in sessions of their own: it must be the one that ends them.
             on_parent_death=signal.SIGQUIT,
-            # Data that nobody will read need not be brought in order first.
+            # Data that is thrown away need not be brought in order first.
             stop_signals=(signal.SIGQUIT,)
             if self.is_temporary
             else (signal.SIGINT, signal.SIGQUIT),
@@ -255,7 +255,7 @@ def _is_complete(target: Path, *, site: Path) -> bool:
 
 
 def _sizes(root: Path) -> dict[Path, int]:
-    files = (one for one in root.rglob("*") if not one.is_dir())
+    files = (path for path in root.rglob("*") if not path.is_dir())
     return {file.relative_to(root): file.lstat().st_size for file in files}
 
 

@@ -7,7 +7,6 @@ thread that forked it, is tied to one that lives as long as the stack.
 
 import os
 import queue
-import select
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from stack.children import FIRST_PAUSE, Child, Program, require_handles
+from stack.children import FIRST_PAUSE, Child, Program
 from stack.console import StackError
 
 LONGEST_PAUSE, STEADY_SECONDS = 15.0, 30.0
@@ -35,10 +34,7 @@ class Supervisor:
         changed: Callable[[], None] = lambda: None,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
-        """`longest_pause`: seconds before a program that crashes again and again is started.
-
-        Raises StackError where the system can't watch processes."""
-        require_handles()
+        """`longest_pause`: seconds before a program that crashes again and again is started."""
         self.restarts = False
         """Whether a crashed program is started again; off while the stack comes up."""
         self._announce, self._changed = announce, changed
@@ -46,7 +42,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._crashed: dict[str, str] = {}
         self._jobs: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
-        self._wake_read, self._wake_write = os.pipe()
+        """What to do next; each tells whether to go on. The end of a process is one, too."""
         self._closed = False
         # A daemon, so that a caller who forgot close() can still exit; the children then die
         # with this thread.
@@ -57,7 +53,9 @@ class Supervisor:
         """Starts a program and returns its process id."""
 
         def job() -> int:
-            child = self._children[program.name] = Child(program)
+            child = self._children[program.name] = Child(
+                program, on_exit=lambda: self._jobs.put(lambda: True)
+            )
             child.spawn()
             self._crashed.pop(program.name, None)
             self._changed()
@@ -69,7 +67,7 @@ class Supervisor:
         """Runs a task to its end and returns its output. Raises StackError when it fails."""
         self.start(program)
         child = self._children[program.name]
-        while not child.ended.wait(timeout=0.1):
+        while not child.reaped.wait(timeout=0.1):
             self.check()
         self._do(lambda: self._children.pop(program.name, None))
         if child.status != 0:
@@ -98,7 +96,7 @@ class Supervisor:
     def stop(self, names: Iterable[str]) -> None:
         """Asks all of them at once to end, waits a bounded time, then kills their groups."""
         chosen = list(names)
-        self._do(lambda: self._stop([self._children[one] for one in chosen]))
+        self._do(lambda: self._stop([self._children[name] for name in chosen]))
 
     def close(self) -> None:
         """Stops whatever still runs and ends the thread that looks after it. Idempotent."""
@@ -106,10 +104,8 @@ class Supervisor:
             return
         self.stop(self.pids())
         self._closed = True
-        self._submit(lambda: False)
+        self._jobs.put(lambda: False)
         self._thread.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
 
     def _do(self, job: Callable[[], T]) -> T:
         answer: Future[T] = Future()
@@ -121,29 +117,26 @@ class Supervisor:
                 answer.set_exception(error)
             return True
 
-        self._submit(work)
-        return answer.result()
-
-    def _submit(self, work: Callable[[], bool]) -> None:
         self._jobs.put(work)
-        os.write(self._wake_write, b"x")
+        return answer.result()
 
     def _look_after(self) -> None:
         going = True
         while going:
-            running = [one.pidfd for one in self._children.values() if one.process]
-            ready = select.select([self._wake_read, *running], [], [], self._until_restart())[0]
-            self._bury_the_ended()
-            if self._wake_read in ready:
-                os.read(self._wake_read, 1)
-                going = self._jobs.get()()
+            try:
+                job = self._jobs.get(timeout=self._until_restart())
+            except queue.Empty:
+                job = None
+            self._reap_the_ended()
+            if job:
+                going = job()
             self._restart_the_due()
 
     def _until_restart(self) -> float | None:
-        due = [one.restart_at for one in self._children.values() if one.restart_at is not None]
+        due = [at for child in self._children.values() if (at := child.restart_at) is not None]
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
-    def _bury_the_ended(self) -> None:
+    def _reap_the_ended(self) -> None:
         for child in list(self._children.values()):
             if child.process is not None and child.has_ended():
                 child.reap()
@@ -160,7 +153,7 @@ class Supervisor:
         pause = min(child.pause, self._longest_pause)
         child.restart_at = time.monotonic() + pause
         self._announce(
-            f"{child.exit_report()}; starting it again in {pause:g} s. It said last:\n"
+            f"{child.exit_report()}; starting it again in {pause:g} s. Its last lines:\n"
             f"{child.tail(lines=CRASH_LINES)}"
         )
         child.pause = pause * 2
@@ -173,7 +166,10 @@ class Supervisor:
     def _start_again(self, child: Child) -> None:
         try:
             child.spawn()
-        except OSError as error:  # no memory, no process slots: as good as another crash
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # no memory, no process slots: as good as another crash
             self._announce(f"{child.program.name} can't be started: {error}")
             child.restart_at = time.monotonic() + self._longest_pause
             return
@@ -184,12 +180,14 @@ class Supervisor:
         child.signal(number)
         if number == signal.SIGKILL:
             child.has_ended(within=KILL_SECONDS)
-            self._bury_the_ended()
+            self._reap_the_ended()
 
     def _stop(self, children: list[Child]) -> None:
         for child in children:
             child.restart_at = None
-        for round_ in range(max((len(one.program.stop_signals) for one in children), default=0)):
+        for round_ in range(
+            max((len(child.program.stop_signals) for child in children), default=0)
+        ):
             self._ask(children, round_)
         for child in children:
             child.signal(signal.SIGKILL)
@@ -200,9 +198,9 @@ class Supervisor:
 
     def _ask(self, children: list[Child], round_: int) -> None:
         asked = [
-            one
-            for one in children
-            if round_ < len(one.program.stop_signals) and not one.has_ended()
+            child
+            for child in children
+            if round_ < len(child.program.stop_signals) and not child.has_ended()
         ]
         for child in asked:
             # The leader alone: what is below it is its own to end, in its own order.
@@ -210,5 +208,5 @@ class Supervisor:
                 os.kill(child.process.pid, child.program.stop_signals[round_])
                 os.kill(child.process.pid, signal.SIGCONT)
         asked_at = time.monotonic()
-        for child in sorted(asked, key=lambda one: one.program.patience):
+        for child in sorted(asked, key=lambda child: child.program.patience):
             child.has_ended(within=asked_at + child.program.patience - time.monotonic())

@@ -71,7 +71,7 @@ def check_login(url: str, *, timeout: float) -> str:
         with pika.BlockingConnection(parameters) as connection:
             server = connection._impl.server_properties
     except AMQPConnectorException as error:
-        raise ConnectionError(f"it lets nobody in within {timeout:g} s") from error
+        raise ConnectionError(f"it lets no client in within {timeout:g} s") from error
     except pika.exceptions.AMQPError as error:
         # Where there is no connection at all, the system's own reason is the plainest.
         inner = getattr(error.args[0] if error.args else None, "exception", error)
@@ -115,7 +115,7 @@ class RabbitMQ:
             environment=self._environment,
             folder=self.home,
             log=self.log,
-            # Data that nobody will read need not be brought in order first.
+            # Data that is thrown away need not be brought in order first.
             stop_signals=() if self.is_temporary else (signal.SIGTERM,),
             patience=15.0,
         )

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from stack import children
 from stack.console import Announce, Interruption, StackError
 from stack.folders import Folder
-from stack.programs import Options
+from stack.services import Options
 
 FILE = "run.json"
 _MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
@@ -31,7 +31,7 @@ def write(
         {
             "supervisor": children.identify(os.getpid()),
             "ready": is_ready,
-            "processes": {name: one for name, one in known.items() if one},
+            "processes": {name: process for name, process in known.items() if process},
             **facts,
         },
     )
@@ -71,7 +71,6 @@ def clear_leftovers(folder: Folder) -> None:
 def start_detached(*, options: Options, announce: Announce) -> None:
     """Returns when it is ready; tells what it says until then. Raises StackError when it fails;
     interrupted, it takes the stack down again."""
-    children.require_handles()
     folder = Folder(options.folder)
     log = folder.log("up")
     interruption = Interruption()
@@ -139,14 +138,14 @@ def _end(supervisor: subprocess.Popen[bytes]) -> None:
 def _follow(
     supervisor: subprocess.Popen[bytes], folder: Folder, log: Path, announce: Announce
 ) -> None:
-    with open(log) as said:
+    with open(log) as output:
         while not _is_ready(supervisor, folder):
             has_ended = supervisor.poll() is not None
-            _pass_on(said, announce)
+            _pass_on(output, announce)
             if has_ended:
                 raise StackError(f"it has not started, for the reason above (also in {log})")
             time.sleep(0.1)
-        _pass_on(said, announce)
+        _pass_on(output, announce)
 
 
 def _is_ready(supervisor: subprocess.Popen[bytes], folder: Folder) -> bool:
@@ -154,6 +153,6 @@ def _is_ready(supervisor: subprocess.Popen[bytes], folder: Folder) -> bool:
     return bool(record and record["ready"] and record["supervisor"]["pid"] == supervisor.pid)
 
 
-def _pass_on(said: TextIO, announce: Announce) -> None:
-    for line in said.read().splitlines():
+def _pass_on(output: TextIO, announce: Announce) -> None:
+    for line in output.read().splitlines():
         announce(line)

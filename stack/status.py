@@ -70,8 +70,8 @@ def complaint(url: str, *, worker_pid: int | None) -> str | None:
 def _said(path: str, status: int, body: dict[str, Any]) -> str:
     if status == 0:
         return str(body["error"])
-    stands = [one["what"] for one in body.get("attention", []) if one["level"] == "unavailable"]
-    return f"GET {path} answers {status}: {'; '.join(stands) or json.dumps(body)[:400]}"
+    reasons = [note["what"] for note in body.get("attention", []) if note["level"] == "unavailable"]
+    return f"GET {path} answers {status}: {'; '.join(reasons) or json.dumps(body)[:400]}"
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What stands: whose it is, since when and what to do about it.
+class Attention:
+    """What does not move: whose it is, since when and what to do about it.
 
     `is_noticed`: `since` is when a status saw it first, and it may stand for longer.
     `level`: `unavailable` where sagas don't move for it, `attention` where only a person waits.
@@ -109,12 +109,12 @@ class Status:
     """All of it."""
 
     rows: list[Row]
-    stands: list[Standing]
+    attention: list[Attention]
 
     @property
     def is_healthy(self) -> bool:
         return all(row.is_healthy for row in self.rows) and not any(
-            one.level == "unavailable" for one in self.stands
+            note.level == "unavailable" for note in self.attention
         )
 
 
@@ -132,30 +132,34 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
         pages = dict(zip(urls, threads.map(_health, urls.values()), strict=True))
     found = [
         *_supervisor(record["supervisor"]),
-        *(_server(name, one, refusals.get(name)) for name, one in known.items() if "." not in name),
+        *(
+            _server(name, found, refusals.get(name))
+            for name, found in known.items()
+            if "." not in name
+        ),
         *(_web(name, known.get(f"{name}.web"), urls[name], pages[name]) for name in urls),
         *(
-            _worker(one.name, known.get(f"{one.name}.worker"), pages[one.name])
-            for one in services.ALL
-            if one.has_worker and one.name in urls
+            _worker(name, known.get(f"{name}.worker"), pages[name])
+            for name in services.WITH_WORKER
+            if name in urls
         ),
     ]
-    stands = _noticed([one for _, own in found for one in own], folder)
-    return Status(rows=_in_order(row for row, _ in found), stands=[*stands, *_told(pages)])
+    stands = _noticed([note for _, own in found for note in own], folder)
+    return Status(rows=_in_order(row for row, _ in found), attention=[*stands, *_told(pages)])
 
 
 def _health(url: str) -> Page:
     return ask(url, "/health", seconds=ASK_SECONDS)
 
 
-def _noticed(stands: list[Standing], folder: Folder) -> list[Standing]:
+def _noticed(notes: list[Attention], folder: Folder) -> list[Attention]:
     before, now = folder.read(_NOTICED) or {}, datetime.now(UTC).isoformat()
-    since = {f"{one.source}: {one.what}": now for one in stands}
+    since = {f"{note.source}: {note.what}": now for note in notes}
     since |= {what: at for what, at in before.items() if what in since}
     if since != before:
         folder.write(_NOTICED, since)
     return [
-        replace(one, since=since[f"{one.source}: {one.what}"], is_noticed=True) for one in stands
+        replace(note, since=since[f"{note.source}: {note.what}"], is_noticed=True) for note in notes
     ]
 
 
@@ -168,7 +172,8 @@ def as_table(record: dict[str, Any], status: Status) -> str:
     state = "up" if record["ready"] else "starting"
     servers = f"{record['database']}, {record['broker']}"
     top = f"{state} (process {record['supervisor']['pid']}) on {servers}"
-    return "\n".join([top, "", *lines, "", *_what_stands(status.stands)])
+    login = admin_login(record)
+    return "\n".join([top, "", *lines, "", *login, *_needs_attention(status.attention)])
 
 
 def as_json(record: dict[str, Any], status: Status) -> dict[str, Any]:
@@ -179,21 +184,29 @@ def as_json(record: dict[str, Any], status: Status) -> dict[str, Any]:
         **{name: record[name] for name in kept},
         "healthy": status.is_healthy,
         "processes": [asdict(row) for row in status.rows],
-        "attention": [asdict(one) for one in status.stands],
+        "attention": [asdict(note) for note in status.attention],
     }
 
 
-def _what_stands(stands: list[Standing]) -> Iterator[str]:
-    if not stands:
-        yield "Nothing stands."
+def _needs_attention(notes: list[Attention]) -> Iterator[str]:
+    if not notes:
+        yield "Nothing needs attention."
         return
-    yield "What stands, and what to do"
-    for one in stands:
-        mark = "" if one.level == "unavailable" else " (stops nobody)"
-        yield from _wrapped(f"{one.source}{mark}: {one.what}", indent="  ")
-        if one.since:
-            yield f"      since {_age(one.since)}{' or before' if one.is_noticed else ''}"
-        yield from _wrapped(f"-> {one.do}", indent="      ")
+    yield "Needs attention"
+    for note in notes:
+        mark = "" if note.level == "unavailable" else " (waits for a person; all else goes on)"
+        yield from _wrapped(f"{note.source}{mark}: {note.what}", indent="  ")
+        if note.since:
+            yield f"      since {_age(note.since)}{' or before' if note.is_noticed else ''}"
+        yield from _wrapped(f"-> {note.do}", indent="      ")
+
+
+def admin_login(record: dict[str, Any]) -> list[str]:
+    """Where the admin is and how to log in, as lines; none in a run without either."""
+    admin, url = record["admin"], record["urls"].get("dashboard")
+    if not admin or not url:
+        return []
+    return [f"Admin: {url}/admin/ as {admin['user']}, password {admin['password']}", ""]
 
 
 def _wrapped(text: str, *, indent: str) -> list[str]:
@@ -215,15 +228,17 @@ def _age(since: str) -> str:
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:
     """The servers, then each service with its processes."""
-    places = {name: place for place, one in enumerate(services.ALL) for name in processes_of(one)}
+    places = {
+        name: place for place, service in enumerate(services.ALL) for name in processes_of(service)
+    }
     return sorted(rows, key=lambda row: places.get(row.process, -1))
 
 
-Found = tuple[Row, list[Standing]]
+Found = tuple[Row, list[Attention]]
 
 
 def _ill(row: Row, health: str, what: str, do: str) -> Found:
-    return replace(row, health=health), [Standing(row.process, what, None, do)]
+    return replace(row, health=health), [Attention(row.process, what, None, do)]
 
 
 def _process(name: str, known: dict[str, int] | None, address: str = "") -> Found:
@@ -234,7 +249,7 @@ def _process(name: str, known: dict[str, int] | None, address: str = "") -> Foun
     pid = known["pid"]
     row = Row(name, pid, address, "ok")
     family = [pid] if name == SUPERVISOR else children.family(pid)
-    if not any(children.is_stopped(one) for one in family):
+    if not any(children.is_stopped(member) for member in family):
         return row, []
     below = f"; pkill -CONT -P {pid}" if len(family) > 1 else ""
     what = f"process {pid}, or one below it, is stopped (SIGSTOP) and does nothing"
@@ -277,7 +292,7 @@ def _worker(service: str, known: dict[str, int] | None, page: Page) -> Found:
     status, body = page
     if status == 0 or "workers" not in body:
         return replace(row, health="unknown"), []
-    seen = {one["pid"]: one["status"] for one in body["workers"]}
+    seen = {worker["pid"]: worker["status"] for worker in body["workers"]}
     if row.pid in seen:
         return replace(row, health="ok" if seen[row.pid] == "up" else seen[row.pid]), []
     what = f"worker {row.pid} has given no sign of life yet"
@@ -285,11 +300,11 @@ def _worker(service: str, known: dict[str, int] | None, page: Page) -> Found:
     return _ill(row, "silent", what, do)
 
 
-def _told(pages: Mapping[str, Page]) -> Iterator[Standing]:
+def _told(pages: Mapping[str, Page]) -> Iterator[Attention]:
     """What the services tell themselves."""
     for service, (status, body) in pages.items():
-        for one in body.get("attention", []) if status else []:
-            yield Standing(service, one["what"], one["since"], one["do"], one["level"])
+        for note in body.get("attention", []) if status else []:
+            yield Attention(service, note["what"], note["since"], note["do"], note["level"])
 
 
 def _refusal(server: str, environment: Mapping[str, str]) -> str | None:

@@ -11,7 +11,7 @@ from catalogue.services import ALL, Service
 from participant import databases
 from stack import postgres
 from stack import services as stack
-from stack.services import alias_of, database_of
+from stack.backing import alias_of, database_of
 from tests.architecture import compose
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- inside a container, whose ports are published on loopback

@@ -45,7 +45,7 @@ def stopped(stack):
 
 def named(found, name):
     return [
-        stand for stand in found.stands if stand.source == name and stand.level == "unavailable"
+        stand for stand in found.attention if stand.source == name and stand.level == "unavailable"
     ]
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 from urllib.parse import parse_qs, urlsplit
 
 import psutil
@@ -11,12 +12,12 @@ import pytest
 from catalogue import SAGAS
 from catalogue.services import ALL, BY_NAME, COORDINATORS
 from contracts.projection import services_of
-from stack import children, status
+from stack import children, record, status
 from stack.console import StackError
-from stack.local import LocalStack, Options, second_addresses
-from stack.ports import free_ports
+from stack.local import LocalStack, Options, require_same_length, second_addresses
+from stack.ports import free_ports, usual_ports
 from stack.proxy import Proxy
-from stack.services import default_ports, needed_by
+from stack.services import needed_by
 from tests.stack.watching import all_gone, is_gone, run_python
 from tests.waiting import eventually
 
@@ -100,7 +101,7 @@ def test_services_run_recover_and_end_without_a_trace(stack, place):
 
 @pytest.mark.parametrize("moment", ["PostgreSQL", "services ready"])
 def test_interrupted_twice_at_any_moment_it_leaves_nothing(place, moment):
-    with run_python(STARTS_ONE_SERVICE, str(place)) as process:
+    with run_python(STARTS_ONE_SERVICE, str(place), stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
             if moment in line:
                 break
@@ -108,8 +109,9 @@ def test_interrupted_twice_at_any_moment_it_leaves_nothing(place, moment):
         assert children
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
+        said = process.stdout.read()
         assert process.wait(timeout=30) != 0
+    assert said.index("stopping") < said.index("stopped ")
     eventually(lambda: all_gone(children))
     assert list((place / "fresh").iterdir()) == []
 
@@ -125,6 +127,34 @@ def test_busy_port_is_found_before_anything_is_started(place, monkeypatch):
     assert not (place / "fresh").exists() or list((place / "fresh").iterdir()) == []
 
 
+def test_second_run_keeps_the_admins_password_and_status_shows_it(place, monkeypatch):
+    monkeypatch.delenv("DUETO_ADMIN_PASSWORD", raising=False)
+    shown = []
+    for _ in range(2):
+        with LocalStack(
+            folder=place,
+            free_ports=True,
+            names=("dashboard",),
+            broker="postgresql",
+            with_admin=True,
+            announce=str,
+        ) as stack:
+            known = record.read(stack.folder)
+            shown.append(status.as_table(known, status.read(known, stack.folder)))
+            login = f"{stack.urls['dashboard']}/admin/ as admin, password {stack.admin['password']}"
+            assert login in shown[-1]
+    assert shown[0].partition("password ")[2][:8] == shown[1].partition("password ")[2][:8]
+
+
+def test_data_of_checkouts_with_other_steps_are_refused(folder, monkeypatch):
+    monkeypatch.delenv("DUETO_EXTRA_STEPS", raising=False)
+    require_same_length(folder)
+    require_same_length(folder)
+    monkeypatch.setenv("DUETO_EXTRA_STEPS", "2")
+    with pytest.raises(StackError, match=r"with DUETO_EXTRA_STEPS=0, and it is 2 now.*--purge"):
+        require_same_length(folder)
+
+
 @pytest.mark.parametrize("base", ["many", "0", "65535"])
 def test_port_base_that_is_none_is_refused(place, monkeypatch, base):
     monkeypatch.setenv("DUETO_PORT_BASE", base)
@@ -133,10 +163,10 @@ def test_port_base_that_is_none_is_refused(place, monkeypatch, base):
 
 
 def test_ports_are_the_known_ones_or_counted_from_a_base():
-    assert default_ports(base=None)["carrito"] == 3000
-    assert default_ports(base=None)["dashboard"] == 8080
-    assert list(default_ports(base=4000).values()) == list(range(4000, 4000 + len(ALL)))
-    assert default_ports(base=4000)["dashboard"] == 4005, "nobody's port moves for a new service"
+    assert usual_ports(base=None)["carrito"] == 3000
+    assert usual_ports(base=None)["dashboard"] == 8080
+    assert list(usual_ports(base=4000).values()) == list(range(4000, 4000 + len(ALL)))
+    assert usual_ports(base=4000)["dashboard"] == 4005, "nobody's port moves for a new service"
 
 
 @pytest.mark.parametrize("saga", SAGAS)

@@ -1,10 +1,13 @@
 import os
 import socket
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
+from stack.children import unprivileged
 from stack.console import StackError
 from stack.ports import FREE_RANGE, free_ports, is_free, require_free
 from tests.stack.watching import run_python
@@ -76,6 +79,25 @@ def test_busy_port_names_itself_its_holder_and_the_way_out(taken):
     assert f"{taken} (for carrito) is taken by process {os.getpid()}" in message
     assert "DUETO_PORT_BASE" in message
     assert "pagos" not in message
+
+
+def test_port_that_only_root_may_have_is_not_called_taken():
+    first_for_all = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    low = next((port for port in range(1, first_for_all) if is_free(port)), None)
+    if low is None:
+        pytest.skip("this kernel gives every user every port")
+    with _as_nobody(), pytest.raises(StackError, match=rf"{low} \(for carrito\) is for root"):
+        require_free({"carrito": low}, host="127.0.0.1")
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    """Without root's rights, where we have them."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(unprivileged().uid)
+    yield
+    os.seteuid(before)
 
 
 def _asked_at_once(*how: str) -> list[set[int]]:

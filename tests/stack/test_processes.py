@@ -1,6 +1,7 @@
 import contextlib
 import os
 import signal
+import threading
 
 import pytest
 
@@ -36,7 +37,7 @@ print(*keeper.pids().values())
 time.sleep(60)
 """
 
-SPAWNS_WITHOUT_LEASH = """
+SPAWNS_UNBOUND = """
 import subprocess, time
 print(subprocess.Popen(["python3", "-c", "import time; time.sleep(60)"]).pid)
 time.sleep(60)
@@ -55,9 +56,27 @@ def test_killed_supervisor_takes_every_child_with_it(place):
     eventually(lambda: all_gone(pids))
 
 
+def test_program_that_can_not_be_watched_is_ended_and_the_others_are_looked_after(
+    program, supervisor, monkeypatch
+):
+    pids = []
+
+    def no_more_threads(thread):
+        pids.append(thread._args[0])
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more_threads)
+        with pytest.raises(RuntimeError, match="thread"):
+            supervisor.start(program("first", SLEEPS))
+    assert all_gone(pids)
+    second = supervisor.start(program("second", SLEEPS))
+    assert supervisor.pids() == {"second": second}
+
+
 def test_without_the_parent_death_signal_a_child_outlives_its_killed_parent():
     """The control of the test above."""
-    with run_python(SPAWNS_WITHOUT_LEASH) as keeper:
+    with run_python(SPAWNS_UNBOUND) as keeper:
         pid = int(keeper.stdout.readline())
         keeper.kill()
         keeper.wait()
@@ -110,7 +129,7 @@ def test_pauses_between_restarts_grow_no_longer_than_was_chosen(program, said):
         impatient.start(program("broken", "raise SystemExit(7)"))
         eventually(lambda: len(said) >= 5)
     assert {line.splitlines()[0] for line in said[0:5:2]} == {
-        "broken ended with exit code 7; starting it again in 0.1 s. It said last:"
+        "broken ended with exit code 7; starting it again in 0.1 s. Its last lines:"
     }
 
 

@@ -16,8 +16,8 @@ HEALTHY, UNHEALTHY, NOT_RUNNING = 0, 1, 3
 
 class Command(BaseCommand):
     help = (
-        "Shows every process with its number, address and health, and what stands, since when,"
-        " and what to do."
+        "Shows every process with its number, address and health, how to log in to the admin, and"
+        " what needs attention: since when, and what to do."
         " Exit code: 0 all healthy, 1 something is not, 3 not running."
     )
     requires_system_checks: list[str] = []

@@ -13,25 +13,7 @@ from stack.backing import BrokerChoice
 from stack.console import Interrupted, StackError, to_terminal
 from stack.folders import STATE_FOLDER, Folder
 from stack.local import LocalStack, Options
-
-_TRY_CHECKOUT = """\
-A checkout, to try it:
-  CART=$(curl -s -X POST {carrito}/carts -H 'Content-Type: application/json' \\
-    -d '{{"user_id": "ana"}}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
-  curl -s -X POST {carrito}/carts/$CART/items -H 'Content-Type: application/json' \\
-    -d '{{"product_id": "1", "quantity": 1}}'
-  curl -s -X POST {carrito}/checkout/saga -H 'Content-Type: application/json' \\
-    -H 'Prefer: wait=5' -d '{{"cart_id": "'$CART'", "user_id": "ana",
-      "payment_method": "credit_card", "saga_pattern": "choreographed", "billing_address":
-      {{"street": "Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"}}}}'
-"""
-_TRY_ORDER = """\
-An order that is delivered:
-  curl -s -X POST {pedidos}/orders -H 'Content-Type: application/json' -H 'Prefer: wait=5' \\
-    -d '{{"user_id": "ana", "product_id": "product_1", "quantity": 1, "amount": 199.99}}'
-"""
-_TRIES = {"carrito": _TRY_CHECKOUT, "pedidos": _TRY_ORDER}
-"""By the owner that it is asked of."""
+from stack.status import admin_login
 
 
 class Command(BaseCommand):
@@ -81,7 +63,7 @@ class Command(BaseCommand):
 
     def _serve(self, options: Options, *, is_quiet: bool) -> None:
         with LocalStack(options):
-            if not is_quiet:  # nobody reads it there, and it names the password
+            if not is_quiet:  # its output is a log there, and this names the password
                 self._print_summary(detached=False)
             try:
                 threading.Event().wait()
@@ -95,7 +77,7 @@ class Command(BaseCommand):
 
 
 def _summary(record: dict[str, Any], *, detached: bool) -> str:
-    """Addresses, the admin's login, a few calls to try."""
+    """Addresses, the admin's login, how to go on."""
     urls = record["urls"]
     widest = max(len(name) for name in urls)
     lines = [
@@ -103,23 +85,14 @@ def _summary(record: dict[str, Any], *, detached: bool) -> str:
         f"Dueto is up: {record['database']}, {record['broker']}.",
         *(f"  {name.ljust(widest)}  {url}{_also(record, name)}" for name, url in urls.items()),
         f"  {'logs'.ljust(widest)}  {record['logs']}",
-        *_login(record),
         "",
-        "",
+        *admin_login(record),
+        "README.md has a checkout to try; `python manage.py status` shows all of this again.",
+        "Stop it with `python manage.py down`." if detached else "Stop it with Ctrl-C.",
     ]
-    end = "Stop it with `python manage.py down`." if detached else "Stop it with Ctrl-C."
-    tries = [text.format(**urls) for owner, text in _TRIES.items() if owner in urls]
-    return "\n".join(lines) + "".join(tries) + end
+    return "\n".join(lines)
 
 
 def _also(record: dict[str, Any], name: str) -> str:
     port = record["also"].get(name)
     return f"  (and on {port})" if port else ""
-
-
-def _login(record: dict[str, Any]) -> list[str]:
-    admin, url = record["admin"], record["urls"].get("dashboard")
-    if not admin or not url:
-        return []
-    login = f"{admin['user']}, password {admin['password']} (a new one is generated at each start)"
-    return ["", f"Admin: {url}/admin/ as {login}"]
