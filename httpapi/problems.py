@@ -199,12 +199,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
+    hint = " Paths have no trailing slash." if request.path.endswith("/") else ""
     return respond(
-        Problem(
-            status=404,
-            code="no_such_path",
-            detail=f"This service has no {request.path}; paths have no trailing slash.",
-        )
+        Problem(status=404, code="no_such_path", detail=f"No such path: {request.path}.{hint}")
     )
 
 

@@ -141,11 +141,11 @@ def _follow(
     with open(log) as output:
         while not _is_ready(supervisor, folder):
             has_ended = supervisor.poll() is not None
-            _pass_on(output, announce)
+            _announce_lines(output, announce)
             if has_ended:
                 raise StackError(f"it has not started, for the reason above (also in {log})")
             time.sleep(0.1)
-        _pass_on(output, announce)
+        _announce_lines(output, announce)
 
 
 def _is_ready(supervisor: subprocess.Popen[bytes], folder: Folder) -> bool:
@@ -153,6 +153,6 @@ def _is_ready(supervisor: subprocess.Popen[bytes], folder: Folder) -> bool:
     return bool(record and record["ready"] and record["supervisor"]["pid"] == supervisor.pid)
 
 
-def _pass_on(output: TextIO, announce: Announce) -> None:
+def _announce_lines(output: TextIO, announce: Announce) -> None:
     for line in output.read().splitlines():
         announce(line)

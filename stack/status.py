@@ -7,7 +7,7 @@ stopped answers nothing, and the kernel says so; a server is asked for a login, 
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,10 +18,9 @@ import msgspec
 import psycopg
 import urllib3
 
-from catalogue import services
+from catalogue.services import BY_NAME
 from stack import children, rabbitmq
 from stack.folders import Folder
-from stack.services import processes_of
 
 OK = 200
 ASK_SECONDS = 3.0
@@ -124,28 +123,23 @@ def read(record: dict[str, Any], folder: Folder) -> Status:
     `folder` keeps what was noticed: the kernel does not say since when a process is stopped.
     """
     known, urls, environment = record["processes"], record["urls"], record["environment"]
-    asked = [name for name in _LOGINS if name in known and environment]
-    with ThreadPoolExecutor(len(urls) + len(_LOGINS)) as threads:
-        refusals = dict(
-            zip(asked, threads.map(partial(_refusal, environment=environment), asked), strict=True)
-        )
+    servers = [name for name in known if "." not in name]
+    with ThreadPoolExecutor(len(urls) + len(servers)) as threads:
+        refusals = threads.map(partial(_refusal, environment=environment), servers)
         pages = dict(zip(urls, threads.map(_health, urls.values()), strict=True))
-    found = [
-        *_supervisor(record["supervisor"]),
-        *(
-            _server(name, found, refusals.get(name))
-            for name, found in known.items()
-            if "." not in name
-        ),
-        *(_web(name, known.get(f"{name}.web"), urls[name], pages[name]) for name in urls),
-        *(
-            _worker(name, known.get(f"{name}.worker"), pages[name])
-            for name in services.WITH_WORKER
-            if name in urls
-        ),
+    looks = [
+        _process(SUPERVISOR, record["supervisor"]),
+        *map(_server, servers, map(known.get, servers), refusals),
     ]
-    stands = _noticed([note for _, own in found for note in own], folder)
-    return Status(rows=_in_order(row for row, _ in found), attention=[*stands, *_told(pages)])
+    for service in (BY_NAME[name] for name in urls):
+        name, page = service.name, pages[service.name]
+        looks.append(_web(name, known.get(f"{name}.web"), urls[name], page))
+        if service.has_worker:
+            looks.append(_worker(name, known.get(f"{name}.worker"), page))
+    notes = _noticed([note for _, own in looks for note in own], folder)
+    # The supervisor is shown when it is stopped: its processes go on, but none is started again.
+    rows = [row for row, _ in looks if row.process != SUPERVISOR or not row.is_healthy]
+    return Status(rows=rows, attention=[*notes, *_told(pages)])
 
 
 def _health(url: str) -> Page:
@@ -226,22 +220,14 @@ def _age(since: str) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S %Z} ({max(seconds, 0):.0f} s)"
 
 
-def _in_order(rows: Iterable[Row]) -> list[Row]:
-    """The servers, then each service with its processes."""
-    places = {
-        name: place for place, service in enumerate(services.ALL) for name in processes_of(service)
-    }
-    return sorted(rows, key=lambda row: places.get(row.process, -1))
+Look = tuple[Row, list[Attention]]
 
 
-Found = tuple[Row, list[Attention]]
-
-
-def _ill(row: Row, health: str, what: str, do: str) -> Found:
+def _ill(row: Row, health: str, what: str, do: str) -> Look:
     return replace(row, health=health), [Attention(row.process, what, None, do)]
 
 
-def _process(name: str, known: dict[str, int] | None, address: str = "") -> Found:
+def _process(name: str, known: dict[str, int] | None, address: str = "") -> Look:
     """As the kernel sees it."""
     if known is None or not children.is_alive(known):
         do = "`manage.py up` starts it again by itself; its log says why it ended"
@@ -257,24 +243,18 @@ def _process(name: str, known: dict[str, int] | None, address: str = "") -> Foun
     return _ill(row, "stopped", what, do)
 
 
-def _supervisor(known: dict[str, int]) -> list[Found]:
-    """Named only when it is stopped: its processes go on, but none is started again."""
-    row, stands = _process(SUPERVISOR, known)
-    return [(row, stands)] if stands else []
-
-
-def _server(name: str, known: dict[str, int] | None, refusal: str | None) -> Found:
-    row, stands = _process(name, known)
-    if stands or refusal is None:
-        return row, stands
+def _server(name: str, known: dict[str, int] | None, refusal: str | None) -> Look:
+    row, notes = _process(name, known)
+    if notes or refusal is None:
+        return row, notes
     do = f"see its log; restart it: kill -TERM {row.pid}"
     return _ill(row, "no answer", f"it takes no login: {refusal}", do)
 
 
-def _web(service: str, known: dict[str, int] | None, url: str, page: Page) -> Found:
-    row, stands = _process(f"{service}.web", known, url)
-    if stands:
-        return row, stands
+def _web(service: str, known: dict[str, int] | None, url: str, page: Page) -> Look:
+    row, notes = _process(f"{service}.web", known, url)
+    if notes:
+        return row, notes
     status, body = page
     if status == 0:
         what = f"it does not answer within {ASK_SECONDS:g} s: {body['error']}"
@@ -284,11 +264,11 @@ def _web(service: str, known: dict[str, int] | None, url: str, page: Page) -> Fo
     return (row if has_database else replace(row, health="no database")), []
 
 
-def _worker(service: str, known: dict[str, int] | None, page: Page) -> Found:
+def _worker(service: str, known: dict[str, int] | None, page: Page) -> Look:
     """As its web process sees it in the table of heartbeats."""
-    row, stands = _process(f"{service}.worker", known)
-    if stands:
-        return row, stands
+    row, notes = _process(f"{service}.worker", known)
+    if notes:
+        return row, notes
     status, body = page
     if status == 0 or "workers" not in body:
         return replace(row, health="unknown"), []
@@ -308,23 +288,13 @@ def _told(pages: Mapping[str, Page]) -> Iterator[Attention]:
 
 
 def _refusal(server: str, environment: Mapping[str, str]) -> str | None:
-    """Why it takes no login, or None."""
+    """Why it takes no login, or None: also of what has none, or is not known yet."""
     try:
-        _LOGINS[server](environment)
+        if server == "postgres" and environment:
+            url = environment["DATABASE_URL"]
+            psycopg.connect(url, connect_timeout=int(ASK_SECONDS)).close()
+        if server == "rabbitmq" and environment:
+            rabbitmq.check_login(environment["RABBITMQ_URL"], timeout=ASK_SECONDS)
     except (psycopg.Error, OSError) as error:
         return str(error).strip().partition("\n")[0]
     return None
-
-
-def _log_in_to_postgres(environment: Mapping[str, str]) -> None:
-    psycopg.connect(environment["DATABASE_URL"], connect_timeout=int(ASK_SECONDS)).close()
-
-
-def _log_in_to_rabbitmq(environment: Mapping[str, str]) -> None:
-    rabbitmq.check_login(environment["RABBITMQ_URL"], timeout=ASK_SECONDS)
-
-
-_LOGINS: dict[str, Callable[[Mapping[str, str]], None]] = {
-    "postgres": _log_in_to_postgres,
-    "rabbitmq": _log_in_to_rabbitmq,
-}

@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
 
 from loadtests.load.generator import GeneratorFailed
 from loadtests.load.workload import NotSupplied
@@ -18,11 +23,15 @@ from messaging.brokers import BrokerUnavailable
 from stack.console import StackError
 
 
+class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """Leaves paragraphs as they are written; the options that every command has come last."""
+
+
 class ExplainedCommand(BaseCommand):
     """Its help has paragraphs and examples, which stay as they are written."""
 
     def create_parser(self, *args: Any, **options: Any) -> CommandParser:
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **options)
+        return super().create_parser(*args, formatter_class=HelpFormatter, **options)
 
     def say(self, line: str) -> None:
         """Progress: beside the result, and at once."""

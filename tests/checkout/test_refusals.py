@@ -75,6 +75,8 @@ def test_other_method_is_refused(shop):
 def test_path_that_is_none_is_told(shop):
     status, body = shop.call("POST", "carrito", "/checkout/saga/", {})
     assert (status, body["code"]) == (404, "no_such_path")
+    assert body["detail"] == "No such path: /checkout/saga/. Paths have no trailing slash."
+    assert shop.call("GET", "carrito", "/nope")[1]["detail"] == "No such path: /nope."
 
 
 def test_unknown_saga_is_not_found_anywhere(shop, pattern):

@@ -49,6 +49,11 @@ def test_help_has_our_commands_with_what_they_do_before_those_of_django():
     assert all(len(line) < 80 for line in said.splitlines())
 
 
+def test_help_of_a_command_has_its_own_options_before_those_of_all():
+    _, said = _said(sys.executable, "manage.py", "compare", "--help")
+    assert 0 < said.index("  --patterns") < said.index("  --version")
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["version"], ["compare", "--version"]])
 def test_version_is_that_of_dueto_and_names_the_commit(arguments):
     _, said = _said(sys.executable, "manage.py", *arguments)
