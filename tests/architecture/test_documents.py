@@ -135,6 +135,7 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
     [
         (test_links_lead_somewhere, "[all of it](docs/everything.md)"),
         (test_links_lead_somewhere, "[above](#nowhere)"),
+        (test_links_lead_somewhere, '<img src="docs/pictures/none.png">'),
         (test_paths_exist, "`carrito/utils.py`"),
         (test_paths_exist, "see `everything.py`"),
         (test_make_targets_exist, "```sh\nmake money\n```"),
