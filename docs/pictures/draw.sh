@@ -4,7 +4,7 @@
 set -eu
 page=$(realpath "$1/report.html")
 for theme in dark:0 light:1; do
-  chromium --headless --no-sandbox --hide-scrollbars --window-size="880,${2:-640}" \
+  chromium --headless --no-sandbox --hide-scrollbars --window-size="880,${2:-775}" \
     --blink-settings="preferredColorScheme=${theme#*:}" \
     --screenshot="$(dirname "$0")/verdict-${theme%:*}.png" "file://$page"
 done
