@@ -9,7 +9,7 @@ from coordination import models as coordination
 from coordination.models import AcceptedSaga
 from messaging import models as messaging
 from participant import models as sagas
-from participant.fields import Json, TextId
+from participant.models import Json, TextId
 
 
 class CartStatus(models.TextChoices):

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from catalogue.commands import Line
-from contracts.context import Context
 from contracts.outcomes import Failure
+from contracts.saga import Context
 from coordination.store import SETTLED, ended_row, row_of
 from participant import sql
 

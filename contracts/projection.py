@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome
-from contracts.saga import COMMANDS, SAGAS, Command, Direction, Saga, Step, Undo
+from contracts.saga import COMMANDS, SAGAS, Command, Context, Direction, Saga, Step, Undo
 
 STEP_PARKED = "step.parked"
 """Said of any saga: a service has set a message aside for a person, and the saga waits there."""

@@ -7,11 +7,11 @@ The pages are the business's own: its catalogue registers them here, with what i
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from contracts.bounds import MOST_ID, Id, Reason
+from contracts.bounds import MOST_ID, Id, Reason, SagaPattern, Traceparent
 from contracts.outcomes import Failure
 
 
@@ -109,6 +109,32 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
     def step(self, name: str) -> Step:
         """Raises KeyError where it has no such step."""
         return self.steps[self.position(name)]
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`subject`: the cart, order or booking that it is about. `data`: what its steps need, and
+    nothing else (`projection.select`). `results`: of earlier steps, what later ones need, by step.
+    """
+
+    saga: Id
+    saga_id: Id
+    pattern: SagaPattern
+    subject: Id
+    traceparent: Traceparent = ""
+    data: dict[str, Any] = {}
+    results: dict[str, dict[str, Any]] = {}
+
+
+def stand_in(*, saga: str, saga_id: str, pattern: str, subject: str) -> Context:
+    """In the place of a context that can't be read any more: enough to undo all of it, because an
+    undo needs only to know whose step it is.
+    """
+    return Context(
+        saga=saga or "unknown",
+        saga_id=saga_id,
+        pattern=pattern or "unknown",
+        subject=subject or "unknown",
+    )
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,10 @@ import msgspec
 
 from contracts import events, projection, refusals
 from contracts.bounds import Id, SagaPattern, Traceparent
-from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.patterns import STARTING_THEMSELVES
-from contracts.saga import SAGAS, Command
+from contracts.saga import SAGAS, Command, Context
 from coordination.models import AcceptedSaga
 from coordination.store import AcceptedSagas, Key
 from participant.operations import Operation

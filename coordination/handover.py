@@ -23,10 +23,9 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from contracts import refusals
-from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.patterns import PATTERNS, Pattern
-from contracts.saga import SAGAS, Undo
+from contracts.saga import SAGAS, Context, Undo
 from coordination.acceptance import Owner
 from coordination.store import UnreadableSaga
 from httpapi.client import Client, Unreachable

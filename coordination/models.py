@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from contracts.states import SagaStatus
-from participant.fields import Json, TextId
+from participant.models import Json, TextId
 
 
 class AcceptedSaga(models.Model):

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts import projection, refusals
-from contracts.context import Context
 from contracts.outcomes import Failure, Refused
 from contracts.patterns import STARTING_THEMSELVES
+from contracts.saga import Context
 from contracts.states import SagaStatus
 from participant import sql
 

@@ -22,9 +22,8 @@ from rest_framework.views import APIView
 
 from contracts import patterns, projection, refusals
 from contracts.bounds import MOST_IN_A_BATCH
-from contracts.context import Context
 from contracts.outcomes import Done, Outcome, Refused
-from contracts.saga import SAGAS
+from contracts.saga import SAGAS, Context
 from contracts.states import FINAL, SagaState, SagaStatus, SagaSummary, answered
 from coordination import owners
 from coordination.store import UnknownSaga

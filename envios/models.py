@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from messaging import models as messaging
 from participant import models as participant
-from participant.fields import Json, TextId
+from participant.models import Json, TextId
 
 
 class Courier(models.Model):

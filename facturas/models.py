@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as participant
-from participant.fields import TextId
+from participant.models import TextId
 
 _IS_MONEY = Q(amount__range=(0, bounds.MOST_MONEY))
 

@@ -30,11 +30,10 @@ from carrito.operations import Accept
 from carrito.store import LockedCart, Snapshot
 from carrito.views import CheckoutRequest
 from catalogue import SAGAS
-from contracts.context import Context
 from contracts.outcomes import Done, Failure, Outcome, Refused
 from contracts.patterns import ORCHESTRATED
 from contracts.projection import command, services_of
-from contracts.saga import Direction, Step
+from contracts.saga import Context, Direction, Step
 from contracts.states import SagaStatus
 from coordination import owner_views
 from httpapi.json import answer

@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from participant.fields import Json, TextId
+from participant.models import Json, TextId
 
 LONGEST_REASON = 2_000
 

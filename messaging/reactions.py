@@ -14,10 +14,9 @@ from typing import Protocol
 import msgspec
 
 from contracts import events, projection
-from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting, had_effect
-from contracts.saga import SAGAS, Command, Direction, Step
+from contracts.saga import SAGAS, Command, Context, Direction, Step
 from messaging import outbox
 from participant import operations
 from participant.decisions import Decided

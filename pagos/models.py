@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from contracts import bounds
 from messaging import models as messaging
 from participant import models as sagas
-from participant.fields import TextId
+from participant.models import TextId
 
 
 class PaymentStatus(models.TextChoices):

@@ -8,7 +8,7 @@ from coordination import models as coordination
 from coordination.models import AcceptedSaga
 from messaging import models as messaging
 from participant import models as participant
-from participant.fields import Json
+from participant.models import Json
 
 
 class OrderStatus(models.TextChoices):

@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.context import Context
 from contracts.outcomes import Failure
+from contracts.saga import Context
 from coordination.store import SETTLED, ended_row, row_of
 from participant import sql
 from reservas.models import BookingStatus

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from contracts.states import SagaStatus
 from messaging import models as messaging
-from participant.fields import Json, TextId
+from participant.models import Json, TextId
 from saga_choreography.store import Stage
 
 

@@ -12,11 +12,10 @@ import msgspec
 from django.db import transaction
 
 from contracts import patterns, projection, refusals
-from contracts.context import Context, stand_in
 from contracts.events import Event, Facts
 from contracts.outcomes import Refused
 from contracts.projection import Reaction
-from contracts.saga import SAGAS, Direction
+from contracts.saga import SAGAS, Context, Direction, stand_in
 from contracts.states import SagaStatus
 from coordination.acceptance import first_event
 from coordination.store import UnknownSaga, unreadable

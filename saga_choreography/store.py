@@ -12,9 +12,8 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from contracts.context import Context
 from contracts.outcomes import Failure
-from contracts.saga import SAGAS
+from contracts.saga import SAGAS, Context
 from contracts.states import SagaStatus
 from participant import sql
 

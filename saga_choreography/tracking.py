@@ -18,10 +18,9 @@ from django.conf import settings
 from django.db import transaction
 
 from contracts import events, refusals
-from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
-from contracts.saga import SAGAS, Saga, Step
+from contracts.saga import SAGAS, Context, Saga, Step
 from contracts.states import SagaStatus, StepState, StepStatus
 from messaging import outbox
 from messaging.reactions import InvalidEvent

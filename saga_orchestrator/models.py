@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from contracts.saga import Direction
 from contracts.states import SagaStatus, StepStatus
 from messaging import models as messaging
-from participant.fields import Json
+from participant.models import Json
 
 
 def _choices(words: type[SagaStatus | StepStatus | Direction]) -> list[tuple[str, str]]:

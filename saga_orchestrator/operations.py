@@ -7,9 +7,8 @@ from django.conf import settings
 from django.db import transaction
 
 from contracts import refusals
-from contracts.context import Context, stand_in
 from contracts.outcomes import Refused
-from contracts.saga import SAGAS, Direction
+from contracts.saga import SAGAS, Context, Direction, stand_in
 from contracts.states import FINAL, SagaStatus
 from coordination.store import UnknownSaga, unreadable
 from messaging import wakeups

@@ -22,9 +22,8 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from contracts import projection
-from contracts.context import Context
 from contracts.outcomes import Failure
-from contracts.saga import SAGAS, Direction, Saga, Step
+from contracts.saga import SAGAS, Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
 from participant import sql
 from saga_orchestrator.engine import Progress, Transition

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from contracts import bounds
-from participant.fields import TextId
+from participant.models import TextId
 
 
 class ChargeStatus(models.TextChoices):

@@ -1,6 +1,6 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from django.db import migrations, models
 
 
@@ -31,9 +31,9 @@ class Migration(migrations.Migration):
             name='BarrierEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'do'), ('undo', 'undo')], db_collation='C', max_length=4)),
                 ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused'), ('waiting', 'Waiting')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -69,9 +69,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -89,9 +89,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),
@@ -108,9 +108,9 @@ class Migration(migrations.Migration):
             name='Delivery',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('subject', participant.fields.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('subject', participant.models.TextId(db_collation='C', db_index=True, max_length=64)),
                 ('destination', models.JSONField(default=dict)),
                 ('status', models.CharField(choices=[('scheduled', 'Scheduled'), ('in_transit', 'In Transit'), ('delivered', 'Delivered'), ('cancelled', 'Cancelled')], default='scheduled', max_length=10)),
                 ('cancelled_because', models.CharField(blank=True, db_default='', default='', max_length=64)),

@@ -1,6 +1,6 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from decimal import Decimal
 from django.db import migrations, models
 
@@ -39,9 +39,9 @@ class Migration(migrations.Migration):
             name='BarrierEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'do'), ('undo', 'undo')], db_collation='C', max_length=4)),
                 ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused'), ('waiting', 'Waiting')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -60,9 +60,9 @@ class Migration(migrations.Migration):
             name='Bill',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('subject', participant.fields.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('subject', participant.models.TextId(db_collation='C', db_index=True, max_length=64)),
                 ('user_id', models.CharField(max_length=64)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('status', models.CharField(choices=[('open', 'Open'), ('paid', 'Paid'), ('failed', 'Failed'), ('credited', 'Credited')], default='open', max_length=8)),
@@ -79,9 +79,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -99,9 +99,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),
@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Invoice',
             fields=[
-                ('number', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('number', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('invoice', 'Invoice'), ('credit_note', 'Credit Note')], max_length=11)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('issued_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

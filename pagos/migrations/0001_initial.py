@@ -1,7 +1,7 @@
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from decimal import Decimal
 from django.db import migrations, models
 
@@ -33,9 +33,9 @@ class Migration(migrations.Migration):
             name='BarrierEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'do'), ('undo', 'undo')], db_collation='C', max_length=4)),
                 ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused'), ('waiting', 'Waiting')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -67,10 +67,10 @@ class Migration(migrations.Migration):
             name='Decision',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
-                ('action', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('action', participant.models.TextId(db_collation='C', max_length=64)),
                 ('decided_by', models.CharField(max_length=32)),
                 ('opened_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('until', models.DateTimeField()),
@@ -94,9 +94,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -114,9 +114,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),
@@ -133,16 +133,16 @@ class Migration(migrations.Migration):
             name='Payment',
             fields=[
                 ('id', models.CharField(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(blank=True, db_collation='C', max_length=64, null=True)),
-                ('step', participant.fields.TextId(db_collation='C', db_default='', default='', max_length=64)),
-                ('subject', participant.fields.TextId(db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(blank=True, db_collation='C', max_length=64, null=True)),
+                ('step', participant.models.TextId(db_collation='C', db_default='', default='', max_length=64)),
+                ('subject', participant.models.TextId(db_collation='C', db_default='', default='', max_length=64)),
                 ('merchant_id', models.CharField(db_default='', default='', max_length=64)),
                 ('order_id', models.CharField(db_default='', default='', max_length=64)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('payment_method', models.CharField(max_length=64)),
                 ('user_id', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('captured', 'Captured'), ('refunded', 'Refunded'), ('refused', 'Refused'), ('cancelled', 'Cancelled')], max_length=9)),
-                ('taken_by', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('taken_by', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('ask_at', models.DateTimeField(blank=True, null=True)),
                 ('times_asked', models.PositiveIntegerField(db_default=0, default=0)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -162,8 +162,8 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('granted', 'Granted'), ('spent', 'Spent'), ('refunded', 'Refunded')], max_length=8)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
-                ('saga_id', participant.fields.TextId(blank=True, db_collation='C', max_length=64, null=True)),
-                ('step', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(blank=True, db_collation='C', max_length=64, null=True)),
+                ('step', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='movements', to='pagos.creditaccount')),
             ],
@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
             name='Refund',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(blank=True, db_collation='C', max_length=64, null=True)),
+                ('saga_id', participant.models.TextId(blank=True, db_collation='C', max_length=64, null=True)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('reason', models.CharField(blank=True, db_default='', default='', max_length=200)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

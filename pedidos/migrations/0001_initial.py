@@ -1,6 +1,6 @@
 import contracts.states
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from decimal import Decimal
 from django.db import migrations, models
 
@@ -32,9 +32,9 @@ class Migration(migrations.Migration):
             name='BarrierEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'do'), ('undo', 'undo')], db_collation='C', max_length=4)),
                 ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused'), ('waiting', 'Waiting')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('user_id', models.CharField(db_collation='C', max_length=64)),
                 ('key', models.CharField(db_collation='C', max_length=255)),
-                ('saga_id', participant.fields.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', db_index=True, max_length=64)),
                 ('fingerprint', models.CharField(max_length=64)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -66,8 +66,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Order',
             fields=[
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('saga', participant.fields.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('saga', participant.models.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
                 ('saga_pattern', models.CharField(max_length=32)),
                 ('context', models.JSONField(default=dict, help_text='What its steps see of it.')),
                 ('total_amount', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),
@@ -97,9 +97,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -117,9 +117,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),

@@ -2,7 +2,7 @@ import contracts.states
 import django.contrib.postgres.constraints
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from decimal import Decimal
 from django.db import migrations, models
 
@@ -34,9 +34,9 @@ class Migration(migrations.Migration):
             name='BarrierEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'do'), ('undo', 'undo')], db_collation='C', max_length=4)),
                 ('status', models.CharField(choices=[('done', 'Done'), ('refused', 'Refused'), ('waiting', 'Waiting')], max_length=8, null=True)),
                 ('code', models.CharField(db_default='', default='', max_length=64)),
@@ -55,10 +55,10 @@ class Migration(migrations.Migration):
             name='Decision',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('step', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
-                ('action', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('step', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('action', participant.models.TextId(db_collation='C', max_length=64)),
                 ('decided_by', models.CharField(max_length=32)),
                 ('opened_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('until', models.DateTimeField()),
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('user_id', models.CharField(db_collation='C', max_length=64)),
                 ('key', models.CharField(db_collation='C', max_length=255)),
-                ('saga_id', participant.fields.TextId(db_collation='C', db_index=True, max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', db_index=True, max_length=64)),
                 ('fingerprint', models.CharField(max_length=64)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -96,9 +96,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -116,9 +116,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),
@@ -147,8 +147,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Booking',
             fields=[
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('saga', participant.fields.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('saga', participant.models.TextId(db_collation='C', help_text='The name of its page in the catalogue.', max_length=64)),
                 ('saga_pattern', models.CharField(max_length=32)),
                 ('context', models.JSONField(default=dict, help_text='What its steps see of it.')),
                 ('total_amount', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),

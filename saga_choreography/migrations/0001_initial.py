@@ -1,6 +1,6 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from django.db import migrations, models
 
 
@@ -16,10 +16,10 @@ class Migration(migrations.Migration):
             name='SagaEvent',
             fields=[
                 ('pk', models.CompositePrimaryKey('saga_id', 'event_type', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('cause_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('cause_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('requested_at', models.DateTimeField(null=True)),
                 ('occurred_at', models.DateTimeField()),
                 ('seen_at', models.DateTimeField()),
@@ -45,9 +45,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -65,9 +65,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),
@@ -83,9 +83,9 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Saga',
             fields=[
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('saga', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('subject', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64, primary_key=True, serialize=False)),
+                ('saga', participant.models.TextId(db_collation='C', max_length=64)),
+                ('subject', participant.models.TextId(db_collation='C', max_length=64)),
                 ('context', models.JSONField(help_text='What it is about, as it was frozen at acceptance.')),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('running', 'running'), ('completed', 'completed'), ('compensating', 'compensating'), ('compensated', 'compensated'), ('failed', 'failed'), ('parked', 'parked')], max_length=12)),
                 ('stage', models.PositiveSmallIntegerField(choices=[(0, 'running'), (1, 'compensating'), (2, 'completed'), (3, 'returning'), (4, 'ended')])),

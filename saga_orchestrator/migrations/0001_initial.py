@@ -1,6 +1,6 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from django.db import migrations, models
 
 
@@ -53,9 +53,9 @@ class Migration(migrations.Migration):
             name='OutboxEntry',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.TextField(help_text='The event as JSON, as it goes out.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
@@ -73,9 +73,9 @@ class Migration(migrations.Migration):
             name='ParkedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('event_type', participant.fields.TextId(db_collation='C', max_length=64)),
-                ('saga_id', participant.fields.TextId(db_collation='C', max_length=64)),
+                ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
+                ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
                 ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
                 ('attempts', models.PositiveIntegerField(default=1)),

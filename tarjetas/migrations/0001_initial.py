@@ -1,5 +1,5 @@
 import django.db.models.functions.datetime
-import participant.fields
+import participant.models
 from decimal import Decimal
 from django.db import migrations, models
 
@@ -16,10 +16,10 @@ class Migration(migrations.Migration):
             name='Charge',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('key', participant.fields.TextId(db_collation='C', max_length=255)),
+                ('key', participant.models.TextId(db_collation='C', max_length=255)),
                 ('past', models.BigIntegerField(db_default=0, default=0)),
-                ('saga_id', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
-                ('saga', participant.fields.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga_id', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
+                ('saga', participant.models.TextId(blank=True, db_collation='C', db_default='', default='', max_length=64)),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('payment_method', models.CharField(max_length=64)),
                 ('fingerprint', models.CharField(blank=True, db_default='', default='', max_length=64)),

@@ -17,9 +17,8 @@ from checker.explorer.sagas.participants import Effect, Ledger, Participants, wa
 from checker.explorer.sagas.rules import Standing, standing_for_owner
 from checker.explorer.sagas.scenarios import Limits, Scenario, context_of
 from contracts import projection
-from contracts.context import Context
 from contracts.patterns import PATTERNS
-from contracts.saga import Direction, Saga
+from contracts.saga import Context, Direction, Saga
 from contracts.states import FINAL, SagaStatus
 from coordination.acceptance import first_event, is_own_start
 from messaging import outbox

@@ -20,8 +20,8 @@ from checker.explorer.sagas.messages import AFTER_COMMIT, BEFORE_COMMIT, Courier
 from checker.explorer.sagas.scenarios import SLACK_SECONDS
 from checker.explorer.scheduling import PROGRESS, Option
 from contracts import projection
-from contracts.context import Context
 from contracts.outcomes import Refused
+from contracts.saga import Context
 from saga_choreography import operations as choreography
 from saga_choreography import watchdog
 from saga_choreography.store import SERVICE

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from checker.explorer.injection import BEGINNING, Clock
 from checker.explorer.store import Store
-from contracts.context import Context
 from contracts.outcomes import Failure
-from contracts.saga import Direction, Saga, Step
+from contracts.saga import Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
 from saga_choreography.store import (
     Locked,

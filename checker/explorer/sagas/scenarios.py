@@ -12,8 +12,7 @@ import msgspec
 
 from catalogue.commands import COMMANDS
 from contracts import projection
-from contracts.context import Context
-from contracts.saga import Command, Saga, Step, StepClass
+from contracts.saga import Command, Context, Saga, Step, StepClass
 
 SLACK_SECONDS = 0.1
 """What is due so soon after another comes due with it, as it would by the time that takes."""

@@ -13,10 +13,9 @@ from carrito import operations as carrito
 from carrito.models import Cart, CartItem, Checkout
 from catalogue import SAGAS, refusals
 from contracts import projection
-from contracts.context import Context
 from contracts.events import route
 from contracts.outcomes import Failure, Waiting
-from contracts.saga import Direction
+from contracts.saga import Context, Direction
 from coordination import decisions
 from envios.models import Courier
 from inventario.models import Product

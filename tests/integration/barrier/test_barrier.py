@@ -12,10 +12,9 @@ from django.db import IntegrityError
 from catalogue import refusals
 from catalogue.commands import Charge
 from contracts import events
-from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import NOTHING_TO_UNDO, Done, Failure, Refused
-from contracts.saga import Undo
+from contracts.saga import Context, Undo
 from pagos import operations
 from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
 from pagos.reactions import REACTIONS

@@ -13,8 +13,8 @@ import carrito.operations
 import inventario.operations
 import pagos.operations
 from contracts import events, projection, refusals
-from contracts.context import Context
 from contracts.outcomes import Failure, Refused
+from contracts.saga import Context
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
 from messaging.parking import DELAYS

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from catalogue import SAGAS
 from contracts import events, refusals
-from contracts.context import Context
+from contracts.saga import Context
 from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.tracking import track

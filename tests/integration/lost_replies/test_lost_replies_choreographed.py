@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from contracts import events
-from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
+from contracts.saga import Context
 from messaging.brokers import BrokerUnavailable, Message, connect
 from messaging.consumer import Consumer
 from messaging.relay import Relay

@@ -9,8 +9,8 @@ import pytest
 from django.db import connections
 
 from contracts import events
-from contracts.context import Context
 from contracts.events import Event, Facts
+from contracts.saga import Context
 from inventario import operations
 from inventario.models import Product
 from messaging.brokers import Message, connect

@@ -9,9 +9,8 @@ import pytest
 
 from catalogue import SAGAS
 from contracts import events, projection
-from contracts.context import Context
 from contracts.events import Facts
-from contracts.saga import Direction
+from contracts.saga import Context, Direction
 from inventario import operations
 from inventario.models import BarrierEntry, OutboxEntry, ParkedMessage, Reservation
 from messaging import reactions

@@ -8,9 +8,8 @@ from carrito.models import Checkout
 from catalogue import SAGAS
 from catalogue.services import WITH_DATABASE
 from contracts import events
-from contracts.context import Context
 from contracts.patterns import PATTERNS
-from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Saga, Step
+from contracts.saga import COMPENSABLE, PIVOT, RETRIABLE, Context, Saga, Step
 from inventario import operations as inventario
 from inventario.models import OutboxEntry as SaidByInventario
 from messaging import reactions

@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from contracts.context import Context
+from contracts.saga import Context
 from saga_orchestrator import engine, operations
 from saga_orchestrator.models import Saga
 from saga_orchestrator.participants import Participants

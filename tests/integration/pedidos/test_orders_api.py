@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from catalogue import refusals
-from contracts.context import Context
-from contracts.saga import Command
+from contracts.saga import Command, Context
 from httpapi.client import Client
 from inventario.models import Product
 from participant.executing import execute

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from contracts import refusals
-from contracts.context import Context
 from contracts.patterns import PATTERNS
+from contracts.saga import Context
 from envios.models import Courier
 from httpapi.client import Client
 from pedidos import history

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from contracts import events
-from contracts.context import Context
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
+from contracts.saga import Context
 from saga_choreography.store import Said, Seen
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -13,8 +13,7 @@ from carrito.operations import decide_size
 from catalogue import SAGAS
 from catalogue.commands import Line
 from contracts import bounds, projection
-from contracts.context import Context
-from contracts.saga import Direction
+from contracts.saga import Context, Direction
 from inventario.catalogue import NewProduct
 from pagos import operations
 

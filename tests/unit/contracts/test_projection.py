@@ -13,9 +13,8 @@ from catalogue import SAGAS
 from catalogue.checkout import padding_steps
 from catalogue.commands import Charge, Reserve
 from contracts import projection
-from contracts.context import Context
 from contracts.outcomes import Done, Failure, Refused
-from contracts.saga import Direction, Undo
+from contracts.saga import Context, Direction, Undo
 
 DO, UNDO, BLOCK = Direction
 

@@ -4,7 +4,7 @@ from django.db import models
 
 from messaging import models as messaging
 from participant import models as participant
-from participant.fields import TextId
+from participant.models import TextId
 
 
 class Booking(models.Model):
