@@ -1,28 +1,33 @@
 """A participant is taken away for a while, under load: what each pattern accepts, how much waits,
 and how long it takes to drain once the participant is back. `manage.py outage`, and the end of
-a full run.
+a full run: a soak's plan (`loadtests.faults`) of one fault.
 """
 
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from loadtests.evaluating.results import Audit
+from loadtests.faults.injector import FaultInjector
+from loadtests.faults.plan import Fault, Kind
 from loadtests.load.windows import Arrivals, Phase, Window
 from loadtests.measuring.samples import ACCEPTED, Sample
 from loadtests.running.bench import load_on, own_stack, run_audit
 from loadtests.running.runner import ANSWER_SECONDS, Say, Sender
 from loadtests.shop import CHECKOUT, shop_of
+from stack.console import StackError
 from stack.local import LocalStack
 
 LEAD_SECONDS = 3.0
 """Of load before the outage, so that it meets a shop at work."""
-CONDUCTOR = "saga_orchestrator"
+ORCHESTRATOR = "saga_orchestrator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +69,10 @@ class Second:
 class Outage:
     """One pattern through one outage.
 
-    `accepted`, `refused`, `ended`: while the participant was away. `unfinished`: accepted at any
-    time and never ended. `drain_seconds`: from its return until the last checkout that was
-    accepted before that had ended. `course`: second by second.
+    While the participant was away so many were `offered`, which were `accepted` or `refused`, then
+    or later; `ended`: at that time. `unfinished`: accepted at any time and never ended.
+    `drain_seconds`: from its return until the last checkout that was accepted before that had
+    ended. `course`: second by second.
     """
 
     pattern: str
@@ -86,19 +92,18 @@ def outage_of(*, pattern: str, samples: Sequence[Sample], down: Down) -> Outage:
     """What these samples of one pattern tell of its outage."""
     accepted = [sample for sample in samples if sample.http_status == ACCEPTED]
     refused = [sample for sample in samples if sample.http_status != ACCEPTED]
-    while_down = [one for one in accepted if down.went_at <= one.answered_at < down.is_back_at]
-    waiting = [one.ended_at for one in accepted if one.answered_at < down.is_back_at]
+    waiting = [sample.ended_at for sample in accepted if sample.answered_at < down.is_back_at]
     course = _course(accepted, refused, down)
     return Outage(
         pattern=pattern,
         down=down,
         offered=_within([sample.intended_at for sample in samples], down),
-        accepted=len(while_down),
-        refused=_within([one.intended_at for one in refused], down),
-        ended=_within([one.ended_at for one in accepted], down),
+        accepted=_within([sample.intended_at for sample in accepted], down),
+        refused=_within([sample.intended_at for sample in refused], down),
+        ended=_within([sample.ended_at for sample in accepted], down),
         completed_in_all=sum(sample.outcome == "completed" for sample in samples),
-        unfinished=sum(not one.ended_at for one in accepted),
-        most_backlog=max((one.backlog for one in course), default=0),
+        unfinished=sum(not sample.ended_at for sample in accepted),
+        most_backlog=max((second.backlog for second in course), default=0),
         drain_seconds=max(0.0, max(waiting, default=0.0) - down.is_back_at),
         course=course,
     )
@@ -193,10 +198,10 @@ def measure(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
     name = f"{settings.seed}-outage"
     shop = shop_of(stack=stack, saga=settings.saga)
     with load_on(shop=shop, name=name, folder=folder) as sender:
-        experiment = _Experiment(stack=stack, settings=settings, sender=sender)
+        experiment = _Experiment(stack=stack, settings=settings, sender=sender, say=say)
         found = []
         for pattern in settings.patterns:
-            say(f"{pattern}: {settings.participant} goes for {settings.seconds:g} s")
+            say(f"{pattern}: stopping {settings.participant} for {settings.seconds:g} s")
             found.append(experiment.run(pattern=pattern))
         return found
 
@@ -206,25 +211,19 @@ class _Experiment:
     stack: LocalStack
     settings: Settings
     sender: Sender
-    _ending: threading.Event = field(default_factory=threading.Event)
-    """The participant is to be brought back at once."""
+    say: Say
 
     def run(self, *, pattern: str) -> Outage:
         """One pattern; returns when all that it can be is drained."""
         window = self._window(pattern)
         self.sender.write(window=window)
-        # The load must go on while processes are stopped and started.
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            outage = beside.submit(self._take_away)
-            try:
-                self.sender.send(window=window)
-            except BaseException:
-                self._ending.set()
-                raise
-            down = outage.result()
+        with self._telling(pattern), self._taking_away() as away:
+            self.sender.send(window=window)
+        self.stack.wait_ready()
         self.sender.outcomes.drain(within=2 * self.settings.seconds + ANSWER_SECONDS)
         self.sender.outcomes.rest()
-        return outage_of(pattern=pattern, samples=self.sender.collect(window=window), down=down)
+        samples = self.sender.collect(window=window)
+        return outage_of(pattern=pattern, samples=samples, down=away[0])
 
     def _window(self, pattern: str) -> Window:
         return Window(
@@ -238,30 +237,76 @@ class _Experiment:
             seed=self.settings.seed,
         )
 
-    def _take_away(self) -> Down:
-        self._ending.wait(LEAD_SECONDS)
+    @contextmanager
+    def _taking_away(self) -> Iterator[list[Down]]:
+        """The fault is made in the block; the participant is back after it, whatever ends it. Then
+        the list has when it was away.
+        """
+        found: list[Down] = []
+        counted: list[tuple[float, int, int]] = []
+        injector = FaultInjector(
+            stack=self.stack, say=self.say, during=lambda fault: self._counting(counted)
+        )
+        injector.start(faults=[self._fault()])
+        try:
+            yield found
+        finally:
+            injector.finish()
+        made = injector.made[0]
+        if not counted:
+            raise StackError(f"{made.fault}: {made.note}")
+        (_, *before), (is_back_at, *after) = counted
+        calls, probes = (late - early for early, late in zip(before, after, strict=True))
         participant = self.settings.participant
-        processes = [f"{participant}.web", f"{participant}.worker"]
-        went_at = time.time()
-        self.stack.stop_process(processes[0])
-        before = self._counted()
-        self.stack.stop_process(processes[1])
-        self._ending.wait(max(0.0, went_at + self.settings.seconds - time.time()))
-        after = self._counted()
-        is_back_at = time.time()
-        for name in processes:
-            self.stack.restart(name)
-        self.stack.wait_ready()
-        return Down(
-            participant=participant,
-            went_at=went_at,
-            is_back_at=is_back_at,
-            calls=after[0] - before[0],
-            probes=after[1] - before[1],
+        found.append(
+            Down(
+                participant=participant,
+                went_at=made.began_at,
+                is_back_at=is_back_at,
+                calls=calls,
+                probes=probes,
+            )
         )
 
-    def _counted(self) -> tuple[int, int]:
-        """The orchestrator's calls of the participant and its probes, as of a second ago."""
-        counters = self.sender.outcomes.counters_of(service=CONDUCTOR)
-        participant = self.settings.participant
-        return counters.get(f"calls.{participant}", 0), counters.get(f"probes.{participant}", 0)
+    def _fault(self) -> Fault:
+        participant, seconds = self.settings.participant, self.settings.seconds
+        return Fault(number=1, at=LEAD_SECONDS, kind=Kind.AWAY, target=participant, seconds=seconds)
+
+    @contextmanager
+    def _counting(self, counted: list[tuple[float, int, int]]) -> Iterator[None]:
+        """Counts as it goes, and before it is started again."""
+        counted.append(self._counted())
+        yield
+        counted.append(self._counted())
+
+    def _counted(self) -> tuple[float, int, int]:
+        """Now; the orchestrator's calls of the participant and its probes, as of a second ago."""
+        counters = self.sender.outcomes.counters_of(service=ORCHESTRATOR)
+        calls, probes = (
+            counters.get(f"{what}.{self.settings.participant}", 0) for what in ("calls", "probes")
+        )
+        return time.time(), calls, probes
+
+    @contextmanager
+    def _telling(self, pattern: str) -> Iterator[None]:
+        """A line a second says how far the sagas are, those of earlier patterns left out."""
+        is_over, known = threading.Event(), self.sender.outcomes.progress()
+
+        def tell() -> None:
+            for second in count(1):
+                if is_over.wait(1.0):
+                    return
+                now = self.sender.outcomes.progress()
+                accepted, ended = now.accepted - known.accepted, now.ended - known.ended
+                self.say(
+                    f"{pattern}: {second:3} s; {accepted} accepted, {ended} ended,"
+                    f" {accepted - ended} waiting"
+                )
+
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            told = beside.submit(tell)
+            try:
+                yield
+            finally:
+                is_over.set()
+            told.result()

@@ -3,9 +3,10 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from contracts.services import BY_NAME
 from django.core.management.base import CommandParser
 from django.test.utils import setup_databases, teardown_databases
 from django.utils.module_loading import import_string
@@ -18,7 +19,7 @@ from checker.explorer.exploring import (
     Work,
     explore_in_processes,
 )
-from checker.explorer.scheduling import Given, Player, read, written
+from checker.explorer.scheduling import Deviations, Given, Played, Player, read, written
 from contracts.patterns import PATTERNS
 
 Write = Callable[[str], object]
@@ -54,7 +55,12 @@ def add_explore(parser: CommandParser) -> None:
 
 
 def explore(*, options: Mapping[str, Any], write: Write) -> int:
-    """Explores, or replays one schedule; 1 where something was broken, 2 for a wrong line."""
+    """Explores, or replays one schedule; 1 where something was broken, 2 for a wrong line, or where
+    a page names a service that is not there.
+    """
+    if unknown := _unregistered(options["worlds"]):
+        write(f"can't be explored: {unknown}: see manage.py sagas check")
+        return 2
     if options["replay"] is not None:
         return _replay(options["replay"], options["worlds"], write)
     started = time.monotonic()
@@ -75,6 +81,13 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
     return int(explored.failure is not None)
 
 
+def _unregistered(worlds: str) -> str:
+    """The services of the catalogue's pages that nobody has registered, in words."""
+    named = {step.service for saga in SAGAS.values() for step in saga.steps}
+    unknown = ", ".join(sorted(named - BY_NAME.keys()))
+    return f"no service {unknown} (contracts/services.py)" if unknown and worlds == WORLDS else ""
+
+
 def _names(pattern: str | None, saga: str | None) -> str:
     return f"{pattern or '*'}/{saga or '*'}/*" if pattern or saga else "*"
 
@@ -93,17 +106,17 @@ def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Expl
 
 def _replay(line: str, worlds: str, write: Write) -> int:
     """Tells the story of a schedule, step by step; 1 where something is broken at its end, 2 where
-    the line names no world, or is no schedule.
+    the line names no world, is no schedule, or asks for what is not there to be chosen.
     """
     name, _, text = line.strip().partition(" ")
     logging.disable(logging.CRITICAL)
     try:
         with import_string(worlds)() as made:
-            chooser = Given(read(text))
+            given = read(text)
             if name not in made:
                 raise ValueError(f"there is no world {name!r}; there are {', '.join(made)}")
             write(f"{name}: each step, how things stand after it, and [faults] in brackets")
-            played = Player(world=made[name], chooser=chooser, tell=write).play()
+            played = Player(world=made[name], chooser=Given(given), tell=write).play()
     except ValueError as error:
         write(str(error))
         return 2
@@ -111,7 +124,19 @@ def _replay(line: str, worlds: str, write: Write) -> int:
         logging.disable(logging.NOTSET)
     for breach in played.breaches or ["nothing"]:
         write(f"BROKEN: {breach}")
-    return int(bool(played.breaches))
+    not_taken = list(_not_taken(given, played))
+    for what in not_taken:
+        write(what)
+    return 1 if played.breaches else 2 * bool(not_taken)
+
+
+def _not_taken(given: Deviations, played: Played) -> Iterator[str]:
+    """What the line asks for that was not there to be chosen."""
+    for step, option in sorted(given.items()):
+        if option and step >= played.steps:
+            yield f"step {step} was never reached: there were {played.steps}"
+        elif option and step not in played.deviations:
+            yield f"step {step} has no option {option}"
 
 
 def summary(*, explored: Explored, seconds: float) -> list[str]:

@@ -18,7 +18,7 @@ from checker.soak.shoppers import People, Shoppers, Wanted, patience
 from checker.soak.watching import Accepted, Watch, breaches, read_accepted, reader
 from loadtests.evaluating.results import Audit
 from loadtests.faults import plan
-from loadtests.faults.injector import Detours, Saboteur
+from loadtests.faults.injector import Detours, FaultInjector
 from loadtests.faults.outsider import Echo
 from loadtests.faults.plan import Fault, Kind
 from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets
@@ -115,7 +115,7 @@ class _Soaking:
         self._faults, self._crashes = faults, crashes
         self._read = reader(databases=stack.database_urls)
         self._watch = Watch(read=self._read, saga=settings.saga, processes=lambda: stack.processes)
-        self._saboteur = Saboteur(stack=stack, detours=detours, say=say)
+        self._injector = FaultInjector(stack=stack, detours=detours, say=say)
         self._has_duplicates = Kind.DUPLICATE in settings.kinds
         self._echo = Echo(
             url=stack.rabbitmq_url or "",
@@ -145,7 +145,7 @@ class _Soaking:
             pattern=self._pattern,
             where=f"{self._stack.database}, {self._stack.broker}",
             asked=self._shoppers.asked,
-            made=self._saboteur.made,
+            made=self._injector.made,
             heard=self._echo.heard,
             repeated=self._echo.repeated,
             decided=Counter(self._people.given.values()),
@@ -198,13 +198,13 @@ class _Soaking:
         self._people.start()
         try:
             self._shoppers.start()
-            self._saboteur.start(faults=self._faults)
+            self._injector.start(faults=self._faults)
             self._tell_progress(until=time.monotonic() + self._settings.seconds)
         except KeyboardInterrupt:
             self._say("stopped early; what has begun is brought to its end")
             self._is_interrupted = True
         self._shoppers.close_the_doors()
-        self._saboteur.finish()
+        self._injector.finish()
         self._echo.finish()
         self._watch.finish()
 
@@ -214,7 +214,7 @@ class _Soaking:
             self._say(self._progress(left=max(until - time.monotonic(), 0.0)))
 
     def _progress(self, *, left: float) -> str:
-        seen, last = self._watch.progress, self._saboteur.last
+        seen, last = self._watch.progress, self._injector.last
         ago = f"; {last.fault} {time.time() - last.ended_at:.0f} s ago" if last else ""
         return (
             f"{self._pattern}: {left:.0f} s left; {len(self._shoppers.asked)} asked,"
@@ -246,10 +246,8 @@ class _Soaking:
             return Audit(is_clean=False, said=str(error))
 
     def _breaches(self, drained_in: float, accepted: Sequence[Accepted]) -> list[str]:
-        found = breaches(
-            accepted=accepted,
-            answers={one.wanted.key: one.answers for one in self._shoppers.asked},
-        )
+        answers = {one.wanted.key: one.answers for one in self._shoppers.asked}
+        found = list(breaches(accepted=accepted, answers=answers))
         if drained_in > DRAIN_SECONDS:
             found.insert(0, f"not all had ended {DRAIN_SECONDS:.0f} s after the last fault")
         for name, memory in self._watch.memory.items():

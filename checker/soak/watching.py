@@ -16,6 +16,7 @@ import psycopg
 from django.apps import apps
 
 from contracts.saga import Saga
+from loadtests.measuring.outcomes import Progress, progress_of
 from loadtests.shop import accepted_table
 
 Read = Callable[[str, str], list[tuple[Any, ...]]]
@@ -25,20 +26,6 @@ Answers = Mapping[str, Sequence[str]]
 
 LOOK_SECONDS = 1.0
 _LOOKS_A_WEIGHING = 5
-_PROGRESS = """
-    SELECT count(*), count(ended_at), coalesce(extract(epoch FROM
-           clock_timestamp() - min(accepted_at) FILTER (WHERE ended_at IS NULL)), 0)::float8
-    FROM {table}
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """`oldest`: seconds since the acceptance of the oldest that has not ended."""
-
-    accepted: int
-    ended: int
-    oldest: float
 
 
 @dataclass(kw_only=True)
@@ -64,7 +51,6 @@ class Watch:
         self.memory: dict[str, Memory] = {}
         self._read, self._processes = read, processes
         self._owner = saga.owner
-        self._progress = _PROGRESS.format(table=accepted_table(service=saga.owner))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -78,8 +64,7 @@ class Watch:
 
     def look(self) -> Progress:
         """As it is now. Raises psycopg.Error."""
-        ((accepted, ended, oldest),) = self._read(self._owner, self._progress)
-        self.progress = Progress(accepted=accepted, ended=ended, oldest=oldest)
+        self.progress = progress_of(owner=self._owner, read=self._read)
         return self.progress
 
     def weigh(self) -> None:
@@ -147,14 +132,13 @@ def reader(*, databases: Mapping[str, str]) -> Read:
     return read
 
 
-def breaches(*, accepted: Sequence[Accepted], answers: Answers) -> list[str]:
-    """What is wrong, a sentence each; empty where all is right."""
-    return [*_of_answers(accepted, answers), *_of_keys(accepted, answers)]
+def breaches(*, accepted: Sequence[Accepted], answers: Answers) -> Iterator[str]:
+    """What is wrong with what shoppers were told, a sentence each: each was told of one saga, and
+    finds it under the key; and no saga is there for which nobody asked.
 
-
-def _of_answers(accepted: Sequence[Accepted], answers: Answers) -> Iterator[str]:
-    """Whoever was told of a saga finds it, always the same one; everybody was told of one."""
-    keys = {one.saga_id: one.key for one in accepted}
+    That a key has one saga is the audit's to say.
+    """
+    keys = {saga.saga_id: saga.key for saga in accepted}
     for key, told in answers.items():
         if not told:
             yield f"what was asked for under key {key} was never accepted"
@@ -164,12 +148,6 @@ def _of_answers(accepted: Sequence[Accepted], answers: Answers) -> Iterator[str]
             yield f"the shopper under key {key} was answered {told[0]}, which no table has"
         elif keys[told[0]] != key:
             yield f"saga {told[0]} was told under key {key}, and is kept under {keys[told[0]]}"
-
-
-def _of_keys(accepted: Sequence[Accepted], answers: Answers) -> Iterator[str]:
-    """A key has one saga, and no saga is anybody else's."""
-    for key, count in Counter(one.key for one in accepted).items():
-        if count > 1:
-            yield f"key {key} has {count} sagas"
+    for key, count in Counter(keys.values()).items():
         if key not in answers:
             yield f"{count} sagas are under key {key!r}, for which nobody asked"

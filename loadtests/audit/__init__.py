@@ -8,5 +8,6 @@ the services' own tables with plain SQL, a database each; nothing of the service
 `services`  what must hold at a service, a module each: stock, money, carts, couriers
 `sagas`     what must hold for one saga beyond that, a function a saga
 `checking`  runs all of it, refuses what no rule knows of, and tells what was found
+`story`     one saga for a reader: what happened to it, when, and who asked for what
 `reading`   the services' databases, whole tables at a time
 """

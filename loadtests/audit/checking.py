@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from catalogue import SAGAS
 from catalogue.services import BY_NAME, PARTICIPANTS, WITH_WORKER
-from loadtests.audit import evidence, generic, rest, sagas, waiting
-from loadtests.audit.evidence import Entry, Evidence, Finding, Source, page_of
+from loadtests.audit import evidence, generic, rest, sagas, story, waiting
+from loadtests.audit.evidence import Evidence, Finding, Source, page_of
 from loadtests.audit.generic import Effect
 from loadtests.audit.reading import everywhere, whole_tables
 from loadtests.shop import owners
@@ -249,7 +249,7 @@ def check_one(*, saga_id: str) -> tuple[Report, list[str]]:
     if not saga.is_by_hand:
         for group, what in known.breaches(saga):
             report.breach(group=group, what=what, saga_id=saga_id)
-    return report, _story(saga)
+    return report, story.story(saga)
 
 
 def _check_sagas(report: Report, known: Rules) -> tuple[Counter[str], set[str]]:
@@ -266,7 +266,7 @@ def _check_sagas(report: Report, known: Rules) -> tuple[Counter[str], set[str]]:
         if not saga.is_over:
             open_sagas.add(saga.saga_id)
         if saga.is_skipped:
-            report.notes.append(f"saga {saga.saga_id}: an operator skipped a step of it")
+            report.notes += [f"saga {saga.saga_id}: {what}" for what in story.skipped(saga)]
         for group, what in known.breaches(saga):
             report.breach(group=group, what=what, saga_id=saga.saga_id)
     return counts, open_sagas
@@ -314,16 +314,3 @@ def _tell_counts(report: Report, known: Rules, counts: Counter[str]) -> None:
     for number, words in chain(told, *(service.counted() for service in known.services)):
         group = report.groups[number]
         group.counted = f"{group.counted}, {words}" if group.counted else words
-
-
-def _story(saga: Evidence) -> list[str]:
-    """What the services wrote down of it, oldest first, in seconds since its acceptance."""
-    start = saga.accepted.accepted_at if saga.accepted else 0.0
-    known = sorted(saga.of(Entry), key=lambda one: one.decided_at or 0.0)
-    lines = [
-        f"{(one.decided_at or 0.0) - start:10.3f} s  {one.direction:<4} {one.step:<17}"
-        f" {one.status or 'undecided'} {one.code}{' (nothing to undo)' if one.is_nothing else ''}"
-        for one in known
-    ]
-    lines += [f"{row}" for kind, rows in saga.rows.items() if kind is not Entry for row in rows]
-    return [line.rstrip() for line in lines]

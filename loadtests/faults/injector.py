@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 
 from loadtests.faults import outsider
-from loadtests.faults.plan import POSTGRES, RABBITMQ, Fault, Kind
+from loadtests.faults.plan import POSTGRES, RABBITMQ, Fault, Kind, processes_among
 from messaging.consumer import queue_of
+from stack.console import StackError
 from stack.local import LocalStack
 from stack.proxy import Proxy
 
@@ -80,12 +82,23 @@ class Detours:
             proxy.close()
 
 
-class Saboteur:
-    """Makes faults, each in a thread, between `start` and `finish`."""
+class FaultInjector:
+    """Makes faults, each in a thread, between `start` and `finish`.
 
-    def __init__(self, *, stack: LocalStack, detours: Detours, say: Callable[[str], None]) -> None:
+    `during`: is entered while one lasts. `detours`: the ways that can be cut.
+    """
+
+    def __init__(
+        self,
+        *,
+        stack: LocalStack,
+        say: Callable[[str], None],
+        detours: Detours | None = None,
+        during: Callable[[Fault], AbstractContextManager[None]] = lambda fault: nullcontext(),
+    ) -> None:
         self.made: list[Made] = []
-        self._stack, self._detours, self._say = stack, detours, say
+        self._stack, self._say, self._during = stack, say, during
+        self._detours = detours or Detours()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -113,7 +126,7 @@ class Saboteur:
         began_at, is_made = time.time(), True
         try:
             note = self._once_there(fault)
-        except (_NotNow, OSError, psutil.Error) as error:
+        except (_NotNow, OSError, StackError, psutil.Error) as error:
             is_made, note = False, f"not made: {str(error) or repr(error)}"
         self.made.append(
             Made(fault=fault, began_at=began_at, ended_at=time.time(), is_made=is_made, note=note)
@@ -168,9 +181,18 @@ class Saboteur:
                 os.kill(one, signal.SIGCONT)
         return ""
 
+    def _away(self, fault: Fault) -> str:
+        processes = processes_among(services=[fault.target])
+        for name in processes:
+            self._stack.stop_process(name)
+        self._last(fault)
+        for name in processes:
+            self._stack.restart(name)
+        return ""
+
     def _cut(self, fault: Fault) -> str:
         self._detours.cut(fault.target)
-        self._stop.wait(fault.seconds)
+        self._last(fault)
         self._detours.mend(fault.target)
         return ""
 
@@ -205,18 +227,24 @@ class Saboteur:
         return self._stack.database_urls[fault.target]
 
     def _wait(self, fault: Fault) -> outsider.Wait:
-        return partial(self._stop.wait, fault.seconds)
+        return partial(self._last, fault)
+
+    def _last(self, fault: Fault) -> None:
+        """Returns when the fault is to end."""
+        with self._during(fault):
+            self._stop.wait(fault.seconds)
 
 
 _HOW = {
-    Kind.KILL: Saboteur._kill,
-    Kind.PAUSE: Saboteur._pause,
-    Kind.CUT: Saboteur._cut,
-    Kind.RESTART: Saboteur._restart,
-    Kind.PURGE: Saboteur._purge,
-    Kind.LOCK: Saboteur._lock,
-    Kind.READ_ONLY: Saboteur._read_only,
-    Kind.MIGRATE: Saboteur._migrate,
-    Kind.FOREIGN: Saboteur._foreign,
-    Kind.USURP: Saboteur._usurp,
+    Kind.KILL: FaultInjector._kill,
+    Kind.PAUSE: FaultInjector._pause,
+    Kind.AWAY: FaultInjector._away,
+    Kind.CUT: FaultInjector._cut,
+    Kind.RESTART: FaultInjector._restart,
+    Kind.PURGE: FaultInjector._purge,
+    Kind.LOCK: FaultInjector._lock,
+    Kind.READ_ONLY: FaultInjector._read_only,
+    Kind.MIGRATE: FaultInjector._migrate,
+    Kind.FOREIGN: FaultInjector._foreign,
+    Kind.USURP: FaultInjector._usurp,
 }

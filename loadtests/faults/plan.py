@@ -1,4 +1,5 @@
-"""Which faults a soak makes, on whom and when: all of it follows from the seed, up front.
+"""Faults: what each kind does and on whom; and which ones a soak makes, and when. All of a soak's
+follow from its seed, up front.
 
 Every soak begins with each kind once (restarts: of each server), in random order. After that, what
 is left of a deck with every kind on every target is dealt out, shuffled, and then the next deck: so
@@ -17,6 +18,7 @@ POSTGRES, RABBITMQ = "postgres", "rabbitmq"
 SERVERS = (POSTGRES, RABBITMQ)
 SECONDS = {
     "pause": (1.0, 10.0),
+    "away": (1.0, 8.0),
     "cut": (0.0, 3.0),
     "lock": (1.0, 8.0),
     "read-only": (1.0, 8.0),
@@ -27,12 +29,14 @@ FIRST_AT = 1.0
 
 
 class Kind(StrEnum):
-    """What a soak does to the shop."""
+    """What is done to the shop."""
 
     KILL = "kill"
     """SIGKILL."""
     PAUSE = "pause"
     """SIGSTOP, and SIGCONT seconds later."""
+    AWAY = "away"
+    """A service's processes are asked to end, one after the other, and started seconds later."""
     CUT = "cut"
     """All connections of services to a server end, and for a while there are no new ones."""
     RESTART = "restart"
@@ -62,6 +66,7 @@ def targets(*, services: Sequence[str]) -> dict[Kind, Sequence[str]]:
     return {
         Kind.KILL: (*processes, *SERVERS),
         Kind.PAUSE: (*processes, *SERVERS),
+        Kind.AWAY: services,
         Kind.CUT: SERVERS,
         Kind.RESTART: SERVERS,
         **dict.fromkeys((Kind.LOCK, Kind.READ_ONLY, Kind.MIGRATE), services),

@@ -22,6 +22,28 @@ class Outcome:
     ended_at: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far an owner's sagas are. `oldest`: seconds since the acceptance of the oldest that has
+    not ended.
+    """
+
+    accepted: int
+    ended: int
+    oldest: float
+
+
+def progress_of(*, owner: str, read: Callable[[str, str], Sequence[tuple[Any, ...]]]) -> Progress:
+    """As its table has it now: `read(service, statement)` gives its rows."""
+    statement = f"""
+        SELECT count(*), count(ended_at), coalesce(extract(epoch FROM
+               clock_timestamp() - min(accepted_at) FILTER (WHERE ended_at IS NULL)), 0)::float8
+        FROM {accepted_table(service=owner)}
+    """
+    ((accepted, ended, oldest),) = read(owner, statement)
+    return Progress(accepted=accepted, ended=ended, oldest=oldest)
+
+
 class Rows:
     """What the services of a running shop have in their databases."""
 
@@ -56,7 +78,16 @@ class Outcomes:
 
     def drain(self, *, within: float) -> bool:
         """Waits until no accepted saga is on its way; whether that came in time."""
-        return _until(lambda: self._on_their_way() == 0, within)
+
+        def has_ended() -> bool:
+            now = self.progress()
+            return now.accepted == now.ended
+
+        return _until(has_ended, within)
+
+    def progress(self) -> Progress:
+        """Of all sagas of this owner."""
+        return progress_of(owner=self._owner, read=self._rows.of)
 
     def rest(self) -> bool:
         """Waits until nothing moves: no message on its way, and each worker has reported since.
@@ -90,11 +121,6 @@ class Outcomes:
             for name, count in counters.items():
                 total[name] = total.get(name, 0) + count
         return total
-
-    def _on_their_way(self) -> int:
-        unended = f"SELECT count(*) FROM {self._accepted} WHERE ended_at IS NULL"
-        ((count,),) = self._rows.of(self._owner, unended)
-        return int(count)
 
     def _is_at_rest(self, since: float) -> bool:
         return (

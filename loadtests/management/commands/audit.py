@@ -29,6 +29,11 @@ Breaches are named with their saga; `--saga ID` then tells all that the services
 audited. Exit status: 0 clean, 1 a breach, 2 it could not be checked.
 """
 
+TO_AUDIT = (
+    "start it (`manage.py up`), or name the databases and the broker of a shop in the environment"
+    " (.env.example)."
+)
+
 
 class Command(BaseCommand):
     help = HELP
@@ -55,8 +60,7 @@ class Command(BaseCommand):
             raise CommandError(f"Not audited: {error}", returncode=NOT_AUDITED) from error
         except (DatabaseError, BrokerUnavailable) as error:
             raise CommandError(
-                f"This shop can't be audited: {str(error).strip()}\nStart it (`manage.py up`), or"
-                " name its databases and its broker in the environment (.env.example).",
+                f"This shop can't be audited: {str(error).strip()}\n{TO_AUDIT}",
                 returncode=NOT_AUDITED,
             ) from error
 
@@ -88,6 +92,8 @@ class Command(BaseCommand):
 
 
 def _broker() -> Broker:
+    if not settings.BROKER_URL:
+        raise CommandError(f"Not running: {TO_AUDIT}", returncode=NOT_AUDITED)
     try:
         return connect(settings.BROKER_URL)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """The audit: a shop that is right passes, and each kind of breach is found and named."""
 
 import json
+from datetime import datetime
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -254,12 +255,14 @@ def test_skipped_step_is_the_answer_of_the_person_who_skipped_it(shop, broker):
     assert {one[0] for one in found(broker)} == {2, 5}
     run(
         "saga_orchestrator",
-        "INSERT INTO saga_orchestrator_intervention (saga_id, action, step, requested_by)"
-        " VALUES ('returned', 'skip', 'process_payment', 'eva')",
+        "INSERT INTO saga_orchestrator_intervention (saga_id, action, step, requested_by, reason)"
+        " VALUES ('returned', 'skip', 'process_payment', 'eva', 'paid back in cash')",
     )
     report = checking.check(broker=broker)
     assert report.is_clean, report.as_text()
-    assert report.notes == ["saga returned: an operator skipped a step of it"]
+    assert report.notes == ["saga returned: eva skipped process_payment (25.00): paid back in cash"]
+    told = "\n".join(checking.check_one(saga_id="returned")[1])
+    assert "eva asked to skip process_payment: paid back in cash" in told
 
 
 def test_only_the_first_breaches_are_named_and_all_are_counted(broker):
@@ -322,8 +325,11 @@ def test_command_tells_all_of_one_saga(audit):
     assert status == 0
     undos = [line for line in said.splitlines() if " undo " in line]
     steps = ["create_order", "process_payment", "reserve_inventory", "accept_checkout"]
-    assert [line.split()[3] for line in undos] == steps
-    assert "refunded" in said
+    assert [line.split()[5].rstrip(":") for line in undos] == steps
+    times = [datetime.fromisoformat(line.split()[0]) for line in undos]
+    assert times == sorted(times)
+    assert "Payment: step process_payment," in said
+    assert "status refunded, amount 25.00" in said
 
 
 def test_command_cannot_tell_of_an_unknown_saga():
@@ -334,6 +340,6 @@ def test_command_cannot_tell_of_an_unknown_saga():
 
 def test_command_says_when_it_cannot_check(settings):
     settings.BROKER_URL = ""
-    with pytest.raises(CommandError, match="can't be audited") as error:
+    with pytest.raises(CommandError, match="Not running: start it") as error:
         call_command("audit")
     assert error.value.returncode == 2

@@ -27,7 +27,7 @@ def test_sagas_are_read_with_the_keys_under_which_they_were_asked_for(saga):
     assert {one.saga_id: one.status for one in accepted} == ENDED
     assert all(one.ended_at >= one.accepted_at for one in accepted)
     told = {f"key of {one}": [one] for one in ENDED}
-    assert breaches(accepted=accepted, answers=told) == []
+    assert list(breaches(accepted=accepted, answers=told)) == []
 
 
 def test_sagas_of_the_same_owner_are_kept_apart():

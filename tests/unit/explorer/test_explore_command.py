@@ -40,6 +40,16 @@ def test_wrong_line_is_told_and_status_2(capsys, line, why):
     assert why in out
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [("99:99", "step 99 was never reached: there were "), ("0:99", "step 0 has no option 99")],
+)
+def test_deviation_that_was_not_there_is_told_and_status_2(capsys, line, why):
+    status, out = run(capsys, "--replay", f"choreographed/checkout/one {line}")
+    assert status == 2
+    assert out.splitlines()[-1].startswith(why)
+
+
 def test_failure_ends_with_the_line_that_replays_it():
     failure = Failure(world="choreographed/one", deviations={3: 5, 1: 2}, breaches=["2: charged"])
     told = summary(explored=Explored(failure=failure), seconds=1.0)

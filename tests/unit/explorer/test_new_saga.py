@@ -12,11 +12,11 @@ from contracts.patterns import PATTERNS
 
 PAGES = Path(__file__).parents[1] / "checker" / "pages"
 ROOT = Path(__file__).resolve().parents[3]
-_WITH_PAGES = f"""
+_WITH_PAGES = """
 import importlib.util, logging, os, sys
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 spec = importlib.util.find_spec("catalogue")
-spec.submodule_search_locations.append({str(PAGES)!r})
+spec.submodule_search_locations.append("PAGES")
 catalogue = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(catalogue)
 import django
@@ -35,11 +35,15 @@ _CHECKED = """
 from django.core.management import call_command
 call_command("sagas", "check", "--saga", "SAGA")
 """
+_NAMED = """
+from django.core.management import call_command
+call_command("sagas", "explore")
+"""
 
 
-def run(script: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, *, pages: Path = PAGES) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", _WITH_PAGES + script],
+        [sys.executable, "-c", _WITH_PAGES.replace("PAGES", str(pages)) + script],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -68,3 +72,13 @@ def test_other_sagas_of_a_service_that_can_not_start_are_told_of_it():
     ended = run(_CHECKED.replace("SAGA", "fulfilment"))
     assert ended.returncode == 1, ended.stderr
     assert "pagos's worker can't be made" in ended.stdout
+
+
+def test_service_that_is_not_registered_is_told_before_anything_is_explored(tmp_path):
+    page = (PAGES / "loan.py").read_text().replace("pagos.bill", "loyalty.bill")
+    (tmp_path / "loan.py").write_text(page)
+    ended = run(_NAMED, pages=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stdout == (
+        "can't be explored: no service loyalty (contracts/services.py): see manage.py sagas check\n"
+    )

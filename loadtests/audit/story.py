@@ -1,0 +1,153 @@
+"""One saga for a reader: what happened to it, oldest first, and what the services' tables have.
+
+What people asked of it is read here, with who, when and why; rules need only that they did.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from contracts.services import COORDINATORS, WITH_WORKER
+
+from loadtests.audit.evidence import Accepted, Asked, Entry, Evidence, Run, money
+from loadtests.audit.reading import rows
+
+_INTERVENTIONS = """
+    SELECT extract(epoch FROM requested_at)::float8, action, {step}, requested_by, reason
+    FROM {service}_intervention WHERE saga_id = %s ORDER BY id
+"""
+_STEP = {"saga_orchestrator": "step", "saga_choreography": "''"}
+# A call that was answered at once is told by the barrier's entry.
+_CALLS = """
+    SELECT extract(epoch FROM started_at)::float8, name, do_attempts, undo_attempts, error
+    FROM saga_orchestrator_sagastep
+    WHERE saga_id = %s AND (error <> '' OR do_attempts > 1 OR undo_attempts > 1)
+"""
+_SET_ASIDE = """
+    SELECT extract(epoch FROM parked_at)::float8, event_type, status, attempts, reason
+    FROM {service}_parkedmessage WHERE saga_id = %s
+"""
+_CENTS = frozenset({"amount", "refunded", "invoiced", "credited", "total", "priced", "order_total"})
+"""Fields of the services' rows that are money."""
+
+
+class Moment(NamedTuple):
+    """Something that happened, in seconds since 1970."""
+
+    at: float
+    service: str
+    what: str
+
+
+class Intervention(NamedTuple):
+    """What a person asked. `step`: where the coordinator notes it."""
+
+    at: float
+    action: str
+    step: str
+    by: str
+    reason: str
+
+
+def interventions(saga: Evidence) -> Iterator[tuple[str, Intervention]]:
+    """All that people asked of it, by the coordinator that they asked."""
+    for service in COORDINATORS:
+        statement = _INTERVENTIONS.format(service=service, step=_STEP[service])
+        for row in rows(service=service, statement=statement, values=[saga.saga_id]):
+            yield service, Intervention._make(row)
+
+
+def skipped(saga: Evidence) -> Iterator[str]:
+    """Each step that an operator let be, with the money that it is about."""
+    for _, asked in interventions(saga):
+        if asked.action == "skip":
+            why = f": {asked.reason}" if asked.reason else ""
+            yield f"{asked.by} skipped {asked.step or 'a step'}{_amount(saga, asked.step)}{why}"
+
+
+def _amount(saga: Evidence, step: str) -> str:
+    every = [row for found in saga.rows.values() for row in found]
+    amounts = {
+        money(row.amount)
+        for row in every
+        if step in (getattr(row, "step", None), getattr(row, "taken_by", None))
+        if getattr(row, "amount", None) is not None
+    }
+    return f" ({', '.join(sorted(amounts))})" if step and amounts else ""
+
+
+def story(saga: Evidence) -> list[str]:
+    """A line for each moment, and below them a line for each row of the services' own tables."""
+    moments = sorted(_moments(saga))
+    start = (
+        saga.accepted.accepted_at
+        if saga.accepted
+        else min((one.at for one in moments), default=0.0)
+    )
+    lines = [
+        f"{_iso(moment.at)} {moment.at - start:+10.3f} s  {moment.service:<17}  {moment.what}"
+        for moment in moments
+    ]
+    told = (Accepted, Asked, Entry, Run)
+    lines += [_row(row) for kind, found in saga.rows.items() if kind not in told for row in found]
+    return lines
+
+
+def _moments(saga: Evidence) -> Iterator[Moment]:
+    accepted = saga.accepted
+    if accepted:
+        what = f"accepts {accepted.saga} {accepted.saga_id}, {accepted.pattern}"
+        yield Moment(accepted.accepted_at, accepted.service, what)
+        if accepted.handed_over_at:
+            yield Moment(accepted.handed_over_at, accepted.service, "has handed it over")
+        if accepted.ended_at:
+            yield Moment(accepted.ended_at, accepted.service, f"has it {accepted.status}")
+    for run in saga.runs:
+        if run.finished_at:
+            yield Moment(run.finished_at, run.service, f"has it {run.status}")
+    for entry in saga.of(Entry):
+        nothing = " (nothing to undo)" if entry.is_nothing else ""
+        what = f"{entry.direction:<5} {entry.step}: {entry.status or 'undecided'} {entry.code}"
+        yield Moment(entry.decided_at or 0.0, entry.service, what.rstrip() + nothing)
+    for service, asked in interventions(saga):
+        why = f": {asked.reason}" if asked.reason else ""
+        yield Moment(asked.at, service, f"{asked.by} asked to {asked.action} {asked.step}{why}")
+    yield from _faults(saga)
+
+
+def _faults(saga: Evidence) -> Iterator[Moment]:
+    """Calls that were made more than once, or failed, and messages that were set aside."""
+    for at, name, done, undone, error in rows(
+        service="saga_orchestrator", statement=_CALLS, values=[saga.saga_id]
+    ):
+        again = f"called {done} times, its undo {undone} times"
+        yield Moment(
+            at or 0.0, "saga_orchestrator", f"begins {name}, {again}: {error}".rstrip(": ")
+        )
+    for service in WITH_WORKER:
+        for at, event, status, attempts, reason in rows(
+            service=service, statement=_SET_ASIDE.format(service=service), values=[saga.saga_id]
+        ):
+            yield Moment(at, service, f"sets {event} aside: {status} after {attempts}: {reason}")
+
+
+def _row(row: Any) -> str:
+    fields = ", ".join(
+        f"{name} {_shown(name, value)}"
+        for name, value in row._asdict().items()
+        if name != "saga_id" and value not in (None, "")
+    )
+    return f"{type(row).__name__}: {fields}"
+
+
+def _shown(name: str, value: object) -> str:
+    if name in _CENTS and isinstance(value, int):
+        return money(value)
+    if name.endswith("_at") and isinstance(value, float):
+        return _iso(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _iso(at: float) -> str:
+    moment = datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds")
+    return moment.removesuffix("+00:00") + "Z"
