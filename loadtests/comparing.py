@@ -144,7 +144,7 @@ def resume(*, folder: Path, say: Say) -> Finished:
     return run(settings=settings, folder=folder, known=known, say=say)
 
 
-def outage_of(*, settings: Settings) -> outages.Settings | None:
+def outage_of(*, settings: Settings) -> outages.OutageSettings | None:
     """The outage at the end of a run; None for one without.
 
     An arm goes through it as its pattern does; the monolith has nobody who could be away.
@@ -154,7 +154,7 @@ def outage_of(*, settings: Settings) -> outages.Settings | None:
     if not settings.is_full or not patterns:
         return None
     services = services_of(SAGAS[settings.saga])
-    return outages.Settings(
+    return outages.OutageSettings(
         patterns=patterns,
         participant=AWAY if AWAY in services else services[1],
         seconds=AWAY_SECONDS * settings.seconds / plan.USUAL_SECONDS,
@@ -185,7 +185,7 @@ def _with_outage(made: _Ongoing, finished: Finished) -> Finished:
         audit = made.audit(wait_seconds=SETTLE_SECONDS)
         return made.finished(at_rest=at_rest, was_stopped=True, audit=audit)
     audit = made.audit()
-    ended = outages.Finished(settings=planned, outages=found, audit=audit)
+    ended = outages.MeasuredOutages(settings=planned, outages=found, audit=audit)
     made.store.keep_outage(figures=outages.as_figures(finished=ended))
     return made.finished(at_rest=at_rest, was_stopped=False, audit=audit)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from loadtests.evaluating.results import Audit
 from loadtests.faults.injector import FaultInjector
-from loadtests.faults.plan import Fault, Kind
+from loadtests.faults.plan import FaultKind, PlannedFault
 from loadtests.load.windows import Arrivals, Phase, Window
 from loadtests.measuring.samples import ACCEPTED, Sample
 from loadtests.running.bench import load_on, own_stack, run_audit
@@ -133,7 +133,7 @@ def _until(times: Sequence[float], at: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class OutageSettings:
     """`seconds`: how long `participant` is away; `rate`: sagas a second, all the time: before,
     meanwhile, and as long again after its return. `saga`: what is started.
     """
@@ -152,15 +152,15 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class MeasuredOutages:
     """An outage a pattern, and what the audit said in the end."""
 
-    settings: Settings
+    settings: OutageSettings
     outages: Sequence[Outage]
     audit: Audit
 
 
-def run(*, settings: Settings, say: Say) -> Finished:
+def run(*, settings: OutageSettings, say: Say) -> MeasuredOutages:
     """On a fresh stack of its own, one pattern after the other.
 
     Raises StackError, NotSupplied, GeneratorFailed; KeyboardInterrupt on Ctrl-C.
@@ -170,10 +170,10 @@ def run(*, settings: Settings, say: Say) -> Finished:
             found = measure(stack=stack, settings=settings, folder=Path(working), say=say)
         say("auditing what the outages have left in the services' tables")
         audit = run_audit(environment=stack.environment)
-    return Finished(settings=settings, outages=found, audit=audit)
+    return MeasuredOutages(settings=settings, outages=found, audit=audit)
 
 
-def as_figures(*, finished: Finished) -> dict[str, Any]:
+def as_figures(*, finished: MeasuredOutages) -> dict[str, Any]:
     """All of it as plain values, for JSON."""
     return {
         "settings": asdict(finished.settings),
@@ -189,7 +189,7 @@ def as_figures(*, finished: Finished) -> dict[str, Any]:
     }
 
 
-def measure(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) -> list[Outage]:
+def measure(*, stack: LocalStack, settings: OutageSettings, folder: Path, say: Say) -> list[Outage]:
     """One a pattern, on a stack that runs. `folder`: for files. Raises as `run`.
 
     On Ctrl-C the participant is brought back first.
@@ -209,7 +209,7 @@ def measure(*, stack: LocalStack, settings: Settings, folder: Path, say: Say) ->
 @dataclass(frozen=True, kw_only=True)
 class _Experiment:
     stack: LocalStack
-    settings: Settings
+    settings: OutageSettings
     sender: Sender
     say: Say
 
@@ -268,9 +268,11 @@ class _Experiment:
             )
         )
 
-    def _fault(self) -> Fault:
+    def _fault(self) -> PlannedFault:
         participant, seconds = self.settings.participant, self.settings.seconds
-        return Fault(number=1, at=LEAD_SECONDS, kind=Kind.AWAY, target=participant, seconds=seconds)
+        return PlannedFault(
+            number=1, at=LEAD_SECONDS, kind=FaultKind.AWAY, target=participant, seconds=seconds
+        )
 
     @contextmanager
     def _counting(self, counted: list[tuple[float, int, int]]) -> Iterator[None]:

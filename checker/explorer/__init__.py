@@ -3,15 +3,16 @@
     manage.py sagas explore                     100,000 different ones, in memory
     manage.py sagas explore --replay 'LINE'     the story of one, step by step
 
-A world offers what can happen now, what happens undisturbed first; a chooser picks. To explore a
-saga of your own, write a world (`scheduling.World`) and name what makes yours:
+An environment offers what can happen now, what happens undisturbed first; a chooser picks. To
+explore a saga of your own, write an environment (`scheduling.Environment`) and name what makes
+yours:
 
-    manage.py sagas explore --worlds my.package.worlds
+    manage.py sagas explore --environments my.package.environments
 
 `scheduling`   a schedule: the deviations from what happens undisturbed; plays one, and makes one
-               that breaks something short; what a world is
+               that breaks something short; what an environment is
 `exploring`    all schedules with few deviations, then random ones beyond, in several processes
-`store`, `injection`  to build a world with: tables in memory with transactions and locks; time, and
-               crashes and pauses at named points
-`sagas`        the worlds of the sagas of the catalogue
+`store`        to build an environment with: tables in memory, with transactions and locks
+`injection`    the same: time, and crashes and pauses at named points
+`sagas`        the environments of the sagas of the catalogue
 """

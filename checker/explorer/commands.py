@@ -6,24 +6,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from contracts.services import BY_NAME
 from django.core.management.base import CommandParser
 from django.test.utils import setup_databases, teardown_databases
 from django.utils.module_loading import import_string
 
 from catalogue import SAGAS
+from catalogue.services import BY_NAME
 from checker.explorer.exploring import (
     MOST_DEVIATIONS,
     Explored,
-    Failure,
+    FailingSchedule,
     Work,
     explore_in_processes,
 )
-from checker.explorer.scheduling import Deviations, Given, Played, Player, read, written
+from checker.explorer.scheduling import (
+    Deviations,
+    GivenChoices,
+    Played,
+    Player,
+    read,
+    written,
+)
 from contracts.patterns import PATTERNS
 
 Write = Callable[[str], object]
-WORLDS = "checker.explorer.sagas.environments.in_memory"
+ENVIRONMENTS = "checker.explorer.sagas.environments.in_memory"
 ON_POSTGRES = "checker.explorer.sagas.postgres.on_postgres"
 TELL_SECONDS = 5.0
 
@@ -50,7 +57,10 @@ def add_explore(parser: CommandParser) -> None:
     )
     parser.add_argument("--replay", metavar="LINE", help="tell the story of one schedule")
     parser.add_argument(
-        "--worlds", default=WORLDS, help="what makes the worlds, as a dotted name: yours, say"
+        "--environments",
+        "--worlds",
+        default=ENVIRONMENTS,
+        help="what makes the environments, as a dotted name: yours, say",
     )
 
 
@@ -58,14 +68,14 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
     """Explores, or replays one schedule; 1 where something was broken, 2 for a wrong line, or where
     a page names a service that is not there.
     """
-    if unknown := _unregistered(options["worlds"]):
+    if unknown := _unregistered(options["environments"]):
         write(f"can't be explored: {unknown}: see manage.py sagas check")
         return 2
     if options["replay"] is not None:
-        return _replay(options["replay"], options["worlds"], write)
+        return _replay(options["replay"], options["environments"], write)
     started = time.monotonic()
     work = Work(
-        worlds=options["worlds"],
+        environments=options["environments"],
         names=_names(options["pattern"], options["saga"]),
         schedules=options["schedules"],
         seed=options["seed"],
@@ -81,11 +91,15 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
     return int(explored.failure is not None)
 
 
-def _unregistered(worlds: str) -> str:
+def _unregistered(environments: str) -> str:
     """The services of the catalogue's pages that nobody has registered, in words."""
     named = {step.service for saga in SAGAS.values() for step in saga.steps}
     unknown = ", ".join(sorted(named - BY_NAME.keys()))
-    return f"no service {unknown} (contracts/services.py)" if unknown and worlds == WORLDS else ""
+    return (
+        f"no service {unknown} (catalogue/services.py)"
+        if unknown and environments == ENVIRONMENTS
+        else ""
+    )
 
 
 def _names(pattern: str | None, saga: str | None) -> str:
@@ -97,26 +111,26 @@ def _on_postgres(work: Work, tell: Callable[[Sequence[Explored]], None]) -> Expl
     before = setup_databases(verbosity=0, interactive=False)
     logging.disable(logging.CRITICAL)
     try:
-        with import_string(ON_POSTGRES)() as worlds:
-            return work.explorer(worlds, lambda explored: tell([explored])).explore()
+        with import_string(ON_POSTGRES)() as environments:
+            return work.explorer(environments, lambda explored: tell([explored])).explore()
     finally:
         logging.disable(logging.NOTSET)
         teardown_databases(before, verbosity=0)
 
 
-def _replay(line: str, worlds: str, write: Write) -> int:
+def _replay(line: str, environments: str, write: Write) -> int:
     """Tells the story of a schedule, step by step; 1 where something is broken at its end, 2 where
-    the line names no world, is no schedule, or asks for what is not there to be chosen.
+    the line names no environment, is no schedule, or asks for what is not there to be chosen.
     """
     name, _, text = line.strip().partition(" ")
     logging.disable(logging.CRITICAL)
     try:
-        with import_string(worlds)() as made:
+        with import_string(environments)() as made:
             given = read(text)
             if name not in made:
-                raise ValueError(f"there is no world {name!r}; there are {', '.join(made)}")
+                raise ValueError(f"there is no environment {name!r}; there are {', '.join(made)}")
             write(f"{name}: each step, how things stand after it, and [faults] in brackets")
-            played = Player(world=made[name], chooser=Given(given), tell=write).play()
+            played = Player(environment=made[name], chooser=GivenChoices(given), tell=write).play()
     except ValueError as error:
         write(str(error))
         return 2
@@ -148,18 +162,21 @@ def summary(*, explored: Explored, seconds: float) -> list[str]:
         "Schedules with each kind of fault:",
         *(f"  {kind:<40} {n:>8}" for kind, n in sorted(explored.kinds.items())),
         "Every schedule up to so many deviations from the undisturbed one:",
-        *(f"  {world:<40} {level:>8}" for world, level in sorted(explored.levels.items())),
+        *(
+            f"  {environment:<40} {level:>8}"
+            for environment, level in sorted(explored.levels.items())
+        ),
     ]
     failure = explored.failure
     if failure is None:
         return [*lines, "0 breaches"]
-    found = [f"BROKEN in {failure.world}: {breach}" for breach in failure.breaches]
+    found = [f"BROKEN in {failure.environment}: {breach}" for breach in failure.breaches]
     return [*lines, *found, replay_line(failure)]
 
 
-def replay_line(failure: Failure) -> str:
+def replay_line(failure: FailingSchedule) -> str:
     """The one line that tells the story of a failure again."""
-    schedule = f"{failure.world} {written(failure.deviations)}".strip()
+    schedule = f"{failure.environment} {written(failure.deviations)}".strip()
     return f"manage.py sagas explore --replay '{schedule}'"
 
 

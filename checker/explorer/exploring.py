@@ -1,4 +1,5 @@
-"""Explores worlds: first all schedules with few deviations, then random ones beyond, from a seed.
+"""Explores environments: first all schedules with few deviations, then random ones beyond, from a
+seed.
 
 Systematically: the undisturbed schedule, then all with one deviation, with two, ... as long as the
 whole next level fits into what is asked for. The rest are random, and only those that were not
@@ -23,7 +24,15 @@ import django
 import msgspec
 from django.utils.module_loading import import_string
 
-from checker.explorer.scheduling import Chance, Chooser, Given, Played, Player, World, shrink
+from checker.explorer.scheduling import (
+    Chance,
+    Chooser,
+    Environment,
+    GivenChoices,
+    Played,
+    Player,
+    shrink,
+)
 
 MOST_DEVIATIONS = 2
 """Levels beyond are far too many to be played systematically."""
@@ -31,7 +40,7 @@ TELL_SECONDS = 1.0
 SAMPLED = 0.8
 """The share of what is left for the level that does not fit."""
 MOST_ATTEMPTS = 3
-"""Random schedules a wanted one; a small world has no more that are different."""
+"""Random schedules a wanted one; a small environment has no more that are different."""
 
 
 class Share(NamedTuple):
@@ -44,17 +53,17 @@ class Share(NamedTuple):
 ALL = Share()
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
+class FailingSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule that breaks something, made short."""
 
-    world: str
+    environment: str
     deviations: dict[int, int]
     breaches: list[str]
 
 
 class Explored(msgspec.Struct, kw_only=True):
-    """What was played here. `keys`: of each different schedule. `levels`: world to the number of
-    deviations up to which every schedule was played. `kinds`: schedules with that kind of fault.
+    """What was played here. `keys`: of each different schedule. `levels`: environment to the number
+    of deviations up to which every schedule was played. `kinds`: schedules with that kind of fault.
     """
 
     keys: set[int] = msgspec.field(default_factory=set)
@@ -62,7 +71,7 @@ class Explored(msgspec.Struct, kw_only=True):
     steps: int = 0
     kinds: Counter[str] = msgspec.field(default_factory=Counter)
     levels: dict[str, int] = msgspec.field(default_factory=dict)
-    failure: Failure | None = None
+    failure: FailingSchedule | None = None
 
 
 class _Broken(Exception):
@@ -70,22 +79,23 @@ class _Broken(Exception):
 
 
 class Explorer:
-    """Explores the worlds one after the other, and ends at the first failure.
+    """Explores the environments one after the other, and ends at the first failure.
 
-    `schedules`: how many different ones in all worlds and shares. `tell`: hears once a second.
+    `schedules`: how many different ones in all environments and shares. `tell`: hears once a
+    second.
     """
 
     def __init__(
         self,
         *,
-        worlds: Mapping[str, World],
+        environments: Mapping[str, Environment],
         schedules: int,
         seed: int,
         deviations: int = MOST_DEVIATIONS,
         share: Share = ALL,
         tell: Callable[[Explored], None] | None = None,
     ) -> None:
-        self._worlds = list(worlds.values())
+        self._environments = list(environments.values())
         self._schedules = schedules
         self._seed = seed
         self._deviations = deviations
@@ -97,14 +107,14 @@ class Explorer:
     def explore(self) -> Explored:
         """Plays them; the result is the same for the same seed and shares."""
         with suppress(_Broken):
-            for number in range(len(self._worlds)):
-                wanted = self._schedules * (number + 1) // len(self._worlds) // self._share.of
+            for number in range(len(self._environments)):
+                wanted = self._schedules * (number + 1) // len(self._environments) // self._share.of
                 self._systematically(number, wanted)
                 self._by_chance(number, wanted)
         return self.explored
 
     def _by_chance(self, number: int, wanted: int) -> None:
-        name = self._worlds[number].name
+        name = self._environments[number].name
         attempts = MOST_ATTEMPTS * (wanted - len(self.explored.keys))
         for attempt in range(self._share.index, attempts * self._share.of, self._share.of):
             if len(self.explored.keys) >= wanted:
@@ -113,8 +123,8 @@ class Explorer:
 
     def _systematically(self, number: int, wanted: int) -> None:
         """Level by level. Whoever plays a schedule plays all that deviate further."""
-        name = self._worlds[number].name
-        level = [self._play(number, Given({}), counts=self._deviations > 0)]
+        name = self._environments[number].name
+        level = [self._play(number, GivenChoices({}), counts=self._deviations > 0)]
         self.explored.levels[name] = 0
         for depth in range(1, self._deviations + 1):
             children = [one for played in level for one in _further(played)]
@@ -125,16 +135,16 @@ class Explorer:
                 # No two alike, and room is left for wilder ones.
                 chance = random.Random(f"{self._seed} {name} {self._share.index}")  # noqa: S311 -- repeatable, not secret
                 for one in chance.sample(children, int(room * SAMPLED)):
-                    self._play(number, Given(one))
+                    self._play(number, GivenChoices(one))
                 return
             is_last = depth == self._deviations
-            level = [self._play(number, Given(one), counts=not is_last) for one in children]
+            level = [self._play(number, GivenChoices(one), counts=not is_last) for one in children]
             self.explored.levels[name] = depth
 
     def _play(self, number: int, chooser: Chooser, *, counts: bool = False) -> Played:
         """Raises _Broken."""
-        world = self._worlds[number]
-        played = Player(world=world, chooser=chooser, counts=counts).play()
+        environment = self._environments[number]
+        played = Player(environment=environment, chooser=chooser, counts=counts).play()
         explored = self.explored
         explored.played += 1
         explored.steps += played.steps
@@ -146,9 +156,9 @@ class Explorer:
             self._tell_at = now + TELL_SECONDS
             self._tell(explored)
         if played.breaches:
-            short = shrink(world=world, deviations=played.deviations)
-            explored.failure = Failure(
-                world=world.name, deviations=short.deviations, breaches=short.breaches
+            short = shrink(environment=environment, deviations=played.deviations)
+            explored.failure = FailingSchedule(
+                environment=environment.name, deviations=short.deviations, breaches=short.breaches
             )
             raise _Broken
         return played
@@ -166,8 +176,8 @@ def merged(parts: Sequence[Explored]) -> Explored:
     """All shares together; what two have played alike counts once, as a schedule."""
     levels: dict[str, int] = {}
     for part in parts:
-        for world, level in part.levels.items():
-            levels[world] = min(level, levels.get(world, level))
+        for environment, level in part.levels.items():
+            levels[environment] = min(level, levels.get(environment, level))
     return Explored(
         keys=set().union(*(part.keys for part in parts)),
         played=sum(part.played for part in parts),
@@ -183,22 +193,28 @@ class WorkerDied(Exception):
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What to explore. `worlds`: the dotted name of a function that gives, as a context manager,
-    the worlds by name; `names`: which of those are wanted, `*` for any part of a name.
+    """What to explore. `environments`: the dotted name of a function that gives, as a context
+    manager, the environments by name; `names`: which of those are wanted, `*` for any part of a
+    name.
     """
 
-    worlds: str
+    environments: str
     names: str = "*"
     schedules: int
     seed: int
     deviations: int
 
     def explorer(
-        self, worlds: Mapping[str, World], tell: Callable[[Explored], None], share: Share = ALL
+        self,
+        environments: Mapping[str, Environment],
+        tell: Callable[[Explored], None],
+        share: Share = ALL,
     ) -> Explorer:
-        """What does a share of it, in those of these worlds that are wanted."""
+        """What does a share of it, in those of these environments that are wanted."""
         return Explorer(
-            worlds={name: one for name, one in worlds.items() if fnmatch(name, self.names)},
+            environments={
+                name: one for name, one in environments.items() if fnmatch(name, self.names)
+            },
             schedules=self.schedules,
             seed=self.seed,
             deviations=self.deviations,
@@ -257,5 +273,5 @@ def _work(pipe: Connection, work: Work, share: Share) -> None:
     def tell(explored: Explored) -> None:
         pipe.send((False, Explored(played=explored.played, kinds=explored.kinds)))
 
-    with import_string(work.worlds)() as worlds:
-        pipe.send((True, work.explorer(worlds, tell, share).explore()))
+    with import_string(work.environments)() as environments:
+        pipe.send((True, work.explorer(environments, tell, share).explore()))

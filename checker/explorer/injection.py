@@ -1,4 +1,4 @@
-"""What steers a world: time that passes only when it is told to, and where a process is struck.
+"""Time that passes only when it is told to, and fault injection: where a process dies or stops.
 
 The places where one crashes, or is suspended while others go on, are the named points of the code
 (`participant.failpoints`), and those of the tables in memory.
@@ -57,8 +57,8 @@ class Crashed(BaseException):
     """The process died here. No handler may catch it, as none could."""
 
 
-class Strike:
-    """One strike at a time. `aside`: suspends the transaction that is open, if one is."""
+class FaultInjection:
+    """One injection at a time. `aside`: suspends the transaction that is open, if one is."""
 
     def __init__(self, aside: Callable[[], AbstractContextManager[None]]) -> None:
         self._aside = aside

@@ -1,7 +1,7 @@
 """A schedule: the list of choices that somebody made among what could happen; and how it is played.
 
-At each step the world offers its options; the first is what happens where nothing goes wrong. A
-schedule is written as its deviations from that: `3:5 8:1`, at step 3 the option 5, at step 8 the
+At each step the environment offers its options; the first is what happens where nothing goes wrong.
+A schedule is written as its deviations from that: `3:5 8:1`, at step 3 the option 5, at step 8 the
 option 1. So the undisturbed run is the empty schedule, a short line is a simple story, and "all
 schedules with at most two deviations" is a bound that can be enumerated (compare delay-bounded
 scheduling: Emmi, Qadeer and Rakamaric, POPL 2011).
@@ -34,7 +34,7 @@ class Chooser(Protocol):
         """One of `count` options (at least 1), where it deviates."""
 
 
-class Given:
+class GivenChoices:
     """Follows written deviations; one that names an option that is not there is left out."""
 
     def __init__(self, deviations: Deviations) -> None:
@@ -90,7 +90,7 @@ class Option(NamedTuple):
     variants: Sequence[Any] = (None,)
 
 
-class World(Protocol):
+class Environment(Protocol):
     """What is explored. The same choices must lead to the same options, always."""
 
     @property
@@ -132,12 +132,12 @@ class Player:
     def __init__(
         self,
         *,
-        world: World,
+        environment: Environment,
         chooser: Chooser,
         counts: bool = False,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        self._world = world
+        self._environment = environment
         self._chooser = chooser
         self._is_counting = counts
         self._tell = tell
@@ -149,12 +149,12 @@ class Player:
 
     def play(self) -> Played:
         """From the beginning to the end."""
-        world = self._world
-        world.begin(self)
+        environment = self._environment
+        environment.begin(self)
         broken: list[str] = []
         while not broken:
-            if not self._take(world.options()):
-                broken = list(world.breaches_at_the_end())
+            if not self._take(environment.options()):
+                broken = list(environment.breaches_at_the_end())
                 break
             broken = self._broken()
         return Played(self._step, self._deviations, self._counts, self._kinds, broken)
@@ -167,7 +167,7 @@ class Player:
         resume = Option(PROGRESS, "{0} goes on", self._resume, [who])
         is_resumed, self._has_resumed = self._has_resumed, False
         while not (self._has_resumed or self._broken()):
-            self._take(_with(resume, self._world.options()))
+            self._take(_with(resume, self._environment.options()))
         self._has_resumed = is_resumed
 
     def _take(self, options: Iterator[Option]) -> bool:
@@ -197,12 +197,12 @@ class Player:
             self._tell(f"{step:>4}  {option.text.format(variant)}{kind}")
         option.happen(variant)
         if self._tell:
-            self._tell(f"        {self._world.describe()}")
+            self._tell(f"        {self._environment.describe()}")
 
     def _broken(self) -> list[str]:
         if self._step >= MOST_STEPS:
             return [f"not over after {MOST_STEPS} steps"]
-        return list(self._world.breaches())
+        return list(self._environment.breaches())
 
     def _resume(self, who: str) -> None:
         self._has_resumed = True
@@ -228,13 +228,13 @@ def _picked(options: Sequence[Option], index: int) -> tuple[Option, Any]:
     raise AssertionError("the chooser chose an option that there is not")
 
 
-def shrink(*, world: World, deviations: Deviations) -> Played:
+def shrink(*, environment: Environment, deviations: Deviations) -> Played:
     """A schedule that breaks something, made shorter as long as it still does: first deviations
     are left out, then each is made smaller.
 
     Which breach it ends in may change on the way: any is one too many.
     """
-    search = _Search(world)
+    search = _Search(environment)
     best = search.play(deviations)
     before = None
     while best.deviations != before and search.tries_left > 0:
@@ -244,13 +244,13 @@ def shrink(*, world: World, deviations: Deviations) -> Played:
 
 
 class _Search:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self.tries_left = MOST_TRIES
 
     def play(self, deviations: Deviations) -> Played:
         self.tries_left -= 1
-        return Player(world=self._world, chooser=Given(deviations)).play()
+        return Player(environment=self._environment, chooser=GivenChoices(deviations)).play()
 
     def left_out(self, best: Played) -> Played:
         """Without large parts first, then without single deviations."""

@@ -37,7 +37,7 @@ class _Open:
             _put(table, key, kept)
 
 
-class Store:
+class MemoryStore:
     """All tables of all services."""
 
     def __init__(self) -> None:

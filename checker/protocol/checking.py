@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 from checker.protocol import orchestrating, page, paths, walking, wiring
-from checker.protocol.description import Choreography, Orchestration, Page, Protocol, Rule
+from checker.protocol.description import Choreography, Definition, Orchestration, Protocol, Rule
 from checker.protocol.journeys import Walked
 from checker.protocol.paths import Walk
 
@@ -14,7 +14,7 @@ MOST_SHOWN = 5
 """Breaches of one rule; the rest is counted. One wrong row is seen from many paths."""
 
 
-class Breach(NamedTuple):
+class Violation(NamedTuple):
     """A rule that does not hold: where, how, and what to do."""
 
     rule: str
@@ -32,7 +32,7 @@ class Checked:
 
     name: str
     proven: Sequence[Rule]
-    breaches: Sequence[Breach]
+    breaches: Sequence[Violation]
     unchecked: Sequence[Rule]
     counts: Mapping[str, int]
 
@@ -74,13 +74,13 @@ def _wrapped(line: str) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ProtocolReport:
     """What was found of all of them."""
 
     checked: Sequence[Checked]
 
     @property
-    def breaches(self) -> list[Breach]:
+    def breaches(self) -> list[Violation]:
         return [breach for one in self.checked for breach in one.breaches]
 
     @property
@@ -102,7 +102,7 @@ class Report:
         }
 
 
-def check(*, protocols: Sequence[Protocol]) -> Report:
+def check(*, protocols: Sequence[Protocol]) -> ProtocolReport:
     """All rules on each; those of the same saga must also equal the first that is walked.
 
     A later group of rules is looked at only once the earlier ones hold: what is wired wrongly
@@ -118,11 +118,11 @@ def check(*, protocols: Sequence[Protocol]) -> Report:
         name, walked = first.get(protocol.saga.name, ("", None))
         found, mine = _check(protocol, name, walked)
         checked.append(found)
-        if isinstance(protocol, Page) and found.breaches:
+        if isinstance(protocol, Definition) and found.breaches:
             waiting.add(protocol.saga.name)
         if mine:
             first.setdefault(protocol.saga.name, (protocol.name, mine))
-    return Report(checked=checked)
+    return ProtocolReport(checked=checked)
 
 
 def _unchecked(protocol: Protocol) -> Checked:
@@ -142,7 +142,7 @@ def _check(
     counts = _counts(protocol)
     proven, breaches = _try(_rules(protocol), protocol)
     walked = None
-    while groups and not breaches and not isinstance(protocol, Page):
+    while groups and not breaches and not isinstance(protocol, Definition):
         walked = walked or _walk(protocol)
         journeys = walked.journeys
         walk = Walk(protocol.saga, journeys, other.journeys if other else {}, other_name)
@@ -151,7 +151,9 @@ def _check(
     if walked:
         journeys = walked.journeys
         counts |= {"scenarios": len(journeys), "states walked": walked.states}
-    unchecked = [] if isinstance(protocol, Page) else [rule for group in groups for rule in group]
+    unchecked = (
+        [] if isinstance(protocol, Definition) else [rule for group in groups for rule in group]
+    )
     return (
         Checked(
             name=protocol.name, proven=proven, breaches=breaches, unchecked=unchecked, counts=counts
@@ -160,11 +162,11 @@ def _check(
     )
 
 
-def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Breach]]:
+def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Violation]]:
     proven: list[Rule] = []
-    breaches: list[Breach] = []
+    breaches: list[Violation] = []
     for rule in rules:
-        found = [Breach(rule.name, *one, rule.mend) for one in rule.find(evidence)]
+        found = [Violation(rule.name, *one, rule.mend) for one in rule.find(evidence)]
         breaches += found
         if not found:
             proven.append(rule)
@@ -172,7 +174,7 @@ def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Brea
 
 
 def _rules(protocol: Protocol) -> Sequence[Rule]:
-    return page.RULES if isinstance(protocol, Page) else wiring.rules_for(protocol)
+    return page.RULES if isinstance(protocol, Definition) else wiring.rules_for(protocol)
 
 
 def _walk(protocol: Choreography | Orchestration) -> Walked:
@@ -183,7 +185,7 @@ def _walk(protocol: Choreography | Orchestration) -> Walked:
 
 def _counts(protocol: Protocol) -> dict[str, int]:
     steps = {"steps": len(protocol.saga.steps)}
-    if isinstance(protocol, Page):
+    if isinstance(protocol, Definition):
         return {**steps, "services": len({step.service for step in protocol.saga.steps})}
     if isinstance(protocol, Choreography):
         return {

@@ -99,7 +99,7 @@ class Orchestration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class Definition:
     """A saga's page, and what there is to do it with.
 
     `operations`: what each declared one takes, by its name (`inventario.reserve`) and direction;
@@ -124,7 +124,7 @@ class Page:
     inboxes: Collection[str] = ()
 
 
-Protocol = Choreography | Orchestration | Page
+Protocol = Choreography | Orchestration | Definition
 
 
 def pivot_of(saga: Saga) -> Step | None:

@@ -39,7 +39,7 @@ class Journey(NamedTuple):
         return " > ".join(self.way) or "(nothing happens)"
 
 
-class Scenario(NamedTuple):
+class Course(NamedTuple):
     """What happens to it. `refused`: the step that answers no, if any.
 
     `is_turned_back`: at any moment somebody, or its deadline, wants it undone; an orchestrator may
@@ -56,7 +56,7 @@ class Scenario(NamedTuple):
         return refused + turned + (", and it is returned afterwards" if self.is_returned else "")
 
 
-Journeys = Mapping[Scenario, Sequence[Journey]]
+Journeys = Mapping[Course, Sequence[Journey]]
 
 
 class Walked(NamedTuple):
@@ -66,18 +66,18 @@ class Walked(NamedTuple):
     states: int
 
 
-def scenarios(*, saga: Saga, can_turn_back: bool, can_return: bool) -> Iterable[Scenario]:
+def scenarios(*, saga: Saga, can_turn_back: bool, can_return: bool) -> Iterable[Course]:
     """Every one that there is for these steps: a refusal at each that can be, or at none."""
     steps = ["", *(step.name for step in saga.steps[1:] if may_be_refused(step))]
     for refused in steps:
-        yield Scenario(refused)
+        yield Course(refused)
         if can_turn_back:
-            yield Scenario(refused, is_turned_back=True)
+            yield Course(refused, is_turned_back=True)
     if can_return:
-        yield Scenario(is_returned=True)
+        yield Course(is_returned=True)
 
 
-class Entry(NamedTuple):
+class BarrierEntryModel(NamedTuple):
     """A step in one direction (DO or UNDO) that was answered, and whether with done; or that waits
     for whoever decides it.
     """
@@ -88,10 +88,10 @@ class Entry(NamedTuple):
     is_waiting: bool = False
 
 
-Book = Set[Entry]
+Book = Set[BarrierEntryModel]
 
 
-class Answer(NamedTuple):
+class BarrierAnswer(NamedTuple):
     """`is_fresh`: answered now, not before. `takes_effect`: something is there now, or is gone."""
 
     book: Book
@@ -113,7 +113,7 @@ def waits(book: Book, step: str) -> bool:
 
 def execute(
     *, book: Book, direction: Direction, step: str, is_refused: bool = False, asks: bool = False
-) -> Answer:
+) -> BarrierAnswer:
     """What is answered, and the book after it. `is_refused`: what a fresh action would decide;
     `asks`: it leaves that to somebody.
     """
@@ -124,33 +124,35 @@ def execute(
     known = stored(book, Direction.DO, step)
     if known is not None:
         is_waiting = waits(book, step)
-        return Answer(book, known, is_fresh=False, takes_effect=False, is_waiting=is_waiting)
+        return BarrierAnswer(book, known, is_fresh=False, takes_effect=False, is_waiting=is_waiting)
     if asks and direction is Direction.DO:
         asked = book | {_asking(step)}
-        return Answer(asked, is_done=False, is_fresh=True, takes_effect=False, is_waiting=True)
+        return BarrierAnswer(
+            asked, is_done=False, is_fresh=True, takes_effect=False, is_waiting=True
+        )
     is_done = direction is Direction.DO and not is_refused
-    written = book | {Entry(Direction.DO, step, is_done)}
-    return Answer(written, is_done, is_fresh=True, takes_effect=is_done)
+    written = book | {BarrierEntryModel(Direction.DO, step, is_done)}
+    return BarrierAnswer(written, is_done, is_fresh=True, takes_effect=is_done)
 
 
-def _undo(book: Book, step: str) -> Answer:
+def _undo(book: Book, step: str) -> BarrierAnswer:
     if stored(book, Direction.UNDO, step) is not None:
-        return Answer(book, is_done=True, is_fresh=False, takes_effect=False)
+        return BarrierAnswer(book, is_done=True, is_fresh=False, takes_effect=False)
     happened = stored(book, Direction.DO, step)
-    written = book | {Entry(Direction.UNDO, step, is_done=True)}
+    written = book | {BarrierEntryModel(Direction.UNDO, step, is_done=True)}
     if happened is None:
-        written |= {Entry(Direction.DO, step, is_done=False)}
-    return Answer(written, is_done=True, is_fresh=True, takes_effect=bool(happened))
+        written |= {BarrierEntryModel(Direction.DO, step, is_done=False)}
+    return BarrierAnswer(written, is_done=True, is_fresh=True, takes_effect=bool(happened))
 
 
-def decide(*, book: Book, step: str, is_refused: bool) -> Answer:
+def decide(*, book: Book, step: str, is_refused: bool) -> BarrierAnswer:
     """What becomes of a step that waits: a yes; or a no, or its time is over."""
     left = book - {_asking(step)}
     return execute(book=left, direction=Direction.DO, step=step, is_refused=is_refused)
 
 
-def _asking(step: str) -> Entry:
-    return Entry(Direction.DO, step, is_done=False, is_waiting=True)
+def _asking(step: str) -> BarrierEntryModel:
+    return BarrierEntryModel(Direction.DO, step, is_done=False, is_waiting=True)
 
 
 def _withdrawn(book: Book, step: str, direction: Direction) -> Book:
@@ -162,4 +164,4 @@ def _withdrawn(book: Book, step: str, direction: Direction) -> Book:
     left = book - {_asking(step)}
     if direction is Direction.BLOCK:
         return left
-    return left | {Entry(Direction.DO, step, is_done=False)}
+    return left | {BarrierEntryModel(Direction.DO, step, is_done=False)}

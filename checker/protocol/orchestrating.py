@@ -12,10 +12,10 @@ from typing import NamedTuple
 from checker.protocol.description import Ending, Orchestration
 from checker.protocol.journeys import (
     Act,
+    BarrierEntryModel,
     Book,
-    Entry,
+    Course,
     Journey,
-    Scenario,
     Walked,
     decide,
     execute,
@@ -36,7 +36,7 @@ SOME_TIME = datetime(2100, 1, 1, tzinfo=UTC)
 _ENDINGS = {SagaStatus.COMPLETED: Ending.COMPLETED}
 
 
-class State(NamedTuple):
+class CallState(NamedTuple):
     """`may_turn`, `may_return`: whether it still can be turned back, and given back at the end."""
 
     progress: Progress
@@ -51,7 +51,7 @@ class State(NamedTuple):
 
 def walk(protocol: Orchestration) -> Walked:
     """Every journey in every scenario."""
-    journeys: dict[Scenario, list[Journey]] = {}
+    journeys: dict[Course, list[Journey]] = {}
     states = 0
     for scenario in scenarios(saga=protocol.saga, can_turn_back=True, can_return=True):
         found = list(_explore(_first(protocol, scenario), scenario.refused))
@@ -62,13 +62,13 @@ def walk(protocol: Orchestration) -> Walked:
     return Walked(journeys, states)
 
 
-def _first(protocol: Orchestration, scenario: Scenario) -> State:
+def _first(protocol: Orchestration, scenario: Course) -> CallState:
     """The acceptance has happened; the first call is due."""
     accepted = protocol.saga.steps[0].name
-    return State(
+    return CallState(
         progress=Progress(steps=tuple(protocol.saga.steps), position=1),
         status=SagaStatus.RUNNING,
-        book=frozenset({Entry(Direction.DO, accepted, is_done=True)}),
+        book=frozenset({BarrierEntryModel(Direction.DO, accepted, is_done=True)}),
         acts=(Act(Direction.DO, accepted),),
         ends=(),
         way=(),
@@ -77,7 +77,7 @@ def _first(protocol: Orchestration, scenario: Scenario) -> State:
     )
 
 
-def _explore(first: State, refused: str) -> Iterator[State]:
+def _explore(first: CallState, refused: str) -> Iterator[CallState]:
     """All that can be come to; without merging: the way is a part of each."""
     waiting = [first]
     while waiting:
@@ -87,7 +87,7 @@ def _explore(first: State, refused: str) -> Iterator[State]:
             waiting.extend(_next(state, refused))
 
 
-def _next(state: State, refused: str) -> Iterator[State]:
+def _next(state: CallState, refused: str) -> Iterator[CallState]:
     if state.status in FINAL:
         if state.may_return and state.status is SagaStatus.COMPLETED:
             transition = engine.give_back(
@@ -106,7 +106,7 @@ def _next(state: State, refused: str) -> Iterator[State]:
         yield from _turned_back(state._replace(may_turn=False), refused)
 
 
-def _turned_back(state: State, refused: str) -> Iterator[State]:
+def _turned_back(state: CallState, refused: str) -> Iterator[CallState]:
     """Stopped before the call; or the call is given up, its effect not there, or there."""
     transition = engine.interrupt(
         progress=state.progress, code=refusals.STOPPED, detail="turned back"
@@ -117,7 +117,7 @@ def _turned_back(state: State, refused: str) -> Iterator[State]:
     yield _given_up(_effect(state, refused)[0])
 
 
-def _given_up(state: State) -> State:
+def _given_up(state: CallState) -> CallState:
     """No answer, as often as the engine asks."""
     due = (state.progress.position, state.progress.direction)
     for _ in range(engine.TRIES):
@@ -128,12 +128,12 @@ def _given_up(state: State) -> State:
     return state
 
 
-def _called(state: State, refused: str) -> State:
+def _called(state: CallState, refused: str) -> CallState:
     then, answer = _effect(state, refused)
     return _moved(then, _after(state, answer))
 
 
-def _effect(state: State, refused: str) -> tuple[State, CallResult]:
+def _effect(state: CallState, refused: str) -> tuple[CallState, CallResult]:
     """What the service does on the call that is due, and what it answers."""
     step, direction = state.progress.step.name, state.progress.direction
     known = stored(state.book, Direction.DO, step)
@@ -154,7 +154,7 @@ def _effect(state: State, refused: str) -> tuple[State, CallResult]:
     return then, Done({}) if answer.is_done else Refused(refusals.ABORTED)
 
 
-def _decided(state: State, refused: str) -> State:
+def _decided(state: CallState, refused: str) -> CallState:
     """At its service, while the saga rests here."""
     step = state.progress.step
     answer = decide(book=state.book, step=step.name, is_refused=step.name == refused)
@@ -166,11 +166,11 @@ def _decided(state: State, refused: str) -> State:
     return then
 
 
-def _after(state: State, answer: CallResult) -> Transition:
+def _after(state: CallState, answer: CallResult) -> Transition:
     return engine.after(progress=state.progress, answer=answer, draw=0.5)
 
 
-def _moved(state: State, transition: Transition) -> State:
+def _moved(state: CallState, transition: Transition) -> CallState:
     ends = state.ends
     if transition.status in FINAL:
         ends = (*ends, _ENDINGS.get(transition.status, Ending.UNDONE))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from checker.protocol.description import Ending, Found, Rule, pivot_of
-from checker.protocol.journeys import Act, Journey, Journeys, Scenario
+from checker.protocol.journeys import Act, Course, Journey, Journeys
 from contracts.saga import Direction, Saga
 
 
@@ -20,13 +20,13 @@ class Walk(NamedTuple):
     other: Journeys = {}
     other_name: str = ""
 
-    def plain(self) -> Iterator[tuple[Scenario, Journey]]:
+    def plain(self) -> Iterator[tuple[Course, Journey]]:
         """Those that nobody turns back or gives back."""
         for scenario, journeys in self.journeys.items():
             if not scenario.is_turned_back and not scenario.is_returned:
                 yield from ((scenario, journey) for journey in journeys)
 
-    def turned_back(self) -> Iterator[tuple[Scenario, Journey]]:
+    def turned_back(self) -> Iterator[tuple[Course, Journey]]:
         for scenario, journeys in self.journeys.items():
             if scenario.is_turned_back:
                 yield from ((scenario, journey) for journey in journeys)
@@ -34,10 +34,10 @@ class Walk(NamedTuple):
 
 def _off_the_list(walk: Walk) -> Iterator[Found]:
     wanted = [step.name for step in walk.saga.steps]
-    for journey in walk.journeys[Scenario()]:
+    for journey in walk.journeys[Course()]:
         if journey.done != wanted:
             what = f"it does {_row(journey.done)}; the list has {_row(wanted)}."
-            yield Found(str(Scenario()), what)
+            yield Found(str(Course()), what)
 
 
 def _endless(walk: Walk) -> Iterator[Found]:
@@ -69,7 +69,7 @@ def _both_ways(walk: Walk) -> Iterator[Found]:
             yield _on_way(scenario, journey, f"{journey.undone[0]} is undone after the pivot")
 
 
-def _late(scenario: Scenario, journey: Journey) -> Iterator[Found]:
+def _late(scenario: Course, journey: Journey) -> Iterator[Found]:
     """What is done once undoing has begun."""
     directions = [act.direction for act in journey.acts]
     undoing = directions.index(Direction.UNDO) if Direction.UNDO in directions else len(directions)
@@ -102,7 +102,7 @@ def _half_turned(walk: Walk) -> Iterator[Found]:
 
 def _unstoppable(walk: Walk) -> Iterator[Found]:
     """Turning back must be able to win, and to lose."""
-    scenario = Scenario(is_turned_back=True)
+    scenario = Course(is_turned_back=True)
     turned = [one for one in walk.journeys.get(scenario, ()) if one.ends]
     for ending in Ending:
         if turned and not any(one.ends == (ending,) for one in turned):
@@ -111,7 +111,7 @@ def _unstoppable(walk: Walk) -> Iterator[Found]:
 
 def _kept(walk: Walk) -> Iterator[Found]:
     wanted = [step.name for step in reversed(walk.saga.steps) if step.undone]
-    scenario = Scenario(is_returned=True)
+    scenario = Course(is_returned=True)
     for journey in walk.journeys.get(scenario, ()):
         if journey.undone != wanted:
             what = f"it undoes {_row(journey.undone)}; the list has {_row(wanted)}"
@@ -132,7 +132,7 @@ def _different(walk: Walk) -> Iterator[Found]:
             yield Found(str(scenario), f"only {walk.other_name}: {_acts(acts)}, {_row(ends)}.")
 
 
-def _ending(scenario: Scenario, journey: Journey, wanted: tuple[Ending, ...]) -> Iterator[Found]:
+def _ending(scenario: Course, journey: Journey, wanted: tuple[Ending, ...]) -> Iterator[Found]:
     if journey.ends == wanted:
         return
     if len(journey.ends) < len(wanted):
@@ -142,7 +142,7 @@ def _ending(scenario: Scenario, journey: Journey, wanted: tuple[Ending, ...]) ->
         yield _on_way(scenario, journey, what)
 
 
-def _on_way(scenario: Scenario, journey: Journey, what: str) -> Found:
+def _on_way(scenario: Course, journey: Journey, what: str) -> Found:
     return Found(str(scenario), f"{what}. Way: {journey}")
 
 

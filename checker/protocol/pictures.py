@@ -27,7 +27,7 @@ OK, ERROR, END = "ok", "error", "end"
 _VERBS = {Direction.DO: "does", Direction.UNDO: "undoes", Direction.BLOCK: "blocks"}
 
 
-class Outcome(NamedTuple):
+class Branch(NamedTuple):
     """What may come of it, and the names of the boxes that go on then. `is_good`: not refused."""
 
     text: str
@@ -41,7 +41,7 @@ class Box(NamedTuple):
     name: str
     who: str
     what: str
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[Branch, ...] = ()
 
 
 @singledispatch
@@ -74,11 +74,11 @@ def _reacting(protocol: Choreography, one: Reaction) -> Box:
     return Box(_name(one), one.service, f"{one.direction} {one.step}", tuple(outcomes))
 
 
-def _event(protocol: Choreography, event: str) -> Outcome:
+def _event(protocol: Choreography, event: str) -> Branch:
     to = [_name(reaction) for reaction in protocol.reactions if reaction.on == event]
     if event in protocol.ends:
         to.append(_end(protocol.ends[event]).name)
-    return Outcome(event, tuple(dict.fromkeys(to)))
+    return Branch(event, tuple(dict.fromkeys(to)))
 
 
 def _name(reaction: Reaction) -> str:
@@ -93,12 +93,12 @@ def _end(ending: Ending) -> Box:
 def _orchestrated(protocol: Orchestration) -> Sequence[Box]:
     """From what the engine answers to each outcome of each call."""
     first = Progress(steps=tuple(protocol.saga.steps), position=1)
-    boxes = [Box("start", protocol.orchestrator, "start", (Outcome("started", (_call(first),)),))]
+    boxes = [Box("start", protocol.orchestrator, "start", (Branch("started", (_call(first),)),))]
     waiting, seen = [first], {_call(first)}
     for progress in waiting:
         transitions = list(_moves(progress))
         outcomes = [
-            Outcome(text, (_next(transition),), good) for text, transition, good in transitions
+            Branch(text, (_next(transition),), good) for text, transition, good in transitions
         ]
         boxes.append(Box(_call(progress), progress.step.service, _call(progress), tuple(outcomes)))
         for _, transition, _ in transitions:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from checker.protocol.description import Choreography, Ending, Reaction
 from checker.protocol.journeys import (
     Act,
-    Answer,
+    BarrierAnswer,
+    BarrierEntryModel,
     Book,
-    Entry,
+    Course,
     Journey,
-    Scenario,
     Walked,
     decide,
     execute,
@@ -26,7 +26,7 @@ from checker.protocol.journeys import (
 from contracts.saga import Direction
 
 
-class State(NamedTuple):
+class WalkState(NamedTuple):
     """`flying`: the messages not heard yet, each with the reaction (its index) that will."""
 
     flying: tuple[tuple[str, int], ...]
@@ -37,13 +37,13 @@ class State(NamedTuple):
     may_return: bool
 
 
-Came = dict[State, tuple[State, str] | None]
+Came = dict[WalkState, tuple[WalkState, str] | None]
 """How each state was come to first: from which, on hearing what (nothing: it was asked for)."""
 
 
 def walk(protocol: Choreography) -> Walked:
     """Every journey in every scenario."""
-    journeys: dict[Scenario, list[Journey]] = {}
+    journeys: dict[Course, list[Journey]] = {}
     states = 0
     for scenario in scenarios(
         saga=protocol.saga,
@@ -56,7 +56,7 @@ def walk(protocol: Choreography) -> Walked:
     return Walked(journeys, states)
 
 
-def _explore(protocol: Choreography, scenario: Scenario) -> Came:
+def _explore(protocol: Choreography, scenario: Course) -> Came:
     first = _first(protocol, scenario)
     came: Came = {first: None}
     waiting = deque([first])
@@ -69,12 +69,12 @@ def _explore(protocol: Choreography, scenario: Scenario) -> Came:
     return came
 
 
-def _first(protocol: Choreography, scenario: Scenario) -> State:
+def _first(protocol: Choreography, scenario: Course) -> WalkState:
     """The acceptance has happened, and the first message is on its way."""
     accepted = protocol.saga.steps[0].name
-    state = State(
+    state = WalkState(
         flying=(),
-        book=frozenset({Entry(Direction.DO, accepted, is_done=True)}),
+        book=frozenset({BarrierEntryModel(Direction.DO, accepted, is_done=True)}),
         acts=(Act(Direction.DO, accepted),),
         ends=(),
         may_abort=scenario.is_turned_back,
@@ -83,7 +83,7 @@ def _first(protocol: Choreography, scenario: Scenario) -> State:
     return _said(protocol, state, protocol.start)
 
 
-def _next(protocol: Choreography, state: State, refused: str) -> list[tuple[str, State]]:
+def _next(protocol: Choreography, state: WalkState, refused: str) -> list[tuple[str, WalkState]]:
     """What can happen now: one of those in flight is heard, or something is asked for.
 
     An abort may be asked for even after the end: whoever asks may not have heard of it yet.
@@ -103,7 +103,9 @@ def _next(protocol: Choreography, state: State, refused: str) -> list[tuple[str,
     return then
 
 
-def _hear(protocol: Choreography, state: State, place: int, refused: str) -> tuple[str, State]:
+def _hear(
+    protocol: Choreography, state: WalkState, place: int, refused: str
+) -> tuple[str, WalkState]:
     message, index = state.flying[place]
     reaction = protocol.reactions[index]
     answer = execute(
@@ -123,8 +125,8 @@ def _is_asked(protocol: Choreography, reaction: Reaction) -> bool:
 
 
 def _decided(
-    protocol: Choreography, state: State, reaction: Reaction, *, is_refused: bool
-) -> tuple[str, State]:
+    protocol: Choreography, state: WalkState, reaction: Reaction, *, is_refused: bool
+) -> tuple[str, WalkState]:
     """Said in the transaction of the decision, as if what asked were heard now."""
     answer = decide(book=state.book, step=reaction.step, is_refused=is_refused)
     who = protocol.saga.step(reaction.step).decided_by
@@ -133,7 +135,9 @@ def _decided(
     return heard, _answered(protocol, state, reaction, answer)
 
 
-def _answered(protocol: Choreography, state: State, reaction: Reaction, answer: Answer) -> State:
+def _answered(
+    protocol: Choreography, state: WalkState, reaction: Reaction, answer: BarrierAnswer
+) -> WalkState:
     """What waits says nothing."""
     then = state._replace(book=answer.book)
     if answer.takes_effect:
@@ -143,7 +147,7 @@ def _answered(protocol: Choreography, state: State, reaction: Reaction, answer: 
     return _said(protocol, then, emits) if is_said else then
 
 
-def _said(protocol: Choreography, state: State, message: str) -> State:
+def _said(protocol: Choreography, state: WalkState, message: str) -> WalkState:
     """It is in flight to everyone who hears it."""
     heard = [(message, n) for n, one in enumerate(protocol.reactions) if one.on == message]
     state = state._replace(flying=tuple(sorted([*state.flying, *heard])))
@@ -152,11 +156,11 @@ def _said(protocol: Choreography, state: State, message: str) -> State:
     return state
 
 
-def _journey(last: State, came: Came) -> Journey:
+def _journey(last: WalkState, came: Came) -> Journey:
     return Journey(last.acts, last.ends, tuple(_way(last, came))[::-1])
 
 
-def _way(state: State, came: Came) -> Iterator[str]:
+def _way(state: WalkState, came: Came) -> Iterator[str]:
     while step := came[state]:
         state, heard = step
         if heard:

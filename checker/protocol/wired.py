@@ -18,10 +18,10 @@ from catalogue.commands import COMMANDS
 from checker.protocol.description import (
     Call,
     Choreography,
+    Definition,
     Ending,
     Notice,
     Orchestration,
-    Page,
     Protocol,
     Reaction,
 )
@@ -50,11 +50,11 @@ def protocols(*, saga: Saga) -> list[Protocol]:
     return [page(saga=saga), *(make(saga=saga) for make in PROTOCOLS.values())]
 
 
-def page(*, saga: Saga) -> Page:
+def page(*, saga: Saga) -> Definition:
     """The page, and what there is to do it with."""
     found = _workers()
     taking = projection.services_of(saga)
-    return Page(
+    return Definition(
         name=f"{saga.name}, its page",
         saga=saga,
         operations={key: kind for one in taking for key, kind in _operations(one)},

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from checker.soak.shoppers import Asked
-from checker.soak.watching import Accepted, Memory
+from checker.soak.shoppers import SagaRequest
+from checker.soak.watching import AcceptedSaga, MemoryUse
 from contracts.saga import Saga
 from loadtests.faults.injector import Made
-from loadtests.faults.plan import Kind
+from loadtests.faults.plan import FaultKind
 
 LATE_SECONDS = 2.0
 QUIET_SECONDS = 1.0
@@ -64,7 +64,7 @@ def middle_and_longest(seconds: Sequence[float]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SoakSettings:
     """`seconds`: of load, a pattern; `rate`: sagas a second; `every`: seconds from one fault to the
     next, on average."""
 
@@ -73,7 +73,7 @@ class Settings:
     seconds: float
     rate: float
     seed: int
-    kinds: Sequence[Kind]
+    kinds: Sequence[FaultKind]
     every: float
 
 
@@ -86,14 +86,14 @@ class Round:
 
     pattern: str
     where: str
-    asked: Sequence[Asked]
+    asked: Sequence[SagaRequest]
     made: Sequence[Made]
     heard: int
     repeated: int
     decided: Counter[str]
     drained_in: float
-    accepted: Sequence[Accepted]
-    memory: Mapping[str, Memory]
+    accepted: Sequence[AcceptedSaga]
+    memory: Mapping[str, MemoryUse]
     ended_by_themselves: Sequence[str]
     breaches: Sequence[str]
     is_interrupted: bool
@@ -111,10 +111,10 @@ class Round:
             Lasted(one.intended_at, ends.get(one.wanted.key) or float("inf")) for one in self.asked
         ]
 
-    def recoveries(self) -> dict[Kind, list[float]]:
+    def recoveries(self) -> dict[FaultKind, list[float]]:
         """Seconds until the shop had recovered from each fault that was made, by kind."""
         lateness = Lateness(sagas=self.lasted)
-        found: dict[Kind, list[float]] = {}
+        found: dict[FaultKind, list[float]] = {}
         for one in self.made:
             if one.is_made:
                 seconds = lateness.recovered_in(began_at=one.began_at, ended_at=one.ended_at)
@@ -122,13 +122,13 @@ class Round:
         return found
 
 
-def as_text(*, settings: Settings, rounds: Sequence[Round]) -> str:
+def as_text(*, settings: SoakSettings, rounds: Sequence[Round]) -> str:
     """Everything on one screen, the line that repeats it last."""
     parts = [_round(settings, one) for one in rounds]
     return "\n\n".join([*parts, f"repeat it: {repeating(settings=settings)}"])
 
 
-def repeating(*, settings: Settings) -> str:
+def repeating(*, settings: SoakSettings) -> str:
     """The command that plans the same soak again."""
     kinds = ",".join(kind.value for kind in settings.kinds)
     return (
@@ -138,7 +138,7 @@ def repeating(*, settings: Settings) -> str:
     )
 
 
-def as_json(*, settings: Settings, rounds: Sequence[Round]) -> dict[str, Any]:
+def as_json(*, settings: SoakSettings, rounds: Sequence[Round]) -> dict[str, Any]:
     """All figures; `recovered_in` and `seconds` in seconds, null where it never came."""
     return {
         "repeat": repeating(settings=settings),
@@ -186,7 +186,7 @@ def _figures(one: Round) -> dict[str, Any]:
     }
 
 
-def _round(settings: Settings, one: Round) -> str:
+def _round(settings: SoakSettings, one: Round) -> str:
     longest = _longest(one)
     stopped = " (stopped early)" if one.is_interrupted else ""
     lines = [

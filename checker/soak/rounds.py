@@ -13,14 +13,14 @@ from pathlib import Path
 import psycopg
 
 from catalogue.services import COORDINATORS, needed_by
-from checker.soak.results import Round, Settings
-from checker.soak.shoppers import People, Shoppers, Wanted, patience
-from checker.soak.watching import Accepted, Watch, breaches, read_accepted, reader
+from checker.soak.results import Round, SoakSettings
+from checker.soak.shoppers import People, PlannedRequest, Shoppers, patience
+from checker.soak.watching import AcceptedSaga, Watch, breaches, read_accepted, reader
 from loadtests.evaluating.results import Audit
 from loadtests.faults import plan
 from loadtests.faults.injector import Detours, FaultInjector
 from loadtests.faults.outsider import Echo
-from loadtests.faults.plan import Fault, Kind
+from loadtests.faults.plan import FaultKind, PlannedFault
 from loadtests.load.windows import Arrivals, Mix, Phase, Window, offsets
 from loadtests.load.workload import Supplier, Workload
 from loadtests.running.bench import run_audit
@@ -44,7 +44,7 @@ MOST_GROWTH_OF_SERVICES_MB = 128.0
 Say = Callable[[str], None]
 
 
-def soak(*, pattern: str, settings: Settings, say: Say) -> Round:
+def soak(*, pattern: str, settings: SoakSettings, say: Say) -> Round:
     """Everything, on a stack of its own, of which only the logs of a wrong one are kept.
 
     Ctrl-C ends load and faults early; drain, audit and checks follow all the same.
@@ -106,8 +106,8 @@ class _Soaking:
         stack: LocalStack,
         detours: Detours,
         pattern: str,
-        settings: Settings,
-        faults: Sequence[Fault],
+        settings: SoakSettings,
+        faults: Sequence[PlannedFault],
         crashes: Sequence[str],
         say: Say,
     ) -> None:
@@ -116,7 +116,7 @@ class _Soaking:
         self._read = reader(databases=stack.database_urls)
         self._watch = Watch(read=self._read, saga=settings.saga, processes=lambda: stack.processes)
         self._injector = FaultInjector(stack=stack, detours=detours, say=say)
-        self._has_duplicates = Kind.DUPLICATE in settings.kinds
+        self._has_duplicates = FaultKind.DUPLICATE in settings.kinds
         self._echo = Echo(
             url=stack.rabbitmq_url or "",
             share=DUPLICATE_SHARE if self._has_duplicates else 0.0,
@@ -157,7 +157,7 @@ class _Soaking:
             is_interrupted=self._is_interrupted,
         )
 
-    def _wanted(self) -> list[Wanted]:
+    def _wanted(self) -> list[PlannedRequest]:
         """The sagas to come, with what they need there already. Raises NotSupplied."""
         seed = random.Random(f"{self._settings.seed} {self._pattern}").randrange(2**31)  # noqa: S311 -- to repeat, no secret
         window = Window(
@@ -181,7 +181,7 @@ class _Soaking:
         )
         repeated = int(1 / DUPLICATE_SHARE) if self._has_duplicates else len(starts) + 1
         return [
-            Wanted(
+            PlannedRequest(
                 at=at,
                 key=f"soak {seed} {n}",
                 body=body,
@@ -245,7 +245,7 @@ class _Soaking:
         except (StackError, subprocess.TimeoutExpired) as error:
             return Audit(is_clean=False, said=str(error))
 
-    def _breaches(self, drained_in: float, accepted: Sequence[Accepted]) -> list[str]:
+    def _breaches(self, drained_in: float, accepted: Sequence[AcceptedSaga]) -> list[str]:
         answers = {one.wanted.key: one.answers for one in self._shoppers.asked}
         found = list(breaches(accepted=accepted, answers=answers))
         if drained_in > DRAIN_SECONDS:

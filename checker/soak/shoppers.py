@@ -28,7 +28,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class PlannedRequest:
     """A saga to ask for, `at` seconds after the start. `is_repeated`: also once accepted.
     `waits`: its shopper prefers to be told how it ended.
     """
@@ -41,11 +41,11 @@ class Wanted:
 
 
 @dataclass(kw_only=True)
-class Asked:
+class SagaRequest:
     """What became of it. Times are seconds since 1970, `accepted_at` 0 while it isn't;
     `answers`: every different answer that was final (one, if all is well)."""
 
-    wanted: Wanted
+    wanted: PlannedRequest
     intended_at: float
     attempts: int = 0
     accepted_at: float = 0.0
@@ -55,9 +55,9 @@ class Asked:
 class Shoppers:
     """Asks between `start` and `finish`, on threads of its own."""
 
-    def __init__(self, *, url: str, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, *, url: str, wanted: Sequence[PlannedRequest]) -> None:
         """`url`: its owner's door."""
-        self.asked: list[Asked] = []
+        self.asked: list[SagaRequest] = []
         """Those whose time has come."""
         self._url = url
         self._http = urllib3.PoolManager(
@@ -66,7 +66,7 @@ class Shoppers:
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
         )
         self._wanted = wanted
-        self._due: list[tuple[float, int, Asked]] = []
+        self._due: list[tuple[float, int, SagaRequest]] = []
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._is_finished = False
@@ -104,11 +104,11 @@ class Shoppers:
         for number, wanted in enumerate(self._wanted):
             if self._closing.wait(max(started + wanted.at - time.monotonic(), 0.0)):
                 return
-            asked = Asked(wanted=wanted, intended_at=epoch + wanted.at, answers=[])
+            asked = SagaRequest(wanted=wanted, intended_at=epoch + wanted.at, answers=[])
             self.asked.append(asked)
             self._push(started + wanted.at, number, asked)
 
-    def _push(self, due: float, number: int, asked: Asked) -> None:
+    def _push(self, due: float, number: int, asked: SagaRequest) -> None:
         with self._changed:
             heapq.heappush(self._due, (due, number, asked))
             self._changed.notify()
@@ -120,7 +120,7 @@ class Shoppers:
             if again is not None:
                 self._push(time.monotonic() + again, number, asked)
 
-    def _take(self) -> tuple[int, Asked] | None:
+    def _take(self) -> tuple[int, SagaRequest] | None:
         """The next one that is due; None once all is finished."""
         with self._changed:
             while not self._is_finished:
@@ -130,7 +130,7 @@ class Shoppers:
                 self._changed.wait(left)
         return None
 
-    def _ask(self, asked: Asked) -> float | None:
+    def _ask(self, asked: SagaRequest) -> float | None:
         """Asks once; the seconds until it asks again, or None where it needn't."""
         asked.attempts += 1
         answer = self._post(asked.wanted)
@@ -144,7 +144,7 @@ class Shoppers:
             asked.answers.append(answer)
         return 0.0 if is_first and asked.wanted.is_repeated else None
 
-    def _post(self, wanted: Wanted) -> str | None:
+    def _post(self, wanted: PlannedRequest) -> str | None:
         """The saga's id, or an answer that should not be; None where it is in doubt."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": wanted.key}
         if wanted.waits:

@@ -16,7 +16,7 @@ import psycopg
 from django.apps import apps
 
 from contracts.saga import Saga
-from loadtests.measuring.outcomes import Progress, progress_of
+from loadtests.measuring.outcomes import OwnerProgress, progress_of
 from loadtests.shop import accepted_table
 
 Read = Callable[[str, str], list[tuple[Any, ...]]]
@@ -29,7 +29,7 @@ _LOOKS_A_WEIGHING = 5
 
 
 @dataclass(kw_only=True)
-class Memory:
+class MemoryUse:
     """Megabytes of a process with those below it: at the beginning, at most, at the end."""
 
     begin: float
@@ -47,8 +47,8 @@ class Watch:
         self, *, read: Read, saga: Saga, processes: Callable[[], Mapping[str, int]]
     ) -> None:
         """`saga`: whose owner's table is looked at."""
-        self.progress = Progress(accepted=0, ended=0, oldest=0.0)
-        self.memory: dict[str, Memory] = {}
+        self.progress = OwnerProgress(accepted=0, ended=0, oldest=0.0)
+        self.memory: dict[str, MemoryUse] = {}
         self._read, self._processes = read, processes
         self._owner = saga.owner
         self._stop = threading.Event()
@@ -62,7 +62,7 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
-    def look(self) -> Progress:
+    def look(self) -> OwnerProgress:
         """As it is now. Raises psycopg.Error."""
         self.progress = progress_of(owner=self._owner, read=self._read)
         return self.progress
@@ -72,7 +72,7 @@ class Watch:
         for name, pid in self._processes().items():
             with contextlib.suppress(psutil.Error):  # it was killed meanwhile
                 now = megabytes(pid=pid)
-                known = self.memory.setdefault(name, Memory(begin=now, most=now, end=now))
+                known = self.memory.setdefault(name, MemoryUse(begin=now, most=now, end=now))
                 known.most, known.end = max(known.most, now), now
 
     def _run(self) -> None:
@@ -98,7 +98,7 @@ def megabytes(*, pid: int) -> float:
     return float(total) / 1e6
 
 
-class Accepted(NamedTuple):
+class AcceptedSaga(NamedTuple):
     """A saga, as its owner has it. Times in seconds since 1970."""
 
     saga_id: str
@@ -108,7 +108,7 @@ class Accepted(NamedTuple):
     ended_at: float | None
 
 
-def read_accepted(*, read: Read, saga: Saga) -> list[Accepted]:
+def read_accepted(*, read: Read, saga: Saga) -> list[AcceptedSaga]:
     """All of them, as they are now."""
     keys = apps.get_model(saga.owner, "IdempotencyKey")._meta.db_table
     statement = f"""
@@ -119,7 +119,7 @@ def read_accepted(*, read: Read, saga: Saga) -> list[Accepted]:
                extract(epoch FROM accepted_at)::float8, extract(epoch FROM ended_at)::float8
         FROM {accepted_table(service=saga.owner)} AS accepted WHERE saga = '{saga.name}'
     """
-    return [Accepted._make(row) for row in read(saga.owner, statement)]
+    return [AcceptedSaga._make(row) for row in read(saga.owner, statement)]
 
 
 def reader(*, databases: Mapping[str, str]) -> Read:
@@ -132,7 +132,7 @@ def reader(*, databases: Mapping[str, str]) -> Read:
     return read
 
 
-def breaches(*, accepted: Sequence[Accepted], answers: Answers) -> Iterator[str]:
+def breaches(*, accepted: Sequence[AcceptedSaga], answers: Answers) -> Iterator[str]:
     """What is wrong with what shoppers were told, a sentence each: each was told of one saga, and
     finds it under the key; and no saga is there for which nobody asked.
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from catalogue import SAGAS
 from catalogue.services import BY_NAME, PARTICIPANTS, WITH_WORKER
 from loadtests.audit import evidence, generic, rest, sagas, story, waiting
-from loadtests.audit.evidence import Evidence, Finding, Source, page_of
+from loadtests.audit.evidence import Evidence, Finding, RowSource, steps_of
 from loadtests.audit.generic import Effect
 from loadtests.audit.reading import everywhere, whole_tables
 from loadtests.shop import owners
@@ -57,7 +57,7 @@ class ServiceRules(Protocol):
     `SOURCES`: its own tables, by saga. `EFFECTS`: what they show of each operation.
     """
 
-    SOURCES: Sequence[Source]
+    SOURCES: Sequence[RowSource]
     EFFECTS: Sequence[Effect]
 
     def breaches(self, saga: Evidence) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def check_known(*, saga_id: str | None = None) -> None:
     ):
         if name not in SAGAS:
             raise NotAuditable(f"{service} took part in sagas {name!r}, {_NO_PAGE}")
-        if step not in {step.name for step in page_of(name).steps if step.service == service}:
+        if step not in {step.name for step in steps_of(name).steps if step.service == service}:
             raise NotAuditable(
                 f"{service} has done the step {step!r} of {name}, and that saga's page has no"
                 f" such step there. {_OTHER_PAGE}"
@@ -163,7 +163,7 @@ class Group:
 
 
 @dataclass(kw_only=True)
-class Report:
+class AuditReport:
     """All groups. `notes`: what a person should know, and what is no breach."""
 
     groups: dict[int, Group] = field(
@@ -219,13 +219,13 @@ class Report:
         yield "The audit is clean." if self.is_clean else f"BREACHED: {total} in all."
 
 
-class UnknownSaga(Exception):
+class SagaNotFound(Exception):
     """No service knows of this saga."""
 
 
-def check(*, broker: Broker) -> Report:
+def check(*, broker: Broker) -> AuditReport:
     """Everything. Raises NotAuditable; django.db.DatabaseError where a database can't be read."""
-    known, report = Rules(), Report()
+    known, report = Rules(), AuditReport()
     with whole_tables():
         check_known()
         counts, open_sagas = _check_sagas(report, known)
@@ -235,24 +235,24 @@ def check(*, broker: Broker) -> Report:
     return report
 
 
-def check_one(*, saga_id: str) -> tuple[Report, list[str]]:
+def check_one(*, saga_id: str) -> tuple[AuditReport, list[str]]:
     """The rules for one saga, and what happened to it, oldest first.
 
-    Raises UnknownSaga, NotAuditable, django.db.DatabaseError.
+    Raises SagaNotFound, NotAuditable, django.db.DatabaseError.
     """
     known = Rules()
     check_known(saga_id=saga_id)
     saga = next(evidence.collect(more=known.sources, saga_id=saga_id), None)
     if saga is None:
-        raise UnknownSaga(f"no service knows of a saga {saga_id}")
-    report = Report()
+        raise SagaNotFound(f"no service knows of a saga {saga_id}")
+    report = AuditReport()
     if not saga.is_by_hand:
         for group, what in known.breaches(saga):
             report.breach(group=group, what=what, saga_id=saga_id)
     return report, story.story(saga)
 
 
-def _check_sagas(report: Report, known: Rules) -> tuple[Counter[str], set[str]]:
+def _check_sagas(report: AuditReport, known: Rules) -> tuple[Counter[str], set[str]]:
     counts: Counter[str] = Counter()
     open_sagas: set[str] = set()
     for saga in evidence.collect(more=known.sources):
@@ -279,7 +279,7 @@ def _open(saga: Evidence) -> str:
     return "waiting" if waiting.of(saga) else "running"
 
 
-def _check_shop(report: Report, known: Rules) -> None:
+def _check_shop(report: AuditReport, known: Rules) -> None:
     for group, saga_id, what in chain.from_iterable(service.sums() for service in known.services):
         report.breach(group=group, what=what, saga_id=saga_id)
     for what in rest.idempotency_keys():
@@ -288,7 +288,7 @@ def _check_shop(report: Report, known: Rules) -> None:
         report.breach(group=8, what=what, saga_id=saga_id)
 
 
-def _check_rest(report: Report, broker: Broker, open_sagas: set[str]) -> None:
+def _check_rest(report: AuditReport, broker: Broker, open_sagas: set[str]) -> None:
     for saga_id, what in rest.unsent():
         report.breach(group=7, what=what, saga_id=saga_id)
     for saga_id, what in waiting.untold():
@@ -302,7 +302,7 @@ def _check_rest(report: Report, broker: Broker, open_sagas: set[str]) -> None:
             report.notes.append(f"{what}{f' (saga {saga_id})' if saga_id else ''}")
 
 
-def _tell_counts(report: Report, known: Rules, counts: Counter[str]) -> None:
+def _tell_counts(report: AuditReport, known: Rules, counts: Counter[str]) -> None:
     told = [
         (3, ", ".join(f"{counts[end]} {end}" for end in ENDS)),
         (4, f"{counts['sagas']} sagas in {len(WITH_WORKER)} services"),

@@ -35,7 +35,7 @@ Finding = tuple[int, str]
 """The number of a group, and what is wrong."""
 
 
-class Accepted(NamedTuple):
+class AcceptedRow(NamedTuple):
     """A saga as its owner has it. `data`: what its steps see, as JSON; `digest`: of that.
     `aside`: why it is set aside and not handed over, or empty.
     """
@@ -55,7 +55,7 @@ class Accepted(NamedTuple):
     aside: str = ""
 
 
-class Run(NamedTuple):
+class CoordinatorRow(NamedTuple):
     """A coordinator's saga. `parked`: why; `asked`: what people asked of it."""
 
     saga_id: str
@@ -70,7 +70,7 @@ class Run(NamedTuple):
     asked: str
 
 
-class Entry(NamedTuple):
+class EntryRow(NamedTuple):
     """The barrier of a service: what it answered for a step in one direction. `saga`: the saga's
     name, empty where somebody has called the step by hand.
     """
@@ -86,7 +86,7 @@ class Entry(NamedTuple):
     decided_at: float | None
 
 
-class Asked(NamedTuple):
+class RequestsRow(NamedTuple):
     """What the orchestrator has asked for by message, of a saga that goes so. `requests`: by route,
     as `a,b`.
     """
@@ -95,7 +95,7 @@ class Asked(NamedTuple):
     requests: str
 
 
-class Source(NamedTuple):
+class RowSource(NamedTuple):
     """A table of a service, read by saga. `statement`: of all sagas, with a column `saga_id`,
     the first. `row`: what each row becomes.
     """
@@ -144,7 +144,7 @@ ASKED = """
 """
 
 
-class Page(NamedTuple):
+class SagaSteps(NamedTuple):
     """A saga's page as the rules need it. `forward`, `backward`: its steps that can be undone, up
     to the pivot and all, both last first. `requests`: each with its step and direction.
     """
@@ -158,12 +158,12 @@ class Page(NamedTuple):
 
 
 @cache
-def page_of(name: str) -> Page:
+def steps_of(name: str) -> SagaSteps:
     """Raises KeyError where the catalogue has no such saga."""
     saga = SAGAS[name]
     undoable = [step.name for step in saga.steps if step.undone]
     before = [step.name for step in saga.steps[: saga.pivot] if step.undone]
-    return Page(
+    return SagaSteps(
         saga=saga,
         steps=saga.steps,
         pivot=saga.steps[saga.pivot].name if saga.pivot < len(saga.steps) else "",
@@ -186,10 +186,10 @@ class Evidence:
     saga_id: str
     rows: Mapping[type[Any], Sequence[Any]]
 
-    accepted: Accepted | None = field(init=False)
-    run: Run | None = field(init=False)
-    runs: Sequence[Run] = field(init=False)
-    entries: Sequence[Entry] = field(init=False)
+    accepted: AcceptedRow | None = field(init=False)
+    run: CoordinatorRow | None = field(init=False)
+    runs: Sequence[CoordinatorRow] = field(init=False)
+    entries: Sequence[EntryRow] = field(init=False)
     name: str = field(init=False)
     """Of the saga, as its owner has it, else as any other; empty where only a hand was."""
     is_completed: bool = field(init=False)
@@ -198,8 +198,8 @@ class Evidence:
 
     def __post_init__(self) -> None:
         # Once a saga, not at each question: a fifth of an audit's time.
-        self.runs = self.of(Run)
-        self.accepted = next(iter(self.of(Accepted)), None)
+        self.runs = self.of(CoordinatorRow)
+        self.accepted = next(iter(self.of(AcceptedRow)), None)
         self.run = self.runs[0] if self.runs else None
         self.entries = self._own_entries()
         self._done = {
@@ -223,8 +223,8 @@ class Evidence:
         return self.rows.get(kind, ())
 
     @cached_property
-    def page(self) -> Page:
-        return page_of(self.name)
+    def page(self) -> SagaSteps:
+        return steps_of(self.name)
 
     @cached_property
     def data(self) -> Mapping[str, Any]:
@@ -239,7 +239,7 @@ class Evidence:
         """Whether somebody called its steps under an id of their own: only barriers know of it, and
         no saga. What no barrier knows of either is an effect without a cause.
         """
-        return not self.name and bool(self.of(Entry))
+        return not self.name and bool(self.of(EntryRow))
 
     @property
     def is_local(self) -> bool:
@@ -263,19 +263,19 @@ class Evidence:
         """Whether a person let a step of it be: they answer for it then, not the machinery."""
         return "skip" in self._asked()
 
-    def done(self, step: str) -> Entry | None:
+    def done(self, step: str) -> EntryRow | None:
         """The step's own effect, if it was done."""
         return self._done.get(step)
 
-    def undone(self, step: str) -> Entry | None:
+    def undone(self, step: str) -> EntryRow | None:
         """The step's undo, if it undid anything."""
         return self._undone.get(step)
 
-    def _own_entries(self) -> Sequence[Entry]:
+    def _own_entries(self) -> Sequence[EntryRow]:
         """Without what was called by hand under its id: that names no saga, and no step of this
         one. (What was written before the barrier had the saga's name does name a step of it.)
         """
-        every = self.of(Entry)
+        every = self.of(EntryRow)
         if all(one.saga for one in every):
             return every
         saga = self.accepted.saga if self.accepted else ""
@@ -291,30 +291,34 @@ _SAGA_ID = itemgetter(0)
 _BACK = frozenset({"return", "undo", "stop"})
 
 
-def sources() -> list[Source]:
+def sources() -> list[RowSource]:
     """The tables that every saga has rows in."""
     return [
         *(
-            Source(
+            RowSource(
                 owner,
-                Accepted,
+                AcceptedRow,
                 _ACCEPTED.format(service=owner, table=accepted_table(service=owner)),
             )
             for owner in owners()
         ),
         *(
-            Source(coordinator, Run, _RUNS.format(service=coordinator, **_COLUMNS[coordinator]))
+            RowSource(
+                coordinator,
+                CoordinatorRow,
+                _RUNS.format(service=coordinator, **_COLUMNS[coordinator]),
+            )
             for coordinator in COORDINATORS
         ),
         *(
-            Source(participant, Entry, _BARRIER.format(service=participant))
+            RowSource(participant, EntryRow, _BARRIER.format(service=participant))
             for participant in PARTICIPANTS
         ),
-        Source("saga_orchestrator", Asked, ASKED),
+        RowSource("saga_orchestrator", RequestsRow, ASKED),
     ]
 
 
-def collect(*, more: Sequence[Source] = (), saga_id: str | None = None) -> Iterator[Evidence]:
+def collect(*, more: Sequence[RowSource] = (), saga_id: str | None = None) -> Iterator[Evidence]:
     """Every saga that any service knows of, in the order of their ids; or the one named.
 
     `more`: the services' own tables.
@@ -328,7 +332,7 @@ def collect(*, more: Sequence[Source] = (), saga_id: str | None = None) -> Itera
             yield Evidence(saga_id=each, rows=rows)
 
 
-def _rows(source: Source, open_now: ExitStack, saga_id: str | None) -> Iterator[Any]:
+def _rows(source: RowSource, open_now: ExitStack, saga_id: str | None) -> Iterator[Any]:
     """A table's rows in the order of the sagas' ids."""
     found = reading.streamed(
         open_now=open_now, service=source.service, statement=source.statement, saga_id=saga_id

@@ -16,7 +16,14 @@ from contracts.patterns import PATTERNS
 from contracts.saga import Direction
 from contracts.states import FINAL
 from loadtests.audit import waiting
-from loadtests.audit.evidence import Accepted, Asked, Entry, Evidence, Finding, Run
+from loadtests.audit.evidence import (
+    AcceptedRow,
+    CoordinatorRow,
+    EntryRow,
+    Evidence,
+    Finding,
+    RequestsRow,
+)
 
 
 class Effect(NamedTuple):
@@ -100,8 +107,8 @@ def steady(saga: Evidence) -> Iterator[str]:
     accepted = saga.accepted
     if accepted is None:
         return
-    if len(saga.of(Accepted)) > 1:
-        yield f"accepted {len(saga.of(Accepted))} times"
+    if len(saga.of(AcceptedRow)) > 1:
+        yield f"accepted {len(saga.of(AcceptedRow))} times"
     if (accepted.status in FINAL) != (accepted.ended_at is not None):
         yield f"{accepted.service} says {accepted.status}, ended at {accepted.ended_at}"
     if accepted.ended_at is not None and accepted.ended_at < accepted.accepted_at:
@@ -125,7 +132,7 @@ def _steps_agree(saga: Evidence) -> Iterator[str]:
         yield "compensated, but nothing was undone"
 
 
-def _run_agrees(accepted: Accepted, run: Run) -> Iterator[str]:
+def _run_agrees(accepted: AcceptedRow, run: CoordinatorRow) -> Iterator[str]:
     if run.status != accepted.status:
         yield f"{accepted.status} for {accepted.service}, {run.status} for {run.service}"
     for what, one, other in (
@@ -235,7 +242,7 @@ def _effects(saga: Evidence, effects: Effects) -> Iterator[str]:
 
 def _asked(saga: Evidence) -> Iterator[str]:
     """Of a saga that goes by message: whatever was done was asked for."""
-    for asked in saga.of(Asked):
+    for asked in saga.of(RequestsRow):
         sent = frozenset(asked.requests.split(","))
         for request, step, direction in saga.page.requests:
             entry = saga.undone(step) if direction is Direction.UNDO else saga.done(step)
@@ -243,5 +250,5 @@ def _asked(saga: Evidence) -> Iterator[str]:
                 yield f"{step} took effect, but {request} was never sent"
 
 
-def _apart(one: Entry, other: Entry) -> str:
+def _apart(one: EntryRow, other: EntryRow) -> str:
     return f"{abs((one.decided_at or 0) - (other.decided_at or 0)) * 1000:.3f} ms apart"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from loadtests.audit.evidence import Evidence, Finding, lines_of, money
 from loadtests.audit.services import envios, facturas, inventario, pagos, pedidos
-from loadtests.audit.services.carrito import Purchase
+from loadtests.audit.services.carrito import CheckoutRow
 
 
 def _booking(saga: Evidence) -> Iterator[Finding]:
@@ -19,14 +19,14 @@ def _booking(saga: Evidence) -> Iterator[Finding]:
 def _checkout(saga: Evidence) -> Iterator[Finding]:
     """2: the total was kept, or nothing. 4: the lines were sold and its order confirmed, or not."""
     yield from pagos.kept(saga)
-    bought = next(iter(saga.of(Purchase)), None)
+    bought = next(iter(saga.of(CheckoutRow)), None)
     if bought is None or not saga.is_over or saga.is_skipped:
         return
     yield from inventario.sold(saga, wanted=bought.lines)
     yield from ((4, what) for what in _order(saga, bought))
 
 
-def _order(saga: Evidence, bought: Purchase) -> Iterator[str]:
+def _order(saga: Evidence, bought: CheckoutRow) -> Iterator[str]:
     assert saga.accepted  # noqa: S101 -- it is over, for its owner too
     if not saga.is_completed:
         if bought.order_status not in (None, "cancelled"):
@@ -56,7 +56,7 @@ def _purchase(saga: Evidence) -> Iterator[Finding]:
     if not saga.is_over or saga.is_skipped:
         return
     yield from envios.delivered(saga)
-    for order in saga.of(pedidos.Order):
+    for order in saga.of(pedidos.OrderRow):
         if not saga.is_completed and order.status != "cancelled":
             yield 4, f"{saga.status}, but its order is {order.status}"
 

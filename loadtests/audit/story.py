@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from contracts.services import COORDINATORS, WITH_WORKER
-
-from loadtests.audit.evidence import Accepted, Asked, Entry, Evidence, Run, money
+from catalogue.services import COORDINATORS, WITH_WORKER
+from loadtests.audit.evidence import (
+    AcceptedRow,
+    CoordinatorRow,
+    EntryRow,
+    Evidence,
+    RequestsRow,
+    money,
+)
 from loadtests.audit.reading import rows
 
 _INTERVENTIONS = """
@@ -88,7 +94,7 @@ def story(saga: Evidence) -> list[str]:
         f"{_iso(moment.at)} {moment.at - start:+10.3f} s  {moment.service:<17}  {moment.what}"
         for moment in moments
     ]
-    told = (Accepted, Asked, Entry, Run)
+    told = (AcceptedRow, RequestsRow, EntryRow, CoordinatorRow)
     lines += [_row(row) for kind, found in saga.rows.items() if kind not in told for row in found]
     return lines
 
@@ -105,7 +111,7 @@ def _moments(saga: Evidence) -> Iterator[Moment]:
     for run in saga.runs:
         if run.finished_at:
             yield Moment(run.finished_at, run.service, f"has it {run.status}")
-    for entry in saga.of(Entry):
+    for entry in saga.of(EntryRow):
         nothing = " (nothing to undo)" if entry.is_nothing else ""
         what = f"{entry.direction:<5} {entry.step}: {entry.status or 'undecided'} {entry.code}"
         yield Moment(entry.decided_at or 0.0, entry.service, what.rstrip() + nothing)
@@ -137,7 +143,7 @@ def _row(row: Any) -> str:
         for name, value in row._asdict().items()
         if name != "saga_id" and value not in (None, "")
     )
-    return f"{type(row).__name__}: {fields}"
+    return f"{type(row).__name__.removesuffix('Row')}: {fields}"
 
 
 def _shown(name: str, value: object) -> str:

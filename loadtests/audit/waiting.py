@@ -12,7 +12,7 @@ from django.apps import apps
 
 from catalogue import SAGAS
 from catalogue.services import PARTICIPANTS
-from loadtests.audit.evidence import Entry, Evidence, Source
+from loadtests.audit.evidence import EntryRow, Evidence, RowSource
 from loadtests.audit.reading import everywhere
 
 YES, WITHDRAWN = "yes", "withdrawn"
@@ -21,7 +21,7 @@ GRACE_SECONDS = 10.0
 """A sweep ends what is overdue once a second, a hundred at a time."""
 
 
-class Decision(NamedTuple):
+class DecisionRow(NamedTuple):
     """`decided_by`: who is asked now, or was asked last; `left`: seconds until it is overdue, as
     of now. `verdict`: the first that was given, or empty; `is_untold`: it is closed, and a
     coordinator rests that does not know.
@@ -65,39 +65,39 @@ def deciding() -> list[str]:
     ]
 
 
-def sources() -> list[Source]:
+def sources() -> list[RowSource]:
     """The tables of decisions."""
-    return [Source(one, Decision, _DECISIONS.format(service=one)) for one in deciding()]
+    return [RowSource(one, DecisionRow, _DECISIONS.format(service=one)) for one in deciding()]
 
 
-def of(saga: Evidence) -> Decision | None:
+def of(saga: Evidence) -> DecisionRow | None:
     """What a saga waits for a person for, if it does."""
-    return next((one for one in saga.of(Decision) if one.waits_for_a_person), None)
+    return next((one for one in saga.of(DecisionRow) if one.waits_for_a_person), None)
 
 
 def sagas() -> set[str]:
     """All that wait for a person now."""
-    found = [Decision(*row[1:]) for row in everywhere(services=deciding(), statement=_OPEN)]
+    found = [DecisionRow(*row[1:]) for row in everywhere(services=deciding(), statement=_OPEN)]
     return {one.saga_id for one in found if one.waits_for_a_person}
 
 
 def untold() -> Iterator[tuple[str, str]]:
     """7: what is decided, and the coordinator that rests does not know. Gives (saga id, what)."""
     for row in everywhere(services=deciding(), statement=_UNTOLD):
-        one = Decision(*row[1:])
+        one = DecisionRow(*row[1:])
         yield one.saga_id, f"nobody was told that {one.step} is decided ({one.service})"
 
 
 def overdue(saga: Evidence) -> Iterator[str]:
     """3: what nobody has decided in time is over."""
-    for one in saga.of(Decision):
+    for one in saga.of(DecisionRow):
         if not one.is_closed and one.left < -GRACE_SECONDS:
             yield f"{one.step} asks the {one.decided_by}, overdue for {-one.left:.0f} s"
 
 
 def decided(saga: Evidence) -> Iterator[str]:
     """6: the barrier and the decisions tell the same of each step."""
-    asked = {one.step: one for one in saga.of(Decision)}
+    asked = {one.step: one for one in saga.of(DecisionRow)}
     entries = {entry.step: entry for entry in saga.entries if entry.direction == "do"}
     for step, entry in entries.items():
         if entry.status == "waiting" and step not in asked:
@@ -109,7 +109,7 @@ def decided(saga: Evidence) -> Iterator[str]:
             yield from _disagreeing(one, entries[step])
 
 
-def _disagreeing(asked: Decision, entry: Entry) -> Iterator[str]:
+def _disagreeing(asked: DecisionRow, entry: EntryRow) -> Iterator[str]:
     is_waiting = entry.status == "waiting"
     if asked.is_closed and is_waiting:
         yield f"{asked.step} is decided ({asked.verdict or 'nothing'}), and still waits"

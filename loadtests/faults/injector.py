@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 
 from loadtests.faults import outsider
-from loadtests.faults.plan import POSTGRES, RABBITMQ, Fault, Kind, processes_among
+from loadtests.faults.plan import POSTGRES, RABBITMQ, FaultKind, PlannedFault, processes_among
 from messaging.consumer import queue_of
 from stack.console import StackError
 from stack.local import LocalStack
@@ -42,7 +42,7 @@ class Made:
     """A fault as it was made. Times are seconds since 1970; `note`: what came of it, or what
     kept it from being made."""
 
-    fault: Fault
+    fault: PlannedFault
     began_at: float
     ended_at: float
     is_made: bool
@@ -94,7 +94,9 @@ class FaultInjector:
         stack: LocalStack,
         say: Callable[[str], None],
         detours: Detours | None = None,
-        during: Callable[[Fault], AbstractContextManager[None]] = lambda fault: nullcontext(),
+        during: Callable[[PlannedFault], AbstractContextManager[None]] = lambda fault: (
+            nullcontext()
+        ),
     ) -> None:
         self.made: list[Made] = []
         self._stack, self._say, self._during = stack, say, during
@@ -102,7 +104,7 @@ class FaultInjector:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self, *, faults: Sequence[Fault]) -> None:
+    def start(self, *, faults: Sequence[PlannedFault]) -> None:
         """Their times count from now."""
         self._in_thread(self._make_all, faults, time.monotonic())
 
@@ -116,13 +118,13 @@ class FaultInjector:
     def last(self) -> Made | None:
         return self.made[-1] if self.made else None
 
-    def _make_all(self, faults: Sequence[Fault], started_at: float) -> None:
+    def _make_all(self, faults: Sequence[PlannedFault], started_at: float) -> None:
         for fault in faults:
             if self._stop.wait(started_at + fault.at - time.monotonic()):
                 return
             self._in_thread(self._make, fault)
 
-    def _make(self, fault: Fault) -> None:
+    def _make(self, fault: PlannedFault) -> None:
         began_at, is_made = time.time(), True
         try:
             note = self._once_there(fault)
@@ -138,7 +140,7 @@ class FaultInjector:
         self._threads.append(thread)
         thread.start()
 
-    def _once_there(self, fault: Fault) -> str:
+    def _once_there(self, fault: PlannedFault) -> str:
         """A target that is down because of an earlier fault is waited for."""
         deadline = time.monotonic() + TARGET_SECONDS
         while True:
@@ -148,23 +150,23 @@ class FaultInjector:
                 if time.monotonic() > deadline or self._stop.wait(AGAIN_SECONDS):
                     raise
 
-    def _kill(self, fault: Fault) -> str:
+    def _kill(self, fault: PlannedFault) -> str:
         self._pid(fault)
         self._stack.kill(fault.target, signal.SIGKILL)
         return ""
 
-    def _restart(self, fault: Fault) -> str:
+    def _restart(self, fault: PlannedFault) -> str:
         self._pid(fault)
         self._stack.kill(fault.target, _ASK.get(fault.target, signal.SIGTERM))
         return ""
 
-    def _pid(self, fault: Fault) -> int:
+    def _pid(self, fault: PlannedFault) -> int:
         pid = self._stack.processes.get(fault.target)
         if pid is None:
             raise _NotNow("it is down already")
         return pid
 
-    def _pause(self, fault: Fault) -> str:
+    def _pause(self, fault: PlannedFault) -> str:
         """Of the whole tree, from the root, which then makes no new ones."""
         root = psutil.Process(self._pid(fault))
         tree = [root.pid, *(one.pid for one in root.children(recursive=True))]
@@ -181,7 +183,7 @@ class FaultInjector:
                 os.kill(one, signal.SIGCONT)
         return ""
 
-    def _away(self, fault: Fault) -> str:
+    def _away(self, fault: PlannedFault) -> str:
         processes = processes_among(services=[fault.target])
         for name in processes:
             self._stack.stop_process(name)
@@ -190,61 +192,61 @@ class FaultInjector:
             self._stack.restart(name)
         return ""
 
-    def _cut(self, fault: Fault) -> str:
+    def _cut(self, fault: PlannedFault) -> str:
         self._detours.cut(fault.target)
         self._last(fault)
         self._detours.mend(fault.target)
         return ""
 
-    def _purge(self, fault: Fault) -> str:
+    def _purge(self, fault: PlannedFault) -> str:
         """With its worker away, which holds most of its messages itself."""
         self._stack.kill(f"{fault.target}.worker", signal.SIGKILL)
         self._stop.wait(PURGE_AFTER_SECONDS)
         return outsider.purge(**self._queue(fault))
 
-    def _foreign(self, fault: Fault) -> str:
+    def _foreign(self, fault: PlannedFault) -> str:
         return outsider.intrude(**self._queue(fault))
 
-    def _usurp(self, fault: Fault) -> str:
+    def _usurp(self, fault: PlannedFault) -> str:
         return outsider.usurp(**self._queue(fault), wait=self._wait(fault))
 
-    def _lock(self, fault: Fault) -> str:
+    def _lock(self, fault: PlannedFault) -> str:
         return outsider.hold_row(
             url=self._database(fault), service=fault.target, wait=self._wait(fault)
         )
 
-    def _read_only(self, fault: Fault) -> str:
+    def _read_only(self, fault: PlannedFault) -> str:
         return outsider.make_read_only(url=self._database(fault), wait=self._wait(fault))
 
-    def _migrate(self, fault: Fault) -> str:
+    def _migrate(self, fault: PlannedFault) -> str:
         return outsider.change_column(url=self._database(fault), service=fault.target)
 
-    def _queue(self, fault: Fault) -> dict[str, str]:
+    def _queue(self, fault: PlannedFault) -> dict[str, str]:
         queue = queue_of(service=fault.target)
         return {"url": self._stack.rabbitmq_url or "", "queue": queue}
 
-    def _database(self, fault: Fault) -> str:
+    def _database(self, fault: PlannedFault) -> str:
         return self._stack.database_urls[fault.target]
 
-    def _wait(self, fault: Fault) -> outsider.Wait:
+    def _wait(self, fault: PlannedFault) -> outsider.Wait:
         return partial(self._last, fault)
 
-    def _last(self, fault: Fault) -> None:
+    def _last(self, fault: PlannedFault) -> None:
         """Returns when the fault is to end."""
         with self._during(fault):
             self._stop.wait(fault.seconds)
 
 
 _HOW = {
-    Kind.KILL: FaultInjector._kill,
-    Kind.PAUSE: FaultInjector._pause,
-    Kind.AWAY: FaultInjector._away,
-    Kind.CUT: FaultInjector._cut,
-    Kind.RESTART: FaultInjector._restart,
-    Kind.PURGE: FaultInjector._purge,
-    Kind.LOCK: FaultInjector._lock,
-    Kind.READ_ONLY: FaultInjector._read_only,
-    Kind.MIGRATE: FaultInjector._migrate,
-    Kind.FOREIGN: FaultInjector._foreign,
-    Kind.USURP: FaultInjector._usurp,
+    FaultKind.KILL: FaultInjector._kill,
+    FaultKind.PAUSE: FaultInjector._pause,
+    FaultKind.AWAY: FaultInjector._away,
+    FaultKind.CUT: FaultInjector._cut,
+    FaultKind.RESTART: FaultInjector._restart,
+    FaultKind.PURGE: FaultInjector._purge,
+    FaultKind.LOCK: FaultInjector._lock,
+    FaultKind.READ_ONLY: FaultInjector._read_only,
+    FaultKind.MIGRATE: FaultInjector._migrate,
+    FaultKind.FOREIGN: FaultInjector._foreign,
+    FaultKind.USURP: FaultInjector._usurp,
 }

@@ -28,7 +28,7 @@ SECONDS = {
 FIRST_AT = 1.0
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What is done to the shop."""
 
     KILL = "kill"
@@ -57,20 +57,20 @@ class Kind(StrEnum):
     """All the time: a share of messages and requests comes twice."""
 
 
-def targets(*, services: Sequence[str]) -> dict[Kind, Sequence[str]]:
+def targets(*, services: Sequence[str]) -> dict[FaultKind, Sequence[str]]:
     """Of each kind that is made at moments: the processes of these services, the servers, or the
     services, each of which has a database, and most a queue.
     """
     with_queue = [service for service in services if BY_NAME[service].has_worker]
     processes = processes_among(services=services)
     return {
-        Kind.KILL: (*processes, *SERVERS),
-        Kind.PAUSE: (*processes, *SERVERS),
-        Kind.AWAY: services,
-        Kind.CUT: SERVERS,
-        Kind.RESTART: SERVERS,
-        **dict.fromkeys((Kind.LOCK, Kind.READ_ONLY, Kind.MIGRATE), services),
-        **dict.fromkeys((Kind.PURGE, Kind.FOREIGN, Kind.USURP), with_queue),
+        FaultKind.KILL: (*processes, *SERVERS),
+        FaultKind.PAUSE: (*processes, *SERVERS),
+        FaultKind.AWAY: services,
+        FaultKind.CUT: SERVERS,
+        FaultKind.RESTART: SERVERS,
+        **dict.fromkeys((FaultKind.LOCK, FaultKind.READ_ONLY, FaultKind.MIGRATE), services),
+        **dict.fromkeys((FaultKind.PURGE, FaultKind.FOREIGN, FaultKind.USURP), with_queue),
     }
 
 
@@ -80,12 +80,12 @@ def processes_among(*, services: Sequence[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class PlannedFault:
     """`at`: seconds after the load's start; `seconds`: how long it lasts, 0 for a moment."""
 
     number: int
     at: float
-    kind: Kind
+    kind: FaultKind
     target: str
     seconds: float = 0.0
 
@@ -95,8 +95,8 @@ class Fault:
 
 
 def faults(
-    *, kinds: Sequence[Kind], services: Sequence[str], seconds: float, every: float, seed: str
-) -> list[Fault]:
+    *, kinds: Sequence[FaultKind], services: Sequence[str], seconds: float, every: float, seed: str
+) -> list[PlannedFault]:
     """Those of one load, in order; none lasts longer than the load.
 
     `services`: on whom. `every`: seconds from one to the next, on average (half to one and a half
@@ -105,23 +105,25 @@ def faults(
     on = targets(services=services)
     chance = random.Random(seed)  # noqa: S311 -- a plan to repeat, no secret
     dealt = _dealt({kind: on[kind] for kind in kinds if kind in on}, chance)
-    found: list[Fault] = []
+    found: list[PlannedFault] = []
     at = FIRST_AT
     for number, (kind, target) in enumerate(dealt, start=1):
         lasts = min(_seconds(kind, chance), seconds / 4)
         if at + lasts >= seconds:
             break
-        found.append(Fault(number=number, at=at, kind=kind, target=target, seconds=lasts))
+        found.append(PlannedFault(number=number, at=at, kind=kind, target=target, seconds=lasts))
         at += every * chance.uniform(0.5, 1.5)
     return found
 
 
-def _dealt(on: Mapping[Kind, Sequence[str]], chance: random.Random) -> Iterator[tuple[Kind, str]]:
+def _dealt(
+    on: Mapping[FaultKind, Sequence[str]], chance: random.Random
+) -> Iterator[tuple[FaultKind, str]]:
     deck = [(kind, target) for kind, targets in on.items() for target in targets]
     first = [
         (kind, target)
         for kind, targets in on.items()
-        for target in (SERVERS if kind is Kind.RESTART else [chance.choice(targets)])
+        for target in (SERVERS if kind is FaultKind.RESTART else [chance.choice(targets)])
     ]
     yield from chance.sample(first, len(first))
     rest = [one for one in deck if one not in first]
@@ -130,5 +132,5 @@ def _dealt(on: Mapping[Kind, Sequence[str]], chance: random.Random) -> Iterator[
         rest = deck
 
 
-def _seconds(kind: Kind, chance: random.Random) -> float:
+def _seconds(kind: FaultKind, chance: random.Random) -> float:
     return chance.uniform(*SECONDS[kind]) if kind in SECONDS else 0.0

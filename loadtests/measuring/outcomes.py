@@ -15,7 +15,7 @@ REST_SECONDS = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class SagaOutcome:
     """`ended_at`: seconds since 1970, 0 while it has not ended."""
 
     status: str
@@ -23,7 +23,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class OwnerProgress:
     """How far an owner's sagas are. `oldest`: seconds since the acceptance of the oldest that has
     not ended.
     """
@@ -33,7 +33,9 @@ class Progress:
     oldest: float
 
 
-def progress_of(*, owner: str, read: Callable[[str, str], Sequence[tuple[Any, ...]]]) -> Progress:
+def progress_of(
+    *, owner: str, read: Callable[[str, str], Sequence[tuple[Any, ...]]]
+) -> OwnerProgress:
     """As its table has it now: `read(service, statement)` gives its rows."""
     statement = f"""
         SELECT count(*), count(ended_at), coalesce(extract(epoch FROM
@@ -41,7 +43,7 @@ def progress_of(*, owner: str, read: Callable[[str, str], Sequence[tuple[Any, ..
         FROM {accepted_table(service=owner)}
     """
     ((accepted, ended, oldest),) = read(owner, statement)
-    return Progress(accepted=accepted, ended=ended, oldest=oldest)
+    return OwnerProgress(accepted=accepted, ended=ended, oldest=oldest)
 
 
 class Rows:
@@ -85,7 +87,7 @@ class Outcomes:
 
         return _until(has_ended, within)
 
-    def progress(self) -> Progress:
+    def progress(self) -> OwnerProgress:
         """Of all sagas of this owner."""
         return progress_of(owner=self._owner, read=self._rows.of)
 
@@ -97,7 +99,7 @@ class Outcomes:
         since = time.time()
         return _until(lambda: self._is_at_rest(since), REST_SECONDS)
 
-    def of(self, *, saga_ids: Sequence[str]) -> dict[str, Outcome]:
+    def of(self, *, saga_ids: Sequence[str]) -> dict[str, SagaOutcome]:
         """The outcome of each of these sagas that their owner knows."""
         rows = self._rows.of(
             self._owner,
@@ -107,7 +109,7 @@ class Outcomes:
             """,
             [list(saga_ids)],
         )
-        return {row[0]: Outcome(status=row[1], ended_at=row[2]) for row in rows}
+        return {row[0]: SagaOutcome(status=row[1], ended_at=row[2]) for row in rows}
 
     def counters(self) -> dict[str, dict[str, int]]:
         """What each service's workers say that they have done since they started."""

@@ -16,7 +16,7 @@ from loadtests.load.windows import Arrivals, Phase, Remaining, Window, as_minute
 from loadtests.load.workload import Workload
 from loadtests.measuring import cost, samples
 from loadtests.measuring.cost import Cost, Meters
-from loadtests.measuring.outcomes import Outcome, Outcomes
+from loadtests.measuring.outcomes import Outcomes, SagaOutcome
 from loadtests.measuring.samples import Sample, percentile
 from loadtests.measuring.timeline import Timeline
 
@@ -72,7 +72,7 @@ class Sender:
         return [_sample(window, row, known) for row in rows]
 
 
-def _sample(window: Window, row: Mapping[str, str], known: Mapping[str, Outcome]) -> Sample:
+def _sample(window: Window, row: Mapping[str, str], known: Mapping[str, SagaOutcome]) -> Sample:
     """A line of the generator, and what carrito's row says of it."""
     outcome = known.get(row["saga_id"])
     return Sample(
@@ -90,7 +90,7 @@ def _sample(window: Window, row: Mapping[str, str], known: Mapping[str, Outcome]
     )
 
 
-def _outcome(status: int, found: Outcome | None) -> str:
+def _outcome(status: int, found: SagaOutcome | None) -> str:
     if status != samples.ACCEPTED:
         return samples.NOT_ACCEPTED
     return found.status if found and found.ended_at else samples.UNFINISHED

@@ -18,7 +18,7 @@ def pattern(request):
 @pytest.fixture(scope="module")
 def found(stack, tmp_path_factory):
     """An outage of pagos, by pattern."""
-    settings = outages.Settings(
+    settings = outages.OutageSettings(
         patterns=THE_TWO,
         participant="pagos",
         seconds=SECONDS,

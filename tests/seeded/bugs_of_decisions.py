@@ -2,9 +2,9 @@
 
 from itertools import count
 
-from checker.explorer.sagas.calls import Desk
-from checker.explorer.sagas.memory import Barrier
-from checker.explorer.store import Store
+from checker.explorer.sagas.calls import CardDesk
+from checker.explorer.sagas.memory import MemoryBarrier
+from checker.explorer.store import MemoryStore
 from contracts.outcomes import Waiting
 from coordination import decisions as doors
 from coordination.decisions import Overdue
@@ -14,7 +14,7 @@ from participant.barrier import key_of
 
 def withdrawal_leaves_it_open(patch) -> None:
     """An undo, or a block, of a step that waits does not close its row."""
-    patch.setattr(Barrier, "withdraw", lambda self, operation, keys: set())
+    patch.setattr(MemoryBarrier, "withdraw", lambda self, operation, keys: set())
 
 
 def verdict_counts_again(patch) -> None:
@@ -32,13 +32,13 @@ def verdict_counts_again(patch) -> None:
         asked = decisions.find(service=service, saga_id=given.saga_id, step=given.step)
         return doors.decide(service=service, action=asked.action, given=[given])
 
-    patch.setattr(Barrier, "lock_waiting", lock)
+    patch.setattr(MemoryBarrier, "lock_waiting", lock)
     patch.setattr(doors, "give", give)
 
 
 def sweep_waits_for_no_lock(patch) -> None:
     """What is overdue is ended by what was read, whoever is about to decide it."""
-    decide, wait_for = Overdue._decide, Store._wait_for
+    decide, wait_for = Overdue._decide, MemoryStore._wait_for
     sweeping = []
 
     def sweep(self, action, group):
@@ -50,7 +50,7 @@ def sweep_waits_for_no_lock(patch) -> None:
 
     patch.setattr(Overdue, "_decide", sweep)
     patch.setattr(
-        Store,
+        MemoryStore,
         "_wait_for",
         lambda self, table, key: None if sweeping else wait_for(self, table, key),
     )
@@ -87,4 +87,4 @@ def asked_after_the_commit(patch) -> None:
 def another_key_each_time(patch) -> None:
     """The card network is asked again under a key that it does not know."""
     tries = count()
-    patch.setattr(Desk, "_key_of", lambda self, key: f"{key} {next(tries)}")
+    patch.setattr(CardDesk, "_key_of", lambda self, key: f"{key} {next(tries)}")

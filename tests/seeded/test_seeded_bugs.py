@@ -61,8 +61,8 @@ def explored(pattern: str) -> list[str]:
     try:
         with in_memory() as made:
             name = f"{pattern}/booking/one"
-            worlds = {name: made[name]}
-            failure = Explorer(worlds=worlds, schedules=2_000, seed=7).explore().failure
+            environments = {name: made[name]}
+            failure = Explorer(environments=environments, schedules=2_000, seed=7).explore().failure
     finally:
         logging.disable(logging.NOTSET)
     return failure.breaches if failure else []

@@ -1,4 +1,4 @@
-"""Where a world is played: how it begins, what time does to it, how it stands.
+"""Where an environment is played: how it begins, what time does to it, how it stands.
 
 In memory (`memory`), or on PostgreSQL (`postgres`).
 """
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from checker.explorer.injection import Clock, Strike
+from checker.explorer.injection import Clock, FaultInjection
 from checker.explorer.sagas import rules
-from checker.explorer.sagas.participants import Effect, Ledger, Participants, waits_for
-from checker.explorer.sagas.rules import Standing, standing_for_owner
+from checker.explorer.sagas.participants import Effect, Ledger, ScriptedParticipants, waits_for
+from checker.explorer.sagas.rules import Snapshot, status_for_owner
 from checker.explorer.sagas.scenarios import Limits, Scenario, context_of
 from contracts import projection
 from contracts.patterns import PATTERNS
@@ -31,7 +31,7 @@ def deadline_seconds(saga: Saga) -> float:
     return (settings.SAGA_SECONDS or saga.seconds) + 1.0
 
 
-class Decision(NamedTuple):
+class AskedDecision(NamedTuple):
     """What a step has asked, as its service has it. `is_untold`: it is closed, and a coordinator
     rests that does not know; `is_waiting`: the step's entry in the barrier waits.
     """
@@ -55,11 +55,11 @@ class Decision(NamedTuple):
         return f"{self.step} of {self.saga_id}"
 
 
-class Stage(ABC):
+class Backend(ABC):
     """`can_overlap`: whether transactions may be open side by side. `services`: the participants,
-    and the coordinator; `deciding`: those whose steps wait for somebody. `strike`: where a process
-    is struck; `limits`: how often what may go wrong still does. `silent`: the runners whose hearts
-    do not beat.
+    and the coordinator; `deciding`: those whose steps wait for somebody. `injection`: where a
+    process is struck; `limits`: how often what may go wrong still does. `silent`: the runners whose
+    hearts do not beat.
     """
 
     can_overlap: bool
@@ -68,9 +68,9 @@ class Stage(ABC):
         self,
         *,
         clock: Clock,
-        strike: Strike,
+        injection: FaultInjection,
         ledger: Ledger,
-        participants: Participants,
+        participants: ScriptedParticipants,
         scenario: Scenario,
         pattern: str,
     ) -> None:
@@ -80,7 +80,7 @@ class Stage(ABC):
         self.deciding = list(
             dict.fromkeys(step.service for step in scenario.saga.steps[1:] if waits_for(step))
         )
-        self.strike = strike
+        self.injection = injection
         self.limits = Limits()
         self.silent: set[int] = set()
         self._clock = clock
@@ -125,7 +125,7 @@ class Stage(ABC):
         """Messages that no handler could handle, and sagas that no runner could run."""
 
     @abstractmethod
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[AskedDecision]:
         """All that was ever asked, of all services."""
 
     @abstractmethod
@@ -165,11 +165,11 @@ class Stage(ABC):
     def effects(self) -> Mapping[Effect, Sequence[float]]:
         return self._ledger.effects()
 
-    def standings(self) -> Mapping[str, Standing]:
+    def snapshots(self) -> Mapping[str, Snapshot]:
         effects, runs = self.effects(), self.runs()
         return {
-            one: Standing(
-                standing_for_owner(saga=self.scenario.saga, saga_id=one, effects=effects),
+            one: Snapshot(
+                status_for_owner(saga=self.scenario.saga, saga_id=one, effects=effects),
                 runs.get(one, ""),
             )
             for one in self.scenario.saga_ids
@@ -186,20 +186,20 @@ class Stage(ABC):
             scenario=self.scenario,
             effects=self.effects(),
             units=self._ledger.units(service=self._scarce_at),
-            standings=self.standings(),
+            snapshots=self.snapshots(),
             may_return=may_return,
         )
 
     def describe(self) -> str:
         """In a line: how each saga stands, and what took effect."""
         parts, effects = [], self.effects()
-        for saga_id, standing in self.standings().items():
+        for saga_id, snapshot in self.snapshots().items():
             done = [f"{direction} {step}" for of, step, direction in effects if of == saga_id]
-            parts.append(f"{saga_id} {standing.owner}/{standing.run or '-'}: {', '.join(done)}")
+            parts.append(f"{saga_id} {snapshot.owner}/{snapshot.run or '-'}: {', '.join(done)}")
         return "; ".join(parts)
 
 
-def _accepted(*, participants: Participants, pattern: str, now: datetime) -> list[Context]:
+def _accepted(*, participants: ScriptedParticipants, pattern: str, now: datetime) -> list[Context]:
     """Has their owner accept all sagas of the scenario, and say so if there is no orchestrator."""
     scenario = participants.scenario
     first = scenario.saga.steps[0]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from checker.explorer.injection import Crashed, Strike
-from checker.explorer.sagas.participants import CARD_NETWORK, Participants
+from checker.explorer.injection import Crashed, FaultInjection
+from checker.explorer.sagas.participants import CARD_NETWORK, ScriptedParticipants
 from checker.explorer.store import WouldWait
 from contracts.saga import Command
 from coordination import decisions
@@ -44,8 +44,8 @@ class Calls:
     callers have given up.
     """
 
-    def __init__(self, *, strike: Strike, paths: Mapping[str, Operation]) -> None:
-        self.strike = strike
+    def __init__(self, *, injection: FaultInjection, paths: Mapping[str, Operation]) -> None:
+        self.injection = injection
         self._operations = paths
         self.late: list[Request] = []
         self._blocked: list[Request] = []
@@ -80,7 +80,7 @@ class Calls:
 
     def arriving(self) -> list[Request]:
         """The late ones that need not wait for a transaction that is open."""
-        if not self.strike.depth:
+        if not self.injection.depth:
             self._blocked.clear()
         return [one for one in self.late if one not in self._blocked]
 
@@ -118,9 +118,9 @@ class InProcessClient:
     def post(
         self, *, path: str, body: Sequence[Command], timeout: float | None = None, **_: Any
     ) -> Answer:
-        self._calls.strike.reached("client.before_call")
+        self._calls.injection.reached("client.before_call")
         answer = self._calls.make(path, body)
-        self._calls.strike.reached("client.answered")
+        self._calls.injection.reached("client.answered")
         return answer
 
     def get(self, *, path: str) -> Answer:
@@ -128,7 +128,7 @@ class InProcessClient:
         return Answer(200, b"{}")
 
 
-class StandingBulkheads:
+class ManualBulkheads:
     """In place of `saga_orchestrator.in_flight.Bulkheads`: nothing moves unless it is told to."""
 
     def __init__(
@@ -180,16 +180,16 @@ class CardNetwork:
         return self._answers[key]
 
 
-class Desk:
+class CardDesk:
     """Asks the card network. `is_at_once`: whoever has written the intent asks, and waits for the
     answer, as in a web process; otherwise it goes on, and the desk asks later.
     """
 
-    def __init__(self, *, participants: Participants, strike: Strike) -> None:
+    def __init__(self, *, participants: ScriptedParticipants, injection: FaultInjection) -> None:
         self.network = CardNetwork()
         self.is_at_once = True
         self._participants = participants
-        self._strike = strike
+        self._injection = injection
 
     def pursue(self, keys: Collection[Key]) -> bool:
         """A `participant.decisions.System`. What is not answered is asked again later."""
@@ -204,11 +204,11 @@ class Desk:
         """Call, and decision. Raises Unreachable."""
         saga_id, step = key
         scenario = self._participants.scenario
-        self._strike.reached(BEFORE_CALL)
+        self._injection.reached(BEFORE_CALL)
         is_good = self.network.charge(
             key=self._key_of(key), step=key, is_good=scenario.refused.get(saga_id) != step
         )
-        self._strike.reached(ANSWERED)
+        self._injection.reached(ANSWERED)
         service, _, action = scenario.saga.step(step).operation.partition(".")
         given = Given(saga_id=saga_id, step=step, word=YES if is_good else NO)
         decisions.decide(service=service, action=action, given=[given], decided_by=CARD_NETWORK)

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from catalogue import services
 from checker.explorer.injection import Crashed
-from checker.explorer.sagas.backend import Stage, deadline_seconds
-from checker.explorer.sagas.calls import WAYS, Calls, StandingBulkheads
+from checker.explorer.sagas.backend import Backend, deadline_seconds
+from checker.explorer.sagas.calls import WAYS, Calls, ManualBulkheads
 from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
-from checker.explorer.sagas.messages import AFTER_COMMIT, BEFORE_COMMIT, Courier
+from checker.explorer.sagas.messages import AFTER_COMMIT, BEFORE_COMMIT, MessageScheduler
 from checker.explorer.sagas.scenarios import SLACK_SECONDS
 from checker.explorer.scheduling import PROGRESS, Option
 from contracts import projection
@@ -40,13 +40,13 @@ CLAIMED = "runner.claimed"
 CRASHES_OF_SERVICE = (BEFORE_COMMIT, AFTER_COMMIT)
 
 
-class Coordinator(ABC):
+class CoordinatorRun(ABC):
     """What is special to a pattern."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._strike = stage.strike
-        self._limits = stage.limits
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._injection = backend.injection
+        self._limits = backend.limits
 
     @abstractmethod
     def clear(self) -> None:
@@ -78,18 +78,18 @@ class Coordinator(ABC):
 
     def _look_after(self, seconds: float) -> None:
         """So much time goes by, and whoever looks by the time looks."""
-        self._stage.passes(seconds)
+        self._backend.passes(seconds)
 
     def _pass_deadline(self, _: object) -> None:
         self._limits.spend("deadline")
         self._limits.is_interfered = True
-        self._look_after(deadline_seconds(self._stage.scenario.saga))
+        self._look_after(deadline_seconds(self._backend.scenario.saga))
 
 
-class Choreographed(Coordinator):
-    def __init__(self, *, stage: Stage, courier: Courier) -> None:
-        super().__init__(stage)
-        self._courier = courier
+class Choreographed(CoordinatorRun):
+    def __init__(self, *, backend: Backend, scheduler: MessageScheduler) -> None:
+        super().__init__(backend)
+        self._scheduler = scheduler
 
     def clear(self) -> None:
         """It remembers nothing itself."""
@@ -105,11 +105,11 @@ class Choreographed(Coordinator):
 
     def ask(self, saga_id: str) -> None:
         super().ask(saga_id)
-        self._courier.say(SERVICE)
+        self._scheduler.say(SERVICE)
 
     def wait(self, *, waits: int) -> list[str]:
         """Each lost message costs one look of the watchdog, and nothing else may cost one."""
-        until_looked_at = self._stage.seconds_until_looked_at() + SLACK_SECONDS
+        until_looked_at = self._backend.seconds_until_looked_at() + SLACK_SECONDS
         self._look_after(max(PATIENCE_SECONDS, until_looked_at))
         lost = self._limits.spent("lose")
         if waits <= lost:
@@ -117,9 +117,9 @@ class Choreographed(Coordinator):
         return [f"it stands still, after {lost} lost messages and {waits - 1} redrives"]
 
     def _asked(self, saga_id: str) -> object:
-        with self._stage.atomic(SERVICE):
+        with self._backend.atomic(SERVICE):
             return choreography.compensate(
-                saga_id=saga_id, requested_by="eva", reason="", now=self._stage.now()
+                saga_id=saga_id, requested_by="eva", reason="", now=self._backend.now()
             )
 
     def _look_early(self, _: object) -> None:
@@ -128,8 +128,8 @@ class Choreographed(Coordinator):
 
     def _look_after(self, seconds: float) -> None:
         super()._look_after(seconds)
-        watchdog.look(now=self._stage.now())
-        self._courier.say(SERVICE)
+        watchdog.look(now=self._backend.now())
+        self._scheduler.say(SERVICE)
 
 
 class Bulkhead(NamedTuple):
@@ -153,7 +153,7 @@ class Running:
         participants = Participants(urls=dict.fromkeys(services.PARTICIPANTS, "http://here"))
         self.runner = Runner(participants=participants)
         self.runner._lease = SimpleNamespace(runner_id=number)  # type: ignore[assignment]
-        self.bulkheads: StandingBulkheads = self.runner._executor._bulkheads  # type: ignore[assignment]
+        self.bulkheads: ManualBulkheads = self.runner._executor._bulkheads  # type: ignore[assignment]
 
     def claim(self) -> None:
         self.runner._claim()
@@ -165,14 +165,16 @@ class Running:
         return {"in_flight": executor.in_flight, "but": executor.full}
 
 
-class Orchestrated(Coordinator):
-    """Over messages, if there is a courier."""
+class Orchestrated(CoordinatorRun):
+    """Over messages, if there is a message scheduler."""
 
-    def __init__(self, *, stage: Stage, calls: Calls, courier: Courier | None) -> None:
-        super().__init__(stage)
+    def __init__(
+        self, *, backend: Backend, calls: Calls, scheduler: MessageScheduler | None
+    ) -> None:
+        super().__init__(backend)
         self._calls = calls
-        self._courier = courier
-        self._services = projection.services_of(stage.scenario.saga)
+        self._scheduler = scheduler
+        self._services = projection.services_of(backend.scenario.saga)
 
     def clear(self) -> None:
         self._calls.clear()
@@ -199,10 +201,10 @@ class Orchestrated(Coordinator):
         left = self._limits.left
         if left["crash"] and self._is_claimable():
             yield Option("crash " + CLAIMED, "a runner claims, and dies", self._claim_and_die)
-        if left["stale"] and self._strike.depth < 2 and self._is_claimable():
+        if left["stale"] and self._injection.depth < 2 and self._is_claimable():
             text = "a runner claims, and takes its time"
             yield Option("pause " + CLAIMED, text, self._claim_slowly)
-        if left["outage"] and not self._courier:
+        if left["outage"] and not self._scheduler:
             text = "{0} does not answer for a while"
             yield Option("outage", text, self._lose_replies, self._services)
         yield from super().faults()
@@ -219,7 +221,7 @@ class Orchestrated(Coordinator):
                 breaks = partial(self._break_service, at)
                 yield Option("crash " + at, "{0}, which crashes at " + at, breaks, bulkheads)
         yield from self._faults_of_deciding_calls(
-            [one for one in bulkheads if one.endpoint.service in self._stage.deciding]
+            [one for one in bulkheads if one.endpoint.service in self._backend.deciding]
         )
 
     def _faults_of_deciding_calls(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
@@ -228,7 +230,7 @@ class Orchestrated(Coordinator):
         for at in CRASHES_OF_DECISION if left["crash"] and bulkheads else ():
             breaks = partial(self._break_service, at)
             yield Option("crash " + at, "{0}, which crashes at " + at, breaks, bulkheads)
-        can_overlap = self._stage.can_overlap and left["overlap"] and self._strike.depth < 2
+        can_overlap = self._backend.can_overlap and left["overlap"] and self._injection.depth < 2
         for at in SLOW_DECISIONS if can_overlap and bulkheads else ():
             slow = partial(self._slow_service, at)
             yield Option("overlap", "{0}, which is slow " + at, slow, bulkheads)
@@ -239,20 +241,20 @@ class Orchestrated(Coordinator):
             for at in CRASHES:
                 die = partial(self._die, at)
                 yield Option("crash " + at, "{0}, and the runner dies at " + at, die, bulkheads)
-        if left["stale"] and self._strike.depth < 2:
+        if left["stale"] and self._injection.depth < 2:
             for at in PAUSES:
                 pause = partial(self._pause, at)
                 yield Option("pause " + at, "{0}, and is suspended at " + at, pause, bulkheads)
         if left["stale"]:
-            alive = [one.number for one in self._runners if self._stage.is_alive(one.number)]
+            alive = [one.number for one in self._runners if self._backend.is_alive(one.number)]
             yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
 
     def wait(self, *, waits: int) -> list[str]:
         """Until the next saga is due; a parked one is tried again by a person."""
-        for saga_id, standing in self._stage.standings().items():
-            if standing.run == "parked":
+        for saga_id, snapshot in self._backend.snapshots().items():
+            if snapshot.run == "parked":
                 orchestration.retry(saga_id=saga_id, requested_by="eva")
-        self._stage.passes(self._stage.seconds_until_due())
+        self._backend.passes(self._backend.seconds_until_due())
         if self._limits.spent("lose", "call", "outage", "crash", "stale", "overlap"):
             return []
         return ["it stands still, and nothing had gone wrong"]
@@ -264,7 +266,7 @@ class Orchestrated(Coordinator):
 
     def _bulkheads(self) -> list[Bulkhead]:
         """What each runner could do; those that are taken for dead last."""
-        runners = sorted(self._runners, key=lambda one: not self._stage.is_alive(one.number))
+        runners = sorted(self._runners, key=lambda one: not self._backend.is_alive(one.number))
         return [
             Bulkhead(one, endpoint, len(sagas))
             for one in runners
@@ -274,25 +276,25 @@ class Orchestrated(Coordinator):
 
     def _claim(self, _: object) -> None:
         self._alive().claim()
-        if self._courier:
-            self._courier.say(ALIAS)
+        if self._scheduler:
+            self._scheduler.say(ALIAS)
 
     def _is_claimable(self) -> bool:
         """By one of those at work; where there is none, by a new one, whose hands are empty."""
         if next(self._at_work(), None):
             return self._claimant() is not None
-        return self._stage.is_claimable(runner=self._made + 1, in_flight=(), but=())
+        return self._backend.is_claimable(runner=self._made + 1, in_flight=(), but=())
 
     def _claimant(self) -> Running | None:
         """The first at work that would find something: each of them looks by itself."""
         for one in self._at_work():
-            if self._stage.is_claimable(runner=one.number, **one.in_flight_set):
+            if self._backend.is_claimable(runner=one.number, **one.in_flight_set):
                 return one
         return None
 
     def _at_work(self) -> Iterator[Running]:
         for one in self._runners:
-            if self._stage.is_alive(one.number) and one.number not in self._paused:
+            if self._backend.is_alive(one.number) and one.number not in self._paused:
                 yield one
 
     def _alive(self) -> Running:
@@ -301,7 +303,7 @@ class Orchestrated(Coordinator):
             return found
         self._made += 1
         self._runners.append(Running(self._made))
-        self._stage.speak(self._made)
+        self._backend.speak(self._made)
         return self._runners[-1]
 
     def _work(self, bulkhead: Bulkhead) -> None:
@@ -322,50 +324,50 @@ class Orchestrated(Coordinator):
 
     def _dying(self, runner: Running, at: str, work: Callable[[], None]) -> None:
         self._limits.spend("crash")
-        with self._strike.crashing(at=at):
+        with self._injection.crashing(at=at):
             try:
                 work()
             except Crashed:
-                self._stage.fall_silent(runner.number)
+                self._backend.fall_silent(runner.number)
                 self._runners.remove(runner)
 
     def _claim_slowly(self, _: object) -> None:
         """Its lease is renewed meanwhile: one thread of it is slow."""
         runner = self._alive()
         self._suspended(runner, CLAIMED, runner.claim)
-        if self._courier:
-            self._courier.say(ALIAS)
+        if self._scheduler:
+            self._scheduler.say(ALIAS)
 
     def _pause(self, at: str, bulkhead: Bulkhead) -> None:
         """Suspended, it does not renew its lease; awake again, it does."""
         number = bulkhead.runner.number
-        self._stage.fall_silent(number)
+        self._backend.fall_silent(number)
         self._suspended(bulkhead.runner, at, partial(self._work, bulkhead))
-        self._stage.speak(number)
+        self._backend.speak(number)
 
     def _suspended(self, runner: Running, at: str, work: Callable[[], None]) -> None:
         self._limits.spend("stale")
         self._paused.add(runner.number)
-        with self._strike.pausing(at=at, who=f"runner {runner.number}"):
+        with self._injection.pausing(at=at, who=f"runner {runner.number}"):
             work()
         self._paused.discard(runner.number)
 
     def _break_service(self, at: str, bulkhead: Bulkhead) -> None:
         self._limits.spend("crash")
-        with self._strike.crashing(at=at):
+        with self._injection.crashing(at=at):
             self._work(bulkhead)
 
     def _slow_service(self, at: str, bulkhead: Bulkhead) -> None:
         """Its runner waits for it, and its lease is renewed."""
         self._limits.spend("overlap")
         self._paused.add(bulkhead.runner.number)
-        with self._strike.pausing(at=at, who=bulkhead.endpoint.service):
+        with self._injection.pausing(at=at, who=bulkhead.endpoint.service):
             self._work(bulkhead)
         self._paused.discard(bulkhead.runner.number)
 
     def _take_for_dead(self, number: int) -> None:
         self._limits.spend("stale")
-        self._stage.fall_silent(number)
+        self._backend.fall_silent(number)
 
     def _lose_replies(self, service: str) -> None:
         self._limits.spend("outage")

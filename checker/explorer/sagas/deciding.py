@@ -11,8 +11,15 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from checker.explorer.injection import Crashed
-from checker.explorer.sagas.backend import Decision, Stage
-from checker.explorer.sagas.calls import ANSWERED, BEFORE_CALL, LOST, REPLY_LOST, REQUEST_LOST, Desk
+from checker.explorer.sagas.backend import AskedDecision, Backend
+from checker.explorer.sagas.calls import (
+    ANSWERED,
+    BEFORE_CALL,
+    LOST,
+    REPLY_LOST,
+    REQUEST_LOST,
+    CardDesk,
+)
 from checker.explorer.sagas.memory import AFTER_READING
 from checker.explorer.sagas.participants import CARD_NETWORK, waits_for
 from checker.explorer.sagas.scenarios import SLACK_SECONDS
@@ -36,10 +43,10 @@ SLOW_DECISIONS = (AFTER_READING, BEFORE_COMMIT, BEFORE_CALL, ANSWERED)
 T = TypeVar("T")
 
 
-class Verdict(NamedTuple):
+class PossibleVerdict(NamedTuple):
     """What somebody could say now of a step."""
 
-    decision: Decision
+    decision: AskedDecision
     decider: str
     word: str
 
@@ -67,36 +74,36 @@ class ToCoordinator:
 
 
 class Deciders:
-    """All who decide in a world."""
+    """All who decide in an environment."""
 
-    def __init__(self, *, stage: Stage, desk: Desk) -> None:
-        self._stage = stage
-        self._strike = stage.strike
-        self._limits = stage.limits
+    def __init__(self, *, backend: Backend, desk: CardDesk) -> None:
+        self._backend = backend
+        self._injection = backend.injection
+        self._limits = backend.limits
         self._desk = desk
-        steps = stage.scenario.saga.steps[1:]
+        steps = backend.scenario.saga.steps[1:]
         self._people = {step.name: step.decided_by for step in steps if step.decided_by}
         self._paid = {step.name for step in steps if CARD_NETWORK in waits_for(step)}
-        self._open: list[Decision] = []
-        self._asked: list[Decision] = []
+        self._open: list[AskedDecision] = []
+        self._asked: list[AskedDecision] = []
         self._blocked: set[object] = set()
         self._answered: dict[Key, str] = {}
 
     def clear(self) -> None:
         self._desk.network.clear()
-        self._desk.is_at_once = self._stage.pattern == patterns.ORCHESTRATED
+        self._desk.is_at_once = self._backend.pattern == patterns.ORCHESTRATED
         self._blocked.clear()
         self._answered.clear()
-        self._sweeps = {one: Overdue(service=one) for one in self._stage.deciding}
-        self._tellers = {one: Teller(service=one) for one in self._stage.deciding}
+        self._sweeps = {one: Overdue(service=one) for one in self._backend.deciding}
+        self._tellers = {one: Teller(service=one) for one in self._backend.deciding}
 
     def progress(self) -> Iterator[Option]:
         """Looks at what waits, first."""
-        if not self._stage.deciding:
+        if not self._backend.deciding:
             return
-        if not self._strike.depth:
+        if not self._injection.depth:
             self._blocked.clear()
-        self._asked = self._stage.decisions()
+        self._asked = self._backend.decisions()
         self._open = [one for one in self._asked if not one.is_closed]
         if untold := self._untold():
             yield Option(PROGRESS, "{0} tells what was decided", self._tell, untold)
@@ -109,7 +116,7 @@ class Deciders:
 
     def faults(self) -> Iterator[Option]:
         """Of those that there are since progress was asked for."""
-        if not self._stage.deciding:
+        if not self._backend.deciding:
             return
         scripted = self._free(self._scripted())
         if scripted:
@@ -123,7 +130,7 @@ class Deciders:
 
     def breaches_at_the_end(self) -> Iterator[str]:
         """Of what was answered, and of money."""
-        verdicts = {decision.key: decision.verdict for decision in self._stage.decisions()}
+        verdicts = {decision.key: decision.verdict for decision in self._backend.decisions()}
         for (saga_id, step), word in self._answered.items():
             if verdicts[saga_id, step] != word:
                 verdict = verdicts[saga_id, step]
@@ -132,7 +139,7 @@ class Deciders:
         for (saga_id, step), times in captured.items():
             if times > 1:
                 yield f"{saga_id}: {step} has taken money {times} times"
-        for saga_id, step, direction in self._stage.effects():
+        for saga_id, step, direction in self._backend.effects():
             is_paid = step in self._paid and direction is Direction.DO
             if is_paid and not captured[saga_id, step]:
                 yield f"{saga_id}: {step} was done, and no money was taken"
@@ -149,26 +156,28 @@ class Deciders:
         return self._free(dict.fromkeys(one.service for one in self._asked if one.is_untold))
 
     def _overdue(self) -> list[str]:
-        now = self._stage.now()
+        now = self._backend.now()
         return self._free(dict.fromkeys(one.service for one in self._open if one.until <= now))
 
-    def _asking(self) -> list[Decision]:
+    def _asking(self) -> list[AskedDecision]:
         return self._free(one for one in self._open if one.decided_by == CARD_NETWORK)
 
-    def _scripted(self) -> Iterator[Verdict]:
+    def _scripted(self) -> Iterator[PossibleVerdict]:
         """Of each step that waits for a person: as the scenario has it."""
-        refused = self._stage.scenario.refused
+        refused = self._backend.scenario.refused
         for one in self._open:
             if one.decided_by == self._people.get(one.step):
                 is_no = refused.get(one.saga_id) == one.step and one.step not in self._paid
-                yield Verdict(one, one.decided_by, NO if is_no else YES)
+                yield PossibleVerdict(one, one.decided_by, NO if is_no else YES)
 
-    def _late(self) -> Iterator[Verdict]:
+    def _late(self) -> Iterator[PossibleVerdict]:
         for one in self._asked:
             if one.verdict and one.step in self._people:
-                yield from (Verdict(one, self._people[one.step], word) for word in (YES, NO))
+                yield from (
+                    PossibleVerdict(one, self._people[one.step], word) for word in (YES, NO)
+                )
 
-    def _other_ends(self, scripted: Sequence[Verdict]) -> Iterator[Option]:
+    def _other_ends(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:
         other = [one._replace(word=NO if one.word == YES else YES) for one in scripted]
         yield Option("other verdict", "{0}", self._say_otherwise, other)
         if self._limits.left["overdue"]:
@@ -176,7 +185,7 @@ class Deciders:
             waiting = [one.decision for one in scripted]
             yield Option("overdue", text, self._let_pass, waiting)
 
-    def _crashes(self, scripted: Sequence[Verdict]) -> Iterator[Option]:
+    def _crashes(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:
         left, untold, overdue = self._limits.left, self._untold(), self._overdue()
         if left["call"] and untold:
             for way in (REQUEST_LOST, REPLY_LOST):
@@ -192,10 +201,10 @@ class Deciders:
                 crash = partial(self._crash, at, act)
                 yield Option("crash " + at, "{0}: crashes at " + at, crash, who)
 
-    def _overlaps(self, scripted: Sequence[Verdict]) -> Iterator[Option]:
-        if not self._limits.left["overlap"] or self._strike.depth >= 2:
+    def _overlaps(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:
+        if not self._limits.left["overlap"] or self._injection.depth >= 2:
             return
-        if not self._stage.can_overlap:
+        if not self._backend.can_overlap:
             return
         for act, who in (
             (self._ask_network, self._asking()),
@@ -208,7 +217,7 @@ class Deciders:
 
     # What happens
 
-    def _say(self, said: Verdict) -> None:
+    def _say(self, said: PossibleVerdict) -> None:
         """At the door, which answers a 409 to who comes too late."""
         saga_id, step = said.decision.key
         given = Given(saga_id=saga_id, step=step, word=said.word, by="eva")
@@ -220,21 +229,21 @@ class Deciders:
         except WouldWait:
             self._blocked.add(said)
 
-    def _say_otherwise(self, said: Verdict) -> None:
+    def _say_otherwise(self, said: PossibleVerdict) -> None:
         self._limits.is_interfered = True
         self._say(said)
 
-    def _say_late(self, said: Verdict) -> None:
+    def _say_late(self, said: PossibleVerdict) -> None:
         self._limits.spend("late verdict")
         self._say(said)
 
-    def _let_pass(self, decision: Decision) -> None:
+    def _let_pass(self, decision: AskedDecision) -> None:
         self._limits.spend("overdue")
         self._limits.is_interfered = True
-        left = (decision.until - self._stage.now()).total_seconds()
-        self._stage.passes(max(left, 0.0) + SLACK_SECONDS)
+        left = (decision.until - self._backend.now()).total_seconds()
+        self._backend.passes(max(left, 0.0) + SLACK_SECONDS)
 
-    def _ask_network(self, decision: Decision) -> None:
+    def _ask_network(self, decision: AskedDecision) -> None:
         try:
             self._desk.ask(key=decision.key)
         except (Crashed, Unreachable):
@@ -270,10 +279,10 @@ class Deciders:
 
     def _crash(self, at: str, act: Callable[[Any], None], who: object) -> None:
         self._limits.spend("crash")
-        with self._strike.crashing(at=at):
+        with self._injection.crashing(at=at):
             act(who)
 
     def _slowly(self, at: str, act: Callable[[Any], None], who: object) -> None:
         self._limits.spend("overlap")
-        with self._strike.pausing(at=at, who=f"{who}"):
+        with self._injection.pausing(at=at, who=f"{who}"):
             act(who)

@@ -16,17 +16,21 @@ import participant.decisions
 import saga_choreography.reactions
 import saga_orchestrator.reactions
 from catalogue import SAGAS, services
-from checker.explorer.injection import Clock, NoChance, Strike
-from checker.explorer.sagas.backend import Stage
-from checker.explorer.sagas.calls import Calls, Desk, StandingBulkheads
-from checker.explorer.sagas.coordinators import Choreographed, Coordinator, Orchestrated
+from checker.explorer.injection import Clock, FaultInjection, NoChance
+from checker.explorer.sagas.backend import Backend
+from checker.explorer.sagas.calls import Calls, CardDesk, ManualBulkheads
+from checker.explorer.sagas.coordinators import (
+    Choreographed,
+    CoordinatorRun,
+    Orchestrated,
+)
 from checker.explorer.sagas.deciding import Deciders, ToCoordinator
-from checker.explorer.sagas.memory import Memory, MemoryStage, installed
-from checker.explorer.sagas.messages import Courier
-from checker.explorer.sagas.participants import CARD_NETWORK, Participants
-from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Standing, Steadiness
+from checker.explorer.sagas.memory import MemoryBackend, Tables, installed
+from checker.explorer.sagas.messages import MessageScheduler
+from checker.explorer.sagas.participants import CARD_NETWORK, ScriptedParticipants
+from checker.explorer.sagas.rules import ACCEPTED, COMPLETED, Monotonicity, Snapshot
 from checker.explorer.sagas.scenarios import scenarios_of
-from checker.explorer.scheduling import PROGRESS, Option, Player, World
+from checker.explorer.scheduling import PROGRESS, Environment, Option, Player
 from contracts import events, patterns, projection
 from contracts.patterns import PATTERNS
 from contracts.states import FINAL
@@ -44,42 +48,42 @@ MOST_ASKED = 2
 MOST_WAITS = 30
 
 
-class SagaWorld:
-    """A `scheduling.World`."""
+class SagaEnvironment:
+    """A `scheduling.Environment`."""
 
     def __init__(
         self,
         *,
-        stage: Stage,
-        coordinator: Coordinator,
-        courier: Courier | None,
+        backend: Backend,
+        coordinator: CoordinatorRun,
+        scheduler: MessageScheduler | None,
         deciders: Deciders,
     ) -> None:
-        self.name = f"{stage.pattern}/{stage.scenario.saga.name}/{stage.scenario.name}"
-        self.stage = stage
-        self._strike = stage.strike
-        self._limits = stage.limits
+        self.name = f"{backend.pattern}/{backend.scenario.saga.name}/{backend.scenario.name}"
+        self.backend = backend
+        self._injection = backend.injection
+        self._limits = backend.limits
         self._coordinator = coordinator
-        self._courier = courier
+        self._scheduler = scheduler
         self._deciders = deciders
-        self._starts_itself = is_own_start(stage.pattern)
+        self._starts_itself = is_own_start(backend.pattern)
 
     def begin(self, player: Player) -> None:
-        self._strike.clear()
-        self._strike.player = player
+        self._injection.clear()
+        self._injection.player = player
         self._limits.clear()
-        contexts = self.stage.begin()
-        if self._courier:
-            self._courier.clear()
+        contexts = self.backend.begin()
+        if self._scheduler:
+            self._scheduler.clear()
         self._coordinator.clear()
         self._deciders.clear()
         self._accepted = contexts
-        self._asks = dict.fromkeys(self.stage.scenario.saga_ids, MOST_ASKED)
+        self._asks = dict.fromkeys(self.backend.scenario.saga_ids, MOST_ASKED)
         self._waits = 0
         self._is_over = False
         self._broken: list[str] = []
-        self._steadiness = Steadiness()
-        self._standings: Mapping[str, Standing] = self.stage.standings()
+        self._monotonicity = Monotonicity()
+        self._snapshots: Mapping[str, Snapshot] = self.backend.snapshots()
 
     def options(self) -> Iterator[Option]:
         if self._is_over:
@@ -88,52 +92,54 @@ class SagaWorld:
         for option in self._progress():
             is_at_rest = False
             yield option
-        if is_at_rest and not self._strike.depth:
+        if is_at_rest and not self._injection.depth:
             yield self._at_rest()
-        if self._courier:
-            yield from self._courier.faults()
+        if self._scheduler:
+            yield from self._scheduler.faults()
         yield from self._coordinator.faults()
         yield from self._deciders.faults()
         yield from self._interferences()
 
     def breaches(self) -> list[str]:
-        found = self._broken + self.stage.set_aside()
-        self._standings = self.stage.standings()
-        found += self._steadiness.breaches(now=self._standings, may_return=self._limits.may_return)
+        found = self._broken + self.backend.set_aside()
+        self._snapshots = self.backend.snapshots()
+        found += self._monotonicity.breaches(
+            now=self._snapshots, may_return=self._limits.may_return
+        )
         return found
 
     def breaches_at_the_end(self) -> list[str]:
-        found = list(self.stage.breaches(may_return=self._limits.may_return))
-        if self._courier:
-            found += self._courier.breaches_at_the_end()
+        found = list(self.backend.breaches(may_return=self._limits.may_return))
+        if self._scheduler:
+            found += self._scheduler.breaches_at_the_end()
         found += self._promises_broken()
         found += self._deciders.breaches_at_the_end()
-        completed = sum(one.owner == COMPLETED for one in self._standings.values())
-        if not self._limits.is_interfered and completed not in self.stage.scenario.completing:
+        completed = sum(one.owner == COMPLETED for one in self._snapshots.values())
+        if not self._limits.is_interfered and completed not in self.backend.scenario.completing:
             found.append(f"{completed} completed, and nobody had interfered")
         return found
 
     def _promises_broken(self) -> Iterator[str]:
         """Whoever was answered that a saga will be undone finds it undone in the end."""
         for saga_id in sorted(self._limits.promised):
-            if self._standings[saga_id].owner == COMPLETED:
+            if self._snapshots[saga_id].owner == COMPLETED:
                 yield f"{saga_id}: it was promised to be undone, and is completed"
 
     def describe(self) -> str:
-        return self.stage.describe()
+        return self.backend.describe()
 
     def _at_rest(self) -> Option:
-        if all(one.run in FINAL for one in self._standings.values()):
+        if all(one.run in FINAL for one in self._snapshots.values()):
             return Option(PROGRESS, "nothing more happens", self._end)
         return Option(PROGRESS, "nothing moves, and time goes by", self._wait)
 
     def _progress(self) -> Iterator[Option]:
-        if self._courier:
-            self._courier.look()
+        if self._scheduler:
+            self._scheduler.look()
         if self._accepted and not self._starts_itself:
             yield Option(PROGRESS, "their owner hands over", self._hand_over)
-        if self._courier:
-            yield from self._courier.progress()
+        if self._scheduler:
+            yield from self._scheduler.progress()
         yield from self._coordinator.progress()
         yield from self._deciders.progress()
 
@@ -144,8 +150,8 @@ class SagaWorld:
         if self._accepted and self._starts_itself:
             text = "their owner hands over already what has not ended"
             yield Option("net", text, self._hand_over_the_rest)
-        standings = self._standings
-        if asked := [one for one in standings if standings[one].run and self._asks[one]]:
+        snapshots = self._snapshots
+        if asked := [one for one in snapshots if snapshots[one].run and self._asks[one]]:
             yield Option("ask", "somebody asks that {0} be undone", self._ask, asked)
 
     def _hand_over(self, _: object) -> None:
@@ -154,7 +160,7 @@ class SagaWorld:
 
     def _hand_over_the_rest(self, _: object = None) -> None:
         """The net, where they start by themselves: of those that have not ended."""
-        is_open = {one for one, known in self._standings.items() if known.owner == ACCEPTED}
+        is_open = {one for one, known in self._snapshots.items() if known.owner == ACCEPTED}
         self._accepted = [one for one in self._accepted if one.saga_id in is_open]
         if self._accepted:
             self._hand_over(None)
@@ -166,7 +172,7 @@ class SagaWorld:
 
     def _wait(self, _: object) -> None:
         self._waits += 1
-        self._broken += self.stage.forgotten()
+        self._broken += self.backend.forgotten()
         if self._starts_itself:
             self._hand_over_the_rest()
         self._broken += self._coordinator.wait(waits=self._waits)
@@ -186,69 +192,76 @@ MONOTONIC = (executor, in_flight, worker, messages)
 NOW = (reactions, parking, relay, messages)
 CHANCE = (executor, endpoints)
 MOST_AT_A_CALL = 1
-"""With few sagas in a world this is what makes a call crowded."""
+"""With few sagas in an environment this is what makes a call crowded."""
 
 
 @contextmanager
-def in_memory() -> Iterator[dict[str, World]]:
-    """Within the block all services live in memory: the worlds, by name. One a process."""
-    memory = Memory()
-    participants = Participants(ledger=memory.ledger)
-    stage = partial(MemoryStage, memory=memory, participants=participants)
+def in_memory() -> Iterator[dict[str, Environment]]:
+    """Within the block all services live in memory: the environments, by name. One a process."""
+    memory = Tables()
+    participants = ScriptedParticipants(ledger=memory.ledger)
+    backend = partial(MemoryBackend, memory=memory, participants=participants)
     with (
         installed(memory),
-        all_worlds(memory.clock, memory.strike, participants, stage) as made,
+        all_environments(memory.clock, memory.injection, participants, backend) as made,
     ):
         yield made
 
 
 @contextmanager
-def all_worlds(
-    clock: Clock, strike: Strike, participants: Participants, stage: Callable[..., Stage]
-) -> Iterator[dict[str, World]]:
-    """Within the block nothing happens by itself: the worlds on such stages, by name."""
-    calls = Calls(strike=strike, paths=participants.paths())
-    desk = Desk(participants=participants, strike=strike)
+def all_environments(
+    clock: Clock,
+    injection: FaultInjection,
+    participants: ScriptedParticipants,
+    backend: Callable[..., Backend],
+) -> Iterator[dict[str, Environment]]:
+    """Within the block nothing happens by itself: the environments on such stages, by name."""
+    calls = Calls(injection=injection, paths=participants.paths())
+    desk = CardDesk(participants=participants, injection=injection)
     with ExitStack() as stack:
-        stack.enter_context(_steered(clock=clock, strike=strike, calls=calls))
+        stack.enter_context(_patched(clock=clock, injection=injection, calls=calls))
         stack.enter_context(_deciding(participants, desk))
-        made: dict[str, World] = {}
+        made: dict[str, Environment] = {}
         for pattern in PATTERNS:
             for saga in SAGAS.values():
                 stack.callback(forget, _broker(pattern, saga.name))
                 for scenario in scenarios_of(saga):
-                    world = _world(
-                        stage(scenario=scenario, pattern=pattern), calls, participants, desk
+                    environment = _environment(
+                        backend(scenario=scenario, pattern=pattern), calls, participants, desk
                     )
-                    made[world.name] = world
+                    made[environment.name] = environment
         yield made
 
 
-def _world(stage: Stage, calls: Calls, participants: Participants, desk: Desk) -> SagaWorld:
-    courier = _courier(stage, participants)
-    coordinator: Coordinator
-    if courier and stage.pattern == patterns.CHOREOGRAPHED:
-        coordinator = Choreographed(stage=stage, courier=courier)
+def _environment(
+    backend: Backend, calls: Calls, participants: ScriptedParticipants, desk: CardDesk
+) -> SagaEnvironment:
+    scheduler = _scheduler(backend, participants)
+    coordinator: CoordinatorRun
+    if scheduler and backend.pattern == patterns.CHOREOGRAPHED:
+        coordinator = Choreographed(backend=backend, scheduler=scheduler)
     else:
-        coordinator = Orchestrated(stage=stage, calls=calls, courier=courier)
-    deciders = Deciders(stage=stage, desk=desk)
-    return SagaWorld(stage=stage, coordinator=coordinator, courier=courier, deciders=deciders)
+        coordinator = Orchestrated(backend=backend, calls=calls, scheduler=scheduler)
+    deciders = Deciders(backend=backend, desk=desk)
+    return SagaEnvironment(
+        backend=backend, coordinator=coordinator, scheduler=scheduler, deciders=deciders
+    )
 
 
-def _courier(stage: Stage, participants: Participants) -> Courier | None:
-    """The worlds of a saga and a pattern share its queues; what is called over HTTP has none."""
-    if stage.pattern == patterns.ORCHESTRATED:
+def _scheduler(backend: Backend, participants: ScriptedParticipants) -> MessageScheduler | None:
+    """Those of a saga and a pattern share its queues; what is called over HTTP has none."""
+    if backend.pattern == patterns.ORCHESTRATED:
         return None
-    saga, coordinator = stage.scenario.saga, PATTERNS[stage.pattern].coordinator
+    saga, coordinator = backend.scenario.saga, PATTERNS[backend.pattern].coordinator
     heard: dict[str, list[Reaction]] = {
         service: participants.reactions(service=service) for service in projection.services_of(saga)
     }
-    is_choreographed = stage.pattern == patterns.CHOREOGRAPHED
+    is_choreographed = backend.pattern == patterns.CHOREOGRAPHED
     module = saga_choreography if is_choreographed else saga_orchestrator
     heard[coordinator] = module.reactions.REACTIONS
-    return Courier(
-        stage=stage,
-        broker=connect_memory(f"memory://{_broker(stage.pattern, saga.name)}"),
+    return MessageScheduler(
+        backend=backend,
+        broker=connect_memory(f"memory://{_broker(backend.pattern, saga.name)}"),
         reactions=heard,
         watcher=coordinator if is_choreographed else "",
     )
@@ -259,18 +272,18 @@ def _broker(pattern: str, saga: str) -> str:
 
 
 @contextmanager
-def _steered(*, clock: Clock, strike: Strike, calls: Calls) -> Iterator[None]:
-    """Within the block time passes by `clock`, calls go by `calls`, and `strike` knows who is
+def _patched(*, clock: Clock, injection: FaultInjection, calls: Calls) -> Iterator[None]:
+    """Within the block time passes by `clock`, calls go by `calls`, and `injection` knows who is
     where.
     """
     with ExitStack() as stack:
-        for module, name, stand_in in _stand_ins(clock, strike, calls):
+        for module, name, stand_in in _stand_ins(clock, injection, calls):
             stack.enter_context(patch.object(module, name, stand_in))
         yield
 
 
 @contextmanager
-def _deciding(participants: Participants, desk: Desk) -> Iterator[None]:
+def _deciding(participants: ScriptedParticipants, desk: CardDesk) -> Iterator[None]:
     """Within the block the doors find these participants' operations, and the card network is asked
     by `desk` for whatever waits for it.
     """
@@ -288,17 +301,19 @@ def _deciding(participants: Participants, desk: Desk) -> Iterator[None]:
             deciding.cache_clear()
 
 
-def _stand_ins(clock: Clock, strike: Strike, calls: Calls) -> Iterator[tuple[Any, str, Any]]:
+def _stand_ins(
+    clock: Clock, injection: FaultInjection, calls: Calls
+) -> Iterator[tuple[Any, str, Any]]:
     for module in MONOTONIC:
         yield module, "time", clock
     for module in NOW:
         yield module, "datetime", clock
     for module in CHANCE:
         yield module, "random", NoChance()
-    yield failpoints, "reach", strike.reached
+    yield failpoints, "reach", injection.reached
     yield wakeups, "notify", lambda *, service, channel: None  # nobody sleeps
     yield endpoints, "Client", calls.client
     yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)
-    yield executor, "Bulkheads", StandingBulkheads
+    yield executor, "Bulkheads", ManualBulkheads
     yield in_flight, "MOST_AT_A_CALL", MOST_AT_A_CALL
     yield events, "event_id", cache(events.event_id)  # the same few, in every schedule

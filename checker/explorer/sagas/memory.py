@@ -1,4 +1,5 @@
-"""The stage of a world in memory: tables in the place of the SQL, for as long as it is wanted.
+"""The backend of an environment in memory: tables in the place of the SQL, for as long as it is
+wanted.
 
 Everything above the SQL stays the real thing: reactions, `execute`, the barrier's rules, consumer,
 relay, tracking, watchdog, runner, executor, engine. What a participant stores is here, as the SQL
@@ -14,13 +15,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from checker.explorer.injection import Clock, Strike
-from checker.explorer.sagas.backend import Decision, Stage
+from checker.explorer.injection import Clock, FaultInjection
+from checker.explorer.sagas.backend import AskedDecision, Backend
 from checker.explorer.sagas.memory_of_coordinators import SagaLog, Trail
 from checker.explorer.sagas.memory_of_decisions import DecisionRow, Decisions
-from checker.explorer.sagas.participants import Effect, Participants, Word
+from checker.explorer.sagas.participants import Effect, ScriptedParticipants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.store import Store, Table
+from checker.explorer.store import MemoryStore, Table
 from contracts import events, patterns, refusals
 from contracts.events import Event
 from contracts.outcomes import Outcome, Refused, Waiting
@@ -50,10 +51,10 @@ class BarrierRow(NamedTuple):
     outcome: Outcome | None
 
 
-class Barrier:
+class MemoryBarrier:
     """A row is known by its own key instead of a number. The rules stay the real ones."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
     def take(
@@ -109,13 +110,13 @@ class Barrier:
         return self._store.table("barrier." + operation.service)
 
 
-class Ledger:
+class MemoryLedger:
     """A `participants.Ledger`."""
 
-    def __init__(self, store: Store, clock: Clock, strike: Strike) -> None:
+    def __init__(self, store: MemoryStore, clock: Clock, injection: FaultInjection) -> None:
         self._store = store
         self._clock = clock
-        self._strike = strike
+        self._injection = injection
         self._effects = store.table("ledger")
         self._words = store.table("words")
         self._units = store.table("units")
@@ -124,7 +125,7 @@ class Ledger:
         if service in self._units:
             self._store.lock(self._units, service)
         free: int = self._units.get(service, 0)
-        self._strike.reached(AFTER_READING)
+        self._injection.reached(AFTER_READING)
         return free
 
     def set_units(self, *, service: str, units: int) -> None:
@@ -150,10 +151,10 @@ class Ledger:
         return units
 
 
-class Outbox:
+class MemoryOutbox:
     """Rows that are sent are deleted: nobody looks at them again."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
     def add(self, *, service: str, said: Sequence[Event]) -> None:
@@ -175,12 +176,12 @@ class Outbox:
         return list(ids)
 
 
-class Parked:
+class MemoryParked:
     """Messages that no handler could handle, with the reason: here that is a bug, so none is tried
     again.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.table = store.table("parked")
 
@@ -201,34 +202,39 @@ class Parked:
         pass
 
 
-class Memory:
+class Tables:
     """The tables, by whose they are, and the time they live in."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.store = Store()
-        self.strike = Strike(self.store.aside)
-        self.barrier = Barrier(self.store)
-        self.ledger = Ledger(self.store, self.clock, self.strike)
-        self.outbox = Outbox(self.store)
-        self.parked = Parked(self.store)
+        self.store = MemoryStore()
+        self.injection = FaultInjection(self.store.aside)
+        self.barrier = MemoryBarrier(self.store)
+        self.ledger = MemoryLedger(self.store, self.clock, self.injection)
+        self.outbox = MemoryOutbox(self.store)
+        self.parked = MemoryParked(self.store)
         self.decisions = Decisions(self.store, self.clock)
         self.trail = Trail(self.store, self.clock)
         self.sagalog = SagaLog(self.store, self.clock)
         self.interventions = self.store.table("interventions")
 
 
-class MemoryStage(Stage):
+class MemoryBackend(Backend):
     """On tables in memory."""
 
     can_overlap = True
 
     def __init__(
-        self, *, memory: Memory, participants: Participants, scenario: Scenario, pattern: str
+        self,
+        *,
+        memory: Tables,
+        participants: ScriptedParticipants,
+        scenario: Scenario,
+        pattern: str,
     ) -> None:
         super().__init__(
             clock=memory.clock,
-            strike=memory.strike,
+            injection=memory.injection,
             ledger=memory.ledger,
             participants=participants,
             scenario=scenario,
@@ -259,7 +265,7 @@ class MemoryStage(Stage):
         dues = [row.next_attempt_at for row in rows if row.next_attempt_at is not None]
         return SLACK_SECONDS + max(0.0, min(dues, default=0.0) - self._memory.clock.seconds)
 
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[AskedDecision]:
         found = []
         for service in self.deciding:
             entries = self._memory.store.table("barrier." + service)
@@ -288,8 +294,8 @@ class MemoryStage(Stage):
         return list(self._memory.parked.table.values())
 
 
-def _decision(service: str, row: DecisionRow, is_waiting: bool) -> Decision:
-    return Decision(
+def _decision(service: str, row: DecisionRow, is_waiting: bool) -> AskedDecision:
+    return AskedDecision(
         saga_id=row.saga_id,
         step=row.step,
         service=service,
@@ -304,7 +310,7 @@ def _decision(service: str, row: DecisionRow, is_waiting: bool) -> Decision:
 
 
 @contextmanager
-def installed(memory: Memory) -> Iterator[None]:
+def installed(memory: Tables) -> Iterator[None]:
     """Within the block all services work on `memory`. One at a time in a process."""
     with ExitStack() as stack:
         for module, name, stand_in in _stand_ins(memory):
@@ -312,7 +318,7 @@ def installed(memory: Memory) -> Iterator[None]:
         yield
 
 
-def functions(memory: Memory) -> Iterator[tuple[ModuleType, str, Any]]:
+def functions(memory: Tables) -> Iterator[tuple[ModuleType, str, Any]]:
     """Each function of SQL that is replaced: its module, its name, what does it here."""
     for module, rows in (
         (outbox, memory.outbox),
@@ -335,7 +341,7 @@ def functions(memory: Memory) -> Iterator[tuple[ModuleType, str, Any]]:
     yield sql, "now", memory.decisions.now
 
 
-def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
+def _stand_ins(memory: Tables) -> Iterator[tuple[Any, str, Any]]:
     yield from functions(memory)
     transaction = SimpleNamespace(atomic=memory.store.atomic, on_commit=lambda notify, using: None)
     for module in TRANSACTIONS:
@@ -349,7 +355,7 @@ def _stand_ins(memory: Memory) -> Iterator[tuple[Any, str, Any]]:
 class _Interventions:
     """As much of the model as `ask` asks of it."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Tables) -> None:
         self._memory = memory
         self.objects = self
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from checker.explorer.injection import BEGINNING, Clock
-from checker.explorer.store import Store
+from checker.explorer.store import MemoryStore
 from contracts.outcomes import Failure
 from contracts.saga import Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
@@ -62,7 +62,7 @@ class SagaLog:
     runners whose hearts do not beat.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self.sagas = store.table("orchestrator.saga")
@@ -261,7 +261,7 @@ class WatchedRow(NamedTuple):
 class Trail:
     """`saga_choreography.store`."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._interventions = store.table("interventions")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from checker.explorer.injection import Clock
-from checker.explorer.store import Store, Table
+from checker.explorer.store import MemoryStore, Table
 from contracts.outcomes import Outcome, Waiting
 from participant.barrier import Key
 from participant.decisions import MOST_DUE, Asked, Given
@@ -38,7 +38,7 @@ class DecisionRow(NamedTuple):
 class Decisions:
     """`participant.decisions`, where it is SQL."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from checker.explorer.injection import Crashed, Strike
-from checker.explorer.sagas.backend import Stage
+from checker.explorer.injection import Crashed, FaultInjection
+from checker.explorer.sagas.backend import Backend
 from checker.explorer.sagas.deciding import CRASHES_OF_DECISION, SLOW_DECISIONS
 from checker.explorer.sagas.memory import AFTER_READING
 from checker.explorer.scheduling import PROGRESS, Option
@@ -34,11 +34,11 @@ CRASHES = (
     BEFORE_CONFIRM,
 )
 CRASHES_OF_WATCHER = ("tracking.before_commit", "tracking.after_commit")
-SLOW = (AFTER_READING, BEFORE_COMMIT)
+SLOW_AT = (AFTER_READING, BEFORE_COMMIT)
 """Where a transaction may be slow: locked and read but not written; all but committed."""
 
 
-class Waiting(NamedTuple):
+class WaitingMessage(NamedTuple):
     """A message in a service's queue; sorts by age."""
 
     arrival: int
@@ -51,35 +51,35 @@ class Waiting(NamedTuple):
         return f"{self.service} hears {event.type} of {event.saga_id}{redrive}"
 
 
-class Courier:
+class MessageScheduler:
     """The services' queues and outboxes. `watcher`: the service that only watches, if one does."""
 
     def __init__(
         self,
         *,
-        stage: Stage,
+        backend: Backend,
         broker: MemoryBroker,
         reactions: Mapping[str, Sequence[Reaction]],
         watcher: str = "",
     ) -> None:
-        self._stage = stage
+        self._backend = backend
         self._broker = broker
-        self._strike = stage.strike
-        self._limits = stage.limits
+        self._injection = backend.injection
+        self._limits = backend.limits
         self._watcher = watcher
         self._consumers = {
             service: Consumer(service=service, broker=broker, reactions=heard)
             for service, heard in reactions.items()
         }
-        mouth = _Mouth(broker, stage.strike)
+        publisher = _Publisher(broker, backend.injection)
         self._relays = {
-            service: Relay(service=service, broker=mouth)  # type: ignore[arg-type]  # it only publishes
+            service: Relay(service=service, broker=publisher)  # type: ignore[arg-type]  # it only publishes
             for service in reactions
         }
         for one in self._consumers.values():
             routes = sorted(events.route(saga, event) for saga, event in one.reactions)
             broker.declare(queue=one.queue, events=routes)
-        self._free: dict[str, list[_Ear]] = {service: [] for service in reactions}
+        self._free: dict[str, list[_Queue]] = {service: [] for service in reactions}
         self._blocked: set[tuple[str, int]] = set()
 
     def clear(self) -> None:
@@ -98,7 +98,7 @@ class Courier:
         self._waiting = sorted(one for queue in queues.values() for one in queue)
 
     def progress(self) -> Iterator[Option]:
-        if unsent := self._stage.unsent():
+        if unsent := self._backend.unsent():
             yield Option(PROGRESS, "{0} says what it had not said", self.say, unsent)
         if self._waiting:
             yield Option(PROGRESS, "{0}", self._hear, self._waiting)
@@ -115,48 +115,52 @@ class Courier:
             yield Option("lose", "lost: {0}", self._lose, any_one)
         if len(self._watched) > 1:
             yield Option("late", "{0}, before what is older", self._hear, self._watched[-1:])
-        deciding = [one for one in waiting if one.service in self._stage.deciding]
+        deciding = [one for one in waiting if one.service in self._backend.deciding]
         if left["crash"]:
             yield from self._crashes(CRASHES, waiting)
             yield from self._crashes(CRASHES_OF_DECISION, deciding)
             if self._watched:
                 text = "the watcher hears all that waits, and crashes at {0}"
                 yield Option("crash tracking", text, self._crash_watcher, CRASHES_OF_WATCHER)
-        if left["overlap"] and self._stage.can_overlap and self._strike.depth < 2:
-            yield from self._overlaps(SLOW, waiting)
+        if left["overlap"] and self._backend.can_overlap and self._injection.depth < 2:
+            yield from self._overlaps(SLOW_AT, waiting)
             yield from self._overlaps(SLOW_DECISIONS[1:], deciding)
 
-    def _crashes(self, places: Sequence[str], waiting: Sequence[Waiting]) -> Iterator[Option]:
+    def _crashes(
+        self, places: Sequence[str], waiting: Sequence[WaitingMessage]
+    ) -> Iterator[Option]:
         for at in places if waiting else ():
             crash = partial(self._crash, at)
             yield Option("crash " + at, "{0}, and crashes at " + at, crash, waiting)
 
-    def _overlaps(self, places: Sequence[str], waiting: Sequence[Waiting]) -> Iterator[Option]:
+    def _overlaps(
+        self, places: Sequence[str], waiting: Sequence[WaitingMessage]
+    ) -> Iterator[Option]:
         for at in places if waiting else ():
             yield Option("overlap", "{0}, and is slow " + at, partial(self._overlap, at), waiting)
 
     def breaches_at_the_end(self) -> list[str]:
-        found = [f"{one} has something left in its outbox" for one in self._stage.unsent()]
+        found = [f"{one} has something left in its outbox" for one in self._backend.unsent()]
         left = {service for service, queue in self._queues().items() if queue}
         return found + [f"{one} has messages left in its queue" for one in sorted(left)]
 
     # What happens
 
-    def _queues(self) -> dict[str, list[Waiting]]:
+    def _queues(self) -> dict[str, list[WaitingMessage]]:
         """What waits for each service, oldest first, but for what must wait for somebody else."""
-        if not self._strike.depth:
+        if not self._injection.depth:
             self._blocked.clear()
         queues = self._broker.waiting()
         return {
             service: [
-                Waiting(arrival, service, message)
+                WaitingMessage(arrival, service, message)
                 for arrival, message in queues[consumer.queue]
                 if (service, arrival) not in self._blocked
             ]
             for service, consumer in self._consumers.items()
         }
 
-    def _hear(self, one: Waiting) -> None:
+    def _hear(self, one: WaitingMessage) -> None:
         """The service takes this message, handles it and acks it, and says what it has to say."""
         if self._handle(one.service, only=one.arrival):
             self.say(one.service)
@@ -170,59 +174,59 @@ class Courier:
         back in its queue then.
         """
         consumer, free = self._consumers[service], self._free[service]
-        ear = free.pop() if free else _Ear(self._broker, consumer.queue)
-        ear.subscription.only = only
+        queue = free.pop() if free else _Queue(self._broker, consumer.queue)
+        queue.subscription.only = only
         try:
-            consumer._take_and_handle(ear)
+            consumer._take_and_handle(queue)
         except Crashed:
-            ear.subscription.give_back(ear.taken)
+            queue.subscription.give_back(queue.taken)
             return False
         except WouldWait:
-            ear.subscription.give_back(ear.taken)
-            self._blocked.update((service, one.tag) for one in ear.taken)
+            queue.subscription.give_back(queue.taken)
+            self._blocked.update((service, one.tag) for one in queue.taken)
             return False
         finally:
-            free.append(ear)
+            free.append(queue)
         return True
 
-    def _double(self, one: Waiting) -> None:
+    def _double(self, one: WaitingMessage) -> None:
         self._limits.spend("double")
         self._broker.store_again(self._consumers[one.service].queue, one.arrival)
 
-    def _lose(self, one: Waiting) -> None:
+    def _lose(self, one: WaitingMessage) -> None:
         self._limits.spend("lose")
         self._broker.lose(self._consumers[one.service].queue, one.arrival)
 
-    def _crash(self, at: str, one: Waiting) -> None:
+    def _crash(self, at: str, one: WaitingMessage) -> None:
         self._limits.spend("crash")
-        with self._strike.crashing(at=at):
+        with self._injection.crashing(at=at):
             self._hear(one)
 
     def _crash_watcher(self, at: str) -> None:
         self._limits.spend("crash")
-        with self._strike.crashing(at=at):
+        with self._injection.crashing(at=at):
             self._hear_all(self._watcher)
 
-    def _overlap(self, at: str, one: Waiting) -> None:
+    def _overlap(self, at: str, one: WaitingMessage) -> None:
         self._limits.spend("overlap")
-        with self._strike.pausing(at=at, who=one.service):
+        with self._injection.pausing(at=at, who=one.service):
             self._hear(one)
 
 
-class _Mouth:
+class _Publisher:
     """A relay's way to the broker, with the points that the adapter of RabbitMQ has on it."""
 
-    def __init__(self, broker: MemoryBroker, strike: Strike) -> None:
+    def __init__(self, broker: MemoryBroker, injection: FaultInjection) -> None:
         self._broker = broker
-        self._strike = strike
+        self._injection = injection
 
     def publish(self, messages: Sequence[Message]) -> None:
-        self._strike.reached(BEFORE_WRITE)
+        self._injection.reached(BEFORE_WRITE)
         self._broker.publish(messages)
-        self._strike.reached(BEFORE_CONFIRM)
+        self._injection.reached(BEFORE_CONFIRM)
 
 
-class _Ear:
+class _Queue:
     """A subscription that never waits, and remembers what it gave last."""
 
     def __init__(self, broker: MemoryBroker, queue: str) -> None:

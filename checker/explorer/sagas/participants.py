@@ -63,7 +63,7 @@ class Ledger(Protocol):
     def units(self, *, service: str) -> int: ...
 
 
-class Participants:
+class ScriptedParticipants:
     """Every operation that the catalogue names. `scenario`: what is played now."""
 
     def __init__(self, *, ledger: Ledger) -> None:

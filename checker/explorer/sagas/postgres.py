@@ -1,4 +1,5 @@
-"""The stage of a world on PostgreSQL, with the real SQL of barrier, outbox and coordinators.
+"""The backend of an environment on PostgreSQL, with the real SQL of barrier, outbox and
+coordinators.
 
 Its databases have the explorer's clock: `now()` and `clock_timestamp()` are functions of a schema
 that our connections look into before PostgreSQL's own; the columns that note when a row was made
@@ -15,12 +16,12 @@ from django.apps import apps
 from django.db import transaction
 
 from catalogue.services import WITH_DATABASE
-from checker.explorer.injection import Clock, Strike
-from checker.explorer.sagas.backend import Decision, Stage
-from checker.explorer.sagas.environments import all_worlds
-from checker.explorer.sagas.participants import Effect, Participants, Word
+from checker.explorer.injection import Clock, FaultInjection
+from checker.explorer.sagas.backend import AskedDecision, Backend
+from checker.explorer.sagas.environments import all_environments
+from checker.explorer.sagas.participants import Effect, ScriptedParticipants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
-from checker.explorer.scheduling import World
+from checker.explorer.scheduling import Environment
 from contracts import projection
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
@@ -79,13 +80,13 @@ _UNHEARD = "UPDATE saga_orchestrator_runner SET seen_at = '-infinity' WHERE id =
 
 
 @contextmanager
-def on_postgres() -> Iterator[dict[str, World]]:
-    """The worlds on the databases of the settings, which are emptied for each schedule."""
+def on_postgres() -> Iterator[dict[str, Environment]]:
+    """The environments on the databases of the settings, which are emptied for each schedule."""
     clock = Clock()
-    participants = Participants(ledger=PostgresLedger(clock))
-    strike = Strike(nullcontext)
-    stage = partial(PostgresStage, clock=clock, strike=strike, participants=participants)
-    with _installed(), all_worlds(clock, strike, participants, stage) as made:
+    participants = ScriptedParticipants(ledger=PostgresLedger(clock))
+    injection = FaultInjection(nullcontext)
+    backend = partial(PostgresBackend, clock=clock, injection=injection, participants=participants)
+    with _installed(), all_environments(clock, injection, participants, backend) as made:
         yield made
 
 
@@ -142,7 +143,7 @@ class PostgresLedger:
         return int(execute(service=service, sql="SELECT free FROM explorer.unit")[0][0])
 
 
-class PostgresStage(Stage):
+class PostgresBackend(Backend):
     """Empties all tables of all services at each beginning: for databases of its own. One
     connection a service here, and so one transaction at a time.
     """
@@ -153,14 +154,14 @@ class PostgresStage(Stage):
         self,
         *,
         clock: Clock,
-        strike: Strike,
-        participants: Participants,
+        injection: FaultInjection,
+        participants: ScriptedParticipants,
         scenario: Scenario,
         pattern: str,
     ) -> None:
         super().__init__(
             clock=clock,
-            strike=strike,
+            injection=injection,
             ledger=PostgresLedger(clock, projection.services_of(scenario.saga)),
             participants=participants,
             scenario=scenario,
@@ -205,9 +206,9 @@ class PostgresStage(Stage):
         found = self._runs.objects.filter(**{f"{named}__isnull": False})
         return set(found.values_list("saga_id", flat=True))
 
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[AskedDecision]:
         return [
-            Decision(*row)
+            AskedDecision(*row)
             for service in self.deciding
             for row in execute(service=service, sql=_DECISIONS.format(service=service))
         ]

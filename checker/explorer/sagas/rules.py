@@ -14,19 +14,19 @@ from contracts.states import SagaStatus
 from participant.operations import YES
 
 if TYPE_CHECKING:
-    from checker.explorer.sagas.backend import Decision
+    from checker.explorer.sagas.backend import AskedDecision
 
 ACCEPTED, COMPLETED, UNDONE = "accepted", "completed", "undone"
 
 
-class Standing(NamedTuple):
+class Snapshot(NamedTuple):
     """How a saga stands: for its owner, and for its coordinator (empty: not there yet)."""
 
     owner: str
     run: str
 
 
-def standing_for_owner(*, saga: Saga, saga_id: str, effects: Mapping[Effect, object]) -> str:
+def status_for_owner(*, saga: Saga, saga_id: str, effects: Mapping[Effect, object]) -> str:
     """What its first and its last step have left behind."""
     if (saga_id, saga.steps[0].name, Direction.UNDO) in effects:
         return UNDONE
@@ -55,22 +55,22 @@ _AFTER_FOR_OWNER = {
 _RETURNED = frozenset({SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, UNDONE})
 
 
-class Steadiness:
+class Monotonicity:
     """Compares how sagas stand with how they stood."""
 
     def __init__(self) -> None:
-        self._last: Mapping[str, Standing] = {}
+        self._last: Mapping[str, Snapshot] = {}
 
-    def breaches(self, *, now: Mapping[str, Standing], may_return: bool) -> Iterator[str]:
+    def breaches(self, *, now: Mapping[str, Snapshot], may_return: bool) -> Iterator[str]:
         """What went backwards since the last time. `may_return`: somebody asked for a return."""
         last, self._last = self._last, now
         if last == now:
             return
-        for saga_id, standing in now.items():
-            stood = last.get(saga_id, Standing("", ""))
+        for saga_id, snapshot in now.items():
+            stood = last.get(saga_id, Snapshot("", ""))
             for who, before, after, following in (
-                ("its owner", stood.owner, standing.owner, _AFTER_FOR_OWNER),
-                ("its coordinator", stood.run, standing.run, _AFTER),
+                ("its owner", stood.owner, snapshot.owner, _AFTER_FOR_OWNER),
+                ("its coordinator", stood.run, snapshot.run, _AFTER),
             ):
                 is_return = may_return and before == COMPLETED and after in _RETURNED
                 if before != after and not is_return and after not in following[before]:
@@ -82,7 +82,7 @@ def breaches(
     scenario: Scenario,
     effects: Mapping[Effect, Sequence[float]],
     units: int,
-    standings: Mapping[str, Standing],
+    snapshots: Mapping[str, Snapshot],
     may_return: bool,
 ) -> Iterator[str]:
     """What is broken once all is over. `may_return`: somebody asked for a return."""
@@ -92,7 +92,7 @@ def breaches(
             for (of, step, direction), times in effects.items()
             if of == saga_id
         }
-        for what in _of_saga(scenario.saga, mine, standings[saga_id]):
+        for what in _of_saga(scenario.saga, mine, snapshots[saga_id]):
             yield f"{saga_id}: {what}"
         pivot = scenario.saga.steps[scenario.saga.pivot].name
         if (pivot, Direction.UNDO) in mine and not may_return:
@@ -103,7 +103,7 @@ def breaches(
 
 
 def _of_saga(
-    saga: Saga, mine: Mapping[tuple[str, Direction], Sequence[float]], standing: Standing
+    saga: Saga, mine: Mapping[tuple[str, Direction], Sequence[float]], snapshot: Snapshot
 ) -> Iterator[str]:
     for (step, direction), times in mine.items():
         if len(times) > 1:
@@ -119,7 +119,7 @@ def _of_saga(
             yield f"undone, and never done: {', '.join(strange)}"
     elif done != names:
         yield f"not undone, and only this of it done: {', '.join(done)}"
-    yield from _status(undone, standing)
+    yield from _status(undone, snapshot)
 
 
 def _order(
@@ -136,13 +136,13 @@ def _order(
         yield "a step was done after undoing had begun"
 
 
-def _status(undone: list[str], standing: Standing) -> Iterator[str]:
+def _status(undone: list[str], snapshot: Snapshot) -> Iterator[str]:
     """Failed: nothing was undone but its acceptance."""
     wanted = SagaStatus.COMPLETED
     if undone:
         wanted = SagaStatus.COMPENSATED if len(undone) > 1 else SagaStatus.FAILED
-    if standing.run != wanted:
-        yield f"its coordinator says {standing.run}; by its effects it is {wanted}"
+    if snapshot.run != wanted:
+        yield f"its coordinator says {snapshot.run}; by its effects it is {wanted}"
 
 
 def _stands(effects: Mapping[Effect, object], saga_id: str, step: str) -> bool:
@@ -150,7 +150,7 @@ def _stands(effects: Mapping[Effect, object], saga_id: str, step: str) -> bool:
     return is_done and (saga_id, step, Direction.UNDO) not in effects
 
 
-def undecided(*, decisions: Sequence["Decision"]) -> Iterator[str]:
+def undecided(*, decisions: Sequence["AskedDecision"]) -> Iterator[str]:
     """Once all is over nothing waits, and nobody waits to be told."""
     for decision in decisions:
         if not decision.is_closed:

@@ -1,5 +1,5 @@
-"""What is run in a world: few sagas of a page, so that they get in each other's way; and how often
-what may go wrong with them does.
+"""What is run in an environment: few sagas of a page, so that they get in each other's way; and how
+often what may go wrong with them does.
 
 A scenario scripts what their participants answer, and what they compete for; everything else about
 them is projected from the page, as for anybody.

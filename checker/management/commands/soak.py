@@ -4,6 +4,7 @@ import json
 import secrets
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from django.core.management.base import CommandError, CommandParser
 
 from catalogue import SAGAS
 from checker.soak import results
-from checker.soak.results import Round, Settings
+from checker.soak.results import Round, SoakSettings
 from checker.soak.rounds import soak
 from contracts.patterns import PATTERNS
-from loadtests.faults.plan import Kind
+from loadtests.faults.plan import FaultKind
 from loadtests.load import shopper
 from loadtests.load.workload import NotSupplied
-from loadtests.management.explained import ExplainedCommand
+from loadtests.management.explained import ExplainedCommand, positive
 from loadtests.shop import CHECKOUT
 from stack.console import StackError
 
@@ -39,15 +40,15 @@ class Command(ExplainedCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        every_kind = ",".join(Kind)
+        every_kind = ",".join(FaultKind)
         add("--saga", choices=SAGAS, default=CHECKOUT, help="of the catalogue (%(default)s)")
-        add("--minutes", type=_positive, default=2.0, help="a pattern (default: %(default)g)")
-        add("--rate", type=_positive, default=50.0, help="sagas a second (%(default)g)")
+        add("--minutes", type=positive, default=2.0, help="a pattern (default: %(default)g)")
+        add("--rate", type=positive, default=50.0, help="sagas a second (%(default)g)")
         add("--patterns", type=_patterns, default=",".join(shopper.THE_TWO), help="%(default)s")
         add("--faults", type=_kinds, default=every_kind, help="default: %(default)s")
         add(
             "--every",
-            type=_positive,
+            type=positive,
             default=4.0,
             help="seconds from one fault to the next, on average (default: %(default)g)",
         )
@@ -75,7 +76,7 @@ class Command(ExplainedCommand):
         if rounds[-1].is_interrupted:
             sys.exit(130)
 
-    def _rounds(self, settings: Settings) -> list[Round]:
+    def _rounds(self, settings: SoakSettings) -> list[Round]:
         found: list[Round] = []
         for pattern in settings.patterns:
             found.append(soak(pattern=pattern, settings=settings, say=self.say))
@@ -84,9 +85,9 @@ class Command(ExplainedCommand):
         return found
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any]) -> SoakSettings:
     seed = options["seed"] if options["seed"] is not None else secrets.randbelow(10**6)
-    return Settings(
+    return SoakSettings(
         saga=SAGAS[options["saga"]],
         patterns=options["patterns"],
         seconds=options["minutes"] * 60,
@@ -98,22 +99,18 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 
 def _patterns(text: str) -> list[str]:
-    found = [one.strip() for one in text.split(",") if one.strip()]
-    if wrong := [one for one in found if one not in PATTERNS]:
-        raise ArgumentTypeError(f"{wrong[0]!r} is no pattern; there are {', '.join(PATTERNS)}")
-    return found
+    return _listed(text, PATTERNS, "pattern")
 
 
-def _kinds(text: str) -> list[Kind]:
+def _kinds(text: str) -> list[FaultKind]:
     """Those that "one,other" names."""
-    try:
-        return [Kind(one.strip()) for one in text.split(",") if one.strip()]
-    except ValueError as error:
-        raise ArgumentTypeError(f"{error}; there are {', '.join(Kind)}") from error
+    names = _listed(text, FaultKind, "fault")
+    return [FaultKind(name) for name in names]
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise ValueError
-    return value
+def _listed(text: str, known: Iterable[str], what: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in set(known):
+            raise ArgumentTypeError(f"unknown {what} {name!r}; choose from {', '.join(known)}")
+    return names

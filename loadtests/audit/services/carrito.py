@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, Source, money
+from loadtests.audit.evidence import Evidence, Finding, RowSource, money
 from loadtests.audit.generic import effects_of
 from loadtests.audit.reading import rows
 
 
-class Purchase(NamedTuple):
+class CheckoutRow(NamedTuple):
     """A checkout with its order. `lines`: as `1x2,3x1`; `priced`: what they come to, None where a
     line can't be read.
     """
@@ -29,9 +29,9 @@ class Purchase(NamedTuple):
 
 # Lines that somebody has damaged are told, and stop no audit of the others.
 SOURCES = [
-    Source(
+    RowSource(
         "carrito",
-        Purchase,
+        CheckoutRow,
         """
         SELECT checkout.saga_id,
                (SELECT sum((line ->> 'quantity')::numeric * (line ->> 'unit_price')::numeric) * 100
@@ -74,7 +74,7 @@ _CARTS = """
 """
 
 EFFECTS = effects_of(
-    Purchase,
+    CheckoutRow,
     {
         ("order", "carrito.create_order", Direction.DO): lambda one, _: one.order_id,
         ("cancelled order", "carrito.create_order", Direction.UNDO): lambda one, _: (
@@ -87,7 +87,7 @@ EFFECTS = effects_of(
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """4: the lines come to the total. 6: one order. 8: its times are in order."""
-    found, accepted = saga.of(Purchase), saga.accepted
+    found, accepted = saga.of(CheckoutRow), saga.accepted
     if not found or accepted is None:
         return
     if len(found) > 1:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, Source
+from loadtests.audit.evidence import Evidence, Finding, RowSource
 from loadtests.audit.generic import effects_of, once_a_step
 from loadtests.audit.reading import rows
 
 
-class Delivery(NamedTuple):
+class DeliveryRow(NamedTuple):
     """What a courier brings for a step."""
 
     saga_id: str
@@ -17,7 +17,7 @@ class Delivery(NamedTuple):
     status: str
 
 
-SOURCES = [Source("envios", Delivery, "SELECT saga_id, step, status FROM envios_delivery")]
+SOURCES = [RowSource("envios", DeliveryRow, "SELECT saga_id, step, status FROM envios_delivery")]
 
 _COURIERS = """
     WITH open AS (
@@ -31,7 +31,7 @@ _COURIERS = """
 """
 
 EFFECTS = effects_of(
-    Delivery,
+    DeliveryRow,
     {
         ("delivery", "envios.schedule", Direction.DO): lambda one, step: one.step == step,
         ("cancelled delivery", "envios.schedule", Direction.UNDO): lambda one, step: (
@@ -43,7 +43,7 @@ EFFECTS = effects_of(
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """6: one delivery a step."""
-    yield from once_a_step(saga, Delivery, "deliveries")
+    yield from once_a_step(saga, DeliveryRow, "deliveries")
 
 
 def sums() -> Iterator[tuple[int, str, str]]:
@@ -60,7 +60,7 @@ def counted() -> Iterator[tuple[int, str]]:
 
 def delivered(saga: Evidence) -> Iterator[Finding]:
     """4: of a saga that has ended: a delivery is there if it completed, else none."""
-    there = any(one.status != "cancelled" for one in saga.of(Delivery))
+    there = any(one.status != "cancelled" for one in saga.of(DeliveryRow))
     if there and not saga.is_completed:
         yield 4, f"{saga.status}, but a delivery of it is there"
     elif saga.is_completed and not there:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, Source, money
+from loadtests.audit.evidence import Evidence, Finding, RowSource, money
 from loadtests.audit.generic import effects_of, once_a_step
 from loadtests.audit.reading import rows
 
 
-class Bill(NamedTuple):
+class BillRow(NamedTuple):
     """With the amounts of its invoice and of its credit note, in cents."""
 
     saga_id: str
@@ -23,9 +23,9 @@ class Bill(NamedTuple):
 
 
 SOURCES = [
-    Source(
+    RowSource(
         "facturas",
-        Bill,
+        BillRow,
         """
         SELECT saga_id, step, status, (bill.amount * 100)::bigint,
                (invoice.amount * 100)::bigint, (note.amount * 100)::bigint
@@ -59,7 +59,7 @@ _COUNTED = """
 """
 
 EFFECTS = effects_of(
-    Bill,
+    BillRow,
     {
         ("bill", "facturas.create_bill", Direction.DO): lambda one, step: one.step == step,
         ("bill taken back", "facturas.create_bill", Direction.UNDO): lambda one, step: (
@@ -74,12 +74,12 @@ EFFECTS = effects_of(
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: a bill's papers are those of its status, each of the whole amount. 6: one bill a step."""
-    yield from once_a_step(saga, Bill, "bills")
-    for one in saga.of(Bill):
+    yield from once_a_step(saga, BillRow, "bills")
+    for one in saga.of(BillRow):
         yield from ((2, what) for what in _papers(one))
 
 
-def _papers(bill: Bill) -> Iterator[str]:
+def _papers(bill: BillRow) -> Iterator[str]:
     said = f"the bill of {money(bill.amount)} is {bill.status}"
     for name, amount, is_wanted in (
         ("invoice", bill.invoiced, bill.status in ("paid", "credited")),
@@ -108,7 +108,7 @@ def counted() -> Iterator[tuple[int, str]]:
 def settled(saga: Evidence) -> Iterator[Finding]:
     """4: of a saga that has ended: its bill is paid if it completed, and taken back if not."""
     wanted = ("paid",) if saga.is_completed else ("failed", "credited")
-    found = saga.of(Bill)
+    found = saga.of(BillRow)
     if saga.is_completed and not found:
         yield 4, "completed, but there is no bill of it"
     for one in found:

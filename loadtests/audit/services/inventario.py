@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, Source, lines_of
+from loadtests.audit.evidence import Evidence, Finding, RowSource, lines_of
 from loadtests.audit.generic import effects_of, once_a_step
 from loadtests.audit.reading import rows
 
 
-class Reservation(NamedTuple):
+class ReservationRow(NamedTuple):
     """With its lines, as `1x2,3x1`."""
 
     saga_id: str
@@ -19,9 +19,9 @@ class Reservation(NamedTuple):
 
 
 SOURCES = [
-    Source(
+    RowSource(
         "inventario",
-        Reservation,
+        ReservationRow,
         """
         SELECT saga_id, step, status,
                coalesce(string_agg(product_id::text || 'x' || quantity, ','
@@ -54,7 +54,7 @@ _STOCK = """
 
 
 EFFECTS = effects_of(
-    Reservation,
+    ReservationRow,
     {
         ("reservation", "inventario.reserve", Direction.DO): lambda one, step: one.step == step,
         ("sale", "inventario.commit", Direction.DO): lambda one, _: (
@@ -69,11 +69,11 @@ EFFECTS = effects_of(
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """1: nothing is left aside for a saga that has ended. 4: it is what was wanted. 6: once."""
-    found = saga.of(Reservation)
+    found = saga.of(ReservationRow)
     for one in found:
         if saga.is_over and one.status == "reserved":
             yield 1, f"has ended, but {one.lines} is still put aside for it"
-    yield from once_a_step(saga, Reservation, "reservations")
+    yield from once_a_step(saga, ReservationRow, "reservations")
     for step in saga.page.steps if found else ():
         if step.operation != "inventario.reserve":
             continue
@@ -103,7 +103,7 @@ def counted() -> Iterator[tuple[int, str]]:
 
 def sold(saga: Evidence, *, wanted: str) -> Iterator[Finding]:
     """4: of a saga that has ended: these lines were sold if it completed, else nothing."""
-    held = [(one.status, one.lines) for one in saga.of(Reservation)]
+    held = [(one.status, one.lines) for one in saga.of(ReservationRow)]
     of_it = [one for one in held if one[0] == "committed"]
     if saga.is_completed and held != [("committed", wanted)]:
         yield 4, f"completed with {wanted}, but sold: {_listed(held)}"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, Source, cents_of, money
+from loadtests.audit.evidence import Evidence, Finding, RowSource, cents_of, money
 from loadtests.audit.generic import effects_of
 from loadtests.audit.reading import rows
 
 
-class Payment(NamedTuple):
+class PaymentRow(NamedTuple):
     """With its refund. `taken_by`: the step that takes the money; `is_owed`: the card network is
     still to be asked about it; `by_card`: whether a card pays it, and not credits.
     """
@@ -28,9 +28,9 @@ class Payment(NamedTuple):
 
 
 SOURCES = [
-    Source(
+    RowSource(
         "pagos",
-        Payment,
+        PaymentRow,
         """
         SELECT payment.saga_id, step, payment.id, status, (payment.amount * 100)::bigint,
                (refund.amount * 100)::bigint, taken_by, ask_at IS NOT NULL,
@@ -74,7 +74,7 @@ _COUNTED = """
 """
 
 EFFECTS = effects_of(
-    Payment,
+    PaymentRow,
     {
         ("payment", "pagos.charge", Direction.DO): lambda one, step: (
             _is_taken(one) and one.step == step
@@ -103,7 +103,7 @@ EFFECTS = effects_of(
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: of each step, what it was to take was taken once, and given back once and whole."""
-    found = saga.of(Payment)
+    found = saga.of(PaymentRow)
     for one in found if saga.is_over else ():
         if one.status == "pending":
             yield 2, f"{saga.status}, and payment {one.payment_id} is still pending"
@@ -118,7 +118,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
                     yield 2, f"{step.name} was to take {money(wanted)}, not {money(one.amount)}"
 
 
-def _money(found: list[Payment]) -> Iterator[str]:
+def _money(found: list[PaymentRow]) -> Iterator[str]:
     taken = {one.payment_id: one for one in found if _is_taken(one)}
     if len(taken) > 1:
         yield f"charged {len(taken)} times: payments {', '.join(sorted(taken))}"
@@ -167,7 +167,7 @@ def kept(saga: Evidence) -> Iterator[Finding]:
     """2: in the end its total was paid, or nothing; before that, either."""
     if saga.is_skipped or saga.accepted is None or saga.accepted.total is None:
         return
-    total, found = saga.accepted.total, saga.of(Payment)
+    total, found = saga.accepted.total, saga.of(PaymentRow)
     amounts = {one.payment_id: one.amount for one in found if _is_taken(one)}
     of_it = sum(amounts.values()) - sum(one.refunded or 0 for one in found)
     at_its_end = total if saga.is_completed else 0
@@ -177,5 +177,5 @@ def kept(saga: Evidence) -> Iterator[Finding]:
         yield 2, f"{saga.status}, and {money(of_it)} was kept of {wants}"
 
 
-def _is_taken(payment: Payment) -> bool:
+def _is_taken(payment: PaymentRow) -> bool:
     return payment.status in ("captured", "refunded")

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, Source, cents_of, money
+from loadtests.audit.evidence import Evidence, Finding, RowSource, cents_of, money
 from loadtests.audit.generic import Effect, effects_of
 
 
-class Order(NamedTuple):
+class OrderRow(NamedTuple):
     """The accepted saga itself, as what its user is told of it."""
 
     saga_id: str
@@ -18,9 +18,9 @@ class Order(NamedTuple):
 
 
 SOURCES = [
-    Source(
+    RowSource(
         "pedidos",
-        Order,
+        OrderRow,
         """
         SELECT saga_id, order_status, confirmed_at IS NOT NULL, unconfirmed_at IS NOT NULL
         FROM pedidos_order
@@ -32,7 +32,7 @@ SOURCES = [
 def _ended_as(status: str) -> Callable[[Evidence, str], bool]:
     """By a saga's last step. A return comes after it, and leaves the order cancelled."""
     return lambda saga, step: (
-        any(one.status == status for one in saga.of(Order))
+        any(one.status == status for one in saga.of(OrderRow))
         or bool(saga.is_returned and saga.done(step))
     )
 
@@ -41,7 +41,7 @@ EFFECTS = [
     Effect("completed order", "pedidos.complete", Direction.DO, _ended_as("completed")),
     Effect("dispatched order", "pedidos.dispatch", Direction.DO, _ended_as("dispatched")),
     *effects_of(
-        Order,
+        OrderRow,
         {
             ("confirmed order", "pedidos.confirm", Direction.DO): lambda one, _: one.is_confirmed,
             (
@@ -72,7 +72,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
     if agreed is not None and accepted.total != agreed:
         yield 4, f"total {money(accepted.total)}, {money(agreed)} for its saga's steps"
     wanted = _STATUSES.get(accepted.status, _OPEN)
-    for one in saga.of(Order):
+    for one in saga.of(OrderRow):
         if one.status not in wanted:
             yield 4, f"{accepted.status}, but its order is {one.status}"
 

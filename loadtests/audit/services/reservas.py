@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from contracts.saga import Direction
-from loadtests.audit.evidence import Evidence, Finding, Source, cents_of, money
+from loadtests.audit.evidence import Evidence, Finding, RowSource, cents_of, money
 from loadtests.audit.generic import Effect, effects_of
 from loadtests.audit.reading import rows
 
 
-class Booking(NamedTuple):
+class BookingRow(NamedTuple):
     """The accepted saga itself, as what its user is told of it."""
 
     saga_id: str
@@ -19,9 +19,9 @@ class Booking(NamedTuple):
 
 
 SOURCES = [
-    Source(
+    RowSource(
         "reservas",
-        Booking,
+        BookingRow,
         """
         SELECT saga_id, booking_status, approved_at IS NOT NULL, withdrawn_at IS NOT NULL
         FROM reservas_booking
@@ -47,7 +47,7 @@ _COUNTED = """
 
 EFFECTS = [
     *effects_of(
-        Booking,
+        BookingRow,
         {
             ("approval", "reservas.approve", Direction.DO): lambda one, step: one.is_approved,
             ("withdrawn approval", "reservas.approve", Direction.UNDO): lambda one, step: (
@@ -61,7 +61,7 @@ EFFECTS = [
         Direction.DO,
         # A return comes after it, and leaves the booking cancelled.
         lambda saga, step: (
-            any(one.status == "reserved" for one in saga.of(Booking))
+            any(one.status == "reserved" for one in saga.of(BookingRow))
             or bool(saga.is_returned and saga.done(step))
         ),
     ),
@@ -83,7 +83,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
     if agreed is not None and accepted.total != agreed:
         yield 4, f"price {money(accepted.total)}, {money(agreed)} for its saga's steps"
     wanted = _STATUSES.get(accepted.status, ("pending", "approved"))
-    for one in saga.of(Booking):
+    for one in saga.of(BookingRow):
         if one.status not in wanted:
             yield 4, f"{accepted.status}, but its booking is {one.status}"
 

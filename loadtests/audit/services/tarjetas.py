@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from loadtests.audit.evidence import Evidence, Finding, Source, money
+from loadtests.audit.evidence import Evidence, Finding, RowSource, money
 from loadtests.audit.generic import Effect
 from loadtests.audit.reading import rows
-from loadtests.audit.services.pagos import Payment
+from loadtests.audit.services.pagos import PaymentRow
 
 
-class Charge(NamedTuple):
+class ChargeRow(NamedTuple):
     """`key`: by which pagos names it. `status`: what has become of it by now."""
 
     saga_id: str
@@ -20,9 +20,9 @@ class Charge(NamedTuple):
 
 _STATUS = "CASE WHEN status = 'processing' AND answers_at <= now() THEN 'captured' ELSE status END"
 SOURCES = [
-    Source(
+    RowSource(
         "tarjetas",
-        Charge,
+        ChargeRow,
         f"""
         SELECT saga_id, key, {_STATUS}, (amount * 100)::bigint FROM tarjetas_charge
         WHERE saga_id <> ''
@@ -37,18 +37,18 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: of each payment by card, what was taken and kept there is what pagos says."""
     payments = {
         f"{one.saga_id}:{one.taken_by}": one
-        for one in saga.of(Payment)
+        for one in saga.of(PaymentRow)
         if one.taken_by and one.by_card
     }
-    charges: dict[str, list[Charge]] = {}
-    for charge in saga.of(Charge):
+    charges: dict[str, list[ChargeRow]] = {}
+    for charge in saga.of(ChargeRow):
         charges.setdefault(charge.key, []).append(charge)
     for key in sorted(payments.keys() | charges.keys()):
         if what := _differs(payments.get(key), charges.get(key, [])):
             yield 2, f"{key}: {what}"
 
 
-def _differs(payment: Payment | None, charges: list[Charge]) -> str:
+def _differs(payment: PaymentRow | None, charges: list[ChargeRow]) -> str:
     kept = [charge.amount for charge in charges if charge.status == "captured"]
     at_network = f"the card network keeps {money(sum(kept))}"
     if payment is None:

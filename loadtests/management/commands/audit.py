@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from loadtests.audit import checking, rest
-from loadtests.audit.checking import NotAuditable, UnknownSaga
+from loadtests.audit.checking import NotAuditable, SagaNotFound
 from messaging.brokers import Broker, BrokerUnavailable, connect
 from stack.folders import STATE_FOLDER, Folder
 from stack.record import read
@@ -82,7 +82,7 @@ class Command(BaseCommand):
     def _one(self, options: dict[str, Any]) -> int:
         try:
             report, story = checking.check_one(saga_id=options["saga"])
-        except UnknownSaga as error:
+        except SagaNotFound as error:
             raise CommandError(f"{error}.", returncode=NOT_AUDITED) from error
         if options["json"]:
             self.stdout.write(json.dumps({**report.as_json(), "evidence": story}, indent=2))

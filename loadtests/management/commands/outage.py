@@ -13,7 +13,7 @@ from catalogue.services import PARTICIPANTS
 from contracts.projection import services_of
 from loadtests.load import shopper
 from loadtests.management.explained import MeasuringCommand, add_valued, positive
-from loadtests.outages import Finished, Outage, Settings, as_figures, run
+from loadtests.outages import MeasuredOutages, Outage, OutageSettings, as_figures, run
 from loadtests.shop import CHECKOUT
 
 ABOUT = """\
@@ -50,7 +50,7 @@ class Command(MeasuringCommand):
             raise CommandError(f"The audit found a breach.\n{finished.audit.said}")
 
 
-def as_screen(*, finished: Finished) -> str:
+def as_screen(*, finished: MeasuredOutages) -> str:
     """What a reader wants to know, side by side, and each pattern's course."""
     settings, outages = finished.settings, finished.outages
     rows: list[tuple[str, Sequence[object]]] = [
@@ -86,7 +86,7 @@ def _course(one: Outage) -> list[str]:
     ]
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any]) -> OutageSettings:
     try:
         patterns = shopper.patterns(text=options["patterns"])
     except ValueError as error:
@@ -94,7 +94,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     services = services_of(SAGAS[options["saga"]])
     if options["participant"] not in services:
         raise CommandError(f"--participant: of a {options['saga']} there are {', '.join(services)}")
-    return Settings(
+    return OutageSettings(
         patterns=patterns,
         participant=options["participant"],
         seconds=options["seconds"],

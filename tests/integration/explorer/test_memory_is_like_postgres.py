@@ -13,17 +13,17 @@ from catalogue.services import WITH_DATABASE
 from checker.explorer import scheduling
 from checker.explorer.exploring import Explorer
 from checker.explorer.sagas.environments import in_memory
-from checker.explorer.sagas.memory import MemoryStage
+from checker.explorer.sagas.memory import MemoryBackend
 from checker.explorer.sagas.postgres import on_postgres
 from checker.explorer.sagas.scenarios import MOST, Scenario, scenarios_of
-from checker.explorer.scheduling import Chance, Given, Played, Player, World
+from checker.explorer.scheduling import Chance, Environment, GivenChoices, Played, Player
 from contracts import patterns
 from contracts.patterns import PATTERNS
 from participant import barrier
 
 pytestmark = pytest.mark.django_db(databases=WITH_DATABASE, transaction=True)
 SCHEDULES = 1
-"""Random ones in each world; more with `manage.py sagas explore --postgres`."""
+"""Random ones in each environment; more with `manage.py sagas explore --postgres`."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,20 +38,22 @@ def _what_both_can(monkeypatch):
     """One connection a service on PostgreSQL, and so no transactions side by side; and too few
     faults for a breaker to open, which looks at a clock that really runs there.
     """
-    monkeypatch.setattr(MemoryStage, "can_overlap", False)
+    monkeypatch.setattr(MemoryBackend, "can_overlap", False)
     for kind, most in (("outage", 0), ("call", 1), ("crash", 1)):
         monkeypatch.setitem(MOST, kind, most)
 
 
-def end(world: World) -> object:
+def end(environment: Environment) -> object:
     """How it ended, without times."""
-    effects = world.stage.effects()
-    return world.stage.standings(), {one: len(times) for one, times in effects.items()}
+    effects = environment.backend.effects()
+    return environment.backend.snapshots(), {one: len(times) for one, times in effects.items()}
 
 
-def play(worlds: Mapping[str, World], name: str, chooser: object) -> tuple[Played, object]:
-    played = Player(world=worlds[name], chooser=chooser, counts=True).play()
-    return played, end(worlds[name])
+def play(
+    environments: Mapping[str, Environment], name: str, chooser: object
+) -> tuple[Played, object]:
+    played = Player(environment=environments[name], chooser=chooser, counts=True).play()
+    return played, end(environments[name])
 
 
 @pytest.mark.parametrize("saga", SAGAS.values(), ids=SAGAS)
@@ -63,14 +65,16 @@ def test_schedules_end_alike_in_memory_and_on_postgres(pattern, saga):
         for one in scenarios_of(saga)
         if is_in_order(pattern, one)
     ]
-    with in_memory() as worlds:
+    with in_memory() as environments:
         wanted = [
-            (name, *play(worlds, name, chooser)) for name in names for chooser in choosers(name)
+            (name, *play(environments, name, chooser))
+            for name in names
+            for chooser in choosers(name)
         ]
-    with on_postgres() as worlds:
+    with on_postgres() as environments:
         for name, played, how in wanted:
             assert played.breaches == []
-            assert play(worlds, name, Given(played.deviations)) == (played, how)
+            assert play(environments, name, GivenChoices(played.deviations)) == (played, how)
 
 
 def is_in_order(pattern: str, scenario: Scenario) -> bool:
@@ -78,8 +82,8 @@ def is_in_order(pattern: str, scenario: Scenario) -> bool:
     return pattern != patterns.ORCHESTRATED or len(scenario.saga_ids) == 1
 
 
-def choosers(name: str) -> list[Given | Chance]:
-    return [Given({}), *(Chance(f"alike {name} {number}") for number in range(SCHEDULES))]
+def choosers(name: str) -> list[GivenChoices | Chance]:
+    return [GivenChoices({}), *(Chance(f"alike {name} {number}") for number in range(SCHEDULES))]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -94,7 +98,9 @@ def test_explorer_finds_on_postgres_what_it_finds_in_memory(pattern, monkeypatch
     monkeypatch.setattr(barrier, "_enter_undo", forgetful)
     monkeypatch.setattr(scheduling, "MOST_TRIES", 1)  # found is enough
     name = f"{pattern}/checkout/refused"
-    with on_postgres() as worlds:
-        explorer = Explorer(worlds={name: worlds[name]}, schedules=60, seed=1, deviations=0)
+    with on_postgres() as environments:
+        explorer = Explorer(
+            environments={name: environments[name]}, schedules=60, seed=1, deviations=0
+        )
         failure = explorer.explore().failure
     assert failure is not None

@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from checker.soak.shoppers import Shoppers, Wanted
+from checker.soak.shoppers import PlannedRequest, Shoppers
+from tests.checkout.shop import eventually
 from tests.waiting import eventually
 
 
@@ -47,7 +48,7 @@ def shop():
 
 def ask(url, *, attempts, is_repeated=False):
     """The one checkout that was asked for, after so many attempts."""
-    wanted = Wanted(at=0.0, key="k", body=b"{}", is_repeated=is_repeated)
+    wanted = PlannedRequest(at=0.0, key="k", body=b"{}", is_repeated=is_repeated)
     shoppers = Shoppers(url=url, wanted=[wanted])
     shoppers.start()
     try:
@@ -79,7 +80,7 @@ def test_another_saga_on_the_second_asking_is_noticed(shop):
 
 def test_nobody_comes_once_the_doors_are_closed(shop):
     url, keys = shop()
-    shoppers = Shoppers(url=url, wanted=[Wanted(at=60.0, key="k", body=b"{}")])
+    shoppers = Shoppers(url=url, wanted=[PlannedRequest(at=60.0, key="k", body=b"{}")])
     shoppers.start()
     shoppers.finish()
     assert (shoppers.asked, keys) == ([], [])

@@ -150,7 +150,7 @@ def test_unknown_fault_is_refused_before_anything_is_started():
         command("--faults", "kill,flood"), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode != 0
-    assert "'flood' is not a valid Kind; there are kill, pause" in ended.stderr
+    assert "unknown fault 'flood'; choose from kill, pause" in ended.stderr
 
 
 def lives(process):

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from catalogue import SAGAS
-from checker.explorer.exploring import Explorer, Failure
+from checker.explorer.exploring import Explorer, FailingSchedule
 from checker.explorer.sagas.environments import in_memory
 from checker.explorer.sagas.memory_of_coordinators import SagaLog
-from checker.explorer.sagas.participants import Participants
-from checker.explorer.scheduling import Given, Player
-from checker.explorer.store import Store
+from checker.explorer.sagas.participants import ScriptedParticipants
+from checker.explorer.scheduling import GivenChoices, Player
+from checker.explorer.store import MemoryStore
 from contracts import patterns, projection
 from contracts.outcomes import NOTHING_TO_UNDO
 from contracts.patterns import PATTERNS
@@ -105,18 +105,18 @@ def late_abort_forgotten(patch: Patch) -> None:
 
 
 def no_lock_on_units(patch: Patch) -> None:
-    lock = Store.lock
+    lock = MemoryStore.lock
 
     def lock_others(self, table, key):
         if table is not self.table("units"):
             lock(self, table, key)
 
-    patch(Store, "lock", lock_others)
+    patch(MemoryStore, "lock", lock_others)
 
 
 def second_decider(patch: Patch) -> None:
     """On an abort a step before the pivot is undone at once, and nobody asks the pivot."""
-    saga, usual = SAGAS[SAGA], Participants.reactions
+    saga, usual = SAGAS[SAGA], ScriptedParticipants.reactions
     step = saga.steps[saga.pivot - 2]
     row = projection.Reaction(SAGA, saga.abort, Direction.UNDO, step, step.undone)
 
@@ -125,7 +125,7 @@ def second_decider(patch: Patch) -> None:
         also = [EventHandler(row=row, operation=undo)] if service == step.service else []
         return usual(self, service=service) + also
 
-    patch(Participants, "reactions", reactions)
+    patch(ScriptedParticipants, "reactions", reactions)
 
 
 def fence_off(patch: Patch) -> None:
@@ -180,14 +180,16 @@ def _quiet():
     logging.disable(logging.NOTSET)
 
 
-def found(pattern: str, bug: Callable[[Patch], None], monkeypatch) -> Failure | None:
+def found(pattern: str, bug: Callable[[Patch], None], monkeypatch) -> FailingSchedule | None:
     with monkeypatch.context() as patched:
         bug(patched.setattr)
         with in_memory() as made:
-            worlds = {
+            environments = {
                 name: one for name, one in made.items() if name.startswith(f"{pattern}/{SAGA}/")
             }
-            return Explorer(worlds=worlds, schedules=SCHEDULES, seed=7).explore().failure
+            return (
+                Explorer(environments=environments, schedules=SCHEDULES, seed=7).explore().failure
+            )
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -207,7 +209,7 @@ def test_start_that_is_lost_to_all_is_found_by_the_net(bug, is_found, monkeypatc
     """Two losses at once: few of the schedules above have them."""
     bug(monkeypatch.setattr)
     with in_memory() as made:
-        world = made[f"{patterns.CHOREOGRAPHED}/{SAGA}/one"]
-        played = Player(world=world, chooser=Given({1: 4, 2: 2})).play()
+        environment = made[f"{patterns.CHOREOGRAPHED}/{SAGA}/one"]
+        played = Player(environment=environment, chooser=GivenChoices({1: 4, 2: 2})).play()
     assert played.kinds == ["lose", "lose"]
     assert bool(played.breaches) is is_found

@@ -5,7 +5,7 @@ import pytest
 from django.core.management import call_command
 
 from checker.explorer.commands import replay_line, summary
-from checker.explorer.exploring import Explored, Failure
+from checker.explorer.exploring import Explored, FailingSchedule
 from tests.unit.explorer.conftest import SCHEDULES
 
 
@@ -32,7 +32,7 @@ def test_faults_are_marked_in_the_story(capsys):
 
 @pytest.mark.parametrize(
     ("line", "why"),
-    [("nowhere 1:1", "there is no world"), ("choreographed/checkout/one x", "STEP:OPTION")],
+    [("nowhere 1:1", "there is no environment"), ("choreographed/checkout/one x", "STEP:OPTION")],
 )
 def test_wrong_line_is_told_and_status_2(capsys, line, why):
     status, out = run(capsys, "--replay", line)
@@ -51,7 +51,9 @@ def test_deviation_that_was_not_there_is_told_and_status_2(capsys, line, why):
 
 
 def test_failure_ends_with_the_line_that_replays_it():
-    failure = Failure(world="choreographed/one", deviations={3: 5, 1: 2}, breaches=["2: charged"])
+    failure = FailingSchedule(
+        environment="choreographed/one", deviations={3: 5, 1: 2}, breaches=["2: charged"]
+    )
     told = summary(explored=Explored(failure=failure), seconds=1.0)
     assert told[-1] == replay_line(failure)
     assert told[-1] == "manage.py sagas explore --replay 'choreographed/one 1:2 3:5'"

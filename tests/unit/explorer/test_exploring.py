@@ -6,7 +6,7 @@ from tests.unit.explorer.toy import Toy
 
 def explored(toy: Toy, *, schedules: int, share: Share = Share(0, 1), seed: int = 1) -> Explored:  # noqa: B008 -- a plain tuple
     explorer = Explorer(
-        worlds={"toy": toy}, schedules=schedules, seed=seed, share=share, deviations=4
+        environments={"toy": toy}, schedules=schedules, seed=seed, share=share, deviations=4
     )
     return explorer.explore()
 

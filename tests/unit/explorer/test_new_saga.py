@@ -27,9 +27,9 @@ _EXPLORED = """
 from checker.explorer.exploring import Explorer
 from checker.explorer.sagas.environments import in_memory
 with in_memory() as made:
-    worlds = {name: one for name, one in made.items() if name.startswith("PATTERN/loan/")}
-    explored = Explorer(worlds=worlds, schedules=600, seed=1).explore()
-print(len(worlds), len(explored.keys), explored.failure)
+    environments = {name: one for name, one in made.items() if name.startswith("PATTERN/loan/")}
+    explored = Explorer(environments=environments, schedules=600, seed=1).explore()
+print(len(environments), len(explored.keys), explored.failure)
 """
 _CHECKED = """
 from django.core.management import call_command
@@ -80,5 +80,5 @@ def test_service_that_is_not_registered_is_told_before_anything_is_explored(tmp_
     ended = run(_NAMED, pages=tmp_path)
     assert ended.returncode == 2, ended.stderr
     assert ended.stdout == (
-        "can't be explored: no service loyalty (contracts/services.py): see manage.py sagas check\n"
+        "can't be explored: no service loyalty (catalogue/services.py): see manage.py sagas check\n"
     )

@@ -6,7 +6,7 @@ from catalogue import SAGAS
 from checker.explorer.sagas import rules
 from checker.explorer.sagas.environments import in_memory
 from checker.explorer.sagas.participants import Word
-from checker.explorer.sagas.rules import COMPLETED, UNDONE, Standing, Steadiness
+from checker.explorer.sagas.rules import COMPLETED, UNDONE, Monotonicity, Snapshot
 from checker.explorer.sagas.scenarios import scenarios_of
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
@@ -18,10 +18,10 @@ NAMES = [step.name for step in SAGA.steps]
 BEFORE_PIVOT = NAMES[: SAGA.pivot]
 WHOLE = [(name, DO) for name in NAMES]
 BACK = [(name, DO) for name in BEFORE_PIVOT] + [(name, UNDO) for name in BEFORE_PIVOT[::-1]]
-DONE, GONE = Standing(COMPLETED, "completed"), Standing(UNDONE, "compensated")
+DONE, GONE = Snapshot(COMPLETED, "completed"), Snapshot(UNDONE, "compensated")
 
 
-def broken(acts, standing=DONE, units=0, may_return=False) -> list[str]:
+def broken(acts, snapshot=DONE, units=0, may_return=False) -> list[str]:
     effects: dict = {}
     for at, (step, direction) in enumerate(acts):
         effects.setdefault(("saga-1", step, direction), []).append(float(at))
@@ -30,7 +30,7 @@ def broken(acts, standing=DONE, units=0, may_return=False) -> list[str]:
             scenario=ONE,
             effects=effects,
             units=units,
-            standings={"saga-1": standing},
+            snapshots={"saga-1": snapshot},
             may_return=may_return,
         )
     )
@@ -39,7 +39,7 @@ def broken(acts, standing=DONE, units=0, may_return=False) -> list[str]:
 def test_whole_saga_and_one_that_is_undone_break_nothing():
     assert broken(WHOLE) == []
     assert broken(BACK, GONE, units=1) == []
-    assert broken([(NAMES[0], DO), (NAMES[0], UNDO)], Standing(UNDONE, "failed"), units=1) == []
+    assert broken([(NAMES[0], DO), (NAMES[0], UNDO)], Snapshot(UNDONE, "failed"), units=1) == []
 
 
 def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
@@ -51,7 +51,7 @@ def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
 
 
 @pytest.mark.parametrize(
-    ("acts", "standing", "units", "said"),
+    ("acts", "snapshot", "units", "said"),
     [
         ([*WHOLE, (NAMES[1], DO)], DONE, 0, "do reserve_inventory took effect 2 times"),
         (WHOLE[:-1], DONE, 0, "only this of it done"),
@@ -61,12 +61,12 @@ def test_completed_saga_is_undone_only_where_somebody_asked_for_that():
         ([*BACK[:4], BACK[5], BACK[4], *BACK[6:]], GONE, 1, "not in reverse"),
         ([*BACK[:3], *BACK[5:6], BACK[3], *BACK[4:5], *BACK[6:]], GONE, 1, "undoing had begun"),
         (WHOLE, GONE, 0, "its coordinator says compensated; by its effects it is completed"),
-        (BACK, Standing(UNDONE, "failed"), 1, "by its effects it is compensated"),
+        (BACK, Snapshot(UNDONE, "failed"), 1, "by its effects it is compensated"),
         (WHOLE, DONE, 1, "of 1 units 1 are free and 1 taken"),
     ],
 )
-def test_breach_is_found(acts, standing, units, said):
-    assert said in "\n".join(broken(acts, standing, units))
+def test_breach_is_found(acts, snapshot, units, said):
+    assert said in "\n".join(broken(acts, snapshot, units))
 
 
 BOOKING = scenarios_of(SAGAS["booking"])[0]
@@ -106,21 +106,21 @@ def test_breach_of_a_decision_is_found(words, done, said):
 @pytest.mark.parametrize(
     ("before", "after", "may_return", "count"),
     [
-        (Standing("accepted", ""), Standing("accepted", "running"), False, 0),
-        (DONE, Standing(UNDONE, "compensated"), False, 2),
-        (DONE, Standing(UNDONE, "compensated"), True, 0),
-        (GONE, Standing(COMPLETED, "compensated"), True, 1),
-        (Standing("accepted", "running"), Standing("accepted", "pending"), False, 1),
+        (Snapshot("accepted", ""), Snapshot("accepted", "running"), False, 0),
+        (DONE, Snapshot(UNDONE, "compensated"), False, 2),
+        (DONE, Snapshot(UNDONE, "compensated"), True, 0),
+        (GONE, Snapshot(COMPLETED, "compensated"), True, 1),
+        (Snapshot("accepted", "running"), Snapshot("accepted", "pending"), False, 1),
     ],
 )
 def test_status_never_goes_back(before, after, may_return, count):
-    steadiness = Steadiness()
-    list(steadiness.breaches(now={"saga-1": before}, may_return=may_return))
-    found = list(steadiness.breaches(now={"saga-1": after}, may_return=may_return))
+    monotonicity = Monotonicity()
+    list(monotonicity.breaches(now={"saga-1": before}, may_return=may_return))
+    found = list(monotonicity.breaches(now={"saga-1": after}, may_return=may_return))
     assert len(found) == count
 
 
-def test_every_saga_of_the_catalogue_is_a_world_in_every_pattern():
+def test_every_saga_of_the_catalogue_is_an_environment_in_every_pattern():
     with in_memory() as made:
         assert set(made) == {
             f"{pattern}/{saga.name}/{scenario.name}"

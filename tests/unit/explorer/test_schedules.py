@@ -1,6 +1,14 @@
 import pytest
 
-from checker.explorer.scheduling import MOST_STEPS, Chance, Given, Player, read, shrink, written
+from checker.explorer.scheduling import (
+    MOST_STEPS,
+    Chance,
+    GivenChoices,
+    Player,
+    read,
+    shrink,
+    written,
+)
 from tests.unit.explorer.toy import Toy
 
 
@@ -20,8 +28,8 @@ def test_text_of_another_form_is_refused(text):
 
 
 def test_option_that_is_not_there_is_left_out():
-    assert Given({0: 7}).choose(step=0, count=3) == 0
-    assert Given({0: 2}).choose(step=0, count=3) == 2
+    assert GivenChoices({0: 7}).choose(step=0, count=3) == 0
+    assert GivenChoices({0: 2}).choose(step=0, count=3) == 2
 
 
 def choices(seed: str) -> list[int]:
@@ -41,8 +49,8 @@ def test_chance_comes_to_every_option():
     assert set(choices("a")) == set(range(6))
 
 
-def play(world: Toy, deviations: dict[int, int]):
-    return Player(world=world, chooser=Given(deviations), counts=True).play()
+def play(environment: Toy, deviations: dict[int, int]):
+    return Player(environment=environment, chooser=GivenChoices(deviations), counts=True).play()
 
 
 def test_undisturbed_schedule_takes_the_first_option_at_every_step():
@@ -63,7 +71,7 @@ def test_only_deviations_that_were_taken_are_kept():
     assert play(Toy(steps=2), {0: 9, 1: 1, 7: 1}).deviations == {1: 1}
 
 
-def test_broken_world_is_left_at_once():
+def test_broken_environment_is_left_at_once():
     toy = Toy(steps=9, limit=2)
     assert play(toy, {}).breaches == ["2 is too much"]
     assert toy.story == ["1", "1"]
@@ -88,23 +96,23 @@ def test_suspended_one_goes_on_earlier_where_that_is_chosen():
 
 def test_story_tells_every_step_and_how_things_stand():
     told: list[str] = []
-    Player(world=Toy(steps=2), chooser=Given({1: 2}), tell=told.append).play()
+    Player(environment=Toy(steps=2), chooser=GivenChoices({1: 2}), tell=told.append).play()
     assert told == ["   0  one", "        sum 1", "   1  3   [more]", "        sum 4"]
 
 
 def test_deviations_that_do_not_matter_are_left_out():
     toy = Toy(steps=10, limit=11)
-    found = shrink(world=toy, deviations=dict.fromkeys(range(10), 2))
+    found = shrink(environment=toy, deviations=dict.fromkeys(range(10), 2))
     assert len(found.deviations) == 1
     assert found.breaches == ["11 is too much"]
 
 
 def test_simpler_options_are_preferred():
-    assert list(shrink(world=Toy(limit=5), deviations={0: 2}).deviations.values()) == [1]
+    assert list(shrink(environment=Toy(limit=5), deviations={0: 2}).deviations.values()) == [1]
 
 
 def test_what_is_short_already_stays_broken():
     toy = Toy(steps=3, limit=9)
-    found = shrink(world=toy, deviations={0: 2, 1: 2, 2: 2})
+    found = shrink(environment=toy, deviations={0: 2, 1: 2, 2: 2})
     assert found.deviations == {0: 2, 1: 2, 2: 2}
-    assert Player(world=toy, chooser=Given(found.deviations)).play().breaches
+    assert Player(environment=toy, chooser=GivenChoices(found.deviations)).play().breaches

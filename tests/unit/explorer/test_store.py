@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from checker.explorer.sagas.memory import Memory, functions
-from checker.explorer.store import Store, WouldWait
+from checker.explorer.sagas.memory import Tables, functions
+from checker.explorer.store import MemoryStore, WouldWait
 
 
 class Fault(Exception):
@@ -14,8 +14,8 @@ class Fault(Exception):
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def store() -> MemoryStore:
+    return MemoryStore()
 
 
 def test_what_is_rolled_back_was_never_there(store):
@@ -90,7 +90,7 @@ def test_rolled_back_outer_transaction_leaves_the_inner_one_alone(store):
     assert table == {"inner": 2}
 
 
-FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in functions(Memory())]
+FUNCTIONS = [(getattr(module, name), stand_in) for module, name, stand_in in functions(Tables())]
 
 
 @pytest.mark.parametrize(

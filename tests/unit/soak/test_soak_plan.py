@@ -3,13 +3,13 @@
 import pytest
 
 from loadtests.faults import plan
-from loadtests.faults.plan import Kind
+from loadtests.faults.plan import FaultKind
 
 SERVICES = ("carrito", "inventario", "pagos", "saga_orchestrator", "saga_choreography")
 TARGETS = plan.targets(services=SERVICES)
 
 
-def planned(*, seconds=600.0, seed="1", kinds=tuple(Kind), every=4.0):
+def planned(*, seconds=600.0, seed="1", kinds=tuple(FaultKind), every=4.0):
     return plan.faults(kinds=kinds, services=SERVICES, seconds=seconds, every=every, seed=seed)
 
 
@@ -22,7 +22,7 @@ def test_short_soak_has_each_kind_and_both_restarts():
     begin = planned(seconds=60.0)[: len(TARGETS) + 1]
     made = {(one.kind, one.target) for one in begin}
     assert {kind for kind, _ in made} == set(TARGETS)
-    assert {(Kind.RESTART, "postgres"), (Kind.RESTART, "rabbitmq")} <= made
+    assert {(FaultKind.RESTART, "postgres"), (FaultKind.RESTART, "rabbitmq")} <= made
 
 
 def test_long_soak_makes_every_kind_on_every_target():
@@ -40,9 +40,9 @@ def test_faults_come_as_often_as_asked():
 
 
 def test_only_the_kinds_asked_for_are_made():
-    kinds = {one.kind for one in planned(kinds=[Kind.CUT, Kind.DUPLICATE])}
-    assert kinds == {Kind.CUT}
+    kinds = {one.kind for one in planned(kinds=[FaultKind.CUT, FaultKind.DUPLICATE])}
+    assert kinds == {FaultKind.CUT}
 
 
 def test_duplicates_alone_are_no_fault_of_a_moment():
-    assert planned(kinds=[Kind.DUPLICATE]) == []
+    assert planned(kinds=[FaultKind.DUPLICATE]) == []

@@ -9,36 +9,36 @@ import pytest
 
 from catalogue import SAGAS
 from checker.soak import results
-from checker.soak.results import Lasted, Lateness, Round, Settings, middle_and_longest
-from checker.soak.shoppers import Asked, Wanted
-from checker.soak.watching import Accepted, Memory
+from checker.soak.results import Lasted, Lateness, Round, SoakSettings, middle_and_longest
+from checker.soak.shoppers import PlannedRequest, SagaRequest
+from checker.soak.watching import AcceptedSaga, MemoryUse
 from loadtests.faults.injector import Made
-from loadtests.faults.plan import Fault, Kind
+from loadtests.faults.plan import FaultKind, PlannedFault
 
 QUICK = Lasted(10.0, 10.1)
-SETTINGS = Settings(
+SETTINGS = SoakSettings(
     saga=SAGAS["checkout"],
     patterns=["orchestrated"],
     seconds=60.0,
     rate=50.0,
     seed=7,
-    kinds=[Kind.KILL],
+    kinds=[FaultKind.KILL],
     every=4.0,
 )
 
 
 def asked(key, at):
-    wanted = Wanted(at=at, key=key, body=b"")
-    return Asked(wanted=wanted, intended_at=at, attempts=3, accepted_at=at + 1, answers=[key])
+    wanted = PlannedRequest(at=at, key=key, body=b"")
+    return SagaRequest(wanted=wanted, intended_at=at, attempts=3, accepted_at=at + 1, answers=[key])
 
 
 def accepted(key, ended_at):
     status = "completed" if ended_at else "running"
-    return Accepted(key, key, status, 0.0, ended_at)
+    return AcceptedSaga(key, key, status, 0.0, ended_at)
 
 
 def kill(target, *, is_made=True):
-    fault = Fault(number=1, at=1.0, kind=Kind.KILL, target=target)
+    fault = PlannedFault(number=1, at=1.0, kind=FaultKind.KILL, target=target)
     return Made(fault=fault, began_at=10.0, ended_at=10.0, is_made=is_made, note="it was down")
 
 
@@ -57,7 +57,7 @@ def soaked():
             decided=Counter(yes=2),
             drained_in=3.0,
             accepted=[accepted("a", 15.0), accepted("b", ended_at)],
-            memory={"postgres": Memory(begin=1.0, most=3.0, end=2.0)},
+            memory={"postgres": MemoryUse(begin=1.0, most=3.0, end=2.0)},
             ended_by_themselves=[],
             breaches=list(breaches),
             is_interrupted=False,
@@ -72,7 +72,7 @@ def told(one):
 
 def test_recovery_is_told_by_kind_for_the_faults_that_were_made(soaked):
     found = soaked().recoveries()
-    assert found == {Kind.KILL: [5.0]}
+    assert found == {FaultKind.KILL: [5.0]}
     assert "kill          1  5.0 s, 5.0 s" in told(soaked())
 
 

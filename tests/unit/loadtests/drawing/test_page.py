@@ -10,7 +10,13 @@ import pytest
 from loadtests.drawing import page, stored
 from loadtests.drawing.stored import NotARun
 from loadtests.evaluating.results import Audit
-from loadtests.outages import Down, Finished, Settings, as_figures, outage_of
+from loadtests.outages import (
+    Down,
+    MeasuredOutages,
+    OutageSettings,
+    as_figures,
+    outage_of,
+)
 from tests.unit.loadtests.builders import (
     EPOCH,
     SETTINGS,
@@ -155,8 +161,8 @@ def test_outage_in_the_folder_is_drawn_unless_its_audit_failed(
     for name in ("report.json", "samples.csv"):
         shutil.copy(folder / name, tmp_path)
     away = Down(participant="pagos", went_at=EPOCH + 3, is_back_at=EPOCH + 9, calls=4, probes=6)
-    found = Finished(
-        settings=Settings(
+    found = MeasuredOutages(
+        settings=OutageSettings(
             patterns=["orchestrated"], participant="pagos", seconds=6, rate=5, seed=1
         ),
         outages=[
