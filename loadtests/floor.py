@@ -71,18 +71,20 @@ def check_out_together(*, commands: Sequence[Accept]) -> list[Executed]:
     """What became of each."""
     _share_one_connection()
     with transaction.atomic(using=ALIAS):
-        carts = store.lock_carts(ids=[one.cart_id for one in commands])
+        carts = store.lock_carts(ids=[command.cart_id for command in commands])
         frozen = operations.record(commands=_priced(commands, carts.values()), carts=carts)
-        contexts = [one.context for one in frozen if isinstance(one, Snapshot)]
+        contexts = [snapshot.context for snapshot in frozen if isinstance(snapshot, Snapshot)]
         charged, statuses = _take_steps(STEPS[1 : CHARGE + 1], contexts)
     verdicts = _asked_of_network(charged)
     with transaction.atomic(using=ALIAS):
         paid, unpaid = _decide(charged, verdicts)
         completed, failed = _take_steps(STEPS[CHARGE + 1 :], paid)
-    statuses |= unpaid | failed | {one.saga_id: SagaStatus.COMPLETED.value for one in completed}
+    statuses |= (
+        unpaid | failed | {context.saga_id: SagaStatus.COMPLETED.value for context in completed}
+    )
     return [
-        Executed(command=command, outcome=_outcome(one, statuses), fresh=True)
-        for command, one in zip(commands, frozen, strict=True)
+        Executed(command=command, outcome=_outcome(snapshot, statuses), fresh=True)
+        for command, snapshot in zip(commands, frozen, strict=True)
     ]
 
 
@@ -91,7 +93,7 @@ def _priced(commands: Sequence[Accept], carts: Iterable[LockedCart]) -> list[Acc
     ids = {int(line.product_id) for cart in carts for line in cart.items}
     found = queries.prices(ids=list(ids))
     prices = {str(product_id): price for product_id, price in found.items()}
-    return [msgspec.structs.replace(one, prices=prices) for one in commands]
+    return [msgspec.structs.replace(command, prices=prices) for command in commands]
 
 
 Taken = tuple[list[Context], dict[str, str]]
@@ -126,7 +128,9 @@ def _asked_of_network(contexts: Sequence[Context]) -> dict[str, Charged]:
     answers: dict[str, Charged] = {}
     while payments:
         found = desk.network().charge(payments=payments)
-        answers |= {one.saga_id: answer for one, answer in zip(payments, found, strict=True)}
+        answers |= {
+            payment.saga_id: answer for payment, answer in zip(payments, found, strict=True)
+        }
         payments = [
             payment for payment in payments if answers[payment.saga_id].status == "processing"
         ]
@@ -147,12 +151,12 @@ def _decide(contexts: Sequence[Context], answers: Mapping[str, Charged]) -> Take
     verdicts = [
         Verdict(
             step=step.name,
-            command=command(step=step, direction=Direction.DO, context=one),
+            command=command(step=step, direction=Direction.DO, context=context),
             decided_by=NETWORK,
-            word=NO if answers[one.saga_id].status == "refused" else YES,
-            data={"code": answers[one.saga_id].code, "detail": answers[one.saga_id].detail},
+            word=NO if answers[context.saga_id].status == "refused" else YES,
+            data={"code": answers[context.saga_id].code, "detail": answers[context.saga_id].detail},
         )
-        for one in asked
+        for context in asked
     ]
     outcomes = operation.decide(verdicts) if operation.decide and verdicts else []
     paid, unpaid = _without_refused(step, asked, outcomes)
@@ -193,11 +197,11 @@ def _run(
     return operation.run(commands) if commands else []
 
 
-def _outcome(one: Snapshot | Refused, statuses: Mapping[str, str]) -> Outcome:
-    if isinstance(one, Refused):
-        return one
-    status = statuses[one.context.saga_id]
-    return Done({**operations.told(accepted=one), "status": status})
+def _outcome(snapshot: Snapshot | Refused, statuses: Mapping[str, str]) -> Outcome:
+    if isinstance(snapshot, Refused):
+        return snapshot
+    status = statuses[snapshot.context.saga_id]
+    return Done({**operations.told(accepted=snapshot), "status": status})
 
 
 def _share_one_connection() -> None:

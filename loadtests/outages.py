@@ -110,13 +110,13 @@ def outage_of(*, pattern: str, samples: Sequence[Sample], down: Down) -> Outage:
 
 
 def _within(times: Sequence[float], down: Down) -> int:
-    return sum(down.went_at <= one < down.is_back_at for one in times)
+    return sum(down.went_at <= time_ < down.is_back_at for time_ in times)
 
 
 def _course(accepted: Sequence[Sample], refused: Sequence[Sample], down: Down) -> list[Second]:
-    answered = sorted(one.answered_at - down.went_at for one in accepted)
-    no = sorted(one.intended_at - down.went_at for one in refused)
-    ended = sorted(one.ended_at - down.went_at for one in accepted if one.ended_at)
+    answered = sorted(sample.answered_at - down.went_at for sample in accepted)
+    no = sorted(sample.intended_at - down.went_at for sample in refused)
+    ended = sorted(sample.ended_at - down.went_at for sample in accepted if sample.ended_at)
     known = [*answered, *no, *ended]
     if not known:
         return []
@@ -129,7 +129,7 @@ def _course(accepted: Sequence[Sample], refused: Sequence[Sample], down: Down) -
 
 
 def _until(times: Sequence[float], at: int) -> int:
-    return sum(one <= at for one in times)
+    return sum(time_ <= at for time_ in times)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ def shop_of(*, stack: LocalStack, saga: str = CHECKOUT) -> Shop:
     extra_steps = int(stack.environment.get(PADDING) or 0) if saga == CHECKOUT else 0
     return Shop(
         saga=page(saga=saga, extra_steps=extra_steps),
-        services=tuple(one for one in WITH_WORKER if one in stack.options.names),
+        services=tuple(service for service in WITH_WORKER if service in stack.options.names),
         urls=stack.urls,
         databases=databases,
         broker=stack.rabbitmq_url or databases["default"],

@@ -127,18 +127,21 @@ class Explorer:
         level = [self._play(number, GivenChoices({}), counts=self._deviations > 0)]
         self.explored.levels[name] = 0
         for depth in range(1, self._deviations + 1):
-            children = [one for played in level for one in _further(played)]
+            children = [further for played in level for further in _further(played)]
             if depth == 1:
                 children = children[self._share.index :: self._share.of]
             room = wanted - len(self.explored.keys)
             if len(children) > room:
                 # No two alike, and room is left for wilder ones.
                 chance = random.Random(f"{self._seed} {name} {self._share.index}")  # noqa: S311 -- repeatable, not secret
-                for one in chance.sample(children, int(room * SAMPLED)):
-                    self._play(number, GivenChoices(one))
+                for deviations in chance.sample(children, int(room * SAMPLED)):
+                    self._play(number, GivenChoices(deviations))
                 return
             is_last = depth == self._deviations
-            level = [self._play(number, GivenChoices(one), counts=not is_last) for one in children]
+            level = [
+                self._play(number, GivenChoices(deviations), counts=not is_last)
+                for deviations in children
+            ]
             self.explored.levels[name] = depth
 
     def _play(self, number: int, chooser: Chooser, *, counts: bool = False) -> Played:
@@ -213,7 +216,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         """What does a share of it, in those of these environments that are wanted."""
         return Explorer(
             environments={
-                name: one for name, one in environments.items() if fnmatch(name, self.names)
+                name: environment
+                for name, environment in environments.items()
+                if fnmatch(name, self.names)
             },
             schedules=self.schedules,
             seed=self.seed,

@@ -179,7 +179,7 @@ class Player:
         deviates = self._chooser.deviates(step=self._step)
         if deviates or self._is_counting:
             found = [option, *options]
-            count = sum(len(one.variants) for one in found)
+            count = sum(len(option.variants) for option in found)
             self._counts.append(count)
             if deviates and (index := self._chooser.choose(step=self._step, count=count)):
                 self._deviations[self._step] = index
@@ -271,10 +271,10 @@ class _Search:
         return best
 
     def _first(self, best: Played, candidates: list[dict[int, int]]) -> Played | None:
-        for one in candidates:
+        for candidate in candidates:
             if self.tries_left <= 0:
                 return None
-            played = self.play(one)
+            played = self.play(candidate)
             if played.breaches and _size(played) < _size(best):
                 return played
         return None

@@ -107,7 +107,7 @@ class MemoryStore:
 
     def is_held(self, table: Table, key: Hashable) -> bool:
         """Whether a suspended transaction holds the row: SKIP LOCKED leaves it out."""
-        return any((table, key) in one.held for one in self._suspended)
+        return any((table, key) in transaction.held for transaction in self._suspended)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

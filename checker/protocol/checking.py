@@ -40,12 +40,12 @@ class Checked:
         """`is_short`: what holds by its name alone."""
         lines = [f"{self.name}: " + ", ".join(f"{n} {what}" for what, n in self.counts.items())]
         if is_short and self.proven:
-            lines += _wrapped("  holds     " + ", ".join(one.name for one in self.proven))
+            lines += _wrapped("  holds     " + ", ".join(rule.name for rule in self.proven))
         else:
-            lines += [f"  holds     {one.name:12} {one.promise}" for one in self.proven]
+            lines += [f"  holds     {rule.name:12} {rule.promise}" for rule in self.proven]
         lines += list(self._breach_lines())
         if self.unchecked:
-            names = ", ".join(one.name for one in self.unchecked)
+            names = ", ".join(rule.name for rule in self.unchecked)
             lines += _wrapped(f"  unchecked until the above holds: {names}")
         return "\n".join(lines)
 
@@ -53,17 +53,17 @@ class Checked:
         return {
             "protocol": self.name,
             "counts": dict(self.counts),
-            "proven": [one.name for one in self.proven],
+            "proven": [rule.name for rule in self.proven],
             "breaches": [breach._asdict() for breach in self.breaches],
-            "unchecked": [one.name for one in self.unchecked],
+            "unchecked": [rule.name for rule in self.unchecked],
         }
 
     def _breach_lines(self) -> Iterator[str]:
         for rule in dict.fromkeys(breach.rule for breach in self.breaches):
             found = [breach for breach in self.breaches if breach.rule == rule]
-            for one in found[:MOST_SHOWN]:
-                yield f"  BREACHED  {rule:12} {one.what}"
-                yield f"{'':25}where: {one.where}"
+            for violation in found[:MOST_SHOWN]:
+                yield f"  BREACHED  {rule:12} {violation.what}"
+                yield f"{'':25}where: {violation.where}"
             if len(found) > MOST_SHOWN:
                 yield f"{'':25}and {len(found) - MOST_SHOWN} more of this rule"
             yield f"{'':25}to mend: {found[0].mend}."
@@ -81,7 +81,7 @@ class ProtocolReport:
 
     @property
     def breaches(self) -> list[Violation]:
-        return [breach for one in self.checked for breach in one.breaches]
+        return [breach for protocol in self.checked for breach in protocol.breaches]
 
     @property
     def is_clean(self) -> bool:
@@ -89,16 +89,18 @@ class ProtocolReport:
 
     def as_text(self, *, is_short: bool = False) -> str:
         """For people. `is_short`: each rule that holds by its name alone."""
-        proven = sum(len(one.proven) for one in self.checked)
+        proven = sum(len(protocol.proven) for protocol in self.checked)
         total = f"Everything holds: {proven} rules proven."
         if not self.is_clean:
             total = f"BREACHED: {len(self.breaches)} times; {proven} rules hold."
-        return "\n\n".join([*(one.as_text(is_short=is_short) for one in self.checked), total])
+        return "\n\n".join(
+            [*(protocol.as_text(is_short=is_short) for protocol in self.checked), total]
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {
             "is_clean": self.is_clean,
-            "protocols": [one.as_json() for one in self.checked],
+            "protocols": [protocol.as_json() for protocol in self.checked],
         }
 
 
@@ -166,7 +168,9 @@ def _try(rules: Sequence[Rule], evidence: object) -> tuple[list[Rule], list[Viol
     proven: list[Rule] = []
     breaches: list[Violation] = []
     for rule in rules:
-        found = [Violation(rule.name, *one, rule.mend) for one in rule.find(evidence)]
+        found = [
+            Violation(rule.name, *found_there, rule.mend) for found_there in rule.find(evidence)
+        ]
         breaches += found
         if not found:
             proven.append(rule)

@@ -28,12 +28,12 @@ class Journey(NamedTuple):
     @property
     def done(self) -> list[str]:
         """The steps that took effect, in order."""
-        return [one.step for one in self.acts if one.direction is Direction.DO]
+        return [act.step for act in self.acts if act.direction is Direction.DO]
 
     @property
     def undone(self) -> list[str]:
         """The steps whose effect was taken back, in order."""
-        return [one.step for one in self.acts if one.direction is Direction.UNDO]
+        return [act.step for act in self.acts if act.direction is Direction.UNDO]
 
     def __str__(self) -> str:
         return " > ".join(self.way) or "(nothing happens)"
@@ -103,7 +103,7 @@ class BarrierAnswer(NamedTuple):
 
 def stored(book: Book, direction: Direction, step: str) -> bool | None:
     """The answer given before: done or not; None if there was none."""
-    return next((one.is_done for one in book if one[:2] == (direction, step)), None)
+    return next((entry.is_done for entry in book if entry[:2] == (direction, step)), None)
 
 
 def waits(book: Book, step: str) -> bool:

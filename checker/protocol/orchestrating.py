@@ -56,9 +56,9 @@ def walk(protocol: Orchestration) -> Walked:
     for scenario in scenarios(saga=protocol.saga, can_turn_back=True, can_return=True):
         found = list(_explore(_first(protocol, scenario), scenario.refused))
         states += len(found)
-        last = [one for one in found if one.status in FINAL and not one.may_return]
-        last += [one for one in found if len(one.way) >= MOST_CALLS]
-        journeys[scenario] = [Journey(one.acts, one.ends, one.way) for one in last]
+        last = [state for state in found if state.status in FINAL and not state.may_return]
+        last += [state for state in found if len(state.way) >= MOST_CALLS]
+        journeys[scenario] = [Journey(state.acts, state.ends, state.way) for state in last]
     return Walked(journeys, states)
 
 

@@ -117,7 +117,7 @@ def _ambiguous(page: Definition) -> Iterator[Found]:
     ]
     for what, names in (
         ("step", [step.name for step in saga.steps]),
-        ("event", [one for one in [*said, saga.abort, saga.give_back] if one]),
+        ("event", [event for event in [*said, saga.abort, saga.give_back] if event]),
         ("request", asked),
     ):
         for name, count in Counter(names).items():

@@ -49,13 +49,13 @@ def _endless(walk: Walk) -> Iterator[Found]:
 def _left_behind(walk: Walk) -> Iterator[Found]:
     for scenario, journey in walk.plain():
         if scenario.refused:
-            for step in [one for one in journey.done if one not in journey.undone]:
+            for step in [name for name in journey.done if name not in journey.undone]:
                 yield _on_way(scenario, journey, f"{step} had happened, and nothing undoes it")
 
 
 def _disordered(walk: Walk) -> Iterator[Found]:
     for scenario, journey in walk.plain():
-        wanted = [one for one in reversed(journey.done) if one in journey.undone]
+        wanted = [name for name in reversed(journey.done) if name in journey.undone]
         if journey.undone != wanted:
             what = f"it undoes {_row(journey.undone)}, which happened as {_row(journey.done)}"
             yield _on_way(scenario, journey, what)
@@ -80,7 +80,7 @@ def _late(scenario: Course, journey: Journey) -> Iterator[Found]:
 
 def _repeated(walk: Walk) -> Iterator[Found]:
     for scenario, journey in walk.plain():
-        for what in dict.fromkeys(one for one in journey.way if journey.way.count(one) > 1):
+        for what in dict.fromkeys(heard for heard in journey.way if journey.way.count(heard) > 1):
             times = journey.way.count(what)
             yield _on_way(scenario, journey, f"{what}: {times} times, with no fault")
 
@@ -91,7 +91,7 @@ def _half_turned(walk: Walk) -> Iterator[Found]:
         is_undone = journey.undone == journey.done[::-1]
         is_whole = journey.done == every and not journey.undone
         if not is_undone and not is_whole:
-            left = [one for one in journey.done if one not in journey.undone]
+            left = [name for name in journey.done if name not in journey.undone]
             what = f"{_row(left)} stays of it" if left else "undos are out of order"
             yield _on_way(scenario, journey, what)
         else:
@@ -103,9 +103,9 @@ def _half_turned(walk: Walk) -> Iterator[Found]:
 def _unstoppable(walk: Walk) -> Iterator[Found]:
     """Turning back must be able to win, and to lose."""
     scenario = Course(is_turned_back=True)
-    turned = [one for one in walk.journeys.get(scenario, ()) if one.ends]
+    turned = [journey for journey in walk.journeys.get(scenario, ()) if journey.ends]
     for ending in Ending:
-        if turned and not any(one.ends == (ending,) for one in turned):
+        if turned and not any(journey.ends == (ending,) for journey in turned):
             yield Found(str(scenario), f"however early or late, it never ends {ending}.")
 
 
@@ -152,7 +152,7 @@ def _row(names: Iterable[str]) -> str:
 
 def _acts(acts: tuple[Act, ...]) -> str:
     return ", ".join(
-        one.step if one.direction is Direction.DO else f"un-{one.step}" for one in acts
+        act.step if act.direction is Direction.DO else f"un-{act.step}" for act in acts
     )
 
 

@@ -57,7 +57,7 @@ def _choreographed(protocol: Choreography) -> Sequence[Box]:
         for event, who in protocol.asked.items()
     ]
     reacting = {_name(reaction): reaction for reaction in protocol.reactions}
-    boxes += [_reacting(protocol, one) for one in reacting.values()]
+    boxes += [_reacting(protocol, reaction) for reaction in reacting.values()]
     return boxes + [_end(ending) for ending in dict.fromkeys(protocol.ends.values())]
 
 
@@ -66,12 +66,14 @@ def _asks(protocol: Choreography, event: str) -> str:
     return asked.get(event, "ask")
 
 
-def _reacting(protocol: Choreography, one: Reaction) -> Box:
+def _reacting(protocol: Choreography, reaction: Reaction) -> Box:
     """All reactions that do the same thing say the same things, whatever they hear."""
-    outcomes = [_event(protocol, one.emits)] if one.emits else []
-    if one.emits_on_refusal:
-        outcomes.append(_event(protocol, one.emits_on_refusal)._replace(is_good=False))
-    return Box(_name(one), one.service, f"{one.direction} {one.step}", tuple(outcomes))
+    outcomes = [_event(protocol, reaction.emits)] if reaction.emits else []
+    if reaction.emits_on_refusal:
+        outcomes.append(_event(protocol, reaction.emits_on_refusal)._replace(is_good=False))
+    return Box(
+        _name(reaction), reaction.service, f"{reaction.direction} {reaction.step}", tuple(outcomes)
+    )
 
 
 def _event(protocol: Choreography, event: str) -> Branch:
@@ -201,7 +203,7 @@ def automaton_as_text(saga: Saga) -> str:
     lines = [f"{saga.name}: starts in ok (POST {saga.door} says {saga.steps[0].done})"]
     for state in (OK, ERROR):
         lines += ["", f"state {state}"]
-        rows = [one for one in found if one.state == state]
+        rows = [transfer for transfer in found if transfer.state == state]
         for event, what in dict.fromkeys((row.event, row.what) for row in rows):
             lines.append(f"  on {event}: {what}")
             lines += [f"      {row.emits} -> {row.to}" for row in rows if row[1:3] == (event, what)]
@@ -211,9 +213,11 @@ def automaton_as_text(saga: Saga) -> str:
 def automaton_as_mermaid(saga: Saga) -> str:
     """A state diagram, ready for a ```mermaid block."""
     lines = ["stateDiagram-v2", f"    [*] --> ok : {saga.steps[0].done}"]
-    for one in transfers(saga=saga):
-        to = "[*]" if one.to == END else one.to
-        lines.append(f"    {one.state} --> {to} : on {one.event} {one.what}, {one.emits}")
+    for transfer in transfers(saga=saga):
+        to = "[*]" if transfer.to == END else transfer.to
+        lines.append(
+            f"    {transfer.state} --> {to} : on {transfer.event} {transfer.what}, {transfer.emits}"
+        )
     return "\n".join(lines) + "\n"
 
 

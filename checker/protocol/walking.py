@@ -52,7 +52,9 @@ def walk(protocol: Choreography) -> Walked:
     ):
         came = _explore(protocol, scenario)
         states += len(came)
-        journeys[scenario] = [_journey(one, came) for one in came if not _next(protocol, one, "")]
+        journeys[scenario] = [
+            _journey(state, came) for state in came if not _next(protocol, state, "")
+        ]
     return Walked(journeys, states)
 
 
@@ -149,7 +151,9 @@ def _answered(
 
 def _said(protocol: Choreography, state: WalkState, message: str) -> WalkState:
     """It is in flight to everyone who hears it."""
-    heard = [(message, n) for n, one in enumerate(protocol.reactions) if one.on == message]
+    heard = [
+        (message, n) for n, reaction in enumerate(protocol.reactions) if reaction.on == message
+    ]
     state = state._replace(flying=tuple(sorted([*state.flying, *heard])))
     if message in protocol.ends:
         state = state._replace(ends=(*state.ends, protocol.ends[message]))

@@ -57,13 +57,13 @@ def page(*, saga: Saga) -> Definition:
     return Definition(
         name=f"{saga.name}, its page",
         saga=saga,
-        operations={key: kind for one in taking for key, kind in _operations(one)},
-        deciding={name for one in taking for name in _deciding(one)},
-        inboxes={one for one in taking if _view(one, "/decisions") is not None},
+        operations={key: kind for service in taking for key, kind in _operations(service)},
+        deciding={name for service in taking for name in _deciding(service)},
+        inboxes={service for service in taking if _view(service, "/decisions") is not None},
         commands=COMMANDS,
         services=services.BY_NAME,
         databases=set(settings.DATABASES),
-        workers={one.service for one in found.consumers},
+        workers={consumer.service for consumer in found.consumers},
         broken=found.broken,
         patterns=patterns.PATTERNS,
         has_door=_view(saga.owner, saga.door) is not None,
@@ -151,15 +151,17 @@ def _workers() -> Workers:
 
 def _operations(service: str) -> Iterator[tuple[tuple[str, Direction], Any]]:
     if find_spec(service) and find_spec(f"{service}.operations"):
-        for (action, direction), one in all_in(import_module(f"{service}.operations")).items():
-            yield (f"{service}.{action}", direction), one.command
+        for (action, direction), operation in all_in(
+            import_module(f"{service}.operations")
+        ).items():
+            yield (f"{service}.{action}", direction), operation.command
 
 
 def _deciding(service: str) -> Iterator[str]:
     """The operations that take decisions on what they have answered with `Waiting`."""
     if find_spec(service) and find_spec(f"{service}.operations"):
-        for (action, _), one in all_in(import_module(f"{service}.operations")).items():
-            if one.decide:
+        for (action, _), operation in all_in(import_module(f"{service}.operations")).items():
+            if operation.decide:
                 yield f"{service}.{action}"
 
 
@@ -172,10 +174,14 @@ def _reactions(
                 yield _reaction(consumer.service, saga.step(reaction.step), reaction)
 
 
-def _reaction(service: str, step: Step, one: EventHandler | CommandHandler) -> Reaction:
+def _reaction(service: str, step: Step, handler: EventHandler | CommandHandler) -> Reaction:
     """A reply is called the same whether it was done or refused."""
-    emits = (one.emits, one.emits) if isinstance(one, CommandHandler) else one.row[4:]
-    return Reaction(one.on, service, one.operation.direction, _done(one.operation, step), *emits)
+    emits = (
+        (handler.emits, handler.emits) if isinstance(handler, CommandHandler) else handler.row[4:]
+    )
+    return Reaction(
+        handler.on, service, handler.operation.direction, _done(handler.operation, step), *emits
+    )
 
 
 def _done(operation: Operation, step: Step) -> str:
@@ -189,9 +195,9 @@ def _heard_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[st
     return {
         event
         for consumer in consumers
-        for (name, event), one in consumer.reactions.items()
+        for (name, event), handler in consumer.reactions.items()
         if consumer.service == service and name == saga.name and event not in projection.NOTICES
-        if not isinstance(one, EventHandler | CommandHandler)
+        if not isinstance(handler, EventHandler | CommandHandler)
     }
 
 

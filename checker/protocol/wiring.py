@@ -74,7 +74,7 @@ def _unsaid(protocol: Choreography) -> Iterator[Found]:
     said, heard = sayers(protocol), hearers(protocol)
     silent = {event for event, who in protocol.notices.items() if not who.published_by}
     for event in sorted({*heard, *protocol.ends, *protocol.declared} - set(said) | silent):
-        who = " and ".join(sorted({one.service for one in heard.get(event, ())}))
+        who = " and ".join(sorted({reaction.service for reaction in heard.get(event, ())}))
         waits = f"{who} waits for it" if who else "it is declared"
         yield Found(event, f"nobody says {event}; {waits}.")
 
@@ -135,19 +135,23 @@ def _rivals(protocol: Choreography) -> Iterator[Found]:
     for event, reactions in sorted(hearers(protocol).items()):
         going_on = [reaction for reaction in reactions if _emits(reaction)]
         if len(going_on) > 1:
-            both = " and ".join(f"{one.service} ({one.direction} {one.step})" for one in going_on)
+            both = " and ".join(
+                f"{reaction.service} ({reaction.direction} {reaction.step})"
+                for reaction in going_on
+            )
             yield Found(event, f"after {event} both {both} carry the saga on.")
 
 
 def _other_deciders(protocol: Choreography) -> Iterator[Found]:
     """The pivot's barrier decides between an abort and the sale; nothing else may."""
     pivot = pivot_of(protocol.saga)
-    for one in hearers(protocol).get(protocol.abort, ()):
-        if pivot is None or (one.direction, one.step) != (Direction.BLOCK, pivot.name):
+    for reaction in hearers(protocol).get(protocol.abort, ()):
+        if pivot is None or (reaction.direction, reaction.step) != (Direction.BLOCK, pivot.name):
             name = pivot.name if pivot else "a pivot"
+            does = f"{reaction.service} does {reaction.direction} {reaction.step}"
             yield Found(
                 protocol.abort,
-                f"on {protocol.abort} {one.service} does {one.direction} {one.step} at once:"
+                f"on {protocol.abort} {does} at once:"
                 f" whether the saga can still be stopped is decided without the barrier of {name}.",
             )
 
@@ -157,8 +161,8 @@ def _circular(protocol: Choreography) -> Iterator[Found]:
     leads = {
         event: [
             after
-            for one in heard
-            for after in _emits(one)
+            for reaction in heard
+            for after in _emits(reaction)
             if not any({event, after} <= declared for declared in protocol.cycles)
         ]
         for event, heard in hearers(protocol).items()
@@ -281,10 +285,13 @@ def _misdirected(protocol: Orchestration) -> Iterator[Found]:
         owner = owners.get(call.step, "nobody")
         if owner != call.service:
             yield Found(call.message, f"{call.message}: {call.step} is {owner}'s.")
-        for one in _answering(protocol, call):
-            if (one.direction, one.step) != (call.direction, call.step):
-                asked, done = f"{call.direction} {call.step}", f"{one.direction} {one.step}"
-                what = f"{call.message} asks for {asked}, {one.service} does {done}."
+        for reaction in _answering(protocol, call):
+            if (reaction.direction, reaction.step) != (call.direction, call.step):
+                asked, done = (
+                    f"{call.direction} {call.step}",
+                    f"{reaction.direction} {reaction.step}",
+                )
+                what = f"{call.message} asks for {asked}, {reaction.service} does {done}."
                 yield Found(call.message, what)
 
 

@@ -39,8 +39,8 @@ class Lateness:
 
     def __init__(self, *, sagas: Iterable[Lasted]) -> None:
         late = [saga for saga in sagas if saga.ended_at - saga.started_at > LATE_SECONDS]
-        self._starts = sorted(one.started_at for one in late)
-        self._ends = sorted(one.ended_at for one in late)
+        self._starts = sorted(saga.started_at for saga in late)
+        self._ends = sorted(saga.ended_at for saga in late)
 
     def recovered_in(self, *, began_at: float, ended_at: float) -> float:
         """Seconds from a fault's end until the shop had recovered from it; infinite if never."""
@@ -101,30 +101,31 @@ class Round:
     @property
     def statuses(self) -> Counter[str]:
         """How many sagas ended how."""
-        return Counter(one.status for one in self.accepted)
+        return Counter(saga.status for saga in self.accepted)
 
     @property
     def lasted(self) -> list[Lasted]:
         """Every saga that was asked for, from when it was meant to start to its end."""
-        ends = {one.key: one.ended_at for one in self.accepted}
+        ends = {saga.key: saga.ended_at for saga in self.accepted}
         return [
-            Lasted(one.intended_at, ends.get(one.wanted.key) or float("inf")) for one in self.asked
+            Lasted(request.intended_at, ends.get(request.wanted.key) or float("inf"))
+            for request in self.asked
         ]
 
     def recoveries(self) -> dict[FaultKind, list[float]]:
         """Seconds until the shop had recovered from each fault that was made, by kind."""
         lateness = Lateness(sagas=self.lasted)
         found: dict[FaultKind, list[float]] = {}
-        for one in self.made:
-            if one.is_made:
-                seconds = lateness.recovered_in(began_at=one.began_at, ended_at=one.ended_at)
-                found.setdefault(one.fault.kind, []).append(seconds)
+        for made in self.made:
+            if made.is_made:
+                seconds = lateness.recovered_in(began_at=made.began_at, ended_at=made.ended_at)
+                found.setdefault(made.fault.kind, []).append(seconds)
         return found
 
 
 def as_text(*, settings: SoakSettings, rounds: Sequence[Round]) -> str:
     """Everything on one screen, the line that repeats it last."""
-    parts = [_round(settings, one) for one in rounds]
+    parts = [_round(settings, round_) for round_ in rounds]
     return "\n\n".join([*parts, f"repeat it: {repeating(settings=settings)}"])
 
 
@@ -146,21 +147,21 @@ def as_json(*, settings: SoakSettings, rounds: Sequence[Round]) -> dict[str, Any
         "seed": settings.seed,
         "seconds": settings.seconds,
         "rate": settings.rate,
-        "rounds": [_figures(one) for one in rounds],
+        "rounds": [_figures(round_) for round_ in rounds],
     }
 
 
-def _figures(one: Round) -> dict[str, Any]:
+def _figures(round_: Round) -> dict[str, Any]:
     return {
-        "pattern": one.pattern,
-        "where": one.where,
-        "interrupted": one.is_interrupted,
-        "asked": len(one.asked),
-        "requests_repeated": _repeated_requests(one),
-        "accepted": len(one.accepted),
-        "ended": dict(one.statuses),
-        "drained_in": _finite(one.drained_in),
-        "longest": {name: _finite(seconds) for name, seconds in _longest(one).items()},
+        "pattern": round_.pattern,
+        "where": round_.where,
+        "interrupted": round_.is_interrupted,
+        "asked": len(round_.asked),
+        "requests_repeated": _repeated_requests(round_),
+        "accepted": len(round_.accepted),
+        "ended": dict(round_.statuses),
+        "drained_in": _finite(round_.drained_in),
+        "longest": {name: _finite(seconds) for name, seconds in _longest(round_).items()},
         "faults": [
             {
                 "at": made.fault.at,
@@ -170,78 +171,79 @@ def _figures(one: Round) -> dict[str, Any]:
                 "made": made.is_made,
                 "note": made.note,
             }
-            for made in one.made
+            for made in round_.made
         ],
         "recovered_in": {
             kind.value: [_finite(seconds) for seconds in found]
-            for kind, found in one.recoveries().items()
+            for kind, found in round_.recoveries().items()
         },
-        "decided": dict(one.decided),
-        "messages": {"heard": one.heard, "said_again": one.repeated},
+        "decided": dict(round_.decided),
+        "messages": {"heard": round_.heard, "said_again": round_.repeated},
         "memory_mb": {
-            name: {"begin": m.begin, "most": m.most, "end": m.end} for name, m in one.memory.items()
+            name: {"begin": m.begin, "most": m.most, "end": m.end}
+            for name, m in round_.memory.items()
         },
-        "ended_by_themselves": list(one.ended_by_themselves),
-        "breaches": list(one.breaches),
+        "ended_by_themselves": list(round_.ended_by_themselves),
+        "breaches": list(round_.breaches),
     }
 
 
-def _round(settings: SoakSettings, one: Round) -> str:
-    longest = _longest(one)
-    stopped = " (stopped early)" if one.is_interrupted else ""
+def _round(settings: SoakSettings, round_: Round) -> str:
+    longest = _longest(round_)
+    stopped = " (stopped early)" if round_.is_interrupted else ""
     lines = [
-        f"{settings.saga.name}, {one.pattern}: {settings.seconds:.0f} s at {settings.rate:g}/s"
-        f"{stopped}, on {one.where}",
-        f"  sagas       {len(one.asked)} asked for, {len(one.accepted)} accepted;"
-        f" {_repeated_requests(one)} requests repeated",
-        f"  ended       {_listed(one.statuses)}",
-        f"  drained     {_seconds(one.drained_in)} after the last fault",
+        f"{settings.saga.name}, {round_.pattern}: {settings.seconds:.0f} s at {settings.rate:g}/s"
+        f"{stopped}, on {round_.where}",
+        f"  sagas       {len(round_.asked)} asked for, {len(round_.accepted)} accepted;"
+        f" {_repeated_requests(round_)} requests repeated",
+        f"  ended       {_listed(round_.statuses)}",
+        f"  drained     {_seconds(round_.drained_in)} after the last fault",
         f"  longest     accepted after {_seconds(longest['acceptance'])}, ended"
         f" {_seconds(longest['end'])} after it was meant to start",
-        f"  duplicates  {one.repeated} of {one.heard} messages said again",
-        *([f"  people      {_listed(one.decided)}"] if one.decided else []),
-        *_faults(one),
-        *_memory(one),
-        *(f"  ended by itself: {line}" for line in one.ended_by_themselves),
-        *_verdict(one),
+        f"  duplicates  {round_.repeated} of {round_.heard} messages said again",
+        *([f"  people      {_listed(round_.decided)}"] if round_.decided else []),
+        *_faults(round_),
+        *_memory(round_),
+        *(f"  ended by itself: {line}" for line in round_.ended_by_themselves),
+        *_verdict(round_),
     ]
     return "\n".join(lines)
 
 
-def _faults(one: Round) -> list[str]:
+def _faults(round_: Round) -> list[str]:
     """A line a kind: how many, and how long after its end the shop had recovered."""
     lines = ["  faults      made  recovered in (middle, longest)"]
-    for kind, found in sorted(one.recoveries().items()):
+    for kind, found in sorted(round_.recoveries().items()):
         middle, longest = middle_and_longest(found)
         lines.append(f"    {kind.value:8} {len(found):6}  {_seconds(middle)}, {_seconds(longest)}")
-    missed = [f"    {made.fault}: {made.note}" for made in one.made if not made.is_made]
+    missed = [f"    {made.fault}: {made.note}" for made in round_.made if not made.is_made]
     return [*lines, *missed]
 
 
-def _memory(one: Round) -> list[str]:
+def _memory(round_: Round) -> list[str]:
     lines = ["  memory (MB)               begin   most    end"]
     return lines + [
         f"    {name:24} {m.begin:5.0f}  {m.most:5.0f}  {m.end:5.0f}"
-        for name, m in sorted(one.memory.items())
+        for name, m in sorted(round_.memory.items())
     ]
 
 
-def _verdict(one: Round) -> list[str]:
-    if not one.breaches:
+def _verdict(round_: Round) -> list[str]:
+    if not round_.breaches:
         return ["  right: nothing lost, nothing doubled, all ended; the audit is clean"]
-    shown = [f"  WRONG: {what}" for what in one.breaches[:SHOWN]]
-    more = len(one.breaches) - len(shown)
+    shown = [f"  WRONG: {what}" for what in round_.breaches[:SHOWN]]
+    more = len(round_.breaches) - len(shown)
     return [*shown, *([f"  WRONG: and {more} more"] if more else [])]
 
 
-def _longest(one: Round) -> dict[str, float]:
-    waits = [asked.accepted_at - asked.intended_at for asked in one.asked if asked.accepted_at]
-    lasted = [found.ended_at - found.started_at for found in one.lasted]
+def _longest(round_: Round) -> dict[str, float]:
+    waits = [asked.accepted_at - asked.intended_at for asked in round_.asked if asked.accepted_at]
+    lasted = [found.ended_at - found.started_at for found in round_.lasted]
     return {"acceptance": max(waits, default=0.0), "end": max(lasted, default=0.0)}
 
 
-def _repeated_requests(one: Round) -> int:
-    return sum(max(asked.attempts - 1, 0) for asked in one.asked)
+def _repeated_requests(round_: Round) -> int:
+    return sum(max(asked.attempts - 1, 0) for asked in round_.asked)
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -246,7 +246,7 @@ class _Soaking:
             return Audit(is_clean=False, said=str(error))
 
     def _breaches(self, drained_in: float, accepted: Sequence[AcceptedSaga]) -> list[str]:
-        answers = {one.wanted.key: one.answers for one in self._shoppers.asked}
+        answers = {request.wanted.key: request.answers for request in self._shoppers.asked}
         found = list(breaches(accepted=accepted, answers=answers))
         if drained_in > DRAIN_SECONDS:
             found.insert(0, f"not all had ended {DRAIN_SECONDS:.0f} s after the last fault")
@@ -275,7 +275,7 @@ def _of_audit(audit: Audit) -> list[str]:
     except (ValueError, KeyError):
         return [f"the audit could not be made: {audit.said}"]
     return [
-        f"audit {group['number']}: {one['what']} (saga {one['saga_id']})"
+        f"audit {group['number']}: {breach['what']} (saga {breach['saga_id']})"
         for group in groups
-        for one in group["breaches"]
+        for breach in group["breaches"]
     ]

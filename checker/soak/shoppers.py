@@ -78,7 +78,7 @@ class Shoppers:
     @property
     def waiting(self) -> int:
         """How many have come and are not accepted yet."""
-        return sum(not one.answers for one in list(self.asked))
+        return sum(not request.answers for request in list(self.asked))
 
     def start(self) -> None:
         """Their times count from now."""
@@ -201,8 +201,8 @@ class People:
     def _run(self) -> None:
         while self._inboxes and not self._stop.wait(LOOK_SECONDS):
             for url in self._inboxes:
-                for one in self._open(url):
-                    self._decide(one)
+                for decision in self._open(url):
+                    self._decide(decision)
 
     def _open(self, url: str) -> list[dict[str, Any]]:
         """The open decisions there, the newest first; none where nobody answers."""

@@ -92,9 +92,9 @@ def megabytes(*, pid: int) -> float:
     """
     root = psutil.Process(pid)
     total = root.memory_full_info().pss
-    for one in root.children(recursive=True):
+    for child in root.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            total += one.memory_full_info().pss
+            total += child.memory_full_info().pss
     return float(total) / 1e6
 
 

@@ -276,11 +276,11 @@ class Evidence:
         one. (What was written before the barrier had the saga's name does name a step of it.)
         """
         every = self.of(EntryRow)
-        if all(one.saga for one in every):
+        if all(entry.saga for entry in every):
             return every
         saga = self.accepted.saga if self.accepted else ""
         names = {step.name for step in SAGAS[saga].steps} if saga in SAGAS else set()
-        return [one for one in every if one.saga or one.step in names]
+        return [entry for entry in every if entry.saga or entry.step in names]
 
     def _asked(self) -> list[str]:
         return [asked for run in self.runs if run.asked for asked in run.asked.split(",")]
@@ -324,7 +324,7 @@ def collect(*, more: Sequence[RowSource] = (), saga_id: str | None = None) -> It
     `more`: the services' own tables.
     """
     with ExitStack() as open_now:
-        tables = [_rows(one, open_now, saga_id) for one in (*sources(), *more)]
+        tables = [_rows(source, open_now, saga_id) for source in (*sources(), *more)]
         for each, found in groupby(heapq.merge(*tables, key=_SAGA_ID), key=_SAGA_ID):
             rows: dict[type[Any], list[Any]] = {}
             for row in found:

@@ -44,7 +44,7 @@ def effects_of(
     kind, and the step."""
 
     def by(holds: Callable[[Any, str], object]) -> Callable[[Evidence, str], bool]:
-        return lambda saga, step: any(holds(one, step) for one in saga.of(kind))
+        return lambda saga, step: any(holds(row, step) for row in saga.of(kind))
 
     return [Effect(*named, by(holds)) for named, holds in shown.items()]
 
@@ -125,7 +125,7 @@ def _steps_agree(saga: Evidence) -> Iterator[str]:
             if not saga.done(step.name):
                 yield f"completed, but {step.name} was never done"
     acceptance = _acceptance(saga)
-    undone = [one for one in saga.page.backward if one != acceptance and saga.undone(one)]
+    undone = [step for step in saga.page.backward if step != acceptance and saga.undone(step)]
     if saga.status == "failed" and undone:
         yield f"failed (nothing had to be undone), but undone: {', '.join(undone)}"
     if saga.status == "compensated" and not undone:
@@ -135,12 +135,12 @@ def _steps_agree(saga: Evidence) -> Iterator[str]:
 def _run_agrees(accepted: AcceptedRow, run: CoordinatorRow) -> Iterator[str]:
     if run.status != accepted.status:
         yield f"{accepted.status} for {accepted.service}, {run.status} for {run.service}"
-    for what, one, other in (
+    for what, owned, other in (
         ("saga", accepted.saga, run.saga),
         ("subject", accepted.subject, run.subject),
     ):
-        if one != other:
-            yield f"its {what} is {one} for {accepted.service}, {other} for {run.service}"
+        if owned != other:
+            yield f"its {what} is {owned} for {accepted.service}, {other} for {run.service}"
     if accepted.digest != run.digest:
         yield f"what it is about is not the same for {accepted.service} and {run.service}"
     pattern = PATTERNS.get(accepted.pattern)
@@ -150,7 +150,7 @@ def _run_agrees(accepted: AcceptedRow, run: CoordinatorRow) -> Iterator[str]:
 
 def once_a_step(saga: Evidence, kind: type[Any], what: str) -> Iterator[Finding]:
     """6: a service has one row of this kind for a step."""
-    for step, count in Counter(one.step for one in saga.of(kind)).items():
+    for step, count in Counter(row.step for row in saga.of(kind)).items():
         if count > 1:
             yield 6, f"there are {count} {what} of {step}"
 
@@ -167,9 +167,9 @@ def undoing(saga: Evidence) -> Iterator[str]:
     """5: what happened is undone once, in reverse, and nothing beyond the pivot but a return."""
     page = saga.page
     undone = [(step, entry) for step in page.backward if (entry := saga.undone(step))]
-    for (later, one), (earlier, next_one) in pairwise(undone):
-        if (one.decided_at or 0) > (next_one.decided_at or 0):
-            yield f"{earlier} was undone before {later}, {_apart(one, next_one)}"
+    for (later, entry), (earlier, next_entry) in pairwise(undone):
+        if (entry.decided_at or 0) > (next_entry.decided_at or 0):
+            yield f"{earlier} was undone before {later}, {_apart(entry, next_entry)}"
     if undone and saga.done(page.pivot) and not saga.is_returned:
         names = ", ".join(step for step, _ in undone)
         yield f"undone beyond its pivot, and nobody asked for a return: {names}"
@@ -250,5 +250,5 @@ def _asked(saga: Evidence) -> Iterator[str]:
                 yield f"{step} took effect, but {request} was never sent"
 
 
-def _apart(one: EntryRow, other: EntryRow) -> str:
-    return f"{abs((one.decided_at or 0) - (other.decided_at or 0)) * 1000:.3f} ms apart"
+def _apart(entry: EntryRow, other: EntryRow) -> str:
+    return f"{abs((entry.decided_at or 0) - (other.decided_at or 0)) * 1000:.3f} ms apart"

@@ -65,11 +65,11 @@ def streamed(
     """The rows of a statement in the order of their `saga_id`, or those of one saga, as they are
     needed: through a cursor on the server, which `open_now` closes.
     """
-    one = "WHERE saga_id = %(saga)s" if saga_id else ""
+    where = "WHERE saga_id = %(saga)s" if saga_id else ""
     open_now.enter_context(transaction.atomic(using=service))
     cursor = open_now.enter_context(connections[service].chunked_cursor())
     cursor.execute(
-        f"SELECT * FROM ({statement}) AS found {one} ORDER BY saga_id", {"saga": saga_id}
+        f"SELECT * FROM ({statement}) AS found {where} ORDER BY saga_id", {"saga": saga_id}
     )
     while fetched := cursor.fetchmany(FETCHED):
         yield from fetched

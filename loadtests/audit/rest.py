@@ -76,7 +76,7 @@ def look(*, broker: Broker) -> Unsettled:
     }
     accepted = [row[1] for row in everywhere(services=owners(), statement=_ACCEPTED)]
     return Unsettled(
-        accepted=sum(not sagas.get(one) for one in accepted),
+        accepted=sum(not sagas.get(saga_id) for saga_id in accepted),
         sagas=sum(not is_at_rest for is_at_rest in sagas.values()),
         unsent=sum(1 for _ in unsent()) + sum(1 for _ in waiting.untold()),
         queued=sum(_depths(broker).values()),

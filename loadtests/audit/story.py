@@ -88,7 +88,7 @@ def story(saga: Evidence) -> list[str]:
     start = (
         saga.accepted.accepted_at
         if saga.accepted
-        else min((one.at for one in moments), default=0.0)
+        else min((moment.at for moment in moments), default=0.0)
     )
     lines = [
         f"{_iso(moment.at)} {moment.at - start:+10.3f} s  {moment.service:<17}  {moment.what}"

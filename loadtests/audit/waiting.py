@@ -67,46 +67,55 @@ def deciding() -> list[str]:
 
 def sources() -> list[RowSource]:
     """The tables of decisions."""
-    return [RowSource(one, DecisionRow, _DECISIONS.format(service=one)) for one in deciding()]
+    return [
+        RowSource(service, DecisionRow, _DECISIONS.format(service=service))
+        for service in deciding()
+    ]
 
 
 def of(saga: Evidence) -> DecisionRow | None:
     """What a saga waits for a person for, if it does."""
-    return next((one for one in saga.of(DecisionRow) if one.waits_for_a_person), None)
+    return next(
+        (decision for decision in saga.of(DecisionRow) if decision.waits_for_a_person), None
+    )
 
 
 def sagas() -> set[str]:
     """All that wait for a person now."""
     found = [DecisionRow(*row[1:]) for row in everywhere(services=deciding(), statement=_OPEN)]
-    return {one.saga_id for one in found if one.waits_for_a_person}
+    return {decision.saga_id for decision in found if decision.waits_for_a_person}
 
 
 def untold() -> Iterator[tuple[str, str]]:
     """7: what is decided, and the coordinator that rests does not know. Gives (saga id, what)."""
     for row in everywhere(services=deciding(), statement=_UNTOLD):
-        one = DecisionRow(*row[1:])
-        yield one.saga_id, f"nobody was told that {one.step} is decided ({one.service})"
+        decision = DecisionRow(*row[1:])
+        yield (
+            decision.saga_id,
+            f"nobody was told that {decision.step} is decided ({decision.service})",
+        )
 
 
 def overdue(saga: Evidence) -> Iterator[str]:
     """3: what nobody has decided in time is over."""
-    for one in saga.of(DecisionRow):
-        if not one.is_closed and one.left < -GRACE_SECONDS:
-            yield f"{one.step} asks the {one.decided_by}, overdue for {-one.left:.0f} s"
+    for decision in saga.of(DecisionRow):
+        if not decision.is_closed and decision.left < -GRACE_SECONDS:
+            seconds = f"{-decision.left:.0f} s"
+            yield f"{decision.step} asks the {decision.decided_by}, overdue for {seconds}"
 
 
 def decided(saga: Evidence) -> Iterator[str]:
     """6: the barrier and the decisions tell the same of each step."""
-    asked = {one.step: one for one in saga.of(DecisionRow)}
+    asked = {decision.step: decision for decision in saga.of(DecisionRow)}
     entries = {entry.step: entry for entry in saga.entries if entry.direction == "do"}
     for step, entry in entries.items():
         if entry.status == "waiting" and step not in asked:
             yield f"{step} waits, and nobody was asked"
-    for step, one in asked.items():
+    for step, decision in asked.items():
         if step not in entries:
-            yield f"{step} has asked the {one.decided_by}, and was never begun"
+            yield f"{step} has asked the {decision.decided_by}, and was never begun"
         else:
-            yield from _disagreeing(one, entries[step])
+            yield from _disagreeing(decision, entries[step])
 
 
 def _disagreeing(asked: DecisionRow, entry: EntryRow) -> Iterator[str]:

@@ -169,7 +169,7 @@ class FaultInjector:
     def _pause(self, fault: PlannedFault) -> str:
         """Of the whole tree, from the root, which then makes no new ones."""
         root = psutil.Process(self._pid(fault))
-        tree = [root.pid, *(one.pid for one in root.children(recursive=True))]
+        tree = [root.pid, *(child.pid for child in root.children(recursive=True))]
         command = ["sh", "-c", _PAUSE, f"{fault.seconds:.3f}", *map(str, tree)]
         with subprocess.Popen(  # noqa: S603 -- our own command, on our own processes
             command, start_new_session=True, stderr=subprocess.DEVNULL
@@ -178,9 +178,9 @@ class FaultInjector:
                 pass
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pausing.pid, signal.SIGKILL)
-        for one in tree:
+        for pid in tree:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(one, signal.SIGCONT)
+                os.kill(pid, signal.SIGCONT)
         return ""
 
     def _away(self, fault: PlannedFault) -> str:

@@ -126,7 +126,7 @@ def _dealt(
         for target in (SERVERS if kind is FaultKind.RESTART else [chance.choice(targets)])
     ]
     yield from chance.sample(first, len(first))
-    rest = [one for one in deck if one not in first]
+    rest = [dealt for dealt in deck if dealt not in first]
     while deck:
         yield from chance.sample(rest, len(rest))
         rest = deck

@@ -186,13 +186,13 @@ def added(costs: Sequence[Cost]) -> Cost:
     return reduce(partial(_combined, add), costs)
 
 
-def _combined(how: Callable[[Any, Any], Any], one: Cost, other: Cost) -> Cost:
+def _combined(how: Callable[[Any, Any], Any], cost: Cost, other: Cost) -> Cost:
     amounts: dict[str, Any] = {
-        field.name: how(getattr(one, field.name), getattr(other, field.name))
+        field.name: how(getattr(cost, field.name), getattr(other, field.name))
         for field in fields(Cost)
         if field.name != "cpu_ms"
     }
-    spent, also = one.cpu_ms, other.cpu_ms
+    spent, also = cost.cpu_ms, other.cpu_ms
     names = {**spent, **also}
     cpu_ms = {name: how(spent.get(name, 0.0), also.get(name, 0.0)) for name in names}
     return Cost(cpu_ms=cpu_ms, **amounts)

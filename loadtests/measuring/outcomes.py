@@ -167,4 +167,4 @@ def _until(condition: Callable[[], bool], within: float) -> bool:
 
 def total_of(counters: Mapping[str, Mapping[str, int]], name: str) -> int:
     """The sum of one counter over all services."""
-    return sum(one.get(name, 0) for one in counters.values())
+    return sum(counts.get(name, 0) for counts in counters.values())

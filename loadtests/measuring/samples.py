@@ -115,8 +115,8 @@ def append(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
         writer = csv.writer(file)
         if is_new:
             writer.writerow(names)
-        for one in every:
-            values = ((name, getattr(one, name)) for name in names)
+        for row in every:
+            values = ((name, getattr(row, name)) for name in names)
             writer.writerow(
                 f"{value:.6f}" if name.endswith("_at") else value for name, value in values
             )

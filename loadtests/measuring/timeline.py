@@ -40,16 +40,16 @@ class Timeline:
         A saga of which a moment is not known (its pattern has no such rows) is left out.
         """
         chosen = chosen_of(samples=samples)
-        ids = [one.saga_id for one in chosen]
+        ids = [sample.saga_id for sample in chosen]
         done = self._done(ids)
         called, again = self._called(ids)
         asked = called | self._sent(ids)
         again |= self._said_again(ids)
         found = [
-            moments_of(sample=one, saga=self._saga, done=done, asked=asked, again=again)
-            for one in chosen
+            moments_of(sample=sample, saga=self._saga, done=done, asked=asked, again=again)
+            for sample in chosen
         ]
-        return [one for saga in found for one in saga]
+        return [moments for saga in found for moments in saga]
 
     def _done(self, ids: Sequence[str]) -> dict[Step, tuple[float, float]]:
         """When each step was picked up and decided: the transaction's begin, and its outcome."""

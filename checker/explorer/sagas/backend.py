@@ -168,11 +168,11 @@ class Backend(ABC):
     def snapshots(self) -> Mapping[str, Snapshot]:
         effects, runs = self.effects(), self.runs()
         return {
-            one: Snapshot(
-                status_for_owner(saga=self.scenario.saga, saga_id=one, effects=effects),
-                runs.get(one, ""),
+            saga_id: Snapshot(
+                status_for_owner(saga=self.scenario.saga, saga_id=saga_id, effects=effects),
+                runs.get(saga_id, ""),
             )
-            for one in self.scenario.saga_ids
+            for saga_id in self.scenario.saga_ids
         }
 
     def breaches(self, *, may_return: bool) -> Iterator[str]:
@@ -204,7 +204,8 @@ def _accepted(*, participants: ScriptedParticipants, pattern: str, now: datetime
     scenario = participants.scenario
     first = scenario.saga.steps[0]
     contexts = [
-        context_of(scenario=scenario, saga_id=one, pattern=pattern) for one in scenario.saga_ids
+        context_of(scenario=scenario, saga_id=saga_id, pattern=pattern)
+        for saga_id in scenario.saga_ids
     ]
     said = [first_event(context=context, now=now) for context in contexts if is_own_start(pattern)]
     execute(

@@ -82,7 +82,7 @@ class Calls:
         """The late ones that need not wait for a transaction that is open."""
         if not self.injection.depth:
             self._blocked.clear()
-        return [one for one in self.late if one not in self._blocked]
+        return [request for request in self.late if request not in self._blocked]
 
     def arrive(self, request: Request) -> None:
         """A late request is executed after all; its caller has given up waiting."""
@@ -105,7 +105,7 @@ class Calls:
             self.late.append(request)
             self._blocked.append(request)
             raise Unreachable("no answer in time: it waits for a row") from error
-        return Answer(207, msgspec.json.encode([one.outcome for one in executed]))
+        return Answer(207, msgspec.json.encode([done.outcome for done in executed]))
 
 
 class InProcessClient:

@@ -211,7 +211,7 @@ class Orchestrated(CoordinatorRun):
 
     def _faults_of_calls(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
         left = self._limits.left
-        if alone := [one._replace(batch=1) for one in bulkheads if one.batch > 1]:
+        if alone := [bulkhead._replace(batch=1) for bulkhead in bulkheads if bulkhead.batch > 1]:
             yield Option("alone", "{0}, alone", self._work, alone)
         if left["call"]:
             for way in WAYS:
@@ -221,7 +221,11 @@ class Orchestrated(CoordinatorRun):
                 breaks = partial(self._break_service, at)
                 yield Option("crash " + at, "{0}, which crashes at " + at, breaks, bulkheads)
         yield from self._faults_of_deciding_calls(
-            [one for one in bulkheads if one.endpoint.service in self._backend.deciding]
+            [
+                bulkhead
+                for bulkhead in bulkheads
+                if bulkhead.endpoint.service in self._backend.deciding
+            ]
         )
 
     def _faults_of_deciding_calls(self, bulkheads: Sequence[Bulkhead]) -> Iterator[Option]:
@@ -246,7 +250,9 @@ class Orchestrated(CoordinatorRun):
                 pause = partial(self._pause, at)
                 yield Option("pause " + at, "{0}, and is suspended at " + at, pause, bulkheads)
         if left["stale"]:
-            alive = [one.number for one in self._runners if self._backend.is_alive(one.number)]
+            alive = [
+                runner.number for runner in self._runners if self._backend.is_alive(runner.number)
+            ]
             yield Option("stale", "runner {0} is taken for dead", self._take_for_dead, alive)
 
     def wait(self, *, waits: int) -> list[str]:
@@ -266,12 +272,14 @@ class Orchestrated(CoordinatorRun):
 
     def _bulkheads(self) -> list[Bulkhead]:
         """What each runner could do; those that are taken for dead last."""
-        runners = sorted(self._runners, key=lambda one: not self._backend.is_alive(one.number))
+        runners = sorted(
+            self._runners, key=lambda runner: not self._backend.is_alive(runner.number)
+        )
         return [
-            Bulkhead(one, endpoint, len(sagas))
-            for one in runners
-            if one.number not in self._paused
-            for endpoint, sagas in one.bulkheads.waiting.items()
+            Bulkhead(runner, endpoint, len(sagas))
+            for runner in runners
+            if runner.number not in self._paused
+            for endpoint, sagas in runner.bulkheads.waiting.items()
         ]
 
     def _claim(self, _: object) -> None:
@@ -287,15 +295,15 @@ class Orchestrated(CoordinatorRun):
 
     def _claimant(self) -> Running | None:
         """The first at work that would find something: each of them looks by itself."""
-        for one in self._at_work():
-            if self._backend.is_claimable(runner=one.number, **one.in_flight_set):
-                return one
+        for runner in self._at_work():
+            if self._backend.is_claimable(runner=runner.number, **runner.in_flight_set):
+                return runner
         return None
 
     def _at_work(self) -> Iterator[Running]:
-        for one in self._runners:
-            if self._backend.is_alive(one.number) and one.number not in self._paused:
-                yield one
+        for runner in self._runners:
+            if self._backend.is_alive(runner.number) and runner.number not in self._paused:
+                yield runner
 
     def _alive(self) -> Running:
         found = self._claimant()

@@ -67,7 +67,7 @@ class ToCoordinator:
         way, self.fails = self.fails, ""
         if way == REQUEST_LOST:
             raise Unreachable("no answer in time")
-        orchestration.decided(steps=[(one["saga_id"], one["step"]) for one in body])
+        orchestration.decided(steps=[(told["saga_id"], told["step"]) for told in body])
         if way:
             raise Unreachable("the answer was lost")
         return Answer(200, b"{}")
@@ -94,8 +94,8 @@ class Deciders:
         self._desk.is_at_once = self._backend.pattern == patterns.ORCHESTRATED
         self._blocked.clear()
         self._answered.clear()
-        self._sweeps = {one: Overdue(service=one) for one in self._backend.deciding}
-        self._tellers = {one: Teller(service=one) for one in self._backend.deciding}
+        self._sweeps = {service: Overdue(service=service) for service in self._backend.deciding}
+        self._tellers = {service: Teller(service=service) for service in self._backend.deciding}
 
     def progress(self) -> Iterator[Option]:
         """Looks at what waits, first."""
@@ -104,7 +104,7 @@ class Deciders:
         if not self._injection.depth:
             self._blocked.clear()
         self._asked = self._backend.decisions()
-        self._open = [one for one in self._asked if not one.is_closed]
+        self._open = [decision for decision in self._asked if not decision.is_closed]
         if untold := self._untold():
             yield Option(PROGRESS, "{0} tells what was decided", self._tell, untold)
         if asking := self._asking():
@@ -150,39 +150,49 @@ class Deciders:
 
     def _free(self, found: Iterable[T]) -> list[T]:
         """Those that need not wait for a transaction that is open."""
-        return [one for one in found if one not in self._blocked]
+        return [candidate for candidate in found if candidate not in self._blocked]
 
     def _untold(self) -> list[str]:
-        return self._free(dict.fromkeys(one.service for one in self._asked if one.is_untold))
+        return self._free(
+            dict.fromkeys(decision.service for decision in self._asked if decision.is_untold)
+        )
 
     def _overdue(self) -> list[str]:
         now = self._backend.now()
-        return self._free(dict.fromkeys(one.service for one in self._open if one.until <= now))
+        return self._free(
+            dict.fromkeys(decision.service for decision in self._open if decision.until <= now)
+        )
 
     def _asking(self) -> list[AskedDecision]:
-        return self._free(one for one in self._open if one.decided_by == CARD_NETWORK)
+        return self._free(
+            decision for decision in self._open if decision.decided_by == CARD_NETWORK
+        )
 
     def _scripted(self) -> Iterator[PossibleVerdict]:
         """Of each step that waits for a person: as the scenario has it."""
         refused = self._backend.scenario.refused
-        for one in self._open:
-            if one.decided_by == self._people.get(one.step):
-                is_no = refused.get(one.saga_id) == one.step and one.step not in self._paid
-                yield PossibleVerdict(one, one.decided_by, NO if is_no else YES)
+        for decision in self._open:
+            if decision.decided_by == self._people.get(decision.step):
+                is_no = (
+                    refused.get(decision.saga_id) == decision.step
+                    and decision.step not in self._paid
+                )
+                yield PossibleVerdict(decision, decision.decided_by, NO if is_no else YES)
 
     def _late(self) -> Iterator[PossibleVerdict]:
-        for one in self._asked:
-            if one.verdict and one.step in self._people:
+        for decision in self._asked:
+            if decision.verdict and decision.step in self._people:
                 yield from (
-                    PossibleVerdict(one, self._people[one.step], word) for word in (YES, NO)
+                    PossibleVerdict(decision, self._people[decision.step], word)
+                    for word in (YES, NO)
                 )
 
     def _other_ends(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:
-        other = [one._replace(word=NO if one.word == YES else YES) for one in scripted]
+        other = [verdict._replace(word=NO if verdict.word == YES else YES) for verdict in scripted]
         yield Option("other verdict", "{0}", self._say_otherwise, other)
         if self._limits.left["overdue"]:
             text = "time goes by, and {0} is overdue"
-            waiting = [one.decision for one in scripted]
+            waiting = [verdict.decision for verdict in scripted]
             yield Option("overdue", text, self._let_pass, waiting)
 
     def _crashes(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:

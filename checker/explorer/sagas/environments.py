@@ -114,7 +114,7 @@ class SagaEnvironment:
             found += self._scheduler.breaches_at_the_end()
         found += self._promises_broken()
         found += self._deciders.breaches_at_the_end()
-        completed = sum(one.owner == COMPLETED for one in self._snapshots.values())
+        completed = sum(snapshot.owner == COMPLETED for snapshot in self._snapshots.values())
         if not self._limits.is_interfered and completed not in self.backend.scenario.completing:
             found.append(f"{completed} completed, and nobody had interfered")
         return found
@@ -129,7 +129,7 @@ class SagaEnvironment:
         return self.backend.describe()
 
     def _at_rest(self) -> Option:
-        if all(one.run in FINAL for one in self._snapshots.values()):
+        if all(snapshot.run in FINAL for snapshot in self._snapshots.values()):
             return Option(PROGRESS, "nothing more happens", self._end)
         return Option(PROGRESS, "nothing moves, and time goes by", self._wait)
 
@@ -151,7 +151,9 @@ class SagaEnvironment:
             text = "their owner hands over already what has not ended"
             yield Option("net", text, self._hand_over_the_rest)
         snapshots = self._snapshots
-        if asked := [one for one in snapshots if snapshots[one].run and self._asks[one]]:
+        if asked := [
+            saga_id for saga_id in snapshots if snapshots[saga_id].run and self._asks[saga_id]
+        ]:
             yield Option("ask", "somebody asks that {0} be undone", self._ask, asked)
 
     def _hand_over(self, _: object) -> None:
@@ -160,8 +162,8 @@ class SagaEnvironment:
 
     def _hand_over_the_rest(self, _: object = None) -> None:
         """The net, where they start by themselves: of those that have not ended."""
-        is_open = {one for one, known in self._snapshots.items() if known.owner == ACCEPTED}
-        self._accepted = [one for one in self._accepted if one.saga_id in is_open]
+        is_open = {saga_id for saga_id, known in self._snapshots.items() if known.owner == ACCEPTED}
+        self._accepted = [context for context in self._accepted if context.saga_id in is_open]
         if self._accepted:
             self._hand_over(None)
 

@@ -132,9 +132,9 @@ class MemoryLedger:
         self._store.write(self._units, service, units)
 
     def add(self, *, service: str, effects: Sequence[Effect]) -> None:
-        for one in effects:
-            times = (*self._effects.get(one, ()), self._clock.stamp())
-            self._store.write(self._effects, one, times)
+        for effect in effects:
+            times = (*self._effects.get(effect, ()), self._clock.stamp())
+            self._store.write(self._effects, effect, times)
 
     def decided(self, *, service: str, words: Sequence[Word]) -> None:
         for word in words:
@@ -278,9 +278,9 @@ class MemoryBackend(Backend):
     def named_times(self) -> set[str]:
         if self.pattern == patterns.CHOREOGRAPHED:
             watched = self._memory.trail.sagas
-            return {one for one, row in watched.items() if row.watch_at is not None}
+            return {saga_id for saga_id, row in watched.items() if row.watch_at is not None}
         moving = self._memory.sagalog.sagas
-        return {one for one, row in moving.items() if row.next_attempt_at is not None}
+        return {saga_id for saga_id, row in moving.items() if row.next_attempt_at is not None}
 
     def seconds_until_looked_at(self) -> float:
         rows = self._memory.trail.sagas.values()
@@ -366,6 +366,6 @@ class _Interventions:
         self.bulk_create([SimpleNamespace(saga_id=saga_id, action=action, **fields)])
 
     def bulk_create(self, made: list[SimpleNamespace]) -> None:
-        for one in made:
+        for intervention in made:
             key = self._memory.store.next_id()
-            self._memory.store.write(self._memory.interventions, key, one)
+            self._memory.store.write(self._memory.interventions, key, intervention)

@@ -70,7 +70,7 @@ class SagaLog:
 
     def start(self, *, saga: Saga, contexts: Sequence[Context], seconds: float) -> list[str]:
         started = []
-        for context in sorted(contexts, key=lambda one: one.saga_id):
+        for context in sorted(contexts, key=lambda context: context.saga_id):
             row = RunRow(
                 name=saga.name,
                 context=context,
@@ -100,10 +100,10 @@ class SagaLog:
         return claimed
 
     def lock(self, *, saga_ids: Collection[str]) -> list[ClaimedSaga | UnreadableSaga]:
-        found = [one for one in sorted(saga_ids) if one in self.sagas]
+        found = [saga_id for saga_id in sorted(saga_ids) if saga_id in self.sagas]
         for saga_id in found:
             self._store.lock(self.sagas, saga_id)
-        return [self._in_flight(one, self.sagas[one]) for one in found]
+        return [self._in_flight(saga_id, self.sagas[saga_id]) for saga_id in found]
 
     def record(
         self,
@@ -272,12 +272,12 @@ class Trail:
         return self._clock.now()
 
     def names(self, *, saga_ids: Iterable[str]) -> dict[str, str]:
-        return {one: self.sagas[one].saga for one in saga_ids if one in self.sagas}
+        return {saga_id: self.sagas[saga_id].saga for saga_id in saga_ids if saga_id in self.sagas}
 
     def add_sagas(
         self, *, contexts: Sequence[Context], started_at: datetime, watch_at: datetime
     ) -> None:
-        for context in sorted(contexts, key=lambda one: one.saga_id):
+        for context in sorted(contexts, key=lambda context: context.saga_id):
             row = WatchedRow(
                 saga_id=context.saga_id,
                 saga=context.saga,
@@ -289,9 +289,9 @@ class Trail:
 
     def add_seen(self, *, seen: Sequence[Seen], watch_at: datetime) -> None:
         moved = {
-            one.saga_id
-            for one in seen
-            if self._store.insert_if_free(self.seen, (one.saga_id, one.event_type), one)
+            event.saga_id
+            for event in seen
+            if self._store.insert_if_free(self.seen, (event.saga_id, event.event_type), event)
         }
         for saga_id in moved:
             row = self.sagas.get(saga_id)
@@ -315,8 +315,10 @@ class Trail:
         return stages
 
     def stop(self, *, saga_ids: Iterable[str], at: datetime) -> None:
-        for one in saga_ids:
-            self._store.write(self.sagas, one, self.sagas[one]._replace(stop_requested_at=at))
+        for saga_id in saga_ids:
+            self._store.write(
+                self.sagas, saga_id, self.sagas[saga_id]._replace(stop_requested_at=at)
+            )
 
     def stops(self, *, saga_ids: Iterable[str]) -> dict[str, Stop]:
         wanted = set(saga_ids)
@@ -327,15 +329,15 @@ class Trail:
         }
 
     def settle(self, *, settled: Sequence[Settled]) -> None:
-        for one in settled:
-            row = self.sagas[one.saga_id]._replace(
-                stage=one.stage,
-                status=str(one.status),
-                finished_at=one.finished_at,
-                watch_at=one.watch_at,
+        for saga in settled:
+            row = self.sagas[saga.saga_id]._replace(
+                stage=saga.stage,
+                status=str(saga.status),
+                finished_at=saga.finished_at,
+                watch_at=saga.watch_at,
                 redrives=0,
             )
-            self._store.write(self.sagas, one.saga_id, row)
+            self._store.write(self.sagas, saga.saga_id, row)
 
     def claim_still(self, *, now: datetime, limit: int, only: str | None = None) -> list[str]:
         due = [
@@ -350,10 +352,10 @@ class Trail:
         return [row.saga_id for row in due[:limit]]
 
     def lock_watched(self, *, saga_ids: Iterable[str]) -> list[Watched]:
-        found = [one for one in sorted(saga_ids) if one in self.sagas]
+        found = [saga_id for saga_id in sorted(saga_ids) if saga_id in self.sagas]
         for saga_id in found:
             self._store.lock(self.sagas, saga_id)
-        return [self.sagas[one].watched for one in found]
+        return [self.sagas[saga_id].watched for saga_id in found]
 
     def record(self, *, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:
@@ -383,11 +385,11 @@ class Trail:
 
     def of(self, *, saga_ids: Iterable[str]) -> Trails:
         trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
-        for one in self.seen.values():
-            if one.saga_id in trails:
-                trails[one.saga_id].append(one)
+        for event in self.seen.values():
+            if event.saga_id in trails:
+                trails[event.saga_id].append(event)
         for trail in trails.values():
-            trail.sort(key=lambda one: (one.occurred_at, one.seen_at))
+            trail.sort(key=lambda event: (event.occurred_at, event.seen_at))
         return trails
 
 

@@ -54,15 +54,15 @@ class Decisions:
         outcomes: Mapping[Key, Outcome],
         heard: Mapping[Key, str],
     ) -> None:
-        for key, one in outcomes.items():
-            if isinstance(one, Waiting) and one.until:
+        for key, outcome in outcomes.items():
+            if isinstance(outcome, Waiting) and outcome.until:
                 row = DecisionRow(
                     *key,
                     saga=commands[key].saga,
                     action=operation.action,
-                    decided_by=one.decided_by,
+                    decided_by=outcome.decided_by,
                     opened_at=self._clock.now(),
-                    until=one.until,
+                    until=outcome.until,
                     command=msgspec.json.encode(commands[key]).decode(),
                     heard=heard.get(key, ""),
                 )
@@ -88,12 +88,14 @@ class Decisions:
         self, *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
     ) -> list[Asked]:
         asked = [self._asked(row) for row in self._rows(service) if row.closed_at is None]
-        due = [one for one in asked if one.is_over and one.saga_id not in but_not]
-        return sorted(due, key=lambda one: one.until)[:limit]
+        due = [
+            decision for decision in asked if decision.is_over and decision.saga_id not in but_not
+        ]
+        return sorted(due, key=lambda decision: decision.until)[:limit]
 
     def untold(self, *, service: str, limit: int) -> list[Key]:
         rows = [row for row in self._rows(service) if row.is_to_be_told and row.closed_at]
-        rows.sort(key=lambda one: (one.closed_at, one.saga_id))
+        rows.sort(key=lambda row: (row.closed_at, row.saga_id))
         return [(row.saga_id, row.step) for row in rows[:limit]]
 
     def mark_told(self, *, service: str, keys: Collection[Key]) -> None:

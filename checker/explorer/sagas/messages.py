@@ -76,9 +76,9 @@ class MessageScheduler:
             service: Relay(service=service, broker=publisher)  # type: ignore[arg-type]  # it only publishes
             for service in reactions
         }
-        for one in self._consumers.values():
-            routes = sorted(events.route(saga, event) for saga, event in one.reactions)
-            broker.declare(queue=one.queue, events=routes)
+        for consumer in self._consumers.values():
+            routes = sorted(events.route(saga, event) for saga, event in consumer.reactions)
+            broker.declare(queue=consumer.queue, events=routes)
         self._free: dict[str, list[_Queue]] = {service: [] for service in reactions}
         self._blocked: set[tuple[str, int]] = set()
 
@@ -95,7 +95,7 @@ class MessageScheduler:
         """Sees what waits now: before the options are asked for."""
         queues = self._queues()
         self._watched = queues.pop(self._watcher, [])
-        self._waiting = sorted(one for queue in queues.values() for one in queue)
+        self._waiting = sorted(message for queue in queues.values() for message in queue)
 
     def progress(self) -> Iterator[Option]:
         if unsent := self._backend.unsent():
@@ -115,7 +115,7 @@ class MessageScheduler:
             yield Option("lose", "lost: {0}", self._lose, any_one)
         if len(self._watched) > 1:
             yield Option("late", "{0}, before what is older", self._hear, self._watched[-1:])
-        deciding = [one for one in waiting if one.service in self._backend.deciding]
+        deciding = [message for message in waiting if message.service in self._backend.deciding]
         if left["crash"]:
             yield from self._crashes(CRASHES, waiting)
             yield from self._crashes(CRASHES_OF_DECISION, deciding)
@@ -140,9 +140,11 @@ class MessageScheduler:
             yield Option("overlap", "{0}, and is slow " + at, partial(self._overlap, at), waiting)
 
     def breaches_at_the_end(self) -> list[str]:
-        found = [f"{one} has something left in its outbox" for one in self._backend.unsent()]
+        found = [
+            f"{service} has something left in its outbox" for service in self._backend.unsent()
+        ]
         left = {service for service, queue in self._queues().items() if queue}
-        return found + [f"{one} has messages left in its queue" for one in sorted(left)]
+        return found + [f"{service} has messages left in its queue" for service in sorted(left)]
 
     # What happens
 
@@ -160,10 +162,10 @@ class MessageScheduler:
             for service, consumer in self._consumers.items()
         }
 
-    def _hear(self, one: WaitingMessage) -> None:
+    def _hear(self, message: WaitingMessage) -> None:
         """The service takes this message, handles it and acks it, and says what it has to say."""
-        if self._handle(one.service, only=one.arrival):
-            self.say(one.service)
+        if self._handle(message.service, only=message.arrival):
+            self.say(message.service)
 
     def _hear_all(self, service: str) -> None:
         """All that waits, in one batch."""
@@ -183,34 +185,34 @@ class MessageScheduler:
             return False
         except WouldWait:
             queue.subscription.give_back(queue.taken)
-            self._blocked.update((service, one.tag) for one in queue.taken)
+            self._blocked.update((service, delivery.tag) for delivery in queue.taken)
             return False
         finally:
             free.append(queue)
         return True
 
-    def _double(self, one: WaitingMessage) -> None:
+    def _double(self, message: WaitingMessage) -> None:
         self._limits.spend("double")
-        self._broker.store_again(self._consumers[one.service].queue, one.arrival)
+        self._broker.store_again(self._consumers[message.service].queue, message.arrival)
 
-    def _lose(self, one: WaitingMessage) -> None:
+    def _lose(self, message: WaitingMessage) -> None:
         self._limits.spend("lose")
-        self._broker.lose(self._consumers[one.service].queue, one.arrival)
+        self._broker.lose(self._consumers[message.service].queue, message.arrival)
 
-    def _crash(self, at: str, one: WaitingMessage) -> None:
+    def _crash(self, at: str, message: WaitingMessage) -> None:
         self._limits.spend("crash")
         with self._injection.crashing(at=at):
-            self._hear(one)
+            self._hear(message)
 
     def _crash_watcher(self, at: str) -> None:
         self._limits.spend("crash")
         with self._injection.crashing(at=at):
             self._hear_all(self._watcher)
 
-    def _overlap(self, at: str, one: WaitingMessage) -> None:
+    def _overlap(self, at: str, message: WaitingMessage) -> None:
         self._limits.spend("overlap")
-        with self._injection.pausing(at=at, who=one.service):
-            self._hear(one)
+        with self._injection.pausing(at=at, who=message.service):
+            self._hear(message)
 
 
 class _Publisher:

@@ -133,7 +133,7 @@ class ScriptedParticipants:
     def _waits(self, name: str, direction: Direction) -> dict[str, Any]:
         """Whose decisions it takes, where any step that it does waits."""
         service = name.partition(".")[0]
-        if not any(waits_for(one) for one in _steps_of(name)):
+        if not any(waits_for(step) for step in _steps_of(name)):
             return {}
         if direction is Direction.DO:
             return {"decide": partial(self._decide, service)}
@@ -141,8 +141,10 @@ class ScriptedParticipants:
 
     def _do(self, service: str, commands: Sequence[Command]) -> list[Outcome]:
         """What waits for nobody is done at once."""
-        waiting = {at: one for at, command in enumerate(commands) if (one := self._asked(command))}
-        now = [one for at, one in enumerate(commands) if at not in waiting]
+        waiting = {
+            at: asked for at, command in enumerate(commands) if (asked := self._asked(command))
+        }
+        now = [command for at, command in enumerate(commands) if at not in waiting]
         outcomes = iter(self._take(service, now) if now else [])
         return [waiting.get(at) or next(outcomes) for at in range(len(commands))]
 
@@ -193,8 +195,8 @@ class ScriptedParticipants:
             left -= isinstance(outcome, Done) and command.step == self.scenario.scarce
             outcomes.append(outcome)
         done = [
-            (one.saga_id, one.step, Direction.DO)
-            for one, outcome in zip(commands, outcomes, strict=True)
+            (command.saga_id, command.step, Direction.DO)
+            for command, outcome in zip(commands, outcomes, strict=True)
             if isinstance(outcome, Done)
         ]
         self._write(service, done, left, free)
@@ -229,7 +231,7 @@ def waits_for(step: Step) -> tuple[str, ...]:
 @cache
 def _asks_one(service: str) -> bool:
     asked = services.BY_NAME[service].asks
-    return any(services.BY_NAME[one].role is Role.EXTERNAL for one in asked)
+    return any(services.BY_NAME[service].role is Role.EXTERNAL for service in asked)
 
 
 def _steps_of(operation: str) -> Iterator[Step]:

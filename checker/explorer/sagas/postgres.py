@@ -226,9 +226,9 @@ class PostgresBackend(Backend):
 
     def set_aside(self) -> list[str]:
         return [
-            f"{service} set {one.event_type} of {one.saga_id} aside: {one.reason}"
+            f"{service} set {message.event_type} of {message.saga_id} aside: {message.reason}"
             for service in self.services
-            for one in apps.get_model(service, "ParkedMessage").objects.exclude(
+            for message in apps.get_model(service, "ParkedMessage").objects.exclude(
                 status=ParkedStatus.HANDLED
             )
         ]

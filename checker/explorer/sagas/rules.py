@@ -97,7 +97,7 @@ def breaches(
         pivot = scenario.saga.steps[scenario.saga.pivot].name
         if (pivot, Direction.UNDO) in mine and not may_return:
             yield f"{saga_id}: undone after its pivot, and nobody had asked for a return"
-    taken = sum(_stands(effects, one, scenario.scarce) for one in scenario.saga_ids)
+    taken = sum(_stands(effects, saga_id, scenario.scarce) for saga_id in scenario.saga_ids)
     if units + taken != scenario.units:
         yield f"of {scenario.units} units {units} are free and {taken} taken"
 
@@ -113,9 +113,9 @@ def _of_saga(
     undone = [name for name in names if (name, Direction.UNDO) in mine]
     yield from _order(mine, done, undone)
     if undone:
-        if left := [one for one in done if one not in undone and saga.step(one).undone]:
+        if left := [name for name in done if name not in undone and saga.step(name).undone]:
             yield f"undone, and left of it: {', '.join(left)}"
-        if strange := [one for one in undone if one not in done]:
+        if strange := [name for name in undone if name not in done]:
             yield f"undone, and never done: {', '.join(strange)}"
     elif done != names:
         yield f"not undone, and only this of it done: {', '.join(done)}"
@@ -126,8 +126,8 @@ def _order(
     mine: Mapping[tuple[str, Direction], Sequence[float]], done: list[str], undone: list[str]
 ) -> Iterator[str]:
     """`done`, `undone`: in the page's order."""
-    when_done = [mine[one, Direction.DO][0] for one in done]
-    when_undone = [mine[one, Direction.UNDO][0] for one in undone]
+    when_done = [mine[name, Direction.DO][0] for name in done]
+    when_undone = [mine[name, Direction.UNDO][0] for name in undone]
     if when_done != sorted(when_done):
         yield "its steps were done out of order"
     if when_undone != sorted(when_undone, reverse=True):
@@ -169,16 +169,16 @@ def decided(
     does.
     """
     told: dict[tuple[str, str], list[Word]] = {}
-    for one in words:
-        told.setdefault((one.saga_id, one.step), []).append(one)
+    for word in words:
+        told.setdefault((word.saga_id, word.step), []).append(word)
     for (saga_id, step), heard in told.items():
-        if len({one.decided_by for one in heard}) < len(heard) or _has_gone_on(heard):
-            said = ", ".join(f"{one.word} ({one.decided_by})" for one in heard)
+        if len({word.decided_by for word in heard}) < len(heard) or _has_gone_on(heard):
+            said = ", ".join(f"{word.word} ({word.decided_by})" for word in heard)
             yield f"{saga_id}: {step} was decided more than once: {said}"
     for step in scenario.saga.steps[1:]:
         for saga_id in scenario.saga_ids if waits_for(step) else ():
             last = told.get((saga_id, step.name), [])[-1:]
-            is_yes = [(one.decided_by, one.word) for one in last] == [(waits_for(step)[-1], YES)]
+            is_yes = [(word.decided_by, word.word) for word in last] == [(waits_for(step)[-1], YES)]
             if (saga_id, step.name, Direction.DO) in effects and not is_yes:
                 word = last[0].word if last else "undecided"
                 yield f"{saga_id}: {step.name} was done, and it is {word}"
@@ -186,4 +186,4 @@ def decided(
 
 def _has_gone_on(heard: Sequence[Word]) -> bool:
     """Whether anything came after what closes a step: all but a yes."""
-    return any(one.word != YES for one in heard[:-1])
+    return any(word.word != YES for word in heard[:-1])

@@ -60,7 +60,7 @@ def scenarios_of(saga: Saga) -> tuple[Scenario, ...]:
     data = made_up(saga)
 
     def make(name: str, number: int, refused: Mapping[str, str], *completing: int) -> Scenario:
-        ids = tuple(f"saga-{one}" for one in range(1, number + 1))
+        ids = tuple(f"saga-{n}" for n in range(1, number + 1))
         return Scenario(name, saga, ids, data, refused, first, 1, frozenset(completing))
 
     return (
@@ -121,7 +121,7 @@ def _example(info: msgspec.inspect.Type) -> Any:
                 field.encode_name: _example(field.type) for field in info.fields if field.required
             }
         case msgspec.inspect.UnionType():
-            return _example(next(one for one in info.types if one != msgspec.inspect.NoneType()))
+            return _example(next(kind for kind in info.types if kind != msgspec.inspect.NoneType()))
     raise TypeError(f"no example is known of {info}")
 
 

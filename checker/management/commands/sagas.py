@@ -64,12 +64,12 @@ def _check(*, options: dict[str, Any], write: Write) -> int:
         found: list[Protocol] = import_string(options["protocols"])()
     except ImportError as error:
         raise CommandError(f"--protocols: {error}", returncode=NOT_CHECKED) from error
-    wanted = [one for one in found if options["saga"] in (None, one.saga.name)]
+    wanted = [protocol for protocol in found if options["saga"] in (None, protocol.saga.name)]
     if not wanted:
-        names = ", ".join(dict.fromkeys(one.saga.name for one in found)) or "none"
+        names = ", ".join(dict.fromkeys(protocol.saga.name for protocol in found)) or "none"
         raise CommandError(f"--saga: there are {names}", returncode=NOT_CHECKED)
     report = checking.check(protocols=wanted)
-    told = report.as_text(is_short=len({one.saga.name for one in wanted}) > 1)
+    told = report.as_text(is_short=len({protocol.saga.name for protocol in wanted}) > 1)
     write(json.dumps(report.as_json(), indent=2) if options["json"] else told)
     return CLEAN if report.is_clean else BREACHED
 

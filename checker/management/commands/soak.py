@@ -71,7 +71,7 @@ class Command(ExplainedCommand):
             figures = results.as_json(settings=settings, rounds=rounds)
             options["json"].write_text(json.dumps(figures, indent=2))
         self.stdout.write(results.as_text(settings=settings, rounds=rounds))
-        if any(one.breaches for one in rounds):
+        if any(round_.breaches for round_ in rounds):
             sys.exit(1)
         if rounds[-1].is_interrupted:
             sys.exit(130)

@@ -76,11 +76,11 @@ _CARTS = """
 EFFECTS = effects_of(
     CheckoutRow,
     {
-        ("order", "carrito.create_order", Direction.DO): lambda one, _: one.order_id,
-        ("cancelled order", "carrito.create_order", Direction.UNDO): lambda one, _: (
-            one.cancelled_at
+        ("order", "carrito.create_order", Direction.DO): lambda row, _: row.order_id,
+        ("cancelled order", "carrito.create_order", Direction.UNDO): lambda row, _: (
+            row.cancelled_at
         ),
-        ("confirmed order", "carrito.confirm_order", Direction.DO): lambda one, _: one.confirmed_at,
+        ("confirmed order", "carrito.confirm_order", Direction.DO): lambda row, _: row.confirmed_at,
     },
 )
 
@@ -92,14 +92,14 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
         return
     if len(found) > 1:
         yield 6, f"there are {len(found)} orders"
-    one = found[0]
-    if saga.is_over and one.priced != accepted.total:
-        yield 4, f"total {money(accepted.total)}, but its lines come to {money(one.priced)}"
-    if one.ordered_at is not None and one.ordered_at < accepted.accepted_at:
-        before = accepted.accepted_at - one.ordered_at
+    checkout = found[0]
+    if saga.is_over and checkout.priced != accepted.total:
+        yield 4, f"total {money(accepted.total)}, but its lines come to {money(checkout.priced)}"
+    if checkout.ordered_at is not None and checkout.ordered_at < accepted.accepted_at:
+        before = accepted.accepted_at - checkout.ordered_at
         yield 8, f"ordered {before:.3f} s before it was accepted"
-    for name, at in (("confirmed", one.confirmed_at), ("cancelled", one.cancelled_at)):
-        if at is not None and at < (one.ordered_at or at):
+    for name, at in (("confirmed", checkout.confirmed_at), ("cancelled", checkout.cancelled_at)):
+        if at is not None and at < (checkout.ordered_at or at):
             yield 8, f"its order was {name} before it was placed"
 
 

@@ -33,9 +33,9 @@ _COURIERS = """
 EFFECTS = effects_of(
     DeliveryRow,
     {
-        ("delivery", "envios.schedule", Direction.DO): lambda one, step: one.step == step,
-        ("cancelled delivery", "envios.schedule", Direction.UNDO): lambda one, step: (
-            one.step == step and one.status == "cancelled"
+        ("delivery", "envios.schedule", Direction.DO): lambda row, step: row.step == step,
+        ("cancelled delivery", "envios.schedule", Direction.UNDO): lambda row, step: (
+            row.step == step and row.status == "cancelled"
         ),
     },
 )
@@ -60,7 +60,7 @@ def counted() -> Iterator[tuple[int, str]]:
 
 def delivered(saga: Evidence) -> Iterator[Finding]:
     """4: of a saga that has ended: a delivery is there if it completed, else none."""
-    there = any(one.status != "cancelled" for one in saga.of(DeliveryRow))
+    there = any(delivery.status != "cancelled" for delivery in saga.of(DeliveryRow))
     if there and not saga.is_completed:
         yield 4, f"{saga.status}, but a delivery of it is there"
     elif saga.is_completed and not there:

@@ -61,12 +61,12 @@ _COUNTED = """
 EFFECTS = effects_of(
     BillRow,
     {
-        ("bill", "facturas.create_bill", Direction.DO): lambda one, step: one.step == step,
-        ("bill taken back", "facturas.create_bill", Direction.UNDO): lambda one, step: (
-            one.step == step and one.status in ("failed", "credited")
+        ("bill", "facturas.create_bill", Direction.DO): lambda row, step: row.step == step,
+        ("bill taken back", "facturas.create_bill", Direction.UNDO): lambda row, step: (
+            row.step == step and row.status in ("failed", "credited")
         ),
-        ("invoice", "facturas.issue_invoice", Direction.DO): lambda one, step: (
-            one.invoiced is not None
+        ("invoice", "facturas.issue_invoice", Direction.DO): lambda row, step: (
+            row.invoiced is not None
         ),
     },
 )
@@ -75,8 +75,8 @@ EFFECTS = effects_of(
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: a bill's papers are those of its status, each of the whole amount. 6: one bill a step."""
     yield from once_a_step(saga, BillRow, "bills")
-    for one in saga.of(BillRow):
-        yield from ((2, what) for what in _papers(one))
+    for bill in saga.of(BillRow):
+        yield from ((2, what) for what in _papers(bill))
 
 
 def _papers(bill: BillRow) -> Iterator[str]:
@@ -111,8 +111,8 @@ def settled(saga: Evidence) -> Iterator[Finding]:
     found = saga.of(BillRow)
     if saga.is_completed and not found:
         yield 4, "completed, but there is no bill of it"
-    for one in found:
-        if one.status not in wanted:
-            yield 4, f"{saga.status}, but its bill is {one.status}"
-        if saga.accepted and one.amount != saga.accepted.total:
-            yield 4, f"total {money(saga.accepted.total)}, {money(one.amount)} on its bill"
+    for bill in found:
+        if bill.status not in wanted:
+            yield 4, f"{saga.status}, but its bill is {bill.status}"
+        if saga.accepted and bill.amount != saga.accepted.total:
+            yield 4, f"total {money(saga.accepted.total)}, {money(bill.amount)} on its bill"

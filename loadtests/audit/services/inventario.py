@@ -56,12 +56,12 @@ _STOCK = """
 EFFECTS = effects_of(
     ReservationRow,
     {
-        ("reservation", "inventario.reserve", Direction.DO): lambda one, step: one.step == step,
-        ("sale", "inventario.commit", Direction.DO): lambda one, _: (
-            one.status in ("committed", "restored")
+        ("reservation", "inventario.reserve", Direction.DO): lambda row, step: row.step == step,
+        ("sale", "inventario.commit", Direction.DO): lambda row, _: (
+            row.status in ("committed", "restored")
         ),
-        ("sale taken back", "inventario.commit", Direction.UNDO): lambda one, _: (
-            one.status == "restored"
+        ("sale taken back", "inventario.commit", Direction.UNDO): lambda row, _: (
+            row.status == "restored"
         ),
     },
 )
@@ -70,17 +70,17 @@ EFFECTS = effects_of(
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """1: nothing is left aside for a saga that has ended. 4: it is what was wanted. 6: once."""
     found = saga.of(ReservationRow)
-    for one in found:
-        if saga.is_over and one.status == "reserved":
-            yield 1, f"has ended, but {one.lines} is still put aside for it"
+    for reservation in found:
+        if saga.is_over and reservation.status == "reserved":
+            yield 1, f"has ended, but {reservation.lines} is still put aside for it"
     yield from once_a_step(saga, ReservationRow, "reservations")
     for step in saga.page.steps if found else ():
         if step.operation != "inventario.reserve":
             continue
-        of_step = [one.lines for one in found if one.step == step.name]
+        of_step = [reservation.lines for reservation in found if reservation.step == step.name]
         wanted = saga.data.get(step.needs.get("items", "items"))
-        if saga.data and wanted is not None and any(one != lines_of(wanted) for one in of_step):
-            put = " and ".join(one or "nothing" for one in of_step)
+        if saga.data and wanted is not None and any(lines != lines_of(wanted) for lines in of_step):
+            put = " and ".join(lines or "nothing" for lines in of_step)
             yield 4, f"{step.name} put {put} aside, not {lines_of(wanted)}"
 
 
@@ -103,8 +103,8 @@ def counted() -> Iterator[tuple[int, str]]:
 
 def sold(saga: Evidence, *, wanted: str) -> Iterator[Finding]:
     """4: of a saga that has ended: these lines were sold if it completed, else nothing."""
-    held = [(one.status, one.lines) for one in saga.of(ReservationRow)]
-    of_it = [one for one in held if one[0] == "committed"]
+    held = [(reservation.status, reservation.lines) for reservation in saga.of(ReservationRow)]
+    of_it = [sold_ for sold_ in held if sold_[0] == "committed"]
     if saga.is_completed and held != [("committed", wanted)]:
         yield 4, f"completed with {wanted}, but sold: {_listed(held)}"
     elif not saga.is_completed and of_it:

@@ -76,26 +76,26 @@ _COUNTED = """
 EFFECTS = effects_of(
     PaymentRow,
     {
-        ("payment", "pagos.charge", Direction.DO): lambda one, step: (
-            _is_taken(one) and one.step == step
+        ("payment", "pagos.charge", Direction.DO): lambda row, step: (
+            _is_taken(row) and row.step == step
         ),
-        ("refund", "pagos.charge", Direction.UNDO): lambda one, step: (
-            one.refunded is not None and one.step == step
+        ("refund", "pagos.charge", Direction.UNDO): lambda row, step: (
+            row.refunded is not None and row.step == step
         ),
-        ("payment to confirm", "pagos.create_payment", Direction.DO): lambda one, step: (
-            one.step == step and (one.status != "refused" or bool(one.taken_by))
+        ("payment to confirm", "pagos.create_payment", Direction.DO): lambda row, step: (
+            row.step == step and (row.status != "refused" or bool(row.taken_by))
         ),
-        ("confirmed payment", "pagos.confirm_payment", Direction.DO): lambda one, step: (
-            _is_taken(one) and one.taken_by == step
+        ("confirmed payment", "pagos.confirm_payment", Direction.DO): lambda row, step: (
+            _is_taken(row) and row.taken_by == step
         ),
-        ("refund", "pagos.confirm_payment", Direction.UNDO): lambda one, step: (
-            one.refunded is not None and one.taken_by == step
+        ("refund", "pagos.confirm_payment", Direction.UNDO): lambda row, step: (
+            row.refunded is not None and row.taken_by == step
         ),
-        ("payment of a bill", "pagos.pay_bill", Direction.DO): lambda one, step: (
-            _is_taken(one) and one.step == step
+        ("payment of a bill", "pagos.pay_bill", Direction.DO): lambda row, step: (
+            _is_taken(row) and row.step == step
         ),
-        ("refund", "pagos.pay_bill", Direction.UNDO): lambda one, step: (
-            one.refunded is not None and one.step == step
+        ("refund", "pagos.pay_bill", Direction.UNDO): lambda row, step: (
+            row.refunded is not None and row.step == step
         ),
     },
 )
@@ -104,25 +104,25 @@ EFFECTS = effects_of(
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: of each step, what it was to take was taken once, and given back once and whole."""
     found = saga.of(PaymentRow)
-    for one in found if saga.is_over else ():
-        if one.status == "pending":
-            yield 2, f"{saga.status}, and payment {one.payment_id} is still pending"
-    for name in dict.fromkeys(one.step for one in found):
-        of_step = [one for one in found if one.step == name]
+    for payment in found if saga.is_over else ():
+        if payment.status == "pending":
+            yield 2, f"{saga.status}, and payment {payment.payment_id} is still pending"
+    for name in dict.fromkeys(payment.step for payment in found):
+        of_step = [payment for payment in found if payment.step == name]
         yield from ((2, what) for what in _money(of_step))
     for step in saga.page.steps if found else ():
         if step.operation in ("pagos.charge", "pagos.create_payment"):
             wanted = cents_of(saga.data.get(step.needs.get("amount", "amount")))
-            for one in found:
-                if one.step == step.name and wanted is not None and one.amount != wanted:
-                    yield 2, f"{step.name} was to take {money(wanted)}, not {money(one.amount)}"
+            for payment in found:
+                if payment.step == step.name and wanted is not None and payment.amount != wanted:
+                    yield 2, f"{step.name} was to take {money(wanted)}, not {money(payment.amount)}"
 
 
 def _money(found: list[PaymentRow]) -> Iterator[str]:
-    taken = {one.payment_id: one for one in found if _is_taken(one)}
+    taken = {payment.payment_id: payment for payment in found if _is_taken(payment)}
     if len(taken) > 1:
         yield f"charged {len(taken)} times: payments {', '.join(sorted(taken))}"
-    refunds = [one for one in found if one.refunded is not None]
+    refunds = [payment for payment in found if payment.refunded is not None]
     if len(refunds) > len({refund.payment_id for refund in refunds}):
         yield f"refunded {len(refunds)} times"
     for refund in refunds:
@@ -131,9 +131,9 @@ def _money(found: list[PaymentRow]) -> Iterator[str]:
                 f"payment {refund.payment_id} of {money(refund.amount)} is {refund.status},"
                 f" and {money(refund.refunded)} was refunded"
             )
-    for one in taken.values():
-        if one.status == "refunded" and one.refunded is None:
-            yield f"payment {one.payment_id} says refunded, but no refund is there"
+    for payment in taken.values():
+        if payment.status == "refunded" and payment.refunded is None:
+            yield f"payment {payment.payment_id} says refunded, but no refund is there"
 
 
 def owed() -> Iterator[tuple[str, str]]:
@@ -168,12 +168,12 @@ def kept(saga: Evidence) -> Iterator[Finding]:
     if saga.is_skipped or saga.accepted is None or saga.accepted.total is None:
         return
     total, found = saga.accepted.total, saga.of(PaymentRow)
-    amounts = {one.payment_id: one.amount for one in found if _is_taken(one)}
-    of_it = sum(amounts.values()) - sum(one.refunded or 0 for one in found)
+    amounts = {payment.payment_id: payment.amount for payment in found if _is_taken(payment)}
+    of_it = sum(amounts.values()) - sum(payment.refunded or 0 for payment in found)
     at_its_end = total if saga.is_completed else 0
     wanted = {at_its_end} if saga.is_over else {0, total}
     if of_it not in wanted:
-        wants = " or ".join(money(one) for one in sorted(wanted))
+        wants = " or ".join(money(cents) for cents in sorted(wanted))
         yield 2, f"{saga.status}, and {money(of_it)} was kept of {wants}"
 
 

@@ -32,7 +32,7 @@ SOURCES = [
 def _ended_as(status: str) -> Callable[[Evidence, str], bool]:
     """By a saga's last step. A return comes after it, and leaves the order cancelled."""
     return lambda saga, step: (
-        any(one.status == status for one in saga.of(OrderRow))
+        any(order.status == status for order in saga.of(OrderRow))
         or bool(saga.is_returned and saga.done(step))
     )
 
@@ -43,12 +43,12 @@ EFFECTS = [
     *effects_of(
         OrderRow,
         {
-            ("confirmed order", "pedidos.confirm", Direction.DO): lambda one, _: one.is_confirmed,
+            ("confirmed order", "pedidos.confirm", Direction.DO): lambda row, _: row.is_confirmed,
             (
                 "order that is confirmed no longer",
                 "pedidos.confirm",
                 Direction.UNDO,
-            ): lambda one, _: one.is_unconfirmed,
+            ): lambda row, _: row.is_unconfirmed,
         },
     ),
 ]
@@ -72,9 +72,9 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
     if agreed is not None and accepted.total != agreed:
         yield 4, f"total {money(accepted.total)}, {money(agreed)} for its saga's steps"
     wanted = _STATUSES.get(accepted.status, _OPEN)
-    for one in saga.of(OrderRow):
-        if one.status not in wanted:
-            yield 4, f"{accepted.status}, but its order is {one.status}"
+    for order in saga.of(OrderRow):
+        if order.status not in wanted:
+            yield 4, f"{accepted.status}, but its order is {order.status}"
 
 
 def sums() -> Iterator[tuple[int, str, str]]:

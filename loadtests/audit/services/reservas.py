@@ -49,9 +49,9 @@ EFFECTS = [
     *effects_of(
         BookingRow,
         {
-            ("approval", "reservas.approve", Direction.DO): lambda one, step: one.is_approved,
-            ("withdrawn approval", "reservas.approve", Direction.UNDO): lambda one, step: (
-                one.is_withdrawn
+            ("approval", "reservas.approve", Direction.DO): lambda row, step: row.is_approved,
+            ("withdrawn approval", "reservas.approve", Direction.UNDO): lambda row, step: (
+                row.is_withdrawn
             ),
         },
     ),
@@ -61,7 +61,7 @@ EFFECTS = [
         Direction.DO,
         # A return comes after it, and leaves the booking cancelled.
         lambda saga, step: (
-            any(one.status == "reserved" for one in saga.of(BookingRow))
+            any(booking.status == "reserved" for booking in saga.of(BookingRow))
             or bool(saga.is_returned and saga.done(step))
         ),
     ),
@@ -83,9 +83,9 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
     if agreed is not None and accepted.total != agreed:
         yield 4, f"price {money(accepted.total)}, {money(agreed)} for its saga's steps"
     wanted = _STATUSES.get(accepted.status, ("pending", "approved"))
-    for one in saga.of(BookingRow):
-        if one.status not in wanted:
-            yield 4, f"{accepted.status}, but its booking is {one.status}"
+    for booking in saga.of(BookingRow):
+        if booking.status not in wanted:
+            yield 4, f"{accepted.status}, but its booking is {booking.status}"
 
 
 def sums() -> Iterator[tuple[int, str, str]]:

@@ -36,9 +36,9 @@ _COUNTED = "SELECT count(*), count(*) FILTER (WHERE status = 'refunded') FROM ta
 def breaches(saga: Evidence) -> Iterator[Finding]:
     """2: of each payment by card, what was taken and kept there is what pagos says."""
     payments = {
-        f"{one.saga_id}:{one.taken_by}": one
-        for one in saga.of(PaymentRow)
-        if one.taken_by and one.by_card
+        f"{payment.saga_id}:{payment.taken_by}": payment
+        for payment in saga.of(PaymentRow)
+        if payment.taken_by and payment.by_card
     }
     charges: dict[str, list[ChargeRow]] = {}
     for charge in saga.of(ChargeRow):

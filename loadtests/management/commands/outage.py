@@ -73,15 +73,17 @@ def as_screen(*, finished: MeasuredOutages) -> str:
     return "\n".join(lines)
 
 
-def _course(one: Outage) -> list[str]:
-    every = max(1, len(one.course) // LINES)
-    heading = f"{one.pattern}, second by second (0: it goes, {one.down.seconds:.0f}: it is back)"
+def _course(outage: Outage) -> list[str]:
+    every = max(1, len(outage.course) // LINES)
+    heading = (
+        f"{outage.pattern}, second by second (0: it goes, {outage.down.seconds:.0f}: it is back)"
+    )
     return [
         heading,
         f"{'second':>8}{'accepted':>10}{'refused':>9}{'ended':>8}{'waiting':>9}",
         *(
             f"{at.at:>8}{at.accepted:>10}{at.refused:>9}{at.ended:>8}{at.backlog:>9}"
-            for at in one.course[::every]
+            for at in outage.course[::every]
         ),
     ]
 
