@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from checker.soak.shoppers import PlannedRequest, Shoppers
-from tests.checkout.shop import eventually
 from tests.waiting import eventually
 
 
