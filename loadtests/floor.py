@@ -216,8 +216,8 @@ _batcher = Batcher(service=ALIAS, execute_batch=check_out_together)
 class FloorView(views.CheckoutView):
     """The shop's own door. POST: any pattern as ever; `monolith` is done when it answers.
 
-    It answers 202 like the others, so that whoever measures treats all alike. An Idempotency-Key
-    is not looked at: without a barrier nobody knows the first answer.
+    It answers 202 like the others, so that all are measured alike. An Idempotency-Key
+    is not looked at: without a barrier the first answer is not known.
     """
 
     def post(self, request: Request) -> HttpResponse:

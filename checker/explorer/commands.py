@@ -92,7 +92,7 @@ def explore(*, options: Mapping[str, Any], write: Write) -> int:
 
 
 def _unregistered(environments: str) -> str:
-    """The services of the catalogue's pages that nobody has registered, in words."""
+    """The services that the catalogue's pages name and that are not registered, in words."""
     named = {step.service for saga in SAGAS.values() for step in saga.steps}
     unknown = ", ".join(sorted(named - BY_NAME.keys()))
     return (

@@ -122,7 +122,7 @@ class Explorer:
             self._play(number, Chance(f"{self._seed} {name} {attempt}"))
 
     def _systematically(self, number: int, wanted: int) -> None:
-        """Level by level. Whoever plays a schedule plays all that deviate further."""
+        """Level by level: a schedule's share plays all that deviate further, too."""
         name = self._environments[number].name
         level = [self._play(number, GivenChoices({}), counts=self._deviations > 0)]
         self.explored.levels[name] = 0

@@ -73,7 +73,7 @@ class FaultInjection:
 
     @contextmanager
     def crashing(self, *, at: str) -> Iterator[None]:
-        """Within the block, whoever comes there next dies."""
+        """Within the block, the process that comes there next dies."""
         self._crash_at = at
         try:
             yield
@@ -82,7 +82,7 @@ class FaultInjection:
 
     @contextmanager
     def pausing(self, *, at: str, who: str) -> Iterator[None]:
-        """Within the block, whoever comes there next is suspended there."""
+        """Within the block, the process that comes there next is suspended."""
         self._pause_at, self._who = at, who
         try:
             yield
@@ -90,7 +90,7 @@ class FaultInjection:
             self.clear()
 
     def reached(self, place: str, of: object = None) -> None:
-        """Somebody has come there (in place of `participant.failpoints.reach`). Raises Crashed."""
+        """A process has come there (in place of `participant.failpoints.reach`). Raises Crashed."""
         if place == self._crash_at:
             self.clear()
             raise Crashed(place)

@@ -1,4 +1,4 @@
-"""A schedule: the list of choices that somebody made among what could happen; and how it is played.
+"""A schedule: the list of choices among what could happen; and how it is played.
 
 At each step the environment offers its options; the first is what happens where nothing goes wrong.
 A schedule is written as its deviations from that: `3:5 8:1`, at step 3 the option 5, at step 8 the
@@ -103,7 +103,7 @@ class Environment(Protocol):
     def options(self) -> Iterator[Option]:
         """What can happen now: what happens undisturbed first, then other progress, then faults.
 
-        Asked for one by one, as far as somebody wants to know. Nothing: it is over.
+        Asked for one by one, as far as needed. Nothing: it is over.
         """
 
     def breaches(self) -> Sequence[str]:
@@ -160,7 +160,7 @@ class Player:
         return Played(self._step, self._deviations, self._counts, self._kinds, broken)
 
     def meanwhile(self, *, who: str) -> None:
-        """For whoever is suspended in the middle of a step: others go on, until they let `who`.
+        """While `who` is suspended in the middle of a step: others go on, until they let it.
 
         Where nothing else can go on, it is `who`'s turn.
         """

@@ -1,8 +1,8 @@
 """Tables in memory with what the shop asks of PostgreSQL: transactions, row locks, unique keys.
 
 A transaction runs from its beginning to its end, unless it is suspended (`aside`): then its writes
-are out of sight, as at READ COMMITTED, and whoever touches a row that it holds would have to wait.
-Rows are immutable; a write replaces the row and remembers the old one, for the rollback.
+are out of sight, as at READ COMMITTED, and a transaction that touches a row it holds would have to
+wait. Rows are immutable; a write replaces the row and remembers the old one, for the rollback.
 """
 
 from collections.abc import Hashable, Iterator

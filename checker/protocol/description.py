@@ -52,7 +52,7 @@ class Choreography:
     `asked`: what is said from outside the chain, and by whom: the start, and what people or a
     watchdog may ask for. `start`, `abort`, `giving_back`: which of these; the last two may be "".
     `declared`: all names of events that there are, if there is such a list.
-    `watched`: the events that the watcher writes down; None: nobody watches.
+    `watched`: the events that the watcher writes down; None: there is no watcher.
     `notices`: what is said about a saga, by its name.
     `cycles`: the sets of events that may go round in a circle, on purpose.
     """

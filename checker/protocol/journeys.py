@@ -42,7 +42,7 @@ class Journey(NamedTuple):
 class Course(NamedTuple):
     """What happens to it. `refused`: the step that answers no, if any.
 
-    `is_turned_back`: at any moment somebody, or its deadline, wants it undone; an orchestrator may
+    `is_turned_back`: at any moment a user, or its deadline, wants it undone; an orchestrator may
     also give up a step that is in doubt. `is_returned`: the same, once it has completed.
     """
 
@@ -79,7 +79,7 @@ def scenarios(*, saga: Saga, can_turn_back: bool, can_return: bool) -> Iterable[
 
 class BarrierEntryModel(NamedTuple):
     """A step in one direction (DO or UNDO) that was answered, and whether with done; or that waits
-    for whoever decides it.
+    for its decider.
     """
 
     direction: Direction
@@ -107,7 +107,7 @@ def stored(book: Book, direction: Direction, step: str) -> bool | None:
 
 
 def waits(book: Book, step: str) -> bool:
-    """Whether the step waits for whoever decides it."""
+    """Whether the step waits for its decider."""
     return _asking(step) in book
 
 
@@ -115,7 +115,7 @@ def execute(
     *, book: Book, direction: Direction, step: str, is_refused: bool = False, asks: bool = False
 ) -> BarrierAnswer:
     """What is answered, and the book after it. `is_refused`: what a fresh action would decide;
-    `asks`: it leaves that to somebody.
+    `asks`: it leaves that to its decider.
     """
     if direction is not Direction.DO:
         book = _withdrawn(book, step, direction)
@@ -156,7 +156,7 @@ def _asking(step: str) -> BarrierEntryModel:
 
 
 def _withdrawn(book: Book, step: str, direction: Direction) -> Book:
-    """Nobody decides any more what is undone, or blocked: it is refused, and by a block that is
+    """What is undone, or blocked, is decided no more: it is refused, and by a block that is
     answered now.
     """
     if not waits(book, step):

@@ -21,7 +21,7 @@ class Walk(NamedTuple):
     other_name: str = ""
 
     def plain(self) -> Iterator[tuple[Course, Journey]]:
-        """Those that nobody turns back or gives back."""
+        """Those that are neither turned back nor given back."""
         for scenario, journeys in self.journeys.items():
             if not scenario.is_turned_back and not scenario.is_returned:
                 yield from ((scenario, journey) for journey in journeys)
@@ -166,7 +166,7 @@ ALONE = (
     Rule(
         "ends",
         "every path ends, once, and as it should",
-        "let somebody react to the last event of the way, or say the end there, once",
+        "let a service react to the last event of the way, or say the end there, once",
         _endless,
     ),
     Rule(

@@ -36,7 +36,7 @@ class Branch(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Somebody does something. `who`: the service; an ending has nobody, and no outcomes."""
+    """A service does something. `who`: its name; an ending has none, and no outcomes."""
 
     name: str
     who: str

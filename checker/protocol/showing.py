@@ -41,7 +41,7 @@ def as_text(*, saga: Saga) -> str:
 
 
 def _shown_steps(saga: Saga) -> tuple[Row, list[Row]]:
-    """Who decides, where somebody does."""
+    """Who decides, where a decision is needed."""
     header, rows = ("step", "operation", "class", "seconds", "needs", "decided"), list(_steps(saga))
     if any(step.decided_by for step in saga.steps):
         return header, rows

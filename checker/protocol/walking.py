@@ -1,6 +1,6 @@
 """Every journey of a choreographed saga: each order in which what is in flight can be heard.
 
-A message that somebody hears is in flight until it is heard; an abort may come at any moment.
+A message that any service hears is in flight until it is heard; an abort may come at any moment.
 Each service answers through the barrier: a key that is known says nothing again. A step that waits
 for a person is decided at any moment after it has asked, unless it is withdrawn before.
 """
@@ -88,7 +88,7 @@ def _first(protocol: Choreography, scenario: Course) -> WalkState:
 def _next(protocol: Choreography, state: WalkState, refused: str) -> list[tuple[str, WalkState]]:
     """What can happen now: one of those in flight is heard, or something is asked for.
 
-    An abort may be asked for even after the end: whoever asks may not have heard of it yet.
+    An abort may be asked for even after the end: the user may not have heard of it yet.
     """
     then = [_hear(protocol, state, place, refused) for place in range(len(state.flying))]
     then += [

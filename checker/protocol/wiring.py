@@ -46,7 +46,7 @@ SHAPE = Rule(
 
 
 def sayers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
-    """Who says each event: the services, and whoever asks from outside."""
+    """Who says each event: the services, and users from outside."""
     said: dict[str, list[str]] = defaultdict(list)
     for event, who in protocol.asked.items():
         said[event].append(who)
@@ -76,7 +76,7 @@ def _unsaid(protocol: Choreography) -> Iterator[Found]:
     for event in sorted({*heard, *protocol.ends, *protocol.declared} - set(said) | silent):
         who = " and ".join(sorted({reaction.service for reaction in heard.get(event, ())}))
         waits = f"{who} waits for it" if who else "it is declared"
-        yield Found(event, f"nobody says {event}; {waits}.")
+        yield Found(event, f"no service says {event}; {waits}.")
 
 
 def _unheard(protocol: Choreography) -> Iterator[Found]:
@@ -89,7 +89,7 @@ def _unheard(protocol: Choreography) -> Iterator[Found]:
                 if event in (protocol.watched or ())
                 else ""
             )
-            yield Found(event, f"{_who(who)} says {event}, and nobody reacts to it{watched}.")
+            yield Found(event, f"{_who(who)} says {event}, and no service reacts to it{watched}.")
         if event in heard and event in protocol.ends:
             yield Found(event, f"{event} is declared as an end, and {heard[event][0]} goes on.")
 
@@ -128,7 +128,7 @@ def _ambiguous(protocol: Choreography) -> Iterator[Found]:
     for event, meanings in sorted(told.items()):
         if len(meanings) > 1:
             both = " or that ".join(sorted(meanings))
-            yield Found(event, f"{event} may mean that {both}: whoever hears it can't know.")
+            yield Found(event, f"{event} may mean that {both}: who hears it can't know.")
 
 
 def _rivals(protocol: Choreography) -> Iterator[Found]:
@@ -183,7 +183,7 @@ def _unwatched(protocol: Choreography) -> Iterator[Found]:
 
 
 def _unowned(protocol: Choreography) -> Iterator[Found]:
-    """Reactions of a service to what is another's, or nobody's."""
+    """Reactions of a service to what is another's, or of no service."""
     owners = {step.name: step.service for step in protocol.saga.steps}
     for reaction in protocol.reactions:
         owner = owners.get(reaction.step)
@@ -201,7 +201,7 @@ SAID = (
     SHAPE,
     Rule(
         "said",
-        "every event that is heard, or declared, is said by somebody",
+        "every event that is heard, or declared, is said by a service",
         "let the service that knows of it say it, or take the event out of the tables",
         _unsaid,
     ),
@@ -270,7 +270,7 @@ def _unanswered_call(protocol: Orchestration) -> Iterator[Found]:
     for call in protocol.calls:
         who = _answering(protocol, call)
         if not who:
-            yield Found(call.message, f"{call.message}: nobody at {call.service} answers it.")
+            yield Found(call.message, f"{call.message}: no handler at {call.service} answers it.")
         if len(who) > 1:
             yield Found(call.message, f"{call.message}: {len(who)} at {call.service} answer it.")
         for reaction in protocol.reactions:
@@ -282,7 +282,7 @@ def _unanswered_call(protocol: Orchestration) -> Iterator[Found]:
 def _misdirected(protocol: Orchestration) -> Iterator[Found]:
     owners = {step.name: step.service for step in protocol.saga.steps}
     for call in protocol.calls:
-        owner = owners.get(call.step, "nobody")
+        owner = owners.get(call.step, "no service")
         if owner != call.service:
             yield Found(call.message, f"{call.message}: {call.step} is {owner}'s.")
         for reaction in _answering(protocol, call):
@@ -300,7 +300,7 @@ def _astray(protocol: Orchestration) -> Iterator[Found]:
     for reply in sorted(said - set(protocol.replies or ())):
         yield Found(reply, f"{reply} is said, and {protocol.orchestrator} does not hear it.")
     for reply in sorted(set(protocol.replies or ()) - said):
-        yield Found(reply, f"{protocol.orchestrator} waits for {reply}, and nobody says it.")
+        yield Found(reply, f"{protocol.orchestrator} waits for {reply}, and no service says it.")
     for notice, who in protocol.notices.items():
         if not who.received_by:
             published_by = _who(who.published_by)
@@ -347,8 +347,8 @@ REPLIES = Rule(
 
 
 def rules_for(protocol: Choreography | Orchestration) -> Sequence[Rule]:
-    """Where nobody watches, there is nothing to be seen; where replies come back on the call itself
-    none can go astray.
+    """Where there is no watcher, there is nothing to be seen; where replies come back on the call
+    itself none can go astray.
     """
     if isinstance(protocol, Choreography):
         return SAID if protocol.watched is None else (*SAID, WATCHED)

@@ -82,7 +82,7 @@ class Round:
     """One pattern's. `where`: the servers in words; `heard`, `repeated`: messages; `drained_in`:
     seconds from the end of load and faults until every saga had ended, infinite if not in time;
     `decided`: what people did of the decisions that they saw, and how often;
-    `ended_by_themselves`: what the stack said of processes that nobody had killed."""
+    `ended_by_themselves`: what the stack said of processes that no fault had killed."""
 
     pattern: str
     where: str

@@ -192,7 +192,7 @@ class _Soaking:
         ]
 
     def _load(self) -> None:
-        """Load and faults at once, until their time is over or somebody presses Ctrl-C."""
+        """Load and faults at once, until their time is over or Ctrl-C is pressed."""
         self._watch.start()
         self._echo.start()
         self._people.start()

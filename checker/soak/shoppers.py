@@ -86,11 +86,11 @@ class Shoppers:
             thread.start()
 
     def close_the_doors(self) -> None:
-        """Nobody comes any more; those who wait go on asking."""
+        """No further one comes; those who wait go on asking."""
         self._closing.set()
 
     def finish(self) -> None:
-        """Nobody asks any more."""
+        """None asks any more."""
         self.close_the_doors()
         with self._changed:
             self._is_finished = True
@@ -168,7 +168,7 @@ LOOK_SECONDS = 0.2
 MOST = 200
 """Decisions of a service in one look."""
 _KNOWN = (200, 409)
-"""It was taken; or somebody, or its time, was first."""
+"""It was taken; or another verdict, or its time, was first."""
 
 
 def patience(*, saga: Saga) -> dict[str, str]:
@@ -205,7 +205,7 @@ class People:
                     self._decide(decision)
 
     def _open(self, url: str) -> list[dict[str, Any]]:
-        """The open decisions there, the newest first; none where nobody answers."""
+        """The open decisions there, the newest first; none where there is no answer."""
         try:
             answer = self._http.request("GET", f"{url}/decisions?status=open&page_size={MOST}")
         except urllib3.exceptions.HTTPError:

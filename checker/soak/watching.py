@@ -134,7 +134,7 @@ def reader(*, databases: Mapping[str, str]) -> Read:
 
 def breaches(*, accepted: Sequence[AcceptedSaga], answers: Answers) -> Iterator[str]:
     """What is wrong with what shoppers were told, a sentence each: each was told of one saga, and
-    finds it under the key; and no saga is there for which nobody asked.
+    finds it under the key; and no saga is there that was not asked for.
 
     That a key has one saga is the audit's to say.
     """
@@ -150,4 +150,4 @@ def breaches(*, accepted: Sequence[AcceptedSaga], answers: Answers) -> Iterator[
             yield f"saga {told[0]} was told under key {key}, and is kept under {keys[told[0]]}"
     for key, count in Counter(keys.values()).items():
         if key not in answers:
-            yield f"{count} sagas are under key {key!r}, for which nobody asked"
+            yield f"{count} sagas are under key {key!r}, which no shopper used"

@@ -87,7 +87,7 @@ class Rules:
     def breaches(self, saga: Evidence) -> Iterator[Finding]:
         """Every breach of this saga, with the number of its group."""
         if saga.name not in SAGAS:
-            yield 6, f"nobody accepted it, but there is {generic.what_there_is(saga)}"
+            yield 6, f"no owner accepted it, but there is {generic.what_there_is(saga)}"
             return
         yield from generic.breaches(saga, self._effects)
         for service in self.services:

@@ -72,7 +72,7 @@ class CoordinatorRow(NamedTuple):
 
 class EntryRow(NamedTuple):
     """The barrier of a service: what it answered for a step in one direction. `saga`: the saga's
-    name, empty where somebody has called the step by hand.
+    name, empty where the step was called by hand.
     """
 
     saga_id: str
@@ -228,7 +228,7 @@ class Evidence:
 
     @cached_property
     def data(self) -> Mapping[str, Any]:
-        """What its steps see; empty where nobody can read it."""
+        """What its steps see; empty where it can't be read."""
         try:
             return msgspec.json.decode(self.accepted.data if self.accepted else "{}", type=dict)
         except (msgspec.MsgspecError, RecursionError):
@@ -236,8 +236,8 @@ class Evidence:
 
     @property
     def is_by_hand(self) -> bool:
-        """Whether somebody called its steps under an id of their own: only barriers know of it, and
-        no saga. What no barrier knows of either is an effect without a cause.
+        """Whether its steps were called by hand under an id of their own: only barriers know of it,
+        and no saga. What no barrier knows of either is an effect without a cause.
         """
         return not self.name and bool(self.of(EntryRow))
 
@@ -253,7 +253,7 @@ class Evidence:
 
     @property
     def is_returned(self) -> bool:
-        """Whether somebody asked that it be undone, wherever it stood: a stop that comes too late
+        """Whether a user asked that it be undone, wherever it stood: a stop that comes too late
         becomes a return.
         """
         return any(asked in _BACK for asked in self._asked())

@@ -172,7 +172,7 @@ def undoing(saga: Evidence) -> Iterator[str]:
             yield f"{earlier} was undone before {later}, {_apart(entry, next_entry)}"
     if undone and saga.done(page.pivot) and not saga.is_returned:
         names = ", ".join(step for step, _ in undone)
-        yield f"undone beyond its pivot, and nobody asked for a return: {names}"
+        yield f"undone beyond its pivot, and no return was asked for: {names}"
     if saga.is_over and not saga.is_completed and not saga.is_skipped:
         for step in page.backward if saga.is_returned else page.forward:
             if saga.done(step) and not saga.undone(step):
@@ -201,7 +201,7 @@ def causes(saga: Evidence, effects: Effects) -> Iterator[str]:
 
 
 def what_there_is(saga: Evidence) -> str:
-    """Of a saga that nobody accepted."""
+    """Of a saga that no owner accepted."""
     there = [f"a saga ({run.status}) at {run.service}" for run in saga.runs]
     there += [f"{entry.direction} {entry.step} ({entry.status})" for entry in saga.entries]
     return ", ".join(there) or "what no call of a step has left"

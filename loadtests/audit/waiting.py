@@ -92,12 +92,12 @@ def untold() -> Iterator[tuple[str, str]]:
         decision = DecisionRow(*row[1:])
         yield (
             decision.saga_id,
-            f"nobody was told that {decision.step} is decided ({decision.service})",
+            f"no coordinator was told that {decision.step} is decided ({decision.service})",
         )
 
 
 def overdue(saga: Evidence) -> Iterator[str]:
-    """3: what nobody has decided in time is over."""
+    """3: what was not decided in time is over."""
     for decision in saga.of(DecisionRow):
         if not decision.is_closed and decision.left < -GRACE_SECONDS:
             seconds = f"{-decision.left:.0f} s"
@@ -110,7 +110,7 @@ def decided(saga: Evidence) -> Iterator[str]:
     entries = {entry.step: entry for entry in saga.entries if entry.direction == "do"}
     for step, entry in entries.items():
         if entry.status == "waiting" and step not in asked:
-            yield f"{step} waits, and nobody was asked"
+            yield f"{step} waits, and no decision is open"
     for step, decision in asked.items():
         if step not in entries:
             yield f"{step} has asked the {decision.decided_by}, and was never begun"

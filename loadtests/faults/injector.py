@@ -25,7 +25,7 @@ from stack.proxy import Proxy
 _PAUSE = 'kill -STOP "$@"; sleep "$0"; kill -CONT "$@"'
 """A pause in a process of its own: should we be killed meanwhile, it ends all the same."""
 PURGE_AFTER_SECONDS = 1.0
-"""For messages to come while nobody takes them; less than a worker takes to be back."""
+"""For messages to come while none takes them; less than a worker takes to be back."""
 TARGET_SECONDS, AGAIN_SECONDS = 10.0, 0.2
 """For how long a fault waits for a target that is down, and between two looks."""
 LOOPBACK = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""What anybody with a login can do to the shop's servers: a plain AMQP client, and one of SQL.
+"""What any client with a login can do to the shop's servers: a plain AMQP client, and one of SQL.
 
 Nothing of the shop's own is in it. Each function raises ConnectionError where the server is away.
 """
@@ -146,7 +146,7 @@ def _parameters(url: str) -> Any:
     return found
 
 
-# Anybody with psql
+# With psql
 
 BUSIEST = {
     "carrito": "carrito_checkout",

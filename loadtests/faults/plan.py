@@ -24,7 +24,7 @@ SECONDS = {
     "read-only": (1.0, 8.0),
     "usurp": (1.0, 5.0),
 }
-"""How long each lasts; the others are moments. A cut: how long nobody can connect again."""
+"""How long each lasts; the others are moments. A cut: how long no client can connect again."""
 FIRST_AT = 1.0
 
 
@@ -44,7 +44,7 @@ class FaultKind(StrEnum):
     PURGE = "purge"
     """A service's worker is killed, and all messages in its queue are lost for good."""
     LOCK = "lock"
-    """Somebody forgets a transaction that holds a row of a service."""
+    """A session forgets its transaction, which holds a row of a service."""
     READ_ONLY = "read-only"
     """A service's database answers, but takes no writes, as after a failover."""
     MIGRATE = "migrate"
@@ -52,7 +52,7 @@ class FaultKind(StrEnum):
     FOREIGN = "foreign"
     """Another program's messages come to a service's queue: unreadable, odd, and far too big."""
     USURP = "usurp"
-    """A service's queue is gone, and somebody else's of the same name is there."""
+    """A service's queue is gone, and another program's of the same name is there."""
     DUPLICATE = "duplicate"
     """All the time: a share of messages and requests comes twice."""
 

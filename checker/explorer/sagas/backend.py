@@ -57,9 +57,9 @@ class AskedDecision(NamedTuple):
 
 class Backend(ABC):
     """`can_overlap`: whether transactions may be open side by side. `services`: the participants,
-    and the coordinator; `deciding`: those whose steps wait for somebody. `injection`: where a
-    process is struck; `limits`: how often what may go wrong still does. `silent`: the runners whose
-    hearts do not beat.
+    and the coordinator; `deciding`: those whose steps wait for a decision. `injection`: where a
+    process crashes or stops; `limits`: how often what may go wrong still does. `silent`: the
+    runners whose hearts do not beat.
     """
 
     can_overlap: bool
@@ -139,7 +139,7 @@ class Backend(ABC):
         named = self.named_times()
         for saga_id, status in self.runs().items():
             if status not in FINAL and status != SagaStatus.PARKED and saga_id not in named:
-                yield f"{saga_id} rests, and nobody looks at it at any time"
+                yield f"{saga_id} rests, and no time is named to look at it"
 
     @abstractmethod
     def seconds_until_looked_at(self) -> float:
@@ -155,7 +155,7 @@ class Backend(ABC):
         return runner not in self.silent
 
     def fall_silent(self, runner: int) -> None:
-        """Its lease is not renewed, and its sagas are anybody's."""
+        """Its lease is not renewed: any runner may claim its sagas."""
         self.silent.add(runner)
 
     def speak(self, runner: int) -> None:

@@ -181,8 +181,8 @@ class CardNetwork:
 
 
 class CardDesk:
-    """Asks the card network. `is_at_once`: whoever has written the intent asks, and waits for the
-    answer, as in a web process; otherwise it goes on, and the desk asks later.
+    """Asks the card network. `is_at_once`: the process that has written the intent asks, and waits
+    for the answer, as in a web process; otherwise it goes on, and the desk asks later.
     """
 
     def __init__(self, *, participants: ScriptedParticipants, injection: FaultInjection) -> None:

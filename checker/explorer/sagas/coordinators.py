@@ -64,7 +64,7 @@ class CoordinatorRun(ABC):
             yield Option("deadline", "all that runs is too late now", self._pass_deadline)
 
     def ask(self, saga_id: str) -> None:
-        """Somebody asks that the saga be undone."""
+        """A user asks that the saga be undone."""
         if not isinstance(self._asked(saga_id), Refused):
             self._limits.promise(saga_id)
 
@@ -77,7 +77,7 @@ class CoordinatorRun(ABC):
         """What its door answers to that."""
 
     def _look_after(self, seconds: float) -> None:
-        """So much time goes by, and whoever looks by the time looks."""
+        """So much time goes by, and what looks by the time looks."""
         self._backend.passes(seconds)
 
     def _pass_deadline(self, _: object) -> None:
@@ -95,7 +95,7 @@ class Choreographed(CoordinatorRun):
         """It remembers nothing itself."""
 
     def start(self, contexts: Sequence[Context]) -> None:
-        """The net for those whose first event nobody has heard."""
+        """The net for those whose first event was lost."""
         choreography.get_to_know(contexts=contexts)
 
     def faults(self) -> Iterator[Option]:

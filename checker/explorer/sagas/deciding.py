@@ -1,4 +1,4 @@
-"""Whoever decides what a step waits for: a person, the card network, and the time that is over; and
+"""Who decides what a step waits for: a person, the card network, and the time that is over; and
 telling the coordinator that rests meanwhile.
 
 Undisturbed, each decides as the scenario has it once nothing else moves. The door, the sweep, who
@@ -7,6 +7,7 @@ tells, and what they do under the barrier's lock are the real ones (`coordinatio
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,7 +45,7 @@ T = TypeVar("T")
 
 
 class PossibleVerdict(NamedTuple):
-    """What somebody could say now of a step."""
+    """A verdict that could be given now on a step."""
 
     decision: AskedDecision
     decider: str
@@ -227,17 +228,24 @@ class Deciders:
 
     # What happens
 
+    @contextmanager
+    def _trying(self, who: object, *expected: type[Exception]) -> Iterator[None]:
+        """A process may die in the block, or get an answer that is `expected`; where it would have
+        to wait for a transaction that is open, it is blocked until that has ended.
+        """
+        try:
+            with suppress(Crashed, *expected):
+                yield
+        except WouldWait:
+            self._blocked.add(who)
+
     def _say(self, said: PossibleVerdict) -> None:
         """At the door, which answers a 409 to who comes too late."""
         saga_id, step = said.decision.key
         given = Given(saga_id=saga_id, step=step, word=said.word, by="eva")
-        try:
+        with self._trying(said, Problem):
             doors.give(service=said.decision.service, given=given)
             self._answered[saga_id, step] = said.word
-        except (Crashed, Problem):
-            return
-        except WouldWait:
-            self._blocked.add(said)
 
     def _say_otherwise(self, said: PossibleVerdict) -> None:
         self._limits.is_interfered = True
@@ -254,28 +262,16 @@ class Deciders:
         self._backend.passes(max(left, 0.0) + SLACK_SECONDS)
 
     def _ask_network(self, decision: AskedDecision) -> None:
-        try:
+        with self._trying(decision, Unreachable):
             self._desk.ask(key=decision.key)
-        except (Crashed, Unreachable):
-            return
-        except WouldWait:
-            self._blocked.add(decision)
 
     def _sweep(self, service: str) -> None:
-        try:
+        with self._trying(service):
             self._sweeps[service].sweep_once()
-        except Crashed:
-            return
-        except WouldWait:
-            self._blocked.add(service)
 
     def _tell(self, service: str) -> None:
-        try:
+        with self._trying(service, Unreachable):
             self._tellers[service].tell_once()
-        except (Crashed, Unreachable):
-            return
-        except WouldWait:
-            self._blocked.add(service)
 
     def _tell_in_vain(self, way: str, service: str) -> None:
         self._limits.spend("call")

@@ -44,7 +44,7 @@ from saga_orchestrator import participants as endpoints
 from saga_orchestrator.participants import Breaker
 
 MOST_ASKED = 2
-"""How often somebody asks that the same saga be undone: an abort, a return, or too late."""
+"""How often a user asks that the same saga be undone: an abort, a return, or too late."""
 MOST_WAITS = 30
 
 
@@ -116,11 +116,11 @@ class SagaEnvironment:
         found += self._deciders.breaches_at_the_end()
         completed = sum(snapshot.owner == COMPLETED for snapshot in self._snapshots.values())
         if not self._limits.is_interfered and completed not in self.backend.scenario.completing:
-            found.append(f"{completed} completed, and nobody had interfered")
+            found.append(f"{completed} completed, without any interference")
         return found
 
     def _promises_broken(self) -> Iterator[str]:
-        """Whoever was answered that a saga will be undone finds it undone in the end."""
+        """A saga of which a user was told that it will be undone is undone in the end."""
         for saga_id in sorted(self._limits.promised):
             if self._snapshots[saga_id].owner == COMPLETED:
                 yield f"{saga_id}: it was promised to be undone, and is completed"
@@ -154,7 +154,7 @@ class SagaEnvironment:
         if asked := [
             saga_id for saga_id in snapshots if snapshots[saga_id].run and self._asks[saga_id]
         ]:
-            yield Option("ask", "somebody asks that {0} be undone", self._ask, asked)
+            yield Option("ask", "a user asks that {0} be undone", self._ask, asked)
 
     def _hand_over(self, _: object) -> None:
         accepted, self._accepted = self._accepted, []
@@ -313,7 +313,7 @@ def _stand_ins(
     for module in CHANCE:
         yield module, "random", NoChance()
     yield failpoints, "reach", injection.reached
-    yield wakeups, "notify", lambda *, service, channel: None  # nobody sleeps
+    yield wakeups, "notify", lambda *, service, channel: None  # no worker sleeps
     yield endpoints, "Client", calls.client
     yield endpoints, "Breaker", partial(Breaker, clock=clock.monotonic)
     yield executor, "Bulkheads", ManualBulkheads

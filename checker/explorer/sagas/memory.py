@@ -152,7 +152,7 @@ class MemoryLedger:
 
 
 class MemoryOutbox:
-    """Rows that are sent are deleted: nobody looks at them again."""
+    """Rows that are sent are deleted: they are never read again."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

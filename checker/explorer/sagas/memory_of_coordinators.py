@@ -148,7 +148,7 @@ class SagaLog:
         """There is no connection."""
 
     def is_still(self, saga: ClaimedSaga) -> bool:
-        """The fence: whether nobody has moved the saga since it was read."""
+        """The fence: whether the saga has not been moved since it was read."""
         row = self.sagas.get(saga.saga_id)
         return row is not None and row.version == saga.version
 

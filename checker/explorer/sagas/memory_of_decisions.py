@@ -122,7 +122,7 @@ class Decisions:
 
 
 def _closed(row: DecisionRow, outcome: Outcome, given: Given, now: datetime) -> DecisionRow:
-    """The first verdict stands; what waits for somebody else now stays open."""
+    """The first verdict stands; what waits for another decider now stays open."""
     if not row.verdict:
         row = row._replace(verdict=given.word, by=given.by, reason=given.reason)
     if isinstance(outcome, Waiting) and outcome.until:

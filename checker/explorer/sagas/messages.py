@@ -1,7 +1,7 @@
 """Messages: heard in any order, doubled, lost; and services that die or are slow over them.
 
 Undisturbed, they are heard in the order in which they were said, each service says what it has
-committed at once, and whoever only watches hears last, all at once.
+committed at once, and the watching coordinator hears last, all at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,7 +149,7 @@ class MessageScheduler:
     # What happens
 
     def _queues(self) -> dict[str, list[WaitingMessage]]:
-        """What waits for each service, oldest first, but for what must wait for somebody else."""
+        """What waits for each service, oldest first, but for what waits for a row that is held."""
         if not self._injection.depth:
             self._blocked.clear()
         queues = self._broker.waiting()

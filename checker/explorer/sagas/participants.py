@@ -140,7 +140,7 @@ class ScriptedParticipants:
         return {"reverses": self._operation(name, Direction.DO)}
 
     def _do(self, service: str, commands: Sequence[Command]) -> list[Outcome]:
-        """What waits for nobody is done at once."""
+        """What waits for no decision is done at once."""
         waiting = {
             at: asked for at, command in enumerate(commands) if (asked := self._asked(command))
         }
@@ -149,7 +149,7 @@ class ScriptedParticipants:
         return [waiting.get(at) or next(outcomes) for at in range(len(commands))]
 
     def _asked(self, command: Command) -> Waiting | None:
-        """Whom its step asks first, if anybody."""
+        """Whom its step asks first, if it asks at all."""
         who = waits_for(self.steps[command.saga, command.step])
         if who[:1] == (CARD_NETWORK,):
             return _asks_the_network(command)
@@ -223,7 +223,7 @@ class ScriptedParticipants:
 
 
 def waits_for(step: Step) -> tuple[str, ...]:
-    """Whom the step asks, one after the other: a person, the card network, both or nobody."""
+    """Whom the step asks, one after the other: a person, the card network, both or none."""
     person = (step.decided_by,) if step.decided_by else ()
     return (*person, CARD_NETWORK) if _asks_one(step.service) else person
 

@@ -62,7 +62,7 @@ class Monotonicity:
         self._last: Mapping[str, Snapshot] = {}
 
     def breaches(self, *, now: Mapping[str, Snapshot], may_return: bool) -> Iterator[str]:
-        """What went backwards since the last time. `may_return`: somebody asked for a return."""
+        """What went backwards since the last time. `may_return`: a user asked for a return."""
         last, self._last = self._last, now
         if last == now:
             return
@@ -85,7 +85,7 @@ def breaches(
     snapshots: Mapping[str, Snapshot],
     may_return: bool,
 ) -> Iterator[str]:
-    """What is broken once all is over. `may_return`: somebody asked for a return."""
+    """What is broken once all is over. `may_return`: a user asked for a return."""
     for saga_id in scenario.saga_ids:
         mine = {
             (step, direction): times
@@ -96,7 +96,7 @@ def breaches(
             yield f"{saga_id}: {what}"
         pivot = scenario.saga.steps[scenario.saga.pivot].name
         if (pivot, Direction.UNDO) in mine and not may_return:
-            yield f"{saga_id}: undone after its pivot, and nobody had asked for a return"
+            yield f"{saga_id}: undone after its pivot, and no return was asked for"
     taken = sum(_stands(effects, saga_id, scenario.scarce) for saga_id in scenario.saga_ids)
     if units + taken != scenario.units:
         yield f"of {scenario.units} units {units} are free and {taken} taken"
@@ -151,7 +151,7 @@ def _stands(effects: Mapping[Effect, object], saga_id: str, step: str) -> bool:
 
 
 def undecided(*, decisions: Sequence["AskedDecision"]) -> Iterator[str]:
-    """Once all is over nothing waits, and nobody waits to be told."""
+    """Once all is over nothing waits, and every coordinator has been told."""
     for decision in decisions:
         if not decision.is_closed:
             yield f"{decision.saga_id}: {decision.step} still asks the {decision.decided_by}"
@@ -159,7 +159,7 @@ def undecided(*, decisions: Sequence["AskedDecision"]) -> Iterator[str]:
             verdict = decision.verdict or "undecided"
             yield f"{decision.saga_id}: {decision.step} still waits ({verdict})"
         if decision.is_untold:
-            yield f"{decision.saga_id}: nobody was told of {decision.step}"
+            yield f"{decision.saga_id}: no coordinator was told of {decision.step}"
 
 
 def decided(

@@ -2,7 +2,7 @@
 often what may go wrong with them does.
 
 A scenario scripts what their participants answer, and what they compete for; everything else about
-them is projected from the page, as for anybody.
+them is projected from the page, as always.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ MOST = {
 class Scenario(NamedTuple):
     """`data`: what each saga is about. `refused`: the step that it is refused at, by its id.
     `units`: of what the step `scarce` takes one of, for each saga. `completing`: how many may
-    complete where nobody interferes.
+    complete without interference.
     """
 
     name: str
@@ -136,8 +136,8 @@ _PLAIN: Mapping[type[msgspec.inspect.Type], Any] = {
 
 
 class Limits:
-    """What is left of each. `is_interfered`: somebody or the time has stopped a saga, so that it
-    is open how many complete. `may_return`: somebody was answered that a saga will be undone, and
+    """What is left of each. `is_interfered`: a user or the time has stopped a saga, so that it
+    is open how many complete. `may_return`: a user was told that a saga will be undone, and
     so a completed one may be returned. `promised`: those sagas.
     """
 
@@ -151,7 +151,7 @@ class Limits:
         self.promised: set[str] = set()
 
     def promise(self, saga_id: str) -> None:
-        """Somebody was answered that it will be undone."""
+        """A user was told that it will be undone."""
         self.may_return = True
         self.promised.add(saga_id)
 
@@ -159,5 +159,5 @@ class Limits:
         self.left[kind] -= 1
 
     def spent(self, *kinds: str) -> int:
-        """How often it has struck."""
+        """How often they were made."""
         return sum(MOST[kind] - self.left[kind] for kind in kinds)

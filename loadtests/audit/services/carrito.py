@@ -27,7 +27,7 @@ class CheckoutRow(NamedTuple):
     cancelled_at: float | None
 
 
-# Lines that somebody has damaged are told, and stop no audit of the others.
+# Damaged lines are told, and stop no audit of the others.
 SOURCES = [
     RowSource(
         "carrito",

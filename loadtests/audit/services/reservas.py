@@ -1,4 +1,4 @@
-"""reservas: nobody has a slot while another has it, and a booking is what became of its saga."""
+"""reservas: a slot has one booking at a time, and a booking is what became of its saga."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

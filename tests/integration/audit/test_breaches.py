@@ -332,7 +332,7 @@ BREACHES = [
         "pagos",
         "INSERT INTO pagos_barrierentry (saga_id, saga, step, direction, status, decided_at)"
         " VALUES ('sold', 'checkout', 'process_payment', 'undo', 'done', now())",
-        (5, "sold", "undone beyond its pivot, and nobody asked for a return: process_payment"),
+        (5, "sold", "undone beyond its pivot, and no return was asked for: process_payment"),
     ),
     (
         "saga_orchestrator",
@@ -412,7 +412,7 @@ BREACHES = [
         "saga_choreography",
         "INSERT INTO saga_choreography_saga (saga_id, saga, subject, context, status,"
         " stage, started_at) VALUES ('x', 'wedding', 'y', '{}', 'running', 2, now())",
-        (6, "x", "nobody accepted it, but there is a saga (running) at saga_choreography"),
+        (6, "x", "no owner accepted it, but there is a saga (running) at saga_choreography"),
     ),
     (
         "carrito",
@@ -490,7 +490,7 @@ BREACHES = [
     (
         "pagos",
         "UPDATE pagos_decision SET is_to_be_told = true WHERE saga_id = 'withdrawn'",
-        (7, "withdrawn", "nobody was told that confirm_payment is decided (pagos)"),
+        (7, "withdrawn", "no coordinator was told that confirm_payment is decided (pagos)"),
     ),
     # 3 and 6: decisions
     (
@@ -501,7 +501,7 @@ BREACHES = [
     (
         "pagos",
         "DELETE FROM pagos_decision WHERE saga_id = 'waits'",
-        (6, "waits", "confirm_payment waits, and nobody was asked"),
+        (6, "waits", "confirm_payment waits, and no decision is open"),
     ),
     (
         "pagos",

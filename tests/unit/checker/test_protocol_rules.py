@@ -49,12 +49,12 @@ BROKEN = {
     "an event that nobody says": (
         trip(declared={"trip.lost"}),
         {"said"},
-        "nobody says trip.lost",
+        "no service says trip.lost",
     ),
     "an event that nobody hears": (
         trip(but={"charge.refused": None}),
         {"heard"},
-        "bank says charge.refused, and nobody reacts",
+        "bank says charge.refused, and no service reacts",
     ),
     "an event that is only watched": (
         trip(
@@ -71,12 +71,12 @@ BROKEN = {
     "a notice that nobody takes": (
         trip(notices={"flight.lost": Notice(("flights",), ())}),
         {"heard"},
-        "flights says flight.lost, and nobody reacts",
+        "flights says flight.lost, and no service reacts",
     ),
     "a notice that nobody gives": (
         trip(notices={"flight.lost": Notice((), ("website",))}),
         {"said"},
-        "nobody says flight.lost",
+        "no service says flight.lost",
     ),
     "an end that goes on": (
         trip(plus=[Reaction("trip.done", "website", Direction.UNDO, "ask", "trip.off")]),
@@ -222,7 +222,7 @@ BROKEN = {
     "a call that nobody answers": (
         orchestrated(reactions=orchestrated().reactions[1:]),
         {"heard"},
-        "/steps/website.ask/undo: nobody at website answers it",
+        "/steps/website.ask/undo: no handler at website answers it",
     ),
     "a call that two answer": (
         orchestrated(reactions=[*orchestrated().reactions, orchestrated().reactions[0]]),
@@ -258,7 +258,7 @@ BROKEN = {
     "a reply that nobody gives": (
         orchestrated(replies={"done", "refused", "maybe"}),
         {"replies"},
-        "agency waits for maybe, and nobody says it",
+        "agency waits for maybe, and no service says it",
     ),
 }
 """What is wrong: the protocol, the rules that must find it (and no other), what they must say."""

@@ -55,7 +55,7 @@ def test_removed_reaction_is_noticed(monkeypatch):
     monkeypatch.setattr(pagos.reactions, "REACTIONS", rest)
     (breach,) = breaches("choreographed")
     assert (breach.rule, breach.where) == ("heard", "order.cancelled")
-    assert "carrito says order.cancelled, and nobody reacts to it" in breach.what
+    assert "carrito says order.cancelled, and no service reacts to it" in breach.what
     assert "observing does not count as handling" in breach.what
 
 

@@ -47,4 +47,4 @@ def test_saga_told_to_another_shopper_is_found():
 
 def test_saga_for_which_nobody_asked_is_found():
     kept = (*KEPT, accepted("ghost"))
-    assert found(kept=kept) == ["1 sagas are under key 'key of ghost', for which nobody asked"]
+    assert found(kept=kept) == ["1 sagas are under key 'key of ghost', which no shopper used"]
