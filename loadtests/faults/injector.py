@@ -184,10 +184,11 @@ class FaultInjector:
         return ""
 
     def _away(self, fault: PlannedFault) -> str:
+        began = time.monotonic()
         processes = processes_among(services=[fault.target])
         for name in processes:
             self._stack.stop_process(name)
-        self._last(fault)
+        self._last(fault, less=time.monotonic() - began)
         for name in processes:
             self._stack.restart(name)
         return ""
@@ -231,10 +232,10 @@ class FaultInjector:
     def _wait(self, fault: PlannedFault) -> outsider.Wait:
         return partial(self._last, fault)
 
-    def _last(self, fault: PlannedFault) -> None:
-        """Returns when the fault is to end."""
+    def _last(self, fault: PlannedFault, *, less: float = 0.0) -> None:
+        """Returns when the fault is to end; `less`: seconds that it has lasted already."""
         with self._during(fault):
-            self._stop.wait(fault.seconds)
+            self._stop.wait(max(fault.seconds - less, 0.0))
 
 
 _HOW = {
