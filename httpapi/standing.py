@@ -300,10 +300,11 @@ def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummar
     count, oldest = look(limit=MOST_NAMED)
     found = Found(fields={"parked_sagas": {"count": count, "oldest": oldest}})
     if oldest and (parked := oldest[0].parked):
+        named = [f"{saga.saga_id} at {saga.parked.step}" for saga in oldest if saga.parked]
+        ends = ", ..." if count > len(named) else ""
         found.waits = [
             Complaint(
-                what=f"{count} sagas of {service} are parked, the first at {parked.step}:"
-                f" {oldest[0].saga_id}",
+                what=f"{count} of {service}'s sagas wait for a person: {', '.join(named)}{ends}",
                 since=parked.since or oldest[0].started_at,
                 do=f"retry, skip or compensate each in the admin (Sagas of {service})",
             )

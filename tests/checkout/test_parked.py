@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from contracts.patterns import PATTERNS
+from stack import record, status
 from tests.checkout.shop import STATE_PATHS
 from tests.waiting import eventually
 
@@ -117,6 +118,16 @@ def test_health_of_the_coordinator_names_the_parked_saga(shop, stuck, pattern):
     named = {one["saga_id"]: one["parked"] for one in health["parked_sagas"]["oldest"]}
     assert status == 200
     assert named[stuck.sagas[pattern]]["step"] == "process_payment"
+
+
+def test_status_names_each_parked_saga_and_calls_no_process_ill(shop, stuck):
+    known = record.read(shop.stack.folder)
+    found = status.read(known, shop.stack.folder)
+    table = status.as_table(known, found)
+    for saga_id in stuck.sagas.values():
+        assert saga_id in table
+    assert "waits for a person" in table
+    assert all(row.is_healthy for row in found.rows)
 
 
 def test_others_go_on_meanwhile(shop, stuck, pattern):
