@@ -1,8 +1,11 @@
 """Every path, link, make target, command, option and variable that a document names is there."""
 
+import ast
+import contextlib
 import re
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +15,7 @@ from django.core.management import get_commands, load_command_class
 
 from tests.architecture import compose
 from tests.architecture.tree import PACKAGES, ROOT, name_of
+from tests.tutorials.following import blocks, edit
 
 DOCUMENTS = tuple(sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
 FAILURES = ROOT / "docs" / "explanation" / "failures.md"
@@ -109,6 +113,28 @@ def test_named_tests_exist(document: Path) -> None:
     assert not [f"{path}::{name}" for path, name in named if not _defines(path, name)]
 
 
+@every_document
+def test_imports_that_are_shown_exist(document: Path) -> None:
+    shown = list(blocks(document.read_text()))
+    added = set(re.findall(r"^\+class (\w+)", "".join(one.text for one in shown), re.MULTILINE))
+    missing = [
+        f"{module}.{name}"
+        for block in shown
+        if block.kind == "python"
+        for module, name in _imports(block.text)
+        if name not in added and not _can_import(module, name)
+    ]
+    assert not missing
+
+
+@every_document
+def test_edits_that_are_shown_can_be_made(document: Path) -> None:
+    for block in blocks(document.read_text()):
+        if block.kind == "diff":
+            before = edit(block)[0]
+            assert (ROOT / block.file).read_text().count(before) == 1, f"{block.file}:\n{before}"
+
+
 @pytest.mark.parametrize("document", [ROOT / "README.md", WRITING], ids=name_of)
 def test_page_that_is_shown_is_its_file_except_where_it_says_that_it_is_shortened(
     document: Path,
@@ -138,6 +164,8 @@ def test_each_row_names_the_test_that_shows_it(document: Path) -> None:
         (test_links_lead_somewhere, '<img src="docs/pictures/none.png">'),
         (test_paths_exist, "`carrito/utils.py`"),
         (test_paths_exist, "see `everything.py`"),
+        (test_imports_that_are_shown_exist, "```python\nfrom contracts.saga import Magic\n```"),
+        (test_edits_that_are_shown_can_be_made, "`pyproject.toml`\n\n```diff\n magic\n+more\n```"),
         (test_make_targets_exist, "```sh\nmake money\n```"),
         (test_management_commands_and_their_options_exist, "`manage.py prosper`"),
         (test_management_commands_and_their_options_exist, "`manage.py worker --faster`"),
@@ -162,6 +190,22 @@ def test_check_notices_what_is_not_there(check: Any, text: str, tmp_path: Path) 
 def _codes(document: Path) -> Iterator[str]:
     """What stands between backticks."""
     yield from _CODE.findall(document.read_text())
+
+
+def _imports(code: str) -> Iterator[tuple[str, str]]:
+    """Of ours: module and name. None of a piece that is no Python by itself."""
+    with contextlib.suppress(SyntaxError):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
+                yield from ((node.module or "", one.name) for one in node.names)
+
+
+def _can_import(module: str, name: str) -> bool:
+    try:
+        found = import_module(module)
+    except ImportError:
+        return False
+    return hasattr(found, name) or _exists(f"{module}.{name}".replace(".", "/") + ".py")
 
 
 def _leads(document: Path, link: str) -> bool:

@@ -15,35 +15,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from catalogue.services import ALL
 from tests.architecture.tree import ROOT, repository_files
+from tests.tutorials.following import Block, blocks, edit
 
 TUTORIALS = ROOT / "docs" / "tutorials"
 NEW = ("puntos", 3008)
 """The service that a reader adds, and its port."""
 SECONDS = 300
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-_NAMED = re.compile(r"`((?:[\w-]+/)*[\w-]+\.\w+)`")
 _PORT = re.compile(r"((?:localhost|127\.0\.0\.1):)(\d+)")
-
-
-class Block(NamedTuple):
-    """`kind`: of the fence. `file`: the last one that is named above it; `text`: what it has."""
-
-    kind: str
-    file: str
-    text: str
-
-
-def blocks(page: str) -> Iterator[Block]:
-    for found in _BLOCK.finditer(page):
-        named = _NAMED.findall(page[: found.start()])
-        yield Block(found[1], named[-1] if named else "", found[2])
 
 
 class Reader:
@@ -69,9 +53,7 @@ class Reader:
     _bash = _python
 
     def _diff(self, block: Block) -> None:
-        lines = block.text.splitlines(keepends=True)
-        before = "".join(line[1:] for line in lines if line[0] != "+")
-        after = "".join(line[1:] for line in lines if line[0] != "-")
+        before, after = edit(block)
         text = (self.folder / block.file).read_text()
         assert text.count(before) == 1, f"{block.file} has not, once:\n{before}"
         (self.folder / block.file).write_text(text.replace(before, after))

@@ -1,0 +1,30 @@
+"""The fenced blocks of a page, and the edit that a `diff` is."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+_NAMED = re.compile(r"`((?:[\w-]+/)*[\w-]+\.\w+)`")
+
+
+class Block(NamedTuple):
+    """`kind`: of the fence. `file`: the last one that is named above it; `text`: what it has."""
+
+    kind: str
+    file: str
+    text: str
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """All of a page, in order."""
+    for found in _BLOCK.finditer(page):
+        named = _NAMED.findall(page[: found.start()])
+        yield Block(found[1], named[-1] if named else "", found[2])
+
+
+def edit(block: Block) -> tuple[str, str]:
+    """What a `diff` finds, and what it leaves in its place."""
+    lines = block.text.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if line[0] != "+")
+    return before, "".join(line[1:] for line in lines if line[0] != "-")
