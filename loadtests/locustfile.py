@@ -35,6 +35,7 @@ from loadtests.load import shopper
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 OUTCOME_SECONDS = 30.0
 USUAL_HOST = f"http://127.0.0.1:{os.environ.get('DUETO_PORT_BASE') or 3000}"
+OF_THE_SHOP = shopper.WITH_CONTROL
 PRODUCTS = 20
 STOCK = 10_000_000
 
@@ -74,7 +75,7 @@ def stock_up(environment: Environment, **_: Any) -> None:
     """Makes the products of this test; without them there is no test."""
     options: Any = environment.parsed_options
     try:
-        shopper.patterns(text=options.patterns)
+        shopper.patterns(text=options.patterns, known=OF_THE_SHOP)
         host = environment.host or USUAL_HOST
         _require_carrito(environment, host)
         _products[:] = _made(environment, options.inventory or _next_port(host))
@@ -91,7 +92,7 @@ class Shopper(FastHttpUser):
 
     def on_start(self) -> None:
         options = self.environment.parsed_options
-        named = shopper.patterns(text=options.patterns)
+        named = shopper.patterns(text=options.patterns, known=OF_THE_SHOP)
         # Each starts at a random one, so that all patterns have load from the first second.
         self._patterns = itertools.cycle(random.sample(named, len(named)))
         self._declined = float(options.declined)

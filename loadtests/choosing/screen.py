@@ -20,31 +20,33 @@ from loadtests.choosing.laws import Situation
 from loadtests.choosing.model import Errors, Model, Source, machines
 from loadtests.drawing import words
 
-WIDTH, LABEL = 80, 34
-NAMES = {P50: "latency p50", P95: "latency p95", CPU: "cost (CPU)"}
+WIDTH, LABEL = 79, 33
+NAMES = {P50: "p50 latency", P95: "p95 latency", CPU: "cost (CPU)"}
+LEAST = 0.001
+"""In any unit, what is less is nothing."""
 INPUTS = {HOP: "hop delay", LOAD: "load", STEPS: "steps", REFUSALS: "declined"}
 
 
 def screen(*, answer: Answer, model: Model, source: Source) -> str:
-    """At most 45 lines of 80 columns with two patterns."""
+    """At most 45 lines of 79 columns: the advice first, what to beware of, then figures."""
     lines = [
         "WHICH PATTERN  " + situation_in_words(at=answer.situation),
         *_wrapped(advice(answer=answer)),
         *[one for choice in answer.choices for one in _wrapped(_decision(choice))],
+        *[one for warning in warnings(answer=answer, model=model) for one in _wrapped(warning)],
         *_table(answer.forecasts),
         "WHERE THE RANKING TURNS, all else as above",
         *[
             one
             for choice in answer.choices
             if choice.figure in (P50, CPU)
-            for one in _wrapped(f"{NAMES[choice.figure]}: {_turns(choice)}")
+            for one in _wrapped(f"{NAMES[choice.figure]}: {_turns(choice, answer.situation)}")
         ],
         "ERROR OF THE MODEL where it was not fitted, mean / largest",
         *_errors(answer, model.patterns),
         "MADE FROM",
         *_wrapped(f"{source.said}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"),
         *[one for machine in machines(survey=model.survey) for one in _wrapped(machine)],
-        *[one for warning in warnings(answer=answer, model=model) for one in _wrapped(warning)],
     ]
     return "\n".join(lines)
 
@@ -53,14 +55,14 @@ def advice(*, answer: Answer) -> str:
     """What to do, in a sentence."""
     taken = answer.taken
     if not taken:
-        return "Take either: no difference is larger than the model's error."
+        return "Choose either: no difference is larger than the model's error."
     parts = [
-        f"{pattern} for {_listed([NAMES[figure] for figure in figures])}"
+        f"{pattern} for {words.listed([NAMES[figure] for figure in figures])}"
         for pattern, figures in taken.items()
     ]
     if len(parts) == 1:
-        return f"Take {parts[0]}."
-    return f"It depends on what matters: {_listed(parts)}."
+        return f"Choose {parts[0]}."
+    return f"It depends on what matters: {words.listed(parts)}."
 
 
 def situation_in_words(*, at: Situation) -> str:
@@ -76,8 +78,8 @@ def warnings(*, answer: Answer, model: Model) -> list[str]:
     doubtful = [one.spot.name for one in model.survey.stacks if one.doubts]
     doubts = [f"doubts about the survey (see its file): {', '.join(doubtful)}"] if doubtful else []
     followed = [
-        f"{pattern} could follow all that it was offered on {_listed(found)}, so what it can take"
-        " is that or more"
+        f"{pattern} could follow all that it was offered on {words.listed(found)}, so it can take"
+        " that or more"
         for pattern in model.patterns
         if (found := model.never_saturated(pattern=pattern))
     ]
@@ -93,15 +95,10 @@ def explained(*, model: Model) -> str:
             fit = model.fit_of(figure=figure.name, pattern=pattern)
             lines.append(f"  {pattern}" + ("" if fit.values else ": none"))
             if figure.name == CAPACITY and (found := model.never_saturated(pattern=pattern)):
-                lines.append(f"    at least that: never saturated on {_listed(found)}")
+                lines.append(f"    at least that: never saturated on {words.listed(found)}")
             for one, value in zip(fit.law.parameters, fit.values or (), strict=False):
                 lines.append(f"    {one.name:<44}{_number(value):>10} {one.unit}".rstrip())
     return "\n".join(lines)
-
-
-def _listed(parts: Sequence[str]) -> str:
-    *all_but_one, last = parts
-    return f"{', '.join(all_but_one)} and {last}" if all_but_one else last
 
 
 def _decision(choice: Choice) -> str:
@@ -112,18 +109,18 @@ def _decision(choice: Choice) -> str:
         return f"{name}: {choice.best}; {choice.other} can't take this load"
     if choice.margin is None:
         return f"{name}: not decided: nothing held out tells the model's error"
-    error = f"error of the comparison {choice.margin:.0%}"
+    error = f"model error {choice.margin:.1%}"
     if not choice.is_decided:
-        return f"{name}: not decided: {choice.other} {choice.difference:.0%} more, {error}"
-    return f"{name}: {choice.best}; {choice.other} {choice.difference:.0%} more ({error})"
+        return f"{name}: not decided: {choice.other} {choice.difference:.1%} more, {error}"
+    return f"{name}: {choice.best}; {choice.other} {choice.difference:.1%} more ({error})"
 
 
 def _table(forecasts: Sequence[Forecast]) -> list[str]:
     rows: list[tuple[str, Callable[[Forecast], str]]] = [
-        ("latency p50, ms", lambda one: _number(one.p50_ms)),
-        ("latency p95, ms", lambda one: _number(one.p95_ms)),
+        ("p50 latency, ms", lambda one: _number(one.p50_ms)),
+        ("p95 latency, ms", lambda one: _number(one.p95_ms)),
         ("CPU a checkout, ms", lambda one: _number(one.cpu_ms)),
-        ("busy cores, the stack's rest too", lambda one: _number(one.cores)),
+        ("busy cores (idle load included)", lambda one: _number(one.cores)),
         ("can take at most, checkouts/s", _capacity),
         ("messages/s", lambda one: _number(one.messages)),
         ("HTTP calls/s", lambda one: _number(one.http_calls)),
@@ -140,16 +137,18 @@ def _capacity(forecast: Forecast) -> str:
     return _number(forecast.capacity) + (" or more" if forecast.is_at_least else "")
 
 
-def _turns(choice: Choice) -> str:
-    return "; ".join(_turn(one) for one in choice.turns)
+def _turns(choice: Choice, at: Situation) -> str:
+    return "; ".join(_turn(one, getattr(at, one.input)) for one in choice.turns)
 
 
-def _turn(turn: Turn) -> str:
+def _turn(turn: Turn, now: float) -> str:
+    """`now`: the value that was asked for."""
     name = INPUTS[turn.input]
     if turn.at is None:
-        return f"{name} none within {_span(turn)}"
-    doubt = "" if turn.is_clear else ", by less than the error"
-    return f"{name} at {_value(turn.input, turn.at)} ({turn.then} beyond{doubt})"
+        return f"same for any {name} from {_span(turn)}"
+    side = "below" if turn.at < now else "above"
+    doubt = "" if turn.is_clear else " (by less than the error)"
+    return f"{turn.then} for {name} {side} {_value(turn.input, turn.at)}{doubt}"
 
 
 def _span(turn: Turn) -> str:
@@ -183,6 +182,8 @@ def _line(label: str, cells: Sequence[str]) -> str:
 def _number(value: float) -> str:
     if isinf(value):
         return "-"
+    if value < LEAST:
+        return "0"
     if value >= 99.95:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2g}"

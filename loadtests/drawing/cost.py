@@ -6,8 +6,8 @@ from functools import partial
 from catalogue.services import WITH_DATABASE
 from loadtests.drawing import bars, html, words
 from loadtests.drawing.bars import Part, Stack
-from loadtests.drawing.stored import Figures, Run
-from loadtests.evaluating.results import CostPerCheckout
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.results import CostPerCheckout, Figures
 from loadtests.load.windows import Phase
 from loadtests.measuring.cost import OURS
 
@@ -27,7 +27,7 @@ COUNTED: Mapping[str, Callable[[CostPerCheckout], float]] = {
 }
 
 
-def cost(*, run: Run) -> str:
+def cost(*, run: Comparison) -> str:
     """CPU by process and all that is counted, at full load and at light load."""
     full, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
     if not full:

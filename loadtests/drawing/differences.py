@@ -6,18 +6,19 @@ the windows of one run all lie on one side of the other's. Less than that is not
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 
 import msgspec
 
 from loadtests.drawing import verdicts, words
-from loadtests.drawing.stored import Run, WindowFacts
+from loadtests.evaluating.comparison import Capacity, Comparison, WindowFacts
 from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST
 from loadtests.load.windows import Phase
 
 Windows = Sequence[float | None]
 APART, OVERLAPS, SAME = "changed", "overlaps", ""
-LABEL, COLUMN = 41, 26
+LABEL, COLUMN = 24, 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Change:
         return OVERLAPS if abs(other - one) > SMALLEST_OF_INTEREST * min(one, other) else SAME
 
 
-def differences(*, before: Run, after: Run) -> str:
+def differences(*, before: Comparison, after: Comparison) -> str:
     """As text: environment first, then each figure that both runs have, then the decisions."""
     lines = [
         f"A: {before.made_at}, seed {before.settings.seed}",
@@ -48,13 +49,13 @@ def differences(*, before: Run, after: Run) -> str:
         "",
         "FIGURE".ljust(LABEL) + "A".rjust(COLUMN) + "B".rjust(COLUMN),
     ]
-    lines += [_line(change) for change in changes(before=before, after=after)]
+    lines += _rows(changes(before=before, after=after))
     lines += ["  (median, and the lowest and highest window)"]
     lines += [*_knees(before, after), "", *_decided(before, after)]
     return "\n".join(lines).translate(words.PLAIN)
 
 
-def circumstances(*, before: Run, after: Run) -> list[str]:
+def circumstances(*, before: Comparison, after: Comparison) -> list[str]:
     """What was not the same in both: then a figure may have changed for that alone."""
     pairs = [*_compared(before.environment, after.environment)]
     settings = [msgspec.to_builtins(one.settings) for one in (before, after)]
@@ -68,7 +69,7 @@ def circumstances(*, before: Run, after: Run) -> list[str]:
     return lines
 
 
-def changes(*, before: Run, after: Run) -> list[Change]:
+def changes(*, before: Comparison, after: Comparison) -> list[Change]:
     """Every figure that both runs have, pattern by pattern."""
     found, other = windows_of(run=before), windows_of(run=after)
     return [
@@ -78,7 +79,7 @@ def changes(*, before: Run, after: Run) -> list[Change]:
     ]
 
 
-def windows_of(*, run: Run) -> dict[str, Windows]:
+def windows_of(*, run: Comparison) -> dict[str, Windows]:
     """A run's figures by name, window by window."""
     found: dict[str, Windows] = {}
     for place, share in enumerate(("p50", "p95", "p99")):
@@ -106,63 +107,53 @@ _COSTS: Mapping[str, Callable[[WindowFacts], float]] = {
 }
 
 
-def knee_between(*, run: Run, pattern: str) -> tuple[float, float] | None:
-    """The interval of the highest load a second that the pattern takes for good (up to infinite
-    where nothing above it was tried); None for a run that did not look for it.
-
-    A run from before there were intervals: that load, and the next one that was tried.
-    """
-    found = [one for one in run.capacities if one.pattern == pattern and one.levels]
-    if not found:
-        return None
-    if known := found[0].knee_between:
-        return known.low, float("inf") if known.high is None else known.high
-    knee = found[0].knee or 0.0
-    above = [level.offered for level in found[0].levels if level.offered > knee + 1]
-    return knee, min(above, default=float("inf"))
-
-
-def _knees(before: Run, after: Run) -> list[str]:
+def _knees(before: Comparison, after: Comparison) -> list[str]:
     """Changed where the intervals of the knee are apart."""
+    found, other = ({one.pattern: one for one in run.capacities} for run in (before, after))
     lines = []
     for pattern in before.patterns:
-        one, other = (knee_between(run=run, pattern=pattern) for run in (before, after))
-        if one is None or other is None:
+        pair = [known[pattern] for known in (found, other) if pattern in known]
+        between = [one.knee_between for one in pair if one.knee_between]
+        if len(between) < 2:
             continue
-        is_apart = one[1] <= other[0] or other[1] <= one[0]
-        cells = "".join(_knee(run, pattern).rjust(COLUMN) for run in (before, after))
-        said = APART if is_apart else SAME
+        said = APART if between[0].is_apart(between[1]) else SAME
+        cells = "".join(_knee(one).rjust(COLUMN) for one in pair)
         lines.append(f"  {_named('knee/s', pattern)}".ljust(LABEL) + f"{cells}  {said}".rstrip())
-    said = "  (taken for good, and its 95 % interval; without one: the next load that was tried)"
-    return [*lines, said] if lines else []
+    return [*lines, "  (sustained load, and its 95 % interval)"] if lines else []
 
 
-def _knee(run: Run, pattern: str) -> str:
-    """With its interval, where it has one."""
-    low, high = knee_between(run=run, pattern=pattern) or (0.0, float("inf"))
-    between = words.bounds(low, None if high == float("inf") else high)
-    known = {one.pattern: one for one in run.capacities}[pattern]
-    if known.knee_between is None:
-        return between
-    return f"{f'{known.knee:.0f}' if known.knee else 'none'} ({between})"
+def _knee(one: Capacity) -> str:
+    between = words.bounds(one.knee_between.low, one.knee_between.high) if one.knee_between else "-"
+    return f"{f'{one.knee:.0f}' if one.knee else 'none'} ({between})"
 
 
-def _decided(before: Run, after: Run) -> list[str]:
+def _decided(before: Comparison, after: Comparison) -> list[str]:
     was = {
-        (verdict.figure, verdict.first, verdict.second): verdicts.short(verdict)
+        (verdict.figure, verdict.first, verdict.second): verdicts.sentence(verdict)
         for verdict in before.verdicts
     }
     lines = []
     for verdict in after.verdicts:
         known = was.get((verdict.figure, verdict.first, verdict.second))
         if known is not None:
-            lines += [f"  {verdict.figure}", f"    A: {known}", f"    B: {verdicts.short(verdict)}"]
+            lines += [
+                f"  {verdict.figure}",
+                f"    A: {known}",
+                f"    B: {verdicts.sentence(verdict)}",
+            ]
     return ["DECIDED", *lines] if lines else []
 
 
-def _line(one: Change) -> str:
-    cells = "".join(_cell(windows).rjust(COLUMN) for windows in (one.before, one.after))
-    return f"  {one.figure}".ljust(LABEL) + cells + f"  {one.verdict}".rstrip()
+def _rows(every: Sequence[Change]) -> list[str]:
+    """A figure, and a line a pattern below it."""
+    lines = []
+    for figure, same in groupby(every, key=lambda change: change.figure.rpartition(", ")[0]):
+        lines.append(f"  {figure}")
+        for change in same:
+            cells = [_cell(windows).rjust(COLUMN) for windows in (change.before, change.after)]
+            label = f"    {change.figure.rpartition(', ')[2]}".ljust(LABEL)
+            lines.append(f"{label}{''.join(cells)}  {change.verdict}".rstrip())
+    return lines
 
 
 def _cell(windows: Windows) -> str:
@@ -185,7 +176,7 @@ def _compared(
     ]
 
 
-def _audit(run: Run) -> str:
+def _audit(run: Comparison) -> str:
     return "clean" if run.audit.is_clean else "breached"
 
 

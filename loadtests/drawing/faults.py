@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame
-from loadtests.drawing.stored import Run
+from loadtests.evaluating.comparison import Comparison
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import Sample
 from loadtests.outages import Outage
@@ -51,7 +51,7 @@ class Paused:
         )
 
 
-def outage(*, run: Run, samples: Sequence[Sample]) -> str:
+def outage(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Of a run that had a participant stand still; nothing else."""
     paused = next((w.window for w in run.windows if w.window.phase == Phase.PAUSE), None)
     windows = latency.windows_of(run, samples, Phase.PAUSE)

@@ -1,92 +1,36 @@
-"""The first screen: what this run decides, in words for whoever has to choose."""
+"""The first screen, for a reader who has to choose: the verdict, what to beware of, the answers as
+tiles; and the chapter on how certain each decision is.
+"""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from html import escape
-from statistics import median
 
-from loadtests.drawing import html, verdicts, words
-from loadtests.drawing.stored import Figures, Run, Verdict
-from loadtests.load.windows import Phase
+from loadtests.drawing import html, plot, verdicts, words
+from loadtests.drawing.plot import LINE, Drawing, Frame, Linear
+from loadtests.drawing.verdicts import QUESTIONS, Question
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST, Verdict
 
-VOID = "INVALID"
-"""How a doubt begins that voids figures (loadtests.evaluating.caveats)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What somebody wants to know, the figure that tells it, and how its answer is said.
-
-    `key`: how the verdict's figure begins.
-    """
-
-    asks: str
-    explains: str
-    phase: Phase
-    key: str
-    value: Callable[[Figures], float | None]
-    unit: str
-    better: str
-    is_more_better: bool = False
+ROW = 42.0
+LEAST, MOST = 0.1, 2.0
+"""The chart's axis ends at this share at least, and at this at most."""
 
 
-QUESTIONS = (
-    Question(
-        asks="How long does a shopper wait?",
-        explains="half of all checkouts finish within this, at light load",
-        phase=Phase.LIGHT,
-        key="p50",
-        value=lambda one: one.outcome.p50 if one.outcome else None,
-        unit="ms",
-        better="quicker",
-    ),
-    Question(
-        asks="How long do the unlucky wait?",
-        explains="1 in 100 checkouts takes longer than this, at light load",
-        phase=Phase.LIGHT,
-        key="p99",
-        value=lambda one: one.outcome.p99 if one.outcome else None,
-        unit="ms",
-        better="steadier",
-    ),
-    Question(
-        asks="How much can it take?",
-        explains="checkouts completed a second, under overload",
-        phase=Phase.FULL,
-        key="completed/s",
-        value=lambda one: median(one.capacities or one.completed_per_second or [0.0]),
-        unit="/s",
-        better="able to take more load",
-        is_more_better=True,
-    ),
-    Question(
-        asks="What does a checkout cost?",
-        explains="CPU time of the whole shop for a checkout, at full load",
-        phase=Phase.FULL,
-        key="CPU",
-        value=lambda one: one.cost.shop_cpu_ms,
-        unit="ms",
-        better="cheaper to run",
-    ),
-)
-
-
-def header(*, run: Run) -> str:
-    """Headline, what is wrong with the run, and the answers as tiles."""
+def header(*, run: Comparison) -> str:
+    """Headline, warnings, and the answers as tiles."""
+    made = f"{run.made_at[:16].replace('T', ' ')} UTC in {run.seconds_taken:.0f} s"
+    patterns = words.listed([words.name_of(one) for one in run.patterns])
     return "".join(
         [
             "<header>",
+            html.paragraph(f"The same checkout, {patterns}. Measured {made}.", kind="eyebrow"),
+            f"<h1>{escape(verdicts.headline(run=run))}</h1>",
+            _audit(run),
+            _warnings(run),
             html.paragraph(
-                f"The same checkout, {words.listed([words.name_of(p) for p in run.patterns])}."
-                f" Measured {run.made_at[:16].replace('T', ' ')} UTC in {run.seconds_taken:.0f} s.",
-                kind="eyebrow",
-            ),
-            f"<h1>{escape(headline(run=run))}</h1>",
-            _badges(run),
-            html.paragraph(
-                "For this load, on this machine: a shop that runs the same saga over the same"
-                " business code, coordinated in each of these ways.",
+                "For this load, on this machine: a shop that runs the same saga (one business"
+                " transaction over several services, undone step by step if it fails) over the"
+                " same business code, coordinated in each of these ways.",
                 kind="lead",
             ),
             '<div class="tiles">',
@@ -96,77 +40,31 @@ def header(*, run: Run) -> str:
     )
 
 
-def headline(*, run: Run) -> str:
-    """One sentence: who is better at what, and what is open."""
-    if not run.audit.is_clean:
-        return "No result: the audit found that the shop was wrong"
-    if any(doubt.startswith(VOID) for doubt in run.doubts):
-        return "Not a valid run: measure again on a quiet machine"
-    won: dict[str, list[str]] = {}
-    for question in QUESTIONS:
-        winner = verdicts.best(_between_patterns(run, question))
-        if winner:
-            won.setdefault(winner, []).append(question.better)
-    said = [
-        f"{words.sentence_name_of(one)} is {words.listed(better)}" for one, better in won.items()
-    ]
-    if len(run.patterns) < 2:
-        return f"What the {words.listed(run.patterns)} checkout takes and costs"
-    return "; ".join(said) or _nobody_ahead(run)
+def _audit(run: Comparison) -> str:
+    kind, said = ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
+    return f'<p><span class="badge {kind}">{said}</span></p>'
 
 
-def _nobody_ahead(run: Run) -> str:
-    """Where no pattern is better than all others at anything."""
-    behind = Counter(
-        loser
-        for question in QUESTIONS
-        if (loser := verdicts.worst(_between_patterns(run, question)))
-    )
-    if not behind:
-        return "This run decides none of the four questions below"
-    said = [
-        f"{words.name_of(one)} is behind all others in {count} of the {len(QUESTIONS)}"
-        for one, count in behind.items()
-    ]
-    return f"Nobody is ahead of all others in the questions below; {words.listed(said)}"
+def _warnings(run: Comparison) -> str:
+    found = "".join(f"<li>{escape(words.begun(one))}</li>" for one in verdicts.warnings(run=run))
+    return f'<div class="warnings"><h3>Beware</h3><ul>{found}</ul></div>' if found else ""
 
 
-def _tile(run: Run, question: Question) -> str:
+def _tile(run: Comparison, question: Question) -> str:
     found = {one.pattern: question.value(one) for one in run.of(question.phase)}
-    highest = max([one for one in found.values() if one is not None], default=0.0) or 1.0
-    said = verdicts.sentence if len(found) < 3 else _of_a_pair
-    sentences = dict.fromkeys(
-        words.begun(said(pattern)) for pattern in _between_patterns(run, question)
-    )
-    decided = "".join(html.paragraph(one) for one in sentences)
+    decisions = verdicts.of_question(run=run, question=question)
+    sentences = dict.fromkeys(verdicts.sentence(one) for one in decisions)
     return (
         f'<div class="tile"><h3>{escape(question.asks)}</h3>'
         f'<div class="soft">{escape(question.explains)}</div>'
-        + _bars(found, highest, question.unit)
-        + decided
+        + _bars(found, question.unit)
+        + "".join(html.paragraph(f"{words.begun(one)}.") for one in sentences)
         + "</div>"
     )
 
 
-def _of_a_pair(one: Verdict) -> str:
-    """With the pair's names where the decision has none."""
-    if one.better:
-        return verdicts.short(one)
-    names = f"{words.short_name_of(one.first)} and {words.short_name_of(one.second)}"
-    return f"{names}: {verdicts.short(one)}"
-
-
-def _between_patterns(run: Run, question: Question) -> list[Verdict]:
-    """The decisions on this question; the floor is no choice, so not those against it."""
-    return [
-        verdict
-        for verdict in run.verdicts
-        if verdict.figure.startswith(question.key)
-        and words.FLOOR not in (verdict.first, verdict.second)
-    ]
-
-
-def _bars(found: Mapping[str, float | None], highest: float, unit: str) -> str:
+def _bars(found: Mapping[str, float | None], unit: str) -> str:
+    highest = max([one for one in found.values() if one is not None], default=0.0) or 1.0
     return "".join(
         f'<div class="bar {words.colour_of(pattern)}"><span>{escape(words.short_name_of(pattern))}'
         f'</span><i style="width:{(value or 0.0) / highest * 100:.1f}%"></i>'
@@ -179,8 +77,97 @@ def _with_unit(value: float | None, unit: str) -> str:
     return "never" if value is None else f"{words.number(value)} {unit}"
 
 
-def _badges(run: Run) -> str:
-    audit = ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
-    doubts = [doubt if len(doubt) < 90 else doubt[:88] + "…" for doubt in run.doubts]
-    badges = [audit, *(("bad", f"Beware: {doubt}") for doubt in doubts)]
-    return "".join(f'<span class="badge {kind}">{escape(said)}</span>' for kind, said in badges)
+def certainty(*, run: Comparison) -> str:
+    """Every decision with its bounds, a chart for each pair of patterns that has any."""
+    pairs: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in run.verdicts:
+        pairs.setdefault((verdict.first, verdict.second), []).append(verdict)
+    drawn = [
+        _pair(place, first, second, found)
+        for place, ((first, second), found) in enumerate(pairs.items())
+    ]
+    if not drawn:
+        return ""
+    sure = words.percent(round(run.verdicts[0].confidence, 4))
+    return html.section(
+        "The dot is the estimate, the bar its interval: how much less (or more) the better"
+        f" pattern needs, as a share of the other's figure; {sure} certain each, so that all of"
+        " a run hold together with 95 %. A bar that crosses the middle decides nothing. From"
+        " the differences within pairs of windows, by bootstrap.",
+        *drawn,
+        name="decided",
+        title="How certain is this?",
+    )
+
+
+def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
+    title = f"{words.sentence_name_of(first)} and {words.name_of(second)}"
+    head = f"<h3>{escape(title)}</h3>"
+    if all(one.lead is None for one in found):
+        sentences = dict.fromkeys(verdicts.sentence(one) for one in found)
+        return head + "".join(html.paragraph(f"{words.begun(one)}.") for one in sentences)
+    return head + html.figure(
+        lambda width: chart(found=found, width=width),
+        name=f"decided-{place}",
+        title=f"{title}: which is better, by how much",
+        says=f"From {_pairs(found)} pairs of windows.",
+        table_html=html.table(
+            heads=["", words.name_of(first), words.name_of(second), ""],
+            rows=[_cells(one) for one in found],
+            caption="Means over the windows, and what follows",
+        ),
+    )
+
+
+def _pairs(found: Sequence[Verdict]) -> str:
+    """How many a figure has: `8 to 12` where not all have as many."""
+    counts = sorted({one.blocks for one in found})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _cells(one: Verdict) -> list[str]:
+    named = f"{one.figure}, {one.unit}" if one.unit else one.figure
+    values = [words.number(one.values.get(pattern)) for pattern in (one.first, one.second)]
+    return [named, *values, words.begun(verdicts.sentence(one))]
+
+
+def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
+    """One pair of patterns: a row a figure; left of the middle the first is better, right of it
+    the second. `found` must not be empty."""
+    first, second = found[0].first, found[0].second
+    frame = Frame(width=width, height=ROW * len(found) + 74, left=10, right=10, top=26)
+    leads = [lead for one in found if (lead := one.lead)]
+    furthest = max((max(abs(one.low), abs(one.high)) for one in leads), default=LEAST)
+    end = min(max(furthest * 1.1, LEAST), MOST)
+    across = frame.across(low=-end, high=end)
+    left, right = (
+        f"← {words.short_name_of(first)} better",
+        f"{words.short_name_of(second)} better →",
+    )
+    marks = [(words.signed(abs(one))[1:], across(one)) for one in across.ticks(most=6)]
+    drawn = [
+        frame.band(across(-SMALLEST_OF_INTEREST), across(SMALLEST_OF_INTEREST)),
+        plot.line((across(0), frame.top), (across(0), frame.floor), kind="axis"),
+        frame.marked(marks, unit="better by (grey: under 5 %, too small to matter)"),
+        plot.text(left, 0, 14, kind=f"name {words.colour_of(first)}"),
+        plot.text(right, width, 14, anchor="end", kind=f"name {words.colour_of(second)}"),
+    ]
+    drawn += [_row(one, frame.top + ROW * place, across) for place, one in enumerate(found)]
+    said = " ".join(f"{one.figure}: {verdicts.sentence(one)}." for one in found)
+    return Drawing(height=frame.height, elements=drawn, said=said)
+
+
+def _row(one: Verdict, top: float, across: Linear) -> str:
+    named = plot.text(one.figure, across.start, top + LINE, kind="mark")
+    lead = one.lead
+    if lead is None:
+        return named + plot.text("no interval", across.end, top + LINE, anchor="end", kind="mark")
+    side = -1 if one.better and one.better == one.first else 1
+    kind = words.colour_of(one.better) if one.better else "s3"
+    low, estimate, high = (across(side * end) for end in (lead.low, lead.estimate, lead.high))
+    middle = top + LINE + 13
+    return (
+        named
+        + plot.line((low, middle), (high, middle), kind=f"bounds {kind}")
+        + plot.dot(estimate, middle, radius=5, kind=f"fill {kind}")
+    )

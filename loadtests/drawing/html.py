@@ -1,5 +1,6 @@
 """HTML as text: what a page is made of. Every word that comes in is escaped; `*_html` is HTML."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -39,10 +40,22 @@ def section(says: str, *parts_html: str, name: str, title: str) -> str:
     return f'<section id="{escape(name)}">{"".join(parts)}</section>\n'
 
 
-def key(names: Sequence[tuple[str, str]]) -> str:
-    """Which colour is whose, each (words, class): for parts that are too narrow for words."""
+def contents(sections_html: Sequence[str]) -> str:
+    """Links to these sections."""
+    found = [re.search('id="([^"]+)"><h2>(.+?)</h2>', one) for one in sections_html]
+    links = [f'<a href="#{one[1]}">{one[2]}</a>' for one in found if one]
+    return f'<nav aria-label="Contents">{"".join(links)}</nav>\n'
+
+
+def key(names: Sequence[tuple[str, str]], *, patterns: Sequence[str] = ()) -> str:
+    """Which colour is whose, each (words, class): for parts that are too narrow for words.
+
+    `patterns`: those that have such a part each, in a shade of their own colour.
+    """
+    colours = [words.colour_of(pattern) for pattern in patterns] or [""]
+    shown = "".join(f'<i class="{colour}"></i>' for colour in colours)
     every = "".join(
-        f'<li class="{escape(kind)}"><i></i>{escape(name)}</li>' for name, kind in names
+        f'<li class="{escape(kind)}">{shown}{escape(name)}</li>' for name, kind in names
     )
     return f'<ul class="key">{every}</ul>'
 

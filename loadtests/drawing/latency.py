@@ -9,8 +9,8 @@ from itertools import chain
 
 from loadtests.drawing import html, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Log, Point, Tail
-from loadtests.drawing.stored import Figures, Run, Times
-from loadtests.evaluating.results import until_completed
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.results import Figures, Times, until_completed
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import Sample, percentile
 
@@ -22,7 +22,7 @@ Windows = Mapping[str, Sequence[Sequence[float]]]
 """Milliseconds by pattern and window; infinite where it never came."""
 
 
-def latency(*, run: Run, samples: Sequence[Sample]) -> str:
+def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Until the outcome, at light load."""
     found = _outcomes(run, samples, Phase.LIGHT)
     if not found:
@@ -30,8 +30,8 @@ def latency(*, run: Run, samples: Sequence[Sample]) -> str:
     return html.section(
         f"At {run.settings.rate:g} checkouts a second, sent at random moments (Poisson) that"
         " were fixed beforehand. Time counts from the moment at which a checkout was meant to"
-        " start until its owner's own row says that it ended. To the right are the slow ones:"
-        " each step is ten times as rare.",
+        " start until the service that accepted it has stored how it ended. To the right are the"
+        " slow ones: each step is ten times as rare.",
         html.figure(
             lambda width: chart(found=found, width=width),
             name="latency",
@@ -45,7 +45,7 @@ def latency(*, run: Run, samples: Sequence[Sample]) -> str:
     )
 
 
-def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
+def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Until the 202: apart, because it says nothing of the outcome."""
     found = {
         pattern: [[one.acceptance_ms for one in window] for window in windows.values()]
@@ -54,8 +54,8 @@ def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
     if not found:
         return ""
     return html.section(
-        "Until the shopper hears 202, “accepted”. The same is done until then in every pattern,"
-        " so this is a measure of none; studies that time it compare nothing.",
+        "Until the shopper is answered 202, “accepted”. The same is done until then in every"
+        " pattern, so it does not tell the patterns apart; benchmarks of it alone compare nothing.",
         html.figure(
             lambda width: chart(found=found, width=width),
             name="acceptance",
@@ -70,7 +70,7 @@ def acceptance(*, run: Run, samples: Sequence[Sample]) -> str:
     )
 
 
-def hot(*, run: Run, samples: Sequence[Sample]) -> str:
+def hot(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Of a run in which all or many wanted the same product; nothing else."""
     exponent = next(
         (window.window.mix.zipf for window in run.windows if window.window.phase == Phase.ZIPF), 0.0
@@ -103,7 +103,7 @@ def hot(*, run: Run, samples: Sequence[Sample]) -> str:
 
 
 def windows_of(
-    run: Run, samples: Sequence[Sample], phase: Phase
+    run: Comparison, samples: Sequence[Sample], phase: Phase
 ) -> dict[str, dict[int, list[Sample]]]:
     """The samples of a phase by pattern, in the run's order, and window; no pattern without any."""
     found: dict[str, dict[int, list[Sample]]] = {pattern: {} for pattern in run.patterns}
@@ -113,14 +113,14 @@ def windows_of(
     return {pattern: windows for pattern, windows in found.items() if windows}
 
 
-def _outcomes(run: Run, samples: Sequence[Sample], phase: Phase) -> Windows:
+def _outcomes(run: Comparison, samples: Sequence[Sample], phase: Phase) -> Windows:
     return {
         pattern: [[until_completed(one) for one in window] for window in windows.values()]
         for pattern, windows in windows_of(run, samples, phase).items()
     }
 
 
-def _outcomes_table(run: Run, phase: Phase) -> str:
+def _outcomes_table(run: Comparison, phase: Phase) -> str:
     return times_table(run.of(phase), lambda one: one.outcome, "ms from intended start to outcome")
 
 
@@ -168,7 +168,7 @@ def chart(*, found: Windows, width: float) -> Drawing:
         frame.upright(up, most=6, unit="ms"),
         frame.marked(
             [(words.percent(one), across(one)) for one in across.ticks()],
-            unit="of checkouts" if is_narrow else "of checkouts were at least as quick",
+            unit="of checkouts were at least as quick",
         ),
     ]
     for pattern, windows in found.items():

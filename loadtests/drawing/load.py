@@ -1,16 +1,17 @@
-"""The chapter "How latency grows with load": up to and beyond what a pattern takes for good."""
+"""The chapter "How latency grows with load": up to and beyond what a pattern can sustain."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Log, Point
-from loadtests.drawing.stored import Capacity, Level, Run
-from loadtests.evaluating.knee import Bounds
+from loadtests.evaluating.comparison import Capacity, Comparison
+from loadtests.evaluating.knee import Bounds, Level, level_of
 from loadtests.load.windows import Phase
-from loadtests.measuring.samples import Sample, percentile
+from loadtests.measuring.samples import COMPLETED, Sample
 
+MEANS = ("offered", "completed", "in_flight", "p50_ms", "p99_ms")
 LEAST_LOADS = 3
 """A line through fewer says nothing."""
 CURVE_STEPS = 60
@@ -24,13 +25,13 @@ Curve = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Knee:
-    """What a pattern takes for good, a second, and its interval; None in runs without one."""
+    """The load a pattern can sustain, a second, and its interval."""
 
     load: float
     between: Bounds | None = None
 
 
-def load(*, run: Run, samples: Sequence[Sample]) -> str:
+def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Of a run that tried several loads; nothing else."""
     found = {
         pattern: known
@@ -45,7 +46,7 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
         one.pattern: Knee(load=one.knee, between=one.knee_between) for one in drawn if one.knee
     }
     return html.section(
-        _of_knees(run.capacities),
+        HOW_FOUND,
         html.figure(
             lambda width: chart(found=found, knees=knees, laws=laws, width=width),
             name="load",
@@ -60,22 +61,13 @@ def load(*, run: Run, samples: Sequence[Sample]) -> str:
     )
 
 
-def _of_knees(capacities: Sequence[Capacity]) -> str:
-    """A run without intervals found its knees by the rule of then."""
-    known = any(one.knee_between for one in capacities)
-    rule = (
-        "The knee of a pattern is what it takes for good: the last load that at least half of all"
-        " windows sustain, by a fit to all of them; the bracket is its interval"
-        f" ({words.share(0.95)})."
-        if known
-        else "The knee of a pattern is what it takes for good: the last load up to which most"
-        " windows sustained theirs."
-    )
-    return (
-        f"Several loads are offered. {rule} A window sustains its load if at least 99 % come out in"
-        " time and no backlog grows. Where it does not (hollow) a checkout takes the longer the"
-        " longer the load lasts, so those latencies mean little."
-    )
+HOW_FOUND = (
+    "Several loads are offered. The knee of a pattern is the load it can sustain: the last one that"
+    " at least half of all windows sustain, by a fit to all of them; the bracket is its 95 %"
+    " interval. A window sustains its load if at least 99 % complete in time and no backlog grows."
+    " Where it does not (hollow), a checkout takes the longer the longer the load lasts, so those"
+    " latencies mean little."
+)
 
 
 def _of_laws(drawn: Sequence[Capacity]) -> str:
@@ -113,23 +105,16 @@ def curve_of(*, capacity: Capacity) -> Curve:
     return [(rate, each / rate * 1000) for each, rate in rates]
 
 
-def levels_of(*, run: Run, samples: Sequence[Sample], pattern: str) -> list[Level]:
+def levels_of(*, run: Comparison, samples: Sequence[Sample], pattern: str) -> list[Level]:
     """A pattern's loads, ascending: of the search for its knee, of light load and the levels."""
     found = [level for one in run.capacities if one.pattern == pattern for level in one.levels]
     rates = {window.window.number: window.window.rate for window in run.windows}
     for phase in (Phase.LIGHT, Phase.LEVELS):
         windows = latency.windows_of(run, samples, phase).get(pattern, {})
         for number, window in windows.items():
-            times = [one.latency_ms for one in window if one.ended_at]
-            if times and number in rates:
-                level = Level(
-                    offered=rates[number],
-                    p50_ms=percentile(times, 0.5),
-                    p99_ms=percentile(times, 0.99),
-                    is_sustained=True,
-                    lag_p99_ms=percentile([one.lag_ms for one in window], 0.99),
-                )
-                found.append(level)
+            if number in rates and any(one.outcome == COMPLETED for one in window):
+                level = level_of(samples=window, seconds=len(window) / rates[number])
+                found.append(replace(level, is_sustained=True))
     return _by_load(found)
 
 
@@ -140,13 +125,9 @@ def _by_load(every: Sequence[Level]) -> list[Level]:
         loads.setdefault(round(one.offered), []).append(one)
     return [
         Level(
-            offered=fmean(one.offered for one in same),
-            p50_ms=fmean(one.p50_ms for one in same),
-            p99_ms=fmean(one.p99_ms for one in same),
+            **{name: fmean(getattr(one, name) for one in same) for name in MEANS},
             is_sustained=sum(one.is_sustained for one in same) * 2 > len(same),
-            lag_p99_ms=max(
-                (one.lag_p99_ms for one in same if one.lag_p99_ms is not None), default=None
-            ),
+            lag_p99_ms=max(one.lag_p99_ms for one in same),
         )
         for _, same in sorted(loads.items())
     ]
@@ -168,7 +149,7 @@ def _knees_table(capacities: Sequence[Capacity]) -> str:
             ]
             for one in capacities
         ],
-        caption="What each takes for good, and the universal scalability law that its throughput"
+        caption="The load each can sustain, and the universal scalability law that its throughput"
         " follows",
     )
 
@@ -182,14 +163,14 @@ def _law_cells(one: Capacity) -> list[str]:
 
 def _levels_table(pattern: str, known: Sequence[Level]) -> str:
     return html.table(
-        heads=["offered/s", "p50 ms", "p99 ms", "for good", "send lag, p99 ms"],
+        heads=["offered/s", "p50 ms", "p99 ms", "sustained", "send lag, p99 ms"],
         rows=[
             [
                 f"{one.offered:.0f}",
                 words.number(one.p50_ms),
                 words.number(one.p99_ms),
                 "yes" if one.is_sustained else "no",
-                "-" if one.lag_p99_ms is None else words.number(one.lag_p99_ms),
+                words.number(one.lag_p99_ms),
             ]
             for one in known
         ],

@@ -18,17 +18,17 @@ from loadtests.drawing import (
     waterfall,
     words,
 )
-from loadtests.drawing.stored import Run
+from loadtests.evaluating.comparison import Comparison
 from loadtests.measuring.samples import Sample
 from loadtests.outages import Outage
 
 PAGE = "report.html"
 LIMITS = (
-    "Everything, the load generator too, shares one machine: a hop between services costs CPU, but"
-    " hardly any waiting. On real networks every hop costs more.",
-    "One web and one worker process a service. More of them is another experiment.",
+    "Everything, the load generator too, shares one machine: a call between services costs CPU, but"
+    " hardly any waiting. On real networks every call costs more.",
+    "Each service has one web and one worker process. More of them is another experiment.",
     "Tables are new and small at the beginning of a run.",
-    "Differences that are smaller than an interval is wide: run longer, on a quiet machine.",
+    "Differences smaller than the width of an interval: for those, run longer on a quiet machine.",
 )
 
 
@@ -45,11 +45,11 @@ def draw(*, folder: Path) -> Path:
     return path
 
 
-def page(*, run: Run, samples: Sequence[Sample], outages: Sequence[Outage] = ()) -> str:
+def page(*, run: Comparison, samples: Sequence[Sample], outages: Sequence[Outage] = ()) -> str:
     """One HTML file that needs no other."""
     chapters = [
         headline.header(run=run),
-        verdicts.certainty(run=run),
+        headline.certainty(run=run),
         latency.latency(run=run, samples=samples),
         waterfall.waterfall(run=run),
         latency.acceptance(run=run, samples=samples),
@@ -65,14 +65,15 @@ def page(*, run: Run, samples: Sequence[Sample], outages: Sequence[Outage] = ())
         _method(run),
     ]
     saga = run.settings.saga
+    header, *others = [one for one in chapters if one]
     return html.document(
         title=f"The same {saga}, side by side: {run.made_at}",
-        body_html=words.of_saga("".join(chapters), saga=saga),
+        body_html=words.of_saga("".join([header, html.contents(others), *others]), saga=saga),
     )
 
 
-def _environment(run: Run) -> str:
-    """Machine, versions, durability, and the settings of the run."""
+def _environment(run: Comparison) -> str:
+    """Machine, versions, durability, the settings of the run, and how to repeat it."""
     facts = [[name, fact] for name, fact in run.environment.items()]
     settings = run.settings
     facts.append(
@@ -82,40 +83,36 @@ def _environment(run: Run) -> str:
             f" both in random order; {len(run.windows)} windows",
         ]
     )
+    facts.append(["to repeat it", settings.as_command])
     table = html.table(heads=["", ""], rows=facts, caption="The same for every pattern.")
     return html.section(
         "",
         table.replace("<table>", '<table class="facts">', 1),
         name="environment",
-        title="Made on",
+        title="Environment",
     )
 
 
-def _audit(run: Run) -> str:
-    """What the audit checked, and what makes the result doubtful."""
+def _audit(run: Comparison) -> str:
+    """What the audit checked."""
     said = (
-        "After all of it the services' own tables were checked, and everything was right."
+        "After the run an audit checked the services' own tables: nothing was lost, doubled or left"
+        " half done."
         if run.audit.is_clean
         else "The audit found that something was wrong, so there is no result."
     )
     checked = [f"{group['title']} ({group['counted']})" for group in _groups(run)]
-    stopped = ["The run was stopped before its end: this is of the windows until then."]
-    reasons = [*stopped * run.was_stopped, *run.doubts]
-    doubts = (
-        "<h3>Beware</h3>" + html.points(reasons)
-        if reasons
-        else html.paragraph("Nothing was found that makes these figures doubtful.")
-    )
+    nothing = "Nothing else was found that makes these figures doubtful."
     return html.section(
         said,
         html.points(checked) if checked else html.paragraph(run.audit.said),
-        doubts,
+        "" if verdicts.warnings(run=run) else html.paragraph(nothing),
         name="audit",
-        title="Is it right?",
+        title="Correctness",
     )
 
 
-def _method(run: Run) -> str:
+def _method(run: Comparison) -> str:
     """How it was measured in a few sentences, and what it can't tell."""
     return html.section(
         "",
@@ -130,7 +127,7 @@ def _method(run: Run) -> str:
                 "Costs are read before and after a window, when nothing moves.",
             ]
         ),
-        "<h3>What it can't tell</h3>",
+        "<h3>Limitations</h3>",
         html.points(LIMITS),
         html.paragraph(
             "The whole method is in docs/explanation/benchmarks.md. Beside this page: report.json"
@@ -142,7 +139,7 @@ def _method(run: Run) -> str:
     )
 
 
-def _groups(run: Run) -> list[dict[str, str]]:
+def _groups(run: Comparison) -> list[dict[str, str]]:
     """The audit's groups of checks, where it said them as JSON."""
     try:
         said = json.loads(run.audit.said)

@@ -7,7 +7,8 @@ from functools import partial
 from loadtests.drawing import bars, html, latency, plot, words
 from loadtests.drawing.bars import Part, Stack
 from loadtests.drawing.plot import Drawing, Frame, Linear
-from loadtests.drawing.stored import Figures, Run
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.results import Figures
 from loadtests.load.windows import Phase
 from loadtests.measuring import samples as raw
 from loadtests.measuring.samples import Sample
@@ -24,7 +25,7 @@ MOST_DOTS = 300
 ROW = 52.0
 
 
-def failures(*, run: Run, samples: Sequence[Sample]) -> str:
+def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """The mix of outcomes, and how long the undoing took."""
     figures = run.of(Phase.FAILURES)
     if not figures:
@@ -84,7 +85,7 @@ def _count(one: Figures, field: str) -> str:
     return str(getattr(one.counts, field))
 
 
-def _of(run: Run, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:
+def _of(run: Comparison, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:
     """Milliseconds of those that ended so, by pattern."""
     found: dict[str, list[float]] = {pattern: [] for pattern in run.patterns}
     for sample in samples:

@@ -2,47 +2,55 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from loadtests.drawing import cost, latency, throughput, verdicts, words
-from loadtests.drawing.stored import Capacity, Figures, Run, Times, Verdict
-from loadtests.evaluating.results import CostPerCheckout, Counts
+from loadtests.evaluating.comparison import Capacity, Comparison
+from loadtests.evaluating.results import CostPerCheckout, Counts, Figures, Times
+from loadtests.evaluating.verdicts import Verdict
 from loadtests.load.windows import Phase
 
-WIDTH, LABEL, LEAST_COLUMN = 80, 32, 15
+WIDTH, LABEL, LEAST_COLUMN = 79, 32, 15
 FOREMOST = ("p50", "completed/s", "CPU")
 LONGEST_FACT = 158
 """Two lines."""
 
 
-def screen(*, run: Run) -> str:
-    """At most 45 lines of 80 columns with two patterns; a line break is no part of its end."""
+def screen(*, run: Comparison) -> str:
+    """At most 45 lines of 79 columns with two patterns, the verdict first, then what to beware of,
+    then figures; a line break is no part of its end."""
     lines = [
-        _line("THE SAME CHECKOUT", [words.short_name_of(pattern) for pattern in run.patterns]),
+        textwrap.fill(verdicts.headline(run=run), WIDTH),
+        *audit(run=run),
+        *_decided(run),
+        "",
+        _line("FIGURES", [words.short_name_of(pattern) for pattern in run.patterns]),
         *_light(run),
         *_full(run),
         *_failures(run),
-        *_decided(run),
         "",
-        "MADE ON",
+        "ENVIRONMENT",
         *[_fact(name, said) for name, said in run.environment.items() if name != "processes"],
-        *[_wrapped(one) for one in closing(run=run)],
+        f"  again: {run.settings.as_command}",
     ]
     return words.of_saga("\n".join(lines), saga=run.settings.saga).translate(words.PLAIN)
 
 
-def closing(*, run: Run) -> list[str]:
-    """What the audit said, and what is doubtful."""
-    audit = "clean" if run.audit.is_clean else f"BREACHED: {run.audit.said}"
-    stopped = ["stopped before its end: this is of the windows until then"] * run.was_stopped
-    return [*stopped, f"audit: {audit}", *(f"beware: {doubt}" for doubt in run.doubts)]
+def audit(*, run: Comparison) -> list[str]:
+    """What the audit said, and what to beware of."""
+    said = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.said}"
+    return [
+        _wrapped(said),
+        *(_wrapped(f"beware: {one}") for one in verdicts.warnings(run=run)),
+    ]
 
 
-def _light(run: Run) -> list[str]:
+def _light(run: Comparison) -> list[str]:
     found = run.of(Phase.LIGHT)
     if not found:
         return []
     return [
-        f"LIGHT LOAD, {run.settings.rate:g}/s: ms from intended start to outcome",
+        f"Light load, {run.settings.rate:g}/s: ms from intended start to outcome",
         *[
             _line(f"  p{share}", [latency.spread(one.outcome, place) for one in found])
             for place, share in enumerate((50, 95, 99))
@@ -51,12 +59,12 @@ def _light(run: Run) -> list[str]:
     ]
 
 
-def _full(run: Run) -> list[str]:
+def _full(run: Comparison) -> list[str]:
     found, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
     if not found:
         return []
     return [
-        "FULL LOAD, more than it can do",
+        "Full load, more than it can do",
         _row("completed/s", found, throughput.capacity),
         *_knees(run),
         _row("CPU ms a checkout", found, lambda one: f"{one.cost.shop_cpu_ms:.2f}"),
@@ -73,11 +81,11 @@ def _full(run: Run) -> list[str]:
     ]
 
 
-def _knees(run: Run) -> list[str]:
+def _knees(run: Comparison) -> list[str]:
     """Of a full run."""
     known = {one.pattern: _knee(one) for one in run.capacities}
     knees = [known.get(pattern, "-") for pattern in run.patterns]
-    return [_line("  for good a second: knee (95 %)", knees)] if known else []
+    return [_line("  sustained a second (95 %)", knees)] if known else []
 
 
 def _knee(one: Capacity) -> str:
@@ -89,27 +97,32 @@ def _knee(one: Capacity) -> str:
     return f"{said}  ({f'{low:.0f}+' if high is None else f'{low:.0f}-{high:.0f}'})"
 
 
-def _failures(run: Run) -> list[str]:
+def _failures(run: Comparison) -> list[str]:
     found = run.of(Phase.FAILURES)
     if not found:
         return []
     return [
-        f"FAILURES, {words.share(run.settings.declined)} declined cards,"
-        f" {words.share(run.settings.scarce)} want a last unit",
+        f"Failures: {words.share(run.settings.declined)} declined cards,"
+        f" {words.share(run.settings.scarce)} compete for a last unit",
         _row("completed / undone / refused", found, lambda one: _ended(one.counts)),
         _row("undone after ms, p50 / p99", found, lambda one: _pair(one.compensated)),
         _row("refused after ms, p50 / p99", found, lambda one: _pair(one.refused)),
     ]
 
 
-def _decided(run: Run) -> list[str]:
+def _decided(run: Comparison) -> list[str]:
     of_one_pair = len({(verdict.first, verdict.second) for verdict in run.verdicts}) < 2
     shown = run.verdicts if of_one_pair else _foremost(run.verdicts)
-    lines = list(dict.fromkeys(_decision(one, of_one_pair) for one in shown))
+    lines = []
+    for figure, same in groupby(shown, key=lambda verdict: verdict.figure):
+        lines += [
+            f"  {figure}",
+            *dict.fromkeys(_wrapped(verdicts.sentence(one), 4) for one in same),
+        ]
     left = len(run.verdicts) - len(shown)
     if left:
         lines.append(f"  and {left} more in the report")
-    return ["", "DECIDED, with intervals", *lines] if lines else []
+    return ["", "DECISIONS, each with its interval", *lines] if lines else []
 
 
 def _foremost(every: Sequence[Verdict]) -> list[Verdict]:
@@ -119,12 +132,6 @@ def _foremost(every: Sequence[Verdict]) -> list[Verdict]:
         for one in every
         if one.figure.startswith(FOREMOST) and words.FLOOR not in (one.first, one.second)
     ]
-
-
-def _decision(one: Verdict, of_one_pair: bool) -> str:
-    names = f", {words.short_name_of(one.first)} and {words.short_name_of(one.second)}"
-    named = "" if of_one_pair or one.better or one.ratio is None else names
-    return _wrapped(f"{one.figure}{named}: {verdicts.short(one)}")
 
 
 def _ended(found: Counts) -> str:
@@ -165,5 +172,6 @@ def _fact(name: str, said: str) -> str:
     return _wrapped(textwrap.shorten(f"{name}: {said}", LONGEST_FACT, placeholder=" ..."))
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+def _wrapped(text: str, indent: int = 2) -> str:
+    first, more = " " * indent, " " * (indent + 2)
+    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=more)

@@ -6,7 +6,8 @@ from statistics import fmean, median
 
 from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Point
-from loadtests.drawing.stored import Figures, Run
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.results import Figures
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import COMPLETED, Sample
 
@@ -18,7 +19,7 @@ Courses = Mapping[str, Sequence[Sequence[float]]]
 start."""
 
 
-def throughput(*, run: Run, samples: Sequence[Sample]) -> str:
+def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """What came out at full load."""
     figures = run.of(Phase.FULL)
     if not figures:
@@ -33,8 +34,9 @@ def throughput(*, run: Run, samples: Sequence[Sample]) -> str:
         for pattern in run.patterns
     }
     return html.section(
-        "More is offered than each can do, at even distances. The shaded part is the time in"
-        " which checkouts were sent; what comes after it is the backlog being worked off.",
+        "More is offered than each can do, at a constant rate. The shaded part is the time in"
+        " which checkouts were sent; what comes after it is the backlog being worked off. More"
+        " may complete a second then, as accepting new checkouts takes work too.",
         html.figure(
             lambda width: chart(courses=courses, bin_seconds=length, seconds=seconds, width=width),
             name="throughput",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from loadtests.drawing import html, plot, words
 from loadtests.drawing.plot import LINE, Drawing, Frame, Linear
-from loadtests.drawing.stored import Run
+from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.waterfall import Kind, Part, Waterfall
 
 BAR, ROW, HEAD = 16.0, 24.0, 26.0
@@ -22,7 +22,7 @@ KINDS = {
 """The class of each kind of time, and what it is."""
 
 
-def waterfall(*, run: Run) -> str:
+def waterfall(*, run: Comparison) -> str:
     """The mean saga of each pattern; nothing for a run that has none."""
     known = {one.pattern: one for one in run.waterfalls}
     found = [known[pattern] for pattern in run.patterns if pattern in known]
@@ -31,15 +31,17 @@ def waterfall(*, run: Run) -> str:
     without = [words.name_of(pattern) for pattern in run.patterns if pattern not in known]
     return html.section(
         "The mean checkout at light load, step below step, cut the same way in each pattern"
-        " and read from the services' own rows. What is coloured fully is work; the rest is"
-        " the price of having several services."
+        " and read from the services' own rows. Solid colour is work; the lighter parts are the"
+        " price of distribution. Even at light load a request waits: it travels, and the service"
+        " has to wake up, get its turn on the CPU and finish the batch it is at."
         + (f" Not of {words.listed(without)}: no such rows are there." if without else ""),
         html.key(
             [
-                (f"{kind}: {meaning}", f"kind {colour}")
+                (f"{kind}: {meaning}", colour)
                 for kind, (colour, meaning) in KINDS.items()
                 if any(_total(one, kind) for one in found)
-            ]
+            ],
+            patterns=[one.pattern for one in found],
         ),
         html.figure(
             lambda width: chart(found=found, width=width),

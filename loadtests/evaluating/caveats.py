@@ -54,7 +54,7 @@ _RULES = (
     _Rule(
         measure=lambda one: one.foreign_busy_share,
         most=FOREIGN_SHARE,
-        text="other programs used {:.0%} of the machine: close them and run again",
+        text="other programs used {:.0%} of the CPU (close them and run again)",
     ),
     _Rule(
         measure=lambda one: one.counts.not_accepted,
@@ -129,4 +129,4 @@ def _of_steal(measured: Sequence[Measured], cores: int) -> str:
     )
     if share <= STEAL_SHARE:
         return ""
-    return f"the machine's host took up to {share:.0%} of the CPU away."
+    return f"the host of this machine took up to {share:.0%} of its CPU (steal)."

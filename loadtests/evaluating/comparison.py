@@ -39,17 +39,17 @@ class WindowFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What a pattern can take for good. `knee`: a second, None where it sustained nothing.
+    """What a pattern can sustain. `knee`: a second, None where it sustained nothing.
 
     `knee_between`: its interval; None where no level was tried. `levels`: of the search for it,
     ascending. `law`: None where they follow none.
     """
 
     pattern: str
-    knee: float | None
-    knee_between: Bounds | None
-    levels: list[Level]
-    law: Law | None
+    knee: float | None = None
+    knee_between: Bounds | None = None
+    levels: Sequence[Level] = ()
+    law: Law | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Comparison:
     """Of a full run only: each pattern's levels, knee and law."""
     windows: list[WindowFacts]
     at_rest_ms_per_second: float
-    """CPU that the shop uses when nobody shops."""
+    """CPU that the idle shop uses."""
     verdicts: list[Verdict]
     doubts: list[str]
     audit: Audit
@@ -74,9 +74,22 @@ class Comparison:
     waterfalls: list[Waterfall]
 
     @property
+    def patterns(self) -> Sequence[str]:
+        return self.settings.patterns
+
+    def of(self, phase: Phase) -> list[Figures]:
+        """One phase's figures, in the order of the patterns; empty where the run had none."""
+        found = {figure.pattern: figure for figure in self.figures if figure.phase == phase}
+        return [found[pattern] for pattern in self.patterns if pattern in found]
+
+    @property
+    def is_void(self) -> bool:
+        """Some of its figures mean nothing, and a caveat says which."""
+        return any(one.startswith(caveats.INVALID) for one in self.doubts)
+
+    @property
     def is_valid(self) -> bool:
-        is_void = any(doubt.startswith(caveats.INVALID) for doubt in self.doubts)
-        return self.audit.is_clean and not is_void
+        return self.audit.is_clean and not self.is_void
 
 
 def compare(

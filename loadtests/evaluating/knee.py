@@ -4,8 +4,8 @@ A level is sustained if what is offered comes out again: at least 99 % completed
 second of the last start, and a backlog that did not grow. The knee is the last load that at least
 half of all windows sustain.
 
-A machine has moods: what it takes in one window it does not take in the next. So no load is
-decided by its own windows alone. The share of windows that take a load is fitted to all of them
+A load sustained in one window may not be sustained in the next. So no load is decided by its own
+windows alone. The share of windows that take a load is fitted to all of them
 at once, as shares that never rise with the load (isotonic regression by pooling adjacent
 violators: Ayer et al., Ann. Math. Stat. 26, 1955; Barlow et al., Statistical Inference under Order
 Restrictions, 1972). The threshold is the last load with a fitted share of one half or more.
@@ -21,7 +21,7 @@ it. In simulated runs of 24 loads with a window each this interval missed the tr
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import log
+from math import inf, log
 from statistics import mean
 
 from loadtests.measuring.samples import COMPLETED, Sample, completed_per_second, percentile
@@ -68,6 +68,11 @@ class Bounds:
 
     low: float
     high: float | None
+
+    def is_apart(self, other: "Bounds") -> bool:
+        """No load is within both."""
+        ends = [inf if one.high is None else one.high for one in (self, other)]
+        return ends[0] <= other.low or ends[1] <= self.low
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,15 +78,22 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """Milliseconds from the intended start: exact percentiles of all, and of each window."""
+    """Milliseconds from the intended start: exact percentiles of all, and of each window.
 
-    p50: float
-    p95: float
-    p99: float
-    windows: Sequence[Sequence[float]]
+    None: that share of the checkouts never completed.
+    """
 
-    def of_windows(self, place: int) -> list[float]:
-        """One of the percentiles (by its place in SHARES), window by window."""
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    windows: Sequence[Sequence[float | None]]
+
+    def of(self, place: int) -> float | None:
+        """One of the percentiles, by its place in SHARES."""
+        return (self.p50, self.p95, self.p99)[place]
+
+    def of_windows(self, place: int) -> list[float | None]:
+        """The same, window by window."""
         return [window[place] for window in self.windows]
 
 
@@ -113,7 +120,7 @@ class Figures:
     seconds: float
     counts: Counts
     outcome: Times | None
-    """Of all that were offered; infinite (in JSON: null) where a checkout did not complete."""
+    """Of all that were offered; a checkout that did not complete took infinitely long."""
     refused: Times | None
     compensated: Times | None
     acceptance: Times | None
@@ -126,6 +133,12 @@ class Figures:
     harness_share: float
     """Of all the CPU that shop, generator and measuring used in these windows, the latter two's."""
     cost: CostPerCheckout
+
+    @property
+    def capacities(self) -> list[float]:
+        """completed/s of the saturated windows: what it can do, not what it was asked for."""
+        windows = zip(self.completed_per_second, self.is_saturated, strict=True)
+        return [value for value, is_saturated in windows if is_saturated]
 
 
 def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: int) -> Figures:
@@ -182,13 +195,17 @@ def _times(chosen: Sequence[Measured], of: Callable[[Sample], float | None]) -> 
     every = [time for window in windows for time in window]
     if not every:
         return None
-    p50, p95, p99 = (percentile(every, share) for share in SHARES)
-    return Times(
-        p50=p50,
-        p95=p95,
-        p99=p99,
-        windows=[[percentile(window, share) for share in SHARES] for window in windows if window],
-    )
+    p50, p95, p99 = _percentiles(every)
+    return Times(p50=p50, p95=p95, p99=p99, windows=[_percentiles(one) for one in windows if one])
+
+
+def _percentiles(times: Sequence[float]) -> list[float | None]:
+    return [known(percentile(times, share)) for share in SHARES]
+
+
+def known(value: float) -> float | None:
+    """None for what never came: JSON has no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def until_completed(sample: Sample) -> float:

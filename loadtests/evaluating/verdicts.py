@@ -23,11 +23,13 @@ blocks, this one in 1 to 2 %.
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import combinations
 from math import exp, isfinite, log, sqrt
 from statistics import mean, stdev
+
+from loadtests.evaluating.results import known
 
 SMALLEST_OF_INTEREST = 0.05
 FAMILY_ERROR = 0.05
@@ -48,6 +50,10 @@ class Interval:
     def holds(self, value: float) -> bool:
         """Whether the value is within the bounds."""
         return self.low <= value <= self.high
+
+    def inverse(self) -> "Interval":
+        """Of the ratio the other way round."""
+        return Interval(estimate=1 / self.estimate, low=1 / self.high, high=1 / self.low)
 
     def is_within(self, *, low: float, high: float) -> bool:
         """Whether all of it lies between these two."""
@@ -86,18 +92,36 @@ class Verdict:
     """
 
     figure: str
-    unit: str
+    unit: str = ""
     first: str
     second: str
-    decision: Decision
-    better: str
-    lower_is_better: bool
-    values: Mapping[str, float]
-    difference: Interval | None
-    ratio: Interval | None
-    confidence: float
-    blocks: int
-    why: str
+    decision: Decision = Decision.UNDECIDED
+    better: str = ""
+    lower_is_better: bool = True
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    difference: Interval | None = None
+    ratio: Interval | None = None
+    confidence: float = 0.0
+    blocks: int = 0
+    why: str = ""
+
+    @property
+    def worse(self) -> str:
+        """The pattern that is not better, where one is."""
+        return self.first if self.better == self.second else self.second
+
+    @property
+    def lead(self) -> Interval | None:
+        """How much less (more, where more is better) the better pattern's figure is, as a share of
+        the other's; undecided: how much less or more the second's is than the first's."""
+        if self.ratio is None:
+            return None
+        seen = self.ratio.inverse() if self.better == self.first else self.ratio
+        ends = sorted((seen.low - 1, seen.high - 1))
+        if self.lower_is_better:
+            ends = [-ends[1], -ends[0]]
+        sign = -1 if self.lower_is_better else 1
+        return Interval(estimate=sign * (seen.estimate - 1), low=ends[0], high=ends[1])
 
 
 def verdicts(*, figures: Sequence[Figure]) -> list[Verdict]:
@@ -125,7 +149,7 @@ def _verdict(figure: Figure, first: str, second: str, confidence: float) -> Verd
         decision=decision,
         better=_better(figure, first, second, ratio) if decision is Decision.DIFFERS else "",
         lower_is_better=figure.lower_is_better,
-        values={name: mean(figure.blocks[name] or [0.0]) for name in (first, second)},
+        values={name: known(mean(figure.blocks[name] or [0.0])) for name in (first, second)},
         difference=difference,
         ratio=ratio,
         confidence=confidence,
@@ -139,9 +163,10 @@ def _why_not(ones: Sequence[float], others: Sequence[float]) -> str:
     if len(ones) != len(others):
         raise ValueError(f"blocks are pairs, not {len(ones)} and {len(others)}")
     if len(ones) < LEAST_BLOCKS:
-        return f"{len(ones)} blocks are too few, it takes {LEAST_BLOCKS}"
+        pairs = "1 pair" if len(ones) == 1 else f"{len(ones)} pairs"
+        return f"only {pairs} of windows, {LEAST_BLOCKS} are needed"
     if not all(isfinite(one) and one > 0 for one in [*ones, *others]):
-        return "in some windows not every checkout came to its end"
+        return "in some windows not every checkout finished"
     return ""
 
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from loadtests.load import shopper
 from loadtests.load.windows import (
     AROUND_SECONDS,
     WARM_UP_BURST_RATE,
@@ -46,10 +47,10 @@ class Settings:
     its own lengths, and takes them times `seconds` / 40."""
 
     patterns: Sequence[str]
-    seconds: float
-    rate: float
-    declined: float
-    scarce: float
+    seconds: float = USUAL_SECONDS
+    rate: float = 25.0
+    declined: float = 0.2
+    scarce: float = 0.1
     seed: int
     is_full: bool = False
     hop_ms: float = 0.0
@@ -60,6 +61,27 @@ class Settings:
     """After the acceptance; those beyond the checkout's own change nothing."""
     saga: str = CHECKOUT
     """What the shoppers start; another one has its own steps, and `steps` says nothing of it."""
+
+    @property
+    def as_command(self) -> str:
+        """What makes the same run again."""
+        told = ["--full"] if self.is_full else []
+        told += self._patterns_told()
+        for name in ("saga", "seconds", "rate", "declined", "scarce", "zipf", "steps"):
+            value = getattr(self, name)
+            if value != getattr(Settings, name):
+                told.append(f"--{name} {value}".removesuffix(".0"))
+        if self.hop_ms:
+            told.append(f"--hop {self.hop_ms:g}ms")
+        return " ".join(["python manage.py compare", *told, f"--seed {self.seed}"])
+
+    def _patterns_told(self) -> list[str]:
+        first, *others = self.patterns
+        if others and shopper.pattern_of(arm=others[0]) == first:
+            delay = shopper.delay_ms_of(arm=others[0])
+            return [f"--patterns {first}", f"--inject {delay:g}ms" if delay else "--aa"]
+        usual = shopper.WITH_CONTROL if self.is_full else shopper.THE_TWO
+        return [] if tuple(self.patterns) == usual else [f"--patterns {','.join(self.patterns)}"]
 
     @property
     def extra_steps(self) -> int:
@@ -136,8 +158,8 @@ def _full_run(settings: Settings) -> list[Load]:
 def knee_shares() -> list[float]:
     """A window each: every load is as many per cent above the one below it.
 
-    In sweeps over the whole range, each between the loads of the one before it, so that a mood of
-    the machine that lasts for minutes meets low and high loads alike.
+    In sweeps over the whole range, each between the loads of the one before it, so that a slow
+    spell of the machine that lasts for minutes meets low and high loads alike.
     """
     step = (KNEE_MOST / KNEE_LEAST) ** (1 / (KNEE_LOADS - 1))
     ascending = [KNEE_LEAST * step**place for place in range(KNEE_LOADS)]

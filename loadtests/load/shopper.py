@@ -110,13 +110,15 @@ def courier(*, name: str, capacity: int) -> dict[str, Any]:
     return {"name": name, "phone_number": "+34 600 000 000", "capacity": capacity, **where}
 
 
-def patterns(*, text: str) -> list[str]:
-    """The patterns in "one,other", each once, as given. Raises ValueError naming a wrong one."""
+def patterns(*, text: str, known: Sequence[str] = PATTERNS) -> list[str]:
+    """The patterns in "one,other", each once, as given. Raises ValueError naming a wrong one.
+
+    `known`: those that can be named."""
     named = list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
-    wrong = [one for one in named if one not in PATTERNS]
+    wrong = [one for one in named if one not in known]
     if wrong or not named:
-        what = f"not {', '.join(wrong)}" if wrong else "at least one"
-        raise ValueError(f"patterns: {what}; there are {', '.join(PATTERNS)}")
+        what = f"unknown pattern {wrong[0]!r}" if wrong else "name at least one pattern"
+        raise ValueError(f"{what}; choose from {', '.join(known)}")
     return named
 
 

@@ -3,7 +3,8 @@ are, and fail.
 """
 
 import sys
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+import textwrap
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,16 +23,29 @@ from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable
 from stack.console import StackError
 
+WIDTH = 79
 
-class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Leaves paragraphs as they are written; the options that every command has come last."""
+
+class ExplainedFormatter(DjangoHelpFormatter):
+    """A command's own options before Django's; paragraphs as wide as a terminal, examples (which
+    are indented) as they are written."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=WIDTH)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip("\n").split("\n\n")
+        return "\n\n".join(
+            one if one.startswith(" ") else textwrap.fill(" ".join(one.split()), width)
+            for one in paragraphs
+        )
 
 
 class ExplainedCommand(BaseCommand):
-    """Its help has paragraphs and examples, which stay as they are written."""
+    """Its help has paragraphs and examples."""
 
     def create_parser(self, *args: Any, **options: Any) -> CommandParser:
-        return super().create_parser(*args, formatter_class=HelpFormatter, **options)
+        return super().create_parser(*args, formatter_class=ExplainedFormatter, **options)
 
     def say(self, line: str) -> None:
         """Progress: beside the result, and at once."""
@@ -72,13 +86,13 @@ def add_valued(parser: CommandParser) -> Callable[..., None]:
 
 def positive(text: str) -> float:
     """The type of an option: a number above 0."""
-    return _within(float(text), lambda value: value > 0, "must be more than 0")
+    return _within(_number(text), lambda value: value > 0, "must be above 0")
 
 
 def between(least: float, most: float, *, unit: str = "") -> Callable[[str], float]:
     """The type of an option: a number in this range, with its unit behind it or without."""
     return lambda text: _within(
-        float(text.removesuffix(unit)),
+        _number(text, unit=unit),
         lambda value: least <= value <= most,
         f"must be from {least:g} to {most:g}{unit}",
     )
@@ -86,10 +100,17 @@ def between(least: float, most: float, *, unit: str = "") -> Callable[[str], flo
 
 def milliseconds(text: str) -> float:
     """The type of an option: 2ms or 2."""
-    return float(text.removesuffix("ms"))
+    return _number(text, unit="ms")
+
+
+def _number(text: str, *, unit: str = "") -> float:
+    try:
+        return float(text.removesuffix(unit))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number: write it like 2{unit}") from None
 
 
 def _within(value: float, is_right: Callable[[float], bool], otherwise: str) -> float:
     if not is_right(value):
-        raise ArgumentTypeError(f"{value:g} {otherwise}")
+        raise ArgumentTypeError(f"{otherwise}, not {value:g}")
     return value

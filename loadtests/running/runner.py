@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loadtests.drawing import words
 from loadtests.evaluating import rates
 from loadtests.evaluating.results import Measured, counts
 from loadtests.load.generator import Generator
@@ -224,18 +225,19 @@ class Runner:
 
 
 def progress(one: Measured, *, of: int) -> str:
-    """One line for whoever waits."""
+    """A line for a terminal of 79 columns, with room for the time that is left."""
     window, found = one.window, counts(one.samples)
+    declined = window.mix.declined if window.phase is Phase.CELL else 0.0
+    what = f"{declined:.0%} declined" if declined else window.phase
     line = (
-        f"window {window.number:2}/{of} {window.phase:8} {window.pattern:13}"
-        f" {window.rate:4.0f}/s for {window.seconds:g} s: {found.completed}/{found.offered}"
-        " completed"
+        f"{window.number:2}/{of} {what:8} {words.short_name_of(window.pattern):13}"
+        f" {window.rate:4.0f}/s: {found.completed} of {found.offered} done"
     )
     if window.phase in (Phase.FULL, Phase.KNEE):
         line += f", {one.level.completed:.0f}/s"
     elif found.completed:
         latencies = [s.latency_ms for s in one.samples if s.outcome == samples.COMPLETED]
-        line += f", p50 {percentile(latencies, 0.5):.1f} ms"
+        line += f", p50 {words.ms(percentile(latencies, 0.5))}"
     if found.not_accepted:
         wrong = next(s for s in one.samples if s.outcome == samples.NOT_ACCEPTED)
         line += f"; {found.not_accepted} not accepted ({wrong.http_status} {wrong.error[:120]})"

@@ -84,7 +84,7 @@ def measure(*, runner: Runner, spot: Spot, ahead: Ahead, done: Done, say: Say) -
     except KeyboardInterrupt:
         if not any(cell_of(measured=one) for one in seen):
             raise
-        say("stopped: what has been measured so far is drained, audited and kept")
+        say("stopping: draining, auditing and keeping what was measured")
         runner.close()
         return Taken(rest=rest, was_stopped=True)
     return Taken(rest=rest, was_stopped=False)
@@ -102,7 +102,7 @@ def _windows(
         ahead.remaining.add(window=window, took=time.monotonic() - began)
         left = ahead.left(windows=_without(planned, seen))
         of = max(len(planned), window.number)
-        say(f"{progress(one, of=of)}{_refusals(window)}; {left}")
+        say(f"{progress(one, of=of)}; {left}")
 
 
 def _in_order(
@@ -132,10 +132,6 @@ def _with_rate(window: Window, patterns: Sequence[str], seen: Sequence[Measured]
 def _without(planned: Sequence[Window], seen: Sequence[Measured]) -> list[Window]:
     numbers = {one.window.number for one in seen}
     return [one for one in planned if one.number not in numbers]
-
-
-def _refusals(window: Window) -> str:
-    return f", {window.mix.declined:.0%} declined" if window.mix.declined else ""
 
 
 def doubts_of(*, measured: Sequence[Measured]) -> list[str]:

@@ -14,18 +14,18 @@ from loadtests.management.explained import ExplainedCommand, add_valued, millise
 from loadtests.surveying.cells import NotASurvey
 
 ABOUT = """\
-Says which pattern to take for a saga of so many steps, a network, a share of refusals and a load:
+Says which pattern to choose for a saga of so many steps, a network, a share of refusals and a load:
 which is faster, which is cheaper, by how much, where that turns around, and what it costs.
 
   python manage.py choose --steps 7 --hop 5ms --refusals 0.05 --load 40
 
-The answer is computed, in a second, from a model fitted to measured cells, all of the checkout, and
-of other sagas only as far as they are like it; how far off it was on
-cells that it had not seen is printed with it. A difference within that error is "not decided".
-Measured where? On the machine of the survey: your own newest one (`manage.py survey`, a quarter
-of an hour), or else the one that comes with Dueto, of a machine that it names. Proportions carry
-over to another machine better than milliseconds do.
-docs/explanation/choosing.md has the method and its limits.
+The answer is computed, in a second, from a model that is fitted to measurements of the checkout; it
+holds for other sagas as far as they are like it. How far off the model was on measurements that it
+had not seen is printed with the answer. A difference within that error is "not decided".
+
+It was measured on the machine of the survey: your own newest one (`manage.py survey`, a quarter of
+an hour), or else the one that comes with Dueto, of a machine that it names. Proportions carry over
+to another machine better than milliseconds do. docs/explanation/choosing.md has the method.
 """
 
 

@@ -25,20 +25,21 @@ one (CPU by process, writes, WAL, messages, HTTP calls), and how refused ones ar
 
 The stack (PostgreSQL, broker, all services) is started for this run on free ports and removed
 afterwards. Locust sends the checkouts at times that were fixed beforehand (open loop), so a slow
-shop is seen as slow; time counts from the intended start to its owner's own row of the outcome. The
+shop is seen as slow; time counts from the intended start until the outcome is stored. The
 patterns alternate in short windows in random order, drained in between. The run ends with the
 audit: if it finds a breach, there is no result.
 
 The report (one HTML file), all figures as JSON and every single sample as CSV are kept in
 .dueto/reports/; `--report DIR` re-renders a stored run. `orchestrated_messaging` is a control: the
-same orchestrator with messages in the place of calls, so what it differs by from the one is the
-transport's, and from the other the coordination's. `monolith` is the floor: the same checkout in
+first pattern's orchestrator, but over messages: it separates the cost of transport from the cost
+of coordination. `monolith` is the floor: the same checkout in
 one local transaction, without a saga; with it in a run, all services' tables are in one database.
 Two minutes and a half with the usual options; docs/explanation/benchmarks.md has the method
 and its limits.
 """
 
 MOST_HOP_MS = 50.0
+MOST_INJECTED_MS = 10_000.0
 MOST_ZIPF = 3.0
 """There, 8 in 10 want the same."""
 
@@ -60,7 +61,8 @@ class Command(MeasuringCommand):
     def _add_load(self, parser: CommandParser) -> None:
         """What is measured, and how much of it."""
         add = add_valued(parser)
-        add("--saga", str, CHECKOUT, "what is started, at its owner", choices=sorted(SAGAS))
+        about = f"what is measured: {', '.join(sorted(SAGAS))}"
+        add("--saga", str, CHECKOUT, about, choices=sorted(SAGAS), metavar="NAME")
         two, three = (",".join(some) for some in (shopper.THE_TWO, shopper.WITH_CONTROL))
         there = f"of {', '.join(shopper.PATTERNS)}"
         add("--patterns", str, None, there, f"{two}; with --full {three}")
@@ -68,11 +70,16 @@ class Command(MeasuringCommand):
             "timed seconds a pattern: 6 in 10 at light load, 3 at full load, 1 with failures;"
             " warm-up, drains, start and audit come on top"
         )
-        add("--seconds", positive, 40.0, timed)
-        add("--rate", positive, 25.0, "checkouts a second at light load")
+        add("--seconds", positive, Settings.seconds, timed)
+        add("--rate", positive, Settings.rate, "checkouts a second at light load")
         share = between(0, 1)
-        add("--declined", share, 0.2, "share of declined cards in the failures' windows")
-        add("--scarce", share, 0.1, "share that wants the last unit of a product there")
+        add(
+            "--declined",
+            share,
+            Settings.declined,
+            "share of declined cards in the failures' windows",
+        )
+        add("--scarce", share, Settings.scarce, "share that wants the last unit of a product there")
         popular = "some products are popular: the n-th is wanted as often as 1 / n to this power"
         alike = "all alike; a full run has windows with 0.99"
         add("--zipf", between(0, MOST_ZIPF), 0.0, popular, alike, metavar="0.99")
@@ -111,7 +118,7 @@ class Command(MeasuringCommand):
         )
         parser.add_argument(
             "--inject",
-            type=lambda text: positive(text.removesuffix("ms")),
+            type=between(0.001, MOST_INJECTED_MS, unit="ms"),
             metavar="2ms",
             default=0.0,
             help="compare the first pattern with itself, its payments delayed by so much in one of"
@@ -121,9 +128,9 @@ class Command(MeasuringCommand):
     def _add_stored(self, parser: CommandParser) -> None:
         """What is done with a run that is stored, or is to be."""
         for name, metavar, about in (
-            ("--resume", "DIR", "go on with a run that was stopped: its folder in .dueto/reports"),
-            ("--report", "DIR", "measure nothing: draw report.html again of the run stored here"),
-            ("--json", "PATH", "also write all figures here"),
+            ("--resume", "DIR", "resume a run that was stopped: its folder in .dueto/reports"),
+            ("--report", "DIR", "measure nothing: re-render report.html of the run stored here"),
+            ("--json", "PATH", "also write all figures to this file"),
         ):
             parser.add_argument(name, type=Path, metavar=metavar, help=about)
 
@@ -157,8 +164,10 @@ class Command(MeasuringCommand):
             sys.exit(130)
 
     def _show(self, path: Path) -> None:
-        self.stdout.write(screen.screen(run=stored.read(folder=path.parent)))
-        self.stdout.write(f"\nreport: {path}")
+        run = stored.read(folder=path.parent)
+        headline, _, figures = screen.screen(run=run).partition("\n")
+        style = self.style.SUCCESS if run.is_valid else self.style.ERROR
+        self.stdout.write(f"{style(headline)}\n{figures}\n\nreport: {path}")
 
     def _run(self, options: dict[str, Any]) -> Finished:
         if options["resume"]:

@@ -11,18 +11,19 @@ from django.core.management.base import CommandError, CommandParser
 from catalogue import SAGAS
 from catalogue.services import PARTICIPANTS
 from contracts.projection import services_of
+from loadtests.drawing import words
 from loadtests.load import shopper
 from loadtests.management.explained import MeasuringCommand, add_valued, positive
 from loadtests.outages import MeasuredOutages, Outage, OutageSettings, as_figures, run
 from loadtests.shop import CHECKOUT
 
 ABOUT = """\
-Starts sagas (checkouts, or --saga) at a steady rate, takes a participant away (its web and its
-worker process), brings it back, and goes on for as long again; then shows for each pattern what was
-accepted and refused meanwhile, how many waited, how often the orchestrator called the participant
-in vain, and how long
-it took until all that waited had ended. On a fresh stack of its own, which ends with the audit.
+Starts sagas (checkouts, or --saga) at a steady rate, stops a participant (its web and its worker
+process), starts it again, and goes on for as long again; then shows for each pattern what was
+accepted and refused meanwhile, how many waited, how many calls of the orchestrator failed, and how
+long it took until all that waited had ended. Runs on a fresh stack of its own, and audits it.
 """
+COLUMN = 14
 LINES = 12
 """Of a course, of all its seconds."""
 
@@ -32,11 +33,13 @@ class Command(MeasuringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = add_valued(parser)
-        add("--saga", str, CHECKOUT, "what is started", choices=sorted(SAGAS))
-        add("--participant", str, "pagos", "who is away", choices=PARTICIPANTS)
-        add("--seconds", positive, 60.0, "it is away for")
+        about = f"what is started: {', '.join(sorted(SAGAS))}"
+        add("--saga", str, CHECKOUT, about, choices=sorted(SAGAS), metavar="NAME")
+        stopped = f"which one is stopped: {', '.join(PARTICIPANTS)}"
+        add("--participant", str, "pagos", stopped, choices=PARTICIPANTS, metavar="NAME")
+        add("--seconds", positive, 60.0, "for so long")
         add("--rate", positive, 20.0, "sagas a second")
-        add("--patterns", str, ",".join(shopper.THE_TWO), f"of {', '.join(shopper.PATTERNS[:-1])}")
+        add("--patterns", str, ",".join(shopper.THE_TWO), f"of {', '.join(shopper.WITH_CONTROL)}")
         parser.add_argument("--json", type=Path, metavar="PATH", help="also write all figures here")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -54,7 +57,7 @@ def as_screen(*, finished: MeasuredOutages) -> str:
     """What a reader wants to know, side by side, and each pattern's course."""
     settings, outages = finished.settings, finished.outages
     rows: list[tuple[str, Sequence[object]]] = [
-        ("", [outage.pattern for outage in outages]),
+        ("", [words.short_name_of(outage.pattern) for outage in outages]),
         ("away, until started again (s)", [f"{outage.down.seconds:.1f}" for outage in outages]),
         ("meanwhile offered", [outage.offered for outage in outages]),
         ("  accepted", [outage.accepted for outage in outages]),
@@ -63,11 +66,13 @@ def as_screen(*, finished: MeasuredOutages) -> str:
         ("most that waited", [outage.most_backlog for outage in outages]),
         ("time to drain (s)", [f"{outage.drain_seconds:.1f}" for outage in outages]),
         ("never ended", [outage.unfinished for outage in outages]),
-        ("failed calls to it, by the orchestrator", [outage.down.calls for outage in outages]),
-        ("asked whether it is ready", [outage.down.probes for outage in outages]),
+        ("failed calls to it (orchestrator)", [outage.down.calls for outage in outages]),
+        ("readiness probes", [outage.down.probes for outage in outages]),
     ]
     lines = [f"{settings.participant} away, {settings.rate:g} {settings.saga}s a second", ""]
-    lines += [f"{name:<42}" + "".join(f"{value!s:>16}" for value in found) for name, found in rows]
+    lines += [
+        f"{name:<35}" + "".join(f"{value!s:>{COLUMN}}" for value in found) for name, found in rows
+    ]
     for outage in outages:
         lines += ["", *_course(outage)]
     return "\n".join(lines)
@@ -76,7 +81,7 @@ def as_screen(*, finished: MeasuredOutages) -> str:
 def _course(outage: Outage) -> list[str]:
     every = max(1, len(outage.course) // LINES)
     heading = (
-        f"{outage.pattern}, second by second (0: it goes, {outage.down.seconds:.0f}: it is back)"
+        f"{outage.pattern}, second by second (0: stopped, {outage.down.seconds:.0f}: back)"
     )
     return [
         heading,
@@ -90,7 +95,7 @@ def _course(outage: Outage) -> list[str]:
 
 def _settings(options: dict[str, Any]) -> OutageSettings:
     try:
-        patterns = shopper.patterns(text=options["patterns"])
+        patterns = shopper.patterns(text=options["patterns"], known=shopper.WITH_CONTROL)
     except ValueError as error:
         raise CommandError(str(error)) from error
     services = services_of(SAGAS[options["saga"]])

@@ -44,7 +44,7 @@ class Command(MeasuringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add, pairs = add_valued(parser), {"metavar": "STEPS:MS,..."}
-        there = f"of {', '.join(shopper.PATTERNS[:-1])}"
+        there = f"of {', '.join(shopper.WITH_CONTROL)}"
         add("--patterns", str, ",".join(shopper.THE_TWO), there)
         longer = "of a window; those of a low load are longer in proportion"
         add("--seconds", positive, grid.USUAL_SECONDS, longer)
@@ -91,7 +91,7 @@ class Command(MeasuringCommand):
 def _settings(options: dict[str, Any]) -> Settings:
     try:
         return Settings(
-            patterns=_patterns(options["patterns"]),
+            patterns=shopper.patterns(text=options["patterns"], known=shopper.WITH_CONTROL),
             spots=_all_spots(options["stacks"], options["held_out"]),
             loads=_numbers("--loads", options["loads"], lambda one: one > 0),
             refusals=_numbers("--refusals", options["refusals"], lambda one: 0 <= one < 1),
@@ -112,13 +112,6 @@ def _all_spots(to_fit: str, to_hold_out: str) -> list[Spot]:
         raise ValueError(f"{twice[0]} is named twice")
     fitted = [one for one in found if not one.is_held_out]
     return grid.visits(fitted=fitted, held_out=[one for one in found if one.is_held_out])
-
-
-def _patterns(text: str) -> list[str]:
-    found = shopper.patterns(text=text)
-    if shopper.MONOLITH in found:
-        raise ValueError("--patterns: the monolith is no pattern to choose")
-    return found
 
 
 def _spots(text: str, *, is_held_out: bool) -> list[Spot]:

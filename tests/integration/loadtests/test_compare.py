@@ -179,7 +179,7 @@ def test_wrong_option_is_refused_before_anything_is_started() -> None:
         check=False,
     )
     assert ended.returncode == 1
-    assert "not nonsense; there are orchestrated, choreographed" in ended.stderr
+    assert "unknown pattern 'nonsense'; choose from orchestrated, choreographed" in ended.stderr
 
 
 def _lives(process: psutil.Process) -> bool:

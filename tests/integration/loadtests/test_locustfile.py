@@ -77,4 +77,4 @@ def test_wrong_pattern_is_an_error_that_names_those_that_there_are(tmp_path: Pat
     with ToyShop() as shop:
         ended, _ = _locust(shop.url, shop.url, tmp_path, "--patterns", "nonsense")
     assert ended.returncode == 1
-    assert "there are orchestrated, choreographed" in ended.stderr + ended.stdout
+    assert "choose from orchestrated, choreographed" in ended.stderr + ended.stdout

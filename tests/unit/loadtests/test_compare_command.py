@@ -22,7 +22,7 @@ def test_stored_run_is_drawn_again_without_a_stack(tmp_path: Path) -> None:
     (folder / "report.html").unlink()
     said = _said("--report", str(folder))
     assert (folder / "report.html").read_bytes() == drawn
-    assert "p50 at light load: choreographed" in said
+    assert "p50 at light load\n    choreographed" in said
     assert said.endswith(f"report: {folder / 'report.html'}\n")
 
 
@@ -35,7 +35,7 @@ def test_two_stored_runs_are_put_side_by_side(tmp_path: Path) -> None:
     one, other = stored_run(tmp_path / "one"), stored_run(tmp_path / "other")
     said = _said("diff", str(one), str(other))
     assert "MADE ON the same" in said
-    assert "p50 ms, light load, orchestrated" in said
+    assert "p50 ms, light load\n    orchestrated" in said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """A measurement that ends without a result ends its command, in words and with the right status."""
 
 import io
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -8,7 +10,13 @@ from django.core.management.base import CommandError
 
 from loadtests.load.generator import GeneratorFailed
 from loadtests.load.workload import NotSupplied
-from loadtests.management.explained import ExplainedCommand, MeasuringCommand
+from loadtests.management.explained import (
+    ExplainedCommand,
+    MeasuringCommand,
+    between,
+    milliseconds,
+    positive,
+)
 from loadtests.measuring.samples import NotMeasured
 from messaging.brokers import BrokerUnavailable
 from stack.console import StackError
@@ -41,10 +49,28 @@ def test_mistake_of_ours_is_not_dressed_up() -> None:
         _end(ZeroDivisionError())
 
 
-def test_help_keeps_its_paragraphs() -> None:
+def test_help_fits_a_terminal_and_keeps_paragraphs_and_examples() -> None:
     command = ExplainedCommand()
-    command.help = "One.\n\nTwo:\n\n    three\n"
-    assert command.help in command.create_parser("manage.py", "any").format_help()
+    command.help = f"One.\n\n{'two ' * 30}:\n\n    three   four\n"
+    shown = command.create_parser("manage.py", "any").format_help()
+    assert "One.\n\ntwo two" in shown
+    assert "\n\n    three   four\n" in shown
+    assert max(map(len, shown.splitlines())) <= 79
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "why"),
+    [
+        (positive, "-3", "must be above 0, not -3"),
+        (between(0, 50, unit="ms"), "90ms", "must be from 0 to 50ms, not 90"),
+        (milliseconds, "2sec", "'2sec' is no number: write it like 2ms"),
+    ],
+)
+def test_wrong_value_of_an_option_is_said_in_words(
+    kind: Callable[[str], float], text: str, why: str
+) -> None:
+    with pytest.raises(ArgumentTypeError, match=why):
+        kind(text)
 
 
 def _end(failure: BaseException, said: io.StringIO | None = None) -> None:

@@ -13,19 +13,18 @@ from catalogue import SAGAS
 from loadtests.drawing import (
     bars,
     faults,
+    headline,
     html,
     latency,
     load,
     plot,
     refusals,
     throughput,
-    verdicts,
     waterfall,
 )
 from loadtests.drawing.plot import Drawing
-from loadtests.drawing.stored import Level, Verdict
-from loadtests.evaluating.knee import Bounds
-from loadtests.evaluating.verdicts import Interval
+from loadtests.evaluating.knee import Bounds, Level
+from loadtests.evaluating.verdicts import Interval, Verdict
 from loadtests.evaluating.waterfall import Kind, Part, Waterfall
 
 WIDTHS = st.sampled_from([html.WIDE, html.NARROW])
@@ -149,7 +148,7 @@ def test_dots_hold_for_any_latencies(found, width) -> None:
 )
 def test_intervals_hold_for_any_ratio(ratios, width) -> None:
     found = [verdict(ratio) for ratio in ratios]
-    holds(verdicts.chart(found=found, width=width), width)
+    holds(headline.chart(found=found, width=width), width)
 
 
 @settings(max_examples=40)
@@ -184,6 +183,9 @@ LOAD = st.builds(
     p50_ms=st.floats(min_value=0, max_value=99_000),
     p99_ms=st.floats(min_value=0, max_value=99_000),
     is_sustained=st.booleans(),
+    completed=st.just(1.0),
+    in_flight=st.just(1.0),
+    lag_p99_ms=st.just(1.0),
 )
 CURVE = st.lists(
     st.tuples(st.floats(min_value=0.1, max_value=9_000), st.floats(min_value=0, max_value=99_000)),
@@ -250,7 +252,7 @@ def test_line_ends_where_checkouts_never_ended() -> None:
 
 def test_dot_of_an_interval_is_on_the_side_of_the_better_one() -> None:
     def place(ratio: float) -> float:
-        drawn = verdicts.chart(found=[verdict((ratio - 0.01, ratio, ratio + 0.01))], width=760)
+        drawn = headline.chart(found=[verdict((ratio - 0.01, ratio, ratio + 0.01))], width=760)
         return float(re.findall(r'<circle cx="([\d.]+)"', picture(drawn))[0])
 
     assert place(0.8) > 380 > place(1.2)

@@ -59,7 +59,7 @@ class Nesting(HTMLParser):
         for name, value in attrs:
             if name == "id":
                 self.ids.append(value or "")
-            if name in ("src", "href"):
+            if name in ("src", "href") and not (value or "").startswith("#"):
                 self.from_elsewhere.append(value or "")
 
 
@@ -103,8 +103,27 @@ def test_drawing_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> Non
 
 def test_verdict_comes_first_in_words(text: str) -> None:
     headline = text.partition("<h1>")[2].partition("</h1>")[0]
-    assert headline == "Choreographed is quicker, steadier and able to take more load"
+    assert headline == (
+        "Choreographed finishes sooner, has the shorter long waits and takes more load"
+    )
     assert text.index("<h1>") < text.index("<svg")
+
+
+def test_contents_lead_to_every_chapter(text: str) -> None:
+    leads_to = re.findall('href="#([^"]+)"', text)
+    assert leads_to == re.findall('<section id="([^"]+)"', text)
+
+
+def test_page_says_what_makes_the_same_run_again(text: str) -> None:
+    assert "python manage.py compare --seed 11" in text
+
+
+def test_warnings_come_before_the_figures(tmp_path: Path) -> None:
+    stuck = measured(of=window(), latencies=[0.02], more=[sample(ended=False)] * 49)
+    stored_run(tmp_path, every=[*whole_run(), stuck])
+    text = (tmp_path / page.PAGE).read_text()
+    warning = text.index("49 checkouts did not end in time")
+    assert text.index("<h1>") < warning < text.index('class="tiles"')
 
 
 def test_every_chart_has_its_numbers_beside_it(text: str) -> None:
@@ -187,7 +206,7 @@ def test_pair_without_intervals_is_said_to_have_none(folder: Path, tmp_path: Pat
     (tmp_path / "report.json").write_text(json.dumps(found))
     shutil.copy(folder / "samples.csv", tmp_path)
     text = page.draw(folder=tmp_path).read_text()
-    assert "Not enough data to decide: too few." in text
+    assert "Orchestrated and choreographed: not decided (too few)." in text
     assert "no interval" not in text
 
 
@@ -211,7 +230,7 @@ def test_pattern_that_only_loses_is_named_where_nobody_wins(folder: Path, tmp_pa
     (tmp_path / "report.json").write_text(json.dumps(found))
     shutil.copy(folder / "samples.csv", tmp_path)
     (title,) = re.findall("<h1>(.+)</h1>", page.draw(folder=tmp_path).read_text())
-    assert title.startswith("Nobody is ahead of all others")
+    assert title.startswith("No pattern is ahead of all others")
     assert title.endswith("is behind all others in 1 of the 4")
 
 

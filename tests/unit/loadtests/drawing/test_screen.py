@@ -2,11 +2,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from loadtests.drawing import screen, stored
-from loadtests.drawing.stored import Capacity, Run
+from loadtests.evaluating.comparison import Capacity, Comparison
 from loadtests.evaluating.knee import Bounds
 from tests.unit.loadtests.builders import (
     SETTINGS,
@@ -19,21 +18,25 @@ from tests.unit.loadtests.builders import (
     window,
 )
 
-MOST_LINES, MOST_COLUMNS = 45, 80
+MOST_LINES, MOST_COLUMNS = 45, 79
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return stored.read(folder=stored_run(tmp_path_factory.mktemp("run")))
 
 
 @pytest.fixture(scope="module")
-def shown(run: Run) -> str:
+def shown(run: Comparison) -> str:
     return screen.screen(run=run)
 
 
 def _line(shown: str, label: str) -> str:
-    return next(line for line in shown.splitlines() if line.strip().startswith(label))
+    return next(
+        line
+        for line in shown.partition("FIGURES")[2].splitlines()
+        if line.strip().startswith(label)
+    )
 
 
 def _cells(shown: str, label: str) -> list[str]:
@@ -69,7 +72,17 @@ def test_screen_names_machine_broker_and_audit(shown: str) -> None:
 
 
 def test_screen_says_what_the_run_decides(shown: str) -> None:
-    assert "p50 at light load: choreographed 44 % less than orchestrated" in shown
+    assert "  p50 at light load\n    choreographed takes 44 % less time than orchestrated" in shown
+
+
+def test_verdict_comes_first_then_what_to_beware_of_then_figures(run: Comparison) -> None:
+    shown = screen.screen(run=replace(run, doubts=["a cat sat on the keyboard."]))
+    places = [
+        shown.index(one)
+        for one in ("Choreographed finishes sooner", "beware: a cat", "DECISIONS", "FIGURES")
+    ]
+    assert places == sorted(places)
+    assert places[0] == 0
 
 
 def test_screen_fits_a_terminal(shown: str) -> None:
@@ -90,9 +103,9 @@ def test_screen_says_never_for_a_percentile_without_outcome(tmp_path: Path) -> N
     assert "beware: 49 checkouts did not end in time: light orchestrated." in shown
 
 
-def test_screen_shows_a_single_pattern_too(run: Run) -> None:
-    settings = msgspec.structs.replace(run.settings, patterns=["orchestrated"])
-    alone = msgspec.structs.replace(run, settings=settings, verdicts=[])
+def test_screen_shows_a_single_pattern_too(run: Comparison) -> None:
+    settings = replace(run.settings, patterns=["orchestrated"])
+    alone = replace(run, settings=settings, verdicts=[])
     assert _cells(screen.screen(run=alone), "p50")[0].startswith("22.8")
 
 
@@ -103,7 +116,7 @@ def test_screen_of_a_full_run_shows_the_knees(tmp_path: Path) -> None:
         run=stored.read(folder=stored_run(tmp_path, every=every, settings=settings))
     )
     assert len(shown.splitlines()) <= MOST_LINES
-    found = re.findall(r"(\d+)  \((\d+)\+\)", _line(shown, "for good"))
+    found = re.findall(r"(\d+)  \((\d+)\+\)", _line(shown, "sustained a second"))
     knees = [tuple(map(int, one)) for one in found]
     assert len(knees) == len(THREE)
     assert all(low < knee for knee, low in knees)
@@ -115,10 +128,10 @@ def test_screen_says_of_a_knee_what_is_not_known(tmp_path: Path) -> None:
     open_ended = Capacity(pattern="orchestrated", knee=300, knee_between=Bounds(low=280, high=None))
     nothing = Capacity(pattern="orchestrated", knee=None, knee_between=Bounds(low=0, high=90))
     older = Capacity(pattern="choreographed", knee=209)
-    shown = screen.screen(run=msgspec.structs.replace(run, capacities=[open_ended, older]))
-    assert _line(shown, "for good").split()[-3:] == ["300", "(280+)", "209"]
-    shown = screen.screen(run=msgspec.structs.replace(run, capacities=[nothing]))
-    assert _line(shown, "for good").split()[-3:] == ["none", "(0-90)", "-"]
+    shown = screen.screen(run=replace(run, capacities=[open_ended, older]))
+    assert _line(shown, "sustained a second").split()[-3:] == ["300", "(280+)", "209"]
+    shown = screen.screen(run=replace(run, capacities=[nothing]))
+    assert _line(shown, "sustained a second").split()[-3:] == ["none", "(0-90)", "-"]
 
 
 def test_breach_of_the_audit_is_on_the_screen(tmp_path: Path) -> None:

@@ -1,38 +1,65 @@
-"""A decision in words."""
+"""A decision in words: one interval, the same wherever it is shown."""
 
-from loadtests.drawing import verdicts
-from loadtests.drawing.stored import Verdict
-from loadtests.evaluating.verdicts import Interval
+from dataclasses import replace
 
+import pytest
 
-def _decided(*, better: str, difference: Interval, ratio: Interval) -> str:
-    return verdicts.sentence(
-        Verdict(
-            figure="p50 at light load",
-            unit="ms",
-            first="orchestrated",
-            second="choreographed",
-            decision="differs",
-            better=better,
-            difference=difference,
-            ratio=ratio,
-        )
-    )
+from loadtests.drawing import headline, plot, verdicts
+from loadtests.evaluating.verdicts import Decision, Interval, Verdict
 
-
-def test_difference_that_may_be_none_in_ms_says_so_with_its_sign() -> None:
-    said = _decided(
-        better="orchestrated",
-        difference=Interval(estimate=3.0, low=-0.5, high=6.5),
-        ratio=Interval(estimate=1.1, low=1.02, high=1.2),
-    )
-    assert "3.00 ms less than choreographed [-0.50 to 6.50]" in said
+DIFFERS = Verdict(
+    figure="p50 at light load",
+    unit="ms",
+    first="orchestrated",
+    second="choreographed",
+    decision=Decision.DIFFERS,
+    better="orchestrated",
+    difference=Interval(estimate=3.0, low=-0.5, high=6.5),
+    ratio=Interval(estimate=1.25, low=1.1, high=1.6),
+)
+OTHER_WAY = replace(
+    DIFFERS, better="choreographed", ratio=Interval(estimate=0.9, low=0.85, high=0.97)
+)
+MORE_IS_BETTER = replace(
+    OTHER_WAY, figure="completed/s at full load", better="orchestrated", lower_is_better=False
+)
 
 
-def test_bounds_are_of_the_better_one_whichever_it_is() -> None:
-    said = _decided(
-        better="choreographed",
-        difference=Interval(estimate=-3.0, low=-5.0, high=-1.0),
-        ratio=Interval(estimate=0.9, low=0.85, high=0.97),
-    )
-    assert "Choreographed: 3.00 ms less than orchestrated [1.00 to 5.00]" in said
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (DIFFERS, "orchestrated takes 20 % less time than choreographed [9 % to 38 %]"),
+        (OTHER_WAY, "choreographed takes 10 % less time than orchestrated [3 % to 15 %]"),
+        (
+            MORE_IS_BETTER,
+            "orchestrated completes 11 % more than choreographed [3 % to 18 %]",
+        ),
+        (
+            replace(DIFFERS, decision=Decision.SAME, better=""),
+            "choreographed and orchestrated differ by less than 5 % [+10 % to +60 %]",
+        ),
+        (
+            replace(DIFFERS, decision=Decision.UNDECIDED, better=""),
+            "choreographed against orchestrated [+10 % to +60 %]: not decided, run longer",
+        ),
+        (
+            replace(DIFFERS, decision=Decision.UNDECIDED, better="", ratio=None, why="too few"),
+            "orchestrated and choreographed: not decided (too few)",
+        ),
+    ],
+)
+def test_decision_has_one_interval(verdict: Verdict, said: str) -> None:
+    assert verdicts.sentence(verdict).replace("\u202f", " ") == said
+
+
+@pytest.mark.parametrize("verdict", [DIFFERS, OTHER_WAY, MORE_IS_BETTER])
+def test_chart_shows_the_interval_that_the_sentence_names(verdict: Verdict) -> None:
+    drawn = headline.chart(found=[verdict], width=760)
+    assert verdict.lead is not None
+    assert verdict.lead.low < verdict.lead.estimate < verdict.lead.high
+    assert verdicts.sentence(verdict) in drawn.said
+    # The dot stands where the estimate is on an axis that ends a tenth beyond the interval.
+    side = -1 if verdict.better == verdict.first else 1
+    end = max(verdict.lead.high * 1.1, headline.LEAST)
+    place = plot.Linear(low=-end, high=end, start=10, end=750)(side * verdict.lead.estimate)
+    assert any(f'cx="{place:.2f}"'.replace('00"', "") in one for one in drawn.elements)

@@ -17,7 +17,7 @@ def test_patterns_are_read_in_the_order_given() -> None:
 
 @pytest.mark.parametrize("text", ["", "orchestrated,nonsense"])
 def test_wrong_patterns_are_named_with_those_that_there_are(text: str) -> None:
-    with pytest.raises(ValueError, match="there are orchestrated, choreographed"):
+    with pytest.raises(ValueError, match="choose from orchestrated, choreographed"):
         shopper.patterns(text=text)
 
 

@@ -21,7 +21,7 @@ from tests.unit.loadtests.choosing.surveyed import survey as surveyed
         (("--loads", "ten"), "--loads ten: numbers with commas between them"),
         (("--loads", "0"), "--loads 0: out of range"),
         (("--refusals", "1.5"), "--refusals 1.5: out of range"),
-        (("--patterns", "monolith"), "the monolith is no pattern to choose"),
+        (("--patterns", "monolith"), "unknown pattern 'monolith'"),
         (("--resume", "nowhere"), "nowhere holds no survey to go on with"),
     ],
 )
