@@ -18,7 +18,7 @@ from loadtests.evaluating import comparison
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Audit, Measured
 from loadtests.load import plan, shopper, windows
-from loadtests.load.plan import Settings
+from loadtests.load.plan import RunSettings
 from loadtests.measuring import machine
 from loadtests.measuring.cost import Cost
 from loadtests.running.bench import own_stack, run_audit, runner_on
@@ -40,7 +40,7 @@ DRAIN_SECONDS = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class FinishedRun:
     """A comparison and where it was written."""
 
     comparison: Comparison
@@ -54,7 +54,7 @@ class _Ongoing:
     """A run on its stack: what each of its parts needs. `working`: for files while it lasts."""
 
     stack: LocalStack
-    settings: Settings
+    settings: RunSettings
     store: Store
     working: Path
     say: Say
@@ -66,7 +66,7 @@ class _Ongoing:
         self.say("auditing what the run has left in the services' tables")
         return run_audit(environment=self.stack.environment, wait_seconds=wait_seconds)
 
-    def finished(self, *, at_rest: Cost, was_stopped: bool, audit: Audit) -> Finished:
+    def finished(self, *, at_rest: Cost, was_stopped: bool, audit: Audit) -> FinishedRun:
         """All that was measured until now, compared and written."""
         measured = whole_blocks(measured=self.store.measured(), patterns=self.settings.patterns)
         compared = comparison.compare(
@@ -81,17 +81,17 @@ class _Ongoing:
             was_stopped=was_stopped,
         )
         written = self.store.show(comparison=compared, measured=measured)
-        return Finished(comparison=compared, report=written, at_rest=at_rest)
+        return FinishedRun(comparison=compared, report=written, at_rest=at_rest)
 
 
-def new_folder(*, settings: Settings) -> Path:
+def new_folder(*, settings: RunSettings) -> Path:
     """Where a run that begins now is kept; made, with what was asked for in it."""
     folder = REPORTS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-seed-{settings.seed}"
     Store(folder=folder).begin(settings=settings)
     return folder
 
 
-def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say) -> Finished:
+def run(*, settings: RunSettings, folder: Path, known: Sequence[Measured], say: Say) -> FinishedRun:
     """Measures what is not `known` yet, and shows all of it; `folder` is where it is kept.
 
     On Ctrl-C the windows that have ended are drained, audited and shown.
@@ -125,7 +125,7 @@ def run(*, settings: Settings, folder: Path, known: Sequence[Measured], say: Say
         return _with_outage(made, finished)
 
 
-def resume(*, folder: Path, say: Say) -> Finished:
+def resume(*, folder: Path, say: Say) -> FinishedRun:
     """Goes on with a run that was stopped. As `run`; raises NotStored where there is none."""
     store = Store(folder=folder)
     settings = store.settings()
@@ -144,7 +144,7 @@ def resume(*, folder: Path, say: Say) -> Finished:
     return run(settings=settings, folder=folder, known=known, say=say)
 
 
-def outage_of(*, settings: Settings) -> outages.OutageSettings | None:
+def outage_of(*, settings: RunSettings) -> outages.OutageSettings | None:
     """The outage at the end of a run; None for one without.
 
     An arm goes through it as its pattern does; the monolith has nobody who could be away.
@@ -164,13 +164,13 @@ def outage_of(*, settings: Settings) -> outages.OutageSettings | None:
     )
 
 
-def outage_seconds(*, settings: Settings) -> float:
+def outage_seconds(*, settings: RunSettings) -> float:
     """How long that takes by its plan."""
     planned = outage_of(settings=settings)
     return len(planned.patterns) * (planned.load_seconds + DRAIN_SECONDS) if planned else 0.0
 
 
-def _with_outage(made: _Ongoing, finished: Finished) -> Finished:
+def _with_outage(made: _Ongoing, finished: FinishedRun) -> FinishedRun:
     """The same with the outage of a full run; what was there before is kept if that fails."""
     planned = outage_of(settings=made.settings)
     if planned is None or made.store.has_outage():
@@ -190,7 +190,7 @@ def _with_outage(made: _Ongoing, finished: Finished) -> Finished:
     return made.finished(at_rest=at_rest, was_stopped=False, audit=audit)
 
 
-def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
+def _environment(stack: LocalStack, settings: RunSettings) -> dict[str, str]:
     """What the result was made on, and how the shop was, where it was not as usual."""
     found = machine.describe(shop=shop_of(stack=stack), database=stack.database)
     if settings.saga != CHECKOUT:
@@ -217,11 +217,11 @@ def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
     return found
 
 
-def _has_monolith(settings: Settings) -> bool:
+def _has_monolith(settings: RunSettings) -> bool:
     return shopper.MONOLITH in [shopper.pattern_of(arm=arm) for arm in settings.patterns]
 
 
-def _variables(settings: Settings) -> dict[str, str]:
+def _variables(settings: RunSettings) -> dict[str, str]:
     """What the services are told for this run."""
     delay = max(shopper.delay_ms_of(arm=arm) for arm in settings.patterns)
     return {

@@ -20,7 +20,7 @@ from loadtests.faults.plan import FaultKind, PlannedFault
 from loadtests.load.windows import Arrivals, Phase, Window
 from loadtests.measuring.samples import ACCEPTED, Sample
 from loadtests.running.bench import load_on, own_stack, run_audit
-from loadtests.running.runner import ANSWER_SECONDS, Say, Sender
+from loadtests.running.runner import ANSWER_SECONDS, Say, WindowSender
 from loadtests.shop import CHECKOUT, shop_of
 from stack.console import StackError
 from stack.local import LocalStack
@@ -210,7 +210,7 @@ def measure(*, stack: LocalStack, settings: OutageSettings, folder: Path, say: S
 class _Experiment:
     stack: LocalStack
     settings: OutageSettings
-    sender: Sender
+    sender: WindowSender
     say: Say
 
     def run(self, *, pattern: str) -> Outage:

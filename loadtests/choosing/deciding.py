@@ -92,7 +92,7 @@ def _warnings(
     cells = [cell for stack in stacks for cell in stack.cells if not cell.is_full]
     loads = [cell.load for cell in cells]
     refused = [100 * (cell.refusals + REFUSAL_SLACK) for cell in cells]
-    at, spots = situation, [one.spot for one in stacks]
+    at, spots = situation, [stack.spot for stack in stacks]
     return [
         *[_too_much(situation, one) for one in forecasts if one.use >= 1],
         *_beyond(f"{at.steps:g} steps", at.steps, [spot.steps for spot in spots]),
@@ -230,7 +230,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Recommendation:
     """All that is said of a situation. `errors`: of each figure, by pattern, on held-out cells."""
 
     situation: Situation
@@ -244,17 +244,17 @@ class Answer:
         """By pattern, the figures for which it is to be taken; none: it makes no difference that
         the model could tell."""
         found: dict[str, list[str]] = {}
-        for one in self.choices:
-            if one.is_decided:
-                found.setdefault(one.best, []).append(one.figure)
+        for choice in self.choices:
+            if choice.is_decided:
+                found.setdefault(choice.best, []).append(choice.figure)
         return found
 
 
-def answer(*, model: Model, situation: Situation) -> Answer:
+def answer(*, model: Model, situation: Situation) -> Recommendation:
     """The answer for this situation, from this model alone."""
     forecasts = [forecast(model=model, pattern=pattern, at=situation) for pattern in model.patterns]
     figures = [one for one in DECIDED if one == CPU or any(f.use < 1 for f in forecasts)]
-    return Answer(
+    return Recommendation(
         situation=situation,
         forecasts=forecasts,
         choices=[

@@ -29,7 +29,7 @@ class Point:
     is_at_least: bool
 
 
-class Figure(NamedTuple):
+class ModelledFigure(NamedTuple):
     """`of`: its value in a cell; None where the cell is no measure of it. `laws`: of one pattern
     each, or one of all."""
 
@@ -41,7 +41,7 @@ class Figure(NamedTuple):
         return self.laws if isinstance(self.laws, Law) else self.laws[pattern]
 
 
-def points(*, figure: Figure, stacks: Sequence[Stack], pattern: str) -> list[Point]:
+def points(*, figure: ModelledFigure, stacks: Sequence[Stack], pattern: str) -> list[Point]:
     """Of all these stacks' cells that measure the figure."""
     return [
         Point(
@@ -66,11 +66,11 @@ def _situation(stack: Stack, cell: Cell) -> Situation:
     )
 
 
-def _numbered(figure: Figure, stack: Stack, pattern: str) -> Iterable[tuple[int, Cell]]:
+def _numbered(figure: ModelledFigure, stack: Stack, pattern: str) -> Iterable[tuple[int, Cell]]:
     """A pattern's cells, those of full load told apart; not for the capacity: it is of one of them,
     be it another one in each visit."""
     own = [cell for cell in stack.cells if cell.pattern == pattern]
-    return ((0, one) for one in own) if figure.name == CAPACITY else enumerate(own)
+    return ((0, cell) for cell in own) if figure.name == CAPACITY else enumerate(own)
 
 
 def _asked(cell: Cell) -> tuple[object, ...]:
@@ -119,13 +119,13 @@ def _latency(percentile: str) -> Callable[[Stack, Cell], float | None]:
 
 
 FIGURES = (
-    Figure(CAPACITY, laws.CAPACITY, _capacity),
-    Figure(CPU, laws.CPU, _a_checkout("cpu_ms")),
-    Figure(P50, laws.LATENCY, _latency("p50_ms")),
-    Figure(P95, laws.LATENCY, _latency("p95_ms")),
-    Figure(MESSAGES, laws.MESSAGES, _a_checkout("messages")),
-    Figure(HTTP_CALLS, laws.HTTP_CALLS, _a_checkout("http_calls")),
-    Figure(WAL, laws.WAL, _a_checkout("wal_bytes", per=1000)),
-    Figure(WRITES, laws.WRITES, _a_checkout("writes")),
+    ModelledFigure(CAPACITY, laws.CAPACITY, _capacity),
+    ModelledFigure(CPU, laws.CPU, _a_checkout("cpu_ms")),
+    ModelledFigure(P50, laws.LATENCY, _latency("p50_ms")),
+    ModelledFigure(P95, laws.LATENCY, _latency("p95_ms")),
+    ModelledFigure(MESSAGES, laws.MESSAGES, _a_checkout("messages")),
+    ModelledFigure(HTTP_CALLS, laws.HTTP_CALLS, _a_checkout("http_calls")),
+    ModelledFigure(WAL, laws.WAL, _a_checkout("wal_bytes", per=1000)),
+    ModelledFigure(WRITES, laws.WRITES, _a_checkout("writes")),
 )
 """Capacity first: how full the batches are depends on it."""

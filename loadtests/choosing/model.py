@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from loadtests.choosing.figures import CAPACITY, FIGURES, Figure, Point, points
+from loadtests.choosing.figures import CAPACITY, FIGURES, ModelledFigure, Point, points
 from loadtests.choosing.laws import Law, Situation
 from loadtests.evaluating.fitting import fitted
 from loadtests.surveying import cells
@@ -51,8 +51,8 @@ class Model:
         """Raises NotASurvey where it has too little to fit, or nothing to judge the fit by."""
         self.survey = survey
         self.patterns = list(survey.settings.patterns)
-        self._seen = [one for one in survey.stacks if not one.spot.is_held_out]
-        self._held_out = [one for one in survey.stacks if one.spot.is_held_out]
+        self._seen = [stack for stack in survey.stacks if not stack.spot.is_held_out]
+        self._held_out = [stack for stack in survey.stacks if stack.spot.is_held_out]
         self._fits: dict[tuple[str, str], Fit] = {}
         for pattern in self.patterns:
             for figure in FIGURES:
@@ -61,7 +61,7 @@ class Model:
     @property
     def rest_cpu_ms(self) -> float:
         """Of the whole shop, in a second in which nobody shops."""
-        return mean(one.rest.cpu_ms for one in self.survey.stacks)
+        return mean(stack.rest.cpu_ms for stack in self.survey.stacks)
 
     def predict(self, *, figure: str, pattern: str, at: Situation) -> float:
         """In the unit of the figure's law; of a load above the capacity, at the capacity."""
@@ -121,7 +121,7 @@ class Model:
         is_known = (CAPACITY, pattern) in self._fits
         return self.use(pattern=pattern, at=point.at) if is_known and not point.is_full else 1.0
 
-    def _fit(self, figure: Figure, pattern: str) -> Fit:
+    def _fit(self, figure: ModelledFigure, pattern: str) -> Fit:
         law = figure.law(pattern)
         seen = points(figure=figure, stacks=self._seen, pattern=pattern)
         if seen and max(one.value for one in seen) < NOTHING:
@@ -140,19 +140,19 @@ class Model:
                     law.value(values, one.at, use) for one, use in zip(seen, uses, strict=True)
                 ],
                 measured=[one.value for one in seen],
-                start=[one.start for one in law.parameters],
+                start=[parameter.start for parameter in law.parameters],
             ),
         )
 
 
-def _figure(name: str) -> Figure:
+def _figure(name: str) -> ModelledFigure:
     (found,) = (figure for figure in FIGURES if figure.name == name)
     return found
 
 
 def can_be_fitted(*, stacks: Sequence[Stack]) -> bool:
     """Whether there are at least two numbers of steps and two distances, and any held out."""
-    seen = [one.spot for one in stacks if not one.spot.is_held_out]
+    seen = [stack.spot for stack in stacks if not stack.spot.is_held_out]
     return (
         len({one.steps for one in seen}) > 1
         and len({one.hop_ms for one in seen}) > 1
@@ -168,24 +168,24 @@ def _errors(found: Sequence[float]) -> Errors | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SurveySource:
     """A survey, and where it is from, in words."""
 
     survey: Survey
     said: str
 
 
-def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) -> Source:
+def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) -> SurveySource:
     """The survey in the folder (or file) that is `named`; else the newest whole one among one's
     `own`; else the shipped one. Raises NotASurvey."""
     if named:
         path = named / FILE if named.is_dir() else named
-        return Source(survey=_usable(path), said=f"{path}, as asked")
+        return SurveySource(survey=_usable(path), said=f"{path}, as asked")
     for path in sorted(own.glob(f"*/{FILE}"), reverse=True):
         found = _read(path)
         if found and _is_whole(found):
-            return Source(survey=found, said=f"your own newest survey, {path}")
-    return Source(
+            return SurveySource(survey=found, said=f"your own newest survey, {path}")
+    return SurveySource(
         survey=_usable(shipped), said="the survey that comes with Dueto, of another machine"
     )
 
@@ -209,10 +209,10 @@ def _read(path: Path) -> Survey | None:
 
 
 def _is_whole(survey: Survey) -> bool:
-    measured = [one.spot for one in survey.stacks if not one.was_stopped]
+    measured = [stack.spot for stack in survey.stacks if not stack.was_stopped]
     return measured == list(survey.settings.spots) and can_be_fitted(stacks=survey.stacks)
 
 
 def machines(*, survey: Survey) -> Iterable[str]:
     """What it was measured on, each once."""
-    return dict.fromkeys(one.environment.get("machine", "unknown") for one in survey.stacks)
+    return dict.fromkeys(stack.environment.get("machine", "unknown") for stack in survey.stacks)

@@ -10,14 +10,14 @@ from loadtests.choosing.deciding import (
     LOAD,
     REFUSALS,
     STEPS,
-    Answer,
     Choice,
     Forecast,
+    Recommendation,
     Turn,
 )
 from loadtests.choosing.figures import CAPACITY, CPU, FIGURES, HTTP_CALLS, MESSAGES, P50, P95, WAL
 from loadtests.choosing.laws import Situation
-from loadtests.choosing.model import Errors, Model, Source, machines
+from loadtests.choosing.model import Errors, Model, SurveySource, machines
 from loadtests.drawing import words
 
 WIDTH, LABEL = 79, 33
@@ -27,7 +27,7 @@ LEAST = 0.001
 INPUTS = {HOP: "hop delay", LOAD: "load", STEPS: "steps", REFUSALS: "declined"}
 
 
-def screen(*, answer: Answer, model: Model, source: Source) -> str:
+def screen(*, answer: Recommendation, model: Model, source: SurveySource) -> str:
     """At most 45 lines of 79 columns: the advice first, what to beware of, then figures."""
     lines = [
         "WHICH PATTERN  " + situation_in_words(at=answer.situation),
@@ -51,7 +51,7 @@ def screen(*, answer: Answer, model: Model, source: Source) -> str:
     return "\n".join(lines)
 
 
-def advice(*, answer: Answer) -> str:
+def advice(*, answer: Recommendation) -> str:
     """What to do, in a sentence."""
     taken = answer.taken
     if not taken:
@@ -73,9 +73,9 @@ def situation_in_words(*, at: Situation) -> str:
     )
 
 
-def warnings(*, answer: Answer, model: Model) -> list[str]:
+def warnings(*, answer: Recommendation, model: Model) -> list[str]:
     """What the answer goes beyond, and what was doubtful in the survey, with "beware" before it."""
-    doubtful = [one.spot.name for one in model.survey.stacks if one.doubts]
+    doubtful = [stack.spot.name for stack in model.survey.stacks if stack.doubts]
     doubts = [f"doubts about the survey (see its file): {', '.join(doubtful)}"] if doubtful else []
     followed = [
         f"{pattern} could follow all that it was offered on {words.listed(found)}, so it can take"
@@ -120,7 +120,7 @@ def _table(forecasts: Sequence[Forecast]) -> list[str]:
         ("p50 latency, ms", lambda one: _number(one.p50_ms)),
         ("p95 latency, ms", lambda one: _number(one.p95_ms)),
         ("CPU a checkout, ms", lambda one: _number(one.cpu_ms)),
-        ("busy cores (idle load included)", lambda one: _number(one.cores)),
+        ("busy cores (idle load included)", lambda figures: _number(figures.cores)),
         ("can take at most, checkouts/s", _capacity),
         ("messages/s", lambda one: _number(one.messages)),
         ("HTTP calls/s", lambda one: _number(one.http_calls)),
@@ -128,8 +128,8 @@ def _table(forecasts: Sequence[Forecast]) -> list[str]:
         ("writing transactions/s", lambda one: _number(one.writes)),
     ]
     return [
-        _line("WHAT TO EXPECT", [words.short_name_of(one.pattern) for one in forecasts]),
-        *[_line(f"  {name}", [of(one) for one in forecasts]) for name, of in rows],
+        _line("WHAT TO EXPECT", [words.short_name_of(forecast.pattern) for forecast in forecasts]),
+        *[_line(f"  {name}", [of(forecast) for forecast in forecasts]) for name, of in rows],
     ]
 
 
@@ -138,7 +138,7 @@ def _capacity(forecast: Forecast) -> str:
 
 
 def _turns(choice: Choice, at: Situation) -> str:
-    return "; ".join(_turn(one, getattr(at, one.input)) for one in choice.turns)
+    return "; ".join(_turn(turn, getattr(at, turn.input)) for turn in choice.turns)
 
 
 def _turn(turn: Turn, now: float) -> str:
@@ -162,7 +162,7 @@ def _value(name: str, value: float) -> str:
     return f"{value:.3g}" + {HOP: " ms", LOAD: "/s", STEPS: ""}[name]
 
 
-def _errors(answer: Answer, patterns: Sequence[str]) -> list[str]:
+def _errors(answer: Recommendation, patterns: Sequence[str]) -> list[str]:
     rows = (*DECIDED, CAPACITY, MESSAGES, HTTP_CALLS, WAL)
     return [
         _line(f"  {NAMES.get(row, row)}", [_error(answer.errors[row][name]) for name in patterns])

@@ -10,7 +10,7 @@ THICK = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Segment:
     """A piece of a stack. `kind`: its class, which gives it its colour."""
 
     label: str
@@ -21,28 +21,28 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class StackedBar:
     """A pattern's amounts. `said`: the total in words, beside its name."""
 
     pattern: str
     said: str
-    parts: Sequence[Part]
+    parts: Sequence[Segment]
 
 
-def stacks(*, every: Sequence[Stack], unit: str, width: float) -> Drawing:
+def stacks(*, every: Sequence[StackedBar], unit: str, width: float) -> Drawing:
     """One bar a stack on a common axis, each under its name; parts are named where they fit."""
     row = THICK + 2.2 * LINE
     frame = Frame(width=width, height=row * len(every) + 44, left=2, right=14, top=4, bottom=44)
-    highest = max((sum(part.amount for part in one.parts) for one in every), default=0.0)
+    highest = max((sum(part.amount for part in stack.parts) for stack in every), default=0.0)
     across = frame.across(high=plot.rounded_up(highest))
     drawn = [frame.level(across, unit=unit)]
     for place, one in enumerate(every):
         drawn.append(_stack(one, frame.top + place * row, across))
-    said = "; ".join(_parts_said(one) for one in every)
+    said = "; ".join(_parts_said(stack) for stack in every)
     return Drawing(height=frame.height, elements=drawn, said=said)
 
 
-def _stack(one: Stack, top: float, across: Linear) -> str:
+def _stack(one: StackedBar, top: float, across: Linear) -> str:
     kind = words.colour_of(one.pattern)
     drawn = [plot.heading(words.name_of(one.pattern), one.said, y=top + LINE, kind=kind)]
     reached = 0.0
@@ -58,9 +58,9 @@ def _stack(one: Stack, top: float, across: Linear) -> str:
     return "".join(drawn)
 
 
-def _parts_said(one: Stack) -> str:
-    parts = [f"{part.label} {words.number(part.amount)}" for part in one.parts if part.amount]
-    return f"{words.name_of(one.pattern)}: {', '.join(parts)}"
+def _parts_said(stack: StackedBar) -> str:
+    parts = [f"{part.label} {words.number(part.amount)}" for part in stack.parts if part.amount]
+    return f"{words.name_of(stack.pattern)}: {', '.join(parts)}"
 
 
 def pairs(*, rows: Mapping[str, Mapping[str, float]], width: float) -> Drawing:

@@ -5,7 +5,7 @@ from functools import partial
 
 from catalogue.services import WITH_DATABASE
 from loadtests.drawing import bars, html, words
-from loadtests.drawing.bars import Part, Stack
+from loadtests.drawing.bars import Segment, StackedBar
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import CostPerCheckout, Figures
 from loadtests.load.windows import Phase
@@ -57,9 +57,9 @@ def cost(*, run: Comparison) -> str:
 def _harness(light: Sequence[Figures]) -> str:
     """What measuring itself used; empty where that is not known."""
     known = [
-        f"{words.share(one.harness_share)} ({words.name_of(one.pattern)})"
-        for one in light
-        if one.harness_share is not None
+        f"{words.share(figures.harness_share)} ({words.name_of(figures.pattern)})"
+        for figures in light
+        if figures.harness_share is not None
     ]
     if not known:
         return ""
@@ -95,14 +95,14 @@ def _cpu(name: str, figures: Sequence[Figures], when: str) -> str:
     )
 
 
-def _stacks(figures: Sequence[Figures]) -> list[Stack]:
+def _stacks(figures: Sequence[Figures]) -> list[StackedBar]:
     groups = _present(figures)
     return [
-        Stack(
+        StackedBar(
             pattern=figure.pattern,
             said=words.ms(figure.cost.shop_cpu_ms),
             parts=[
-                Part(
+                Segment(
                     label=GROUPS.get(group, OTHER),
                     amount=by_group(found=figure.cost)[group],
                     kind=_colour(place),
@@ -134,22 +134,25 @@ def _cpu_table(figures: Sequence[Figures], caption: str) -> str:
     return html.by_pattern(figures, rows, caption=caption)
 
 
-def _web_and_worker(one: Figures, service: str) -> str:
-    spent = one.cost.cpu_ms
+def _web_and_worker(figures: Figures, service: str) -> str:
+    spent = figures.cost.cpu_ms
     parts = [spent.get(f"{service}.{kind}") for kind in ("web", "worker")]
     known = [part for part in parts if part is not None]
     return " + ".join(f"{part:.2f}" for part in known or [spent.get(service, 0.0)])
 
 
 def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
-    amounts = {label: {one.pattern: of(one.cost) for one in full} for label, of in COUNTED.items()}
+    amounts = {
+        label: {figures.pattern: of(figures.cost) for figures in full}
+        for label, of in COUNTED.items()
+    }
     return html.figure(
         lambda width: bars.pairs(rows=amounts, width=width),
         name="counted",
         title="What a checkout uses beside CPU, at full load",
         says="A checkout, at full load. Each figure has its own scale.",
         table_html=html.table(
-            heads=["", *[words.name_of(one.pattern) for one in full]],
+            heads=["", *[words.name_of(figures.pattern) for figures in full]],
             rows=[
                 [f"{label}, {when}", *[words.number(of(figure.cost)) for figure in figures]]
                 for label, of in COUNTED.items()

@@ -100,16 +100,18 @@ def windows_of(*, run: Comparison) -> dict[str, Windows]:
 
 
 _COSTS: Mapping[str, Callable[[WindowFacts], float]] = {
-    "CPU ms": lambda one: one.cost.shop_cpu_ms / max(one.counts.accepted, 1),
-    "WAL kB": lambda one: one.cost.wal_bytes / 1000 / max(one.counts.accepted, 1),
-    "messages": lambda one: one.cost.messages / max(one.counts.accepted, 1),
-    "HTTP calls": lambda one: one.cost.http_calls / max(one.counts.accepted, 1),
+    "CPU ms": lambda window: window.cost.shop_cpu_ms / max(window.counts.accepted, 1),
+    "WAL kB": lambda window: window.cost.wal_bytes / 1000 / max(window.counts.accepted, 1),
+    "messages": lambda window: window.cost.messages / max(window.counts.accepted, 1),
+    "HTTP calls": lambda window: window.cost.http_calls / max(window.counts.accepted, 1),
 }
 
 
 def _knees(before: Comparison, after: Comparison) -> list[str]:
     """Changed where the intervals of the knee are apart."""
-    found, other = ({one.pattern: one for one in run.capacities} for run in (before, after))
+    found, other = (
+        {capacity.pattern: capacity for capacity in run.capacities} for run in (before, after)
+    )
     lines = []
     for pattern in before.patterns:
         pair = [known[pattern] for known in (found, other) if pattern in known]
@@ -122,9 +124,13 @@ def _knees(before: Comparison, after: Comparison) -> list[str]:
     return [*lines, "  (sustained load, and its 95 % interval)"] if lines else []
 
 
-def _knee(one: Capacity) -> str:
-    between = words.bounds(one.knee_between.low, one.knee_between.high) if one.knee_between else "-"
-    return f"{f'{one.knee:.0f}' if one.knee else 'none'} ({between})"
+def _knee(capacity: Capacity) -> str:
+    between = (
+        words.bounds(capacity.knee_between.low, capacity.knee_between.high)
+        if capacity.knee_between
+        else "-"
+    )
+    return f"{f'{capacity.knee:.0f}' if capacity.knee else 'none'} ({between})"
 
 
 def _decided(before: Comparison, after: Comparison) -> list[str]:

@@ -125,7 +125,10 @@ def backlog_of(*, samples: Sequence[Sample], seconds: float) -> Backlog:
     start = min((sample.intended_at for sample in samples), default=0.0)
     accepted = [sample for sample in samples if sample.saga_id and sample.answered_at]
     waiting = [
-        sum(one.answered_at <= at and (not one.ended_at or one.ended_at > at) for one in accepted)
+        sum(
+            sample.answered_at <= at and (not sample.ended_at or sample.ended_at > at)
+            for sample in accepted
+        )
         for at in (start + seconds * look / LOOKS for look in range(LOOKS + 1))
     ]
     return Backlog(seconds=seconds, waiting=waiting)
@@ -181,7 +184,7 @@ def _away_table(outages: Sequence[Outage]) -> str:
 
 
 def _highest(every: Sequence[Backlog]) -> int:
-    return max((one.highest for one in every), default=0)
+    return max((backlog.highest for backlog in every), default=0)
 
 
 def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawing:

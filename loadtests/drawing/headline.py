@@ -19,7 +19,7 @@ LEAST, MOST = 0.1, 2.0
 def header(*, run: Comparison) -> str:
     """Headline, warnings, and the answers as tiles."""
     made = f"{run.made_at[:16].replace('T', ' ')} UTC in {run.seconds_taken:.0f} s"
-    patterns = words.listed([words.name_of(one) for one in run.patterns])
+    patterns = words.listed([words.name_of(pattern) for pattern in run.patterns])
     return "".join(
         [
             "<header>",
@@ -46,19 +46,21 @@ def _audit(run: Comparison) -> str:
 
 
 def _warnings(run: Comparison) -> str:
-    found = "".join(f"<li>{escape(words.begun(one))}</li>" for one in verdicts.warnings(run=run))
+    found = "".join(
+        f"<li>{escape(words.begun(warning))}</li>" for warning in verdicts.warnings(run=run)
+    )
     return f'<div class="warnings"><h3>Beware</h3><ul>{found}</ul></div>' if found else ""
 
 
 def _tile(run: Comparison, question: Question) -> str:
-    found = {one.pattern: question.value(one) for one in run.of(question.phase)}
+    found = {figures.pattern: question.value(figures) for figures in run.of(question.phase)}
     decisions = verdicts.of_question(run=run, question=question)
     sentences = dict.fromkeys(verdicts.sentence(one) for one in decisions)
     return (
         f'<div class="tile"><h3>{escape(question.asks)}</h3>'
         f'<div class="soft">{escape(question.explains)}</div>'
         + _bars(found, question.unit)
-        + "".join(html.paragraph(f"{words.begun(one)}.") for one in sentences)
+        + "".join(html.paragraph(f"{words.begun(sentence)}.") for sentence in sentences)
         + "</div>"
     )
 
@@ -92,8 +94,8 @@ def certainty(*, run: Comparison) -> str:
     return html.section(
         "The dot is the estimate, the bar its interval: how much less (or more) the better"
         f" pattern needs, as a share of the other's figure; {sure} certain each, so that all of"
-        " a run hold together with 95 %. A bar that crosses the middle decides nothing. From"
-        " the differences within pairs of windows, by bootstrap.",
+        " a run hold together with 95 %. A bar that crosses the middle decides nothing: run"
+        " longer. From the differences within pairs of windows, by bootstrap.",
         *drawn,
         name="decided",
         title="How certain is this?",
@@ -103,9 +105,9 @@ def certainty(*, run: Comparison) -> str:
 def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
     title = f"{words.sentence_name_of(first)} and {words.name_of(second)}"
     head = f"<h3>{escape(title)}</h3>"
-    if all(one.lead is None for one in found):
-        sentences = dict.fromkeys(verdicts.sentence(one) for one in found)
-        return head + "".join(html.paragraph(f"{words.begun(one)}.") for one in sentences)
+    if all(verdict.lead is None for verdict in found):
+        sentences = dict.fromkeys(verdicts.sentence(verdict) for verdict in found)
+        return head + "".join(html.paragraph(f"{words.begun(sentence)}.") for sentence in sentences)
     return head + html.figure(
         lambda width: chart(found=found, width=width),
         name=f"decided-{place}",
@@ -113,7 +115,7 @@ def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
         says=f"From {_pairs(found)} pairs of windows.",
         table_html=html.table(
             heads=["", words.name_of(first), words.name_of(second), ""],
-            rows=[_cells(one) for one in found],
+            rows=[_cells(verdict) for verdict in found],
             caption="Means over the windows, and what follows",
         ),
     )
@@ -121,14 +123,16 @@ def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
 
 def _pairs(found: Sequence[Verdict]) -> str:
     """How many a figure has: `8 to 12` where not all have as many."""
-    counts = sorted({one.blocks for one in found})
+    counts = sorted({verdict.blocks for verdict in found})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def _cells(one: Verdict) -> list[str]:
-    named = f"{one.figure}, {one.unit}" if one.unit else one.figure
-    values = [words.number(one.values.get(pattern)) for pattern in (one.first, one.second)]
-    return [named, *values, words.begun(verdicts.sentence(one))]
+def _cells(verdict: Verdict) -> list[str]:
+    named = f"{verdict.figure}, {verdict.unit}" if verdict.unit else verdict.figure
+    values = [
+        words.number(verdict.values.get(pattern)) for pattern in (verdict.first, verdict.second)
+    ]
+    return [named, *values, words.begun(verdicts.sentence(verdict))]
 
 
 def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
@@ -136,7 +140,7 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
     the second. `found` must not be empty."""
     first, second = found[0].first, found[0].second
     frame = Frame(width=width, height=ROW * len(found) + 74, left=10, right=10, top=26)
-    leads = [lead for one in found if (lead := one.lead)]
+    leads = [lead for verdict in found if (lead := verdict.lead)]
     furthest = max((max(abs(one.low), abs(one.high)) for one in leads), default=LEAST)
     end = min(max(furthest * 1.1, LEAST), MOST)
     across = frame.across(low=-end, high=end)
@@ -144,7 +148,7 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
         f"← {words.short_name_of(first)} better",
         f"{words.short_name_of(second)} better →",
     )
-    marks = [(words.signed(abs(one))[1:], across(one)) for one in across.ticks(most=6)]
+    marks = [(words.signed(abs(tick))[1:], across(tick)) for tick in across.ticks(most=6)]
     drawn = [
         frame.band(across(-SMALLEST_OF_INTEREST), across(SMALLEST_OF_INTEREST)),
         plot.line((across(0), frame.top), (across(0), frame.floor), kind="axis"),
@@ -153,17 +157,17 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
         plot.text(right, width, 14, anchor="end", kind=f"name {words.colour_of(second)}"),
     ]
     drawn += [_row(one, frame.top + ROW * place, across) for place, one in enumerate(found)]
-    said = " ".join(f"{one.figure}: {verdicts.sentence(one)}." for one in found)
+    said = " ".join(f"{verdict.figure}: {verdicts.sentence(verdict)}." for verdict in found)
     return Drawing(height=frame.height, elements=drawn, said=said)
 
 
-def _row(one: Verdict, top: float, across: Linear) -> str:
-    named = plot.text(one.figure, across.start, top + LINE, kind="mark")
-    lead = one.lead
+def _row(verdict: Verdict, top: float, across: Linear) -> str:
+    named = plot.text(verdict.figure, across.start, top + LINE, kind="mark")
+    lead = verdict.lead
     if lead is None:
         return named + plot.text("no interval", across.end, top + LINE, anchor="end", kind="mark")
-    side = -1 if one.better and one.better == one.first else 1
-    kind = words.colour_of(one.better) if one.better else "s3"
+    side = -1 if verdict.better and verdict.better == verdict.first else 1
+    kind = words.colour_of(verdict.better) if verdict.better else "s3"
     low, estimate, high = (across(side * end) for end in (lead.low, lead.estimate, lead.high))
     middle = top + LINE + 13
     return (

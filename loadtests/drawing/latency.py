@@ -62,7 +62,9 @@ def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
             title="Time until the acceptance",
             says="Acceptance only, at light load.",
             table_html=times_table(
-                run.of(Phase.LIGHT), lambda one: one.acceptance, "ms from intended start to the 202"
+                run.of(Phase.LIGHT),
+                lambda figures: figures.acceptance,
+                "ms from intended start to the 202",
             ),
         ),
         name="acceptance",
@@ -121,7 +123,9 @@ def _outcomes(run: Comparison, samples: Sequence[Sample], phase: Phase) -> Windo
 
 
 def _outcomes_table(run: Comparison, phase: Phase) -> str:
-    return times_table(run.of(phase), lambda one: one.outcome, "ms from intended start to outcome")
+    return times_table(
+        run.of(phase), lambda figures: figures.outcome, "ms from intended start to outcome"
+    )
 
 
 def times_table(
@@ -167,7 +171,7 @@ def chart(*, found: Windows, width: float) -> Drawing:
     drawn = [
         frame.upright(up, most=6, unit="ms"),
         frame.marked(
-            [(words.percent(one), across(one)) for one in across.ticks()],
+            [(words.percent(tick), across(tick)) for tick in across.ticks()],
             unit="of checkouts were at least as quick",
         ),
     ]

@@ -40,10 +40,12 @@ def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
     }
     if not found:
         return ""
-    drawn = [one for one in run.capacities if one.pattern in found]
-    laws = {one.pattern: curve for one in drawn if (curve := curve_of(capacity=one))}
+    drawn = [capacity for capacity in run.capacities if capacity.pattern in found]
+    laws = {capacity.pattern: curve for capacity in drawn if (curve := curve_of(capacity=capacity))}
     knees = {
-        one.pattern: Knee(load=one.knee, between=one.knee_between) for one in drawn if one.knee
+        capacity.pattern: Knee(load=capacity.knee, between=capacity.knee_between)
+        for capacity in drawn
+        if capacity.knee
     }
     return html.section(
         HOW_FOUND,
@@ -52,7 +54,8 @@ def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
             name="load",
             title="Latency by offered load",
             says="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
-            " logarithmic." + _of_laws([one for one in drawn if one.pattern in laws]),
+            " logarithmic."
+            + _of_laws([capacity for capacity in drawn if capacity.pattern in laws]),
             table_html=_knees_table(run.capacities)
             + "".join(_levels_table(pattern, known) for pattern, known in found.items()),
         ),
@@ -74,7 +77,11 @@ def _of_laws(drawn: Sequence[Capacity]) -> str:
     if not drawn:
         return ""
     errors = words.listed(
-        [f"{words.share(one.law.error)} ({words.name_of(one.pattern)})" for one in drawn if one.law]
+        [
+            f"{words.share(capacity.law.error)} ({words.name_of(capacity.pattern)})"
+            for capacity in drawn
+            if capacity.law
+        ]
     )
     return (
         " Dotted: the mean by the universal scalability law, fitted to the search for the knee;"
@@ -107,7 +114,12 @@ def curve_of(*, capacity: Capacity) -> Curve:
 
 def levels_of(*, run: Comparison, samples: Sequence[Sample], pattern: str) -> list[Level]:
     """A pattern's loads, ascending: of the search for its knee, of light load and the levels."""
-    found = [level for one in run.capacities if one.pattern == pattern for level in one.levels]
+    found = [
+        level
+        for capacity in run.capacities
+        if capacity.pattern == pattern
+        for level in capacity.levels
+    ]
     rates = {window.window.number: window.window.rate for window in run.windows}
     for phase in (Phase.LIGHT, Phase.LEVELS):
         windows = latency.windows_of(run, samples, phase).get(pattern, {})
@@ -142,23 +154,30 @@ def _knees_table(capacities: Sequence[Capacity]) -> str:
         heads=["", *heads, *of_law],
         rows=[
             [
-                words.name_of(one.pattern),
-                f"{one.knee:.0f}" if one.knee else "none",
-                words.bounds(between.low, between.high) if (between := one.knee_between) else "-",
-                *(_law_cells(one) or ["-"] * len(of_law)),
+                words.name_of(capacity.pattern),
+                f"{capacity.knee:.0f}" if capacity.knee else "none",
+                words.bounds(between.low, between.high)
+                if (between := capacity.knee_between)
+                else "-",
+                *(_law_cells(capacity) or ["-"] * len(of_law)),
             ]
-            for one in capacities
+            for capacity in capacities
         ],
         caption="The load each can sustain, and the universal scalability law that its throughput"
         " follows",
     )
 
 
-def _law_cells(one: Capacity) -> list[str]:
-    if one.law is None:
+def _law_cells(capacity: Capacity) -> list[str]:
+    if capacity.law is None:
         return []
-    contention, coherency = f"{one.law.contention:.3g}", f"{one.law.coherency:.2g}"
-    return [words.number(one.law.alone), contention, coherency, words.share(one.law.error)]
+    contention, coherency = f"{capacity.law.contention:.3g}", f"{capacity.law.coherency:.2g}"
+    return [
+        words.number(capacity.law.alone),
+        contention,
+        coherency,
+        words.share(capacity.law.error),
+    ]
 
 
 def _levels_table(pattern: str, known: Sequence[Level]) -> str:
@@ -166,13 +185,13 @@ def _levels_table(pattern: str, known: Sequence[Level]) -> str:
         heads=["offered/s", "p50 ms", "p99 ms", "sustained", "send lag, p99 ms"],
         rows=[
             [
-                f"{one.offered:.0f}",
-                words.number(one.p50_ms),
-                words.number(one.p99_ms),
-                "yes" if one.is_sustained else "no",
-                words.number(one.lag_p99_ms),
+                f"{level.offered:.0f}",
+                words.number(level.p50_ms),
+                words.number(level.p99_ms),
+                "yes" if level.is_sustained else "no",
+                words.number(level.lag_p99_ms),
             ]
-            for one in known
+            for level in known
         ],
         caption=f"{words.sentence_name_of(pattern)}; send lag: how late the generator itself was"
         " (of the windows at a load, the latest)",

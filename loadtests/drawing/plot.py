@@ -162,7 +162,7 @@ class Tail:
         return even(_nines(min(value, self.high)))
 
     def ticks(self) -> list[float]:
-        return [one for one in PERCENTILES if one <= self.high]
+        return [share for share in PERCENTILES if share <= self.high]
 
     def grid(self, *, count: int) -> list[float]:
         """So many shares at even distances on paper."""
@@ -178,7 +178,7 @@ def step_for(*, span: float, most: int) -> float:
     """The smallest round step that cuts `span` into at most `most` pieces."""
     rough = span / most
     power = 10.0 ** math.floor(math.log10(rough))
-    return next(one * power for one in NICE if one * power >= rough * (1 - 1e-9))
+    return next(step * power for step in NICE if step * power >= rough * (1 - 1e-9))
 
 
 def rounded_up(value: float, *, most: int = 5) -> float:
@@ -251,7 +251,7 @@ class Frame:
 
     def level(self, scale: Linear, *, unit: str, most: int = 6) -> str:
         """The x axis with round numbers."""
-        marks = [(words.tick(one), scale(one)) for one in scale.ticks(most=most)]
+        marks = [(words.tick(tick), scale(tick)) for tick in scale.ticks(most=most)]
         return self.marked(marks, unit=unit)
 
     def marked(self, marks: Sequence[tuple[str, float]], *, unit: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from loadtests.drawing import bars, html, latency, plot, words
-from loadtests.drawing.bars import Part, Stack
+from loadtests.drawing.bars import Segment, StackedBar
 from loadtests.drawing.plot import Drawing, Frame, Linear
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Figures
@@ -59,13 +59,13 @@ def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
     )
 
 
-def _stack(one: Figures) -> Stack:
-    amounts = [(getattr(one.counts, field), *end) for field, end in ENDS.items()]
-    return Stack(
-        pattern=one.pattern,
-        said=f"{one.counts.offered} checkouts",
+def _stack(figures: Figures) -> StackedBar:
+    amounts = [(getattr(figures.counts, field), *end) for field, end in ENDS.items()]
+    return StackedBar(
+        pattern=figures.pattern,
+        said=f"{figures.counts.offered} checkouts",
         parts=[
-            Part(label=f"{amount} {label}", short=str(amount), amount=amount, kind=kind)
+            Segment(label=f"{amount} {label}", short=str(amount), amount=amount, kind=kind)
             for amount, label, kind in amounts
             if amount
         ],
@@ -81,8 +81,8 @@ def _counts_table(figures: Sequence[Figures]) -> str:
     )
 
 
-def _count(one: Figures, field: str) -> str:
-    return str(getattr(one.counts, field))
+def _count(figures: Figures, field: str) -> str:
+    return str(getattr(figures.counts, field))
 
 
 def _of(run: Comparison, samples: Sequence[Sample], outcome: str) -> dict[str, list[float]]:
@@ -126,9 +126,9 @@ def dots(*, found: Mapping[str, Sequence[float]], unit: str, width: float) -> Dr
 
 def _dots(pattern: str, ordered: Sequence[float], top: float, across: Linear) -> str:
     kind = words.colour_of(pattern)
-    known = [one for one in ordered if not math.isinf(one)]
+    known = [value for value in ordered if not math.isinf(value)]
     shown = known[:: max(len(known) // MOST_DOTS, 1)]
-    drawn = [plot.dot(across(one), top + 32, kind=f"dot {kind}") for one in shown]
+    drawn = [plot.dot(across(value), top + 32, kind=f"dot {kind}") for value in shown]
     said = "none"
     if known:
         middle = known[(len(known) - 1) // 2]

@@ -41,7 +41,7 @@ def audit(*, run: Comparison) -> list[str]:
     said = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.said}"
     return [
         _wrapped(said),
-        *(_wrapped(f"beware: {one}") for one in verdicts.warnings(run=run)),
+        *(_wrapped(f"beware: {warning}") for warning in verdicts.warnings(run=run)),
     ]
 
 
@@ -55,7 +55,7 @@ def _light(run: Comparison) -> list[str]:
             _line(f"  p{share}", [latency.spread(one.outcome, place) for one in found])
             for place, share in enumerate((50, 95, 99))
         ],
-        _row("accepted after, p50 / p99", found, lambda one: _pair(one.acceptance)),
+        _row("accepted after, p50 / p99", found, lambda figures: _pair(figures.acceptance)),
     ]
 
 
@@ -71,7 +71,7 @@ def _full(run: Comparison) -> list[str]:
         _row("  of it: services", found, lambda one: _cpu(one.cost, of_services=True)),
         _row("  PostgreSQL and broker", found, lambda one: _cpu(one.cost, of_services=False)),
         _row("  the same at light load", light, lambda one: f"{one.cost.shop_cpu_ms:.1f}"),
-        _row("writing transactions", found, lambda one: f"{one.cost.writes:.2f}"),
+        _row("writing transactions", found, lambda figures: f"{figures.cost.writes:.2f}"),
         _row("WAL kB", found, lambda one: f"{one.cost.wal_bytes / 1000:.1f}"),
         _row(
             "messages / HTTP calls",
@@ -83,17 +83,17 @@ def _full(run: Comparison) -> list[str]:
 
 def _knees(run: Comparison) -> list[str]:
     """Of a full run."""
-    known = {one.pattern: _knee(one) for one in run.capacities}
+    known = {capacity.pattern: _knee(capacity) for capacity in run.capacities}
     knees = [known.get(pattern, "-") for pattern in run.patterns]
     return [_line("  sustained a second (95 %)", knees)] if known else []
 
 
-def _knee(one: Capacity) -> str:
+def _knee(capacity: Capacity) -> str:
     """With its interval in few letters, where it has one."""
-    said = f"{one.knee:.0f}" if one.knee else "none"
-    if one.knee_between is None:
+    said = f"{capacity.knee:.0f}" if capacity.knee else "none"
+    if capacity.knee_between is None:
         return said
-    low, high = one.knee_between.low, one.knee_between.high
+    low, high = capacity.knee_between.low, capacity.knee_between.high
     return f"{said}  ({f'{low:.0f}+' if high is None else f'{low:.0f}-{high:.0f}'})"
 
 
@@ -104,7 +104,7 @@ def _failures(run: Comparison) -> list[str]:
     return [
         f"Failures: {words.share(run.settings.declined)} declined cards,"
         f" {words.share(run.settings.scarce)} compete for a last unit",
-        _row("completed / undone / refused", found, lambda one: _ended(one.counts)),
+        _row("completed / undone / refused", found, lambda figures: _ended(figures.counts)),
         _row("undone after ms, p50 / p99", found, lambda one: _pair(one.compensated)),
         _row("refused after ms, p50 / p99", found, lambda one: _pair(one.refused)),
     ]
@@ -122,15 +122,20 @@ def _decided(run: Comparison) -> list[str]:
     left = len(run.verdicts) - len(shown)
     if left:
         lines.append(f"  and {left} more in the report")
-    return ["", "DECISIONS, each with its interval", *lines] if lines else []
+    return (
+        ["", "DECISIONS, each with its interval (where none is made: run longer)", *lines]
+        if lines
+        else []
+    )
 
 
 def _foremost(every: Sequence[Verdict]) -> list[Verdict]:
     """Of several pairs: the figures asked for first, and only between patterns."""
     return [
-        one
-        for one in every
-        if one.figure.startswith(FOREMOST) and words.FLOOR not in (one.first, one.second)
+        verdict
+        for verdict in every
+        if verdict.figure.startswith(FOREMOST)
+        and words.FLOOR not in (verdict.first, verdict.second)
     ]
 
 
@@ -155,7 +160,7 @@ def _cpu(found: CostPerCheckout, *, of_services: bool) -> str:
 
 
 def _row(label: str, found: Sequence[Figures], text: Callable[[Figures], str]) -> str:
-    return _line(f"  {label}", [text(one) for one in found])
+    return _line(f"  {label}", [text(figures) for figures in found])
 
 
 def _line(label: str, cells: Sequence[str]) -> str:

@@ -63,16 +63,16 @@ def _table(figures: Sequence[Figures]) -> str:
     )
 
 
-def capacity(one: Figures) -> str:
+def capacity(figures: Figures) -> str:
     """completed/s of the saturated windows, in words."""
-    found = one.capacities
+    found = figures.capacities
     if not found:
-        return f"more than {max(one.completed_per_second, default=0.0):.0f}"
+        return f"more than {max(figures.completed_per_second, default=0.0):.0f}"
     return f"{median(found):.0f}  ({min(found):.0f} to {max(found):.0f})"
 
 
-def _offered(one: Figures) -> str:
-    return f"{median(one.offered_per_second):.0f}" if one.offered_per_second else "-"
+def _offered(figures: Figures) -> str:
+    return f"{median(figures.offered_per_second):.0f}" if figures.offered_per_second else "-"
 
 
 def course_of(*, samples: Sequence[Sample], bin_seconds: float) -> list[float]:

@@ -89,7 +89,7 @@ def headline(*, run: Comparison) -> str:
         return "No result: the audit found that the shop was wrong"
     if run.is_void:
         return "Not a valid run: measure again on a quiet machine"
-    patterns = [one for one in run.patterns if one != words.FLOOR]
+    patterns = [pattern for pattern in run.patterns if pattern != words.FLOOR]
     if len(run.patterns) < 2:
         return f"What the {words.listed(patterns)} checkout takes and costs"
     answers = {question: of_question(run=run, question=question) for question in QUESTIONS}
@@ -155,13 +155,13 @@ def sentence(verdict: Verdict) -> str:
     if verdict.decision == Decision.SAME:
         most = words.share(SMALLEST_OF_INTEREST)
         return f"{second} and {first} differ by less than {most} {between}"
-    return f"{second} against {first} {between}: not decided, run longer"
+    return f"{second} against {first} {between}: not decided"
 
 
 def best(found: Sequence[Verdict]) -> str:
     """The pattern that is better than every other by a decision; empty where none is."""
-    patterns = {name for one in found for name in (one.first, one.second)}
-    wins = [one.better for one in found if one.better]
+    patterns = {name for verdict in found for name in (verdict.first, verdict.second)}
+    wins = [verdict.better for verdict in found if verdict.better]
     return next(
         (pattern for pattern in sorted(patterns) if wins.count(pattern) == len(patterns) - 1), ""
     )
@@ -169,7 +169,7 @@ def best(found: Sequence[Verdict]) -> str:
 
 def worst(found: Sequence[Verdict]) -> str:
     """The pattern, of three or more, that every other is better than; empty where none is."""
-    patterns = {name for one in found for name in (one.first, one.second)}
-    losses = [one.worse for one in found if one.better]
+    patterns = {name for verdict in found for name in (verdict.first, verdict.second)}
+    losses = [verdict.worse for verdict in found if verdict.better]
     lost = (pattern for pattern in sorted(patterns) if losses.count(pattern) == len(patterns) - 1)
     return next(lost, "") if len(patterns) > 2 else ""

@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from loadtests.drawing import html, plot, words
 from loadtests.drawing.plot import LINE, Drawing, Frame, Linear
 from loadtests.evaluating.comparison import Comparison
-from loadtests.evaluating.waterfall import Kind, Part, Waterfall
+from loadtests.evaluating.waterfall import Span, TimeKind, Waterfall
 
 BAR, ROW, HEAD = 16.0, 24.0, 26.0
 KINDS = {
-    Kind.WAIT: ("wait", "asked for, until the service begins its transaction"),
-    Kind.SERVICE: ("service", "from there until the outcome is stored in it"),
-    Kind.COORDINATION: (
+    TimeKind.WAIT: ("wait", "asked for, until the service begins its transaction"),
+    TimeKind.SERVICE: ("service", "from there until the outcome is stored in it"),
+    TimeKind.COORDINATION: (
         "coordination",
         "until the next step is asked for: commit, answer, who is next, hand-over",
     ),
-    Kind.IDLE: ("idle", "asked for again, after a fault"),
+    TimeKind.IDLE: ("idle", "asked for again, after a fault"),
 }
 """The class of each kind of time, and what it is."""
 
 
 def waterfall(*, run: Comparison) -> str:
     """The mean saga of each pattern; nothing for a run that has none."""
-    known = {one.pattern: one for one in run.waterfalls}
+    known = {fall.pattern: fall for fall in run.waterfalls}
     found = [known[pattern] for pattern in run.patterns if pattern in known]
     if not found:
         return ""
@@ -56,20 +56,20 @@ def waterfall(*, run: Comparison) -> str:
     )
 
 
-def _total(found: Waterfall, kind: Kind) -> float:
+def _total(found: Waterfall, kind: TimeKind) -> float:
     """Milliseconds of this kind over all steps."""
     return sum(part.ms for part in found.parts if part.kind == kind)
 
 
-def _said(one: Waterfall) -> str:
+def _said(fall: Waterfall) -> str:
     """How much of each kind of time."""
-    spent = [f"{words.ms(ms)} {kind}" for kind in KINDS if (ms := _total(one, kind))]
-    return f"{words.name_of(one.pattern)}: {words.ms(one.mean_ms)}, of it {', '.join(spent)}"
+    spent = [f"{words.ms(ms)} {kind}" for kind in KINDS if (ms := _total(fall, kind))]
+    return f"{words.name_of(fall.pattern)}: {words.ms(fall.mean_ms)}, of it {', '.join(spent)}"
 
 
-def _steps_of(found: Waterfall) -> dict[str, list[Part]]:
+def _steps_of(found: Waterfall) -> dict[str, list[Span]]:
     """The parts by step, in order."""
-    steps: dict[str, list[Part]] = {}
+    steps: dict[str, list[Span]] = {}
     for part in found.parts:
         steps.setdefault(part.step, []).append(part)
     return steps
@@ -86,10 +86,10 @@ def _table(found: Waterfall) -> str:
 
 def _totals(found: Sequence[Waterfall]) -> str:
     return html.table(
-        heads=["", *[words.name_of(one.pattern) for one in found]],
+        heads=["", *[words.name_of(fall.pattern) for fall in found]],
         rows=[
-            *[[kind, *[words.number(_total(one, kind)) for one in found]] for kind in KINDS],
-            ["all of it", *[words.number(one.mean_ms) for one in found]],
+            *[[kind, *[words.number(_total(fall, kind)) for fall in found]] for kind in KINDS],
+            ["all of it", *[words.number(fall.mean_ms) for fall in found]],
         ],
         caption="ms of the mean saga, all steps",
     )
@@ -97,14 +97,14 @@ def _totals(found: Sequence[Waterfall]) -> str:
 
 def chart(*, found: Sequence[Waterfall], width: float) -> Drawing:
     """A panel a pattern, all on the same axis of time."""
-    heights = [HEAD + ROW * len(_steps_of(one)) + 8 for one in found]
+    heights = [HEAD + ROW * len(_steps_of(fall)) + 8 for fall in found]
     frame = Frame(width=width, height=sum(heights) + 46, left=124, right=52, bottom=46)
-    across = frame.across(high=plot.rounded_up(max(one.mean_ms for one in found)))
+    across = frame.across(high=plot.rounded_up(max(fall.mean_ms for fall in found)))
     drawn, top = [frame.level(across, unit="ms since the intended start")], 0.0
     for one, height in zip(found, heights, strict=True):
         drawn += _panel(one, top, across)
         top += height
-    said = "; ".join(_said(one) for one in found)
+    said = "; ".join(_said(fall) for fall in found)
     return Drawing(height=frame.height, elements=drawn, said=said)
 
 
@@ -119,7 +119,7 @@ def _panel(found: Waterfall, top: float, across: Linear) -> list[str]:
     return [plot.heading(label, said, y=top + LINE, kind=kind), *rows]
 
 
-def _row(step: str, parts: Sequence[Part], top: float, across: Linear, kind: str) -> str:
+def _row(step: str, parts: Sequence[Span], top: float, across: Linear, kind: str) -> str:
     label = step.replace("_", " ")
     drawn = [plot.text(label, across.start - 8, top + 12, anchor="end", kind="mark")]
     for part in parts:

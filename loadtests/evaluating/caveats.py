@@ -29,45 +29,47 @@ _SEARCH = frozenset({Phase.FULL, Phase.KNEE})
 
 _RULES = (
     _Rule(
-        measure=lambda one: one.lag_p99_ms if one.phase == Phase.LIGHT else 0.0,
+        measure=lambda figures: figures.lag_p99_ms if figures.phase == Phase.LIGHT else 0.0,
         most=LAG_MS,
         text=INVALID + " latencies: the generator itself was late (p99 of the send lag {:.1f} ms,"
         f" allowed {LAG_MS:.0f} ms)",
     ),
     _Rule(
-        measure=lambda one: 0.0 if one.phase in {Phase.LIGHT, *_SEARCH} else one.lag_p99_ms,
+        measure=lambda figures: (
+            0.0 if figures.phase in {Phase.LIGHT, *_SEARCH} else figures.lag_p99_ms
+        ),
         most=LAG_MS,
         text="latencies not to be used, because the generator itself was late (p99 of the send lag"
         f" up to {{:.1f}} ms, allowed {LAG_MS:.0f} ms)",
     ),
     _Rule(
-        measure=lambda one: one.generator_busy_share,
+        measure=lambda figures: figures.generator_busy_share,
         most=GENERATOR_SHARE,
         text="the generator was saturated ({:.0%} of a core), so the shop may be able to do more",
     ),
     _Rule(
-        measure=lambda one: one.harness_share if one.phase == Phase.LIGHT else 0.0,
+        measure=lambda figures: figures.harness_share if figures.phase == Phase.LIGHT else 0.0,
         most=HARNESS_SHARE,
         text="the generator and the measuring used {:.0%} of the CPU, which the shop did not have"
         f" (allowed {HARNESS_SHARE:.0%})",
     ),
     _Rule(
-        measure=lambda one: one.foreign_busy_share,
+        measure=lambda figures: figures.foreign_busy_share,
         most=FOREIGN_SHARE,
         text="other programs used {:.0%} of the CPU (close them and run again)",
     ),
     _Rule(
-        measure=lambda one: one.counts.not_accepted,
+        measure=lambda figures: figures.counts.not_accepted,
         most=0,
         text="{} checkouts were not accepted",
     ),
     _Rule(
-        measure=lambda one: one.counts.unfinished,
+        measure=lambda figures: figures.counts.unfinished,
         most=0,
         text="{} checkouts did not end in time",
     ),
     _Rule(
-        measure=lambda one: one.phase == Phase.FULL and not any(one.is_saturated),
+        measure=lambda figures: figures.phase == Phase.FULL and not any(figures.is_saturated),
         most=0,
         text="never saturated: completed/s is what was asked, not the most that it can do",
     ),
@@ -103,21 +105,23 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
 
 
 def _of_clock(measured: Sequence[Measured]) -> str:
-    steps = [one.clock_step_ms for one in measured if abs(one.clock_step_ms) > CLOCK_STEP_MS]
+    steps = [
+        window.clock_step_ms for window in measured if abs(window.clock_step_ms) > CLOCK_STEP_MS
+    ]
     if not steps:
         return ""
     return f"{INVALID}: the clock was set by {max(steps, key=abs):.1f} ms in a window."
 
 
 def _of_rest(measured: Sequence[Measured]) -> str:
-    restless = [str(one.window.number) for one in measured if not one.has_rested]
+    restless = [str(window.window.number) for window in measured if not window.has_rested]
     if not restless:
         return ""
     return f"messages were still on their way after window {', '.join(restless)}."
 
 
 def _of_checkpoints(measured: Sequence[Measured]) -> str:
-    met = [str(one.window.number) for one in measured if one.cost.checkpoints]
+    met = [str(window.window.number) for window in measured if window.cost.checkpoints]
     if not met:
         return ""
     return f"a checkpoint of the database ended in window {', '.join(met)}."
@@ -125,7 +129,8 @@ def _of_checkpoints(measured: Sequence[Measured]) -> str:
 
 def _of_steal(measured: Sequence[Measured], cores: int) -> str:
     share = max(
-        (one.cost.steal_ms / (one.cost.seconds * 1000 * cores) for one in measured), default=0.0
+        (window.cost.steal_ms / (window.cost.seconds * 1000 * cores) for window in measured),
+        default=0.0,
     )
     if share <= STEAL_SHARE:
         return ""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from loadtests.evaluating import caveats, fitting, knee, rates, verdicts, waterfall
-from loadtests.evaluating.fitting import Law
+from loadtests.evaluating.fitting import ScalabilityLaw
 from loadtests.evaluating.knee import Bounds, Level
 from loadtests.evaluating.results import (
     SHARES,
@@ -19,7 +19,7 @@ from loadtests.evaluating.results import (
 )
 from loadtests.evaluating.verdicts import Figure, Verdict
 from loadtests.evaluating.waterfall import Waterfall
-from loadtests.load.plan import Settings
+from loadtests.load.plan import RunSettings
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import percentile
@@ -49,7 +49,7 @@ class Capacity:
     knee: float | None = None
     knee_between: Bounds | None = None
     levels: Sequence[Level] = ()
-    law: Law | None = None
+    law: ScalabilityLaw | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Comparison:
 
     made_at: str
     seconds_taken: float
-    settings: Settings
+    settings: RunSettings
     environment: dict[str, str]
     figures: list[Figures]
     capacities: list[Capacity]
@@ -85,7 +85,7 @@ class Comparison:
     @property
     def is_void(self) -> bool:
         """Some of its figures mean nothing, and a caveat says which."""
-        return any(one.startswith(caveats.INVALID) for one in self.doubts)
+        return any(doubt.startswith(caveats.INVALID) for doubt in self.doubts)
 
     @property
     def is_valid(self) -> bool:
@@ -96,7 +96,7 @@ def compare(
     *,
     measured: Sequence[Measured],
     at_rest: Cost,
-    settings: Settings,
+    settings: RunSettings,
     environment: dict[str, str],
     audit: Audit,
     made_at: str,
@@ -106,8 +106,8 @@ def compare(
 ) -> Comparison:
     """The comparison that these windows make, the warm-up dropped, and those in which by chance
     nobody came."""
-    kept = [one for one in measured if one.window.phase is not Phase.WARM_UP and one.samples]
-    there = {(one.window.phase, one.window.pattern) for one in kept}
+    kept = [window for window in measured if window.phase is not Phase.WARM_UP and window.samples]
+    there = {(one.phase, one.pattern) for one in kept}
     every = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
         for phase in Phase
@@ -121,7 +121,7 @@ def compare(
         environment=environment,
         figures=every,
         capacities=[_capacity(kept, pattern) for pattern in settings.patterns if settings.is_full],
-        windows=[facts(one) for one in measured],
+        windows=[facts(window) for window in measured],
         at_rest_ms_per_second=at_rest.shop_cpu_ms / at_rest.seconds,
         verdicts=_verdicts(kept, settings.patterns),
         doubts=caveats.caveats(measured=kept, figures=every, cores=cores),
@@ -131,15 +131,15 @@ def compare(
     )
 
 
-def facts(one: Measured) -> WindowFacts:
+def facts(window: Measured) -> WindowFacts:
     """All of a window but its samples."""
     return WindowFacts(
-        window=one.window,
-        counts=counts(one.samples),
-        level=one.level,
-        cost=one.cost,
-        clock_step_ms=one.clock_step_ms,
-        has_rested=one.has_rested,
+        window=window.window,
+        counts=counts(window.samples),
+        level=window.level,
+        cost=window.cost,
+        clock_step_ms=window.clock_step_ms,
+        has_rested=window.has_rested,
     )
 
 
@@ -156,9 +156,9 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
 
 def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:
     """Of each figure; a window whose generator was late is no measure of latency."""
-    light = [one for one in kept if one.window.phase is Phase.LIGHT]
+    light = [one for one in kept if one.phase is Phase.LIGHT]
     on_time = [one for one in light if one.lag_p99_ms <= caveats.LAG_MS]
-    full = [one for one in kept if one.window.phase is Phase.FULL]
+    full = [one for one in kept if one.phase is Phase.FULL]
     latencies = [
         _figure(f"p{share * 100:.0f} at light load", "ms", on_time, patterns, _percentile(share))
         for share in SHARES
@@ -166,7 +166,7 @@ def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict
     completed = _figure(
         "completed/s at full load", "/s", full, patterns, lambda one: one.level.completed
     )
-    cpu = _figure("CPU a checkout at full load", "ms", full, patterns, lambda one: one.cpu_ms)
+    cpu = _figure("CPU a checkout at full load", "ms", full, patterns, lambda window: window.cpu_ms)
     return verdicts.verdicts(figures=[*latencies, replace(completed, lower_is_better=False), cpu])
 
 
@@ -180,9 +180,7 @@ def _figure(
     """The figure of those blocks that are whole: with a window of each pattern."""
     blocks = {
         pattern: {
-            window.window.block: of(window)
-            for window in windows
-            if window.window.pattern == pattern
+            window.window.block: of(window) for window in windows if window.pattern == pattern
         }
         for pattern in patterns
     }
@@ -196,4 +194,4 @@ def _figure(
 
 
 def _percentile(share: float) -> Callable[[Measured], float]:
-    return lambda one: percentile([until_completed(sample) for sample in one.samples], share)
+    return lambda window: percentile([until_completed(sample) for sample in window.samples], share)

@@ -29,7 +29,7 @@ Predict = Callable[[Sequence[float]], Sequence[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Law:
+class ScalabilityLaw:
     """`alone`: throughput of one at a time, a second. `contention`, `coherency`: s and k.
 
     `error`: root mean square of the relative errors of the fitted latencies, 0.1 is 10 %.
@@ -56,7 +56,7 @@ class Law:
         return sqrt(max(1 - self.contention, 0.0) / self.coherency)
 
 
-def fit(*, points: Sequence[tuple[float, float]]) -> Law | None:
+def fit(*, points: Sequence[tuple[float, float]]) -> ScalabilityLaw | None:
     """The law nearest to these points (on their way, completed a second; both above 0).
 
     None for less than 4 points, or if no such law describes them.
@@ -74,7 +74,7 @@ def fit(*, points: Sequence[tuple[float, float]]) -> Law | None:
     if not found:
         return None
     error, (a, b, c) = min(found)
-    return Law(alone=1 / a, contention=b / a, coherency=c / a, error=error)
+    return ScalabilityLaw(alone=1 / a, contention=b / a, coherency=c / a, error=error)
 
 
 def _terms(rows: Matrix, chosen: Sequence[int]) -> list[float] | None:

@@ -24,6 +24,8 @@ from itertools import groupby
 from math import inf, log
 from statistics import mean
 
+from scipy.optimize import isotonic_regression
+
 from loadtests.measuring.samples import COMPLETED, Sample, completed_per_second, percentile
 
 LEAST_COMPLETED = 0.99
@@ -35,7 +37,7 @@ NOISE_SECONDS = 0.02
 LOOKS = 20
 Answer = tuple[float, bool]
 """A window: its load, and whether it was taken."""
-HALF = 0.5
+HALF, DIGITS = 0.5, 12
 MOST_RATIO = 2.27
 """95 % of what twice the logarithm of the likelihood ratio comes to by chance where a monotone
 share is tested at a point (Banerjee and Wellner 2001); that is no chi-squared distribution."""
@@ -176,7 +178,7 @@ def bounds(*, answers: Sequence[Answer]) -> Bounds:
 def _by_load(answers: Sequence[Answer]) -> list[_Tried]:
     """Ascending."""
     found = []
-    for load, same in groupby(sorted(answers), key=lambda one: one[0]):
+    for load, same in groupby(sorted(answers), key=lambda answer: answer[0]):
         taken = [is_taken for _, is_taken in same]
         found.append(_Tried(load=load, taken=sum(taken), windows=len(taken)))
     return found
@@ -184,14 +186,11 @@ def _by_load(answers: Sequence[Answer]) -> list[_Tried]:
 
 def _fitted(tried: Sequence[_Tried]) -> list[float]:
     """A share for each, never rising, as near to theirs as can be."""
-    pools: list[tuple[int, int, int]] = []
-    for one in tried:
-        taken, windows, loads = one.taken, one.windows, 1
-        while pools and pools[-1][0] / pools[-1][1] < taken / windows:
-            before = pools.pop()
-            taken, windows, loads = taken + before[0], windows + before[1], loads + before[2]
-        pools.append((taken, windows, loads))
-    return [taken / windows for taken, windows, loads in pools for _ in range(loads)]
+    if not tried:
+        return []
+    shares, windows = zip(*((one.taken / one.windows, one.windows) for one in tried), strict=True)
+    found = isotonic_regression(shares, weights=windows, increasing=False)
+    return [float(share) for share in found.x.round(DIGITS)]
 
 
 def _turning(tried: Sequence[_Tried], place: int) -> list[float]:

@@ -14,7 +14,7 @@ OVERLOAD = 1.3
 
 def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
     """Checkouts a second. Raises NotMeasured where what was seen so far does not tell."""
-    own = [one for one in seen if one.window.pattern == window.pattern]
+    own = [one for one in seen if one.pattern == window.pattern]
     if window.rate:
         return window.rate
     if window.phase is Phase.KNEE:
@@ -38,22 +38,20 @@ def next_rate(*, seen: Sequence[Throughput]) -> float:
 def levels_of(*, measured: Sequence[Measured], pattern: str) -> list[Level]:
     """Of the search for the pattern's knee, in order of what was offered."""
     found = [
-        level_of(samples=one.samples, seconds=one.window.seconds)
-        for one in measured
-        if one.window.phase is Phase.KNEE
-        and one.window.pattern == pattern
-        and one.level.completed > 0
+        level_of(samples=window.samples, seconds=window.window.seconds)
+        for window in measured
+        if window.phase is Phase.KNEE and window.pattern == pattern and window.level.completed > 0
     ]
-    return sorted(found, key=lambda one: one.offered)
+    return sorted(found, key=lambda level: level.offered)
 
 
 def is_steady(*, seen: Sequence[Measured]) -> bool:
     """Whether the last two warm-up windows of each pattern had nearly the same median latency."""
     medians: dict[str, list[float]] = {}
-    for one in seen:
-        if one.window.phase is Phase.WARM_UP and one.samples:
-            latencies = [until_completed(sample) for sample in one.samples]
-            medians.setdefault(one.window.pattern, []).append(percentile(latencies, 0.5))
+    for window in seen:
+        if window.phase is Phase.WARM_UP and window.samples:
+            latencies = [until_completed(sample) for sample in window.samples]
+            medians.setdefault(window.pattern, []).append(percentile(latencies, 0.5))
     return bool(medians) and all(
         len(found) >= 2 and abs(found[-1] / found[-2] - 1) <= STEADY_WITHIN
         for found in medians.values()
@@ -62,7 +60,7 @@ def is_steady(*, seen: Sequence[Measured]) -> bool:
 
 def _capacity(own: Sequence[Measured]) -> float:
     """The most that the pattern completed a second while it was offered more."""
-    found = [one.level.completed for one in own if one.window.phase is Phase.FULL]
+    found = [window.level.completed for window in own if window.phase is Phase.FULL]
     if not found or max(found) <= 0:
         raise NotMeasured("nothing was completed at full load: what it can take is not known")
     return max(found)
@@ -71,7 +69,7 @@ def _capacity(own: Sequence[Measured]) -> float:
 def _lowest_knee(seen: Sequence[Measured]) -> float:
     """Of all patterns; where one sustained nothing, its lowest level."""
     knees = []
-    for pattern in {one.window.pattern for one in seen}:
+    for pattern in {window.pattern for window in seen}:
         levels = levels_of(measured=seen, pattern=pattern)
         if not levels:
             raise NotMeasured(f"{pattern} completed nothing in the search for its knee")

@@ -43,6 +43,14 @@ class Measured:
     """Of the steps of some of its checkouts, at light load."""
 
     @property
+    def phase(self) -> Phase:
+        return self.window.phase
+
+    @property
+    def pattern(self) -> str:
+        return self.window.pattern
+
+    @property
     def level(self) -> Throughput:
         offered = len(self.samples) / self.window.seconds
         return Throughput(offered=offered, completed=raw.completed_per_second(self.samples))
@@ -143,7 +151,7 @@ class Figures:
 
 def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: int) -> Figures:
     """The figures of one phase and pattern. Raises ValueError where it has no window."""
-    chosen = [one for one in measured if (one.window.phase, one.window.pattern) == (phase, pattern)]
+    chosen = [window for window in measured if (window.phase, window.pattern) == (phase, pattern)]
     if not chosen:
         raise ValueError(f"no window of {phase} and {pattern}")
     every = [sample for one in chosen for sample in one.samples]
@@ -158,7 +166,7 @@ def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: 
         outcome=_times(chosen, until_completed),
         refused=_times(chosen, _until(raw.FAILED)),
         compensated=_times(chosen, _until(raw.COMPENSATED)),
-        acceptance=_times(chosen, lambda one: one.acceptance_ms),
+        acceptance=_times(chosen, lambda sample: sample.acceptance_ms),
         offered_per_second=[level.offered for level in levels],
         completed_per_second=[level.completed for level in levels],
         is_saturated=[level.is_saturated for level in levels],
@@ -190,13 +198,15 @@ def counts(samples: Iterable[Sample]) -> Counts:
 def _times(chosen: Sequence[Measured], of: Callable[[Sample], float | None]) -> Times | None:
     """Over the samples for which `of` gives a number; None where there are none."""
     windows = [
-        [time for sample in one.samples if (time := of(sample)) is not None] for one in chosen
+        [time for sample in window.samples if (time := of(sample)) is not None] for window in chosen
     ]
     every = [time for window in windows for time in window]
     if not every:
         return None
     p50, p95, p99 = _percentiles(every)
-    return Times(p50=p50, p95=p95, p99=p99, windows=[_percentiles(one) for one in windows if one])
+    return Times(
+        p50=p50, p95=p95, p99=p99, windows=[_percentiles(window) for window in windows if window]
+    )
 
 
 def _percentiles(times: Sequence[float]) -> list[float | None]:

@@ -165,7 +165,7 @@ def _why_not(ones: Sequence[float], others: Sequence[float]) -> str:
     if len(ones) < LEAST_BLOCKS:
         pairs = "1 pair" if len(ones) == 1 else f"{len(ones)} pairs"
         return f"only {pairs} of windows, {LEAST_BLOCKS} are needed"
-    if not all(isfinite(one) and one > 0 for one in [*ones, *others]):
+    if not all(isfinite(value) and value > 0 for value in [*ones, *others]):
         return "in some windows not every checkout finished"
     return ""
 
@@ -237,7 +237,7 @@ def _deviations(values: Sequence[float], centre: float) -> list[float]:
     for _ in range(RESAMPLES):
         drawn = chance.choices(values, k=count)
         own = sum(drawn) / count
-        squares = sum((one - own) ** 2 for one in drawn)
+        squares = sum((capacity - own) ** 2 for capacity in drawn)
         if squares > 0:
             found.append((own - centre) / sqrt(squares / (count - 1) / count))
     return sorted(found)

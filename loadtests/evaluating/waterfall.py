@@ -23,7 +23,7 @@ from statistics import fmean
 from loadtests.measuring.samples import Moments
 
 
-class Kind(StrEnum):
+class TimeKind(StrEnum):
     WAIT = "queue wait"
     SERVICE = "service"
     COORDINATION = "coordination"
@@ -31,16 +31,16 @@ class Kind(StrEnum):
 
 
 HAND_OVER = "hand_over"
-IN_ORDER = (Kind.IDLE, Kind.WAIT, Kind.SERVICE, Kind.COORDINATION)
+IN_ORDER = (TimeKind.IDLE, TimeKind.WAIT, TimeKind.SERVICE, TimeKind.COORDINATION)
 """As they follow each other within a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Span:
     """Mean milliseconds of one kind of time at one step; `start`: where it begins, likewise."""
 
     step: str
-    kind: Kind
+    kind: TimeKind
     start: float
     ms: float
 
@@ -52,7 +52,7 @@ class Waterfall:
     pattern: str
     sagas: int
     mean_ms: float
-    parts: Sequence[Part]
+    parts: Sequence[Span]
 
 
 def waterfalls(*, moments: Iterable[Moments]) -> list[Waterfall]:
@@ -64,17 +64,17 @@ def waterfalls(*, moments: Iterable[Moments]) -> list[Waterfall]:
     return [_mean(pattern, sagas) for pattern, sagas in by_pattern.items()]
 
 
-def parts_of(*, saga: Sequence[Moments]) -> list[tuple[str, Kind, float]]:
+def parts_of(*, saga: Sequence[Moments]) -> list[tuple[str, TimeKind, float]]:
     """A saga's steps, in order, as (step, kind, seconds); they add up to its latency."""
-    parts: list[tuple[str, Kind, float]] = []
+    parts: list[tuple[str, TimeKind, float]] = []
     for one, following in pairwise([*saga, None]):
         assert one is not None  # noqa: S101 -- only the last may be None
-        wait = Kind.IDLE if one.attempts > 1 else Kind.WAIT
+        wait = TimeKind.IDLE if one.attempts > 1 else TimeKind.WAIT
         parts.append((one.step, wait, one.picked_up_at - one.asked_at))
-        parts.append((one.step, Kind.SERVICE, one.decided_at - one.picked_up_at))
+        parts.append((one.step, TimeKind.SERVICE, one.decided_at - one.picked_up_at))
         if following:
             after = HAND_OVER if one is saga[0] else one.step
-            parts.append((after, Kind.COORDINATION, following.asked_at - one.decided_at))
+            parts.append((after, TimeKind.COORDINATION, following.asked_at - one.decided_at))
     return parts
 
 
@@ -90,7 +90,7 @@ def _mean(pattern: str, every: Sequence[Sequence[Moments]]) -> Waterfall:
     for (step, kind), spent in seconds.items():
         ms = spent * 1000 / len(every)
         if ms:
-            parts.append(Part(step=step, kind=kind, start=reached, ms=ms))
+            parts.append(Span(step=step, kind=kind, start=reached, ms=ms))
             reached += ms
     latencies = [(saga[-1].decided_at - saga[0].asked_at) * 1000 for saga in every]
     return Waterfall(pattern=pattern, sagas=len(every), mean_ms=fmean(latencies), parts=parts)

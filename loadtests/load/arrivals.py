@@ -180,9 +180,11 @@ def _write(path: Path, arrivals: list[Arrival], epoch: float) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for one in arrivals:
-            times = [at + epoch if at else 0 for at in (one.intended, one.sent, one.answered)]
-            writer.writerow([*(f"{at:.6f}" for at in times), one.status, *_found(one)])
+        for arrival in arrivals:
+            times = [
+                at + epoch if at else 0 for at in (arrival.intended, arrival.sent, arrival.answered)
+            ]
+            writer.writerow([*(f"{at:.6f}" for at in times), arrival.status, *_found(arrival)])
 
 
 def _found(arrival: Arrival) -> tuple[str, str]:

@@ -42,7 +42,7 @@ FULL_LIGHT_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RunSettings:
     """What the user asked for. `seconds`: timed seconds a pattern, warm-up apart; a full run has
     its own lengths, and takes them times `seconds` / 40."""
 
@@ -69,7 +69,7 @@ class Settings:
         told += self._patterns_told()
         for name in ("saga", "seconds", "rate", "declined", "scarce", "zipf", "steps"):
             value = getattr(self, name)
-            if value != getattr(Settings, name):
+            if value != getattr(RunSettings, name):
                 told.append(f"--{name} {value}".removesuffix(".0"))
         if self.hop_ms:
             told.append(f"--hop {self.hop_ms:g}ms")
@@ -88,30 +88,32 @@ class Settings:
         return self.steps - OWN_STEPS if self.saga == CHECKOUT else 0
 
 
-def windows(settings: Settings) -> list[Window]:
+def windows(settings: RunSettings) -> list[Window]:
     """All windows in the order in which they run."""
     chance = random.Random(settings.seed)  # noqa: S311 -- an order to repeat, no secret
     loads = _full_run(settings) if settings.is_full else _short_run(settings)
-    popular = [_mixed(one, settings) for one in loads]
+    popular = [_mixed(load, settings) for load in loads]
     return in_blocks(loads=popular, patterns=settings.patterns, chance=chance)
 
 
-def holds(*, known: Sequence[Window], settings: Settings) -> bool:
+def holds(*, known: Sequence[Window], settings: RunSettings) -> bool:
     """Whether these windows, measured before, are of the plan for these settings: not so where
     another version of this module has made theirs."""
     planned = {
         (window.number, window.phase, window.pattern, window.seed) for window in windows(settings)
     }
-    return all((one.number, one.phase, one.pattern, one.seed) in planned for one in known)
+    return all(
+        (window.number, window.phase, window.pattern, window.seed) in planned for window in known
+    )
 
 
-def _mixed(load: Load, settings: Settings) -> Load:
+def _mixed(load: Load, settings: RunSettings) -> Load:
     if load.mix.hot or load.mix.zipf:
         return load
     return replace(load, mix=replace(load.mix, zipf=settings.zipf))
 
 
-def _warm_up(settings: Settings, times: int) -> list[Load]:
+def _warm_up(settings: RunSettings, times: int) -> list[Load]:
     return [
         *[Load(phase=Phase.WARM_UP, rate=settings.rate, seconds=2.0)] * times,
         Load(
@@ -123,7 +125,7 @@ def _warm_up(settings: Settings, times: int) -> list[Load]:
     ]
 
 
-def _short_run(settings: Settings) -> list[Load]:
+def _short_run(settings: RunSettings) -> list[Load]:
     """Of the timed seconds, 6 in 10 go to light load, 3 to full load, 1 to failures."""
     return [
         *_warm_up(settings, 1),
@@ -145,7 +147,7 @@ def _split(load: Load, *, most: int) -> list[Load]:
     return [replace(load, seconds=load.seconds / count)] * count
 
 
-def _full_run(settings: Settings) -> list[Load]:
+def _full_run(settings: RunSettings) -> list[Load]:
     """Light load, which most decisions are of, has all the time that the other phases leave."""
     scale = settings.seconds / USUAL_SECONDS
     before, after = _before_light(settings, scale), _after_light(settings, scale)
@@ -166,12 +168,12 @@ def knee_shares() -> list[float]:
     return [share for sweep in range(KNEE_SWEEPS) for share in ascending[sweep::KNEE_SWEEPS]]
 
 
-def _seconds_of(loads: Sequence[Load], settings: Settings) -> float:
-    around = [AROUND_SECONDS[one.arrivals] for one in loads]
-    return (sum(one.seconds for one in loads) + sum(around)) * len(settings.patterns)
+def _seconds_of(loads: Sequence[Load], settings: RunSettings) -> float:
+    around = [AROUND_SECONDS[load.arrivals] for load in loads]
+    return (sum(load.seconds for load in loads) + sum(around)) * len(settings.patterns)
 
 
-def _before_light(settings: Settings, scale: float) -> list[Load]:
+def _before_light(settings: RunSettings, scale: float) -> list[Load]:
     constant = Arrivals.CONSTANT
     return [
         *_warm_up(settings, MOST_WARM_UPS),
@@ -183,7 +185,7 @@ def _before_light(settings: Settings, scale: float) -> list[Load]:
     ]
 
 
-def _after_light(settings: Settings, scale: float) -> list[Load]:
+def _after_light(settings: RunSettings, scale: float) -> list[Load]:
     return [
         *[
             Load(phase=Phase.LEVELS, share=share, seconds=4 * scale)
@@ -198,6 +200,6 @@ def _after_light(settings: Settings, scale: float) -> list[Load]:
     ]
 
 
-def _failures(settings: Settings, seconds: float) -> Load:
+def _failures(settings: RunSettings, seconds: float) -> Load:
     mix = Mix(declined=settings.declined, scarce=settings.scarce)
     return Load(phase=Phase.FAILURES, rate=settings.rate, seconds=seconds, mix=mix)

@@ -115,7 +115,7 @@ def patterns(*, text: str, known: Sequence[str] = PATTERNS) -> list[str]:
 
     `known`: those that can be named."""
     named = list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
-    wrong = [one for one in named if one not in known]
+    wrong = [name for name in named if name not in known]
     if wrong or not named:
         what = f"unknown pattern {wrong[0]!r}" if wrong else "name at least one pattern"
         raise ValueError(f"{what}; choose from {', '.join(known)}")

@@ -161,7 +161,7 @@ class Remaining:
     def seconds(self, *, to_come: Sequence[Window]) -> float:
         """Until the end, with these windows to come."""
         around = {kind: max(self._around[kind] / self._seen[kind], 0.0) for kind in Arrivals}
-        return sum(one.seconds + around[one.arrivals] for one in to_come) + self._after
+        return sum(window.seconds + around[window.arrivals] for window in to_come) + self._after
 
 
 def as_minutes(*, seconds: float) -> str:

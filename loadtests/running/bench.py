@@ -19,7 +19,7 @@ from loadtests.measuring.cost import Meters
 from loadtests.measuring.machine import make_checkpoint_if_due
 from loadtests.measuring.outcomes import Outcomes
 from loadtests.measuring.timeline import Timeline
-from loadtests.running.runner import Runner, Say, Sender
+from loadtests.running.runner import Say, WindowRunner, WindowSender
 from loadtests.shop import CHECKOUT, Shop, shop_of
 from stack.local import LocalStack
 
@@ -49,7 +49,7 @@ def own_stack(
 
 
 @contextlib.contextmanager
-def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[Sender]:
+def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[WindowSender]:
     """The load of one run, with products of its own. Arguments and errors: as `runner_on`."""
     with (
         Generator(url=shop.urls[shop.saga.owner] + shop.saga.door, folder=folder) as generator,
@@ -57,7 +57,7 @@ def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[Sender]:
     ):
         generator.wait_until_ready()
         workload = Workload(supplier=Supplier(shop=shop, run=name), saga=shop.saga)
-        yield Sender(generator=generator, workload=workload, outcomes=outcomes, folder=folder)
+        yield WindowSender(generator=generator, workload=workload, outcomes=outcomes, folder=folder)
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def runner_on(
     say: Say,
     seconds_after: float = 0.0,
     saga: str = CHECKOUT,
-) -> Iterator[Runner]:
+) -> Iterator[WindowRunner]:
     """A runner for the windows of one run on a started stack, with products of its own.
 
     `saga`: what its shoppers start; `name`: of the run, in its products' SKUs; `folder`: for the
@@ -84,7 +84,7 @@ def runner_on(
         ) as meters,
         contextlib.closing(Timeline(shop=shop)) as timeline,
     ):
-        yield Runner(
+        yield WindowRunner(
             sender=sender,
             meters=meters,
             checkpoint=lambda: make_checkpoint_if_due(database=shop.databases["default"]),

@@ -29,7 +29,7 @@ Done = Callable[[Measured], None]
 Pause = Callable[[bool], None]
 
 
-class Sender:
+class WindowSender:
     """Writes, sends, collects, in this order; between the last two the caller drains."""
 
     def __init__(
@@ -97,13 +97,13 @@ def _outcome(status: int, found: SagaOutcome | None) -> str:
     return found.status if found and found.ended_at else samples.UNFINISHED
 
 
-class Runner:
+class WindowRunner:
     """Carries out one window at a time: supply, measure, send, drain, rest, measure, collect."""
 
     def __init__(
         self,
         *,
-        sender: Sender,
+        sender: WindowSender,
         meters: Meters,
         checkpoint: Callable[[], object],
         pause: Pause,
@@ -153,7 +153,7 @@ class Runner:
         return seen
 
     def _left(self, to_come: Sequence[Window], seen: Sequence[Measured]) -> str:
-        needed = [one for one in to_come if not self._is_needless(one, seen)]
+        needed = [window for window in to_come if not self._is_needless(window, seen)]
         return f"{as_minutes(seconds=self._remaining.seconds(to_come=needed))} left"
 
     def measure(self, *, window: Window, seen: Sequence[Measured]) -> Measured:

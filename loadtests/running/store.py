@@ -16,7 +16,7 @@ from loadtests.drawing import page
 from loadtests.drawing.stored import FIGURES, OUTAGE, SAMPLES
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.results import Audit, Measured
-from loadtests.load.plan import Settings
+from loadtests.load.plan import RunSettings
 from loadtests.measuring import samples
 from loadtests.measuring.samples import Moments, Sample
 
@@ -35,19 +35,19 @@ class Kept:
     def __init__(self, *, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, one: Measured) -> None:
+    def add(self, window: Measured) -> None:
         """Keeps a window. Its line comes last: without it, its samples count for nothing."""
-        samples.append(path=self.folder / SAMPLES, kind=Sample, every=one.samples)
-        samples.append(path=self.folder / STEPS, kind=Moments, every=one.moments)
+        samples.append(path=self.folder / SAMPLES, kind=Sample, every=window.samples)
+        samples.append(path=self.folder / STEPS, kind=Moments, every=window.moments)
         with (self.folder / WINDOWS).open("ab") as file:
-            file.write(msgspec.json.encode(replace(one, samples=(), moments=())) + b"\n")
+            file.write(msgspec.json.encode(replace(window, samples=(), moments=())) + b"\n")
 
     def keep(self, *, measured: Sequence[Measured]) -> None:
         """Drops all windows but these."""
         for name in (WINDOWS, SAMPLES, STEPS):
             (self.folder / name).unlink(missing_ok=True)
-        for one in measured:
-            self.add(one)
+        for window in measured:
+            self.add(window)
 
     def measured(self) -> list[Measured]:
         """The windows that have ended, in order. Raises NotStored."""
@@ -79,14 +79,14 @@ def whole_blocks(*, measured: Sequence[Measured], patterns: Sequence[str]) -> li
     """Those whose block has a window of each pattern: the others are measured again."""
     found: dict[int, set[str]] = {}
     for one in measured:
-        found.setdefault(one.window.block, set()).add(one.window.pattern)
-    return [one for one in measured if found[one.window.block] == set(patterns)]
+        found.setdefault(one.window.block, set()).add(one.pattern)
+    return [window for window in measured if found[window.window.block] == set(patterns)]
 
 
 class Store(Kept):
     """The folder of one run."""
 
-    def begin(self, *, settings: Settings) -> None:
+    def begin(self, *, settings: RunSettings) -> None:
         """Writes down what was asked for; makes the folder."""
         self.folder.mkdir(parents=True)
         (self.folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
@@ -98,10 +98,10 @@ class Store(Kept):
         """Beside the windows, to be drawn with them."""
         (self.folder / OUTAGE).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
 
-    def settings(self) -> Settings:
+    def settings(self) -> RunSettings:
         """Raises NotStored."""
         try:
-            return msgspec.json.decode((self.folder / SETTINGS).read_bytes(), type=Settings)
+            return msgspec.json.decode((self.folder / SETTINGS).read_bytes(), type=RunSettings)
         except (OSError, msgspec.MsgspecError) as error:
             raise NotStored(f"{self.folder} holds no run that could be read: {error}") from error
 
@@ -114,9 +114,9 @@ class Store(Kept):
 
     def show(self, *, comparison: Comparison, measured: Sequence[Measured]) -> Path:
         """Writes report.json, samples.csv, steps.csv and the page drawn of them; returns it."""
-        every = [sample for one in measured for sample in one.samples]
+        every = [sample for window in measured for sample in window.samples]
         samples.write(path=self.folder / SAMPLES, kind=Sample, every=every)
-        steps = [moment for one in measured for moment in one.moments]
+        steps = [moment for window in measured for moment in window.moments]
         samples.write(path=self.folder / STEPS, kind=Moments, every=steps)
         (self.folder / FIGURES).write_bytes(as_json(comparison=comparison))
         return page.draw(folder=self.folder)

@@ -20,7 +20,7 @@ from loadtests.load.windows import Phase, Window
 from loadtests.measuring import samples as raw
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import NotMeasured, Sample, percentile
-from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.grid import Spot, SurveySettings
 
 EDGE = 0.05
 SATURATED_BELOW = 0.9
@@ -72,16 +72,16 @@ def overload(*, pattern: str, seen: Sequence[Measured]) -> float:
 def share_of_slowest(*, share: float, patterns: Sequence[str], seen: Sequence[Measured]) -> float:
     """So much of what the slowest pattern followed at full load, at least 1/s. Raises NotMeasured
     where one of them ended nothing there."""
-    full = [one for one in seen if one.window.phase is Phase.FULL]
+    full = [window for window in seen if window.phase is Phase.FULL]
     return float(max(round(share * min(_followed(pattern, full) for pattern in patterns)), 1))
 
 
 def unsaturated(*, patterns: Sequence[str], seen: Sequence[Measured]) -> list[str]:
     """Those that could follow in each of their windows of full load."""
     found = {
-        one.window.pattern
-        for one in seen
-        if one.window.phase is Phase.FULL and is_saturated(measured=one)
+        window.pattern
+        for window in seen
+        if window.phase is Phase.FULL and is_saturated(measured=window)
     }
     return [pattern for pattern in patterns if pattern not in found]
 
@@ -90,9 +90,9 @@ def _followed(pattern: str, seen: Sequence[Measured]) -> float:
     """At most what was offered: some outcomes can come in a rush that no load could keep up."""
     most = max(
         (
-            min(ended_per_second(samples=one.samples), one.level.offered)
-            for one in seen
-            if one.window.pattern == pattern
+            min(ended_per_second(samples=window.samples), window.level.offered)
+            for window in seen
+            if window.pattern == pattern
         ),
         default=0.0,
     )
@@ -167,7 +167,7 @@ class Survey:
     made_at: str
     seconds_taken: float
     cores: int
-    settings: Settings
+    settings: SurveySettings
     units: dict[str, str]
     stacks: Sequence[Stack]
 

@@ -70,7 +70,7 @@ HELD_OUT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SurveySettings:
     """What a survey is asked for. `seconds`: of a window; `loads`: checkouts a second;
     `refusals`: shares of declined cards, 0 among them or not."""
 
@@ -85,7 +85,7 @@ class Settings:
 def visits(*, fitted: Sequence[Spot], held_out: Sequence[Spot]) -> list[Spot]:
     """In the order in which they are measured: the held-out ones VISITS times, evenly spread among
     the others from the first to the last, so that a slow quarter of an hour is in both."""
-    spread = [replace(one, visit=1 + visit) for visit in range(VISITS) for one in held_out]
+    spread = [replace(spot, visit=1 + visit) for visit in range(VISITS) for spot in held_out]
     last = max(len(spread) - 1, 1)
     placed = [
         *[(place / last, one) for place, one in enumerate(spread)],
@@ -94,7 +94,7 @@ def visits(*, fitted: Sequence[Spot], held_out: Sequence[Spot]) -> list[Spot]:
     return [one for _, one in sorted(placed, key=lambda each: each[0])]
 
 
-def windows(*, settings: Settings, spot: Spot) -> list[Window]:
+def windows(*, settings: SurveySettings, spot: Spot) -> list[Window]:
     """Those of one stack, in the order in which they run: warm-up, full load, cells."""
     chance = random.Random(f"{settings.seed} {spot.name}")  # noqa: S311 -- an order to repeat
     cells = _between(settings) if spot.is_held_out else _cells(settings)
@@ -108,33 +108,35 @@ def further(*, after: Sequence[Window], pattern: str) -> Window:
     """One more window of full load for a pattern alone, `after` all that are planned or were
     added."""
     last = max(after, key=lambda one: one.number)
-    (own, *_) = [one for one in after if (one.phase, one.pattern) == (Phase.FULL, pattern)]
+    (own, *_) = [
+        window for window in after if (window.phase, window.pattern) == (Phase.FULL, pattern)
+    ]
     return replace(own, number=last.number + 1, block=last.block + 1)
 
 
-def _cells(settings: Settings) -> list[Load]:
+def _cells(settings: SurveySettings) -> list[Load]:
     """Each load with the lowest share of refusals; every other one, the highest among them, with
     each further share."""
     least, *further = sorted(settings.refusals)
     loads = _loads(settings, sorted(settings.loads), UPPER_SHARE)
     return [
-        *[_refusing(one, least) for one in loads],
-        *[_refusing(one, share) for share in further for one in loads[::-2]],
+        *[_refusing(load, least) for load in loads],
+        *[_refusing(load, share) for share in further for load in loads[::-2]],
     ]
 
 
-def _between(settings: Settings) -> list[Load]:
+def _between(settings: SurveySettings) -> list[Load]:
     """Loads and shares of refusals between those that are fitted."""
     rates = sorted(settings.loads)
     middles = [sqrt(low * high) for low, high in itertools.pairwise(rates)] or rates
     loads = _loads(settings, [float(round(one)) for one in middles], MIDDLE_SHARE)
     least, most = min(settings.refusals), max(settings.refusals)
     middle = least + (most - least) * MIDDLE_OF_REFUSALS
-    mixed = [_refusing(one, middle) for one in loads[::-2]] if most > least else []
-    return [*[_refusing(one, least) for one in loads], *mixed]
+    mixed = [_refusing(load, middle) for load in loads[::-2]] if most > least else []
+    return [*[_refusing(load, least) for load in loads], *mixed]
 
 
-def _loads(settings: Settings, rates: Sequence[float], share: float) -> list[Load]:
+def _loads(settings: SurveySettings, rates: Sequence[float], share: float) -> list[Load]:
     """These, and a share of what the slower pattern can do. Longer at few checkouts a second; as
     much longer where windows are shorter than usual."""
     usual = Load(phase=Phase.CELL, seconds=settings.seconds)
@@ -152,7 +154,7 @@ def _refusing(load: Load, refusals: float) -> Load:
     return replace(load, mix=Mix(declined=refusals))
 
 
-def _warm_up(settings: Settings) -> list[Load]:
+def _warm_up(settings: SurveySettings) -> list[Load]:
     rate, seconds = max(min(settings.loads), 25.0), min(settings.seconds, 2.0)
     usual = Load(phase=Phase.WARM_UP, rate=rate, seconds=seconds)
     return [usual, replace(usual, arrivals=Arrivals.CONSTANT, rate=WARM_UP_BURST_RATE)]

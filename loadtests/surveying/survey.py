@@ -27,12 +27,12 @@ from loadtests.load.windows import (
 )
 from loadtests.measuring import machine
 from loadtests.running.bench import own_stack, run_audit, runner_on
-from loadtests.running.runner import Done, Runner, Say, progress
+from loadtests.running.runner import Done, Say, WindowRunner, progress
 from loadtests.running.store import Kept
 from loadtests.shop import OWN_STEPS, shop_of
 from loadtests.surveying import cells, grid
 from loadtests.surveying.cells import UNITS, NotASurvey, Rest, Stack, Survey, cell_of, rest_of
-from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.grid import Spot, SurveySettings
 from stack.folders import STATE_FOLDER
 from stack.local import LocalStack
 
@@ -44,7 +44,7 @@ SETTINGS, STACK = "settings.json", "stack.json"
 class Ahead:
     """What a survey has yet to measure, and how long that will take."""
 
-    settings: Settings
+    settings: SurveySettings
     spots: list[Spot]
     remaining: Remaining = field(default_factory=Remaining)
 
@@ -64,14 +64,16 @@ class Ahead:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class MeasuredStack:
     """What came of a stack: what it uses at rest, and whether it was stopped before its end."""
 
     rest: Rest
     was_stopped: bool
 
 
-def measure(*, runner: Runner, spot: Spot, ahead: Ahead, done: Done, say: Say) -> Taken:
+def measure(
+    *, runner: WindowRunner, spot: Spot, ahead: Ahead, done: Done, say: Say
+) -> MeasuredStack:
     """All windows of this spot on a stack that was started for it; `done` is given each at its end.
 
     On Ctrl-C it drains and returns; KeyboardInterrupt where there was no cell yet. Raises
@@ -82,16 +84,16 @@ def measure(*, runner: Runner, spot: Spot, ahead: Ahead, done: Done, say: Say) -
     try:
         _windows(runner, spot, ahead, seen, done, say)
     except KeyboardInterrupt:
-        if not any(cell_of(measured=one) for one in seen):
+        if not any(cell_of(measured=window) for window in seen):
             raise
         say("stopping: draining, auditing and keeping what was measured")
         runner.close()
-        return Taken(rest=rest, was_stopped=True)
-    return Taken(rest=rest, was_stopped=False)
+        return MeasuredStack(rest=rest, was_stopped=True)
+    return MeasuredStack(rest=rest, was_stopped=False)
 
 
 def _windows(
-    runner: Runner, spot: Spot, ahead: Ahead, seen: list[Measured], done: Done, say: Say
+    runner: WindowRunner, spot: Spot, ahead: Ahead, seen: list[Measured], done: Done, say: Say
 ) -> None:
     planned = grid.windows(settings=ahead.settings, spot=spot)
     for window in _in_order(planned, ahead.settings.patterns, seen):
@@ -110,13 +112,13 @@ def _in_order(
 ) -> Iterator[Window]:
     """Those that are planned, and before the first cell (some are a share of what the patterns can
     do) more of full load for whoever has followed so far. `seen` grows meanwhile."""
-    yield from [one for one in planned if one.phase is not Phase.CELL]
+    yield from [window for window in planned if window.phase is not Phase.CELL]
     every = list(planned)
     for _ in range(grid.FURTHER):
         for pattern in cells.unsaturated(patterns=patterns, seen=seen):
             every.append(grid.further(after=every, pattern=pattern))
             yield every[-1]
-    yield from [one for one in planned if one.phase is Phase.CELL]
+    yield from [window for window in planned if window.phase is Phase.CELL]
 
 
 def _with_rate(window: Window, patterns: Sequence[str], seen: Sequence[Measured]) -> Window:
@@ -130,15 +132,15 @@ def _with_rate(window: Window, patterns: Sequence[str], seen: Sequence[Measured]
 
 
 def _without(planned: Sequence[Window], seen: Sequence[Measured]) -> list[Window]:
-    numbers = {one.window.number for one in seen}
-    return [one for one in planned if one.number not in numbers]
+    numbers = {window.window.number for window in seen}
+    return [window for window in planned if window.number not in numbers]
 
 
 def doubts_of(*, measured: Sequence[Measured]) -> list[str]:
     """What makes a stack's cells doubtful, as of a comparison."""
     cores = os.cpu_count() or 1
-    kept = [one for one in measured if one.window.phase is not Phase.WARM_UP]
-    there = sorted({(one.window.phase, one.window.pattern) for one in kept})
+    kept = [window for window in measured if window.phase is not Phase.WARM_UP]
+    there = sorted({(one.phase, one.pattern) for one in kept})
     found = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
         for phase, pattern in there
@@ -151,7 +153,7 @@ def doubts_of(*, measured: Sequence[Measured]) -> list[str]:
 
 def _of_capacity(kept: Sequence[Measured]) -> list[str]:
     """What a comparison says of windows without a hop (caveats.py), said of any."""
-    there = sorted({one.window.pattern for one in kept if one.window.phase is Phase.FULL})
+    there = sorted({window.pattern for window in kept if window.phase is Phase.FULL})
     found = cells.unsaturated(patterns=there, seen=kept)
     return [f"never saturated, so it can do more: full {', '.join(found)}."] if found else []
 
@@ -161,7 +163,7 @@ class Breached(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class FinishedSurvey:
     """A survey and its file."""
 
     survey: Survey
@@ -169,7 +171,7 @@ class Finished:
     was_stopped: bool
 
 
-def new_folder(*, settings: Settings) -> Path:
+def new_folder(*, settings: SurveySettings) -> Path:
     """Where a survey that begins now is kept; made, with what was asked for in it."""
     folder = SURVEYS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-seed-{settings.seed}"
     folder.mkdir(parents=True)
@@ -177,15 +179,15 @@ def new_folder(*, settings: Settings) -> Path:
     return folder
 
 
-def settings_in(*, folder: Path) -> Settings:
+def settings_in(*, folder: Path) -> SurveySettings:
     """What the survey in this folder was asked for. Raises NotASurvey."""
     try:
-        return msgspec.json.decode((folder / SETTINGS).read_bytes(), type=Settings)
+        return msgspec.json.decode((folder / SETTINGS).read_bytes(), type=SurveySettings)
     except (OSError, msgspec.MsgspecError) as error:
         raise NotASurvey(f"{folder} holds no survey to go on with: {error}") from error
 
 
-def run(*, settings: Settings, folder: Path, say: Say) -> Finished:
+def run(*, settings: SurveySettings, folder: Path, say: Say) -> FinishedSurvey:
     """Measures the stacks that are not whole in `folder` yet.
 
     On Ctrl-C the cells that have ended are drained, audited and kept, and no further stack is
@@ -203,18 +205,18 @@ def run(*, settings: Settings, folder: Path, say: Say) -> Finished:
         cells.write(path=folder / cells.FILE, survey=survey_of(settings=settings, stacks=found))
         if found[-1].was_stopped:
             break
-    return Finished(
+    return FinishedSurvey(
         survey=survey_of(settings=settings, stacks=found),
         path=folder / cells.FILE,
         was_stopped=found[-1].was_stopped,
     )
 
 
-def survey_of(*, settings: Settings, stacks: Sequence[Stack]) -> Survey:
+def survey_of(*, settings: SurveySettings, stacks: Sequence[Stack]) -> Survey:
     """These stacks as one survey."""
     return Survey(
-        made_at=min(one.made_at for one in stacks),
-        seconds_taken=round(sum(one.seconds_taken for one in stacks), 1),
+        made_at=min(stack.made_at for stack in stacks),
+        seconds_taken=round(sum(stack.seconds_taken for stack in stacks), 1),
         cores=os.cpu_count() or 1,
         settings=settings,
         units=UNITS,
@@ -262,7 +264,7 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
     return found
 
 
-def _taken(stack: LocalStack, spot: Spot, ahead: Ahead, kept: Kept, say: Say) -> Taken:
+def _taken(stack: LocalStack, spot: Spot, ahead: Ahead, kept: Kept, say: Say) -> MeasuredStack:
     with (
         tempfile.TemporaryDirectory(prefix="dueto-survey-") as working,
         runner_on(

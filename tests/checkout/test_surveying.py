@@ -5,17 +5,17 @@ import pytest
 from loadtests.evaluating.results import Measured
 from loadtests.running.bench import runner_on
 from loadtests.surveying.cells import Cell, cell_of
-from loadtests.surveying.grid import Settings, Spot
-from loadtests.surveying.survey import Ahead, Taken, doubts_of, measure
+from loadtests.surveying.grid import Spot, SurveySettings
+from loadtests.surveying.survey import Ahead, MeasuredStack, doubts_of, measure
 
 SPOT = Spot(steps=5, hop_ms=0)
-SETTINGS = Settings(
+SETTINGS = SurveySettings(
     patterns=("choreographed",), spots=[SPOT], loads=[20], refusals=[0.3], seconds=0.3, seed=1
 )
 
 
 @pytest.fixture(scope="module")
-def surveyed(stack, tmp_path_factory) -> tuple[Taken, list[Measured], list[str]]:
+def surveyed(stack, tmp_path_factory) -> tuple[MeasuredStack, list[Measured], list[str]]:
     found: list[Measured] = []
     said: list[str] = []
     folder = tmp_path_factory.mktemp("survey")

@@ -10,7 +10,7 @@ import pytest
 from catalogue import services
 from catalogue.checkout import SAGA
 from contracts.patterns import PATTERNS
-from loadtests.evaluating.waterfall import HAND_OVER, Kind, Waterfall, waterfalls
+from loadtests.evaluating.waterfall import HAND_OVER, TimeKind, Waterfall, waterfalls
 from loadtests.measuring.samples import ACCEPTED, COMPLETED, Sample
 from loadtests.measuring.timeline import Timeline
 from loadtests.shop import shop_of
@@ -100,7 +100,7 @@ def all_sent(shop) -> bool:
     )
 
 
-def spent(found: Waterfall) -> dict[tuple[str, Kind], float]:
+def spent(found: Waterfall) -> dict[tuple[str, TimeKind], float]:
     return {(part.step, part.kind): part.ms / 1000 for part in found.parts}
 
 
@@ -120,5 +120,5 @@ def test_parts_are_times_and_add_up_to_the_latency(usual, pattern):
 def test_slow_charge_is_service_time_of_the_charge(usual, slow, pattern):
     before, after = spent(usual[pattern]), spent(slow[pattern])
     grown = {part: seconds - before.get(part, 0.0) for part, seconds in after.items()}
-    assert grown.pop(("process_payment", Kind.SERVICE)) == pytest.approx(SLOWER, abs=SLOWER / 4)
+    assert grown.pop(("process_payment", TimeKind.SERVICE)) == pytest.approx(SLOWER, abs=SLOWER / 4)
     assert max(grown.values()) < SLOWER / 2

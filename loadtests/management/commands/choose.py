@@ -7,9 +7,9 @@ import msgspec
 from django.core.management.base import CommandError, CommandParser
 
 from loadtests.choosing import deciding, model, screen
-from loadtests.choosing.deciding import Answer
+from loadtests.choosing.deciding import Recommendation
 from loadtests.choosing.laws import OutOfRange, situation
-from loadtests.choosing.model import Model, Source, machines
+from loadtests.choosing.model import Model, SurveySource, machines
 from loadtests.management.explained import ExplainedCommand, add_valued, milliseconds
 from loadtests.surveying.cells import NotASurvey
 
@@ -70,7 +70,7 @@ class Command(ExplainedCommand):
             self.stdout.write("\n" + screen.explained(model=fitted))
 
 
-def _as_json(answer: Answer, fitted: Model, source: Source) -> str:
+def _as_json(answer: Recommendation, fitted: Model, source: SurveySource) -> str:
     """An infinite latency (more than the pattern can take) is null."""
     plain = {
         **msgspec.to_builtins(answer),

@@ -9,11 +9,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from catalogue import SAGAS
-from loadtests.comparing import Finished, new_folder, resume, run
+from loadtests.comparing import FinishedRun, new_folder, resume, run
 from loadtests.drawing import differences, page, screen, stored
 from loadtests.drawing.stored import NotARun
 from loadtests.load import shopper
-from loadtests.load.plan import Settings
+from loadtests.load.plan import RunSettings
 from loadtests.management.explained import MeasuringCommand, add_valued, between, positive
 from loadtests.running.store import NotStored, as_json
 from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
@@ -70,16 +70,21 @@ class Command(MeasuringCommand):
             "timed seconds a pattern: 6 in 10 at light load, 3 at full load, 1 with failures;"
             " warm-up, drains, start and audit come on top"
         )
-        add("--seconds", positive, Settings.seconds, timed)
-        add("--rate", positive, Settings.rate, "checkouts a second at light load")
+        add("--seconds", positive, RunSettings.seconds, timed)
+        add("--rate", positive, RunSettings.rate, "checkouts a second at light load")
         share = between(0, 1)
         add(
             "--declined",
             share,
-            Settings.declined,
+            RunSettings.declined,
             "share of declined cards in the failures' windows",
         )
-        add("--scarce", share, Settings.scarce, "share that wants the last unit of a product there")
+        add(
+            "--scarce",
+            share,
+            RunSettings.scarce,
+            "share that wants the last unit of a product there",
+        )
         popular = "some products are popular: the n-th is wanted as often as 1 / n to this power"
         alike = "all alike; a full run has windows with 0.99"
         add("--zipf", between(0, MOST_ZIPF), 0.0, popular, alike, metavar="0.99")
@@ -169,7 +174,7 @@ class Command(MeasuringCommand):
         style = self.style.SUCCESS if run.is_valid else self.style.ERROR
         self.stdout.write(f"{style(headline)}\n{figures}\n\nreport: {path}")
 
-    def _run(self, options: dict[str, Any]) -> Finished:
+    def _run(self, options: dict[str, Any]) -> FinishedRun:
         if options["resume"]:
             return resume(folder=options["resume"], say=self.say)
         settings = _settings(options)
@@ -180,11 +185,11 @@ class Command(MeasuringCommand):
 def _differences(asked: list[str]) -> str:
     if asked[0] != "diff" or len(asked) != 3:
         raise CommandError("Unknown arguments. To compare two stored runs: compare diff A B")
-    before, after = (stored.read(folder=Path(one)) for one in asked[1:])
+    before, after = (stored.read(folder=Path(name)) for name in asked[1:])
     return differences.differences(before=before, after=after)
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any]) -> RunSettings:
     usual = ",".join(shopper.WITH_CONTROL if options["full"] else shopper.THE_TWO)
     try:
         patterns = _arms(shopper.patterns(text=options["patterns"] or usual), options)
@@ -194,7 +199,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         _check_saga(patterns, options)
     if options["declined"] + options["scarce"] > 1:
         raise CommandError("--declined and --scarce together are more than all checkouts")
-    return Settings(
+    return RunSettings(
         patterns=patterns,
         seconds=options["seconds"],
         rate=options["rate"],

@@ -15,8 +15,8 @@ from loadtests.management.explained import MeasuringCommand, add_valued, positiv
 from loadtests.shop import MOST_STEPS, OWN_STEPS
 from loadtests.surveying import grid, survey
 from loadtests.surveying.cells import NotASurvey
-from loadtests.surveying.grid import Settings, Spot
-from loadtests.surveying.survey import Breached, Finished
+from loadtests.surveying.grid import Spot, SurveySettings
+from loadtests.surveying.survey import Breached, FinishedSurvey
 
 ABOUT = """\
 Measures the checkout, and no other saga, in its patterns under many combinations of steps, hop
@@ -76,7 +76,7 @@ class Command(MeasuringCommand):
             self.stdout.write(f"to go on: python manage.py survey --resume {folder}")
             sys.exit(130)
 
-    def _run(self, options: dict[str, Any]) -> Finished:
+    def _run(self, options: dict[str, Any]) -> FinishedSurvey:
         if options["resume"]:
             folder = options["resume"]
             return survey.run(
@@ -88,9 +88,9 @@ class Command(MeasuringCommand):
         return survey.run(settings=settings, folder=folder, say=self.say)
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any]) -> SurveySettings:
     try:
-        return Settings(
+        return SurveySettings(
             patterns=shopper.patterns(text=options["patterns"], known=shopper.WITH_CONTROL),
             spots=_all_spots(options["stacks"], options["held_out"]),
             loads=_numbers("--loads", options["loads"], lambda one: one > 0),

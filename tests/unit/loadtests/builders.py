@@ -9,7 +9,7 @@ from catalogue import SAGAS
 from loadtests.evaluating.comparison import Comparison, compare
 from loadtests.evaluating.results import Audit, Measured
 from loadtests.load import plan
-from loadtests.load.plan import Settings
+from loadtests.load.plan import RunSettings
 from loadtests.load.windows import Arrivals, Mix, Phase, Window
 from loadtests.measuring import samples
 from loadtests.measuring.cost import GENERATOR, Cost
@@ -19,7 +19,7 @@ from loadtests.running.store import Store
 EPOCH = 1_700_000_000.0
 THREE = ("orchestrated", "choreographed", "orchestrated_messaging")
 
-SETTINGS = Settings(
+SETTINGS = RunSettings(
     patterns=("orchestrated", "choreographed"),
     seconds=40,
     rate=25,
@@ -113,7 +113,7 @@ def measured(
 
 
 def comparison(
-    *, every: list[Measured], audit: str = "", settings: Settings = SETTINGS
+    *, every: list[Measured], audit: str = "", settings: RunSettings = SETTINGS
 ) -> Comparison:
     """`audit`: what it said of a breach; empty where it was clean."""
     return compare(
@@ -199,7 +199,7 @@ def stored_run(
     *,
     every: list[Measured] | None = None,
     audit: str = "",
-    settings: Settings = SETTINGS,
+    settings: RunSettings = SETTINGS,
 ) -> Path:
     """A run as `compare` leaves it: its folder, with the page drawn."""
     folder.mkdir(exist_ok=True)

@@ -48,6 +48,12 @@ def test_accepted_refused_and_ended_are_those_of_the_outage(found):
     assert (found.offered, found.accepted, found.refused, found.ended) == (4, 3, 1, 1)
 
 
+def test_what_is_answered_after_the_return_is_counted_where_it_was_offered():
+    late = replace(sample(109.0, ended=115.0), answered_at=111.0)
+    found = outage_of(pattern="orchestrated", samples=[late], down=DOWN)
+    assert (found.offered, found.accepted, found.refused) == (1, 1, 0)
+
+
 def test_drain_ends_with_the_last_that_was_accepted_before_the_return(found):
     assert found.drain_seconds == pytest.approx(5.5)
 

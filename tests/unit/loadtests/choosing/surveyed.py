@@ -10,7 +10,7 @@ from loadtests.choosing.laws import Situation
 from loadtests.evaluating.results import Audit
 from loadtests.surveying import grid
 from loadtests.surveying.cells import UNITS, Cell, Rest, Stack, Survey
-from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.grid import Spot, SurveySettings
 
 ORCHESTRATED, CHOREOGRAPHED = "orchestrated", "choreographed"
 REST_MS = 20.0
@@ -53,7 +53,7 @@ def survey(
     """`noise`: standard deviation of each figure's relative error. `held_out_off`: by how much the
     held-out cells cost more CPU than the laws say."""
     chance = random.Random(1)
-    settings = Settings(
+    settings = SurveySettings(
         patterns=list(known),
         spots=list(spots),
         loads=[10, 25, 75],

@@ -6,10 +6,19 @@ from math import isinf
 
 import pytest
 
-from loadtests.choosing.deciding import HOP, LOAD, REFUSALS, STEPS, Answer, Choice, Turn, answer
+from loadtests.choosing.deciding import (
+    HOP,
+    LOAD,
+    REFUSALS,
+    STEPS,
+    Choice,
+    Recommendation,
+    Turn,
+    answer,
+)
 from loadtests.choosing.figures import CAPACITY, CPU, P50
 from loadtests.choosing.laws import Situation, situation
-from loadtests.choosing.model import Model, Source
+from loadtests.choosing.model import Model, SurveySource
 from loadtests.choosing.screen import advice, explained, screen
 from tests.unit.loadtests.choosing.surveyed import (
     CHOREOGRAPHED,
@@ -28,12 +37,12 @@ def _changed(**changes: dict[str, Sequence[float]]) -> dict[str, dict[str, Seque
     return {pattern: {**KNOWN[pattern], **changes[pattern]} for pattern in KNOWN}
 
 
-def _choice(found: Answer, figure: str) -> Choice:
+def _choice(found: Recommendation, figure: str) -> Choice:
     (choice,) = (one for one in found.choices if one.figure == figure)
     return choice
 
 
-def _turn(found: Answer, figure: str, varied: str) -> Turn:
+def _turn(found: Recommendation, figure: str, varied: str) -> Turn:
     (turn,) = (one for one in _choice(found, figure).turns if one.input == varied)
     return turn
 
@@ -118,13 +127,13 @@ def test_difference_within_the_error_is_not_decided() -> None:
     same = dict.fromkeys(KNOWN, KNOWN[ORCHESTRATED])
     model = Model(survey=survey(known=same, noise=0.05))
     found = answer(model=model, situation=USUAL)
-    assert [choice.is_decided for choice in found.choices] == [False, False, False]
-    assert all(choice.margin > choice.difference for choice in found.choices)
-    assert advice(answer=found) == "Take either: no difference is larger than the model's error."
+    assert [one.is_decided for one in found.choices] == [False, False, False]
+    assert all(one.margin > one.difference for one in found.choices)
+    assert advice(answer=found) == "Choose either: no difference is larger than the model's error."
 
 
 def test_advice_names_who_is_taken_for_what(nearer) -> None:
-    assert "choreographed for latency p50" in advice(answer=answer(model=nearer, situation=USUAL))
+    assert "choreographed for p50 latency" in advice(answer=answer(model=nearer, situation=USUAL))
 
 
 def test_other_pattern_is_taken_where_the_survey_has_them_swapped() -> None:
@@ -172,8 +181,10 @@ def test_load_beyond_what_was_followed_decides_no_latency(followed) -> None:
     assert isinf(_choice(found, P50).difference)
     assert not _choice(found, P50).is_decided
     assert P50 not in found.taken.get(CHOREOGRAPHED, [])
-    said = screen(answer=found, model=followed, source=Source(survey=followed.survey, said="here"))
-    assert "p50: not decided: orchestrated may take this load or not (see below)" in said
+    said = screen(
+        answer=found, model=followed, source=SurveySource(survey=followed.survey, said="here")
+    )
+    assert "p50 latency: not decided: orchestrated may take this load or not (see below)" in said
     assert "can't take this load" not in said
     assert any(
         "more than orchestrated is known to take: at least" in warning for warning in found.warnings
@@ -184,7 +195,7 @@ def test_same_load_is_refused_where_the_pattern_was_saturated() -> None:
     model = Model(survey=survey())
     found = answer(model=model, situation=_beyond(model))
     assert _choice(found, P50).is_decided
-    said = screen(answer=found, model=model, source=Source(survey=model.survey, said="here"))
+    said = screen(answer=found, model=model, source=SurveySource(survey=model.survey, said="here"))
     assert "choreographed; orchestrated can't take this load" in said
     assert "or more" not in said
 
@@ -195,8 +206,10 @@ def test_capacity_that_is_a_lower_bound_is_shown_as_one(followed) -> None:
         CHOREOGRAPHED: False,
         ORCHESTRATED: True,
     }
-    said = screen(answer=found, model=followed, source=Source(survey=followed.survey, said="here"))
-    (row,) = (line for line in said.splitlines() if "can take at most" in line)
+    said = screen(
+        answer=found, model=followed, source=SurveySource(survey=followed.survey, said="here")
+    )
+    (row,) = (one for one in said.splitlines() if "can take at most" in one)
     assert row.split()[-4:-1] == ["400", "or", "more"]
     assert "could follow all that it was offered on" in said
     assert "at least that: never saturated on 5-steps-0-ms" in explained(model=followed)
@@ -239,7 +252,7 @@ def test_answer_says_where_it_goes_beyond_what_was_measured(changes, said) -> No
     assert all(warning.startswith(said) for warning in found.warnings)
 
 
-def _usual(model: Model) -> Answer:
+def _usual(model: Model) -> Recommendation:
     return answer(model=model, situation=USUAL)
 
 

@@ -25,7 +25,7 @@ from loadtests.drawing import (
 from loadtests.drawing.plot import Drawing
 from loadtests.evaluating.knee import Bounds, Level
 from loadtests.evaluating.verdicts import Interval, Verdict
-from loadtests.evaluating.waterfall import Kind, Part, Waterfall
+from loadtests.evaluating.waterfall import Span, TimeKind, Waterfall
 
 WIDTHS = st.sampled_from([html.WIDE, html.NARROW])
 STEPS = [step.name for step in SAGAS["checkout"].steps]
@@ -113,11 +113,11 @@ def test_throughput_holds_for_any_course(courses, width) -> None:
 @given(amounts=st.lists(st.lists(AMOUNT, min_size=1, max_size=8), min_size=1, max_size=4), w=WIDTHS)
 def test_stacks_hold_for_any_amounts(amounts, w) -> None:
     every = [
-        bars.Stack(
+        bars.StackedBar(
             pattern="orchestrated_messaging",
             said="12.3 ms",
             parts=[
-                bars.Part(label="PostgreSQL", short="9", amount=amount, kind=f"p{place}")
+                bars.Segment(label="PostgreSQL", short="9", amount=amount, kind=f"p{place}")
                 for place, amount in enumerate(parts)
             ],
         )
@@ -163,9 +163,9 @@ def test_waterfalls_hold_for_any_times(amounts, width) -> None:
             sagas=2400,
             mean_ms=sum(every),
             parts=[
-                Part(
+                Span(
                     step=(*STEPS, "hand_over")[place // 2],
-                    kind=(Kind.WAIT, Kind.SERVICE)[place % 2],
+                    kind=(TimeKind.WAIT, TimeKind.SERVICE)[place % 2],
                     start=sum(every[:place]),
                     ms=ms,
                 )

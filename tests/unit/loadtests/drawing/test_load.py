@@ -7,15 +7,15 @@ import pytest
 
 from loadtests.drawing import load, stored, words
 from loadtests.evaluating.comparison import Capacity, Comparison
-from loadtests.evaluating.fitting import Law
+from loadtests.evaluating.fitting import ScalabilityLaw
 from loadtests.evaluating.knee import Level
 from tests.unit.loadtests.builders import SETTINGS, full_run, stored_run
 
-LAW = Law(alone=50.0, contention=0.05, coherency=0.0002, error=0.04)
+LAW = ScalabilityLaw(alone=50.0, contention=0.05, coherency=0.0002, error=0.04)
 """One at a time: 20 ms each."""
 
 
-def _capacity(*, law: Law | None, in_flight: float = 30) -> Capacity:
+def _capacity(*, law: ScalabilityLaw | None, in_flight: float = 30) -> Capacity:
     level = Level(
         offered=200,
         completed=200,

@@ -40,7 +40,7 @@ MORE_IS_BETTER = replace(
         ),
         (
             replace(DIFFERS, decision=Decision.UNDECIDED, better=""),
-            "choreographed against orchestrated [+10 % to +60 %]: not decided, run longer",
+            "choreographed against orchestrated [+10 % to +60 %]: not decided",
         ),
         (
             replace(DIFFERS, decision=Decision.UNDECIDED, better="", ratio=None, why="too few"),

@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from loadtests.evaluating.fitting import Law, fit, fitted
+from loadtests.evaluating.fitting import ScalabilityLaw, fit, fitted
 
-LAW = Law(alone=45.0, contention=0.05, coherency=0.0002, error=0.0)
+LAW = ScalabilityLaw(alone=45.0, contention=0.05, coherency=0.0002, error=0.0)
 LEVELS = (0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
-def _points(law: Law, *, noise: float = 0.0) -> list[tuple[float, float]]:
+def _points(law: ScalabilityLaw, *, noise: float = 0.0) -> list[tuple[float, float]]:
     signs = (1, -1, 1, -1, -1, 1, -1, 1)
     return [
         (n, law.throughput(in_flight=n) * (1 + noise * sign))
@@ -49,7 +49,7 @@ def test_throughput_is_highest_where_the_law_says() -> None:
 
 
 def test_throughput_without_coherency_only_levels_off() -> None:
-    law = Law(alone=10, contention=0.1, coherency=0.0, error=0.0)
+    law = ScalabilityLaw(alone=10, contention=0.1, coherency=0.0, error=0.0)
     assert law.most_in_flight() == float("inf")
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from catalogue import SAGAS
 from loadtests.evaluating import waterfall
-from loadtests.evaluating.waterfall import Kind
+from loadtests.evaluating.waterfall import TimeKind
 from loadtests.measuring import samples, timeline
 from loadtests.measuring.samples import Moments
 from tests.unit.loadtests.builders import EPOCH, sample
@@ -55,12 +55,12 @@ def test_time_is_given_to_the_kind_and_step_where_it_was_spent() -> None:
     gaps = [n / 1000 for n in range(1, 3 * len(STEPS) + 1)]
     (found,) = waterfall.waterfalls(moments=saga(gaps))
     spent = {(part.step, part.kind): part.ms for part in found.parts}
-    assert spent["accept_checkout", Kind.WAIT] == pytest.approx(1, abs=1e-3)
-    assert spent[waterfall.HAND_OVER, Kind.COORDINATION] == pytest.approx(3, abs=1e-3)
-    assert spent["process_payment", Kind.WAIT] == pytest.approx(7, abs=1e-3)
-    assert spent["process_payment", Kind.SERVICE] == pytest.approx(8, abs=1e-3)
-    assert spent["process_payment", Kind.COORDINATION] == pytest.approx(9, abs=1e-3)
-    assert ("confirm_order", Kind.COORDINATION) not in spent
+    assert spent["accept_checkout", TimeKind.WAIT] == pytest.approx(1, abs=1e-3)
+    assert spent[waterfall.HAND_OVER, TimeKind.COORDINATION] == pytest.approx(3, abs=1e-3)
+    assert spent["process_payment", TimeKind.WAIT] == pytest.approx(7, abs=1e-3)
+    assert spent["process_payment", TimeKind.SERVICE] == pytest.approx(8, abs=1e-3)
+    assert spent["process_payment", TimeKind.COORDINATION] == pytest.approx(9, abs=1e-3)
+    assert ("confirm_order", TimeKind.COORDINATION) not in spent
 
 
 def test_wait_for_another_attempt_is_idle() -> None:
@@ -68,8 +68,8 @@ def test_wait_for_another_attempt_is_idle() -> None:
     steps[2] = replace(steps[2], attempts=3)
     (found,) = waterfall.waterfalls(moments=steps)
     spent = {(part.step, part.kind): part.ms for part in found.parts}
-    assert spent["process_payment", Kind.IDLE] == pytest.approx(1, abs=1e-3)
-    assert ("process_payment", Kind.WAIT) not in spent
+    assert spent["process_payment", TimeKind.IDLE] == pytest.approx(1, abs=1e-3)
+    assert ("process_payment", TimeKind.WAIT) not in spent
 
 
 def test_each_pattern_has_a_waterfall_of_its_own() -> None:

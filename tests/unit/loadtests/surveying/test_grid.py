@@ -7,9 +7,9 @@ import pytest
 
 from loadtests.load.windows import Phase
 from loadtests.surveying import grid
-from loadtests.surveying.grid import FITTED, HELD_OUT, Settings, further, visits, windows
+from loadtests.surveying.grid import FITTED, HELD_OUT, SurveySettings, further, visits, windows
 
-SETTINGS = Settings(
+SETTINGS = SurveySettings(
     patterns=("orchestrated", "choreographed"),
     spots=(*FITTED, *HELD_OUT),
     loads=(10, 25, 75),

@@ -10,12 +10,12 @@ from loadtests.load.windows import Phase, Window
 from loadtests.measuring.cost import Cost
 from loadtests.surveying import grid
 from loadtests.surveying.cells import is_saturated
-from loadtests.surveying.grid import Settings, Spot
+from loadtests.surveying.grid import Spot, SurveySettings
 from loadtests.surveying.survey import Ahead, doubts_of, measure
 from tests.unit.loadtests.builders import cost, measured
 
 SPOT = Spot(steps=5, hop_ms=50)
-SETTINGS = Settings(
+SETTINGS = SurveySettings(
     patterns=("orchestrated", "choreographed"),
     spots=[SPOT],
     loads=[25],
