@@ -80,9 +80,7 @@ def as_screen(*, finished: MeasuredOutages) -> str:
 
 def _course(outage: Outage) -> list[str]:
     every = max(1, len(outage.course) // LINES)
-    heading = (
-        f"{outage.pattern}, second by second (0: stopped, {outage.down.seconds:.0f}: back)"
-    )
+    heading = f"{outage.pattern}, second by second (0: stopped, {outage.down.seconds:.0f}: back)"
     return [
         heading,
         f"{'second':>8}{'accepted':>10}{'refused':>9}{'ended':>8}{'waiting':>9}",
