@@ -27,7 +27,7 @@ _ENVELOPE = frozenset({"saga_id", "step", "saga"})
 _OF_THE_CONTEXT = ("subject", "saga_id", "pattern")
 
 
-class Reaction(NamedTuple):
+class ReactionRow(NamedTuple):
     """On hearing `event` of this saga the step's service does, undoes or blocks the step; then it
     says `emits`, or `emits_on_refusal`. An empty name: nothing is said.
     """
@@ -44,7 +44,7 @@ class Reaction(NamedTuple):
         return self.step.service
 
 
-class Call(NamedTuple):
+class StepCall(NamedTuple):
     """What an orchestrator asks for: the step in one direction, by message under this name."""
 
     saga: str
@@ -54,31 +54,31 @@ class Call(NamedTuple):
 
 
 @cache
-def reactions(name: str) -> tuple[Reaction, ...]:
+def reactions(name: str) -> tuple[ReactionRow, ...]:
     """Of a saga: who reacts to what, forward, backward, and to what is asked from outside."""
     saga = SAGAS[name]
     rows = [
-        Reaction(name, before.done, Direction.DO, step, step.done, step.refused)
+        ReactionRow(name, before.done, Direction.DO, step, step.done, step.refused)
         for before, step in zip(saga.steps, saga.steps[1:], strict=False)
     ]
     rows += [
-        Reaction(name, event, Direction.UNDO, before, before.undone)
+        ReactionRow(name, event, Direction.UNDO, before, before.undone)
         for before, step in zip(saga.steps, saga.steps[1:], strict=False)
         for event in (step.refused, step.undone)
         if event
     ]
     for pivot in saga.steps[saga.pivot :][:1]:
-        rows.append(Reaction(name, saga.abort, Direction.BLOCK, pivot, "", pivot.refused))
-        rows.append(Reaction(name, saga.give_back, Direction.UNDO, pivot, pivot.undone))
+        rows.append(ReactionRow(name, saga.abort, Direction.BLOCK, pivot, "", pivot.refused))
+        rows.append(ReactionRow(name, saga.give_back, Direction.UNDO, pivot, pivot.undone))
     return tuple(rows)
 
 
 @cache
-def calls(name: str) -> tuple[Call, ...]:
+def calls(name: str) -> tuple[StepCall, ...]:
     """Of a saga: all that an orchestrator may ask for. The acceptance is only ever undone."""
     saga = SAGAS[name]
     return tuple(
-        Call(name, request_of(step, direction), direction, step)
+        StepCall(name, request_of(step, direction), direction, step)
         for step in saga.steps
         for direction in Direction
         if step.can(direction) and not (step is saga.steps[0] and direction is Direction.DO)
@@ -124,13 +124,13 @@ def replies() -> frozenset[tuple[str, str]]:
     return frozenset((saga, reply_to(request)) for saga, request in requests())
 
 
-def of_service(service: str) -> Iterator[Reaction]:
+def of_service(service: str) -> Iterator[ReactionRow]:
     """A service's own rows, of every saga that it takes part in."""
     for name in SAGAS:
         yield from (reaction for reaction in reactions(name) if reaction.service == service)
 
 
-def asked_of(service: str) -> Iterator[Call]:
+def asked_of(service: str) -> Iterator[StepCall]:
     """What a service is asked for by message, in every saga."""
     for name in SAGAS:
         yield from (call for call in calls(name) if call.step.service == service)

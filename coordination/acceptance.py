@@ -48,7 +48,7 @@ class Accepted(Done, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class AcceptanceResult:
     """The saga that was accepted; `context`: None where that was when its key was used first.
     `told`: what its owner answers of it, its total_amount for one.
     """

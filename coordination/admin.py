@@ -20,7 +20,7 @@ from httpapi.problems import Problem
 from messaging import models as messages
 from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
 from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.models import BarrierEntry, Decision
 from participant.operations import NO, YES
 
@@ -53,7 +53,7 @@ class DecisionAdmin(RecordAdmin):
     ) -> HttpResponse | None:
         def act(key: int) -> Refused | None:
             row = queryset.model._default_manager.get(pk=key)
-            given = Given(
+            given = GivenVerdict(
                 saga_id=row.saga_id,
                 step=row.step,
                 word=word,
@@ -65,7 +65,7 @@ class DecisionAdmin(RecordAdmin):
         return self.in_bulk(request, queryset, act=act, done=done)
 
 
-def _refusal_of_verdict(service: str, given: Given) -> Refused | None:
+def _refusal_of_verdict(service: str, given: GivenVerdict) -> Refused | None:
     try:
         decisions.give(service=service, given=given)
     except Problem as problem:

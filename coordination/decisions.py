@@ -38,7 +38,7 @@ from messaging import outbox, wakeups
 from messaging.reactions import Reaction, of, said
 from messaging.worker import Backoff, Complaint, Part, wait_to_lead
 from participant import barrier, decisions, failpoints, operations, sql
-from participant.decisions import Asked, Decided, Given
+from participant.decisions import DecidedStep, GivenVerdict, RequestedDecision
 from participant.operations import NO, OVERDUE, YES, Operation
 
 log = logging.getLogger(__name__)
@@ -73,13 +73,13 @@ def _reactions(service: str, pages: tuple[str, ...]) -> Sequence[Reaction]:
 
 
 def decide(
-    *, service: str, action: str, given: Sequence[Given], decided_by: str = ""
-) -> list[Decided]:
+    *, service: str, action: str, given: Sequence[GivenVerdict], decided_by: str = ""
+) -> list[DecidedStep]:
     """Ends the wait of these steps of one operation, and says what follows, in one transaction: as
     `participant.decisions.decide`. Then whoever must be told is.
     """
 
-    def say(decided: Sequence[Decided]) -> None:
+    def say(decided: Sequence[DecidedStep]) -> None:
         reactions = _reactions(service, tuple(SAGAS))
         outbox.add(service=service, said=said(reactions=reactions, decided=decided))
 
@@ -92,7 +92,7 @@ def decide(
     return decided
 
 
-def give(*, service: str, given: Given) -> tuple[Asked, Outcome]:
+def give(*, service: str, given: GivenVerdict) -> tuple[RequestedDecision, Outcome]:
     """A person's verdict: the decision as it stands now, and the step's outcome. The same verdict
     again: the same answer.
 
@@ -111,14 +111,14 @@ def give(*, service: str, given: Given) -> tuple[Asked, Outcome]:
     return asked, known[asked.key]
 
 
-def _person(asked: Asked) -> str:
+def _person(asked: RequestedDecision) -> str:
     """Who decides the step by its saga's page; empty where no person does."""
     page = SAGAS.get(asked.saga)
     named = [step for step in page.steps if step.name == asked.step] if page else []
     return named[0].decided_by if named else ""
 
 
-def _why_not(asked: Asked) -> Refused:
+def _why_not(asked: RequestedDecision) -> Refused:
     if asked.verdict in (YES, NO):
         by = f" by {asked.by}" if asked.by else ""
         return Refused(refusals.ALREADY_DECIDED, f"It was decided{by}: {asked.verdict}.")
@@ -136,7 +136,7 @@ class VerdictGiven(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
-class Inbox(pages.Wanted, frozen=True, kw_only=True):
+class Inbox(pages.PageRequest, frozen=True, kw_only=True):
     """Which decisions to list: `open`, those that a person may decide; `waiting`, all that are not
     closed; `closed`; or all.
     """
@@ -176,7 +176,7 @@ class VerdictView(_View):
 
     def post(self, request: Request, saga_id: str, step: str) -> HttpResponse:
         wanted = msgspec.convert(request.data or {}, VerdictGiven)
-        given = Given(
+        given = GivenVerdict(
             saga_id=saga_id,
             step=step,
             word=wanted.verdict,
@@ -264,7 +264,7 @@ class Overdue:
             self._complaint = None
         return len(due)
 
-    def _end(self, action: str, group: Sequence[Given]) -> None:
+    def _end(self, action: str, group: Sequence[GivenVerdict]) -> None:
         """One that can't be ended holds up no other."""
         try:
             self._decide(action, group)
@@ -276,7 +276,7 @@ class Overdue:
                 for one in group:
                     self._end_alone(action, one)
 
-    def _end_alone(self, action: str, given: Given) -> None:
+    def _end_alone(self, action: str, given: GivenVerdict) -> None:
         try:
             self._decide(action, [given])
         except Exception as error:  # as above; it is tried again later
@@ -291,17 +291,17 @@ class Overdue:
                     do="Mend what the reason names; it is tried again by itself.",
                 )
 
-    def _decide(self, action: str, group: Sequence[Given]) -> None:
+    def _decide(self, action: str, group: Sequence[GivenVerdict]) -> None:
         decided = decide(service=self._service, action=action, given=group)
         self._ended += sum(one.fresh for one in decided)
 
 
-def _by_action(due: Sequence[Asked]) -> Iterator[tuple[str, list[Given]]]:
+def _by_action(due: Sequence[RequestedDecision]) -> Iterator[tuple[str, list[GivenVerdict]]]:
     for action in dict.fromkeys(one.action for one in due):
         yield (
             action,
             [
-                Given(saga_id=one.saga_id, step=one.step, word=OVERDUE)
+                GivenVerdict(saga_id=one.saga_id, step=one.step, word=OVERDUE)
                 for one in due
                 if one.action == action
             ],

@@ -26,9 +26,9 @@ from contracts.states import Complaint, SagaStatus
 from coordination import handover
 from coordination.acceptance import (
     Accept,
+    AcceptanceResult,
     Accepted,
     Owner,
-    Taken,
     first_event,
     is_own_start,
     traceparent_of,
@@ -62,7 +62,7 @@ class Acceptance:
         )
         self._waiters = Waiters(service=owner.service, ended=owner.sagas.ended_among)
 
-    def accept(self, *, command: Accept) -> Taken:
+    def accept(self, *, command: Accept) -> AcceptanceResult:
         """Accepts it. Once this returns, it is durable and will be started for certain.
 
         Raises Problem where it is refused: nothing of it is kept, it may be tried again, mended.
@@ -74,10 +74,12 @@ class Acceptance:
         if not isinstance(outcome, Accepted):
             failpoints.reach("acceptance.known")
             # Its own id: a try before this one was committed, and its answer was lost.
-            return Taken(saga_id=outcome.data.get("repeats", command.saga_id), context=None)
+            return AcceptanceResult(
+                saga_id=outcome.data.get("repeats", command.saga_id), context=None
+            )
         give(owner=self._owner, context=outcome.context)
         failpoints.reach("acceptance.before_reply")
-        return Taken(
+        return AcceptanceResult(
             saga_id=command.saga_id,
             context=outcome.context,
             told=outcome.data,
@@ -160,7 +162,7 @@ def not_accepted(refused: Refused, *, owner: Owner) -> problems.Problem:
     return problems.refusal(refused, status=statuses.get(refused.code, 409))
 
 
-def _begun(taken: Taken) -> dict[str, Any]:
+def _begun(taken: AcceptanceResult) -> dict[str, Any]:
     context = taken.context
     if context is None:
         raise AssertionError("it is known from before")

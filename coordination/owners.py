@@ -14,7 +14,7 @@ from contracts.saga import SAGAS
 from contracts.states import SagaState, SagaStatus, SagaSummary, StepState, StepStatus
 from coordination.acceptance import is_own_start
 from httpapi import problems, waiting
-from httpapi.client import Answer, Client, Unreachable
+from httpapi.client import Client, ServiceResponse, Unreachable
 
 OWNER_SECONDS = 10.0
 """For an owner to accept a saga, or to say how one stands."""
@@ -129,13 +129,13 @@ def is_served(saga: str) -> bool:
     return saga in SAGAS and SAGAS[saga].owner in settings.SERVICE_URLS
 
 
-def accept(*, saga: str, body: object, headers: dict[str, str]) -> Answer:
+def accept(*, saga: str, body: object, headers: dict[str, str]) -> ServiceResponse:
     """Its owner's answer to a request to start this saga. Raises Unreachable."""
     page = SAGAS[saga]
     return client(page.owner).post(path=page.door, body=body, headers=headers)
 
 
-def shown(*, saga: str, accepted: Answer) -> Answer:
+def shown(*, saga: str, accepted: ServiceResponse) -> ServiceResponse:
     """How its owner shows the saga that it has just accepted. Raises Unreachable."""
     where = urlsplit(str(accepted.headers.get("Location", "")))
     with waiting.for_an_answer():

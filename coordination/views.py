@@ -28,7 +28,7 @@ from contracts.states import FINAL, SagaState, SagaStatus, SagaSummary, answered
 from coordination import owners
 from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting
-from httpapi.client import Answer, Unreachable
+from httpapi.client import ServiceResponse, Unreachable
 from httpapi.json import answer, decode
 from httpapi.steps import made
 from httpapi.waiting import Waiters
@@ -42,20 +42,20 @@ _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Intervention(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks something of a saga, and why."""
 
     requested_by: Name = "api"
     reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
-class AskedWithReason(Asked, frozen=True, kw_only=True):
+class InterventionWithReason(Intervention, frozen=True, kw_only=True):
     """Who asks for it, and why: to be read by whoever wonders later."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Listing(pages.Wanted, frozen=True, kw_only=True):
+class SagaFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which sagas to list: `?status=&saga_pattern=&saga=&waiting=`, and as all pages are."""
 
     status: SagaStatus | None = None
@@ -138,7 +138,7 @@ class SagaView(_View):
                 given = self._ended(request, saga_id, given)
         return self._as_given(request, given)
 
-    def _ended(self, request: Request, saga: str, accepted: Answer) -> Answer:
+    def _ended(self, request: Request, saga: str, accepted: ServiceResponse) -> ServiceResponse:
         """What the owner says once the saga has ended here, if the caller wants to wait for that;
         what it said before, where the time is over."""
         seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
@@ -150,9 +150,11 @@ class SagaView(_View):
             ended = owners.shown(saga=saga, accepted=accepted)
         except Unreachable:
             return accepted
-        return Answer(200, ended.body, accepted.headers) if ended.status == 200 else accepted
+        return (
+            ServiceResponse(200, ended.body, accepted.headers) if ended.status == 200 else accepted
+        )
 
-    def _as_given(self, request: Request, given: Answer) -> HttpResponse:
+    def _as_given(self, request: Request, given: ServiceResponse) -> HttpResponse:
         """The owner's answer; where to look at the saga is here, where the caller can get."""
         back = {name: given.headers[name] for name in _PASSED_BACK if name in given.headers}
         if given.status not in (200, *_BEGUN):
@@ -175,7 +177,7 @@ class ListView(_View):
 
     def get(self, request: Request) -> HttpResponse:
         asked = {name: str(value) for name, value in request.query_params.items() if value}
-        wanted = msgspec.convert(asked, Listing, strict=False)
+        wanted = msgspec.convert(asked, SagaFilter, strict=False)
         own = self.coordinator.patterns
         if wanted.saga_pattern and wanted.saga_pattern not in own:
             raise problems.wrong_field("saga_pattern", f"one of {', '.join(own)}")
@@ -194,7 +196,7 @@ class AskView(_View):
     """POST: what a person asks of a saga: 202 with how it stands, or 409."""
 
     ask: Ask
-    asked: type[Asked] = Asked
+    asked: type[Intervention] = Intervention
 
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         wanted = msgspec.convert(request.data or {}, self.asked)
@@ -268,10 +270,10 @@ class DecidedView(_View):
 def urls(coordinator: Coordinator) -> list[URLPattern]:
     """The paths of a coordinator."""
     below = coordinator.below
-    asks: dict[str, tuple[Ask, type[Asked]]] = {
-        "compensate": (coordinator.compensate, Asked),
-        "retry": (coordinator.retry, Asked),
-        "skip": (coordinator.skip, AskedWithReason),
+    asks: dict[str, tuple[Ask, type[Intervention]]] = {
+        "compensate": (coordinator.compensate, Intervention),
+        "retry": (coordinator.retry, Intervention),
+        "skip": (coordinator.skip, InterventionWithReason),
     }
     handed_over = {patterns.PATTERNS[name].hand_over for name in coordinator.patterns}
     return [
@@ -323,7 +325,7 @@ def _context(body: msgspec.Raw) -> Context | Refused:
 
 def _accepted_by_owner(
     saga: str, fields: dict[str, Any], headers: dict[str, str], has_place: bool
-) -> Answer:
+) -> ServiceResponse:
     """Raises Problem (503). Without a slot where there is a place for those who wait: the owner may
     be slow, and hand-overs, which it makes, must not wait for it."""
     try:
@@ -336,7 +338,7 @@ def _accepted_by_owner(
     return given
 
 
-def _check_answer(given: Answer) -> None:
+def _check_answer(given: ServiceResponse) -> None:
     """Raises Unreachable where it is neither a saga nor a problem as owners state them."""
     if given.status in (200, *_BEGUN):
         _saga_id_of(given)
@@ -344,7 +346,7 @@ def _check_answer(given: Answer) -> None:
         raise Unreachable(f"its owner answered {given.status}", status=given.status)
 
 
-def _saga_id_of(given: Answer) -> str:
+def _saga_id_of(given: ServiceResponse) -> str:
     """Raises Unreachable."""
     return cast(str, given.decode(type=_Named).saga_id)
 

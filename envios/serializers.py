@@ -25,7 +25,7 @@ class NewCourier(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Annotated[int, Meta(ge=0, le=MOST_QUANTITY)] = 1
 
 
-class DeliveryFilter(pages.Wanted, frozen=True, kw_only=True):
+class DeliveryFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which deliveries to list: `?order_id=`, and as all pages are asked for."""
 
     order_id: Asked | None = None

@@ -17,7 +17,7 @@ class CouriersView(APIView):
     """GET lists, in pages. POST adds a courier."""
 
     def get(self, request: Request) -> HttpResponse:
-        wanted = problems.read_query(request.query_params, pages.Wanted)
+        wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=queries.couriers(), wanted=wanted)
         return answer(page.answer(results=[serializers.courier(row) for row in page.rows]))
 

@@ -7,7 +7,7 @@ from facturas.models import Bill, BillStatus, Invoice, InvoiceKind
 from httpapi import pages
 
 
-class BillFilter(pages.Wanted, frozen=True, kw_only=True):
+class BillFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which bills to list: `?booking_id=&user_id=&status=`, and as all pages are asked for."""
 
     booking_id: Asked | None = None
@@ -15,7 +15,7 @@ class BillFilter(pages.Wanted, frozen=True, kw_only=True):
     status: BillStatus | None = None
 
 
-class InvoiceFilter(pages.Wanted, frozen=True, kw_only=True):
+class InvoiceFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which invoices to list: `?booking_id=&user_id=&kind=`, and as all pages are asked for."""
 
     booking_id: Asked | None = None

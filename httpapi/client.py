@@ -24,7 +24,7 @@ class Unreachable(Exception):
         self.status = status
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ServiceResponse(msgspec.Struct, frozen=True):
     """What came back: a status below 500, the body, and the headers (in any case)."""
 
     status: int
@@ -67,14 +67,14 @@ class Client:
         body: Any,
         headers: dict[str, str] | None = None,
         timeout: float | None = None,
-    ) -> Answer:
+    ) -> ServiceResponse:
         """Raises Unreachable. `timeout`: seconds, for this call alone."""
         failpoints.reach("client.before_call")
         given = self._call("POST", path, encode(body), headers, timeout)
         failpoints.reach("client.answered")
         return given
 
-    def get(self, *, path: str) -> Answer:
+    def get(self, *, path: str) -> ServiceResponse:
         """Raises Unreachable."""
         return self._call("GET", path, None, None)
 
@@ -89,7 +89,7 @@ class Client:
         body: bytes | None,
         headers: dict[str, str] | None,
         timeout: float | None = None,
-    ) -> Answer:
+    ) -> ServiceResponse:
         self.calls += 1
         own = _timeout(timeout) if timeout else urllib3.util.Timeout.DEFAULT_TIMEOUT
         merged = {"Content-Type": "application/json", **(headers or {})}
@@ -106,7 +106,7 @@ class Client:
                 f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}",
                 status=response.status,
             )
-        return Answer(response.status, response.data, response.headers)
+        return ServiceResponse(response.status, response.data, response.headers)
 
 
 def _travel() -> None:

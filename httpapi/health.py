@@ -26,7 +26,7 @@ from contracts.states import Complaint
 from httpapi import standing
 from httpapi.json import answer
 from httpapi.middleware import served
-from httpapi.standing import Found, Noted
+from httpapi.standing import Findings, Noted
 from participant import sql
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ def about(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _told(found: Found, **more: Any) -> HttpResponse:
+def _told(found: Findings, **more: Any) -> HttpResponse:
     dependencies = [field for field in found.fields.values() if isinstance(field, dict)]
     is_up = not found.stands and all(one.get("status", "up") == "up" for one in dependencies)
     return answer(
@@ -148,7 +148,7 @@ def _app() -> AppConfig | None:
     return found[0] if found and hasattr(found[0], "worker_parts") else None
 
 
-def _ask(question: Callable[[], Found]) -> Found:
+def _ask(question: Callable[[], Findings]) -> Findings:
     try:
         return _looks.ask(question=question, seconds=LOOK_SECONDS)
     except TimeoutError:
@@ -156,7 +156,7 @@ def _ask(question: Callable[[], Found]) -> Found:
         return _away({"status": "down", "error": error})
 
 
-def _readiness() -> Found:
+def _readiness() -> Findings:
     found = _database()
     if not found.stands:
         _noted.forget(what=_what_is_away())
@@ -164,7 +164,7 @@ def _readiness() -> Found:
     return found
 
 
-def _everything() -> Found:
+def _everything() -> Findings:
     found = _database()
     if not found.stands:
         for look in _looks_of(_app()):
@@ -174,7 +174,7 @@ def _everything() -> Found:
     return found
 
 
-def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Found]]:
+def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Findings]]:
     if app is None:
         return
     service = app.label
@@ -189,11 +189,11 @@ def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Found]]:
     if hasattr(app, "parked_sagas"):
         yield partial(standing.parked_sagas, service=service, look=app.parked_sagas)
     if hasattr(app, "stalls"):
-        yield lambda: Found(stands=app.stalls(limit=standing.MOST_NAMED))
+        yield lambda: Findings(stands=app.stalls(limit=standing.MOST_NAMED))
     yield partial(standing.open_transactions, service=service)
 
 
-def _bounded(look: Callable[[], Found]) -> Found:
+def _bounded(look: Callable[[], Findings]) -> Findings:
     """What can't be looked at stands, too; the other looks go on."""
     try:
         return look()
@@ -202,10 +202,10 @@ def _bounded(look: Callable[[], Found]) -> Found:
             connections[_alias()].close()
         what = f"a table of {_service()} can't be read: {_first_line(error)}"
         do = "a lock on it must be let go (a migration, a session left open), or a right given back"
-        return Found(stands=[Complaint(what=what, since=_noted.since(what=what), do=do)])
+        return Findings(stands=[Complaint(what=what, since=_noted.since(what=what), do=do)])
 
 
-def _database() -> Found:
+def _database() -> Findings:
     """Asks twice before it is down: a kept connection may be of before a failover."""
     started = time.monotonic()
     if started - _connected_at > RENEW_SECONDS:
@@ -214,7 +214,7 @@ def _database() -> Found:
     if state:
         return _away(state)
     milliseconds = round((time.monotonic() - started) * 1000, 1)
-    return Found(fields={"database": {"status": "up", "milliseconds": milliseconds}})
+    return Findings(fields={"database": {"status": "up", "milliseconds": milliseconds}})
 
 
 def _state() -> dict[str, Any] | None:
@@ -243,14 +243,14 @@ def _state() -> dict[str, Any] | None:
     return {"status": "read-only", "error": "a standby" if is_standby else "it takes no writes"}
 
 
-def _away(state: dict[str, Any]) -> Found:
+def _away(state: dict[str, Any]) -> Findings:
     if state["status"] == "read-only":
         do = "make it writable, or lead the service to the primary; it goes on by itself then"
     else:
         do = "start or continue it, or mend the way to it; the service goes on by itself then"
     what = f"{_what_is_away()} is {state['status']}: {_first_line(state['error'])}"
     complaint = Complaint(what=what, since=_noted.since(what=_what_is_away()), do=do)
-    return Found(fields={"database": state}, stands=[complaint])
+    return Findings(fields={"database": state}, stands=[complaint])
 
 
 def _what_is_away() -> str:

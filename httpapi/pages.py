@@ -27,7 +27,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     row: list[str]
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which page: by its number, or after (or before) the row that a cursor names."""
 
     page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
@@ -36,7 +36,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     before: str = ""
 
 
-class Page(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
+class ResultPage(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
     """The rows of a page, and what leads to its neighbours; None: there is none."""
 
     rows: Sequence[Row]
@@ -58,7 +58,7 @@ class Page(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
         }
 
 
-def page(*, request: Request, found: QuerySet[Row], wanted: Wanted) -> Page[Row]:
+def page(*, request: Request, found: QuerySet[Row], wanted: PageRequest) -> ResultPage[Row]:
     """The page of `found`, which is ordered by fields that together are unique, all in the same
     direction, an index behind them. Raises Problem (400) for a cursor that is none of this list.
     """
@@ -71,7 +71,7 @@ def page(*, request: Request, found: QuerySet[Row], wanted: Wanted) -> Page[Row]
     is_back = bool(wanted.before)
     has_next, has_previous = (True, has_more) if is_back else (has_more, number > 1)
     fields = _fields(found)
-    return Page(
+    return ResultPage(
         rows=rows,
         count=found.count(),
         number=number,
@@ -83,13 +83,13 @@ def page(*, request: Request, found: QuerySet[Row], wanted: Wanted) -> Page[Row]
     )
 
 
-def _by_number(found: QuerySet[Row], wanted: Wanted) -> tuple[int, list[Row], bool]:
+def _by_number(found: QuerySet[Row], wanted: PageRequest) -> tuple[int, list[Row], bool]:
     first = (wanted.page - 1) * wanted.page_size
     rows = list(found[first : first + wanted.page_size + 1])
     return wanted.page, rows[: wanted.page_size], len(rows) > wanted.page_size
 
 
-def _by_cursor(found: QuerySet[Row], wanted: Wanted) -> tuple[int, list[Row], bool]:
+def _by_cursor(found: QuerySet[Row], wanted: PageRequest) -> tuple[int, list[Row], bool]:
     is_back = bool(wanted.before)
     name = "before" if is_back else "after"
     cursor = _decoded(wanted.before or wanted.after, name)

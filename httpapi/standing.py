@@ -27,7 +27,7 @@ MOST_NAMED = 10
 """Sagas and messages that wait for a person are counted; the first of them are named."""
 
 
-class Found(msgspec.Struct, kw_only=True):
+class Findings(msgspec.Struct, kw_only=True):
     """What a look has found.
 
     `fields`: of the answer. `stands`: keeps sagas from moving, so the service is unavailable.
@@ -38,7 +38,7 @@ class Found(msgspec.Struct, kw_only=True):
     stands: list[Complaint] = []
     waits: list[Complaint] = []
 
-    def add(self, other: "Found") -> None:
+    def add(self, other: "Findings") -> None:
         self.fields |= other.fields
         self.stands += other.stands
         self.waits += other.waits
@@ -92,11 +92,11 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
         return f"worker process {self.pid} on {self.host}"
 
 
-def workers(*, service: str, noted: Noted) -> Found:
+def workers(*, service: str, noted: Noted) -> Findings:
     """Every worker process of the service: alive, standing still, or dead."""
     beats = _beats(service)
     still = _with_session(service, [beat.id for beat in beats if not beat.is_alive])
-    found = Found(fields={"worker": _newest(beats)})
+    found = Findings(fields={"worker": _newest(beats)})
     found.fields["workers"] = [_worker(beat, still) for beat in beats]
     found.stands += [_stands_still(beat) for beat in beats if beat.id in still]
     alive = [beat for beat in beats if beat.is_alive]
@@ -192,9 +192,9 @@ def _no_worker(service: str, beats: Sequence[Beat], noted: Noted) -> Complaint:
     )
 
 
-def _complaints(alive: Sequence[Beat], *, grace: float) -> Found:
+def _complaints(alive: Sequence[Beat], *, grace: float) -> Findings:
     """Of all processes, each once. What lasts is red, unless it only waits for a person."""
-    found = Found()
+    found = Findings()
     told = {complaint.what: (beat, complaint) for beat in alive for complaint in beat.complaints}
     for beat, one in told.values():
         lasts = beat.seconds_since(one.since) >= grace
@@ -202,7 +202,7 @@ def _complaints(alive: Sequence[Beat], *, grace: float) -> Found:
     return found
 
 
-def outbox(*, service: str) -> Found:
+def outbox(*, service: str) -> Findings:
     """What waits to be sent, and what is set aside. It is not down by itself: what waits is the
     broker's or the worker's; but a relay that sends nothing is told of."""
     ((unsent, first_id, oldest, seconds),) = sql.execute(
@@ -244,7 +244,7 @@ def _sends(service: str, first_unsent: int) -> bool:
     return bool(rows and rows[0][0])
 
 
-def _set_aside(service: str) -> Found:
+def _set_aside(service: str) -> Findings:
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -253,7 +253,7 @@ def _set_aside(service: str) -> Found:
             ORDER BY created_at LIMIT 1
             """,
     )
-    found = Found(fields={"outbox": {"set_aside": rows[0][2] if rows else 0}})
+    found = Findings(fields={"outbox": {"set_aside": rows[0][2] if rows else 0}})
     for oldest, reason, count in rows:
         found.waits = [
             Complaint(
@@ -267,7 +267,7 @@ def _set_aside(service: str) -> Found:
     return found
 
 
-def parked_messages(*, service: str) -> Found:
+def parked_messages(*, service: str) -> Findings:
     """Messages that wait for a person."""
     rows = sql.execute(
         service=service,
@@ -281,7 +281,7 @@ def parked_messages(*, service: str) -> Found:
     names = ("id", "event_type", "saga_id", "reason", "since")
     oldest = [dict(zip(names, row[:-1], strict=True)) for row in rows]
     count = rows[0][-1] if rows else 0
-    found = Found(fields={"parked_messages": {"count": count, "oldest": oldest}})
+    found = Findings(fields={"parked_messages": {"count": count, "oldest": oldest}})
     if rows:
         first = oldest[0]
         named = f"{first['event_type'] or 'unreadable'} of saga {first['saga_id'] or 'unknown'}"
@@ -295,10 +295,10 @@ def parked_messages(*, service: str) -> Found:
     return found
 
 
-def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummary]]]) -> Found:
+def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummary]]]) -> Findings:
     """Sagas that wait for a person. `look`: the coordinator's own."""
     count, oldest = look(limit=MOST_NAMED)
-    found = Found(fields={"parked_sagas": {"count": count, "oldest": oldest}})
+    found = Findings(fields={"parked_sagas": {"count": count, "oldest": oldest}})
     if oldest and (parked := oldest[0].parked):
         named = [f"{saga.saga_id} at {saga.parked.step}" for saga in oldest if saga.parked]
         ends = ", ..." if count > len(named) else ""
@@ -312,7 +312,7 @@ def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummar
     return found
 
 
-def decisions(*, service: str) -> Found:
+def decisions(*, service: str) -> Findings:
     """Steps that wait for somebody: how many, and when the first is overdue. One that is, for long,
     stands: the worker should have ended it.
     """
@@ -328,7 +328,7 @@ def decisions(*, service: str) -> Found:
         values=[OVERDUE_SECONDS],
     )
     told = {"waiting": waiting, "first_until": first, "overdue": overdue, "untold": untold}
-    found = Found(fields={"decisions": told})
+    found = Findings(fields={"decisions": told})
     if overdue:
         what = f"{overdue} steps of {service} are overdue, and nobody ends them"
         do = f"see the worker of {service} above, and its log"
@@ -336,7 +336,7 @@ def decisions(*, service: str) -> Found:
     return found
 
 
-def open_transactions(*, service: str) -> Found:
+def open_transactions(*, service: str) -> Findings:
     """Sessions of anybody that keep a transaction open and do nothing: psql, left alone."""
     rows = sql.execute(
         service=service,
@@ -349,7 +349,7 @@ def open_transactions(*, service: str) -> Found:
             """,
         values=[IDLE_IN_TRANSACTION_SECONDS, MOST_NAMED],
     )
-    return Found(
+    return Findings(
         waits=[
             Complaint(
                 what=f"session {pid} of the database ({program}) keeps a transaction open:"

@@ -50,7 +50,7 @@ class Restock(msgspec.Struct, frozen=True):
     quantity: StockChange
 
 
-class ProductFilter(pages.Wanted, frozen=True, kw_only=True):
+class ProductFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which products to list: `?category=&search=&ids=1,2,3&named=`, and as all pages are asked
     for. `named`: a sku or an id; may be there several times.
     """

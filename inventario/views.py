@@ -102,8 +102,8 @@ class InventoryView(APIView):
     """GET: what there is and what is put aside, in pages of both: `?page=&page_size=`."""
 
     def get(self, request: Request) -> HttpResponse:
-        asked = read_query(request.query_params, pages.Wanted)
-        wanted = pages.Wanted(page=asked.page, page_size=asked.page_size)
+        asked = read_query(request.query_params, pages.PageRequest)
+        wanted = pages.PageRequest(page=asked.page, page_size=asked.page_size)
         products = pages.page(request=request, found=queries.products(), wanted=wanted)
         put_aside = pages.page(request=request, found=queries.put_aside(), wanted=wanted)
         following = f"/inventory?page={wanted.page + 1}&page_size={wanted.page_size}"

@@ -19,7 +19,7 @@ from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting, had_eff
 from contracts.saga import SAGAS, Command, Context, Direction, Step
 from messaging import outbox
 from participant import operations
-from participant.decisions import Decided
+from participant.decisions import DecidedStep
 from participant.executing import Executed, execute
 from participant.operations import Operation
 
@@ -71,7 +71,7 @@ class EventHandler:
     said again, under the same event id.
     """
 
-    row: projection.Reaction
+    row: projection.ReactionRow
     operation: Operation
 
     @property
@@ -189,7 +189,7 @@ class CommandHandler:
     for nothing.)
     """
 
-    call: projection.Call
+    call: projection.StepCall
     operation: Operation
 
     @property
@@ -294,7 +294,7 @@ def of(*, service: str, module: ModuleType) -> list[Reaction]:
     ]
 
 
-def said(*, reactions: Sequence[Reaction], decided: Sequence[Decided]) -> list[Event]:
+def said(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) -> list[Event]:
     """What is said of steps that waited, and are decided now: by the reaction to the event that
     asked, as if it had been heard now. Nothing of those that were asked for over HTTP.
 

@@ -32,7 +32,7 @@ from pagos import store
 from pagos.operations import LEASE_SECONDS, NETWORK, SERVICE
 from pagos.store import Key, ToAsk
 from participant import decisions, failpoints, sql
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.operations import NO, YES
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def ask(
 
 def _follow(payments: Mapping[str, ToAsk], answers: Sequence[Charged]) -> None:
     """A payment of no saga waits for nobody: its row alone says what has become of it."""
-    decided: dict[str, list[Given]] = {}
+    decided: dict[str, list[GivenVerdict]] = {}
     plain: dict[str, Refused | None] = {}
     later: dict[str, float] = {}
     for (payment_id, payment), answer in zip(payments.items(), answers, strict=True):
@@ -160,9 +160,9 @@ def _refusal(answer: Charged) -> Refused | None:
     return Refused(answer.code or "card_declined", answer.detail or "")
 
 
-def _given(payment: ToAsk, answer: Charged) -> Given:
+def _given(payment: ToAsk, answer: Charged) -> GivenVerdict:
     no = _refusal(answer)
-    return Given(
+    return GivenVerdict(
         saga_id=payment.saga_id,
         step=payment.taken_by,
         word=NO if no else YES,

@@ -21,7 +21,7 @@ from pagos.models import Payment, PaymentStatus
 from pagos.operations import PlainPayment
 from pagos.serializers import NewPayment
 from participant import failpoints
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.operations import YES
 
 Row = TypeVar("Row", bound=Model)
@@ -99,7 +99,7 @@ class PaymentsView(APIView):
     """GET: all payments, newest first, in pages; `payments` has them by the order they are of."""
 
     def get(self, request: Request) -> HttpResponse:
-        wanted = problems.read_query(request.query_params, pages.Wanted)
+        wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=queries.payments(), wanted=wanted)
         shown = [serializers.payment(row) for row in page.rows]
         by_order = {row["subject"] or row["order_id"]: row for row in reversed(shown)}
@@ -177,7 +177,7 @@ class CreditAccountView(APIView):
 def _given(
     payment: Payment, word: str, by: str, reason: str, data: dict[str, str] | None = None
 ) -> HttpResponse:
-    given = Given(
+    given = GivenVerdict(
         saga_id=payment.saga_id or "",
         step=payment.taken_by or payment.step,
         word=word,

@@ -27,7 +27,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entered:
     """Who may go on, and what is answered for the others, all by key.
 
     `fresh`: to be run; the row that waits for the outcome. `settled`: answered now, with nothing
@@ -40,7 +40,7 @@ class Entry:
     withdrawn: Collection[Key] = ()
 
 
-def enter(*, operation: Operation, commands: Sequence[Command]) -> Entry:
+def enter(*, operation: Operation, commands: Sequence[Command]) -> Entered:
     """Takes the keys of these commands for the operation; waits for whoever holds one.
 
     Must run in the transaction in which the effect is written. Keys are taken in sorted order, so
@@ -110,14 +110,14 @@ def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str
     return dict(rows)
 
 
-def _enter_do(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
+def _enter_do(operation: Operation, sagas: Mapping[Key, str]) -> Entered:
     fresh = _take(operation, sagas, Direction.DO)
-    return Entry(
+    return Entered(
         fresh=fresh, settled={}, known=_stored(operation, sagas.keys() - fresh, Direction.DO)
     )
 
 
-def _enter_undo(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
+def _enter_undo(operation: Operation, sagas: Mapping[Key, str]) -> Entered:
     first = _take(operation, sagas, Direction.UNDO)
     known = _stored(operation, sagas.keys() - first, Direction.UNDO)
     never_happened = _take(
@@ -129,15 +129,15 @@ def _enter_undo(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
     nothing = [key for key in first if key not in fresh]
     record(operation=operation, outcomes={first[key]: NOTHING_TO_UNDO for key in nothing})
     settled = dict.fromkeys(nothing, NOTHING_TO_UNDO)
-    return Entry(fresh=fresh, settled=settled, known=known, withdrawn=withdrawn)
+    return Entered(fresh=fresh, settled=settled, known=known, withdrawn=withdrawn)
 
 
-def _block(operation: Operation, sagas: Mapping[Key, str]) -> Entry:
+def _block(operation: Operation, sagas: Mapping[Key, str]) -> Entered:
     blocked = _take(operation, sagas, Direction.DO, status=BarrierStatus.REFUSED)
     withdrawn = _withdraw(operation, sagas.keys() - blocked)
     known = _stored(operation, sagas.keys() - blocked - withdrawn, Direction.DO)
     settled = dict.fromkeys([*blocked, *withdrawn], _ABORTED)
-    return Entry(fresh={}, settled=settled, known=known, withdrawn=withdrawn)
+    return Entered(fresh={}, settled=settled, known=known, withdrawn=withdrawn)
 
 
 def _withdraw(operation: Operation, keys: Collection[Key]) -> set[Key]:

@@ -27,7 +27,7 @@ MOST_DUE = 100
 """Overdue ones in one transaction: its locks are held for some tenths of a second."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class RequestedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """A step that waits, or has waited: a row of the table. `command`, `heard`: as they came."""
 
     saga_id: str
@@ -51,7 +51,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class GivenVerdict:
     """A verdict on a step, from who decides it. `word`: yes, no or overdue."""
 
     saga_id: str
@@ -67,15 +67,15 @@ class Given:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided:
+class DecidedStep:
     """What became of a step by a decision. `fresh`: by this one; otherwise as it was before."""
 
-    asked: Asked
+    asked: RequestedDecision
     outcome: Outcome
     fresh: bool
 
 
-InSameTransaction = Callable[[Sequence[Decided]], None]
+InSameTransaction = Callable[[Sequence[DecidedStep]], None]
 """What a door adds to the same transaction: what is said of the steps that are decided now."""
 
 System = Callable[[Collection[Key]], bool]
@@ -156,7 +156,7 @@ def withdraw(*, operation: Operation, keys: Collection[Key]) -> None:
     """What these waited for is not asked any more: an undo or a block has closed their rows."""
     if keys:
         found = _read(operation, keys)
-        verdicts = {key: Given(saga_id=key[0], step=key[1], word=WITHDRAWN) for key in found}
+        verdicts = {key: GivenVerdict(saga_id=key[0], step=key[1], word=WITHDRAWN) for key in found}
         _run(operation, found, verdicts)
         _close(operation, {key: Refused(refusals.ABORTED) for key in found}, verdicts)
 
@@ -164,14 +164,14 @@ def withdraw(*, operation: Operation, keys: Collection[Key]) -> None:
 def decide(
     *,
     operation: Operation,
-    given: Sequence[Given],
+    given: Sequence[GivenVerdict],
     decided_by: str = "",
     in_same_transaction: InSameTransaction | None = None,
-) -> list[Decided]:
+) -> list[DecidedStep]:
     """Ends the wait of those that still wait, as it was decided, and adds what
     `in_same_transaction` does.
 
-    One transaction. Returns one `Decided` for each step that has ever waited, sorted by saga and
+    One transaction. Returns a `DecidedStep` for each step that has ever waited, sorted by saga and
     step, whatever became of it. `decided_by`: whose verdicts these are; those that wait for
     somebody else by now are left as they are. One whose time is over is overdue, whatever the
     verdict; one that is said to be overdue and is not is left as it is.
@@ -186,7 +186,9 @@ def decide(
     return decided
 
 
-def _decide(operation: Operation, given: Mapping[Key, Given], decided_by: str) -> list[Decided]:
+def _decide(
+    operation: Operation, given: Mapping[Key, GivenVerdict], decided_by: str
+) -> list[DecidedStep]:
     waiting = barrier.lock_waiting(operation=operation, keys=given.keys())
     found = _read(operation, given.keys())
     due = {
@@ -205,7 +207,7 @@ def _decide(operation: Operation, given: Mapping[Key, Given], decided_by: str) -
     for key in found.keys() - outcomes.keys() - known.keys():
         raise Damaged(f"The decision on {key[1]} of saga {key[0]} has no entry in the barrier.")
     return [
-        Decided(
+        DecidedStep(
             asked=asked,
             outcome=outcomes.get(key) or known[key],
             fresh=key in outcomes,
@@ -214,17 +216,19 @@ def _decide(operation: Operation, given: Mapping[Key, Given], decided_by: str) -
     ]
 
 
-def _due(asked: Asked, given: Given, waits_for: str, decided_by: str) -> Given | None:
+def _due(
+    asked: RequestedDecision, given: GivenVerdict, waits_for: str, decided_by: str
+) -> GivenVerdict | None:
     """The verdict that takes effect on a step that waits; None: it goes on waiting."""
     if asked.is_over:
-        return Given(saga_id=asked.saga_id, step=asked.step, word=OVERDUE)
+        return GivenVerdict(saga_id=asked.saga_id, step=asked.step, word=OVERDUE)
     if given.word == OVERDUE or (decided_by and decided_by != waits_for):
         return None
     return given
 
 
 def _run(
-    operation: Operation, found: Mapping[Key, Asked], given: Mapping[Key, Given]
+    operation: Operation, found: Mapping[Key, RequestedDecision], given: Mapping[Key, GivenVerdict]
 ) -> dict[Key, Outcome]:
     doing = operation.doing
     assert doing.decide is not None  # noqa: S101 -- only such operations have rows here
@@ -244,7 +248,7 @@ def _run(
 
 
 def _close(
-    operation: Operation, outcomes: Mapping[Key, Outcome], given: Mapping[Key, Given]
+    operation: Operation, outcomes: Mapping[Key, Outcome], given: Mapping[Key, GivenVerdict]
 ) -> None:
     """Writes what was decided; what waits for somebody else now stays open, until then. The first
     verdict stands: a card network's answer is not the customer's.
@@ -270,7 +274,7 @@ def _close(
     )
 
 
-def _closing(given: Given, outcome: Outcome) -> dict[str, Any]:
+def _closing(given: GivenVerdict, outcome: Outcome) -> dict[str, Any]:
     row: dict[str, Any] = {
         "saga_id": given.saga_id,
         "step": given.step,
@@ -290,7 +294,7 @@ _COLUMNS = """
 """
 
 
-def _read(operation: Operation, keys: Collection[Key]) -> dict[Key, Asked]:
+def _read(operation: Operation, keys: Collection[Key]) -> dict[Key, RequestedDecision]:
     rows = sql.execute(
         service=operation.service,
         sql=f"""
@@ -302,8 +306,8 @@ def _read(operation: Operation, keys: Collection[Key]) -> dict[Key, Asked]:
     return {(row[0], row[1]): _asked(row) for row in rows}
 
 
-def _asked(row: tuple[Any, ...]) -> Asked:
-    return Asked(**dict(zip(Asked.__struct_fields__, row, strict=True)))
+def _asked(row: tuple[Any, ...]) -> RequestedDecision:
+    return RequestedDecision(**dict(zip(RequestedDecision.__struct_fields__, row, strict=True)))
 
 
 def url_of(*, service: str, saga_id: str, step: str) -> str:
@@ -320,7 +324,7 @@ def awaited(
     return Awaited(step=step, decided_by=decided_by, since=since, until=until, url=url)
 
 
-def find(*, service: str, saga_id: str, step: str) -> Asked | None:
+def find(*, service: str, saga_id: str, step: str) -> RequestedDecision | None:
     """The decision on this step, if it has ever waited."""
     rows = sql.execute(
         service=service,
@@ -330,7 +334,9 @@ def find(*, service: str, saga_id: str, step: str) -> Asked | None:
     return _asked(rows[0]) if rows else None
 
 
-def overdue(*, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()) -> list[Asked]:
+def overdue(
+    *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
+) -> list[RequestedDecision]:
     """Those whose time is over and that still wait, the longest first. `but_not`: sagas that are
     left alone for now.
     """

@@ -103,7 +103,7 @@ class NewPurchase(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-class OrderFilter(pages.Wanted, frozen=True, kw_only=True):
+class OrderFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which orders to list: `?user_id=&status=`, and as all pages are asked for."""
 
     user_id: Asked | None = None

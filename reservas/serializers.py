@@ -63,7 +63,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason = ""
 
 
-class BookingFilter(pages.Wanted, frozen=True, kw_only=True):
+class BookingFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which bookings to list: `?user_id=&status=`, and as all pages are asked for."""
 
     user_id: Asked | None = None

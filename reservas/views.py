@@ -21,10 +21,10 @@ from contracts.outcomes import Refused
 from contracts.patterns import PATTERNS
 from coordination import decisions, owner_views, owners
 from httpapi import pages, problems, waiting
-from httpapi.client import Answer, Unreachable
+from httpapi.client import ServiceResponse, Unreachable
 from httpapi.json import answer
 from httpapi.waiting import Waiters
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.operations import NO, YES
 from reservas import queries, serializers
 from reservas.models import Booking, Slot
@@ -49,7 +49,7 @@ class SlotsView(APIView):
     """GET lists, in pages. POST adds a slot."""
 
     def get(self, request: Request) -> HttpResponse:
-        wanted = problems.read_query(request.query_params, pages.Wanted)
+        wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=queries.slots(), wanted=wanted)
         return answer(page.answer(results=[serializers.slot(row) for row in page.rows]))
 
@@ -95,7 +95,7 @@ class VerdictView(APIView):
 
     def post(self, request: Request, booking_id: str) -> HttpResponse:
         asked = problems.read(request.data, Approval)
-        given = Given(
+        given = GivenVerdict(
             saga_id=booking_id,
             step=_step_to_approve(_asked(booking_id)),
             word=self.word,
@@ -181,7 +181,7 @@ def _step_to_approve(booking: Booking) -> str:
     return next(step.name for step in SAGAS[booking.saga].steps if step.operation == operation)
 
 
-def _compensate(booking: Booking, asked: Cancel) -> Answer:
+def _compensate(booking: Booking, asked: Cancel) -> ServiceResponse:
     """What the coordinator answers. Raises Problem (503) where it can't be asked."""
     pattern = PATTERNS[booking.saga_pattern]
     path = pattern.state.format(saga_id=quote(booking.saga_id, safe=""))

@@ -14,7 +14,7 @@ from django.db import transaction
 from contracts import patterns, projection, refusals
 from contracts.events import Event, Facts
 from contracts.outcomes import Refused
-from contracts.projection import Reaction
+from contracts.projection import ReactionRow
 from contracts.saga import SAGAS, Context, Direction, stand_in
 from contracts.states import SagaStatus
 from coordination.acceptance import first_event
@@ -139,7 +139,7 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
 
 def decide_skip(
     *, saga: str, status: SagaStatus, stage: Stage, event_types: Collection[str]
-) -> Reaction | Refused:
+) -> ReactionRow | Refused:
     """The reaction whose step is to be skipped; refused while the pivot is open."""
     if status is not SagaStatus.PARKED:
         return Refused(refusals.NOTHING_TO_RETRY, f"This saga is {status}, not parked.")
@@ -254,7 +254,7 @@ def _again(seen: Seen, context: Context) -> Event:
 
 
 def _skipped(
-    saga: Watched, seen: Sequence[Seen], skipped: Reaction, reason: str, now: datetime
+    saga: Watched, seen: Sequence[Seen], skipped: ReactionRow, reason: str, now: datetime
 ) -> Event:
     """What the step would have said, which a person has seen to otherwise (`reason`)."""
     failure = saga.failure

@@ -29,7 +29,7 @@ class NewRefund(msgspec.Struct, frozen=True, kw_only=True):
     key: Key
 
 
-class ChargeFilter(pages.Wanted, frozen=True, kw_only=True):
+class ChargeFilter(pages.PageRequest, frozen=True, kw_only=True):
     """Which charges to list: `?saga_id=`, and as all pages are asked for."""
 
     saga_id: Asked | None = None

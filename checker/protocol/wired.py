@@ -220,7 +220,7 @@ def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dic
     }
 
 
-def _call(saga: Saga, call: projection.Call) -> str:
+def _call(saga: Saga, call: projection.StepCall) -> str:
     """Its path; where several steps are the same operation's, with whose it is."""
     path = projection.path_of(call.step, call.direction)
     is_shared = [step.operation for step in saga.steps].count(call.step.operation) > 1

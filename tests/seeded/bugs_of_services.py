@@ -17,7 +17,7 @@ from coordination.store import AcceptedSagas
 from inventario import store as stock
 from messaging import reactions
 from participant import barrier, executing, sql
-from participant.barrier import Entry, key_of
+from participant.barrier import Entered, key_of
 
 
 def no_barrier(patch) -> None:
@@ -25,7 +25,7 @@ def no_barrier(patch) -> None:
     patch.setattr(
         executing.barrier,
         "enter",
-        lambda *, operation, commands: Entry(
+        lambda *, operation, commands: Entered(
             fresh=dict.fromkeys([key_of(operation, command) for command in commands], 0),
             settled={},
             known={},
@@ -70,7 +70,7 @@ def undo_does_not_block(patch) -> None:
         barrier.record(
             operation=operation, outcomes={first[one]: what for one, what in nothing.items()}
         )
-        return Entry(fresh=fresh, settled=nothing, known=known)
+        return Entered(fresh=fresh, settled=nothing, known=known)
 
     patch.setattr(barrier, "_enter_undo", enter)
 

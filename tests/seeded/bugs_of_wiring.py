@@ -48,7 +48,7 @@ def undo_passed_over(patch) -> None:
 def _undoes_on(patch, service, event: str, step: str) -> None:
     """The service undoes its step on this event, too."""
     undone = CHECKOUT.step(step)
-    row = projection.Reaction(CHECKOUT.name, event, Direction.UNDO, undone, undone.undone)
+    row = projection.ReactionRow(CHECKOUT.name, event, Direction.UNDO, undone, undone.undone)
     action = undone.operation.partition(".")[2]
     undo = all_in(service.operations)[action, Direction.UNDO]
     also = EventHandler(row=row, operation=undo)

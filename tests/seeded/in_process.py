@@ -10,7 +10,7 @@ from django.test import Client as TestClient
 from catalogue.services import PARTICIPANTS
 from contracts.patterns import ORCHESTRATED, PATTERNS
 from httpapi import client
-from httpapi.client import Answer, Unreachable
+from httpapi.client import ServiceResponse, Unreachable
 from saga_orchestrator import executor, messages, store
 from saga_orchestrator.executor import Executor
 from saga_orchestrator.participants import Participants
@@ -42,7 +42,7 @@ class Network:
             body: bytes | None,
             headers: Mapping[str, str] | None,
             *rest: Any,
-        ) -> Answer:
+        ) -> ServiceResponse:
             self.calls += 1
             return network.call(method, path, body, headers)
 
@@ -50,7 +50,7 @@ class Network:
 
     def call(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> ServiceResponse:
         is_broken = self.breaks.get(path, 0) > 0
         if is_broken:
             self.breaks[path] -= 1
@@ -59,7 +59,7 @@ class Network:
         answer = self._answer(method, path, body, headers)
         if is_broken or answer.status_code >= 500:
             raise Unreachable(f"no answer of {path}", status=_status(path))
-        return Answer(answer.status_code, answer.content, dict(answer.headers))
+        return ServiceResponse(answer.status_code, answer.content, dict(answer.headers))
 
     def _answer(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None

@@ -18,9 +18,9 @@ from checker.explorer.sagas.participants import CARD_NETWORK, ScriptedParticipan
 from checker.explorer.store import WouldWait
 from contracts.saga import Command
 from coordination import decisions
-from httpapi.client import Answer, Unreachable
+from httpapi.client import ServiceResponse, Unreachable
 from participant.barrier import Key
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.executing import execute
 from participant.operations import NO, YES, Operation
 
@@ -65,7 +65,7 @@ class Calls:
         """In place of `httpapi.client.Client`."""
         return InProcessClient(self)
 
-    def make(self, path: str, commands: Sequence[Command]) -> Answer:
+    def make(self, path: str, commands: Sequence[Command]) -> ServiceResponse:
         """Raises Unreachable."""
         way, self.fails = self.fails, ""
         request = Request(self._operations[path], commands)
@@ -96,7 +96,7 @@ class Calls:
         self._outage_left -= 1
         return True
 
-    def _execute(self, request: Request) -> Answer:
+    def _execute(self, request: Request) -> ServiceResponse:
         try:
             executed = execute(operation=request.operation, commands=request.commands)
         except Crashed as error:
@@ -105,7 +105,7 @@ class Calls:
             self.late.append(request)
             self._blocked.append(request)
             raise Unreachable("no answer in time: it waits for a row") from error
-        return Answer(207, msgspec.json.encode([done.outcome for done in executed]))
+        return ServiceResponse(207, msgspec.json.encode([done.outcome for done in executed]))
 
 
 class InProcessClient:
@@ -117,15 +117,15 @@ class InProcessClient:
 
     def post(
         self, *, path: str, body: Sequence[Command], timeout: float | None = None, **_: Any
-    ) -> Answer:
+    ) -> ServiceResponse:
         self._calls.injection.reached("client.before_call")
         answer = self._calls.make(path, body)
         self._calls.injection.reached("client.answered")
         return answer
 
-    def get(self, *, path: str) -> Answer:
+    def get(self, *, path: str) -> ServiceResponse:
         """The probe of the breaker: the service is ready."""
-        return Answer(200, b"{}")
+        return ServiceResponse(200, b"{}")
 
 
 class ManualBulkheads:
@@ -210,7 +210,7 @@ class CardDesk:
         )
         self._injection.reached(ANSWERED)
         service, _, action = scenario.saga.step(step).operation.partition(".")
-        given = Given(saga_id=saga_id, step=step, word=YES if is_good else NO)
+        given = GivenVerdict(saga_id=saga_id, step=step, word=YES if is_good else NO)
         decisions.decide(service=service, action=action, given=[given], decided_by=CARD_NETWORK)
 
     def _key_of(self, key: Key) -> str:

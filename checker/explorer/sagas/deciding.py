@@ -30,10 +30,10 @@ from contracts import patterns
 from contracts.saga import Direction
 from coordination import decisions as doors
 from coordination.decisions import Overdue, Teller
-from httpapi.client import Answer, Unreachable
+from httpapi.client import ServiceResponse, Unreachable
 from httpapi.problems import Problem
 from participant.barrier import Key
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.operations import NO, YES
 from saga_orchestrator import operations as orchestration
 
@@ -63,7 +63,7 @@ class ToCoordinator:
     def __init__(self, **_: Any) -> None:
         self.url, self.calls, self.fails = "http://here", 0, ""
 
-    def post(self, *, path: str, body: Sequence[dict[str, str]]) -> Answer:
+    def post(self, *, path: str, body: Sequence[dict[str, str]]) -> ServiceResponse:
         """Raises Unreachable."""
         way, self.fails = self.fails, ""
         if way == REQUEST_LOST:
@@ -71,7 +71,7 @@ class ToCoordinator:
         orchestration.decided(steps=[(told["saga_id"], told["step"]) for told in body])
         if way:
             raise Unreachable("the answer was lost")
-        return Answer(200, b"{}")
+        return ServiceResponse(200, b"{}")
 
 
 class Deciders:
@@ -242,7 +242,7 @@ class Deciders:
     def _say(self, said: PossibleVerdict) -> None:
         """At the door, which answers a 409 to who comes too late."""
         saga_id, step = said.decision.key
-        given = Given(saga_id=saga_id, step=step, word=said.word, by="eva")
+        given = GivenVerdict(saga_id=saga_id, step=step, word=said.word, by="eva")
         with self._trying(said, Problem):
             doors.give(service=said.decision.service, given=given)
             self._answered[saga_id, step] = said.word

@@ -12,7 +12,7 @@ from checker.explorer.injection import Clock
 from checker.explorer.store import MemoryStore, Table
 from contracts.outcomes import Outcome, Waiting
 from participant.barrier import Key
-from participant.decisions import MOST_DUE, Asked, Given
+from participant.decisions import MOST_DUE, GivenVerdict, RequestedDecision
 from participant.operations import WITHDRAWN, Operation
 
 
@@ -68,25 +68,28 @@ class Decisions:
                 )
                 self._store.write(self.table(operation.service), key, row)
 
-    def read(self, operation: Operation, keys: Collection[Key]) -> dict[Key, Asked]:
+    def read(self, operation: Operation, keys: Collection[Key]) -> dict[Key, RequestedDecision]:
         table = self.table(operation.service)
         return {key: self._asked(table[key]) for key in sorted(keys) if key in table}
 
     def close(
-        self, operation: Operation, outcomes: Mapping[Key, Outcome], given: Mapping[Key, Given]
+        self,
+        operation: Operation,
+        outcomes: Mapping[Key, Outcome],
+        given: Mapping[Key, GivenVerdict],
     ) -> None:
         table, now = self.table(operation.service), self._clock.now()
         for key, outcome in outcomes.items():
             if key in table:
                 self._store.write(table, key, _closed(table[key], outcome, given[key], now))
 
-    def find(self, *, service: str, saga_id: str, step: str) -> Asked | None:
+    def find(self, *, service: str, saga_id: str, step: str) -> RequestedDecision | None:
         row = self.table(service).get((saga_id, step))
         return self._asked(row) if row else None
 
     def overdue(
         self, *, service: str, limit: int = MOST_DUE, but_not: Sequence[str] = ()
-    ) -> list[Asked]:
+    ) -> list[RequestedDecision]:
         asked = [self._asked(row) for row in self._rows(service) if row.closed_at is None]
         due = [
             decision for decision in asked if decision.is_over and decision.saga_id not in but_not
@@ -116,12 +119,12 @@ class Decisions:
     def _rows(self, service: str) -> Iterator[DecisionRow]:
         return iter(self.table(service).values())
 
-    def _asked(self, row: DecisionRow) -> Asked:
-        stored = {name: getattr(row, name) for name in Asked.__struct_fields__[:-1]}
-        return Asked(**stored, is_over=row.until <= self._clock.now())
+    def _asked(self, row: DecisionRow) -> RequestedDecision:
+        stored = {name: getattr(row, name) for name in RequestedDecision.__struct_fields__[:-1]}
+        return RequestedDecision(**stored, is_over=row.until <= self._clock.now())
 
 
-def _closed(row: DecisionRow, outcome: Outcome, given: Given, now: datetime) -> DecisionRow:
+def _closed(row: DecisionRow, outcome: Outcome, given: GivenVerdict, now: datetime) -> DecisionRow:
     """The first verdict stands; what waits for another decider now stays open."""
     if not row.verdict:
         row = row._replace(verdict=given.word, by=given.by, reason=given.reason)

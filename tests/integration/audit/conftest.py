@@ -25,7 +25,7 @@ from pagos import desk
 from pagos import store as owed
 from pagos.models import Payment
 from pagos.store import grant
-from participant.decisions import Given, mark_told
+from participant.decisions import GivenVerdict, mark_told
 from participant.executing import execute
 from participant.operations import YES, all_in
 from pedidos import operations as pedidos
@@ -292,7 +292,7 @@ class Shop:
             action = step.operation.partition(".")[2]
             (done,) = execute(operation=operations[action, direction], commands=[command])
             if decides and isinstance(done.outcome, Waiting) and step.decided_by:
-                yes = Given(saga_id=saga_id, step=step.name, word=YES, by="eva")
+                yes = GivenVerdict(saga_id=saga_id, step=step.name, word=YES, by="eva")
                 decisions.give(service=step.service, given=yes)
                 mark_told(service=step.service, keys=[yes.key])
             context = projection.with_result(

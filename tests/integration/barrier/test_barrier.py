@@ -19,7 +19,7 @@ from pagos import operations
 from pagos.models import BarrierEntry, OutboxEntry, Payment, Refund
 from pagos.reactions import REACTIONS
 from participant import barrier, sql
-from participant.barrier import Entry
+from participant.barrier import Entered
 from participant.executing import execute
 from tarjetas.models import Charge as NetworkCharge
 
@@ -214,7 +214,7 @@ def no_barrier(monkeypatch):
 
     def enter(*, operation, commands):
         fresh = {barrier.key_of(operation, command): 0 for command in commands}
-        return Entry(fresh=fresh, settled={}, known={})
+        return Entered(fresh=fresh, settled={}, known={})
 
     monkeypatch.setattr(barrier, "enter", enter)
     monkeypatch.setattr(barrier, "record", lambda **_: None)

@@ -8,7 +8,7 @@ from checker.protocol import journeys as model
 from contracts.outcomes import Done, Refused
 from contracts.saga import Command, Direction
 from participant import decisions
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.executing import execute
 from participant.operations import Operation, asks, blocks, does, undoes
 
@@ -100,7 +100,7 @@ def really_waiting(sequence: tuple[str, ...]) -> list[tuple[bool, bool, bool]]:
             command = Command(saga_id=saga_id, step=STEP, saga="checkout")
             (one,) = execute(operation=known[asked], commands=[command])
         else:
-            given = Given(saga_id=saga_id, step=STEP, word=asked)
+            given = GivenVerdict(saga_id=saga_id, step=STEP, word=asked)
             (one,) = decisions.decide(operation=known["ask"], given=[given])
         answers.append((isinstance(one.outcome, Done), one.fresh, ran in (["do"], ["undo"])))
     return answers

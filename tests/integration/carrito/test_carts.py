@@ -7,7 +7,7 @@ import pytest
 import urllib3
 
 from carrito import carts
-from httpapi.client import Answer, Client
+from httpapi.client import Client, ServiceResponse
 from inventario.models import Product
 from stack.ports import free_ports
 
@@ -168,7 +168,7 @@ def test_set_quantity_is_held_to_the_same_limits(shop, cart_id, plenty):
         answered = urllib3.request(
             "PATCH", f"{shop.url}/carts/{cart_id}/items/{dear.pk}", json=body, retries=False
         )
-        return Answer(answered.status, answered.data)
+        return ServiceResponse(answered.status, answered.data)
 
     assert refused_and_unchanged(shop, cart_id, call) == (409, "cart_too_large")
 

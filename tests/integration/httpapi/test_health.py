@@ -194,12 +194,12 @@ class TestDatabase:
         def make():
             statement = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
             sql.execute(service=SERVICE, sql=statement)
-            return standing.Found()
+            return standing.Findings()
 
         lights()
         health._ask(make)
         yield
-        health._ask(lambda: connections[SERVICE].close() or standing.Found())
+        health._ask(lambda: connections[SERVICE].close() or standing.Findings())
 
     def test_connection_that_is_spent_is_replaced(self, lights, living, spent):
         status, body = lights()
@@ -207,7 +207,7 @@ class TestDatabase:
 
     def test_asked_once_it_would_be_taken_for_the_database(self, spent):
         """The control."""
-        assert health._ask(lambda: standing.Found(fields=health._state())).fields == {
+        assert health._ask(lambda: standing.Findings(fields=health._state())).fields == {
             "status": "read-only",
             "error": "it takes no writes",
         }
@@ -216,7 +216,9 @@ class TestDatabase:
         answers = threading.Event()
         with monkeypatch.context() as patch:
             patch.setattr(health, "LOOK_SECONDS", 0.3)
-            patch.setattr(health, "_database", lambda: standing.Found() if answers.wait(60) else 0)
+            patch.setattr(
+                health, "_database", lambda: standing.Findings() if answers.wait(60) else 0
+            )
             started = time.monotonic()
             status, body = lights()
             took = time.monotonic() - started

@@ -10,7 +10,7 @@ from django.test import Client
 
 from carrito import carts
 from httpapi import client
-from httpapi.client import Answer, Unreachable
+from httpapi.client import ServiceResponse, Unreachable
 
 pytestmark = pytest.mark.django_db(databases=["saga_orchestrator", "saga_choreography"])
 STRANGE = [
@@ -90,4 +90,4 @@ def test_prices_that_inventario_tells_strangely_are_a_503(stranger, answer, monk
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"3", b"[" * 5000 + b"]" * 5000])
 def test_body_of_another_type_is_no_answer(body):
     with pytest.raises(Unreachable, match="can't be read"):
-        Answer(200, body).decode(type=list[str])
+        ServiceResponse(200, body).decode(type=list[str])

@@ -14,7 +14,7 @@ from messaging.brokers import Delivery, Message, Rejected
 from messaging.consumer import Consumer, DatabaseUnavailable
 from messaging.reactions import EventHandler
 from participant import barrier, executing
-from participant.barrier import Entry
+from participant.barrier import Entered
 from tests.integration.messaging.conftest import message_of
 from tests.threads import InThread
 from tests.waiting import eventually
@@ -110,7 +110,7 @@ def test_without_the_barrier_it_would_be_done_twice(consumer, initiated, product
     monkeypatch.setattr(
         executing.barrier,
         "enter",
-        lambda *, operation, commands: Entry(
+        lambda *, operation, commands: Entered(
             fresh={barrier.key_of(operation, command): 0 for command in commands},
             settled={},
             known={},

@@ -11,7 +11,7 @@ from coordination import decisions
 from coordination.owner_views import Acceptance
 from envios import operations as envios
 from envios.models import Courier, Delivery, DeliveryStatus
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from pedidos.models import Order
 from pedidos.operations import OWNER, Accept, Item
 from saga_choreography import operations as choreography
@@ -57,7 +57,7 @@ def bought(
 def decide(order_sagas: OrderSagas, order_id: str, word: str) -> None:
     """The customer does, and all that follows happens."""
     decisions.give(
-        service="pagos", given=Given(saga_id=order_id, step=STEP, word=word, by="customer")
+        service="pagos", given=GivenVerdict(saga_id=order_id, step=STEP, word=word, by="customer")
     )
     order_sagas.settle()
 

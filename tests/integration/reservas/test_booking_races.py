@@ -9,7 +9,7 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done
 from coordination import decisions
 from coordination.owner_views import Acceptance
 from httpapi.problems import Problem
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.executing import execute
 from reservas import operations
 from reservas.models import Booking, Decision, OutboxEntry, Slot
@@ -73,7 +73,7 @@ def test_lists_of_the_same_slots_in_any_order_wait_for_no_circle(desk):
 
 def verdict(saga_id: str, word: str):
     def give():
-        given = Given(saga_id=saga_id, step=APPROVE, word=word, by=word)
+        given = GivenVerdict(saga_id=saga_id, step=APPROVE, word=word, by=word)
         try:
             return decisions.give(service=SERVICE, given=given)[1]
         except Problem as problem:

@@ -9,7 +9,7 @@ from contracts.outcomes import NOTHING_TO_UNDO, Done, Refused, Waiting
 from coordination import decisions
 from httpapi.problems import Problem
 from participant import sql
-from participant.decisions import Given
+from participant.decisions import GivenVerdict
 from participant.executing import execute
 from reservas import operations
 from reservas.models import Booking, Decision, Slot
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db(databases=["reservas"])
 APPROVE = "approve_booking"
 
 
-def given(saga_id: str, word: str, reason: str = "") -> Given:
-    return Given(saga_id=saga_id, step=APPROVE, word=word, by="eva", reason=reason)
+def given(saga_id: str, word: str, reason: str = "") -> GivenVerdict:
+    return GivenVerdict(saga_id=saga_id, step=APPROVE, word=word, by="eva", reason=reason)
 
 
 def give(saga_id: str, word: str, reason: str = ""):

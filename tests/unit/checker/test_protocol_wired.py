@@ -150,7 +150,9 @@ def test_command_says_where_there_is_nothing_to_check(arguments, said):
 
 def test_command_ends_with_an_error_after_a_breach(monkeypatch, capsys):
     step = CHECKOUT.step("reserve_inventory")
-    row = projection.Reaction("checkout", CHECKOUT.abort, Direction.UNDO, step, emits=step.undone)
+    row = projection.ReactionRow(
+        "checkout", CHECKOUT.abort, Direction.UNDO, step, emits=step.undone
+    )
     undo = operations.all_in(inventario.operations)["reserve", Direction.UNDO]
     changed = without(inventario.reactions.REACTIONS, CHECKOUT.abort)
     changed.append(EventHandler(row=row, operation=undo))

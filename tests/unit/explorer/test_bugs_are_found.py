@@ -23,7 +23,7 @@ from messaging.consumer import Consumer
 from messaging.reactions import EventHandler
 from messaging.relay import Relay
 from participant import barrier
-from participant.barrier import Entry, key_of
+from participant.barrier import Entered, key_of
 from saga_choreography import operations, tracking, watchdog
 from saga_orchestrator import engine
 
@@ -40,7 +40,9 @@ def nothing(patch: Patch) -> None:
 def barrier_off(patch: Patch) -> None:
     def enter(*, operation, commands):
         keys = [key_of(operation, command) for command in commands]
-        return Entry(fresh={key: (key, operation.direction) for key in keys}, settled={}, known={})
+        return Entered(
+            fresh={key: (key, operation.direction) for key in keys}, settled={}, known={}
+        )
 
     patch(barrier, "enter", enter)
 
@@ -57,7 +59,7 @@ def undo_does_not_block(patch: Patch) -> None:
         )
         known = barrier._stored(operation, sagas.keys() - first, Direction.UNDO)
         settled = dict.fromkeys(nothing, NOTHING_TO_UNDO)
-        return Entry(fresh=fresh, settled=settled, known=known)
+        return Entered(fresh=fresh, settled=settled, known=known)
 
     patch(barrier, "_enter_undo", enter_undo)
 
@@ -118,7 +120,7 @@ def second_decider(patch: Patch) -> None:
     """On an abort a step before the pivot is undone at once, and nobody asks the pivot."""
     saga, usual = SAGAS[SAGA], ScriptedParticipants.reactions
     step = saga.steps[saga.pivot - 2]
-    row = projection.Reaction(SAGA, saga.abort, Direction.UNDO, step, step.undone)
+    row = projection.ReactionRow(SAGA, saga.abort, Direction.UNDO, step, step.undone)
 
     def reactions(self, *, service):
         undo = self.operations[step.operation, Direction.UNDO]
