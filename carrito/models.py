@@ -124,8 +124,7 @@ class Order(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(total_amount__range=(0, bounds.MOST_MONEY)),
-                name="order_total_is_money",
+                condition=Q(total_amount__range=(0, bounds.MOST_MONEY)), name="order_total_is_money"
             ),
             models.CheckConstraint(
                 condition=~Q(status="confirmed") | Q(confirmed_at__isnull=False),
@@ -150,7 +149,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

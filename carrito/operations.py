@@ -216,7 +216,7 @@ def _too_large(limit: str) -> Refused:
 
 
 def _user_of(command: Accept, carts: Mapping[str, LockedCart]) -> str | None:
-    """The cart's; None where somebody else asks, or there is no such cart."""
+    """The cart's; None where another user asks, or there is no such cart."""
     cart = carts.get(command.cart_id)
     return cart.user_id if cart and command.user_id in (None, cart.user_id) else None
 

@@ -2,7 +2,7 @@
 
 Checkouts that come at once are asked for together: one call, of all their products. Where
 inventario can't be asked, the prices hold that the shopper was shown, and it is left alone for a
-moment: a checkout waits for nobody who is away.
+moment: a checkout waits for no service that is away.
 """
 
 import logging
@@ -47,7 +47,7 @@ def of_cart(*, cart_id: str) -> Mapping[str, Decimal]:
 
 
 def _ask_together(*, commands: Sequence[Sequence[str]]) -> list[Mapping[str, Decimal]]:
-    """For each what all of them cost. One at a time in this process: nobody asks while one that
+    """For each what all of them cost. One at a time in this process: none asks while one that
     hangs is waited for, and those who have waited behind it find that it is left alone.
     """
     product_ids = [product_id for ids in commands for product_id in ids]

@@ -1,4 +1,4 @@
-"""All SQL of the operations: rows locked in a fixed order, written set-based.
+"""What carrito stores, and all its SQL: rows locked in a fixed order, written set-based.
 
 Order of locks: a cart, then its checkout, then its order; in a batch by saga id.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from carrito.models import Cart, Checkout, Order
 from catalogue.commands import Line
 from contracts.outcomes import Failure
 from contracts.saga import Context
@@ -54,7 +55,7 @@ class Snapshot:
 
 
 def lock_carts(*, ids: Sequence[str]) -> dict[str, LockedCart]:
-    """The carts, by id. The lines are read once the lock is held: nobody changes them then."""
+    """The carts, by id. The lines are read once the lock is held: they can't change then."""
     carts = _execute(
         """
         SELECT id, user_id, status, version FROM carrito_cart WHERE id = ANY(%s)
@@ -273,3 +274,34 @@ def total_of(items: Sequence[Line]) -> Decimal:
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return sql.execute(service="carrito", sql=statement, values=values)
+
+
+# Looking at carts, checkouts and orders.
+
+
+def cart(*, cart_id: str) -> Cart | None:
+    """The cart with its items."""
+    return Cart.objects.prefetch_related("items").filter(pk=cart_id).first()
+
+
+def order(*, order_id: str) -> Order | None:
+    """The order with its checkout."""
+    return Order.objects.select_related("checkout").filter(pk=order_id).first()
+
+
+def orders_of_cart(*, cart_id: str) -> list[Order]:
+    """Newest first; one that was not cancelled at most."""
+    return list(
+        Order.objects.select_related("checkout").filter(cart_id=cart_id).order_by("-created_at")
+    )
+
+
+def checkout(*, saga_id: str) -> Checkout | None:
+    """The checkout with its order, if it has one; without its lines, which may be damaged."""
+    found = Checkout.objects.select_related("order").defer("items", "billing_address")
+    return found.filter(pk=saga_id).first()
+
+
+def saga_of_order(*, order_id: str) -> str | None:
+    """The saga that an order belongs to."""
+    return Order.objects.filter(pk=order_id).values_list("checkout_id", flat=True).first()

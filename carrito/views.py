@@ -16,7 +16,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from carrito import carts, operations, prices, queries, serializers
+from carrito import carts, operations, prices, serializers, store
 from carrito.carts import NewCart, NotChanged, Wanted
 from carrito.models import Cart, CartItem
 from carrito.operations import OWNER, Accept
@@ -92,12 +92,12 @@ class OrderStepView(StepView):
     """What the saga does to its order, which a path may name by its own id."""
 
     def saga_of(self, **path: str) -> str | None:
-        return queries.saga_of_order(**path)
+        return store.saga_of_order(**path)
 
 
 class OrderView(APIView):
     def get(self, request: Request, order_id: str) -> HttpResponse:
-        found = queries.order(order_id=order_id)
+        found = store.order(order_id=order_id)
         if found is None:
             raise problems.unknown("order", order_id)
         return answer(serializers.order(found))
@@ -107,9 +107,9 @@ class OrdersOfCartView(APIView):
     """The orders of a cart, newest first: the live one, and cancelled attempts before it."""
 
     def get(self, request: Request, cart_id: str) -> HttpResponse:
-        if queries.cart(cart_id=cart_id) is None:
+        if store.cart(cart_id=cart_id) is None:
             raise problems.unknown("cart", cart_id)
-        found = queries.orders_of_cart(cart_id=cart_id)
+        found = store.orders_of_cart(cart_id=cart_id)
         return answer({"cart_id": cart_id, "orders": [serializers.order(one) for one in found]})
 
 
@@ -165,7 +165,7 @@ def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
 
 
 def _checkout_state(saga_id: str) -> dict[str, Any]:
-    found = queries.checkout(saga_id=saga_id)
+    found = store.checkout(saga_id=saga_id)
     if found is None:
         raise problems.unknown("saga", saga_id)
     return serializers.checkout_status(found)
@@ -186,7 +186,7 @@ def _refusals(cart_id: str) -> Iterator[None]:
 
 
 def _found(cart_id: str) -> Cart:
-    cart = queries.cart(cart_id=cart_id)
+    cart = store.cart(cart_id=cart_id)
     if cart is None:
         raise problems.unknown("cart", cart_id)
     return cart

@@ -19,7 +19,7 @@ from contracts.outcomes import Done, Failure, Outcome
 from contracts.saga import COMMANDS, SAGAS, Command, Context, Direction, Saga, Step, Undo
 
 STEP_PARKED = "step.parked"
-"""Said of any saga: a service has set a message aside for a person, and the saga waits there."""
+"""Said of any saga: a service has left a message to a person, and the saga waits there."""
 STEP_WAITING = "step.waiting"
 """Said of any saga: one of its steps has asked, and waits until a named time for who decides."""
 NOTICES = (STEP_PARKED, STEP_WAITING)

@@ -18,7 +18,7 @@ from coordination.models import IdempotencyKey
 from coordination.views import Ask
 from httpapi.problems import Problem
 from messaging import models as messages
-from messaging.admin import OutboxEntryAdmin, ParkedMessageAdmin, WorkerHeartbeatAdmin
+from messaging.admin import FailedMessageAdmin, OutboxEntryAdmin, WorkerHeartbeatAdmin
 from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
 from participant.decisions import GivenVerdict
 from participant.models import BarrierEntry, Decision
@@ -33,7 +33,7 @@ class DecisionAdmin(RecordAdmin):
         ("closed_at", admin.EmptyFieldListFilter),
         *["verdict", "decided_by", "saga", "step"],
     ]
-    search_fields = ["saga_id__startswith"]
+    search_fields = ["saga_id__istartswith"]
     search_help_text = "The beginning of a saga's id"
     ordering = ["-id"]
     actions = ["approve", "reject"]
@@ -75,7 +75,7 @@ def _refusal_of_verdict(service: str, given: GivenVerdict) -> Refused | None:
 
 class IdempotencyKeyAdmin(RecordAdmin):
     list_display = ["key", "user_id", "saga_id", "created_at"]
-    search_fields = ["key__exact", "user_id__exact", "saga_id__startswith"]
+    search_fields = ["key__exact", "user_id__exact", "saga_id__istartswith"]
     search_help_text = "A key, a user's id, or the beginning of a saga's"
     ordering = ["-id"]
 
@@ -85,7 +85,7 @@ _ALIKE: dict[type, type[RecordAdmin]] = {
     Decision: DecisionAdmin,
     IdempotencyKey: IdempotencyKeyAdmin,
     messages.OutboxEntry: OutboxEntryAdmin,
-    messages.ParkedMessage: ParkedMessageAdmin,
+    messages.FailedMessage: FailedMessageAdmin,
     messages.WorkerHeartbeat: WorkerHeartbeatAdmin,
 }
 
@@ -145,13 +145,13 @@ class SagaAdmin(RecordAdmin):
     """`asks`: what the coordinator does for each of the actions, by their names."""
 
     asks: dict[str, Ask] = {}
-    search_fields = ["saga_id__startswith", "subject__exact"]
+    search_fields = ["saga_id__istartswith", "subject__exact"]
     search_help_text = "The beginning of a saga's id, or the id of its cart or order"
     ordering = ["-started_at"]
     actions = ["retry", "skip", "undo"]
     arrives = "started_at"
 
-    @admin.display(description="what it is about")
+    @admin.display(description="payload")
     def about(self, saga: Any) -> SafeString:
         return as_json(saga.context)
 

@@ -35,8 +35,8 @@ from httpapi.client import Client, Unreachable
 from httpapi.json import answer
 from httpapi.steps import made
 from messaging import outbox, wakeups
-from messaging.reactions import Reaction, of, said
-from messaging.worker import Backoff, Complaint, Part, wait_to_lead
+from messaging.reactions import Reaction, emitted, of
+from messaging.worker import Backoff, Complaint, Component, wait_to_lead
 from participant import barrier, decisions, failpoints, operations, sql
 from participant.decisions import DecidedStep, GivenVerdict, RequestedDecision
 from participant.operations import NO, OVERDUE, YES, Operation
@@ -79,13 +79,13 @@ def decide(
     `participant.decisions.decide`. Then whoever must be told is.
     """
 
-    def say(decided: Sequence[DecidedStep]) -> None:
+    def publish(decided: Sequence[DecidedStep]) -> None:
         reactions = _reactions(service, tuple(SAGAS))
-        outbox.add(service=service, said=said(reactions=reactions, decided=decided))
+        outbox.add(service=service, events=emitted(reactions=reactions, decided=decided))
 
     operation = deciding(service)[action]
     decided = decisions.decide(
-        operation=operation, given=given, decided_by=decided_by, in_same_transaction=say
+        operation=operation, given=given, decided_by=decided_by, in_same_transaction=publish
     )
     if any(one.fresh and not one.asked.heard for one in decided):
         wakeups.notify(service=service, channel=CHANNEL)
@@ -208,7 +208,7 @@ def _fields(service: str, row: Any) -> dict[str, Any]:
     return {**fields, "url": decisions.url_of(service=service, saga_id=row.saga_id, step=row.step)}
 
 
-def worker_parts(service: str) -> list[Part]:
+def worker_components(service: str) -> list[Component]:
     """What a service's worker runs for its decisions; nothing where it has none."""
     return [Overdue(service=service), Teller(service=service)] if deciding(service) else []
 

@@ -100,7 +100,7 @@ class Acceptance:
         accepted = [one.outcome.context for one in executed if isinstance(one.outcome, Accepted)]
         now = datetime.now(UTC)
         said = [first_event(context=one, now=now) for one in accepted if is_own_start(one.pattern)]
-        outbox.add(service=self._owner.service, said=said)
+        outbox.add(service=self._owner.service, events=said)
 
 
 def accepting(

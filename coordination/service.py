@@ -12,7 +12,7 @@ from django.apps import AppConfig
 
 from contracts.states import Complaint, SagaSummary
 from messaging.brokers import Broker
-from messaging.worker import Part
+from messaging.worker import Component
 
 
 class ServiceConfig(AppConfig):
@@ -25,25 +25,16 @@ class ServiceConfig(AppConfig):
         """Its module of that name."""
         return import_module(f"{self.name}.{module}")
 
-    def worker_parts(self, broker: Broker) -> list[Part]:
+    def worker_components(self, broker: Broker) -> list[Component]:
         """What `manage.py worker` runs for this service."""
         from coordination import decisions
-        from messaging.parts import parts
+        from messaging.components import components
 
         reactions = self.own("reactions").REACTIONS
         return [
-            *parts(service=self.name, broker=broker, reactions=reactions, linger=self.linger),
-            *decisions.worker_parts(self.name),
+            *components(service=self.name, broker=broker, reactions=reactions, linger=self.linger),
+            *decisions.worker_components(self.name),
         ]
-
-
-class WatchedConfig(ServiceConfig):
-    """One whose `queries` tell what stands still that should not."""
-
-    def stalls(self, *, limit: int) -> list[Complaint]:
-        """What should move and does not; the first ones are named: for /health."""
-        found: list[Complaint] = self.own("queries").stalls(limit=limit)
-        return found
 
 
 class OwnerConfig(ServiceConfig):
@@ -55,15 +46,20 @@ class OwnerConfig(ServiceConfig):
 
         return owner_views.stalls(owner=self.own("operations").OWNER, limit=limit)
 
-    def worker_parts(self, broker: Broker) -> list[Part]:
+    def worker_components(self, broker: Broker) -> list[Component]:
         """With the hand-over to each coordinator."""
         from coordination.handover import handovers
 
-        return [*super().worker_parts(broker), *handovers(owner=self.own("operations").OWNER)]
+        return [*super().worker_components(broker), *handovers(owner=self.own("operations").OWNER)]
 
 
-class CoordinatorConfig(WatchedConfig):
-    """One that has sagas, of which some wait for a person."""
+class CoordinatorConfig(ServiceConfig):
+    """One that has sagas, of which some wait for a person. Its `queries` look at them."""
+
+    def stalls(self, *, limit: int) -> list[Complaint]:
+        """What should move and does not; the first ones are named: for /health."""
+        found: list[Complaint] = self.own("queries").stalls(limit=limit)
+        return found
 
     def parked_sagas(self, *, limit: int) -> tuple[int, list[SagaSummary]]:
         """How many wait for a person, and those that wait longest: for /health."""

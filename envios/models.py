@@ -29,7 +29,7 @@ class Courier(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(busy__gte=0, busy__lte=F("capacity")), name="courier_within_capacity"
-            ),
+            )
         ]
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

@@ -79,8 +79,8 @@ def decide_schedule(
 ) -> dict[Key, int]:
     """Who brings what: of those who serve the area the one with most places left, then the first.
 
-    What is missing finds nobody. In the order of `wanted`: a place that one takes is gone for the
-    next.
+    What is missing finds no courier. In the order of `wanted`: a place that one takes is gone for
+    the next.
     """
     places = {courier.id: courier.places for courier in couriers}
     chosen = {}

@@ -1,4 +1,4 @@
-"""All SQL of envios: rows locked in a fixed order, written set-based.
+"""What envios stores, and all its SQL: rows locked in a fixed order, written set-based.
 
 Order of locks: deliveries by saga id and step, then couriers by id.
 """
@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from envios.models import DeliveryStatus
+from django.db.models import QuerySet
+
+from envios.models import Courier, Delivery, DeliveryStatus
 from participant import sql
 from participant.sql import Damaged
 
@@ -188,3 +190,23 @@ def _locked(row_id: int, saga_id: str, step: str, courier_id: int, status: str) 
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return sql.execute(service="envios", sql=statement, values=values)
+
+
+# Looking at couriers and deliveries.
+
+
+def couriers() -> QuerySet[Courier]:
+    """All couriers, in the order of their ids."""
+    return Courier.objects.order_by("id")
+
+
+def deliveries(*, subject: str = "") -> QuerySet[Delivery]:
+    """The deliveries (of an order), with their couriers, newest first."""
+    found = Delivery.objects.select_related("courier").order_by("-id")
+    return found.filter(subject=subject) if subject else found
+
+
+def delivery(*, delivery_id: str) -> Delivery | None:
+    """The delivery with this id."""
+    is_id = delivery_id.isascii() and delivery_id.isdecimal() and len(delivery_id) < 19
+    return deliveries().filter(pk=int(delivery_id)).first() if is_id else None

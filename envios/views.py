@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from envios import operations, queries, serializers
+from envios import operations, serializers, store
 from envios.models import Courier, Delivery, DeliveryStatus
 from envios.serializers import DeliveryFilter, NewCourier
 from httpapi import pages, problems
@@ -18,13 +18,13 @@ class CouriersView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
-        page = pages.page(request=request, found=queries.couriers(), wanted=wanted)
+        page = pages.page(request=request, found=store.couriers(), wanted=wanted)
         return answer(page.answer(results=[serializers.courier(row) for row in page.rows]))
 
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data, NewCourier)
         added = Courier.objects.create(**msgspec.structs.asdict(asked))
-        return answer(serializers.courier(queries.couriers().get(pk=added.pk)), status=201)
+        return answer(serializers.courier(store.couriers().get(pk=added.pk)), status=201)
 
 
 class DeliveriesView(APIView):
@@ -32,7 +32,7 @@ class DeliveriesView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, DeliveryFilter)
-        found = queries.deliveries(subject=asked.order_id or "")
+        found = store.deliveries(subject=asked.order_id or "")
         page = pages.page(request=request, found=found, wanted=asked)
         shown = [serializers.delivery(row) for row in page.rows]
         by_order = {row["order_id"]: row for row in reversed(shown)}
@@ -65,7 +65,7 @@ class DeliveredView(InTransitView):
 
 
 def _known(delivery_id: str) -> Delivery:
-    found = queries.delivery(delivery_id=delivery_id)
+    found = store.delivery(delivery_id=delivery_id)
     if found is None:
         raise problems.unknown("delivery", delivery_id)
     return found

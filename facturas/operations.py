@@ -22,11 +22,7 @@ def create_bill(commands: Sequence[CreateBill]) -> list[Outcome]:
     refused = {key: no for key, one in wanted.items() if (no := refusal_of(command=one))}
     bills = [
         NewBill(
-            saga_id=key[0],
-            step=key[1],
-            subject=one.subject,
-            user_id=one.user_id,
-            amount=one.amount,
+            saga_id=key[0], step=key[1], subject=one.subject, user_id=one.user_id, amount=one.amount
         )
         for key, one in wanted.items()
         if key not in refused
@@ -69,7 +65,7 @@ def issue_invoice(commands: Sequence[IssueInvoice]) -> list[Outcome]:
 
 
 def refusal_of(*, command: CreateBill) -> Refused | None:
-    """Why nobody can be billed so much; None: they can. What is free has a bill of 0."""
+    """Why so much can't be billed; None: it can. What is free has a bill of 0."""
     if bounds.is_money(command.amount, most=bounds.MOST_MONEY):
         return None
     detail = f"A bill is of 0 to {bounds.MOST_MONEY}, with two decimals; not {command.amount:.40}."

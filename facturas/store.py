@@ -1,4 +1,4 @@
-"""All SQL of facturas: rows locked in a fixed order, written set-based.
+"""What facturas stores, and all its SQL: rows locked in a fixed order, written set-based.
 
 Order of locks: bills by id, and last the counter of the year's numbers, for as short as can be.
 """
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from facturas.models import BillStatus, InvoiceKind
+from django.db.models import QuerySet
+
+from facturas.models import Bill, BillStatus, Invoice, InvoiceKind
 from participant import sql
 from participant.sql import Damaged
 
@@ -179,3 +181,31 @@ def _locked(bill_id: int, saga_id: str, step: str, amount: Decimal, status: str)
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return sql.execute(service="facturas", sql=statement, values=values)
+
+
+# Looking at bills and invoices.
+
+
+def bills(*, subject: str = "", user_id: str = "", status: str = "") -> QuerySet[Bill]:
+    """The bills (of a booking, of a user, of a status) with their invoices, newest first."""
+    wanted = {"subject": subject, "user_id": user_id, "status": status}
+    named = {name: value for name, value in wanted.items() if value}
+    return Bill.objects.prefetch_related("invoices").filter(**named).order_by("-id")
+
+
+def bill(*, bill_id: str) -> Bill | None:
+    """The bill with this id."""
+    is_id = bill_id.isascii() and bill_id.isdecimal() and len(bill_id) < 19
+    return bills().filter(pk=int(bill_id)).first() if is_id else None
+
+
+def invoices(*, subject: str = "", user_id: str = "", kind: str = "") -> QuerySet[Invoice]:
+    """The invoices and credit notes (of a booking, of a user, of a kind), newest first."""
+    wanted = {"bill__subject": subject, "bill__user_id": user_id, "kind": kind}
+    named = {name: value for name, value in wanted.items() if value}
+    return Invoice.objects.select_related("bill").filter(**named).order_by("-issued_at", "-number")
+
+
+def invoice(*, number: str) -> Invoice | None:
+    """The invoice or credit note with this number."""
+    return invoices().filter(pk=number).first()

@@ -4,7 +4,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from facturas import queries, serializers
+from facturas import serializers, store
 from facturas.serializers import BillFilter, InvoiceFilter
 from httpapi import pages, problems
 from httpapi.json import answer
@@ -15,7 +15,7 @@ class BillsView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, BillFilter)
-        found = queries.bills(
+        found = store.bills(
             subject=asked.booking_id or "", user_id=asked.user_id or "", status=asked.status or ""
         )
         page = pages.page(request=request, found=found, wanted=asked)
@@ -24,7 +24,7 @@ class BillsView(APIView):
 
 class BillView(APIView):
     def get(self, request: Request, bill_id: str) -> HttpResponse:
-        found = queries.bill(bill_id=bill_id)
+        found = store.bill(bill_id=bill_id)
         if found is None:
             raise problems.unknown("bill", bill_id)
         return answer(serializers.bill(found))
@@ -35,7 +35,7 @@ class InvoicesView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, InvoiceFilter)
-        found = queries.invoices(
+        found = store.invoices(
             subject=asked.booking_id or "", user_id=asked.user_id or "", kind=asked.kind or ""
         )
         page = pages.page(request=request, found=found, wanted=asked)
@@ -44,7 +44,7 @@ class InvoicesView(APIView):
 
 class InvoiceView(APIView):
     def get(self, request: Request, number: str) -> HttpResponse:
-        found = queries.invoice(number=number)
+        found = store.invoice(number=number)
         if found is None:
             raise problems.unknown("invoice", number)
         return answer(serializers.invoice(found))

@@ -93,14 +93,14 @@ class Client:
         self.calls += 1
         own = _timeout(timeout) if timeout else urllib3.util.Timeout.DEFAULT_TIMEOUT
         merged = {"Content-Type": "application/json", **(headers or {})}
-        _travel()
+        _inject_latency()
         try:
             response = self._pool.urlopen(
                 method, self._path + path, body=body, headers=merged, retries=False, timeout=own
             )
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{method} {self.url}{path}: {error}") from error
-        _travel()
+        _inject_latency()
         if response.status >= 500:
             raise Unreachable(
                 f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}",
@@ -109,8 +109,8 @@ class Client:
         return ServiceResponse(response.status, response.data, response.headers)
 
 
-def _travel() -> None:
-    """One way, over the distance that was put between the services (messaging.brokers.distant)."""
+def _inject_latency() -> None:
+    """One way, where services are put further apart (messaging.brokers.latency)."""
     if seconds := getattr(settings, "HOP_SECONDS", 0):
         time.sleep(seconds)
 

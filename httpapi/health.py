@@ -145,7 +145,7 @@ def _alias() -> str:
 def _app() -> AppConfig | None:
     """Of the service, if it has a worker."""
     found = [one for one in apps.get_app_configs() if one.label == settings.SERVICE]
-    return found[0] if found and hasattr(found[0], "worker_parts") else None
+    return found[0] if found and hasattr(found[0], "worker_components") else None
 
 
 def _ask(question: Callable[[], Findings]) -> Findings:
@@ -182,7 +182,7 @@ def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Findings]]:
     yield partial(standing.workers, service=service, noted=_noted)
     if "OutboxEntry" in models:
         yield partial(standing.outbox, service=service)
-    if "ParkedMessage" in models:
+    if "FailedMessage" in models:
         yield partial(standing.parked_messages, service=service)
     if "Decision" in models:
         yield partial(standing.decisions, service=service)

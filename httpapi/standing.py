@@ -272,9 +272,9 @@ def parked_messages(*, service: str) -> Findings:
     rows = sql.execute(
         service=service,
         sql=f"""
-            SELECT id, event_type, saga_id, reason, parked_at, count(*) OVER ()
-            FROM {service}_parkedmessage WHERE status = 'parked'
-            ORDER BY parked_at LIMIT %s
+            SELECT id, event_type, saga_id, reason, failed_at, count(*) OVER ()
+            FROM {service}_failedmessage WHERE status = 'dead_lettered'
+            ORDER BY failed_at LIMIT %s
             """,
         values=[MOST_NAMED],
     )
@@ -287,9 +287,9 @@ def parked_messages(*, service: str) -> Findings:
         named = f"{first['event_type'] or 'unreadable'} of saga {first['saga_id'] or 'unknown'}"
         found.waits = [
             Complaint(
-                what=f"{count} messages of {service} are parked, the first: {named}",
+                what=f"{count} messages of {service} are dead-lettered, the first: {named}",
                 since=first["since"],
-                do=f"retry or discard them in the admin (Parked messages of {service})",
+                do=f"retry or discard them in the admin (Failed messages of {service})",
             )
         ]
     return found

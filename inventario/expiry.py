@@ -1,4 +1,4 @@
-"""Releases reservations whose time is over; a part of this service's worker.
+"""Releases reservations whose time is over; a component of this service's worker.
 
 One that can't be released (its product's row is damaged, or locked) holds up no other: after a
 fault they are released one by one, and what fails alone is left for a while.
@@ -78,3 +78,22 @@ class Expiry:
                 since=self._complaint.since if self._complaint else datetime.now(UTC),
                 do="Look at its row, and at its products' rows; it is tried again by itself.",
             )
+
+
+OVERDUE_SECONDS = 30
+MOST_LOOKED_AT = 1000
+
+
+def stalls(*, limit: int) -> list[Complaint]:
+    """Reservations whose time is over and that are not released."""
+    rows = store.overdue(seconds=OVERDUE_SECONDS, limit=MOST_LOOKED_AT)
+    if not rows:
+        return []
+    named = ", ".join(saga_id for saga_id, _ in rows[:limit])
+    return [
+        Complaint(
+            what=f"{len(rows)} reservations are over and not released, of sagas: {named}",
+            since=rows[0][1],
+            do="see the worker of inventario; if it lives, what locks these rows",
+        )
+    ]

@@ -68,12 +68,12 @@ class Reservation(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["saga_id", "step"], name="reservation_once_a_step"),
+            models.UniqueConstraint(fields=["saga_id", "step"], name="reservation_once_a_step")
         ]
         indexes = [
             models.Index(
                 fields=["expires_at"], condition=Q(status="reserved"), name="reservation_due"
-            ),
+            )
         ]
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

@@ -10,7 +10,7 @@ from catalogue import refusals
 from catalogue.commands import Reserve
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.saga import Command, Undo
-from inventario import queries, store
+from inventario import store
 from inventario.models import ReservationStatus
 from inventario.store import Key, LockedReservation, Movement, NewReservation
 from participant import failpoints
@@ -154,7 +154,7 @@ def _refusal(lines: Mapping[int, int] | None, left: Mapping[int, int]) -> Refuse
 def _wanted(command: Reserve) -> Counter[int] | None:
     lines: Counter[int] = Counter()
     for item in command.items:
-        product = queries.product_id_of(item.product_id)
+        product = store.product_id_of(item.product_id)
         if product is None:
             return None
         lines[product] += item.quantity

@@ -15,7 +15,7 @@ from httpapi import pages, problems
 from httpapi.json import answer
 from httpapi.problems import read_query
 from httpapi.steps import StepView
-from inventario import catalogue, operations, queries, serializers
+from inventario import catalogue, operations, serializers, store
 from inventario.catalogue import NewProduct
 from inventario.models import Product
 from inventario.serializers import Priced, ProductChange, ProductFilter, Restock
@@ -82,7 +82,7 @@ class PricesView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         ids = _ids(read_query(request.query_params, Priced).ids)
-        return answer(serializers.prices(queries.prices(ids=ids)))
+        return answer(serializers.prices(store.prices(ids=ids)))
 
 
 class AvailabilityView(APIView):
@@ -94,7 +94,7 @@ class ReservationsView(APIView):
     """The reservations of a cart or an order, newest first; none where nothing was reserved yet."""
 
     def get(self, request: Request, subject: str) -> HttpResponse:
-        found = [serializers.reservation(row) for row in queries.reservations(subject=subject)]
+        found = [serializers.reservation(row) for row in store.reservations(subject=subject)]
         return answer({"subject": subject, "cart_id": subject, "reservations": found})
 
 
@@ -104,8 +104,8 @@ class InventoryView(APIView):
     def get(self, request: Request) -> HttpResponse:
         asked = read_query(request.query_params, pages.PageRequest)
         wanted = pages.PageRequest(page=asked.page, page_size=asked.page_size)
-        products = pages.page(request=request, found=queries.products(), wanted=wanted)
-        put_aside = pages.page(request=request, found=queries.put_aside(), wanted=wanted)
+        products = pages.page(request=request, found=store.products(), wanted=wanted)
+        put_aside = pages.page(request=request, found=store.put_aside(), wanted=wanted)
         following = f"/inventory?page={wanted.page + 1}&page_size={wanted.page_size}"
         has_next = products.next or put_aside.next
         return answer(
@@ -130,7 +130,7 @@ class ReserveView(StepView):
 
 
 def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
-    found = queries.products(
+    found = store.products(
         category=asked.category or "",
         search=asked.search or "",
         ids=None if asked.ids is None else _ids(asked.ids),
@@ -142,12 +142,12 @@ def _page(request: Request, asked: ProductFilter) -> dict[str, Any]:
 
 
 def _ids(text: str) -> list[int]:
-    ids = [queries.product_id_of(part.strip()) for part in text.split(",")]
+    ids = [store.product_id_of(part.strip()) for part in text.split(",")]
     return [product_id for product_id in ids if product_id is not None]
 
 
 def _known(product_id: str) -> Product:
-    product = queries.product(product_id=queries.product_id_of(product_id))
+    product = store.product(product_id=store.product_id_of(product_id))
     if product is None:
         raise problems.unknown("product", product_id)
     return product

@@ -37,7 +37,7 @@ from contracts.saga import Context, Direction, Step
 from contracts.states import SagaStatus
 from coordination import owner_views
 from httpapi.json import answer
-from inventario import queries
+from inventario import store as stock
 from pagos import desk
 from pagos import store as pagos
 from pagos.desk import Charged
@@ -91,7 +91,7 @@ def check_out_together(*, commands: Sequence[Accept]) -> list[Executed]:
 def _priced(commands: Sequence[Accept], carts: Iterable[LockedCart]) -> list[Accept]:
     """With what all these carts' products cost now, which inventario's own table says here."""
     ids = {int(line.product_id) for cart in carts for line in cart.items}
-    found = queries.prices(ids=list(ids))
+    found = stock.prices(ids=list(ids))
     prices = {str(product_id): price for product_id, price in found.items()}
     return [msgspec.structs.replace(command, prices=prices) for command in commands]
 

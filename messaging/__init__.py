@@ -2,5 +2,6 @@
 
 Out:  `outbox` (a row of the business transaction) -> `relay` -> `brokers`
 In:   `brokers` -> `consumer` -> `reactions` (which operation, what is said then) -> `outbox`
-Aside: `parking` (messages that need a person), `wakeups` (wakes a relay), `worker` (runs it all)
+Else: `failed` (messages to be retried, or dead-lettered), `wakeups` (notify and listen), `worker`
+      (runs it all)
 """

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from messaging import outbox, parking
+from messaging import failed, outbox
 from participant.admin import RecordAdmin, as_json
 
 AT_ONCE = 500
@@ -28,8 +28,8 @@ class _Act(Protocol):
     def __call__(self, *, service: str, ids: Sequence[int]) -> Sequence[int]: ...
 
 
-class _AsideAdmin(RecordAdmin):
-    """Rows that may be set aside, with a reason, to be retried or discarded."""
+class _FailedAdmin(RecordAdmin):
+    """Rows that may have failed, with a reason, to be retried or discarded."""
 
     ordering = ["-id"]
     readonly_fields = ["message"]
@@ -69,11 +69,10 @@ class _AsideAdmin(RecordAdmin):
         )
 
 
-class OutboxEntryAdmin(_AsideAdmin):
+class OutboxEntryAdmin(_FailedAdmin):
     """The events that this service says; `sent at` is empty until the broker has confirmed one.
 
-    One that the broker does not take is set aside, with the reason, and tried again from time to
-    time.
+    One that the broker does not take is postponed, with the reason, and retried from time to time.
     """
 
     list_display = [
@@ -85,7 +84,7 @@ class OutboxEntryAdmin(_AsideAdmin):
         ("next_attempt_at", admin.EmptyFieldListFilter),
         "event_type",
     ]
-    search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
+    search_fields = ["saga_id__istartswith", "event_id__exact", "reason__icontains"]
     search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
 
     @admin.display(description="message")
@@ -93,37 +92,27 @@ class OutboxEntryAdmin(_AsideAdmin):
         return as_json(entry.body.encode())
 
     @admin.action(
-        description="Retry: send what is set aside, within a second", permissions=["operate"]
+        description="Retry: send what was postponed, within a second", permissions=["operate"]
     )
     def retry(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(
-            request,
-            queryset,
-            outbox.retry,
-            "put back to be sent",
-        )
+        self._act(request, queryset, outbox.retry, "put back to be sent")
 
     @admin.action(
-        description="Discard: never send what is set aside, and delete it", permissions=["operate"]
+        description="Discard: never send what was postponed, and delete it", permissions=["operate"]
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(
-            request,
-            queryset,
-            outbox.discard,
-            "discarded",
-        )
+        self._act(request, queryset, outbox.discard, "discarded")
 
 
-class ParkedMessageAdmin(_AsideAdmin):
+class FailedMessageAdmin(_FailedAdmin):
     """Messages that could not be handled, with the reason: to be tried again, or discarded."""
 
     list_display = [
         *["id", "event_type", "saga_id", "status", "attempts", "why"],
-        *["next_attempt_at", "parked_at"],
+        *["next_attempt_at", "failed_at"],
     ]
     list_filter = ["status", "event_type"]
-    search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
+    search_fields = ["saga_id__istartswith", "event_id__exact", "reason__icontains"]
     search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
 
     @admin.display(description="message")
@@ -134,23 +123,13 @@ class ParkedMessageAdmin(_AsideAdmin):
         description="Retry: handle the message again, from the start", permissions=["operate"]
     )
     def retry(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(
-            request,
-            queryset,
-            parking.retry,
-            "put back to be tried again",
-        )
+        self._act(request, queryset, failed.retry, "put back to be tried again")
 
     @admin.action(
         description="Discard: the message is not wanted any more", permissions=["operate"]
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(
-            request,
-            queryset,
-            parking.discard,
-            "discarded",
-        )
+        self._act(request, queryset, failed.discard, "discarded")
 
 
 class WorkerHeartbeatAdmin(RecordAdmin):

@@ -1,8 +1,7 @@
 """The consumer: hears events in batches, handles them by reaction, and acks after the commit.
 
 A batch that faults is handled again in pieces, in the end one by one, so a poison message harms
-only itself: it is set aside (`parking`), tried again with growing delays, and in the end left to a
-person.
+only itself: it is kept (`failed`), retried with growing delays, and in the end left to a person.
 """
 
 import logging
@@ -18,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from contracts import events, projection
 from contracts.events import Event, InvalidMessage
 from contracts.saga import SAGAS
-from messaging import parking
+from messaging import failed
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import InvalidEvent, Reaction
 from messaging.worker import Backoff, Complaint
@@ -34,7 +33,7 @@ SMALL = 12
 """Messages of a batch that faulted are handled one by one from here on."""
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
-"""How often messages that were set aside are looked at, also in the middle of a rush."""
+"""How often messages that failed are looked at, also in the middle of a rush."""
 DECLARE_SECONDS = 15.0
 IMPATIENT_SECONDS = 10.0
 """How long no message waits for a locked row after one has: the row may be locked for long."""
@@ -52,19 +51,14 @@ class DatabaseUnavailable(Exception):
 class Consumer:
     """Hears what the reactions name, on the service's durable queue.
 
-    `linger`: seconds to wait for more once something is there; only for who keeps nobody waiting.
-    Raises ValueError where two reactions hear the same event.
+    `linger`: seconds to wait for more once something is there; only for a consumer that keeps
+    nothing waiting. Raises ValueError where two reactions hear the same event.
     """
 
     name = "consumer"
 
     def __init__(
-        self,
-        *,
-        service: str,
-        broker: Broker,
-        reactions: Sequence[Reaction],
-        linger: float = 0.0,
+        self, *, service: str, broker: Broker, reactions: Sequence[Reaction], linger: float = 0.0
     ) -> None:
         self.service = service
         self.broker = broker
@@ -98,9 +92,7 @@ class Consumer:
         if not trouble:
             return []
         what = f"{self.service} can't make sure of its queue {self.queue}: {trouble.reason}"
-        return [
-            Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO, stops_sagas=False),
-        ]
+        return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO, stops_sagas=False)]
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; an unreachable broker or database is waited for."""
@@ -115,17 +107,17 @@ class Consumer:
         connections[self.service].close()
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Handles a batch; afterwards every message has taken effect or is set aside.
+        """Handles a batch; afterwards every message has taken effect or is kept as failed.
 
         Raises DatabaseUnavailable, and then nothing may be acked.
         """
         with self._translated():
-            decoded = [one for delivery in deliveries if (one := self._decoded(delivery))]
-            redrives = [one for one in decoded if one.redrive]
-            aside = parking.being_tried(service=self.service, redrives=redrives)
+            decoded = [event for delivery in deliveries if (event := self._decoded(delivery))]
+            redrives = [event for event in decoded if event.redrive]
+            retried = failed.being_retried(service=self.service, redrives=redrives)
             heard: dict[str, list[Event]] = {}
             for event in decoded:
-                if not (event.redrive and event.id in aside):
+                if not (event.redrive and event.id in retried):
                     heard.setdefault(self.reactions[_key(event)].group, []).append(event)
             with self._patience():
                 for group in heard.values():
@@ -133,13 +125,13 @@ class Consumer:
         self._counters["messages_consumed"] += len(deliveries)
         self._counters["consume_batches"] += 1
 
-    def retry_aside(self) -> int:
-        """Tries what was set aside and is due; returns how many messages there were.
+    def retry_failed(self) -> int:
+        """Retries what failed and is due; returns how many messages there were.
 
         Raises DatabaseUnavailable, and then no attempt is counted.
         """
         with self._translated():
-            return parking.retry_due(
+            return failed.retry_due(
                 service=self.service, handle=self._handle_one, step_of=self._step_of
             )
 
@@ -156,7 +148,7 @@ class Consumer:
             subscription.close()
 
     def _declare(self) -> None:
-        """Now and then again: somebody may have removed the queue or one of its bindings."""
+        """Now and then again: a person may have removed the queue or one of its bindings."""
         routes = sorted(events.route(saga, event) for saga, event in self.reactions)
         self.broker.declare(queue=self.queue, events=routes)
         self._declare_at = time.monotonic() + DECLARE_SECONDS
@@ -179,7 +171,7 @@ class Consumer:
             self._handle_and_ack(subscription, deliveries)
         if time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_SECONDS
-            self._retry_aside_unless_locked()
+            self._retry_failed_unless_locked()
 
     def _handle_and_ack(self, subscription: Subscription, deliveries: list[Delivery]) -> None:
         failpoints.reach("consumer.taken")
@@ -192,14 +184,14 @@ class Consumer:
         subscription.ack(deliveries)
         failpoints.reach("consumer.acked")
 
-    def _retry_aside_unless_locked(self) -> None:
-        """What somebody has locked there must not keep new messages waiting."""
+    def _retry_failed_unless_locked(self) -> None:
+        """What another session has locked there must not keep new messages waiting."""
         try:
-            self.retry_aside()
+            self.retry_failed()
         except DatabaseError as error:
             if not sql.is_busy(error):
                 raise
-            log.warning("consumer of %s: what is set aside is locked: %s", self.service, error)
+            log.warning("consumer of %s: a failed message is locked: %s", self.service, error)
 
     def _decoded(self, delivery: Delivery) -> Event | None:
         """None where it is parked, because nothing here can handle it, or where a known saga's
@@ -215,7 +207,7 @@ class Consumer:
             reason = f"no reaction to {event.type!r} of {event.saga!r} here"
         except InvalidMessage as error:
             reason = str(error)
-        parking.park_unreadable(
+        failed.dead_letter(
             service=self.service,
             message=delivery.message,
             reason=reason,
@@ -227,10 +219,10 @@ class Consumer:
         """`attempts`: with this one. A group that faults is handled again in pieces."""
         try:
             reaction.handle(group)
-            parking.close(service=self.service, handled=[one for one in group if one.redrive])
+            failed.close(service=self.service, handled=[event for event in group if event.redrive])
         except InvalidEvent as error:
-            self._set_aside(error.event, error, attempts=attempts)
-            others = [one for one in group if one is not error.event]
+            self._keep(error.event, error, attempts=attempts)
+            others = [event for event in group if event is not error.event]
             if others:
                 self._handle_group(reaction, others, attempts=attempts)
         except Exception as error:  # noqa: BLE001 -- any fault: find whose it is
@@ -239,7 +231,7 @@ class Consumer:
                 self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
                 self._handle_one_by_one(reaction, group, error)
             elif len(group) == 1:
-                self._set_aside(group[0], error, attempts=attempts)
+                self._keep(group[0], error, attempts=attempts)
             else:
                 log.warning(
                     "%s: %d events, now in pieces: %.500r", reaction.group, len(group), error
@@ -248,9 +240,9 @@ class Consumer:
                     self._handle_group(reaction, piece, attempts=attempts + 1)
 
     def _handle_one_by_one(self, reaction: Reaction, group: list[Event], error: Exception) -> None:
-        """Somebody has locked a row that one of them needs: only that one waits for it."""
+        """Another session has locked a row that one of them needs: only that one waits for it."""
         if len(group) == 1:
-            self._set_aside(group[0], error, attempts=0)
+            self._keep(group[0], error, attempts=0)
             return
         log.warning("%s: %d events, now one by one: %.500r", reaction.group, len(group), error)
         with self._patience():
@@ -272,9 +264,9 @@ class Consumer:
         finally:
             self._is_impatient = False
 
-    def _set_aside(self, event: Event, error: Exception, *, attempts: int) -> None:
-        self._counters["messages_set_aside"] += 1
-        parking.set_aside(service=self.service, event=event, attempts=attempts, reason=repr(error))
+    def _keep(self, event: Event, error: Exception, *, attempts: int) -> None:
+        self._counters["messages_failed"] += 1
+        failed.keep(service=self.service, event=event, attempts=attempts, reason=repr(error))
 
     def _handle_one(self, event: Event) -> None:
         reaction = self.reactions.get(_key(event))
@@ -282,7 +274,7 @@ class Consumer:
             raise InvalidEvent(event, f"no reaction to {event.type!r} of {event.saga!r} here")
         reaction.handle([event])
         if event.redrive:
-            parking.close(service=self.service, handled=[event])
+            failed.close(service=self.service, handled=[event])
 
     def _step_of(self, event: Event) -> str:
         reaction = self.reactions.get(_key(event))

@@ -9,7 +9,7 @@ LONGEST_REASON = 2_000
 
 
 def storable(*, text: str, longest: int = LONGEST_REASON) -> str:
-    """The beginning of the text, as PostgreSQL can store it, whoever wrote it."""
+    """The beginning of the text, as PostgreSQL can store it, wherever it is from."""
     kept = text[:longest].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return kept.encode(errors="replace").decode()
 
@@ -25,7 +25,7 @@ class OutboxEntry(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     # When it was given to the broker; set once that has confirmed it.
     sent_at = models.DateTimeField(null=True, blank=True)
-    # Set aside: the broker would not take it (`reason`), and the others don't wait for it.
+    # Postponed: the broker would not take it (`reason`), and the others don't wait for it.
     attempts = models.PositiveIntegerField(default=0, db_default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(default="", db_default="", blank=True)
@@ -42,7 +42,7 @@ class OutboxEntry(models.Model):
             models.Index(
                 fields=["next_attempt_at"],
                 condition=models.Q(sent_at=None, next_attempt_at__isnull=False),
-                name="%(app_label)s_set_aside",
+                name="%(app_label)s_postponed",
             ),
         ]
 
@@ -50,26 +50,26 @@ class OutboxEntry(models.Model):
         return f"{self.event_type} of {self.saga_id}"
 
 
-class ParkedStatus(models.TextChoices):
+class FailedStatus(models.TextChoices):
     RETRYING = "retrying"
-    PARKED = "parked"
+    DEAD_LETTERED = "dead_lettered"
     HANDLED = "handled"
     DISCARDED = "discarded"
 
 
-class ParkedMessage(models.Model):
-    """A message whose handling faulted: tried again with growing delays, then left to a person."""
+class FailedMessage(models.Model):
+    """A message whose handling failed: retried with growing delays, then left to a person."""
 
     id = models.BigAutoField(primary_key=True)
     event_id = TextId()
     event_type = TextId()
     saga_id = TextId()
     body = models.BinaryField()
-    status = models.CharField(max_length=9, choices=ParkedStatus, default=ParkedStatus.RETRYING)
+    status = models.CharField(max_length=13, choices=FailedStatus, default=FailedStatus.RETRYING)
     attempts = models.PositiveIntegerField(default=1)
     reason = models.TextField()
     next_attempt_at = models.DateTimeField(null=True, blank=True)
-    parked_at = models.DateTimeField(db_default=Now())
+    failed_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         abstract = True
@@ -78,7 +78,7 @@ class ParkedMessage(models.Model):
                 fields=["next_attempt_at"],
                 condition=models.Q(status="retrying"),
                 name="%(app_label)s_due",
-            ),
+            )
         ]
 
     def __str__(self) -> str:

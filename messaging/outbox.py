@@ -1,5 +1,5 @@
-"""The outbox: an event is a row of the business transaction, so it is said if and only if that
-transaction commits. The relay sends the rows; nobody else does.
+"""The outbox: an event is a row of the business transaction, so it is published if and only if that
+transaction commits. The relay sends the rows; nothing else does.
 """
 
 import logging
@@ -12,8 +12,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from contracts import events
-from contracts.events import Event
+from contracts.events import Event, encode
 from messaging import wakeups
 from messaging.models import storable
 from participant import failpoints, sql
@@ -24,7 +23,7 @@ CHANNEL = "outbox"
 MOST_KEPT = 5_000
 """Rows that are kept in memory for a relay that can't send; beyond it only the table has them."""
 _DISTANCE = "power(2, least(attempts, 4))"
-"""Seconds until a row that was set aside is tried again: 1, 2, 4, 8, and 16 from then on."""
+"""Seconds until a postponed row is tried again: 1, 2, 4, 8, and 16 from then on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +39,9 @@ class Unsent:
 _arrivals: dict[str, "Arrivals"] = {}
 
 
-def add(*, service: str, said: Sequence[Event]) -> None:
+def add(*, service: str, events: Sequence[Event]) -> None:
     """Writes the events, in order, in the transaction that is open; wakes the relay after it."""
-    if not said:
+    if not events:
         return
     rows = sql.execute(
         service=service,
@@ -58,9 +57,9 @@ def add(*, service: str, said: Sequence[Event]) -> None:
                     "event_id": event.id,
                     "event_type": event.route,
                     "saga_id": event.saga_id,
-                    "body": events.encode(event).decode(),
+                    "body": encode(event).decode(),
                 }
-                for event in said
+                for event in events
             )
         ],
     )
@@ -73,7 +72,7 @@ class Arrivals:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._rows: list[Unsent] = []
-        self._is_rung = False
+        self._is_woken = False
 
     def give(self, rows: Sequence[Unsent]) -> None:
         """They are committed; the relay need not ask the table for them.
@@ -83,7 +82,7 @@ class Arrivals:
         with self._changed:
             if len(self._rows) + len(rows) > MOST_KEPT:
                 self._rows.clear()
-                self._is_rung = True
+                self._is_woken = True
             else:
                 self._rows.extend(rows)
             self._changed.notify()
@@ -91,7 +90,7 @@ class Arrivals:
     def set(self) -> None:
         """A wake-up: there may be something in the table."""
         with self._changed:
-            self._is_rung = True
+            self._is_woken = True
             self._changed.notify()
 
     def take(self, *, timeout: float, limit: int) -> tuple[list[Unsent], bool]:
@@ -100,15 +99,15 @@ class Arrivals:
         Woken, the table has to be asked, and has in order what was given too.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._rows or self._is_rung, timeout)
-            if self._is_rung:
-                self._is_rung = False
+            self._changed.wait_for(lambda: self._rows or self._is_woken, timeout)
+            if self._is_woken:
+                self._is_woken = False
                 return [], True
             rows, self._rows = self._rows[:limit], self._rows[limit:]
         return rows, False
 
     def forget(self) -> None:
-        """Drops what was given: whoever calls asks the table now, where all of it is."""
+        """Drops what was given: the caller asks the table now, where all of it is."""
         with self._changed:
             self._rows.clear()
 
@@ -137,7 +136,7 @@ def _committed(service: str, rows: list[tuple[Any, ...]]) -> None:
 
 
 def unsent(*, service: str, limit: int) -> list[Unsent]:
-    """The oldest rows that are not confirmed yet, in order, without those set aside.
+    """The oldest rows that are not confirmed yet, in order, without postponed ones.
 
     Asks for the rows themselves, not for ids after the last one seen: a transaction that took an
     early id may commit late.
@@ -154,7 +153,7 @@ def unsent(*, service: str, limit: int) -> list[Unsent]:
 
 
 def due(*, service: str, limit: int) -> list[Unsent]:
-    """Rows that were set aside, and are to be tried again now."""
+    """Postponed rows that are to be tried again now."""
     found = sql.execute(
         service=service,
         sql=f"""
@@ -169,7 +168,7 @@ def due(*, service: str, limit: int) -> list[Unsent]:
 def mark_sent(*, service: str, ids: Sequence[int], at: datetime) -> list[int]:
     """Called once the broker has confirmed them. `at`: when they were given to it.
 
-    Returns those that are marked; a row that somebody else has locked is not waited for.
+    Returns those that are marked; a row that another session has locked is not waited for.
     """
     return _ids(
         sql.execute(
@@ -198,10 +197,10 @@ def still_unsent(*, service: str, ids: Sequence[int]) -> list[int]:
     return _ids(found)
 
 
-def set_aside(*, service: str, ids: Sequence[int], reason: str) -> int:
+def postpone(*, service: str, ids: Sequence[int], reason: str) -> int:
     """The broker does not take them: they wait, each time longer, and the others don't.
 
-    Returns how many are set aside; a row that somebody else has locked is not waited for.
+    Returns how many are postponed; a row that another session has locked is not waited for.
     """
     found = sql.execute(
         service=service,
@@ -219,7 +218,7 @@ def set_aside(*, service: str, ids: Sequence[int], reason: str) -> int:
 
 
 def retry(*, service: str, ids: Sequence[int]) -> list[int]:
-    """An operator's: those of these that are set aside are sent at the relay's next sweep."""
+    """An operator's: postponed ones of these are sent at the relay's next sweep."""
     return _ids(
         sql.execute(
             service=service,
@@ -234,7 +233,7 @@ def retry(*, service: str, ids: Sequence[int]) -> list[int]:
 
 
 def discard(*, service: str, ids: Sequence[int]) -> list[int]:
-    """An operator's: those of these that are set aside will never be sent, and are deleted."""
+    """An operator's: postponed ones of these will never be sent, and are deleted."""
     found = sql.execute(
         service=service,
         sql=f"""

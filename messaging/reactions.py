@@ -1,15 +1,16 @@
-"""What a service does when it hears an event, or is asked by message, and what it says then.
+"""What a service does on an event, or when it is asked by message, and what it publishes then.
 
 A service's `reactions.py` is the projection of the sagas' pages for its name; this module makes a
 transaction of each row: event -> command -> operation (through the barrier) -> what follows, in the
 outbox.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,7 +25,7 @@ from participant.executing import Executed, execute
 from participant.operations import Operation
 
 _NO_CONTEXT = msgspec.Raw(b"null")
-"""Who asked has the context: sending it back would only cost."""
+"""The sender has the context: returning it would only cost."""
 _context = msgspec.json.Decoder(Context)
 _encode = msgspec.json.Encoder().encode
 
@@ -38,7 +39,7 @@ class InvalidEvent(Exception):
 
 
 class Reaction(Protocol):
-    """Anything that can be done on hearing an event."""
+    """Anything that can be done on receiving an event."""
 
     @property
     def saga(self) -> str:
@@ -56,70 +57,143 @@ class Reaction(Protocol):
     def step(self) -> str:
         """The step of a saga that this does or undoes; empty where it is none."""
 
-    def handle(self, heard: Sequence[Event]) -> None:
+    def handle(self, received: Sequence[Event]) -> None:
         """Takes these events, in order, in one transaction. May see an event again.
 
         Raises InvalidEvent where it can tell whose fault it is.
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventHandler:
-    """Do this operation on hearing that event; then say one thing, or the other if refused.
+class _Received(NamedTuple):
+    """An event, and what is made of it. `context`: None where it carries a command instead."""
 
-    An event that is heard again says nothing, unless it is a redrive: then the stored outcome is
-    said again, under the same event id.
-    """
+    event: Event
+    command: Command
+    context: Context | None
 
-    row: projection.ReactionRow
+
+class _Handler(ABC):
+    """Event -> command -> operation -> the event that follows, in the outbox: one transaction."""
+
     operation: Operation
+    row: projection.ReactionRow | projection.StepCall
+    answers_again: ClassVar[bool]
+    """Whether an event that comes again, and is no redrive, is answered all the same."""
 
     @property
     def saga(self) -> str:
         return self.row.saga
 
     @property
-    def on(self) -> str:
-        return self.row.event
+    @abstractmethod
+    def on(self) -> str: ...
 
     @property
     def group(self) -> str:
-        return events.route(self.row.saga, self.row.event)
+        return events.route(self.saga, self.on)
 
     @property
     def step(self) -> str:
         return self.row.step.name
 
-    def handle(self, heard: Sequence[Event]) -> None:
-        """Executes the operation for all of them; the facts that follow go to the outbox."""
+    def handle(self, received: Sequence[Event]) -> None:
+        """Executes the operation for all of them; what follows goes to the outbox."""
         started = datetime.now(UTC)
-        contexts = [context(event=event) for event in heard]
-        commands = [self._command(event, one) for event, one in zip(heard, contexts, strict=True)]
+        read = [self._read(event) for event in received]
 
-        def say(executed: Sequence[Executed]) -> None:
-            said = [
-                self._said(event, one, done.outcome, started)
-                for event, one, done in zip(heard, contexts, executed, strict=True)
-                if (done.fresh or event.redrive) and self._emits(event, done.outcome)
-            ]
-            outbox.add(service=self.operation.service, said=said)
+        def publish(executed: Sequence[Executed]) -> None:
+            pairs = zip(read, executed, strict=True)
+            outbox.add(
+                service=self.operation.service,
+                events=[
+                    self._event(it.event, it.context, done.outcome, started)
+                    for it, done in pairs
+                    if self._emits(it.event, done)
+                ],
+            )
 
+        asked_by = {id(it.command): it.event for it in read}
         execute(
             operation=self.operation,
-            commands=commands,
-            in_same_transaction=say,
-            heard=_encoded(commands, heard),
+            commands=[it.command for it in read],
+            in_same_transaction=publish,
+            heard=lambda command: events.encode(asked_by[id(command)]).decode(),
         )
 
-    def decided(self, *, heard: Event, outcome: Outcome, since: datetime) -> Event | None:
-        """What is said of a step that has waited `since` then, of which this event asked."""
-        if not (isinstance(outcome, Waiting) or self._name(outcome)):
+    def decided(self, *, asked_by: Event, outcome: Outcome, since: datetime) -> Event | None:
+        """What is emitted of a step that has waited `since` then, of which this event asked."""
+        if not isinstance(outcome, Waiting) and not self._type(outcome):
             return None
-        return self._said(heard, context(event=heard), outcome, since)
+        return self._event(asked_by, self._context(asked_by), outcome, since)
 
-    def _command(self, event: Event, found: Context) -> Command:
+    def _event(
+        self, cause: Event, found: Context | None, outcome: Outcome, started: datetime
+    ) -> Event:
+        if isinstance(outcome, Waiting):
+            context = cause.data.context if found else _NO_CONTEXT
+            return notice(cause=cause, step=self.row.step, waiting=outcome, context=context)
+        return follow(
+            cause=cause,
+            event_type=self._type(outcome),
+            event_id=events.event_id(
+                saga_id=cause.saga_id, step=self.step, direction=self._direction
+            ),
+            facts=self._facts(cause, found, outcome, started),
+        )
+
+    @property
+    @abstractmethod
+    def _direction(self) -> str:
+        """Tells this event's id from those of the step's other events."""
+
+    @abstractmethod
+    def _read(self, event: Event) -> _Received: ...
+
+    def _context(self, event: Event) -> Context | None:
+        return None
+
+    def _emits(self, received: Event, done: Executed) -> bool:
+        is_again = received.redrive or (self.answers_again and not done.fresh)
+        if not (done.fresh or is_again):
+            return False
+        if isinstance(done.outcome, Waiting):
+            return is_noticed(self.row.step, done.outcome, is_again=is_again)
+        return bool(self._type(done.outcome))
+
+    @abstractmethod
+    def _type(self, outcome: Done | Refused) -> str:
+        """Of the event that follows; empty where none does."""
+
+    @abstractmethod
+    def _facts(
+        self, cause: Event, found: Context | None, outcome: Done | Refused, started: datetime
+    ) -> Facts: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventHandler(_Handler):
+    """On that event executes this operation; then emits one event, or the other if refused.
+
+    An event that comes again emits nothing, unless it is a redrive: then the stored outcome is
+    emitted again, under the same event id.
+    """
+
+    row: projection.ReactionRow
+    operation: Operation
+    answers_again: ClassVar[bool] = False
+
+    @property
+    def on(self) -> str:
+        return self.row.event
+
+    @property
+    def _direction(self) -> str:
+        return "undo" if self.row.direction is Direction.UNDO else "do"
+
+    def _read(self, event: Event) -> _Received:
+        found = context(event=event)
         try:
-            return projection.command(
+            command = projection.command(
                 step=self.row.step,
                 direction=self.row.direction,
                 context=found,
@@ -127,153 +201,94 @@ class EventHandler:
             )
         except msgspec.ValidationError as error:
             raise InvalidEvent(event, str(error)) from error
+        return _Received(event, command, found)
 
-    def _emits(self, heard: Event, outcome: Outcome) -> bool:
-        if isinstance(outcome, Waiting):
-            return is_noticed(self.row.step, outcome, is_again=heard.redrive)
-        return bool(self._name(outcome))
+    def _context(self, event: Event) -> Context:
+        return context(event=event)
 
-    def _name(self, outcome: Done | Refused) -> str:
+    def _type(self, outcome: Done | Refused) -> str:
         return self.row.emits_on_refusal if isinstance(outcome, Refused) else self.row.emits
 
-    def _said(self, heard: Event, found: Context, outcome: Outcome, started: datetime) -> Event:
-        step = self.row.step
-        if isinstance(outcome, Waiting):
-            return notice(cause=heard, step=step, waiting=outcome, context=heard.data.context)
-        failure = heard.data.failure
+    def _facts(
+        self, cause: Event, found: Context | None, outcome: Done | Refused, started: datetime
+    ) -> Facts:
+        failure = cause.data.failure
         if isinstance(outcome, Refused) and not failure:
-            failure = Failure(step.name, outcome.code, outcome.detail)
+            failure = Failure(self.step, outcome.code, outcome.detail)
         if failure and self._undid(outcome):
             failure = msgspec.structs.replace(failure, undone=True)
-        return follow(
-            cause=heard,
-            event_type=self._name(outcome),
-            event_id=events.event_id(
-                saga_id=heard.saga_id,
-                step=step.name,
-                direction="undo" if self.row.direction is Direction.UNDO else "do",
-            ),
-            facts=Facts(
-                context=self._passed_on(heard, found, outcome),
-                result={} if isinstance(outcome, Refused) else outcome.data,
-                failure=failure,
-                requested_at=started,
-            ),
+        return Facts(
+            context=self._passed_on(cause, found, outcome),
+            result={} if isinstance(outcome, Refused) else outcome.data,
+            failure=failure,
+            requested_at=started,
         )
 
-    def _passed_on(self, heard: Event, found: Context, outcome: Done | Refused) -> msgspec.Raw:
-        """As it came, with what later steps need of this one's result."""
-        if self.row.direction is not Direction.DO:
-            return heard.data.context
+    def _passed_on(
+        self, cause: Event, found: Context | None, outcome: Done | Refused
+    ) -> msgspec.Raw:
+        """The context as it came, with what later steps need of this one's result."""
+        if found is None or self.row.direction is not Direction.DO:
+            return cause.data.context
         grown = projection.with_result(
-            context=found,
-            steps=SAGAS[self.row.saga].steps,
-            step=self.row.step.name,
-            outcome=outcome,
+            context=found, steps=SAGAS[self.saga].steps, step=self.step, outcome=outcome
         )
-        return heard.data.context if grown is found else msgspec.Raw(_encode(grown))
+        return cause.data.context if grown is found else msgspec.Raw(_encode(grown))
 
     def _undid(self, outcome: Outcome) -> bool:
         """Whether a step was undone; the acceptance's undo is the end itself."""
-        is_end = self.row.step.name == SAGAS[self.row.saga].steps[0].name
+        is_end = self.step == SAGAS[self.saga].steps[0].name
         return self.row.direction is Direction.UNDO and not is_end and had_effect(outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandHandler:
-    """Do this operation when asked by that request, and reply what came of it.
+class CommandHandler(_Handler):
+    """On that request executes this operation, and replies what came of it.
 
-    Nothing else follows from it: who asked decides. A request that is heard again is answered
-    again, with the stored outcome and under the same id: its sender asks again because it lacks the
-    answer. (A fact that is heard again says nothing, unless it is a redrive: whoever said it waits
+    Nothing else follows from it: the sender decides. A request that comes again is answered again,
+    with the stored outcome and under the same id: its sender asks again because it lacks the
+    answer. (An event that comes again emits nothing, unless it is a redrive: its publisher waits
     for nothing.)
     """
 
-    call: projection.StepCall
+    row: projection.StepCall
     operation: Operation
-
-    @property
-    def saga(self) -> str:
-        return self.call.saga
+    answers_again: ClassVar[bool] = True
 
     @property
     def on(self) -> str:
-        return self.call.request
-
-    @property
-    def group(self) -> str:
-        return events.route(self.call.saga, self.call.request)
-
-    @property
-    def step(self) -> str:
-        return self.call.step.name
+        return self.row.request
 
     @property
     def emits(self) -> str:
         """The type of the reply."""
-        return projection.reply_to(self.call.request)
+        return projection.reply_to(self.row.request)
 
-    def handle(self, heard: Sequence[Event]) -> None:
-        """Executes the operation for all of them; the replies go to the outbox."""
-        started = datetime.now(UTC)
-        commands = [self._command(event) for event in heard]
+    @property
+    def _direction(self) -> str:
+        return f"reply {self.row.direction}"
 
-        def reply(executed: Sequence[Executed]) -> None:
-            replies = [
-                self._reply(event, one.outcome, started)
-                for event, one in zip(heard, executed, strict=True)
-                if self._replies(one.outcome, is_again=event.redrive or not one.fresh)
-            ]
-            outbox.add(service=self.operation.service, said=replies)
-
-        execute(
-            operation=self.operation,
-            commands=commands,
-            in_same_transaction=reply,
-            heard=_encoded(commands, heard),
-        )
-
-    def decided(self, *, heard: Event, outcome: Outcome, since: datetime) -> Event | None:
-        """The reply to this request, whose step has waited `since` then."""
-        return self._reply(heard, outcome, since)
-
-    def _replies(self, outcome: Outcome, *, is_again: bool) -> bool:
-        if isinstance(outcome, Waiting):
-            return is_noticed(self.call.step, outcome, is_again=is_again)
-        return True
-
-    def _command(self, event: Event) -> Command:
+    def _read(self, event: Event) -> _Received:
         try:
             found = msgspec.json.decode(event.data.context, type=self.operation.command)
         except msgspec.MsgspecError as error:
             raise InvalidEvent(event, str(error)) from error
-        wanted = (event.saga_id, self.call.step.name, self.call.saga)
-        if (found.saga_id, found.step, found.saga) != wanted:
+        if (found.saga_id, found.step, found.saga) != (event.saga_id, self.step, self.saga):
             raise InvalidEvent(
                 event, f"its command is for {found.step} of {found.saga} {found.saga_id}"
             )
-        return found
+        return _Received(event, found, None)
 
-    def _reply(self, request: Event, outcome: Outcome, started: datetime) -> Event:
-        facts = Facts(context=_NO_CONTEXT, requested_at=started)
-        if isinstance(outcome, Waiting):
-            step = self.call.step
-            return notice(cause=request, step=step, waiting=outcome, context=_NO_CONTEXT)
+    def _type(self, outcome: Done | Refused) -> str:
+        return self.emits
+
+    def _facts(
+        self, cause: Event, found: Context | None, outcome: Done | Refused, started: datetime
+    ) -> Facts:
         if isinstance(outcome, Refused):
             failure = Failure(self.step, outcome.code, outcome.detail)
-            facts = msgspec.structs.replace(facts, failure=failure)
-        else:
-            facts = msgspec.structs.replace(facts, result=outcome.data)
-        return follow(
-            cause=request,
-            event_type=self.emits,
-            event_id=events.event_id(
-                saga_id=request.saga_id,
-                step=self.step,
-                direction=f"reply {self.call.direction}",
-            ),
-            facts=facts,
-        )
+            return Facts(context=_NO_CONTEXT, requested_at=started, failure=failure)
+        return Facts(context=_NO_CONTEXT, requested_at=started, result=outcome.data)
 
 
 def of(*, service: str, module: ModuleType) -> list[Reaction]:
@@ -288,35 +303,37 @@ def of(*, service: str, module: ModuleType) -> list[Reaction]:
     ]
     return found + [
         CommandHandler(
-            call=call, operation=_operation(declared, call.step.operation, call.direction)
+            row=call, operation=_operation(declared, call.step.operation, call.direction)
         )
         for call in projection.asked_of(service)
     ]
 
 
-def said(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) -> list[Event]:
-    """What is said of steps that waited, and are decided now: by the reaction to the event that
-    asked, as if it had been heard now. Nothing of those that were asked for over HTTP.
+def emitted(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) -> list[Event]:
+    """What follows of steps that waited, and are decided now: by the reaction to the event that
+    asked, as if it had been received now. Nothing of those that were asked for over HTTP.
 
     Raises LookupError where this version of the code has no such reaction any more.
     """
-    by_heard = {(reaction.saga, reaction.on): reaction for reaction in reactions}
+    by_event = {(reaction.saga, reaction.on): reaction for reaction in reactions}
     found = []
-    for one in decided:
-        if not one.asked.heard:
+    for decision in decided:
+        if not decision.asked.heard:
             continue
-        heard = events.decode(one.asked.heard.encode())
-        reaction = by_heard.get((heard.saga, heard.type))
+        cause = events.decode(decision.asked.heard.encode())
+        reaction = by_event.get((cause.saga, cause.type))
         if not isinstance(reaction, EventHandler | CommandHandler):
-            raise LookupError(f"no reaction to {heard.type} of {heard.saga} says what was decided")
-        event = reaction.decided(heard=heard, outcome=one.outcome, since=one.asked.opened_at)
+            raise LookupError(f"no reaction to {cause.type} of {cause.saga} emits what was decided")
+        event = reaction.decided(
+            asked_by=cause, outcome=decision.outcome, since=decision.asked.opened_at
+        )
         found += [event] if event else []
     return found
 
 
 def is_noticed(step: Step, waiting: Waiting, *, is_again: bool) -> bool:
     """Whether it is told that a step waits: at once where a person decides. A system mostly answers
-    before anybody could ask: of that only those are told who ask again.
+    before it is asked again: of that only a sender that asks again is told.
     """
     return is_again or waiting.decided_by == step.decided_by
 
@@ -332,12 +349,6 @@ def notice(*, cause: Event, step: Step, waiting: Waiting, context: msgspec.Raw) 
         ),
         facts=Facts(context=context, result={**told, "heard": cause.type}),
     )
-
-
-def _encoded(commands: Sequence[Command], heard: Sequence[Event]) -> Callable[[Command], str]:
-    """The event that asked for each of these commands."""
-    asked = {id(command): event for command, event in zip(commands, heard, strict=True)}
-    return lambda command: events.encode(asked[id(command)]).decode()
 
 
 def _operation(

@@ -33,8 +33,8 @@ _DO_ABOUT_BROKER = (
 class Relay:
     """One relay of a service leads, so that order is kept; others of it wait to take over.
 
-    What the broker does not take, or nobody hears yet, is set aside in the table and tried again,
-    ever more rarely; all the rest flows.
+    What the broker does not take, or has no queue for yet, is postponed in the table and tried
+    again, ever more rarely; all the rest flows.
     """
 
     name = "relay"
@@ -45,14 +45,14 @@ class Relay:
         self._counters: Counter[str] = Counter()
         self._forget_at = 0.0
         self._backoff = Backoff()
-        # Confirmed, but locked by somebody else when they were to be marked: not sent again.
+        # Confirmed, but locked by another session when they were to be marked: not sent again.
         self._unmarked: dict[int, datetime] = {}
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
 
     def complaints(self) -> list[Complaint]:
-        """That nothing can be sent. What is set aside, /health reads from the table."""
+        """That nothing can be sent. What is postponed, /health reads from the table."""
         trouble = self._backoff.trouble()
         if not trouble:
             return []
@@ -80,7 +80,7 @@ class Relay:
         return self._send([row for row in waiting if row.id not in self._unmarked])
 
     def _send(self, rows: Sequence[Unsent]) -> int:
-        """Returns how many are sent, or set aside because the broker does not take them."""
+        """Returns how many are sent, or postponed because the broker does not take them."""
         if not rows:
             return 0
         failpoints.reach("relay.before_publish")
@@ -122,12 +122,12 @@ class Relay:
         settled = len(sent)
         for reason in set(refusals.values()):
             ids = [row_id for row_id, its in refusals.items() if its == reason]
-            log.error("%d events of %s are set aside: %s", len(ids), self.service, reason)
-            settled += outbox.set_aside(service=self.service, ids=ids, reason=reason)
+            log.error("%d events of %s are postponed: %s", len(ids), self.service, reason)
+            settled += outbox.postpone(service=self.service, ids=ids, reason=reason)
         return settled
 
     def _mark(self, ids: Sequence[int], at: datetime) -> set[int]:
-        """Those that are marked. A table that somebody has locked is not waited for, either."""
+        """Those that are marked. A table that is locked is not waited for, either."""
         try:
             return set(outbox.mark_sent(service=self.service, ids=ids, at=at)) if ids else set()
         except DatabaseError as error:
@@ -173,7 +173,7 @@ class Relay:
         """Sends what is given, until another process wakes it, or it is time to sweep."""
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while not stop.is_set() and (left := sweep_at - time.monotonic()) > 0:
-            rows, is_rung = arrivals.take(timeout=left, limit=BATCH)
+            rows, is_woken = arrivals.take(timeout=left, limit=BATCH)
             self._send(rows)
-            if is_rung:
+            if is_woken:
                 return

@@ -1,6 +1,6 @@
-"""What a service has set aside, over HTTP: what it can't handle, and what it can't send.
+"""Messages that failed, over HTTP: those that a service can't handle, and those it can't send.
 
-GET  /messages/parked?status=parked        GET  /messages/unsent
+GET  /messages/parked?status=dead_lettered GET  /messages/unsent
 POST /messages/parked/{id}/retry           POST /messages/unsent/{id}/retry
 POST /messages/parked/{id}/discard         POST /messages/unsent/{id}/discard
 """
@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from messaging import outbox, parking
+from messaging import failed, outbox
 
 SHOWN_BYTES = 2_000
 """Of each body in a list; `size` says how long it is."""
@@ -31,19 +31,19 @@ Act = Callable[..., Sequence[int]]
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """What a page of a list is asked with. `cursor`: the id after which it begins, newest first."""
 
-    status: Literal["retrying", "parked", "handled", "discarded"] | None = None
+    status: Literal["retrying", "dead_lettered", "handled", "discarded"] | None = None
     cursor: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_ID)] | None = None
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
-class NotAside(APIException):
+class NotFailed(APIException):
     """409: it needs nothing any more."""
 
     status_code = 409
     default_code = "not_set_aside"
 
 
-class _AsideView(APIView):
+class _FailedView(APIView):
     """Rows of one service's table, newest first."""
 
     service = ""
@@ -66,7 +66,7 @@ class _AsideView(APIView):
         ]
 
 
-class _ListView(_AsideView):
+class _ListView(_FailedView):
     """GET: a page; `next` is the URL of the one after it, or null."""
 
     def get(self, request: Request) -> Response:
@@ -88,7 +88,7 @@ class _ListView(_AsideView):
         raise NotImplementedError
 
 
-class _ActView(_AsideView):
+class _ActView(_FailedView):
     """POST: 200 with the row as it is then (where it is deleted: as it was), 404, or 409."""
 
     act: Act
@@ -100,16 +100,16 @@ class _ActView(_AsideView):
         if not before:
             raise NotFound(f"There is no such message {row_id[:64]}.")
         if not self.act(service=self.service, ids=[number]):
-            raise NotAside(f"Message {number} is not set aside any more.")
+            raise NotFailed(f"Message {number} needs nothing any more.")
         return Response((self.shown(this) or before)[0])
 
 
-class _Parked(_AsideView):
-    model_name = "ParkedMessage"
-    fields = ("status", "parked_at")
+class _Parked(_FailedView):
+    model_name = "FailedMessage"
+    fields = ("status", "failed_at")
 
 
-class _Unsent(_AsideView):
+class _Unsent(_FailedView):
     model_name = "OutboxEntry"
     fields = ("created_at", "sent_at")
 
@@ -124,17 +124,17 @@ class ParkedView(_Parked, _ListView):
 class RetryParkedView(_Parked, _ActView):
     """Tried again within a second, from the first attempt."""
 
-    act = staticmethod(parking.retry)
+    act = staticmethod(failed.retry)
 
 
 class DiscardParkedView(_Parked, _ActView):
     """Not wanted any more; the row stays as a record."""
 
-    act = staticmethod(parking.discard)
+    act = staticmethod(failed.discard)
 
 
 class UnsentView(_Unsent, _ListView):
-    """Events that the broker does not take, or nobody hears."""
+    """Events that the broker does not take, or has no queue for."""
 
     def of(self, rows: QuerySet[Model], wanted: Listing) -> QuerySet[Model]:
         return rows.filter(sent_at=None).exclude(next_attempt_at=None)
@@ -154,7 +154,7 @@ class DiscardUnsentView(_Unsent, _ActView):
 
 def urls(*, service: str) -> list[URLPattern]:
     """The paths of one service."""
-    views: dict[str, type[_AsideView]] = {
+    views: dict[str, type[_FailedView]] = {
         "messages/parked": ParkedView,
         "messages/parked/<str:row_id>/retry": RetryParkedView,
         "messages/parked/<str:row_id>/discard": DiscardParkedView,

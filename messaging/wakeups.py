@@ -21,7 +21,7 @@ _lock = threading.Lock()
 
 
 def notify(*, service: str, channel: str) -> None:
-    """Wakes whoever listens to this channel of the service, here or in another process."""
+    """Wakes what listens to this channel of the service, here or in another process."""
     flag = _here.get((service, channel))
     if flag:
         flag.set()
@@ -57,7 +57,7 @@ def listening(*, service: str, channel: str, flag: F) -> Iterator[F]:
 
 
 class Listener:
-    """Passes on the wake-ups of other processes; a part of every worker."""
+    """Passes on the wake-ups of other processes; a component of every worker."""
 
     name = "listener"
 

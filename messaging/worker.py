@@ -1,4 +1,4 @@
-"""A worker process: the parts of a service that run without being called, each in a thread.
+"""A worker process: the components of a service that run without being called, each in a thread.
 
 Of several workers of a service one leads in a thing; the others wait to take over. The lead is a
 session's advisory lock in the service's own database: it is gone with the connection. A leader
@@ -28,21 +28,21 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 10.0
-PART_SILENT_SECONDS = 30.0
-"""Longer than whatever a healthy part does in one go: a batch with confirms takes at most 15 s."""
+COMPONENT_SILENT_SECONDS = 30.0
+"""Longer than a healthy component takes for anything: a batch with confirms at most 15 s."""
 FORGET_SECONDS = 900
 """The row of a worker that died stays so long: its counters belong to a measurement, perhaps."""
 
 
 @runtime_checkable
 class Complaining(Protocol):
-    """A part that can tell what keeps it from its work."""
+    """A component that can tell what keeps it from its work."""
 
     def complaints(self) -> list[Complaint]:
         """What stands now; empty while all is well. Called from another thread."""
 
 
-class Part(Protocol):
+class Component(Protocol):
     """Something that runs until it is told to stop. It answers its own faults."""
 
     name: str
@@ -54,7 +54,7 @@ class Part(Protocol):
 
 
 class Pulse(threading.Event):
-    """The worker's `stop` as one part sees it: each look at it is a sign of the part's life."""
+    """The worker's `stop` as a component sees it: each look at it is a sign of life."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__()
@@ -76,22 +76,22 @@ class Pulse(threading.Event):
         self._stop.set()
 
     def silent_seconds(self) -> float:
-        """Since the part looked at it last."""
+        """Since the component looked at it last."""
         return time.monotonic() - self._seen
 
 
 class Worker:
-    """Runs the parts of one service until SIGTERM or SIGINT.
+    """Runs the components of one service until SIGTERM or SIGINT.
 
-    A part that ends by itself is a bug: the whole process then ends with status 1, so that
-    whoever supervises it starts it afresh, rather than limping on.
+    A component that ends by itself is a bug: the whole process then ends with status 1, so that
+    its supervisor starts it afresh, rather than limping on.
     """
 
-    def __init__(self, *, service: str, parts: Sequence[Part]) -> None:
+    def __init__(self, *, service: str, components: Sequence[Component]) -> None:
         self.service = service
-        self.parts = parts
+        self.components = components
         self._stop = threading.Event()
-        self._pulses = {part.name: Pulse(self._stop) for part in parts}
+        self._pulses = {component.name: Pulse(self._stop) for component in components}
         self._heartbeat = Heartbeat(service=service)
         self._failed = False
 
@@ -100,13 +100,21 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: self._stop.set())
         threads = [
-            threading.Thread(target=self._run_part, args=[part], name=f"{self.service}.{part.name}")
-            for part in self.parts
+            threading.Thread(
+                target=self._run_component,
+                args=[component],
+                name=f"{self.service}.{component.name}",
+            )
+            for component in self.components
         ]
         for thread in threads:
             thread.daemon = True
             thread.start()
-        log.info("worker of %s: %s", self.service, ", ".join(part.name for part in self.parts))
+        log.info(
+            "worker of %s: %s",
+            self.service,
+            ", ".join(component.name for component in self.components),
+        )
         self._beat_until_stopped()
         for thread in threads:
             thread.join(STOP_SECONDS)
@@ -115,20 +123,22 @@ class Worker:
         return 1 if self._failed else 0
 
     def complaints(self) -> list[Complaint]:
-        """What its parts complain of, and which of them hang."""
-        complaining = [part for part in self.parts if isinstance(part, Complaining)]
-        told = [complaint for part in complaining for complaint in part.complaints()]
+        """What its components complain of, and which of them hang."""
+        complaining = [
+            component for component in self.components if isinstance(component, Complaining)
+        ]
+        told = [complaint for component in complaining for complaint in component.complaints()]
         return told + [
             _hangs(name, pulse.silent_seconds())
             for name, pulse in self._pulses.items()
-            if pulse.silent_seconds() > PART_SILENT_SECONDS
+            if pulse.silent_seconds() > COMPONENT_SILENT_SECONDS
         ]
 
-    def _run_part(self, part: Part) -> None:
+    def _run_component(self, component: Component) -> None:
         try:
-            part.run(self._pulses[part.name])
+            component.run(self._pulses[component.name])
         except Exception:  # the outermost loop of a thread: without this it would die unseen
-            log.exception("%s of %s ended unexpectedly", part.name, self.service)
+            log.exception("%s of %s ended unexpectedly", component.name, self.service)
         if not self._stop.is_set():
             self._failed = True
             self._stop.set()
@@ -140,8 +150,8 @@ class Worker:
 
     def _beat(self) -> None:
         counters: dict[str, int] = {}
-        for part in self.parts:
-            counters.update(part.counters())
+        for component in self.components:
+            counters.update(component.counters())
         self._heartbeat.beat(counters=counters, complaints=self.complaints())
 
     def _if_the_database_is_there(self, tell: Callable[[], None]) -> None:

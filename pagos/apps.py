@@ -2,7 +2,7 @@ from typing import Any
 
 from coordination import service
 from messaging.brokers import Broker
-from messaging.worker import Part
+from messaging.worker import Component
 
 
 class PagosConfig(service.ServiceConfig):
@@ -18,8 +18,8 @@ class PagosConfig(service.ServiceConfig):
             service=self.name, decided_by=operations.NETWORK, system=desk.AT_ONCE.ask
         )
 
-    def worker_parts(self, broker: Broker) -> list[Part]:
+    def worker_components(self, broker: Broker) -> list[Component]:
         """With the desk that asks the card network."""
         from pagos.desk import Desk
 
-        return [*super().worker_parts(broker), Desk()]
+        return [*super().worker_components(broker), Desk()]

@@ -107,9 +107,7 @@ def network() -> Network:
 
 
 def ask(
-    *,
-    payments: Sequence[ToAsk],
-    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    *, payments: Sequence[ToAsk], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> None:
     """Asks the network about these, and does what follows from its answers. Raises Unreachable.
 
@@ -204,7 +202,7 @@ def _leave_to_worker(payments: Sequence[ToAsk]) -> None:
 
 
 class Desk:
-    """A part of pagos' worker: asks about what its process has written, and what is due."""
+    """A component of pagos' worker: asks about what its process has written, and what is due."""
 
     name = "desk"
 
@@ -225,7 +223,7 @@ class Desk:
         return [*([self._away] if self._away else []), *list(self._stuck.values())[:1]]
 
     def give(self, keys: Collection[Key]) -> bool:
-        """These steps of this process wait for the network now; nobody waits here for that."""
+        """These steps of this process wait for the network now; no request waits here for that."""
         self._given.put(keys)
         self._woken.set()
         return False
@@ -287,7 +285,7 @@ class Desk:
         return len(payments)
 
     def _after_fault(self, payments: Sequence[ToAsk], error: Exception) -> None:
-        """A network that is away is nobody's fault; what is one's own holds up no other."""
+        """A network that is away is no payment's fault; a payment's own fault holds up no other."""
         if isinstance(error, Unreachable) and error.status in SIGNS_OF_OUTAGE:
             store.ask_again(seconds={payment.id: AGAIN_SECONDS for payment in payments})
             what = "the card network does not answer"

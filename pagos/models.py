@@ -176,7 +176,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

@@ -34,8 +34,8 @@ NETWORK = "card_network"
 CREDITS = "credits"
 """The payment method of who pays from an account here; no network is asked."""
 LEASE_SECONDS = 10.0
-"""Within so long whoever writes an intent, or claims it, has asked the network (`desk.CALL_SECONDS`
-at most); or another does, which is harmless."""
+"""Within so long the process that writes an intent, or claims it, has asked the network
+(`desk.CALL_SECONDS` at most); or another does, which is harmless."""
 
 Captured, Cancelled = PaymentStatus.CAPTURED.value, PaymentStatus.CANCELLED.value
 Pending, Turned = PaymentStatus.PENDING.value, PaymentStatus.REFUSED.value

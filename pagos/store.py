@@ -1,4 +1,4 @@
-"""All SQL of pagos: set-based, one statement a table for a whole batch.
+"""What pagos stores, and all its SQL: set-based, one statement a table for a whole batch.
 
 Order of locks: the barrier, payments by saga and step, credit accounts by user.
 """
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from contracts import bounds
 from contracts.outcomes import Refused
-from pagos.models import PaymentStatus
+from pagos.models import CreditAccount, Decision, Payment, PaymentStatus
 from participant import sql
 from participant.sql import Damaged
 
@@ -54,7 +56,7 @@ class ToAsk:
 def add_payments(*, payments: Sequence[Mapping[str, Any]], lease: float) -> dict[Key, str]:
     """Writes these payments; their ids. Of each: saga_id, step, subject, amount, payment_method,
     user_id, status, taken_by, code and detail. One that is pending and has a `taken_by` is due to
-    be asked for after `lease` seconds: whoever writes it asks before.
+    be asked for after `lease` seconds: its writer asks before.
     """
     rows = _execute(
         """
@@ -171,8 +173,8 @@ _ITS_DECISION = """
 
 
 def claim_to_ask(*, limit: int, lease: float) -> list[ToAsk]:
-    """Payments about which the card network is due to be asked, those due longest first; nobody
-    else asks about them for `lease` seconds, unless asked before.
+    """Payments about which the card network is due to be asked, those due longest first; no
+    other worker asks about them for `lease` seconds, unless asked before.
     """
     rows = _execute(
         f"""
@@ -353,3 +355,48 @@ def _to_ask(*row: Any) -> ToAsk:
 
 def _execute(statement: str, values: Any) -> list[tuple[Any, ...]]:
     return sql.execute(service="pagos", sql=statement, values=values)
+
+
+# Looking at payments.
+
+
+def payment(*, payment_id: str) -> Payment | None:
+    """The payment with this id."""
+    return payments().filter(pk=payment_id).first()
+
+
+def payment_of_saga(*, saga_id: str) -> Payment | None:
+    """The saga's payment; where several of its steps charged, the last."""
+    return payments().filter(saga_id=saga_id).first()
+
+
+def payments_of(*, subject: str) -> list[Payment]:
+    """The payments of a cart or an order, newest first: one a saga that came as far as charging."""
+    return list(payments().filter(subject=subject))
+
+
+def payment_to_confirm(*, payment_id: str, order_id: str) -> Payment | None:
+    """The payment that a customer may confirm or cancel, by its id or its order's: the newest."""
+    named = {"pk": payment_id} if payment_id else {"subject": order_id or None}
+    return payments().exclude(saga_id=None).filter(**named).first()
+
+
+def payment_of_bill(*, saga_id: str) -> Payment | None:
+    """The payment of a bill, once it has been asked for."""
+    asked = Decision.objects.filter(saga_id=saga_id, action="pay_bill").first()
+    return payments().filter(saga_id=saga_id, step=asked.step).first() if asked else None
+
+
+def credits(*, user_id: str) -> CreditAccount | None:  # noqa: A001 -- as its users call it
+    """What this user has."""
+    return CreditAccount.objects.filter(pk=user_id).first()
+
+
+def payments() -> QuerySet[Payment]:
+    """All payments, newest first."""
+    return Payment.objects.prefetch_related("refunds").order_by("-created_at", "-id")
+
+
+def saga_of(*, payment_id: str) -> str | None:
+    """The saga that a payment belongs to; None where there is none."""
+    return Payment.objects.filter(pk=payment_id).values_list("saga_id", flat=True).first()

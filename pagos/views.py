@@ -16,7 +16,7 @@ from httpapi import pages, problems
 from httpapi.json import answer, fingerprint
 from httpapi.problems import Problem
 from httpapi.steps import StepView
-from pagos import desk, operations, queries, serializers, store
+from pagos import desk, operations, serializers, store
 from pagos.models import Payment, PaymentStatus
 from pagos.operations import PlainPayment
 from pagos.serializers import NewPayment
@@ -37,22 +37,22 @@ class RefundView(StepView):
     operation = operations.refund
 
     def saga_of(self, **path: str) -> str | None:
-        return queries.saga_of(**path)
+        return store.saga_of(**path)
 
 
 class AnyRefundView(RefundView):
     """POST: gives any payment back; 409 where a saga made it, which alone gives it back."""
 
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
-        if queries.saga_of(**path):
+        if store.saga_of(**path):
             return super().post(request, **path)
-        payment = _known(queries.payment(**path), "payment", **path)
+        payment = _known(store.payment(**path), "payment", **path)
         reason = msgspec.json.decode(self.read(request) or b"{}", type=_Reason).reason
         with transaction.atomic(using=operations.SERVICE):
             refund = operations.give_back(payment_id=payment.id, reason=reason)
         if isinstance(refund, Refused):
             raise problems.refusal(refund)
-        return answer(serializers.payment(_known(queries.payment(**path), "payment", **path)))
+        return answer(serializers.payment(_known(store.payment(**path), "payment", **path)))
 
 
 class PlainPaymentsView(APIView):
@@ -67,7 +67,7 @@ class PlainPaymentsView(APIView):
         failpoints.reach("payments.intended")
         if payment.status == PaymentStatus.PENDING:
             desk.AT_ONCE.ask_about(payments=store.plain_to_ask(payment_id=payment.id))
-            payment = _known(queries.payment(payment_id=payment.id), "payment", id=payment.id)
+            payment = _known(store.payment(payment_id=payment.id), "payment", id=payment.id)
         if payment.fingerprint != asked.fingerprint:
             raise Problem(
                 status=422,
@@ -76,7 +76,7 @@ class PlainPaymentsView(APIView):
             )
         if payment.status == PaymentStatus.REFUSED:
             raise problems.refusal(Refused(payment.code, payment.detail))
-        made = _known(queries.payment(payment_id=payment.id), "payment", payment_id=payment.id)
+        made = _known(store.payment(payment_id=payment.id), "payment", payment_id=payment.id)
         headers = {"Location": request.build_absolute_uri(f"/api/v1/payments/{payment.id}")}
         status = 202 if made.status == PaymentStatus.PENDING else 201
         return answer(serializers.payment(made), status=status, headers=headers)
@@ -84,14 +84,14 @@ class PlainPaymentsView(APIView):
 
 class PaymentView(APIView):
     def get(self, request: Request, **path: str) -> HttpResponse:
-        return answer(serializers.payment(_known(queries.payment(**path), "payment", **path)))
+        return answer(serializers.payment(_known(store.payment(**path), "payment", **path)))
 
 
 class PaymentsOfSubjectView(APIView):
     """GET: the payments of a cart or an order, newest first; none where nothing was asked yet."""
 
     def get(self, request: Request, subject: str) -> HttpResponse:
-        found = [serializers.payment(row) for row in queries.payments_of(subject=subject)]
+        found = [serializers.payment(row) for row in store.payments_of(subject=subject)]
         return answer({"subject": subject, "cart_id": subject, "payments": found})
 
 
@@ -100,7 +100,7 @@ class PaymentsView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
-        page = pages.page(request=request, found=queries.payments(), wanted=wanted)
+        page = pages.page(request=request, found=store.payments(), wanted=wanted)
         shown = [serializers.payment(row) for row in page.rows]
         by_order = {row["subject"] or row["order_id"]: row for row in reversed(shown)}
         return answer({**page.answer(results=shown), "payments": by_order, "total": page.count})
@@ -108,7 +108,7 @@ class PaymentsView(APIView):
 
 class PaymentOfSagaView(APIView):
     def get(self, request: Request, **path: str) -> HttpResponse:
-        found = _known(queries.payment_of_saga(**path), "payment of saga", **path)
+        found = _known(store.payment_of_saga(**path), "payment of saga", **path)
         return answer(serializers.payment_of_saga(found))
 
 
@@ -116,7 +116,7 @@ class CustomersPaymentView(APIView):
     """GET: a payment as its customer sees it: pending, completed, failed, refunded, cancelled."""
 
     def get(self, request: Request, payment_id: str) -> HttpResponse:
-        found = _known(queries.payment(payment_id=payment_id), "payment", id=payment_id)
+        found = _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
         return answer(serializers.for_customer(found))
 
 
@@ -130,7 +130,7 @@ class VerdictView(APIView):
 
     def post(self, request: Request, payment_id: str = "") -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.CustomersWord)
-        payment = queries.payment_to_confirm(
+        payment = store.payment_to_confirm(
             payment_id=payment_id or asked.payment_id, order_id=asked.order_id
         )
         named = payment_id or asked.payment_id or f"of the order {asked.order_id}"
@@ -142,7 +142,7 @@ class PayBillView(APIView):
 
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.BillPayment)
-        payment = _known(queries.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
+        payment = _known(store.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
         method = {"payment_method": asked.payment_method}
         return _given(payment, YES, asked.by or payment.user_id, "", data=method)
 
@@ -151,8 +151,8 @@ class BillOptionsView(APIView):
     """GET: what a bill can be paid with: cards, and credits, with whether they are enough."""
 
     def get(self, request: Request, saga_id: str) -> HttpResponse:
-        payment = _known(queries.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
-        account = queries.credits(user_id=payment.user_id)
+        payment = _known(store.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
+        account = store.credits(user_id=payment.user_id)
         return answer(serializers.options(payment, account))
 
 
@@ -162,7 +162,7 @@ class CreditsView(APIView):
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.NewCredits)
         store.grant(user_id=asked.user_id, amount=asked.amount)
-        account = _known(queries.credits(user_id=asked.user_id), "credits of", id=asked.user_id)
+        account = _known(store.credits(user_id=asked.user_id), "credits of", id=asked.user_id)
         return answer(serializers.credits(account), status=201)
 
 
@@ -170,7 +170,7 @@ class CreditAccountView(APIView):
     """GET: what a user has."""
 
     def get(self, request: Request, user_id: str) -> HttpResponse:
-        account = _known(queries.credits(user_id=user_id), "credit account of", id=user_id)
+        account = _known(store.credits(user_id=user_id), "credit account of", id=user_id)
         return answer(serializers.credits(account))
 
 
@@ -187,7 +187,7 @@ def _given(
     )
     _, outcome = decisions.give(service=operations.SERVICE, given=given)
     failpoints.reach("payments.before_reply")
-    now = _known(queries.payment(payment_id=payment.id), "payment", id=payment.id)
+    now = _known(store.payment(payment_id=payment.id), "payment", id=payment.id)
     status = 202 if isinstance(outcome, Waiting) else 200
     return answer(serializers.for_customer(now), status=status)
 

@@ -150,7 +150,7 @@ class BarrierEntryAdmin(RecordAdmin):
 
     list_display = ["saga_id", "step", "direction", "status", "code", "entered_at", "decided_at"]
     list_filter = ["step", "direction", "status"]
-    search_fields = ["saga_id__startswith", "code__exact"]
+    search_fields = ["saga_id__istartswith", "code__exact"]
     search_help_text = "The beginning of a saga's id, or a refusal's code"
     ordering = ["-id"]
 

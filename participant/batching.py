@@ -42,6 +42,7 @@ class Batcher(Generic[Result]):
         """What became of this one command; a fault of another's is not seen."""
         place: _Entry[Result] = _Entry(command)
         with self._lock:
+            # Queued even when nothing runs: the leader takes its own command from the queue too.
             self._waiting.append(place)
             leads, self._is_busy = not self._is_busy, True
         if not leads:
@@ -57,6 +58,9 @@ class Batcher(Generic[Result]):
         try:
             self._settle(batch)
         finally:
+            # The hand-over of leadership, in one step under the lock: a command that comes now is
+            # either in the queue whose first leads next, or finds nothing busy and leads itself.
+            # A leader runs one batch only: its own answer must not wait for those behind it.
             with self._lock:
                 self._is_busy = bool(self._waiting)
                 if self._waiting:

@@ -21,7 +21,7 @@ from httpapi.client import Client, Unreachable
 from pedidos.models import Order
 
 SECONDS = 2.0
-"""For somebody else's answer: an order is shown without it then."""
+"""For another service's answer: an order is shown without it then."""
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +95,9 @@ def of(*, order: Order, state: State | None) -> list[Happened]:
 
 
 def payment(*, order: Order, state: State | None) -> ToPay | None:
-    """What its customer confirms or cancels, once it is there; None also where nobody is asked."""
+    """What its customer confirms or cancels, once it is there; None also where no customer is
+    asked.
+    """
     page = SAGAS.get(order.saga)
     deciding = [step.name for step in page.steps if step.decided_by] if page else []
     made = [step.response_data.get("payment_id") for step in state.steps] if state else []
@@ -125,7 +127,7 @@ def delivery(*, order: Order) -> dict[str, Any] | None:
 
 
 def told(*, page: Saga, state: State) -> Iterator[Happened]:
-    """What was said, where somebody watched; else what follows from how the steps stand. Of the
+    """What was said, where it was watched; else what follows from how the steps stand. Of the
     acceptance a coordinator knows the undo alone: pedidos itself knows that.
     """
     if state.events:

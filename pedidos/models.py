@@ -24,7 +24,7 @@ class Order(AcceptedSaga):
     """An order, and the saga that it is; its id is the saga's.
 
     `status` is the saga's. `order_status` is what its user is told: failed where something was
-    refused, cancelled where somebody stopped it or gave it back, or its page says so. Whether it
+    refused, cancelled where it was stopped or gave it back, or its page says so. Whether it
     was delivered only envios knows. A return leaves it dispatched until the return has ended.
     """
 
@@ -64,7 +64,7 @@ class Order(AcceptedSaga):
 class IdempotencyKey(coordination.IdempotencyKey):
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["user_id", "key"], name="order_key_once_a_user"),
+            models.UniqueConstraint(fields=["user_id", "key"], name="order_key_once_a_user")
         ]
 
 
@@ -77,7 +77,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

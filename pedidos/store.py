@@ -1,4 +1,4 @@
-"""All SQL of the operations: set-based, one statement for a whole batch."""
+"""What pedidos stores, and all its SQL: set-based, one statement for a whole batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from contracts.outcomes import Failure
 from contracts.saga import Context
 from coordination.store import SETTLED, ended_row, row_of
 from participant import sql
-from pedidos.models import OrderStatus
+from pedidos.models import Order, OrderStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,3 +126,19 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return sql.execute(service="pedidos", sql=statement, values=values)
+
+
+# Looking at orders.
+
+
+def order(*, order_id: str) -> Order | None:
+    """The order with this id."""
+    return Order.objects.filter(pk=order_id).first()
+
+
+def orders(*, user_id: str = "", status: str = "") -> QuerySet[Order]:
+    """The orders (of a user, of a status), newest first."""
+    found = Order.objects.order_by("-accepted_at", "-saga_id")
+    if user_id:
+        found = found.filter(user_id=user_id)
+    return found.filter(order_status=status) if status else found

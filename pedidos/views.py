@@ -17,7 +17,7 @@ from contracts import bounds
 from coordination import owner_views
 from httpapi import pages, problems
 from httpapi.json import answer
-from pedidos import catalogue, queries, serializers
+from pedidos import catalogue, serializers, store
 from pedidos.operations import OWNER, Accept
 from pedidos.serializers import NewOrder, NewPurchase, OrderFilter
 
@@ -32,7 +32,7 @@ class OrdersView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, OrderFilter)
-        found = queries.orders(user_id=asked.user_id or "", status=asked.status or "")
+        found = store.orders(user_id=asked.user_id or "", status=asked.status or "")
         page = pages.page(request=request, found=found, wanted=asked)
         shown = [serializers.order(row) for row in page.rows]
         return answer({**page.answer(results=shown), "orders": shown, "total": page.count})
@@ -112,7 +112,7 @@ def _purchase(request: Request, wanted: NewPurchase) -> Accept:
 
 
 def _state(saga_id: str) -> dict[str, Any]:
-    found = queries.order(order_id=saga_id)
+    found = store.order(order_id=saga_id)
     if found is None:
         raise problems.unknown("order", saga_id)
     return serializers.order_in_full(found)

@@ -30,7 +30,7 @@ class Slot(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(price_per_hour__range=(0, MOST_PRICE)), name="slot_price_is_money"
-            ),
+            )
         ]
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Booking(AcceptedSaga):
     """A booking, and the saga that it is; its id is the saga's, its price the saga's total.
 
     `status` is the saga's. `booking_status` is what its user is told: failed where something was
-    refused, cancelled where somebody stopped it or gave it back. `withdrawn_at`: when its approval
+    refused, cancelled where it was stopped or gave it back. `withdrawn_at`: when its approval
     was undone.
     """
 
@@ -117,7 +117,7 @@ class Booking(AcceptedSaga):
 class IdempotencyKey(coordination.IdempotencyKey):
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["user_id", "key"], name="booking_key_once_a_user"),
+            models.UniqueConstraint(fields=["user_id", "key"], name="booking_key_once_a_user")
         ]
 
 
@@ -134,7 +134,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

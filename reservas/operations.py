@@ -183,8 +183,7 @@ def _accepted(command: Accept, booking: NewBooking | None, held: set[str]) -> Ou
         detail = f"Slot {command.slot_id} is taken for some of this time."
         return Refused(refusals.SLOT_TAKEN, detail)
     return Accepted(
-        {"booking_id": command.saga_id, "total_amount": str(booking.price)},
-        context=booking.context,
+        {"booking_id": command.saga_id, "total_amount": str(booking.price)}, context=booking.context
     )
 
 

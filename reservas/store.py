@@ -1,4 +1,4 @@
-"""All SQL of the operations: set-based, one statement for a whole batch.
+"""What reservas stores, and all its SQL: set-based, one statement for a whole batch.
 
 Order of locks: keys, then slots' times by slot and start, or bookings by saga id.
 """
@@ -9,11 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from contracts.outcomes import Failure
 from contracts.saga import Context
 from coordination.store import SETTLED, ended_row, row_of
 from participant import sql
-from reservas.models import BookingStatus
+from reservas.models import Booking, BookingStatus, Decision, Slot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def prices(*, slot_ids: Collection[int]) -> dict[int, Decimal]:
 def add_bookings(*, bookings: Sequence[NewBooking]) -> set[str]:
     """Records the bookings, pending; the saga ids of those whose slot was free for them.
 
-    The exclusion constraint decides, and waits for a booking that somebody else is recording now.
+    The exclusion constraint decides, and waits for a booking that another session is recording now.
     In the order of slots and times, so that no two lists can wait for each other: of two slots'
     times that overlap crosswise, one would have to start after it has ended.
     """
@@ -179,3 +181,42 @@ def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, Book
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return sql.execute(service="reservas", sql=statement, values=values)
+
+
+# Looking at slots and bookings.
+
+
+def slots() -> QuerySet[Slot]:
+    """All slots, in the order of their ids."""
+    return Slot.objects.order_by("id")
+
+
+def booking(*, booking_id: str) -> Booking | None:
+    """The booking with this id, and its slot."""
+    return Booking.objects.select_related("slot").filter(pk=booking_id).first()
+
+
+def bookings(*, user_id: str = "", status: str = "") -> QuerySet[Booking]:
+    """The bookings (of a user, of a status) with their slots, newest first."""
+    found = Booking.objects.select_related("slot").order_by("-accepted_at", "-saga_id")
+    if user_id:
+        found = found.filter(user_id=user_id)
+    return found.filter(booking_status=status) if status else found
+
+
+def is_asked(*, booking_id: str) -> bool:
+    """Whether a manager was asked about this booking, whatever was said."""
+    return _asked().filter(saga_id=booking_id).exists()
+
+
+def asked_or_over(booking_ids: Sequence[str]) -> set[str]:
+    """Of these bookings those whose manager was asked, or will not be any more."""
+    asked = _asked().filter(saga_id__in=booking_ids)
+    over = Booking.objects.filter(pk__in=booking_ids).exclude(
+        booking_status=BookingStatus.PENDING, withdrawn_at=None
+    )
+    return {*asked.values_list("saga_id", flat=True), *over.values_list("pk", flat=True)}
+
+
+def _asked() -> QuerySet[Decision]:
+    return Decision.objects.filter(action="approve")

@@ -26,13 +26,13 @@ from httpapi.json import answer
 from httpapi.waiting import Waiters
 from participant.decisions import GivenVerdict
 from participant.operations import NO, YES
-from reservas import queries, serializers
+from reservas import serializers, store
 from reservas.models import Booking, Slot
 from reservas.operations import OWNER, SERVICE, Accept, approve
 from reservas.serializers import Approval, BookingFilter, Cancel, NewBooking, NewSlot
 
 _acceptance = owner_views.Acceptance(owner=OWNER)
-_asking = Waiters(service=SERVICE, ended=queries.asked_or_over)
+_asking = Waiters(service=SERVICE, ended=store.asked_or_over)
 ASKED_SECONDS = 5.0
 """A booking that was just accepted asks its manager in a moment: a verdict waits for that."""
 STATUS_PATH = "/bookings/{saga_id}"
@@ -50,13 +50,13 @@ class SlotsView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
-        page = pages.page(request=request, found=queries.slots(), wanted=wanted)
+        page = pages.page(request=request, found=store.slots(), wanted=wanted)
         return answer(page.answer(results=[serializers.slot(row) for row in page.rows]))
 
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data, NewSlot)
         added = Slot.objects.create(**msgspec.structs.asdict(asked))
-        return answer(serializers.slot(queries.slots().get(pk=added.pk)), status=201)
+        return answer(serializers.slot(store.slots().get(pk=added.pk)), status=201)
 
 
 class BookingsView(APIView):
@@ -66,7 +66,7 @@ class BookingsView(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, BookingFilter)
-        found = queries.bookings(user_id=asked.user_id or "", status=asked.status or "")
+        found = store.bookings(user_id=asked.user_id or "", status=asked.status or "")
         page = pages.page(request=request, found=found, wanted=asked)
         return answer(page.answer(results=[serializers.booking(row) for row in page.rows]))
 
@@ -151,7 +151,7 @@ def _slot_id(named: str | int) -> int:
 
 
 def _known(booking_id: str) -> Booking:
-    found = queries.booking(booking_id=booking_id)
+    found = store.booking(booking_id=booking_id)
     if found is None:
         raise problems.unknown("booking", booking_id)
     return found
@@ -160,10 +160,10 @@ def _known(booking_id: str) -> Booking:
 def _asked(booking_id: str) -> Booking:
     """The booking, once its manager is asked. Raises Problem: 404; 409 where that was not so."""
     _known(booking_id)
-    if not queries.asked_or_over([booking_id]):
+    if not store.asked_or_over([booking_id]):
         _asking.wait(key=booking_id, seconds=ASKED_SECONDS)
     found = _known(booking_id)
-    if not queries.is_asked(booking_id=booking_id):
+    if not store.is_asked(booking_id=booking_id):
         raise problems.refusal(_why_not_asked(found))
     return found
 

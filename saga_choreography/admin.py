@@ -66,8 +66,8 @@ class ChoreographedSagaAdmin(SagaAdmin):
     @admin.display(description="trail")
     def trail(self, saga: Saga) -> SafeString:
         rows = [
-            (one.occurred_at, one.type, one.seen_at, as_json(one.data))
-            for one in queries.state(found=saga).events or []
+            (event.occurred_at, event.type, event.seen_at, as_json(event.data))
+            for event in queries.state(found=saga).events or []
         ]
         return _table(["occurred", "event", "seen", "data"], rows)
 

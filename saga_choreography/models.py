@@ -7,22 +7,22 @@ from django.db.models.functions import Now
 from contracts.states import SagaStatus
 from messaging import models as messaging
 from participant.models import Json, TextId
-from saga_choreography.store import Stage
+from saga_choreography.store import Phase
 
 
 class Saga(models.Model):
     """A saga and the class of its state; its steps are in its trail.
 
-    Written with its first event and when its stage changes, not with every event: two writes for
+    Written with its first event and when its phase changes, not with every event: two writes for
     one that completes. `saga`: its name in the catalogue; `subject`: what it is about.
     """
 
     saga_id = TextId(primary_key=True)
     saga = TextId()
     subject = TextId()
-    context = Json(help_text="What it is about, as it was frozen at acceptance.")
+    context = Json(help_text="The payload, as it was frozen at acceptance.")
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in SagaStatus])
-    stage = models.PositiveSmallIntegerField(choices=[(s.value, s.name.lower()) for s in Stage])
+    phase = models.PositiveSmallIntegerField(choices=[(s.value, s.name.lower()) for s in Phase])
     failure_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_code = models.CharField(max_length=64, default="", db_default="", blank=True)
     failure_detail = models.TextField(default="", db_default="", blank=True)
@@ -115,7 +115,7 @@ class Action(models.TextChoices):
 
 
 class Intervention(models.Model):
-    """What somebody asked of a saga: who, when and why."""
+    """What was asked of a saga: who, when and why."""
 
     id = models.BigAutoField(primary_key=True)
     saga = models.ForeignKey(Saga, on_delete=models.CASCADE, related_name="interventions")
@@ -128,7 +128,7 @@ class Intervention(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(action__in=Action.values), name="choreography_action_known"
-            ),
+            )
         ]
 
     def __str__(self) -> str:
@@ -139,7 +139,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

@@ -14,7 +14,6 @@ from django.db import transaction
 from contracts import patterns, projection, refusals
 from contracts.events import Event, Facts
 from contracts.outcomes import Refused
-from contracts.projection import ReactionRow
 from contracts.saga import SAGAS, Context, Direction, stand_in
 from contracts.states import SagaStatus
 from coordination.acceptance import first_event
@@ -23,7 +22,7 @@ from messaging import outbox
 from participant import failpoints
 from saga_choreography import store, tracking
 from saga_choreography.models import Action, Intervention, Saga
-from saga_choreography.store import SERVICE, Seen, Stage, Watched
+from saga_choreography.store import SERVICE, Phase, TrackedEvent, WatchedSaga
 from saga_choreography.tracking import Asked, machine_of, next_look, status_after
 
 
@@ -45,7 +44,9 @@ def get_to_know(*, contexts: Sequence[Context]) -> None:
     known = store.names(saga_ids=[context.saga_id for context in contexts])
     unknown = [context for context in contexts if context.saga_id not in known]
     if unknown:
-        tracking.track(heard=[first_event(context=one, now=now) for one in unknown], now=now)
+        tracking.track(
+            received=[first_event(context=context, now=now) for context in unknown], now=now
+        )
 
 
 def compensate(
@@ -66,8 +67,8 @@ def compensate(
         return _undo_all(error, saga_id, requested_by, reason, now)
     decided = decide_compensate(
         saga=saga.context.saga,
-        stage=saga.stage,
-        event_types=_types(seen),
+        phase=saga.phase,
+        event_types=types_of(seen),
         is_parked=saga.status is SagaStatus.PARKED,
         is_completed=is_completed,
     )
@@ -97,12 +98,12 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
         saga, seen = _lock(saga_id)
     except store.UnreadableSaga as error:
         return unreadable(error)
-    if saga.stage in (Stage.COMPLETED, Stage.ENDED):
+    if saga.phase in (Phase.COMPLETED, Phase.ENDED):
         return Refused(refusals.NOTHING_TO_RETRY, f"The saga has ended: {saga.status}.")
-    said = redrives(stage=saga.stage, seen=seen, context=saga.context)
-    outbox.add(service=SERVICE, said=said)
+    again = redrives(phase=saga.phase, seen=seen, context=saga.context)
+    outbox.add(service=SERVICE, events=again)
     changes = {
-        "status": status_after(stage=saga.stage, last=None),
+        "status": status_after(phase=saga.phase, last=None),
         "parked_at": None,
         "parked_step": "",
         "parked_reason": "",
@@ -116,9 +117,9 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
 
 
 def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refused | None:
-    """Goes on without what a parked saga waits for: somebody has seen to it otherwise.
+    """Goes on without what a parked saga waits for: a person has seen to it otherwise.
 
-    Says on the step's behalf what would have been said, so that the chain goes on from there.
+    Emits on the step's behalf what it would have emitted, so that the chain goes on from there.
     Refused: nothing_to_retry, unreadable. Raises UnknownSaga.
     """
     try:
@@ -126,31 +127,31 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     except store.UnreadableSaga as error:
         return unreadable(error)
     decided = decide_skip(
-        saga=saga.context.saga, status=saga.status, stage=saga.stage, event_types=_types(seen)
+        saga=saga.context.saga, status=saga.status, phase=saga.phase, event_types=types_of(seen)
     )
     if isinstance(decided, Refused):
         return decided
     event = _skipped(saga, seen, decided, reason, now)
-    tracking.track(heard=[event], now=now)
-    outbox.add(service=SERVICE, said=[event])
+    tracking.track(received=[event], now=now)
+    outbox.add(service=SERVICE, events=[event])
     _note(saga_id, Action.SKIP, requested_by, reason, now)
     return None
 
 
 def decide_skip(
-    *, saga: str, status: SagaStatus, stage: Stage, event_types: Collection[str]
+    *, saga: str, status: SagaStatus, phase: Phase, event_types: Collection[str]
 ) -> ReactionRow | Refused:
     """The reaction whose step is to be skipped; refused while the pivot is open."""
     if status is not SagaStatus.PARKED:
         return Refused(refusals.NOTHING_TO_RETRY, f"This saga is {status}, not parked.")
     machine = machine_of(saga)
-    if stage is Stage.RUNNING and machine.pivot.done not in event_types:
+    if phase is Phase.RUNNING and machine.pivot.done not in event_types:
         return Refused(
             refusals.NOTHING_TO_RETRY,
             f"Only {machine.pivot.service} can tell whether the pivot has happened: retry, or mend"
             " it there.",
         )
-    wanted = machine.last_events(stage=stage, event_types=event_types)
+    wanted = machine.last_events(phase=phase, event_types=event_types)
     waiting = (
         reaction
         for reaction in projection.reactions(saga)
@@ -159,19 +160,19 @@ def decide_skip(
     return next(waiting, Refused(refusals.NOTHING_TO_RETRY, "No step of it is open."))
 
 
-def redrives(*, stage: Stage, seen: Sequence[Seen], context: Context) -> list[Event]:
+def redrives(*, phase: Phase, seen: Sequence[TrackedEvent], context: Context) -> list[Event]:
     """The events that set a saga going again that stands still after these."""
     wanted = machine_of(context.saga).last_events(
-        stage=stage, event_types=[one.event_type for one in seen]
+        phase=phase, event_types=[event.event_type for event in seen]
     )
-    by_type = {one.event_type: one for one in seen}
-    return [_again(by_type[one], context) for one in wanted]
+    by_type = {event.event_type: event for event in seen}
+    return [_again(by_type[event_type], context) for event_type in wanted]
 
 
 def decide_compensate(
     *,
     saga: str,
-    stage: Stage,
+    phase: Phase,
     event_types: Collection[str],
     is_parked: bool = False,
     is_completed: bool = False,
@@ -181,10 +182,10 @@ def decide_compensate(
     """
     machine = machine_of(saga)
     is_past_pivot = machine.pivot.done in event_types
-    if stage is Stage.COMPLETED:
+    if phase is Phase.COMPLETED:
         return Action.RETURN
-    if stage is not Stage.RUNNING:
-        detail = "undone" if stage is Stage.ENDED else "being undone"
+    if phase is not Phase.RUNNING:
+        detail = "undone" if phase is Phase.ENDED else "being undone"
         return Refused(refusals.ALREADY_UNDONE, f"This saga is {detail} already.")
     if is_past_pivot and is_parked:
         return Action.RETURN
@@ -198,19 +199,19 @@ def decide_compensate(
     return Action.ABORT
 
 
-def decide_late_return(*, saga: Watched, event_types: Collection[str]) -> Action | None:
+def decide_late_return(*, saga: WatchedSaga, event_types: Collection[str]) -> Action | None:
     """A return where this saga, which nothing moves, has passed its pivot although a person had
     stopped it.
     """
     if not saga.is_stopped:
         return None
     decided = decide_compensate(
-        saga=saga.context.saga, stage=saga.stage, event_types=event_types, is_parked=True
+        saga=saga.context.saga, phase=saga.phase, event_types=event_types, is_parked=True
     )
     return decided if decided is Action.RETURN else None
 
 
-def _lock(saga_id: str) -> tuple[Watched, Sequence[Seen]]:
+def _lock(saga_id: str) -> tuple[WatchedSaga, Sequence[TrackedEvent]]:
     """The saga, its row locked, and its trail. Raises UnknownSaga, store.Unreadable."""
     found = store.lock_watched(saga_ids=[saga_id])
     if not found:
@@ -220,19 +221,16 @@ def _lock(saga_id: str) -> tuple[Watched, Sequence[Seen]]:
 
 def _note(saga_id: str, action: Action, requested_by: str, reason: str, now: datetime) -> None:
     Intervention.objects.create(
-        saga_id=saga_id,
-        action=action,
-        requested_by=requested_by,
-        reason=reason,
-        requested_at=now,
+        saga_id=saga_id, action=action, requested_by=requested_by, reason=reason, requested_at=now
     )
 
 
-def _types(seen: Sequence[Seen]) -> set[str]:
-    return {one.event_type for one in seen}
+def types_of(seen: Sequence[TrackedEvent]) -> set[str]:
+    """Which events these are."""
+    return {event.event_type for event in seen}
 
 
-def _again(seen: Seen, context: Context) -> Event:
+def _again(seen: TrackedEvent, context: Context) -> Event:
     """The same event once more, as a redrive: who knows it says its own outcome again."""
     context = msgspec.structs.replace(context, results=seen.data.results)
     return Event(
@@ -254,13 +252,13 @@ def _again(seen: Seen, context: Context) -> Event:
 
 
 def _skipped(
-    saga: Watched, seen: Sequence[Seen], skipped: ReactionRow, reason: str, now: datetime
+    saga: WatchedSaga, seen: Sequence[TrackedEvent], skipped: ReactionRow, reason: str, now: datetime
 ) -> Event:
-    """What the step would have said, which a person has seen to otherwise (`reason`)."""
+    """What the step would have emitted, which a person has seen to otherwise (`reason`)."""
     failure = saga.failure
     if failure and skipped.direction is Direction.UNDO:  # a person has seen to it
         failure = msgspec.structs.replace(failure, undone=True)
-    results = {step: found for one in seen for step, found in one.data.results.items()}
+    results = {step: found for event in seen for step, found in event.data.results.items()}
     context = msgspec.structs.replace(saga.context, results=results)
     return tracking.new_event(
         context=context,
@@ -268,9 +266,7 @@ def _skipped(
         step=skipped.step.name,
         direction=skipped.direction.value,
         facts=Facts(
-            context=tracking.as_raw(context=context),
-            result={"skipped": reason},
-            failure=failure,
+            context=tracking.as_raw(context=context), result={"skipped": reason}, failure=failure
         ),
         now=now,
     )

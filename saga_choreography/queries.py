@@ -23,7 +23,7 @@ from contracts.states import (
 from participant import decisions, sql
 from saga_choreography import store
 from saga_choreography.models import Saga
-from saga_choreography.store import SERVICE, Seen, Stage
+from saga_choreography.store import SERVICE, Phase, TrackedEvent
 from saga_choreography.tracking import SagaView, machine_of, still_waits
 
 STALL_SECONDS = 20
@@ -85,7 +85,7 @@ def sagas(
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
     wanted = {"status": status, "saga": saga}
     if waiting is not None:
-        at_decision = Q(stage=Stage.RUNNING) & ~Q(waiting_step="")
+        at_decision = Q(phase=Phase.RUNNING) & ~Q(waiting_step="")
         found = found.filter(at_decision if waiting else ~at_decision)
     return found.filter(**{field: value for field, value in wanted.items() if value})
 
@@ -93,21 +93,21 @@ def sagas(
 def summaries(found: Iterable[Saga]) -> list[SagaSummary]:
     """The short form of each; also of one whose trail can't be read."""
     found = list(found)
-    types = store.types_of(saga_ids=[one.saga_id for one in found])
+    types = store.types_of(saga_ids=[saga.saga_id for saga in found])
     return [
         SagaSummary(
-            saga=one.saga,
-            saga_id=one.saga_id,
+            saga=saga.saga,
+            saga_id=saga.saga_id,
             saga_pattern=CHOREOGRAPHED,
-            status=SagaStatus(one.status),
-            current_step=_current_step(one, types[one.saga_id]),
-            subject=one.subject,
-            started_at=one.started_at,
-            finished_at=one.finished_at,
-            parked=_parked(one),
-            waiting=_waiting(one, types[one.saga_id]),
+            status=SagaStatus(saga.status),
+            current_step=_current_step(saga, types[saga.saga_id]),
+            subject=saga.subject,
+            started_at=saga.started_at,
+            finished_at=saga.finished_at,
+            parked=_parked(saga),
+            waiting=_waiting(saga, types[saga.saga_id]),
         )
-        for one in found
+        for saga in found
     ]
 
 
@@ -130,7 +130,7 @@ def state(*, found: Saga) -> SagaState:
         return _unreadable(found, error)
     folded = machine_of(found.saga).fold(trail=seen)
     is_parked = found.status == SagaStatus.PARKED
-    waiting = _waiting(found, [one.event_type for one in seen])
+    waiting = _waiting(found, [event.event_type for event in seen])
     return SagaState(
         saga=found.saga,
         saga_id=found.saga_id,
@@ -140,13 +140,13 @@ def state(*, found: Saga) -> SagaState:
         subject=found.subject,
         total_amount=_total_amount(found),
         # The row's time is when it was heard of here, which the watchdog goes by.
-        started_at=min([found.started_at, *(one.occurred_at for one in seen)]),
+        started_at=min([found.started_at, *(event.occurred_at for event in seen)]),
         finished_at=folded.finished_at,
         failure=_failure(found, folded),
         steps=_shown_steps(found, folded.steps, waiting),
         parked=_parked(found),
         waiting=waiting,
-        events=[_entry(one) for one in seen],
+        events=[_entry(event) for event in seen],
     )
 
 
@@ -169,13 +169,13 @@ def _unreadable(found: Saga, error: store.UnreadableSaga) -> SagaState:
 
 
 def _current_step(found: Saga, event_types: Sequence[str]) -> str | None:
-    if found.stage not in set(Stage) or found.saga not in SAGAS:
+    if found.phase not in set(Phase) or found.saga not in SAGAS:
         return None
-    return machine_of(found.saga).current_step(stage=Stage(found.stage), event_types=event_types)
+    return machine_of(found.saga).current_step(phase=Phase(found.phase), event_types=event_types)
 
 
 def _total_amount(found: Saga) -> str | None:
-    """Of what costs something; whatever somebody may have typed there."""
+    """Of what costs something; whatever a person may have typed there."""
     data = found.context.get("data") if isinstance(found.context, dict) else None
     amount = data.get("total_amount") if isinstance(data, dict) else None
     return None if amount is None else str(amount)
@@ -194,7 +194,7 @@ def _parked(found: Saga) -> Parked | None:
 
 
 def _waiting(found: Saga, event_types: Sequence[str]) -> Awaited | None:
-    if not found.waiting_since or not found.waiting_until or found.stage not in set(Stage):
+    if not found.waiting_since or not found.waiting_until or found.phase not in set(Phase):
         return None
     wait = store.Wait(
         step=found.waiting_step,
@@ -202,8 +202,8 @@ def _waiting(found: Saga, event_types: Sequence[str]) -> Awaited | None:
         since=found.waiting_since,
         until=found.waiting_until,
     )
-    stage = Stage(found.stage)
-    if not still_waits(wait=wait, saga=found.saga, stage=stage, event_types=event_types):
+    phase = Phase(found.phase)
+    if not still_waits(wait=wait, saga=found.saga, phase=phase, event_types=event_types):
         return None
     return decisions.awaited(
         saga=found.saga,
@@ -229,7 +229,7 @@ def _shown_steps(
     return shown
 
 
-def _entry(seen: Seen) -> TrailEntry:
+def _entry(seen: TrackedEvent) -> TrailEntry:
     return TrailEntry(
         type=seen.event_type,
         event_id=seen.event_id,

@@ -20,7 +20,7 @@ from participant import sql
 SERVICE = "saga_choreography"
 
 
-class Stage(IntEnum):
+class Phase(IntEnum):
     """How far a saga has come. It only ever grows, so late and doubled events change nothing."""
 
     RUNNING = 0
@@ -30,7 +30,7 @@ class Stage(IntEnum):
     ENDED = 4
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an event carried beyond the saga's frozen context. `results`: of earlier steps, as its
     context had them; who hears the event again needs them again.
     """
@@ -40,7 +40,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     results: dict[str, dict[str, Any]] = {}
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class TrackedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of a saga, as it was first seen."""
 
     saga_id: str
@@ -50,14 +50,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: datetime | None
     occurred_at: datetime
     seen_at: datetime
-    data: Said
+    data: EventBody
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga's row at a new stage. `watch_at`: None once nobody need look after it."""
+class PhaseChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga's row at a new phase. `watch_at`: None once the watchdog need not look at it."""
 
     saga_id: str
-    stage: Stage
+    phase: Phase
     status: str
     failure_step: str
     failure_code: str
@@ -67,11 +67,11 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Locked(NamedTuple):
-    """A saga's row while it is locked. `stage`: None where the row holds none that there is.
+    """A saga's row while it is locked. `phase`: None where the row holds none that there is.
     `is_stopped`: a person has asked that it be undone, and was answered that it will be.
     """
 
-    stage: Stage | None
+    phase: Phase | None
     is_stopped: bool = False
 
 
@@ -87,13 +87,13 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     waited_seconds: float = 0.0
 
 
-class Watched(msgspec.Struct, frozen=True, kw_only=True):
+class WatchedSaga(msgspec.Struct, frozen=True, kw_only=True):
     """A saga whose row is locked, to help it. `is_stopped`: as in `Locked`; `failure`: why it goes
     backward; `wait`: None where none of its steps has waited.
     """
 
     context: Context
-    stage: Stage
+    phase: Phase
     started_at: datetime
     redrives: int
     redriven_at: datetime | None
@@ -109,7 +109,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
         return self.context.saga_id
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class WatchdogUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What the watchdog decided for a saga that it had claimed."""
 
     saga_id: str
@@ -129,7 +129,7 @@ class Stop(NamedTuple):
 
 
 class UnreadableSaga(Exception):
-    """What is stored of this saga can't be read back: somebody has typed over it, or its page is
+    """What is stored of this saga can't be read back: a person has typed over it, or its page is
     in the catalogue no more.
     """
 
@@ -137,24 +137,24 @@ class UnreadableSaga(Exception):
         super().__init__(f"What is stored of {saga_id} can't be read: {what}")
 
 
-Trails = Mapping[str, list[Seen]]
+Trails = Mapping[str, list[TrackedEvent]]
 """By saga id, each in the order in which things happened."""
 
-_STAGES = frozenset(Stage)
-_STORED = Seen.__struct_fields__
+_PHASES = frozenset(Phase)
+_STORED = TrackedEvent.__struct_fields__
 _COLUMNS = ", ".join([*_STORED[:-1], "data::text"])
-_said = msgspec.json.Decoder(Said)
+_event_body = msgspec.json.Decoder(EventBody)
 _context = msgspec.json.Decoder(Context)
 
 
-def _read(saga_id: str, saga: str, stage: int, context: str) -> Context:
+def _read(saga_id: str, saga: str, phase: int, context: str) -> Context:
     """The saga's context, of a row that has these. Raises Unreadable where one of them is none
     that there is.
     """
     if saga not in SAGAS:
         raise UnreadableSaga(saga_id, f"there is no saga {saga!r}")
-    if stage not in _STAGES:
-        raise UnreadableSaga(saga_id, f"there is no stage {stage}")
+    if phase not in _PHASES:
+        raise UnreadableSaga(saga_id, f"there is no phase {phase}")
     try:
         found = _context.decode(context)
     except msgspec.MsgspecError as error:
@@ -181,11 +181,11 @@ def names(*, saga_ids: Iterable[str]) -> dict[str, str]:
 
 
 def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: datetime) -> None:
-    """Writes these sagas; one that somebody else has written meanwhile is left as it is."""
+    """Writes these sagas; one that another process has written meanwhile is left as it is."""
     _execute(
         """
         INSERT INTO saga_choreography_saga
-               (saga_id, saga, subject, context, status, stage, started_at, watch_at)
+               (saga_id, saga, subject, context, status, phase, started_at, watch_at)
         SELECT saga_id, saga, subject, context, 'running', 0, %s, %s
         FROM json_to_recordset(%s) AS v (saga_id text, saga text, subject text, context jsonb)
         ORDER BY saga_id
@@ -205,11 +205,11 @@ def add_sagas(*, contexts: Sequence[Context], started_at: datetime, watch_at: da
     )
 
 
-def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
+def add_events(*, events: Sequence[TrackedEvent], watch_at: datetime) -> None:
     """Writes what was not seen before. A parked saga of which something new is seen goes on, and
     one that was left alone (`leave_alone`) is looked at again.
     """
-    ordered = sorted(seen, key=lambda one: (one.saga_id, one.event_type))
+    ordered = sorted(events, key=lambda event: (event.saga_id, event.event_type))
     _execute(
         """
         WITH new AS (
@@ -225,7 +225,7 @@ def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
         )
         UPDATE saga_choreography_saga
         SET status = CASE WHEN status <> 'parked' THEN status
-                          WHEN stage = 0 THEN 'running' ELSE 'compensating' END,
+                          WHEN phase = 0 THEN 'running' ELSE 'compensating' END,
             parked_at = NULL, parked_step = '', parked_reason = '', redrives = 0, watch_at = %s
         WHERE (status = 'parked' OR watch_at > %s) AND saga_id IN (SELECT saga_id FROM new)
         """,
@@ -235,21 +235,21 @@ def add_seen(*, seen: Sequence[Seen], watch_at: datetime) -> None:
     )
 
 
-def lock_stages(*, saga_ids: Iterable[str]) -> dict[str, Locked]:
-    """The stages of those of these sagas that there are, locked.
+def lock_phases(*, saga_ids: Iterable[str]) -> dict[str, Locked]:
+    """The phases of those of these sagas that there are, locked.
 
     The row itself says whether a person has stopped it: who waits for the lock here reads the row
     anew, but another table as it was before the wait.
     """
     rows = _execute(
         """
-        SELECT saga_id, stage, stop_requested_at IS NOT NULL FROM saga_choreography_saga
+        SELECT saga_id, phase, stop_requested_at IS NOT NULL FROM saga_choreography_saga
         WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
         """,
         sorted(saga_ids),
     )
     return {
-        row[0]: Locked(Stage(row[1]) if row[1] in _STAGES else None, is_stopped=row[2])
+        row[0]: Locked(Phase(row[1]) if row[1] in _PHASES else None, is_stopped=row[2])
         for row in rows
     }
 
@@ -276,25 +276,25 @@ def stops(*, saga_ids: Iterable[str]) -> dict[str, Stop]:
     return {row[0]: Stop(row[1], row[2]) for row in rows}
 
 
-def settle(*, settled: Sequence[Settled]) -> None:
-    """Brings locked sagas to their new stage."""
+def change_phases(*, changes: Sequence[PhaseChange]) -> None:
+    """Brings locked sagas to their new phase."""
     _execute(
         """
         UPDATE saga_choreography_saga AS saga
-        SET stage = v.stage, status = v.status, failure_step = v.failure_step,
+        SET phase = v.phase, status = v.status, failure_step = v.failure_step,
             failure_code = v.failure_code, failure_detail = v.failure_detail,
             finished_at = v.finished_at, watch_at = v.watch_at, redrives = 0
         FROM json_to_recordset(%s)
-             AS v (saga_id text, stage int, status text, failure_step text, failure_code text,
+             AS v (saga_id text, phase int, status text, failure_step text, failure_code text,
                    failure_detail text, finished_at timestamptz, watch_at timestamptz)
         WHERE saga.saga_id = v.saga_id
         """,
-        sql.as_json(settled),
+        sql.as_json(changes),
     )
 
 
 def claim_still(*, now: datetime, limit: int, only: str | None = None) -> list[str]:
-    """Sagas that are due to be looked at, locked; those that somebody works on are left out.
+    """Sagas that are due to be looked at, locked; those that another session works on are left out.
     `only`: this one alone.
 
     Their ids only: a row that can't be read is claimed like any other.
@@ -312,11 +312,11 @@ def claim_still(*, now: datetime, limit: int, only: str | None = None) -> list[s
     return [row[0] for row in rows]
 
 
-def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
+def lock_watched(*, saga_ids: Iterable[str]) -> list[WatchedSaga]:
     """Those of these sagas that there are, locked. Raises Unreadable."""
     rows = _execute(
         """
-        SELECT saga_id, saga, stage, context::text, started_at, redrives, redriven_at,
+        SELECT saga_id, saga, phase, context::text, started_at, redrives, redriven_at,
                status, stop_requested_at IS NOT NULL, failure_step, failure_code, failure_detail,
                parked_step, parked_reason, waiting_step, waiting_for, waiting_since,
                waiting_until, waited_seconds
@@ -327,7 +327,7 @@ def lock_watched(*, saga_ids: Iterable[str]) -> list[Watched]:
     return [_watched(*row) for row in rows]
 
 
-def record(*, verdicts: Sequence[Verdict]) -> None:
+def record(*, updates: Sequence[WatchdogUpdate]) -> None:
     """Writes what the watchdog decided for the sagas that it had claimed."""
     _execute(
         """
@@ -340,12 +340,12 @@ def record(*, verdicts: Sequence[Verdict]) -> None:
                    parked_at timestamptz, parked_step text, parked_reason text)
         WHERE saga.saga_id = v.saga_id
         """,
-        sql.as_json(verdicts),
+        sql.as_json(updates),
     )
 
 
 def leave_alone(*, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) -> None:
-    """Locked sagas, by id, of which a step waits: nobody looks at them until `watch_at`."""
+    """Locked sagas, by id, of which a step waits: the watchdog looks at them after `watch_at`."""
     _execute(
         """
         UPDATE saga_choreography_saga AS saga
@@ -362,9 +362,9 @@ def leave_alone(*, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) 
             {
                 "saga_id": saga_id,
                 "watch_at": watch_at[saga_id],
-                **{name: getattr(one, name) for name in Wait.__struct_fields__},
+                **{name: getattr(wait, name) for name in Wait.__struct_fields__},
             }
-            for saga_id, one in waits.items()
+            for saga_id, wait in waits.items()
         ),
     )
 
@@ -375,7 +375,7 @@ def begin_anew(*, context: Context, watch_at: datetime) -> None:
     _execute(
         """
         UPDATE saga_choreography_saga
-        SET context = %s::jsonb, status = 'running', stage = 0,
+        SET context = %s::jsonb, status = 'running', phase = 0,
             failure_step = '', failure_code = '', failure_detail = '', started_at = now(),
             finished_at = NULL, watch_at = %s, redrives = 0, redriven_at = NULL, parked_at = NULL,
             parked_step = '', parked_reason = '', stop_requested_at = NULL, waiting_step = ''
@@ -389,7 +389,7 @@ def begin_anew(*, context: Context, watch_at: datetime) -> None:
 
 def of(*, saga_ids: Iterable[str]) -> Trails:
     """The trails of these sagas; an empty one where nothing was seen. Raises Unreadable."""
-    trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
+    trails: dict[str, list[TrackedEvent]] = {saga_id: [] for saga_id in saga_ids}
     for row in _execute(
         f"""
         SELECT {_COLUMNS} FROM saga_choreography_sagaevent WHERE saga_id = ANY(%s)
@@ -398,7 +398,7 @@ def of(*, saga_ids: Iterable[str]) -> Trails:
         list(trails),
     ):
         stored = dict(zip(_STORED, row, strict=True))
-        trails[row[0]].append(Seen(**stored | {"data": _said_of(row)}))
+        trails[row[0]].append(TrackedEvent(**stored | {"data": _body_of(row)}))
     return trails
 
 
@@ -413,19 +413,19 @@ def types_of(*, saga_ids: Iterable[str]) -> dict[str, list[str]]:
     return types
 
 
-def _said_of(row: tuple[Any, ...]) -> Said:
+def _body_of(row: tuple[Any, ...]) -> EventBody:
     try:
-        return _said.decode(row[7])
+        return _event_body.decode(row[7])
     except msgspec.MsgspecError as error:
         raise UnreadableSaga(row[0], f"the data of {row[1]}: {error}") from error
 
 
-def _watched(saga_id: str, saga: str, stage: int, context: str, *row: Any) -> Watched:
+def _watched(saga_id: str, saga: str, phase: int, context: str, *row: Any) -> WatchedSaga:
     started_at, redrives, redriven_at, status, is_stopped, *failure = row[:8]
     parked_step, parked_reason, *wait = row[8:]
-    return Watched(
-        context=_read(saga_id, saga, stage, context),
-        stage=Stage(stage),
+    return WatchedSaga(
+        context=_read(saga_id, saga, phase, context),
+        phase=Phase(phase),
         started_at=started_at,
         redrives=redrives,
         redriven_at=redriven_at,

@@ -44,15 +44,11 @@ class OrchestratedSagaAdmin(SagaAdmin):
                 ]
             },
         ),
-        ("What it is about", {"fields": ["about", "definition"]}),
+        ("Payload", {"fields": ["about", "definition"]}),
     ]
     readonly_fields = ["about"]
     inlines = [StepInline, InterventionInline]
-    asks = {
-        "retry": operations.retry,
-        "skip": operations.skip,
-        "undo": operations.compensate,
-    }
+    asks = {"retry": operations.retry, "skip": operations.skip, "undo": operations.compensate}
 
 
 @admin.register(Runner)

@@ -9,7 +9,7 @@ A refusal is final. A fault is tried again under the same key, at growing distan
 compensable step is undone as if it had happened, the pivot is blocked, and anything that can
 neither be undone nor given up is parked: a person decides.
 
-A step that waits for somebody (`Waiting`) costs no try and no time: the saga rests until its
+A step that waits for a decision (`Waiting`) costs no try and no time: the saga rests until its
 service tells that it is decided, or until it must be overdue, and then the step is asked again.
 """
 
@@ -75,7 +75,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What to write before anything else happens, and the call that is due then.
 
     Nothing is due in a final status, nor when it is parked (`reason` says why).
-    `seconds`: not before then. `is_laid_down`: due at once, but to whoever claims it next.
+    `seconds`: not before then. `is_released`: due at once, but to any runner that claims it.
     `waits`: not before its service tells of a decision, or its time is over.
     `record`: what is known now of the step that was called.
     """
@@ -90,7 +90,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def goes_on(self) -> bool:
-        """Whether the next call can be made at once, by whoever makes this transition."""
+        """Whether the next call can be made at once, by the process that makes this transition."""
         return self.is_on_its_way and not (self.seconds or self.is_released or self.waits)
 
     @property
@@ -132,7 +132,7 @@ def interrupt(*, progress: Progress, code: str, detail: str) -> Transition | Non
 
 def wait(*, progress: Progress, waiting: Waiting) -> Transition:
     """The transition that lets it rest until the step that is due is decided. What is undone, or
-    blocked, waits for nobody: its service errs, and time mends nothing.
+    blocked, waits for no decision: its service errs, and time mends nothing.
     """
     if progress.direction is not Direction.DO or waiting.until is None:
         return _park(progress, f"its {progress.direction} must not wait for {waiting.decided_by}")
@@ -162,7 +162,7 @@ def retry(*, progress: Progress) -> Transition:
 
 
 def skip(*, progress: Progress, reason: str) -> Transition | None:
-    """The transition that goes on without the call. None where nobody can know what that would
+    """The transition that goes on without the call. None where it can't be known what that would
     mean: while it is open whether the pivot has happened.
     """
     if progress.direction is Direction.BLOCK:
@@ -299,10 +299,7 @@ def _backward(
     while position >= 0 and not progress.steps[position].can(Direction.UNDO):
         position -= 1
     behind = Progress(
-        steps=progress.steps,
-        position=max(position, 0),
-        direction=Direction.UNDO,
-        failure=failure,
+        steps=progress.steps, position=max(position, 0), direction=Direction.UNDO, failure=failure
     )
     if position < 0:
         return Transition(progress=behind, status=_ending(behind), record=record)

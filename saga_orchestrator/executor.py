@@ -24,9 +24,15 @@ from contracts.states import SagaStatus
 from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
-from saga_orchestrator.in_flight import Bulkheads, InFlightSet
+from saga_orchestrator.in_flight import (
+    Bulkheads,
+    Call,
+    ClaimedSaga,
+    InFlightSet,
+    UnreadableSaga,
+    call_of,
+)
 from saga_orchestrator.participants import Endpoint, Participants, endpoint_of
-from saga_orchestrator.store import Call, ClaimedSaga, UnreadableSaga, call_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ Step = tuple[ClaimedSaga, Transition]
 
 
 def turned_back(*, saga: ClaimedSaga, progress: Progress, now: float) -> Transition | None:
-    """The transition that turns it back at `progress`, if somebody wants that or its time is over.
+    """The transition that turns it back at `progress`, if that was asked for or its time is over.
 
     `now`: on the clock of the saga's deadline.
     """
@@ -120,8 +126,8 @@ MOST_BUGS = 3
 
 
 class Executor:
-    """`put_down`: called when a call was answered, with the seconds until the first of the sagas
-    that have left its hands then is due again (None: none of them is).
+    """`on_release`: called when a call was answered, with the seconds until the first of the sagas
+    that it released then is due again (None: none of them is).
     """
 
     def __init__(

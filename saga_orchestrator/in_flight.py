@@ -20,7 +20,62 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
-from saga_orchestrator.store import Call, ClaimedSaga, call_of
+import msgspec
+
+from contracts import projection
+from contracts.saga import Context
+from contracts.states import SagaStatus
+from saga_orchestrator.engine import Progress, Transition
+
+
+class ClaimedSaga(msgspec.Struct, kw_only=True):
+    """A saga as it was read: `version` is what its next transition is fenced by.
+
+    `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
+    `waited`: seconds since that call went out as a message; None while it has not.
+    """
+
+    saga_id: str
+    name: str
+    version: int
+    status: SagaStatus
+    context: Context
+    progress: Progress
+    stop_requested: bool
+    deadline: float
+    entered: float
+    waited: float | None = None
+
+    def context_after(self, transition: Transition) -> Context:
+        """With what the transition tells of a step's result, where a later one needs it."""
+        record = transition.record
+        if not (record and record.result):
+            return self.context
+        steps = transition.progress.steps
+        return projection.with_result(
+            context=self.context,
+            steps=steps,
+            step=steps[record.position].name,
+            outcome=record.result,
+        )
+
+
+Call = tuple[str, str]
+"""What is due to a saga: its step, and the direction."""
+
+
+def call_of(*, progress: Progress) -> Call:
+    """The call that is due."""
+    return progress.step.name, progress.direction.value
+
+
+class UnreadableSaga(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed row that this version of the code cannot run."""
+
+    saga_id: str
+    version: int
+    reason: str
+
 
 MOST_AT_A_CALL = 300
 """Three batches. A slow service's sagas must not fill a runner's in-flight set: what waits beyond
@@ -44,13 +99,17 @@ class InFlightSet:
         """Those in flight, and those that rest: no others may be lost to this runner."""
         now = time.monotonic()
         with self._lock:
-            self._resting = {one: until for one, until in self._resting.items() if until > now}
+            self._resting = {
+                saga_id: until for saga_id, until in self._resting.items() if until > now
+            }
             return [*self._held, *self._resting]
 
     def add(self, *, sagas: Iterable[ClaimedSaga]) -> None:
         """Adds these, each waiting for the call that is due to it; known ones wait for another."""
         with self._lock:
             for saga in sagas:
+                # The call as it is now: `saga.progress` has moved on when this one is forgotten,
+                # and the wrong count would be lowered.
                 self._forget(saga.saga_id)
                 call = call_of(progress=saga.progress)
                 self._held[saga.saga_id] = saga, call
@@ -60,6 +119,7 @@ class InFlightSet:
         """Removes these; one that was claimed again since stays."""
         with self._lock:
             for saga in sagas:
+                # By identity, not by id: another claim has made another object of it.
                 if saga.saga_id in self._held and self._held[saga.saga_id][0] is saga:
                     self._forget(saga.saga_id)
 
@@ -117,7 +177,8 @@ class Bulkheads(Generic[Key, Item]):
             if not waiting and key not in self._busy:
                 self._ready.append(key)
             waiting.extend(items)
-            # A thread of ours comes back for it by itself, right after this.
+            # A thread of ours comes back for it by itself, right after this: so a lone saga stays
+            # on one thread, and costs no switch at each step.
             if threading.current_thread() not in self._threads:
                 self._wake_a_thread()
 
@@ -151,6 +212,8 @@ class Bulkheads(Generic[Key, Item]):
                 return None
             key = self._ready.popleft()
             self._busy.add(key)
+            # One wake-up at a time, passed on: each thread that takes a batch wakes the next while
+            # there is more, so no bulkhead waits for a thread that is away on a call.
             if self._ready:
                 self._wake_a_thread()
             waiting = self._waiting[key]

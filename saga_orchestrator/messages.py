@@ -7,9 +7,9 @@ transaction.
     a reply                   answers what is due       the engine's transition, and the next
     request
 
-While the reply is on its way nobody holds the saga: it waits in its row, and is due again (to be
-claimed by any runner) when its patience is over. So a crash anywhere loses nothing, and a request
-may be sent twice: whoever hears it again answers again.
+While the reply is on its way no process holds the saga: it waits in its row, and is due again (to
+be claimed by any runner) when its patience is over. So a crash anywhere loses nothing, and a
+request may be sent twice: a service that receives it again answers again.
 
 A reply counts if it answers what is due of its saga now: same step, same direction. Whichever of
 several repeated requests it answers, the barrier of the service has made sure that it says the
@@ -36,7 +36,7 @@ from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Fault, Progress, Transition
 from saga_orchestrator.executor import Step, after, end_counter, given_up, turned_back
-from saga_orchestrator.store import ClaimedSaga
+from saga_orchestrator.in_flight import ClaimedSaga
 
 PATIENCE = 2
 """Times what a call of the step may take: the other half is for the queues, there and back."""
@@ -76,10 +76,10 @@ def write(
     """Writes the transitions, and into the outbox the requests that are due then.
 
     `causes`: the reply that each saga moves on, by saga. Runs in the caller's transaction; returns
-    the transitions that were written (the others' sagas were moved by somebody else).
+    the transitions that were written (the others' sagas were moved by another process).
     """
     # In one order everywhere, so that two that write at once can't wait for each other.
-    ordered = sorted(transitions, key=lambda one: one[0].saga_id)
+    ordered = sorted(transitions, key=lambda pair: pair[0].saga_id)
     patience = {
         saga.saga_id: _patience(saga, transition.progress, now)
         for saga, transition in ordered
@@ -90,7 +90,7 @@ def write(
     asked = [(saga, transition) for saga, transition in written if saga.saga_id in patience]
     outbox.add(
         service=store.ALIAS,
-        said=[
+        events=[
             _request(saga, transition, causes.get(saga.saga_id, "")) for saga, transition in asked
         ],
     )
@@ -173,13 +173,13 @@ class ReplyHandler:
     """All of them are handled together: the transitions of a batch are one statement."""
     step: str = ""
 
-    def handle(self, heard: Sequence[Event]) -> None:
+    def handle(self, received: Sequence[Event]) -> None:
         """Moves the sagas on, each at most once."""
         now = time.monotonic()
         with transaction.atomic(using=store.ALIAS):
-            sagas = _locked(heard, now)
+            sagas = _locked(received, now)
             transitions: dict[str, tuple[Event, Transition]] = {}
-            for event in heard:
+            for event in received:
                 saga = sagas.get(event.saga_id)
                 transition = self.transition(saga, event) if saga else None
                 if transition:
@@ -194,8 +194,10 @@ class ReplyHandler:
             failpoints.reach("replies.before_commit")
         failpoints.reach("replies.after_commit")
         end_counter.count(written)
-        if len(written) < len(heard):
-            log.info("%d of %d replies were late or doubled", len(heard) - len(written), len(heard))
+        if len(written) < len(received):
+            log.info(
+                "%d of %d replies were late or doubled", len(received) - len(written), len(received)
+            )
 
 
 def after_reply(saga: ClaimedSaga, reply: Event) -> Transition | None:
@@ -213,7 +215,7 @@ def after_reply(saga: ClaimedSaga, reply: Event) -> Transition | None:
 
 
 def after_notice(saga: ClaimedSaga, told: Event) -> Transition | None:
-    """What follows where a service has said that the step that is due waits for a decision. A saga
+    """What follows where a service has told that the step that is due waits for a decision. A saga
     that is parked has waited in vain; it goes on resting.
     """
     if told.data.result.get("heard") != _request_due(saga):
@@ -226,7 +228,7 @@ def after_notice(saga: ClaimedSaga, told: Event) -> Transition | None:
 
 
 def after_giving_up(saga: ClaimedSaga, told: Event) -> Transition | None:
-    """What follows where a service has set the request that is due aside for a person."""
+    """What follows where a service has left the request that is due to a person."""
     request = _request_due(saga)
     failure = told.data.failure
     if not (request and failure) or saga.status is SagaStatus.PARKED:
@@ -236,10 +238,10 @@ def after_giving_up(saga: ClaimedSaga, told: Event) -> Transition | None:
     return given_up(saga=saga, reason=failure.detail)
 
 
-def _locked(heard: Sequence[Event], now: float) -> dict[str, ClaimedSaga]:
+def _locked(received: Sequence[Event], now: float) -> dict[str, ClaimedSaga]:
     """The sagas that go by message, their rows locked."""
-    found = store.lock(saga_ids={event.saga_id for event in heard})
-    sagas = [one for one in found if isinstance(one, ClaimedSaga) and goes_by_message(saga=one)]
+    found = store.lock(saga_ids={event.saga_id for event in received})
+    sagas = [saga for saga in found if isinstance(saga, ClaimedSaga) and goes_by_message(saga=saga)]
     for saga in sagas:
         saga.deadline += now
     return {saga.saga_id: saga for saga in sagas}

@@ -52,7 +52,7 @@ class Saga(models.Model):
         related_name="sagas",
     )
     subject = models.CharField(max_length=64, db_collation="C")
-    context = Json(help_text="What it is about, as it was frozen, and what its steps have told.")
+    context = Json(help_text="The payload, as it was frozen, and the results of its steps.")
 
     status = models.CharField(max_length=12, choices=_choices(SagaStatus))
     position = models.PositiveSmallIntegerField(default=1, db_default=1)
@@ -204,7 +204,7 @@ class OutboxEntry(messaging.OutboxEntry):
     pass
 
 
-class ParkedMessage(messaging.ParkedMessage):
+class FailedMessage(messaging.FailedMessage):
     pass
 
 

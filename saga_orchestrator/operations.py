@@ -15,8 +15,8 @@ from messaging import wakeups
 from participant import failpoints
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Transition
+from saga_orchestrator.in_flight import ClaimedSaga
 from saga_orchestrator.models import Intervention, InterventionAction, Saga
-from saga_orchestrator.store import ClaimedSaga
 
 SERVICE = store.ALIAS
 
@@ -79,7 +79,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str = "") -> Refused | Non
 
 
 def skip(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
-    """Goes on without the call of a parked saga: somebody has seen to it otherwise.
+    """Goes on without the call of a parked saga: a person has seen to it otherwise.
 
     Refused: nothing_to_retry. Raises UnknownSaga.
     """
@@ -87,7 +87,7 @@ def skip(*, saga_id: str, requested_by: str, reason: str) -> Refused | None:
 
 
 def decide_compensate(saga: ClaimedSaga, reason: str) -> Decision | Refused:
-    """A running saga is in its runner's hands, and is asked for; one that rests is moved here."""
+    """A running saga is its runner's, which is asked; one that rests is moved here."""
     progress = saga.progress
     if saga.status is SagaStatus.COMPLETED:
         transition = engine.give_back(progress=progress, code=refusals.STOPPED, detail=reason)
@@ -166,7 +166,7 @@ def _undo_all(saga_id: str, requested_by: str, reason: str) -> Refused | None:
     row = Saga.objects.values("name", "subject", "pattern").get(pk=saga_id)
     saga = SAGAS.get(row["name"])
     if saga is None:
-        detail = f"There is no saga {row['name']!r} in the catalogue: nobody knows its steps."
+        detail = f"There is no saga {row['name']!r} in the catalogue: its steps are unknown."
         return Refused(refusals.UNREADABLE, detail)
     context = stand_in(
         saga=saga.name, saga_id=saga_id, pattern=row["pattern"], subject=row["subject"]

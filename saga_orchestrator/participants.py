@@ -16,7 +16,7 @@ from contracts import projection
 from contracts.outcomes import Busy, Outcome
 from httpapi.client import Client, Unreachable
 from saga_orchestrator.engine import CallResult, Fault, Postponed, Progress
-from saga_orchestrator.store import ClaimedSaga
+from saga_orchestrator.in_flight import ClaimedSaga
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ PROBE_SECONDS = 1.0
 SIGNS_OF_OUTAGE = frozenset({None, 502, 503, 504})
 """No answer at all, or one for which the service as a whole is to blame."""
 MOST_LONE_FAULTS = 5
-HELD_SECONDS = (0.2, 1.0)
+POSTPONE_SECONDS = (0.2, 1.0)
 """For a saga whose call was not made, or met a locked row: it costs it no try."""
 FAULTS_TO_OPEN = 3
 """Fewer than the engine's tries, so that an outage costs no saga all of them."""
 FIRST_OPEN_SECONDS = 0.5
 LONGEST_OPEN_SECONDS = 1.0
-LONGEST_HOLD_SECONDS = 5.0
+LONGEST_POSTPONE_SECONDS = 5.0
 
 
 class Breaker:
@@ -50,7 +50,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._faults = 0
         self._opened_at = 0.0
-        self._closed_until_probe = 0.0
+        self._open_until = 0.0
         self._pause = 0.0
 
     @property
@@ -62,9 +62,9 @@ class Breaker:
         if not self.is_open:
             return True
         with self._lock:
-            if not self.is_open or self._clock() < self._closed_until_probe:
+            if not self.is_open or self._clock() < self._open_until:
                 return not self.is_open
-            self._closed_until_probe = self._clock() + LONGEST_OPEN_SECONDS
+            self._open_until = self._clock() + LONGEST_OPEN_SECONDS
         self._settle(is_back=self._probe())
         return not self.is_open
 
@@ -80,12 +80,12 @@ class Breaker:
                 self._opened_at = self._clock()
                 self._open(FIRST_OPEN_SECONDS)
 
-    def hold_seconds(self, *, draw: float) -> float:
-        """For how long to put a call aside: longer in a longer outage, so that many that wait
+    def postpone_seconds(self, *, draw: float) -> float:
+        """For how long to postpone a call: longer in a longer outage, so that many that wait
         cost little, and spread, so that they do not all come at once.
         """
         outage = self._clock() - self._opened_at
-        return min(LONGEST_HOLD_SECONDS, self._pause + outage / 4) * (0.5 + 0.5 * draw)
+        return min(LONGEST_POSTPONE_SECONDS, self._pause + outage / 4) * (0.5 + 0.5 * draw)
 
     def _settle(self, *, is_back: bool) -> None:
         with self._lock:
@@ -97,7 +97,7 @@ class Breaker:
 
     def _open(self, seconds: float) -> None:
         self._pause = seconds
-        self._closed_until_probe = self._clock() + seconds
+        self._open_until = self._clock() + seconds
 
 
 class Endpoint(NamedTuple):
@@ -146,7 +146,7 @@ class Participants:
             return [Fault(f"no address is known of {endpoint.service}") for _ in sagas]
         breaker = self._breakers[endpoint.service]
         if not breaker.allows():
-            return [Postponed(breaker.hold_seconds(draw=random.random())) for _ in sagas]  # noqa: S311 -- spreads load, guards nothing
+            return [Postponed(breaker.postpone_seconds(draw=random.random())) for _ in sagas]  # noqa: S311 -- spreads load, guards nothing
         try:
             answers = self._tell(endpoint, sagas)
         except Unreachable as error:
@@ -189,7 +189,7 @@ class Participants:
             raise Unreachable(f"not a list of outcomes: {error}", status=207) from error
         if len(outcomes) != len(commands):
             raise Unreachable(f"{len(outcomes)} outcomes for {len(commands)}", status=207)
-        return [_held() if isinstance(outcome, Busy) else outcome for outcome in outcomes]
+        return [_postponed() if isinstance(outcome, Busy) else outcome for outcome in outcomes]
 
     def _after_error(
         self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga], error: Unreachable
@@ -202,20 +202,20 @@ class Participants:
         return [Fault(str(error)) for _ in sagas]
 
     def _ask_one_by_one(self, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
-        """After so many faults in a row the others are put aside: no use in going on at once."""
+        """After so many faults in a row the others are postponed: no use in going on at once."""
         answers: list[CallResult] = []
         in_a_row = 0
         for saga in sagas:
             if in_a_row == MOST_LONE_FAULTS:
-                answers.append(_held())
+                answers.append(_postponed())
                 continue
             answers += self.ask(endpoint=endpoint, sagas=[saga])
             in_a_row = in_a_row + 1 if isinstance(answers[-1], Fault) else 0
         return answers
 
 
-def _held() -> Postponed:
-    return Postponed(random.uniform(*HELD_SECONDS))  # noqa: S311 -- spreads load, guards nothing
+def _postponed() -> Postponed:
+    return Postponed(random.uniform(*POSTPONE_SECONDS))  # noqa: S311 -- spreads load, guards nothing
 
 
 _outcomes = msgspec.json.Decoder(list[Outcome | Busy])

@@ -86,7 +86,7 @@ def summary_of(saga_id: str) -> SagaSummary | None:
 
 def summaries(found: Sequence[Saga]) -> list[SagaSummary]:
     """Each of these in short."""
-    return [summary(found=one) for one in found]
+    return [summary(found=saga) for saga in found]
 
 
 def sagas(
@@ -155,7 +155,7 @@ def state(*, found: Saga) -> SagaState:
 
 
 def _steps(found: Saga) -> Sequence[Step]:
-    """Of its definition; where somebody has typed over that, as this version has them."""
+    """Of its definition; where a person has typed over that, as this version has them."""
     try:
         steps: Sequence[Step] = msgspec.convert(found.definition.steps, list[Step])
     except msgspec.ValidationError:
@@ -164,7 +164,7 @@ def _steps(found: Saga) -> Sequence[Step]:
 
 
 def _total(found: Saga) -> str | None:
-    """None where it has none, or where somebody has typed over its context."""
+    """None where it has none, or where a person has typed over its context."""
     context = found.context if isinstance(found.context, dict) else {}
     data = context.get("data")
     total = data.get("total_amount") if isinstance(data, dict) else None
@@ -190,16 +190,16 @@ def _waiting(found: Saga) -> Awaited | None:
     )
 
 
-def _known(step: Step, one: SagaStep) -> StepState:
-    retries = max(one.do_attempts - 1, 0) + max(one.undo_attempts - 1, 0)
+def _known(step: Step, known: SagaStep) -> StepState:
+    retries = max(known.do_attempts - 1, 0) + max(known.undo_attempts - 1, 0)
     return StepState(
         step_name=step.name,
-        status=StepStatus(one.status),
+        status=StepStatus(known.status),
         retry_count=retries,
-        started_at=one.started_at,
-        finished_at=one.undone_at or one.finished_at,
-        error=one.error or None,
-        response_data=one.response_data,
+        started_at=known.started_at,
+        finished_at=known.undone_at or known.finished_at,
+        error=known.error or None,
+        response_data=known.response_data,
     )
 
 
@@ -223,15 +223,15 @@ def _status_without_answer(found: Saga, position: int) -> StepStatus:
 
 
 def stalls(*, limit: int) -> list[Complaint]:
-    """Sagas that should move and don't, told from their rows alone: whoever should move them may
-    be dead, deaf or sure that somebody else does.
+    """Sagas that should move and don't, told from their rows alone: the runner that should move
+    them may be dead, deaf or sure that another does.
 
     A queue that is worked off in order is none, however long it is.
     """
     values = [STALL_SECONDS, OVERTAKEN_SECONDS, STALL_SECONDS]
     rows = sql.execute(service="saga_orchestrator", sql=_STALLS, values=values)
     if rows:
-        what = "orchestrated sagas are due and nobody moves them"
+        what = "orchestrated sagas are due and no runner moves them"
         do = (
             "see the worker above; if it lives, restart it (its sagas are taken up anew), or use"
             " compensate on each"

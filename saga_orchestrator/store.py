@@ -21,12 +21,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from contracts import projection
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS, Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
 from participant import sql
 from saga_orchestrator.engine import Progress, Transition
+from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga
 
 ALIAS = "saga_orchestrator"
 CHANNEL = "runner"
@@ -34,57 +34,8 @@ CHANNEL = "runner"
 OVERDUE_SECONDS = 5.0
 """A service ends its overdue steps by itself; one that it has not told of by then is asked."""
 SILENT_SECONDS = 3.0
-"""A runner whose heart has not beaten for so long has lost its sagas."""
+"""A runner that has not renewed its lease for so long has lost its sagas."""
 _NONE: Mapping[str, float] = MappingProxyType({})
-
-
-class ClaimedSaga(msgspec.Struct, kw_only=True):
-    """A saga as it was read: `version` is what its next transition is fenced by.
-
-    `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
-    `waited`: seconds since that call went out as a message; None while it has not.
-    """
-
-    saga_id: str
-    name: str
-    version: int
-    status: SagaStatus
-    context: Context
-    progress: Progress
-    stop_requested: bool
-    deadline: float
-    entered: float
-    waited: float | None = None
-
-    def context_after(self, transition: Transition) -> Context:
-        """With what the transition tells of a step's result, where a later one needs it."""
-        record = transition.record
-        if not (record and record.result):
-            return self.context
-        steps = transition.progress.steps
-        return projection.with_result(
-            context=self.context,
-            steps=steps,
-            step=steps[record.position].name,
-            outcome=record.result,
-        )
-
-
-Call = tuple[str, str]
-"""What is due to a saga: its step, and the direction."""
-
-
-def call_of(*, progress: Progress) -> Call:
-    """The call that is due."""
-    return progress.step.name, progress.direction.value
-
-
-class UnreadableSaga(msgspec.Struct, frozen=True, kw_only=True):
-    """A claimed row that this version of the code cannot run."""
-
-    saga_id: str
-    version: int
-    reason: str
 
 
 @receiver(connection_created)
@@ -175,9 +126,9 @@ def park(*, unreadable: UnreadableSaga) -> None:
 
 
 def request_stop(*, saga_id: str) -> None:
-    """Asks whoever runs the saga to turn it back; makes one that waits due at once.
+    """Asks the runner of the saga to turn it back; makes one that waits due at once.
 
-    A transition that is written by somebody who has not seen this is fenced off.
+    A transition that is written by a process that has not seen this is fenced off.
     """
     _rows(REQUEST_STOP, [saga_id])
 
@@ -186,7 +137,9 @@ def decided(*, steps: Iterable[tuple[str, str]]) -> int:
     """Makes those sagas due that wait for one of these steps (saga id, step), decided by now; how
     many. A transition that is still being written that it waits is fenced off.
     """
-    return len(_rows(DECIDED, [sql.rows({"saga_id": one, "step": step} for one, step in steps)]))
+    return len(
+        _rows(DECIDED, [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in steps)])
+    )
 
 
 def release(*, runner_id: int) -> None:
@@ -249,7 +202,7 @@ def _row(
 
 
 def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
-    """Whatever somebody has typed over it: a row that is no saga any more stops no other."""
+    """Whatever a person has typed over it: a row that is no saga any more stops no other."""
     try:
         return _in_flight(*row)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -386,10 +339,9 @@ LOCK = f"""
     WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
 """
 
-# The saga keeps its runner while that one goes on with it; else it is anybody's from
-# `next_attempt_at`, which stays as it was while the saga goes on: the update can be heap-only.
-# One that is asked by message is nobody's until the reply comes, or `seconds` have passed; one that
-# waits until a decision is told, or long overdue: till then its deadline stands still.
+# Three parts: what was decided (`made`), the sagas that still are at the version it was decided on
+# (`moved`; the others were moved by another process, and are left out of all that follows), and
+# what is known by now of the step that was called (`logged`). `%s` is a list of `_row`s.
 RECORD = f"""
     WITH made AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
@@ -410,7 +362,11 @@ RECORD = f"""
             failure_code = coalesce(made.failure_code, ''),
             failure_detail = coalesce(made.failure_detail, ''),
             failure_undone = coalesce(made.failure_undone, false),
+            -- Its runner keeps it while it goes on; else any runner may claim it when it is due.
             runner_id = CASE WHEN made.kept THEN runner_id END,
+            -- When it is due: never again; once its decision must be overdue; after a pause, or the
+            -- time for a reply; or at once, and then the column stays as it was, so that PostgreSQL
+            -- need not touch its index (a heap-only update).
             next_attempt_at = CASE WHEN made.ended OR made.parked THEN NULL
                                    WHEN made.until IS NOT NULL
                                    THEN greatest(made.until, clock_timestamp())
@@ -421,6 +377,7 @@ RECORD = f"""
             asked_at = CASE WHEN made.asked THEN clock_timestamp() END,
             parked_at = CASE WHEN made.parked THEN now() END,
             parked_reason = coalesce(made.reason, ''),
+            -- The time that it has waited for a decision is not of its own.
             deadline_at = CASE WHEN made.until IS NULL AND waiting_since IS NOT NULL
                                THEN deadline_at + (clock_timestamp() - waiting_since)
                                ELSE deadline_at END,
@@ -438,6 +395,7 @@ RECORD = f"""
                (saga_id, position, name, status, do_attempts, undo_attempts, error,
                 response_data, started_at, finished_at, undone_at)
         SELECT saga_id, step_position, step_name,
+               -- No status: it stays what it was (an undo that found nothing to undo).
                coalesce(step_status,
                         (SELECT status FROM saga_orchestrator_sagastep AS known
                          WHERE known.saga_id = moved.saga_id AND known.position = step_position),
@@ -447,6 +405,7 @@ RECORD = f"""
                     THEN clock_timestamp() END,
                CASE WHEN step_status = 'compensated' THEN clock_timestamp() END
         FROM moved WHERE step_name IS NOT NULL
+        -- A step has one row, for its calls in both directions: counts add up, times are the first.
         ON CONFLICT (saga_id, position) DO UPDATE
         SET status = excluded.status,
             do_attempts = step.do_attempts + excluded.do_attempts,

@@ -2,7 +2,7 @@
 by message.
 
 Sagas belong to a runner while its lease lasts. One that has died, or was paused, loses them to
-whoever looks next; should it wake up, the version of each saga fences it off.
+the runner that looks next; should it wake up, the version of each saga fences it off.
 
 The lease is a row with a time, renewed once a second; a runner that has not renewed it for
 `store.SILENT_SECONDS` loses its sagas.
@@ -22,8 +22,8 @@ from messaging import wakeups
 from participant import failpoints
 from saga_orchestrator import messages, store
 from saga_orchestrator.executor import Executor, end_counter, park
+from saga_orchestrator.in_flight import ClaimedSaga, UnreadableSaga
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.store import ClaimedSaga, UnreadableSaga
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ STOP_SECONDS = 8.0
 
 
 class Runner:
-    """A part of the orchestrator's worker."""
+    """A component of the orchestrator's worker."""
 
     name = "runner"
 
@@ -94,15 +94,15 @@ class Runner:
 
     def _execute(self, claimed: list[ClaimedSaga | UnreadableSaga]) -> None:
         now = time.monotonic()
-        sagas = [one for one in claimed if isinstance(one, ClaimedSaga)]
+        sagas = [saga for saga in claimed if isinstance(saga, ClaimedSaga)]
         for saga in sagas:
             saga.deadline += now
         by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
         by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
         self._executor.execute(sagas=by_call)
-        for one in claimed:
-            if isinstance(one, UnreadableSaga):
-                park(one)
+        for saga in claimed:
+            if isinstance(saga, UnreadableSaga):
+                park(saga)
         if by_message:
             self._ask(by_message)
 
@@ -175,7 +175,7 @@ class Lease:
         self._thread.join()
 
     def check(self) -> None:
-        """Raises RuntimeError once it has died: a bug, and nobody may go on without it."""
+        """Raises RuntimeError once it has died: a bug, and nothing may go on without it."""
         if not self._thread.is_alive():
             raise RuntimeError("the runner's lease thread has died")
 

@@ -1,6 +1,6 @@
 """tarjetas: the simulated card network, outside of the company.
 
-Owns         charges, by the key that whoever asks for one names it with
+Owns         charges, by the key that its caller names it with
 Offers       POST /charges and /refunds, one or a list, again and again under the same key; GET
              /charges, to compare one's books with it
 Knows        nothing of sagas: no barrier, no messages; the saga's id is a reference to it

@@ -10,7 +10,7 @@ from participant.models import TextId
 
 class ChargeStatus(models.TextChoices):
     PROCESSING = "processing"
-    """From `answers_at` on it is captured, whether or not somebody has asked since."""
+    """From `answers_at` on it is captured, whether or not it was asked for since."""
     CAPTURED = "captured"
     REFUSED = "refused"
     REFUNDED = "refunded"
@@ -63,7 +63,7 @@ class Charge(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["saga_id"], condition=~Q(saga_id=""), name="charge_of_saga"),
+            models.Index(fields=["saga_id"], condition=~Q(saga_id=""), name="charge_of_saga")
         ]
 
     def __str__(self) -> str:

@@ -103,7 +103,7 @@ def _charged(asked: Sequence[Asked]) -> dict[str, LockedCharge]:
     """By key, the charge that it stands for now."""
     first = {one.key: one for one in reversed(asked)}
     found: dict[str, LockedCharge] = {}
-    # Again where a key was freed: by us, or by somebody else since we looked.
+    # Again where a key was freed: by us, or by another call since we looked.
     while missing := first.keys() - found.keys():
         added = store.add_charges(charges=[_row(first[key]) for key in missing])
         found |= {one.key: one for one in added}
@@ -139,7 +139,7 @@ def _locked(keys: set[str]) -> list[LockedCharge]:
 
 
 def _is_free(charge: LockedCharge) -> bool:
-    """Whether its key may be used anew; never where somebody has given it up."""
+    """Whether its key may be used anew; never where it was given up."""
     return charge.is_over and charge.status not in (Status.REFUNDED, Status.VOIDED)
 
 
@@ -176,7 +176,7 @@ def _row(asked: Asked) -> dict[str, object]:
 
 
 def _tombstone(key: str) -> dict[str, object]:
-    """What takes a key that nobody has charged under yet, so that nobody ever does."""
+    """What takes a key that was not charged under yet, so that it never is."""
     texts = dict.fromkeys(
         ("saga_id", "saga", "payment_method", "fingerprint", "code", "detail"), ""
     )
@@ -206,11 +206,7 @@ def _answer(asked: Asked, charge: LockedCharge) -> Answer:
 
 def _no(charge: LockedCharge, status: str, why: Refused) -> Answer:
     return Answer(
-        key=charge.key,
-        status=str(status),
-        amount=charge.amount,
-        code=why.code,
-        detail=why.detail,
+        key=charge.key, status=str(status), amount=charge.amount, code=why.code, detail=why.detail
     )
 
 

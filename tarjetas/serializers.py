@@ -36,7 +36,7 @@ class ChargeFilter(pages.PageRequest, frozen=True, kw_only=True):
 
 
 def charge(row: Charge) -> dict[str, Any]:
-    """A charge as it stands (`queries.charges`)."""
+    """A charge as it stands (`store.charges`)."""
     return {
         "id": str(row.pk),
         "key": row.key,

@@ -1,6 +1,7 @@
-"""All SQL of tarjetas: set-based, one statement for a whole list, keys in sorted order.
+"""What tarjetas stores, and all its SQL: set-based, one statement for a whole list, in the order
+of keys.
 
-Whoever comes second with a key waits at its row, or at its entry in the index while the first has
+The second with a key waits at its row, or at its entry in the index while the first has
 not committed, and then sees what the first has done. What time it is, the database says.
 """
 
@@ -9,9 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models.functions import Now
+
 from participant import sql
 from participant.sql import Damaged
-from tarjetas.models import ChargeStatus
+from tarjetas.models import Charge, ChargeStatus
 
 
 @dataclass(frozen=True)
@@ -114,3 +118,20 @@ def _read(row: tuple[Any, ...]) -> LockedCharge:
 
 def _execute(statement: str, values: Any) -> list[tuple[Any, ...]]:
     return sql.execute(service="tarjetas", sql=statement, values=values)
+
+
+# Looking at charges.
+
+
+def charges(*, saga_id: str = "") -> QuerySet[Charge]:
+    """All charges (of a saga), newest first; as `stands` what has become of each by now."""
+    is_due = When(
+        status=ChargeStatus.PROCESSING, answers_at__lte=Now(), then=Value(ChargeStatus.CAPTURED)
+    )
+    found = Charge.objects.annotate(stands=Case(is_due, default=F("status"))).order_by("-id")
+    return found.filter(saga_id=saga_id) if saga_id else found
+
+
+def charge(*, key: str) -> Charge | None:
+    """The charge that this key stands for."""
+    return charges().filter(key=key, past=0).first()

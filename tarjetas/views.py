@@ -10,7 +10,7 @@ from contracts.bounds import MOST_IN_A_BATCH
 from httpapi import pages, problems
 from httpapi.json import answer, decode
 from httpapi.steps import PlainView
-from tarjetas import operations, queries, serializers
+from tarjetas import operations, serializers, store
 from tarjetas.operations import ERROR, REUSED, Asked
 from tarjetas.serializers import ChargeFilter, NewCharge, NewRefund
 
@@ -26,7 +26,7 @@ class ChargesView(PlainView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         asked = problems.read_query(request.GET, ChargeFilter)
-        found = queries.charges(saga_id=asked.saga_id or "")
+        found = store.charges(saga_id=asked.saga_id or "")
         page = pages.page(request=Request(request), found=found, wanted=asked)
         return answer(page.answer(results=[serializers.charge(row) for row in page.rows]))
 
@@ -47,7 +47,7 @@ class ChargeView(PlainView):
     methods = ("GET",)
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
-        found = queries.charge(key=key)
+        found = store.charge(key=key)
         if found is None:
             raise problems.unknown("charge", key)
         return answer(serializers.charge(found))

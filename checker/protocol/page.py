@@ -183,7 +183,7 @@ RULES = (
     Rule(
         "services",
         "every service of it is registered, with an address, a database and a worker",
-        "add its row to catalogue/services.py, and `worker_parts` to its apps.py",
+        "add its row to catalogue/services.py, and `worker_components` to its apps.py",
         _unregistered,
     ),
     Rule(

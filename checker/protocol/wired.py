@@ -139,9 +139,9 @@ def _workers() -> Workers:
     """Nothing connects until it runs."""
     broker, found = connect("memory://"), Workers([], {})
     for config in apps.get_app_configs():
-        if hasattr(config, "worker_parts"):
+        if hasattr(config, "worker_components"):
             try:
-                parts = config.worker_parts(broker)
+                parts = config.worker_components(broker)
             except LookupError as error:  # an operation that the service does not declare
                 found.broken[config.name] = str(error.args[0])
             else:

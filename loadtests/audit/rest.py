@@ -31,9 +31,9 @@ _KEYS_OF_NOTHING = """
     WHERE NOT EXISTS (SELECT FROM {accepted} WHERE saga_id = held.saga_id) ORDER BY 1
 """
 _UNSENT = "SELECT saga_id, event_type FROM {service}_outboxentry WHERE sent_at IS NULL ORDER BY id"
-_ASIDE = """
-    SELECT saga_id, event_type, status, attempts, reason FROM {service}_parkedmessage
-    WHERE status IN ('retrying', 'parked') ORDER BY id
+_FAILED = """
+    SELECT saga_id, event_type, status, attempts, reason FROM {service}_failedmessage
+    WHERE status IN ('retrying', 'dead_lettered') ORDER BY id
 """
 _SAGAS = """
     SELECT saga_id, status = 'parked' FROM {service}_saga
@@ -119,15 +119,16 @@ def queued(*, broker: Broker) -> Iterator[str]:
 
 
 def parked(*, open_sagas: Collection[str]) -> Iterator[tuple[str, str, bool]]:
-    """Messages set aside. Gives (saga id, what, whether it is a breach).
+    """Failed messages. Gives (saga id, what, whether it is a breach).
 
     One that a person must look at is none by itself: poison ends here. It is one while it is
     still being tried, or while its saga has not ended because of it.
     """
     for service, saga_id, event, status, attempts, reason in everywhere(
-        services=WITH_WORKER, statement=_ASIDE
+        services=WITH_WORKER, statement=_FAILED
     ):
-        what = f"{event} {status} at {service} after {attempts} attempts: {reason[:200]}"
+        word = status.replace("_", "-")
+        what = f"{event} {word} at {service} after {attempts} attempts: {reason[:200]}"
         yield saga_id, what, status == "retrying" or saga_id in open_sagas
 
 

@@ -31,7 +31,7 @@ _CALLS = """
 """
 _SET_ASIDE = """
     SELECT extract(epoch FROM parked_at)::float8, event_type, status, attempts, reason
-    FROM {service}_parkedmessage WHERE saga_id = %s
+    FROM {service}_failedmessage WHERE saga_id = %s
 """
 _CENTS = frozenset({"amount", "refunded", "invoiced", "credited", "total", "priced", "order_total"})
 """Fields of the services' rows that are money."""

@@ -110,7 +110,7 @@ class Timeline:
         found: dict[Step, int] = {}
         for service in self._read_until:
             parked = f"""
-                SELECT saga_id, event_type, attempts FROM {service}_parkedmessage
+                SELECT saga_id, event_type, attempts FROM {service}_failedmessage
                 WHERE saga_id = ANY(%s)
                 """
             rows = self._rows.of(service, parked, [list(ids)])

@@ -66,7 +66,7 @@ class BrokerUnavailable(Exception):
 class Rejected(BrokerUnavailable):
     """The broker is there and says no: too large a message, a permission that is missing, a queue
     of another kind under this name. The text has the broker's own words; trying again gives the
-    same until somebody changes something.
+    same until something is changed.
 
     From `publish`: `ids` are those of the messages that it refuses, and empty where it does not
     say which. Any of the others may have been stored, or not.
@@ -175,7 +175,7 @@ class Broker(Protocol):
 
 
 def refuse_unfit(messages: Sequence[Message]) -> None:
-    """Raise Rejected where some of them fit no broker, or would be read by nobody."""
+    """Raise Rejected where some of them fit no broker, or which no service would read."""
     unfit = [
         message.id
         for message in messages

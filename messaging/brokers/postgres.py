@@ -10,7 +10,7 @@ message comes twice, which "at least once" allows.
 
 `message.consumer` is the number of the consumer that took a message and has not settled it. That
 consumer's connection holds an advisory lock on (a class number made of the schema, its number):
-a number without its lock belongs to nobody alive.
+a number without its lock belongs to no living consumer.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class RabbitMQBroker:
             "x-delivery-limit": self._delivery_limit,
         }
         channel = self._asking_channel()
-        for exchange in {exchange_of(message_type=one) for one in self._declared[queue]}:
+        for exchange in {exchange_of(message_type=event) for event in self._declared[queue]}:
             channel.declare_exchange(self._namespace + exchange)
         channel.declare_exchange(dead, kind="direct")
         channel.call("queue_declare", queue=dead_queue, durable=True, arguments=quorum)
@@ -377,7 +377,7 @@ class RabbitMQSubscription:
                 self._channel.call("basic_qos", prefetch_count=self._prefetch)
                 self._channel.consume(queue=self.queue, deliver=self._on_delivery)
             except BrokerUnavailable:
-                self._link.close()  # or a late consumer would hold messages that nobody takes
+                self._link.close()  # or a late consumer would hold messages that are never taken
                 raise
         if self._closed:
             self._link.close()

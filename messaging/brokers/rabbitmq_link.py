@@ -1,9 +1,9 @@
 """Connections to RabbitMQ and their channels, on pika: the only module that imports it.
 
-A `Link` is one connection, driven by whoever waits for something on it: the thread that publishes
-reads its own confirms, the thread that consumes reads its own deliveries. There is no
+A `Link` is one connection, driven by the thread that waits for something on it: the thread that
+publishes reads its own confirms, the thread that consumes reads its own deliveries. There is no
 input-and-output thread between them, which would cost each small publish two thread switches and
-twice the CPU (280 µs instead of 130 µs here). A link that nobody drives is kept alive by `keep`,
+twice the CPU (280 µs instead of 130 µs here). A link that no thread drives is kept alive by `keep`,
 so that a handler that takes long never costs the connection.
 
 A link lives once: when its connection is gone it is `lost` for good, and the next call makes a
@@ -29,7 +29,7 @@ from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from messaging.brokers import BrokerUnavailable, Delivery, Message, Rejected
 
 # pika logs several errors with tracebacks for each lost connection. Here the reason reaches the
-# caller as BrokerUnavailable, and whoever backs off logs it once.
+# caller as BrokerUnavailable, and the loop that backs off logs it once.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 5.0
@@ -54,7 +54,7 @@ def parameters(url: str, *, name: str = "") -> Any:
 
 class Properties(pika.BasicProperties):  # type: ignore[misc]  # pika has no type information
     """A message's properties, without a table of headers that pika can't read (a time in
-    milliseconds, a type of field that nobody knows): such a message must not cost the connection.
+    milliseconds, a type of field that is unknown): such a message must not cost the connection.
     """
 
     def decode(self, encoded: bytes, offset: int = 0) -> Any:
@@ -148,7 +148,7 @@ class Link:
                 self._loop.remove_timeout(alarm)
 
     def keep(self) -> None:
-        """Send and answer heartbeats if nobody drives the link just now. Doesn't wait."""
+        """Send and answer heartbeats if no thread drives the link just now. Doesn't wait."""
         if not self.lock.acquire(blocking=False):
             return
         try:
@@ -159,7 +159,7 @@ class Link:
             self.lock.release()
 
     def wake(self) -> None:
-        """Have whoever drives the link look at its condition again."""
+        """Have the thread that drives the link look at its condition again."""
         self._loop.add_callback_threadsafe(_nothing)
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class Link:
                 self._lose(reason)
                 self._loop.close()
 
-    # What follows is called while somebody drives.
+    # What follows is called while a thread drives.
 
     def _on_opened(self, connection: Any) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -206,7 +206,7 @@ class Link:
             self._loop.poll()
             if not self.lost:
                 self._loop.process_timeouts()
-        # The outermost loop of every connection: after an error that pika did not expect, nobody
+        # The outermost loop of every connection: after an error that pika did not expect, no thread
         # may go on waiting on it.
         except Exception as error:
             logging.getLogger(__name__).exception("a connection to RabbitMQ failed")
@@ -275,7 +275,7 @@ class Channel:
         )
 
     def publish(self, message: Message, *, exchange: str) -> None:
-        """Send it, persistent and mandatory, once somebody drives; after a loss, nothing."""
+        """Send it, persistent and mandatory, once a thread drives; after a loss, nothing."""
         properties = pika.BasicProperties(
             content_type="application/json",
             delivery_mode=pika.DeliveryMode.Persistent,

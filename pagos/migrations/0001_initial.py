@@ -107,22 +107,22 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'outbox entries',
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('next_attempt_at', None), ('sent_at', None)), fields=['id'], name='pagos_to_send'), models.Index(condition=models.Q(('next_attempt_at__isnull', False), ('sent_at', None)), fields=['next_attempt_at'], name='pagos_set_aside')],
+                'indexes': [models.Index(condition=models.Q(('next_attempt_at', None), ('sent_at', None)), fields=['id'], name='pagos_to_send'), models.Index(condition=models.Q(('next_attempt_at__isnull', False), ('sent_at', None)), fields=['next_attempt_at'], name='pagos_postponed')],
             },
         ),
         migrations.CreateModel(
-            name='ParkedMessage',
+            name='FailedMessage',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('event_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('event_type', participant.models.TextId(db_collation='C', max_length=64)),
                 ('saga_id', participant.models.TextId(db_collation='C', max_length=64)),
                 ('body', models.BinaryField()),
-                ('status', models.CharField(choices=[('retrying', 'Retrying'), ('parked', 'Parked'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=9)),
+                ('status', models.CharField(choices=[('retrying', 'Retrying'), ('dead_lettered', 'Dead Lettered'), ('handled', 'Handled'), ('discarded', 'Discarded')], default='retrying', max_length=13)),
                 ('attempts', models.PositiveIntegerField(default=1)),
                 ('reason', models.TextField()),
                 ('next_attempt_at', models.DateTimeField(blank=True, null=True)),
-                ('parked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('failed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 'abstract': False,

@@ -19,7 +19,7 @@ from tests.architecture.tree import (
 )
 
 ANATOMY = {
-    *("__init__", "admin", "apps", "migrations", "models", "operations", "queries"),
+    *("__init__", "admin", "apps", "migrations", "models", "operations"),
     *("reactions", "serializers", "store", "urls", "views"),
 }
 DRAWERS = {"base", "common", "helper", "helpers", "manager", "misc", "shared", "util", "utils"}

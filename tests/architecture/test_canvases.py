@@ -34,12 +34,12 @@ def test_service_reacts_and_answers_as_the_pages_say(service: str) -> None:
     reacting = [one for one in registered if isinstance(one, EventHandler)]
     answering = [one for one in registered if isinstance(one, CommandHandler)]
     assert [one.row for one in reacting] == list(projection.of_service(service))
-    assert [one.call for one in answering] == list(projection.asked_of(service))
+    assert [one.row for one in answering] == list(projection.asked_of(service))
     assert len(registered) == len(reacting) + len(answering), "and nothing beside them"
     for one in reacting:
         _check_operation(one, one.row.step.operation, one.row.direction)
     for one in answering:
-        _check_operation(one, one.call.step.operation, one.call.direction)
+        _check_operation(one, one.row.step.operation, one.row.direction)
 
 
 @pytest.mark.parametrize("service", COORDINATORS)

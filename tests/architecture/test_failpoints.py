@@ -35,8 +35,8 @@ NEED_NO_POINTS = {
     "messaging.outbox.retry": "an operator's one statement: the answer shows what became of it",
     "messaging.outbox.discard": "an operator's one statement: the answer shows what became of it",
     "messaging.relay.Relay._mark_late": "marks what is confirmed; the next sweep does it too",
-    "messaging.parking.retry": "an operator's one statement: the admin shows what became of it",
-    "messaging.parking.discard": "an operator's one statement: the admin shows what became of it",
+    "messaging.failed.retry": "an operator's one statement: the admin shows what became of it",
+    "messaging.failed.discard": "an operator's one statement: the admin shows what became of it",
     "saga_choreography.operations.compensate": "in the transaction of whoever asks",
     "saga_choreography.operations.retry": "in the transaction of whoever asks",
     "saga_choreography.operations.skip": "in the transaction of whoever asks",
@@ -100,7 +100,7 @@ TAKEN_AWAY = [
     "tracking.before_commit",
     "watchdog.after_commit",
     "intervention.committed",
-    "parking.added",
+    "failed.inserted",
 ]
 
 

@@ -12,12 +12,12 @@ from tests.architecture.tree import PACKAGES, ROOT
 DAMAGE = [
     ("A tier knows only those below it", "participant/barrier.py", "import messaging.outbox"),
     ("A tier knows only those below it", "coordination/models.py", "import carrito.models"),
-    ("services are strangers to each other", "pagos/queries.py", "import carrito.models"),
+    ("services are strangers to each other", "pagos/store.py", "import carrito.models"),
     ("services are strangers to each other", "envios/models.py", "import pedidos.models"),
     ("The kit knows no business", "messaging/outbox.py", "import catalogue.refusals"),
     ("The kit knows no business", "saga_choreography/store.py", "import config.settings"),
     ("The shop does not know who runs it", "httpapi/health.py", "import stack.services"),
-    ("The shop does not know who runs it", "messaging/parts.py", "import checker.protocol"),
+    ("The shop does not know who runs it", "messaging/components.py", "import checker.protocol"),
     ("The local stack knows the shop as contracts", "stack/ports.py", "import config.settings"),
     ("Load tests and audit see the shop from outside", "loadtests/shop.py", "import pagos.models"),
     ("know neither HTTP nor AMQP", "inventario/store.py", "import httpapi.client"),
@@ -27,7 +27,7 @@ DAMAGE = [
     ("One module of the shop knows pika", "messaging/relay.py", "import pika"),
     (
         "Brokers are reached through their port",
-        "messaging/parts.py",
+        "messaging/components.py",
         "import messaging.brokers.memory",
     ),
     ("The choreography calls no participant", "saga_choreography/views.py", "import urllib3"),

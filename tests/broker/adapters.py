@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from messaging.brokers import EVENTS, EXCHANGES, Message, connect
-from messaging.brokers.distant import DistantBroker
+from messaging.brokers.latency import LatencyBroker
 from messaging.brokers.memory import forget
 from stack.rabbitmq import SERVER
 
@@ -34,8 +34,8 @@ class Adapter:
     def open(self, url: str = "") -> Any:
         """Give another handle, as another process would have; `url` leads through a proxy."""
         near = connect(url or self.url, namespace=self.namespace)
-        is_near = self.name != "distant"
-        return self.adopt(near if is_near else DistantBroker(near, seconds=DISTANCE_SECONDS))
+        is_near = self.name != "latency"
+        return self.adopt(near if is_near else LatencyBroker(near, seconds=DISTANCE_SECONDS))
 
     def adopt(self, broker: Any) -> Any:
         """Have a broker closed, and what it made deleted, after the test."""

@@ -10,7 +10,7 @@ from messaging.brokers import Broker
 from tests.broker.adapters import Adapter, adapter
 
 
-@pytest.fixture(params=["rabbitmq", "postgres", "memory", "distant"])
+@pytest.fixture(params=["rabbitmq", "postgres", "memory", "latency"])
 def any_adapter(request: pytest.FixtureRequest) -> Iterator[Adapter]:
     yield from adapter(request.param)
 

@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 Rows = dict[str, list[str]]
 CALLING = ["client.before_call", "client.answered"]
-HEARING = ["consumer.taken", "consumer.before_ack", "consumer.acked", "parking.before_claim"]
+HEARING = ["consumer.taken", "consumer.before_ack", "consumer.acked", "failed.before_claim"]
 SAYING = [
     "relay.before_publish",
     "publisher.before_write",
@@ -270,13 +270,13 @@ REACHED: Reached = {
         for pattern in (ORCHESTRATED, CHOREOGRAPHED, MESSAGING)
     },
     (CHECKOUT, CHOREOGRAPHED, "unreadable"): {
-        "inventario.worker": ["parking.before_park", "parking.parked"],
+        "inventario.worker": ["failed.before_dead_letter", "failed.dead_lettered"],
     },
     (CHECKOUT, CHOREOGRAPHED, "faulting"): {
         "pagos.worker": [
-            *("parking.before_set_aside", "parking.before_add", "parking.added"),
-            *("parking.claimed", "parking.before_failed_again", "parking.failed_again"),
-            *("parking.before_handled", "parking.handled"),
+            *("failed.before_keep", "failed.before_insert", "failed.inserted"),
+            *("failed.claimed", "failed.before_count", "failed.counted"),
+            *("failed.before_handled", "failed.handled"),
         ],
     },
     (CHECKOUT, ORCHESTRATED, "charged_by_hand"): {
@@ -286,7 +286,7 @@ REACHED: Reached = {
         ],
     },
     (CHECKOUT, CHOREOGRAPHED, "handled_late"): {
-        "pagos.worker": ["parking.before_close", "parking.closed"],
+        "pagos.worker": ["failed.before_close", "failed.closed"],
     },
     (CHECKOUT, CHOREOGRAPHED, "given_up"): {
         "saga_choreography.worker": ["giving_up.before_commit", "giving_up.after_commit"],

@@ -187,7 +187,7 @@ def unreadable(this: Round) -> Iterator[None]:
     this.buy(wanted)
     eventually(
         lambda: this.is_there(
-            "inventario", "inventario_parkedmessage WHERE event_id = %s", [broken.id]
+            "inventario", "inventario_failedmessage WHERE event_id = %s", [broken.id]
         ),
         what="it waits for a person",
     )
@@ -260,7 +260,7 @@ def given_up(this: Round) -> Iterator[None]:
     yield
     with _no_payments(this):
         saga = this.buy(wanted, ends="compensated")
-        _wait_aside(this, saga, "status = 'parked'")
+        _wait_aside(this, saga, "status = 'dead_lettered'")
 
 
 def unknown_steps(this: Round) -> Iterator[None]:
@@ -386,12 +386,12 @@ def _no_payments(this: Round) -> Iterator[None]:
 
 def _wait_aside(this: Round, saga: str, condition: str) -> None:
     """Until pagos has set a message of the saga aside like this; its delays are cut short."""
-    rest = f"pagos_parkedmessage WHERE saga_id = %s AND {condition}"
+    rest = f"pagos_failedmessage WHERE saga_id = %s AND {condition}"
 
     def look() -> bool:
         this.shop.write(
             "pagos",
-            "UPDATE pagos_parkedmessage SET next_attempt_at = now()"
+            "UPDATE pagos_failedmessage SET next_attempt_at = now()"
             " WHERE saga_id = %s AND status = 'retrying' AND next_attempt_at > now()",
             [saga],
         )

@@ -68,7 +68,7 @@ def test_no_message_stops_a_consumer(fuzzed, pytestconfig):
 
 def test_door_that_errs_is_found(fuzzed, monkeypatch):
     """The control: a bug at a door is among the failures."""
-    monkeypatch.setattr("carrito.queries.cart", lambda *, cart_id: 1 // 0)
+    monkeypatch.setattr("carrito.store.cart", lambda *, cart_id: 1 // 0)
     fuzzed.doors = [door for door in fuzzed.doors if door.path == "carts/<str:cart_id>"]
     while not fuzzed.failures:
         fuzzed.request()
@@ -77,7 +77,7 @@ def test_door_that_errs_is_found(fuzzed, monkeypatch):
 
 def test_consumer_that_falls_over_is_found(fuzzed, monkeypatch):
     """The control: a message that can't even be parked is among the failures."""
-    monkeypatch.setattr("messaging.parking.park_unreadable", lambda **_: 1 // 0)
+    monkeypatch.setattr("messaging.failed.dead_letter", lambda **_: 1 // 0)
     while not fuzzed.failures:
         fuzzed.message()
     assert "ZeroDivisionError" in fuzzed.failures[0]

@@ -11,7 +11,7 @@ from messaging.consumer import Consumer
 from messaging.reactions import EventHandler
 from messaging.relay import Relay
 from saga_choreography import store, watchdog
-from saga_choreography.store import Locked, Stage
+from saga_choreography.store import Locked, Phase
 from tests.seeded.shop import BROKER
 
 
@@ -63,7 +63,7 @@ def relay_by_last_id(patch) -> None:
 
 
 def poison_dropped(patch) -> None:
-    patch.setattr(Consumer, "_set_aside", lambda self, event, error, *, attempts: None)
+    patch.setattr(Consumer, "_keep", lambda self, event, error, *, attempts: None)
 
 
 def poison_blocks_the_queue(patch) -> None:
@@ -95,7 +95,7 @@ def redrive_never_sent(patch) -> None:
 
 
 def status_goes_back(patch) -> None:
-    """Any fact sets the stage that it tells of, however late it comes."""
+    """Any fact sets the phase that it tells of, however late it comes."""
     patch.setattr(
-        store, "lock_stages", lambda *, saga_ids: dict.fromkeys(saga_ids, Locked(Stage(0)))
+        store, "lock_phases", lambda *, saga_ids: dict.fromkeys(saga_ids, Locked(Phase(0)))
     )

@@ -13,8 +13,8 @@ from httpapi import client
 from httpapi.client import ServiceResponse, Unreachable
 from saga_orchestrator import executor, messages, store
 from saga_orchestrator.executor import Executor
+from saga_orchestrator.in_flight import ClaimedSaga
 from saga_orchestrator.participants import Participants
-from saga_orchestrator.store import ClaimedSaga
 
 NEVER = 1e9
 HAND_OVER = PATTERNS[ORCHESTRATED].hand_over

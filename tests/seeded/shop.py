@@ -134,7 +134,7 @@ class Shop:
     def settle_to_the_last_try(self) -> None:
         """As `settle`; messages that are set aside get all their tries, without the waiting."""
         self.settle()
-        while sum([worker.retry_aside() for worker in self.workers.values()]):
+        while sum([worker.retry_failed() for worker in self.workers.values()]):
             self.settle()
 
     def look(self) -> None:

@@ -41,14 +41,14 @@ class Worker:
             return 1
         return self._heard() - before
 
-    def retry_aside(self) -> int:
+    def retry_failed(self) -> int:
         """Tries all that was set aside, without the waiting; returns how many there were."""
         with connections[self.service].cursor() as cursor:
             cursor.execute(
-                f"UPDATE {self.service}_parkedmessage SET next_attempt_at = now()"
+                f"UPDATE {self.service}_failedmessage SET next_attempt_at = now()"
                 " WHERE status = 'retrying'"
             )
-        return self._consumer.retry_aside()
+        return self._consumer.retry_failed()
 
     def kill(self) -> None:
         """From within: its consumer stays dead until `revive`."""

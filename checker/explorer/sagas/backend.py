@@ -23,7 +23,7 @@ from contracts.states import FINAL, SagaStatus
 from coordination.acceptance import first_event, is_own_start
 from messaging import outbox
 from participant.executing import execute
-from saga_orchestrator.store import Call
+from saga_orchestrator.in_flight import Call
 
 
 def deadline_seconds(saga: Saga) -> float:
@@ -214,6 +214,6 @@ def _accepted(*, participants: ScriptedParticipants, pattern: str, now: datetime
             projection.command(step=first, direction=Direction.DO, context=context)
             for context in contexts
         ],
-        in_same_transaction=lambda _: outbox.add(service=first.service, said=said),
+        in_same_transaction=lambda _: outbox.add(service=first.service, events=said),
     )
     return contexts

@@ -35,7 +35,7 @@ from contracts import events, patterns, projection
 from contracts.patterns import PATTERNS
 from contracts.states import FINAL
 from coordination.acceptance import is_own_start
-from messaging import parking, reactions, relay, wakeups
+from messaging import failed, reactions, relay, wakeups
 from messaging.brokers.memory import connect_memory, forget
 from messaging.reactions import Reaction
 from participant import failpoints
@@ -191,7 +191,7 @@ class SagaEnvironment:
 
 
 MONOTONIC = (executor, in_flight, worker, messages)
-NOW = (reactions, parking, relay, messages)
+NOW = (failed, reactions, relay, messages)
 CHANCE = (executor, endpoints)
 MOST_AT_A_CALL = 1
 """With few sagas in an environment this is what makes a call crowded."""

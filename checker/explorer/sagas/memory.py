@@ -3,7 +3,7 @@ wanted.
 
 Everything above the SQL stays the real thing: reactions, `execute`, the barrier's rules, consumer,
 relay, tracking, watchdog, runner, executor, engine. What a participant stores is here, as the SQL
-of `participant.barrier`, `messaging.outbox` and `messaging.parked` does it, row by row, and the
+of `participant.barrier`, `messaging.outbox` and `messaging.failed` does it, row by row, and the
 ledger of effects; what the coordinators store is in `memory_of_coordinators`.
 """
 
@@ -22,24 +22,33 @@ from checker.explorer.sagas.memory_of_decisions import DecisionRow, Decisions
 from checker.explorer.sagas.participants import Effect, ScriptedParticipants, Word
 from checker.explorer.sagas.scenarios import SLACK_SECONDS, Scenario
 from checker.explorer.store import MemoryStore, Table
-from contracts import events, patterns, refusals
-from contracts.events import Event
+from contracts import patterns, refusals
+from contracts.events import Event, encode
 from contracts.outcomes import Outcome, Refused, Waiting
 from contracts.saga import Command, Direction
-from messaging import consumer, outbox, parked, parking
+from messaging import consumer, failed, outbox
+from messaging.failed import Due, Failed
 from messaging.outbox import Unsent
-from messaging.parked import Aside, Due
 from participant import barrier, decisions, executing, sql
 from participant.barrier import Key, key_of
 from participant.models import BarrierStatus
 from participant.operations import Operation
-from saga_choreography import operations, store, tracking, watchdog
+from saga_choreography import operations, reactions, store, tracking, watchdog
 from saga_orchestrator import messages
 from saga_orchestrator import operations as orchestration
 from saga_orchestrator import store as saga_log
-from saga_orchestrator.store import Call
+from saga_orchestrator.in_flight import Call
 
-TRANSACTIONS = (executing, decisions, parking, tracking, watchdog, messages, orchestration)
+TRANSACTIONS = (
+    executing,
+    decisions,
+    failed,
+    tracking,
+    watchdog,
+    reactions,
+    messages,
+    orchestration,
+)
 _ABORTED = Refused(refusals.ABORTED, "This step was undone or blocked before it could happen.")
 AFTER_READING = "after reading"
 """A point of the transactions here: locked and read, but not written."""
@@ -157,13 +166,11 @@ class MemoryOutbox:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    def add(self, *, service: str, said: Sequence[Event]) -> None:
+    def add(self, *, service: str, events: Sequence[Event]) -> None:
         table = self._store.table("outbox." + service)
-        for event in said:
+        for event in events:
             row_id = self._store.next_id()
-            row = Unsent(
-                id=row_id, event_id=event.id, event_type=event.route, body=events.encode(event)
-            )
+            row = Unsent(id=row_id, event_id=event.id, event_type=event.route, body=encode(event))
             self._store.write(table, row_id, row)
 
     def unsent(self, *, service: str, limit: int) -> list[Unsent]:
@@ -176,20 +183,20 @@ class MemoryOutbox:
         return list(ids)
 
 
-class MemoryParked:
+class MemoryFailed:
     """Messages that no handler could handle, with the reason: here that is a bug, so none is tried
     again.
     """
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self.table = store.table("parked")
+        self.table = store.table("failed")
 
-    def add(self, *, service: str, aside: Aside, is_again: bool = True) -> None:
-        what = f"{service} set {aside.message.type} of {aside.saga_id} aside: {aside.reason}"
+    def insert(self, *, service: str, failed: Failed, is_again: bool = True) -> None:
+        what = f"{service} failed at {failed.message.type} of {failed.saga_id}: {failed.reason}"
         self._store.write(self.table, self._store.next_id(), what)
 
-    def revive(self, *, service: str, aside: Aside) -> bool:
+    def revive(self, *, service: str, failed: Failed) -> bool:
         return False
 
     def claim_due(self, *, service: str, limit: int) -> list[Due]:
@@ -198,7 +205,7 @@ class MemoryParked:
     def retrying(self, *, service: str, event_ids: Sequence[str]) -> set[str]:
         return set()
 
-    def close(self, *, service: str, event_ids: Sequence[str]) -> None:
+    def close_dead_letters(self, *, service: str, event_ids: Sequence[str]) -> None:
         pass
 
 
@@ -212,7 +219,7 @@ class Tables:
         self.barrier = MemoryBarrier(self.store)
         self.ledger = MemoryLedger(self.store, self.clock, self.injection)
         self.outbox = MemoryOutbox(self.store)
-        self.parked = MemoryParked(self.store)
+        self.failed = MemoryFailed(self.store)
         self.decisions = Decisions(self.store, self.clock)
         self.trail = Trail(self.store, self.clock)
         self.sagalog = SagaLog(self.store, self.clock)
@@ -291,7 +298,7 @@ class MemoryBackend(Backend):
         return {saga_id: row.status for saga_id, row in self._runs.items()}
 
     def set_aside(self) -> list[str]:
-        return list(self._memory.parked.table.values())
+        return list(self._memory.failed.table.values())
 
 
 def _decision(service: str, row: DecisionRow, is_waiting: bool) -> AskedDecision:
@@ -322,7 +329,7 @@ def functions(memory: Tables) -> Iterator[tuple[ModuleType, str, Any]]:
     """Each function of SQL that is replaced: its module, its name, what does it here."""
     for module, rows in (
         (outbox, memory.outbox),
-        (parked, memory.parked),
+        (failed, memory.failed),
         (decisions, memory.decisions),
         (store, memory.trail),
         (saga_log, memory.sagalog),

@@ -11,17 +11,17 @@ from contracts.saga import Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
 from saga_choreography.store import (
     Locked,
-    Seen,
-    Settled,
-    Stage,
+    Phase,
     Stop,
+    TrackedEvent,
     Trails,
-    Verdict,
     Wait,
-    Watched,
+    WatchdogUpdate,
+    WatchedSaga,
 )
 from saga_orchestrator.engine import Progress, Transition
-from saga_orchestrator.store import OVERDUE_SECONDS, Call, ClaimedSaga, UnreadableSaga, call_of
+from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga, call_of
+from saga_orchestrator.store import OVERDUE_SECONDS
 
 
 class RunRow(NamedTuple):
@@ -231,7 +231,7 @@ class WatchedRow(NamedTuple):
     saga: str
     context: Context
     started_at: datetime
-    stage: Stage = Stage.RUNNING
+    phase: Phase = Phase.RUNNING
     status: str = "running"
     watch_at: datetime | None = None
     finished_at: datetime | None = None
@@ -243,10 +243,10 @@ class WatchedRow(NamedTuple):
     wait: Wait | None = None
 
     @property
-    def watched(self) -> Watched:
-        return Watched(
+    def watched(self) -> WatchedSaga:
+        return WatchedSaga(
             context=self.context,
-            stage=self.stage,
+            phase=self.phase,
             started_at=self.started_at,
             redrives=self.redrives,
             redriven_at=self.redriven_at,
@@ -287,10 +287,10 @@ class Trail:
             )
             self._store.insert_if_free(self.sagas, context.saga_id, row)
 
-    def add_seen(self, *, seen: Sequence[Seen], watch_at: datetime) -> None:
+    def add_events(self, *, events: Sequence[TrackedEvent], watch_at: datetime) -> None:
         moved = {
             event.saga_id
-            for event in seen
+            for event in events
             if self._store.insert_if_free(self.seen, (event.saga_id, event.event_type), event)
         }
         for saga_id in moved:
@@ -305,14 +305,14 @@ class Trail:
                 )
                 self._store.write(self.sagas, saga_id, goes_on)
 
-    def lock_stages(self, *, saga_ids: Iterable[str]) -> dict[str, Locked]:
-        stages = {}
+    def lock_phases(self, *, saga_ids: Iterable[str]) -> dict[str, Locked]:
+        phases = {}
         for saga_id in sorted(saga_ids):
             if saga_id in self.sagas:
                 self._store.lock(self.sagas, saga_id)
                 row = self.sagas[saga_id]
-                stages[saga_id] = Locked(row.stage, row.stop_requested_at is not None)
-        return stages
+                phases[saga_id] = Locked(row.phase, row.stop_requested_at is not None)
+        return phases
 
     def stop(self, *, saga_ids: Iterable[str], at: datetime) -> None:
         for saga_id in saga_ids:
@@ -328,10 +328,10 @@ class Trail:
             if intervention.saga_id in wanted and intervention.action == "abort"
         }
 
-    def settle(self, *, settled: Sequence[Settled]) -> None:
-        for saga in settled:
+    def change_phases(self, *, changes: Sequence[PhaseChange]) -> None:
+        for saga in changes:
             row = self.sagas[saga.saga_id]._replace(
-                stage=saga.stage,
+                phase=saga.phase,
                 status=str(saga.status),
                 finished_at=saga.finished_at,
                 watch_at=saga.watch_at,
@@ -351,24 +351,24 @@ class Trail:
         due.sort(key=lambda row: row.watch_at)
         return [row.saga_id for row in due[:limit]]
 
-    def lock_watched(self, *, saga_ids: Iterable[str]) -> list[Watched]:
+    def lock_watched(self, *, saga_ids: Iterable[str]) -> list[WatchedSaga]:
         found = [saga_id for saga_id in sorted(saga_ids) if saga_id in self.sagas]
         for saga_id in found:
             self._store.lock(self.sagas, saga_id)
         return [self.sagas[saga_id].watched for saga_id in found]
 
-    def record(self, *, verdicts: Sequence[Verdict]) -> None:
-        for verdict in verdicts:
-            row = self.sagas[verdict.saga_id]
+    def record(self, *, updates: Sequence[WatchdogUpdate]) -> None:
+        for update in updates:
+            row = self.sagas[update.saga_id]
             decided = row._replace(
-                status=row.status if verdict.parked_at is None else "parked",
-                watch_at=verdict.watch_at,
-                redrives=verdict.redrives,
-                redriven_at=verdict.redriven_at,
-                parked_step=verdict.parked_step,
-                parked_reason=verdict.parked_reason,
+                status=row.status if update.parked_at is None else "parked",
+                watch_at=update.watch_at,
+                redrives=update.redrives,
+                redriven_at=update.redriven_at,
+                parked_step=update.parked_step,
+                parked_reason=update.parked_reason,
             )
-            self._store.write(self.sagas, verdict.saga_id, decided)
+            self._store.write(self.sagas, update.saga_id, decided)
 
     def leave_alone(self, *, waits: Mapping[str, Wait], watch_at: Mapping[str, datetime]) -> None:
         for saga_id, wait in waits.items():
@@ -384,7 +384,7 @@ class Trail:
             self._store.write(self.sagas, saga_id, left)
 
     def of(self, *, saga_ids: Iterable[str]) -> Trails:
-        trails: dict[str, list[Seen]] = {saga_id: [] for saga_id in saga_ids}
+        trails: dict[str, list[TrackedEvent]] = {saga_id: [] for saga_id in saga_ids}
         for event in self.seen.values():
             if event.saga_id in trails:
                 trails[event.saga_id].append(event)
@@ -396,4 +396,4 @@ class Trail:
 def _going_on(row: WatchedRow) -> str:
     if row.status != "parked":
         return row.status
-    return "running" if row.stage is Stage.RUNNING else "compensating"
+    return "running" if row.phase is Phase.RUNNING else "compensating"

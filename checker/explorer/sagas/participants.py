@@ -90,9 +90,7 @@ class ScriptedParticipants:
             EventHandler(row=row, operation=self.operations[row.step.operation, row.direction])
             for row in projection.of_service(service)
         ] + [
-            CommandHandler(
-                call=call, operation=self.operations[call.step.operation, call.direction]
-            )
+            CommandHandler(row=call, operation=self.operations[call.step.operation, call.direction])
             for call in projection.asked_of(service)
         ]
 

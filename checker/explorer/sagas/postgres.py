@@ -25,11 +25,12 @@ from checker.explorer.scheduling import Environment
 from contracts import projection
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
-from messaging.models import ParkedStatus
+from messaging.models import FailedStatus
 from participant.sql import execute
 from saga_choreography.store import SERVICE as WATCHER
 from saga_orchestrator import store
-from saga_orchestrator.store import ALIAS, Call
+from saga_orchestrator.in_flight import Call
+from saga_orchestrator.store import ALIAS
 
 _MADE = """
     CREATE SCHEMA explorer;
@@ -228,8 +229,8 @@ class PostgresBackend(Backend):
         return [
             f"{service} set {message.event_type} of {message.saga_id} aside: {message.reason}"
             for service in self.services
-            for message in apps.get_model(service, "ParkedMessage").objects.exclude(
-                status=ParkedStatus.HANDLED
+            for message in apps.get_model(service, "FailedMessage").objects.exclude(
+                status=FailedStatus.HANDLED
             )
         ]
 

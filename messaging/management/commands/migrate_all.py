@@ -72,7 +72,7 @@ class Command(BaseCommand):
                 cursor.execute("RESET lock_timeout")
 
     def _patiently(self, alias: str, work: Callable[[], Any]) -> Any:
-        """Again and again while somebody has locked what it needs, and says who."""
+        """Again and again while another session has locked what it needs, and says who."""
         give_up_at = time.monotonic() + GIVE_UP_SECONDS
         while True:
             try:

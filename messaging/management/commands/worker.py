@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from messaging.brokers import Broker, connect
-from messaging.brokers.distant import DistantBroker
+from messaging.brokers.latency import LatencyBroker
 from messaging.wakeups import Listener
 from messaging.worker import Worker
 from participant import failpoints
@@ -25,9 +25,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         service = options["service"]
         offered = {
-            one.label: one.worker_parts
+            one.label: one.worker_components
             for one in apps.get_app_configs()
-            if hasattr(one, "worker_parts")
+            if hasattr(one, "worker_components")
         }
         if service not in offered:
             raise CommandError(
@@ -36,10 +36,10 @@ class Command(BaseCommand):
         failpoints.listen(process=f"{service}.worker")
         broker = _broker()
         if seconds := getattr(settings, "HOP_SECONDS", 0):
-            broker = DistantBroker(broker, seconds=seconds)
-        parts = [Listener(service=service), *offered[service](broker)]
+            broker = LatencyBroker(broker, seconds=seconds)
+        components = [Listener(service=service), *offered[service](broker)]
         try:
-            status = Worker(service=service, parts=parts).run()
+            status = Worker(service=service, components=components).run()
         finally:
             broker.close()
         sys.exit(status)

@@ -205,7 +205,7 @@ class Shop:
         if context.pattern == "choreographed":
             alike.pop("current_step", None)
             choreography.Saga.objects.create(
-                **alike, saga=context.saga, stage=0, started_at=timezone.now()
+                **alike, saga=context.saga, phase=0, started_at=timezone.now()
             )
             return
         orchestrator.Saga.objects.create(

@@ -173,12 +173,12 @@ def test_message_that_nobody_consumed_is_a_breach(broker):
 def test_poison_that_was_parked_is_told_and_no_breach(broker):
     run(
         "pagos",
-        "INSERT INTO pagos_parkedmessage (event_id, event_type, saga_id, body, status, attempts,"
-        " reason) VALUES ('e', 'inventory.reserved', '', 'x', 'parked', 5, 'not JSON')",
+        "INSERT INTO pagos_failedmessage (event_id, event_type, saga_id, body, status, attempts,"
+        " reason) VALUES ('e', 'inventory.reserved', '', 'x', 'dead_lettered', 5, 'not JSON')",
     )
     report = checking.check(broker=broker)
     assert report.is_clean
-    assert report.notes == ["inventory.reserved parked at pagos after 5 attempts: not JSON"]
+    assert report.notes == ["inventory.reserved dead-lettered at pagos after 5 attempts: not JSON"]
 
 
 def test_checkout_that_was_never_handed_over_is_a_breach(shop, broker):

@@ -386,7 +386,7 @@ BREACHES = [
     (
         "saga_choreography",
         "INSERT INTO saga_choreography_saga (saga_id, saga, subject, context, status,"
-        " stage, started_at, finished_at)"
+        " phase, started_at, finished_at)"
         " VALUES ('sold', 'checkout', 'cart of sold', '{}', 'completed', 2, now(), now())",
         (6, "sold", "both coordinators run it"),
     ),
@@ -411,7 +411,7 @@ BREACHES = [
     (
         "saga_choreography",
         "INSERT INTO saga_choreography_saga (saga_id, saga, subject, context, status,"
-        " stage, started_at) VALUES ('x', 'wedding', 'y', '{}', 'running', 2, now())",
+        " phase, started_at) VALUES ('x', 'wedding', 'y', '{}', 'running', 2, now())",
         (6, "x", "no owner accepted it, but there is a saga (running) at saga_choreography"),
     ),
     (
@@ -482,7 +482,7 @@ BREACHES = [
     ),
     (
         "carrito",
-        "INSERT INTO carrito_parkedmessage"
+        "INSERT INTO carrito_failedmessage"
         " (event_id, event_type, saga_id, body, status, attempts, reason)"
         " VALUES ('e', 'payment.processed', 'sold', '{}', 'retrying', 3, 'KeyError')",
         (7, "sold", "retrying at carrito after 3 attempts: KeyError"),

@@ -14,7 +14,7 @@ def start():
     """Sagas of these ids are heard of, by their first event."""
 
     def start(*saga_ids: str, now: datetime = NOON) -> None:
-        track(heard=[story("completed", saga_id=saga_id)[0] for saga_id in saga_ids], now=now)
+        track(received=[story("completed", saga_id=saga_id)[0] for saga_id in saga_ids], now=now)
 
     return start
 
@@ -39,7 +39,7 @@ def saga(start, said):
     def saga(name: str = "completed", *, until: int = 1, saga_id: str = "s") -> Saga:
         start(saga_id)
         for event in story(name, saga_id=saga_id)[1:until]:
-            track(heard=[event], now=event.occurred_at)
+            track(received=[event], now=event.occurred_at)
         said()
         return Saga.objects.get(pk=saga_id)
 

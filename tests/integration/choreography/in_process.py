@@ -106,17 +106,17 @@ class Choreography:
     def settle_to_the_last_try(self) -> None:
         """As `settle`, and messages that are set aside get all their tries, without the waiting."""
         self.settle()
-        while self._retry_aside():
+        while self._retry_failed():
             self.settle()
 
-    def _retry_aside(self) -> int:
+    def _retry_failed(self) -> int:
         for consumer in self._consumers:
             with connections[consumer.service].cursor() as cursor:
                 cursor.execute(
-                    f"UPDATE {consumer.service}_parkedmessage SET next_attempt_at = now()"
+                    f"UPDATE {consumer.service}_failedmessage SET next_attempt_at = now()"
                     " WHERE status = 'retrying'"
                 )
-        return sum(consumer.retry_aside() for consumer in self._consumers)
+        return sum(consumer.retry_failed() for consumer in self._consumers)
 
     def look(self) -> None:
         """The watchdog looks."""

@@ -12,11 +12,11 @@ from django.contrib.auth.models import Permission, User
 from django.db import transaction
 
 import participant.admin
-from messaging import parking
+from messaging import failed
 from messaging.brokers import Message
 from saga_choreography import store
-from saga_choreography.models import Intervention, ParkedMessage, Saga, WorkerHeartbeat
-from saga_choreography.store import Stage
+from saga_choreography.models import FailedMessage, Intervention, Saga, WorkerHeartbeat
+from saga_choreography.store import Phase
 from saga_choreography.watchdog import look
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON
@@ -121,7 +121,7 @@ def many(start) -> list[str]:
     """Running sagas, and one that is undone already."""
     saga_ids = [f"saga {n:03}" for n in range(MANY)]
     start(*saga_ids)
-    Saga.objects.filter(pk=saga_ids[7]).update(stage=Stage.ENDED)
+    Saga.objects.filter(pk=saga_ids[7]).update(phase=Phase.ENDED)
     return saga_ids
 
 
@@ -163,7 +163,7 @@ def test_saga_that_somebody_holds_is_said_and_holds_up_no_other(admin_client, ma
 
     def hold() -> None:
         with transaction.atomic(using="saga_choreography"):
-            store.lock_stages(saga_ids=many[:1])
+            store.lock_phases(saga_ids=many[:1])
             is_held.set()
             is_done.wait(30)
 
@@ -191,15 +191,15 @@ def test_nobody_types_over_a_saga(admin_client, saga):
 
 
 @pytest.fixture
-def parked() -> ParkedMessage:
+def parked() -> FailedMessage:
     message = Message("1", "inventory.reserved", b"{ not json")
-    parking.park_unreadable(service="saga_choreography", message=message, reason="odd")
-    return ParkedMessage.objects.get()
+    failed.dead_letter(service="saga_choreography", message=message, reason="odd")
+    return FailedMessage.objects.get()
 
 
 @pytest.mark.parametrize(("action", "status"), [("retry", "retrying"), ("discard", "discarded")])
 def test_parked_message_is_shown_and_dealt_with(admin_client, parked, action, status):
-    url = "/admin/saga_choreography/parkedmessage/"
+    url = "/admin/saga_choreography/failedmessage/"
     assert "not json" in admin_client.get(f"{url}{parked.pk}/change/").content.decode()
     admin_client.post(url, {"action": action, "_selected_action": [parked.pk]})
     parked.refresh_from_db()
@@ -207,10 +207,10 @@ def test_parked_message_is_shown_and_dealt_with(admin_client, parked, action, st
 
 
 def test_viewer_may_not_discard_a_message(viewer, parked):
-    url = "/admin/saga_choreography/parkedmessage/"
+    url = "/admin/saga_choreography/failedmessage/"
     viewer.post(url, {"action": "discard", "_selected_action": [parked.pk]})
     parked.refresh_from_db()
-    assert parked.status == "parked"
+    assert parked.status == "dead_lettered"
 
 
 def test_outbox_and_workers_are_shown(admin_client, start):

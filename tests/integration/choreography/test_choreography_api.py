@@ -325,7 +325,7 @@ def test_cursor_that_is_none_is_told_so(client, start, query, field):
 
 def test_sagas_are_listed_by_status(client, start):
     start("a", "b")
-    track(heard=story("completed", saga_id="b"), now=story("completed")[-1].occurred_at)
+    track(received=story("completed", saga_id="b"), now=story("completed")[-1].occurred_at)
     found = client.get("/saga/choreography/status?status=completed").json()
     assert [(result["saga_id"], result["current_step"]) for result in found["results"]] == [
         ("b", None)
@@ -334,7 +334,7 @@ def test_sagas_are_listed_by_status(client, start):
 
 def test_sagas_are_listed_by_name_and_by_pattern(client, start):
     start("a")
-    track(heard=[event("order.placed", saga_id="b", saga="fulfilment")], now=NOON)
+    track(received=[event("order.placed", saga_id="b", saga="fulfilment")], now=NOON)
 
     def listed(query):
         return [result["saga_id"] for result in client.get(f"{STATUS}?{query}").json()["results"]]
@@ -349,7 +349,7 @@ def test_saga_that_costs_nothing_has_no_total(client):
     free = context("b", saga="fulfilment", data={})
     placed = event("order.placed", saga_id="b", saga="fulfilment")
     facts = replace(placed.data, context=msgspec.Raw(msgspec.json.encode(free)))
-    track(heard=[replace(placed, data=facts)], now=NOON)
+    track(received=[replace(placed, data=facts)], now=NOON)
     found = client.get("/saga/choreography/b").json()
     assert (found["total_amount"], found["order_id"]) == (None, "subject of b")
     assert found["current_step"] == "reserve_inventory"
@@ -391,7 +391,7 @@ def test_past_its_pivot_a_saga_that_owner_knows_to_be_completed_will_be_returned
     owner.answers["GET", "/carrito/accepted/s"] = (200, {}, done)
     assert post(COMPENSATE).status_code == 202
     said()
-    track(heard=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
+    track(received=[story("completed")[-1]], now=NOON + timedelta(seconds=6))
     assert [one.type for one in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 

@@ -318,7 +318,7 @@ def test_reordered_doubled_and_lost_messages_end_right(seed):
 def test_saga_whose_rows_somebody_typed_over_is_undone_wherever_it_stands(choreography, handled):
     saga_id = choreography.begin()
     choreography.settle(most=handled)
-    Saga.objects.filter(pk=saga_id).update(context=[], stage=9)
+    Saga.objects.filter(pk=saga_id).update(context=[], phase=9)
     with transaction.atomic(using=TRACKING):
         asked = operations.compensate(
             saga_id=saga_id, requested_by="eva", reason="", now=store.now()

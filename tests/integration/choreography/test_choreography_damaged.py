@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from saga_choreography import store, watchdog
 from saga_choreography.models import Saga, SagaEvent
 from saga_choreography.tracking import track
-from saga_choreography.watchdog import Move, look
+from saga_choreography.watchdog import Remedy, look
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON, event
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(databases=["default", DATABASE])
 OF_SAGA = "UPDATE saga_choreography_saga SET {} WHERE saga_id = 'bad'"
 OF_EVENT = "UPDATE saga_choreography_sagaevent SET {} WHERE saga_id = 'bad'"
 DAMAGES = {
-    "an unknown stage": OF_SAGA.format("stage = 9"),
+    "an unknown phase": OF_SAGA.format("phase = 9"),
     "a context that is a list": OF_SAGA.format("context = '[]'"),
     "a context without its fields": OF_SAGA.format("context = '{}'"),
     "a context of another shape": OF_SAGA.format(
@@ -60,7 +60,7 @@ def after(seconds: float):
 
 
 def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, said):
-    assert look(now=after(12)) == {Move.REDRIVE: 2, Move.PARK: 1}
+    assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
     assert {one.saga_id for one in said()} == {"a", "c"}
     bad = Saga.objects.get(pk="bad")
     assert (bad.status, bad.watch_at) == ("parked", None)
@@ -71,7 +71,7 @@ def test_watchdog_parks_it_with_the_reason_and_redrives_the_others(damaged, said
 def test_times_that_cannot_be_reckoned_with_are_parked_too(start, said):
     spoil(start, TOO_LATE)
     said()
-    assert look(now=after(12)) == {Move.REDRIVE: 2, Move.PARK: 1}
+    assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
     assert {one.saga_id for one in said()} == {"a", "c"}
 
 
@@ -106,7 +106,7 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
     try:
         with connections[DATABASE].cursor() as cursor:
             cursor.execute("SET lock_timeout = 300")  # as a worker's connections have it
-        assert look(now=after(12)) == {Move.ABORT: 2, Move.WAIT: 1}
+        assert look(now=after(12)) == {Remedy.ABORT: 2, Remedy.WAIT: 1}
     finally:
         is_done.set()
         holder.result()
@@ -114,7 +114,7 @@ def test_what_somebody_holds_of_one_saga_keeps_the_watchdog_from_no_other(start,
 
 def test_tracking_goes_on_and_keeps_what_it_hears(damaged):
     told = [event("inventory.reserve.failed", saga_id=one) for one in ("a", "bad", "c")]
-    track(heard=told, now=after(1))
+    track(received=told, now=after(1))
     assert SagaEvent.objects.filter(event_type="inventory.reserve.failed").count() == 3
     assert {Saga.objects.get(pk=one).status for one in "ac"} == {"compensating"}
 
@@ -148,7 +148,7 @@ def test_it_is_undone_as_a_whole_when_that_is_asked(damaged, client, said):
 def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, client, said):
     spoil(start, OF_SAGA.format("saga = 'bygone'"))
     said()
-    assert look(now=after(12)) == {Move.REDRIVE: 2, Move.PARK: 1}
+    assert look(now=after(12)) == {Remedy.REDRIVE: 2, Remedy.PARK: 1}
     assert {one.saga_id for one in said()} == {"a", "c"}
     listed = client.get("/saga/choreography/status").json()["results"]
     assert [one["saga"] for one in listed] == ["checkout", "bygone", "checkout"]

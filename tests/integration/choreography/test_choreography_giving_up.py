@@ -17,14 +17,13 @@ from contracts.outcomes import Failure, Refused
 from contracts.saga import Context
 from messaging.brokers import connect
 from messaging.brokers.memory import forget
-from messaging.parking import DELAYS
-from pagos.models import ParkedMessage, Payment, Refund
-from saga_choreography import operations, queries, store, watchdog
+from messaging.failed import DELAYS
+from pagos.models import FailedMessage, Payment, Refund
+from saga_choreography import operations, queries, reactions, store
 from saga_choreography.models import Intervention, Saga
-from saga_choreography.reactions import ProjectionHandler
-from saga_choreography.store import Stage
+from saga_choreography.reactions import ProjectionHandler, take_note, waits
+from saga_choreography.store import Phase
 from saga_choreography.tracking import track
-from saga_choreography.watchdog import take_note, waits
 from tests.integration.choreography.in_process import (
     SERVICES,
     TRACKING,
@@ -115,7 +114,7 @@ def test_retry_of_the_saga_completes_it(choreography, stuck, mended):
     assert outcome(stuck)["tracked"] == "compensated"
     assert ended_right(stuck)
     assert Refund.objects.filter(saga_id=stuck).count() == 1
-    assert set(ParkedMessage.objects.values_list("status", flat=True)) == {"handled"}
+    assert set(FailedMessage.objects.values_list("status", flat=True)) == {"handled"}
     assert Intervention.objects.filter(saga=stuck, action="retry", requested_by="eva").exists()
 
 
@@ -124,7 +123,7 @@ def test_saga_that_still_can_not_go_on_is_parked_again(choreography, stuck):
     assert Saga.objects.get(pk=stuck).status == "compensating"
     choreography.settle_to_the_last_try()
     assert Saga.objects.get(pk=stuck).status == "parked"
-    assert ParkedMessage.objects.count() == 1
+    assert FailedMessage.objects.count() == 1
 
 
 def test_skipped_undo_goes_on_with_the_others(choreography, stuck):
@@ -150,8 +149,8 @@ def test_what_is_skipped_is_said_under_the_id_that_the_step_would_have_said_it_u
 def test_skipped_step_passes_on_the_results_of_those_before_it(start, said):
     start("s")
     results = {"reserve_inventory": {"reservation_id": "7"}}
-    track(heard=[event("inventory.committed", results=results)], now=NOON)
-    take_note(heard=[parked_step("inventory.committed", "carrito")], now=NOON)
+    track(received=[event("inventory.committed", results=results)], now=NOON)
+    take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
     assert asked(operations.skip, "s") is None
     (skipped,) = said()
     assert skipped.id == events.event_id(saga_id="s", step="confirm_order", direction="do")
@@ -179,7 +178,7 @@ def test_message_that_is_tried_again_after_its_saga_was_turned_back_does_nothing
     saga_id = choreography.begin()
     with broken(pagos.operations.charge):
         choreography.settle_to_the_last_try()
-    ParkedMessage.objects.update(status="retrying", attempts=0)
+    FailedMessage.objects.update(status="retrying", attempts=0)
     choreography.settle_to_the_last_try()
     assert not Payment.objects.filter(saga_id=saga_id).exists()
     assert ended_right(saga_id)
@@ -226,7 +225,7 @@ def test_saga_whose_pivot_is_open_can_only_be_retried():
     refused = operations.decide_skip(
         saga="checkout",
         status=operations.SagaStatus.PARKED,
-        stage=Stage.RUNNING,
+        phase=Phase.RUNNING,
         event_types={"checkout.initiated", "checkout.abort.requested"},
     )
     assert isinstance(refused, Refused)
@@ -236,7 +235,7 @@ def test_saga_that_is_parked_with_nothing_open_has_no_step_to_skip():
     refused = operations.decide_skip(
         saga="checkout",
         status=operations.SagaStatus.PARKED,
-        stage=Stage.RUNNING,
+        phase=Phase.RUNNING,
         event_types=set(projection.events("checkout")),
     )
     assert isinstance(refused, Refused)
@@ -268,19 +267,19 @@ def parked_step(cause: str, service: str):
 )
 def test_saga_waits_only_for_what_has_not_happened_since(name, until, cause, service, expected):
     seen = [one.type for one in story(name)[:until]]
-    stages = {"completed": Stage.RUNNING, "declined": Stage.COMPENSATING, "aborted": Stage.RUNNING}
-    stage = Stage.COMPLETED if "checkout.completed" in seen else stages[name]
-    assert waits(event=parked_step(cause, service), stage=stage, seen=seen) is expected
+    phases = {"completed": Phase.RUNNING, "declined": Phase.COMPENSATING, "aborted": Phase.RUNNING}
+    phase = Phase.COMPLETED if "checkout.completed" in seen else phases[name]
+    assert waits(event=parked_step(cause, service), phase=phase, seen=seen) is expected
 
 
 def test_abort_that_comes_too_late_does_not_hold_up_what_is_sold():
     seen = {*(one.type for one in story("completed")[:5]), "checkout.abort.requested"}
     given_up = parked_step("checkout.abort.requested", "inventario")
-    assert not waits(event=given_up, stage=Stage.RUNNING, seen=seen)
+    assert not waits(event=given_up, phase=Phase.RUNNING, seen=seen)
 
 
 def test_giving_up_of_an_unknown_saga_changes_nothing(said):
-    take_note(heard=[parked_step("inventory.reserved", "pagos")], now=NOON)
+    take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
     assert said() == []
     assert not Saga.objects.exists()
 
@@ -288,7 +287,7 @@ def test_giving_up_of_an_unknown_saga_changes_nothing(said):
 def test_giving_up_that_is_heard_twice_aborts_once(saga, said):
     saga("completed", until=2)
     for _ in range(2):
-        take_note(heard=[parked_step("inventory.reserved", "pagos")], now=NOON)
+        take_note(received=[parked_step("inventory.reserved", "pagos")], now=NOON)
     assert [one.type for one in said()] == ["checkout.abort.requested"]
     assert Saga.objects.get().status == "running"
 
@@ -317,7 +316,7 @@ TWO_REPORTS = [
 def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
     saga("aborted", until=5)
     for batch in [reports] if at_once else [[report] for report in reports]:
-        take_note(heard=batch, now=NOON)
+        take_note(received=batch, now=NOON)
     found = Saga.objects.get()
     assert found.status == "parked"
     assert found.parked_step == reports[0].data.failure.step
@@ -328,16 +327,16 @@ def test_two_reports_of_one_saga_are_both_told(saga, reports, at_once):
 def test_report_that_aborts_and_the_one_after_it_are_both_told_in_one_batch(saga, said):
     """As if they had come one after the other: the abort is asked for, and then given up."""
     saga("completed", until=4)
-    take_note(heard=TWO_REPORTS, now=NOON)
+    take_note(received=TWO_REPORTS, now=NOON)
     assert [one.type for one in said()] == ["checkout.abort.requested"]
     assert Intervention.objects.get().reason == "commit_inventory: no disk"
     assert Saga.objects.get().parked_reason == "no room"
 
 
 def test_control_by_saga_alone_one_of_two_reports_is_dropped(saga, monkeypatch):
-    monkeypatch.setattr(watchdog, "_in_turn", lambda heard: [{e.saga_id: e for e in heard}])
+    monkeypatch.setattr(reactions, "_in_turn", lambda heard: [{e.saga_id: e for e in heard}])
     saga("aborted", until=5)
-    take_note(heard=TWO_REPORTS, now=NOON)
+    take_note(received=TWO_REPORTS, now=NOON)
     assert "no disk" not in Saga.objects.get().parked_reason
 
 
@@ -346,18 +345,18 @@ def test_stopped_saga_that_was_sold_and_is_given_up_is_returned_and_not_parked(s
     with transaction.atomic(using=TRACKING):
         operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON)
         assert operations.compensate(saga_id="s", requested_by="eva", reason="", now=NOON) is None
-    track(heard=[story("completed")[4]], now=NOON)
+    track(received=[story("completed")[4]], now=NOON)
     said()
-    take_note(heard=[parked_step("inventory.committed", "carrito")], now=NOON)
+    take_note(received=[parked_step("inventory.committed", "carrito")], now=NOON)
     assert [one.type for one in said()] == ["checkout.return.requested"]
     assert Saga.objects.get().status == "compensating"
 
 
 def test_parked_saga_goes_on_with_the_next_event(saga):
     saga("declined", until=3)
-    take_note(heard=[parked_step("payment.failed", "inventario")], now=NOON)
+    take_note(received=[parked_step("payment.failed", "inventario")], now=NOON)
     assert Saga.objects.get(pk="s").status == "parked"
-    track(heard=story("declined")[3:4], now=NOON)
+    track(received=story("declined")[3:4], now=NOON)
     assert Saga.objects.get(pk="s").status == "compensating"
 
 

@@ -20,14 +20,14 @@ SAGAS = [f"saga {n}" for n in range(20)]
 def test_same_events_tracked_by_four_workers_at_once_make_one_trail():
     told = [event for saga in SAGAS for event in story("completed", saga_id=saga)]
     orders = [random.Random(seed).sample(told, len(told)) for seed in range(4)]
-    calls = [lambda heard=heard: track(heard=heard, now=NOON) for heard in orders]
+    calls = [lambda heard=heard: track(received=heard, now=NOON) for heard in orders]
     assert at_once(calls, service=DATABASE) == [None] * 4
     assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
     assert SagaEvent.objects.count() == len(SAGAS) * len(FORWARD)
 
 
 def test_four_who_ask_at_once_are_one_abort():
-    track(heard=story("completed", saga_id="s")[:1], now=NOON)
+    track(received=story("completed", saga_id="s")[:1], now=NOON)
 
     def ask():
         with transaction.atomic(using=DATABASE):

@@ -14,7 +14,7 @@ from messaging.brokers import Delivery, Message, connect
 from messaging.brokers.memory import forget
 from messaging.consumer import Consumer
 from saga_choreography import queries
-from saga_choreography.models import ParkedMessage, Saga, SagaEvent
+from saga_choreography.models import FailedMessage, Saga, SagaEvent
 from saga_choreography.reactions import REACTIONS
 from saga_choreography.tracking import track
 from tests.unit.choreography.made import NOON, STORIES, context, event, story
@@ -31,7 +31,7 @@ ENDS = {
 
 
 def hear(*heard, at=NOON):
-    track(heard=heard, now=at)
+    track(received=heard, now=at)
 
 
 def stored() -> Saga:
@@ -78,14 +78,14 @@ def test_shuffled_and_doubled_story_in_batches_ends_the_same(name, seed, start):
     chance = random.Random(seed)
     told = [*story(name), *chance.choices(story(name), k=4)]
     chance.shuffle(told)
-    stages = []
+    phases = []
     while told:
         size = chance.randint(1, 4)
         hear(*told[:size])
         del told[:size]
-        stages.append(stored().stage)
+        phases.append(stored().phase)
     assert stored().status == ENDS[name]
-    assert stages == sorted(stages)
+    assert phases == sorted(phases)
     state = queries.state(found=stored())
     assert state.status == ENDS[name]
     assert len(state.events) == len(STORIES[name])
@@ -198,4 +198,4 @@ def test_poison_event_harms_only_itself():
         [Delivery(Message(str(n), "t", body), False, n) for n, body in enumerate(bodies)]
     )
     assert Saga.objects.get(pk="good").status == "completed"
-    assert ParkedMessage.objects.get().saga_id == "bad"
+    assert FailedMessage.objects.get().saga_id == "bad"

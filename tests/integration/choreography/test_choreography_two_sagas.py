@@ -13,11 +13,11 @@ from messaging.brokers import Delivery, Message, connect
 from messaging.brokers.memory import forget
 from messaging.consumer import Consumer
 from saga_choreography import operations, queries
-from saga_choreography.models import Action, Intervention, ParkedMessage, SagaEvent
+from saga_choreography.models import Action, FailedMessage, Intervention, SagaEvent
 from saga_choreography.models import Saga as Row
-from saga_choreography.reactions import ProjectionHandler
+from saga_choreography.reactions import ProjectionHandler, take_note
 from saga_choreography.tracking import track
-from saga_choreography.watchdog import look, take_note
+from saga_choreography.watchdog import look
 from tests.pages import with_pages
 from tests.unit.choreography.made import NOON, event
 
@@ -67,7 +67,7 @@ def row(saga_id: str) -> tuple[str, str]:
 def test_same_event_means_what_the_page_of_its_own_saga_says(start):
     start("a")
     track(
-        heard=[
+        received=[
             event("inventory.reserved", saga_id="a"),
             event("inventory.reserved", saga_id="b", saga="twin"),
         ],
@@ -110,7 +110,7 @@ def test_event_of_one_saga_with_the_id_of_another_touches_nothing(start, hear):
         ("t", "checkout.initiated"),
         ("t", "inventory.reserved"),
     }
-    parked = ParkedMessage.objects.get()
+    parked = FailedMessage.objects.get()
     assert (parked.event_type, parked.saga_id) == ("twin.inventory.reserved", "s")
     assert "is a checkout" in parked.reason
 
@@ -121,7 +121,7 @@ def test_of_two_sagas_that_come_with_one_id_the_first_is_kept(hear):
         event("inventory.reserved", saga_id="s", saga="twin"),
     )
     assert row("s") == ("checkout", "running")
-    assert ParkedMessage.objects.get().event_type == "twin.inventory.reserved"
+    assert FailedMessage.objects.get().event_type == "twin.inventory.reserved"
 
 
 def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, said):
@@ -133,11 +133,11 @@ def test_what_one_saga_has_given_up_stops_no_other_of_that_id(saga, said):
         service="pagos",
         event="inventory.reserved",
     )
-    take_note(heard=[report], now=NOON)
+    take_note(received=[report], now=NOON)
     assert said() == []
     assert not Intervention.objects.exists()
     own = replace(report, saga="checkout")
-    take_note(heard=[own, report], now=NOON)
+    take_note(received=[own, report], now=NOON)
     assert [one.type for one in said()] == ["checkout.abort.requested"]
 
 
@@ -148,7 +148,7 @@ def undo(saga_id: str) -> Action | Refused | None:
 
 def test_each_is_turned_back_by_its_own_event_at_its_own_pivot(start, said):
     start("a")
-    track(heard=[event("payment.processed", saga_id="b", saga="twin")], now=NOON)
+    track(received=[event("payment.processed", saga_id="b", saga="twin")], now=NOON)
     assert (undo("a"), undo("b")) == (Action.ABORT, Action.ABORT)
     first, second = said()
     assert (first.saga, first.type) == ("checkout", "checkout.abort.requested")
@@ -160,7 +160,7 @@ def test_each_is_turned_back_by_its_own_event_at_its_own_pivot(start, said):
 
 def test_what_is_past_the_pivot_of_one_is_the_start_of_the_other(start):
     start("a")
-    track(heard=[event("checkout.initiated", saga_id="b", saga="twin")], now=NOON)
+    track(received=[event("checkout.initiated", saga_id="b", saga="twin")], now=NOON)
     assert undo("a") is Action.ABORT
     assert undo("b").code == refusals.PAST_PIVOT
 
@@ -171,7 +171,7 @@ def test_each_is_redriven_with_the_last_event_of_its_own_chain(settings, start, 
     heard = [
         event(one, saga_id="b", saga="twin") for one in ("checkout.initiated", "order.created")
     ]
-    track(heard=heard, now=NOON)
+    track(received=heard, now=NOON)
     look(now=NOON + timedelta(seconds=12))
     assert {(one.saga_id, one.saga, one.type) for one in said()} == {
         ("a", "checkout", "checkout.initiated"),

@@ -14,7 +14,7 @@ from contracts.saga import Context
 from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.tracking import track
-from saga_choreography.watchdog import MOST_REDRIVES, Move, look
+from saga_choreography.watchdog import MOST_REDRIVES, Remedy, look
 from tests.pages import with_pages
 from tests.threads import InThread
 from tests.unit.choreography.made import NOON, context, event, story
@@ -33,12 +33,12 @@ def after(seconds: float):
     return NOON + timedelta(seconds=seconds)
 
 
-def look_until(seconds: float) -> Counter[Move]:
+def look_until(seconds: float) -> Counter[Remedy]:
     """Looks every second from the start on."""
-    moves: Counter[Move] = Counter()
+    remedies: Counter[Remedy] = Counter()
     for second in range(int(seconds) + 1):
-        moves += look(now=after(second))
-    return moves
+        remedies += look(now=after(second))
+    return remedies
 
 
 def stored() -> Saga:
@@ -47,7 +47,7 @@ def stored() -> Saga:
 
 def test_last_fact_of_a_standing_saga_is_said_again_as_a_redrive(saga, said):
     saga("completed", until=3)
-    assert look(now=after(12)) == {Move.REDRIVE: 1}
+    assert look(now=after(12)) == {Remedy.REDRIVE: 1}
     (again,) = said()
     first = story("completed")[2]
     assert (again.id, again.type, again.redrive) == (first.id, "payment.processed", True)
@@ -59,7 +59,7 @@ def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes
     """Nobody has heard of it: its owner tells of it after a while; the watchdog does the rest."""
     operations.get_to_know(contexts=[context("s"), context("s")])
     assert look(now=store.now()) == {}
-    assert look(now=store.now() + timedelta(seconds=11)) == {Move.REDRIVE: 1}
+    assert look(now=store.now() + timedelta(seconds=11)) == {Remedy.REDRIVE: 1}
     (again,) = said()
     assert (again.type, again.redrive) == ("checkout.initiated", True)
 
@@ -83,7 +83,7 @@ def test_redrive_carries_the_context_that_the_services_work_from(saga, said):
 def test_redrive_carries_the_results_that_the_event_did(start, said):
     start("s")
     results = {"reserve_inventory": {"reservation_id": "7"}}
-    track(heard=[event("payment.processed", results=results, at=after(1))], now=after(1))
+    track(received=[event("payment.processed", results=results, at=after(1))], now=after(1))
     look(now=after(12))
     (again,) = said()
     assert msgspec.json.decode(again.data.context, type=Context).results == results
@@ -94,8 +94,8 @@ def test_each_saga_has_the_time_that_its_page_gives_it(start, said, settings):
     hasty = replace(SAGAS["checkout"], name="hasty", seconds=5.0)
     with with_pages(hasty):
         start("s")
-        track(heard=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
-        assert look(now=after(10)) == {Move.REDRIVE: 1, Move.ABORT: 1}
+        track(received=[event("checkout.initiated", saga_id="h", saga="hasty")], now=NOON)
+        assert look(now=after(10)) == {Remedy.REDRIVE: 1, Remedy.ABORT: 1}
         assert {(one.saga, one.type) for one in said()} == {
             ("checkout", "checkout.initiated"),
             ("hasty", "checkout.abort.requested"),
@@ -104,7 +104,7 @@ def test_each_saga_has_the_time_that_its_page_gives_it(start, said, settings):
 
 def test_saga_that_moved_lately_is_left_alone(saga, said):
     saga("completed", until=3)
-    assert look(now=after(11)) == {Move.WAIT: 1}
+    assert look(now=after(11)) == {Remedy.WAIT: 1}
     assert said() == []
 
 
@@ -115,14 +115,14 @@ def test_ended_saga_is_never_looked_at(saga):
 
 def test_redrives_grow_rarer(saga, said):
     saga("completed", until=1)
-    assert look_until(59)[Move.REDRIVE] == 2
+    assert look_until(59)[Remedy.REDRIVE] == 2
     assert len(said()) == 2
 
 
 def test_deadline_asks_for_an_abort_once_and_then_redrives_it(saga, said):
     saga("completed", until=3)
-    moves = look_until(140)
-    assert moves[Move.ABORT] == 1
+    remedies = look_until(140)
+    assert remedies[Remedy.ABORT] == 1
     asked = [one for one in said() if one.type == "checkout.abort.requested"]
     assert [one.redrive for one in asked] == [False, True]
     assert asked[0].data.failure.code == refusals.DEADLINE
@@ -144,14 +144,14 @@ def test_unanswered_abort_is_redriven_beside_the_last_fact(saga, said):
 
 def test_saga_past_its_pivot_is_not_aborted(saga):
     saga("completed", until=5)
-    assert look_until(400)[Move.ABORT] == 0
+    assert look_until(400)[Remedy.ABORT] == 0
 
 
 def test_saga_that_nothing_moves_is_parked_with_its_step_and_reason(saga):
     saga("declined", until=3)
-    moves = look_until(400)
-    assert moves[Move.REDRIVE] == MOST_REDRIVES
-    assert moves[Move.PARK] == 1
+    remedies = look_until(400)
+    assert remedies[Remedy.REDRIVE] == MOST_REDRIVES
+    assert remedies[Remedy.PARK] == 1
     assert (stored().status, stored().parked_step) == ("parked", "reserve_inventory")
     assert "payment.failed" in stored().parked_reason
     assert stored().watch_at is None
@@ -168,9 +168,9 @@ def test_parked_saga_says_so_with_its_step_and_error(saga):
 def test_parked_saga_goes_on_by_itself_when_it_is_heard_of_again(saga):
     saga("declined", until=3)
     look_until(400)
-    track(heard=[event("inventory.unreserved")], now=after(500))
+    track(received=[event("inventory.unreserved")], now=after(500))
     assert stored().status == "compensating"
-    assert look(now=after(511)) == {Move.REDRIVE: 1}
+    assert look(now=after(511)) == {Remedy.REDRIVE: 1}
 
 
 def test_retry_of_a_parked_saga_redrives_it_at_once(saga, said):
@@ -195,7 +195,7 @@ def test_retry_of_an_ended_saga_is_refused(saga):
 def test_movement_starts_the_count_of_redrives_again(saga):
     saga("completed", until=2)
     look_until(40)
-    track(heard=[story("completed")[2]], now=after(41))
+    track(received=[story("completed")[2]], now=after(41))
     look(now=after(62))
     assert stored().redrives == 1
 
@@ -203,8 +203,8 @@ def test_movement_starts_the_count_of_redrives_again(saga):
 def test_one_look_takes_a_bounded_number(start, monkeypatch):
     monkeypatch.setattr(watchdog, "MOST_AT_ONCE", 3)
     start(*"abcde")
-    assert look(now=after(10)) == {Move.REDRIVE: 3}
-    assert look(now=after(10)) == {Move.REDRIVE: 2}
+    assert look(now=after(10)) == {Remedy.REDRIVE: 3}
+    assert look(now=after(10)) == {Remedy.REDRIVE: 2}
 
 
 @pytest.mark.django_db(databases=[DATABASE], transaction=True)
@@ -214,7 +214,7 @@ def test_two_watchdogs_never_redrive_one_saga_twice(start, said):
     with transaction.atomic(using=DATABASE):
         assert len(store.claim_still(now=after(10), limit=2)) == 2
         other = InThread(lambda: look(now=after(10)), service=DATABASE)
-        assert other.result() == {Move.REDRIVE: 1}
+        assert other.result() == {Remedy.REDRIVE: 1}
     assert len(said()) == 1
 
 

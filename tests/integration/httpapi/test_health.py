@@ -15,7 +15,7 @@ from django.utils.timezone import now
 
 from contracts.states import Complaint
 from httpapi import health, standing
-from inventario.models import OutboxEntry, ParkedMessage, WorkerHeartbeat
+from inventario.models import FailedMessage, OutboxEntry, WorkerHeartbeat
 from messaging import worker as worker_module
 from messaging.worker import Heartbeat
 from participant import sql
@@ -274,8 +274,8 @@ class TestOutbox:
 
 
 def test_parked_message_waits_for_a_person_and_is_told_of(lights, living):
-    ParkedMessage.objects.create(
-        event_id="e", event_type="t", saga_id="s", body=b"", status="parked", reason="poison"
+    FailedMessage.objects.create(
+        event_id="e", event_type="t", saga_id="s", body=b"", status="dead_lettered", reason="poison"
     )
     status, body = lights()
     assert status == 200

@@ -28,7 +28,7 @@ def due_now():
     def make():
         with connections["inventario"].cursor() as cursor:
             cursor.execute(
-                "UPDATE inventario_parkedmessage SET next_attempt_at = now()"
+                "UPDATE inventario_failedmessage SET next_attempt_at = now()"
                 " WHERE status = 'retrying'"
             )
 

@@ -12,10 +12,10 @@ from pika import frame, spec
 from contracts import events
 from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
 from contracts.events import InvalidMessage
-from inventario.models import ParkedMessage, Product
+from inventario.models import FailedMessage, Product
 from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
-from messaging import parking
+from messaging import failed
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer, queue_of
 from tests.broker.adapters import adapter
@@ -122,7 +122,7 @@ def test_consumer_goes_on_whatever_a_foreign_program_publishes(
     # One more came with headers that nobody can read. What can be read is a known saga's here,
     # and means nothing to this service.
     broken = len(bodies) - len(READABLE) + (foreign.name == "rabbitmq")
-    eventually(lambda: ParkedMessage.objects.count() == broken, what="all others are aside")
+    eventually(lambda: FailedMessage.objects.count() == broken, what="all others are aside")
     assert running.counters()["messages_of_no_use"] == len(READABLE)
     assert running.complaints() == []
     are_shown(admin_client)
@@ -134,9 +134,9 @@ def available(product):
 
 def are_shown(client):
     """In the admin's list and page of each, and in the answers of the API."""
-    url = "/admin/inventario/parkedmessage/"
+    url = "/admin/inventario/failedmessage/"
     assert client.get(url).status_code == 200
-    for parked in ParkedMessage.objects.defer("body"):
+    for parked in FailedMessage.objects.defer("body"):
         page = client.get(f"{url}{parked.pk}/change/")
         assert page.status_code == 200
         assert len(page.content) < MOST_BYTES_OF_A_MESSAGE
@@ -147,7 +147,7 @@ def are_shown(client):
         assert page.status_code == 200
         answer = msgspec.json.decode(page.content)
         shown, url = shown + len(answer["results"]), answer["next"]
-    assert shown == ParkedMessage.objects.count()
+    assert shown == FailedMessage.objects.count()
 
 
 def test_control_a_consumer_that_expects_only_errors_of_its_parser_dies(
@@ -176,11 +176,11 @@ def test_control_a_consumer_that_expects_only_errors_of_its_parser_dies(
 def test_unreadable_message_that_is_retried_is_parked_again_at_once(broker):
     consumer = Consumer(service=SERVICE, broker=broker, reactions=REACTIONS)
     for body in UNREADABLE.values():
-        parking.park_unreadable(
+        failed.dead_letter(
             service=SERVICE, message=Message("\0" * 99, "\ud800", body), reason="\0\ud800" * 9999
         )
-    ids = list(ParkedMessage.objects.values_list("pk", flat=True))
-    assert parking.retry(service=SERVICE, ids=ids) == ids
-    while consumer.retry_aside():
+    ids = list(FailedMessage.objects.values_list("pk", flat=True))
+    assert failed.retry(service=SERVICE, ids=ids) == ids
+    while consumer.retry_failed():
         pass
-    assert set(ParkedMessage.objects.values_list("status", "attempts")) == {("parked", 1)}
+    assert set(FailedMessage.objects.values_list("status", "attempts")) == {("dead_lettered", 1)}

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections, transaction
 
 from contracts import events
-from inventario.models import OutboxEntry, ParkedMessage, Product
+from inventario.models import FailedMessage, OutboxEntry, Product
 from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery, Message, Rejected
 from messaging.consumer import Consumer, DatabaseUnavailable
@@ -51,7 +51,7 @@ def test_batch_takes_effect_and_says_what_follows(consumer, initiated, product):
 
 
 def test_two_reactions_to_one_event_are_not_taken_for_one(broker):
-    with pytest.raises(ValueError, match="two reactions of inventario hear the same event"):
+    with pytest.raises(ValueError, match="two reactions of inventario are to the same event"):
         Consumer(service=SERVICE, broker=broker, reactions=[*REACTIONS, REACTIONS[0]])
 
 
@@ -155,14 +155,14 @@ def test_known_sagas_event_that_means_nothing_here_is_acked_and_counted(
     assert broker.depths([queue]) == {queue: 0}
     assert consumer.counters()["messages_of_no_use"] == 1
     assert said() == ["checkout.inventory.reserved"]
-    assert not ParkedMessage.objects.exists()
+    assert not FailedMessage.objects.exists()
 
 
 @pytest.mark.parametrize("change", [{"saga": "nobody's"}, {"type": "nothing.of.its"}])
 def test_event_that_no_page_knows_is_parked(consumer, initiated, product, change):
     hear(consumer, msgspec.structs.replace(initiated(), **change), initiated())
-    parked = ParkedMessage.objects.get()
-    assert (parked.status, parked.saga_id) == ("parked", "")
+    parked = FailedMessage.objects.get()
+    assert (parked.status, parked.saga_id) == ("dead_lettered", "")
     assert next(iter(change.values())) in parked.reason
     assert "messages_of_no_use" not in consumer.counters()
     assert available(product) == 9
@@ -205,7 +205,7 @@ def test_database_that_is_gone_is_no_messages_fault(consumer, initiated, product
         with pytest.raises(DatabaseUnavailable):
             hear(consumer, event)
     connections[SERVICE].close()
-    assert not ParkedMessage.objects.exists()
+    assert not FailedMessage.objects.exists()
     hear(consumer, event)
     assert available(product) == 9
 
@@ -220,7 +220,7 @@ def test_database_that_is_back_already_is_no_messages_fault_either(
     monkeypatch.setattr(EventHandler, "handle", cut)
     with pytest.raises(DatabaseUnavailable):
         hear(consumer, initiated())
-    assert not ParkedMessage.objects.exists()
+    assert not FailedMessage.objects.exists()
 
 
 def test_messages_are_acked_only_after_their_commit(consumer, broker, initiated, monkeypatch):

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from django.db import OperationalError, connections, transaction
 
-from inventario.models import ParkedMessage, Product
+from inventario.models import FailedMessage, Product
 from inventario.reactions import REACTIONS
 from messaging import consumer as consumer_module
 from messaging.brokers import BrokerUnavailable, Delivery, Rejected
@@ -87,7 +87,7 @@ def test_others_go_on_while_one_product_is_locked(consumer, of_product, patient)
         hear(consumer, second[0], first, *second[1:])
         assert time.monotonic() - started < 2.5
         assert sold(2) == 5
-        aside = ParkedMessage.objects.get()
+        aside = FailedMessage.objects.get()
         assert (aside.saga_id, aside.status, aside.attempts) == (first.saga_id, "retrying", 0)
 
 
@@ -122,11 +122,11 @@ def test_locked_out_message_is_tried_for_ever_and_then_handled(
         hear(consumer, event)
         for _ in range(8):
             due_now()
-            assert consumer.retry_aside() == 1
-        assert ParkedMessage.objects.get().attempts == 0
+            assert consumer.retry_failed() == 1
+        assert FailedMessage.objects.get().attempts == 0
     due_now()
-    consumer.retry_aside()
-    assert ParkedMessage.objects.get().status == "handled"
+    consumer.retry_failed()
+    assert FailedMessage.objects.get().status == "handled"
     assert sold(1) == 1
 
 
@@ -138,15 +138,15 @@ def test_distance_grows_with_the_time_it_waits(consumer, of_product, patient, du
         for waited in (0, 3, 60):
             with connections[SERVICE].cursor() as cursor:
                 cursor.execute(
-                    "UPDATE inventario_parkedmessage"
-                    " SET parked_at = now() - make_interval(secs => %s)",
+                    "UPDATE inventario_failedmessage"
+                    " SET failed_at = now() - make_interval(secs => %s)",
                     [waited],
                 )
                 due_now()
-                consumer.retry_aside()
+                consumer.retry_failed()
                 cursor.execute(
                     "SELECT extract(epoch FROM next_attempt_at - now())"
-                    " FROM inventario_parkedmessage"
+                    " FROM inventario_failedmessage"
                 )
                 distances.append(round(cursor.fetchone()[0]))
     assert distances == [1, 3, 8]
@@ -161,8 +161,8 @@ def test_control_counted_as_its_fault_it_would_wait_for_a_person(
         hear(consumer, event)
         for _ in range(4):
             due_now()
-            consumer.retry_aside()
-        assert ParkedMessage.objects.get().status == "parked"
+            consumer.retry_failed()
+        assert FailedMessage.objects.get().status == "dead_lettered"
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_database_that_takes_no_writes_sets_nothing_aside(consumer, initiated, p
     with pytest.raises(DatabaseUnavailable, match="read-only"):
         hear(consumer, initiated(), initiated())
     connections[SERVICE].close()
-    assert not ParkedMessage.objects.exists()
+    assert not FailedMessage.objects.exists()
 
 
 def test_outage_while_a_message_is_retried_counts_no_attempt(
@@ -194,8 +194,8 @@ def test_outage_while_a_message_is_retried_counts_no_attempt(
 
     monkeypatch.setattr(consumer, "_handle_one", gone)
     with pytest.raises(DatabaseUnavailable):
-        consumer.retry_aside()
-    assert ParkedMessage.objects.get().attempts == 1
+        consumer.retry_failed()
+    assert FailedMessage.objects.get().attempts == 1
 
 
 def test_connection_that_met_an_outage_is_replaced_although_it_answers(

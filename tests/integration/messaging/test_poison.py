@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from contracts.events import Facts
-from inventario.models import ParkedMessage, Product
+from inventario.models import FailedMessage, Product
 from inventario.reactions import REACTIONS
 from messaging.brokers import Delivery
 from messaging.consumer import BATCH, Consumer
@@ -74,7 +74,7 @@ def test_poison_message_leaves_the_healthy_ones_their_throughput(cpu_of):
     for _ in range(WINDOWS):
         without.append(cpu_of(poisonous=0))
         with_them.append(cpu_of(poisonous=POISONOUS))
-    assert ParkedMessage.objects.count() == WINDOWS * POISONOUS
+    assert FailedMessage.objects.count() == WINDOWS * POISONOUS
     of_one = (min(with_them) - min(without)) / POISONOUS
     assert min(without) / (min(without) + of_one) >= SHARE, (without, with_them)
 

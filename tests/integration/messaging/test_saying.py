@@ -27,7 +27,7 @@ def relay(broker):
 
 def say(*said):
     with transaction.atomic(using=SERVICE):
-        outbox.add(service=SERVICE, said=said)
+        outbox.add(service=SERVICE, events=said)
 
 
 def heard(broker):
@@ -41,7 +41,7 @@ def heard(broker):
 def test_event_of_a_transaction_that_rolls_back_is_never_said(relay, broker, initiated):
     def fault():
         with transaction.atomic(using=SERVICE):
-            outbox.add(service=SERVICE, said=[initiated()])
+            outbox.add(service=SERVICE, events=[initiated()])
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -123,7 +123,7 @@ def late_commit(initiated, relay):
     """An entry with an early id commits after a later one was relayed."""
     early, late = initiated(), initiated()
     with transaction.atomic(using=SERVICE):
-        outbox.add(service=SERVICE, said=[early])
+        outbox.add(service=SERVICE, events=[early])
         InThread(lambda: (say(late), relay()), service=SERVICE).result()
     relay()
     return early, late

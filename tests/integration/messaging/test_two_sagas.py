@@ -12,7 +12,7 @@ from contracts import events, projection
 from contracts.events import Facts
 from contracts.saga import Context, Direction
 from inventario import operations
-from inventario.models import BarrierEntry, OutboxEntry, ParkedMessage, Reservation
+from inventario.models import BarrierEntry, FailedMessage, OutboxEntry, Reservation
 from messaging import reactions
 from messaging.brokers import Delivery, Unroutable
 from messaging.consumer import Consumer
@@ -118,7 +118,7 @@ def test_request_whose_command_is_of_the_other_saga_is_set_aside(consumer, initi
     hear(consumer, msgspec.structs.replace(stray, saga="checkout"))
     assert said() == []
     assert not Reservation.objects.exists()
-    assert "of twin" in ParkedMessage.objects.get().reason
+    assert "of twin" in FailedMessage.objects.get().reason
 
 
 def test_broker_brings_an_event_only_to_those_of_its_own_saga(broker, initiated):

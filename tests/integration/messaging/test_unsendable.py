@@ -59,7 +59,7 @@ def test_what_is_behind_more_than_a_batch_of_unheard_events_is_sent(sweep, broke
 
 
 def test_control_kept_in_front_they_keep_it_from_being_sent(sweep, broker, initiated, monkeypatch):
-    monkeypatch.setattr(outbox, "set_aside", lambda **_: 0)
+    monkeypatch.setattr(outbox, "postpone", lambda **_: 0)
     say(*[unheard(initiated, number) for number in range(UNHEARD)], initiated())
     for _ in range(5):
         sweep()

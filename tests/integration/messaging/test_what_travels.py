@@ -17,7 +17,7 @@ from messaging.brokers import Delivery
 from messaging.brokers.memory import forget
 from messaging.consumer import Consumer
 from pagos import operations as pagos
-from pagos.models import BarrierEntry, OutboxEntry, ParkedMessage, Payment
+from pagos.models import BarrierEntry, FailedMessage, OutboxEntry, Payment
 from participant import sql
 from tests.integration.messaging.conftest import message_of
 from tests.pages import with_pages
@@ -115,7 +115,7 @@ def test_step_whose_result_is_missing_is_set_aside(consumers, paid):
     context = msgspec.json.encode(msgspec.structs.replace(lost, results={}))
     facts = msgspec.structs.replace(paid.data, context=msgspec.Raw(context))
     hear(consumers["pagos"], msgspec.structs.replace(paid, data=facts))
-    assert "amount" in ParkedMessage.objects.get().reason
+    assert "amount" in FailedMessage.objects.get().reason
     assert Payment.objects.count() == 1
 
 
@@ -168,7 +168,7 @@ def test_address_that_no_step_needs_is_where_it_was_given_and_nowhere_else(shop)
         shop.check_out(pattern, payment_method="card_declined")
         shop.poisoned.add(shop.check_out(pattern))
     shop.settle_to_the_last_try()
-    assert ParkedMessage.objects.exists(), "a message that is set aside is looked at as well"
+    assert FailedMessage.objects.exists(), "a message that is set aside is looked at as well"
     assert with_text(ADDRESS["street"]) == {Checkout._meta.db_table}
     assert not Checkout.objects.filter(context__icontains=ADDRESS["street"]).exists()
 
@@ -179,7 +179,7 @@ def test_control_what_a_step_needs_is_found_wherever_it_went(shop):
     assert {
         "carrito_checkout",
         "carrito_outboxentry",
-        "pagos_parkedmessage",
+        "pagos_failedmessage",
         "saga_choreography_saga",
     } <= with_text("credit_card")
 

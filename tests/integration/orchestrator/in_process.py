@@ -22,6 +22,7 @@ from pagos.models import Payment
 from participant import sql
 from participant.executing import execute
 from saga_orchestrator import messages, operations, store
+from saga_orchestrator.in_flight import ClaimedSaga
 from saga_orchestrator.models import Saga
 
 ORCHESTRATOR = "saga_orchestrator"
@@ -94,7 +95,7 @@ class Orchestration:
     def claim(self) -> int:
         """The runner takes up what is due; how many sagas."""
         claimed = store.claim(runner_id=self.runner_id, limit=100)
-        sagas = [one for one in claimed if isinstance(one, store.ClaimedSaga)]
+        sagas = [one for one in claimed if isinstance(one, ClaimedSaga)]
         for saga in sagas:
             saga.deadline += messages.time.monotonic()
         messages.execute(sagas=sagas)
@@ -137,15 +138,15 @@ class Orchestration:
                 """,
         )
 
-    def retry_aside(self) -> None:
+    def retry_failed(self) -> None:
         """Each service tries what it has set aside, as if its time had come."""
         for service, consumer in self.consumers.items():
             sql.execute(
                 service=service,
-                sql=f"UPDATE {service}_parkedmessage SET next_attempt_at = now()"
+                sql=f"UPDATE {service}_failedmessage SET next_attempt_at = now()"
                 " WHERE status = 'retrying'",
             )
-            consumer.retry_aside()
+            consumer.retry_failed()
 
 
 class LoseOnce:

@@ -316,7 +316,7 @@ class TestPoison:
     def until_it_gives_up(self, orchestration):
         for _ in range(6):
             orchestration.settle()
-            orchestration.retry_aside()
+            orchestration.retry_failed()
         orchestration.settle()
 
     def test_step_is_given_up_with_the_services_own_reason(self, orchestration, broken):

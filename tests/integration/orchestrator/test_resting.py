@@ -8,6 +8,7 @@ from django.db import connections
 from contracts.outcomes import Done, Waiting
 from contracts.states import StepStatus
 from saga_orchestrator import engine, operations, queries, store
+from saga_orchestrator.in_flight import ClaimedSaga
 from saga_orchestrator.models import Saga
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["saga_orchestrator"])
@@ -21,7 +22,7 @@ def claim(runner_id: int) -> list:
     return store.claim(runner_id=runner_id, limit=10)
 
 
-def rest(saga: store.ClaimedSaga, *, seconds: float = 900) -> dict[str, float]:
+def rest(saga: ClaimedSaga, *, seconds: float = 900) -> dict[str, float]:
     """Writes that the step that was called waits."""
     until = datetime.now(UTC) + timedelta(seconds=seconds)
     answer = Waiting("customer", until=until)

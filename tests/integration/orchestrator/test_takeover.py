@@ -11,6 +11,7 @@ from catalogue import SAGAS
 from contracts.outcomes import Done
 from contracts.states import SagaStatus
 from saga_orchestrator import engine, executor, operations, store
+from saga_orchestrator.in_flight import ClaimedSaga
 from saga_orchestrator.models import Runner, Saga, SagaStep
 from saga_orchestrator.participants import Participants
 from tests.integration.orchestrator.conftest import accepted
@@ -36,7 +37,7 @@ def fall_silent(runner_id: int) -> None:
         )
 
 
-def move_on(saga: store.ClaimedSaga) -> dict[str, float]:
+def move_on(saga: ClaimedSaga) -> dict[str, float]:
     """Writes that the call that was due is done."""
     transition = engine.after(progress=saga.progress, answer=Done({}), draw=0.5)
     return store.record(transitions=[(saga, transition)])

@@ -101,11 +101,11 @@ def test_operation_that_is_gone_is_told_and_ends_no_check(monkeypatch):
     monkeypatch.delattr(inventario.operations, "commit")
     importlib_error = LookupError("a page wants do inventario.commit")
 
-    def worker_parts(broker):
+    def worker_components(broker):
         raise importlib_error
 
     config = importlib.import_module("django.apps").apps.get_app_config("inventario")
-    monkeypatch.setattr(config, "worker_parts", worker_parts)
+    monkeypatch.setattr(config, "worker_components", worker_components)
     report = checking.check(protocols=wired.protocols(saga=CHECKOUT))
     assert {breach.rule for breach in report.breaches} == {"declared", "services"}
     assert "inventario/operations.py does not declare do inventario.commit" in report.as_text()

@@ -9,7 +9,7 @@ from contracts import events
 from contracts.events import Event, Facts
 from contracts.outcomes import Failure
 from contracts.saga import Context
-from saga_choreography.store import Said, Seen
+from saga_choreography.store import EventBody, TrackedEvent
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -143,8 +143,8 @@ def event(
     )
 
 
-def seen(one: Event) -> Seen:
-    return Seen(
+def seen(one: Event) -> TrackedEvent:
+    return TrackedEvent(
         saga_id=one.saga_id,
         event_type=one.type,
         event_id=one.id,
@@ -152,5 +152,5 @@ def seen(one: Event) -> Seen:
         requested_at=one.data.requested_at,
         occurred_at=one.occurred_at,
         seen_at=one.occurred_at,
-        data=Said(result=one.data.result, failure=one.data.failure),
+        data=EventBody(result=one.data.result, failure=one.data.failure),
     )

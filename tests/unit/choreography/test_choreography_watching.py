@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import msgspec
 
-from saga_choreography.store import Seen, Stage, Wait, Watched
-from saga_choreography.watchdog import MOST_REDRIVES, Move, Patience, decide
+from saga_choreography.store import Phase, TrackedEvent, Wait, WatchedSaga
+from saga_choreography.watchdog import MOST_REDRIVES, Patience, Remedy, decide
 from tests.unit.choreography.made import NOON, context, seen, story
 
 PATIENCE = Patience(redrive_seconds=10, saga_seconds=120)
@@ -16,15 +16,15 @@ def after(seconds: float):
 
 
 def watched(
-    stage: Stage = Stage.RUNNING,
+    phase: Phase = Phase.RUNNING,
     *,
     redrives: int = 0,
     redriven: float | None = None,
     wait: Wait | None = None,
 ):
-    return Watched(
+    return WatchedSaga(
         context=context("s"),
-        stage=stage,
+        phase=phase,
         started_at=NOON,
         redrives=redrives,
         redriven_at=None if redriven is None else after(redriven),
@@ -32,17 +32,17 @@ def watched(
     )
 
 
-def decided(one: Watched, at: float, *, name: str = "completed", until: int = 2):
+def decided(one: WatchedSaga, at: float, *, name: str = "completed", until: int = 2):
     trail = [seen(event) for event in story(name)[:until]]
     return decide(watched=one, seen=trail, now=after(at), patience=PATIENCE)
 
 
 def test_saga_that_moved_lately_is_waited_for():
-    assert decided(watched(), at=10.5) == (Move.WAIT, after(11), 0)
+    assert decided(watched(), at=10.5) == (Remedy.WAIT, after(11), 0)
 
 
 def test_saga_that_stands_still_is_redriven_and_given_longer():
-    assert decided(watched(), at=11) == (Move.REDRIVE, after(31), 1)
+    assert decided(watched(), at=11) == (Remedy.REDRIVE, after(31), 1)
 
 
 def test_wait_between_redrives_grows_up_to_a_bound():
@@ -52,11 +52,11 @@ def test_wait_between_redrives_grows_up_to_a_bound():
 
 def test_saga_that_moved_after_a_redrive_is_counted_afresh():
     moved = decided(watched(redrives=4, redriven=0.5), at=11)
-    assert moved == (Move.REDRIVE, after(31), 1)
+    assert moved == (Remedy.REDRIVE, after(31), 1)
 
 
 def test_saga_past_its_deadline_is_aborted():
-    assert decided(watched(redrives=3, redriven=110), at=120).move is Move.ABORT
+    assert decided(watched(redrives=3, redriven=110), at=120).remedy is Remedy.ABORT
 
 
 def test_next_look_is_no_later_than_the_deadline():
@@ -65,26 +65,26 @@ def test_next_look_is_no_later_than_the_deadline():
 
 def test_abort_is_asked_for_once():
     late = decided(watched(), at=500, name="aborted", until=5)
-    assert late.move is Move.REDRIVE
+    assert late.remedy is Remedy.REDRIVE
 
 
 def test_saga_past_its_pivot_is_redriven_and_never_aborted():
-    assert decided(watched(), at=500, until=5).move is Move.REDRIVE
+    assert decided(watched(), at=500, until=5).remedy is Remedy.REDRIVE
 
 
 def test_saga_on_its_way_back_is_redriven_and_never_aborted():
-    late = decided(watched(Stage.COMPENSATING), at=500, name="declined", until=3)
-    assert late.move is Move.REDRIVE
+    late = decided(watched(Phase.COMPENSATING), at=500, name="declined", until=3)
+    assert late.remedy is Remedy.REDRIVE
 
 
 def test_saga_that_no_redrive_moves_is_parked():
-    tired = watched(Stage.COMPENSATING, redrives=MOST_REDRIVES, redriven=200)
-    assert decided(tired, at=230, name="declined", until=3) == (Move.PARK, None, MOST_REDRIVES)
+    tired = watched(Phase.COMPENSATING, redrives=MOST_REDRIVES, redriven=200)
+    assert decided(tired, at=230, name="declined", until=3) == (Remedy.PARK, None, MOST_REDRIVES)
 
 
 def test_saga_without_a_trail_is_counted_from_its_start():
     found = decide(watched=watched(), seen=[], now=after(10), patience=PATIENCE)
-    assert found.move is Move.REDRIVE
+    assert found.remedy is Remedy.REDRIVE
 
 
 def payment(*, since: float, until: float, waited: float = 0.0) -> Wait:
@@ -97,7 +97,7 @@ def payment(*, since: float, until: float, waited: float = 0.0) -> Wait:
     )
 
 
-def decided_at(seconds: float) -> list[Seen]:
+def decided_at(seconds: float) -> list[TrackedEvent]:
     """A trail as far as the payment, which was decided then."""
     *before, paid = [seen(event) for event in story("completed")[:3]]
     return [*before, msgspec.structs.replace(paid, seen_at=after(seconds))]
@@ -105,29 +105,35 @@ def decided_at(seconds: float) -> list[Seen]:
 
 def test_saga_that_waits_is_left_alone_until_that_must_be_overdue():
     one = watched(redrives=3, wait=payment(since=2, until=900))
-    assert decided(one, at=500) == (Move.WAIT, after(905), 0)
+    assert decided(one, at=500) == (Remedy.WAIT, after(905), 0)
 
 
 def test_saga_whose_service_ended_nothing_in_time_is_redriven():
     one = watched(wait=payment(since=2, until=900))
-    assert decided(one, at=906).move is Move.REDRIVE
+    assert decided(one, at=906).remedy is Remedy.REDRIVE
 
 
 def test_time_of_a_decision_is_not_of_the_sagas_own():
     one = watched(wait=payment(since=2, until=900))
     trail = decided_at(500)
-    assert decide(watched=one, seen=trail, now=after(600), patience=PATIENCE).move is Move.REDRIVE
-    assert decide(watched=one, seen=trail, now=after(619), patience=PATIENCE).move is Move.ABORT
+    assert (
+        decide(watched=one, seen=trail, now=after(600), patience=PATIENCE).remedy is Remedy.REDRIVE
+    )
+    assert decide(watched=one, seen=trail, now=after(619), patience=PATIENCE).remedy is Remedy.ABORT
 
 
 def test_time_of_an_earlier_decision_counts_no_more_than_the_last():
     one = watched(wait=payment(since=60, until=900, waited=50.0))
     trail = decided_at(70)
-    assert decide(watched=one, seen=trail, now=after(179), patience=PATIENCE).move is Move.REDRIVE
-    assert decide(watched=one, seen=trail, now=after(181), patience=PATIENCE).move is Move.ABORT
+    assert (
+        decide(watched=one, seen=trail, now=after(179), patience=PATIENCE).remedy is Remedy.REDRIVE
+    )
+    assert decide(watched=one, seen=trail, now=after(181), patience=PATIENCE).remedy is Remedy.ABORT
 
 
 def test_saga_whose_end_was_asked_for_is_not_left_alone():
     one = watched(wait=payment(since=2, until=900))
     trail = [seen(event) for event in [*story("completed")[:2], story("aborted")[4]]]
-    assert decide(watched=one, seen=trail, now=after(100), patience=PATIENCE).move is Move.REDRIVE
+    assert (
+        decide(watched=one, seen=trail, now=after(100), patience=PATIENCE).remedy is Remedy.REDRIVE
+    )

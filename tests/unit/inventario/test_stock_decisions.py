@@ -9,8 +9,7 @@ from contracts.bounds import MOST_INTEGER
 from contracts.outcomes import Done
 from inventario.models import ReservationStatus
 from inventario.operations import decide_commit, decide_reserve
-from inventario.queries import product_id_of
-from inventario.store import LockedReservation, Movement
+from inventario.store import LockedReservation, Movement, product_id_of
 
 
 def codes(wanted, available):

@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from messaging import parts as probe_module
+from messaging import components as probe_module
 from messaging.brokers import Message, connect
-from messaging.parts import BrokerProbe
+from messaging.components import BrokerProbe
 from tests.waiting import eventually
 
 DEAD = "dueto.inventario.dead"

@@ -5,8 +5,8 @@ import pytest
 from saga_orchestrator.participants import (
     FAULTS_TO_OPEN,
     FIRST_OPEN_SECONDS,
-    LONGEST_HOLD_SECONDS,
     LONGEST_OPEN_SECONDS,
+    LONGEST_POSTPONE_SECONDS,
     Breaker,
 )
 
@@ -91,7 +91,7 @@ def test_service_that_stays_away_is_asked_every_few_seconds(outage):
 
 def test_calls_are_put_aside_for_longer_in_a_longer_outage_up_to_a_bound(outage):
     outage.begin()
-    at_first = outage.breaker.hold_seconds(draw=0.999)
+    at_first = outage.breaker.postpone_seconds(draw=0.999)
     outage.now += 600
-    later = outage.breaker.hold_seconds(draw=0.999)
-    assert 0 < at_first < later <= LONGEST_HOLD_SECONDS
+    later = outage.breaker.postpone_seconds(draw=0.999)
+    assert 0 < at_first < later <= LONGEST_POSTPONE_SECONDS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from messaging.brokers import BrokerUnavailable, Delivery
-from messaging.brokers.distant import DistantBroker, DistantSubscription
+from messaging.brokers.latency import LatencyBroker, LatencySubscription
 from messaging.brokers.memory import MemoryBroker, connect_memory, forget
 from tests.broker.adapters import messages
 from tests.broker.waiting import ids, take
@@ -16,14 +16,14 @@ AWAY = 0.05
 
 @pytest.fixture
 def near() -> Iterator[MemoryBroker]:
-    broker = connect_memory("memory://distant", namespace="")
+    broker = connect_memory("memory://latency", namespace="")
     broker.declare(queue="shop", events=["thing.happened"])
     yield broker
-    forget("distant")
+    forget("latency")
 
 
 def test_message_is_there_once_it_has_travelled(near: MemoryBroker) -> None:
-    subscription = DistantBroker(near, seconds=AWAY).subscribe(queue="shop", prefetch=10)
+    subscription = LatencyBroker(near, seconds=AWAY).subscribe(queue="shop", prefetch=10)
     near.publish(messages(1))
     sent = time.monotonic()
     assert subscription.take(limit=10, timeout=AWAY / 5) == []
@@ -33,7 +33,7 @@ def test_message_is_there_once_it_has_travelled(near: MemoryBroker) -> None:
 
 def test_messages_travel_side_by_side(near: MemoryBroker) -> None:
     near.publish(messages(100))
-    subscription = DistantBroker(near, seconds=AWAY).subscribe(queue="shop", prefetch=200)
+    subscription = LatencyBroker(near, seconds=AWAY).subscribe(queue="shop", prefetch=200)
     started = time.monotonic()
     assert ids(take(subscription, 100)) == [f"m{n}" for n in range(100)]
     assert AWAY <= time.monotonic() - started < 10 * AWAY
@@ -41,7 +41,7 @@ def test_messages_travel_side_by_side(near: MemoryBroker) -> None:
 
 def test_publishing_waits_for_the_way_there_and_back(near: MemoryBroker) -> None:
     started = time.monotonic()
-    DistantBroker(near, seconds=AWAY).publish(messages(20))
+    LatencyBroker(near, seconds=AWAY).publish(messages(20))
     assert time.monotonic() - started >= 2 * AWAY
     assert near.depths(["shop"]) == {"shop": 20}
 
@@ -61,7 +61,7 @@ class _Breaking:
 
 def test_message_on_its_way_when_the_connection_breaks_comes_once() -> None:
     delivery = Delivery(message=messages(1)[0], redelivered=False, tag=1)
-    subscription = DistantSubscription(_Breaking(delivery), seconds=0.001)  # type: ignore[arg-type]
+    subscription = LatencySubscription(_Breaking(delivery), seconds=0.001)  # type: ignore[arg-type]
     with pytest.raises(BrokerUnavailable):
         subscription.take(limit=10, timeout=1)
     assert ids(take(subscription, 1)) == ["m0"]

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.states import Complaint
 from messaging import worker
-from messaging.worker import Part, Worker
+from messaging.worker import Component, Worker
 from tests.waiting import eventually
 
 
@@ -53,18 +53,18 @@ def hanging() -> Iterator[Hanging]:
     made.gate.set()
 
 
-def started(parts: list[Part]) -> Worker:
+def started(parts: list[Component]) -> Worker:
     """A worker whose parts run, without its heartbeat."""
-    made = Worker(service="inventario", parts=parts)
+    made = Worker(service="inventario", components=parts)
     for part in parts:
-        threading.Thread(target=made._run_part, args=[part], daemon=True).start()
+        threading.Thread(target=made._run_component, args=[part], daemon=True).start()
     return made
 
 
 def test_part_that_hangs_is_named_and_one_that_lives_is_not(
     monkeypatch: pytest.MonkeyPatch, hanging: Hanging
 ) -> None:
-    monkeypatch.setattr(worker, "PART_SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(worker, "COMPONENT_SILENT_SECONDS", 1.0)
     made = started([Looping(), hanging])
     (complaint,) = eventually(made.complaints, what="the part that hangs is named")
     assert complaint.what.startswith("the hanging of worker process")
@@ -73,5 +73,5 @@ def test_part_that_hangs_is_named_and_one_that_lives_is_not(
 
 
 def test_what_a_part_complains_of_is_passed_on() -> None:
-    made = Worker(service="inventario", parts=[Looping(), Unhappy()])
+    made = Worker(service="inventario", components=[Looping(), Unhappy()])
     assert made.complaints() == [Unhappy.complaint]

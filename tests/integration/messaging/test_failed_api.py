@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from inventario.models import OutboxEntry, ParkedMessage
-from messaging import outbox, parking
+from inventario.models import FailedMessage, OutboxEntry
+from messaging import failed, outbox
 from messaging.brokers import Message
 from participant import admin as records
 from tests.integration.messaging.test_saying import say
@@ -19,8 +19,8 @@ def parked():
     def make(count=1, body=b"{ not json"):
         for number in range(count):
             message = Message(f"{number}", "checkout.inventory.reserved", body)
-            parking.park_unreadable(service=SERVICE, message=message, reason="odd")
-        return list(ParkedMessage.objects.order_by("id"))
+            failed.dead_letter(service=SERVICE, message=message, reason="odd")
+        return list(FailedMessage.objects.order_by("id"))
 
     return make
 
@@ -30,7 +30,7 @@ def unsent(initiated):
     def make(count=1):
         say(*[initiated() for _ in range(count)])
         ids = list(OutboxEntry.objects.values_list("pk", flat=True))
-        outbox.set_aside(service=SERVICE, ids=ids, reason="too large")
+        outbox.postpone(service=SERVICE, ids=ids, reason="too large")
         return list(OutboxEntry.objects.order_by("id"))
 
     return make
@@ -51,11 +51,11 @@ def test_parked_messages_are_listed_newest_first_in_pages(client, parked):
     page = answered(client.get(page["next"]))
     assert ([row["id"] for row in page["results"]], page["next"]) == ([made[0].pk], None)
     (row,) = page["results"]
-    assert (row["status"], row["reason"], row["body"]) == ("parked", "odd", "{ not json")
+    assert (row["status"], row["reason"], row["body"]) == ("dead_lettered", "odd", "{ not json")
 
 
 def test_parked_messages_are_listed_by_status(client, parked):
-    parking.discard(service=SERVICE, ids=[parked(2)[0].pk])
+    failed.discard(service=SERVICE, ids=[parked(2)[0].pk])
     page = answered(client.get(f"{PARKED}?status=discarded"))
     assert len(page["results"]) == 1
     assert answered(client.get(f"{PARKED}?status=retrying"))["results"] == []
@@ -82,7 +82,7 @@ def test_parked_message_is_dealt_with_once(client, parked, act, status):
     )
     row.refresh_from_db()
     assert row.status == status
-    parking.discard(service=SERVICE, ids=[row.pk])
+    failed.discard(service=SERVICE, ids=[row.pk])
     problem = answered(
         client.post(f"{PARKED}/{row.pk}/{act}", content_type="application/json"), 409
     )
@@ -142,17 +142,17 @@ def test_admin_deals_with_many_in_few_statements_and_one_message(
     admin_client, parked, django_assert_max_num_queries, action, status
 ):
     parked(2)
-    ParkedMessage.objects.bulk_create(
-        ParkedMessage(event_id=str(n), event_type="t", saga_id="", body=b"", status="parked")
+    FailedMessage.objects.bulk_create(
+        FailedMessage(event_id=str(n), event_type="t", saga_id="", body=b"", status="dead_lettered")
         for n in range(MANY - 2)
     )
-    parking.discard(service=SERVICE, ids=[ParkedMessage.objects.order_by("id")[0].pk])
-    url, every = "/admin/inventario/parkedmessage/", {"select_across": "1"}
-    first = ParkedMessage.objects.order_by("-id")[0].pk
+    failed.discard(service=SERVICE, ids=[FailedMessage.objects.order_by("id")[0].pk])
+    url, every = "/admin/inventario/failedmessage/", {"select_across": "1"}
+    first = FailedMessage.objects.order_by("-id")[0].pk
     chosen = {"action": action, "_selected_action": [first], **every}
     with django_assert_max_num_queries(20, using=SERVICE):
         page = admin_client.post(url, chosen, follow=True).content.decode()
-    done = ParkedMessage.objects.filter(status=status).count()
+    done = FailedMessage.objects.filter(status=status).count()
     assert done == (MANY if action == "discard" else MANY - 1)
     assert page.count(f"{MANY - 1} ") == 1
     assert "1 need nothing" in page

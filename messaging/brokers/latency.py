@@ -1,8 +1,8 @@
-"""A broker that is further away than it is: an artificial distance, for comparisons.
+"""Latency injection: a broker that is further away than it is, for comparisons.
 
-Everything takes so long to travel, one way: a batch to the broker, its confirms back, a message
-from the broker to the consumer. Deliveries travel side by side, as on a network; a batch waits for
-its confirms, as the relay does on a network. `httpapi.client` does the same to its calls.
+Everything takes so long, one way: a batch to the broker, its confirms back, a message from the
+broker to the consumer. Deliveries travel side by side, as on a network; a batch waits for its
+confirms, as the relay does on a network. `httpapi.client` does the same to its calls.
 """
 
 from __future__ import annotations
@@ -14,18 +14,14 @@ from collections.abc import Sequence
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Message, Subscription
 
 
-class DistantBroker:
+class LatencyBroker:
     """Another broker, `seconds` away."""
 
     def __init__(self, broker: Broker, *, seconds: float) -> None:
         self._broker = broker
         self._seconds = seconds
-
-    def describe(self) -> dict[str, str]:
-        return self._broker.describe()
-
-    def declare(self, *, queue: str, events: Sequence[str]) -> None:
-        self._broker.declare(queue=queue, events=events)
+        self.describe, self.declare = broker.describe, broker.declare
+        self.depths, self.ping, self.close = broker.depths, broker.ping, broker.close
 
     def publish(self, messages: Sequence[Message]) -> None:
         time.sleep(self._seconds)
@@ -34,20 +30,11 @@ class DistantBroker:
 
     def subscribe(self, *, queue: str, prefetch: int) -> Subscription:
         near = self._broker.subscribe(queue=queue, prefetch=prefetch)
-        return DistantSubscription(near, seconds=self._seconds)
-
-    def depths(self, queues: Sequence[str]) -> dict[str, int]:
-        return self._broker.depths(queues)
-
-    def ping(self) -> None:
-        self._broker.ping()
-
-    def close(self) -> None:
-        self._broker.close()
+        return LatencySubscription(near, seconds=self._seconds)
 
 
-class DistantSubscription:
-    """Another subscription, whose deliveries are `seconds` on their way.
+class LatencySubscription:
+    """Another subscription, whose deliveries are `seconds` in transit.
 
     A delivery sets out when it is read, which is when `take` is called: what comes while the
     consumer is busy is late by that.
@@ -56,17 +43,17 @@ class DistantSubscription:
     def __init__(self, near: Subscription, *, seconds: float) -> None:
         self._near = near
         self._seconds = seconds
-        self._on_their_way: deque[tuple[float, Delivery]] = deque()
+        self._in_transit: deque[tuple[float, Delivery]] = deque()
 
     def take(self, *, limit: int, timeout: float) -> list[Delivery]:
         deadline = time.monotonic() + timeout
-        self._set_out(limit, wait=0 if self._on_their_way else timeout)
-        while not (arrived := self._arrived(limit)) and self._on_their_way:
-            due = self._on_their_way[0][0]
+        self._read(limit, wait=0 if self._in_transit else timeout)
+        while not (arrived := self._arrived(limit)) and self._in_transit:
+            due = self._in_transit[0][0]
             if due > deadline:
                 time.sleep(max(deadline - time.monotonic(), 0))
                 break
-            self._set_out(limit, wait=max(due - time.monotonic(), 0))
+            self._read(limit, wait=max(due - time.monotonic(), 0))
         return arrived
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
@@ -78,19 +65,19 @@ class DistantSubscription:
     def close(self) -> None:
         self._near.close()
 
-    def _set_out(self, limit: int, *, wait: float) -> None:
+    def _read(self, limit: int, *, wait: float) -> None:
         """Reads what is there, waiting so long for it to come."""
         try:
             found = self._near.take(limit=limit, timeout=wait)
         except BrokerUnavailable:
-            self._on_their_way.clear()  # they will come again
+            self._in_transit.clear()  # they will come again
             raise
         arrives = time.monotonic() + self._seconds
-        self._on_their_way.extend((arrives, one) for one in found)
+        self._in_transit.extend((arrives, delivery) for delivery in found)
 
     def _arrived(self, limit: int) -> list[Delivery]:
         now = time.monotonic()
         arrived: list[Delivery] = []
-        while self._on_their_way and self._on_their_way[0][0] <= now and len(arrived) < limit:
-            arrived.append(self._on_their_way.popleft()[1])
+        while self._in_transit and self._in_transit[0][0] <= now and len(arrived) < limit:
+            arrived.append(self._in_transit.popleft()[1])
         return arrived

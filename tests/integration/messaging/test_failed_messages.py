@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from contracts import events
-from inventario.models import OutboxEntry, ParkedMessage, Product
+from inventario.models import FailedMessage, OutboxEntry, Product
 from inventario.reactions import REACTIONS
-from messaging import parking
+from messaging import failed
 from messaging.brokers import Delivery, Message
 from messaging.consumer import Consumer
 from tests.integration.messaging.conftest import message_of
@@ -25,9 +25,9 @@ def retry_all(consumer, due_now):
     """Every attempt that is left, without waiting for it."""
 
     def retry():
-        for _ in parking.DELAYS:
+        for _ in failed.DELAYS:
             due_now()
-            consumer.retry_aside()
+            consumer.retry_failed()
 
     return retry
 
@@ -52,7 +52,7 @@ def test_poison_message_harms_only_itself(consumer, initiated, product, poisoned
     with poisoned(poison.saga_id):
         hear(consumer, initiated(), poison, initiated())
     assert available(product) == 8
-    aside = ParkedMessage.objects.get()
+    aside = FailedMessage.objects.get()
     assert (aside.saga_id, aside.status) == (poison.saga_id, "retrying")
     assert "poison" in aside.reason
 
@@ -64,8 +64,8 @@ def test_message_set_aside_is_tried_again_and_handled(
     with poisoned(poison.saga_id):
         hear(consumer, poison)
     due_now()
-    consumer.retry_aside()
-    assert ParkedMessage.objects.get().status == "handled"
+    consumer.retry_failed()
+    assert FailedMessage.objects.get().status == "handled"
     assert available(product) == 9
 
 
@@ -79,13 +79,13 @@ def test_message_that_never_succeeds_is_tried_five_times(
         retry_all()
         assert len(tries) == 5
         due_now()
-        assert consumer.retry_aside() == 0
-    assert ParkedMessage.objects.get().status == "parked"
+        assert consumer.retry_failed() == 0
+    assert FailedMessage.objects.get().status == "dead_lettered"
 
 
 def test_delays_between_the_tries_grow_beyond_a_second():
-    assert list(parking.DELAYS) == sorted(set(parking.DELAYS))
-    assert parking.DELAYS[-1] > parking.DELAYS[0] >= 1
+    assert list(failed.DELAYS) == sorted(set(failed.DELAYS))
+    assert failed.DELAYS[-1] > failed.DELAYS[0] >= 1
 
 
 def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, retry_all):
@@ -93,11 +93,11 @@ def test_person_can_have_it_tried_again(consumer, initiated, product, poisoned, 
     with poisoned(poison.saga_id):
         hear(consumer, poison)
         retry_all()
-    parked = ParkedMessage.objects.get()
-    assert parked.status == "parked"
-    parking.retry(service=SERVICE, ids=[parked.pk])
-    consumer.retry_aside()
-    assert ParkedMessage.objects.get().status == "handled"
+    parked = FailedMessage.objects.get()
+    assert parked.status == "dead_lettered"
+    failed.retry(service=SERVICE, ids=[parked.pk])
+    consumer.retry_failed()
+    assert FailedMessage.objects.get().status == "handled"
     assert available(product) == 9
 
 
@@ -105,11 +105,11 @@ def test_discarded_message_is_not_tried_again(consumer, initiated, poisoned, due
     poison = initiated()
     with poisoned(poison.saga_id) as tries:
         hear(consumer, poison)
-        parking.discard(service=SERVICE, ids=[ParkedMessage.objects.get().pk])
+        failed.discard(service=SERVICE, ids=[FailedMessage.objects.get().pk])
         due_now()
-        consumer.retry_aside()
+        consumer.retry_failed()
     assert len(tries) == 1
-    assert ParkedMessage.objects.get().status == "discarded"
+    assert FailedMessage.objects.get().status == "discarded"
 
 
 def test_giving_a_message_up_is_said_with_step_and_reason(
@@ -136,7 +136,7 @@ def test_message_that_is_heard_again_is_kept_once(consumer, initiated, product, 
     with poisoned(poison.saga_id):
         hear(consumer, poison)
         hear(consumer, poison)
-    assert ParkedMessage.objects.count() == 1
+    assert FailedMessage.objects.count() == 1
 
 
 def test_redrive_of_a_message_that_is_being_tried_costs_it_no_try(
@@ -147,7 +147,7 @@ def test_redrive_of_a_message_that_is_being_tried_costs_it_no_try(
         hear(consumer, poison)
         hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert len(tries) == 1
-    assert ParkedMessage.objects.get().attempts == 1
+    assert FailedMessage.objects.get().attempts == 1
 
 
 def test_redrive_of_a_parked_message_handles_it_after_all(
@@ -159,7 +159,7 @@ def test_redrive_of_a_parked_message_handles_it_after_all(
         retry_all()
     hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
     assert available(product) == 9
-    assert ParkedMessage.objects.get().status == "handled"
+    assert FailedMessage.objects.get().status == "handled"
 
 
 def test_redrive_that_faults_as_well_has_the_parked_message_tried_again(
@@ -170,15 +170,15 @@ def test_redrive_that_faults_as_well_has_the_parked_message_tried_again(
         hear(consumer, poison)
         retry_all()
         hear(consumer, initiated(saga_id=poison.saga_id, redrive=True))
-    aside = ParkedMessage.objects.get()
+    aside = FailedMessage.objects.get()
     assert (aside.status, aside.attempts) == ("retrying", 1)
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"{}", b'{"id": 1}'])
 def test_unreadable_message_is_parked(consumer, body):
     consumer.handle([Delivery(Message("m", "checkout.checkout.initiated", body), False, None)])
-    parked = ParkedMessage.objects.get()
-    assert (parked.status, bytes(parked.body)) == ("parked", body)
+    parked = FailedMessage.objects.get()
+    assert (parked.status, bytes(parked.body)) == ("dead_lettered", body)
 
 
 @pytest.mark.parametrize("name", ["m" * 300, "nu\0l"], ids=["too long", "with a NUL"])
@@ -191,7 +191,7 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
     consumer.handle(
         [Delivery(one, False, None) for one in (message_of(strange), wild, message_of(initiated()))]
     )
-    assert ParkedMessage.objects.count() == 2
+    assert FailedMessage.objects.count() == 2
     assert available(product) == 9
 
 
@@ -199,4 +199,4 @@ def test_message_whose_context_is_of_another_saga_is_set_aside(consumer, initiat
     odd = msgspec.structs.replace(initiated(), saga_id="another")
     hear(consumer, odd, initiated())
     assert available(product) == 9
-    assert "its context is of the checkout" in ParkedMessage.objects.get().reason
+    assert "its context is of the checkout" in FailedMessage.objects.get().reason

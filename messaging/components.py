@@ -1,6 +1,6 @@
-"""The worker parts of every service that hears events and says some.
+"""The components of the worker of every service that receives events and publishes some.
 
-The probe asks the broker now and then whether it is there, and what nobody hears any more, for
+The probe asks the broker now and then whether it is there, and what lies in dead-letter queues, for
 /health.
 """
 
@@ -13,12 +13,12 @@ from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import Consumer, queue_of
 from messaging.reactions import Reaction
 from messaging.relay import Relay
-from messaging.worker import Part
+from messaging.worker import Component
 
 
-def parts(
+def components(
     *, service: str, broker: Broker, reactions: Sequence[Reaction], linger: float = 0.0
-) -> list[Part]:
+) -> list[Component]:
     """Consumer, relay and probe."""
     return [
         Consumer(service=service, broker=broker, reactions=reactions, linger=linger),
@@ -34,7 +34,7 @@ MOST_SAID = 200
 
 
 class BrokerProbe:
-    """A part of every worker that talks to the broker."""
+    """A component of every worker that talks to the broker."""
 
     name = "probe"
 
@@ -56,7 +56,7 @@ class BrokerProbe:
         complaint, asked_at = self._complaint, self._asked_at
         if complaint is None and asked_at and self._waits_long():
             complaint = _away("it does not answer", asked_at)
-        return [one for one in (complaint, self._dead) if one]
+        return [complaint for complaint in (complaint, self._dead) if complaint]
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -84,7 +84,7 @@ class BrokerProbe:
 
 def _dead(count: int, queue: str, since: datetime) -> Complaint:
     return Complaint(
-        what=f"{count} messages lie in {queue}.dead, and nobody hears them",
+        what=f"{count} messages lie in {queue}.dead, and no service receives them",
         since=since,
         do=f"with the broker's own tools move them to {queue}, where each is handled once or parked"
         f" with its reason; or purge {queue}.dead",
