@@ -52,7 +52,7 @@ class Consumer:
     """Hears what the reactions name, on the service's durable queue.
 
     `linger`: seconds to wait for more once something is there; only for a consumer that keeps
-    nothing waiting. Raises ValueError where two reactions hear the same event.
+    nothing waiting. Raises ValueError where two reactions are to the same event.
     """
 
     name = "consumer"
@@ -68,7 +68,7 @@ class Consumer:
             (reaction.saga, reaction.on): reaction for reaction in reactions
         }
         if len(self.reactions) < len(reactions):
-            raise ValueError(f"two reactions of {service} hear the same event: one would be lost")
+            raise ValueError(f"two reactions of {service} are to the same event: one would be lost")
         self._counters: Counter[str] = Counter()
         self._retry_at = 0.0
         self._declare_at = 0.0

@@ -30,7 +30,7 @@ _CALLS = """
     WHERE saga_id = %s AND (error <> '' OR do_attempts > 1 OR undo_attempts > 1)
 """
 _SET_ASIDE = """
-    SELECT extract(epoch FROM parked_at)::float8, event_type, status, attempts, reason
+    SELECT extract(epoch FROM failed_at)::float8, event_type, status, attempts, reason
     FROM {service}_failedmessage WHERE saga_id = %s
 """
 _CENTS = frozenset({"amount", "refunded", "invoiced", "credited", "total", "priced", "order_total"})

@@ -12,6 +12,7 @@ from contracts.states import FINAL, SagaStatus
 from saga_choreography.store import (
     Locked,
     Phase,
+    PhaseChange,
     Stop,
     TrackedEvent,
     Trails,
