@@ -14,6 +14,7 @@ from django.db import transaction
 from contracts import patterns, projection, refusals
 from contracts.events import Event, Facts
 from contracts.outcomes import Refused
+from contracts.projection import ReactionRow
 from contracts.saga import SAGAS, Context, Direction, stand_in
 from contracts.states import SagaStatus
 from coordination.acceptance import first_event
@@ -252,7 +253,11 @@ def _again(seen: TrackedEvent, context: Context) -> Event:
 
 
 def _skipped(
-    saga: WatchedSaga, seen: Sequence[TrackedEvent], skipped: ReactionRow, reason: str, now: datetime
+    saga: WatchedSaga,
+    seen: Sequence[TrackedEvent],
+    skipped: ReactionRow,
+    reason: str,
+    now: datetime,
 ) -> Event:
     """What the step would have emitted, which a person has seen to otherwise (`reason`)."""
     failure = saga.failure
