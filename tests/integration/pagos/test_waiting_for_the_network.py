@@ -193,7 +193,7 @@ def test_answer_after_the_time_is_over_changes_nothing(worker, settings):
     decided = desk.decide(
         service="pagos",
         action="charge",
-        given=[desk.Given(saga_id="s", step="process_payment", word="yes")],
+        given=[desk.GivenVerdict(saga_id="s", step="process_payment", word="yes")],
         decided_by=operations.NETWORK,
     )
     assert [one.fresh for one in decided] == [False]
