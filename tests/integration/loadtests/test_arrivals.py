@@ -148,7 +148,7 @@ def test_generator_ends_in_the_middle_of_a_window_when_the_other_side_dies(
         requests = tmp_path / "requests"
         requests.write_text("\n".join(["{}"] * 100))
         window = _window(requests, tmp_path / "answers", 1, 100, 1)
-        generator._channel.send(window)
+        generator._connection.send(window)
         _wait_for(lambda: shop.bodies)
         generator.close()
         assert not process.is_running()
