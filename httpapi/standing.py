@@ -287,7 +287,7 @@ def parked_messages(*, service: str) -> Findings:
         named = f"{first['event_type'] or 'unreadable'} of saga {first['saga_id'] or 'unknown'}"
         found.waits = [
             Complaint(
-                what=f"{count} messages of {service} are dead-lettered, the first: {named}",
+                what=f"dead-lettered messages of {service}: {count}, the first: {named}",
                 since=first["since"],
                 do=f"retry or discard them in the admin (Failed messages of {service})",
             )

@@ -308,7 +308,7 @@ def _tell_counts(report: AuditReport, known: Rules, counts: Counter[str]) -> Non
         (4, f"{counts['sagas']} sagas in {len(WITH_WORKER)} services"),
         (5, f"{counts['failed'] + counts['compensated']} sagas undone"),
         (6, f"{counts['entries']} entries of the barriers"),
-        (7, f"{len(WITH_WORKER)} outboxes, queues and lists of parked messages"),
+        (7, f"{len(WITH_WORKER)} outboxes, queues and lists of failed messages"),
         (8, f"{sum(counts[end] for end in ENDS)} accepted sagas"),
     ]
     for number, words in chain(told, *(service.counted() for service in known.services)):

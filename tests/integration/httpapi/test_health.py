@@ -273,13 +273,13 @@ class TestOutbox:
         assert waits(body)[0].endswith("the first: too big")
 
 
-def test_parked_message_waits_for_a_person_and_is_told_of(lights, living):
+def test_dead_lettered_message_waits_for_a_person_and_is_told_of(lights, living):
     FailedMessage.objects.create(
         event_id="e", event_type="t", saga_id="s", body=b"", status="dead_lettered", reason="poison"
     )
     status, body = lights()
     assert status == 200
-    assert waits(body) == ["1 messages of inventario are parked, the first: t of saga s"]
+    assert waits(body) == ["dead-lettered messages of inventario: 1, the first: t of saga s"]
 
 
 def for_new_sessions(setting):
