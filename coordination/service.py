@@ -16,7 +16,7 @@ from messaging.worker import Component
 
 
 class ServiceConfig(AppConfig):
-    """A service that hears events and says some."""
+    """A service that receives events and publishes its own."""
 
     linger = 0.0
     """Seconds that its consumer lets messages gather."""

@@ -1,4 +1,4 @@
-"""Events out and in: what a service says, and how it hears what others say.
+"""Events out and in: how a service publishes its own, and receives those of others.
 
 Out:  `outbox` (a row of the business transaction) -> `relay` -> `brokers`
 In:   `brokers` -> `consumer` -> `reactions` (which operation, what is said then) -> `outbox`

@@ -1,4 +1,4 @@
-"""The consumer: hears events in batches, handles them by reaction, and acks after the commit.
+"""The consumer: takes events in batches, handles them by reaction, and acks after the commit.
 
 A batch that faults is handled again in pieces, in the end one by one, so a poison message harms
 only itself: it is kept (`failed`), retried with growing delays, and in the end left to a person.
@@ -25,7 +25,7 @@ from participant import failpoints, sql
 
 log = logging.getLogger(__name__)
 
-Heard = tuple[str, str]
+ReactionKey = tuple[str, str]
 """A saga's name, and the type of event within it."""
 BATCH = 100
 PREFETCH = 200
@@ -64,7 +64,7 @@ class Consumer:
         self.broker = broker
         self.linger = linger
         self.queue = queue_of(service=service)
-        self.reactions: Mapping[Heard, Reaction] = {
+        self.reactions: Mapping[ReactionKey, Reaction] = {
             (reaction.saga, reaction.on): reaction for reaction in reactions
         }
         if len(self.reactions) < len(reactions):
@@ -80,11 +80,11 @@ class Consumer:
         return dict(self._counters)
 
     def complaints(self) -> list[Complaint]:
-        """That it hears nothing: in the words of the broker, or of the database."""
+        """That no message comes: in the words of the broker, or of the database."""
         trouble = self._backoff.trouble()
         if not trouble:
             return self._of_declaring()
-        what = f"{self.service} hears nothing from its queue {self.queue}: {trouble.reason}"
+        what = f"{self.service} receives nothing from its queue {self.queue}: {trouble.reason}"
         return [Complaint(what=what, since=trouble.since, do=_WHAT_TO_DO)]
 
     def _of_declaring(self) -> list[Complaint]:
@@ -115,12 +115,12 @@ class Consumer:
             decoded = [event for delivery in deliveries if (event := self._decoded(delivery))]
             redrives = [event for event in decoded if event.redrive]
             retried = failed.being_retried(service=self.service, redrives=redrives)
-            heard: dict[str, list[Event]] = {}
+            groups: dict[str, list[Event]] = {}
             for event in decoded:
                 if not (event.redrive and event.id in retried):
-                    heard.setdefault(self.reactions[_key(event)].group, []).append(event)
+                    groups.setdefault(self.reactions[_key(event)].group, []).append(event)
             with self._patience():
-                for group in heard.values():
+                for group in groups.values():
                     self._handle_group(self.reactions[_key(group[0])], group)
         self._counters["messages_consumed"] += len(deliveries)
         self._counters["consume_batches"] += 1
@@ -154,7 +154,7 @@ class Consumer:
         self._declare_at = time.monotonic() + DECLARE_SECONDS
 
     def _declare_again(self) -> None:
-        """Where that is refused, what is there can be heard all the same."""
+        """Where that is refused, messages of the queue that is there can be taken all the same."""
         try:
             self._declare()
             self._undeclared.went_well()
@@ -312,7 +312,7 @@ def _pieces(group: list[Event]) -> Iterator[list[Event]]:
         yield group[start : start + size]
 
 
-def _key(event: Event) -> Heard:
+def _key(event: Event) -> ReactionKey:
     return event.saga, event.type
 
 

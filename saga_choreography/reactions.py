@@ -1,4 +1,4 @@
-"""What saga_choreography does when it hears an event of any saga: it writes it down, and says
+"""What saga_choreography does on an event of any saga: it writes it down, and publishes
 nothing.
 
 But for two: where a service has given up, the saga is aborted or parked; where one waits for a

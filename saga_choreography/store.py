@@ -32,7 +32,7 @@ class Phase(IntEnum):
 
 class EventBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an event carried beyond the saga's frozen context. `results`: of earlier steps, as its
-    context had them; who hears the event again needs them again.
+    context had them; the reaction to a redriven event needs them again.
     """
 
     result: Mapping[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What saga_orchestrator does when it hears of a request: the saga that waits for it goes on."""
+"""What saga_orchestrator does on the reply to a request: the saga that waits for it goes on."""
 
 from contracts import projection
 from contracts.saga import SAGAS
