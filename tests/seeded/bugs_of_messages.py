@@ -29,8 +29,11 @@ def ack_before_commit(patch) -> None:
 def publish_before_commit(patch) -> None:
     """Past the outbox: others act on what may never be."""
 
-    def publish(*, service, said):
-        connect(BROKER).publish([Message(one.id, one.route, events.encode(one)) for one in said])
+    encode = events.encode
+
+    def publish(*, service, events):
+        messages = [Message(event.id, event.route, encode(event)) for event in events]
+        connect(BROKER).publish(messages)
 
     patch.setattr(outbox, "add", publish)
 
