@@ -39,9 +39,9 @@ def pytest_configure() -> None:
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
 
 
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup):
-    """Also ends our threads' connections, so that the test databases can be dropped."""
+@pytest.fixture(autouse=True)
+def _no_late_wakeups(_django_db_marker):
+    """A wake-up that a test's commit has caused is over before its database is out of reach."""
     yield
     wakeups.close()
 

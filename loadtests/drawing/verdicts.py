@@ -116,7 +116,7 @@ def _without_a_winner(answers: Sequence[Sequence[Verdict]]) -> str:
         return f"The patterns differ by less than {words.share(SMALLEST_OF_INTEREST)} in everything"
     behind = Counter(loser for found in answers if (loser := worst(found)))
     if not behind:
-        return "This run decides none of the four questions below"
+        return "This run decides none of the questions below"
     said = [
         f"{words.name_of(pattern)} is behind all others in {count} of the {len(QUESTIONS)}"
         for pattern, count in behind.items()

@@ -42,7 +42,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[psutil.
         command = subprocess.Popen(
             _command(*options), cwd=ROOT, env=_environment(), stdout=file, stderr=file
         )
-    _wait_for(lambda: b"window  6" in log.read_bytes(), command)
+    _wait_for(lambda: b"\n 6/" in log.read_bytes(), command)
     family = psutil.Process(command.pid).children(recursive=True)
     command.send_signal(signal.SIGINT)
     assert command.wait(120) == 130, log.read_text()
@@ -73,7 +73,7 @@ def test_stopped_comparison_shows_what_it_has(stopped: Any) -> None:
 
 def test_comparison_goes_on_where_it_was_stopped(finished: Any) -> None:
     said, found = finished
-    assert "window  1/" not in said
+    assert "\n 1/" not in said
     assert [window["window"]["number"] for window in found["windows"]] == list(
         range(1, len(found["windows"]) + 1)
     )
