@@ -22,7 +22,10 @@ from typing import IO
 
 from stack.children import bound_to_parent
 
-OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack")
+OWN_STACK = (
+    *("tests/checkout", "tests/sagas", "tests/stack"),
+    *("tests/integration/test_monolith.py", "tests/integration/loadtests/test_compare.py"),
+)
 ALONE = ("tests/checkout/test_participant_away.py", "tests/checkout/test_waiting_shoppers.py")
 COMPUTING = ("tests/unit", "tests/architecture")
 LONG_OWN_STACK = ("tests/tutorials", "tests/chaos")
