@@ -52,7 +52,13 @@ def offers(*, product_ids: Iterable[str]) -> dict[str, Offer]:
 
 def calls(*, product_ids: Iterable[str]) -> list[list[str]]:
     """Those ids that a product can have, as many as one call can ask for in each list."""
-    ids = sorted({one for one in product_ids if one.isascii() and one.isdigit() and len(one) < 20})
+    ids = sorted(
+        {
+            product_id
+            for product_id in product_ids
+            if product_id.isascii() and product_id.isdigit() and len(product_id) < 20
+        }
+    )
     return [ids[start : start + IN_A_CALL] for start in range(0, len(ids), IN_A_CALL)]
 
 

@@ -188,7 +188,7 @@ class ListView(_View):
             waiting=wanted.waiting,
         )
         page = pages.page(request=request, found=found, wanted=wanted)
-        results = [answered(one) for one in self.coordinator.summaries(page.rows)]
+        results = [answered(summary) for summary in self.coordinator.summaries(page.rows)]
         return answer({**page.answer(results=results), "sagas": results, "total": page.count})
 
 

@@ -114,15 +114,17 @@ def about(request: HttpRequest) -> HttpResponse:
 
 def _told(found: Findings, **more: Any) -> HttpResponse:
     dependencies = [field for field in found.fields.values() if isinstance(field, dict)]
-    is_up = not found.stands and all(one.get("status", "up") == "up" for one in dependencies)
+    is_up = not found.stands and all(
+        dependency.get("status", "up") == "up" for dependency in dependencies
+    )
     return answer(
         {
             "status": "ok" if is_up else "unavailable",
             "service": _service(),
             **found.fields,
             "attention": [
-                *(_as_json(one, "unavailable") for one in found.stands),
-                *(_as_json(one, "attention") for one in found.waits),
+                *(_as_json(stand, "unavailable") for stand in found.stands),
+                *(_as_json(wait, "attention") for wait in found.waits),
             ],
             **more,
         },
@@ -144,7 +146,7 @@ def _alias() -> str:
 
 def _app() -> AppConfig | None:
     """Of the service, if it has a worker."""
-    found = [one for one in apps.get_app_configs() if one.label == settings.SERVICE]
+    found = [config for config in apps.get_app_configs() if config.label == settings.SERVICE]
     return found[0] if found and hasattr(found[0], "worker_components") else None
 
 
@@ -169,7 +171,7 @@ def _everything() -> Findings:
     if not found.stands:
         for look in _looks_of(_app()):
             found.add(_bounded(look))
-    _noted.keep(only=[one.what for one in found.stands + found.waits])
+    _noted.keep(only=[stand.what for stand in found.stands + found.waits])
     connections[_alias()].close_if_unusable_or_obsolete()
     return found
 

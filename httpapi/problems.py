@@ -123,7 +123,7 @@ def _of_fields(found: Sequence[tuple[str, str]]) -> Problem:
     return Problem(
         status=400,
         code="invalid",
-        detail="; ".join(f"{one['field']}: {one['message']}" for one in errors),
+        detail="; ".join(f"{error['field']}: {error['message']}" for error in errors),
         errors=errors,
     )
 

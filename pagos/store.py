@@ -256,9 +256,9 @@ def decide_plain(*, ids: Sequence[str], refusals: Mapping[str, Refused]) -> None
         """,
         [
             sql.rows(
-                {"id": one, "code": no.code if no else "", "detail": no.detail if no else ""}
-                for one in ids
-                for no in [refusals.get(one)]
+                {"id": id_, "code": no.code if no else "", "detail": no.detail if no else ""}
+                for id_ in ids
+                for no in [refusals.get(id_)]
             )
         ],
     )

@@ -136,7 +136,7 @@ def blocks(operation: Operation) -> Operation:
 
 def all_in(module: ModuleType) -> Mapping[Key, Operation]:
     """The operations that a service's module declares; each can be blocked as well."""
-    declared = [one for one in vars(module).values() if isinstance(one, Operation)]
+    declared = [value for value in vars(module).values() if isinstance(value, Operation)]
     found = {(one.action, one.direction): one for one in declared}
     blocked = [blocks(one) for one in declared if one.direction is Direction.DO]
     return found | {(one.action, one.direction): one for one in blocked}

@@ -191,7 +191,7 @@ def _passed(values: Sequence[float], ahead: Callable[[float], float]) -> list[fl
 
 def _range(model: Model, at: Situation, varied: str) -> list[float]:
     if varied == STEPS:
-        return [float(one) for one in range(FEWEST_STEPS, MOST_STEPS + 1)]
+        return [float(number) for number in range(FEWEST_STEPS, MOST_STEPS + 1)]
     if varied == HOP:
         return [MOST_HOP_MS * place / GRID for place in range(GRID + 1)]
     if varied == REFUSALS:

@@ -117,7 +117,9 @@ def _stacks(figures: Sequence[Figures]) -> list[StackedBar]:
 def _present(figures: Sequence[Figures]) -> list[str]:
     """The groups that have used anything, and the rest."""
     spent = [by_group(found=figure.cost) for figure in figures]
-    return [one for one in [*GROUPS, OTHER] if one == OTHER or any(each[one] for each in spent)]
+    return [
+        group for group in [*GROUPS, OTHER] if group == OTHER or any(each[group] for each in spent)
+    ]
 
 
 def _colour(place: int) -> str:

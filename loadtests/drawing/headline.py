@@ -55,7 +55,7 @@ def _warnings(run: Comparison) -> str:
 def _tile(run: Comparison, question: Question) -> str:
     found = {figures.pattern: question.value(figures) for figures in run.of(question.phase)}
     decisions = verdicts.of_question(run=run, question=question)
-    sentences = dict.fromkeys(verdicts.sentence(one) for one in decisions)
+    sentences = dict.fromkeys(verdicts.sentence(decision) for decision in decisions)
     return (
         f'<div class="tile"><h3>{escape(question.asks)}</h3>'
         f'<div class="soft">{escape(question.explains)}</div>'

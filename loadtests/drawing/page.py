@@ -65,7 +65,7 @@ def page(*, run: Comparison, samples: Sequence[Sample], outages: Sequence[Outage
         _method(run),
     ]
     saga = run.settings.saga
-    header, *others = [one for one in chapters if one]
+    header, *others = [chapter for chapter in chapters if chapter]
     return html.document(
         title=f"The same {saga}, side by side: {run.made_at}",
         body_html=words.of_saga("".join([header, html.contents(others), *others]), saga=saga),

@@ -36,8 +36,10 @@ class ExplainedFormatter(DjangoHelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.strip("\n").split("\n\n")
         return "\n\n".join(
-            one if one.startswith(" ") else textwrap.fill(" ".join(one.split()), width)
-            for one in paragraphs
+            paragraph
+            if paragraph.startswith(" ")
+            else textwrap.fill(" ".join(paragraph.split()), width)
+            for paragraph in paragraphs
         )
 
 

@@ -117,7 +117,11 @@ def _in_the_way(alias: str) -> str:
 def _migrate(alias: str) -> int:
     """App by app: services that share one database must not record each other's as applied."""
     executor = MigrationExecutor(connections[alias])
-    labels = [one.label for one in apps.get_app_configs() if router.allow_migrate(alias, one.label)]
+    labels = [
+        config.label
+        for config in apps.get_app_configs()
+        if router.allow_migrate(alias, config.label)
+    ]
     _refuse_another_history(alias, labels, executor)
     nodes = executor.loader.graph.leaf_nodes()
     count = 0

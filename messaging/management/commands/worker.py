@@ -25,9 +25,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         service = options["service"]
         offered = {
-            one.label: one.worker_components
-            for one in apps.get_app_configs()
-            if hasattr(one, "worker_components")
+            config.label: config.worker_components
+            for config in apps.get_app_configs()
+            if hasattr(config, "worker_components")
         }
         if service not in offered:
             raise CommandError(
