@@ -24,7 +24,10 @@ def screen(*, run: Comparison) -> str:
         *audit(run=run),
         *_decided(run),
         "",
-        _line("FIGURES", [words.short_name_of(pattern) for pattern in run.patterns]),
+        _line(
+            "FIGURES OF THE SAME CHECKOUT",
+            [words.short_name_of(pattern) for pattern in run.patterns],
+        ),
         *_light(run),
         *_full(run),
         *_failures(run),
