@@ -136,13 +136,6 @@ def asked_of(service: str) -> Iterator[StepCall]:
         yield from (call for call in calls(name) if call.step.service == service)
 
 
-def operations_of(service: str) -> frozenset[str]:
-    """The operations that the sagas want of a service: `inventario.reserve`."""
-    return frozenset(
-        step.operation for saga in SAGAS.values() for step in saga.steps if step.service == service
-    )
-
-
 def services_of(saga: Saga) -> tuple[str, ...]:
     """Who takes part, its owner first."""
     return tuple(dict.fromkeys(step.service for step in saga.steps))

@@ -20,8 +20,8 @@ import urllib3
 
 from contracts.patterns import PATTERNS
 from stack.ports import free_ports
-from tests.checkout.shop import eventually
 from tests.integration.httpapi.conftest import database_url
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIP = Path(__file__).parent / "trip"

@@ -72,12 +72,6 @@ def killed_before_ack(shop: Shop) -> None:
     shop.settle()
 
 
-def killed_before_ack_of_a_refund(shop: Shop) -> None:
-    shop.undo(_running(shop), "choreographed")
-    shop.at("executing.after_commit of undo pagos.charge", _die)
-    shop.settle()
-
-
 def the_broker_away(shop: Shop) -> None:
     """The first time that something is published, the broker can't be reached."""
     shop.check_out("choreographed")
@@ -157,13 +151,6 @@ def the_coordinator_away(shop: Shop) -> None:
     shop.settle()
 
 
-def a_reply_lost_for_ever(shop: Shop) -> None:
-    """The charge happens, and its answer never comes: it is in doubt, and given up."""
-    shop.check_out("orchestrated")
-    shop.network.breaks[CHARGE] = 5
-    shop.settle()
-
-
 def an_undo_that_fails_for_ever(shop: Shop) -> None:
     """The refund can't be reached: it is left to a person."""
     saga_id = shop.check_out("orchestrated")
@@ -201,13 +188,6 @@ def _known_to_the_watcher(shop: Shop, *, payment_method: str = "credit_card") ->
     saga_id = shop.check_out("choreographed", payment_method=payment_method)
     shop.workers["carrito"].relay()
     shop.workers["saga_choreography"].hear()
-    return saga_id
-
-
-def _running(shop: Shop) -> str:
-    """A saga that has been charged, and waits for carrito."""
-    saga_id = shop.check_out("choreographed")
-    shop.settle(without=("carrito",))
     return saga_id
 
 
