@@ -146,8 +146,8 @@ def _row(row: Any) -> str:
     return f"{type(row).__name__.removesuffix('Row')}: {fields}"
 
 
-def _shown(name: str, value: object) -> str:
-    if name in _CENTS and isinstance(value, int):
+def _shown(name: str, value: Any) -> str:
+    if name in _CENTS:  # a sum is a Decimal
         return money(value)
     if name.endswith("_at") and isinstance(value, float):
         return _iso(value)

@@ -329,7 +329,8 @@ def test_command_tells_all_of_one_saga(audit):
     times = [datetime.fromisoformat(line.split()[0]) for line in undos]
     assert times == sorted(times)
     assert "Payment: step process_payment," in said
-    assert "status refunded, amount 25.00" in said
+    assert "status refunded, amount 25.00, refunded 25.00" in said
+    assert "Checkout: priced 25.00, lines " in said
 
 
 def test_command_cannot_tell_of_an_unknown_saga():
