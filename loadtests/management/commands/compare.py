@@ -34,7 +34,7 @@ The report (one HTML file), all figures as JSON and every single sample as CSV a
 first pattern's orchestrator, but over messages: it separates the cost of transport from the cost
 of coordination. `monolith` is the floor: the same checkout in
 one local transaction, without a saga; with it in a run, all services' tables are in one database.
-Two minutes and a half with the usual options; docs/explanation/benchmarks.md has the method
+Three minutes with the usual options; docs/explanation/benchmarks.md has the method
 and its limits.
 """
 
