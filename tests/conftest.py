@@ -8,11 +8,17 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
+from catalogue.checkout import PADDED, PADDING
 from messaging import wakeups
 from pagos import desk
+from participant import failpoints
 from stack.local import LocalStack
 from tarjetas import operations as network
+from tests import lanes
+from tests.chaos.triggers import Triggers
 from tests.checkout.shop import Shop
+from tests.skewed import SKEW
+from tests.skewed import VARIABLE as SKEW_VARIABLE
 
 # How long an example takes is the machine's affair, all the more beside other tests.
 hypothesis.settings.register_profile("dueto", deadline=None)
@@ -29,6 +35,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz", type=int, default=300, help="tests/fuzz: how many requests, and messages"
     )
     parser.addoption("--fuzz-seed", type=int, default=0, help="tests/fuzz: the same ones again")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_is_alone)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Before the time that a test may take begins."""
+    if _is_alone(item):
+        lanes.wait_for_quiet()
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.nodeid.partition("::")[0] in lanes.ALONE
 
 
 def pytest_configure() -> None:
@@ -95,3 +116,32 @@ def stack(tmp_path_factory):
 def shop(stack):
     """That stack as its users call it."""
     return Shop(stack)
+
+
+@pytest.fixture(scope="session")
+def triggers(tmp_path_factory):
+    """What kills a process of the unusual shop."""
+    return Triggers(tmp_path_factory.mktemp("points"))
+
+
+@pytest.fixture(scope="session")
+def unusual_shop(tmp_path_factory, triggers):
+    """A shop whose checkouts have eight steps, whose bookings are to be decided within a second,
+    and whose processes believe that it is later, while its servers don't.
+    """
+    environment = {
+        PADDING: str(len(PADDED)),
+        "DUETO_DECIDE_SECONDS": "booking.approve_booking=1,booking.pay_bill=1",
+        SKEW_VARIABLE: str(SKEW),
+        "DJANGO_SETTINGS_MODULE": "tests.skewed.settings",
+        failpoints.FOLDER: str(triggers.folder),
+    }
+    with LocalStack(
+        folder=tmp_path_factory.mktemp("unusual"),
+        fresh=True,
+        free_ports=True,
+        use_given=False,
+        longest_pause=0.0,
+        environment=environment,
+    ) as running:
+        yield Shop(running)

@@ -3,21 +3,14 @@
 import pytest
 
 from contracts.patterns import PATTERNS
-from stack.local import LocalStack
-from tests.checkout.shop import Shop
-from tests.skewed.apps import VARIABLE
+from tests.skewed import SKEW
 
-EACH, SKEW = 4, 130
+EACH = 4
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """A shop of its own, whose processes believe that it is later."""
-    folder = tmp_path_factory.mktemp("stack")
-    skewed = {VARIABLE: str(SKEW), "DJANGO_SETTINGS_MODULE": "tests.skewed.settings"}
-    options = {"folder": folder, "fresh": True, "free_ports": True, "use_given": False}
-    with LocalStack(saga="checkout", environment=skewed, **options) as running:
-        yield Shop(running)
+def shop(unusual_shop):
+    return unusual_shop
 
 
 def test_checkouts_complete_in_every_pattern(shop):

@@ -1,18 +1,12 @@
 """A checkout of eight steps ends as one of five does: its three extra ones change nothing."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from catalogue.checkout import PADDED, PADDING, SAGA, padding_steps
+from catalogue.checkout import PADDED, SAGA, padding_steps
 from contracts import patterns
 from contracts.patterns import PATTERNS
 from contracts.saga import Direction
-from participant import failpoints
 from stack.console import StackError
-from stack.local import LocalStack
-from tests.chaos.triggers import Triggers
-from tests.checkout.shop import Shop
 
 PADS = padding_steps(str(len(PADDED)))
 NAMES = [step.name for step in PADS]
@@ -27,27 +21,8 @@ KILLED = (
 
 
 @pytest.fixture(scope="module")
-def triggers(tmp_path_factory) -> Triggers:
-    return Triggers(tmp_path_factory.mktemp("points"))
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory, triggers) -> Iterator[LocalStack]:
-    with LocalStack(
-        folder=tmp_path_factory.mktemp("stack"),
-        fresh=True,
-        free_ports=True,
-        use_given=False,
-        saga="checkout",
-        longest_pause=0.0,
-        environment={PADDING: str(len(PADS)), failpoints.FOLDER: str(triggers.folder)},
-    ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shop(stack) -> Shop:
-    return Shop(stack)
+def shop(unusual_shop):
+    return unusual_shop
 
 
 def checked_out(shop, pattern: str, *, method: str = "credit_card") -> str:

@@ -14,7 +14,6 @@ import pytest
 from catalogue import SAGAS
 from contracts.patterns import CHOREOGRAPHED
 from contracts.saga import Direction
-from stack.local import LocalStack
 from tests.checkout.shop import ENDED, Shop
 from tests.sagas.test_endings import completed, ended, steps_of_refused, told
 from tests.waiting import eventually
@@ -287,26 +286,9 @@ def test_same_hour_twice_at_once_is_one_booking(lobby):
             lobby.say(booked, "reject", by="eva")
 
 
-@pytest.fixture(scope="module")
-def hurried(tmp_path_factory):
-    """A shop whose managers and customers have a second."""
-    times = f"{SAGA}.approve_booking=1,{SAGA}.pay_bill=1"
-    folder = tmp_path_factory.mktemp("hurried")
-    made = LocalStack(
-        folder=folder,
-        fresh=True,
-        free_ports=True,
-        use_given=False,
-        saga=SAGA,
-        environment={"DUETO_DECIDE_SECONDS": times},
-    )
-    with made as running:
-        yield Shop(running)
-
-
 @pytest.mark.parametrize("who", ["manager", "customer"])
-def test_nobody_who_decides_in_time_is_a_refusal(hurried, pattern, who):
-    lobby = Lobby(hurried, pattern)
+def test_nobody_who_decides_in_time_is_a_refusal(unusual_shop, pattern, who):
+    lobby = Lobby(unusual_shop, pattern)
     booking_id = lobby.book(auto_approve=who == "customer")
     at, code = {
         "manager": ("approve_booking", "approval_overdue"),
@@ -318,13 +300,13 @@ def test_nobody_who_decides_in_time_is_a_refusal(hurried, pattern, who):
     assert lobby.ask()[0] == 202, "its slot is free"
 
 
-def test_hurried_shop_is_whole_as_well(hurried):
+def test_shop_with_overdue_ones_is_whole_as_well(unusual_shop):
     eventually(
         lambda: (
-            not hurried.rows(
+            not unusual_shop.rows(
                 "reservas", "SELECT 1 FROM reservas_booking WHERE status <> ALL(%s)", [list(ENDED)]
             )
         ),
         what="all have ended",
     )
-    hurried.audit()
+    unusual_shop.audit()

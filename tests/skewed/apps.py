@@ -12,9 +12,8 @@ from typing import Any
 from django.apps import AppConfig
 
 from catalogue.services import WITH_DATABASE
+from tests.skewed import VARIABLE
 
-VARIABLE = "DUETO_TEST_SKEW"
-"""Seconds, in the environment of a process."""
 SHOP = ("participant", "messaging", "httpapi", "coordination", *WITH_DATABASE)
 _LEFT_OUT = ("migrations", "management", "admin")
 

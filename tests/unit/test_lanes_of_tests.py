@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.lanes import ALONE, beside, lanes
+from tests.lanes import beside, lanes
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -35,9 +35,22 @@ def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str])
     assert said.index("second\n") < said.index("third\n")
 
 
+def test_last_lane_may_wait_until_the_others_are_over(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    note = f"open({str(log)!r}, 'a').write"
+    slow = [sys.executable, "-c", f"import time; time.sleep(1); {note}('slow ')"]
+    waits = [
+        sys.executable,
+        "-c",
+        f"from tests import lanes; lanes.wait_for_quiet(); {note}('end')",
+    ]
+    quick = [sys.executable, "-c", f"{note}('quick ')"]
+    assert beside(quick, slow, waits) == 0
+    assert log.read_text().endswith("slow end")
+
+
 def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:
     chosen = [lane for is_proof in (False, True) for lane in lanes(is_proof=is_proof)]
-    chosen.append([*ALONE])
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
     assert files
     assert not [name for name in files if sum(_is_in(name, lane) for lane in chosen) != 1]
