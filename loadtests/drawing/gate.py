@@ -41,8 +41,8 @@ def sentence(one: Judgement) -> str:
 
 def _seen(one: Judgement) -> str:
     interval = f" [{_between(one.interval.low, one.interval.high)}]" if one.interval else ""
-    if one.base is None:
-        return f"{_amount(one, one.seen)}{interval}"
+    if one.base is None or isinf(one.seen):
+        return f"{words.NEVER if isinf(one.seen) else _amount(one, one.seen)}{interval}"
     unit = one.condition.quantity.unit
     base = f"{words.with_unit(one.base, unit)} of {one.condition.other or 'the stored run'}"
     found = words.with_unit(one.measured, unit)

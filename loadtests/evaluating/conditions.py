@@ -101,6 +101,8 @@ def expanded(
     found = []
     for one in conditions:
         usual = [name for name in patterns if name not in (one.other, shopper.MONOLITH)]
+        if not (one.pattern or usual):
+            raise ValueError(f"{one}: the run has no pattern beside {', '.join(patterns)}")
         for pattern in [one.pattern] if one.pattern else usual:
             made = replace(one, pattern=pattern)
             _check(made, patterns, is_full, against)

@@ -115,13 +115,16 @@ class OpenLoop:
         raise NotImplementedError("say when the tasks are to start: def schedule(self): ...")
 
     def start(self, group: gevent.pool.Group) -> gevent.Greenlet:
-        """In place of Locust's own loop. It finds the instance as an argument of the greenlet."""
+        """In place of Locust's own loop; Locust finds the instance as the greenlet's argument."""
         self._group = group
         self._greenlet = group.spawn(_run, self)
         return self._greenlet
 
     def on_start(self) -> None:
         """Locust's hook: before the first arrival of an instance."""
+
+    def on_stop(self) -> None:
+        """Locust's hook: after the last arrival of all."""
 
 
 _arrivals: list[Arrival] = []
@@ -156,28 +159,34 @@ def _do_all(user: OpenLoop) -> None:
     by_name = {task.__name__: task for task in tasks}
     starts, chance = user.schedule(), random.Random(user.seed)  # noqa: S311 -- a mix to repeat
     drawn = chance.choices([task.__name__ for task in tasks], k=len(starts))
+    every, free = [user], [user]
+    user.on_start()
     gc.collect()
     gc.freeze()  # what is there by now costs no collection any time, which would delay starts
     first = time.monotonic() + LEAD_SECONDS
     arrivals = [Arrival(first + at, task) for at, task in zip(starts, drawn, strict=True)]
     _arrivals.extend(arrivals)
-    free = [user]
-    user.on_start()
 
     def do(arrival: Arrival) -> None:
         gevent.getcurrent().arrival = arrival
-        shopper = free.pop() if free else _another(user)
         try:
-            by_name[arrival.task](shopper)
+            shopper = free.pop() if free else _another(user, every)
+            try:
+                by_name[arrival.task](shopper)
+            finally:
+                free.append(shopper)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the others go on
             arrival.error = arrival.error or repr(error)
-            told = {"user_instance": shopper, "exception": error, "tb": error.__traceback__}
+            told = {"user_instance": user, "exception": error, "tb": error.__traceback__}
             user.environment.events.user_error.fire(**told)
         arrival.ended = time.monotonic()
-        free.append(shopper)
         _count(user.environment, arrival)
 
-    dispatch(arrivals=arrivals, do=do, patience=user.patience)
+    try:
+        dispatch(arrivals=arrivals, do=do, patience=user.patience)
+    finally:
+        for shopper in every:
+            shopper.on_stop()
 
 
 def _count(environment: Any, arrival: Arrival) -> None:
@@ -192,8 +201,9 @@ def _count(environment: Any, arrival: Arrival) -> None:
     )
 
 
-def _another(user: OpenLoop) -> OpenLoop:
+def _another(user: OpenLoop, every: list[OpenLoop]) -> OpenLoop:
     made = type(user)(user.environment)  # type: ignore[call-arg]  # as Locust's User is made
+    every.append(made)
     made.on_start()
     return made
 

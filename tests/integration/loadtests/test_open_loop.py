@@ -138,6 +138,21 @@ def test_what_never_ends_is_infinitely_late_and_a_failure(tmp_path: Path) -> Non
     assert re.search(r"^buy +80 +80 +never +never +never +never$", ended.stdout, re.MULTILINE)
 
 
+def test_instances_are_made_as_they_are_needed_and_each_is_started_and_stopped(
+    tmp_path: Path,
+) -> None:
+    hooks = "".join(
+        f"    def on_{when}(self):\n        self.client.post('/', json={{'hook': '{when}'}})\n\n"
+        for when in ("start", "stop")
+    )
+    with SlowShop(stall=0.2) as shop:
+        ended, arrivals = locust(tmp_path, OPEN.replace("    @task", f"{hooks}    @task"), shop)
+    started, stopped = (sum(when in body for body in shop.bodies) for when in (b"start", b"stop"))
+    assert ended.returncode == 0, ended.stderr
+    assert 1 < started == stopped < len(arrivals) == 80
+    assert len(shop.bodies) == 80 + started + stopped
+
+
 def test_failed_request_fails_its_arrival(tmp_path: Path) -> None:
     with SlowShop(status=503) as shop:
         ended, arrivals = locust(tmp_path, OPEN, shop)

@@ -1,6 +1,7 @@
 """What is told of a run that is held to conditions; its XML as readers of JUnit take it."""
 
 from dataclasses import replace
+from math import inf
 from xml.etree import ElementTree
 
 import pytest
@@ -56,6 +57,11 @@ def test_what_holds_with_an_interval_beyond_the_limit_says_so(run: Comparison) -
 def test_figure_that_looks_like_its_limit_is_told_with_more_digits(run: Comparison) -> None:
     (found,) = held(run, "orchestrated.p50>22.79ms")
     assert "22.8 ms" not in gate.sentence(replace(found, seen=22.7901, interval=None))
+
+
+def test_what_never_came_is_never_and_no_number_of_times(every: list[Judgement]) -> None:
+    for one in (every[0], every[-1]):
+        assert gate.sentence(replace(one, seen=inf, interval=None)) == "fails: never"
 
 
 def test_terminal_has_the_verdict_first_and_narrow_lines(every: list[Judgement]) -> None:

@@ -122,6 +122,14 @@ def test_condition_without_a_pattern_is_one_for_each_but_the_floor_and_each_once
     assert [str(one) for one in found] == ["orchestrated.p95>3", "choreographed.p95>3"]
 
 
+def test_condition_of_no_pattern_is_refused() -> None:
+    asked = [conditions.condition("p50>2x orchestrated")]
+    with pytest.raises(ValueError, match="no pattern beside orchestrated"):
+        conditions.expanded(
+            conditions=asked, patterns=["orchestrated"], is_full=False, against=None
+        )
+
+
 def test_condition_fails_on_what_was_measured(run: Comparison) -> None:
     assert outcomes("p50>20ms", run) == {"orchestrated": "fails", "choreographed": "holds"}
     assert outcomes("completed/s<40", run) == {"orchestrated": "fails", "choreographed": "holds"}
