@@ -13,7 +13,7 @@ from loadtests.drawing import differences, verdicts, words
 from loadtests.drawing.screen import WIDTH
 from loadtests.evaluating.comparison import Comparison
 from loadtests.evaluating.conditions import Judgement, Standing
-from loadtests.evaluating.quantities import QUANTITIES, Measurement
+from loadtests.evaluating.quantities import COUNTED, QUANTITIES, Measurement
 
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no place for."""
@@ -40,9 +40,14 @@ def sentence(one: Judgement) -> str:
 
 
 def _seen(one: Judgement) -> str:
-    interval = f" [{_between(one.interval.low, one.interval.high)}]" if one.interval else ""
-    if one.base is None or isinf(one.seen):
-        return f"{words.NEVER if isinf(one.seen) else _amount(one, one.seen)}{interval}"
+    if isinf(one.seen):
+        return words.NEVER
+    # What is counted has none, and needs none.
+    interval = "" if one.condition.figure in COUNTED else " (no interval)"
+    if one.interval:
+        interval = f" [{_between(one.interval.low, one.interval.high)}]"
+    if one.base is None:
+        return f"{_amount(one, one.seen)}{interval}"
     unit = one.condition.quantity.unit
     base = f"{words.with_unit(one.base, unit)} of {one.condition.other or 'the stored run'}"
     found = words.with_unit(one.measured, unit)

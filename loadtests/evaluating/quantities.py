@@ -156,6 +156,7 @@ _OTHERS = {
     "not_accepted": _count("that were not accepted", lambda counts: counts.not_accepted),
 }
 QUANTITIES: Mapping[str, Quantity] = {**_TIMES, **_OTHERS}
+COUNTED = ("unfinished", "not_accepted")
 OF_A_FULL_RUN = ("hot_", "zipf_", "knee/s")
 NAMED = (
     "p50, p95, p99 (until the outcome), the same with accepted_, undone_, refused_, hot_ or zipf_"

@@ -45,7 +45,7 @@ def test_sentence_says_what_was_measured_and_how_near_it_was(every: list[Judgeme
     assert first == "fails: 22.8 ms [22.6 to 23.0]"
     assert second == "holds: 12.8 ms [12.6 to 13.0]"
     assert near == "fails, though its interval reaches 24.9 ms: 25.1 ms [24.9 to 25.3]"
-    assert undone == "fails: 30.0 ms"
+    assert undone == "fails: 30.0 ms (no interval)"
     assert relative.startswith("fails: 12.8 ms, 0.56 times the 22.8 ms of orchestrated [0.5")
 
 
@@ -57,6 +57,10 @@ def test_what_holds_with_an_interval_beyond_the_limit_says_so(run: Comparison) -
 def test_figure_that_looks_like_its_limit_is_told_with_more_digits(run: Comparison) -> None:
     (found,) = held(run, "orchestrated.p50>22.79ms")
     assert "22.8 ms" not in gate.sentence(replace(found, seen=22.7901, interval=None))
+
+
+def test_what_is_counted_has_no_interval_and_says_nothing_of_it(run: Comparison) -> None:
+    assert gate.sentence(held(run, "orchestrated.unfinished>0")[0]) == "holds: 0"
 
 
 def test_what_never_came_is_never_and_no_number_of_times(every: list[Judgement]) -> None:
