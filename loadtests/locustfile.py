@@ -6,7 +6,8 @@ It loads the shop of `manage.py up` (on DUETO_PORT_BASE, if that is set), or tha
 Each shopper makes a cart, fills it, checks out in one pattern after the other, and waits for the
 outcome. Rows: `checkout <pattern>` is the acceptance (the 202), `saga <pattern>` lasts from the
 same moment until the outcome, which is asked for with a short backoff (so it is a few milliseconds
-too long; `manage.py compare` measures exactly, at a load that doesn't depend on the answers).
+too long). With `--rate 25` shoppers come at times that were fixed beforehand, whatever the answers
+are, for `--seconds` (load/open_loop.py); `ARRIVAL shop` is then all of a shopper's time.
 A refusal that the mix asks for (a declined card) is no failure; whatever else is unexpected is.
 """
 
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 import gevent
 from gevent.hub import Hub
+from gevent.pool import Group
 from locust import FastHttpUser, between, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import FastHttpSession
@@ -31,6 +33,8 @@ from locust.exception import StopTest
 # Locust may have been started from another folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from loadtests.load import shopper
+from loadtests.load.open_loop import OpenLoop
+from loadtests.load.windows import Arrivals, offsets
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 OUTCOME_SECONDS = 30.0
@@ -62,6 +66,9 @@ def add_options(parser: LocustArgumentParser) -> None:
         env_var="DUETO_DECLINED",
         help="share of checkouts with a declined card, 0 to 1",
     )
+    fixed = "shoppers a second, at times fixed beforehand (Poisson); default: those of --users"
+    group.add_argument("--rate", type=float, default=0.0, help=fixed)
+    group.add_argument("--seconds", type=float, default=60.0, help="how long, with --rate")
     group.add_argument(
         "--inventory",
         default="",
@@ -76,6 +83,7 @@ def stock_up(environment: Environment, **_: Any) -> None:
     options: Any = environment.parsed_options
     try:
         shopper.patterns(text=options.patterns, known=OF_THE_SHOP)
+        Shopper.fixed_count = 1 if options.rate else 0
         host = environment.host or USUAL_HOST
         _require_carrito(environment, host)
         _products[:] = _made(environment, options.inventory or _next_port(host))
@@ -84,11 +92,23 @@ def stock_up(environment: Environment, **_: Any) -> None:
         raise StopTest(str(error)) from None
 
 
-class Shopper(FastHttpUser):
-    """One shopper, who waits for the outcome of a checkout before the next."""
+class Shopper(OpenLoop, FastHttpUser):
+    """One shopper, who waits for the outcome of a checkout before the next; with a rate, one who
+    comes at a fixed time."""
 
     host = USUAL_HOST
     wait_time = between(0.1, 0.5)
+
+    def schedule(self) -> list[float]:
+        options = self.environment.parsed_options
+        seed = random.randrange(2**31)  # noqa: S311 -- arrival times, no secret
+        return offsets(
+            arrivals=Arrivals.POISSON, rate=options.rate, seconds=options.seconds, seed=seed
+        )
+
+    def start(self, group: Group) -> gevent.Greenlet:
+        of = OpenLoop if self.environment.parsed_options.rate else FastHttpUser
+        return of.start(self, group)
 
     def on_start(self) -> None:
         options = self.environment.parsed_options

@@ -4,7 +4,7 @@ Runs are made at different times, so nothing is paired between them: a figure ha
 the windows of one run all lie on one side of the other's. Less than that is not told from chance.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
@@ -12,11 +12,12 @@ from statistics import median
 import msgspec
 
 from loadtests.drawing import verdicts, words
-from loadtests.evaluating.comparison import Capacity, Comparison, WindowFacts
+from loadtests.evaluating.comparison import Capacity, Comparison
+from loadtests.evaluating.quantities import QUANTITIES
 from loadtests.evaluating.verdicts import SMALLEST_OF_INTEREST
-from loadtests.load.windows import Phase
 
-Windows = Sequence[float | None]
+Windows = Sequence[float]
+"""Infinite where it never came."""
 APART, OVERLAPS, SAME = "changed", "overlaps", ""
 LABEL, COLUMN = 24, 22
 
@@ -32,7 +33,7 @@ class Change:
     @property
     def verdict(self) -> str:
         """`changed`: all windows apart; `overlaps`: medians differ by more than 5 %."""
-        before, after = _known(self.before), _known(self.after)
+        before, after = self.before, self.after
         if max(before) < min(after) or max(after) < min(before):
             return APART
         one, other = median(before), median(after)
@@ -57,16 +58,23 @@ def differences(*, before: Comparison, after: Comparison) -> str:
 
 def circumstances(*, before: Comparison, after: Comparison) -> list[str]:
     """What was not the same in both: then a figure may have changed for that alone."""
-    pairs = [*_compared(before.environment, after.environment)]
-    settings = [msgspec.to_builtins(one.settings) for one in (before, after)]
-    pairs += [one for one in _compared(*settings) if one[0] != "seed"]
-    pairs += _compared({"audit": _audit(before)}, {"audit": _audit(after)})
+    pairs = unlike(before=before, after=after)
     if not pairs:
         return ["MADE ON the same, with the same settings"]
     lines = ["NOT THE SAME: figures may differ for this alone"]
     for name, one, other in pairs:
         lines += [f"  {name}", f"    A: {one}", f"    B: {other}"]
     return lines
+
+
+def unlike(*, before: Comparison, after: Comparison) -> list[tuple[str, object, object]]:
+    """What the two were made on and with, where that differs: its name, and both."""
+    settings = [msgspec.to_builtins(one.settings) for one in (before, after)]
+    return [
+        *_compared(before.environment, after.environment),
+        *[one for one in _compared(*settings) if one[0] != "seed"],
+        *_compared({"audit": _audit(before)}, {"audit": _audit(after)}),
+    ]
 
 
 def changes(*, before: Comparison, after: Comparison) -> list[Change]:
@@ -81,29 +89,21 @@ def changes(*, before: Comparison, after: Comparison) -> list[Change]:
 
 def windows_of(*, run: Comparison) -> dict[str, Windows]:
     """A run's figures by name, window by window."""
-    found: dict[str, Windows] = {}
-    for place, share in enumerate(("p50", "p95", "p99")):
-        for one in run.of(Phase.LIGHT):
-            times = one.outcome.of_windows(place) if one.outcome else []
-            found[_named(f"{share} ms, light load", one.pattern)] = times
-    for one in run.of(Phase.FULL):
-        found[_named("completed/s, full load", one.pattern)] = one.capacities
-    for label, of in _COSTS.items():
-        for pattern in run.patterns:
-            costs = [
-                of(w)
-                for w in run.windows
-                if (w.window.phase, w.window.pattern) == (Phase.FULL, pattern)
-            ]
-            found[_named(f"{label}, full load", pattern)] = costs
-    return found
+    return {
+        _named(label, pattern): measured.windows
+        for name, label in _SHOWN.items()
+        for pattern in run.patterns
+        if (measured := QUANTITIES[name].read(run, pattern))
+    }
 
 
-_COSTS: Mapping[str, Callable[[WindowFacts], float]] = {
-    "CPU ms": lambda window: window.cost.shop_cpu_ms / max(window.counts.accepted, 1),
-    "WAL kB": lambda window: window.cost.wal_bytes / 1000 / max(window.counts.accepted, 1),
-    "messages": lambda window: window.cost.messages / max(window.counts.accepted, 1),
-    "HTTP calls": lambda window: window.cost.http_calls / max(window.counts.accepted, 1),
+_SHOWN = {
+    **{name: f"{name} ms, light load" for name in ("p50", "p95", "p99")},
+    "completed/s": "completed/s, full load",
+    "cpu": "CPU ms, full load",
+    "wal": "WAL kB, full load",
+    "messages": "messages, full load",
+    "http_calls": "HTTP calls, full load",
 }
 
 
@@ -163,12 +163,7 @@ def _rows(every: Sequence[Change]) -> list[str]:
 
 
 def _cell(windows: Windows) -> str:
-    return f"{words.number(median(_known(windows)))} ({words.spread(windows)})"
-
-
-def _known(windows: Windows) -> list[float]:
-    """What never came is later than everything."""
-    return [float("inf") if window is None else window for window in windows]
+    return f"{words.number(median(windows))} ({words.spread(windows)})"
 
 
 def _compared(

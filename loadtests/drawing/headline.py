@@ -70,13 +70,9 @@ def _bars(found: Mapping[str, float | None], unit: str) -> str:
     return "".join(
         f'<div class="bar {words.colour_of(pattern)}"><span>{escape(words.short_name_of(pattern))}'
         f'</span><i style="width:{(value or 0.0) / highest * 100:.1f}%"></i>'
-        f"<b>{escape(_with_unit(value, unit))}</b></div>"
+        f"<b>{escape(words.with_unit(value, unit))}</b></div>"
         for pattern, value in found.items()
     )
-
-
-def _with_unit(value: float | None, unit: str) -> str:
-    return "never" if value is None else f"{words.number(value)} {unit}"
 
 
 def certainty(*, run: Comparison) -> str:

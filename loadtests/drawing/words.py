@@ -1,5 +1,6 @@
 """Numbers and names as people read them."""
 
+import math
 from collections.abc import Sequence
 
 CHECKOUT = "checkout"
@@ -11,6 +12,7 @@ NAMES = {
     "orchestrated_messaging": "orchestrated over messages",
     FLOOR: "monolith (no saga)",
 }
+NEVER = "never"
 PER_CENT = "\u202f%"
 """With a space that is narrow and never the end of a line."""
 PLAIN = str.maketrans("\u202f\u2212", " -")
@@ -40,9 +42,10 @@ def colour_of(pattern: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """About three digits, so that figures of any size can stand in a column; None is never."""
-    if value is None:
-        return "never"
+    """About three digits, so that figures of any size can stand in a column; None, and what is
+    infinite, is never."""
+    if value is None or math.isinf(value):
+        return NEVER
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
@@ -54,7 +57,16 @@ def tick(value: float) -> str:
 
 
 def ms(value: float | None) -> str:
-    return "never" if value is None else f"{number(value)} ms"
+    return with_unit(value, "ms")
+
+
+def with_unit(value: float | None, unit: str, *, said: str = "") -> str:
+    """12.3 ms, 45/s, 3; what never came has none. `said`: the number, where it is written."""
+    is_count = value is not None and not unit and value.is_integer()
+    said = said or (f"{value:.0f}" if is_count else number(value))
+    if said == NEVER or not unit:
+        return said
+    return f"{said}{unit}" if unit.startswith("/") else f"{said} {unit}"
 
 
 def percent(share: float) -> str:

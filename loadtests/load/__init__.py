@@ -6,5 +6,6 @@
 `shopper`    what a shopper says to the shop, in which pattern
 `workload`   what the shoppers of a window want, and what is supplied for it
 `generator`  the process that sends: started here, and told each window
+`open_loop`  sends at fixed times, in a locustfile of anybody's
 `arrivals`   what runs in that process; on time and at the least cost by `client`
 """

@@ -1,34 +1,31 @@
 """A locustfile for measurements: starts each saga at its intended time, whatever the shop does.
 
 Driven window by window by `manage.py compare` (generator.py) over a connection; for a load test by
-hand, or with Locust's web page, use loadtests/locustfile.py. Locust's own `constant_throughput` is
-closed-loop: a user that waits for an answer starts nothing, and so hides the very delays that are
-to be measured. Here one greenlet is started for each arrival.
+hand, or with Locust's web page, use loadtests/locustfile.py.
 """
 
 import csv
 import gc
 import os
 import time
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
-import gevent.pool
 import msgspec
 from gevent.socket import wait_read
 from locust import User, events, task
 from locust.env import Environment
 
-from loadtests.load.client import Connections, Timer, post
+from loadtests.load.client import Connections, post
 from loadtests.load.generator import FILE_NUMBER_VARIABLE
+from loadtests.load.open_loop import LEAD_SECONDS, Arrival, dispatch
 from loadtests.load.windows import Arrivals, offsets
 
 NO_ANSWER = 0
-LEAD_SECONDS = 0.05
-"""Between the preparation of a window and its start."""
 LOWEST_REAL_TIME = 1
 REAL_TIME = "runs before all other processes (SCHED_FIFO)"
 USUAL = "waits for its turn like any other process: real-time scheduling was not allowed"
@@ -40,17 +37,16 @@ class _Accepted(msgspec.Struct):
     saga_id: str = ""
 
 
-class Arrival:
-    """One saga: when it was meant to start, when it did, and what came back."""
+class Checkout(Arrival):
+    """One saga: what is sent, and what came back."""
 
-    __slots__ = ("answered", "body", "error", "intended", "sent", "status")
+    __slots__ = ("body", "request", "status")
 
-    def __init__(self, intended: float) -> None:
-        self.intended = intended
-        self.sent = self.answered = 0.0
+    def __init__(self, intended: float, request: bytes) -> None:
+        super().__init__(intended)
+        self.request = request
         self.status = NO_ANSWER
         self.body = b""
-        self.error = ""
 
 
 class Dispatcher(User):
@@ -138,29 +134,24 @@ def run_window(environment: Environment, window: dict[str, Any]) -> dict[str, An
 
 def _send(
     environment: Environment, window: dict[str, Any], starts: list[float], requests: list[bytes]
-) -> list[Arrival]:
+) -> list[Checkout]:
     connections = _connections(str(environment.host))
-    group = gevent.pool.Group()
-    timer = Timer()
     first = time.monotonic() + LEAD_SECONDS
-    arrivals = [Arrival(first + start) for start in starts]
-    for arrival, request in zip(arrivals, requests, strict=True):
-        timer.wait_until(at=arrival.intended)
-        group.spawn(_check_out, connections, arrival, request)
-    timer.close()
-    group.join(timeout=window["patience"])
-    group.kill()
+    arrivals = [
+        Checkout(first + start, request) for start, request in zip(starts, requests, strict=True)
+    ]
+    do = partial(_check_out, connections)
+    dispatch(arrivals=arrivals, do=do, patience=window["patience"])
     connections.close()
     return arrivals
 
 
-def _check_out(connections: Connections, arrival: Arrival, request: bytes) -> None:
-    arrival.sent = time.monotonic()
+def _check_out(connections: Connections, arrival: Checkout) -> None:
     try:
-        arrival.status, arrival.body = connections.exchange(request=request)
+        arrival.status, arrival.body = connections.exchange(request=arrival.request)
     except OSError as error:
         arrival.error = str(error)
-    arrival.answered = time.monotonic()
+    arrival.ended = time.monotonic()
 
 
 def _requests(host: str, bodies: Path) -> list[bytes]:
@@ -176,22 +167,22 @@ def _connections(host: str) -> Connections:
     return Connections(host=parts.hostname or "127.0.0.1", port=parts.port or 80)
 
 
-def _write(path: Path, arrivals: list[Arrival], epoch: float) -> None:
+def _write(path: Path, arrivals: list[Checkout], epoch: float) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for arrival in arrivals:
             times = [
-                at + epoch if at else 0 for at in (arrival.intended, arrival.sent, arrival.answered)
+                at + epoch if at else 0 for at in (arrival.intended, arrival.started, arrival.ended)
             ]
             writer.writerow([*(f"{at:.6f}" for at in times), arrival.status, *_found(arrival)])
 
 
-def _found(arrival: Arrival) -> tuple[str, str]:
+def _found(arrival: Checkout) -> tuple[str, str]:
     """The saga's id, and what went wrong (a problem's text, or the connection's)."""
     if arrival.status in (201, 202):
         return msgspec.json.decode(arrival.body, type=_Accepted).saga_id, ""
-    if arrival.answered == 0:
+    if arrival.ended == 0:
         return "", "no answer"
     return "", arrival.error or arrival.body[:300].decode(errors="replace")
 

@@ -40,6 +40,17 @@ def offsets(*, arrivals: Arrivals, rate: float, seconds: float, seed: int) -> li
     return _poisson(rate, seconds, seed)
 
 
+def stepped(
+    *, arrivals: Arrivals, rates: Sequence[float], seconds: float, seed: int
+) -> list[float]:
+    """As `offsets`, at one rate after the other, each for `seconds`."""
+    return [
+        place * seconds + at
+        for place, rate in enumerate(rates)
+        for at in offsets(arrivals=arrivals, rate=rate, seconds=seconds, seed=seed + place)
+    ]
+
+
 def _constant(rate: float, seconds: float) -> list[float]:
     return [n / rate for n in range(int(rate * seconds + 1e-9))]
 

@@ -3,6 +3,9 @@
 import secrets
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,15 @@ from django.core.management.base import CommandError, CommandParser
 
 from catalogue import SAGAS
 from loadtests.comparing import FinishedRun, new_folder, resume, run
-from loadtests.drawing import differences, page, screen, stored
+from loadtests.drawing import differences, gate, page, screen, stored
 from loadtests.drawing.stored import NotARun
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.conditions import Condition, Standing, condition, expanded, judge
+from loadtests.evaluating.quantities import NAMED
 from loadtests.load import shopper
 from loadtests.load.plan import RunSettings
 from loadtests.management.explained import MeasuringCommand, add_valued, between, positive
-from loadtests.running.store import NotStored, as_json
+from loadtests.running.store import NotStored, Store, as_json
 from loadtests.shop import CHECKOUT, MOST_STEPS, OWN_STEPS
 
 ABOUT = """\
@@ -36,12 +42,56 @@ of coordination. `monolith` is the floor: the same checkout in
 one local transaction, without a saga; with it in a run, all services' tables are in one database.
 Three minutes with the usual options; docs/explanation/benchmarks.md has the method
 and its limits.
+
+`--fail-if` holds a run to conditions, a stored one too (`--report DIR`, or `diff A B`, which holds
+B against A): docs/how-to/gate-a-pipeline.md.
+
+  python manage.py compare --fail-if 'p95>300ms' --fail-if 'completed/s<100'
+  python manage.py compare --report DIR --against BASELINE --fail-if 'p50>1.2x'
+
+Exit status: 0 all is well, 1 no result (the audit found a breach, or the stack failed), 2 refused
+before anything was started, 3 a condition fails, 4 none fails but one is not decided, 130 stopped.
 """
+
+NO_RESULT, REFUSED, FAILED, UNDECIDED, STOPPED = 1, 2, 3, 4, 130
 
 MOST_HOP_MS = 50.0
 MOST_INJECTED_MS = 10_000.0
 MOST_ZIPF = 3.0
 """There, 8 in 10 want the same."""
+
+
+class Refused(CommandError):
+    """What was asked for can't be: nothing was started."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said, returncode=REFUSED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a run is held to, and where that is told."""
+
+    conditions: Sequence[Condition]
+    against: Comparison | None
+    junit: Path | None
+    markdown: Path | None
+
+    def hold(self, *, run: Comparison) -> tuple[str, int]:
+        """What came of it, for a terminal, and the exit status; writes the files asked for."""
+        every = judge(conditions=self.conditions, run=run, against=self.against)
+        beware = gate.warnings(run=run, against=self.against)
+        if self.junit:
+            self.junit.write_bytes(gate.junit(every=every, run=run))
+        if self.markdown:
+            self.markdown.write_text(gate.markdown(every=every, run=run, beware=beware))
+        if not every:
+            return "", 0
+        found = {one.standing for one in every}
+        undecided = UNDECIDED if run.audit.is_clean else NO_RESULT
+        status = undecided if Standing.UNDECIDED in found else 0
+        said = gate.lines(every=every, beware=beware)
+        return said, FAILED if Standing.FAILS in found else status
 
 
 class Command(MeasuringCommand):
@@ -136,57 +186,120 @@ class Command(MeasuringCommand):
             ("--resume", "DIR", "resume a run that was stopped: its folder in .dueto/reports"),
             ("--report", "DIR", "measure nothing: re-render report.html of the run stored here"),
             ("--json", "PATH", "also write all figures to this file"),
+            ("--against", "DIR", "the stored run that conditions like 'p50>1.2x' are relative to"),
+            ("--junit", "PATH", "also write the conditions to this file, a test case each"),
+            ("--markdown", "PATH", "also write the result to this file, for a pull request"),
         ):
             parser.add_argument(name, type=Path, metavar=metavar, help=about)
+        parser.add_argument(
+            "--fail-if",
+            type=_condition,
+            action="append",
+            default=[],
+            metavar="'p95>300ms'",
+            help="end with status 3 where this is so; again for more. [PATTERN.]FIGURE, > or <, and"
+            f" a limit: 300ms, 100/s, 1.2x (times the run of --against), 1.2x PATTERN. {NAMED}",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             if options["words"]:
-                self.stdout.write(_differences(options["words"]))
+                self._differences(options)
             elif options["report"]:
-                self._show(page.draw(folder=options["report"]))
+                run = stored.read(folder=options["report"])
+                held = _gate(options, run.settings)
+                self._show(page.draw(folder=options["report"]), held)
             else:
                 self._compare(options)
         except (NotARun, NotStored) as error:
-            raise CommandError(str(error)) from error
+            raise Refused(str(error)) from error
+
+    def _differences(self, options: dict[str, Any]) -> None:
+        asked = options["words"]
+        if asked[0] != "diff" or len(asked) != 3:
+            raise Refused("Unknown arguments. To compare two stored runs: compare diff A B")
+        if options["against"]:
+            raise Refused("--against: diff A B holds B against A already")
+        before, after = (stored.read(folder=Path(name)) for name in asked[1:])
+        held = _gate({**options, "against": Path(asked[1])}, after.settings)
+        self.stdout.write(differences.differences(before=before, after=after))
+        self._end(*held.hold(run=after))
 
     def _compare(self, options: dict[str, Any]) -> None:
-        if options["json"] and not options["json"].resolve().parent.is_dir():
-            raise CommandError(f"--json {options['json']}: there is no such folder")
+        folder = options["resume"]
+        settings = Store(folder=folder).settings() if folder else _settings(options)
+        held = _gate(options, settings)
         with self.measuring(if_stopped="no result"):
-            finished = self._run(options)
+            finished = self._run(options, settings)
         if not finished.comparison.audit.is_clean:
+            held.hold(run=finished.comparison)
             raise CommandError(
                 f"No result: the audit found a breach.\n{finished.comparison.audit.said}\n"
                 f"What was measured all the same: {finished.report}"
             )
         if options["json"]:
             options["json"].write_bytes(as_json(comparison=finished.comparison))
-        self._show(finished.report)
-        if finished.comparison.was_stopped:
-            folder = finished.report.parent
-            self.stdout.write(f"to go on: python manage.py compare --resume {folder}")
-            sys.exit(130)
+        if not finished.comparison.was_stopped:
+            self._show(finished.report, held)
+            return
+        with suppress(SystemExit):
+            self._show(finished.report, held)
+        self.stdout.write(f"to go on: python manage.py compare --resume {finished.report.parent}")
+        sys.exit(STOPPED)
 
-    def _show(self, path: Path) -> None:
+    def _show(self, path: Path, held: Gate) -> None:
         run = stored.read(folder=path.parent)
         headline, _, figures = screen.screen(run=run).partition("\n")
         style = self.style.SUCCESS if run.is_valid else self.style.ERROR
         self.stdout.write(f"{style(headline)}\n{figures}\n\nreport: {path}")
+        self._end(*held.hold(run=run))
 
-    def _run(self, options: dict[str, Any]) -> FinishedRun:
+    def _end(self, said: str, status: int) -> None:
+        """Ends the command where a condition does not hold."""
+        if said:
+            headline, _, conditions = said.partition("\n")
+            style = self.style.ERROR if status else self.style.SUCCESS
+            self.stdout.write(f"\n{style(headline)}\n{conditions}")
+        if status:
+            sys.exit(status)
+
+    def _run(self, options: dict[str, Any], settings: RunSettings) -> FinishedRun:
         if options["resume"]:
             return resume(folder=options["resume"], say=self.say)
-        settings = _settings(options)
         folder = new_folder(settings=settings)
         return run(settings=settings, folder=folder, known=[], say=self.say)
 
 
-def _differences(asked: list[str]) -> str:
-    if asked[0] != "diff" or len(asked) != 3:
-        raise CommandError("Unknown arguments. To compare two stored runs: compare diff A B")
-    before, after = (stored.read(folder=Path(name)) for name in asked[1:])
-    return differences.differences(before=before, after=after)
+def _condition(text: str) -> Condition:
+    try:
+        return condition(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _gate(options: dict[str, Any], settings: RunSettings) -> Gate:
+    """What runs of these settings are held to. Raises Refused, NotARun."""
+    for name in ("json", "junit", "markdown"):
+        if options[name] and not options[name].resolve().parent.is_dir():
+            raise Refused(f"--{name} {options[name]}: there is no such folder")
+    against = stored.read(folder=options["against"]) if options["against"] else None
+    if options["junit"] and not options["fail_if"]:
+        raise Refused("--junit: name at least one condition, with --fail-if")
+    try:
+        conditions = expanded(
+            conditions=options["fail_if"],
+            patterns=settings.patterns,
+            is_full=settings.is_full,
+            against=against,
+        )
+    except ValueError as error:
+        raise Refused(f"--fail-if {error}") from error
+    return Gate(
+        conditions=conditions,
+        against=against,
+        junit=options["junit"],
+        markdown=options["markdown"],
+    )
 
 
 def _settings(options: dict[str, Any]) -> RunSettings:
@@ -194,11 +307,11 @@ def _settings(options: dict[str, Any]) -> RunSettings:
     try:
         patterns = _arms(shopper.patterns(text=options["patterns"] or usual), options)
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise Refused(str(error)) from error
     if options["saga"] != CHECKOUT:
         _check_saga(patterns, options)
     if options["declined"] + options["scarce"] > 1:
-        raise CommandError("--declined and --scarce together are more than all checkouts")
+        raise Refused("--declined and --scarce together are more than all checkouts")
     return RunSettings(
         patterns=patterns,
         seconds=options["seconds"],
@@ -218,11 +331,11 @@ def _check_saga(patterns: list[str], options: dict[str, Any]) -> None:
     """Raises CommandError for what only a checkout can be."""
     saga = options["saga"]
     if any(step.decided_by for step in SAGAS[saga].steps):
-        raise CommandError(f"--saga: a {saga} waits for people, who are not to be measured")
+        raise Refused(f"--saga: a {saga} waits for people, who are not to be measured")
     if options["steps"] != OWN_STEPS:
-        raise CommandError(f"--steps: only a checkout can be made longer, a {saga} can't")
+        raise Refused(f"--steps: only a checkout can be made longer, a {saga} can't")
     if shopper.MONOLITH in [shopper.pattern_of(arm=pattern) for pattern in patterns]:
-        raise CommandError(f"--patterns: the monolith does checkouts only, no {saga}")
+        raise Refused(f"--patterns: the monolith does checkouts only, no {saga}")
 
 
 def _arms(patterns: list[str], options: dict[str, Any]) -> list[str]:

@@ -9,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import psutil
 import pytest
 
 from loadtests.measuring import samples
+from tests.unit.loadtests.builders import stored_run
 
 ROOT = Path(__file__).resolve().parents[3]
 PATTERNS = ("orchestrated", "choreographed")
@@ -49,13 +51,19 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[psutil.
     return log.read_text(), family
 
 
+def _held(folder: Path) -> list[str]:
+    """Options that hold a run to a condition."""
+    files = [f"--junit={folder / 'junit.xml'}", f"--markdown={folder / 'gate.md'}"]
+    return ["--fail-if", "p95>60s", *files]
+
+
 @pytest.fixture(scope="module")
 def finished(stopped: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """What the same comparison printed when it was gone on with to its end, and its JSON."""
     path = tmp_path_factory.mktemp("compare") / "out.json"
     (folder,) = re.findall(r"compare --resume (.+)$", stopped[0], flags=re.MULTILINE)
     ended = subprocess.run(
-        _command("--resume", folder, "--json", str(path)),
+        _command("--resume", folder, "--json", str(path), *_held(path.parent)),
         cwd=ROOT,
         env=_environment(),
         capture_output=True,
@@ -63,6 +71,9 @@ def finished(stopped: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    cases = ElementTree.parse(path.with_name("junit.xml")).getroot().findall(".//testcase")  # noqa: S314 -- our own
+    assert [case.get("name") for case in cases] == [f"{name}.p95>60s" for name in PATTERNS]
+    assert path.with_name("gate.md").read_text().startswith("## Every condition holds (2)")
     return ended.stdout + ended.stderr, json.loads(path.read_bytes())
 
 
@@ -170,6 +181,19 @@ def test_saga_of_another_owner_is_compared_on_the_services_that_it_needs(tmp_pat
     assert "schedule_delivery" in steps
 
 
+@pytest.mark.parametrize(
+    ("condition", "status"), [("orchestrated.p95>20ms", 3), ("p95>20parsecs", 2)]
+)
+def test_status_says_what_came_of_a_stored_run_that_is_held_to_a_condition(
+    tmp_path: Path, condition: str, status: int
+) -> None:
+    folder = stored_run(tmp_path / "run")
+    ended = subprocess.run(
+        _command("--report", str(folder), "--fail-if", condition), cwd=ROOT, check=False
+    )
+    assert ended.returncode == status
+
+
 def test_wrong_option_is_refused_before_anything_is_started() -> None:
     ended = subprocess.run(
         _command("--patterns", "orchestrated,nonsense"),
@@ -178,7 +202,7 @@ def test_wrong_option_is_refused_before_anything_is_started() -> None:
         text=True,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "unknown pattern 'nonsense'; choose from orchestrated, choreographed" in ended.stderr
 
 

@@ -78,3 +78,15 @@ def test_wrong_pattern_is_an_error_that_names_those_that_there_are(tmp_path: Pat
         ended, _ = _locust(shop.url, shop.url, tmp_path, "--patterns", "nonsense")
     assert ended.returncode == 1
     assert "choose from orchestrated, choreographed" in ended.stderr + ended.stdout
+
+
+def test_shoppers_come_at_fixed_times_where_a_rate_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "arrivals"
+    options = ("--rate", "20", "--seconds", "2", "--run-time", "60s", "--arrivals-csv", str(path))
+    with ToyShop() as shop:
+        ended, rows = _locust(shop.url, shop.url, tmp_path, *options)
+    assert ended.returncode == 0, ended.stderr
+    arrivals = list(csv.DictReader(path.read_text().splitlines()))
+    assert len(arrivals) == len(shop.checkouts) > 0
+    assert {(one["task"], one["error"]) for one in arrivals} == {("shop", "")}
+    assert rows["shop"]["Failure Count"] == "0"

@@ -1,5 +1,6 @@
 """`manage.py compare` where it measures nothing."""
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -87,3 +88,71 @@ def test_run_of_another_plan_is_not_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="another version of Dueto began it"):
         _said("--resume", str(store.folder))
     assert len(store.measured()) == len(whole_run())
+
+
+def _status(*arguments: str) -> tuple[int, str]:
+    """How the command ends, and what it has said until then."""
+    out = StringIO()
+    try:
+        call_command("compare", *arguments, stdout=out)
+    except SystemExit as end:
+        return int(str(end.code)), out.getvalue()
+    return 0, out.getvalue()
+
+
+def test_condition_that_fails_has_a_status_of_its_own_and_is_in_every_file(tmp_path: Path) -> None:
+    folder, junit, markdown = stored_run(tmp_path / "run"), tmp_path / "j.xml", tmp_path / "g.md"
+    files = (f"--junit={junit}", f"--markdown={markdown}")
+    status, said = _status("--report", str(folder), "--fail-if", "p50>20ms", *files)
+    assert status == 3
+    assert "CONDITIONS: 1 of 2 conditions failed\n  orchestrated.p50>20ms: fails: 22.8" in said
+    assert 'failures="1"' in junit.read_text()
+    assert "| `orchestrated.p50>20ms` | **fails** |" in markdown.read_text()
+
+
+def test_conditions_that_hold_change_no_status(tmp_path: Path) -> None:
+    folder = str(stored_run(tmp_path))
+    status, said = _status("--report", folder, "--fail-if", "p50>1s", "--fail-if", "p50<1ms")
+    assert (status, "CONDITIONS: every condition holds (4)" in said) == (0, True)
+
+
+def test_what_is_not_decided_is_no_success_and_a_breach_no_failure(tmp_path: Path) -> None:
+    alone = stored_run(tmp_path / "alone", every=whole_run()[:-1])
+    breached = stored_run(tmp_path / "breached", audit="stock is off by 1")
+    held = ("--fail-if", "choreographed.undone_p50>1s")
+    assert _status("--report", str(alone), *held)[0] == 4
+    assert _status("--report", str(breached), *held)[0] == 1
+
+
+def test_second_of_two_stored_runs_is_held_against_the_first(tmp_path: Path) -> None:
+    light = [one for one in whole_run() if one.pattern == "orchestrated"]
+    slow = [
+        replace(one, samples=[replace(s, ended_at=s.ended_at + 0.1) for s in one.samples])
+        for one in light
+    ]
+    run, slower = stored_run(tmp_path / "run"), stored_run(tmp_path / "slower", every=slow)
+    held = ("--fail-if", "orchestrated.p50>1.2x")
+    status, said = _status("diff", str(run), str(slower), *held)
+    assert status == 3
+    assert "fails: 123 ms, 5.39 times the 22.8 ms of the stored" in said
+    assert _status("diff", str(slower), str(run), *held)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--fail-if", "p96>3"), "no figure 'p96'. There are: p50, p95, p99"),
+        (("--fail-if", "monolith.p95>3"), "it has orchestrated, choreographed"),
+        (("--fail-if", "p95>2x"), "--against DIR"),
+        (("--fail-if", "p95>2x", "--against", "nowhere"), "nowhere is no stored run"),
+        (("--junit", "out.xml"), "name at least one condition"),
+        (("--markdown", "no/such/gate.md"), "there is no such folder"),
+    ],
+)
+def test_wrong_condition_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CommandError, match=why):
+        _said(*options)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def test_figure_whose_windows_lie_apart_has_changed(folder: Path, tmp_path: Path
         ([10, 11, 12], [13, 14, 15], "changed"),
         ([10, 11, 12], [11.9, 14, 15], "overlaps"),
         ([10, 11, 12], [10, 11.3, 12], ""),
-        ([10, 11, 12], [None, None], "changed"),
-        ([10, None, None], [10, 10, 10], "overlaps"),
+        ([10, 11, 12], [inf, inf], "changed"),
+        ([10, inf, inf], [10, 10, 10], "overlaps"),
     ],
 )
 def test_change_is_told_from_overlap(before: list, after: list, verdict: str) -> None:

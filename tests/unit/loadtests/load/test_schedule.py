@@ -3,7 +3,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from loadtests.load.windows import Arrivals, offsets
+from loadtests.load.windows import Arrivals, offsets, stepped
 
 
 @pytest.mark.parametrize("arrivals", list(Arrivals))
@@ -40,6 +40,16 @@ def test_constant_gaps_are_equal_and_poisson_gaps_are_exponential() -> None:
     assert stdev(_gaps(constant)) == pytest.approx(0, abs=1e-9)
     # An exponential distribution's standard deviation is its mean.
     assert stdev(_gaps(poisson)) == pytest.approx(mean(_gaps(poisson)), rel=0.05)
+
+
+def test_steps_are_one_rate_after_the_other_each_with_arrivals_of_its_own() -> None:
+    kind = Arrivals.POISSON
+    found = stepped(arrivals=kind, rates=(50, 100, 100), seconds=4, seed=7)
+    first, second, third = ([at for at in found if n <= at / 4 < n + 1] for n in range(3))
+    assert found == sorted(found)
+    assert first == offsets(arrivals=kind, rate=50, seconds=4, seed=7)
+    assert len(second) > 1.5 * len(first)
+    assert [at - 4 for at in second] != pytest.approx([at - 8 for at in third])
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0, 1), (1, 0), (-1, 1)])

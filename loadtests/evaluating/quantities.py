@@ -1,0 +1,164 @@
+"""The figures that can be named, as a reader of the report knows them: of one pattern, with the
+interval that the windows give it.
+
+An interval is made as that of a decision (verdicts.py), at 95 %, of how far the windows lie apart
+in their logarithms, and put around the figure of all of them. In simulated runs of 8 to 20 windows
+that lay 5 to 30 % apart it held the true p50 in 94 to 97 of 100 and the true p95 in 84 to 96, but
+the true p99 of windows with 12 checkouts in 70 to 78.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, inf, isfinite, isnan, log
+from statistics import median
+
+from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.results import CostPerCheckout, Counts, Figures, Times
+from loadtests.evaluating.verdicts import LEAST_BLOCKS, Interval, interval_of_mean
+from loadtests.load.windows import Phase
+from loadtests.measuring.cost import Cost
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A figure of one pattern in one run. `value`: infinite for a time that never came.
+
+    `windows`: the same, window by window. `interval`: None where none can be made. `is_least`: the
+    pattern was never saturated, so the true one is above.
+    """
+
+    value: float
+    windows: Sequence[float] = ()
+    interval: Interval | None = None
+    is_least: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A figure that can be named. `read`: of a pattern; None where the run has not measured it."""
+
+    unit: str
+    about: str
+    read: Callable[[Comparison, str], Measurement | None]
+
+
+def _latencies(
+    prefix: str, about: str, phase: Phase, of: Callable[[Figures], Times | None]
+) -> dict[str, Quantity]:
+    return {
+        f"{prefix}{name}": Quantity(
+            unit="ms", about=f"{name} {about}", read=_percentile(phase, of, place)
+        )
+        for place, name in enumerate(("p50", "p95", "p99"))
+    }
+
+
+def _percentile(
+    phase: Phase, of: Callable[[Figures], Times | None], place: int
+) -> Callable[[Comparison, str], Measurement | None]:
+    def read(run: Comparison, pattern: str) -> Measurement | None:
+        figures = _figures(run, phase, pattern)
+        times = of(figures) if figures else None
+        if times is None:
+            return None
+        windows = [_or_never(one) for one in times.of_windows(place)]
+        return _measured(_or_never(times.of(place)), windows)
+
+    return read
+
+
+def _completed(run: Comparison, pattern: str) -> Measurement | None:
+    figures = _figures(run, Phase.FULL, pattern)
+    if figures is None:
+        return None
+    if not figures.capacities:
+        return Measurement(value=max(figures.completed_per_second), is_least=True)
+    return _measured(median(figures.capacities), figures.capacities)
+
+
+def _knee(run: Comparison, pattern: str) -> Measurement | None:
+    found = next((one for one in run.capacities if one.pattern == pattern and one.levels), None)
+    if found is None:
+        return None
+    value, between = found.knee or 0.0, found.knee_between
+    if between is None:
+        return Measurement(value=value)
+    high = inf if between.high is None else between.high
+    return Measurement(value=value, interval=Interval(estimate=value, low=between.low, high=high))
+
+
+def _cost(
+    unit: str, about: str, of: Callable[[Cost | CostPerCheckout], float], phase: Phase = Phase.FULL
+) -> Quantity:
+    def read(run: Comparison, pattern: str) -> Measurement | None:
+        figures = _figures(run, phase, pattern)
+        if figures is None or isnan(of(figures.cost)):
+            return None
+        windows = [
+            of(one.cost) / max(one.counts.accepted, 1)
+            for one in run.windows
+            if (one.window.phase, one.window.pattern) == (phase, pattern)
+        ]
+        return _measured(of(figures.cost), windows)
+
+    return Quantity(unit=unit, about=f"{about} a checkout, {phase} load", read=read)
+
+
+def _count(about: str, of: Callable[[Counts], int]) -> Quantity:
+    def read(run: Comparison, pattern: str) -> Measurement | None:
+        figures = _figures(run, Phase.LIGHT, pattern)
+        return Measurement(value=float(of(figures.counts))) if figures else None
+
+    return Quantity(unit="", about=f"checkouts {about}, light load", read=read)
+
+
+def _measured(value: float, windows: Sequence[float]) -> Measurement:
+    interval = None
+    if len(windows) >= LEAST_BLOCKS and all(isfinite(one) and one > 0 for one in (value, *windows)):
+        logs = [log(one) for one in windows]
+        found = interval_of_mean(values=logs, confidence=CONFIDENCE)
+        interval = Interval(
+            estimate=value,
+            low=value * exp(found.low - found.estimate),
+            high=value * exp(found.high - found.estimate),
+        )
+    return Measurement(value=value, windows=windows, interval=interval)
+
+
+def _or_never(time: float | None) -> float:
+    return inf if time is None else time
+
+
+def _figures(run: Comparison, phase: Phase, pattern: str) -> Figures | None:
+    return next((one for one in run.of(phase) if one.pattern == pattern), None)
+
+
+_TIMES = {
+    **_latencies("", "until the outcome, light load", Phase.LIGHT, lambda one: one.outcome),
+    **_latencies("accepted_", "until the 202, light load", Phase.LIGHT, lambda one: one.acceptance),
+    **_latencies("undone_", "until it was undone", Phase.FAILURES, lambda one: one.compensated),
+    **_latencies("refused_", "until it was refused", Phase.FAILURES, lambda one: one.refused),
+    **_latencies("hot_", "where all want one product", Phase.HOT, lambda one: one.outcome),
+    **_latencies("zipf_", "where some are popular", Phase.ZIPF, lambda one: one.outcome),
+}
+_OTHERS = {
+    "completed/s": Quantity(unit="/s", about="completed, full load", read=_completed),
+    "knee/s": Quantity(unit="/s", about="sustained", read=_knee),
+    "cpu": _cost("ms", "CPU of the whole shop", lambda cost: cost.shop_cpu_ms),
+    "cpu_light": _cost("ms", "CPU of the whole shop", lambda cost: cost.shop_cpu_ms, Phase.LIGHT),
+    "writes": _cost("", "writing transactions", lambda cost: cost.writes),
+    "wal": _cost("kB", "write-ahead log", lambda cost: cost.wal_bytes / 1000),
+    "messages": _cost("", "messages", lambda cost: cost.messages),
+    "http_calls": _cost("", "HTTP calls", lambda cost: cost.http_calls),
+    "unfinished": _count("that did not end in time", lambda counts: counts.unfinished),
+    "not_accepted": _count("that were not accepted", lambda counts: counts.not_accepted),
+}
+QUANTITIES: Mapping[str, Quantity] = {**_TIMES, **_OTHERS}
+COUNTED = ("unfinished", "not_accepted")
+OF_A_FULL_RUN = ("hot_", "zipf_", "knee/s")
+NAMED = (
+    "p50, p95, p99 (until the outcome), the same with accepted_, undone_, refused_, hot_ or zipf_"
+    f" before it, {', '.join(_OTHERS)} (a full run alone has {', '.join(OF_A_FULL_RUN)})"
+)

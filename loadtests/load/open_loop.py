@@ -1,0 +1,273 @@
+"""Open-loop users, for this locustfile or anybody's: each task starts at a time that was fixed
+beforehand, whatever the answers to the others are.
+
+    class Shopper(OpenLoop, FastHttpUser):
+        def schedule(self):
+            return offsets(arrivals=Arrivals.POISSON, rate=25, seconds=60, seed=1)
+
+        @task
+        def buy(self): ...
+
+Locust's own users, also with `constant_throughput`, are a closed loop: one that waits for an answer
+starts nothing, and so hides the very delays that are to be measured. Here a greenlet is started for
+each arrival, its latency counts from the intended start, and how late the generator itself was is
+told apart. All samples are kept, so percentiles are exact (`--arrivals-csv FILE` has each of them).
+docs/how-to/open-arrivals.md is the guide.
+
+Whoever imports this imports Locust, which patches the process for gevent.
+"""
+
+import csv
+import gc
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from math import inf
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gevent
+import gevent.pool
+from locust import TaskSet, events
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.runners import LocalRunner
+
+from loadtests.drawing.words import number
+from loadtests.load.client import Timer
+from loadtests.measuring.samples import percentile
+
+LEAD_SECONDS = 0.05
+"""Between the preparation and the first second of a schedule."""
+COLUMNS = ("task", "intended_at", "started_at", "ended_at", "error")
+
+
+class Arrival:
+    """When it was meant to start, when it did and when it ended (of `time.monotonic`; 0 where it
+    has not), and what went wrong."""
+
+    __slots__ = ("ended", "error", "intended", "started", "task")
+
+    def __init__(self, intended: float, task: str = "") -> None:
+        self.intended = intended
+        self.started = self.ended = 0.0
+        self.error = ""
+        self.task = task
+
+    @property
+    def latency_ms(self) -> float:
+        """From the intended start; infinite where it failed or has not ended."""
+        return (self.ended - self.intended) * 1000 if self.ended and not self.error else inf
+
+    @property
+    def lag_ms(self) -> float:
+        """How late the generator was."""
+        return (self.started - self.intended) * 1000
+
+
+T = TypeVar("T", bound=Arrival)
+
+
+def dispatch(*, arrivals: Sequence[T], do: Callable[[T], None], patience: float) -> None:
+    """Does each at its intended time, in a greenlet of its own; `do` notes its end.
+
+    Returns when all have ended, and ends those that have not `patience` seconds after the last
+    start. `arrivals`: in the order of their times.
+    """
+    group, timer = gevent.pool.Group(), Timer()
+    try:
+        for arrival in arrivals:
+            timer.wait_until(at=arrival.intended)
+            group.spawn(_begin, do, arrival)
+        group.join(timeout=patience)
+    finally:
+        timer.close()
+        group.kill()
+
+
+def _begin(do: Callable[[T], None], arrival: T) -> None:
+    arrival.started = time.monotonic()
+    do(arrival)
+
+
+class OpenLoop:
+    """To be put before a User class of Locust's, and given a schedule and tasks.
+
+    An arrival is done by an instance of that class that is free, or by a new one, whose `on_start`
+    is then in its latency. Tasks are functions, drawn by their weights. The test ends with the
+    schedule. It runs in one process; of `--users`, one is enough for any rate.
+    """
+
+    fixed_count = 1
+    patience = 30.0
+    """Seconds after the last start; what has not ended by then has failed."""
+    seed = 0
+    """Of which task comes when."""
+    environment: Any
+    tasks: list[TaskSet | Callable[..., Any]]
+
+    def schedule(self) -> Sequence[float]:
+        """The intended starts in seconds, ascending: windows.offsets and windows.stepped make
+        some."""
+        raise NotImplementedError("say when the tasks are to start: def schedule(self): ...")
+
+    def start(self, group: gevent.pool.Group) -> gevent.Greenlet:
+        """In place of Locust's own loop; Locust finds the instance as the greenlet's argument."""
+        self._group = group
+        self._greenlet = group.spawn(_run, self)
+        return self._greenlet
+
+    def on_start(self) -> None:
+        """Locust's hook: before the first arrival of an instance."""
+
+    def on_stop(self) -> None:
+        """Locust's hook: after the last arrival of all."""
+
+
+_arrivals: list[Arrival] = []
+"""Of the test that runs, or has run last."""
+_running: list[OpenLoop] = []
+
+
+def _run(user: OpenLoop) -> None:
+    _running.append(user)
+    try:
+        _do_all(user)
+    except Exception as error:  # noqa: BLE001 -- whatever it is ends the test, and is said
+        logging.error("%s: %s", type(user).__name__, error)
+        user.environment.process_exit_code = 1
+    finally:
+        _running.remove(user)
+    runner, options = user.environment.runner, user.environment.parsed_options
+    if not _running and runner and options:
+        # From another greenlet, because it ends this one.
+        gevent.spawn(runner.quit if options.headless else runner.stop)
+
+
+def _do_all(user: OpenLoop) -> None:
+    """Raises ValueError where it can't be done."""
+    if not isinstance(user.environment.runner, LocalRunner):
+        raise ValueError(
+            "an open loop runs in one process: without --master, --worker, --processes"
+        )
+    tasks: list[Any] = list(user.tasks)
+    if not tasks or any(isinstance(task, type) for task in tasks):
+        raise ValueError("its tasks must be functions, at least one: def buy(self) below @task")
+    by_name = {task.__name__: task for task in tasks}
+    starts, chance = user.schedule(), random.Random(user.seed)  # noqa: S311 -- a mix to repeat
+    drawn = chance.choices([task.__name__ for task in tasks], k=len(starts))
+    every, free = [user], [user]
+    user.on_start()
+    gc.collect()
+    gc.freeze()  # what is there by now costs no collection any time, which would delay starts
+    first = time.monotonic() + LEAD_SECONDS
+    arrivals = [Arrival(first + at, task) for at, task in zip(starts, drawn, strict=True)]
+    _arrivals.extend(arrivals)
+
+    def do(arrival: Arrival) -> None:
+        gevent.getcurrent().arrival = arrival
+        try:
+            shopper = free.pop() if free else _another(user, every)
+            try:
+                by_name[arrival.task](shopper)
+            finally:
+                free.append(shopper)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the others go on
+            arrival.error = arrival.error or repr(error)
+            told = {"user_instance": user, "exception": error, "tb": error.__traceback__}
+            user.environment.events.user_error.fire(**told)
+        arrival.ended = time.monotonic()
+        _count(user.environment, arrival)
+
+    try:
+        dispatch(arrivals=arrivals, do=do, patience=user.patience)
+    finally:
+        for shopper in every:
+            shopper.on_stop()
+
+
+def _count(environment: Any, arrival: Arrival) -> None:
+    """Adds it to Locust's own rows."""
+    environment.events.request.fire(
+        request_type="ARRIVAL",
+        name=arrival.task,
+        response_time=((arrival.ended or time.monotonic()) - arrival.intended) * 1000,
+        response_length=0,
+        exception=RuntimeError(arrival.error) if arrival.error else None,
+        context={},
+    )
+
+
+def _another(user: OpenLoop, every: list[OpenLoop]) -> OpenLoop:
+    made = type(user)(user.environment)  # type: ignore[call-arg]  # as Locust's User is made
+    every.append(made)
+    made.on_start()
+    return made
+
+
+@events.init_command_line_parser.add_listener
+def _add_option(parser: LocustArgumentParser) -> None:
+    told = "where to write every arrival of an open loop: its task, times and error"
+    parser.add_argument("--arrivals-csv", default="", metavar="FILE", help=told)
+
+
+@events.test_start.add_listener
+def _forget(**_: Any) -> None:
+    _arrivals.clear()
+
+
+@events.request.add_listener
+def _note(exception: object = None, **_: Any) -> None:
+    """An arrival has failed if a request of it has."""
+    arrival = getattr(gevent.getcurrent(), "arrival", None)
+    if arrival and exception:
+        arrival.error = arrival.error or str(exception)
+
+
+@events.test_stop.add_listener
+def _tell(environment: Environment, **_: Any) -> None:
+    sent = [one for one in _arrivals if one.started]
+    if not sent:
+        return
+    for one in sent:
+        if not one.ended:
+            one.error = "not ended when the test was"
+            _count(environment, one)
+    sys.stdout.write(report(arrivals=sent))
+    sys.stdout.flush()
+    if environment.parsed_options and environment.parsed_options.arrivals_csv:
+        _write(Path(environment.parsed_options.arrivals_csv), sent)
+
+
+def report(*, arrivals: Sequence[Arrival]) -> str:
+    """The exact percentiles of each task's latency, and of the generator's lateness."""
+    lines = [_line("ms from the intended start", "of", "failed", ("p50", "p95", "p99", "most"))]
+    for name, found in groupby(sorted(arrivals, key=lambda one: one.task), lambda one: one.task):
+        latencies = [one.latency_ms for one in found]
+        failed = latencies.count(inf)
+        lines.append(_line(name, str(len(latencies)), str(failed), _quantiles(latencies)))
+    lags = [one.lag_ms for one in arrivals]
+    lines.append(_line("started late by", str(len(lags)), "", _quantiles(lags)))
+    return "\n".join(["", *lines, "", ""])
+
+
+def _quantiles(values: Sequence[float]) -> list[str]:
+    return [number(percentile(values, share)) for share in (0.5, 0.95, 0.99, 1)]
+
+
+def _line(name: str, count: str, failed: str, cells: Sequence[str]) -> str:
+    return f"{name:<28}{count:>8}{failed:>8}" + "".join(f"{cell:>8}" for cell in cells)
+
+
+def _write(path: Path, arrivals: Sequence[Arrival]) -> None:
+    """Times are seconds since 1970; 0 where it never ended."""
+    epoch = time.time() - time.monotonic()
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for one in arrivals:
+            times = [at + epoch if at else 0 for at in (one.intended, one.started, one.ended)]
+            writer.writerow([one.task, *(f"{at:.6f}" for at in times), one.error])
