@@ -15,7 +15,7 @@ from carrito.models import Cart, Checkout, Order
 from catalogue.commands import Line
 from contracts.outcomes import Failure
 from contracts.saga import Context
-from coordination.store import SETTLED, ended_row, row_of
+from coordination.store import SETTLED, ended_row, row_of, tell_ended
 from participant import sql
 
 
@@ -244,6 +244,7 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
         """,
         [list(saga_ids)],
     )
+    tell_ended(service="carrito", saga_ids=[row[0] for row in rows])
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
@@ -265,6 +266,7 @@ def fail_checkouts(*, failures: Mapping[str, Failure]) -> None:
         """,
         [sql.rows(ended_row(saga_id, failure) for saga_id, failure in failures.items())],
     )
+    tell_ended(service="carrito", saga_ids=failures)
 
 
 def total_of(items: Sequence[Line]) -> Decimal:

@@ -4,8 +4,10 @@ It accepts a saga: 202 once that is durable, or the saga's end, if the caller wo
 it (`Prefer: wait=N`). It shows what it has accepted, and what can't be handed over.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -36,15 +38,18 @@ from coordination.acceptance import (
 from coordination.handover import give
 from coordination.models import AcceptedSaga
 from coordination.owners import AcceptedState
+from coordination.store import ENDED
 from httpapi import problems, waiting
 from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
-from messaging import outbox
+from messaging import outbox, wakeups
 from participant import barrier, failpoints
 from participant.batching import Batcher
 from participant.executing import Executed, execute
 
+SWEEP_SECONDS = 0.5
+"""How often the ends of those sagas that somebody waits for are looked at without a wake-up."""
 State = Callable[[str], dict[str, Any]]
 """What an owner says of a saga of its own, given its id."""
 
@@ -60,7 +65,12 @@ class Acceptance:
                 execute, operation=owner.accept, in_same_transaction=self._settle
             ),
         )
-        self._waiters = Waiters(service=owner.service, ended=owner.sagas.ended_among)
+        self._waiters = Waiters(
+            service=owner.service,
+            ended=owner.sagas.ended_among,
+            news=EndNews(service=owner.service),
+        )
+        wakeups.wake_by(service=owner.service, channel=ENDED, wake=self._waiters.wake)
 
     def accept(self, *, command: Accept) -> AcceptanceResult:
         """Accepts it. Once this returns, it is durable and will be started for certain.
@@ -85,9 +95,11 @@ class Acceptance:
             told=outcome.data,
         )
 
-    def wait(self, *, saga_id: str, seconds: float) -> bool:
+    def wait(self, *, taken: AcceptanceResult, seconds: float) -> bool:
         """Whether it has ended within that time."""
-        return self._waiters.wait(key=saga_id, seconds=seconds)
+        if not taken.is_new and self._owner.sagas.ended_among([taken.saga_id]):
+            return True
+        return self._waiters.wait(key=taken.saga_id, seconds=seconds)
 
     def _settle(self, executed: Sequence[Executed]) -> None:
         """What is refused, or repeats another, is no saga: it leaves nothing behind."""
@@ -101,6 +113,22 @@ class Acceptance:
         now = datetime.now(UTC)
         said = [first_event(context=one, now=now) for one in accepted if is_own_start(one.pattern)]
         outbox.add(service=self._owner.service, events=said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndNews:
+    """What other processes of the service tell of the ends of its sagas."""
+
+    service: str
+
+    def begin(self) -> None:
+        wakeups.listen(service=self.service)
+
+    def wait(self) -> None:
+        until = time.monotonic() + SWEEP_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            if ENDED in wakeups.heard(service=self.service, seconds=left):
+                return
 
 
 def accepting(
@@ -150,7 +178,7 @@ def accept(
     url = str(request.build_absolute_uri(status_path.format(saga_id=taken.saga_id)))
     headers = {"Location": url} | ({} if taken.is_new else {"Idempotency-Replayed": "true"})
     seconds = waiting.seconds_of(prefer=request.headers.get("Prefer", ""))
-    if seconds and acceptance.wait(saga_id=taken.saga_id, seconds=seconds):
+    if seconds and acceptance.wait(taken=taken, seconds=seconds):
         return answer({**state(taken.saga_id), "status_url": url}, headers=headers)
     told = _begun(taken) if taken.is_new else state(taken.saga_id)
     return answer({**told, "status_url": url}, status=begun, headers=headers)

@@ -1,6 +1,6 @@
 """All SQL on an owner's accepted sagas and Idempotency-Keys, whichever owner's they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from contracts.outcomes import Failure, Refused
 from contracts.patterns import STARTING_THEMSELVES
 from contracts.saga import Context
 from contracts.states import SagaStatus
+from messaging import wakeups
 from participant import sql
 
 _context = msgspec.json.Decoder(Context)
@@ -50,6 +51,15 @@ def ended_row(saga_id: str, failure: Failure) -> dict[str, str]:
         "code": failure.code[:64],
         "detail": failure.detail,
     }
+
+
+ENDED = "ended"
+"""The channel of those who wait for the end of a saga, at its owner."""
+
+
+def tell_ended(*, service: str, saga_ids: Iterable[str]) -> None:
+    """Who waits for these knows of it, once that is committed."""
+    wakeups.tell(service=service, channel=ENDED, keys=list(saga_ids))
 
 
 class UnknownSaga(Exception):
@@ -120,13 +130,18 @@ class AcceptedSagas:
         return [_read(*row) for row in rows]
 
     def mark_handed_over(self, *, saga_ids: Sequence[str]) -> None:
-        """From now on the coordinator has them. Some may have ended meanwhile, and stay ended."""
+        """From now on the coordinator has them. Some may have ended meanwhile, and stay ended; one
+        that ends at this moment is locked, and needs no mark.
+        """
         self._execute(
             """
             UPDATE {table}
             SET handed_over_at = coalesce(handed_over_at, clock_timestamp()),
                 status = CASE status WHEN 'pending' THEN 'running' ELSE status END
-            WHERE saga_id = ANY(%s)
+            WHERE saga_id IN (SELECT saga_id FROM {table}
+                              WHERE saga_id = ANY(%s)
+                                AND (handed_over_at IS NULL OR status = 'pending')
+                              FOR NO KEY UPDATE SKIP LOCKED)
             """,
             [list(saga_ids)],
         )

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from itertools import chain
+from typing import Protocol, TypeVar
 
 from django.db import Error, connections
 
@@ -79,12 +80,41 @@ def answer_of(*, service: str, client: Client, path: str, kind: type[T]) -> T:
 _all_waiters: list["Waiters"] = []
 
 
-class Waiters:
-    """Requests that wait for rows to end; one thread asks for all of them in one query."""
+class News(Protocol):
+    """What tells that rows of a service may have ended, to the one thread that asks."""
 
-    def __init__(self, *, service: str, ended: Callable[[Sequence[str]], set[str]]) -> None:
+    def begin(self) -> None:
+        """Nothing is missed from here on."""
+
+    def wait(self) -> None:
+        """Until something may have ended, or for a while."""
+
+
+class Polling:
+    """No news: the rows are looked at again and again."""
+
+    def begin(self) -> None:
+        """Nothing has to be begun."""
+
+    def wait(self) -> None:
+        time.sleep(POLL_SECONDS)
+
+
+class Waiters:
+    """Requests that wait for rows to end. They are woken by their keys (`wake`), or by one thread,
+    which asks for all of them in one query when there is news.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        ended: Callable[[Sequence[str]], set[str]],
+        news: News | None = None,
+    ) -> None:
         self._service = service
         self._ended = ended
+        self._news = news or Polling()
         self._waiting: dict[str, list[threading.Event]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -134,11 +164,25 @@ class Waiters:
                 del self._waiting[key]
             return False
 
+    def wake(self, keys: Sequence[str]) -> bool:
+        """Their rows have ended; whether each of them was waited for here."""
+        with self._changed:
+            flags = [self._waiting.pop(key, []) for key in keys]
+            for flag in chain(*flags):
+                flag.set()
+        return all(flags)
+
     def _watch(self) -> None:
         while True:
-            for key in self._ended_among(self._keys()):
-                self._wake(key)
-            time.sleep(POLL_SECONDS)
+            keys = self._keys()
+            try:
+                if connections[self._service].connection is None:
+                    self._news.begin()
+                self.wake(list(self._ended(keys)))
+                self._news.wait()
+            except Error:
+                connections[self._service].close()
+                time.sleep(POLL_SECONDS)
 
     def _keys(self) -> list[str]:
         """Once there are any; where there are none for a while, its connection is not kept."""
@@ -147,18 +191,6 @@ class Waiters:
                 connections[self._service].close()
                 self._changed.wait_for(lambda: self._waiting)
             return list(self._waiting)
-
-    def _ended_among(self, keys: Sequence[str]) -> set[str]:
-        try:
-            return self._ended(keys)
-        except Error:
-            connections[self._service].close()
-            return set()
-
-    def _wake(self, key: str) -> None:
-        with self._changed:
-            for flag in self._waiting.pop(key, []):
-                flag.set()
 
 
 def stop() -> None:

@@ -7,15 +7,19 @@ committing transactions of the database share. A lost wake-up costs a sweep inte
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, transaction
+
+from participant import sql
 
 log = logging.getLogger(__name__)
 
 _here: dict[tuple[str, str], "Flag"] = {}
+_waited_for: dict[tuple[str, str], "Wake"] = {}
 _notifiers: dict[str, "_Notifier"] = {}
 _lock = threading.Lock()
 
@@ -26,6 +30,20 @@ def notify(*, service: str, channel: str) -> None:
     if flag:
         flag.set()
     else:
+        _notifier(service).notify(channel)
+
+
+def tell(*, service: str, channel: str, keys: Sequence[str]) -> None:
+    """Wakes those who wait for one of these keys, once the transaction that is open is committed.
+
+    Another process is only told where not all of them are waited for in this one.
+    """
+    transaction.on_commit(partial(_tell, service, channel, keys), using=service)
+
+
+def _tell(service: str, channel: str, keys: Sequence[str]) -> None:
+    wake = _waited_for.get((service, channel))
+    if keys and not (wake and wake(keys)):
         _notifier(service).notify(channel)
 
 
@@ -44,6 +62,13 @@ class Flag(Protocol):
 
 
 F = TypeVar("F", bound=Flag)
+Wake = Callable[[Sequence[str]], bool]
+"""Wakes those who wait for these keys in this process; whether each of them was waited for."""
+
+
+def wake_by(*, service: str, channel: str, wake: Wake) -> None:
+    """From now on `tell` wakes those who wait in this process by this."""
+    _waited_for[service, channel] = wake
 
 
 @contextmanager
@@ -79,15 +104,27 @@ class Listener:
         return {}
 
     def _listen(self, stop: threading.Event) -> None:
-        connection = connections[self.service]
-        with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {_channel(self.service)}")
-        with connection.wrap_database_errors:
-            while not stop.is_set():
-                for notification in connection.connection.notifies(timeout=0.5, stop_after=1):
-                    flag = _here.get((self.service, notification.payload))
-                    if flag:
-                        flag.set()
+        listen(service=self.service)
+        while not stop.is_set():
+            for channel in heard(service=self.service, seconds=0.5):
+                flag = _here.get((self.service, channel))
+                if flag:
+                    flag.set()
+
+
+def listen(*, service: str) -> None:
+    """From now on this thread's connection takes the wake-ups of other processes."""
+    sql.execute(service=service, sql=f"LISTEN {_channel(service)}")
+
+
+def heard(*, service: str, seconds: float) -> list[str]:
+    """The channel of the next of them, or none within so many seconds, on a connection that takes
+    them.
+    """
+    connection = connections[service]
+    with connection.wrap_database_errors:
+        found = connection.connection.notifies(timeout=seconds, stop_after=1)
+        return [notification.payload for notification in found]
 
 
 class _Notifier:

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from contracts.outcomes import Failure
 from contracts.saga import Context
-from coordination.store import SETTLED, ended_row, row_of
+from coordination.store import SETTLED, ended_row, row_of, tell_ended
 from participant import sql
 from pedidos.models import Order, OrderStatus
 
@@ -90,7 +90,7 @@ def complete_orders(
     *, saga_ids: Sequence[str], before: OrderStatus, after: OrderStatus
 ) -> dict[str, datetime]:
     """Ends the orders that stand as `before`, with success; which ones they were, and when."""
-    return dict(
+    ended = dict(
         _execute(
             f"""
             UPDATE pedidos_order
@@ -101,6 +101,8 @@ def complete_orders(
             [after.value, list(saga_ids), before.value],
         )
     )
+    tell_ended(service="pedidos", saga_ids=ended)
+    return ended
 
 
 def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderStatus]) -> None:
@@ -122,6 +124,7 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
             )
         ],
     )
+    tell_ended(service="pedidos", saga_ids=failures)
 
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from contracts.outcomes import Failure
 from contracts.saga import Context
-from coordination.store import SETTLED, ended_row, row_of
+from coordination.store import SETTLED, ended_row, row_of, tell_ended
 from participant import sql
 from reservas.models import Booking, BookingStatus, Decision, Slot
 
@@ -139,7 +139,7 @@ def withdraw_approvals(*, saga_ids: Collection[str]) -> None:
 
 def reserve_bookings(*, saga_ids: Collection[str]) -> dict[str, datetime]:
     """Reserves approved bookings; which ones they were, and when."""
-    return dict(
+    ended = dict(
         _execute(
             f"""
             UPDATE reservas_booking
@@ -153,6 +153,8 @@ def reserve_bookings(*, saga_ids: Collection[str]) -> dict[str, datetime]:
             [list(saga_ids)],
         )
     )
+    tell_ended(service="reservas", saga_ids=ended)
+    return ended
 
 
 def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, BookingStatus]) -> None:
@@ -177,6 +179,7 @@ def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, Book
             )
         ],
     )
+    tell_ended(service="reservas", saga_ids=failures)
 
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
