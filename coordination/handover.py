@@ -48,6 +48,8 @@ SENT_SECONDS = 2.0
 HEARD_SECONDS = 5.0
 """Those that start by themselves are known by then from their events; ended or not, each is handed
 over once all the same, so that none is unknown for ever whose events were lost."""
+MARK_SECONDS = 0.2
+"""What was handed over is marked once nothing else is for so long; sooner where there is much."""
 KEPT_SECONDS = 5.0
 """A sender that has nothing to do for so long keeps no connection to the database."""
 MOST_KEPT = 1_000
@@ -203,18 +205,27 @@ class Handover:
 
     def hand_over(self, contexts: list[Context]) -> None:
         """Hands these over together, at least one. Raises whatever keeps it from that."""
+        self.mark(self.tell(contexts))
+
+    def tell(self, contexts: list[Context]) -> list[str]:
+        """Tells the coordinator of these; the ids of those that it has now, and that are to be
+        marked. Raises whatever keeps it from that.
+        """
         outcomes = self._post(contexts)
         self._refuse(contexts, outcomes)
-        started = [
+        return [
             context.saga_id
             for context, outcome in zip(contexts, outcomes, strict=True)
             if isinstance(outcome, Done)
         ]
+
+    def mark(self, saga_ids: list[str]) -> None:
+        """The coordinator has these."""
         failpoints.reach("handover.before_mark")
-        self._sagas.mark_handed_over(saga_ids=started)
+        self._sagas.mark_handed_over(saga_ids=saga_ids)
         failpoints.reach("handover.marked")
-        self._handed_over += len(started)
-        self._retries.forget(saga_ids=started)
+        self._handed_over += len(saga_ids)
+        self._retries.forget(saga_ids=saga_ids)
 
     def _after_failures(self, failed: Mapping[str, Exception], *, of: int) -> None:
         """Several, and none that went well: no fault of theirs. Raises Unreachable then."""
@@ -288,6 +299,9 @@ def handovers(*, owner: Owner) -> list[Handover]:
 class Sender:
     """Hands over what this process has accepted, from a thread of its own: one list at a time, so
     lists grow with the load by themselves.
+
+    What was handed over is marked a moment later, together: most have ended by then, and need not
+    be. The sweep does not look at what is so young.
     """
 
     def __init__(self, *, handover: Handover) -> None:
@@ -304,19 +318,33 @@ class Sender:
             log.info("left to the sweep", extra={"saga_id": context.saga_id})
 
     def _run(self) -> None:
+        told: list[str] = []
         while True:
+            contexts = self._next(is_marked=not told)
             try:
-                contexts = [self._given.get(timeout=KEPT_SECONDS)]
-            except queue.Empty:
-                connections[self._handover.service].close()
-                contexts = [self._given.get()]
-            while len(contexts) < BATCH and not self._given.empty():
-                contexts.append(self._given.get())
-            try:
-                self._handover.hand_over(contexts)
+                told += self._handover.tell(contexts) if contexts else []
+                if told and (not contexts or len(told) >= BATCH):
+                    self._handover.mark(told)
+                    told = []
             except Exception as error:  # noqa: BLE001 -- whatever it was: the sweep finds whose fault
-                log.info("%d sagas left to the sweep: %r", len(contexts), error)
+                log.info("%d sagas left to the sweep: %r", len(contexts or told), error)
                 connections[self._handover.service].close()
+                told = told if contexts else []
+
+    def _next(self, *, is_marked: bool) -> list[Context]:
+        """What was given since. None of it where nothing comes for a moment and something is to be
+        marked.
+        """
+        try:
+            contexts = [self._given.get(timeout=KEPT_SECONDS if is_marked else MARK_SECONDS)]
+        except queue.Empty:
+            if not is_marked:
+                return []
+            connections[self._handover.service].close()
+            contexts = [self._given.get()]
+        while len(contexts) < BATCH and not self._given.empty():
+            contexts.append(self._given.get())
+        return contexts
 
 
 def give(*, owner: Owner, context: Context) -> None:
