@@ -4,7 +4,7 @@ transaction commits. The relay sends the rows; nothing else does.
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -165,23 +165,24 @@ def due(*, service: str, limit: int) -> list[Unsent]:
     return [_unsent(row) for row in sorted(found)]
 
 
-def mark_sent(*, service: str, ids: Sequence[int], at: datetime) -> list[int]:
-    """Called once the broker has confirmed them. `at`: when they were given to it.
+def mark_sent(*, service: str, given: Mapping[int, datetime]) -> list[int]:
+    """Called once the broker has confirmed them. `given`: when they were given to it, by their ids.
 
     Returns those that are marked; a row that another session has locked is not waited for.
     """
-    return _ids(
-        sql.execute(
-            service=service,
-            sql=f"""
-                UPDATE {_table(service)} SET sent_at = %s
-                WHERE id IN (SELECT id FROM {_table(service)} WHERE id = ANY(%s)
-                             FOR NO KEY UPDATE SKIP LOCKED)
-                RETURNING id
-                """,
-            values=[at, list(ids)],
-        )
+    found = sql.execute(
+        service=service,
+        sql=f"""
+            WITH given AS (SELECT * FROM json_to_recordset(%s) AS v (id bigint, at timestamptz)),
+            free AS (SELECT id FROM {_table(service)} WHERE id IN (SELECT id FROM given)
+                     FOR NO KEY UPDATE SKIP LOCKED)
+            UPDATE {_table(service)} AS entry SET sent_at = given.at
+            FROM given JOIN free USING (id) WHERE entry.id = given.id
+            RETURNING entry.id
+            """,
+        values=[sql.rows({"id": row_id, "at": at} for row_id, at in given.items())],
     )
+    return _ids(found)
 
 
 def still_unsent(*, service: str, ids: Sequence[int]) -> list[int]:

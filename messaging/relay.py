@@ -1,6 +1,7 @@
 """The relay: sends the rows of a service's outbox, in order, and marks them once confirmed."""
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ from participant import failpoints, sql
 log = logging.getLogger(__name__)
 
 BATCH = 500
+MARK_SECONDS = 0.1
+"""After the first of those that are marked together."""
 SWEEP_SECONDS = 1.0
 """How often the table is looked at without a wake-up: finds what a crash left."""
 KEEP_SENT_SECONDS = 6 * 3600
@@ -45,8 +48,10 @@ class Relay:
         self._counters: Counter[str] = Counter()
         self._forget_at = 0.0
         self._backoff = Backoff()
-        # Confirmed, but locked by another session when they were to be marked: not sent again.
+        # Confirmed, and to be marked in a moment, or when no other session has locked them: not
+        # sent again. By id, when they were given to the broker.
         self._unmarked: dict[int, datetime] = {}
+        self._mark_at = math.inf
 
     def counters(self) -> dict[str, int]:
         return dict(self._counters)
@@ -76,8 +81,16 @@ class Relay:
 
         Raises BrokerUnavailable, and leaves the rows unsent, if not all were confirmed.
         """
+        settled = self._send_waiting()
+        self._mark()
+        return settled
+
+    def _send_waiting(self) -> int:
         waiting = outbox.unsent(service=self.service, limit=BATCH + len(self._unmarked))
-        return self._send([row for row in waiting if row.id not in self._unmarked])
+        return self._send(self._new(waiting))
+
+    def _new(self, rows: Sequence[Unsent]) -> list[Unsent]:
+        return [row for row in rows if row.id not in self._unmarked]
 
     def _send(self, rows: Sequence[Unsent]) -> int:
         """Returns how many are sent, or postponed because the broker does not take them."""
@@ -88,7 +101,6 @@ class Relay:
         refusals = self._publish(rows)
         failpoints.reach("relay.confirmed")
         settled = self._settle(rows, given_at, refusals)
-        failpoints.reach("relay.marked")
         self._counters["messages_published"] += len(rows) - len(refusals)
         self._counters["publish_batches"] += 1
         return settled
@@ -116,9 +128,9 @@ class Relay:
         return refusals
 
     def _settle(self, rows: Sequence[Unsent], at: datetime, refusals: Mapping[int, str]) -> int:
-        sent = [row.id for row in rows if row.id not in refusals]
-        marked = self._mark(sent, at)
-        self._unmarked |= {row_id: at for row_id in sent if row_id not in marked}
+        sent = {row.id: at for row in rows if row.id not in refusals}
+        self._unmarked |= sent
+        self._mark_at = min(self._mark_at, time.monotonic() + MARK_SECONDS)
         settled = len(sent)
         for reason in set(refusals.values()):
             ids = [row_id for row_id, its in refusals.items() if its == reason]
@@ -126,14 +138,24 @@ class Relay:
             settled += outbox.postpone(service=self.service, ids=ids, reason=reason)
         return settled
 
-    def _mark(self, ids: Sequence[int], at: datetime) -> set[int]:
-        """Those that are marked. A table that is locked is not waited for, either."""
+    def _mark(self) -> None:
+        """Marks what is confirmed, together. What is locked is marked the next time, and a table
+        that is locked is not waited for, either.
+        """
+        self._mark_at = math.inf
+        if not self._unmarked:
+            return
         try:
-            return set(outbox.mark_sent(service=self.service, ids=ids, at=at)) if ids else set()
+            marked = outbox.mark_sent(service=self.service, given=self._unmarked)
         except DatabaseError as error:
             if not sql.is_busy(error):
                 raise
-            return set()
+            return
+        failpoints.reach("relay.marked")
+        left = outbox.still_unsent(
+            service=self.service, ids=list(self._unmarked.keys() - set(marked))
+        )
+        self._unmarked = {row_id: self._unmarked[row_id] for row_id in left}
 
     def _lead(self, stop: threading.Event) -> None:
         if not wait_to_lead(service=self.service, task="relay", stop=stop):
@@ -143,23 +165,16 @@ class Relay:
                 self._sweep(arrivals)
                 self._backoff.went_well()
                 self._send_arrivals(arrivals, stop)
+        self._mark()
 
     def _sweep(self, arrivals: Arrivals) -> None:
         """Sends all that the table has; what was given before it is asked is in it as well."""
-        self._mark_late()
         arrivals.forget()
-        while self.relay_once():
+        while self._send_waiting():
             arrivals.forget()
-        self._send(outbox.due(service=self.service, limit=BATCH))
+        self._send(self._new(outbox.due(service=self.service, limit=BATCH)))
         if time.monotonic() >= self._forget_at:
             self._forget_sent()
-
-    def _mark_late(self) -> None:
-        for at in set(self._unmarked.values()):
-            ids = [row_id for row_id, its in self._unmarked.items() if its == at]
-            self._mark(ids, at)
-        left = outbox.still_unsent(service=self.service, ids=list(self._unmarked))
-        self._unmarked = {row_id: self._unmarked[row_id] for row_id in left}
 
     def _forget_sent(self) -> None:
         """A little at a time: no statement of it takes long, and none keeps events waiting."""
@@ -173,7 +188,11 @@ class Relay:
         """Sends what is given, until another process wakes it, or it is time to sweep."""
         sweep_at = time.monotonic() + SWEEP_SECONDS
         while not stop.is_set() and (left := sweep_at - time.monotonic()) > 0:
-            rows, is_woken = arrivals.take(timeout=left, limit=BATCH)
+            until_marked = max(0.0, self._mark_at - time.monotonic())
+            rows, is_woken = arrivals.take(timeout=min(left, until_marked), limit=BATCH)
             self._send(rows)
+            if time.monotonic() >= self._mark_at or len(self._unmarked) >= BATCH:
+                self._mark()
             if is_woken:
                 return
+        self._mark()

@@ -34,7 +34,7 @@ NEED_NO_POINTS = {
     "messaging.outbox.forget_sent": "deletes what was sent hours ago; the next one does it too",
     "messaging.outbox.retry": "an operator's one statement: the answer shows what became of it",
     "messaging.outbox.discard": "an operator's one statement: the answer shows what became of it",
-    "messaging.relay.Relay._mark_late": "marks what is confirmed; the next sweep does it too",
+    "messaging.relay.Relay._mark": "marks what is confirmed; the next sweep does it too",
     "messaging.failed.retry": "an operator's one statement: the admin shows what became of it",
     "messaging.failed.discard": "an operator's one statement: the admin shows what became of it",
     "saga_choreography.operations.compensate": "in the transaction of whoever asks",

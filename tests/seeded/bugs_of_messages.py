@@ -43,7 +43,7 @@ def marked_before_confirmed(patch) -> None:
 
     def marked_first(self, rows):
         now = datetime.now(UTC)
-        outbox.mark_sent(service=self.service, ids=[row.id for row in rows], at=now)
+        outbox.mark_sent(service=self.service, given={row.id: now for row in rows})
         return send(self, rows)
 
     patch.setattr(Relay, "_send", marked_first)

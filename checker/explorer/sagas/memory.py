@@ -176,11 +176,14 @@ class MemoryOutbox:
     def unsent(self, *, service: str, limit: int) -> list[Unsent]:
         return list(self._store.table("outbox." + service).values())[:limit]
 
-    def mark_sent(self, *, service: str, ids: Sequence[int], at: datetime) -> list[int]:
+    def mark_sent(self, *, service: str, given: Mapping[int, datetime]) -> list[int]:
         table = self._store.table("outbox." + service)
-        for row_id in ids:
+        for row_id in given:
             self._store.delete(table, row_id)
-        return list(ids)
+        return list(given)
+
+    def still_unsent(self, *, service: str, ids: Sequence[int]) -> list[int]:
+        return [row_id for row_id in ids if row_id in self._store.table("outbox." + service)]
 
 
 class MemoryFailed:

@@ -29,9 +29,30 @@ def relay(broker):
 
 @pytest.fixture
 def sweep(relay):
-    """One sweep of the relay, as it does each second."""
+    """One sweep of the relay, as it does each second, and the marks that follow in a moment."""
     arrivals = outbox.Arrivals()
-    return lambda: relay._sweep(arrivals)
+
+    def sweep():
+        relay._sweep(arrivals)
+        relay._mark()
+
+    return sweep
+
+
+def test_what_is_not_marked_yet_is_not_sent_again(relay, broker, initiated):
+    """A wake-up has it look at the table before that."""
+    postponed, other = unheard(initiated), initiated()
+    say(postponed, other)
+    relay.relay_once()
+    broker.declare(queue="everything", events=["checkout.nobody.hears"])
+    make_due()
+    arrivals = outbox.Arrivals()
+    for _ in range(3):
+        relay._sweep(arrivals)
+    assert heard(broker) == [other.id, postponed.id]
+    assert OutboxEntry.objects.get(sent_at=None).event_id == postponed.id
+    relay._mark()
+    assert not OutboxEntry.objects.filter(sent_at=None).exists()
 
 
 def unheard(initiated, number=0):
