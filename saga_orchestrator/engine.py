@@ -44,13 +44,18 @@ CallResult = Outcome | Fault | Postponed
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saga stands: the call that is due. `faults`: how often that call has faulted."""
+    """Where a saga stands: the call that is due. `faults`: how often that call has faulted.
+
+    `reached`: the position of the last step that may have been called by now, where a process that
+    has died may have gone further than what is written.
+    """
 
     steps: Sequence[Step]
     position: int
     direction: Direction = Direction.DO
     faults: int = 0
     failure: Failure | None = None
+    reached: int = 0
 
     @property
     def step(self) -> Step:
@@ -152,7 +157,35 @@ def give_back(
     `record`: what is known by now of the step that was called last.
     """
     failure = Failure(progress.step.name, code, detail)
-    return _backward(progress, to=progress.position, failure=failure, record=record)
+    return _backward(progress, to=_furthest(progress), failure=failure, record=record)
+
+
+def can_be_written_later(*, before: Progress, transition: Transition) -> bool:
+    """Whether the next call may be made before the transition from `before` is written.
+
+    Forward only, and never to the pivot. Who finds the saga as it was written makes the same calls
+    again, whose outcomes the barriers have; and who turns it back undoes all that may have been
+    called since (`in_doubt`). Whether the pivot may have been called must be known: it is undone by
+    nothing but a return.
+    """
+    there = transition.progress
+    is_forward = (before.direction, there.direction) == (Direction.DO, Direction.DO)
+    is_next = is_forward and there.position == before.position + 1
+    return transition.goes_on and is_next and there.step.step_class is not StepClass.PIVOT
+
+
+def in_doubt(*, progress: Progress) -> Progress:
+    """As it stands where another process has had it, and may have called any step up to its pivot:
+    an undo of what never happened blocks it.
+    """
+    last = pivot(steps=progress.steps) - 1
+    if progress.direction is not Direction.DO or progress.position >= last:
+        return progress
+    return msgspec.structs.replace(progress, reached=last)
+
+
+def _furthest(progress: Progress) -> int:
+    return max(progress.position, progress.reached)
 
 
 def retry(*, progress: Progress) -> Transition:
@@ -266,7 +299,7 @@ def _give_up(progress: Progress, failure: Failure, *, calls: int) -> Transition:
         do=calls,
         error=f"{failure.code}: {failure.detail}",
     )
-    return _backward(progress, to=progress.position, failure=failure, record=failed)
+    return _backward(progress, to=_furthest(progress), failure=failure, record=failed)
 
 
 def _block(progress: Progress, failure: Failure, *, calls: int) -> Transition:
@@ -287,7 +320,7 @@ def _forward(progress: Progress, record: StepRecord) -> Transition:
     if position == len(progress.steps):
         ended = msgspec.structs.replace(progress, failure=None, faults=0)
         return Transition(progress=ended, status=SagaStatus.COMPLETED, record=record)
-    ahead = Progress(steps=progress.steps, position=position)
+    ahead = Progress(steps=progress.steps, position=position, reached=progress.reached)
     return Transition(progress=ahead, status=SagaStatus.RUNNING, record=record)
 
 

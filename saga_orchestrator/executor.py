@@ -2,8 +2,9 @@
 
     bulkhead -> one call for a batch -> their transitions, in one statement -> the next bulkhead
 
-A transition is written before the next call is made, so the process may die anywhere: the saga is
-then found at the call that was due, and that is made again under the same key.
+A transition is written before the next call is made, or a little later where that does no harm
+(`engine.can_be_written_later`), so the process may die anywhere: the saga is then found at a call
+that was due, and that is made again under the same key.
 
 What follows for a saga is the engine's transition, given the time and chance of this moment: the
 same here, where calls go over HTTP, and where they go as messages (`messages`).
@@ -250,19 +251,30 @@ class Executor:
         return made
 
     def _make(self, transitions: Sequence[Step]) -> None:
+        """Those that the next call may not be made before are written; all go on."""
+        onward: list[ClaimedSaga] = []
+        to_write: list[Step] = []
+        for saga, transition in transitions:
+            if engine.can_be_written_later(before=saga.progress, transition=transition):
+                saga.go_on(transition)
+                onward.append(saga)
+            else:
+                to_write.append((saga, transition))
+        if to_write:
+            self._write(to_write, onward)
+        else:
+            self.execute(sagas=onward)
+
+    def _write(self, transitions: Sequence[Step], onward: list[ClaimedSaga]) -> None:
         failpoints.reach("executor.before_record")
         written = store.record(transitions=transitions, is_in_flight=True)
         failpoints.reach("executor.recorded")
-        onward: list[ClaimedSaga] = []
         down: list[ClaimedSaga] = []
         waits: list[float] = []
         for saga, transition in transitions:
             moved = written.get(saga.saga_id)
             if moved is not None and transition.goes_on:
-                saga.version += 1
-                saga.context = saga.context_after(transition)
-                saga.progress = transition.progress
-                saga.entered = moved
+                saga.go_on_written(transition, moved=moved)
                 onward.append(saga)
                 continue
             down.append(saga)

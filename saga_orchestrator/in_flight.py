@@ -18,21 +18,33 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from contracts import projection
 from contracts.saga import Context
 from contracts.states import SagaStatus
-from saga_orchestrator.engine import Progress, Transition
+from saga_orchestrator.engine import Progress, StepRecord, Transition
+
+
+class StepTaken(NamedTuple):
+    """What is known of a step that was called, when it was due and when it ended, in epoch
+    seconds.
+    """
+
+    record: StepRecord
+    entered: float
+    ended: float
 
 
 class ClaimedSaga(msgspec.Struct, kw_only=True):
     """A saga as it was read: `version` is what its next transition is fenced by.
 
     `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
-    `waited`: seconds since that call went out as a message; None while it has not.
+    `at`: the same moment on the clock of this process. `waited`: seconds since that call went out
+    as a message; None while it has not. `unwritten`: the steps that it has taken since its last
+    transition was written; `has_grown`: its context, too.
     """
 
     saga_id: str
@@ -44,7 +56,28 @@ class ClaimedSaga(msgspec.Struct, kw_only=True):
     stop_requested: bool
     deadline: float
     entered: float
+    at: float = msgspec.field(default_factory=time.monotonic)
     waited: float | None = None
+    unwritten: list[StepTaken] = []
+    has_grown: bool = False
+
+    def go_on(self, transition: Transition) -> None:
+        """Makes a transition that is written later."""
+        now = time.monotonic()
+        ended = self.entered + now - self.at
+        if transition.record:
+            self.unwritten.append(StepTaken(transition.record, self.entered, ended))
+        context = self.context_after(transition)
+        self.has_grown |= context is not self.context
+        self.context, self.progress = context, transition.progress
+        self.entered, self.at = ended, now
+
+    def go_on_written(self, transition: Transition, *, moved: float) -> None:
+        """Makes a transition that was written at `moved`, in epoch seconds."""
+        self.version += 1
+        self.context, self.progress = self.context_after(transition), transition.progress
+        self.entered, self.at = moved, time.monotonic()
+        self.unwritten, self.has_grown = [], False
 
     def context_after(self, transition: Transition) -> Context:
         """With what the transition tells of a step's result, where a later one needs it."""

@@ -61,6 +61,12 @@ class Saga(models.Model):
     faults = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Of the call that is due now, so far."
     )
+    reached = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="The position of the last step that may have been called by now, where a process"
+        " that has died may have gone further than what is written.",
+    )
     version = models.PositiveIntegerField(default=0, db_default=0)
     runner_id = models.BigIntegerField(null=True, blank=True)
     next_attempt_at = models.DateTimeField(null=True, blank=True, db_default=Now())

@@ -25,7 +25,8 @@ from contracts.outcomes import Failure
 from contracts.saga import SAGAS, Context, Direction, Saga, Step
 from contracts.states import FINAL, SagaStatus
 from participant import sql
-from saga_orchestrator.engine import Progress, Transition
+from saga_orchestrator import engine
+from saga_orchestrator.engine import Progress, StepRecord, Transition
 from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga
 
 ALIAS = "saga_orchestrator"
@@ -143,7 +144,9 @@ def decided(*, steps: Iterable[tuple[str, str]]) -> int:
 
 
 def release(*, runner_id: int) -> None:
-    """Gives the runner's sagas back, and fences off what it may still do with them."""
+    """Fences off what the runner may still do with its sagas; any may claim them once it is signed
+    off (`forget_runner`).
+    """
     _rows(RELEASE, [runner_id])
 
 
@@ -171,6 +174,7 @@ def _row(
         "current_step": "" if ended else there.step.name,
         "direction": there.direction,
         "faults": there.faults,
+        "reached": there.reached,
         "kept": transition.goes_on and is_in_flight,
         "ended": ended,
         "parked": transition.status is SagaStatus.PARKED,
@@ -187,18 +191,33 @@ def _row(
     if there.failure:
         failure = msgspec.structs.asdict(there.failure)
         row |= {f"failure_{name}": value for name, value in failure.items()}
+    steps = [_step_row(there.steps, *taken) for taken in saga.unwritten]
+    context = saga.context
     if transition.record:
-        known = transition.record
-        row["entered"] = saga.entered
-        for name in ("position", "status", "do", "undo", "error"):
-            row[f"step_{name}"] = getattr(known, name)
-        row["step_name"] = there.steps[known.position].name
-        if known.result:
-            row["step_data"] = known.result.data
-            context = saga.context_after(transition)
-            if context is not saga.context:
-                row["results"] = context.results
+        steps.append(_step_row(there.steps, transition.record, saga.entered))
+        context = saga.context_after(transition)
+    if steps:
+        row["steps"] = steps
+    if saga.has_grown or context is not saga.context:
+        row["results"] = context.results
     return row
+
+
+def _step_row(
+    steps: Sequence[Step], known: StepRecord, entered: float, ended: float | None = None
+) -> dict[str, Any]:
+    """`ended`: None for now."""
+    row = {
+        "position": known.position,
+        "name": steps[known.position].name,
+        "status": known.status,
+        "do": known.do,
+        "undo": known.undo,
+        "error": known.error,
+        "entered": entered,
+        "ended": ended,
+    }
+    return row | {"data": known.result.data} if known.result else row
 
 
 def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
@@ -211,7 +230,7 @@ def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
 
 def _in_flight(*row: Any) -> ClaimedSaga:
     saga_id, name, version, status, definition, context, position, direction, faults, *rest = row
-    step, code, detail, undone, stop_requested, deadline, entered, waited = rest
+    reached, step, code, detail, undone, stop_requested, deadline, entered, waited, held = rest
     about = _context.decode(context)
     steps = _steps(definition)
     if (about.saga, about.saga_id) != (name, saga_id):
@@ -221,19 +240,21 @@ def _in_flight(*row: Any) -> ClaimedSaga:
     if position and not steps[position].can(Direction(direction)):
         raise ValueError(f"its step {steps[position].name} has no {direction}")
     failure = Failure(step, code, detail, undone) if code else None
+    progress = Progress(
+        steps=steps,
+        position=position,
+        direction=Direction(direction),
+        faults=faults,
+        failure=failure,
+        reached=reached,
+    )
     return ClaimedSaga(
         saga_id=saga_id,
         name=name,
         version=version,
         status=SagaStatus(status),
         context=about,
-        progress=Progress(
-            steps=steps,
-            position=position,
-            direction=Direction(direction),
-            faults=faults,
-            failure=failure,
-        ),
+        progress=engine.in_doubt(progress=progress) if held else progress,
         stop_requested=stop_requested,
         deadline=deadline,
         entered=entered,
@@ -270,7 +291,7 @@ def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 _READ = """
     saga.saga_id, saga.name, saga.version, saga.status, definition_id, context::text, position,
-    direction, faults, failure_step, failure_code, failure_detail, failure_undone,
+    direction, faults, reached, failure_step, failure_code, failure_detail, failure_undone,
     stop_requested_at IS NOT NULL,
     extract(epoch FROM deadline_at - coalesce(waiting_since, now()))::float8,
     extract(epoch FROM coalesce(asked_at, updated_at))::float8,
@@ -324,39 +345,39 @@ CLAIMABLE = """
 
 CLAIM = f"""
     WITH due AS (
-        SELECT saga_id FROM saga_orchestrator_saga WHERE {CLAIMABLE}
+        SELECT saga_id, runner_id IS NOT NULL AS was_held
+        FROM saga_orchestrator_saga WHERE {CLAIMABLE}
         ORDER BY next_attempt_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE saga_orchestrator_saga AS saga
     SET runner_id = %s, version = mod(version, 2000000000) + 1, updated_at = clock_timestamp(),
         status = CASE status WHEN 'pending' THEN 'running' ELSE status END
     FROM due WHERE saga.saga_id = due.saga_id
-    RETURNING {_READ}
+    RETURNING {_READ}, was_held
 """
 
 LOCK = f"""
-    SELECT {_READ} FROM saga_orchestrator_saga AS saga
+    SELECT {_READ}, false FROM saga_orchestrator_saga AS saga
     WHERE saga_id = ANY(%s) ORDER BY saga_id FOR NO KEY UPDATE
 """
 
 # Three parts: what was decided (`made`), the sagas that still are at the version it was decided on
 # (`moved`; the others were moved by another process, and are left out of all that follows), and
-# what is known by now of the step that was called (`logged`). `%s` is a list of `_row`s.
+# what is known by now of the steps that were called (`logged`). `%s` is a list of `_row`s.
 RECORD = f"""
     WITH made AS (
         SELECT * FROM json_to_recordset(%s::json) AS v (
             saga_id text, version int, status text, position smallint, current_step text,
-            direction text, faults int, kept bool, asked bool, ended bool, parked bool,
-            seconds float8, failure_step text, failure_code text, failure_detail text,
+            direction text, faults int, reached smallint, kept bool, asked bool, ended bool,
+            parked bool, seconds float8, failure_step text, failure_code text, failure_detail text,
             failure_undone bool, reason text, decided_by text, until timestamptz,
-            step_position smallint, step_name text, step_status text, step_do int, step_undo int,
-            step_error text, step_data jsonb, results jsonb, entered float8)
+            steps json, results jsonb)
     ), moved AS (
         UPDATE saga_orchestrator_saga AS saga
         SET context = CASE WHEN made.results IS NULL THEN saga.context
                            ELSE jsonb_set(saga.context, '{{results}}', made.results) END,
             status = made.status, position = made.position, current_step = made.current_step,
-            direction = made.direction, faults = made.faults,
+            direction = made.direction, faults = made.faults, reached = made.reached,
             version = mod(saga.version, 2000000000) + 1,
             failure_step = coalesce(made.failure_step, ''),
             failure_code = coalesce(made.failure_code, ''),
@@ -387,24 +408,25 @@ RECORD = f"""
             updated_at = clock_timestamp(),
             finished_at = CASE WHEN made.ended THEN clock_timestamp() END
         FROM made WHERE saga.saga_id = made.saga_id AND saga.version = made.version
-        RETURNING saga.saga_id, extract(epoch FROM updated_at)::float8 AS moved_at,
-                  step_position, step_name, step_status, step_do, step_undo, step_error,
-                  step_data, made.entered
+        RETURNING saga.saga_id, extract(epoch FROM updated_at)::float8 AS moved_at, made.steps
     ), logged AS (
         INSERT INTO saga_orchestrator_sagastep AS step
                (saga_id, position, name, status, do_attempts, undo_attempts, error,
                 response_data, started_at, finished_at, undone_at)
-        SELECT saga_id, step_position, step_name,
-               -- No status: it stays what it was (an undo that found nothing to undo).
-               coalesce(step_status,
+        SELECT saga_id, taken.position, taken.name,
+               -- No status: it stays what it was, or it has never happened (an undo that found
+               -- nothing to undo).
+               coalesce(taken.status,
                         (SELECT status FROM saga_orchestrator_sagastep AS known
-                         WHERE known.saga_id = moved.saga_id AND known.position = step_position),
-                        'completed'),
-               step_do, step_undo, step_error, coalesce(step_data, '{{}}'), to_timestamp(entered),
-               CASE WHEN step_status IN ('completed', 'failed', 'skipped')
-                    THEN clock_timestamp() END,
-               CASE WHEN step_status = 'compensated' THEN clock_timestamp() END
-        FROM moved WHERE step_name IS NOT NULL
+                         WHERE known.saga_id = moved.saga_id AND known.position = taken.position),
+                        CASE taken.position WHEN 0 THEN 'completed' ELSE 'skipped' END),
+               taken."do", undo, error, coalesce(data, '{{}}'), to_timestamp(entered),
+               CASE WHEN taken.status IN ('completed', 'failed', 'skipped')
+                    THEN coalesce(to_timestamp(ended), clock_timestamp()) END,
+               CASE WHEN taken.status = 'compensated' THEN clock_timestamp() END
+        FROM moved, json_to_recordset(moved.steps) AS taken (
+            position smallint, name text, status text, "do" int, undo int, error text, data jsonb,
+            entered float8, ended float8)
         -- A step has one row, for its calls in both directions: counts add up, times are the first.
         ON CONFLICT (saga_id, position) DO UPDATE
         SET status = excluded.status,
@@ -467,8 +489,9 @@ DECIDED = """
     RETURNING saga.saga_id
 """
 
+# It stays written that the runner had them: it may have gone further than what is written.
 RELEASE = """
-    UPDATE saga_orchestrator_saga SET runner_id = NULL, version = mod(version, 2000000000) + 1
+    UPDATE saga_orchestrator_saga SET version = mod(version, 2000000000) + 1
     WHERE runner_id = %s AND next_attempt_at IS NOT NULL
 """
 

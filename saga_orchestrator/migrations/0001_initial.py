@@ -101,6 +101,7 @@ class Migration(migrations.Migration):
                 ('current_step', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('direction', models.CharField(choices=[('do', 'do'), ('undo', 'undo'), ('block', 'block')], db_default='do', max_length=5)),
                 ('faults', models.PositiveIntegerField(db_default=0, default=0, help_text='Of the call that is due now, so far.')),
+                ('reached', models.PositiveSmallIntegerField(db_default=0, default=0, help_text='The position of the last step that may have been called by now, where a process that has died may have gone further than what is written.')),
                 ('version', models.PositiveIntegerField(db_default=0, default=0)),
                 ('runner_id', models.BigIntegerField(blank=True, null=True)),
                 ('next_attempt_at', models.DateTimeField(blank=True, db_default=django.db.models.functions.datetime.Now(), null=True)),

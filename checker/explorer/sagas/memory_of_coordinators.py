@@ -20,6 +20,7 @@ from saga_choreography.store import (
     WatchdogUpdate,
     WatchedSaga,
 )
+from saga_orchestrator import engine
 from saga_orchestrator.engine import Progress, Transition
 from saga_orchestrator.in_flight import Call, ClaimedSaga, UnreadableSaga, call_of
 from saga_orchestrator.store import OVERDUE_SECONDS
@@ -39,6 +40,7 @@ class RunRow(NamedTuple):
     direction: Direction = Direction.DO
     faults: int = 0
     failure: Failure | None = None
+    reached: int = 0
     version: int = 0
     runner_id: int | None = None
     asked_at: float | None = None
@@ -55,6 +57,7 @@ class RunRow(NamedTuple):
             direction=self.direction,
             faults=self.faults,
             failure=self.failure,
+            reached=self.reached,
         )
 
 
@@ -90,14 +93,17 @@ class SagaLog:
         claimed: list[ClaimedSaga | UnreadableSaga] = []
         for saga_id in self.due(runner_id=runner_id, in_flight=in_flight, but=but)[:limit]:
             row = self.sagas[saga_id]
-            is_new = row.status is SagaStatus.PENDING
+            is_new, was_held = row.status is SagaStatus.PENDING, row.runner_id is not None
             row = row._replace(
                 runner_id=runner_id,
                 version=row.version + 1,
                 status=SagaStatus.RUNNING if is_new else row.status,
             )
             self._store.write(self.sagas, saga_id, row)
-            claimed.append(self._in_flight(saga_id, row))
+            saga = self._in_flight(saga_id, row)
+            if was_held:
+                saga.progress = engine.in_doubt(progress=saga.progress)
+            claimed.append(saga)
         return claimed
 
     def lock(self, *, saga_ids: Collection[str]) -> list[ClaimedSaga | UnreadableSaga]:
@@ -199,6 +205,7 @@ class SagaLog:
             direction=there.direction,
             faults=there.faults,
             failure=there.failure,
+            reached=there.reached,
             version=row.version + 1,
             runner_id=row.runner_id if transition.goes_on and is_in_flight else None,
             next_attempt_at=due,

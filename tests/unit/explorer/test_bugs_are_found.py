@@ -76,7 +76,7 @@ def ack_before_commit(patch: Patch) -> None:
 def sent_before_published(patch: Patch) -> None:
     def send(self, rows):
         now = datetime.now(UTC)
-        outbox.mark_sent(service=self.service, ids=[row.id for row in rows], at=now)
+        outbox.mark_sent(service=self.service, given={row.id: now for row in rows})
         self.broker.publish([Message(row.event_id, row.event_type, row.body) for row in rows])
         return len(rows)
 
@@ -155,6 +155,18 @@ def doubt_forgotten(patch: Patch) -> None:
     patch(engine, "_give_up", give_up)
 
 
+def reach_forgotten(patch: Patch) -> None:
+    """What a dead runner may have called, beyond what is written, is taken for not called."""
+    patch(engine, "in_doubt", lambda *, progress: progress)
+
+
+def pivot_before_it_is_written(patch: Patch) -> None:
+    def can_be_written_later(*, before, transition):
+        return transition.goes_on and transition.progress.direction is Direction.DO
+
+    patch(engine, "can_be_written_later", can_be_written_later)
+
+
 CHOREOGRAPHED = [
     barrier_off,
     undo_does_not_block,
@@ -166,7 +178,10 @@ CHOREOGRAPHED = [
     no_lock_on_units,
     second_decider,
 ]
-ORCHESTRATED = [barrier_off, undo_does_not_block, fence_off, doubt_forgotten, own_sagas_left]
+ORCHESTRATED = [
+    *(barrier_off, undo_does_not_block, fence_off, doubt_forgotten, own_sagas_left),
+    *(reach_forgotten, pivot_before_it_is_written),
+]
 MESSAGING = [barrier_off, no_lock_on_units, doubt_forgotten, own_sagas_left]
 BUGS = [
     *((patterns.CHOREOGRAPHED, bug) for bug in CHOREOGRAPHED),
