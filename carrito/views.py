@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -25,8 +25,8 @@ from contracts.bounds import MOST_IN_A_BATCH, Address, Id, Quantity, SagaPattern
 from contracts.outcomes import Done, Outcome, Refused
 from coordination import owner_views
 from httpapi import problems
-from httpapi.json import answer
-from httpapi.steps import StepView
+from httpapi.json import answer, values
+from httpapi.steps import PlainView, StepView
 
 _NewCarts = Annotated[list[NewCart], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
 _acceptance = owner_views.Acceptance(owner=OWNER)
@@ -129,11 +129,11 @@ class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
     saga: Id = "checkout"
 
 
-class CheckoutView(APIView):
+class CheckoutView(PlainView):
     """POST: 202 once the checkout is accepted and durable; `Prefer: wait=N` answers its end."""
 
-    def post(self, request: Request) -> HttpResponse:
-        wanted = msgspec.convert(request.data, CheckoutRequest)
+    def post(self, request: HttpRequest) -> HttpResponse:
+        wanted = msgspec.convert(values(request.body), CheckoutRequest)
         command = command_of(request=request, wanted=wanted)
         now = prices.of_cart(cart_id=wanted.cart_id)
         return owner_views.accept(
@@ -145,7 +145,7 @@ class CheckoutView(APIView):
         )
 
 
-def command_of(*, request: Request, wanted: CheckoutRequest) -> Accept:
+def command_of(*, request: HttpRequest, wanted: CheckoutRequest) -> Accept:
     """What carrito is asked for. Raises Problem (400)."""
     asked = {
         "cart_id": wanted.cart_id,

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 from django.db.models.functions import Now
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -132,7 +132,13 @@ class EndNews:
 
 
 def accepting(
-    *, owner: Owner, door: str, saga: str, pattern: str, request: Request, asked: Mapping[str, Any]
+    *,
+    owner: Owner,
+    door: str,
+    saga: str,
+    pattern: str,
+    request: HttpRequest,
+    asked: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The fields of an owner's command that do not depend on what the saga is about.
 
@@ -165,7 +171,7 @@ def accept(
     *,
     acceptance: Acceptance,
     command: Any,
-    request: Request,
+    request: HttpRequest,
     status_path: str,
     state: State,
     begun: int = 202,

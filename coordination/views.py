@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -30,7 +30,7 @@ from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting
 from httpapi.client import ServiceResponse, Unreachable
 from httpapi.json import answer, decode
-from httpapi.steps import made
+from httpapi.steps import PlainView, made
 from httpapi.waiting import Waiters
 from participant import failpoints, sql
 
@@ -216,10 +216,12 @@ class AskView(_View):
         )
 
 
-class HandOverView(_View):
+class HandOverView(PlainView):
     """POST a list of contexts: 207 with an outcome each; refused: it never starts here."""
 
-    def post(self, request: Request) -> HttpResponse:
+    coordinator: Coordinator
+
+    def post(self, request: HttpRequest) -> HttpResponse:
         found = _contexts(request.body)
         if len(found) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
@@ -254,10 +256,12 @@ class _Step(msgspec.Struct):
     step: str
 
 
-class DecidedView(_View):
+class DecidedView(PlainView):
     """POST a list of steps that are decided by now: 200; the sagas that rest there go on."""
 
-    def post(self, request: Request) -> HttpResponse:
+    coordinator: Coordinator
+
+    def post(self, request: HttpRequest) -> HttpResponse:
         steps = decode(request.body, type=list[_Step])
         if len(steps) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} steps in one list")

@@ -21,9 +21,8 @@ from importlib import import_module
 
 import msgspec
 from django.db import connections, transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
-from rest_framework.request import Request
 
 from carrito import operations, store, views
 from carrito.operations import Accept
@@ -36,7 +35,7 @@ from contracts.projection import command, services_of
 from contracts.saga import Context, Direction, Step
 from contracts.states import SagaStatus
 from coordination import owner_views
-from httpapi.json import answer
+from httpapi.json import answer, values
 from inventario import store as stock
 from pagos import desk
 from pagos import store as pagos
@@ -220,8 +219,8 @@ class FloorView(views.CheckoutView):
     is not looked at: without a barrier the first answer is not known.
     """
 
-    def post(self, request: Request) -> HttpResponse:
-        wanted = msgspec.convert(request.data, CheckoutRequest)
+    def post(self, request: HttpRequest) -> HttpResponse:
+        wanted = msgspec.convert(values(request.body), CheckoutRequest)
         if wanted.saga_pattern != PATTERN:
             return super().post(request)
         known = msgspec.structs.replace(wanted, saga_pattern=ORCHESTRATED)

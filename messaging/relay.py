@@ -101,6 +101,7 @@ class Relay:
         refusals = self._publish(rows)
         failpoints.reach("relay.confirmed")
         settled = self._settle(rows, given_at, refusals)
+        failpoints.reach("relay.settled")
         self._counters["messages_published"] += len(rows) - len(refusals)
         self._counters["publish_batches"] += 1
         return settled

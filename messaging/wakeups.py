@@ -9,7 +9,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Protocol, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -38,7 +37,7 @@ def tell(*, service: str, channel: str, keys: Sequence[str]) -> None:
 
     Another process is only told where not all of them are waited for in this one.
     """
-    transaction.on_commit(partial(_tell, service, channel, keys), using=service)
+    transaction.on_commit(lambda: _tell(service, channel, keys), using=service)
 
 
 def _tell(service: str, channel: str, keys: Sequence[str]) -> None:

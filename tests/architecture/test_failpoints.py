@@ -28,6 +28,7 @@ NEED_NO_POINTS = {
     "pagos.desk.Desk.run": "a payment that was not asked about is due again",
     "pagos.desk.Desk.ask_due": "a claim is a lease: it ends, and the payment is due again",
     "httpapi.client.Client.get": "a GET changes nothing",
+    "messaging.wakeups._tell": "a lost wake-up costs a look at the table",
     "messaging.wakeups._Notifier._notify": "a lost wake-up costs a sweep, never work",
     "messaging.worker.Heartbeat.beat": "a sign of life: the next one comes in a second",
     "messaging.worker.Heartbeat.sign_off": "a row that is left is of a worker that died",

@@ -39,6 +39,7 @@ SAYING = [
     "publisher.before_write",
     "publisher.before_confirm",
     "relay.confirmed",
+    "relay.settled",
     "relay.marked",
 ]
 PAYING = [
