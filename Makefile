@@ -1,11 +1,12 @@
 # Everything here uses relative paths: make can't handle a clone in a path with spaces otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help setup compare soak test prove chaos fuzz check format up down lock clean
+.PHONY: help setup compare rivals soak test prove chaos fuzz check format up down lock clean
 .NOTPARALLEL:
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RIVALS := .venv-rivals
 # `make setup PYTHON=python3.12` picks another one.
 IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -47,6 +48,15 @@ $(STAMP): requirements/dev.txt
 compare: $(STAMP) ## a saga's patterns side by side; SAGA=name PATTERNS=a,b SECONDS=n JSON=file FULL=1
 	$(BIN)/python manage.py compare $(COMPARE) $(ARGUMENTS)
 
+rivals: $(RIVALS)/.installed ## the checkout on DBOS, on Temporal, on nothing, beside ours; SECONDS=n JSON=file
+	$(BIN)/python manage.py rivals $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(JSON),--json "$(JSON)") $(ARGUMENTS)
+
+$(RIVALS)/.installed: requirements/rivals.txt | $(STAMP)
+	@echo "Installing what requirements/rivals.txt lists into $(RIVALS), some 300 MB; the first time takes a minute."
+	@$(BIN)/python -m venv --clear $(RIVALS)
+	@$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/rivals.txt
+	@touch $@
+
 soak: $(STAMP) ## load with kills, cuts and losses, then the audit; MINUTES=n (a pattern) SAGA= RATE= SEED=
 	$(BIN)/python manage.py soak $(SOAK) $(ARGUMENTS)
 
@@ -81,8 +91,9 @@ down: $(STAMP) ## stops what `up` runs; ARGUMENTS=--purge removes its data too
 lock: $(STAMP) ## compiles requirements/*.in to pinned, hashed *.txt
 	$(LOCK) $(ARGUMENTS) requirements/base.in -o requirements/base.txt
 	$(LOCK) $(ARGUMENTS) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) $(ARGUMENTS) requirements/rivals.in -o requirements/rivals.txt
 
-clean: ## removes .venv, the stack's data and what tools left behind
+clean: ## removes .venv and .venv-rivals, the stack's data and what tools left behind
 	@if test -e .dueto/run.json && test -x $(BIN)/python; then $(BIN)/python manage.py down --purge; fi
-	rm -rf .dueto $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .dueto $(VENV) $(RIVALS) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 """Sees the shop from outside: load, measurements, the comparison of the patterns, the audit.
 
 Offers: `locust -f loadtests/locustfile.py` (a load test by hand), `manage.py compare`,
-`manage.py outage`, `manage.py survey`, `manage.py choose`, `manage.py audit`.
+`manage.py outage`, `manage.py survey`, `manage.py choose`, `manage.py rivals`,
+`manage.py audit`.
 But for `floor` it imports no service: it talks HTTP to them like any shopper, and reads their
 databases for how things ended and what they cost.
 
@@ -19,5 +20,6 @@ From the shop upwards:
 `comparing`   the patterns side by side
 `surveying`   many cells of load, refusals, steps and distance
 `choosing`    which pattern to take
+`rivals`      the same checkout on what others have built
 `floor`       the same checkout without a saga, for a benchmark: made of the shop itself
 """

@@ -4,7 +4,7 @@ import atexit
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Any, Self
 from catalogue.services import Service
 from stack import folders, record, services, status
 from stack.backing import Backends
+from stack.children import Program, wait_until_ready
 from stack.console import Interruption, StackError, Stopwatch, step
 from stack.folders import Folder
 from stack.ports import holder, require_free
@@ -82,10 +83,25 @@ class LocalStack:
         """Process id by name of what runs now: `carrito.web`, `carrito.worker`, `postgres`, ..."""
         return self._supervisor.pids()
 
-    def run(self, *command: str) -> str:
-        """Runs a command (`python`, `manage.py`, ...) with this stack's environment to its end
-        and returns its last lines. Raises StackError when it fails."""
-        return self._supervisor.run(self._programs.task(command))
+    def run(self, *command: str, **variables: str) -> str:
+        """Runs a command (`python`, `manage.py`, ...) with this stack's environment, and with these
+        `variables`, to its end and returns its last lines. Raises StackError when it fails."""
+        return self._supervisor.run(self._programs.task(command, **variables))
+
+    def start_beside(
+        self, program: Program, *, attempt: Callable[[], object], failing: type[Exception]
+    ) -> None:
+        """Starts a program that is none of the shop's, and returns when `attempt` goes well, which
+        is `failing` until then. It ends with the stack, before the servers where its name has a
+        dot. Raises StackError."""
+        self._supervisor.start(program)
+        wait_until_ready(
+            program,
+            attempt=attempt,
+            failing=failing,
+            check=self._supervisor.check,
+            seconds=READY_SECONDS,
+        )
 
     def kill(self, name: str, number: int) -> None:
         """Sends a signal to a process and those below it."""

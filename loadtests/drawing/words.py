@@ -13,11 +13,23 @@ NAMES = {
     FLOOR: "monolith (no saga)",
 }
 NEVER = "never"
+RIVALS = {
+    "dbos": "DBOS",
+    "temporal": "Temporal in memory",
+    "temporal_sqlite": "Temporal on SQLite",
+    "floor": "the floor",
+}
+"""What others have built, and nothing at all (loadtests/rivals)."""
 PER_CENT = "\u202f%"
 """With a space that is narrow and never the end of a line."""
 PLAIN = str.maketrans("\u202f\u2212", " -")
 """For terminals: not every one has the signs of a page."""
-SHORT = {"orchestrated_messaging": "over messages", FLOOR: FLOOR}
+SHORT = {
+    "orchestrated_messaging": "over messages",
+    FLOOR: FLOOR,
+    "temporal": "Temporal",
+    "temporal_sqlite": "Temporal/file",
+}
 
 
 def of_saga(text: str, *, saga: str) -> str:
@@ -27,7 +39,7 @@ def of_saga(text: str, *, saga: str) -> str:
 
 def name_of(pattern: str) -> str:
     """A pattern's name in a sentence."""
-    return NAMES.get(pattern, pattern.replace("_", " "))
+    return (NAMES | RIVALS).get(pattern, pattern.replace("_", " "))
 
 
 def short_name_of(pattern: str) -> str:

@@ -160,17 +160,19 @@ def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict
     on_time = [one for one in light if one.lag_p99_ms <= caveats.LAG_MS]
     full = [one for one in kept if one.phase is Phase.FULL]
     latencies = [
-        _figure(f"p{share * 100:.0f} at light load", "ms", on_time, patterns, _percentile(share))
+        figure_of(f"p{share * 100:.0f} at light load", "ms", on_time, patterns, _percentile(share))
         for share in SHARES
     ]
-    completed = _figure(
+    completed = figure_of(
         "completed/s at full load", "/s", full, patterns, lambda one: one.level.completed
     )
-    cpu = _figure("CPU a checkout at full load", "ms", full, patterns, lambda window: window.cpu_ms)
+    cpu = figure_of(
+        "CPU a checkout at full load", "ms", full, patterns, lambda window: window.cpu_ms
+    )
     return verdicts.verdicts(figures=[*latencies, replace(completed, lower_is_better=False), cpu])
 
 
-def _figure(
+def figure_of(
     name: str,
     unit: str,
     windows: Sequence[Measured],

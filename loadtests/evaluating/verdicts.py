@@ -132,10 +132,11 @@ def verdicts(*, figures: Sequence[Figure]) -> list[Verdict]:
         for first, second in combinations(figure.blocks, 2)
     ]
     confidence = 1 - FAMILY_ERROR / max(len(pairs), 1)
-    return [_verdict(figure, first, second, confidence) for figure, first, second in pairs]
+    return [verdict_of(figure, first, second, confidence) for figure, first, second in pairs]
 
 
-def _verdict(figure: Figure, first: str, second: str, confidence: float) -> Verdict:
+def verdict_of(figure: Figure, first: str, second: str, confidence: float) -> Verdict:
+    """Of these two alone, with that confidence."""
     ones, others = figure.blocks[first], figure.blocks[second]
     why = _why_not(ones, others)
     ratio = None if why else _ratio(ones, others, confidence)

@@ -85,7 +85,7 @@ class Outcomes:
             now = self.progress()
             return now.accepted == now.ended
 
-        return _until(has_ended, within)
+        return until(has_ended, within)
 
     def progress(self) -> OwnerProgress:
         """Of all sagas of this owner."""
@@ -97,7 +97,7 @@ class Outcomes:
         Whether that came in time.
         """
         since = time.time()
-        return _until(lambda: self._is_at_rest(since), REST_SECONDS)
+        return until(lambda: self._is_at_rest(since), REST_SECONDS)
 
     def of(self, *, saga_ids: Sequence[str]) -> dict[str, SagaOutcome]:
         """The outcome of each of these sagas that their owner knows."""
@@ -156,7 +156,8 @@ class Outcomes:
             return 1
 
 
-def _until(condition: Callable[[], bool], within: float) -> bool:
+def until(condition: Callable[[], bool], within: float) -> bool:
+    """Waits for the condition; whether it came in time."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:

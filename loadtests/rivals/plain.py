@@ -1,0 +1,34 @@
+"""The floor: the checkout's transactions one after the other, and nobody who remembers them."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from loadtests.rivals.saga import CONNECTIONS, STEPS, Checkout, Tables
+
+
+class Engine:
+    """A checkout that is asked for has ended when the answer comes; one that a crash interrupts
+    stays half done.
+    """
+
+    def __init__(self, *, database: str, server: str) -> None:
+        self._tables = Tables(url=database)
+        self._threads = ThreadPoolExecutor(CONNECTIONS)
+        self._running = 0
+
+    async def open(self) -> None:
+        """Nothing has to be there."""
+
+    async def start(self, asked: Checkout) -> None:
+        self._running += 1
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._check_out, asked)
+        finally:
+            self._running -= 1
+
+    async def running(self) -> int:
+        return self._running
+
+    def _check_out(self, checkout: Checkout) -> None:
+        for step in STEPS:
+            checkout = self._tables.take(step, checkout)

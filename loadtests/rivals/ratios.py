@@ -1,0 +1,167 @@
+"""What a run beside the rivals says: figures of each, and each pattern's ratio to each rival. Pure.
+
+Ratios are of windows of one block, right after each other; their intervals are by the same
+bootstrap as between patterns (evaluating/verdicts.py), but each holds with 95 % for itself: with so
+many to tell, about one in twenty is wrong.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import mean
+from typing import Any
+
+from loadtests.drawing import words
+from loadtests.evaluating.comparison import WindowFacts, figure_of
+from loadtests.evaluating.results import Measured, known, until_completed
+from loadtests.evaluating.verdicts import Verdict, verdict_of
+from loadtests.load.windows import Phase
+from loadtests.measuring.samples import COMPLETED, percentile
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """CPU ms a second at rest, with everything up: of an arm's own processes, and of PostgreSQL."""
+
+    own: float
+    database: float
+
+    @property
+    def every(self) -> float:
+        return self.own + self.database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A figure of a window, given the CPU (ms a second) that is used at rest."""
+
+    name: str
+    phase: Phase
+    of: Callable[[Measured, float], float]
+    pooled: float | None = None
+    """Of a percentile: the share, taken of all samples together for the table."""
+    lower_is_better: bool = True
+
+
+def _cpu(window: Measured, idle: float) -> float:
+    """Of a checkout, without what would have been used had nobody come."""
+    completed = sum(sample.outcome == COMPLETED for sample in window.samples)
+    if not completed:
+        return math.inf
+    return (window.cost.shop_cpu_ms - idle * window.cost.seconds) / completed
+
+
+def _percentile(share: float) -> Callable[[Measured, float], float]:
+    return lambda window, _: percentile(map(until_completed, window.samples), share)
+
+
+P50 = Kind(name="p50", phase=Phase.LIGHT, of=_percentile(0.5), pooled=0.5)
+P95 = Kind(name="p95", phase=Phase.LIGHT, of=_percentile(0.95), pooled=0.95)
+CPU_ALONE = Kind(name="CPU one at a time", phase=Phase.LIGHT, of=_cpu)
+COMPLETED_A_SECOND = Kind(
+    name="completed/s",
+    phase=Phase.FULL,
+    of=lambda window, _: window.level.completed,
+    lower_is_better=False,
+)
+CPU_FULL = Kind(name="CPU at full load", phase=Phase.FULL, of=_cpu)
+KINDS = (P50, P95, CPU_ALONE, COMPLETED_A_SECOND, CPU_FULL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """All of a run. `figures`: by arm, by name of the figure; None: never. `idle`: by arm. `books`:
+    of each rival in the end."""
+
+    made_at: str
+    seconds_taken: float
+    settings: Mapping[str, Any]
+    environment: Mapping[str, str]
+    patterns: Sequence[str]
+    rivals: Sequence[str]
+    figures: Mapping[str, Mapping[str, float | None]]
+    ratios: Sequence[Verdict]
+    idle: Mapping[str, Idle]
+    doubts: Sequence[str]
+    books: Mapping[str, Mapping[str, Any]]
+    windows: Sequence[WindowFacts]
+
+
+def figures(
+    *, measured: Sequence[Measured], arms: Sequence[str], idle: Mapping[str, Idle]
+) -> dict[str, dict[str, float | None]]:
+    """By arm and figure: percentiles of all samples together, of the others the mean over the
+    windows."""
+    return {arm: {kind.name: _whole(kind, arm, measured, idle) for kind in KINDS} for arm in arms}
+
+
+def _whole(
+    kind: Kind, arm: str, measured: Sequence[Measured], idle: Mapping[str, Idle]
+) -> float | None:
+    own = [one for one in measured if (one.phase, one.pattern) == (kind.phase, arm)]
+    if not own:
+        return None
+    if kind.pooled is None:
+        return known(mean(kind.of(one, idle[arm].every) for one in own))
+    every = [until_completed(sample) for window in own for sample in window.samples]
+    return known(percentile(every, kind.pooled))
+
+
+def ratios(
+    *,
+    measured: Sequence[Measured],
+    patterns: Sequence[str],
+    rivals: Sequence[str],
+    idle: Mapping[str, Idle],
+) -> list[Verdict]:
+    """Every figure of each pattern (`second`) over that of each rival (`first`)."""
+    return [
+        _ratio(kind, rival, pattern, measured, idle)
+        for pattern in patterns
+        for rival in rivals
+        for kind in KINDS
+    ]
+
+
+def _ratio(
+    kind: Kind,
+    rival: str,
+    pattern: str,
+    measured: Sequence[Measured],
+    idle: Mapping[str, Idle],
+) -> Verdict:
+    figure = figure_of(
+        kind.name,
+        "",
+        [one for one in measured if one.phase is kind.phase],
+        [rival, pattern],
+        lambda one: kind.of(one, idle[one.pattern].every),
+    )
+    figure = replace(figure, lower_is_better=kind.lower_is_better)
+    return verdict_of(figure, rival, pattern, CONFIDENCE)
+
+
+def sentences(*, result: Result) -> list[str]:
+    """For each pattern and rival: where it is ahead, where behind, where neither."""
+    return [
+        f"{words.sentence_name_of(pattern)} {_said(result, pattern, rival)}"
+        for pattern in result.patterns
+        for rival in result.rivals
+    ]
+
+
+def _said(result: Result, pattern: str, rival: str) -> str:
+    own = [one for one in result.ratios if (one.second, one.first) == (pattern, rival)]
+    standings = {
+        "ahead of": [one.figure for one in own if one.better == pattern],
+        "behind": [one.figure for one in own if one.better == rival],
+        "not told from": [one.figure for one in own if one.ratio and not one.better],
+    }
+    said = [
+        f"{standing} {words.name_of(rival)} in {words.listed(figures)}"
+        for standing, figures in standings.items()
+        if figures
+    ]
+    return f"is {'; '.join(said) or f'not compared with {words.name_of(rival)}: {own[0].why}'}"
