@@ -57,6 +57,8 @@ class CartsView(APIView):
 
 
 class CartView(APIView):
+    """A cart, with its lines, their prices and its total."""
+
     def get(self, request: Request, cart_id: str) -> HttpResponse:
         return answer(serializers.cart(_found(cart_id)))
 
@@ -73,6 +75,8 @@ class CartItemsView(APIView):
 
 
 class CartItemView(APIView):
+    """PATCH sets how many pieces of a product the cart has; DELETE takes it out."""
+
     def patch(self, request: Request, cart_id: str, product_id: str) -> HttpResponse:
         quantity = msgspec.convert(request.data, _Quantity).quantity
         offer = carts.offers(product_ids=[product_id]).get(product_id)
@@ -96,6 +100,8 @@ class OrderStepView(StepView):
 
 
 class OrderView(APIView):
+    """An order, with the lines that its checkout has frozen."""
+
     def get(self, request: Request, order_id: str) -> HttpResponse:
         found = store.order(order_id=order_id)
         if found is None:
@@ -114,6 +120,8 @@ class OrdersOfCartView(APIView):
 
 
 class CheckoutStatusView(APIView):
+    """Where a checkout stands, as its shopper sees it: its order, or why there is none."""
+
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         return answer(_checkout_state(saga_id))
 

@@ -40,6 +40,8 @@ class DeliveriesView(APIView):
 
 
 class DeliveryView(APIView):
+    """A delivery: its courier, where it goes, and how it stands."""
+
     def get(self, request: Request, delivery_id: str) -> HttpResponse:
         return answer(serializers.delivery(_known(delivery_id)))
 

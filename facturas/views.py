@@ -23,6 +23,8 @@ class BillsView(APIView):
 
 
 class BillView(APIView):
+    """A bill, with the numbers of its invoice and of its credit note."""
+
     def get(self, request: Request, bill_id: str) -> HttpResponse:
         found = store.bill(bill_id=bill_id)
         if found is None:
@@ -43,6 +45,8 @@ class InvoicesView(APIView):
 
 
 class InvoiceView(APIView):
+    """An invoice or a credit note, by its number."""
+
     def get(self, request: Request, number: str) -> HttpResponse:
         found = store.invoice(number=number)
         if found is None:

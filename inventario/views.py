@@ -86,6 +86,8 @@ class PricesView(APIView):
 
 
 class AvailabilityView(APIView):
+    """How many pieces of a product there are, put aside, and free."""
+
     def get(self, request: Request, product_id: str) -> HttpResponse:
         return answer(serializers.availability(_known(product_id)))
 

@@ -83,6 +83,8 @@ class PlainPaymentsView(APIView):
 
 
 class PaymentView(APIView):
+    """A payment, with what became of it."""
+
     def get(self, request: Request, **path: str) -> HttpResponse:
         return answer(serializers.payment(_known(store.payment(**path), "payment", **path)))
 
@@ -107,6 +109,8 @@ class PaymentsView(APIView):
 
 
 class PaymentOfSagaView(APIView):
+    """The payment of a saga, in short."""
+
     def get(self, request: Request, **path: str) -> HttpResponse:
         found = _known(store.payment_of_saga(**path), "payment of saga", **path)
         return answer(serializers.payment_of_saga(found))

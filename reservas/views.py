@@ -82,6 +82,8 @@ class BookingsView(APIView):
 
 
 class BookingView(APIView):
+    """A booking: its slot, its price as it was frozen, and how it stands."""
+
     def get(self, request: Request, booking_id: str) -> HttpResponse:
         return _shown(request, booking_id)
 

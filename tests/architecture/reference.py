@@ -161,7 +161,9 @@ def _what(view: type) -> str:
     if operation:
         return f"{operation.name}, by hand"
     own = view.__doc__ or view.__bases__[0].__doc__ or ""
-    return _first(inspect.cleandoc("Shows it." if own in _EMPTY else own))
+    if own in _EMPTY:
+        raise LookupError(f"{view.__bases__[0].__name__} does not say what it answers")
+    return _first(inspect.cleandoc(own))
 
 
 _EMPTY = ("", View.__doc__)
