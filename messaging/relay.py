@@ -20,9 +20,6 @@ log = logging.getLogger(__name__)
 BATCH = 500
 SWEEP_SECONDS = 1.0
 """How often the table is looked at without a wake-up: finds what a crash left."""
-KEEP_SENT_SECONDS = 6 * 3600
-FORGET_SECONDS = 60.0
-FORGET_AT_ONCE = 2_000
 _UNHEARD = "no queue is bound to this type of event"
 _DO_ABOUT_BROKER = (
     "start or continue the broker, or free its memory or disk; where it refuses, give its user the"
@@ -43,7 +40,6 @@ class Relay:
         self.service = service
         self.broker = broker
         self._counters: Counter[str] = Counter()
-        self._forget_at = 0.0
         self._backoff = Backoff()
         # Confirmed, but locked by another session when they were to be marked: not sent again.
         self._unmarked: dict[int, datetime] = {}
@@ -151,8 +147,6 @@ class Relay:
         while self.relay_once():
             arrivals.forget()
         self._send(outbox.due(service=self.service, limit=BATCH))
-        if time.monotonic() >= self._forget_at:
-            self._forget_sent()
 
     def _mark_late(self) -> None:
         for at in set(self._unmarked.values()):
@@ -160,14 +154,6 @@ class Relay:
             self._mark(ids, at)
         left = outbox.still_unsent(service=self.service, ids=list(self._unmarked))
         self._unmarked = {row_id: self._unmarked[row_id] for row_id in left}
-
-    def _forget_sent(self) -> None:
-        """A little at a time: no statement of it takes long, and none keeps events waiting."""
-        count = outbox.forget_sent(
-            service=self.service, older_than_seconds=KEEP_SENT_SECONDS, limit=FORGET_AT_ONCE
-        )
-        is_all = count < FORGET_AT_ONCE
-        self._forget_at = time.monotonic() + (FORGET_SECONDS if is_all else 0)
 
     def _send_arrivals(self, arrivals: Arrivals, stop: threading.Event) -> None:
         """Sends what is given, until another process wakes it, or it is time to sweep."""
