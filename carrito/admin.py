@@ -19,9 +19,9 @@ class CartItemInline(ReadOnlyInline):
 class CartAdmin(RecordAdmin):
     list_display = ["id", "user_id", "status", "version", "created_at"]
     list_filter = ["status"]
-    search_fields = ["id__istartswith", "user_id__exact"]
+    search_fields = ["id__startswith", "user_id__exact"]
     search_help_text = "The beginning of a cart's id, or a user's id"
-    ordering = ["-created_at"]
+    ordering = ["-created_at", "-id"]
     inlines = [CartItemInline]
 
 
@@ -36,7 +36,7 @@ class CheckoutAdmin(AcceptedSagaAdmin):
         ("set_aside_at", admin.EmptyFieldListFilter),
         *["status", "saga_pattern", "failure_code"],
     ]
-    search_fields = ["saga_id__istartswith", "cart_id__exact"]
+    search_fields = ["saga_id__startswith", "cart_id__exact"]
     search_help_text = "The beginning of a saga's id, or a cart's id"
     readonly_fields = ["lines"]
 
@@ -49,6 +49,6 @@ class CheckoutAdmin(AcceptedSagaAdmin):
 class OrderAdmin(RecordAdmin):
     list_display = ["id", "status", "total_amount", "user_id", "created_at", "confirmed_at"]
     list_filter = ["status", "cancelled_because"]
-    search_fields = ["id__istartswith", "checkout__saga_id__istartswith", "cart_id__exact"]
+    search_fields = ["id__startswith", "checkout__saga_id__startswith", "cart_id__exact"]
     search_help_text = "The beginning of an order's or saga's id, or a cart's id"
-    ordering = ["-created_at"]
+    ordering = ["-created_at", "-id"]

@@ -31,6 +31,9 @@ class Cart(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    class Meta:
+        indexes = [models.Index(fields=["created_at", "id"], name="cart_newest")]
+
     def __str__(self) -> str:
         return f"cart {self.id}"
 
@@ -93,6 +96,10 @@ class Checkout(AcceptedSaga):
                 name="checkout_total_is_money",
             ),
         ]
+        indexes = [
+            *AcceptedSaga.Meta.indexes,
+            models.Index(fields=["accepted_at", "saga_id"], name="checkout_newest"),
+        ]
 
 
 class IdempotencyKey(coordination.IdempotencyKey):
@@ -135,6 +142,7 @@ class Order(models.Model):
                 name="order_cancelled_has_time",
             ),
         ]
+        indexes = [models.Index(fields=["created_at", "id"], name="checkout_order_newest")]
 
     def __str__(self) -> str:
         return f"order {self.id}"

@@ -4,6 +4,7 @@ import os
 from decimal import Decimal
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 import httpapi
@@ -124,6 +125,15 @@ DECIDE_SECONDS: dict[str, float] = {
 `DUETO_DECIDE_SECONDS=booking.approve_booking=60,purchase.confirm_payment=30`."""
 REDRIVE_SECONDS = float(os.environ.get("DUETO_REDRIVE_SECONDS", "10"))
 """After this long without an event a choreographed saga is redriven, then ever more rarely."""
+
+LEAST_KEEP_SECONDS = 3600
+KEEP_SECONDS = float(os.environ.get("DUETO_KEEP_SECONDS", "2592000"))
+"""How long what services remember of a saga that has ended is kept (coordination.closing)."""
+if not KEEP_SECONDS >= LEAST_KEEP_SECONDS:
+    raise ImproperlyConfigured(
+        f"DUETO_KEEP_SECONDS is {KEEP_SECONDS:g}: at least {LEAST_KEEP_SECONDS}, or a late"
+        " duplicate may come after what would tell it is one"
+    )
 
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
 """How much further apart services and broker are put than they are, one way: for comparisons."""

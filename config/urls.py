@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from catalogue.services import WITH_DATABASE, WITH_WORKER
 from config.front_page import front_page
+from coordination import closing
 from httpapi.health import about
 from messaging import views as failed
 
@@ -23,6 +24,7 @@ for service in [one for one in served if one in WITH_WORKER]:
     # Each service has the same paths here: in a process of all of them, below its name.
     below = "" if settings.SERVICE else f"{service}/"
     urlpatterns += [path(below, include(failed.urls(service=service)))]
+    urlpatterns += closing.urls(service=service)
 if settings.SERVICE in WITH_DATABASE:
     urlpatterns += [path("", about)]
 if settings.HAS_ADMIN:

@@ -33,7 +33,7 @@ class DecisionAdmin(RecordAdmin):
         ("closed_at", admin.EmptyFieldListFilter),
         *["verdict", "decided_by", "saga", "step"],
     ]
-    search_fields = ["saga_id__istartswith"]
+    search_fields = ["saga_id__startswith"]
     search_help_text = "The beginning of a saga's id"
     ordering = ["-id"]
     actions = ["approve", "reject"]
@@ -75,7 +75,7 @@ def _refusal_of_verdict(service: str, given: GivenVerdict) -> Refused | None:
 
 class IdempotencyKeyAdmin(RecordAdmin):
     list_display = ["key", "user_id", "saga_id", "created_at"]
-    search_fields = ["key__exact", "user_id__exact", "saga_id__istartswith"]
+    search_fields = ["key__exact", "user_id__exact", "saga_id__startswith"]
     search_help_text = "A key, a user's id, or the beginning of a saga's"
     ordering = ["-id"]
 
@@ -145,7 +145,7 @@ class SagaAdmin(RecordAdmin):
     """`asks`: what the coordinator does for each of the actions, by their names."""
 
     asks: dict[str, Ask] = {}
-    search_fields = ["saga_id__istartswith", "subject__exact"]
+    search_fields = ["saga_id__startswith", "subject__exact"]
     search_help_text = "The beginning of a saga's id, or the id of its cart or order"
     ordering = ["-started_at"]
     actions = ["retry", "skip", "undo"]

@@ -28,6 +28,8 @@ class AcceptedSaga(models.Model):
     accepted_at = models.DateTimeField(db_default=Now())
     handed_over_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # Closed: nobody keeps anything else of it any more (coordination.closing).
+    closed_at = models.DateTimeField(null=True, blank=True)
     # Set aside: it can't be handed over (why), and the others don't wait for it.
     set_aside_at = models.DateTimeField(null=True, blank=True)
     set_aside_reason = models.TextField(default="", db_default="", blank=True)
@@ -37,13 +39,18 @@ class AcceptedSaga(models.Model):
         indexes = [
             models.Index(
                 fields=["accepted_at"],
-                condition=Q(handed_over_at=None, set_aside_at=None),
+                condition=Q(handed_over_at=None),
                 name="%(class)s_not_handed_over",
             ),
             models.Index(
                 fields=["set_aside_at", "saga_id"],
                 condition=Q(set_aside_at__isnull=False),
                 name="%(class)s_set_aside",
+            ),
+            models.Index(
+                fields=["accepted_at", "saga_id"],
+                condition=Q(closed_at=None),
+                name="%(class)s_not_closed",
             ),
         ]
 

@@ -15,6 +15,7 @@ from contracts.states import SagaState, SagaStatus, SagaSummary, StepState, Step
 from coordination.acceptance import is_own_start
 from httpapi import problems, waiting
 from httpapi.client import Client, ServiceResponse, Unreachable
+from messaging.retention import keep_seconds
 
 OWNER_SECONDS = 10.0
 """For an owner to accept a saga, or to say how one stands."""
@@ -111,10 +112,24 @@ def is_completed(*, saga_id: str) -> bool:
     return found is not None and found.status is SagaStatus.COMPLETED
 
 
+def is_closed(*, saga_id: str) -> bool:
+    """Whether what its undo needs is kept no more; False where none can be asked."""
+    try:
+        found = _found_at_owners(saga_id)
+    except problems.Problem:
+        return False
+    if found is None or found.ended_at is None:
+        return False
+    return (found.answered_at - found.ended_at).total_seconds() > keep_seconds()
+
+
 def not_here(*, state: SagaState) -> Refused:
-    """Why nothing can be asked yet of a saga that its owner knows, and its coordinator does not."""
+    """Why nothing can be asked yet, or any more, of a saga that only its owner knows."""
     if state.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
         return Refused(refusals.ALREADY_UNDONE, f"This {state.saga} is {state.status} already.")
+    if state.status is SagaStatus.COMPLETED and is_closed(saga_id=state.saga_id):
+        detail = "It ended so long ago that what its undo needs is not kept any more."
+        return Refused(refusals.CLOSED, detail)
     return Refused(refusals.NOT_STARTED, "It is accepted, and known here in a moment: ask again.")
 
 

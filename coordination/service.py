@@ -11,7 +11,9 @@ from typing import Any
 from django.apps import AppConfig
 
 from contracts.states import Complaint, SagaSummary
+from messaging import retention
 from messaging.brokers import Broker
+from messaging.retention import Chore, Cleaner, Deleting, Kept
 from messaging.worker import Component
 
 
@@ -34,7 +36,16 @@ class ServiceConfig(AppConfig):
         return [
             *components(service=self.name, broker=broker, reactions=reactions, linger=self.linger),
             *decisions.worker_components(self.name),
+            Cleaner(service=self.name, chores=self.chores()),
         ]
+
+    def chores(self) -> list[Chore]:
+        """What its worker cleans: of each table what is over."""
+        return [Deleting(service=self.name, what=what) for what in self.kept()]
+
+    def kept(self) -> list[Kept]:
+        """How long what is kept, of tables that belong to no saga."""
+        return retention.kept(service=self.name)
 
 
 class OwnerConfig(ServiceConfig):
@@ -51,6 +62,12 @@ class OwnerConfig(ServiceConfig):
         from coordination.handover import handovers
 
         return [*super().worker_components(broker), *handovers(owner=self.own("operations").OWNER)]
+
+    def chores(self) -> list[Chore]:
+        """With closing its sagas."""
+        from coordination.closing import Closing
+
+        return [*super().chores(), Closing(owner=self.own("operations").OWNER)]
 
 
 class CoordinatorConfig(ServiceConfig):

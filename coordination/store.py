@@ -79,6 +79,18 @@ class UnreadableSaga(NamedTuple):
     reason: str
 
 
+class Ended(NamedTuple):
+    """A saga that was accepted longer ago than the retention. `is_due`: it also ended so long ago,
+    and its coordinator has answered for it.
+    """
+
+    accepted_at: datetime
+    saga_id: str
+    saga: str
+    pattern: str
+    is_due: bool
+
+
 class Stall(NamedTuple):
     """Sagas of a pattern that were accepted, and that nobody was told of."""
 
@@ -208,6 +220,42 @@ class AcceptedSagas:
             [limit, list(patterns), seconds, most],
         )
         return [Stall(*row) for row in rows]
+
+    def to_close(
+        self, *, after: tuple[datetime, str], limit: int, seconds: float, lasts: float
+    ) -> list[Ended]:
+        """Sagas that are not closed and were accepted `lasts` seconds before that time, the oldest
+        first, beyond `after` (when it was accepted, and its id).
+        """
+        rows = self._execute(
+            """
+            SELECT accepted_at, saga_id, saga, saga_pattern,
+                   coalesce(ended_at < now() - make_interval(secs => %s), false)
+                       AND handed_over_at IS NOT NULL AND set_aside_at IS NULL
+            FROM {table}
+            WHERE closed_at IS NULL AND accepted_at >= %s AND (accepted_at, saga_id) > (%s, %s)
+              AND accepted_at < now() - make_interval(secs => %s)
+            ORDER BY accepted_at, saga_id LIMIT %s
+            """,
+            [seconds, after[0], *after, seconds + lasts, limit],
+        )
+        return [Ended(*row) for row in rows]
+
+    def mark_closed(self, *, saga_ids: Sequence[str]) -> None:
+        """From now on nobody keeps anything of these but their owner's own record; their keys are
+        free again.
+        """
+        if saga_ids:
+            self._execute(
+                """
+                WITH freed AS (
+                    DELETE FROM {service}_idempotencykey WHERE saga_id = ANY(%s)
+                )
+                UPDATE {table} SET closed_at = clock_timestamp()
+                WHERE saga_id = ANY(%s) AND ended_at IS NOT NULL
+                """,
+                [list(saga_ids), list(saga_ids)],
+            )
 
     def take_keys(self, *, keys: Sequence[Key]) -> dict[str, Key]:
         """Takes the keys that are free; gives those that are not, by the saga id that asked.

@@ -42,7 +42,7 @@ class DeliveryAdmin(RecordAdmin):
     list_display = ["id", "saga_id", "step", "subject", "courier", "status", "created_at"]
     list_filter = ["status"]
     list_select_related = ["courier"]
-    search_fields = ["saga_id__istartswith", "subject__exact"]
+    search_fields = ["saga_id__startswith", "subject__exact"]
     search_help_text = "The beginning of a saga's id, or an order's id"
     ordering = ["-id"]
 

@@ -15,7 +15,7 @@ register_alike("facturas")
 class BillAdmin(RecordAdmin):
     list_display = ["id", "saga_id", "user_id", "amount", "status", "created_at", "paid_at"]
     list_filter = ["status"]
-    search_fields = ["saga_id__istartswith", "subject__exact", "user_id__exact"]
+    search_fields = ["saga_id__startswith", "subject__exact", "user_id__exact"]
     search_help_text = "The beginning of a saga's id, a booking's id, or a user's"
     ordering = ["-id"]
 

@@ -83,7 +83,7 @@ class ReservationAdmin(RecordAdmin):
         *["created_at", "changed_at", "expires_at"],
     ]
     list_filter = ["status"]
-    search_fields = ["saga_id__istartswith", "subject__exact"]
+    search_fields = ["saga_id__startswith", "subject__exact"]
     search_help_text = "The beginning of a saga's id, or a cart's or an order's"
     ordering = ["-id"]
     inlines = [LineInline]

@@ -84,7 +84,7 @@ class OutboxEntryAdmin(_FailedAdmin):
         ("next_attempt_at", admin.EmptyFieldListFilter),
         "event_type",
     ]
-    search_fields = ["saga_id__istartswith", "event_id__exact", "reason__icontains"]
+    search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
     search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
 
     @admin.display(description="message")
@@ -112,7 +112,7 @@ class FailedMessageAdmin(_FailedAdmin):
         *["next_attempt_at", "failed_at"],
     ]
     list_filter = ["status", "event_type"]
-    search_fields = ["saga_id__istartswith", "event_id__exact", "reason__icontains"]
+    search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
     search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
 
     @admin.display(description="message")

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from math import isqrt
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -20,8 +21,10 @@ from contracts.saga import SAGAS
 from messaging import failed
 from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Subscription
 from messaging.reactions import InvalidEvent, Reaction
+from messaging.retention import LATE_SHARE, keep_seconds
 from messaging.worker import Backoff, Complaint
 from participant import failpoints, sql
+from participant.databases import EARLIEST
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,10 @@ RETRY_SECONDS = 1.0
 DECLARE_SECONDS = 15.0
 IMPATIENT_SECONDS = 10.0
 """How long no message waits for a locked row after one has: the row may be locked for long."""
+_LATE = (
+    "it is older than what is kept of sagas that ended (DUETO_KEEP_SECONDS): discard it if its saga"
+    " has ended, or else retry it"
+)
 _WHAT_TO_DO = (
     "start or continue the broker or the database; where the broker refuses the queue, remove the"
     " one that somebody else declared under its name, or give the broker's user its permission"
@@ -72,6 +79,7 @@ class Consumer:
         self._counters: Counter[str] = Counter()
         self._retry_at = 0.0
         self._declare_at = 0.0
+        self._late_before = EARLIEST
         self._impatient_until = 0.0
         self._is_impatient = False
         self._backoff, self._undeclared = Backoff(), Backoff()
@@ -152,6 +160,8 @@ class Consumer:
         routes = sorted(events.route(saga, event) for saga, event in self.reactions)
         self.broker.declare(queue=self.queue, events=routes)
         self._declare_at = time.monotonic() + DECLARE_SECONDS
+        late = timedelta(seconds=keep_seconds() * LATE_SHARE)
+        self._late_before = sql.now(service=self.service) - late
 
     def _declare_again(self) -> None:
         """Where that is refused, messages of the queue that is there can be taken all the same."""
@@ -200,6 +210,8 @@ class Consumer:
         try:
             event = events.decode(delivery.message.body)
             if _key(event) in self.reactions:
+                if self._is_late(event):
+                    raise InvalidMessage(_LATE)
                 return event
             if _is_known(event):
                 self._counters["messages_of_no_use"] += 1
@@ -214,6 +226,10 @@ class Consumer:
             is_again=delivery.redelivered,
         )
         return None
+
+    def _is_late(self, event: Event) -> bool:
+        """Whether its saga may be closed: the barrier would take a duplicate for the first one."""
+        return not event.redrive and event.occurred_at < self._late_before
 
     def _handle_group(self, reaction: Reaction, group: list[Event], *, attempts: int = 1) -> None:
         """`attempts`: with this one. A group that faults is handled again in pieces."""

@@ -309,6 +309,17 @@ def close_dead_letters(*, service: str, event_ids: Sequence[str]) -> None:
     )
 
 
+def forget_sagas(*, service: str, saga_ids: Sequence[str]) -> None:
+    """Deletes what is still to be handled of these sagas: they ended without it, long ago."""
+    if saga_ids:
+        _execute(
+            service,
+            "DELETE FROM {table} WHERE saga_id = ANY(%s)"
+            " AND status IN ('retrying', 'dead_lettered')",
+            [list(saga_ids)],
+        )
+
+
 def retrying(*, service: str, event_ids: Sequence[str]) -> set[str]:
     """Those of these events that will be retried anyway."""
     rows = _execute(

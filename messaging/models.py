@@ -78,7 +78,12 @@ class FailedMessage(models.Model):
                 fields=["next_attempt_at"],
                 condition=models.Q(status="retrying"),
                 name="%(app_label)s_due",
-            )
+            ),
+            models.Index(
+                fields=["saga_id"],
+                condition=models.Q(status__in=["retrying", "dead_lettered"]),
+                name="%(app_label)s_failed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from contracts.events import Event, encode
 from messaging import wakeups
@@ -247,21 +247,6 @@ def discard(*, service: str, ids: Sequence[int]) -> list[int]:
     for _, event_id, event_type, saga_id in found:
         log.warning("discarded %s %s, unsent", event_type, event_id, extra={"saga_id": saga_id})
     return _ids(found)
-
-
-def forget_sent(*, service: str, older_than_seconds: int, limit: int) -> int:
-    """Deletes rows sent long ago, at most `limit`; returns how many."""
-    with connections[service].cursor() as cursor:
-        cursor.execute(
-            f"""
-            DELETE FROM {_table(service)} WHERE id IN (
-                SELECT id FROM {_table(service)}
-                WHERE sent_at < now() - make_interval(secs => %s) ORDER BY id LIMIT %s
-                FOR UPDATE SKIP LOCKED)
-            """,
-            [older_than_seconds, limit],
-        )
-        return int(cursor.rowcount)
 
 
 def _ids(rows: Sequence[tuple[Any, ...]]) -> list[int]:

@@ -23,9 +23,6 @@ MARK_SECONDS = 0.1
 """After the first of those that are marked together."""
 SWEEP_SECONDS = 1.0
 """How often the table is looked at without a wake-up: finds what a crash left."""
-KEEP_SENT_SECONDS = 6 * 3600
-FORGET_SECONDS = 60.0
-FORGET_AT_ONCE = 2_000
 _UNHEARD = "no queue is bound to this type of event"
 _DO_ABOUT_BROKER = (
     "start or continue the broker, or free its memory or disk; where it refuses, give its user the"
@@ -46,7 +43,6 @@ class Relay:
         self.service = service
         self.broker = broker
         self._counters: Counter[str] = Counter()
-        self._forget_at = 0.0
         self._backoff = Backoff()
         # Confirmed, and to be marked in a moment, or when no other session has locked them: not
         # sent again. By id, when they were given to the broker.
@@ -174,16 +170,6 @@ class Relay:
         while self._send_waiting():
             arrivals.forget()
         self._send(self._new(outbox.due(service=self.service, limit=BATCH)))
-        if time.monotonic() >= self._forget_at:
-            self._forget_sent()
-
-    def _forget_sent(self) -> None:
-        """A little at a time: no statement of it takes long, and none keeps events waiting."""
-        count = outbox.forget_sent(
-            service=self.service, older_than_seconds=KEEP_SENT_SECONDS, limit=FORGET_AT_ONCE
-        )
-        is_all = count < FORGET_AT_ONCE
-        self._forget_at = time.monotonic() + (FORGET_SECONDS if is_all else 0)
 
     def _send_arrivals(self, arrivals: Arrivals, stop: threading.Event) -> None:
         """Sends what is given, until another process wakes it, or it is time to sweep."""

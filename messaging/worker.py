@@ -30,8 +30,6 @@ HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 10.0
 COMPONENT_SILENT_SECONDS = 30.0
 """Longer than a healthy component takes for anything: a batch with confirms at most 15 s."""
-FORGET_SECONDS = 900
-"""The row of a worker that died stays so long: its counters belong to a measurement, perhaps."""
 
 
 @runtime_checkable
@@ -174,7 +172,6 @@ class Heartbeat:
         self._table = f"{service}_workerheartbeat"
         self._id: int | None = None
         self._has_lock = False
-        self._forget_at = 0.0
         self._ahead = timedelta()
 
     def beat(self, *, counters: dict[str, int], complaints: Sequence[Complaint]) -> None:
@@ -187,9 +184,6 @@ class Heartbeat:
             self._insert(told)
         if not self._has_lock:
             self._has_lock = self._lock()
-        if time.monotonic() >= self._forget_at:
-            self._forget_the_dead()
-            self._forget_at = time.monotonic() + FORGET_SECONDS / 10
 
     def sign_off(self) -> None:
         """A clean stop leaves no row."""
@@ -230,18 +224,6 @@ class Heartbeat:
             "SELECT pg_try_advisory_lock(hashtext(%s), %s::int)", [self._table, self._id]
         )
         return bool(is_taken)
-
-    def _forget_the_dead(self) -> None:
-        self._execute(
-            f"""
-            DELETE FROM {self._table} AS worker
-            WHERE seen_at < statement_timestamp() - make_interval(secs => %s) AND NOT EXISTS (
-                SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
-                   AND classid::bigint = (hashtext(%s)::bigint & 4294967295)
-                   AND objid::bigint = worker.id)
-            """,
-            [FORGET_SECONDS, self._table],
-        )
 
     def _execute(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         return sql.execute(service=self._service, sql=statement, values=values)

@@ -21,7 +21,7 @@ class PaymentAdmin(RecordAdmin):
         *["payment_method", "status", "code", "created_at"],
     ]
     list_filter = ["status", "payment_method", "code"]
-    search_fields = ["id__exact", "saga_id__istartswith", "subject__exact", "order_id__exact"]
+    search_fields = ["id__exact", "saga_id__startswith", "subject__exact", "order_id__exact"]
     search_help_text = "A payment's, cart's or order's id, or the beginning of a saga's"
     ordering = ["-created_at"]
     inlines = [RefundInline]
@@ -30,7 +30,7 @@ class PaymentAdmin(RecordAdmin):
 @admin.register(Refund)
 class RefundAdmin(RecordAdmin):
     list_display = ["id", "payment_id", "saga_id", "amount", "reason", "created_at"]
-    search_fields = ["payment__id__exact", "saga_id__istartswith", "reason__icontains"]
+    search_fields = ["payment__id__exact", "saga_id__startswith", "reason__icontains"]
     search_help_text = "A payment's id, the beginning of a saga's, or words of the reason"
     ordering = ["-id"]
 

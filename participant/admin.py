@@ -9,16 +9,21 @@ import msgspec
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import SuspiciousOperation
+from django.core.paginator import Paginator
 from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.db.models import Count, Max, QuerySet
+from django.db.models import CharField, Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
 from participant import sql
 
+MOST_COUNTED = 10_000
+MOST_LOOKED_AT = 2_000
+"""Of the newest rows, for the values of a filter."""
 LONGEST_SHOWN = 65_536
 Act = Callable[[Any], Refused | None]
 """Does something for the row with this key; why not, if not."""
@@ -32,6 +37,28 @@ _PROGRESS = "bulk"
 _NOT_PASSED_ON = ("csrfmiddlewaretoken", _PROGRESS)
 
 
+class SoFarPaginator(Paginator):  # type: ignore[type-arg]  # no type arguments at runtime
+    """Counts no further than MOST_COUNTED: of millions, nobody turns to the last page."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:MOST_COUNTED].count())
+
+
+class NewestValuesFilter(admin.AllValuesFieldListFilter):
+    """Django's reads the whole table for its list of values."""
+
+    def __init__(
+        self, field: Any, request: HttpRequest, params: Any, model: Any, page: Any, field_path: str
+    ) -> None:
+        super().__init__(field, request, params, model, page, field_path)
+        newest = page.get_queryset(request).order_by(*page.get_ordering(request))
+        found = newest.values_list(field_path, flat=True)[:MOST_LOOKED_AT]
+        choices: Any = sorted({value for value in found if value is not None})
+        self.lookup_choices = choices
+
+
 class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type arguments at runtime
     """Rows that only the code writes. Actions that ask for `operate` need the change permission.
 
@@ -41,6 +68,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
     """
 
     show_full_result_count = False
+    paginator = SoFarPaginator
     arrives = "pk"
     locks = True
 
@@ -56,6 +84,19 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whether this person may run the actions here."""
         return super().has_change_permission(request)
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Of a column of any text, only what the newest rows have is offered."""
+        return [
+            (name, NewestValuesFilter) if self._is_any_text(name) else name
+            for name in super().get_list_filter(request)
+        ]
+
+    def _is_any_text(self, name: Any) -> bool:
+        if not isinstance(name, str):
+            return False
+        field = self.model._meta.get_field(name)
+        return isinstance(field, CharField) and not field.choices
 
     def in_bulk(
         self,
@@ -149,9 +190,9 @@ class BarrierEntryAdmin(RecordAdmin):
     """What this service has answered for each step of each saga."""
 
     list_display = ["saga_id", "step", "direction", "status", "code", "entered_at", "decided_at"]
-    list_filter = ["step", "direction", "status"]
-    search_fields = ["saga_id__istartswith", "code__exact"]
-    search_help_text = "The beginning of a saga's id, or a refusal's code"
+    list_filter = ["step", "direction", "status", "code"]
+    search_fields = ["saga_id__startswith"]
+    search_help_text = "The beginning of a saga's id"
     ordering = ["-id"]
 
 

@@ -89,6 +89,41 @@ def forget(*, operation: Operation, commands: Sequence[Command]) -> None:
         )
 
 
+def forget_sagas(
+    *, service: str, saga_ids: Sequence[str], seconds: float, has_decisions: bool
+) -> set[str]:
+    """Deletes the entries of these sagas, and what their steps have asked; none of a saga of which
+    one is open, or younger than that, and none that is locked. Those of which some are left.
+    """
+    entries = f"{service}_barrierentry"
+    gone = sql.execute(
+        service=service,
+        sql=f"""
+        WITH over AS MATERIALIZED (
+            SELECT saga_id FROM {entries} WHERE saga_id = ANY(%s) GROUP BY saga_id
+            HAVING bool_and(coalesce(decided_at < now() - make_interval(secs => %s), false))
+        ), held AS MATERIALIZED (
+            SELECT entry.id FROM {entries} AS entry JOIN over USING (saga_id)
+            FOR UPDATE OF entry SKIP LOCKED
+        )
+        DELETE FROM {entries} WHERE id IN (SELECT id FROM held) RETURNING saga_id
+        """,
+        values=[list(saga_ids), seconds],
+    )
+    if has_decisions and gone:
+        sql.execute(
+            service=service,
+            sql=f"DELETE FROM {service}_decision WHERE saga_id = ANY(%s) AND closed_at IS NOT NULL",
+            values=[sorted({row[0] for row in gone})],
+        )
+    left = sql.execute(
+        service=service,
+        sql=f"SELECT saga_id FROM {entries} WHERE saga_id = ANY(%s)",
+        values=[list(saga_ids)],
+    )
+    return {row[0] for row in left}
+
+
 def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str]:
     """Those of these saga ids that are a saga's own here, with its name: nobody does, or undoes,
     by hand what belongs to one; but what was done by hand before it can be undone so.

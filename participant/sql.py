@@ -26,7 +26,9 @@ IMPATIENT_MILLISECONDS = 20
 """Enough for a neighbour's transaction to end, and little enough for a hundred in a row."""
 
 
-def execute(*, service: str, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def execute(
+    *, service: str, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> list[tuple[Any, ...]]:
     """Runs one statement in the service's database; the rows, if it returns any."""
     with connections[service].cursor() as cursor:
         cursor.execute(sql, values)

@@ -20,5 +20,5 @@ class OrderAdmin(AcceptedSagaAdmin):
         ("set_aside_at", admin.EmptyFieldListFilter),
         *["order_status", "status", "saga", "saga_pattern", "failure_code"],
     ]
-    search_fields = ["saga_id__istartswith", "user_id__exact"]
+    search_fields = ["saga_id__startswith", "user_id__exact"]
     search_help_text = "The beginning of an order's id, or a user's id"

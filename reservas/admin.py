@@ -30,7 +30,7 @@ class BookingAdmin(AcceptedSagaAdmin):
         *["booking_status", "status", "saga_pattern", "failure_code"],
     ]
     list_select_related = ["slot"]
-    search_fields = ["saga_id__istartswith", "user_id__exact"]
+    search_fields = ["saga_id__startswith", "user_id__exact"]
     search_help_text = "The beginning of a booking's id, or a user's id"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Booking]:

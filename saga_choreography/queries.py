@@ -84,6 +84,8 @@ def sagas(
     """
     found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
     wanted = {"status": status, "saga": saga}
+    if status in (SagaStatus.RUNNING, SagaStatus.COMPENSATING):
+        found = found.filter(watch_at__isnull=False)  # of which an index has a few rows
     if waiting is not None:
         at_decision = Q(phase=Phase.RUNNING) & ~Q(waiting_step="")
         found = found.filter(at_decision if waiting else ~at_decision)

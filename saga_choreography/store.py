@@ -14,7 +14,7 @@ import msgspec
 
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS, Context
-from contracts.states import SagaStatus
+from contracts.states import FINAL, SagaStatus
 from participant import sql
 
 SERVICE = "saga_choreography"
@@ -385,6 +385,33 @@ def begin_anew(*, context: Context, watch_at: datetime) -> None:
         watch_at,
         context.saga_id,
     )
+
+
+def forget_sagas(*, saga_ids: Sequence[str], seconds: float) -> set[str]:
+    """Deletes those of these sagas that ended longer ago than that, with their trails; those that
+    are left. One of which a person skipped a step stays: it is theirs to answer for.
+    """
+    _execute(
+        """
+        WITH gone AS (
+            DELETE FROM saga_choreography_saga WHERE saga_id IN (
+                SELECT saga_id FROM saga_choreography_saga AS saga
+                WHERE saga_id = ANY(%s) AND status = ANY(%s) AND watch_at IS NULL
+                  AND finished_at < now() - make_interval(secs => %s)
+                  AND NOT EXISTS (SELECT FROM saga_choreography_intervention AS asked
+                                  WHERE asked.saga_id = saga.saga_id AND action = 'skip')
+                FOR UPDATE SKIP LOCKED)
+            RETURNING saga_id
+        ), asked AS (
+            DELETE FROM saga_choreography_intervention WHERE saga_id IN (SELECT saga_id FROM gone)
+        )
+        DELETE FROM saga_choreography_sagaevent WHERE saga_id IN (SELECT saga_id FROM gone)
+        """,
+        list(saga_ids),
+        list(FINAL),
+        seconds,
+    )
+    return set(names(saga_ids=saga_ids))
 
 
 def of(*, saga_ids: Iterable[str]) -> Trails:

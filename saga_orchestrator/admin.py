@@ -1,10 +1,12 @@
 """Orchestrated sagas, each with its steps and what people did to it on one page."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from coordination.admin import ReadOnlyInline, SagaAdmin, register_alike
 from participant.admin import RecordAdmin
-from saga_orchestrator import operations
+from saga_orchestrator import operations, queries
 from saga_orchestrator.models import Definition, Intervention, Runner, Saga, SagaStep
 
 register_alike("saga_orchestrator")
@@ -49,6 +51,9 @@ class OrchestratedSagaAdmin(SagaAdmin):
     readonly_fields = ["about"]
     inlines = [StepInline, InterventionInline]
     asks = {"retry": operations.retry, "skip": operations.skip, "undo": operations.compensate}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Saga]:
+        return queries.of_status(super().get_queryset(request), request.GET.get("status__exact"))
 
 
 @admin.register(Runner)

@@ -1,6 +1,7 @@
 from django.conf import settings
 
 from coordination import service
+from messaging import retention
 from messaging.brokers import Broker
 from messaging.worker import Component
 
@@ -16,3 +17,10 @@ class SagaOrchestratorConfig(service.CoordinatorConfig):
 
         runner = Runner(participants=Participants(urls=settings.SERVICE_URLS))
         return [runner, *super().worker_components(broker)]
+
+    def kept(self) -> list[retention.Kept]:
+        """With the leases of runners that died."""
+        runners = retention.Kept(
+            "saga_orchestrator_runner", "seen_at", "started_at", retention.DEAD_WORKER_SECONDS
+        )
+        return [*super().kept(), runners]

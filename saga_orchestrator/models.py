@@ -121,6 +121,12 @@ class Saga(models.Model):
                 name="orchestrated_saga_parked",
             ),
             models.Index(fields=["-started_at", "-saga_id"], name="orchestrated_saga_newest"),
+            # Lists of those that are parked, wait or run: a few among millions that have ended.
+            models.Index(
+                fields=["-started_at", "-saga_id"],
+                condition=Q(finished_at=None),
+                name="orchestrated_saga_open",
+            ),
             models.Index(fields=["subject"], name="orchestrated_saga_subject"),
         ]
 

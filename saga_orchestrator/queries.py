@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS, Direction, Step
 from contracts.states import (
+    FINAL,
     Awaited,
     Complaint,
     Parked,
@@ -99,11 +100,18 @@ def sagas(
     """All of them, newest first; of one status, pattern or name if that is given, and those that
     wait for a decision, or do not.
     """
-    found = Saga.objects.defer("context").order_by("-started_at", "-saga_id")
+    found = of_status(Saga.objects.defer("context"), status).order_by("-started_at", "-saga_id")
     wanted = {"status": status, "pattern": saga_pattern, "name": saga}
     if waiting is not None:
         found = found.filter(waiting_since__isnull=not waiting)
+        found = found.filter(finished_at=None) if waiting else found
     return found.filter(**{name: value for name, value in wanted.items() if value})
+
+
+def of_status(found: QuerySet[Saga], status: str | None) -> QuerySet[Saga]:
+    """Those that may have that status, by what an index of few rows has."""
+    is_open = status in set(SagaStatus) and status not in FINAL
+    return found.filter(finished_at=None) if is_open else found
 
 
 def summary(*, found: Saga) -> SagaSummary:

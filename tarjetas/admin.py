@@ -13,6 +13,6 @@ class ChargeAdmin(RecordAdmin):
         *["created_at", "answers_at", "refunded_at"],
     ]
     list_filter = ["status", "payment_method", "code", "saga"]
-    search_fields = ["key__exact", "saga_id__istartswith"]
+    search_fields = ["key__exact", "saga_id__startswith"]
     search_help_text = "A charge's key, or the beginning of a saga's id"
     ordering = ["-id"]

@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fuzz", type=int, default=300, help="tests/fuzz: how many requests, and messages"
     )
+    parser.addoption(
+        "--sagas", type=int, default=5_000, help="tests/growth: among how many finished sagas"
+    )
     parser.addoption("--fuzz-seed", type=int, default=0, help="tests/fuzz: the same ones again")
 
 

@@ -75,6 +75,7 @@ class Migration(migrations.Migration):
                 ('accepted_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('handed_over_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('set_aside_at', models.DateTimeField(blank=True, null=True)),
                 ('set_aside_reason', models.TextField(blank=True, db_default='', default='')),
                 ('cart_version', models.PositiveIntegerField()),
@@ -154,7 +155,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='carrito_due')],
+                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='carrito_due'), models.Index(condition=models.Q(('status__in', ['retrying', 'dead_lettered'])), fields=['saga_id'], name='carrito_failed')],
             },
         ),
         migrations.CreateModel(
@@ -173,11 +174,27 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='checkout',
-            index=models.Index(condition=models.Q(('handed_over_at', None), ('set_aside_at', None)), fields=['accepted_at'], name='checkout_not_handed_over'),
+            index=models.Index(condition=models.Q(('handed_over_at', None)), fields=['accepted_at'], name='checkout_not_handed_over'),
         ),
         migrations.AddIndex(
             model_name='checkout',
             index=models.Index(condition=models.Q(('set_aside_at__isnull', False)), fields=['set_aside_at', 'saga_id'], name='checkout_set_aside'),
+        ),
+        migrations.AddIndex(
+            model_name='checkout',
+            index=models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='checkout_not_closed'),
+        ),
+        migrations.AddIndex(
+            model_name='cart',
+            index=models.Index(fields=['created_at', 'id'], name='cart_newest'),
+        ),
+        migrations.AddIndex(
+            model_name='checkout',
+            index=models.Index(fields=['accepted_at', 'saga_id'], name='checkout_newest'),
+        ),
+        migrations.AddIndex(
+            model_name='order',
+            index=models.Index(fields=['created_at', 'id'], name='checkout_order_newest'),
         ),
         migrations.AddConstraint(
             model_name='checkout',

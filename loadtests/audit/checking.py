@@ -261,6 +261,7 @@ def _check_sagas(report: AuditReport, known: Rules) -> tuple[Counter[str], set[s
             continue
         counts["sagas"] += 1
         counts["entries"] += len(saga.entries)
+        counts["closed"] += saga.is_closed
         if saga.accepted:
             counts[saga.status if saga.is_over else _open(saga)] += 1
         if not saga.is_over:
@@ -303,9 +304,10 @@ def _check_rest(report: AuditReport, broker: Broker, open_sagas: set[str]) -> No
 
 
 def _tell_counts(report: AuditReport, known: Rules, counts: Counter[str]) -> None:
+    closed = f"{counts['closed']} closed (only their owner's record is left)"
     told = [
         (3, ", ".join(f"{counts[end]} {end}" for end in ENDS)),
-        (4, f"{counts['sagas']} sagas in {len(WITH_WORKER)} services"),
+        (4, f"{counts['sagas']} sagas in {len(WITH_WORKER)} services, {closed}"),
         (5, f"{counts['failed'] + counts['compensated']} sagas undone"),
         (6, f"{counts['entries']} entries of the barriers"),
         (7, f"{len(WITH_WORKER)} outboxes, queues and lists of failed messages"),

@@ -18,6 +18,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from django.conf import settings
 
 from catalogue import SAGAS
 from catalogue.services import COORDINATORS, PARTICIPANTS
@@ -37,7 +38,8 @@ Finding = tuple[int, str]
 
 class AcceptedRow(NamedTuple):
     """A saga as its owner has it. `data`: what its steps see, as JSON; `digest`: of that.
-    `aside`: why it is set aside and not handed over, or empty.
+    `aside`: why it is set aside and not handed over, or empty. `is_old`: it ended longer ago than
+    what others know of it is kept.
     """
 
     saga_id: str
@@ -53,6 +55,8 @@ class AcceptedRow(NamedTuple):
     handed_over_at: float | None
     ended_at: float | None
     aside: str = ""
+    closed_at: float | None = None
+    is_old: bool = False
 
 
 class CoordinatorRow(NamedTuple):
@@ -111,7 +115,9 @@ _ACCEPTED = """
            coalesce(context ->> 'data', ''), md5(coalesce(context ->> 'data', '')),
            extract(epoch FROM accepted_at)::float8, extract(epoch FROM handed_over_at)::float8,
            extract(epoch FROM ended_at)::float8,
-           CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END
+           CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END,
+           extract(epoch FROM closed_at)::float8,
+           coalesce(ended_at < now() - make_interval(secs => {keep}), false)
     FROM {table}
 """
 
@@ -195,6 +201,9 @@ class Evidence:
     is_completed: bool = field(init=False)
     is_over: bool = field(init=False)
     """Whether it has ended, for its owner and for its coordinator (if that has it at all)."""
+    is_closed: bool = field(init=False)
+    """Whether it ended so long ago that its coordinator, which is the first, has forgotten it, and
+    services may have."""
 
     def __post_init__(self) -> None:
         # Once a saga, not at each question: a fifth of an audit's time.
@@ -217,6 +226,10 @@ class Evidence:
         self.is_completed = self.accepted is not None and self.accepted.status == "completed"
         ended = self.accepted is not None and self.accepted.ended_at is not None
         self.is_over = ended and all(run.status in FINAL for run in self.runs)
+        closed = self.accepted is not None and (
+            self.accepted.closed_at is not None or self.accepted.is_old
+        )
+        self.is_closed = closed and self.is_over and not self.runs
 
     def of(self, kind: type[T]) -> Sequence[T]:
         """Its rows of this kind."""
@@ -298,7 +311,11 @@ def sources() -> list[RowSource]:
             RowSource(
                 owner,
                 AcceptedRow,
-                _ACCEPTED.format(service=owner, table=accepted_table(service=owner)),
+                _ACCEPTED.format(
+                    service=owner,
+                    table=accepted_table(service=owner),
+                    keep=settings.KEEP_SECONDS,
+                ),
             )
             for owner in owners()
         ),

@@ -7,6 +7,7 @@ which a person skipped a step is theirs to answer for. The barrier's rows tell w
 and when; its own tables tell what came of it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -54,7 +55,14 @@ Effects = Mapping[str, Sequence[Effect]]
 
 
 def breaches(saga: Evidence, effects: Effects) -> Iterator[Finding]:
-    """What must hold of any saga. `effects`: of the services whose own tables are known."""
+    """What must hold of any saga. `effects`: of the services whose own tables are known.
+
+    Of a closed one only its owner's record is there, and what each service's own tables tell.
+    """
+    if saga.is_closed:
+        yield from ((8, what) for what in steady(saga))
+        yield from ((6, what) for what in awakened(saga))
+        return
     for group, found in (
         (3, ended(saga)),
         (4, agreement(saga)),
@@ -70,7 +78,11 @@ def ended(saga: Evidence) -> Iterator[str]:
     """3: it has ended, is parked with its reason and step, or waits until a named time."""
     yield from waiting.overdue(saga)
     accepted, run = saga.accepted, saga.run
-    if accepted is None or saga.is_over:
+    if accepted is None:
+        return
+    if accepted.closed_at is not None and (saga.runs or not saga.is_over):
+        yield f"closed, and {run.status if run else accepted.status} all the same"
+    if saga.is_over:
         return
     if run is None and accepted.aside:
         return
@@ -100,6 +112,14 @@ def agreement(saga: Evidence) -> Iterator[str]:
         yield f"{accepted.status}, but no coordinator has it"
     if not saga.is_local and not saga.is_skipped:
         yield from _steps_agree(saga)
+
+
+def awakened(saga: Evidence) -> Iterator[str]:
+    """6: nothing is done of a closed saga, whatever comes late."""
+    closed_at = (saga.accepted.closed_at if saga.accepted else None) or math.inf
+    for entry in saga.entries:
+        if entry.status == "done" and not entry.is_nothing and (entry.decided_at or 0) > closed_at:
+            yield f"{entry.direction} {entry.step} was done after it was closed"
 
 
 def steady(saga: Evidence) -> Iterator[str]:

@@ -78,6 +78,7 @@ class Migration(migrations.Migration):
                 ('accepted_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('handed_over_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('set_aside_at', models.DateTimeField(blank=True, null=True)),
                 ('set_aside_reason', models.TextField(blank=True, db_default='', default='')),
                 ('user_id', models.CharField(max_length=64)),
@@ -89,7 +90,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('handed_over_at', None), ('set_aside_at', None)), fields=['accepted_at'], name='order_not_handed_over'), models.Index(condition=models.Q(('set_aside_at__isnull', False)), fields=['set_aside_at', 'saga_id'], name='order_set_aside'), models.Index(fields=['accepted_at', 'saga_id'], name='placed_order_newest')],
+                'indexes': [models.Index(condition=models.Q(('handed_over_at', None)), fields=['accepted_at'], name='order_not_handed_over'), models.Index(condition=models.Q(('set_aside_at__isnull', False)), fields=['set_aside_at', 'saga_id'], name='order_set_aside'), models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='order_not_closed'), models.Index(fields=['accepted_at', 'saga_id'], name='placed_order_newest')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('total_amount__range', (0, Decimal('999999999999.99')))), name='placed_order_total_is_money'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('order_status__in', ['pending', 'confirmed'])), models.Q(models.Q(('order_status__in', ['pending', 'confirmed']), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='placed_order_ended_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('order_status__in', ['confirmed', 'dispatched']), _negated=True), ('confirmed_at__isnull', False), _connector='OR'), name='placed_order_confirmed_has_time')],
             },
         ),
@@ -129,7 +130,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='pedidos_due')],
+                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='pedidos_due'), models.Index(condition=models.Q(('status__in', ['retrying', 'dead_lettered'])), fields=['saga_id'], name='pedidos_failed')],
             },
         ),
     ]

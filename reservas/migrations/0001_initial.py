@@ -128,7 +128,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='reservas_due')],
+                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='reservas_due'), models.Index(condition=models.Q(('status__in', ['retrying', 'dead_lettered'])), fields=['saga_id'], name='reservas_failed')],
             },
         ),
         migrations.CreateModel(
@@ -159,6 +159,7 @@ class Migration(migrations.Migration):
                 ('accepted_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('handed_over_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('set_aside_at', models.DateTimeField(blank=True, null=True)),
                 ('set_aside_reason', models.TextField(blank=True, db_default='', default='')),
                 ('user_id', models.CharField(max_length=64)),
@@ -173,7 +174,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('handed_over_at', None), ('set_aside_at', None)), fields=['accepted_at'], name='booking_not_handed_over'), models.Index(condition=models.Q(('set_aside_at__isnull', False)), fields=['set_aside_at', 'saga_id'], name='booking_set_aside'), models.Index(fields=['accepted_at', 'saga_id'], name='booking_newest')],
+                'indexes': [models.Index(condition=models.Q(('handed_over_at', None)), fields=['accepted_at'], name='booking_not_handed_over'), models.Index(condition=models.Q(('set_aside_at__isnull', False)), fields=['set_aside_at', 'saga_id'], name='booking_set_aside'), models.Index(condition=models.Q(('closed_at', None)), fields=['accepted_at', 'saga_id'], name='booking_not_closed'), models.Index(fields=['accepted_at', 'saga_id'], name='booking_newest')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('total_amount__range', (0, Decimal('999999999999.99')))), name='booking_price_is_money'), models.CheckConstraint(condition=models.Q(('starts_at__lt', models.F('ends_at'))), name='booking_ends_after_it_starts'), models.CheckConstraint(condition=models.Q(models.Q(('booking_status__in', ['pending', 'approved']), ('ended_at', None)), models.Q(models.Q(('booking_status__in', ['pending', 'approved']), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='booking_ended_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('booking_status__in', ['approved', 'reserved']), _negated=True), ('approved_at__isnull', False), _connector='OR'), name='booking_approved_has_time'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('booking_status__in', ('pending', 'approved', 'reserved'))), expressions=[(models.Func(models.F('slot'), models.F('slot'), models.Value('[]'), function='int8range'), '&&'), (models.Func(models.F('starts_at'), models.F('ends_at'), function='tstzrange'), '&&')], name='booking_slot_once_at_a_time')],
             },
         ),

@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='saga_orchestrator_due')],
+                'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='saga_orchestrator_due'), models.Index(condition=models.Q(('status__in', ['retrying', 'dead_lettered'])), fields=['saga_id'], name='saga_orchestrator_failed')],
             },
         ),
         migrations.CreateModel(
@@ -172,6 +172,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='saga',
             index=models.Index(fields=['-started_at', '-saga_id'], name='orchestrated_saga_newest'),
+        ),
+        migrations.AddIndex(
+            model_name='saga',
+            index=models.Index(condition=models.Q(('finished_at', None)), fields=['-started_at', '-saga_id'], name='orchestrated_saga_open'),
         ),
         migrations.AddIndex(
             model_name='saga',

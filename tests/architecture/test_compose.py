@@ -182,6 +182,7 @@ def test_business_rules_have_the_same_defaults_everywhere() -> None:
         "DUETO_HOP_SECONDS": settings.HOP_SECONDS,
         "DUETO_SAGA_SECONDS": settings.SAGA_SECONDS,
         "DUETO_REDRIVE_SECONDS": settings.REDRIVE_SECONDS,
+        "DUETO_KEEP_SECONDS": settings.KEEP_SECONDS,
     }
     found = compose.environment_of("carrito", given=GIVEN)
     assert {name: float(found[name]) for name in stated} == stated

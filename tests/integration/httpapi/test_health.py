@@ -133,21 +133,6 @@ class TestWorkers:
 
 
 class TestHeartbeat:
-    def test_row_of_one_that_died_is_forgotten_and_of_one_that_stands_still_is_not(
-        self, heart, living, monkeypatch
-    ):
-        monkeypatch.setattr(worker_module, "FORGET_SECONDS", 5)
-        still = WorkerHeartbeat.objects.create(host="there", pid=42, seen_at=ago(30))
-        WorkerHeartbeat.objects.create(host="there", pid=43, seen_at=ago(30))
-        with psycopg.connect(database_url(SERVICE)) as session:
-            session.execute(
-                "SELECT pg_advisory_lock(hashtext('inventario_workerheartbeat'), %s::int)",
-                [still.pk],
-            )
-            heart.beat(counters={}, complaints=[])
-        assert not WorkerHeartbeat.objects.filter(pid=43).exists()
-        assert WorkerHeartbeat.objects.filter(pid=42).exists()
-
     def test_row_that_was_taken_away_is_written_again(self, heart, living):
         heart.beat(counters={}, complaints=[])
         WorkerHeartbeat.objects.all().delete()

@@ -9,7 +9,6 @@ from django.db import connections, transaction
 from httpapi import standing
 from inventario.models import OutboxEntry
 from messaging import outbox
-from messaging import relay as relay_module
 from messaging.brokers import Rejected
 from messaging.relay import BATCH, Relay
 from tests.integration.messaging.test_saying import heard, say
@@ -209,21 +208,6 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
     sweep()
     assert not OutboxEntry.objects.filter(sent_at=None).exists()
     assert relay._unmarked == {}
-
-
-def test_what_was_sent_long_ago_is_deleted_although_somebody_holds_a_row(
-    sweep, initiated, locked, monkeypatch
-):
-    hold, release = locked
-    held, other = initiated(), initiated()
-    say(held, other)
-    sweep()
-    hold(held.id)
-    monkeypatch.setattr(relay_module, "KEEP_SENT_SECONDS", 0)
-    relay = Relay(service=SERVICE, broker=None)
-    relay._forget_sent()
-    assert [row.event_id for row in OutboxEntry.objects.all()] == [held.id]
-    release()
 
 
 def test_what_is_set_aside_is_told_by_the_lights_and_stops_nobody(sweep, broker, initiated):

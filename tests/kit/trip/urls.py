@@ -1,11 +1,13 @@
 """All services in one web process; each may have one of its own (SERVICE_URLS)."""
 
+from django.conf import settings
 from django.urls import include, path
 from flight import operations as flight
 from hotel import operations as hotel
 from trips import operations as trips
 from trips import views
 
+from coordination import closing
 from httpapi.steps import doors
 
 urlpatterns = [
@@ -13,6 +15,7 @@ urlpatterns = [
     path("trips", views.TripsView.as_view()),
     *views.OWNER_URLS,
     *(door for module in (trips, hotel, flight) for door in doors(module)),
+    *(door for service in settings.SERVICES for door in closing.urls(service=service)),
     path("", include("saga_choreography.urls")),
     path("", include("saga_orchestrator.urls")),
 ]

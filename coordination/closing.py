@@ -1,0 +1,173 @@
+"""Closing: what all services keep of a saga is deleted once it ended longer ago than the retention.
+
+Its owner closes it, whole: asks the saga's coordinator to forget it, which refuses while the saga
+is parked, goes back, or was returned lately; then each service that takes part; and marks it closed
+once none of them has anything of it any more. Only after its coordinator has forgotten it, so that
+nobody can have it undone whose barriers are gone. Each part may be repeated: a saga whose closing
+was cut short is closed by a later look.
+
+POST /<service>/closed    a list of saga ids: 200 with those of which nothing is kept here
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import import_module
+from itertools import groupby
+from operator import attrgetter
+from time import monotonic
+
+from django.apps import apps
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+
+from contracts import projection
+from contracts.bounds import MOST_IN_A_BATCH
+from contracts.patterns import PATTERNS
+from contracts.saga import SAGAS
+from contracts.states import Complaint
+from coordination.acceptance import Owner
+from coordination.store import Ended
+from httpapi import problems
+from httpapi.client import Client, Unreachable
+from httpapi.json import answer, decode
+from httpapi.steps import PlainView, made
+from messaging import failed
+from messaging.retention import AGAIN_SECONDS, Cleaned, keep_seconds
+from messaging.worker import Backoff
+from participant import barrier
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 500
+TIMEOUT_SECONDS = 5.0
+YOUNG_SHARE = 0.5
+"""Of the retention: what is younger no service forgets, whoever asks. The owner waits for all of
+it, by its own clock."""
+LASTS_SECONDS = 600.0
+"""From acceptance to end, of nearly all sagas. One that lasts longer, or can't be closed yet, is
+passed over, and looked at again after AGAIN_SECONDS."""
+_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), "")
+
+
+def forget_all(*, service: str, saga_ids: Sequence[str]) -> list[str]:
+    """Deletes what this service keeps of these sagas, of each all or nothing: not where something
+    of it is young, open, or locked by another session. Those of which nothing is kept.
+    """
+    if not saga_ids:
+        return []
+    younger = keep_seconds() * YOUNG_SHARE
+    with transaction.atomic(using=service):
+        left = _forget(service, saga_ids, younger)
+        gone = [saga_id for saga_id in saga_ids if saga_id not in left]
+        failed.forget_sagas(service=service, saga_ids=gone)
+    return gone
+
+
+def _forget(service: str, saga_ids: Sequence[str], seconds: float) -> set[str]:
+    """What a coordinator knows, or what a participant's steps have left. Those that are left."""
+    if service in {pattern.coordinator for pattern in PATTERNS.values()}:
+        store = import_module(f"{service}.store")
+        left: set[str] = store.forget_sagas(saga_ids=saga_ids, seconds=seconds)
+        return left
+    return barrier.forget_sagas(
+        service=service,
+        saga_ids=saga_ids,
+        seconds=seconds,
+        has_decisions="decision" in apps.get_app_config(service).models,
+    )
+
+
+class ClosedView(PlainView):
+    """POST a list of saga ids: 200 with those of which nothing is kept here, from now on."""
+
+    service = ""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        saga_ids = decode(request.body, type=list[str])
+        if len(saga_ids) > MOST_IN_A_BATCH:
+            raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
+        return answer(forget_all(service=self.service, saga_ids=saga_ids))
+
+
+def urls(*, service: str) -> list[URLPattern]:
+    return [path(f"{service}/closed", made(ClosedView, service=service))]
+
+
+class Closing:
+    """A chore of the owner's cleaner. One saga that can't be closed yet holds up no other."""
+
+    def __init__(self, *, owner: Owner) -> None:
+        self._owner, self._sagas = owner, owner.sagas
+        self._after = _BEGINNING
+        self._again_at = monotonic() + AGAIN_SECONDS
+        self._backoff = Backoff()
+
+    def complaints(self) -> list[Complaint]:
+        """That somebody does not forget: it stops no saga, and the tables grow meanwhile."""
+        trouble = self._backoff.trouble()
+        if not trouble:
+            return []
+        what = f"sagas that ended long ago are not closed: {trouble.reason}"
+        do = "start the service that it names; they are closed by themselves then"
+        return [Complaint(what=what[:500], since=trouble.since, do=do, stops_sagas=False)]
+
+    def clean(self) -> Cleaned:
+        found = self._sagas.to_close(
+            after=self._after, limit=AT_ONCE, seconds=keep_seconds(), lasts=LASTS_SECONDS
+        )
+        closed, away = 0, None
+        for saga, pattern, saga_ids in _alike(found):
+            try:
+                closed += self._close(saga, pattern, saga_ids)
+            except Unreachable as error:
+                away = error
+        if away:
+            self._backoff.pause(away)
+            return Cleaned({"sagas_closed": closed}, is_more=False)
+        self._backoff.went_well()
+        is_more = len(found) == AT_ONCE
+        if is_more:
+            self._after = found[-1].accepted_at, found[-1].saga_id
+        elif monotonic() >= self._again_at:
+            self._after, self._again_at = _BEGINNING, monotonic() + AGAIN_SECONDS
+        return Cleaned({"sagas_closed": closed}, is_more)
+
+    def _close(self, saga: str, pattern: str, saga_ids: Sequence[str]) -> int:
+        """How many of these are closed now."""
+        for service in (PATTERNS[pattern].coordinator, *projection.services_of(SAGAS[saga])):
+            saga_ids = self._forgotten(service, saga_ids)
+        self._sagas.mark_closed(saga_ids=saga_ids)
+        return len(saga_ids)
+
+    def _forgotten(self, service: str, saga_ids: Sequence[str]) -> Sequence[str]:
+        """Raises Unreachable."""
+        if service == self._owner.service or not saga_ids:
+            return forget_all(service=service, saga_ids=saga_ids)
+        if service not in settings.SERVICE_URLS:
+            raise Unreachable(f"{service} has no address here")
+        given = self._clients[service].post(path=f"/{service}/closed", body=saga_ids)
+        if given.status != 200:
+            raise Unreachable(f"{service} answered {given.status}: {given.body[:200]!r}")
+        forgotten: list[str] = given.decode(type=list[str])
+        return forgotten
+
+    @cached_property
+    def _clients(self) -> dict[str, Client]:
+        return {
+            name: Client(url=url, timeout=TIMEOUT_SECONDS, connections=1)
+            for name, url in settings.SERVICE_URLS.items()
+        }
+
+
+def _alike(found: Sequence[Ended]) -> list[tuple[str, str, list[str]]]:
+    """Saga ids by saga and pattern, of those that may be closed, and that are still known."""
+    due = [one for one in found if one.is_due and one.saga in SAGAS and one.pattern in PATTERNS]
+    kind = attrgetter("saga", "pattern")
+    return [
+        (*names, [one.saga_id for one in of_it])
+        for names, of_it in groupby(sorted(due, key=kind), kind)
+    ]

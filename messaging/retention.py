@@ -1,0 +1,197 @@
+"""Retention: what a service keeps only for a while is deleted, a little at a time.
+
+A component of every worker. What each table keeps, and for how long, is a row here (`Kept`); what
+belongs to a saga goes with the whole saga, once its owner has closed it (`coordination.closing`).
+
+The tables grow at their end, so a look begins at the oldest row and ends at the first young one: it
+never scans what is to stay. A batch is one statement of some milliseconds, which waits for no
+locked row; while there is more, the next one follows at once.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connections
+
+from contracts.states import Complaint
+from messaging.worker import Backoff, wait_to_lead
+from participant import sql
+
+log = logging.getLogger(__name__)
+
+KEEP_SECONDS = 30 * 24 * 3600.0
+"""Unless DUETO_KEEP_SECONDS says otherwise."""
+LATE_SHARE = 0.9
+"""Of that time: an older message is of a saga that may be closed. The rest is for the clocks."""
+SENT_SECONDS = 6 * 3600.0
+"""The timeline and the audit look at what was sent; nothing else needs it any more."""
+DEAD_WORKER_SECONDS = 900.0
+"""Of the row of a worker that died: its counters belong to a measurement, perhaps."""
+AT_ONCE = 2_000
+PAUSE_SECONDS = 10.0
+AGAIN_SECONDS = 3600.0
+"""How often a table is looked through from its first row: some rows stay for longer than others."""
+
+
+def keep_seconds() -> float:
+    """For how long what is over is kept."""
+    return float(getattr(settings, "KEEP_SECONDS", KEEP_SECONDS))
+
+
+class Kept(NamedTuple):
+    """What is kept of a table for `seconds` since `since`, and is deleted after that.
+
+    `begun`: a column that grows with the rows' ids. `condition`: on the row, `entry`; what does not
+    meet it stays, however old.
+    """
+
+    table: str
+    since: str
+    begun: str
+    seconds: float
+    condition: str = "true"
+
+
+def kept(*, service: str) -> list[Kept]:
+    """The tables that every service has alike. Not here, so never deleted: unsent events, messages
+    that are retried or wait for a person, and a row of a worker that stands still.
+    """
+    beats = f"{service}_workerheartbeat"
+    is_dead = f"""NOT EXISTS (
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
+           AND classid::bigint = (hashtext('{beats}')::bigint & 4294967295)
+           AND objid::bigint = entry.id)"""
+    handled = "status IN ('handled', 'discarded')"
+    return [
+        Kept(f"{service}_outboxentry", "sent_at", "created_at", SENT_SECONDS),
+        Kept(f"{service}_failedmessage", "failed_at", "failed_at", keep_seconds(), handled),
+        Kept(beats, "seen_at", "started_at", DEAD_WORKER_SECONDS, is_dead),
+    ]
+
+
+class Cleaned(NamedTuple):
+    """What one batch has deleted, by the name of a counter; whether there is more at once."""
+
+    counts: Mapping[str, int]
+    is_more: bool
+
+
+class Chore(Protocol):
+    """Something to be cleaned, a batch at a time."""
+
+    def clean(self) -> Cleaned:
+        """One batch, some milliseconds. Raises django.db.DatabaseError."""
+
+    def complaints(self) -> list[Complaint]:
+        """What keeps it from its work."""
+
+
+class Deleting:
+    """The chore of a table: batches from its oldest row on.
+
+    Rows are old in the order of their ids, or nearly so. What stays of a batch that is old as a
+    whole is looked at again after AGAIN_SECONDS.
+    """
+
+    def __init__(self, *, service: str, what: Kept) -> None:
+        self._service, self._what = service, what
+        self._first = self._next = 0
+        self._again_at = time.monotonic() + AGAIN_SECONDS
+
+    def clean(self) -> Cleaned:
+        looked_at, last, old, deleted = self._delete()
+        is_more = looked_at == AT_ONCE and old > 0
+        if self._next == self._first and old == AT_ONCE:
+            self._first = last
+        if not is_more and time.monotonic() >= self._again_at:
+            self._first = 0
+            self._again_at = time.monotonic() + AGAIN_SECONDS
+        self._next = last if is_more else self._first
+        return Cleaned({f"deleted.{self._what.table}": deleted}, is_more)
+
+    def complaints(self) -> list[Complaint]:
+        return []
+
+    def _delete(self) -> tuple[int, int, int, int]:
+        """How many rows it looked at, the last one's id, how many are old, and were deleted."""
+        what = self._what
+        ((looked_at, last, old, deleted),) = sql.execute(
+            service=self._service,
+            sql=f"""
+            WITH first AS MATERIALIZED (
+                SELECT id, {what.begun} AS begun FROM {what.table} WHERE id > %(after)s
+                ORDER BY id LIMIT %(limit)s
+            ), over AS MATERIALIZED (
+                SELECT id FROM {what.table} AS entry WHERE id IN (SELECT id FROM first)
+                AND {what.since} < now() - make_interval(secs => %(seconds)s) AND {what.condition}
+                FOR UPDATE SKIP LOCKED
+            ), gone AS (
+                DELETE FROM {what.table} WHERE id IN (SELECT id FROM over) RETURNING id
+            )
+            SELECT count(*), coalesce(max(id), 0),
+                   count(*) FILTER (WHERE begun < now() - make_interval(secs => %(seconds)s)),
+                   (SELECT count(*) FROM gone)
+            FROM first
+            """,
+            values={"after": self._next, "limit": AT_ONCE, "seconds": what.seconds},
+        )
+        return looked_at, last, old, deleted
+
+
+class Cleaner:
+    """Does a service's chores in turn. One worker leads: two would only delete the same rows."""
+
+    name = "cleaner"
+
+    def __init__(self, *, service: str, chores: Sequence[Chore]) -> None:
+        self._service, self._chores = service, chores
+        self._counters: Counter[str] = Counter()
+        self._backoff = Backoff(longest=PAUSE_SECONDS)
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._counters)
+
+    def complaints(self) -> list[Complaint]:
+        return [complaint for chore in self._chores for complaint in chore.complaints()]
+
+    def run(self, stop: threading.Event) -> None:
+        """Cleans until `stop` is set; a database that is away is waited for."""
+        while not stop.is_set():
+            try:
+                self._lead(stop)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("cleaner of %s: %s", self._service, error)
+                connections[self._service].close()
+                stop.wait(self._backoff.pause(error))
+        connections[self._service].close()
+
+    def clean_once(self) -> bool:
+        """A batch of each chore; whether there is more at once."""
+        more = [self._clean(chore) for chore in self._chores]
+        return any(more)
+
+    def _clean(self, chore: Chore) -> bool:
+        """A table that somebody has locked keeps no other from being cleaned."""
+        try:
+            counts, is_more = chore.clean()
+        except DatabaseError as error:
+            if not sql.is_busy(error):
+                raise
+            log.warning("cleaner of %s: %s", self._service, error)
+            return False
+        self._counters.update({what: count for what, count in counts.items() if count})
+        return is_more
+
+    def _lead(self, stop: threading.Event) -> None:
+        if not wait_to_lead(service=self._service, task=self.name, stop=stop):
+            return
+        while not stop.is_set():
+            is_more = self.clean_once()
+            self._backoff.went_well()
+            if not is_more:
+                stop.wait(PAUSE_SECONDS)
