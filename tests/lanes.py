@@ -9,8 +9,8 @@ how the shop stands a rush (ALONE) comes last, on the stack that is there by the
 other lanes to end: it has the machine to itself.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: the crash points; seeded bugs, a
-soak, the tutorials and a comparison; and the schedules, which only compute. Both together are all
-tests. With other arguments it is plain pytest.
+soak, growth, the tutorials and a comparison; and the schedules, which only compute. Both together
+are all tests. With other arguments it is plain pytest.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ COMPUTING = ("tests/unit", "tests/architecture")
 LONG_OWN_STACK = ("tests/chaos",)
 LONG_SHARING = (
     *("tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
-    *("tests/tutorials", "tests/integration/loadtests/test_compare.py"),
+    *("tests/growth", "tests/tutorials", "tests/integration/loadtests/test_compare.py"),
 )
 LONG_COMPUTING = ("tests/unit/explorer",)
 PROVE = "prove"
