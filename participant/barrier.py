@@ -147,9 +147,8 @@ def owned(*, operation: Operation, commands: Sequence[Command]) -> dict[str, str
 
 def _enter_do(operation: Operation, sagas: Mapping[Key, str]) -> Entered:
     fresh = _take(operation, sagas, Direction.DO)
-    return Entered(
-        fresh=fresh, settled={}, known=_stored(operation, sagas.keys() - fresh, Direction.DO)
-    )
+    known = _stored(operation, sagas.keys() - fresh, Direction.DO)
+    return Entered(fresh=fresh, settled={}, known=known)
 
 
 def _enter_undo(operation: Operation, sagas: Mapping[Key, str]) -> Entered:
@@ -187,8 +186,7 @@ def _withdraw(operation: Operation, keys: Collection[Key]) -> set[Key]:
             JOIN {table} AS entry USING (saga_id, step) WHERE direction = 'do'
             ORDER BY saga_id, step FOR UPDATE OF entry
         )
-        UPDATE {table} AS entry
-        SET status = 'refused', code = %s, detail = %s, data = '{{}}',
+        UPDATE {table} AS entry SET status = 'refused', code = %s, detail = %s, data = '{{}}',
             decided_at = clock_timestamp()
         FROM waiting WHERE entry.id = waiting.id AND entry.status = 'waiting'
         RETURNING saga_id, step
@@ -205,8 +203,7 @@ def lock_waiting(*, operation: Operation, keys: Collection[Key]) -> dict[Key, tu
         """
         SELECT saga_id, step, id, data::text
         FROM json_to_recordset(%s) AS v (saga_id text, step text)
-        JOIN {table} AS entry USING (saga_id, step)
-        WHERE direction = 'do' AND status = 'waiting'
+        JOIN {table} AS entry USING (saga_id, step) WHERE direction = 'do' AND status = 'waiting'
         ORDER BY saga_id, step FOR UPDATE OF entry
         """,
         [_keys(sorted(keys))],

@@ -216,17 +216,11 @@ def _step_row(
     steps: Sequence[Step], known: StepRecord, entered: float, ended: float | None = None
 ) -> dict[str, Any]:
     """`ended`: None for now."""
-    row = {
-        "position": known.position,
-        "name": steps[known.position].name,
-        "status": known.status,
-        "do": known.do,
-        "undo": known.undo,
-        "error": known.error,
-        "entered": entered,
-        "ended": ended,
-    }
-    return row | {"data": known.result.data} if known.result else row
+    fields = msgspec.structs.asdict(known)
+    result = fields.pop("result")
+    data = result.data if result else None
+    name = steps[known.position].name
+    return {**fields, "name": name, "data": data, "entered": entered, "ended": ended}
 
 
 def _read(*row: Any) -> ClaimedSaga | UnreadableSaga:
