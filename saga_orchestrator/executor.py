@@ -32,6 +32,7 @@ from saga_orchestrator.in_flight import (
     InFlightSet,
     UnreadableSaga,
     call_of,
+    database_clock,
 )
 from saga_orchestrator.participants import Endpoint, Participants, endpoint_of
 
@@ -252,11 +253,12 @@ class Executor:
 
     def _make(self, transitions: Sequence[Step]) -> None:
         """Those that the next call may not be made before are written; all go on."""
+        now = database_clock.now()
         onward: list[ClaimedSaga] = []
         to_write: list[Step] = []
         for saga, transition in transitions:
             if engine.can_be_written_later(before=saga.progress, transition=transition):
-                saga.go_on(transition)
+                saga.go_on(transition, now=now)
                 onward.append(saga)
             else:
                 to_write.append((saga, transition))
@@ -267,7 +269,10 @@ class Executor:
 
     def _write(self, transitions: Sequence[Step], onward: list[ClaimedSaga]) -> None:
         failpoints.reach("executor.before_record")
+        began = time.time()
         written = store.record(transitions=transitions, is_in_flight=True)
+        for told in written.values():
+            database_clock.observe(began=began, told=told)
         failpoints.reach("executor.recorded")
         down: list[ClaimedSaga] = []
         waits: list[float] = []

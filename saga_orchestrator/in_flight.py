@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
+from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -38,13 +39,37 @@ class StepTaken(NamedTuple):
     ended: float
 
 
+class DatabaseClock:
+    """The database's clock as this process knows it: a time that a statement has returned lies
+    between the beginning and the end of the statement (Cristian 1989). May be used from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._least, self._most = -inf, inf
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return time.time() - self._ahead
+
+    def observe(self, *, began: float, told: float) -> None:
+        """A statement that `began` then, on this host's clock, has just told this time."""
+        least, most = began - told, time.time() - told
+        if most < self._least or least > self._most:  # one of the clocks was set
+            self._least, self._most = least, most
+        self._least, self._most = max(self._least, least), min(self._most, most)
+        self._ahead = (self._least + self._most) / 2
+
+
+database_clock = DatabaseClock()
+
+
 class ClaimedSaga(msgspec.Struct, kw_only=True):
     """A saga as it was read: `version` is what its next transition is fenced by.
 
     `deadline`: in how many seconds. `entered`: since when its call is due, in epoch seconds.
-    `at`: the same moment on the clock of this process. `waited`: seconds since that call went out
-    as a message; None while it has not. `unwritten`: the steps that it has taken since its last
-    transition was written; `has_grown`: its context, too.
+    `waited`: seconds since that call went out as a message; None while it has not. `unwritten`: the
+    steps that it has taken since its last transition was written; `has_grown`: its context, too.
     """
 
     saga_id: str
@@ -56,28 +81,23 @@ class ClaimedSaga(msgspec.Struct, kw_only=True):
     stop_requested: bool
     deadline: float
     entered: float
-    at: float = msgspec.field(default_factory=time.monotonic)
     waited: float | None = None
     unwritten: list[StepTaken] = []
     has_grown: bool = False
 
-    def go_on(self, transition: Transition) -> None:
-        """Makes a transition that is written later."""
-        now = time.monotonic()
-        ended = self.entered + now - self.at
+    def go_on(self, transition: Transition, *, now: float) -> None:
+        """Makes a transition that is written later. `now`: on the database's clock."""
         if transition.record:
-            self.unwritten.append(StepTaken(transition.record, self.entered, ended))
+            self.unwritten.append(StepTaken(transition.record, self.entered, now))
         context = self.context_after(transition)
         self.has_grown |= context is not self.context
-        self.context, self.progress = context, transition.progress
-        self.entered, self.at = ended, now
+        self.context, self.progress, self.entered = context, transition.progress, now
 
     def go_on_written(self, transition: Transition, *, moved: float) -> None:
-        """Makes a transition that was written at `moved`, in epoch seconds."""
+        """Makes a transition that was written at `moved`, on the database's clock."""
         self.version += 1
         self.context, self.progress = self.context_after(transition), transition.progress
-        self.entered, self.at = moved, time.monotonic()
-        self.unwritten, self.has_grown = [], False
+        self.entered, self.unwritten, self.has_grown = moved, [], False
 
     def context_after(self, transition: Transition) -> Context:
         """With what the transition tells of a step's result, where a later one needs it."""

@@ -22,7 +22,7 @@ from messaging import wakeups
 from participant import failpoints
 from saga_orchestrator import messages, store
 from saga_orchestrator.executor import Executor, end_counter, park
-from saga_orchestrator.in_flight import ClaimedSaga, UnreadableSaga
+from saga_orchestrator.in_flight import ClaimedSaga, UnreadableSaga, database_clock
 from saga_orchestrator.participants import Participants
 
 log = logging.getLogger(__name__)
@@ -80,23 +80,26 @@ class Runner:
             return False
         try:
             failpoints.reach("runner.before_claim")
+            began = time.time()
             claimed = store.claim(
                 runner_id=self._lease.runner_id, in_flight=in_flight, limit=limit, but=full
             )
             if claimed:
                 failpoints.reach("runner.claimed")
-            self._execute(claimed)
+            self._execute(claimed, began)
         except (DatabaseError, InterfaceError) as error:
             log.warning("claim: %s; again at the next sweep", error)
             store.close()
             return False
         return len(claimed) == limit
 
-    def _execute(self, claimed: list[ClaimedSaga | UnreadableSaga]) -> None:
+    def _execute(self, claimed: list[ClaimedSaga | UnreadableSaga], began: float) -> None:
         now = time.monotonic()
         sagas = [saga for saga in claimed if isinstance(saga, ClaimedSaga)]
         for saga in sagas:
             saga.deadline += now
+            if saga.waited is None:
+                database_clock.observe(began=began, told=saga.entered)
         by_message = [saga for saga in sagas if messages.goes_by_message(saga=saga)]
         by_call = [saga for saga in sagas if not messages.goes_by_message(saga=saga)]
         self._executor.execute(sagas=by_call)
