@@ -269,7 +269,7 @@ class Executor:
 
     def _write(self, transitions: Sequence[Step], onward: list[ClaimedSaga]) -> None:
         failpoints.reach("executor.before_record")
-        began = time.time()
+        began = time.monotonic()
         written = store.record(transitions=transitions, is_in_flight=True)
         for told in written.values():
             database_clock.observe(began=began, told=told)

@@ -40,8 +40,8 @@ class StepTaken(NamedTuple):
 
 
 class DatabaseClock:
-    """The database's clock as this process knows it: a time that a statement has returned lies
-    between the beginning and the end of the statement (Cristian 1989). May be used from any thread.
+    """The database's clock as this process knows it: a time that a statement has told lies between
+    the beginning and the end of the statement (Cristian 1989). May be used from any thread.
     """
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class DatabaseClock:
         self._ahead = 0.0
 
     def now(self) -> float:
-        """Epoch seconds."""
-        return time.time() - self._ahead
+        """Epoch seconds; something must have been observed."""
+        return time.monotonic() + self._ahead
 
     def observe(self, *, began: float, told: float) -> None:
-        """A statement that `began` then, on this host's clock, has just told this time."""
-        least, most = began - told, time.time() - told
-        if most < self._least or least > self._most:  # one of the clocks was set
+        """A statement that `began` then (monotonic) has just told this time."""
+        least, most = told - time.monotonic(), told - began
+        if most < self._least or least > self._most:  # the database's clock was set
             self._least, self._most = least, most
         self._least, self._most = max(self._least, least), min(self._most, most)
         self._ahead = (self._least + self._most) / 2

@@ -80,7 +80,7 @@ class Runner:
             return False
         try:
             failpoints.reach("runner.before_claim")
-            began = time.time()
+            began = time.monotonic()
             claimed = store.claim(
                 runner_id=self._lease.runner_id, in_flight=in_flight, limit=limit, but=full
             )

@@ -15,7 +15,7 @@ _TICK = timedelta(microseconds=1)
 
 
 class Clock:
-    """Stands in for `datetime` (now) and `time` (monotonic, time): the same schedule meets the same
+    """Stands in for `datetime` (now) and `time` (monotonic): the same schedule meets the same
     times. Each look is a microsecond later.
     """
 
@@ -32,8 +32,6 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.seconds
-
-    time = monotonic
 
     def stamp(self) -> float:
         """Now, in seconds since the beginning: what the audit's rows compare."""
