@@ -10,11 +10,13 @@ it is; that one is tried again at growing distances, and then set aside for a pe
 """
 
 import logging
+import math
 import queue
 import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple
@@ -49,7 +51,7 @@ HEARD_SECONDS = 5.0
 """Those that start by themselves are known by then from their events; ended or not, each is handed
 over once all the same, so that none is unknown for ever whose events were lost."""
 MARK_SECONDS = 0.2
-"""What was handed over is marked once nothing else is for so long; sooner where there is much."""
+"""After the first of those that are marked together; sooner where there is much."""
 KEPT_SECONDS = 5.0
 """A sender that has nothing to do for so long keeps no connection to the database."""
 MOST_KEPT = 1_000
@@ -300,8 +302,8 @@ class Sender:
     """Hands over what this process has accepted, from a thread of its own: one list at a time, so
     lists grow with the load by themselves.
 
-    What was handed over is marked a moment later, together: most have ended by then, and need not
-    be. The sweep does not look at what is so young.
+    What was handed over is marked MARK_SECONDS after the first of it, together: most have ended by
+    then, and need not be. The sweep does not look at what is so young.
     """
 
     def __init__(self, *, handover: Handover) -> None:
@@ -319,30 +321,32 @@ class Sender:
 
     def _run(self) -> None:
         told: list[str] = []
+        mark_at = math.inf
         while True:
-            contexts = self._next(is_marked=not told)
+            contexts = self._next(until=mark_at)
             try:
-                told += self._handover.tell(contexts) if contexts else []
-                if told and (not contexts or len(told) >= BATCH):
-                    self._handover.mark(told)
-                    told = []
+                if contexts:
+                    told += self._handover.tell(contexts)
+                    mark_at = min(mark_at, time.monotonic() + MARK_SECONDS)
+                if time.monotonic() >= mark_at or len(told) >= BATCH:
+                    due, told, mark_at = told, [], math.inf
+                    self._handover.mark(due)
             except Exception as error:  # noqa: BLE001 -- whatever it was: the sweep finds whose fault
-                log.info("%d sagas left to the sweep: %r", len(contexts or told), error)
+                log.info("some sagas are left to the sweep: %r", error)
                 connections[self._handover.service].close()
-                told = told if contexts else []
 
-    def _next(self, *, is_marked: bool) -> list[Context]:
-        """What was given since. None of it where nothing comes for a moment and something is to be
-        marked.
+    def _next(self, *, until: float) -> list[Context]:
+        """What was given since; waits for it until then, or without an end, and then keeps no
+        connection.
         """
-        try:
-            contexts = [self._given.get(timeout=KEPT_SECONDS if is_marked else MARK_SECONDS)]
-        except queue.Empty:
-            if not is_marked:
-                return []
+        contexts: list[Context] = []
+        with suppress(queue.Empty):
+            wait = min(KEPT_SECONDS, max(0.0, until - time.monotonic()))
+            contexts.append(self._given.get(timeout=wait))
+        if not contexts and until == math.inf:
             connections[self._handover.service].close()
-            contexts = [self._given.get()]
-        while len(contexts) < BATCH and not self._given.empty():
+            contexts.append(self._given.get())
+        while contexts and len(contexts) < BATCH and not self._given.empty():
             contexts.append(self._given.get())
         return contexts
 

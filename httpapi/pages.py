@@ -16,10 +16,9 @@ from django.db.models import Model, Q, QuerySet
 from rest_framework.request import Request
 
 from httpapi import problems
+from participant import sql
 
 Row = TypeVar("Row", bound=Model)
-MOST_COUNTED = 10_000
-"""Rows: to count a million on every page costs more than the page."""
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -40,7 +39,7 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 class ResultPage(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
     """The rows of a page, and what leads to its neighbours; None: there is none. `count`: of all,
-    up to MOST_COUNTED.
+    up to participant.sql.MOST_COUNTED.
     """
 
     rows: Sequence[Row]
@@ -77,7 +76,7 @@ def page(*, request: Request, found: QuerySet[Row], wanted: PageRequest) -> Resu
     fields = _fields(found)
     return ResultPage(
         rows=rows,
-        count=found.order_by()[:MOST_COUNTED].count(),
+        count=sql.counted(rows=found),
         number=number,
         size=wanted.page_size,
         next=_url(request, after=_cursor(number + 1, rows[-1], fields))

@@ -252,7 +252,7 @@ class Executor:
         return made
 
     def _make(self, transitions: Sequence[Step]) -> None:
-        """Those that the next call may not be made before are written; all go on."""
+        """All go on; those that the next call may not be made before are written first."""
         now = database_clock.now()
         onward: list[ClaimedSaga] = []
         to_write: list[Step] = []
@@ -262,18 +262,22 @@ class Executor:
                 onward.append(saga)
             else:
                 to_write.append((saga, transition))
-        if to_write:
-            self._write(to_write, onward)
-        else:
-            self.execute(sagas=onward)
+        written, down, waits = self._write(to_write) if to_write else ([], [], [])
+        self.execute(sagas=[*onward, *written])
+        self._in_flight.remove(sagas=down)
+        self._on_release(min(waits, default=None))
 
-    def _write(self, transitions: Sequence[Step], onward: list[ClaimedSaga]) -> None:
+    def _write(
+        self, transitions: Sequence[Step]
+    ) -> tuple[list[ClaimedSaga], list[ClaimedSaga], list[float]]:
+        """Those that go on, those that do not, and in how many seconds some of these are due."""
         failpoints.reach("executor.before_record")
         began = time.monotonic()
         written = store.record(transitions=transitions, is_in_flight=True)
         for told in written.values():
             database_clock.observe(began=began, told=told)
         failpoints.reach("executor.recorded")
+        onward: list[ClaimedSaga] = []
         down: list[ClaimedSaga] = []
         waits: list[float] = []
         for saga, transition in transitions:
@@ -285,18 +289,13 @@ class Executor:
             down.append(saga)
             if moved is not None:
                 end_counter.count([(saga, transition)])
-                waits += (
-                    [transition.seconds]
-                    if transition.is_on_its_way and not transition.waits
-                    else []
-                )
+                if transition.is_on_its_way and not transition.waits:
+                    waits.append(transition.seconds)
             else:
                 # A stop, say: what is written now is claimed, and found to be turned back.
                 waits.append(0.0)
                 log.info("moved by another since", extra={"saga_id": saga.saga_id})
-        self.execute(sagas=onward)
-        self._in_flight.remove(sagas=down)
-        self._on_release(min(waits, default=None))
+        return onward, down, waits
 
     def _release(self, sagas: Sequence[ClaimedSaga]) -> None:
         self._in_flight.remove(sagas=sagas)

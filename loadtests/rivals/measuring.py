@@ -138,22 +138,19 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
 def _doubts(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
     """As of a comparison; what other arms use at rest is no other program's."""
     cores = os.cpu_count() or 1
-    at_rest = sum(
-        found.own for arm, found in idle.items() if arm != PATTERNS[1]
-    )  # both are one shop
+    # Both patterns are one shop.
+    at_rest = sum(found.own for arm, found in idle.items() if arm != PATTERNS[1])
     known = [
         replace(one, cost=replace(one.cost, busy_ms=one.cost.busy_ms - others * one.cost.seconds))
         for one in kept
         for others in [at_rest - idle[one.pattern].own]
     ]
-    # At two a second the machine has time enough for generator and measuring: no share is too much.
     every = [
-        replace(
-            results.figures(measured=known, phase=phase, pattern=arm, cores=cores),
-            harness_share=0.0,
-        )
+        results.figures(measured=known, phase=phase, pattern=arm, cores=cores)
         for phase, arm in dict.fromkeys((one.phase, one.pattern) for one in known)
     ]
+    # At two a second the machine has time enough for generator and measuring, whatever their share.
+    every = [replace(one, harness_share=0.0) if one.phase is Phase.LIGHT else one for one in every]
     return caveats.caveats(measured=known, figures=every, cores=cores)
 
 

@@ -36,7 +36,7 @@ from contracts.saga import Context
 from coordination import owner_views
 from coordination.closing import Closing
 from coordination.handover import ROUTES
-from httpapi import pages, standing
+from httpapi import standing
 from inventario import store as stock
 from inventario.models import OutboxEntry, Product, Reservation
 from loadtests.audit import checking
@@ -112,8 +112,7 @@ def scaled(sagas: int, monkeypatch: pytest.MonkeyPatch) -> float:
     """
     share = min(1.0, sagas / 50_000)
     for module, name in (
-        (pages, "MOST_COUNTED"),
-        (admin, "MOST_COUNTED"),
+        (sql, "MOST_COUNTED"),
         (admin, "MOST_LOOKED_AT"),
         (retention, "AT_ONCE"),
     ):

@@ -1,5 +1,6 @@
 """The lanes of `make test` and of `make prove`."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,19 @@ from tests.lanes import beside, lanes
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
 ALL_ENDLESS = f"from tests.lanes import beside; beside({ENDLESS}, {ENDLESS}, {ENDLESS})"
+
+WAITS = """
+import fcntl, os
+from tests import lanes
+
+with open({gate!r}, "w"), open(os.environ[lanes.BUSY]) as busy:
+    try:
+        fcntl.flock(busy, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        {note}("busy ")
+lanes.wait_for_quiet()
+{note}("end")
+"""
 
 
 def _ends_with(status: int, said: str = "") -> list[str]:
@@ -36,17 +50,14 @@ def test_what_one_lane_says_follows_the_other(capfd: pytest.CaptureFixture[str])
 
 
 def test_last_lane_may_wait_until_the_others_are_over(tmp_path: Path) -> None:
-    log = tmp_path / "log"
+    """The slow one goes on only once the last has looked whether others run."""
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    os.mkfifo(gate)
     note = f"open({str(log)!r}, 'a').write"
-    slow = [sys.executable, "-c", f"import time; time.sleep(1); {note}('slow ')"]
-    waits = [
-        sys.executable,
-        "-c",
-        f"from tests import lanes; lanes.wait_for_quiet(); {note}('end')",
-    ]
-    quick = [sys.executable, "-c", f"{note}('quick ')"]
-    assert beside(quick, slow, waits) == 0
-    assert log.read_text().endswith("slow end")
+    slow = [sys.executable, "-c", f"open({str(gate)!r}).read(); {note}('slow ')"]
+    waits = [sys.executable, "-c", WAITS.format(gate=str(gate), note=note)]
+    assert beside(_ends_with(0), slow, waits) == 0
+    assert log.read_text() == "busy slow end"
 
 
 def test_each_test_is_in_one_lane_of_test_or_of_prove() -> None:

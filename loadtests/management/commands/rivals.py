@@ -19,9 +19,9 @@ pattern's ratio to each rival with its interval.
 
 `make rivals` installs the rivals into .venv-rivals first. All of them are started for this run and
 end with it. They take turns in short windows, in random order; the run ends with the audit of the
-shop and of each rival's books: if any is wrong, there is no result. About thirteen minutes with
-the usual options; the report (one HTML file), all figures as JSON and every sample as CSV are kept
-in .dueto/reports/.
+shop and of each rival's books: if any is wrong, there is no result. It says how long it has to
+go; the report (one HTML file), all figures as JSON and every sample as CSV are kept in
+.dueto/reports/.
 """
 
 MOST_SECONDS = 3600.0

@@ -1,0 +1,68 @@
+"""What a process has accepted is handed over by a thread of its own, and marked together."""
+
+import pytest
+
+from contracts.saga import Context
+from coordination.handover import BATCH, Sender
+from httpapi.client import Unreachable
+from tests.waiting import eventually
+
+
+class Coordinator:
+    """In place of a hand-over: what it was told of, and what was marked then."""
+
+    name, service = "handover.test", "carrito"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.marked: list[list[str]] = []
+        self.is_away = False
+
+    def tell(self, contexts: list[Context]) -> list[str]:
+        if self.is_away:
+            raise Unreachable("away")
+        ids = [context.saga_id for context in contexts]
+        self.told += ids
+        return ids
+
+    def mark(self, saga_ids: list[str]) -> None:
+        self.marked.append(saga_ids)
+
+
+@pytest.fixture
+def coordinator():
+    return Coordinator()
+
+
+@pytest.fixture
+def sender(coordinator):
+    return Sender(handover=coordinator)
+
+
+def saga(number: int) -> Context:
+    return Context(saga="checkout", saga_id=f"s{number}", pattern="orchestrated", subject="c")
+
+
+def test_what_comes_all_the_time_is_marked_all_the_same(sender, coordinator):
+    """There is no moment at which nothing comes."""
+    numbers = iter(range(10 * BATCH))
+
+    def another():
+        sender.give(saga(next(numbers)))
+        return coordinator.marked
+
+    eventually(another, what="the first of them are marked")
+    assert coordinator.marked[0] == coordinator.told[: len(coordinator.marked[0])]
+    assert len(coordinator.marked[0]) < BATCH
+
+
+def test_what_can_not_be_told_takes_no_mark_from_others(sender, coordinator):
+    sender.give(saga(1))
+    eventually(lambda: coordinator.told)
+    coordinator.is_away = True
+    sender.give(saga(2))
+    eventually(lambda: coordinator.marked)
+    coordinator.is_away = False
+    sender.give(saga(3))
+    eventually(lambda: len(coordinator.marked) == 2)
+    assert coordinator.marked == [["s1"], ["s3"]]

@@ -1,0 +1,61 @@
+"""A move that is written later is a move all the same."""
+
+import pytest
+
+from catalogue import SAGAS
+from checker.explorer.sagas.calls import ManualBulkheads
+from contracts.outcomes import Done
+from contracts.saga import Context
+from contracts.states import SagaStatus
+from saga_orchestrator import executor, store
+from saga_orchestrator.engine import Progress
+from saga_orchestrator.executor import Executor
+from saga_orchestrator.in_flight import ClaimedSaga
+from saga_orchestrator.participants import endpoint_of
+
+PAGE = SAGAS["checkout"]
+
+
+class Willing:
+    """Participants that do whatever they are told."""
+
+    def ask(self, *, endpoint, sagas):
+        return [Done({}) for _ in sagas]
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The positions of what was written."""
+    positions: list[int] = []
+
+    def record(*, transitions, **_):
+        positions.extend(transition.progress.position for _, transition in transitions)
+        return {saga.saga_id: 1.0 for saga, _ in transitions}
+
+    monkeypatch.setattr(store, "record", record)
+    monkeypatch.setattr(executor, "Bulkheads", ManualBulkheads)
+    return positions
+
+
+def test_runner_is_told_of_each_batch_and_writes_before_the_pivot_only(written):
+    """A runner that is full looks again when it is told, whatever was written."""
+    told: list[float | None] = []
+    running = Executor(participants=Willing(), on_release=told.append)
+    saga = ClaimedSaga(
+        saga_id="s",
+        name=PAGE.name,
+        version=1,
+        status=SagaStatus.RUNNING,
+        context=Context(saga=PAGE.name, saga_id="s", pattern="orchestrated", subject="c"),
+        progress=Progress(steps=PAGE.steps, position=1),
+        stop_requested=False,
+        deadline=1e12,
+        entered=0.0,
+    )
+    running.execute(sagas=[saga])
+    for calls in range(1, PAGE.pivot):
+        running._bulkheads.work(endpoint_of(progress=saga.progress), 1)
+        assert told == [None] * calls
+        assert written == ([PAGE.pivot] if saga.progress.position == PAGE.pivot else [])
+    assert saga.progress.position == PAGE.pivot
+    assert running.in_flight == ["s"]
