@@ -136,8 +136,8 @@ def request_stop(*, saga_id: str) -> None:
 
 
 def decided(*, steps: Iterable[tuple[str, str]]) -> int:
-    """Makes those sagas due that wait for one of these steps (saga id, step), decided by now; how
-    many. A transition that is still being written that it waits is fenced off.
+    """Makes those sagas due that wait for one of these steps (saga id, step), decided by now, and
+    those that a runner has: it may be about to write that they wait. How many.
     """
     return len(
         _rows(DECIDED, [sql.rows({"saga_id": saga_id, "step": step} for saga_id, step in steps)])
@@ -479,12 +479,13 @@ REQUEST_STOP = """
     WHERE saga_id = %s
 """
 
+# One that a runner has may be further than is written.
 DECIDED = """
     WITH told AS (
         SELECT saga.saga_id FROM json_to_recordset(%s) AS v (saga_id text, step text)
         JOIN saga_orchestrator_saga AS saga
-          ON saga.saga_id = v.saga_id AND current_step = step AND direction = 'do'
-        WHERE next_attempt_at IS NOT NULL ORDER BY saga.saga_id FOR NO KEY UPDATE OF saga
+          ON saga.saga_id = v.saga_id AND (current_step = step OR runner_id IS NOT NULL)
+        WHERE next_attempt_at IS NOT NULL AND direction = 'do' ORDER BY 1 FOR NO KEY UPDATE OF saga
     )
     UPDATE saga_orchestrator_saga AS saga
     SET version = mod(version, 2000000000) + 1, next_attempt_at = least(next_attempt_at, now())

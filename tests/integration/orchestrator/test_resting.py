@@ -72,6 +72,18 @@ def test_decision_that_is_told_before_the_wait_is_written_is_not_forgotten(start
     assert [one.saga_id for one in claim(runner_id)] == [saga_id]
 
 
+def test_decision_is_not_forgotten_where_the_saga_is_further_than_is_written(start):
+    (saga_id,) = start()
+    runner_id = sign_on()
+    (saga,) = claim(runner_id)
+    onward = engine.after(progress=saga.progress, answer=Done({}), draw=0.5)
+    assert engine.can_be_written_later(before=saga.progress, transition=onward)
+    saga.go_on(onward, now=saga.entered)
+    operations.decided(steps=[(saga_id, saga.progress.step.name)])
+    assert rest(saga) == {}
+    assert [one.saga_id for one in claim(runner_id)] == [saga_id]
+
+
 def test_time_that_it_has_waited_is_not_its_own(start):
     (saga_id,) = start()
     runner_id = sign_on()
