@@ -70,6 +70,7 @@ def _full(run: Comparison) -> list[str]:
         "Full load, more than it can do",
         _row("completed/s", found, throughput.capacity),
         *_knees(run),
+        *_pressures(run),
         _row("CPU ms a checkout", found, lambda one: f"{one.cost.shop_cpu_ms:.2f}"),
         _row("  of it: services", found, lambda one: _cpu(one.cost, of_services=True)),
         _row("  PostgreSQL and broker", found, lambda one: _cpu(one.cost, of_services=False)),
@@ -89,6 +90,21 @@ def _knees(run: Comparison) -> list[str]:
     known = {capacity.pattern: _knee(capacity) for capacity in run.capacities}
     knees = [known.get(pattern, "-") for pattern in run.patterns]
     return [_line("  sustained a second (95 %)", knees)] if known else []
+
+
+def _pressures(run: Comparison) -> list[str]:
+    """Of a full run: shares of what completes at full load."""
+    if not run.pressures:
+        return []
+    shares = {(one.pattern, one.phase): one.ratio for one in run.pressures if one.ratio}
+    said = [
+        " / ".join(
+            f"{found.estimate:.2f}" if (found := shares.get((pattern, phase))) else "-"
+            for phase in throughput.HARDER
+        )
+        for pattern in run.patterns
+    ]
+    return [_line("  twice / hot / Zipf, of it", said)]
 
 
 def _knee(capacity: Capacity) -> str:

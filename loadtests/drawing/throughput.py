@@ -6,7 +6,7 @@ from statistics import fmean, median
 
 from loadtests.drawing import html, latency, plot, words
 from loadtests.drawing.plot import Drawing, Frame, Linear, Point
-from loadtests.evaluating.comparison import Comparison
+from loadtests.evaluating.comparison import Comparison, Pressure
 from loadtests.evaluating.results import Figures
 from loadtests.load.windows import Phase
 from loadtests.measuring.samples import COMPLETED, Sample
@@ -43,7 +43,7 @@ def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
             title="Completed checkouts a second at full load",
             says="Seconds from the first intended start of a window. Thin: each window. Thick:"
             " their mean.",
-            table_html=_table(figures),
+            table_html=_table(figures) + _pressures_table(run),
         ),
         name="throughput",
         title="How much it can take",
@@ -61,6 +61,40 @@ def _table(figures: Sequence[Figures]) -> str:
         caption="Until the last checkout of a window has ended; in brackets the lowest"
         " and the highest window.",
     )
+
+
+HARDER = {
+    Phase.BEYOND: "twice as much is offered",
+    Phase.HOT_FULL: "all want one product",
+    Phase.ZIPF_FULL: "some are popular (Zipf)",
+}
+"""How full load is made harder, in a few words."""
+
+
+def _pressures_table(run: Comparison) -> str:
+    """Of a full run."""
+    if not run.pressures:
+        return ""
+    return html.table(
+        heads=["", *(words.sentence_name_of(one) for one in run.patterns)],
+        rows=[[says, *pressures_of(run, phase)] for phase, says in HARDER.items()],
+        caption="Completed/s at a harder full load (mean of its windows), and as a share of what"
+        " was completed in the plain window beside it, with its 95 % interval. Twice as much is"
+        " refused in part, at once (503).",
+    )
+
+
+def pressures_of(run: Comparison, phase: Phase) -> list[str]:
+    """In words, in the order of the patterns."""
+    known = {one.pattern: one for one in run.pressures if one.phase == phase}
+    return [_pressure(known[one]) if one in known else "-" for one in run.patterns]
+
+
+def _pressure(found: Pressure) -> str:
+    if found.ratio is None:
+        return f"{found.completed:.0f}"
+    low, high = f"{found.ratio.low:.2f}", f"{found.ratio.high:.2f}"
+    return f"{found.completed:.0f}  ({found.ratio.estimate:.2f}, {low} to {high})"
 
 
 def capacity(figures: Figures) -> str:

@@ -1,7 +1,8 @@
 """A whole comparison as data: what the report shows, and what is stored as JSON."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from loadtests.evaluating import caveats, fitting, knee, rates, verdicts, waterfall
 from loadtests.evaluating.fitting import ScalabilityLaw
@@ -17,12 +18,15 @@ from loadtests.evaluating.results import (
     figures,
     until_completed,
 )
-from loadtests.evaluating.verdicts import Figure, Verdict
+from loadtests.evaluating.verdicts import Figure, Interval, Verdict
 from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.plan import RunSettings
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import percentile
+
+PRESSURES = (Phase.BEYOND, Phase.HOT_FULL, Phase.ZIPF_FULL)
+PRESSURE_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,19 @@ class Capacity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pressure:
+    """What a pattern completes under a harder kind of full load. `completed`: a second, the mean of
+    its windows; `ratio`: to plain full load, each window to the one beside it; None where no
+    interval can be made.
+    """
+
+    pattern: str
+    phase: Phase
+    completed: float
+    ratio: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The result. Without a clean audit there is none: such a run ends as an error."""
 
@@ -72,6 +89,8 @@ class Comparison:
     was_stopped: bool
     """Before all of its windows had been measured."""
     waterfalls: list[Waterfall]
+    pressures: list[Pressure] = field(default_factory=list)
+    """Of a full run only."""
 
     @property
     def patterns(self) -> Sequence[str]:
@@ -128,6 +147,12 @@ def compare(
         audit=audit,
         was_stopped=was_stopped,
         waterfalls=waterfall.waterfalls(moments=[m for one in kept for m in one.moments]),
+        pressures=[
+            _pressure(kept, pattern, phase)
+            for pattern in settings.patterns
+            for phase in PRESSURES
+            if (phase, pattern) in there
+        ],
     )
 
 
@@ -152,6 +177,20 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
         levels=levels,
         law=fitting.fit(points=[(level.in_flight, level.completed) for level in levels]),
     )
+
+
+def _pressure(kept: Sequence[Measured], pattern: str, phase: Phase) -> Pressure:
+    """The windows of full load are as many as the hard ones, and two more before them."""
+    hard, full = (
+        [one.level.completed for one in kept if (one.phase, one.pattern) == (each, pattern)]
+        for each in (phase, Phase.FULL)
+    )
+    blocks = {Phase.FULL.value: full[len(full) - len(hard) :], phase.value: hard}
+    ratio = None
+    if len(full) >= len(hard):
+        figure = Figure(name="completed/s", unit="/s", lower_is_better=False, blocks=blocks)
+        ratio = verdicts.verdict_of(figure, *blocks, PRESSURE_CONFIDENCE).ratio
+    return Pressure(pattern=pattern, phase=phase, completed=fmean(hard), ratio=ratio)
 
 
 def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:

@@ -69,6 +69,17 @@ def _percentile(
     return read
 
 
+def _completed_at(phase: Phase, about: str) -> Quantity:
+    def read(run: Comparison, pattern: str) -> Measurement | None:
+        figures = _figures(run, phase, pattern)
+        if figures is None:
+            return None
+        windows = figures.completed_per_second
+        return _measured(median(windows), windows)
+
+    return Quantity(unit="/s", about=f"completed, {about}", read=read)
+
+
 def _completed(run: Comparison, pattern: str) -> Measurement | None:
     figures = _figures(run, Phase.FULL, pattern)
     if figures is None:
@@ -145,6 +156,9 @@ _TIMES = {
 }
 _OTHERS = {
     "completed/s": Quantity(unit="/s", about="completed, full load", read=_completed),
+    "beyond/s": _completed_at(Phase.BEYOND, "twice as much offered"),
+    "hot/s": _completed_at(Phase.HOT_FULL, "full load, all want one product"),
+    "zipf/s": _completed_at(Phase.ZIPF_FULL, "full load, some are popular"),
     "knee/s": Quantity(unit="/s", about="sustained", read=_knee),
     "cpu": _cost("ms", "CPU of the whole shop", lambda cost: cost.shop_cpu_ms),
     "cpu_light": _cost("ms", "CPU of the whole shop", lambda cost: cost.shop_cpu_ms, Phase.LIGHT),
@@ -157,7 +171,7 @@ _OTHERS = {
 }
 QUANTITIES: Mapping[str, Quantity] = {**_TIMES, **_OTHERS}
 COUNTED = ("unfinished", "not_accepted")
-OF_A_FULL_RUN = ("hot_", "zipf_", "knee/s")
+OF_A_FULL_RUN = ("hot_", "zipf_", "beyond/s", "hot/s", "zipf/s", "knee/s")
 NAMED = (
     "p50, p95, p99 (until the outcome), the same with accepted_, undone_, refused_, hot_ or zipf_"
     f" before it, {', '.join(_OTHERS)} (a full run alone has {', '.join(OF_A_FULL_RUN)})"

@@ -21,6 +21,8 @@ def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
         return float(round(_capacity(own) * window.share))
     if window.phase is Phase.LEVELS:
         return float(max(round(_lowest_knee(seen) * window.share), 1))
+    if window.phase is Phase.BEYOND:
+        return float(round(_capacity(own) * window.share))
     return next_rate(seen=[one.level for one in own])
 
 

@@ -69,7 +69,8 @@ def _poisson(rate: float, seconds: float, seed: int) -> list[float]:
 class Phase(StrEnum):
     """What a window is for, in the order of a full run; a short one leaves those marked * out.
 
-    WARM_UP: dropped. FULL: more than the pattern can do. KNEE *: shares of what it could do then,
+    WARM_UP: dropped. FULL: more than the pattern can do. HOT_FULL *, ZIPF_FULL *: the same, as below.
+    BEYOND *: twice as much as it can do. KNEE *: shares of what it could do then,
     in search of what it can do for good. LIGHT: latency. LEVELS *: the same loads for all patterns,
     as shares of the lowest knee. FAILURES: cards are declined, stock runs out. HOT *: everybody
     wants the same product. ZIPF *: some products are much more popular than others. PAUSE *: a
@@ -79,6 +80,9 @@ class Phase(StrEnum):
 
     WARM_UP = "warm-up"
     FULL = "full"
+    HOT_FULL = "hot-full"
+    ZIPF_FULL = "zipf-full"
+    BEYOND = "beyond"
     KNEE = "knee"
     LIGHT = "light"
     LEVELS = "levels"

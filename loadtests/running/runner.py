@@ -234,7 +234,7 @@ def progress(one: Measured, *, of: int) -> str:
         f"{window.number:2}/{of} {what:8} {words.short_name_of(window.pattern):13}"
         f" {window.rate:4.0f}/s: {found.completed} of {found.offered} done"
     )
-    if window.phase in (Phase.FULL, Phase.KNEE):
+    if window.phase in (Phase.FULL, *PRESSURES, Phase.KNEE):
         line += f", {one.level.completed:.0f}/s"
     elif found.completed:
         latencies = [s.latency_ms for s in one.samples if s.outcome == samples.COMPLETED]
