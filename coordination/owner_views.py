@@ -25,7 +25,7 @@ from contracts.outcomes import Done, Failure, Refused
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
 from contracts.states import Complaint, SagaStatus
-from coordination import handover
+from coordination import admission, handover
 from coordination.acceptance import (
     Accept,
     AcceptanceResult,
@@ -143,8 +143,9 @@ def accepting(
     """The fields of an owner's command that do not depend on what the saga is about.
 
     `door`: as the pages name it, at which this was asked. `asked`: what the caller wants, with
-    defaults spelled out: its fingerprint is that of the Idempotency-Key. Raises Problem (400) for a
-    saga that does not start at this door, or a pattern that there is not.
+    defaults spelled out: its fingerprint is that of the Idempotency-Key. Raises Problem: 400 for a
+    saga that does not start at this door, or a pattern that there is not; 503 where more come than
+    can be done.
     """
     known = [
         page.name for page in SAGAS.values() if (page.owner, page.door) == (owner.service, door)
@@ -155,6 +156,7 @@ def accepting(
     if pattern not in PATTERNS:
         raise problems.wrong_field("saga_pattern", f"one of {', '.join(PATTERNS)}; not {pattern!r}")
     key = problems.read_key(request)
+    admission.admit(owner=owner, saga=saga, pattern=pattern)
     wanted = {**asked, "saga_pattern": pattern} | ({"saga": saga} if saga != known[0] else {})
     return {
         "saga_id": str(uuid.uuid4()),

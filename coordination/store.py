@@ -202,6 +202,25 @@ class AcceptedSagas:
         )
         return {row[0] for row in rows}
 
+    def in_flight(
+        self, *, saga: str, pattern: str, among: float, within: float
+    ) -> tuple[int, int]:
+        """How many have not ended of those that were accepted in the last `among` seconds, and how
+        many of them ended in the last `within`.
+        """
+        ((number, ended),) = self._execute(
+            """
+            SELECT count(*) FILTER (WHERE ended_at IS NULL),
+                   count(*) FILTER (WHERE ended_at > statement_timestamp()
+                                                     - make_interval(secs => %s))
+            FROM {table}
+            WHERE closed_at IS NULL AND saga = %s AND saga_pattern = %s
+              AND accepted_at > statement_timestamp() - make_interval(secs => %s)
+            """,
+            [within, saga, pattern, among],
+        )
+        return number, ended
+
     def stalls(
         self, *, patterns: Sequence[str], seconds: float, limit: int, most: int = 1000
     ) -> list[Stall]:

@@ -16,6 +16,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 from contracts.bounds import MOST_BYTES
+from contracts.patterns import PATTERNS
 from httpapi import json, problems, slots, waiting
 from httpapi.problems import Problem
 
@@ -46,7 +47,7 @@ class Gateway:
             return self._answer(variables, start_response)
         _take_in(variables)
         try:
-            with (slots.looking if path.startswith("/health") else slots.working).taken():
+            with _slots_of(path).taken():
                 return self._answer(variables, start_response)
         except slots.NoSlot:
             return _too_busy(start_response)
@@ -60,6 +61,19 @@ class Gateway:
         body = [b"".join(response)]
         response.close()
         return body
+
+
+_IN_FLIGHT = ("/steps/", *(f"{pattern.hand_over}/decided" for pattern in PATTERNS.values()))
+"""Where the paths begin that sagas in flight need."""
+_HAND_OVERS = frozenset(pattern.hand_over for pattern in PATTERNS.values())
+
+
+def _slots_of(path: str) -> slots.Slots:
+    if path.startswith("/health"):
+        return slots.looking
+    if path.startswith(_IN_FLIGHT) or path in _HAND_OVERS:
+        return slots.stepping
+    return slots.working
 
 
 def _too_busy(start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -83,6 +83,11 @@ def busy() -> Problem:
     return _later(code="busy", detail="Another request holds what this one needs; try again.")
 
 
+def overloaded(*, what: str) -> Problem:
+    """503: more come than can be done."""
+    return _later(code="overloaded", detail=f"More {what} come than can be done; try again.")
+
+
 def _later(*, code: str, detail: str) -> Problem:
     return Problem(status=503, code=code, detail=detail, headers={"Retry-After": "1"})
 

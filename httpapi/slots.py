@@ -5,6 +5,9 @@ saga to end or for another service. Only those that hold a slot work: so many th
 the best of one interpreter, and so many connections to the database are enough. A slot keeps its
 connections and lends them to whichever thread has taken it; those that wait hold neither.
 
+What runs comes before what is new: the doors that sagas in flight need have slots of their own, and
+the line before the others is only so long. One more is told at once to come again.
+
 One request finds out that connections must not be used again, and the others need not. After a
 restart of the database, a failover (the old server answers, and writes nothing) or a migration
 (plans from before it are kept) each slot would fail a request before its own is replaced: a
@@ -27,21 +30,31 @@ from django.db.backends.signals import connection_created
 
 from participant import sql
 
-WORKING = 8
+WORKING = 6
+STEPPING = 4
+"""For the steps of sagas in flight: coordinators ask for whole lists of them."""
 LOOKING = 2
-"""Slots of their own for whoever asks for the health: a full house is no reason to call it ill."""
+"""For whoever asks for the health: a full house is no reason to call it ill."""
+LINE = 80
+"""So many wait for a slot to work in. Whoever waits holds a thread, of which steps need some."""
 SLOT_SECONDS = 5.0
 """Nobody waits longer for a step; a shopper is told to come again."""
 
 
 class NoSlot(Exception):
-    """All slots were taken for SLOT_SECONDS."""
+    """All slots were taken for SLOT_SECONDS, or too many wait for one already."""
 
 
 class Slots:
-    """So many slots; the one that was used last is taken first, and its connection is warm."""
+    """So many slots; the one that was used last is taken first, and its connection is warm.
 
-    def __init__(self, *, count: int) -> None:
+    `line`: how many may wait for one.
+    """
+
+    def __init__(self, *, count: int, line: int = sys.maxsize) -> None:
+        self._line = line
+        self._waiting = 0
+        self._lock = threading.Lock()
         self._idle: deque[dict[str, BaseDatabaseWrapper]] = deque({} for _ in range(count))
         # A queue and no semaphore: it waits in C.
         self._free: SimpleQueue[None] = SimpleQueue()
@@ -50,11 +63,20 @@ class Slots:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Works in a slot; waits for one where all are taken. Raises NoSlot after SLOT_SECONDS."""
+        """Works in a slot; waits for one where all are taken. Raises NoSlot after SLOT_SECONDS, or
+        at once where the line is full.
+        """
+        with self._lock:
+            if self._waiting >= self._line:
+                raise NoSlot
+            self._waiting += 1
         try:
             self._take(seconds=SLOT_SECONDS)
         except Empty as error:
             raise NoSlot from error
+        finally:
+            with self._lock:
+                self._waiting -= 1
         try:
             yield
         finally:
@@ -104,7 +126,8 @@ class _Here(threading.local):
 
 
 _here = _Here()
-working = Slots(count=WORKING)
+working = Slots(count=WORKING, line=LINE)
+stepping = Slots(count=STEPPING)
 looking = Slots(count=LOOKING)
 _failed_at = float("-inf")
 

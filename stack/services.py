@@ -27,9 +27,9 @@ BASE_FOLDER = Path(__file__).resolve().parent.parent
 LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
 """Which steps a checkout has: the audit of a run needs it, too."""
 
-WEB_THREADS = 96
-"""8 that work, 64 that wait (httpapi.slots, httpapi.waiting), and some that are on their way to a
-slot, still read a body, or look at the health. Granian makes them when all others are taken, and
+WEB_THREADS = 176
+"""12 that work, 64 that wait and 80 in the line for a slot (httpapi.slots, httpapi.waiting), and
+some that still read a body. Granian makes them when all others are taken, and
 ends those that were idle for 30 s; an idle one costs some 30 kB."""
 WEB_CONNECTIONS = 16384
 """A web process accepts no more than so many. Idle ones count: with Granian's default of 1,024, as

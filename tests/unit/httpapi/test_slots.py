@@ -133,7 +133,8 @@ def test_those_who_wait_are_sent_home_when_the_process_stops(rows, waiters, thre
 
 
 def test_web_process_has_threads_for_all_who_wait_beside_those_who_work():
-    assert WEB_THREADS >= slots.WORKING + slots.LOOKING + waiting.MOST_WAITING + 16
+    threads = slots.WORKING + slots.STEPPING + slots.LOOKING
+    assert WEB_THREADS >= threads + waiting.MOST_WAITING + slots.LINE + 16
 
 
 def test_preference_is_read_as_the_standard_writes_it():

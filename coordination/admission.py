@@ -1,0 +1,90 @@
+"""Admission: an owner lets in what can be done soon, and refuses the rest at once.
+
+Beyond what a pattern can do, what is accepted more only waits, and takes time from what runs. So
+the next saga is refused (503, Retry-After) while those before it would take PATIENCE_SECONDS: by
+Little's law (Operations Research 9, 1961) that is the number in flight over the rate at which they
+end. What is accepted is never dropped.
+
+Nothing is refused while fewer than ALWAYS are in flight, nor while none ends: then something is
+away, and what is accepted waits for it. Nor of a saga that may wait for a person: how many of those
+are in flight says nothing of the load.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import cache
+
+from contracts.saga import SAGAS
+from coordination.acceptance import Owner
+from httpapi import problems
+
+log = logging.getLogger(__name__)
+
+ALWAYS = 200
+PATIENCE_SECONDS = 2.0
+LOOK_SECONDS = 0.1
+"""Between two looks at the table, of a process that lets in many."""
+WINDOW_SECONDS = 5.0
+"""Of sagas that were accepted longer ago, none is counted: they wait for something else."""
+RATE_SECONDS = 1.0
+"""The rate of ends is that of so long."""
+
+
+@dataclass(kw_only=True)
+class Flight:
+    """The sagas of one page and pattern, as this process knows them. Used from any thread.
+
+    `number`: in flight, at the last look; `since`: let in by this process after it.
+    """
+
+    owner: Owner
+    saga: str
+    pattern: str
+    number: int = 0
+    rate: float = 0.0
+    since: int = 0
+    looked_at: float = float("-inf")
+    is_refusing: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def lets_in(self) -> bool:
+        """Whether one more may be accepted; it counts from now on."""
+        if self._should_look():
+            number, ended = self.owner.sagas.in_flight(
+                saga=self.saga, pattern=self.pattern, among=WINDOW_SECONDS, within=RATE_SECONDS
+            )
+            with self.lock:
+                self.number, self.rate, self.since = number, ended / RATE_SECONDS, 0
+        with self.lock:
+            number = self.number + self.since
+            is_full = number >= ALWAYS and 0 < self.rate * PATIENCE_SECONDS <= number
+            self.since += not is_full
+            has_turned, self.is_refusing = is_full != self.is_refusing, is_full
+        if has_turned:
+            what = "refused" if is_full else "accepted again"
+            told = (self.saga, self.pattern, what, number, self.rate)
+            log.info("%s, %s: %s, with %d in flight, of which %.0f/s end", *told)
+        return not is_full
+
+    def _should_look(self) -> bool:
+        """Not where few were let in since: at light load nobody looks."""
+        now = time.monotonic()
+        with self.lock:
+            looks = self.number + self.since >= ALWAYS and now - self.looked_at >= LOOK_SECONDS
+            if looks:
+                self.looked_at = now
+        return looks
+
+
+@cache
+def _flight(owner: Owner, saga: str, pattern: str) -> Flight:
+    return Flight(owner=owner, saga=saga, pattern=pattern)
+
+
+def admit(*, owner: Owner, saga: str, pattern: str) -> None:
+    """Raises Problem (503) where this saga would have to wait too long."""
+    waits_for_people = any(step.decided_by for step in SAGAS[saga].steps)
+    if not waits_for_people and not _flight(owner, saga, pattern).lets_in():
+        raise problems.overloaded(what=f"sagas of {saga}")
