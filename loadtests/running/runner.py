@@ -11,6 +11,7 @@ from typing import Any
 
 from loadtests.drawing import words
 from loadtests.evaluating import rates
+from loadtests.evaluating.comparison import PRESSURES
 from loadtests.evaluating.results import Measured, counts
 from loadtests.load.generator import Generator
 from loadtests.load.windows import Arrivals, Phase, Remaining, Window, as_minutes
