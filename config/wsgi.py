@@ -1,6 +1,7 @@
 """The WSGI entry of every web process; DUETO_SERVICE says which service it is."""
 
 import os
+from functools import partial
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
@@ -13,10 +14,12 @@ if not os.environ.get("DUETO_SECRET_KEY"):
     )
 _django = get_wsgi_application()
 
+from coordination import admission  # noqa: E402 -- these need the settings
 from httpapi import waiting  # noqa: E402 -- these need the settings
 from httpapi.middleware import Gateway  # noqa: E402 -- the same
 from participant import failpoints  # noqa: E402 -- the same
 
-application = Gateway(_django)
+_is_shut = partial(admission.is_shut, os.environ.get("DUETO_SERVICE", ""))
+application = Gateway(_django, is_shut=_is_shut)
 waiting.stop_on_signal()
 failpoints.listen(process=f"{os.environ.get('DUETO_SERVICE')}.web")

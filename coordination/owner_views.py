@@ -39,7 +39,7 @@ from coordination.handover import give
 from coordination.models import AcceptedSaga
 from coordination.owners import AcceptedState
 from coordination.store import ENDED
-from httpapi import problems, waiting
+from httpapi import problems, slots, waiting
 from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
@@ -64,6 +64,7 @@ class Acceptance:
             execute_batch=partial(
                 execute, operation=owner.accept, in_same_transaction=self._settle
             ),
+            waiting=slots.given_back,
         )
         self._waiters = Waiters(
             service=owner.service,

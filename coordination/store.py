@@ -202,9 +202,7 @@ class AcceptedSagas:
         )
         return {row[0] for row in rows}
 
-    def in_flight(
-        self, *, saga: str, pattern: str, among: float, within: float
-    ) -> tuple[int, int]:
+    def in_flight(self, *, saga: str, pattern: str, among: float, within: float) -> tuple[int, int]:
         """How many have not ended of those that were accepted in the last `among` seconds, and how
         many of them ended in the last `within`.
         """

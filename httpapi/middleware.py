@@ -36,21 +36,28 @@ _served = 0
 
 
 class Gateway:
-    """Wraps the application."""
+    """Wraps the application. `is_shut`: whether a path with this body takes none now."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(
+        self,
+        application: Application,
+        is_shut: Callable[[str, bytes], bool] = lambda path, body: False,
+    ) -> None:
         self._application = application
+        self._is_shut = is_shut
 
     def __call__(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = variables["PATH_INFO"]
         if path == "/health/live":  # whatever else hangs: the process answers
             return self._answer(variables, start_response)
-        _take_in(variables)
+        body = _take_in(variables)
+        if variables.get("REQUEST_METHOD") == "POST" and self._is_shut(path, body):
+            return _refused(problems.overloaded(), start_response)
         try:
             with _slots_of(path).taken():
                 return self._answer(variables, start_response)
         except slots.NoSlot:
-            return _too_busy(start_response)
+            return _refused(problems.overloaded(), start_response)
 
     def _answer(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = self._application(variables, start_response)
@@ -76,14 +83,14 @@ def _slots_of(path: str) -> slots.Slots:
     return slots.working
 
 
-def _too_busy(start_response: Callable[..., Any]) -> Iterable[bytes]:
-    response = problems.respond(problems.busy())
+def _refused(why: Problem, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    response = problems.respond(why)
     start_response(f"{response.status_code} {response.reason_phrase}", [*response.items()])
     return [response.content]
 
 
-def _take_in(variables: Environ) -> None:
-    """The body as Django wants it: with its length, however it was sent."""
+def _take_in(variables: Environ) -> bytes:
+    """The body, and as Django wants it: with its length, however it was sent."""
     try:
         body = _read(variables)
     except Problem as error:
@@ -91,6 +98,7 @@ def _take_in(variables: Environ) -> None:
     variables.pop("HTTP_TRANSFER_ENCODING", None)
     variables["CONTENT_LENGTH"] = str(len(body))
     variables["wsgi.input"] = BytesIO(body)
+    return body
 
 
 def _read(variables: Environ) -> bytes:

@@ -83,9 +83,9 @@ def busy() -> Problem:
     return _later(code="busy", detail="Another request holds what this one needs; try again.")
 
 
-def overloaded(*, what: str) -> Problem:
+def overloaded() -> Problem:
     """503: more come than can be done."""
-    return _later(code="overloaded", detail=f"More {what} come than can be done; try again.")
+    return _later(code="overloaded", detail="More come than can be done now; try again.")
 
 
 def _later(*, code: str, detail: str) -> Problem:

@@ -20,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.core.signals import got_request_exception
@@ -30,7 +29,7 @@ from django.db.backends.signals import connection_created
 
 from participant import sql
 
-WORKING = 6
+WORKING = 8
 STEPPING = 4
 """For the steps of sagas in flight: coordinators ask for whole lists of them."""
 LOOKING = 2
@@ -45,38 +44,46 @@ class NoSlot(Exception):
     """All slots were taken for SLOT_SECONDS, or too many wait for one already."""
 
 
+Lent = dict[str, BaseDatabaseWrapper]
+"""A slot's connections, by alias."""
+
+
+class _Place:
+    """In a line. `lent`: None until it is one's turn."""
+
+    def __init__(self) -> None:
+        self.lent: Lent | None = None
+        self._turn = threading.Lock()  # a bare lock waits in C
+        self._turn.acquire()
+
+    def lend(self, lent: Lent) -> None:
+        self.lent = lent
+        self._turn.release()
+
+    def wait(self, *, seconds: float) -> None:
+        """At most so long; -1: without an end."""
+        self._turn.acquire(timeout=seconds)
+
+
 class Slots:
     """So many slots; the one that was used last is taken first, and its connection is warm.
 
-    `line`: how many may wait for one.
+    `line`: how many may wait to begin; those that go on come before them.
     """
 
     def __init__(self, *, count: int, line: int = sys.maxsize) -> None:
-        self._line = line
-        self._waiting = 0
+        self._most = line
         self._lock = threading.Lock()
-        self._idle: deque[dict[str, BaseDatabaseWrapper]] = deque({} for _ in range(count))
-        # A queue and no semaphore: it waits in C.
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(count):
-            self._free.put(None)
+        self._idle: deque[Lent] = deque({} for _ in range(count))
+        self._to_begin: deque[_Place] = deque()
+        self._to_go_on: deque[_Place] = deque()
 
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Works in a slot; waits for one where all are taken. Raises NoSlot after SLOT_SECONDS, or
         at once where the line is full.
         """
-        with self._lock:
-            if self._waiting >= self._line:
-                raise NoSlot
-            self._waiting += 1
-        try:
-            self._take(seconds=SLOT_SECONDS)
-        except Empty as error:
-            raise NoSlot from error
-        finally:
-            with self._lock:
-                self._waiting -= 1
+        self._take(self._to_begin, most=self._most, seconds=SLOT_SECONDS)
         try:
             yield
         finally:
@@ -84,24 +91,37 @@ class Slots:
 
     @contextmanager
     def given_back(self) -> Iterator[None]:
-        """Waits without the slot that this thread has taken, and takes one again after it."""
+        """Waits without the slot that this thread has taken, and takes one again after it: without
+        a limit, as it has begun, and the others will end.
+        """
         self._give_back()
         try:
             yield
         finally:
-            self._take()
+            self._take(self._to_go_on)
 
-    def _take(self, *, seconds: float | None = None) -> None:
-        """Without a limit for whoever was given back: it has begun, and the others will end."""
-        self._free.get(timeout=seconds)
-        for alias, connection in self._idle.pop().items():
+    def _take(self, line: deque[_Place], *, most: int = sys.maxsize, seconds: float = -1) -> None:
+        place = _Place()
+        with self._lock:
+            if self._idle:
+                place.lend(self._idle.pop())
+            elif len(line) < most:
+                line.append(place)
+            else:
+                raise NoSlot
+        place.wait(seconds=seconds)
+        with self._lock:
+            if place.lent is None:
+                line.remove(place)
+                raise NoSlot
+        for alias, connection in place.lent.items():
             connections[alias] = connection
         _here.slots = self
 
     def _give_back(self) -> None:
         """Whatever happens: a slot that is lost is never there again."""
         _here.slots = None
-        kept: dict[str, BaseDatabaseWrapper] = {}
+        kept: Lent = {}
         try:
             for alias in connections:
                 # By alias, which a connection does not tell for sure (monolith/ has one for all).
@@ -109,8 +129,12 @@ class Slots:
                     kept[alias] = _lendable(connections[alias])
                     del connections[alias]
         finally:
-            self._idle.append(kept)
-            self._free.put(None)
+            with self._lock:
+                line = self._to_go_on or self._to_begin
+                if line:
+                    line.popleft().lend(kept)
+                else:
+                    self._idle.append(kept)
 
 
 def _lendable(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:

@@ -6,8 +6,8 @@ list, in one transaction: a rush costs a few transactions instead of one each.
 """
 
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, Protocol, TypeVar
 
 from participant import sql
@@ -26,11 +26,18 @@ class Batcher(Generic[Result]):
     """The way into one operation for commands that come on many threads.
 
     `execute_batch`: executes a list of them, in one transaction, at `service`. `most`: in one list.
+    `waiting`: within it a request waits for a batch of another one's.
     """
 
     def __init__(
-        self, *, service: str, execute_batch: ExecuteBatch[Result], most: int = 100
+        self,
+        *,
+        service: str,
+        execute_batch: ExecuteBatch[Result],
+        most: int = 100,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        self._waits = waiting
         self._service = service
         self._execute_batch = execute_batch
         self._most = most
@@ -46,7 +53,8 @@ class Batcher(Generic[Result]):
             self._waiting.append(place)
             leads, self._is_busy = not self._is_busy, True
         if not leads:
-            leads = place.wait()
+            with self._waits():
+                leads = place.wait()
         if leads:
             self._run_batch()
         return place.result()

@@ -79,8 +79,9 @@ def _pressures_table(run: Comparison) -> str:
         heads=["", *(words.sentence_name_of(one) for one in run.patterns)],
         rows=[[says, *pressures_of(run, phase)] for phase, says in HARDER.items()],
         caption="Completed/s at a harder full load (mean of its windows), and as a share of what"
-        " was completed in the plain window beside it, with its 95 % interval. Twice as much is"
-        " refused in part, at once (503).",
+        " was completed in the plain window beside it, with its 95 % interval. Of twice as much,"
+        " what can't be done soon is refused at once (503), and both figures are of the second"
+        " half of the time in which it is offered.",
     )
 
 

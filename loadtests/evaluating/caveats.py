@@ -59,9 +59,7 @@ _RULES = (
         text="other programs used {:.0%} of the CPU (close them and run again)",
     ),
     _Rule(
-        measure=lambda figures: (
-            figures.counts.not_accepted if figures.phase != Phase.BEYOND else 0
-        ),
+        measure=lambda figures: figures.counts.not_accepted if figures.phase != Phase.BEYOND else 0,
         most=0,
         text="{} checkouts were not accepted",
     ),

@@ -23,7 +23,7 @@ from loadtests.evaluating.waterfall import Waterfall
 from loadtests.load.plan import RunSettings
 from loadtests.load.windows import Phase, Window
 from loadtests.measuring.cost import Cost
-from loadtests.measuring.samples import percentile
+from loadtests.measuring.samples import completed_while_offered, percentile
 
 PRESSURES = (Phase.BEYOND, Phase.HOT_FULL, Phase.ZIPF_FULL)
 PRESSURE_CONFIDENCE = 0.95
@@ -60,7 +60,8 @@ class Capacity:
 class Pressure:
     """What a pattern completes under a harder kind of full load. `completed`: a second, the mean of
     its windows; `ratio`: to plain full load, each window to the one beside it; None where no
-    interval can be made.
+    interval can be made. Where twice as much is offered, both are those while it is offered: what
+    is worked off later says nothing of it.
     """
 
     pattern: str
@@ -182,15 +183,23 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
 def _pressure(kept: Sequence[Measured], pattern: str, phase: Phase) -> Pressure:
     """The windows of full load are as many as the hard ones, and two more before them."""
     hard, full = (
-        [one.level.completed for one in kept if (one.phase, one.pattern) == (each, pattern)]
+        [_completed(one, phase) for one in kept if (one.phase, one.pattern) == (each, pattern)]
         for each in (phase, Phase.FULL)
     )
     blocks = {Phase.FULL.value: full[len(full) - len(hard) :], phase.value: hard}
     ratio = None
     if len(full) >= len(hard):
         figure = Figure(name="completed/s", unit="/s", lower_is_better=False, blocks=blocks)
-        ratio = verdicts.verdict_of(figure, *blocks, PRESSURE_CONFIDENCE).ratio
+        ratio = verdicts.verdict_of(
+            figure, Phase.FULL.value, phase.value, PRESSURE_CONFIDENCE
+        ).ratio
     return Pressure(pattern=pattern, phase=phase, completed=fmean(hard), ratio=ratio)
+
+
+def _completed(window: Measured, phase: Phase) -> float:
+    if phase is Phase.BEYOND:
+        return completed_while_offered(window.samples, seconds=window.window.seconds)
+    return window.level.completed
 
 
 def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:

@@ -69,12 +69,12 @@ def _poisson(rate: float, seconds: float, seed: int) -> list[float]:
 class Phase(StrEnum):
     """What a window is for, in the order of a full run; a short one leaves those marked * out.
 
-    WARM_UP: dropped. FULL: more than the pattern can do. HOT_FULL *, ZIPF_FULL *: the same, as below.
-    BEYOND *: twice as much as it can do. KNEE *: shares of what it could do then,
-    in search of what it can do for good. LIGHT: latency. LEVELS *: the same loads for all patterns,
-    as shares of the lowest knee. FAILURES: cards are declined, stock runs out. HOT *: everybody
-    wants the same product. ZIPF *: some products are much more popular than others. PAUSE *: a
-    participant stands still for a while.
+    WARM_UP: dropped. FULL: more than the pattern can do. HOT_FULL *, ZIPF_FULL *: the same, with
+    the products as in HOT and ZIPF. BEYOND *: twice as much as it can do. KNEE *: shares of what it
+    could do then, in search of what it can do for good. LIGHT: latency. LEVELS *: the same loads
+    for all patterns, as shares of the lowest knee. FAILURES: cards are declined, stock runs out.
+    HOT *: everybody wants the same product. ZIPF *: some products are much more popular than
+    others. PAUSE *: a participant stands still for a while.
     CELL: of a survey only (surveying/grid.py): one combination of load and refusals.
     """
 

@@ -100,6 +100,16 @@ def completed_per_second(samples: Sequence[Sample]) -> float:
     return completed / (max(ended) - min(sample.intended_at for sample in samples))
 
 
+def completed_while_offered(samples: Sequence[Sample], *, seconds: float) -> float:
+    """Completed a second in the second half of the `seconds` in which the checkouts were sent: what
+    a pattern does while more come, and not once they have stopped.
+    """
+    start = min(sample.intended_at for sample in samples)
+    half = seconds / 2
+    ended = [sample.ended_at - start for sample in samples if sample.outcome == COMPLETED]
+    return sum(half <= at <= seconds for at in ended) / half
+
+
 def write(*, path: Path, kind: type[T], every: Iterable[T]) -> None:
     """As CSV with a header line, a line for each of this dataclass, in place of what was there."""
     path.unlink(missing_ok=True)

@@ -162,7 +162,7 @@ class Command(MeasuringCommand):
         parser.add_argument(
             "--full",
             action="store_true",
-            help="at most 30 minutes by its plan (34 for four patterns): also the search for each"
+            help="at most 35 minutes by its plan (45 for four patterns): also the search for each"
             " pattern's knee, levels of load below it, a hot product, a participant that stands"
             " still or is away, narrower intervals",
         )

@@ -11,6 +11,7 @@ from httpapi import slots, waiting
 from httpapi.middleware import Gateway
 from httpapi.waiting import Places, Waiters
 from stack.services import WEB_THREADS
+from tests.waiting import eventually
 
 SOON = 10.0
 """Seconds: far more than any of these takes that is not held up."""
@@ -107,6 +108,72 @@ def test_one_too_many_is_answered_at_once(rows, waiters, threads, monkeypatch):
     assert {other.result(SOON) for other in others} == {b"ended"}
 
 
+def held(every: slots.Slots, threads) -> tuple[threading.Event, list[Future[None]]]:
+    """All slots are taken, until the event is set."""
+    freed, taken = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> None:
+        with every.taken():
+            taken.release()
+            assert freed.wait(SOON)
+
+    holding = [threads.submit(hold) for _ in range(len(every._idle))]
+    for _ in holding:
+        assert taken.acquire(timeout=SOON)
+    return freed, holding
+
+
+def test_line_is_only_so_long(threads):
+    two = slots.Slots(count=2, line=1)
+    freed, holding = held(two, threads)
+    waiting_one = threads.submit(lambda: two.taken().__enter__())
+    eventually(lambda: len(two._to_begin) == 1)
+    with pytest.raises(slots.NoSlot), two.taken():
+        pass
+    freed.set()
+    waiting_one.result(SOON)
+    for one in holding:
+        one.result(SOON)
+
+
+def test_one_that_goes_on_comes_before_those_that_have_not_begun(threads):
+    one_slot = slots.Slots(count=1)
+    answered, order = threading.Event(), []
+
+    def asks_others() -> None:
+        with one_slot.taken():
+            with one_slot.given_back():
+                assert answered.wait(SOON)
+            order.append("goes on")
+
+    def begins() -> None:
+        with one_slot.taken():
+            order.append("begins")
+
+    going_on = threads.submit(asks_others)
+    eventually(lambda: len(one_slot._idle) == 1)
+    freed, holding = held(one_slot, threads)
+    begun = threads.submit(begins)
+    eventually(lambda: len(one_slot._to_begin) == 1)
+    answered.set()
+    eventually(lambda: len(one_slot._to_go_on) == 1)
+    freed.set()
+    for one in (going_on, begun, *holding):
+        one.result(SOON)
+    assert order == ["goes on", "begins"]
+
+
+def test_steps_have_slots_of_their_own(rows, waiters, threads):
+    process = web(waiters)
+    freed, holding = held(slots.working, threads)
+    assert threads.submit(ask, process, "/steps/reserve").result(SOON) == b"here"
+    assert threads.submit(ask, process, "/sagas").result(SOON) == b"here"
+    assert not wait([threads.submit(ask, process, "/carts")], timeout=BRIEFLY).done
+    freed.set()
+    for one in holding:
+        one.result(SOON)
+
+
 def test_place_is_counted_by_request_and_not_by_saga(rows, waiters, threads, monkeypatch):
     monkeypatch.setattr(waiting, "places", Places(most=2))
     process = web(waiters)
@@ -134,7 +201,7 @@ def test_those_who_wait_are_sent_home_when_the_process_stops(rows, waiters, thre
 
 def test_web_process_has_threads_for_all_who_wait_beside_those_who_work():
     threads = slots.WORKING + slots.STEPPING + slots.LOOKING
-    assert WEB_THREADS >= threads + waiting.MOST_WAITING + slots.LINE + 16
+    assert threads + waiting.MOST_WAITING + slots.LINE + 16 <= WEB_THREADS
 
 
 def test_preference_is_read_as_the_standard_writes_it():

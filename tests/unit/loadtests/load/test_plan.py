@@ -113,7 +113,7 @@ def _light_blocks(patterns: Sequence[str]) -> int:
 
 def test_light_load_of_a_full_run_has_the_time_that_other_phases_leave() -> None:
     of_two, of_three = _light_blocks(("A", "B")), _light_blocks(("A", "B", "C"))
-    assert of_two > 2 * of_three > 4 * BLOCKS
+    assert of_two > 2 * of_three > 2 * BLOCKS
 
 
 def test_light_load_of_a_full_run_has_never_less_blocks_than_a_usual_one() -> None:
@@ -121,11 +121,11 @@ def test_light_load_of_a_full_run_has_never_less_blocks_than_a_usual_one() -> No
 
 
 @pytest.mark.parametrize("patterns", [("A", "B"), ("A", "B", "C")])
-def test_full_run_fits_into_half_an_hour(patterns: Sequence[str]) -> None:
+def test_full_run_fits_into_35_minutes(patterns: Sequence[str]) -> None:
     settings = replace(FULL, patterns=patterns, seconds=USUAL_SECONDS)
     after = FULL_AUDIT_SECONDS + outage_seconds(settings=settings)
     took = START_SECONDS + Remaining(after=after).seconds(to_come=windows(settings))
-    assert took < 30 * 60
+    assert took < 35 * 60
 
 
 def test_run_goes_on_only_by_the_plan_that_it_was_begun_with() -> None:

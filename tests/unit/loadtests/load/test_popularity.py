@@ -46,7 +46,8 @@ def test_carts_follow_from_the_seed() -> None:
 
 def test_full_run_has_popular_products_in_windows_of_their_own_only() -> None:
     planned = windows(replace(SETTINGS, is_full=True))
-    exponents = Counter((one.phase is Phase.ZIPF, one.mix.zipf) for one in planned)
+    popular = (Phase.ZIPF, Phase.ZIPF_FULL)
+    exponents = Counter((one.phase in popular, one.mix.zipf) for one in planned)
     assert set(exponents) == {(True, ZIPF), (False, 0.0)}
 
 
@@ -54,4 +55,5 @@ def test_popularity_that_is_asked_for_is_that_of_all_but_the_hot_windows() -> No
     planned = windows(replace(SETTINGS, is_full=True, zipf=0.5))
     found = {one.phase: one.mix.zipf for one in planned}
     assert (found.pop(Phase.HOT), found.pop(Phase.ZIPF)) == (0.0, ZIPF)
+    assert (found.pop(Phase.HOT_FULL), found.pop(Phase.ZIPF_FULL)) == (0.0, ZIPF)
     assert set(found.values()) == {0.5}

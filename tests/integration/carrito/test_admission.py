@@ -1,0 +1,156 @@
+"""Where more come than can be done, the next is refused at once, and what is accepted goes on."""
+
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+from django.test import Client
+
+from carrito.models import Cart, CartItem, Checkout
+from carrito.operations import OWNER
+from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
+from contracts.states import SagaStatus
+from coordination import admission
+from httpapi.middleware import Gateway
+from httpapi.problems import Problem
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["carrito"])
+
+MOST = 10
+DOOR = "/checkout/saga"
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    monkeypatch.setattr(admission, "ALWAYS", MOST)
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(admission, "_flights", {})
+
+
+def checkouts(*, running: int = 0, ended: int = 0, pattern: str = ORCHESTRATED) -> None:
+    """As many that were accepted just now."""
+    Checkout.objects.bulk_create(
+        Checkout(
+            saga_id=str(uuid.uuid4()),
+            saga="checkout",
+            saga_pattern=pattern,
+            cart=Cart.objects.create(id=str(uuid.uuid4())),
+            cart_version=1,
+            status=SagaStatus.COMPLETED if place < ended else SagaStatus.RUNNING,
+            total_amount=1,
+            items=[],
+            ended_at=Now() if place < ended else None,
+        )
+        for place in range(running + ended)
+    )
+
+
+def let_in(count: int, *, saga: str = "checkout", pattern: str = ORCHESTRATED) -> int:
+    """How many of so many are."""
+    taken, codes = 0, set()
+    for _ in range(count):
+        try:
+            admission.admit(owner=OWNER, saga=saga, pattern=pattern)
+            taken += 1
+        except Problem as refused:
+            codes.add((refused.status, refused.code))
+    assert codes <= {(503, "overloaded")}
+    return taken
+
+
+def test_as_many_are_let_in_as_can_be_done_soon():
+    checkouts(running=20, ended=10)
+    can = int(10 / admission.RATE_SECONDS * admission.PATIENCE_SECONDS)
+    let_in(MOST)  # of which nobody knows but this process
+    flight = admission._flights["carrito", "checkout", ORCHESTRATED]
+    assert let_in(1) == 1
+    assert (flight.number, flight.rate) == (20, 10 / admission.RATE_SECONDS)
+    checkouts(running=can - 20)
+    assert let_in(3) == 0
+    assert let_in(MOST, pattern=CHOREOGRAPHED) == MOST
+
+
+def test_they_are_let_in_again_once_those_before_them_have_ended():
+    checkouts(running=100, ended=10)
+    let_in(MOST)
+    assert let_in(3) == 0
+    Checkout.objects.filter(ended_at=None).update(ended_at=Now(), status=SagaStatus.COMPLETED)
+    assert let_in(3) == 3
+
+
+def test_none_is_refused_in_a_standstill():
+    checkouts(running=100)
+    assert let_in(100) == 100
+
+
+def test_few_are_never_refused():
+    checkouts(running=MOST - 2, ended=1)
+    assert let_in(MOST) == MOST
+
+
+def test_what_was_done_a_moment_ago_can_be_done_again():
+    checkouts(running=MOST, ended=100)
+    let_in(MOST + 1)
+    Checkout.objects.update(ended_at=F("ended_at") - timedelta(seconds=admission.RATE_SECONDS))
+    checkouts(running=50)
+    assert let_in(3) == 3
+
+
+def test_those_that_wait_for_something_else_do_not_count():
+    checkouts(running=100, ended=10)
+    long_ago = timedelta(seconds=admission.WINDOW_SECONDS)
+    Checkout.objects.filter(ended_at=None).update(accepted_at=F("accepted_at") - long_ago)
+    assert let_in(MOST + 3) == MOST + 3
+
+
+def test_saga_that_may_wait_for_a_person_is_never_refused():
+    checkouts(running=100, ended=10)
+    Checkout.objects.update(saga="purchase")
+    assert let_in(MOST + 3, saga="purchase") == MOST + 3
+
+
+def test_refused_checkout_leaves_nothing_behind():
+    checkouts(running=100, ended=10)
+    let_in(MOST)
+    cart = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
+    CartItem.objects.create(cart=cart, product_id="1", quantity=2, unit_price="10.05")
+    body = {"cart_id": cart.id, "user_id": "ana", "payment_method": "credit_card"}
+    answer = Client().post(DOOR, json.dumps(body), content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert int(answer["Retry-After"]) >= 1
+    assert Cart.objects.get(pk=cart.pk).status == "active"
+    assert not Checkout.objects.filter(cart=cart).exists()
+
+
+def test_those_that_are_refused_for_sure_are_not_worked_on(monkeypatch):
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 3600.0)
+    checkouts(running=100, ended=10)
+    let_in(MOST + 1)
+
+    def shut(*, path=DOOR, **body):
+        return admission.is_shut("carrito", path, json.dumps(body).encode())
+
+    assert shut()
+    assert shut(saga="checkout", saga_pattern=ORCHESTRATED)
+    assert not shut(saga_pattern=CHOREOGRAPHED)
+    assert not shut(saga="unknown")
+    assert not shut(path="/carts")
+    assert not admission.is_shut("carrito", DOOR, b"{")
+
+
+def test_process_answers_them_without_a_slot():
+    told = []
+
+    def never(environ, start_response):
+        raise AssertionError("worked on")
+
+    process = Gateway(never, is_shut=lambda path, body: path == DOOR)
+    environ = {"PATH_INFO": DOOR, "REQUEST_METHOD": "POST", "SERVER_PROTOCOL": "HTTP/1.1"}
+    (body,) = process(environ, lambda status, headers: told.append((status, dict(headers))))
+    ((status, headers),) = told
+    assert status.startswith("503")
+    assert headers["Retry-After"]
+    assert json.loads(body)["code"] == "overloaded"
