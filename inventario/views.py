@@ -14,7 +14,7 @@ from contracts.outcomes import Done, Outcome, Refused
 from httpapi import pages, problems
 from httpapi.json import answer
 from httpapi.problems import read_query
-from httpapi.steps import StepView
+from httpapi.steps import PlainView, StepView
 from inventario import catalogue, operations, serializers, store
 from inventario.catalogue import NewProduct
 from inventario.models import Product
@@ -77,11 +77,13 @@ class RestockView(APIView):
         return answer(serializers.product(_known(product_id)))
 
 
-class PricesView(APIView):
+class PricesView(PlainView):
     """GET: what several products cost now, and nothing else of them: `?ids=1,2,3`."""
 
-    def get(self, request: Request) -> HttpResponse:
-        ids = _ids(read_query(request.query_params, Priced).ids)
+    methods = ("GET",)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        ids = _ids(read_query(request.GET, Priced).ids)
         return answer(serializers.prices(store.prices(ids=ids)))
 
 
