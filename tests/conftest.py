@@ -40,8 +40,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-seed", type=int, default=0, help="tests/fuzz: the same ones again")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+SAGAS_A_SECOND = 200
+"""Of tests/growth: copied, read, audited and deleted, at the least."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=_is_alone)
+    seconds = config.getoption("--sagas") / SAGAS_A_SECOND
+    for item in items:
+        if seconds > float(config.getini("timeout")) and "tests/growth/" in item.nodeid:
+            item.add_marker(pytest.mark.timeout(seconds))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -31,7 +31,11 @@ SHARING_TOO = (
     *("tests/integration/choreography", "tests/integration/lost_replies"),
     *("tests/integration/messaging", "tests/integration/loadtests"),
 )
-ALONE = ("tests/checkout/test_participant_away.py", "tests/checkout/test_waiting_shoppers.py")
+ALONE = (
+    "tests/checkout/test_participant_away.py",
+    "tests/checkout/test_too_many.py",
+    "tests/checkout/test_waiting_shoppers.py",
+)
 COMPUTING = ("tests/unit", "tests/architecture")
 LONG_OWN_STACK = ("tests/chaos",)
 LONG_SHARING = (

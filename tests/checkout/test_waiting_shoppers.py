@@ -50,6 +50,7 @@ def check_out(shop: Shop, cart: str, pattern: str, door: str, *, wait: int) -> A
     given = link.getresponse()
     said = json.loads(given.read())
     link.close()
+    assert given.status in (200, 202), said
     closing = given.getheader("Connection")
     return Answer(given.status, said["saga_id"], said["status"], closing, monotonic() - asked_at)
 

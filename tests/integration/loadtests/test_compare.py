@@ -139,7 +139,9 @@ def test_report_names_a_folder_with_every_raw_sample(finished: Any) -> None:
     (path,) = re.findall(r"^report: (.+)$", finished[0], flags=re.MULTILINE)
     kept = samples.read(path=Path(path).with_name("samples.csv"), kind=samples.Sample)
     assert len(kept) == sum(window["counts"]["offered"] for window in finished[1]["windows"])
-    assert len({one.saga_id for one in kept}) == len(kept)
+    accepted = [one.saga_id for one in kept if one.saga_id]
+    assert len(set(accepted)) == len(accepted)
+    assert {one.http_status for one in kept if not one.saga_id} <= {503}, "turned away"
 
 
 def test_extra_step_is_measured_in_both_patterns(finished: Any) -> None:

@@ -1,0 +1,73 @@
+"""Far more come than the shop can do: it goes on at its pace, refuses the rest at once, and ends
+all that it has accepted.
+"""
+
+import json
+import random
+from itertools import count
+
+import pytest
+
+from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED
+from loadtests.load.windows import Arrivals, Load, Phase, in_blocks
+from loadtests.measuring.samples import (
+    ACCEPTED,
+    COMPLETED,
+    NOT_ACCEPTED,
+    completed_per_second,
+    completed_while_offered,
+)
+from loadtests.running.bench import runner_on
+
+SECONDS = 8.0
+BURST = 300.0
+TOO_MANY = 4.0
+"""As many as the shop did a second in the burst before."""
+LEAST_SHARE = 0.4
+"""Of that pace, while they come: far less than a quiet machine shows, and far more than what was
+left before there was any admission (0.1)."""
+numbers = count(1)
+
+
+@pytest.fixture(scope="module", params=[ORCHESTRATED, CHOREOGRAPHED])
+def rush(request, stack, tmp_path_factory):
+    """Completed/s in a burst, and the samples of a window in which many times as many come."""
+    folder = tmp_path_factory.mktemp("rush")
+    name = f"rush{next(numbers)}"
+    with runner_on(stack=stack, name=name, folder=folder, say=print) as runner:
+
+        def offer(rate: float):
+            load = Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, rate=rate, seconds=SECONDS)
+            (window,) = in_blocks(loads=[load], patterns=[request.param], chance=random.Random(1))
+            return runner.measure(window=window, seen=[]).samples
+
+        pace = completed_per_second(offer(BURST))
+        return pace, offer(round(pace * TOO_MANY))
+
+
+def test_all_that_is_accepted_completes(rush):
+    _, samples = rush
+    assert {one.outcome for one in samples if one.http_status == ACCEPTED} == {COMPLETED}
+
+
+def test_it_goes_on_at_its_pace_while_they_come(rush):
+    pace, samples = rush
+    assert completed_while_offered(samples, seconds=SECONDS) > pace * LEAST_SHARE
+
+
+def test_the_rest_is_refused_at_once(rush):
+    _, samples = rush
+    refused = [one for one in samples if one.outcome == NOT_ACCEPTED]
+    assert len(refused) > len(samples) / 4
+    assert {one.http_status for one in refused} == {503}
+    assert {json.loads(one.error)["code"] for one in refused} == {"overloaded"}
+    waited = sorted(one.acceptance_ms for one in refused)
+    assert waited[len(waited) // 2] < 500
+
+
+def test_it_is_over_when_they_have_gone(rush, shop):
+    """Nobody is refused any more."""
+    cart = shop.cart(product=shop.product(quantity=1))
+    status, begun = shop.check_out(cart, ORCHESTRATED)
+    assert status == 202, begun
+    assert shop.ended(begun["saga_id"])["status"] == COMPLETED
