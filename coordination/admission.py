@@ -5,16 +5,17 @@ the next saga is refused (503, Retry-After) while those before it would take PAT
 Little's law (Operations Research 9, 1961) that is the number in flight over the rate at which they
 end. What is accepted is never dropped.
 
-Nothing is refused while fewer than ALWAYS are in flight, nor while none ends: then something is
-away, and what is accepted waits for it. Nor of a saga that may wait for a person: how many of those
-are in flight says nothing of the load.
+That rate tells what can be done only of a time in which there was always enough to do. Nothing is
+refused before it is known, while fewer than ALWAYS are in flight, nor while none ends: then
+something is away, and what is accepted waits for it. Nor of a saga that may wait for a person: how
+many of those are in flight says nothing of the load.
 """
 
 import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from math import exp
+from math import inf
 
 import msgspec
 
@@ -32,26 +33,33 @@ WINDOW_SECONDS = 5.0
 """Of sagas that were accepted longer ago, none is counted: they wait for something else."""
 RATE_SECONDS = 1.0
 """The rate of ends is that of so long."""
+BUSY_SECONDS = 2.0
+"""So long ALWAYS must have been in flight for it to tell what can be done."""
 FORGET_SECONDS = 30.0
-"""What could be done just now can be done again, though less is done while more come each second;
-after so long a third of it is still believed."""
+"""What could be done just now can be done again, though less is done while ever more come."""
+STANDSTILL_SECONDS = 2.0
+NEVER = float("-inf")
 
 
 @dataclass(kw_only=True)
 class Flight:
     """The sagas of one page and pattern, as this process knows them. Used from any thread.
 
-    `number`: in flight, at the last look; `since`: let in by this process after it.
+    `number`: in flight, at the last look; `since`: let in by this process after it; `rate`: the
+    best of late, 0 while it is not known. Times are monotonic: `busy_since` so many were in flight
+    at each look, `moved_at` a look had seen one that ended.
     """
 
     owner: Owner
     saga: str
     pattern: str
     number: int = 0
-    rate: float = 0.0
     since: int = 0
-    looked_at: float = float("-inf")
-    rated_at: float = 0.0
+    rate: float = 0.0
+    rated_at: float = NEVER
+    looked_at: float = NEVER
+    busy_since: float = NEVER
+    moved_at: float = NEVER
     is_refusing: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -61,21 +69,35 @@ class Flight:
             number, ended = self.owner.sagas.in_flight(
                 saga=self.saga, pattern=self.pattern, among=WINDOW_SECONDS, within=RATE_SECONDS
             )
-            now = time.monotonic()
             with self.lock:
-                known = self.rate * exp((self.rated_at - now) / FORGET_SECONDS)
-                self.rate, self.rated_at = max(ended / RATE_SECONDS, known), now
-                self.number, self.since = number, 0
+                self._learn(number=number, rate=ended / RATE_SECONDS, now=time.monotonic())
         with self.lock:
             number = self.number + self.since
-            is_full = number >= ALWAYS and 0 < self.rate * PATIENCE_SECONDS <= number
+            is_full = number >= max(ALWAYS, self._can_be_done(now=time.monotonic()))
             self.since += not is_full
             has_turned, self.is_refusing = is_full != self.is_refusing, is_full
         if has_turned:
             what = "refused" if is_full else "accepted again"
             told = (self.saga, self.pattern, what, number, self.rate)
-            log.info("%s, %s: %s, with %d in flight, of which %.0f/s end", *told)
+            log.info("%s, %s: %s, with %d in flight; %.0f/s can be done", *told)
         return not is_full
+
+    def _learn(self, *, number: int, rate: float, now: float) -> None:
+        if number < ALWAYS:
+            self.busy_since = now
+        self.number, self.since = number, 0
+        if rate:
+            self.moved_at = now
+        was_busy = now - self.busy_since >= BUSY_SECONDS
+        if was_busy and (rate >= self.rate or now - self.rated_at > FORGET_SECONDS):
+            self.rate, self.rated_at = rate, now
+
+    def _can_be_done(self, *, now: float) -> float:
+        """So many within PATIENCE_SECONDS."""
+        is_known = self.rate > 0 and now - self.rated_at <= 2 * FORGET_SECONDS
+        if not is_known or now - self.moved_at > STANDSTILL_SECONDS:
+            return inf
+        return self.rate * PATIENCE_SECONDS
 
     @property
     def is_shut(self) -> bool:
@@ -88,6 +110,8 @@ class Flight:
         with self.lock:
             looks = self.number + self.since >= ALWAYS and now - self.looked_at >= LOOK_SECONDS
             if looks:
+                if now - self.looked_at > BUSY_SECONDS:
+                    self.busy_since = now
                 self.looked_at = now
         return looks
 
@@ -111,11 +135,11 @@ def is_shut(service: str, path: str, body: bytes) -> bool:
     and at a fraction of the cost.
     """
     pages = [page for page in SAGAS.values() if (page.owner, page.door) == (service, path)]
-    if not pages or not any(flight.is_shut for flight in _flights.values()):
+    if not pages or not any(flight.is_shut for flight in tuple(_flights.values())):
         return False
     try:
         asked = _asked.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False  # it is told what is wrong with it
     saga = asked.saga or pages[0].name
     pattern = asked.saga_pattern or SAGAS[saga].pattern if saga in SAGAS else ""

@@ -64,6 +64,7 @@ class Acceptance:
             execute_batch=partial(
                 execute, operation=owner.accept, in_same_transaction=self._settle
             ),
+            # All who wait give theirs back, or the next leader would wait for one of them.
             waiting=slots.given_back,
         )
         self._waiters = Waiters(

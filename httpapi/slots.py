@@ -6,7 +6,7 @@ the best of one interpreter, and so many connections to the database are enough.
 connections and lends them to whichever thread has taken it; those that wait hold neither.
 
 What runs comes before what is new: the doors that sagas in flight need have slots of their own, and
-the line before the others is only so long. One more is told at once to come again.
+so many other requests may be there at once, whatever they wait for. One more is told to come again.
 
 One request finds out that connections must not be used again, and the others need not. After a
 restart of the database, a failover (the old server answers, and writes nothing) or a migration
@@ -34,14 +34,16 @@ STEPPING = 4
 """For the steps of sagas in flight: coordinators ask for whole lists of them."""
 LOOKING = 2
 """For whoever asks for the health: a full house is no reason to call it ill."""
-LINE = 80
-"""So many wait for a slot to work in. Whoever waits holds a thread, of which steps need some."""
+MOST = 152
+"""Requests that may be there at once but for those: at work, waiting for an end (at most 64, see
+httpapi.waiting), for a batch that takes them along, or for a slot. Each holds a thread, of which
+those need some."""
 SLOT_SECONDS = 5.0
 """Nobody waits longer for a step; a shopper is told to come again."""
 
 
 class NoSlot(Exception):
-    """All slots were taken for SLOT_SECONDS, or too many wait for one already."""
+    """All slots were taken for SLOT_SECONDS, or too many are there already."""
 
 
 Lent = dict[str, BaseDatabaseWrapper]
@@ -68,11 +70,13 @@ class _Place:
 class Slots:
     """So many slots; the one that was used last is taken first, and its connection is warm.
 
-    `line`: how many may wait to begin; those that go on come before them.
+    `most`: how many requests may be there at once, with a slot or without. Those that go on come
+    before those that have not begun.
     """
 
-    def __init__(self, *, count: int, line: int = sys.maxsize) -> None:
-        self._most = line
+    def __init__(self, *, count: int, most: int = sys.maxsize) -> None:
+        self._most = most
+        self._there = 0
         self._lock = threading.Lock()
         self._idle: deque[Lent] = deque({} for _ in range(count))
         self._to_begin: deque[_Place] = deque()
@@ -81,13 +85,21 @@ class Slots:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Works in a slot; waits for one where all are taken. Raises NoSlot after SLOT_SECONDS, or
-        at once where the line is full.
+        at once where too many are there.
         """
-        self._take(self._to_begin, most=self._most, seconds=SLOT_SECONDS)
+        with self._lock:
+            if self._there >= self._most:
+                raise NoSlot
+            self._there += 1
         try:
-            yield
+            self._take(self._to_begin, seconds=SLOT_SECONDS)
+            try:
+                yield
+            finally:
+                self._give_back()
         finally:
-            self._give_back()
+            with self._lock:
+                self._there -= 1
 
     @contextmanager
     def given_back(self) -> Iterator[None]:
@@ -100,15 +112,13 @@ class Slots:
         finally:
             self._take(self._to_go_on)
 
-    def _take(self, line: deque[_Place], *, most: int = sys.maxsize, seconds: float = -1) -> None:
+    def _take(self, line: deque[_Place], *, seconds: float = -1) -> None:
         place = _Place()
         with self._lock:
             if self._idle:
                 place.lend(self._idle.pop())
-            elif len(line) < most:
-                line.append(place)
             else:
-                raise NoSlot
+                line.append(place)
         place.wait(seconds=seconds)
         with self._lock:
             if place.lent is None:
@@ -150,7 +160,7 @@ class _Here(threading.local):
 
 
 _here = _Here()
-working = Slots(count=WORKING, line=LINE)
+working = Slots(count=WORKING, most=MOST)
 stepping = Slots(count=STEPPING)
 looking = Slots(count=LOOKING)
 _failed_at = float("-inf")

@@ -40,7 +40,7 @@ class PlainView(View):
     def dispatch(self, request: HttpRequest, *args: Any, **path: str) -> HttpResponseBase:
         try:
             method = request.method or ""
-            if method not in self.methods:
+            if method not in self.methods and (method, *self.methods) != ("HEAD", "GET"):
                 raise problems.method_not_allowed(method, allowed=", ".join(self.methods))
             found: HttpResponseBase = getattr(self, method.lower())(request, **path)
             return found

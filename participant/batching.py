@@ -73,6 +73,9 @@ class Batcher(Generic[Result]):
                 self._is_busy = bool(self._waiting)
                 if self._waiting:
                     self._waiting[0].lead()
+            # Only then: the next batch must not wait until all of this one have gone on.
+            for place in batch:
+                place.tell()
 
     def _settle(self, batch: Sequence["_Entry[Result]"]) -> None:
         try:
@@ -122,10 +125,12 @@ class _Entry(Generic[Result]):
 
     def succeed(self, executed: Result) -> None:
         self._result = executed
-        self._woken.set()
 
     def fail(self, error: Exception) -> None:
         self._error = error
+
+    def tell(self) -> None:
+        """It is settled."""
         self._woken.set()
 
     def result(self) -> Result:

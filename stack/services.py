@@ -28,8 +28,8 @@ LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
 """Which steps a checkout has: the audit of a run needs it, too."""
 
 WEB_THREADS = 176
-"""12 that work, 64 that wait and 80 in the line for a slot (httpapi.slots, httpapi.waiting), and
-some that still read a body. Granian makes them when all others are taken, and
+"""152 that work or wait for anything, 4 for steps, 2 for the health (httpapi.slots), and some that
+still read a body. Granian makes them when all others are taken, and
 ends those that were idle for 30 s; an idle one costs some 30 kB."""
 WEB_CONNECTIONS = 16384
 """A web process accepts no more than so many. Idle ones count: with Granian's default of 1,024, as

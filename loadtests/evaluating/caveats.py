@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadtests.evaluating.results import Figures, Measured
-from loadtests.load.windows import Phase
+from loadtests.load.windows import PRESSURES, Phase
 
 LAG_MS = 5.0
 GENERATOR_SHARE = 0.8
@@ -24,7 +24,7 @@ class _Rule:
     text: str
 
 
-_SEARCH = frozenset({Phase.FULL, Phase.HOT_FULL, Phase.ZIPF_FULL, Phase.BEYOND, Phase.KNEE})
+_SEARCH = frozenset({Phase.FULL, *PRESSURES, Phase.KNEE})
 """What comes out is measured there, not how long one checkout takes."""
 
 _RULES = (

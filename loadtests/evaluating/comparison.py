@@ -20,12 +20,11 @@ from loadtests.evaluating.results import (
 )
 from loadtests.evaluating.verdicts import Figure, Interval, Verdict
 from loadtests.evaluating.waterfall import Waterfall
-from loadtests.load.plan import RunSettings
-from loadtests.load.windows import Phase, Window
+from loadtests.load.plan import FULL_BEFORE, RunSettings
+from loadtests.load.windows import PRESSURES, Phase, Window
 from loadtests.measuring.cost import Cost
 from loadtests.measuring.samples import completed_while_offered, percentile
 
-PRESSURES = (Phase.BEYOND, Phase.HOT_FULL, Phase.ZIPF_FULL)
 PRESSURE_CONFIDENCE = 0.95
 
 
@@ -181,19 +180,23 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
 
 
 def _pressure(kept: Sequence[Measured], pattern: str, phase: Phase) -> Pressure:
-    """The windows of full load are as many as the hard ones, and two more before them."""
+    """Window by window as they were planned, beside those of plain full load."""
     hard, full = (
         [_completed(one, phase) for one in kept if (one.phase, one.pattern) == (each, pattern)]
         for each in (phase, Phase.FULL)
     )
-    blocks = {Phase.FULL.value: full[len(full) - len(hard) :], phase.value: hard}
-    ratio = None
-    if len(full) >= len(hard):
-        figure = Figure(name="completed/s", unit="/s", lower_is_better=False, blocks=blocks)
-        ratio = verdicts.verdict_of(
-            figure, Phase.FULL.value, phase.value, PRESSURE_CONFIDENCE
-        ).ratio
-    return Pressure(pattern=pattern, phase=phase, completed=fmean(hard), ratio=ratio)
+    pairs = list(zip(full[FULL_BEFORE:], hard, strict=False))
+    figure = Figure(
+        name="completed/s",
+        unit="/s",
+        lower_is_better=False,
+        blocks={
+            Phase.FULL.value: [plain for plain, _ in pairs],
+            phase.value: [harder for _, harder in pairs],
+        },
+    )
+    verdict = verdicts.verdict_of(figure, Phase.FULL.value, phase.value, PRESSURE_CONFIDENCE)
+    return Pressure(pattern=pattern, phase=phase, completed=fmean(hard), ratio=verdict.ratio)
 
 
 def _completed(window: Measured, phase: Phase) -> float:

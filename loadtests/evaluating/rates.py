@@ -17,12 +17,10 @@ def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
     own = [one for one in seen if one.pattern == window.pattern]
     if window.rate:
         return window.rate
-    if window.phase is Phase.KNEE:
+    if window.phase in (Phase.KNEE, Phase.BEYOND):
         return float(round(_capacity(own) * window.share))
     if window.phase is Phase.LEVELS:
         return float(max(round(_lowest_knee(seen) * window.share), 1))
-    if window.phase is Phase.BEYOND:
-        return float(round(_capacity(own) * window.share))
     return next_rate(seen=[one.level for one in own])
 
 

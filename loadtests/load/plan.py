@@ -34,6 +34,8 @@ KNEE_LEAST, KNEE_MOST, KNEE_LOADS, KNEE_SWEEPS = 0.4, 1.25, 24, 3
 ZIPF = 0.99
 """The exponent of the Yahoo! Cloud Serving Benchmark (its ZipfianGenerator.ZIPFIAN_CONSTANT; Cooper
 et al., Benchmarking Cloud Serving Systems with YCSB, SoCC 2010, has the benchmark)."""
+FULL_BEFORE = 2
+"""Windows of full load before those that stand beside harder ones: they say what to offer."""
 BEYOND_SHARE = 2.0
 """Of the best so far."""
 LEVEL_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -179,8 +181,8 @@ def _before_light(settings: RunSettings, scale: float) -> list[Load]:
     constant = Arrivals.CONSTANT
     return [
         *_warm_up(settings, MOST_WARM_UPS),
-        *[Load(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * 2,
-        *_pressures(3 * scale) * FULL_BLOCKS,
+        *[Load(phase=Phase.FULL, arrivals=constant, seconds=3 * scale)] * FULL_BEFORE,
+        *_pressures(3 * scale),
         *[
             Load(phase=Phase.KNEE, arrivals=constant, share=share, seconds=3 * scale)
             for share in knee_shares()
@@ -189,14 +191,15 @@ def _before_light(settings: RunSettings, scale: float) -> list[Load]:
 
 
 def _pressures(seconds: float) -> list[Load]:
-    """Full load, and beside it what might make that less."""
+    """Full load, and beside it what might make that less, each time the other way round."""
     full = Load(phase=Phase.FULL, arrivals=Arrivals.CONSTANT, seconds=seconds)
-    return [
+    every = [
         full,
         replace(full, phase=Phase.BEYOND, share=BEYOND_SHARE),
         replace(full, phase=Phase.HOT_FULL, mix=Mix(hot=1.0)),
         replace(full, phase=Phase.ZIPF_FULL, mix=Mix(zipf=ZIPF)),
     ]
+    return [load for place in range(FULL_BLOCKS) for load in every[:: -1 if place % 2 else 1]]
 
 
 def _after_light(settings: RunSettings, scale: float) -> list[Load]:

@@ -93,6 +93,10 @@ class Phase(StrEnum):
     CELL = "cell"
 
 
+PRESSURES = (Phase.BEYOND, Phase.HOT_FULL, Phase.ZIPF_FULL)
+"""Full load made harder, beside windows of plain full load."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mix:
     """How a window's checkouts are composed, as shares of them; the rest should complete."""

@@ -11,10 +11,9 @@ from typing import Any
 
 from loadtests.drawing import words
 from loadtests.evaluating import rates
-from loadtests.evaluating.comparison import PRESSURES
 from loadtests.evaluating.results import Measured, counts
 from loadtests.load.generator import Generator
-from loadtests.load.windows import Arrivals, Phase, Remaining, Window, as_minutes
+from loadtests.load.windows import PRESSURES, Arrivals, Phase, Remaining, Window, as_minutes
 from loadtests.load.workload import Workload
 from loadtests.measuring import cost, samples
 from loadtests.measuring.cost import Cost, Meters

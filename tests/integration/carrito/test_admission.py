@@ -61,46 +61,69 @@ def let_in(count: int, *, saga: str = "checkout", pattern: str = ORCHESTRATED) -
     return taken
 
 
-def test_as_many_are_let_in_as_can_be_done_soon():
-    checkouts(running=20, ended=10)
-    can = int(10 / admission.RATE_SECONDS * admission.PATIENCE_SECONDS)
+def busy(*, running: int, ended: int) -> admission.Flight:
+    """So many at once, for long enough to know what can be done."""
+    checkouts(running=running, ended=ended)
     let_in(MOST)  # of which nobody knows but this process
     flight = admission._flights["carrito", "checkout", ORCHESTRATED]
-    assert let_in(1) == 1
+    let_in(1)
+    flight.busy_since -= admission.BUSY_SECONDS
+    let_in(1)
+    return flight
+
+
+def test_as_many_are_let_in_as_can_be_done_soon():
+    flight = busy(running=20, ended=10)
+    can = int(10 / admission.RATE_SECONDS * admission.PATIENCE_SECONDS)
     assert (flight.number, flight.rate) == (20, 10 / admission.RATE_SECONDS)
+    assert let_in(1) == 1
     checkouts(running=can - 20)
     assert let_in(3) == 0
     assert let_in(MOST, pattern=CHOREOGRAPHED) == MOST
 
 
 def test_they_are_let_in_again_once_those_before_them_have_ended():
-    checkouts(running=100, ended=10)
-    let_in(MOST)
+    busy(running=100, ended=10)
     assert let_in(3) == 0
     Checkout.objects.filter(ended_at=None).update(ended_at=Now(), status=SagaStatus.COMPLETED)
     assert let_in(3) == 3
 
 
+def test_rush_into_an_idle_shop_is_let_in():
+    """As few have ended as came before: that says nothing of what can be done."""
+    checkouts(running=100, ended=1)
+    assert let_in(100) == 100
+
+
 def test_none_is_refused_in_a_standstill():
-    checkouts(running=100)
+    flight = busy(running=100, ended=10)
+    assert let_in(3) == 0
+    Checkout.objects.update(ended_at=F("ended_at") - timedelta(seconds=admission.RATE_SECONDS))
+    assert let_in(3) == 0
+    flight.moved_at -= admission.STANDSTILL_SECONDS
     assert let_in(100) == 100
 
 
 def test_few_are_never_refused():
-    checkouts(running=MOST - 2, ended=1)
-    assert let_in(MOST) == MOST
+    busy(running=MOST, ended=1)
+    Checkout.objects.filter(ended_at=None).delete()
+    checkouts(running=MOST - 2)
+    assert let_in(1) == 1
 
 
 def test_what_was_done_a_moment_ago_can_be_done_again():
-    checkouts(running=MOST, ended=100)
-    let_in(MOST + 1)
+    flight = busy(running=MOST, ended=100)
     Checkout.objects.update(ended_at=F("ended_at") - timedelta(seconds=admission.RATE_SECONDS))
-    checkouts(running=50)
+    checkouts(running=50, ended=1)
     assert let_in(3) == 3
+    assert flight.rate == 100
+    flight.rated_at -= admission.FORGET_SECONDS + 1
+    assert let_in(3) == 0
+    assert flight.rate == 1
 
 
 def test_those_that_wait_for_something_else_do_not_count():
-    checkouts(running=100, ended=10)
+    busy(running=100, ended=10)
     long_ago = timedelta(seconds=admission.WINDOW_SECONDS)
     Checkout.objects.filter(ended_at=None).update(accepted_at=F("accepted_at") - long_ago)
     assert let_in(MOST + 3) == MOST + 3
@@ -113,8 +136,7 @@ def test_saga_that_may_wait_for_a_person_is_never_refused():
 
 
 def test_refused_checkout_leaves_nothing_behind():
-    checkouts(running=100, ended=10)
-    let_in(MOST)
+    busy(running=100, ended=10)
     cart = Cart.objects.create(id=str(uuid.uuid4()), user_id="ana")
     CartItem.objects.create(cart=cart, product_id="1", quantity=2, unit_price="10.05")
     body = {"cart_id": cart.id, "user_id": "ana", "payment_method": "credit_card"}
@@ -126,9 +148,9 @@ def test_refused_checkout_leaves_nothing_behind():
 
 
 def test_those_that_are_refused_for_sure_are_not_worked_on(monkeypatch):
+    flight = busy(running=100, ended=10)
     monkeypatch.setattr(admission, "LOOK_SECONDS", 3600.0)
-    checkouts(running=100, ended=10)
-    let_in(MOST + 1)
+    assert flight.is_refusing
 
     def shut(*, path=DOOR, **body):
         return admission.is_shut("carrito", path, json.dumps(body).encode())
@@ -138,7 +160,8 @@ def test_those_that_are_refused_for_sure_are_not_worked_on(monkeypatch):
     assert not shut(saga_pattern=CHOREOGRAPHED)
     assert not shut(saga="unknown")
     assert not shut(path="/carts")
-    assert not admission.is_shut("carrito", DOOR, b"{")
+    for unreadable in (b"{", b'{"saga": "\xff"}', b'{"saga":' + b"[" * 100_000):
+        assert not admission.is_shut("carrito", DOOR, unreadable)
 
 
 def test_process_answers_them_without_a_slot():

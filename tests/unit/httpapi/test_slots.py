@@ -123,8 +123,8 @@ def held(every: slots.Slots, threads) -> tuple[threading.Event, list[Future[None
     return freed, holding
 
 
-def test_line_is_only_so_long(threads):
-    two = slots.Slots(count=2, line=1)
+def test_only_so_many_are_there_at_once(threads):
+    two = slots.Slots(count=2, most=3)
     freed, holding = held(two, threads)
     waiting_one = threads.submit(lambda: two.taken().__enter__())
     eventually(lambda: len(two._to_begin) == 1)
@@ -134,6 +134,25 @@ def test_line_is_only_so_long(threads):
     waiting_one.result(SOON)
     for one in holding:
         one.result(SOON)
+
+
+def test_those_who_wait_without_a_slot_are_there_too(threads):
+    one_slot = slots.Slots(count=1, most=2)
+    answered = threading.Event()
+
+    def asks_others() -> None:
+        with one_slot.taken(), one_slot.given_back():
+            assert answered.wait(SOON)
+
+    asking = [threads.submit(asks_others) for _ in range(2)]
+    eventually(lambda: one_slot._there == 2)
+    with pytest.raises(slots.NoSlot), one_slot.taken():
+        pass
+    answered.set()
+    for one in asking:
+        one.result(SOON)
+    with one_slot.taken():
+        assert one_slot._there == 1
 
 
 def test_one_that_goes_on_comes_before_those_that_have_not_begun(threads):
@@ -200,8 +219,8 @@ def test_those_who_wait_are_sent_home_when_the_process_stops(rows, waiters, thre
 
 
 def test_web_process_has_threads_for_all_who_wait_beside_those_who_work():
-    threads = slots.WORKING + slots.STEPPING + slots.LOOKING
-    assert threads + waiting.MOST_WAITING + slots.LINE + 16 <= WEB_THREADS
+    assert slots.MOST >= slots.WORKING + waiting.MOST_WAITING + 64
+    assert WEB_THREADS >= slots.MOST + slots.STEPPING + slots.LOOKING + 16
 
 
 def test_preference_is_read_as_the_standard_writes_it():
