@@ -143,8 +143,7 @@ class SagaStepView(StepView):
         """
         page = SAGAS.get(command.saga)
         named = [step for step in page.steps if step.name == command.step] if page else []
-        own = f"{self.operation.service}.{self.operation.action}"
-        if named and named[0].operation != own:
+        if named and named[0].operation != self.operation.full_name:
             raise problems.wrong_field("step", f"{command.step} is done by {named[0].operation}")
 
 

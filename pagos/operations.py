@@ -236,7 +236,7 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
     return [
         begun[key][1]
         if key in begun
-        else asks(command=one)
+        else asks(command=one, operation=confirm_payment)
         if key in waiting
         else Refused(refusals.NO_PAYMENT, f"There is no payment {one.payment_id} to confirm.")
         for key, one in asked.items()
@@ -264,7 +264,11 @@ def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
     ids = _add(asked, taken_by=False)
     return [
         _refusal(one.amount)
-        or (_charged(ids[key], one.amount) if one.amount == 0 else asks(command=one))
+        or (
+            _charged(ids[key], one.amount)
+            if one.amount == 0
+            else asks(command=one, operation=pay_bill)
+        )
         for key, one in asked.items()
     ]
 

@@ -61,6 +61,11 @@ class Operation:
         return self.reverses or self
 
     @property
+    def full_name(self) -> str:
+        """As pages name it: `inventario.reserve`."""
+        return f"{self.service}.{self.action}"
+
+    @property
     def name(self) -> str:
         """For logs and reports: `undo inventario.reserve`."""
         return f"{self.direction} {self.service}.{self.action}"
@@ -70,13 +75,32 @@ class Operation:
         return command.step or self.action
 
 
-def asks(*, command: Command, decided_by: str = "", seconds: float = 0.0) -> Waiting:
+def asks(
+    *,
+    command: Command,
+    operation: Operation | None = None,
+    decided_by: str = "",
+    seconds: float = 0.0,
+) -> Waiting:
     """That the command's step waits for who decides it by its saga's page, for so long as that says
     (DUETO_DECIDE_SECONDS may say otherwise); or for `decided_by`, for so many `seconds`.
+
+    A saga that began by another version of its page may have a step that this one has not: it waits
+    as others of this `operation` do. Raises LookupError where there is none.
     """
     if decided_by:
         return Waiting(decided_by, seconds=seconds)
-    step = SAGAS[command.saga].step(command.step)
+    page = SAGAS.get(command.saga)
+    named = [step for step in page.steps if step.name == command.step] if page else []
+    alike = [
+        step
+        for other in SAGAS.values()
+        for step in other.steps
+        if operation and step.operation == operation.full_name
+    ]
+    if not (named or alike):
+        raise LookupError(f"no page says who decides {command.step} of a {command.saga}")
+    step = (named or alike)[0]
     changed = getattr(settings, "DECIDE_SECONDS", {}).get(f"{command.saga}.{command.step}")
     return Waiting(step.decided_by, seconds=changed or step.decide_seconds)
 

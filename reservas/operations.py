@@ -162,7 +162,9 @@ _NO_BOOKING = Refused(refusals.NO_BOOKING, "No pending booking of this saga is t
 
 
 def _asked(command: Command, booking: LockedBooking | None) -> Waiting | Refused:
-    return asks(command=command) if booking and booking.is_pending else _NO_BOOKING
+    return (
+        asks(command=command, operation=approve) if booking and booking.is_pending else _NO_BOOKING
+    )
 
 
 def _approved(by: Mapping[str, str]) -> dict[str, Outcome]:

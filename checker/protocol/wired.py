@@ -186,7 +186,7 @@ def _reaction(service: str, step: Step, handler: EventHandler | CommandHandler) 
 
 def _done(operation: Operation, step: Step) -> str:
     """The step that the operation does; where it is not this step's: the operation itself."""
-    name = f"{operation.service}.{operation.action}"
+    name = operation.full_name
     return step.name if name == step.operation else name
 
 

@@ -23,9 +23,9 @@ SECONDS = 8.0
 BURST = 300.0
 TOO_MANY = 4.0
 """As many as the shop did a second in the burst before."""
-LEAST_SHARE = 0.4
-"""Of that pace, while they come: far less than a quiet machine shows, and far more than what was
-left before there was any admission (0.1)."""
+LEAST_SHARE = 0.2
+"""Of that pace, while they come: far less than a quiet machine shows, and more than what was left
+to the orchestrated pattern before there was any admission (0.05)."""
 numbers = count(1)
 
 
