@@ -38,6 +38,8 @@ BUSY_SECONDS = 2.0
 FORGET_SECONDS = 30.0
 """What could be done just now can be done again, though less is done while ever more come."""
 STANDSTILL_SECONDS = 2.0
+FRESH_SECONDS = 1.0
+"""Nobody is refused for what was seen longer ago, while another one looks anew."""
 NEVER = float("-inf")
 
 
@@ -58,6 +60,7 @@ class Flight:
     rate: float = 0.0
     rated_at: float = NEVER
     looked_at: float = NEVER
+    learnt_at: float = NEVER
     busy_since: float = NEVER
     moved_at: float = NEVER
     is_refusing: bool = False
@@ -85,7 +88,7 @@ class Flight:
     def _learn(self, *, number: int, rate: float, now: float) -> None:
         if number < ALWAYS:
             self.busy_since = now
-        self.number, self.since = number, 0
+        self.number, self.since, self.learnt_at = number, 0, now
         if rate:
             self.moved_at = now
         was_busy = now - self.busy_since >= BUSY_SECONDS
@@ -95,7 +98,8 @@ class Flight:
     def _can_be_done(self, *, now: float) -> float:
         """So many within PATIENCE_SECONDS."""
         is_known = self.rate > 0 and now - self.rated_at <= 2 * FORGET_SECONDS
-        if not is_known or now - self.moved_at > STANDSTILL_SECONDS:
+        is_stale = now - self.learnt_at > FRESH_SECONDS
+        if not is_known or is_stale or now - self.moved_at > STANDSTILL_SECONDS:
             return inf
         return self.rate * PATIENCE_SECONDS
 

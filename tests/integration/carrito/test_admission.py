@@ -104,6 +104,15 @@ def test_none_is_refused_in_a_standstill():
     assert let_in(100) == 100
 
 
+def test_none_is_refused_for_what_was_seen_long_ago(monkeypatch):
+    """By those who come while the first one after a pause looks."""
+    flight = busy(running=100, ended=10)
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 3600.0)
+    assert let_in(1) == 0
+    flight.learnt_at -= admission.FRESH_SECONDS
+    assert let_in(1) == 1
+
+
 def test_few_are_never_refused():
     busy(running=MOST, ended=1)
     Checkout.objects.filter(ended_at=None).delete()
