@@ -15,7 +15,7 @@ if not os.environ.get("DUETO_SECRET_KEY"):
 _django = get_wsgi_application()
 
 from coordination import admission  # noqa: E402 -- these need the settings
-from httpapi import waiting  # noqa: E402 -- these need the settings
+from httpapi import waiting  # noqa: E402 -- the same
 from httpapi.middleware import Gateway  # noqa: E402 -- the same
 from participant import failpoints  # noqa: E402 -- the same
 

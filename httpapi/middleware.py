@@ -52,12 +52,12 @@ class Gateway:
             return self._answer(variables, start_response)
         body = _take_in(variables)
         if variables.get("REQUEST_METHOD") == "POST" and self._is_shut(path, body):
-            return _refused(problems.overloaded(), start_response)
+            return _turned_away(start_response)
         try:
             with _slots_of(path).taken():
                 return self._answer(variables, start_response)
         except slots.NoSlot:
-            return _refused(problems.overloaded(), start_response)
+            return _turned_away(start_response)
 
     def _answer(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = self._application(variables, start_response)
@@ -83,8 +83,8 @@ def _slots_of(path: str) -> slots.Slots:
     return slots.working
 
 
-def _refused(why: Problem, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    response = problems.respond(why)
+def _turned_away(start_response: Callable[..., Any]) -> Iterable[bytes]:
+    response = problems.respond(problems.overloaded())
     start_response(f"{response.status_code} {response.reason_phrase}", [*response.items()])
     return [response.content]
 

@@ -29,8 +29,8 @@ LENGTH_VARIABLE = "DUETO_EXTRA_STEPS"
 
 WEB_THREADS = 176
 """152 that work or wait for anything, 4 for steps, 2 for the health (httpapi.slots), and some that
-still read a body. Granian makes them when all others are taken, and
-ends those that were idle for 30 s; an idle one costs some 30 kB."""
+still read a body. Granian makes them when all others are taken, and ends those that were idle for
+30 s; an idle one costs some 30 kB."""
 WEB_CONNECTIONS = 16384
 """A web process accepts no more than so many. Idle ones count: with Granian's default of 1,024, as
 many shoppers who keep their connections keep all others waiting until some are closed."""
