@@ -61,7 +61,7 @@ _RULES = (
     _Rule(
         measure=lambda figures: figures.counts.not_accepted if figures.phase != Phase.BEYOND else 0,
         most=0,
-        text="{} checkouts were not accepted",
+        text="{} checkouts were not accepted (above what it can do, some are turned away)",
     ),
     _Rule(
         measure=lambda figures: figures.counts.unfinished,
