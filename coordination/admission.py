@@ -105,8 +105,11 @@ class Flight:
 
     @property
     def is_shut(self) -> bool:
-        """Whether the next one is refused for sure; until somebody has to look again."""
-        return self.is_refusing and time.monotonic() - self.looked_at < LOOK_SECONDS
+        """Whether the next one is refused for sure; until somebody has to look again, and not
+        while the first one after a pause looks."""
+        now = time.monotonic()
+        is_fresh = now - self.learnt_at <= FRESH_SECONDS
+        return self.is_refusing and is_fresh and now - self.looked_at < LOOK_SECONDS
 
     def _should_look(self) -> bool:
         """Not where few were let in since: at light load nobody looks."""

@@ -109,7 +109,9 @@ def test_none_is_refused_for_what_was_seen_long_ago(monkeypatch):
     flight = busy(running=100, ended=10)
     monkeypatch.setattr(admission, "LOOK_SECONDS", 3600.0)
     assert let_in(1) == 0
+    assert flight.is_shut
     flight.learnt_at -= admission.FRESH_SECONDS
+    assert not flight.is_shut
     assert let_in(1) == 1
 
 
