@@ -1,16 +1,15 @@
 """`python -m tests.lanes`: the tests, in lanes that run beside each other.
 
 Most tests wait: for a database, a broker, a process that starts. Those that share the databases
-given run one after the other, beside them others that share another server's, and those that start
-a stack of their own. Those that only
-compute need no server and no clock, so they run at the lowest priority, in the time that the
-others leave. The first lane is seen as it goes; what the others say comes at the end. What measures
-how the shop stands a rush (ALONE) comes last, on the stack that is there by then, and waits for the
-other lanes to end: it has the machine to itself.
+given run one after the other, beside them others that share another server's, and in two lanes
+those that start a stack of their own. Those that only compute need no server and no clock, so they
+run at the lowest priority, in the time that the others leave. The first lane is seen as it goes;
+what the others say comes at the end.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: the crash points; seeded bugs, a
-soak, growth, the tutorials and a comparison; and the schedules, which only compute. Both together
-are all tests. With other arguments it is plain pytest.
+soak, growth, the tutorials and a comparison; and the schedules, which only compute. What measures
+how the shop stands a rush (ALONE) comes last, and waits for the other lanes to end: it has the
+machine to itself. Both together are all tests. With other arguments it is plain pytest.
 """
 
 import contextlib
@@ -25,7 +24,8 @@ from typing import IO
 
 from stack.children import bound_to_parent
 
-OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack", "tests/integration/test_monolith.py")
+OWN_STACK = ("tests/checkout",)
+OWN_STACK_TOO = ("tests/sagas", "tests/stack", "tests/integration/test_monolith.py")
 SHARING_TOO = (
     *("tests/broker", "tests/fuzz", "tests/kit", "tests/integration/test_damaged_rows.py"),
     *("tests/integration/choreography", "tests/integration/lost_replies"),
@@ -72,15 +72,20 @@ def _command(lane: Sequence[str]) -> list[str]:
 def lanes(*, is_proof: bool) -> list[list[str]]:
     """What pytest is given for each lane; the last one may wait for the others to end."""
     if is_proof:
-        return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*LONG_SHARING]]
-    elsewhere = (*SHARING_TOO, *OWN_STACK, *COMPUTING, *LONG_OWN_STACK, *LONG_SHARING)
-    comparison = [f"--ignore={name}" for name in LONG_SHARING if "loadtests" in name]
+        return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*LONG_SHARING, *ALONE]]
+    elsewhere = (*SHARING_TOO, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING, *LONG_OWN_STACK)
+    comparison = tuple(name for name in LONG_SHARING if "loadtests" in name)
     return [
-        [f"--ignore={folder}" for folder in elsewhere],
-        [*SHARING_TOO, *comparison],
-        [*COMPUTING, *(f"--ignore={folder}" for folder in LONG_COMPUTING)],
-        [*OWN_STACK],
+        _without(*elsewhere, *LONG_SHARING),
+        [*SHARING_TOO, *_without(*comparison)],
+        [*COMPUTING, *_without(*LONG_COMPUTING)],
+        [*OWN_STACK_TOO],
+        [*OWN_STACK, *_without(*ALONE)],
     ]
+
+
+def _without(*paths: str) -> list[str]:
+    return [f"--ignore={path}" for path in paths]
 
 
 def beside(first: Sequence[str], *others: Sequence[str]) -> int:
