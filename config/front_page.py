@@ -54,6 +54,6 @@ def _ask(service: str, url: str) -> list[dict[str, Any]]:
     return told
 
 
-def _told(service: str, said: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for one in said:
+def _told(service: str, complaints: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for one in complaints:
         yield {**one, "service": service, "since": datetime.fromisoformat(one["since"])}

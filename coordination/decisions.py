@@ -87,7 +87,7 @@ def decide(
     decided = decisions.decide(
         operation=operation, given=given, decided_by=decided_by, in_same_transaction=publish
     )
-    if any(one.fresh and not one.asked.heard for one in decided):
+    if any(one.fresh and not one.asked.cause for one in decided):
         wakeups.notify(service=service, channel=CHANNEL)
     return decided
 

@@ -47,7 +47,7 @@ SIGNS_OF_OUTAGE = (None, 408, 429, 502, 503, 504)
 """No answer at all, or a server that says that it can't: no saga's fault."""
 SENT_SECONDS = 2.0
 """Younger ones are left to the process that has accepted them."""
-HEARD_SECONDS = 5.0
+KNOWN_SECONDS = 5.0
 """Those that start by themselves are known by then from their events; ended or not, each is handed
 over once all the same, so that none is unknown for ever whose events were lost."""
 MARK_SECONDS = 0.2
@@ -119,7 +119,7 @@ class Handover:
         self.path = route.path
         self.client = Client(url=settings.SERVICE_URLS[route.coordinator], timeout=TIMEOUT_SECONDS)
         self._owner, self._sagas, self._route = owner, owner.sagas, route
-        self._age = HEARD_SECONDS if route.starts_itself else SENT_SECONDS
+        self._age = KNOWN_SECONDS if route.starts_itself else SENT_SECONDS
         self._handed_over = 0
         self._backoff = Backoff(longest=LONGEST_PAUSE)
         self._retries = Retries()

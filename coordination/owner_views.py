@@ -113,8 +113,10 @@ class Acceptance:
         barrier.forget(operation=self._owner.accept, commands=others)
         accepted = [one.outcome.context for one in executed if isinstance(one.outcome, Accepted)]
         now = datetime.now(UTC)
-        said = [first_event(context=one, now=now) for one in accepted if is_own_start(one.pattern)]
-        outbox.add(service=self._owner.service, events=said)
+        events = [
+            first_event(context=one, now=now) for one in accepted if is_own_start(one.pattern)
+        ]
+        outbox.add(service=self._owner.service, events=events)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +131,7 @@ class EndNews:
     def wait(self) -> None:
         until = time.monotonic() + SWEEP_SECONDS
         while (left := until - time.monotonic()) > 0:
-            if ENDED in wakeups.heard(service=self.service, seconds=left):
+            if ENDED in wakeups.notified(service=self.service, seconds=left):
                 return
 
 

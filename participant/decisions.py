@@ -28,7 +28,7 @@ MOST_DUE = 100
 
 
 class RequestedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that waits, or has waited: a row of the table. `command`, `heard`: as they came."""
+    """A step that waits, or has waited: a row of the table. `command`, `cause`: as they came."""
 
     saga_id: str
     step: str
@@ -38,7 +38,7 @@ class RequestedDecision(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     until: datetime
     command: str
-    heard: str
+    cause: str
     verdict: str
     by: str
     reason: str
@@ -118,9 +118,9 @@ def ask(
     operation: Operation,
     commands: Mapping[Key, Any],
     outcomes: Mapping[Key, Outcome],
-    heard: Mapping[Key, str],
+    cause: Mapping[Key, str],
 ) -> None:
-    """Writes a decision for each of these commands that waits. `heard`: what asked for it."""
+    """Writes a decision for each of these commands that waits. `cause`: what asked for it."""
     waiting = {key: one for key, one in outcomes.items() if isinstance(one, Waiting)}
     if not waiting:
         return
@@ -128,10 +128,10 @@ def ask(
         service=operation.service,
         sql=f"""
             INSERT INTO {operation.service}_decision
-                   (saga_id, step, saga, action, decided_by, until, command, heard)
-            SELECT saga_id, step, saga, action, decided_by, until, command, heard
+                   (saga_id, step, saga, action, decided_by, until, command, cause)
+            SELECT saga_id, step, saga, action, decided_by, until, command, cause
             FROM json_to_recordset(%s) AS v (saga_id text, step text, saga text, action text,
-                 decided_by text, until timestamptz, command jsonb, heard text)
+                 decided_by text, until timestamptz, command jsonb, cause text)
             ORDER BY saga_id, step
             """,
         values=[
@@ -144,7 +144,7 @@ def ask(
                     "decided_by": one.decided_by,
                     "until": one.until,
                     "command": commands[key],
-                    "heard": heard.get(key, ""),
+                    "cause": cause.get(key, ""),
                 }
                 for key, one in waiting.items()
             )
@@ -289,7 +289,7 @@ def _closing(given: GivenVerdict, outcome: Outcome) -> dict[str, Any]:
 
 
 _COLUMNS = """
-    saga_id, step, saga, action, decided_by, opened_at, until, command::text, heard, verdict, by,
+    saga_id, step, saga, action, decided_by, opened_at, until, command::text, cause, verdict, by,
     reason, closed_at, until <= clock_timestamp()
 """
 

@@ -39,31 +39,31 @@ def execute(
     operation: Operation,
     commands: Sequence[Command],
     in_same_transaction: InSameTransaction | None = None,
-    heard: Callable[[Command], str] | None = None,
+    cause: Callable[[Command], str] | None = None,
 ) -> list[Executed]:
     """Runs the operation for those commands that are fresh; answers the others from the barrier.
 
     One transaction for the whole list: effects, stored outcomes and what `in_same_transaction` adds
     are there together or not at all. Returns one `Executed` a command, in order. A fault (lost
-    connection, a bug) is raised, and leaves nothing behind. `heard`: the message that asked for a
+    connection, a bug) is raised, and leaves nothing behind. `cause`: the message that asked for a
     command, which is kept where its step waits for a decision.
     """
     while True:
         try:
-            executed = _in_one_transaction(operation, commands, in_same_transaction, heard)
+            executed = _in_one_transaction(operation, commands, in_same_transaction, cause)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
-        return _pursued(operation, executed, is_told=heard is not None)
+        return _pursued(operation, executed, is_told=cause is not None)
 
 
 def _in_one_transaction(
     operation: Operation,
     commands: Sequence[Command],
     in_same_transaction: InSameTransaction | None,
-    heard: Callable[[Command], str] | None,
+    cause: Callable[[Command], str] | None,
 ) -> list[Executed]:
     with transaction.atomic(using=operation.service):
-        executed = _execute(operation, commands, heard)
+        executed = _execute(operation, commands, cause)
         if in_same_transaction:
             in_same_transaction(executed)
         failpoints.reach("executing.before_commit", operation)
@@ -132,7 +132,7 @@ def _alone(operation: Operation, command: Command, until: float) -> Outcome | Bu
 def _execute(
     operation: Operation,
     commands: Sequence[Command],
-    heard: Callable[[Command], str] | None,
+    cause: Callable[[Command], str] | None,
 ) -> list[Executed]:
     owned = _owned(operation, commands)
     free = [command for command in commands if command.saga_id not in owned] if owned else commands
@@ -145,7 +145,7 @@ def _execute(
     }
     decisions.withdraw(operation=operation, keys=entry.withdrawn)
     to_run = [first[key] for key in sorted(entry.fresh)]
-    ran = _run(operation, {key: first[key] for key in sorted(entry.fresh)}, heard)
+    ran = _run(operation, {key: first[key] for key in sorted(entry.fresh)}, cause)
     if _owned(operation, to_run):
         raise _BecameOwned
     barrier.record(
@@ -165,7 +165,7 @@ def _execute(
 def _run(
     operation: Operation,
     commands: Mapping[Key, Command],
-    heard: Callable[[Command], str] | None,
+    cause: Callable[[Command], str] | None,
 ) -> dict[Key, Outcome]:
     if not commands:
         return {}
@@ -174,8 +174,8 @@ def _run(
         return ran
     outcomes = decisions.reckoned(operation=operation, outcomes=ran)
     waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
-    told = {key: heard(commands[key]) for key in waiting} if heard else {}
-    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, heard=told)
+    told = {key: cause(commands[key]) for key in waiting} if cause else {}
+    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, cause=told)
     return outcomes
 
 

@@ -50,8 +50,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         amount = self.amount
         if rules.is_chargeable(amount=amount):
             amount = bounds.amount(amount)
-        said = msgspec.json.encode([self.saga_id, self.saga, str(amount), self.payment_method])
-        return hashlib.sha256(said).hexdigest()
+        encoded = msgspec.json.encode([self.saga_id, self.saga, str(amount), self.payment_method])
+        return hashlib.sha256(encoded).hexdigest()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

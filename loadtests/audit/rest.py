@@ -149,7 +149,7 @@ def events() -> Iterator[tuple[str, str]]:
         statement=_EVENTS,
         values=[[f"%{notice}" for notice in projection.NOTICES]],
     ):
-        yield saga_id, f"{service} has said {event} under {ids} ids"
+        yield saga_id, f"{service} has published {event} under {ids} ids"
 
 
 def _depths(broker: Broker) -> dict[str, int]:

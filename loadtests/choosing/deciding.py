@@ -116,11 +116,13 @@ def _too_much(situation: Situation, one: Forecast) -> str:
     return f"{situation.load:g}/s is more than {one.pattern} can take: about {one.capacity:.0f}/s"
 
 
-def _beyond(said: str, value: float, measured: Sequence[float], *, beside: str = "") -> list[str]:
+def _beyond(
+    input_name: str, value: float, measured: Sequence[float], *, beside: str = ""
+) -> list[str]:
     low, high = min(measured), max(measured)
     if low <= value <= high:
         return []
-    return [f"{said}: extrapolated, {low:.0f} to {high:.0f} were measured{beside}"]
+    return [f"{input_name}: extrapolated, {low:.0f} to {high:.0f} were measured{beside}"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,7 +172,7 @@ class SurveySource:
     """A survey, and where it is from, in words."""
 
     survey: Survey
-    said: str
+    label: str
 
 
 def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) -> SurveySource:
@@ -180,13 +180,13 @@ def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) 
     `own`; else the shipped one. Raises NotASurvey."""
     if named:
         path = named / FILE if named.is_dir() else named
-        return SurveySource(survey=_usable(path), said=f"{path}, as asked")
+        return SurveySource(survey=_usable(path), label=f"{path}, as asked")
     for path in sorted(own.glob(f"*/{FILE}"), reverse=True):
         found = _read(path)
         if found and _is_whole(found):
-            return SurveySource(survey=found, said=f"your own newest survey, {path}")
+            return SurveySource(survey=found, label=f"your own newest survey, {path}")
     return SurveySource(
-        survey=_usable(shipped), said="the survey that comes with Dueto, of another machine"
+        survey=_usable(shipped), label="the survey that comes with Dueto, of another machine"
     )
 
 

@@ -45,7 +45,9 @@ def screen(*, answer: Recommendation, model: Model, source: SurveySource) -> str
         "ERROR OF THE MODEL where it was not fitted, mean / largest",
         *_errors(answer, model.patterns),
         "MADE FROM",
-        *_wrapped(f"{source.said}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"),
+        *_wrapped(
+            f"{source.label}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"
+        ),
         *[one for machine in machines(survey=model.survey) for one in _wrapped(machine)],
     ]
     return "\n".join(lines)

@@ -90,7 +90,7 @@ def _cpu(name: str, figures: Sequence[Figures], when: str) -> str:
         lambda width: bars.stacks(every=every, unit="CPU ms a checkout", width=width),
         name=name,
         title=f"CPU time of a checkout by process. {when}",
-        says=f"{when}.",
+        caption=f"{when}.",
         table_html=_cpu_table(figures, f"{when}: CPU ms a checkout, web + worker process"),
     )
 
@@ -100,7 +100,7 @@ def _stacks(figures: Sequence[Figures]) -> list[StackedBar]:
     return [
         StackedBar(
             pattern=figure.pattern,
-            said=words.ms(figure.cost.shop_cpu_ms),
+            description=words.ms(figure.cost.shop_cpu_ms),
             parts=[
                 Segment(
                     label=GROUPS.get(group, OTHER),
@@ -152,7 +152,7 @@ def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
         lambda width: bars.pairs(rows=amounts, width=width),
         name="counted",
         title="What a checkout uses beside CPU, at full load",
-        says="A checkout, at full load. Each figure has its own scale.",
+        caption="A checkout, at full load. Each figure has its own scale.",
         table_html=html.table(
             heads=["", *[words.name_of(figures.pattern) for figures in full]],
             rows=[

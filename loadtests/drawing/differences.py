@@ -118,9 +118,9 @@ def _knees(before: Comparison, after: Comparison) -> list[str]:
         between = [one.knee_between for one in pair if one.knee_between]
         if len(between) < 2:
             continue
-        said = APART if between[0].is_apart(between[1]) else SAME
+        sign = APART if between[0].is_apart(between[1]) else SAME
         cells = "".join(_knee(one).rjust(COLUMN) for one in pair)
-        lines.append(f"  {_named('knee/s', pattern)}".ljust(LABEL) + f"{cells}  {said}".rstrip())
+        lines.append(f"  {_named('knee/s', pattern)}".ljust(LABEL) + f"{cells}  {sign}".rstrip())
     return [*lines, "  (sustained load, and its 95 % interval)"] if lines else []
 
 

@@ -78,7 +78,7 @@ def outage(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=backlogs, pause=(began, resumed), width=width),
             name="outage",
             title="Backlog while a participant stands still",
-            says="Seconds from the first intended start of a window. Each line is a window.",
+            caption="Seconds from the first intended start of a window. Each line is a window.",
             table_html=_paused_table(found),
         ),
         name="outage",
@@ -100,7 +100,7 @@ def away(*, outages: Sequence[Outage]) -> str:
             lambda width: chart(found=courses, pause=(-first, down.seconds - first), width=width),
             name="away",
             title=f"Backlog while {down.participant} is away",
-            says="Checkouts that are accepted and have not ended, second by second.",
+            caption="Checkouts that are accepted and have not ended, second by second.",
             table_html=_away_table(outages),
         ),
         name="away",
@@ -207,5 +207,7 @@ def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawi
             ]
             drawn.append(plot.path(points, kind=f"line {words.colour_of(pattern)}"))
     drawn.append(frame.names(found))
-    said = [f"{words.name_of(one)}: at most {_highest(of)} waiting" for one, of in found.items()]
-    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))
+    description = [
+        f"{words.name_of(one)}: at most {_highest(of)} waiting" for one, of in found.items()
+    ]
+    return Drawing(height=frame.height, elements=drawn, description="; ".join(description))

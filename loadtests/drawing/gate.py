@@ -25,8 +25,8 @@ def headline(every: Sequence[Judgement]) -> str:
     counts = Counter(one.standing for one in every)
     told = {"failed": counts[Standing.FAILS], "not decided": counts[Standing.UNDECIDED]}
     total = f"{len(every)} condition{'s' * (len(every) != 1)}"
-    said = [f"{count} of {total} {what}" for what, count in told.items() if count]
-    return ", ".join(said) or f"every condition holds ({len(every)})"
+    parts = [f"{count} of {total} {what}" for what, count in told.items() if count]
+    return ", ".join(parts) or f"every condition holds ({len(every)})"
 
 
 def sentence(one: Judgement) -> str:
@@ -58,10 +58,10 @@ def _amount(one: Judgement, value: float) -> str:
     """With more digits where it would look like the limit."""
     limit = one.condition.limit
     is_told = value == limit or words.number(value) != words.number(limit)
-    said = "" if is_told else f"{value:.6g}"
+    text = "" if is_told else f"{value:.6g}"
     if one.condition.is_relative:
-        return f"{said or words.number(value)} times"
-    return words.with_unit(value, one.condition.quantity.unit, said=said)
+        return f"{text or words.number(value)} times"
+    return words.with_unit(value, one.condition.quantity.unit, shown=text)
 
 
 def _between(low: float, high: float) -> str:
@@ -107,19 +107,19 @@ def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
     for one in every:
         named = {"classname": f"compare.{one.condition.pattern}", "name": str(one.condition)}
         case = ElementTree.SubElement(suite, "testcase", {**named, "time": "0"})
-        said = sentence(one)
+        text = sentence(one)
         kind = {Standing.FAILS: "failure", Standing.UNDECIDED: "error"}.get(one.standing)
         if kind:
-            below = ElementTree.SubElement(case, kind, {"message": said, "type": one.standing})
-            below.text = _legal("\n".join([f"{one.condition}: {said}", *_circumstances(run)]))
+            below = ElementTree.SubElement(case, kind, {"message": text, "type": one.standing})
+            below.text = _legal("\n".join([f"{one.condition}: {text}", *_circumstances(run)]))
         else:
-            ElementTree.SubElement(case, "system-out").text = said
+            ElementTree.SubElement(case, "system-out").text = text
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return written + b"\n"
 
 
 def _circumstances(run: Comparison) -> list[str]:
-    audit = [] if run.audit.is_clean else [f"audit: {run.audit.said}"]
+    audit = [] if run.audit.is_clean else [f"audit: {run.audit.output}"]
     beware = [f"beware: {one}" for one in verdicts.warnings(run=run)]
     return [*audit, *beware, f"again: {run.settings.as_command}"]
 
@@ -130,7 +130,7 @@ def _legal(text: str) -> str:
 
 def markdown(*, every: Sequence[Judgement], run: Comparison, beware: Sequence[str]) -> str:
     """The verdict, what to beware of, the conditions if there are any, and every figure."""
-    told = [] if run.audit.is_clean else [f"The audit found a breach: {run.audit.said}"]
+    told = [] if run.audit.is_clean else [f"The audit found a breach: {run.audit.output}"]
     told += [*verdicts.warnings(run=run), *beware]
     mark = {Standing.FAILS: "**fails**", Standing.UNDECIDED: "**not decided**"}
     saga = run.settings.saga

@@ -41,8 +41,10 @@ def header(*, run: Comparison) -> str:
 
 
 def _audit(run: Comparison) -> str:
-    kind, said = ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
-    return f'<p><span class="badge {kind}">{said}</span></p>'
+    kind, description = (
+        ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
+    )
+    return f'<p><span class="badge {kind}">{description}</span></p>'
 
 
 def _warnings(run: Comparison) -> str:
@@ -108,7 +110,7 @@ def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
         lambda width: chart(found=found, width=width),
         name=f"decided-{place}",
         title=f"{title}: which is better, by how much",
-        says=f"From {_pairs(found)} pairs of windows.",
+        caption=f"From {_pairs(found)} pairs of windows.",
         table_html=html.table(
             heads=["", words.name_of(first), words.name_of(second), ""],
             rows=[_cells(verdict) for verdict in found],
@@ -153,8 +155,8 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
         plot.text(right, width, 14, anchor="end", kind=f"name {words.colour_of(second)}"),
     ]
     drawn += [_row(one, frame.top + ROW * place, across) for place, one in enumerate(found)]
-    said = " ".join(f"{verdict.figure}: {verdicts.sentence(verdict)}." for verdict in found)
-    return Drawing(height=frame.height, elements=drawn, said=said)
+    description = " ".join(f"{verdict.figure}: {verdicts.sentence(verdict)}." for verdict in found)
+    return Drawing(height=frame.height, elements=drawn, description=description)
 
 
 def _row(verdict: Verdict, top: float, across: Linear) -> str:

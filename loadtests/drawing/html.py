@@ -23,8 +23,8 @@ WIDE, NARROW = 760.0, 370.0
 """Each chart is drawn twice, for a screen or paper and for a phone: letters keep their size."""
 
 
-def paragraph(said: str, *, kind: str = "") -> str:
-    return f'<p class="{escape(kind)}">{escape(said)}</p>' if kind else f"<p>{escape(said)}</p>"
+def paragraph(text: str, *, kind: str = "") -> str:
+    return f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
 def points(every: Sequence[str]) -> str:
@@ -34,9 +34,9 @@ def points(every: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in every)}</ul>"
 
 
-def section(says: str, *parts_html: str, name: str, title: str) -> str:
-    """A chapter; `says`: its first paragraph, none where that is empty."""
-    parts = [f"<h2>{escape(title)}</h2>", paragraph(says) if says else "", *parts_html]
+def section(caption: str, *parts_html: str, name: str, title: str) -> str:
+    """A chapter; `caption`: its first paragraph, none where that is empty."""
+    parts = [f"<h2>{escape(title)}</h2>", paragraph(caption) if caption else "", *parts_html]
     return f'<section id="{escape(name)}">{"".join(parts)}</section>\n'
 
 
@@ -84,9 +84,9 @@ def by_pattern(found: Sequence[T], rows: Mapping[str, Callable[[T], str]], *, ca
     )
 
 
-def _cell(said: str) -> str:
-    kind = ' class="words"' if len(said) > LONG else ""
-    return f"<td{kind}>{escape(said)}</td>"
+def _cell(text: str) -> str:
+    kind = ' class="words"' if len(text) > LONG else ""
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def figure(
@@ -94,7 +94,7 @@ def figure(
     *,
     name: str,
     title: str,
-    says: str,
+    caption: str,
     table_html: str,
 ) -> str:
     """A chart with what it says below it; its numbers as a table, folded away.
@@ -107,7 +107,7 @@ def figure(
     )
     return (
         f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-        f"<figcaption>{escape(says)}</figcaption>"
+        f"<figcaption>{escape(caption)}</figcaption>"
         f"<details><summary>The numbers</summary>{table_html}</details></figure>"
     )
 

@@ -53,7 +53,7 @@ def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=found, knees=knees, laws=laws, width=width),
             name="load",
             title="Latency by offered load",
-            says="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
+            caption="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
             " logarithmic."
             + _of_laws([capacity for capacity in drawn if capacity.pattern in laws]),
             table_html=_knees_table(run.capacities)
@@ -89,15 +89,15 @@ def _of_laws(drawn: Sequence[Capacity]) -> str:
     )
 
 
-def _said(pattern: str, levels: Sequence[Level], knee: Knee | None) -> str:
-    said = (
+def _described(pattern: str, levels: Sequence[Level], knee: Knee | None) -> str:
+    description = (
         f"{words.name_of(pattern)}: median {words.ms(levels[0].p50_ms)} at"
         f" {levels[0].offered:.0f}/s, {words.ms(levels[-1].p50_ms)} at {levels[-1].offered:.0f}/s"
     )
     if knee is None:
-        return said
+        return description
     between = f" ({words.bounds(knee.between.low, knee.between.high)})" if knee.between else ""
-    return f"{said}, knee at {knee.load:.0f}/s{between}"
+    return f"{description}, knee at {knee.load:.0f}/s{between}"
 
 
 def curve_of(*, capacity: Capacity) -> Curve:
@@ -226,8 +226,10 @@ def chart(
     drawn += [_law(pattern, curve, across, up) for pattern, curve in laws.items()]
     drawn += [_pattern(pattern, levels, across, up) for pattern, levels in found.items()]
     drawn += [_knees(knees, across, frame), frame.names(found)]
-    said = [_said(pattern, levels, knees.get(pattern)) for pattern, levels in found.items()]
-    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))
+    description = [
+        _described(pattern, levels, knees.get(pattern)) for pattern, levels in found.items()
+    ]
+    return Drawing(height=frame.height, elements=drawn, description="; ".join(description))
 
 
 def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Log) -> str:
@@ -254,7 +256,7 @@ def _law(pattern: str, curve: Curve, across: Linear, up: Log) -> str:
 
 def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
     """Lines first, so that none goes through words."""
-    lines, said = [], []
+    lines, description = [], []
     for place, (pattern, knee) in enumerate(knees.items()):
         kind = words.colour_of(pattern)
         x, top = across(knee.load), frame.top - KNEE_ROW * (place + 1)
@@ -264,8 +266,8 @@ def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
         label = f"knee {knee.load:.0f}/s"
         fits = x + plot.width_of(label, bold=True) + 6 < frame.width
         left, anchor = (x + 5, "start") if fits else (x - 5, "end")
-        said.append(plot.text(label, left, top + 10, anchor=anchor, kind=f"name {kind}"))
-    return "".join([*lines, *said])
+        description.append(plot.text(label, left, top + 10, anchor=anchor, kind=f"name {kind}"))
+    return "".join([*lines, *description])
 
 
 def _bracket(between: Bounds, across: Linear, y: float, kind: str) -> str:

@@ -33,7 +33,7 @@ def screen(*, run: Comparison) -> str:
         *_failures(run),
         "",
         "ENVIRONMENT",
-        *[_fact(name, said) for name, said in run.environment.items() if name != "processes"],
+        *[_fact(name, text) for name, text in run.environment.items() if name != "processes"],
         f"  again: {run.settings.as_command}",
     ]
     return words.of_saga("\n".join(lines), saga=run.settings.saga).translate(words.PLAIN)
@@ -41,9 +41,9 @@ def screen(*, run: Comparison) -> str:
 
 def audit(*, run: Comparison) -> list[str]:
     """What the audit said, and what to beware of."""
-    said = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.said}"
+    text = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.output}"
     return [
-        _wrapped(said),
+        _wrapped(text),
         *(_wrapped(f"beware: {warning}") for warning in verdicts.warnings(run=run)),
     ]
 
@@ -97,23 +97,23 @@ def _pressures(run: Comparison) -> list[str]:
     if not run.pressures:
         return []
     shares = {(one.pattern, one.phase): one.ratio for one in run.pressures if one.ratio}
-    said = [
+    cells = [
         " / ".join(
             f"{found.estimate:.2f}" if (found := shares.get((pattern, phase))) else "-"
             for phase in throughput.HARDER
         )
         for pattern in run.patterns
     ]
-    return [_line("  twice / hot / Zipf, of it", said)]
+    return [_line("  twice / hot / Zipf, of it", cells)]
 
 
 def _knee(capacity: Capacity) -> str:
     """With its interval in few letters, where it has one."""
-    said = f"{capacity.knee:.0f}" if capacity.knee else "none"
+    text = f"{capacity.knee:.0f}" if capacity.knee else "none"
     if capacity.knee_between is None:
-        return said
+        return text
     low, high = capacity.knee_between.low, capacity.knee_between.high
-    return f"{said}  ({f'{low:.0f}+' if high is None else f'{low:.0f}-{high:.0f}'})"
+    return f"{text}  ({f'{low:.0f}+' if high is None else f'{low:.0f}-{high:.0f}'})"
 
 
 def _failures(run: Comparison) -> list[str]:
@@ -192,8 +192,8 @@ def _fitted(cell: str, column: int) -> str:
     return cell if len(cell) < column else cell.partition("  ")[0]
 
 
-def _fact(name: str, said: str) -> str:
-    return _wrapped(textwrap.shorten(f"{name}: {said}", LONGEST_FACT, placeholder=" ..."))
+def _fact(name: str, text: str) -> str:
+    return _wrapped(textwrap.shorten(f"{name}: {text}", LONGEST_FACT, placeholder=" ..."))
 
 
 def _wrapped(text: str, indent: int = 2) -> str:

@@ -41,7 +41,7 @@ def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(courses=courses, bin_seconds=length, seconds=seconds, width=width),
             name="throughput",
             title="Completed checkouts a second at full load",
-            says="Seconds from the first intended start of a window. Thin: each window. Thick:"
+            caption="Seconds from the first intended start of a window. Thin: each window. Thick:"
             " their mean.",
             table_html=_table(figures) + _pressures_table(run),
         ),
@@ -77,7 +77,7 @@ def _pressures_table(run: Comparison) -> str:
         return ""
     return html.table(
         heads=["", *(words.sentence_name_of(one) for one in run.patterns)],
-        rows=[[says, *pressures_of(run, phase)] for phase, says in HARDER.items()],
+        rows=[[caption, *pressures_of(run, phase)] for phase, caption in HARDER.items()],
         caption="Completed/s at a harder full load (mean of its windows), and as a share of what"
         " was completed in the plain window beside it, with its 95 % interval. Of twice as much,"
         " what can't be done soon is refused at once (503), and both figures are of the second"
@@ -125,7 +125,7 @@ def mean_of(courses: Sequence[Sequence[float]]) -> list[float]:
     return [fmean(values) for values in zip_longest(*courses, fillvalue=0.0)]
 
 
-def _said(courses: Courses, bin_seconds: float) -> str:
+def _described(courses: Courses, bin_seconds: float) -> str:
     highest = {
         pattern: max(map(max, completed))
         for pattern, windows in courses.items()
@@ -160,7 +160,9 @@ def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float)
         for course, line in [*((window, "thin") for window in windows), (mean_of(windows), "line")]:
             drawn.append(plot.path(_steps(course, across, up, bin_seconds), kind=f"{line} {kind}"))
     drawn.append(whole.level(across, most=8, unit="s"))
-    return Drawing(height=whole.height, elements=drawn, said=_said(courses, bin_seconds))
+    return Drawing(
+        height=whole.height, elements=drawn, description=_described(courses, bin_seconds)
+    )
 
 
 def _steps(values: Sequence[float], across: Linear, up: Linear, bin_seconds: float) -> list[Point]:

@@ -99,7 +99,7 @@ def headline(*, run: Comparison) -> str:
             ahead.setdefault(winner, []).append(question.ahead)
     if not ahead:
         return _without_a_winner(list(answers.values()))
-    said = [f"{words.name_of(one)} {words.listed(what)}" for one, what in ahead.items()]
+    sentences = [f"{words.name_of(one)} {words.listed(what)}" for one, what in ahead.items()]
     is_open = [
         question.subject
         for question, found in answers.items()
@@ -107,7 +107,7 @@ def headline(*, run: Comparison) -> str:
     ]
     verb = "is" if len(is_open) == 1 else "are"
     left = f"; {words.listed(is_open)} {verb} not decided" if is_open else ""
-    return words.begun(", ".join(said)) + left
+    return words.begun(", ".join(sentences)) + left
 
 
 def _without_a_winner(answers: Sequence[Sequence[Verdict]]) -> str:
@@ -117,11 +117,11 @@ def _without_a_winner(answers: Sequence[Sequence[Verdict]]) -> str:
     behind = Counter(loser for found in answers if (loser := worst(found)))
     if not behind:
         return "This run decides none of the questions below"
-    said = [
+    sentences = [
         f"{words.name_of(pattern)} is behind all others in {count} of the {len(QUESTIONS)}"
         for pattern, count in behind.items()
     ]
-    return f"No pattern is ahead of all others in the questions below; {words.listed(said)}"
+    return f"No pattern is ahead of all others in the questions below; {words.listed(sentences)}"
 
 
 def of_question(*, run: Comparison, question: Question) -> list[Verdict]:

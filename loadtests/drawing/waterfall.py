@@ -47,7 +47,7 @@ def waterfall(*, run: Comparison) -> str:
             lambda width: chart(found=found, width=width),
             name="waterfall",
             title="Where a checkout's time goes",
-            says="Means over a sample of the completed checkouts; the parts add up to their mean"
+            caption="Means over a sample of the completed checkouts; the parts add up to their mean"
             " latency, which is higher than the median.",
             table_html="".join(_table(one) for one in found) + _totals(found),
         ),
@@ -61,7 +61,7 @@ def _total(found: Waterfall, kind: TimeKind) -> float:
     return sum(part.ms for part in found.parts if part.kind == kind)
 
 
-def _said(fall: Waterfall) -> str:
+def _described(fall: Waterfall) -> str:
     """How much of each kind of time."""
     spent = [f"{words.ms(ms)} {kind}" for kind in KINDS if (ms := _total(fall, kind))]
     return f"{words.name_of(fall.pattern)}: {words.ms(fall.mean_ms)}, of it {', '.join(spent)}"
@@ -104,19 +104,19 @@ def chart(*, found: Sequence[Waterfall], width: float) -> Drawing:
     for one, height in zip(found, heights, strict=True):
         drawn += _panel(one, top, across)
         top += height
-    said = "; ".join(_said(fall) for fall in found)
-    return Drawing(height=frame.height, elements=drawn, said=said)
+    description = "; ".join(_described(fall) for fall in found)
+    return Drawing(height=frame.height, elements=drawn, description=description)
 
 
 def _panel(found: Waterfall, top: float, across: Linear) -> list[str]:
     kind = words.colour_of(found.pattern)
-    said = f"{words.ms(found.mean_ms)}, the mean of {found.sagas} sagas"
+    description = f"{words.ms(found.mean_ms)}, the mean of {found.sagas} sagas"
     label = words.short_name_of(found.pattern)
     rows = [
         _row(step, parts, top + HEAD + ROW * place, across, kind)
         for place, (step, parts) in enumerate(_steps_of(found).items())
     ]
-    return [plot.heading(label, said, y=top + LINE, kind=kind), *rows]
+    return [plot.heading(label, description, y=top + LINE, kind=kind), *rows]
 
 
 def _row(step: str, parts: Sequence[Span], top: float, across: Linear, kind: str) -> str:

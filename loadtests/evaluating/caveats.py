@@ -96,12 +96,12 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
     """Phases and patterns, as few words as will do."""
     if len(above) == len(figures):
         return "everywhere"
-    said = []
+    places = []
     for phase in dict.fromkeys(one.phase for one in above):
         patterns = [one.pattern for one in above if one.phase == phase]
         is_whole = len(patterns) == sum(figure.phase == phase for figure in figures)
-        said += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
-    return ", ".join(said)
+        places += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
+    return ", ".join(places)
 
 
 def _of_clock(measured: Sequence[Measured]) -> str:

@@ -70,7 +70,7 @@ class Audit:
     """What `manage.py audit` found on the stack of this run, at its end."""
 
     is_clean: bool
-    said: str
+    output: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,7 +116,7 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
         books = {name: _audited(name, shops[name].databases["default"], measured) for name in NAMES}
         audit = run_audit(environment=stack.environment)
         if not audit.is_clean:
-            raise NotMeasured(f"no result: the audit of the shop found a breach.\n{audit.said}")
+            raise NotMeasured(f"no result: the audit of the shop found a breach.\n{audit.output}")
     kept = [one for one in measured if one.phase is not Phase.WARM_UP and one.samples]
     result = Result(
         made_at=now.isoformat(timespec="seconds"),

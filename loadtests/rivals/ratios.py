@@ -146,22 +146,22 @@ def _ratio(
 def sentences(*, result: Result) -> list[str]:
     """For each pattern and rival: where it is ahead, where behind, where neither."""
     return [
-        f"{words.sentence_name_of(pattern)} {_said(result, pattern, rival)}"
+        f"{words.sentence_name_of(pattern)} {_sentence(result, pattern, rival)}"
         for pattern in result.patterns
         for rival in result.rivals
     ]
 
 
-def _said(result: Result, pattern: str, rival: str) -> str:
+def _sentence(result: Result, pattern: str, rival: str) -> str:
     own = [one for one in result.ratios if (one.second, one.first) == (pattern, rival)]
     standings = {
         "ahead of": [one.figure for one in own if one.better == pattern],
         "behind": [one.figure for one in own if one.better == rival],
         "not told from": [one.figure for one in own if one.ratio and not one.better],
     }
-    said = [
+    text = [
         f"{standing} {words.name_of(rival)} in {words.listed(figures)}"
         for standing, figures in standings.items()
         if figures
     ]
-    return f"is {'; '.join(said) or f'not compared with {words.name_of(rival)}: {own[0].why}'}"
+    return f"is {'; '.join(text) or f'not compared with {words.name_of(rival)}: {own[0].why}'}"

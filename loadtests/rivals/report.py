@@ -76,7 +76,7 @@ def page(*, result: Result) -> str:
             lambda width: bars.pairs(rows=rows, width=width),
             name="figures",
             title="Each arm's figures",
-            says="Shorter is better, but for completed/s.",
+            caption="Shorter is better, but for completed/s.",
             table_html=_table(
                 arms,
                 lambda arm: [words.number(result.figures[arm][kind.name]) for kind in KINDS],
@@ -162,5 +162,5 @@ def _line(label: str, cells: Sequence[str]) -> str:
     return label.ljust(LABEL) + "".join(cell.rjust(column) for cell in cells)
 
 
-def _wrapped(said: str) -> str:
-    return textwrap.fill(said, WIDTH, subsequent_indent="  ")
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ")

@@ -247,7 +247,7 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
         taken = _taken(stack, spot, ahead, kept, say)
         audit = run_audit(environment=stack.environment)
     if not audit.is_clean:
-        raise Breached(f"{spot.name}: the audit found a breach.\n{audit.said}")
+        raise Breached(f"{spot.name}: the audit found a breach.\n{audit.output}")
     measured = kept.measured()
     found = Stack(
         spot=spot,

@@ -549,7 +549,7 @@ BREACHES = [
         "INSERT INTO pagos_outboxentry (event_id, event_type, saga_id, body, sent_at)"
         " SELECT n, 'checkout.payment.processed', 'sold', '{}', now()"
         " FROM generate_series(1, 2) AS n",
-        (8, "sold", "pagos has said checkout.payment.processed under 2 ids"),
+        (8, "sold", "pagos has published checkout.payment.processed under 2 ids"),
     ),
     (
         "carrito",
