@@ -164,9 +164,9 @@ class Handover:
             but_not=self._retries.resting(),
         )
         self._set_aside(
-            {one.saga_id: one.reason for one in found if isinstance(one, UnreadableSaga)}
+            {saga.saga_id: saga.reason for saga in found if isinstance(saga, UnreadableSaga)}
         )
-        waiting = [one for one in found if isinstance(one, Context)]
+        waiting = [context for context in found if isinstance(context, Context)]
         if waiting:
             self._hand_over_all(waiting)
         return len(found)
@@ -393,7 +393,9 @@ def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
     with transaction.atomic(using=owner.service):
         handed_over = [pattern.name for pattern in PATTERNS.values() if not pattern.starts_itself]
         found = owner.sagas.lock_set_aside(saga_ids=saga_ids, patterns=handed_over)
-        _end(owner, {one: (saga, refusals.DISCARDED, reason) for one, saga in found.items()})
+        _end(
+            owner, {saga_id: (saga, refusals.DISCARDED, reason) for saga_id, saga in found.items()}
+        )
         failpoints.reach("handover.before_discard")
     failpoints.reach("handover.discarded")
     return set(found)

@@ -106,15 +106,19 @@ class Acceptance:
     def _settle(self, executed: Sequence[Executed]) -> None:
         """What is refused, or repeats another, is no saga: it leaves nothing behind."""
         others = [
-            one.command
-            for one in executed
-            if not isinstance(one.outcome, Done) or "repeats" in one.outcome.data
+            result.command
+            for result in executed
+            if not isinstance(result.outcome, Done) or "repeats" in result.outcome.data
         ]
         barrier.forget(operation=self._owner.accept, commands=others)
-        accepted = [one.outcome.context for one in executed if isinstance(one.outcome, Accepted)]
+        accepted = [
+            result.outcome.context for result in executed if isinstance(result.outcome, Accepted)
+        ]
         now = datetime.now(UTC)
         events = [
-            first_event(context=one, now=now) for one in accepted if is_own_start(one.pattern)
+            first_event(context=context, now=now)
+            for context in accepted
+            if is_own_start(context.pattern)
         ]
         outbox.add(service=self._owner.service, events=events)
 
@@ -264,7 +268,7 @@ class SetAsideView(_OwnerView):
         where = f"/{self.below}/set-aside?after={found[-1].pk if found else ''}"
         return answer(
             {
-                self.below: [_set_aside(one) for one in found],
+                self.below: [_set_aside(row) for row in found],
                 "next": f"{where}&limit={asked.limit}" if len(found) == asked.limit else None,
             }
         )
@@ -336,13 +340,13 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
     found = owner.sagas.stalls(patterns=patterns, seconds=HANDED_OVER_SECONDS, limit=limit)
     return [
         Complaint(
-            what=f"{one.number} {one.pattern} sagas are accepted and not handed over:"
-            f" {', '.join(one.saga_ids)}",
-            since=one.since,
+            what=f"{late.number} {late.pattern} sagas are accepted and not handed over:"
+            f" {', '.join(late.saga_ids)}",
+            since=late.since,
             do="see the coordinator of this pattern and the worker of"
             f" {owner.service}; they are handed over by themselves then",
         )
-        for one in found
+        for late in found
     ]
 
 

@@ -167,7 +167,7 @@ class AcceptedSagas:
             FROM json_to_recordset(%s) AS v (saga_id text, reason text)
             WHERE accepted.saga_id = v.saga_id AND handed_over_at IS NULL
             """,
-            [sql.rows({"saga_id": one, "reason": why} for one, why in reasons.items())],
+            [sql.rows({"saga_id": saga_id, "reason": why} for saga_id, why in reasons.items())],
         )
 
     def lock_set_aside(self, *, saga_ids: Sequence[str], patterns: Sequence[str]) -> dict[str, str]:

@@ -64,7 +64,7 @@ class Noted:
     def keep(self, *, only: Sequence[str]) -> None:
         """Forgets what none of these begins with: it is not there any more."""
         with self._lock:
-            kept = [what for what in self._first if any(one.startswith(what) for one in only)]
+            kept = [what for what in self._first if any(name.startswith(what) for name in only)]
             self._first = {what: self._first[what] for what in kept}
 
 
@@ -196,9 +196,9 @@ def _complaints(alive: Sequence[Beat], *, grace: float) -> Findings:
     """Of all processes, each once. What lasts is red, unless it only waits for a person."""
     found = Findings()
     told = {complaint.what: (beat, complaint) for beat in alive for complaint in beat.complaints}
-    for beat, one in told.values():
-        lasts = beat.seconds_since(one.since) >= grace
-        (found.stands if lasts and one.stops_sagas else found.waits).append(one)
+    for beat, complaint in told.values():
+        lasts = beat.seconds_since(complaint.since) >= grace
+        (found.stands if lasts and complaint.stops_sagas else found.waits).append(complaint)
     return found
 
 

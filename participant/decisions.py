@@ -94,8 +94,8 @@ def pursue(*, service: str, outcomes: Mapping[Key, Outcome]) -> bool:
     decided_by, system = _systems.get(service, ("", None))
     waiting = [
         key
-        for key, one in outcomes.items()
-        if isinstance(one, Waiting) and one.decided_by == decided_by
+        for key, outcome in outcomes.items()
+        if isinstance(outcome, Waiting) and outcome.decided_by == decided_by
     ]
     return bool(system and waiting and system(waiting))
 
@@ -106,10 +106,10 @@ def reckoned(*, operation: Operation, outcomes: Mapping[Key, Outcome]) -> dict[K
         return dict(outcomes)
     now = sql.now(service=operation.service)
     return {
-        key: Waiting(one.decided_by, until=now + timedelta(seconds=one.seconds))
-        if isinstance(one, Waiting)
-        else one
-        for key, one in outcomes.items()
+        key: Waiting(outcome.decided_by, until=now + timedelta(seconds=outcome.seconds))
+        if isinstance(outcome, Waiting)
+        else outcome
+        for key, outcome in outcomes.items()
     }
 
 
@@ -121,7 +121,7 @@ def ask(
     cause: Mapping[Key, str],
 ) -> None:
     """Writes a decision for each of these commands that waits. `cause`: what asked for it."""
-    waiting = {key: one for key, one in outcomes.items() if isinstance(one, Waiting)}
+    waiting = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Waiting)}
     if not waiting:
         return
     sql.execute(
@@ -141,12 +141,12 @@ def ask(
                     "step": key[1],
                     "saga": commands[key].saga,
                     "action": operation.action,
-                    "decided_by": one.decided_by,
-                    "until": one.until,
+                    "decided_by": outcome.decided_by,
+                    "until": outcome.until,
                     "command": commands[key],
                     "cause": cause.get(key, ""),
                 }
-                for key, one in waiting.items()
+                for key, outcome in waiting.items()
             )
         ],
     )
@@ -177,12 +177,15 @@ def decide(
     verdict; one that is said to be overdue and is not is left as it is.
     """
     with transaction.atomic(using=operation.service):
-        decided = _decide(operation, {one.key: one for one in given}, decided_by)
+        decided = _decide(operation, {verdict.key: verdict for verdict in given}, decided_by)
         if in_same_transaction:
-            in_same_transaction([one for one in decided if one.fresh])
+            in_same_transaction([decision for decision in decided if decision.fresh])
         failpoints.reach("decisions.before_commit", operation)
     failpoints.reach("decisions.after_commit", operation)
-    pursue(service=operation.service, outcomes={one.asked.key: one.outcome for one in decided})
+    pursue(
+        service=operation.service,
+        outcomes={decision.asked.key: decision.outcome for decision in decided},
+    )
     return decided
 
 
@@ -192,9 +195,9 @@ def _decide(
     waiting = barrier.lock_waiting(operation=operation, keys=given.keys())
     found = _read(operation, given.keys())
     due = {
-        key: one
+        key: verdict
         for key in sorted(waiting.keys() & found.keys())
-        if (one := _due(found[key], given[key], waiting[key][1].decided_by, decided_by))
+        if (verdict := _due(found[key], given[key], waiting[key][1].decided_by, decided_by))
     }
     ran = _run(operation, found, due) if due else {}
     outcomes = reckoned(operation=operation, outcomes=ran)
@@ -236,13 +239,13 @@ def _run(
         Verdict(
             step=key[1],
             command=msgspec.json.decode(found[key].command, type=doing.command),
-            word=one.word,
+            word=verdict.word,
             decided_by=found[key].decided_by,
-            by=one.by,
-            reason=one.reason,
-            data=one.data or {},
+            by=verdict.by,
+            reason=verdict.reason,
+            data=verdict.data or {},
         )
-        for key, one in given.items()
+        for key, verdict in given.items()
     ]
     return dict(zip(given, doing.decide(verdicts), strict=True))
 
@@ -270,7 +273,7 @@ def _close(
                  reason text, data jsonb, decided_by text, until timestamptz)
             WHERE decision.saga_id = v.saga_id AND decision.step = v.step
             """,
-        values=[sql.rows(_closing(given[key], one) for key, one in outcomes.items())],
+        values=[sql.rows(_closing(given[key], outcome) for key, outcome in outcomes.items())],
     )
 
 

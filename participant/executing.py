@@ -77,24 +77,24 @@ def _pursued(operation: Operation, executed: list[Executed], *, is_told: bool) -
     """
     if not operation.decide:
         return executed
-    keys = [barrier.key_of(operation, one.command) for one in executed]
+    keys = [barrier.key_of(operation, result.command) for result in executed]
     outcomes: Mapping[Key, Outcome] = {
-        key: one.outcome
-        for key, one in zip(keys, executed, strict=True)
-        if isinstance(one.outcome, Waiting)
+        key: result.outcome
+        for key, result in zip(keys, executed, strict=True)
+        if isinstance(result.outcome, Waiting)
     }
     if not outcomes:
         return executed
     if decisions.pursue(service=operation.service, outcomes=outcomes):
         outcomes = barrier.stored(operation=operation, keys=outcomes.keys())
-    waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
+    waiting = [key for key, outcome in outcomes.items() if isinstance(outcome, Waiting)]
     if waiting and not is_told:
         failpoints.reach("executing.before_promise")
         decisions.promise(service=operation.service, keys=waiting)
         failpoints.reach("executing.promised")
     return [
-        replace(one, outcome=outcomes.get(key, one.outcome))
-        for key, one in zip(keys, executed, strict=True)
+        replace(result, outcome=outcomes.get(key, result.outcome))
+        for key, result in zip(keys, executed, strict=True)
     ]
 
 
@@ -107,7 +107,7 @@ def execute_apart(
     alone and without patience, for so many `seconds` in all. What was not decided is Busy.
     """
     try:
-        return [one.outcome for one in execute(operation=operation, commands=commands)]
+        return [result.outcome for result in execute(operation=operation, commands=commands)]
     except DatabaseError as error:
         if not sql.is_busy(error):
             raise
@@ -139,9 +139,9 @@ def _execute(
     entry = barrier.enter(operation=operation, commands=free)
     keys = [barrier.key_of(operation, command) for command in commands]
     first = {
-        key: one
-        for key, one in zip(reversed(keys), reversed(commands), strict=True)
-        if key not in entry.known and one.saga_id not in owned
+        key: command
+        for key, command in zip(reversed(keys), reversed(commands), strict=True)
+        if key not in entry.known and command.saga_id not in owned
     }
     decisions.withdraw(operation=operation, keys=entry.withdrawn)
     to_run = [first[key] for key in sorted(entry.fresh)]
@@ -154,11 +154,11 @@ def _execute(
     outcomes = {**entry.known, **entry.settled, **ran}
     return [
         Executed(
-            command=one,
-            outcome=owned.get(one.saga_id) or outcomes[key],
-            fresh=first.get(key) is one,
+            command=asked,
+            outcome=owned.get(asked.saga_id) or outcomes[key],
+            fresh=first.get(key) is asked,
         )
-        for key, one in zip(keys, commands, strict=True)
+        for key, asked in zip(keys, commands, strict=True)
     ]
 
 
@@ -173,7 +173,7 @@ def _run(
     if not operation.decide:
         return ran
     outcomes = decisions.reckoned(operation=operation, outcomes=ran)
-    waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
+    waiting = [key for key, outcome in outcomes.items() if isinstance(outcome, Waiting)]
     told = {key: cause(commands[key]) for key in waiting} if cause else {}
     decisions.ask(operation=operation, commands=commands, outcomes=outcomes, cause=told)
     return outcomes

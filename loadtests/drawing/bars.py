@@ -36,22 +36,24 @@ def stacks(*, every: Sequence[StackedBar], unit: str, width: float) -> Drawing:
     highest = max((sum(part.amount for part in stack.parts) for stack in every), default=0.0)
     across = frame.across(high=plot.rounded_up(highest))
     drawn = [frame.level(across, unit=unit)]
-    for place, one in enumerate(every):
-        drawn.append(_stack(one, frame.top + place * row, across))
+    for place, bar in enumerate(every):
+        drawn.append(_stack(bar, frame.top + place * row, across))
     description = "; ".join(_parts(stack) for stack in every)
     return Drawing(height=frame.height, elements=drawn, description=description)
 
 
-def _stack(one: StackedBar, top: float, across: Linear) -> str:
-    kind = words.colour_of(one.pattern)
-    drawn = [plot.heading(words.name_of(one.pattern), one.description, y=top + LINE, kind=kind)]
+def _stack(bar: StackedBar, top: float, across: Linear) -> str:
+    kind = words.colour_of(bar.pattern)
+    drawn = [plot.heading(words.name_of(bar.pattern), bar.description, y=top + LINE, kind=kind)]
     reached = 0.0
-    for part in one.parts:
+    for part in bar.parts:
         left, right = across(reached), across(reached + part.amount)
         reached += part.amount
         drawn.append(plot.box(left, top + LINE + 6, right - left, THICK, kind=f"part {part.kind}"))
         room = right - left - 6
-        fits = [one for one in (part.label, part.short) if plot.width_of(one, bold=True) < room]
+        fits = [
+            label for label in (part.label, part.short) if plot.width_of(label, bold=True) < room
+        ]
         if fits:
             place = (left + right) / 2, top + LINE + 10 + THICK / 2
             drawn.append(plot.text(fits[0], *place, anchor="middle", kind=f"on {part.kind}"))

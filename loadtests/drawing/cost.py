@@ -20,10 +20,10 @@ OTHER = "other"
 COLOURS = 9
 PARTS_OF = {"epmd": "rabbitmq"}
 COUNTED: Mapping[str, Callable[[CostPerCheckout], float]] = {
-    "transactions that wrote": lambda one: one.writes,
-    "write-ahead log, kB": lambda one: one.wal_bytes / 1000,
-    "messages published": lambda one: one.messages,
-    "HTTP calls": lambda one: one.http_calls,
+    "transactions that wrote": lambda cost: cost.writes,
+    "write-ahead log, kB": lambda cost: cost.wal_bytes / 1000,
+    "messages published": lambda cost: cost.messages,
+    "HTTP calls": lambda cost: cost.http_calls,
 }
 
 
@@ -32,7 +32,9 @@ def cost(*, run: Comparison) -> str:
     full, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
     if not full:
         return ""
-    colours = [(GROUPS.get(one, OTHER), _colour(place)) for place, one in enumerate(_present(full))]
+    colours = [
+        (GROUPS.get(group, OTHER), _colour(place)) for place, group in enumerate(_present(full))
+    ]
     return html.section(
         "All that the shop used up, divided by its checkouts: at full load, where batches are"
         " full, and at light load, where every checkout is handled alone. The load generator"
@@ -132,7 +134,7 @@ def _cpu_table(figures: Sequence[Figures], caption: str) -> str:
     rows: dict[str, Callable[[Figures], str]] = {
         name.replace("_", " "): partial(_web_and_worker, service=name) for name in services
     }
-    rows["the whole shop"] = lambda one: words.number(one.cost.shop_cpu_ms)
+    rows["the whole shop"] = lambda figures: words.number(figures.cost.shop_cpu_ms)
     return html.by_pattern(figures, rows, caption=caption)
 
 

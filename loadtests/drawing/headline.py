@@ -68,7 +68,7 @@ def _tile(run: Comparison, question: Question) -> str:
 
 
 def _bars(found: Mapping[str, float | None], unit: str) -> str:
-    highest = max([one for one in found.values() if one is not None], default=0.0) or 1.0
+    highest = max([value for value in found.values() if value is not None], default=0.0) or 1.0
     return "".join(
         f'<div class="bar {words.colour_of(pattern)}"><span>{escape(words.short_name_of(pattern))}'
         f'</span><i style="width:{(value or 0.0) / highest * 100:.1f}%"></i>'
@@ -139,7 +139,7 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
     first, second = found[0].first, found[0].second
     frame = Frame(width=width, height=ROW * len(found) + 74, left=10, right=10, top=26)
     leads = [lead for verdict in found if (lead := verdict.lead)]
-    furthest = max((max(abs(one.low), abs(one.high)) for one in leads), default=LEAST)
+    furthest = max((max(abs(ratio.low), abs(ratio.high)) for ratio in leads), default=LEAST)
     end = min(max(furthest * 1.1, LEAST), MOST)
     across = frame.across(low=-end, high=end)
     left, right = (
@@ -154,7 +154,7 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
         plot.text(left, 0, 14, kind=f"name {words.colour_of(first)}"),
         plot.text(right, width, 14, anchor="end", kind=f"name {words.colour_of(second)}"),
     ]
-    drawn += [_row(one, frame.top + ROW * place, across) for place, one in enumerate(found)]
+    drawn += [_row(verdict, frame.top + ROW * place, across) for place, verdict in enumerate(found)]
     description = " ".join(f"{verdict.figure}: {verdicts.sentence(verdict)}." for verdict in found)
     return Drawing(height=frame.height, elements=drawn, description=description)
 

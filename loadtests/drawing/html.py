@@ -31,7 +31,7 @@ def points(every: Sequence[str]) -> str:
     """A list of sentences; nothing for none."""
     if not every:
         return ""
-    return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in every)}</ul>"
+    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in every)}</ul>"
 
 
 def section(caption: str, *parts_html: str, name: str, title: str) -> str:
@@ -42,8 +42,10 @@ def section(caption: str, *parts_html: str, name: str, title: str) -> str:
 
 def contents(sections_html: Sequence[str]) -> str:
     """Links to these sections."""
-    found = [re.search('id="([^"]+)"><h2>(.+?)</h2>', one) for one in sections_html]
-    links = [f'<a href="#{one[1]}">{one[2]}</a>' for one in found if one]
+    found = [
+        re.search('id="([^"]+)"><h2>(.+?)</h2>', section_html) for section_html in sections_html
+    ]
+    links = [f'<a href="#{match[1]}">{match[2]}</a>' for match in found if match]
     return f'<nav aria-label="Contents">{"".join(links)}</nav>\n'
 
 
@@ -62,7 +64,7 @@ def key(names: Sequence[tuple[str, str]], *, patterns: Sequence[str] = ()) -> st
 
 def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
     """The first cell of a row names it."""
-    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
+    head = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
         + "".join(_cell(cell) for cell in row[1:])
@@ -78,7 +80,7 @@ def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
 def by_pattern(found: Sequence[T], rows: Mapping[str, Callable[[T], str]], *, caption: str) -> str:
     """A table with a column a pattern; `rows`: what a row is called, and what a cell says."""
     return table(
-        heads=["", *[words.name_of(one.pattern) for one in found]],
+        heads=["", *[words.name_of(figures.pattern) for figures in found]],
         rows=[[label, *map(of, found)] for label, of in rows.items()],
         caption=caption,
     )

@@ -48,7 +48,7 @@ def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
 def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Until the 202: apart, because it says nothing of the outcome."""
     found = {
-        pattern: [[one.acceptance_ms for one in window] for window in windows.values()]
+        pattern: [[sample.acceptance_ms for sample in window] for window in windows.values()]
         for pattern, windows in windows_of(run, samples, Phase.LIGHT).items()
     }
     if not found:
@@ -117,7 +117,7 @@ def windows_of(
 
 def _outcomes(run: Comparison, samples: Sequence[Sample], phase: Phase) -> Windows:
     return {
-        pattern: [[until_completed(one) for one in window] for window in windows.values()]
+        pattern: [[until_completed(sample) for sample in window] for window in windows.values()]
         for pattern, windows in windows_of(run, samples, phase).items()
     }
 
@@ -135,9 +135,9 @@ def times_table(
     return html.by_pattern(
         figures,
         {
-            "p50": lambda one: spread(of(one), 0),
-            "p95": lambda one: spread(of(one), 1),
-            "p99": lambda one: spread(of(one), 2),
+            "p50": lambda figures: spread(of(figures), 0),
+            "p95": lambda figures: spread(of(figures), 1),
+            "p99": lambda figures: spread(of(figures), 2),
         },
         caption=f"{caption}; in brackets the lowest and the highest window.",
     )

@@ -139,7 +139,7 @@ class Log:
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for parts in ((1, 2, 5), (1, 3), (1,)):
             found = [part * 10.0**power for power in powers for part in parts]
-            found = [one for one in found if self.low <= one <= self.high]
+            found = [value for value in found if self.low <= value <= self.high]
             if len(found) <= most:
                 break
         return found

@@ -32,7 +32,7 @@ def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
         return ""
     settings = run.settings
     every = [_stack(figure) for figure in figures]
-    seen = {part.kind for one in every for part in one.parts}
+    seen = {part.kind for bar in every for part in bar.parts}
     return html.section(
         f"{words.share(settings.declined)} of the cards are declined after the goods were"
         f" reserved, so that is undone; {words.share(settings.scarce)} of the carts want the"
@@ -106,7 +106,7 @@ def _times(
         caption="Each dot is a checkout; the line is their median.",
         table_html=latency.times_table(
             figures,
-            lambda one: one.compensated if name == "undone" else one.refused,
+            lambda figures: figures.compensated if name == "undone" else figures.refused,
             f"{title}, ms",
         ),
     )
@@ -115,13 +115,15 @@ def _times(
 def dots(*, found: Mapping[str, Sequence[float]], unit: str, width: float) -> Drawing:
     """A dot for each value (ms), one row a pattern, its median marked."""
     frame = Frame(width=width, height=ROW * len(found) + 48, left=8, right=14, top=8, bottom=46)
-    values = [one for every in found.values() for one in every if not math.isinf(one)] or [1.0]
+    values = [value for every in found.values() for value in every if not math.isinf(value)] or [
+        1.0
+    ]
     across = frame.across(high=plot.rounded_up(max(values)))
     drawn = [frame.level(across, unit=unit)]
     for place, (pattern, every) in enumerate(found.items()):
         drawn.append(_dots(pattern, sorted(every), frame.top + place * ROW, across))
     description = "; ".join(
-        f"{words.name_of(one)}: {len(every)} of them" for one, every in found.items()
+        f"{words.name_of(pattern)}: {len(every)} of them" for pattern, every in found.items()
     )
     return Drawing(height=frame.height, elements=drawn, description=description)
 

@@ -55,7 +55,7 @@ def _light(run: Comparison) -> list[str]:
     return [
         f"Light load, {run.settings.rate:g}/s: ms from intended start to outcome",
         *[
-            _line(f"  p{share}", [latency.spread(one.outcome, place) for one in found])
+            _line(f"  p{share}", [latency.spread(figures.outcome, place) for figures in found])
             for place, share in enumerate((50, 95, 99))
         ],
         _row("accepted after, p50 / p99", found, lambda figures: _pair(figures.acceptance)),
@@ -71,16 +71,18 @@ def _full(run: Comparison) -> list[str]:
         _row("completed/s", found, throughput.capacity),
         *_knees(run),
         *_pressures(run),
-        _row("CPU ms a checkout", found, lambda one: f"{one.cost.shop_cpu_ms:.2f}"),
-        _row("  of it: services", found, lambda one: _cpu(one.cost, of_services=True)),
-        _row("  PostgreSQL and broker", found, lambda one: _cpu(one.cost, of_services=False)),
-        _row("  the same at light load", light, lambda one: f"{one.cost.shop_cpu_ms:.1f}"),
+        _row("CPU ms a checkout", found, lambda figures: f"{figures.cost.shop_cpu_ms:.2f}"),
+        _row("  of it: services", found, lambda figures: _cpu(figures.cost, of_services=True)),
+        _row(
+            "  PostgreSQL and broker", found, lambda figures: _cpu(figures.cost, of_services=False)
+        ),
+        _row("  the same at light load", light, lambda figures: f"{figures.cost.shop_cpu_ms:.1f}"),
         _row("writing transactions", found, lambda figures: f"{figures.cost.writes:.2f}"),
-        _row("WAL kB", found, lambda one: f"{one.cost.wal_bytes / 1000:.1f}"),
+        _row("WAL kB", found, lambda figures: f"{figures.cost.wal_bytes / 1000:.1f}"),
         _row(
             "messages / HTTP calls",
             found,
-            lambda one: f"{one.cost.messages:.2f} / {one.cost.http_calls:.2f}",
+            lambda figures: f"{figures.cost.messages:.2f} / {figures.cost.http_calls:.2f}",
         ),
     ]
 
@@ -96,7 +98,11 @@ def _pressures(run: Comparison) -> list[str]:
     """Of a full run: shares of what completes at full load."""
     if not run.pressures:
         return []
-    shares = {(one.pattern, one.phase): one.ratio for one in run.pressures if one.ratio}
+    shares = {
+        (pressure.pattern, pressure.phase): pressure.ratio
+        for pressure in run.pressures
+        if pressure.ratio
+    }
     cells = [
         " / ".join(
             f"{found.estimate:.2f}" if (found := shares.get((pattern, phase))) else "-"
@@ -124,8 +130,8 @@ def _failures(run: Comparison) -> list[str]:
         f"Failures: {words.share(run.settings.declined)} declined cards,"
         f" {words.share(run.settings.scarce)} compete for a last unit",
         _row("completed / undone / refused", found, lambda figures: _ended(figures.counts)),
-        _row("undone after ms, p50 / p99", found, lambda one: _pair(one.compensated)),
-        _row("refused after ms, p50 / p99", found, lambda one: _pair(one.refused)),
+        _row("undone after ms, p50 / p99", found, lambda figures: _pair(figures.compensated)),
+        _row("refused after ms, p50 / p99", found, lambda figures: _pair(figures.refused)),
     ]
 
 
@@ -136,7 +142,7 @@ def _decided(run: Comparison) -> list[str]:
     for figure, same in groupby(shown, key=lambda verdict: verdict.figure):
         lines += [
             f"  {figure}",
-            *dict.fromkeys(_wrapped(verdicts.sentence(one), 4) for one in same),
+            *dict.fromkeys(_wrapped(verdicts.sentence(verdict), 4) for verdict in same),
         ]
     left = len(run.verdicts) - len(shown)
     if left:

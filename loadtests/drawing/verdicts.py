@@ -99,7 +99,9 @@ def headline(*, run: Comparison) -> str:
             ahead.setdefault(winner, []).append(question.ahead)
     if not ahead:
         return _without_a_winner(list(answers.values()))
-    sentences = [f"{words.name_of(one)} {words.listed(what)}" for one, what in ahead.items()]
+    sentences = [
+        f"{words.name_of(pattern)} {words.listed(what)}" for pattern, what in ahead.items()
+    ]
     is_open = [
         question.subject
         for question, found in answers.items()

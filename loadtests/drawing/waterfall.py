@@ -39,9 +39,9 @@ def waterfall(*, run: Comparison) -> str:
             [
                 (f"{kind}: {meaning}", colour)
                 for kind, (colour, meaning) in KINDS.items()
-                if any(_total(one, kind) for one in found)
+                if any(_total(fall, kind) for fall in found)
             ],
-            patterns=[one.pattern for one in found],
+            patterns=[fall.pattern for fall in found],
         ),
         html.figure(
             lambda width: chart(found=found, width=width),
@@ -49,7 +49,7 @@ def waterfall(*, run: Comparison) -> str:
             title="Where a checkout's time goes",
             caption="Means over a sample of the completed checkouts; the parts add up to their mean"
             " latency, which is higher than the median.",
-            table_html="".join(_table(one) for one in found) + _totals(found),
+            table_html="".join(_table(fall) for fall in found) + _totals(found),
         ),
         name="waterfall",
         title="Where the time goes",
@@ -101,8 +101,8 @@ def chart(*, found: Sequence[Waterfall], width: float) -> Drawing:
     frame = Frame(width=width, height=sum(heights) + 46, left=124, right=52, bottom=46)
     across = frame.across(high=plot.rounded_up(max(fall.mean_ms for fall in found)))
     drawn, top = [frame.level(across, unit="ms since the intended start")], 0.0
-    for one, height in zip(found, heights, strict=True):
-        drawn += _panel(one, top, across)
+    for waterfall, height in zip(found, heights, strict=True):
+        drawn += _panel(waterfall, top, across)
         top += height
     description = "; ".join(_described(fall) for fall in found)
     return Drawing(height=frame.height, elements=drawn, description=description)

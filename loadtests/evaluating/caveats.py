@@ -88,7 +88,7 @@ def _caveat(rule: _Rule, figures: Sequence[Figures]) -> str:
     above = [figure for figure in figures if rule.measure(figure) > rule.most]
     if not above:
         return ""
-    highest = max(rule.measure(one) for one in above)
+    highest = max(rule.measure(figures) for figures in above)
     return f"{rule.text.format(highest)}: {_where(above, figures)}."
 
 
@@ -97,8 +97,8 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
     if len(above) == len(figures):
         return "everywhere"
     places = []
-    for phase in dict.fromkeys(one.phase for one in above):
-        patterns = [one.pattern for one in above if one.phase == phase]
+    for phase in dict.fromkeys(figures.phase for figures in above):
+        patterns = [figures.pattern for figures in above if figures.phase == phase]
         is_whole = len(patterns) == sum(figure.phase == phase for figure in figures)
         places += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
     return ", ".join(places)

@@ -80,8 +80,8 @@ def require_environment(*, folder: Path = ENVIRONMENT) -> None:
 
 def versions(*, folder: Path = ENVIRONMENT) -> str:
     """Of what is measured, for people."""
-    found = [*distributions(path=[str(one) for one in folder.glob("lib/python*/site-packages")])]
-    known = {one.name: one.version for one in found}
+    found = [*distributions(path=[str(path) for path in folder.glob("lib/python*/site-packages")])]
+    known = {package.name: package.version for package in found}
     return ", ".join(f"{name} {known.get(name, '?')}" for name in MEASURED)
 
 

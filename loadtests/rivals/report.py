@@ -136,7 +136,11 @@ def _figures(result: Result, arm: str, kinds: Sequence[ratios.Kind]) -> list[str
 
 
 def _ratios(result: Result, pair: tuple[str, str], kinds: Sequence[ratios.Kind]) -> list[str]:
-    found = {one.figure: one for one in result.ratios if (one.second, one.first) == pair}
+    found = {
+        verdict.figure: verdict
+        for verdict in result.ratios
+        if (verdict.second, verdict.first) == pair
+    }
     return [_ratio(found[kind.name].ratio) for kind in kinds]
 
 

@@ -87,7 +87,7 @@ class Gate:
             self.markdown.write_text(gate.markdown(every=every, run=run, beware=beware))
         if not every:
             return "", 0
-        found = {one.standing for one in every}
+        found = {judgement.standing for judgement in every}
         undecided = UNDECIDED if run.audit.is_clean else NO_RESULT
         status = undecided if Standing.UNDECIDED in found else 0
         message = gate.lines(every=every, beware=beware)
