@@ -77,15 +77,17 @@ def situation_in_words(*, at: Situation) -> str:
 
 def warnings(*, answer: Recommendation, model: Model) -> list[str]:
     """What the answer goes beyond, and what was doubtful in the survey, with "beware" before it."""
-    doubtful = [stack.spot.name for stack in model.survey.stacks if stack.doubts]
-    doubts = [f"doubts about the survey (see its file): {', '.join(doubtful)}"] if doubtful else []
+    with_caveats = [stack.spot.name for stack in model.survey.stacks if stack.caveats]
+    caveats = (
+        [f"caveats of the survey (see its file): {', '.join(with_caveats)}"] if with_caveats else []
+    )
     followed = [
         f"{pattern} could follow all that it was offered on {words.listed(found)}, so it can take"
         " that or more"
         for pattern in model.patterns
         if (found := model.never_saturated(pattern=pattern))
     ]
-    return [f"beware: {warning}" for warning in (*answer.warnings, *followed, *doubts)]
+    return [f"beware: {warning}" for warning in (*answer.warnings, *followed, *caveats)]
 
 
 def explained(*, model: Model) -> str:

@@ -139,7 +139,7 @@ def of_question(*, run: Comparison, question: Question) -> list[Verdict]:
 def warnings(*, run: Comparison) -> list[str]:
     """What to beware of, a sentence each."""
     stopped = ["the run was stopped before its end: this is of the windows until then."]
-    return [*stopped * run.was_stopped, *run.doubts]
+    return [*stopped * run.was_stopped, *run.caveats]
 
 
 def sentence(verdict: Verdict) -> str:

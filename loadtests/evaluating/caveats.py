@@ -1,4 +1,4 @@
-"""What makes a result doubtful or void, said in plain words: one sentence a kind of doubt."""
+"""What makes a result doubtful or void, said in plain words: one sentence a kind."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

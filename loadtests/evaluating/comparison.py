@@ -84,7 +84,7 @@ class Comparison:
     at_rest_ms_per_second: float
     """CPU that the idle shop uses."""
     verdicts: list[Verdict]
-    doubts: list[str]
+    caveats: list[str]
     audit: Audit
     was_stopped: bool
     """Before all of its windows had been measured."""
@@ -104,7 +104,7 @@ class Comparison:
     @property
     def is_void(self) -> bool:
         """Some of its figures mean nothing, and a caveat says which."""
-        return any(doubt.startswith(caveats.INVALID) for doubt in self.doubts)
+        return any(caveat.startswith(caveats.INVALID) for caveat in self.caveats)
 
     @property
     def is_valid(self) -> bool:
@@ -143,7 +143,7 @@ def compare(
         windows=[facts(window) for window in measured],
         at_rest_ms_per_second=at_rest.shop_cpu_ms / at_rest.seconds,
         verdicts=_verdicts(kept, settings.patterns),
-        doubts=caveats.caveats(measured=kept, figures=every, cores=cores),
+        caveats=caveats.caveats(measured=kept, figures=every, cores=cores),
         audit=audit,
         was_stopped=was_stopped,
         waterfalls=waterfall.waterfalls(moments=[m for measured in kept for m in measured.moments]),

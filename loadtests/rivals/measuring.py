@@ -128,14 +128,14 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
         figures=ratios.figures(measured=kept, arms=ARMS, idle=idle),
         ratios=ratios.ratios(measured=kept, patterns=PATTERNS, rivals=NAMES, idle=idle),
         idle=idle,
-        doubts=_doubts(kept, idle),
+        caveats=_caveats(kept, idle),
         books=books,
         windows=[facts(window) for window in measured],
     )
     return result, _kept(result, measured, now)
 
 
-def _doubts(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
+def _caveats(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
     """As of a comparison; what other arms use at rest is no other program's."""
     cores = os.cpu_count() or 1
     # Both patterns are one shop.

@@ -84,7 +84,7 @@ class Result:
     figures: Mapping[str, Mapping[str, float | None]]
     ratios: Sequence[Verdict]
     idle: Mapping[str, Idle]
-    doubts: Sequence[str]
+    caveats: Sequence[str]
     books: Mapping[str, Mapping[str, Any]]
     windows: Sequence[WindowFacts]
 

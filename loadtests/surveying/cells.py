@@ -147,7 +147,7 @@ class Rest:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """All cells of one spot, and how clean they are. `doubts`: as of a comparison, in words."""
+    """All cells of one spot, and how clean they are. `caveats`: as of a comparison, in words."""
 
     spot: Spot
     made_at: str
@@ -156,7 +156,7 @@ class Stack:
     rest: Rest
     audit: Audit
     was_stopped: bool
-    doubts: Sequence[str]
+    caveats: Sequence[str]
     cells: Sequence[Cell]
 
 

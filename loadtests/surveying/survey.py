@@ -138,7 +138,7 @@ def _without(planned: Sequence[Window], seen: Sequence[Measured]) -> list[Window
     return [window for window in planned if window.number not in numbers]
 
 
-def doubts_of(*, measured: Sequence[Measured]) -> list[str]:
+def caveats_of(*, measured: Sequence[Measured]) -> list[str]:
     """What makes a stack's cells doubtful, as of a comparison."""
     cores = os.cpu_count() or 1
     kept = [window for window in measured if window.phase is not Phase.WARM_UP]
@@ -259,7 +259,7 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
         rest=taken.rest,
         audit=audit,
         was_stopped=taken.was_stopped,
-        doubts=doubts_of(measured=measured),
+        caveats=caveats_of(measured=measured),
         cells=[cell for each in measured if (cell := cell_of(measured=each))],
     )
     (folder / STACK).write_bytes(msgspec.json.encode(found))

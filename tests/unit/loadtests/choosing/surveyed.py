@@ -115,7 +115,7 @@ def _stack(spot: Spot, cells: Sequence[Cell]) -> Stack:
         rest=Rest(cpu_ms=REST_MS, wal_bytes=0, writes=0),
         audit=Audit(is_clean=True, output=""),
         was_stopped=False,
-        doubts=[],
+        caveats=[],
         cells=cells,
     )
 
