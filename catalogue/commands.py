@@ -34,7 +34,7 @@ Items = Annotated[list[Item], msgspec.Meta(min_length=1, max_length=bounds.MOST_
 
 
 class Reserve(Command, frozen=True, kw_only=True):
-    """Put these items aside: every line or none. `subject`: the cart or the order it is for."""
+    """Reserve these items: every line or none. `subject`: the cart or the order it is for."""
 
     subject: Id
     items: Items

@@ -90,7 +90,7 @@ def health(request: HttpRequest) -> HttpResponse:
     """200, or 503 while something keeps sagas from moving; each dependency by name.
 
     `attention`: all that stands, since when, and what to do. What waits for a person there
-    (`level` attention: parked sagas and messages, what is set aside) makes no service unhealthy.
+    (`level` attention: parked sagas, dead letters) makes no service unhealthy.
     """
     return _told(_ask(_everything), requests=served())
 

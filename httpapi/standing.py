@@ -203,7 +203,7 @@ def _complaints(alive: Sequence[Beat], *, grace: float) -> Findings:
 
 
 def outbox(*, service: str) -> Findings:
-    """What waits to be sent, and what is set aside. It is not down by itself: what waits is the
+    """What waits to be sent, and what failed to be. It is not down by itself: what waits is the
     broker's or the worker's; but a relay that sends nothing is told of."""
     ((unsent, first_id, oldest, seconds),) = sql.execute(
         service=service,
@@ -213,7 +213,7 @@ def outbox(*, service: str) -> Findings:
             FROM {service}_outboxentry WHERE sent_at IS NULL AND next_attempt_at IS NULL
             """,
     )
-    found = _set_aside(service)
+    found = _failed_events(service)
     found.fields["outbox"] = {
         "status": "up",
         "unsent": unsent,
@@ -244,7 +244,7 @@ def _sends(service: str, first_unsent: int) -> bool:
     return bool(rows and rows[0][0])
 
 
-def _set_aside(service: str) -> Findings:
+def _failed_events(service: str) -> Findings:
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -253,11 +253,11 @@ def _set_aside(service: str) -> Findings:
             ORDER BY created_at LIMIT 1
             """,
     )
-    found = Findings(fields={"outbox": {"set_aside": rows[0][2] if rows else 0}})
+    found = Findings(fields={"outbox": {"failed": rows[0][2] if rows else 0}})
     for oldest, reason, count in rows:
         found.waits = [
             Complaint(
-                what=f"{count} events of {service} are set aside: the broker does not take them;"
+                what=f"{count} events of {service} have failed: the broker does not take them;"
                 f" the first: {reason}",
                 since=oldest,
                 do=f"see each one's reason in the admin (Outbox entries of {service}), then retry"

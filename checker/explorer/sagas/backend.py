@@ -121,7 +121,7 @@ class Backend(ABC):
         """How each saga stands for its coordinator."""
 
     @abstractmethod
-    def set_aside(self) -> list[str]:
+    def dead_letters(self) -> list[str]:
         """Messages that no handler could handle, and sagas that no runner could run."""
 
     @abstractmethod

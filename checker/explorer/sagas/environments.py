@@ -101,7 +101,7 @@ class SagaEnvironment:
         yield from self._interferences()
 
     def breaches(self) -> list[str]:
-        found = self._broken + self.backend.set_aside()
+        found = self._broken + self.backend.dead_letters()
         self._snapshots = self.backend.snapshots()
         found += self._monotonicity.breaches(
             now=self._snapshots, may_return=self._limits.may_return

@@ -225,9 +225,9 @@ class PostgresBackend(Backend):
     def runs(self) -> Mapping[str, str]:
         return dict(self._runs.objects.values_list("saga_id", "status"))
 
-    def set_aside(self) -> list[str]:
+    def dead_letters(self) -> list[str]:
         return [
-            f"{service} set {message.event_type} of {message.saga_id} aside: {message.reason}"
+            f"{service} dead-lettered {message.event_type} of {message.saga_id}: {message.reason}"
             for service in self.services
             for message in apps.get_model(service, "FailedMessage").objects.exclude(
                 status=FailedStatus.HANDLED
