@@ -49,7 +49,7 @@ class Charge(Command, frozen=True, kw_only=True):
 
 
 class CreatePayment(Charge, frozen=True, kw_only=True):
-    """A payment to be confirmed by whoever pays it; nothing is taken yet."""
+    """A payment to be confirmed by its payer; nothing is taken yet."""
 
     user_id: Id
 

@@ -61,7 +61,7 @@ class AcceptedSaga(models.Model):
 class IdempotencyKey(models.Model):
     """An Idempotency-Key of a user, and the saga that it stands for.
 
-    `fingerprint`: of what was asked for; whoever asks for something else needs another key.
+    `fingerprint`: of what was asked for; a request for something else needs another key.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -50,7 +50,7 @@ class Intervention(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InterventionWithReason(Intervention, frozen=True, kw_only=True):
-    """Who asks for it, and why: to be read by whoever wonders later."""
+    """Who asks for it, and why: for a reader who wonders later."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 

@@ -1,4 +1,4 @@
-"""Pages of a list that grows while it is read: whoever follows `next` meets each row once.
+"""Pages of a list that grows while it is read: a client that follows `next` meets each row once.
 
 `next` and `previous` are cursors: they say after (or before) which row to go on, not how many rows
 to leave out, so what comes in meanwhile shifts nothing, and the millionth page costs no more than

@@ -1,6 +1,6 @@
 """`Prefer: wait=N` (RFC 7240): answer when it has ended, or after N seconds as it stands then.
 
-Whoever waits holds a thread of the web process, and no slot (httpapi.slots): steps, hand-overs and
+A request that waits holds a thread of the web process, and no slot (httpapi.slots): steps, hand-overs and
 health go on beside any number of shoppers who wait.
 """
 
@@ -126,7 +126,7 @@ class Waiters:
             return has_place and self.wait_in_place(key=key, seconds=seconds)
 
     def wait_in_place(self, *, key: str, seconds: float) -> bool:
-        """The same, for whoever has a place."""
+        """The same, for a request that has a place."""
         flag = threading.Event()
         self._enter(key, flag)
         try:

@@ -1,6 +1,6 @@
 """Decisions: what a step has asked somebody, and the one way in which it is answered.
 
-A step that waits has a row in the barrier (`waiting`) and one here. Whoever ends the wait (a yes, a
+A step that waits has a row in the barrier (`waiting`) and one here. What ends the wait (a yes, a
 no, its time, an undo, a block) holds the lock of the barrier's row while it does; all who come
 later find it closed.
 """

@@ -14,7 +14,7 @@ each arrival, its latency counts from the intended start, and how late the gener
 told apart. All samples are kept, so percentiles are exact (`--arrivals-csv FILE` has each of them).
 docs/how-to/open-arrivals.md is the guide.
 
-Whoever imports this imports Locust, which patches the process for gevent.
+An import of this imports Locust, which patches the process for gevent.
 """
 
 import csv

@@ -31,7 +31,7 @@ from messaging.brokers import (
     Rejected,
     Unroutable,
     exchange_of,
-    refuse_unfit,
+    refuse_invalid,
 )
 from messaging.brokers.rabbitmq_link import HEARTBEAT_SECONDS, Channel, Link, parameters
 from participant import failpoints
@@ -71,7 +71,7 @@ class RabbitMQBroker:
         self._declare(self._namespace + queue)
 
     def publish(self, messages: Sequence[Message]) -> None:
-        refuse_unfit(messages)
+        refuse_invalid(messages)
         with self._locks["publishing"]:
             self._usable_publisher().publish(messages)
 
