@@ -1,4 +1,4 @@
-"""The HTTP door of carrito: carts, orders, and the universal checkout. No decisions here.
+"""The HTTP door of carrito: carts, orders, and the checkout of all patterns. No decisions here.
 
 shopper -> POST /checkout/saga -> what do its products cost now? (prices)
                                -> accept: lock the cart, freeze it, record the checkout

@@ -1,7 +1,7 @@
 """`Prefer: wait=N` (RFC 7240): answer when it has ended, or after N seconds as it stands then.
 
-A request that waits holds a thread of the web process, and no slot (httpapi.slots): steps, hand-overs
-and health go on beside any number of shoppers who wait.
+A request that waits holds a thread of the web process, and no slot (httpapi.slots): steps,
+hand-overs and health go on beside any number of shoppers who wait.
 """
 
 import re

@@ -138,7 +138,7 @@ def resume(*, folder: Path, say: Say) -> FinishedRun:
     if not plan.holds(known=[measured.window for measured in known], settings=settings):
         raise NotStored(
             f"{folder}: another version of Dueto began it, with another plan: it can be shown"
-            " (--report), but not gone on with"
+            " (--report), but not resumed"
         )
     store.keep(measured=known)
     return run(settings=settings, folder=folder, known=known, say=say)

@@ -5,7 +5,7 @@
     the pivot  once it has happened there is no way back; in doubt, the service is asked to BLOCK
                it, and its answer decides the direction
 
-A refusal is final. A fault is tried again under the same key, at growing distances; given up, a
+A refusal is final. A fault is tried again under the same key, with growing delays; given up, a
 compensable step is undone as if it had happened, the pivot is blocked, and anything that can
 neither be undone nor given up is parked: a person decides.
 

@@ -40,7 +40,7 @@ TITLES = {
     5: "undone once, in reverse order",
     6: "no effect without its cause",
     7: "at rest",
-    8: "one key one saga, no way back",
+    8: "one key one saga, no status goes back",
 }
 ENDS = ("completed", "failed", "compensated", "parked", "waiting", "running")
 
