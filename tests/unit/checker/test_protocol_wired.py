@@ -77,7 +77,7 @@ def test_route_that_is_gone_is_noticed(monkeypatch):
     view = wired._view("inventario", "/steps/inventario.commit").view_class
     monkeypatch.delattr(view, "operation")
     (breach,) = breaches("orchestrated")
-    assert breach.rule == "received"
+    assert breach.rule == "answered"
 
 
 def test_request_that_nobody_answers_is_noticed(monkeypatch):
