@@ -119,7 +119,9 @@ class AcceptedSagaAdmin(RecordAdmin):
     actions = ["retry", "discard"]
     arrives = "accepted_at"
 
-    @admin.action(description="Retry: hand over again what was set aside", permissions=["operate"])
+    @admin.action(
+        description="Retry: hand over again what was dead-lettered", permissions=["operate"]
+    )
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
             return _refusal(saga_id, handover.retry(owner=self.owner, saga_ids=[saga_id]))
@@ -127,7 +129,7 @@ class AcceptedSagaAdmin(RecordAdmin):
         return self.in_bulk(request, queryset, act=act, done="handed over again")
 
     @admin.action(
-        description="Discard: end what was set aside, without success", permissions=["operate"]
+        description="Discard: end what was dead-lettered, without success", permissions=["operate"]
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
@@ -138,7 +140,7 @@ class AcceptedSagaAdmin(RecordAdmin):
 
 
 def _refusal(saga_id: str, done: Set[str]) -> Refused | None:
-    return None if saga_id in done else handover.NOT_SET_ASIDE
+    return None if saga_id in done else handover.NOT_DEAD_LETTERED
 
 
 class SagaAdmin(RecordAdmin):

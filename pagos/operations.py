@@ -62,7 +62,8 @@ def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
     locked = store.lock_payments(keys=keys)
     paid = _pay_from_credits(dict(zip(keys, verdicts, strict=True)), locked)
     decided = [
-        paid.get(key) or _after(one, locked[key]) for key, one in zip(keys, verdicts, strict=True)
+        paid.get(key) or _after(verdict, locked[key])
+        for key, verdict in zip(keys, verdicts, strict=True)
     ]
     store.settle(payments=[row for row, _ in decided], lease=LEASE_SECONDS)
     return [outcome for _, outcome in decided]
@@ -115,10 +116,10 @@ def _pay_from_credits(
     verdicts: Mapping[Key, Verdict], locked: Mapping[Key, LockedPayment]
 ) -> dict[Key, Change]:
     """Of the verdicts those by which a user pays from credits, in turn, while they last."""
-    paying = {key: locked[key] for key, one in verdicts.items() if _is_from_credits(one)}
+    paying = {key: locked[key] for key, verdict in verdicts.items() if _is_from_credits(verdict)}
     if not paying:
         return {}
-    balances = store.lock_balances(user_ids=[one.user_id for one in paying.values()])
+    balances = store.lock_balances(user_ids=[payment.user_id for payment in paying.values()])
     changes: dict[Key, Change] = {}
     spent: list[LockedPayment] = []
     for key, payment in paying.items():
@@ -127,7 +128,7 @@ def _pay_from_credits(
             balances[payment.user_id] -= payment.amount
             spent.append(payment)
         changes[key] = _from_credits(payment, key[1], why)
-    store.move_credits(kind="spent", payments=[one for one in spent if one.amount])
+    store.move_credits(kind="spent", payments=[payment for payment in spent if payment.amount])
     return changes
 
 
@@ -177,7 +178,10 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
     """
     charges = {(command.saga_id, charge.step_of(command)): command for command in commands}
     ids = _add(charges, taken_by=True)
-    return [_refusal(one.amount) or _taken(ids[key], one.amount) for key, one in charges.items()]
+    return [
+        _refusal(command.amount) or _taken(ids[key], command.amount)
+        for key, command in charges.items()
+    ]
 
 
 @undoes(charge)
@@ -194,7 +198,8 @@ def create_payment(commands: Sequence[CreatePayment]) -> list[Outcome]:
     asked = {(command.saga_id, create_payment.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
-        _refusal(one.amount) or _told(ids[key], one.amount, Pending) for key, one in asked.items()
+        _refusal(command.amount) or _told(ids[key], command.amount, Pending)
+        for key, command in asked.items()
     ]
 
 
@@ -204,12 +209,14 @@ def void_payment(commands: Sequence[Undo]) -> list[Outcome]:
     locked = store.lock_payments(
         keys=[(command.saga_id, void_payment.step_of(command)) for command in commands]
     )
-    open_ones = [one for one in locked.values() if one.status is PaymentStatus.PENDING]
-    store.settle(payments=[_row(one, Cancelled) for one in open_ones])
+    open_ones = [payment for payment in locked.values() if payment.status is PaymentStatus.PENDING]
+    store.settle(payments=[_row(payment, Cancelled) for payment in open_ones])
     found = [locked[command.saga_id, void_payment.step_of(command)] for command in commands]
     return [
-        _told(one.id, one.amount, Cancelled if one in open_ones else one.status.value)
-        for one in found
+        _told(
+            payment.id, payment.amount, Cancelled if payment in open_ones else payment.status.value
+        )
+        for payment in found
     ]
 
 
@@ -219,11 +226,11 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
     does. Refused: no_payment, cancelled_by_customer, confirmation_overdue, and as `charge`.
     """
     asked = {(command.saga_id, confirm_payment.step_of(command)): command for command in commands}
-    locked = store.lock_named(ids={key: one.payment_id for key, one in asked.items()})
+    locked = store.lock_named(ids={key: command.payment_id for key, command in asked.items()})
     begun = {
         key: _begin(locked[key], step=key[1])
-        for key, one in asked.items()
-        if one.auto_confirm and _is_open(locked.get(key))
+        for key, command in asked.items()
+        if command.auto_confirm and _is_open(locked.get(key))
     }
     waiting = {
         key: _row(locked[key], Pending, taken_by=key[1])
@@ -236,10 +243,10 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
     return [
         begun[key][1]
         if key in begun
-        else asks(command=one, operation=confirm_payment)
+        else asks(command=command, operation=confirm_payment)
         if key in waiting
-        else Refused(refusals.NO_PAYMENT, f"There is no payment {one.payment_id} to confirm.")
-        for key, one in asked.items()
+        else Refused(refusals.NO_PAYMENT, f"There is no payment {command.payment_id} to confirm.")
+        for key, command in asked.items()
     ]
 
 
@@ -263,13 +270,13 @@ def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
     asked = {(command.saga_id, pay_bill.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
-        _refusal(one.amount)
+        _refusal(command.amount)
         or (
-            _charged(ids[key], one.amount)
-            if one.amount == 0
-            else asks(command=one, operation=pay_bill)
+            _charged(ids[key], command.amount)
+            if command.amount == 0
+            else asks(command=command, operation=pay_bill)
         )
-        for key, one in asked.items()
+        for key, command in asked.items()
     ]
 
 
@@ -351,7 +358,7 @@ def _refusal(amount: Decimal) -> Refused | None:
 def _add(
     asked: Mapping[Key, CreatePayment | Charge | PayBill], *, taken_by: bool
 ) -> dict[Key, str]:
-    rows = [_new(key, one, taken_by=taken_by) for key, one in asked.items()]
+    rows = [_new(key, command, taken_by=taken_by) for key, command in asked.items()]
     return store.add_payments(payments=rows, lease=LEASE_SECONDS)
 
 
@@ -383,11 +390,17 @@ def _is_open(payment: LockedPayment | None) -> bool:
 
 def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
     locked = store.lock_payments(keys=reasons)
-    captured = [one for one in locked.values() if one.status is PaymentStatus.CAPTURED]
-    by_card = [one for one in captured if one.payment_method != CREDITS and one.amount]
-    from_credits = [one for one in captured if one.payment_method == CREDITS and one.amount]
+    captured = [payment for payment in locked.values() if payment.status is PaymentStatus.CAPTURED]
+    by_card = [
+        payment for payment in captured if payment.payment_method != CREDITS and payment.amount
+    ]
+    from_credits = [
+        payment for payment in captured if payment.payment_method == CREDITS and payment.amount
+    ]
     refunded = PaymentStatus.REFUNDED.value
-    store.settle(payments=[_row(one, refunded, asks=one in by_card) for one in captured])
+    store.settle(
+        payments=[_row(payment, refunded, asks=payment in by_card) for payment in captured]
+    )
     store.add_refunds(payments=captured, reasons=reasons)
     if from_credits:
         store.lock_balances(user_ids=[payment.user_id for payment in from_credits])

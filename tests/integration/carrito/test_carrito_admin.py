@@ -32,9 +32,9 @@ def test_every_list_and_every_row_can_be_looked_at(admin_client, checkout):
 
 
 @pytest.mark.parametrize(("action", "cart"), [("retry", "checking_out"), ("discard", "active")])
-def test_checkout_that_was_set_aside_is_acted_on(admin_client, checkout, action, cart):
-    assert "not set aside" in act(admin_client, Checkout, action, checkout.pk)
-    Checkout.objects.update(set_aside_at=timezone.now(), set_aside_reason="odd")
+def test_checkout_that_was_dead_lettered_is_acted_on(admin_client, checkout, action, cart):
+    assert "not dead-lettered" in act(admin_client, Checkout, action, checkout.pk)
+    Checkout.objects.update(dead_lettered_at=timezone.now(), dead_letter_reason="odd")
     assert "1 " in act(admin_client, Checkout, action, checkout.pk)
-    assert Checkout.objects.get().set_aside_at is None
+    assert Checkout.objects.get().dead_lettered_at is None
     assert Cart.objects.get().status == cart
