@@ -245,9 +245,9 @@ class Handover:
     def _dead_letter(self, reasons: Mapping[str, str]) -> None:
         if not reasons:
             return
-        failpoints.reach("handover.before_set_aside")
+        failpoints.reach("handover.before_dead_letter")
         self._sagas.dead_letter(reasons=reasons)
-        failpoints.reach("handover.set_aside")
+        failpoints.reach("handover.dead_letter")
         for saga_id, reason in reasons.items():
             log.error("dead-lettered, for a person: %s", reason, extra={"saga_id": saga_id})
 
