@@ -44,7 +44,7 @@ from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox, wakeups
-from participant import barrier, failpoints
+from participant import barrier, failpoints, metrics
 from participant.batching import Batcher
 from participant.executing import Executed, execute
 
@@ -89,6 +89,7 @@ class Acceptance:
             return AcceptanceResult(
                 saga_id=outcome.data.get("repeats", command.saga_id), context=None
             )
+        metrics.count(metrics.ACCEPTED, outcome.context.saga, outcome.context.pattern)
         give(owner=self._owner, context=outcome.context)
         failpoints.reach("acceptance.before_reply")
         return AcceptanceResult(
@@ -342,6 +343,20 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
         )
         for one in found
     ]
+
+
+def gauges(*, owner: Owner) -> dict[metrics.Key, float]:
+    """By pattern, how many are accepted and not handed over, and since when the oldest: for
+    /metrics. One that starts by itself is handed over some seconds later.
+    """
+    found: dict[metrics.Key, float] = {}
+    for pattern in PATTERNS:
+        found[metrics.ACCEPTED_ONLY.name, pattern] = 0
+        found[metrics.OLDEST_ACCEPTED_ONLY.name, pattern] = 0
+    for pattern, number, seconds in owner.sagas.unknown(patterns=list(PATTERNS)):
+        found[metrics.ACCEPTED_ONLY.name, pattern] = number
+        found[metrics.OLDEST_ACCEPTED_ONLY.name, pattern] = seconds
+    return found
 
 
 def _set_aside(found: Any) -> dict[str, object]:

@@ -76,7 +76,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     seen_at: datetime
     silent: float
-    counters: dict[str, int]
+    counters: dict[str, int | float]
     complaints: list[Complaint]
 
     @property
@@ -94,8 +94,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
 def workers(*, service: str, noted: Noted) -> Findings:
     """Every worker process of the service: alive, standing still, or dead."""
-    beats = _beats(service)
-    still = _with_session(service, [beat.id for beat in beats if not beat.is_alive])
+    beats = beats_of(service=service)
+    still = standing_still(service=service, beats=beats)
     found = Findings(fields={"worker": _newest(beats)})
     found.fields["workers"] = [_worker(beat, still) for beat in beats]
     found.stands += [_stands_still(beat) for beat in beats if beat.id in still]
@@ -109,7 +109,8 @@ def workers(*, service: str, noted: Noted) -> Findings:
     return found
 
 
-def _beats(service: str) -> list[Beat]:
+def beats_of(*, service: str) -> list[Beat]:
+    """Of its worker processes, the newest first."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -122,7 +123,7 @@ def _beats(service: str) -> list[Beat]:
     return [
         Beat(
             **dict(zip(("id", "pid", "host", "seen_at", "silent"), row[:5], strict=True)),
-            counters=_typed(row[5], dict[str, int]),
+            counters=_typed(row[5], dict[str, int | float]),
             complaints=_typed(row[6], list[Complaint]),
         )
         for row in rows
@@ -135,6 +136,11 @@ def _typed(text: str, kind: type[T]) -> T:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, RecursionError):
         return kind()
+
+
+def standing_still(*, service: str, beats: Sequence[Beat]) -> set[int]:
+    """The ids of those that are silent, and there."""
+    return _with_session(service, [beat.id for beat in beats if not beat.is_alive])
 
 
 def _with_session(service: str, ids: Sequence[int]) -> set[int]:
@@ -162,7 +168,9 @@ def _newest(beats: Sequence[Beat]) -> dict[str, Any]:
     found = {
         "pid": beat.pid,
         "last_seen_seconds": round(beat.silent, 1),
-        "counters": beat.counters,
+        "counters": {
+            name: value for name, value in beat.counters.items() if not name.startswith("dueto_")
+        },
     }
     if beat.is_alive:
         return {"status": "up", **found}

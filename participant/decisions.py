@@ -15,10 +15,10 @@ from django.conf import settings
 from django.db import transaction
 
 from contracts import refusals
-from contracts.outcomes import Outcome, Refused, Waiting
+from contracts.outcomes import Outcome, Refused, Waiting, word_of
 from contracts.saga import SAGAS
 from contracts.states import Awaited
-from participant import barrier, failpoints, sql
+from participant import barrier, failpoints, metrics, sql
 from participant.barrier import Key
 from participant.operations import OVERDUE, WITHDRAWN, Operation, Verdict
 from participant.sql import Damaged
@@ -182,6 +182,10 @@ def decide(
             in_same_transaction([one for one in decided if one.fresh])
         failpoints.reach("decisions.before_commit", operation)
     failpoints.reach("decisions.after_commit", operation)
+    for one in decided:
+        if one.fresh:
+            word = word_of(one.outcome)
+            metrics.count(metrics.STEPS, one.asked.saga, one.asked.step, "do", word)
     pursue(service=operation.service, outcomes={one.asked.key: one.outcome for one in decided})
     return decided
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from django.db import DatabaseError, transaction
 
 from contracts import refusals
-from contracts.outcomes import Busy, Outcome, Refused, Waiting
+from contracts.outcomes import Busy, Outcome, Refused, Waiting, word_of
 from contracts.saga import Command
-from participant import barrier, decisions, failpoints, sql
+from participant import barrier, decisions, failpoints, metrics, sql
 from participant.barrier import Key
 from participant.operations import Operation
 
@@ -53,7 +53,18 @@ def execute(
             executed = _in_one_transaction(operation, commands, in_same_transaction, heard)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
-        return _pursued(operation, executed, is_told=heard is not None)
+        answered = _pursued(operation, executed, is_told=heard is not None)
+        _count(operation, answered)
+        return answered
+
+
+def _count(operation: Operation, executed: Sequence[Executed]) -> None:
+    direction = operation.direction
+    for one in executed:
+        word = word_of(one.outcome) if one.fresh else "repeated"
+        step = one.command.step if one.command.saga else ""
+        metrics.count(metrics.STEPS, one.command.saga, step, direction, word)
+    metrics.observe(metrics.BATCH, len(executed), "commands")
 
 
 def _in_one_transaction(

@@ -134,6 +134,7 @@ class Participants:
             **{f"calls.{service}": client.calls for service, client in self._clients.items()},
             **{f"probes.{service}": client.calls for service, client in self._probes.items()},
             "breakers_open": sum(breaker.is_open for breaker in self._breakers.values()),
+            **{f"breaker.{service}": int(it.is_open) for service, it in self._breakers.items()},
         }
 
     def ask(self, *, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:

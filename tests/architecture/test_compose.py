@@ -13,6 +13,7 @@ from stack import postgres
 from stack import services as stack
 from stack.backing import alias_of, database_of
 from tests.architecture import compose
+from tests.architecture.tree import ROOT
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- inside a container, whose ports are published on loopback
 SERVERS, TASKS = {"db", "rabbitmq"}, {"migrate", "locust"}
@@ -192,3 +193,10 @@ def _databases(name: str) -> dict[str, str]:
     variables = {one.database_variable for one in ALL}
     found = compose.environment_of(name, given=GIVEN)
     return {key: value for key, value in found.items() if key in variables}
+
+
+def test_prometheus_scrapes_every_service() -> None:
+    (job,) = compose.read(ROOT / "observe" / "prometheus.yml")["scrape_configs"]
+    found = {tuple(one["targets"]): one["labels"]["service"] for one in job["static_configs"]}
+    assert job["job_name"] == "dueto", "as the alerts call it"
+    assert found == {(f"{_web(one)}:{one.port}",): one.name for one in ALL}
