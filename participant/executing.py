@@ -53,9 +53,8 @@ def execute(
             executed = _in_one_transaction(operation, commands, in_same_transaction, heard)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
-        answered = _pursued(operation, executed, is_told=heard is not None)
-        _count(operation, answered)
-        return answered
+        _count(operation, executed)
+        return _pursued(operation, executed, is_told=heard is not None)
 
 
 def _count(operation: Operation, executed: Sequence[Executed]) -> None:
