@@ -44,7 +44,7 @@ from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox, wakeups
-from participant import barrier, failpoints, metrics
+from participant import barrier, failpoints, metrics, tracing
 from participant.batching import Batcher
 from participant.executing import Executed, execute
 
@@ -160,13 +160,23 @@ def accepting(
         raise problems.wrong_field("saga_pattern", f"one of {', '.join(PATTERNS)}; not {pattern!r}")
     key = problems.read_key(request)
     admission.admit(owner=owner, saga=saga, pattern=pattern)
+    saga_id = str(uuid.uuid4())
+    traceparent = traceparent_of(header=request.headers.get("traceparent", ""))
+    if tracing.is_on():
+        traceparent = tracing.begin_request(
+            name=f"POST {door}",
+            header=request.headers.get("traceparent", ""),
+            saga=saga,
+            saga_id=saga_id,
+            pattern=pattern,
+        )
     wanted = {**asked, "saga_pattern": pattern} | ({"saga": saga} if saga != known[0] else {})
     return {
-        "saga_id": str(uuid.uuid4()),
+        "saga_id": saga_id,
         "saga": saga,
         "step": SAGAS[saga].steps[0].name,
         "saga_pattern": pattern,
-        "traceparent": traceparent_of(header=request.headers.get("traceparent", "")),
+        "traceparent": traceparent,
         "idempotency_key": key or "",
         "fingerprint": fingerprint(wanted) if key else "",
     }

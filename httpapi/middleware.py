@@ -19,7 +19,7 @@ from contracts.bounds import MOST_BYTES
 from contracts.patterns import PATTERNS
 from httpapi import json, problems, slots, waiting
 from httpapi.problems import Problem
-from participant import metrics
+from participant import metrics, tracing
 
 Environ = MutableMapping[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Any]
@@ -142,6 +142,8 @@ class RequestContext:
             _served += 1
         slots.close_stale()
         response = self._answer(request)
+        if tracing.is_on():
+            tracing.end_request(status=response.status_code)
         metrics.count(metrics.REQUESTS, f"{response.status_code // 100}xx")
         if waiting.places.is_closed.is_set():
             # Granian says so by itself, but a moment later than those who wait are answered.

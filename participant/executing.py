@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from contracts import refusals
 from contracts.outcomes import Busy, Outcome, Refused, Waiting, word_of
 from contracts.saga import Command
-from participant import barrier, decisions, failpoints, metrics, sql
+from participant import barrier, decisions, failpoints, metrics, sql, tracing
 from participant.barrier import Key
 from participant.operations import Operation
 
@@ -48,21 +48,27 @@ def execute(
     connection, a bug) is raised, and leaves nothing behind. `heard`: the message that asked for a
     command, which is kept where its step waits for a decision.
     """
+    name, kind = operation.name, "consumer" if heard else "server"
     while True:
         try:
-            executed = _in_one_transaction(operation, commands, in_same_transaction, heard)
+            with tracing.continued(name, commands, kind=kind) as (given, begun):
+                executed = _in_one_transaction(operation, given, in_same_transaction, heard)
+                begun.note(executed, _word)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
         _count(operation, executed)
         return _pursued(operation, executed, is_told=heard is not None)
 
 
+def _word(executed: Executed) -> str:
+    return word_of(executed.outcome) if executed.fresh else "repeated"
+
+
 def _count(operation: Operation, executed: Sequence[Executed]) -> None:
     direction = operation.direction
     for one in executed:
-        word = word_of(one.outcome) if one.fresh else "repeated"
         step = one.command.step if one.command.saga else ""
-        metrics.count(metrics.STEPS, one.command.saga, step, direction, word)
+        metrics.count(metrics.STEPS, one.command.saga, step, direction, _word(one))
     metrics.observe(metrics.BATCH, len(executed), "commands")
 
 

@@ -15,6 +15,7 @@ import msgspec
 from contracts import projection
 from contracts.outcomes import Busy, Outcome
 from httpapi.client import Client, Unreachable
+from participant import tracing
 from saga_orchestrator.engine import CallResult, Fault, Postponed, Progress
 from saga_orchestrator.in_flight import ClaimedSaga
 
@@ -179,9 +180,10 @@ class Participants:
             )
             for saga in sagas
         ]
-        answer = self._clients[endpoint.service].post(
-            path=endpoint.path, body=commands, timeout=endpoint.seconds
-        )
+        with tracing.continued(f"call {endpoint.path}", commands, kind="client") as (given, _):
+            answer = self._clients[endpoint.service].post(
+                path=endpoint.path, body=given, timeout=endpoint.seconds
+            )
         if answer.status != 207:
             raise Unreachable(f"{answer.status} {answer.body[:200]!r}", status=answer.status)
         try:
