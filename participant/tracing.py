@@ -68,12 +68,12 @@ def start(*, service: str) -> None:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     global _tracer
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    os.environ.setdefault("OTEL_SERVICE_NAME", service)
+    provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     _tracer = provider.get_tracer("dueto")
     for handler in logging.getLogger().handlers:
@@ -128,7 +128,11 @@ def begin(
             kind=kind,
             since=since,
             first=next(iter(spans.values()), None),
-            attributes={"dueto.saga_id": item.saga_id, "dueto.batch": len(items)},
+            attributes={
+                "dueto.saga_id": item.saga_id,
+                "dueto.batch": len(items),
+                **({"dueto.redrive": True} if getattr(item, "redrive", False) else {}),
+            },
         )
         spans[at] = span
         given[at] = msgspec.structs.replace(item, traceparent=_traceparent(span))  # type: ignore[type-var]
