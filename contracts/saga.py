@@ -139,7 +139,7 @@ def stand_in(*, saga: str, saga_id: str, pattern: str, subject: str) -> Context:
 
 
 def is_sampled(traceparent: str | UnsetType) -> bool:
-    """Whether somebody records this trace: the lowest bit of its flags (W3C Trace Context)."""
+    """Whether this trace is recorded: the lowest bit of its flags (W3C Trace Context)."""
     return isinstance(traceparent, str) and traceparent[-1:] in _SAMPLED
 
 
@@ -149,7 +149,7 @@ _SAMPLED = frozenset("13579bdf")
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Anything that is asked of a step. `step`: which one of its saga; empty: the operation's own
     name. `saga`: the saga's name; empty: it is no saga's, but somebody's who calls by hand.
-    `traceparent`: of what asks for it; only where somebody records the trace.
+    `traceparent`: of what asks for it; only where the trace is recorded.
     """
 
     saga_id: Id

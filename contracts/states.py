@@ -109,8 +109,8 @@ class SagaState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSagas(NamedTuple):
-    """How many sagas of a page and pattern have not ended and are in_flight, waiting (somebody
-    decides) or parked, and the age of the oldest of them.
+    """How many sagas of a page and pattern have not ended and are in_flight, waiting (for a
+    decision) or parked, and the age of the oldest of them.
     """
 
     saga: str

@@ -70,7 +70,7 @@ class GivenVerdict:
 @dataclass(frozen=True, kw_only=True)
 class DecidedStep:
     """What became of a step by a decision. `fresh`: by this one; otherwise as it was before.
-    `traceparent`: of the decision, where somebody records the saga's trace.
+    `traceparent`: of the decision, where the saga's trace is recorded.
     """
 
     asked: RequestedDecision
@@ -183,16 +183,15 @@ def decide(
     since = time.time_ns()
     with transaction.atomic(using=operation.service):
         decided = _decide(operation, {one.key: one for one in given}, decided_by)
-        fresh, begun = _traced(operation, [one for one in decided if one.fresh], since)
+        fresh, begun = _traced(operation, [step for step in decided if step.fresh], since)
         if in_same_transaction:
             in_same_transaction(fresh)
         failpoints.reach("decisions.before_commit", operation)
     begun.end()
     failpoints.reach("decisions.after_commit", operation)
-    for one in decided:
-        if one.fresh:
-            word = word_of(one.outcome)
-            metrics.count(metrics.STEPS, one.asked.saga, one.asked.step, "do", word)
+    for step in fresh:
+        word = word_of(step.outcome)
+        metrics.count(metrics.STEPS, step.asked.saga, step.asked.step, "do", word)
     pursue(service=operation.service, outcomes={one.asked.key: one.outcome for one in decided})
     return decided
 
@@ -203,13 +202,13 @@ def _traced(
     """Each in the trace of what has asked for its step."""
     if not tracing.is_on():
         return fresh, tracing.Begun({})
-    asked = [msgspec.json.decode(one.asked.command, type=tracing.Cause) for one in fresh]
+    asked = [msgspec.json.decode(step.asked.command, type=tracing.Cause) for step in fresh]
     name = f"decide {operation.full_name}"
     causes, begun = tracing.begin(name, asked, kind="server", since=since)
-    begun.note(fresh, lambda one: word_of(one.outcome))
+    begun.note(fresh, lambda step: word_of(step.outcome))
     return [
-        replace(one, traceparent=cause.traceparent)
-        for one, cause in zip(fresh, causes, strict=True)
+        replace(step, traceparent=cause.traceparent)
+        for step, cause in zip(fresh, causes, strict=True)
     ], begun
 
 

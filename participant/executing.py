@@ -66,9 +66,10 @@ def _word(executed: Executed) -> str:
 
 def _count(operation: Operation, executed: Sequence[Executed]) -> None:
     direction = operation.direction
-    for one in executed:
-        step = one.command.step if one.command.saga else ""
-        metrics.count(metrics.STEPS, one.command.saga, step, direction, _word(one))
+    for answered in executed:
+        saga = answered.command.saga
+        step = answered.command.step if saga else ""
+        metrics.count(metrics.STEPS, saga, step, direction, _word(answered))
     metrics.observe(metrics.BATCH, len(executed), "commands")
 
 

@@ -5,8 +5,8 @@ process shows its own figures at /metrics (`httpapi.metrics`); a worker, which h
 its own with its heartbeat, and the web process of its service shows them too. Both start at zero
 with their process, as Prometheus expects of a counter.
 
-Labels are words of the catalogue, never ids. Whatever else may come (a step that somebody calls by
-hand, a row that somebody has typed over) counts as `other` once a metric has MOST_SERIES.
+Labels are words of the catalogue, never ids. Whatever else may come (a step that is called by
+hand, a row that a person has typed over) counts as `other` once a metric has MOST_SERIES.
 """
 
 import threading
@@ -58,7 +58,7 @@ DURATION = Metric(
 STEPS = Metric(
     "dueto_steps_total",
     "counter",
-    "Commands that a service has answered. waiting: somebody decides later, which is counted then;"
+    "Commands that a service has answered. waiting: it is decided later, which is counted then;"
     " repeated: it was known, and its stored outcome was given again. Without a saga: by hand.",
     (*_STEP, "outcome"),
 )
@@ -136,7 +136,7 @@ WORKERS = Metric(
 SAGAS = Metric(
     "dueto_sagas_open",
     "gauge",
-    "Sagas that have not ended, as their coordinator knows: in_flight, waiting (somebody decides),"
+    "Sagas that have not ended, as their coordinator knows: in_flight, waiting (for a decision),"
     " or parked (an operator must).",
     (*_SAGA, "state"),
 )
@@ -159,7 +159,7 @@ OLDEST_ACCEPTED_ONLY = Metric(
     ("pattern",),
 )
 STEPS_WAITING = Metric(
-    "dueto_steps_waiting", "gauge", "Steps that wait for somebody's decision.", ("decided_by",)
+    "dueto_steps_waiting", "gauge", "Steps that wait for a decision.", ("decided_by",)
 )
 STEPS_OVERDUE = Metric(
     "dueto_steps_overdue",

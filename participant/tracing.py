@@ -2,8 +2,8 @@
 set. Then one trace a saga: its shopper's request, and below it all that follows, whoever does it.
 
 What travels (a command, a saga's context, an event) carries the `traceparent` of the span that sent
-it (https://www.w3.org/TR/trace-context/). Whoever takes a list of them begins a span for each that
-is sampled, in its own saga's trace; those of one transaction or call last alike, and have links to
+it (https://www.w3.org/TR/trace-context/). What takes a list of them begins a span for each that is
+sampled, in its own saga's trace; those of one transaction or call last alike, and have links to
 the first of them. What is not sampled costs a look at its flags.
 """
 

@@ -120,7 +120,7 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
     return found.count(), list(found.defer("context").order_by("parked_at")[:limit])
 
 
-# The watchdog leaves one alone until its decision must be overdue: that tells those that wait.
+# The watchdog leaves a saga alone until its decision must be overdue: that tells those that wait.
 _OPEN = """
     SELECT saga, %s, state, count(*), extract(epoch FROM now() - min(started_at))::float8
     FROM (

@@ -243,8 +243,8 @@ _BASE = {"-h", *DjangoHelpFormatter.show_last}
 
 def metrics_page() -> str:
     rows = (
-        (f"`{one.name}`", one.kind, ", ".join(f"`{it}`" for it in one.labels), one.help)
-        for one in metrics.ALL
+        (f"`{metric.name}`", metric.kind, ", ".join(map("`{}`".format, metric.labels)), metric.help)
+        for metric in metrics.ALL
     )
     alerts = (
         (f"`{rule['alert']}`", rule["labels"]["severity"], f"`{rule['expr']}`", rule["for"], why)

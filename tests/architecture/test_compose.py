@@ -202,7 +202,7 @@ def _databases(name: str) -> dict[str, str]:
 
 def test_prometheus_scrapes_every_service() -> None:
     (job,) = compose.read(ROOT / "observe" / "prometheus.yml")["scrape_configs"]
-    found = {tuple(one["targets"]): one["labels"]["service"] for one in job["static_configs"]}
+    found = {tuple(it["targets"]): it["labels"]["service"] for it in job["static_configs"]}
     assert job["job_name"] == "dueto", "as the alerts call it"
     assert found == {(f"{_web(one)}:{one.port}",): one.name for one in ALL}
 
@@ -219,7 +219,7 @@ def test_dashboard_asks_for_metrics_that_there_are() -> None:
     folder = ROOT / "observe" / "grafana"
     panels = json.loads((folder / "dashboards" / "dueto.json").read_text())["panels"]
     sources = compose.read(folder / "datasources" / "dueto.yml")["datasources"]
-    told = {f"{one.name}{end}" for one in metrics.ALL for end in ("", "_bucket", "_sum", "_count")}
+    told = {f"{it.name}{end}" for it in metrics.ALL for end in ("", "_bucket", "_sum", "_count")}
     for panel in panels:
         assert panel["datasource"]["uid"] in {source["uid"] for source in sources}
         for target in panel["targets"]:

@@ -23,7 +23,7 @@ def told(shop):
         return sum(
             value
             for series, value in samples(answer.data.decode(), service=service).items()
-            if series.startswith(name + "{") and all(one in series for one in wanted)
+            if series.startswith(name + "{") and all(label in series for label in wanted)
         )
 
     return total

@@ -104,7 +104,7 @@ def test_undos_of_a_saga_that_fails(shop, traced, pattern):
 
 
 def test_decision_goes_on_in_the_sagas_trace(shop, traced, pattern):
-    """A payment waits for the card network; whoever ends the wait goes on in that trace."""
+    """A payment waits for the card network; what ends the wait goes on in that trace."""
     trace_id, header = traceparent()
     cart = shop.cart(product=shop.product(quantity=1))
     saga_id = shop.check_out(cart, pattern, traceparent=header)[1]["saga_id"]
@@ -139,7 +139,7 @@ def test_those_of_one_transaction_have_links_to_each_other(shop, traced, pattern
         assert first.trace_id != span.trace_id
 
 
-def test_what_nobody_samples_leaves_no_span(shop, receiver, pattern):
+def test_what_is_not_sampled_leaves_no_span(shop, receiver, pattern):
     trace_id, header = traceparent(is_sampled=False)
     cart = shop.cart(product=shop.product(quantity=1))
     shop.ended(shop.check_out(cart, pattern, traceparent=header)[1]["saga_id"])

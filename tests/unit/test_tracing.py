@@ -92,7 +92,7 @@ with tracing.continued("do x", [Command(saga_id="s1", traceparent=sent)], kind="
     log.warning("of the step")
 """
     _, lines = run(script, header, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
-    told = {one["message"]: (one.get("saga_id"), one.get("trace_id")) for one in lines}
+    told = {line["message"]: (line.get("saga_id"), line.get("trace_id")) for line in lines}
     assert told == {
         "of the request": ("s1", trace_id),
         "of nothing": (None, None),

@@ -200,7 +200,9 @@ AT = {
 def method_of(alert):
     """DuetoNoWorker: no_worker."""
     name = alert.removeprefix("Dueto")
-    return "".join("_" * (at > 0) * one.isupper() + one.lower() for at, one in enumerate(name))
+    return "".join(
+        "_" * (at > 0) * letter.isupper() + letter.lower() for at, letter in enumerate(name)
+    )
 
 
 @pytest.mark.parametrize("alert", [rule["alert"] for rule in ALERTS])
@@ -261,7 +263,7 @@ def _values(values):
     return f"{well}x9 {first} {last}+{step:.12g}x60"
 
 
-def test_each_says_why_it_wakes_somebody_and_what_to_do():
+def test_each_says_why_it_wakes_a_person_and_what_to_do():
     for rule in ALERTS:
         assert {"summary", "why", "do"} <= rule["annotations"].keys(), rule["alert"]
         assert rule["labels"]["severity"] in ("page", "ticket"), rule["alert"]

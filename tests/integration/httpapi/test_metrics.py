@@ -39,7 +39,7 @@ def of(found, name, **labels):
     return sum(
         value
         for series, value in found.items()
-        if series.startswith(name + "{") and all(one in series for one in wanted)
+        if series.startswith(name + "{") and all(label in series for label in wanted)
     )
 
 
@@ -153,7 +153,7 @@ def test_every_metric_is_as_prometheus_wants_it(scrape):
         else:
             metrics.count(metric, *words)
     text = metrics.text({"web": metrics.counted()})
-    assert {f"# TYPE {one.name} {one.kind}" for one in metrics.ALL} <= set(text.splitlines())
+    assert {f"# TYPE {it.name} {it.kind}" for it in metrics.ALL} <= set(text.splitlines())
     assert promtool("check", "metrics", input=text) == (0, "")
     scrape()
     assert promtool("check", "metrics", input=scrape.text) == (0, "")
