@@ -9,6 +9,7 @@ from catalogue.services import WITH_DATABASE, WITH_WORKER
 from config.front_page import front_page
 from coordination import closing
 from httpapi.health import about
+from httpapi.metrics import metrics
 from messaging import views as failed
 
 served = [settings.SERVICE] if settings.SERVICE in WITH_DATABASE else []
@@ -16,7 +17,7 @@ if not settings.SERVICE:
     # /saga/choreography/... must be tried before the orchestrator's /saga/<saga_id>/...
     served = sorted(name for name in WITH_DATABASE if name in settings.SERVICE_URLS)
 
-urlpatterns = [path("", include("httpapi.health"))]
+urlpatterns = [path("", include("httpapi.health")), path("metrics", metrics)]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("loadtests.floor"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from contracts.bounds import MOST_ID, Id, Reason, SagaPattern, Traceparent
 from contracts.outcomes import Failure
@@ -137,14 +138,24 @@ def stand_in(*, saga: str, saga_id: str, pattern: str, subject: str) -> Context:
     )
 
 
+def is_sampled(traceparent: str | UnsetType) -> bool:
+    """Whether this trace is recorded: the lowest bit of its flags (W3C Trace Context)."""
+    return isinstance(traceparent, str) and traceparent[-1:] in _SAMPLED
+
+
+_SAMPLED = frozenset("13579bdf")
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Anything that is asked of a step. `step`: which one of its saga; empty: the operation's own
     name. `saga`: the saga's name; empty: it is no saga's, but somebody's who calls by hand.
+    `traceparent`: of what asks for it; only where the trace is recorded.
     """
 
     saga_id: Id
     step: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
     saga: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
+    traceparent: Traceparent | UnsetType = UNSET
 
 
 class Undo(Command, frozen=True, kw_only=True):

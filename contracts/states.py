@@ -5,7 +5,7 @@ answers.
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -106,6 +106,18 @@ class SagaState(msgspec.Struct, frozen=True, kw_only=True):
     parked: Parked | None = None
     waiting: Awaited | None = None
     events: list[TrailEntry] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OpenSagas(NamedTuple):
+    """How many sagas of a page and pattern have not ended and are in_flight, waiting (for a
+    decision) or parked, and the age of the oldest of them.
+    """
+
+    saga: str
+    pattern: str
+    state: str
+    number: int
+    oldest_seconds: float
 
 
 class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -166,7 +166,7 @@ def _repeated(command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outc
 
 
 def traceparent_of(*, header: str) -> str:
-    """The caller's trace (W3C Trace Context), or one that starts here."""
+    """The caller's trace (W3C Trace Context), or one that starts here, and is not recorded."""
     if _TRACEPARENT.fullmatch(header):
         return header
-    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"

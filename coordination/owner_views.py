@@ -44,7 +44,7 @@ from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox, wakeups
-from participant import barrier, failpoints
+from participant import barrier, failpoints, metrics, tracing
 from participant.batching import Batcher
 from participant.executing import Executed, execute
 
@@ -89,6 +89,7 @@ class Acceptance:
             return AcceptanceResult(
                 saga_id=outcome.data.get("repeats", command.saga_id), context=None
             )
+        metrics.count(metrics.ACCEPTED, outcome.context.saga, outcome.context.pattern)
         give(owner=self._owner, context=outcome.context)
         failpoints.reach("acceptance.before_reply")
         return AcceptanceResult(
@@ -165,13 +166,23 @@ def accepting(
         raise problems.wrong_field("saga_pattern", f"one of {', '.join(PATTERNS)}; not {pattern!r}")
     key = problems.read_key(request)
     admission.admit(owner=owner, saga=saga, pattern=pattern)
+    saga_id = str(uuid.uuid4())
+    traceparent = traceparent_of(header=request.headers.get("traceparent", ""))
+    if tracing.is_on():
+        traceparent = tracing.begin_request(
+            name=f"POST {door}",
+            header=request.headers.get("traceparent", ""),
+            saga=saga,
+            saga_id=saga_id,
+            pattern=pattern,
+        )
     wanted = {**asked, "saga_pattern": pattern} | ({"saga": saga} if saga != known[0] else {})
     return {
-        "saga_id": str(uuid.uuid4()),
+        "saga_id": saga_id,
         "saga": saga,
         "step": SAGAS[saga].steps[0].name,
         "saga_pattern": pattern,
-        "traceparent": traceparent_of(header=request.headers.get("traceparent", "")),
+        "traceparent": traceparent,
         "idempotency_key": key or "",
         "fingerprint": fingerprint(wanted) if key else "",
     }
@@ -348,6 +359,20 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
         )
         for late in found
     ]
+
+
+def gauges(*, owner: Owner) -> dict[metrics.Key, float]:
+    """By pattern, how many are accepted and not handed over, and since when the oldest: for
+    /metrics. One that starts by itself is handed over some seconds later.
+    """
+    found: dict[metrics.Key, float] = {}
+    for pattern in PATTERNS:
+        found[metrics.ACCEPTED_ONLY.name, pattern] = 0
+        found[metrics.OLDEST_ACCEPTED_ONLY.name, pattern] = 0
+    for pattern, number, seconds in owner.sagas.unknown(patterns=list(PATTERNS)):
+        found[metrics.ACCEPTED_ONLY.name, pattern] = number
+        found[metrics.OLDEST_ACCEPTED_ONLY.name, pattern] = seconds
+    return found
 
 
 def _dead_letter(found: Any) -> dict[str, object]:

@@ -71,7 +71,7 @@ LOCK_MILLISECONDS, STATEMENT_MILLISECONDS = 100, 500
 RENEW_SECONDS = 10.0
 """The look's connection is not kept longer: what new ones meet must be seen too."""
 
-_looks = SingleFlight(name="health")
+looks = SingleFlight(name="health")
 _noted = Noted()
 _connected_at = 0.0
 
@@ -140,11 +140,11 @@ def _service() -> str:
     return settings.SERVICE or "dueto"
 
 
-def _alias() -> str:
+def alias() -> str:
     return settings.SERVICE if settings.SERVICE in connections.databases else "default"
 
 
-def _app() -> AppConfig | None:
+def app() -> AppConfig | None:
     """Of the service, if it has a worker."""
     found = [config for config in apps.get_app_configs() if config.label == settings.SERVICE]
     return found[0] if found and hasattr(found[0], "worker_components") else None
@@ -152,27 +152,27 @@ def _app() -> AppConfig | None:
 
 def _ask(question: Callable[[], Findings]) -> Findings:
     try:
-        return _looks.ask(question=question, seconds=LOOK_SECONDS)
+        return looks.ask(question=question, seconds=LOOK_SECONDS)
     except TimeoutError:
         error = f"no answer within {LOOK_SECONDS:g} s"
         return _away({"status": "down", "error": error})
 
 
 def _readiness() -> Findings:
-    found = _database()
+    found = database()
     if not found.stands:
         _noted.forget(what=_what_is_away())
-    connections[_alias()].close_if_unusable_or_obsolete()
+    connections[alias()].close_if_unusable_or_obsolete()
     return found
 
 
 def _everything() -> Findings:
-    found = _database()
+    found = database()
     if not found.stands:
-        for look in _looks_of(_app()):
+        for look in _looks_of(app()):
             found.add(_bounded(look))
     _noted.keep(only=[stand.what for stand in found.stands + found.waits])
-    connections[_alias()].close_if_unusable_or_obsolete()
+    connections[alias()].close_if_unusable_or_obsolete()
     return found
 
 
@@ -201,17 +201,17 @@ def _bounded(look: Callable[[], Findings]) -> Findings:
         return look()
     except (DatabaseError, InterfaceError) as error:
         if sql.spends_connection(error):
-            connections[_alias()].close()
+            connections[alias()].close()
         what = f"a table of {_service()} can't be read: {_first_line(error)}"
         do = "a lock on it must be let go (a migration, a session left open), or a right given back"
         return Findings(stands=[Complaint(what=what, since=_noted.since(what=what), do=do)])
 
 
-def _database() -> Findings:
+def database() -> Findings:
     """Asks twice before it is down: a kept connection may be of before a failover."""
     started = time.monotonic()
     if started - _connected_at > RENEW_SECONDS:
-        connections[_alias()].close()
+        connections[alias()].close()
     state = _state() and _state()
     if state:
         return _away(state)
@@ -222,7 +222,7 @@ def _database() -> Findings:
 def _state() -> dict[str, Any] | None:
     """None when it can be written to; else what is wrong, and the connection is closed."""
     global _connected_at
-    connection = connections[_alias()]
+    connection = connections[alias()]
     try:
         if connection.connection is None:
             _connected_at = time.monotonic()

@@ -11,7 +11,7 @@ from django.db import connections
 from catalogue.checkout import PADDED, PADDING
 from messaging import wakeups
 from pagos import desk
-from participant import failpoints
+from participant import failpoints, tracing
 from stack.local import LocalStack
 from tarjetas import operations as network
 from tests import lanes
@@ -19,6 +19,7 @@ from tests.chaos.triggers import Triggers
 from tests.checkout.shop import Shop
 from tests.skewed import SKEW
 from tests.skewed import VARIABLE as SKEW_VARIABLE
+from tests.traces import Receiver
 
 # How long an example takes is the machine's affair, all the more beside other tests.
 hypothesis.settings.register_profile("dueto", deadline=None)
@@ -136,9 +137,16 @@ def triggers(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def unusual_shop(tmp_path_factory, triggers):
+def receiver():
+    """Where the unusual shop sends its traces."""
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def unusual_shop(tmp_path_factory, triggers, receiver):
     """A shop whose checkouts have eight steps, whose bookings are to be decided within a second,
-    and whose processes believe that it is later, while its servers don't.
+    and whose processes believe that it is later, while its servers don't. It is traced.
     """
     environment = {
         PADDING: str(len(PADDED)),
@@ -146,6 +154,8 @@ def unusual_shop(tmp_path_factory, triggers):
         SKEW_VARIABLE: str(SKEW),
         "DJANGO_SETTINGS_MODULE": "tests.skewed.settings",
         failpoints.FOLDER: str(triggers.folder),
+        tracing.ENDPOINT: receiver.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     with LocalStack(
         folder=tmp_path_factory.mktemp("unusual"),

@@ -1,8 +1,9 @@
 """The reference pages, generated from the code: `python -m tests.architecture.reference` writes
-docs/reference/settings.md, api.md and commands.md below their introductions.
+docs/reference/settings.md, api.md, commands.md and metrics.md below their introductions.
 
 Settings are every variable that the code reads, with its meaning from .env.example; the API is
-every service's urlpatterns; the commands are the options of each, and the Makefile's targets.
+every service's urlpatterns; the commands are the options of each, and the Makefile's targets; the
+metrics are the rows of participant/metrics.py, and the alerts those of observe/alerts.yml.
 """
 
 import ast
@@ -21,10 +22,12 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import DjangoHelpFormatter
 from django.urls import URLPattern
 from django.views import View
+from ruamel.yaml import YAML
 
 from catalogue import refusals as of_the_shop
 from catalogue.services import ALL, WITH_WORKER
 from contracts import refusals
+from participant import metrics
 from tests.architecture.tree import PACKAGES, ROOT, modules, parsed
 
 FOLDER = ROOT / "docs" / "reference"
@@ -238,12 +241,33 @@ def _takes(action: Action) -> bool:
 _BASE = {"-h", *DjangoHelpFormatter.show_last}
 
 
+def metrics_page() -> str:
+    rows = (
+        (f"`{metric.name}`", metric.kind, ", ".join(map("`{}`".format, metric.labels)), metric.help)
+        for metric in metrics.ALL
+    )
+    alerts = (
+        (f"`{rule['alert']}`", rule["labels"]["severity"], f"`{rule['expr']}`", rule["for"], why)
+        for group in YAML(typ="safe").load(ROOT / "observe" / "alerts.yml")["groups"]
+        for rule in group["rules"]
+        for why in [rule["annotations"]["why"]]
+    )
+    shown = _table(("metric", "kind", "labels", "what it tells"), rows)
+    told = _table(("alert", "severity", "where", "for", "why"), alerts)
+    return f"{shown}\n## Alerts\n\n{told}"
+
+
 def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |\n" for line in lines)
 
 
-PAGES = {"settings": settings_page, "api": api_page, "commands": commands_page}
+PAGES = {
+    "settings": settings_page,
+    "api": api_page,
+    "commands": commands_page,
+    "metrics": metrics_page,
+}
 
 
 def expected(name: str) -> tuple[Path, str]:
