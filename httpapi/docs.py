@@ -1,0 +1,202 @@
+"""What a service documents of itself: /openapi.json, /asyncapi.json, and /docs to read them. Made
+once, when somebody asks; the page needs no script, and nothing from outside.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.template import Context, Engine
+from django.urls import get_resolver, path
+
+from contracts import asyncapi
+from contracts.doors import ANYONE, Text, door
+from httpapi.openapi import document
+
+JSON, HTML = "application/json", "text/html; charset=utf-8"
+_TEMPLATE = Path(__file__).with_name("docs.html")
+DEEPEST = 3
+"""Fields within fields that a table shows."""
+
+
+@door(ANYONE, gives={200: dict[str, Any]})
+def openapi(request: HttpRequest) -> HttpResponse:
+    """This document: every door of the service (OpenAPI 3.1)"""
+    return HttpResponse(_openapi(), content_type=JSON)
+
+
+@door(ANYONE, gives={200: dict[str, Any]})
+def messages(request: HttpRequest) -> HttpResponse:
+    """Every event, request and reply of every saga (AsyncAPI 3)"""
+    return HttpResponse(_asyncapi(), content_type=JSON)
+
+
+@door(ANYONE, gives={200: Text("text/html")})
+def page(request: HttpRequest) -> HttpResponse:
+    """The same documents as a page"""
+    return HttpResponse(_page(), content_type=HTML)
+
+
+urlpatterns = [
+    path("openapi.json", openapi),
+    path("asyncapi.json", messages),
+    path("docs", page),
+]
+"""The paths that every service has."""
+
+
+def served() -> dict[str, Any]:
+    """The document of the service that this process is."""
+    return document(service=settings.SERVICE, urls=get_resolver().url_patterns)
+
+
+@cache
+def _openapi() -> bytes:
+    return msgspec.json.encode(served())
+
+
+@cache
+def _asyncapi() -> bytes:
+    return msgspec.json.encode(asyncapi.document())
+
+
+@cache
+def _page() -> bytes:
+    return rendered(served()).encode()
+
+
+def rendered(found: dict[str, Any]) -> str:
+    """An OpenAPI document as a page."""
+    schemas = found["components"]["schemas"]
+    groups = [
+        {"tag": tag, "operations": list(_operations(found, schemas, tag["name"]))}
+        for tag in found["tags"]
+    ]
+    used = [group for group in groups if group["operations"]]
+    template = Engine().from_string(_TEMPLATE.read_text())
+    about = found["info"]["description"].strip().partition("\n\n")
+    context = {"info": found["info"], "about": about[0], "canvas": about[2], "groups": used}
+    return template.render(Context(context))
+
+
+class Field(NamedTuple):
+    """A row of a table. `depth`: within how many other fields it is."""
+
+    name: str
+    kind: str
+    note: str
+    required: bool
+    depth: int
+
+
+def _operations(found: Any, schemas: Any, tag: str) -> Iterator[dict[str, Any]]:
+    for where, methods in found["paths"].items():
+        for method, said in methods.items():
+            if tag in said["tags"]:
+                body = said.get("requestBody", {}).get("content", {}).get(JSON)
+                yield {
+                    **said,
+                    "method": method.upper(),
+                    "path": where,
+                    "parameters": [_parameter(one, schemas) for one in said["parameters"]],
+                    "body": _shown(body, schemas) if body else None,
+                    "answers": [*_answers(found, schemas, said)],
+                }
+
+
+def _parameter(one: Any, schemas: Any) -> dict[str, Any]:
+    schema = one["schema"]
+    note = one.get("description", "") or _note(schema)
+    return {**one, "place": one["in"], "kind": _kind(schema, schemas), "note": note}
+
+
+def _answers(found: Any, schemas: Any, said: Any) -> Iterator[dict[str, Any]]:
+    for status, given in said["responses"].items():
+        if "$ref" in given:
+            given = found["components"]["responses"][given["$ref"].rpartition("/")[2]]
+        contents = given.get("content", {})
+        shown = [_shown(one, schemas) for kind, one in contents.items() if kind == JSON]
+        problems = [one for kind, one in contents.items() if kind.endswith("problem+json")]
+        codes = [one["schema"]["properties"]["code"]["enum"] for one in problems]
+        yield {
+            "status": status,
+            "what": given["description"],
+            "shown": shown[0] if shown else None,
+            "codes": codes[0] if codes else [],
+        }
+
+
+def _shown(content: Any, schemas: Any) -> dict[str, Any]:
+    """A body: its alternatives, each a table, and an example."""
+    schema = content["schema"]
+    kinds = schema.get("anyOf", [schema])
+    example = msgspec.json.format(msgspec.json.encode(content["example"]), indent=2).decode()
+    return {
+        "kinds": [
+            {"name": _kind(one, schemas), "fields": [*_fields(_inner(one), schemas, 0)]}
+            for one in kinds
+        ],
+        "example": example,
+    }
+
+
+def _inner(schema: Any) -> Any:
+    return schema.get("items", schema) if schema.get("type") == "array" else schema
+
+
+def _fields(schema: Any, schemas: Any, depth: int) -> Iterator[Field]:
+    schema = _resolved(schema, schemas)
+    required = schema.get("required", [])
+    for name, one in schema.get("properties", {}).items():
+        yield Field(name, _kind(one, schemas), _note(one), name in required, depth)
+        if depth + 1 < DEEPEST:
+            parts = [part for part in one.get("anyOf", [one]) if part != {"type": "null"}]
+            if len(parts) == 1:
+                yield from _fields(_inner(parts[0]), schemas, depth + 1)
+
+
+def _resolved(schema: Any, schemas: Any) -> Any:
+    while "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def _kind(schema: Any, schemas: Any) -> str:
+    """In a word or two: `string`, `list of ItemShown`, `string or null`."""
+    if parts := schema.get("anyOf"):
+        return " or ".join(dict.fromkeys(_kind(part, schemas) for part in parts))
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return str(_resolved(schema, schemas).get("title", name)).lstrip("_")
+    kind = schema.get("type", "anything")
+    if kind == "array":
+        return f"list of {_kind(schema.get('items', {}), schemas)}"
+    if isinstance(kind, list):
+        return " or ".join(kind)
+    return str({"date-time": "time", "decimal": "money"}.get(schema.get("format"), kind))
+
+
+_LIMITS = {
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minimum": "from {:,}",
+    "maximum": "to {:,}",
+    "minItems": "at least {}",
+    "maxItems": "at most {:,}",
+    "pattern": "as {}",
+}
+
+
+def _note(schema: Any) -> str:
+    """Its words, its limits, and what it is where nobody says."""
+    said = []
+    if words := schema.get("enum"):
+        said.append(", ".join(str(word) for word in words))
+    said += [text.format(schema[limit]) for limit, text in _LIMITS.items() if limit in schema]
+    if schema.get("default") not in (None, "", [], {}):
+        said.append(f"default {msgspec.json.encode(schema['default']).decode()}")
+    return "; ".join(said)
