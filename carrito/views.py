@@ -55,6 +55,7 @@ class CartsView(APIView):
         SHOPPER,
         takes=(NewCart, list[NewCart]),
         gives={201: serializers.CartShown, 207: list[Outcome]},
+        example={"user_id": "ana", "items": [{"product_id": "1", "quantity": 1}]},
         refuses={409: (refusals.OUT_OF_STOCK, refusals.UNKNOWN_PRODUCT, *_TOO_LARGE)},
     )
     def post(self, request: Request) -> HttpResponse:

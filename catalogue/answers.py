@@ -207,6 +207,10 @@ ANSWERS: dict[str, Answers] = {
 _ID = "3f0e7a52-6c1d-4b8e-9a57-2d4c8e1f0b36"
 EXAMPLES: dict[str, Any] = {
     "saga_id": _ID,
+    "saga": "checkout",
+    "status_url": f"http://localhost:3003/saga/{_ID}",
+    "code": "card_declined",
+    "detail": "The bank declined the charge.",
     "cart_id": "5b1c9d34-0f62-4e7a-8d15-7c9a3e2b6f40",
     "order_id": _ID,
     "booking_id": _ID,

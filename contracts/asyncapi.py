@@ -118,7 +118,7 @@ def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
             event,
             events.EVENTS,
             _what(name, event),
-            _senders(name, event) or (watching,),
+            (*_senders(name, event), watching),
             tuple(dict.fromkeys([*heard, watching])),
             {"context": context, "result": _result(name, event, schemas)},
         )
@@ -187,6 +187,7 @@ def _what(name: str, event: str) -> str:
 
 
 def _senders(name: str, event: str) -> tuple[str, ...]:
+    """Beside who watches, and redrives any event of a saga that stands still."""
     steps = SAGAS[name].steps
     said = [step.service for step in steps if event in (step.done, step.refused, step.undone)]
     return tuple(dict.fromkeys(said))

@@ -21,13 +21,13 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 class Audience(StrEnum):
     """Who calls a door; of several the one who may least."""
 
-    ANYONE = "anyone"
     SHOPPER = "shopper"
-    SERVICE = "service"
     OPERATOR = "operator"
+    SERVICE = "service"
+    ANYONE = "anyone"
 
 
-ANYONE, SHOPPER, SERVICE, OPERATOR = Audience
+SHOPPER, OPERATOR, SERVICE, ANYONE = Audience
 
 
 class Text(NamedTuple):
@@ -104,24 +104,26 @@ class Undeclared(LookupError):
 
 def all_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[Door]:
     """Every door of a URL configuration (of Django's patterns), in its order; of two at one place
-    the first, which answers there; views of Django's own are none. `but`: where paths begin that are no door's. Raises
-    Undeclared.
+    the first, which answers there; views of Django's own are none. `but`: where paths begin that
+    are no door's. Raises Undeclared.
     """
-    found: dict[tuple[str, str], Door] = {}
+    found: list[Door] = []
+    first: dict[str, Any] = {}
     silent: list[str] = []
     for path, view in _views(urls, "/"):
         if path.startswith(tuple(but)) or view.__module__.startswith("django."):
+            continue
+        where = _CONVERTED.sub(r"{\1}", path)
+        if first.setdefault(_CONVERTED.sub("{}", path), view) is not view:
             continue
         for method, declaring in _declarations(view):
             if declaring is None:
                 silent.append(f"{method} {path}")
             else:
-                key = method, _CONVERTED.sub("{}", path)
-                where = _CONVERTED.sub(r"{\1}", path)
-                found.setdefault(key, Door(method, where, view, declaring(view, where)))
+                found.append(Door(method, where, view, declaring(view, where)))
     if silent:
         raise Undeclared(f"no @door says what these take, give and refuse: {', '.join(silent)}")
-    return list(found.values())
+    return found
 
 
 def _views(urls: Iterable[Any], below: str) -> Iterator[tuple[str, Any]]:

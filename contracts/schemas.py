@@ -26,7 +26,7 @@ class Schemas:
         found, components = msgspec.json.schema_components(
             known.values(), schema_hook=_of_words, ref_template=REF
         )
-        self._schemas = dict(zip(known, found, strict=True))
+        self._schemas: dict[str, Schema] = dict(zip(known, map(_mended, found), strict=True))
         orders = dict(_orders(known.values()))
         self.components: dict[str, Schema] = {
             name: _ordered(_mended(components[name]), orders) for name in sorted(components)
@@ -37,7 +37,7 @@ class Schemas:
         if isinstance(kind, tuple):
             found = [self.of(part) for part in kind]
             return found[0] if len(found) == 1 else {"anyOf": found}
-        return _mended(self._schemas[_key(kind)])
+        return self._schemas[_key(kind)]
 
     def fields(self, kind: Any) -> list[tuple[str, Schema, bool]]:
         """Of a type that has a name: each field, its schema, and whether it must be there."""
@@ -52,12 +52,10 @@ class Schemas:
 
     def example(self, schema: Schema, name: str = "", depth: int = 0) -> Any:
         """A value that fits; `name`: of the field that it is for, which may have a usual one."""
-        if name in EXAMPLES:
-            return EXAMPLES[name]
         schema = self.resolved(schema)
-        for said in ("const", "default"):
-            if said in schema and not (said == "default" and schema[said] in ([], {}, "")):
-                return schema[said]
+        usual = schema.get("const") or schema.get("default") or EXAMPLES.get(name)
+        if usual is not None:
+            return usual
         if found := schema.get("examples") or schema.get("enum"):
             return found[0]
         if found := schema.get("anyOf") or schema.get("oneOf"):

@@ -2,18 +2,21 @@
 once, when somebody asks; the page needs no script, and nothing from outside.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Engine
 from django.urls import get_resolver, path
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
-from contracts import asyncapi
+from contracts import asyncapi, bounds
 from contracts.doors import ANYONE, Text, door
 from httpapi.openapi import document
 
@@ -78,9 +81,18 @@ def rendered(found: dict[str, Any]) -> str:
     ]
     used = [group for group in groups if group["operations"]]
     template = Engine().from_string(_TEMPLATE.read_text())
-    about = found["info"]["description"].strip().partition("\n\n")
-    context = {"info": found["info"], "about": about[0], "canvas": about[2], "groups": used}
+    said, _, canvas = found["info"]["description"].strip().partition("\n\n")
+    about = said.removeprefix(f"{found['info']['title']}: ")
+    context = {"info": found["info"], "about": about, "canvas": canvas, "groups": used}
     return template.render(Context(context))
+
+
+def _marked(text: str) -> SafeString:
+    """With its `names` as code."""
+    return mark_safe(_NAMED.sub(r"<code>\1</code>", escape(text)))  # noqa: S308 -- it is escaped
+
+
+_NAMED = re.compile(r"`([^`]+)`")
 
 
 class Field(NamedTuple):
@@ -100,6 +112,8 @@ def _operations(found: Any, schemas: Any, tag: str) -> Iterator[dict[str, Any]]:
                 body = said.get("requestBody", {}).get("content", {}).get(JSON)
                 yield {
                     **said,
+                    "summary": _marked(said["summary"]),
+                    "description": _marked(said["description"]),
                     "method": method.upper(),
                     "path": where,
                     "parameters": [_parameter(one, schemas) for one in said["parameters"]],
@@ -110,7 +124,7 @@ def _operations(found: Any, schemas: Any, tag: str) -> Iterator[dict[str, Any]]:
 
 def _parameter(one: Any, schemas: Any) -> dict[str, Any]:
     schema = one["schema"]
-    note = one.get("description", "") or _note(schema)
+    note = _marked(one.get("description", "") or _note(schema))
     return {**one, "place": one["in"], "kind": _kind(schema, schemas), "note": note}
 
 
@@ -124,7 +138,7 @@ def _answers(found: Any, schemas: Any, said: Any) -> Iterator[dict[str, Any]]:
         codes = [one["schema"]["properties"]["code"]["enum"] for one in problems]
         yield {
             "status": status,
-            "what": given["description"],
+            "what": _marked(given["description"]),
             "shown": shown[0] if shown else None,
             "codes": codes[0] if codes else [],
         }
@@ -167,6 +181,8 @@ def _resolved(schema: Any, schemas: Any) -> Any:
 
 def _kind(schema: Any, schemas: Any) -> str:
     """In a word or two: `string`, `list of ItemShown`, `string or null`."""
+    if schema.get("pattern") == _MONEY:
+        return "money"
     if parts := schema.get("anyOf"):
         return " or ".join(dict.fromkeys(_kind(part, schemas) for part in parts))
     if "$ref" in schema:
@@ -180,8 +196,10 @@ def _kind(schema: Any, schemas: Any) -> str:
     return str({"date-time": "time", "decimal": "money"}.get(schema.get("format"), kind))
 
 
+_MONEY = get_args(bounds.MoneyText)[1].pattern
+_USUAL = (_MONEY, bounds.MOST_INTEGER, -bounds.MOST_INTEGER - 1)
+"""Limits that say nothing new."""
 _LIMITS = {
-    "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
     "minimum": "from {:,}",
     "maximum": "to {:,}",
@@ -193,10 +211,15 @@ _LIMITS = {
 
 def _note(schema: Any) -> str:
     """Its words, its limits, and what it is where nobody says."""
-    said = []
+    said = ["not empty"] if schema.get("minLength") == 1 else []
     if words := schema.get("enum"):
         said.append(", ".join(str(word) for word in words))
-    said += [text.format(schema[limit]) for limit, text in _LIMITS.items() if limit in schema]
+    said += [
+        text.format(schema[limit])
+        for limit, text in _LIMITS.items()
+        if limit in schema and schema[limit] not in _USUAL
+    ]
+    said += [note for part in schema.get("anyOf", []) if (note := _note(part))]
     if schema.get("default") not in (None, "", [], {}):
         said.append(f"default {msgspec.json.encode(schema['default']).decode()}")
-    return "; ".join(said)
+    return "; ".join(dict.fromkeys(said))

@@ -110,10 +110,10 @@ def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
 
 
 _OF_TAGS = {
-    doors.ANYONE: "Open to all",
     doors.SHOPPER: "Of those who buy, and of the shop's pages for them",
-    doors.SERVICE: "Of other services",
     doors.OPERATOR: "Of those who run the shop",
+    doors.SERVICE: "Of other services",
+    doors.ANYONE: "Open to all",
 }
 
 

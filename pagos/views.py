@@ -35,7 +35,10 @@ class _Reason(msgspec.Struct, frozen=True):
 
 
 _GIVEN = {200: serializers.CustomersPayment, 202: serializers.CustomersPayment}
-_NOT_GIVEN = {409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED)}
+_NOT_GIVEN = {
+    404: ("not_found",),
+    409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED),
+}
 
 
 class RefundView(StepView):

@@ -23,6 +23,11 @@ from httpapi import openapi
 _PARAMETER = re.compile(r"<(?:\w+:)?\w+>|{\w+}")
 
 
+def shape_of(path: str) -> str:
+    """A path without the names of its parameters."""
+    return _PARAMETER.sub("{}", path)
+
+
 class Document:
     """A document of ours, and the validators of its parts. `seen`: those that were asked for."""
 
@@ -55,7 +60,7 @@ def _said(error: Any) -> str:
 def http(urlconf: str) -> Document:
     """Of what this URL configuration serves; its paths by their shape: `/carts/{}`."""
     found = openapi.document(service=settings.SERVICE, urls=get_resolver(urlconf).url_patterns)
-    shaped = {_PARAMETER.sub("{}", path): one for path, one in found["paths"].items()}
+    shaped = {shape_of(path): one for path, one in found["paths"].items()}
     return Document({**found, "paths": shaped})
 
 
@@ -75,9 +80,9 @@ def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
     except Resolver404:
         return []
     document = http(urlconf)
-    doors = document.found["paths"].get("/" + _PARAMETER.sub("{}", route), {})
+    doors = document.found["paths"].get(shape_of(f"/{route}"), {})
     if method.lower() not in doors:
-        return [] if response.status_code == 405 or not doors else [f"{method} /{route}: no door"]
+        return [] if response.status_code >= 400 or not doors else [f"{method} /{route}: no door"]
     given = doors[method.lower()]["responses"].get(str(response.status_code))
     where = method, route, str(response.status_code)
     if given is None:
