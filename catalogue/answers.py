@@ -141,7 +141,11 @@ _OF_A_CART = (
 )
 
 ANSWERS: dict[str, Answers] = {
-    "carrito.accept": Answers(undone=Failed, refuses=_OF_A_CART),
+    "carrito.accept": Answers(
+        undone=Failed,
+        refuses=_OF_A_CART,
+        statuses={refusals.UNKNOWN_CART: 404, refusals.EMPTY_CART: 400},
+    ),
     "carrito.create_order": Answers(
         done=OrderMade, undone=OrderCancelled, refuses=(refusals.NO_CHECKOUT,)
     ),
@@ -179,7 +183,11 @@ ANSWERS: dict[str, Answers] = {
             refusals.PAYMENT_OVERDUE,
         ),
     ),
-    "pedidos.accept": Answers(undone=OrderFailed),
+    "pedidos.accept": Answers(
+        undone=OrderFailed,
+        refuses=(refusals.UNKNOWN_PRODUCT,),
+        statuses={refusals.UNKNOWN_PRODUCT: 404},
+    ),
     "pedidos.confirm": Answers(done=OrderConfirmed, undone=OrderMade, refuses=(refusals.NO_ORDER,)),
     "pedidos.dispatch": Answers(done=OrderDispatched, refuses=(refusals.NO_ORDER,)),
     "pedidos.complete": Answers(done=OrderCompleted, refuses=(refusals.NO_ORDER,)),
@@ -189,7 +197,9 @@ ANSWERS: dict[str, Answers] = {
         refuses=(refusals.AREA_NOT_SERVED, refusals.NO_COURIER_FREE),
     ),
     "reservas.accept": Answers(
-        undone=BookingFailed, refuses=(refusals.UNKNOWN_SLOT, refusals.SLOT_TAKEN)
+        undone=BookingFailed,
+        refuses=(refusals.UNKNOWN_SLOT, refusals.SLOT_TAKEN),
+        statuses={refusals.UNKNOWN_SLOT: 404},
     ),
     "reservas.approve": Answers(
         done=Approved,

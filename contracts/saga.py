@@ -159,11 +159,13 @@ class Undo(Command, frozen=True, kw_only=True):
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """What an operation tells of itself. `done`, `undone`: a type of the outcome's data, as events,
     replies and steps carry it. `refuses`: its codes, beside those that any step may meet.
+    `statuses`: of HTTP, by code, where an acceptance is refused with another one than 409.
     """
 
     done: Any = dict[str, Any]
     undone: Any = dict[str, Any]
     refuses: tuple[str, ...] = ()
+    statuses: Mapping[str, int] = {}
 
 
 _sagas: dict[str, Saga] = {}

@@ -6,7 +6,7 @@ it (`Prefer: wait=N`). It shows what it has accepted, and what can't be handed o
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -203,35 +203,36 @@ def door_of(
     owner: Owner, *, takes: Any, begins: Any, shows: Any, begun: int = 202, **also: Any
 ) -> Callable[[View], View]:
     """Declares a view that accepts the owner's sagas. `begins`: how a new one is answered, `shows`:
-    one that has ended, or that was known before. `also`: more fields of Declared; what it `refuses`
-    comes to what the acceptance does.
+    one that has ended, or that was known before. `also`: more fields of Declared.
     """
-    own = also.pop("refuses", {})
     return door(
         SHOPPER,
         takes=takes,
         gives={begun: (begins, shows), 200: shows},
-        refuses=_refusals_of(owner) | own,
+        refuses=refusals_of([owner.accept.full_name]),
         headers=STARTS,
         **also,
     )
 
 
-def _refusals_of(owner: Owner) -> dict[int, list[str]]:
-    told = ANSWERS.get(owner.accept.full_name, Answers())
+def refusals_of(accepting: Iterable[str]) -> dict[int, list[str]]:
+    """Why any of these operations, which accept sagas, may refuse one, by status."""
     by_status: dict[int, list[str]] = {}
-    for code in (*told.refuses, refusals.KEY_REUSED):
-        by_status.setdefault(_status_of(code, owner), []).append(code)
+    for name in accepting:
+        for code in (*ANSWERS.get(name, Answers()).refuses, refusals.KEY_REUSED):
+            known = by_status.setdefault(_status_of(code, name), [])
+            known += [code] if code not in known else []
     return by_status
 
 
 def not_accepted(refused: Refused, *, owner: Owner) -> problems.Problem:
     """The answer to a saga that was refused."""
-    return problems.refusal(refused, status=_status_of(refused.code, owner))
+    return problems.refusal(refused, status=_status_of(refused.code, owner.accept.full_name))
 
 
-def _status_of(code: str, owner: Owner) -> int:
-    return {refusals.KEY_REUSED: 422, **owner.statuses}.get(code, 409)
+def _status_of(code: str, accepting: str) -> int:
+    known = ANSWERS.get(accepting, Answers()).statuses
+    return {refusals.KEY_REUSED: 422, **known}.get(code, 409)
 
 
 def _begun(taken: AcceptanceResult) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from contracts import patterns, projection, refusals
 from contracts.bounds import MOST_IN_A_BATCH
 from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, door, door_by
 from contracts.outcomes import Done, Outcome, Refused
-from contracts.saga import ANSWERS, SAGAS, Answers, Context
+from contracts.saga import SAGAS, Context
 from contracts.states import (
     FINAL,
     AnsweredState,
@@ -151,18 +151,12 @@ WHY_NOT = (
 
 def _starting() -> Declared:
     """What starts any saga at its owner: it is answered, and refused, as that does."""
-    accepts = [page.steps[0].operation for page in SAGAS.values()]
-    codes = [code for name in accepts for code in ANSWERS.get(name, Answers()).refuses]
-    known = tuple(dict.fromkeys(codes))
+    accepting = [page.steps[0].operation for page in SAGAS.values()]
     return Declared(
         SHOPPER,
         takes=dict[str, Any],
         gives={200: Started, 201: Started, 202: Started},
-        refuses={
-            **{status: known for status in (400, 404, 409) if known},
-            405: ("method_not_allowed",),
-            422: (refusals.KEY_REUSED,),
-        },
+        refuses={**owner_views.refusals_of(accepting), 405: ("method_not_allowed",)},
         headers=owner_views.STARTS,
         what="Starts a saga, named in the path: its owner accepts it, and takes what it takes.",
     )

@@ -13,7 +13,6 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from catalogue import refusals
 from contracts import bounds
 from contracts.doors import OPERATOR, SHOPPER, door
 from coordination import owner_views
@@ -45,7 +44,6 @@ class OrdersView(APIView):
         takes=NewOrder,
         begins=serializers.OrderBegun,
         shows=serializers.OrderInFull,
-        refuses={404: (refusals.UNKNOWN_PRODUCT,)},
         example={"user_id": "ana", "product_id": "1", "quantity": 1, "amount": "25.00"},
     )
     def post(self, request: Request) -> HttpResponse:

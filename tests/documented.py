@@ -5,20 +5,24 @@ document, every message that is written into an outbox to the AsyncAPI document.
 import json
 import re
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.urls import Resolver404, get_resolver, resolve
+from django.urls import Resolver404, get_resolver, path, resolve
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from catalogue.services import WITH_WORKER
 from contracts import asyncapi, events
 from contracts.doors import METHODS
 from contracts.events import Event
 from contracts.saga import SAGAS
-from httpapi import openapi
+from coordination import closing
+from httpapi import docs, health, openapi
+from messaging import views as failed
 
 _PARAMETER = re.compile(r"<(?:\w+:)?\w+>|{\w+}")
 
@@ -56,11 +60,30 @@ def _said(error: Any) -> str:
     return "; ".join([error.message, *(inner.message for inner in error.context or ())])
 
 
+def urls_of(service: str) -> list[Any]:
+    """What a service serves, as config.urls puts it together in its own process."""
+    return [*import_module(f"{service}.urls").urlpatterns, *shared_urls(service)]
+
+
+def shared_urls(service: str) -> list[Any]:
+    """Of these, what it has as others have it, too."""
+    found = [path("", health.about), *docs.urlpatterns, *health.urlpatterns]
+    if service in WITH_WORKER:
+        found += [*failed.urls(service=service), *closing.urls(service=service)]
+    return found
+
+
+@cache
+def of_service(service: str) -> Document:
+    """What it documents of itself."""
+    return Document(openapi.document(service=service, urls=urls_of(service)))
+
+
 @cache
 def http(urlconf: str) -> Document:
     """Of what this URL configuration serves; its paths by their shape: `/carts/{}`."""
     found = openapi.document(service=settings.SERVICE, urls=get_resolver(urlconf).url_patterns)
-    shaped = {shape_of(path): one for path, one in found["paths"].items()}
+    shaped = {shape_of(where): one for where, one in found["paths"].items()}
     return Document({**found, "paths": shaped})
 
 
