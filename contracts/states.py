@@ -4,11 +4,11 @@ answers.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from contracts.bounds import Time
+from contracts.bounds import Time, words
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS
 
@@ -161,3 +161,29 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     since: Time
     do: str
     stops_sagas: bool = True
+
+
+class Attention(TypedDict):
+    """What stands or waits, since when, and what to do."""
+
+    what: str
+    since: Time
+    do: str
+    level: Annotated[str, words(("unavailable", "attention"))]
+
+
+class Alive(TypedDict):
+    """A process answers."""
+
+    status: Annotated[str, words(("ok",))]
+    service: str
+
+
+class Health(TypedDict):
+    """How a service is; beside these, each of its dependencies by name."""
+
+    status: Annotated[str, words(("ok", "unavailable"))]
+    service: str
+    attention: list[Attention]
+    database: NotRequired[dict[str, Any]]
+    requests: NotRequired[int]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -22,9 +22,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver, path
 
-from contracts.bounds import Time, words
 from contracts.doors import ANYONE, door
-from contracts.states import Complaint
+from contracts.states import Alive, Complaint, Health
 from httpapi import standing
 from httpapi.json import answer
 from httpapi.middleware import served
@@ -76,30 +75,6 @@ RENEW_SECONDS = 10.0
 _looks = SingleFlight(name="health")
 _noted = Noted()
 _connected_at = 0.0
-
-
-class Attention(TypedDict):
-    """What stands or waits, since when, and what to do."""
-
-    what: str
-    since: Time
-    do: str
-    level: Annotated[str, words(("unavailable", "attention"))]
-
-
-class Alive(TypedDict):
-    status: Annotated[str, words(("ok",))]
-    service: str
-
-
-class Health(TypedDict):
-    """How a service is; beside these, each of its dependencies by name."""
-
-    status: Annotated[str, words(("ok", "unavailable"))]
-    service: str
-    attention: list[Attention]
-    database: NotRequired[dict[str, Any]]
-    requests: NotRequired[int]
 
 
 class About(TypedDict):

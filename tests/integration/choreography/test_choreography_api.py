@@ -454,6 +454,7 @@ def test_wrong_request_is_told_which_field(post, saga):
     assert wrong["errors"][0]["field"] == "requested_by"
 
 
+@pytest.mark.undocumented("messages")
 def test_retry_redrives_a_standing_saga(post, saga, said):
     saga("completed", until=3)
     assert post("/saga/choreography/s/retry").status_code == 202
