@@ -4,6 +4,7 @@ document, every message that is written into an outbox to the AsyncAPI document.
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -124,6 +125,33 @@ def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
     value = json.loads(response.content) if kind.endswith("json") else response.content.decode()
     found = document.errors((*where, kind), contents[kind]["schema"], value)
     return [f"{' '.join(where)}: {error}: {response.content[:600]!r}" for error in found]
+
+
+AS_MANY = 20
+"""Messages of each type and service that are read back from a stack."""
+
+
+def check_outboxes(rows: Callable[[str, str], list[tuple[Any, ...]]]) -> list[str]:
+    """What is not documented of the messages that services have sent, in any process. `rows`: those
+    of a statement, in a service's database.
+    """
+    sent = [
+        (service, str(body))
+        for service in WITH_WORKER
+        for (body,) in rows(
+            service,
+            f"""SELECT body FROM (
+                    SELECT body, row_number() OVER (PARTITION BY event_type ORDER BY id DESC) AS n
+                    FROM {service}_outboxentry) AS entry
+                WHERE n <= {AS_MANY}""",
+        )
+    ]
+    assert sent, "nothing has travelled"
+    return [
+        error
+        for service, body in sent
+        for error in check_message(service, events.decode(body.encode()))
+    ]
 
 
 def check_message(service: str, event: Event) -> list[str]:
