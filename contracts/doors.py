@@ -1,5 +1,5 @@
 """What each door takes, gives and refuses, and for whom it is: declared at its view, and read by
-all that has to know the doors. One that declares nothing is a mistake: `all_in` says so.
+all that has to know the doors. One that declares nothing is a mistake, which a test finds.
 
     @door(SHOPPER, takes=NewCart, gives={201: CartShown}, refuses={409: (OUT_OF_STOCK,)})
     def post(self, request): ...
@@ -98,32 +98,35 @@ class Door(NamedTuple):
         return ". ".join(part[:1].upper() + part[1:] for part in said) or line.removesuffix(".")
 
 
-class Undeclared(LookupError):
-    """Doors that say nothing of themselves."""
-
-
 def all_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[Door]:
     """Every door of a URL configuration (of Django's patterns), in its order; of two at one place
     the first, which answers there; views of Django's own are none. `but`: where paths begin that
-    are no door's. Raises Undeclared.
+    are no door's. Those that declare nothing are not among them: see `silent_in`.
     """
-    found: list[Door] = []
+    return [
+        Door(method, where, view, declaring(view, where))
+        for method, where, view, declaring in _methods(urls, but)
+        if declaring
+    ]
+
+
+def silent_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[str]:
+    """Those that declare nothing: `POST /carts`. There should be none."""
+    found = _methods(urls, but)
+    return [f"{method} {where}" for method, where, _, declaring in found if not declaring]
+
+
+def _methods(
+    urls: Iterable[Any], but: Sequence[str]
+) -> Iterator[tuple[str, str, Any, Declaring | None]]:
     first: dict[str, Any] = {}
-    silent: list[str] = []
     for path, view in _views(urls, "/"):
         if path.startswith(tuple(but)) or view.__module__.startswith("django."):
             continue
         where = _CONVERTED.sub(r"{\1}", path)
-        if first.setdefault(_CONVERTED.sub("{}", path), view) is not view:
-            continue
-        for method, declaring in _declarations(view):
-            if declaring is None:
-                silent.append(f"{method} {path}")
-            else:
-                found.append(Door(method, where, view, declaring(view, where)))
-    if silent:
-        raise Undeclared(f"no @door says what these take, give and refuse: {', '.join(silent)}")
-    return found
+        if first.setdefault(_CONVERTED.sub("{}", path), view) is view:
+            for method, declaring in _declarations(view):
+                yield method, where, view, declaring
 
 
 def _views(urls: Iterable[Any], below: str) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import msgspec
+from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Engine
@@ -54,7 +55,8 @@ urlpatterns = [
 
 def served() -> dict[str, Any]:
     """The document of the service that this process is."""
-    return document(service=settings.SERVICE, urls=get_resolver().url_patterns)
+    service = settings.SERVICE if apps.is_installed(settings.SERVICE) else ""
+    return document(service=service, urls=get_resolver().url_patterns)
 
 
 @cache

@@ -86,7 +86,7 @@ _PROBLEM = {
 
 
 def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
-    """Of a URL configuration. Raises doors.Undeclared."""
+    """Of a URL configuration: of all of its doors that declare themselves."""
     found = doors.all_in(urls, but=NO_DOORS)
     schemas = Schemas(kind for door in found for kind in _types(door))
     paths: dict[str, dict[str, Any]] = {}

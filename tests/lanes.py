@@ -9,8 +9,8 @@ how the shop stands a rush (ALONE) comes last, on the stack that is there by the
 other lanes to end: it has the machine to itself.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: the crash points; random
-requests, seeded bugs, a soak, growth, the tutorials and a comparison; and the schedules, which only compute. Both together
-are all tests. With other arguments it is plain pytest.
+requests, seeded bugs, a soak, growth, the tutorials and a comparison; and the schedules, which only
+compute. Both together are all tests. With other arguments it is plain pytest.
 """
 
 import contextlib

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import get_resolver, path
 from jsonschema import Draft7Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -56,14 +56,20 @@ def test_document_that_is_none_is_noticed() -> None:
     assert [*OpenAPIV31SpecValidator(found).iter_errors()]
 
 
-def test_door_that_declares_nothing_is_refused() -> None:
+def test_every_door_declares_itself() -> None:
+    """Also those that no service has alone: of a process of all of them."""
+    together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
+    silent = [door for urls in together for door in doors.silent_in(urls, but=openapi.NO_DOORS)]
+    assert silent == []
+
+
+def test_door_that_declares_nothing_is_noticed() -> None:
     class SilentView(PlainView):
         def post(self, request: HttpRequest) -> HttpResponse:
             raise NotImplementedError
 
     urls = [*documented.urls_of("tarjetas"), path("silent", SilentView.as_view())]
-    with pytest.raises(doors.Undeclared, match="POST /silent"):
-        openapi.document(service="tarjetas", urls=urls)
+    assert doors.silent_in(urls) == ["POST /silent"]
 
 
 @pytest.mark.parametrize("service", WITH_DATABASE)
