@@ -63,6 +63,13 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "examples": [EXAMPLES.get("traceparent", "")]},
     ),
 }
+_OF_STARTED = {
+    "Location": {"description": "Where to look", "schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "`true` where the key stood for this saga before",
+        "schema": {"type": "string"},
+    },
+}
 _PROBLEM = {
     "type": "object",
     "description": "RFC 9457. A program decides by `code`.",
@@ -189,6 +196,9 @@ def _responses(door: Door, schemas: Schemas) -> dict[str, Any]:
     found: dict[int, Any] = {
         status: _answer(status, kind, schemas) for status, kind in door.declared.gives.items()
     }
+    if "Prefer" in door.declared.headers:
+        for given in found.values():
+            given["headers"] = _OF_STARTED
     for status, codes in _refusals(door).items():
         is_common = tuple(codes) == tuple(_COMMON.get(status, ("not_found",)))
         if status in found:  # /health answers 503 in its own words

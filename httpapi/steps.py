@@ -205,7 +205,7 @@ def _declared(view: type[StepView], path: str) -> Declared:
         takes=takes,
         gives=gives,
         refuses={409: refuses},
-        what=f"{operation.name}: {_told_of(operation)}",
+        what=f"{operation.name}: {_told_of(operation, view.aliases)}",
     )
 
 
@@ -215,10 +215,12 @@ class Reasoned(msgspec.Struct, frozen=True):
     reason: Reason = ""
 
 
-def _told_of(operation: Operation) -> str:
-    """What its docstring says: of a block, that of what it blocks."""
+def _told_of(operation: Operation, aliases: Mapping[str, str]) -> str:
+    """What its docstring says first: of a block, that of what it blocks; and of other names."""
     said = operation.doing.run if operation.direction is Direction.BLOCK else operation.run
-    return inspect.getdoc(said) or ""
+    first = (inspect.getdoc(said) or "").partition("\n\n")[0]
+    named = [f" `{theirs}` may be said for `{ours}`." for theirs, ours in aliases.items()]
+    return first + "".join(named)
 
 
 _BELOW = {Direction.DO: "", Direction.UNDO: "/undo", Direction.BLOCK: "/block"}
