@@ -216,6 +216,7 @@ ANSWERS: dict[str, Answers] = {
 
 _ID = "3f0e7a52-6c1d-4b8e-9a57-2d4c8e1f0b36"
 EXAMPLES: dict[str, Any] = {
+    "id": _ID,
     "saga_id": _ID,
     "saga": "checkout",
     "status_url": f"http://localhost:3003/saga/{_ID}",

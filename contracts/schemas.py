@@ -53,7 +53,8 @@ class Schemas:
     def example(self, schema: Schema, name: str = "", depth: int = 0) -> Any:
         """A value that fits; `name`: of the field that it is for, which may have a usual one."""
         schema = self.resolved(schema)
-        usual = schema.get("const") or schema.get("default") or EXAMPLES.get(name)
+        known = EXAMPLES.get(name) if schema.get("type") != "integer" else None
+        usual = schema.get("const") or schema.get("default") or known
         if usual is not None:
             return usual
         if found := schema.get("examples") or schema.get("enum"):
