@@ -24,11 +24,13 @@ def client(shop, tmp_path, monkeypatch):
     generate = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
     generate += ["--url", f"{shop.stack.urls['carrito']}/openapi.json"]
     generate += ["--config", str(config), "--output-path", str(tmp_path / NAME)]
-    made = subprocess.run(generate, capture_output=True, text=True, check=False, env=_offline())
-    assert (made.returncode, "Warning" in made.stdout) == (0, False), made.stdout + made.stderr
+    ran = subprocess.run(generate, capture_output=True, text=True, check=False, env=_offline())
+    assert (ran.returncode, "Warning" in ran.stdout) == (0, False), ran.stdout + ran.stderr
     monkeypatch.syspath_prepend(tmp_path)
     package = importlib.import_module(NAME)
-    yield package.Client(base_url=shop.stack.urls["carrito"], raise_on_unexpected_status=True)
+    url = shop.stack.urls["carrito"]
+    with package.Client(base_url=url, raise_on_unexpected_status=True) as made:
+        yield made
     for name in [one for one in sys.modules if one.partition(".")[0] == NAME]:
         del sys.modules[name]
 
