@@ -84,10 +84,10 @@ def document() -> dict[str, Any]:
             "description": "Delivered at least once; fields are added, never renamed.",
         },
         "defaultContentType": "application/json",
-        "channels": {one.route: _channel(one) for one in sent},
-        "operations": dict(operation for one in sent for operation in _operations(one)),
+        "channels": {message.route: _channel(message) for message in sent},
+        "operations": dict(operation for message in sent for operation in _operations(message)),
         "components": {
-            "messages": {one.route: _message(one, schemas) for one in sent},
+            "messages": {message.route: _message(message, schemas) for message in sent},
             "schemas": schemas.components,
         },
     }
@@ -102,7 +102,7 @@ def _types() -> list[Any]:
         Undo,
         *COMMANDS.values(),
         *(data_type(name) for name in SAGAS),
-        *(kind for one in told for kind in (one.done, one.undone)),
+        *(kind for answers in told for kind in (answers.done, answers.undone)),
     ]
 
 
@@ -281,6 +281,6 @@ def _example(sent: Sent, schemas: Schemas) -> dict[str, Any]:
 def _value(schema: Schema, schemas: Schemas) -> Any:
     if "allOf" in schema:
         first, own = schema["allOf"]
-        parts = {name: _value(one, schemas) for name, one in own["properties"].items()}
+        parts = {name: _value(field, schemas) for name, field in own["properties"].items()}
         return {**schemas.example(first), **parts}
     return schemas.example(schema)

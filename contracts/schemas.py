@@ -43,7 +43,7 @@ class Schemas:
         """Of a type that has a name: each field, its schema, and whether it must be there."""
         found = self.resolved(self.of(kind))
         required = found.get("required", [])
-        return [(name, one, name in required) for name, one in found["properties"].items()]
+        return [(name, field, name in required) for name, field in found["properties"].items()]
 
     def resolved(self, schema: Schema) -> Schema:
         """The schema behind a reference."""

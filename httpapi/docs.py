@@ -118,16 +118,18 @@ def _operations(found: Any, schemas: Any, tag: str) -> Iterator[dict[str, Any]]:
                     "description": _marked(said["description"]),
                     "method": method.upper(),
                     "path": where,
-                    "parameters": [_parameter(one, schemas) for one in said["parameters"]],
+                    "parameters": [
+                        _parameter(parameter, schemas) for parameter in said["parameters"]
+                    ],
                     "body": _shown(body, schemas) if body else None,
                     "answers": [*_answers(found, schemas, said)],
                 }
 
 
-def _parameter(one: Any, schemas: Any) -> dict[str, Any]:
-    schema = one["schema"]
-    note = _marked(one.get("description", "") or _note(schema))
-    return {**one, "place": one["in"], "kind": _kind(schema, schemas), "note": note}
+def _parameter(said: Any, schemas: Any) -> dict[str, Any]:
+    schema = said["schema"]
+    note = _marked(said.get("description", "") or _note(schema))
+    return {**said, "place": said["in"], "kind": _kind(schema, schemas), "note": note}
 
 
 def _answers(found: Any, schemas: Any, said: Any) -> Iterator[dict[str, Any]]:
@@ -135,9 +137,9 @@ def _answers(found: Any, schemas: Any, said: Any) -> Iterator[dict[str, Any]]:
         if "$ref" in given:
             given = found["components"]["responses"][given["$ref"].rpartition("/")[2]]
         contents = given.get("content", {})
-        shown = [_shown(one, schemas) for kind, one in contents.items() if kind == JSON]
-        problems = [one for kind, one in contents.items() if kind.endswith("problem+json")]
-        codes = [one["schema"]["properties"]["code"]["enum"] for one in problems]
+        shown = [_shown(content, schemas) for kind, content in contents.items() if kind == JSON]
+        problems = [content for kind, content in contents.items() if kind.endswith("problem+json")]
+        codes = [content["schema"]["properties"]["code"]["enum"] for content in problems]
         yield {
             "status": status,
             "what": _marked(given["description"]),
@@ -153,8 +155,8 @@ def _shown(content: Any, schemas: Any) -> dict[str, Any]:
     example = msgspec.json.format(msgspec.json.encode(content["example"]), indent=2).decode()
     return {
         "kinds": [
-            {"name": _kind(one, schemas), "fields": [*_fields(_inner(one), schemas, 0)]}
-            for one in kinds
+            {"name": _kind(kind, schemas), "fields": [*_fields(_inner(kind), schemas, 0)]}
+            for kind in kinds
         ],
         "example": example,
     }
@@ -167,10 +169,10 @@ def _inner(schema: Any) -> Any:
 def _fields(schema: Any, schemas: Any, depth: int) -> Iterator[Field]:
     schema = _resolved(schema, schemas)
     required = schema.get("required", [])
-    for name, one in schema.get("properties", {}).items():
-        yield Field(name, _kind(one, schemas), _note(one), name in required, depth)
+    for name, field in schema.get("properties", {}).items():
+        yield Field(name, _kind(field, schemas), _note(field), name in required, depth)
         if depth + 1 < DEEPEST:
-            parts = [part for part in one.get("anyOf", [one]) if part != {"type": "null"}]
+            parts = [part for part in field.get("anyOf", [field]) if part != {"type": "null"}]
             if len(parts) == 1:
                 yield from _fields(_inner(parts[0]), schemas, depth + 1)
 

@@ -104,7 +104,10 @@ def document(*, service: str, urls: Iterable[Any]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": service or "dueto", "version": VERSION, "description": about or ""},
         "servers": [{"url": "/"}],
-        "tags": [{"name": one.value, "description": _OF_TAGS[one]} for one in doors.Audience],
+        "tags": [
+            {"name": audience.value, "description": _OF_TAGS[audience]}
+            for audience in doors.Audience
+        ],
         "paths": paths,
         "components": {
             "schemas": {**schemas.components, "Problem": _PROBLEM},
@@ -169,7 +172,7 @@ def _parameters(door: Door, schemas: Schemas) -> Iterable[dict[str, Any]]:
 
 def _present(schema: dict[str, Any]) -> dict[str, Any]:
     """Of a field of a query: one that is null is one that is not there."""
-    parts = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
+    parts = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]
     return parts[0] if len(parts) == 1 else {k: v for k, v in schema.items() if v is not None}
 
 

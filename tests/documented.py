@@ -84,7 +84,7 @@ def of_service(service: str) -> Document:
 def http(urlconf: str) -> Document:
     """Of what this URL configuration serves; its paths by their shape: `/carts/{}`."""
     found = openapi.document(service=settings.SERVICE, urls=get_resolver(urlconf).url_patterns)
-    shaped = {shape_of(where): one for where, one in found["paths"].items()}
+    shaped = {shape_of(where): operations for where, operations in found["paths"].items()}
     return Document({**found, "paths": shaped})
 
 

@@ -127,7 +127,7 @@ def api_page() -> str:
     ]
     parts.append(f"## At every service\n\n{_doors(found[WITH_WORKER[0]], only=shared)}")
     codes: dict[str, set[str]] = {}
-    for status, code in (pair for one in found.values() for pair in _codes(one)):
+    for status, code in (pair for document in found.values() for pair in _codes(document)):
         codes.setdefault(status, set()).add(code)
     rows = [(status, ", ".join(f"`{code}`" for code in sorted(codes[status]))) for status in codes]
     parts.append(f"## Codes of problems and refusals\n\n{_table(('status', 'code'), sorted(rows))}")

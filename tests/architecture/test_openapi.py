@@ -103,7 +103,9 @@ def test_each_example_of_a_message_fits_what_is_said() -> None:
     wrong = []
     for name, message in document.found["components"]["messages"].items():
         value = message["examples"][0]["payload"]
-        wrong += [f"{name}: {one}" for one in document.errors((name,), message["payload"], value)]
+        wrong += [
+            f"{name}: {error}" for error in document.errors((name,), message["payload"], value)
+        ]
     assert not wrong
 
 
@@ -125,5 +127,5 @@ def test_each_step_of_the_sagas_says_what_it_tells() -> None:
 def test_page_shows_every_door_and_needs_nothing_from_outside() -> None:
     found = document_of("carrito")
     page = docs.rendered(found)
-    assert all(f'id="{one["operationId"]}"' in page for _, one in operations(found))
+    assert all(f'id="{operation["operationId"]}"' in page for _, operation in operations(found))
     assert not any(mark in page for mark in ("<script", "<link", "<img", "src=", "@import", "url("))

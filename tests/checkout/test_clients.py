@@ -31,7 +31,7 @@ def client(shop, tmp_path, monkeypatch):
     url = shop.stack.urls["carrito"]
     with package.Client(base_url=url, raise_on_unexpected_status=True) as made:
         yield made
-    for name in [one for one in sys.modules if one.partition(".")[0] == NAME]:
+    for name in [module for module in sys.modules if module.partition(".")[0] == NAME]:
         del sys.modules[name]
 
 

@@ -294,7 +294,7 @@ def _documented(door: Door) -> list[Any]:
     """What the document says that the door takes: an example for each of its methods."""
     paths = documented.http(settings.ROOT_URLCONF).found["paths"]
     operations = paths.get(documented.shape_of(f"/{door.path}"), {}).values()
-    bodies = [one["requestBody"] for one in operations if "requestBody" in one]
+    bodies = [said["requestBody"] for said in operations if "requestBody" in said]
     return [body["content"][JSON]["example"] for body in bodies]
 
 
