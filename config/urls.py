@@ -17,7 +17,11 @@ if not settings.SERVICE:
     # /saga/choreography/... must be tried before the orchestrator's /saga/<saga_id>/...
     served = sorted(name for name in WITH_DATABASE if name in settings.SERVICE_URLS)
 
-urlpatterns = [path("", include("httpapi.health")), path("metrics", metrics)]
+urlpatterns = [
+    path("", include("httpapi.health")),
+    path("", include("httpapi.docs")),
+    path("metrics", metrics),
+]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("loadtests.floor"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]

@@ -65,13 +65,12 @@ class AcceptanceResult:
 @dataclass(frozen=True, kw_only=True)
 class Owner:
     """A service that accepts sagas. `model`: its table of them; `accept`: how; `fail`: what ends
-    one without success. `statuses`: of HTTP, by code, for refusals that are no 409.
+    one without success.
     """
 
     model: type[AcceptedSaga]
     accept: Operation
     fail: Operation
-    statuses: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def service(self) -> str:

@@ -6,11 +6,11 @@ it (`Prefer: wait=N`). It shows what it has accepted, and what can't be handed o
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from django.db.models.functions import Now
@@ -20,10 +20,11 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import refusals
-from contracts.bounds import MOST_ID, Reason, amount
+from contracts.bounds import MOST_ID, Reason, Time, amount, words
+from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, View, door, door_by
 from contracts.outcomes import Done, Failure, Refused
 from contracts.patterns import PATTERNS
-from contracts.saga import SAGAS
+from contracts.saga import ANSWERS, SAGAS, Answers
 from contracts.states import Complaint, SagaStatus
 from coordination import admission, handover
 from coordination.acceptance import (
@@ -211,10 +212,44 @@ def accept(
     return answer({**told, "status_url": url}, status=begun, headers=headers)
 
 
+STARTS = ("Idempotency-Key", "Prefer", "traceparent")
+"""The headers that mean something where a saga is asked for."""
+
+
+def door_of(
+    owner: Owner, *, takes: Any, begins: Any, shows: Any, begun: int = 202, **also: Any
+) -> Callable[[View], View]:
+    """Declares a view that accepts the owner's sagas. `begins`: how a new one is answered, `shows`:
+    one that has ended, or that was known before. `also`: more fields of Declared.
+    """
+    return door(
+        SHOPPER,
+        takes=takes,
+        gives={begun: (begins, shows), 200: shows},
+        refuses=refusals_of([owner.accept.full_name]),
+        headers=STARTS,
+        **also,
+    )
+
+
+def refusals_of(accepting: Iterable[str]) -> dict[int, list[str]]:
+    """Why any of these operations, which accept sagas, may refuse one, by status."""
+    by_status: dict[int, list[str]] = {}
+    for name in accepting:
+        for code in (*ANSWERS.get(name, Answers()).refuses, refusals.KEY_REUSED):
+            known = by_status.setdefault(_status_of(code, name), [])
+            known += [code] if code not in known else []
+    return by_status
+
+
 def not_accepted(refused: Refused, *, owner: Owner) -> problems.Problem:
     """The answer to a saga that was refused."""
-    statuses = {refusals.KEY_REUSED: 422, **owner.statuses}
-    return problems.refusal(refused, status=statuses.get(refused.code, 409))
+    return problems.refusal(refused, status=_status_of(refused.code, owner.accept.full_name))
+
+
+def _status_of(code: str, accepting: str) -> int:
+    known = ANSWERS.get(accepting, Answers()).statuses
+    return {refusals.KEY_REUSED: 422, **known}.get(code, 409)
 
 
 def _begun(taken: AcceptanceResult) -> dict[str, Any]:
@@ -244,6 +279,20 @@ class _Reason(msgspec.Struct, frozen=True):
     reason: Reason = ""
 
 
+class Acted(TypedDict):
+    """What was done to a saga."""
+
+    saga_id: str
+    action: Annotated[str, words(("retry", "discard"))]
+
+
+class DeadLetter(AcceptedState, frozen=True, kw_only=True):
+    """A saga that can't be handed over, and why; its subject under the name of its users, too."""
+
+    dead_lettered_at: Time
+    reason: str
+
+
 class _OwnerView(APIView):
     """`below`: where the owner's doors for these are."""
 
@@ -262,6 +311,7 @@ class _OwnerView(APIView):
 class AcceptedView(_OwnerView):
     """Where a saga stands, as its owner knows it; its coordinator knows each step."""
 
+    @door(SERVICE, gives={200: AcceptedState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         found = self.rows().filter(pk=saga_id).first()
         if found is None:
@@ -272,6 +322,7 @@ class AcceptedView(_OwnerView):
 class DeadLettersView(_OwnerView):
     """The sagas that can't be handed over, each with its reason: `?after=&limit=`."""
 
+    @door_by(lambda view, path: Declared(OPERATOR, takes=_After, gives={200: _list_of(view)}))
     def get(self, request: Request) -> HttpResponse:
         asked = msgspec.convert(request.query_params.dict(), _After, strict=False)
         waiting = self.rows().filter(dead_lettered_at__isnull=False, saga_id__gt=asked.after)
@@ -288,6 +339,7 @@ class DeadLettersView(_OwnerView):
 class RetryHandoverView(_OwnerView):
     """POST: a dead-lettered saga is handed over again, from the start."""
 
+    @door(OPERATOR, gives={202: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         if not handover.retry(owner=self.owner, saga_ids=[saga_id]):
             raise self.not_dead_lettered(saga_id)
@@ -297,6 +349,7 @@ class RetryHandoverView(_OwnerView):
 class DiscardView(_OwnerView):
     """POST `{"reason"}`: a dead-lettered saga ends without success."""
 
+    @door(OPERATOR, takes=_Reason, gives={200: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         reason = msgspec.convert(request.data or {}, _Reason).reason
         if not handover.discard(owner=self.owner, saga_ids=[saga_id], reason=reason):
@@ -314,6 +367,12 @@ def urls(*, owner: Owner, below: str) -> list[URLPattern]:
         path(f"{below}/<str:saga_id>/retry", made(RetryHandoverView, owner=owner, below=below)),
         path(f"{below}/<str:saga_id>/discard", made(DiscardView, owner=owner, below=below)),
     ]
+
+
+def _list_of(view: type[_OwnerView]) -> Any:
+    """The list's type: its sagas are under what the owner calls them."""
+    fields = {view.below: list[DeadLetter], "next": str | None}
+    return TypedDict(f"SetAside_{view.below}", fields)  # type: ignore[operator]
 
 
 def failure_of(found: AcceptedSaga) -> Failure | None:

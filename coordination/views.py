@@ -10,7 +10,7 @@ POST <its patterns' hand-over>      an owner's, of what it has accepted
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
 import msgspec
@@ -22,10 +22,19 @@ from rest_framework.views import APIView
 
 from contracts import patterns, projection, refusals
 from contracts.bounds import MOST_IN_A_BATCH
+from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, door, door_by
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.saga import SAGAS, Context
-from contracts.states import FINAL, SagaState, SagaStatus, SagaSummary, answered
-from coordination import owners
+from contracts.states import (
+    FINAL,
+    AnsweredState,
+    AnsweredSummary,
+    SagaState,
+    SagaStatus,
+    SagaSummary,
+    answered,
+)
+from coordination import owner_views, owners
 from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting
 from httpapi.client import ServiceResponse, Unreachable
@@ -111,6 +120,48 @@ class Coordinator:
         return str(request.build_absolute_uri(where))
 
 
+class SagasPage(pages.PageFields):
+    """A page of sagas, which are there twice: as `results` and as `sagas`."""
+
+    results: list[AnsweredSummary]
+    sagas: list[AnsweredSummary]
+    total: int
+
+
+class Started(TypedDict):
+    """A saga that its owner has accepted, in the owner's words; `status_url`: where to look."""
+
+    saga_id: str
+    saga: NotRequired[str]
+    status: NotRequired[str]
+    saga_pattern: NotRequired[str]
+    status_url: str
+
+
+WHY_NOT = (
+    refusals.ALREADY_UNDONE,
+    refusals.PAST_PIVOT,
+    refusals.NOTHING_TO_RETRY,
+    refusals.NOT_STARTED,
+    refusals.CLOSED,
+    refusals.UNREADABLE,
+)
+"""What a person asks of a saga may be refused so."""
+
+
+def _starting() -> Declared:
+    """What starts any saga at its owner: it is answered, and refused, as that does."""
+    accepting = [page.steps[0].operation for page in SAGAS.values()]
+    return Declared(
+        SHOPPER,
+        takes=dict[str, Any],
+        gives={200: Started, 201: Started, 202: Started},
+        refuses={**owner_views.refusals_of(accepting), 405: ("method_not_allowed",)},
+        headers=owner_views.STARTS,
+        what="Starts a saga, named in the path: its owner accepts it, and takes what it takes.",
+    )
+
+
 class _View(APIView):
     coordinator: Coordinator
 
@@ -118,9 +169,11 @@ class _View(APIView):
 class SagaView(_View):
     """GET: where a saga stands, step by step. POST, to a saga's name: starts one at its owner."""
 
+    @door(SHOPPER, gives={200: AnsweredState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         return answer(answered(self.coordinator.state_or_at_owner(saga_id)))
 
+    @door_by(lambda view, path: _starting())
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         if not owners.is_served(saga_id):
             raise problems.method_not_allowed("POST", allowed="GET")
@@ -168,6 +221,7 @@ class SagaView(_View):
 class StatusView(_View):
     """Where a saga stands, in short."""
 
+    @door(SHOPPER, gives={200: AnsweredSummary})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         return answer(answered(self.coordinator.summary_or_at_owner(saga_id)))
 
@@ -175,6 +229,7 @@ class StatusView(_View):
 class ListView(_View):
     """All sagas, newest first, in pages; of one status, pattern or name if asked."""
 
+    @door(OPERATOR, takes=SagaFilter, gives={200: SagasPage})
     def get(self, request: Request) -> HttpResponse:
         asked = {name: str(value) for name, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, SagaFilter, strict=False)
@@ -198,6 +253,11 @@ class AskView(_View):
     ask: Ask
     asked: type[Intervention] = Intervention
 
+    @door_by(
+        lambda view, path: Declared(
+            OPERATOR, takes=view.asked, gives={202: AnsweredSummary}, refuses={409: WHY_NOT}
+        )
+    )
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         wanted = msgspec.convert(request.data or {}, self.asked)
         try:
@@ -221,6 +281,7 @@ class HandOverView(PlainView):
 
     coordinator: Coordinator
 
+    @door(SERVICE, takes=list[Context], gives={207: list[Outcome]})
     def post(self, request: HttpRequest) -> HttpResponse:
         found = _contexts(request.body)
         if len(found) > MOST_IN_A_BATCH:
@@ -258,11 +319,18 @@ class _Step(msgspec.Struct):
     step: str
 
 
+class _Told(TypedDict):
+    """Of how many steps it was told."""
+
+    told: int
+
+
 class DecidedView(PlainView):
     """POST a list of steps that are decided by now: 200; the sagas that rest there go on."""
 
     coordinator: Coordinator
 
+    @door(SERVICE, takes=list[_Step], gives={200: _Told})
     def post(self, request: HttpRequest) -> HttpResponse:
         steps = decode(request.body, type=list[_Step])
         if len(steps) > MOST_IN_A_BATCH:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -22,7 +22,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver, path
 
-from contracts.states import Complaint
+from contracts.doors import ANYONE, door
+from contracts.states import Alive, Complaint, Health
 from httpapi import standing
 from httpapi.json import answer
 from httpapi.middleware import served
@@ -76,16 +77,31 @@ _noted = Noted()
 _connected_at = 0.0
 
 
+class About(TypedDict):
+    """A service in a sentence, and its paths. `docs`: this document, to be read."""
+
+    service: str
+    offers: list[str]
+    health: str
+    docs: str
+
+
+_Health = door(ANYONE, gives={200: Health, 503: Health})
+
+
+@door(ANYONE, gives={200: Alive})
 def live(request: HttpRequest) -> HttpResponse:
     """200 while the process answers at all."""
     return answer({"status": "ok", "service": _service()})
 
 
+@_Health
 def ready(request: HttpRequest) -> HttpResponse:
     """200 once requests can be served: the database answers, and takes writes."""
     return _told(_ask(_readiness))
 
 
+@_Health
 def health(request: HttpRequest) -> HttpResponse:
     """200, or 503 while something keeps sagas from moving; each dependency by name.
 
@@ -95,6 +111,7 @@ def health(request: HttpRequest) -> HttpResponse:
     return _told(_ask(_everything), requests=served())
 
 
+@door(ANYONE, gives={200: About})
 def about(request: HttpRequest) -> HttpResponse:
     """What this service is, and the paths that it offers."""
     service = _service()
@@ -108,6 +125,7 @@ def about(request: HttpRequest) -> HttpResponse:
             "is": text.partition("\n")[0].partition(": ")[2] or service,
             "offers": [f"/{path}" for path in paths],
             "health": "/health",
+            "docs": "/docs",
         }
     )
 

@@ -9,12 +9,13 @@ from django.conf import settings
 from django.db import connections
 
 from catalogue.checkout import PADDED, PADDING
-from messaging import wakeups
+from httpapi.middleware import RequestContext
+from messaging import outbox, wakeups
 from pagos import desk
 from participant import failpoints, tracing
 from stack.local import LocalStack
 from tarjetas import operations as network
-from tests import lanes
+from tests import documented, lanes
 from tests.chaos.triggers import Triggers
 from tests.checkout.shop import Shop
 from tests.skewed import SKEW
@@ -70,6 +71,34 @@ def pytest_configure() -> None:
         database["CONN_MAX_AGE"] = 0
     # A shop that somebody runs beside the tests has other prices: nobody asks it for them.
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _documented(monkeypatch, request):
+    """What really travels is documented: each answer of a door, each message of an outbox. Where a
+    test damages rows, or writes any messages (`"messages"`), it is marked `undocumented`.
+    """
+    found: list[str] = []
+    served, add = RequestContext.__call__, outbox.add
+    marker = request.node.get_closest_marker("undocumented")
+
+    def called(self, request):
+        response = served(self, request)
+        if response.status_code != 500:
+            found.extend(documented.check_answer(request, response))
+        return response
+
+    def added(*, service, events):
+        for event in events:
+            found.extend(documented.check_message(service, event))
+        return add(service=service, events=events)
+
+    if marker is None or marker.args:
+        monkeypatch.setattr(RequestContext, "__call__", called)
+    if marker is None:
+        monkeypatch.setattr(outbox, "add", added)
+    yield
+    assert not found, "\n".join(dict.fromkeys(found))
 
 
 @pytest.fixture(autouse=True)

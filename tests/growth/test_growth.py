@@ -52,7 +52,10 @@ from saga_orchestrator import models as orchestrator
 from tests.integration.audit.conftest import Shop
 from tests.integration.audit.test_closed import Doors
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=[*WITH_DATABASE, "default"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=[*WITH_DATABASE, "default"]),
+    pytest.mark.undocumented,
+]
 TIMES = 15
 MOST_MILLISECONDS = 100
 ADMIN = [

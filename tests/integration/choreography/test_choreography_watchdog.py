@@ -25,7 +25,7 @@ from tests.threads import InThread
 from tests.unit.choreography.made import NOON, context, event, story
 
 DATABASE = "saga_choreography"
-pytestmark = pytest.mark.django_db(databases=[DATABASE])
+pytestmark = [pytest.mark.django_db(databases=[DATABASE]), pytest.mark.undocumented("messages")]
 
 
 @pytest.fixture(autouse=True)
