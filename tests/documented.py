@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.urls import Resolver404, get_resolver, path, resolve
+from django.urls import Resolver404, get_resolver, resolve
+from django.urls import path as url
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
@@ -68,7 +69,7 @@ def urls_of(service: str) -> list[Any]:
 
 def shared_urls(service: str) -> list[Any]:
     """Of these, what it has as others have it, too."""
-    found = [path("", health.about), *docs.urlpatterns, *health.urlpatterns]
+    found = [url("", health.about), *docs.urlpatterns, *health.urlpatterns]
     if service in WITH_WORKER:
         found += [*failed.urls(service=service), *closing.urls(service=service)]
     return found
@@ -77,14 +78,19 @@ def shared_urls(service: str) -> list[Any]:
 @cache
 def of_service(service: str) -> Document:
     """What it documents of itself."""
-    return Document(openapi.document(service=service, urls=urls_of(service)))
+    return _shaped(openapi.document(service=service, urls=urls_of(service)))
 
 
 @cache
 def http(urlconf: str) -> Document:
-    """Of what this URL configuration serves; its paths by their shape: `/carts/{}`."""
-    found = openapi.document(service=settings.SERVICE, urls=get_resolver(urlconf).url_patterns)
-    shaped = {shape_of(where): operations for where, operations in found["paths"].items()}
+    """Of what this URL configuration serves."""
+    urls = get_resolver(urlconf).url_patterns
+    return _shaped(openapi.document(service=settings.SERVICE, urls=urls))
+
+
+def _shaped(found: dict[str, Any]) -> Document:
+    """With its paths by their shape: `/carts/{}`."""
+    shaped = {shape_of(path): operations for path, operations in found["paths"].items()}
     return Document({**found, "paths": shaped})
 
 
@@ -103,28 +109,60 @@ def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
         route = resolve(request.path_info, urlconf).route
     except Resolver404:
         return []
-    document = http(urlconf)
-    doors = document.found["paths"].get(shape_of(f"/{route}"), {})
+    return _errors(
+        http(urlconf),
+        method,
+        shape_of(f"/{route}"),
+        Answer(
+            response.status_code,
+            response.get("Content-Type", ""),
+            # The server takes the body of a HEAD away.
+            None if request.method == "HEAD" else response.content,
+        ),
+    )
+
+
+def check_call(service: str, method: str, path: str, answer: "Answer") -> list[str]:
+    """The same of a service that runs somewhere: as it is asked, path and query."""
+    document = of_service(service)
+    if answer.status == 404 and b"no_such_path" in (answer.content or b""):
+        return []
+    for shape in document.found["paths"]:
+        if re.fullmatch(shape.replace("{}", "[^/]+"), path.partition("?")[0]):
+            return _errors(document, method, shape, answer)
+    return []
+
+
+class Answer(NamedTuple):
+    """`content`: None where there is nothing to look at."""
+
+    status: int
+    content_type: str
+    content: bytes | None
+
+
+def _errors(document: Document, method: str, shape: str, answer: Answer) -> list[str]:
+    doors = document.found["paths"].get(shape, {})
     if method.lower() not in doors:
-        return [] if response.status_code >= 400 or not doors else [f"{method} /{route}: no door"]
-    given = doors[method.lower()]["responses"].get(str(response.status_code))
-    where = method, route, str(response.status_code)
+        return [] if answer.status >= 400 or not doors else [f"{method} {shape}: no door"]
+    given = doors[method.lower()]["responses"].get(str(answer.status))
+    where = method, shape, str(answer.status)
     if given is None:
-        return [f"{' '.join(where)} is not documented: {response.content[:300]!r}"]
+        return [f"{' '.join(where)} is not documented: {answer.content!r}"[:400]]
     if "$ref" in given:
         named = given["$ref"].rpartition("/")[2]
         given = document.found["components"]["responses"][named]
-    kind = response.get("Content-Type", "").partition(";")[0]
     contents = given.get("content", {})
-    if request.method == "HEAD":  # the server takes the body away
+    if answer.content is None:
         return []
     if not contents:
-        return [f"{' '.join(where)} has a body"] if response.content else []
+        return [f"{' '.join(where)} has a body"] if answer.content else []
+    kind = answer.content_type.partition(";")[0]
     if kind not in contents:
         return [f"{' '.join(where)} is {kind}, not {', '.join(contents)}"]
-    value = json.loads(response.content) if kind.endswith("json") else response.content.decode()
+    value = json.loads(answer.content) if kind.endswith("json") else answer.content.decode()
     found = document.errors((*where, kind), contents[kind]["schema"], value)
-    return [f"{' '.join(where)}: {error}: {response.content[:600]!r}" for error in found]
+    return [f"{' '.join(where)}: {error}: {answer.content[:600]!r}" for error in found]
 
 
 AS_MANY = 20

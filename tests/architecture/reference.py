@@ -121,7 +121,11 @@ def settings_page() -> str:
 def api_page() -> str:
     """A table a service, and what all of them have: from their OpenAPI documents."""
     documented = import_module("tests.documented")  # it needs Django set up
-    found = {name: documented.of_service(name).found for name in WITH_DATABASE}
+    openapi = import_module("httpapi.openapi")
+    found = {
+        name: openapi.document(service=name, urls=documented.urls_of(name))
+        for name in WITH_DATABASE
+    }
     shared = {path for name in found for path in _paths_of(documented.shared_urls(name))}
     parts = [
         f"## {service.name} ({service.port})\n\n{_doors(found[service.name], but=shared)}"
