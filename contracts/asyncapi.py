@@ -45,12 +45,12 @@ _PARKED: Schema = {
 }
 _WAITING: Schema = {
     "type": "object",
-    "required": ["step", "decided_by", "until", "heard"],
+    "required": ["step", "decided_by", "until", "cause"],
     "properties": {
         "step": {"type": "string"},
         "decided_by": {"type": "string"},
         "until": {"type": "string", "format": "date-time"},
-        "heard": {"type": "string"},
+        "cause": {"type": "string"},
     },
 }
 
@@ -112,14 +112,14 @@ def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
     asking = PATTERNS[ORCHESTRATED_MESSAGING].coordinator
     context = _context(name, schemas)
     for event in dict.fromkeys(events_of(name)):
-        heard = [row.service for row in reactions(name) if row.event == event]
+        consumers = [row.service for row in reactions(name) if row.event == event]
         yield Sent(
             name,
             event,
             events.EVENTS,
             _what(name, event),
             (*_senders(name, event), watching),
-            tuple(dict.fromkeys([*heard, watching])),
+            tuple(dict.fromkeys([*consumers, watching])),
             {"context": context, "result": _result(name, event, schemas)},
         )
     for event in NOTICES:

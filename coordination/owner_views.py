@@ -372,7 +372,7 @@ def urls(*, owner: Owner, below: str) -> list[URLPattern]:
 def _list_of(view: type[_OwnerView]) -> Any:
     """The list's type: its sagas are under what the owner calls them."""
     fields = {view.below: list[DeadLetter], "next": str | None}
-    return TypedDict(f"SetAside_{view.below}", fields)  # type: ignore[operator]
+    return TypedDict(f"DeadLetter_{view.below}", fields)  # type: ignore[operator]
 
 
 def failure_of(found: AcceptedSaga) -> Failure | None:

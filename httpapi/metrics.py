@@ -158,7 +158,7 @@ def _decisions(service: str) -> dict[Key, float]:
 
 def _counters(heartbeat: Heartbeat) -> dict[Key, float]:
     own = {key: n for name, n in heartbeat.counters.items() if (key := _key(name, _COUNTERS))}
-    return {**own, **figures.heard(heartbeat.counters)}
+    return {**own, **figures.received(heartbeat.counters)}
 
 
 def _key(name: str, known: Mapping[str, Key]) -> Key | None:

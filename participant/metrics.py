@@ -229,7 +229,7 @@ def told() -> dict[str, float]:
     }
 
 
-def heard(counters: Mapping[str, float]) -> dict[Key, float]:
+def received(counters: Mapping[str, float]) -> dict[Key, float]:
     """What was told so, without what else a heartbeat counts."""
     keys = {name: tuple(name.split(_BETWEEN)) for name in counters}
     return {key: counters[name] for name, key in keys.items() if key[0] in BY_NAME}
