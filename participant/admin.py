@@ -1,6 +1,6 @@
 """The admin of the barrier, and of records in general: to be looked at, never typed over."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -26,14 +26,16 @@ MOST_LOOKED_AT = 2_000
 LONGEST_SHOWN = 65_536
 Act = Callable[[Any], Refused | None]
 """Does something for the row with this key; why not, if not."""
+ActOnMany = Callable[[Sequence[Any]], Mapping[Any, Refused | None]]
+"""The same for rows with these keys, by key."""
 
-ROWS_AT_ONCE = 50
-"""In one transaction: its locks are held for some tenths of a second."""
+LONGEST_REASON = 1_000
 BULK_SECONDS = 3.0
 """Of one request; the page that answers it goes on by itself with the rest."""
 _BUSY = Refused("busy", "Somebody else has it in hand: do it again.")
 _PROGRESS = "bulk"
 _NOT_PASSED_ON = ("csrfmiddlewaretoken", _PROGRESS)
+_REASON = "reason"
 
 
 class SoFarPaginator(Paginator):  # type: ignore[type-arg]  # no type arguments at runtime
@@ -64,12 +66,14 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
     `arrives`: the field by which new rows come last. An action for all rows of a list takes those
     that were there when it began. `locks`: whether an action's rows are locked before it; not where
     what it does takes its own locks first, in an order and a transaction of its own.
+    `rows_at_once`: in one transaction, whose locks are held for some tenths of a second.
     """
 
     show_full_result_count = False
     paginator = SoFarPaginator
     arrives = "pk"
     locks = True
+    rows_at_once = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -97,29 +101,57 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         field = self.model._meta.get_field(name)
         return isinstance(field, CharField) and not field.choices
 
+    def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
+        """What a person who is asked again should know of these rows, beside their number."""
+        return []
+
+    def asked_again(
+        self, request: HttpRequest, queryset: QuerySet[Any], *, verb: str
+    ) -> HttpResponse | None:
+        """The page that asks again, for a reason, with how many rows and `facts_of` them; None once
+        it is given. For what can't be taken back.
+        """
+        if reason_of(request):
+            return None
+        number = queryset.count()
+        names = self.opts.verbose_name if number == 1 else self.opts.verbose_name_plural
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{verb} {number} {names}?",
+            "verb": verb,
+            "facts": self.facts_of(queryset),
+            "fields": [one for one in _passed_on(request) if one[0] != _REASON],
+            "longest": LONGEST_REASON,
+            "is_blank": _REASON in request.POST,
+        }
+        return HttpResponse(engines["django"].from_string(_ASKS_AGAIN).render(context, request))
+
     def in_bulk(
         self,
         request: HttpRequest,
         queryset: QuerySet[Any],
         *,
-        act: Act,
+        act: Act | None = None,
+        act_on_many: ActOnMany | None = None,
         done: str,
     ) -> HttpResponse | None:
-        """An action's answer: does `act` for each row, given its key; None: all of it is done.
+        """An action's answer: does `act` for each row, given its key, or `act_on_many` for each
+        lot; None: all of it is done.
 
-        In transactions of ROWS_AT_ONCE, each row locked before; what is locked by somebody else is
-        counted and left out. `act` returns why not, or None. Goes on in further
+        In transactions of `rows_at_once`, each row locked before; what is locked by somebody else
+        is counted and left out. `act` returns why not, or None. Goes on in further
         requests where one takes longer than BULK_SECONDS, and says in the end in one sentence
         what came of it: `done` follows a number ("12 on their way").
         """
+        does = act_on_many or (lambda keys: {key: act(key) if act else None for key in keys})
         progress = _progress(request) or _beginning(queryset, self.arrives)
         until = monotonic() + BULK_SECONDS
         try:
-            keys = _next_keys(queryset, progress, self.arrives)
+            keys = _next_keys(queryset, progress, self.arrives, self.rows_at_once)
             while keys:
-                self._do(request, queryset, keys, act, progress, done)
+                self._do(request, queryset, keys, does, progress, done)
                 progress.last = keys[-1]
-                keys = _next_keys(queryset, progress, self.arrives)
+                keys = _next_keys(queryset, progress, self.arrives, self.rows_at_once)
                 if keys and monotonic() >= until:
                     return self._goes_on(request, progress, done)
         except (DatabaseError, InterfaceError) as error:
@@ -138,14 +170,14 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         request: HttpRequest,
         queryset: QuerySet[Any],
         keys: Sequence[Any],
-        act: Act,
+        does: ActOnMany,
         progress: "_Progress",
         done: str,
     ) -> None:
         """Where these fault together, each is done by itself, and the one at fault counted."""
         try:
             with self._held(queryset, keys) as rows:
-                refused = {row.pk: act(row.pk) for row in rows}
+                refused = does([row.pk for row in rows])
         except DatabaseError as error:
             if sql.is_outage(error):
                 raise
@@ -153,14 +185,15 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
                 progress.count([_BUSY if sql.is_busy(error) else Refused("fault", str(error))])
                 return
             for key in keys:
-                self._do(request, queryset, [key], act, progress, done)
+                self._do(request, queryset, [key], does, progress, done)
             return
         progress.count([*refused.values(), *[_BUSY] * (len(keys) - len(rows))])
+        why = reason_of(request)
         LogEntry.objects.log_actions(
             user_id=int(request.user.pk or 0),
             queryset=[row for row in rows if refused[row.pk] is None],
             action_flag=CHANGE,
-            change_message=done,
+            change_message=f"{done}: {why}" if why else done,
         )
 
     @contextmanager
@@ -180,7 +213,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
             "title": f"{progress.reached} of {progress.total}",
             "told": progress.told(done),
             "progress": progress,
-            "fields": list(_passed_on(request, progress)),
+            "fields": [*_passed_on(request), (_PROGRESS, msgspec.json.encode(progress).decode())],
         }
         return HttpResponse(engines["django"].from_string(_GOES_ON).render(context, request))
 
@@ -260,6 +293,29 @@ _GOES_ON = """
 """
 
 
+_ASKS_AGAIN = """
+{% extends "admin/base_site.html" %}
+{% block content %}
+<ul>{% for fact in facts %}<li>{{ fact }}</li>{% empty %}<li>None of them.</li>{% endfor %}</ul>
+<form method="post">{% csrf_token %}
+{% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
+{% endfor %}
+{% if is_blank %}<p class="errornote">Say why.</p>{% endif %}
+<p><label for="reason">Why: it is kept with your name, and shown.</label></p>
+<p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required autofocus
+ style="width: min(100%, 40rem); box-sizing: border-box"></textarea></p>
+<p><input type="submit" value="{{ verb }}">
+<a href="{{ request.get_full_path }}" style="margin-left: 1rem">No, go back</a></p>
+</form>
+{% endblock %}
+"""
+
+
+def reason_of(request: HttpRequest) -> str:
+    """Why a person wants an action done; empty where it was not said."""
+    return str(request.POST.get(_REASON, "")).strip()[:LONGEST_REASON]
+
+
 def _beginning(queryset: QuerySet[Any], arrives: str) -> _Progress:
     found = queryset.order_by().aggregate(total=Count("pk"), newest=Max(arrives))
     newest = found["newest"]
@@ -278,17 +334,16 @@ def _progress(request: HttpRequest) -> _Progress | None:
         raise SuspiciousOperation(str(error)) from error
 
 
-def _next_keys(queryset: QuerySet[Any], progress: _Progress, arrives: str) -> list[Any]:
+def _next_keys(queryset: QuerySet[Any], progress: _Progress, arrives: str, limit: int) -> list[Any]:
     if not progress.total:
         return []
     found = queryset.order_by("pk").filter(**{f"{arrives}__lte": progress.newest})
     if progress.last is not None:
         found = found.filter(pk__gt=progress.last)
-    return list(found.values_list("pk", flat=True)[:ROWS_AT_ONCE])
+    return list(found.values_list("pk", flat=True)[:limit])
 
 
-def _passed_on(request: HttpRequest, progress: _Progress) -> Iterator[tuple[str, str]]:
+def _passed_on(request: HttpRequest) -> Iterator[tuple[str, str]]:
     for name, values in request.POST.lists():
         if name not in _NOT_PASSED_ON:
             yield from ((name, str(value)) for value in values)
-    yield _PROGRESS, msgspec.json.encode(progress).decode()

@@ -39,6 +39,8 @@ NEED_NO_POINTS = {
     "coordination.closing.Closing._close": "what it leaves half done, the next look does too",
     "messaging.outbox.retry": "an operator's one statement: the answer shows what became of it",
     "messaging.outbox.discard": "an operator's one statement: the answer shows what became of it",
+    "coordination.pausing.pause": "an operator's one statement: made again, it changes nothing",
+    "coordination.pausing.resume": "an operator's one statement: made again, it changes nothing",
     "messaging.relay.Relay._mark": "marks what is confirmed; the next sweep does it too",
     "messaging.failed.retry": "an operator's one statement: the admin shows what became of it",
     "messaging.failed.discard": "an operator's one statement: the admin shows what became of it",
