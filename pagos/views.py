@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from catalogue import refusals as of_the_shop
 from contracts import bounds, refusals
 from contracts.outcomes import Refused, Waiting
 from coordination import decisions
@@ -83,10 +84,20 @@ class PlainPaymentsView(APIView):
 
 
 class PaymentView(APIView):
-    """A payment, with what became of it."""
+    """GET: a payment, with what became of it. PATCH `{"refund_to"}`: where its money goes back to,
+    where what it was paid with takes none; 409 where there is none to be given back.
+    """
 
     def get(self, request: Request, **path: str) -> HttpResponse:
         return answer(serializers.payment(_known(store.payment(**path), "payment", **path)))
+
+    def patch(self, request: Request, payment_id: str) -> HttpResponse:
+        method = problems.read(request.data or {}, serializers.RefundTo).refund_to
+        _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
+        if not store.refund_to(payment_id=payment_id, method=method):
+            detail = "Nothing of it is there to be given back."
+            raise problems.refusal(Refused(of_the_shop.NO_PAYMENT, detail))
+        return self.get(request, payment_id=payment_id)
 
 
 class PaymentsOfSubjectView(APIView):

@@ -22,6 +22,7 @@ NEED_NO_POINTS = {
     "reservas.views.SlotsView.post": "what can be booked is in no saga",
     "envios.views.InTransitView.post": "a delivery on its way is in no saga",
     "pagos.views.PlainPaymentsView.post": "a payment outside of any saga",
+    "pagos.views.PaymentView.patch": "an operator's one statement: made again, it changes nothing",
     "pagos.views.AnyRefundView.post": "a payment outside of any saga",
     "pagos.views.CreditsView.post": "what an account may spend is in no saga",
     "pagos.desk.AtOnce.ask": "what it leaves to the worker is due there in any case",

@@ -14,6 +14,7 @@ import pytest
 
 from contracts.patterns import PATTERNS
 from stack import record, status
+from stack.demo import Demo
 from tests.checkout.shop import STATE_PATHS
 from tests.waiting import eventually
 
@@ -157,3 +158,15 @@ def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledg
             [saga_id],
         )
         assert found == [("eva", "the ledger is open again", True)]
+
+
+def test_demo_shows_a_refund_that_is_parked_and_mended(shop):
+    said: list[str] = []
+    Demo(urls=shop.stack.urls, say=said.append).run(pattern="choreographed")
+    told = "\n".join(said)
+    for name in PATTERNS:
+        assert f"{name}, credit_card: completed" in told
+    assert "choreographed, card_declined: compensated" in told
+    assert "parked at process_payment" in told
+    assert "is closed: say where its money goes back to" in told
+    assert "compensated: 25.00 went back to paypal" in told

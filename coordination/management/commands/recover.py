@@ -19,6 +19,7 @@ from coordination.views import Coordinator
 
 ALL_DONE, SOME_REFUSED = 0, 1
 Row = dict[str, Any]
+_DID = {"discard": "discarded"}
 
 HELP = """\
 Does to all parked sagas, or all failed messages, that fit the filters what you choose: one after
@@ -81,7 +82,8 @@ class Command(BaseCommand):
                 row["at"], "POST", f"{row['path']}/{options['action']}", body=body
             )
 
-        told, is_all_done = operating.for_each(rows, act, did="on their way", say=self.stderr.write)
+        did = _DID.get(options["action"], "on their way")
+        told, is_all_done = operating.for_each(rows, act, did=did, say=self.stderr.write)
         self.stdout.write(told)
         sys.exit(ALL_DONE if is_all_done else SOME_REFUSED)
 
