@@ -5,39 +5,31 @@ sagas that owners have accepted, and those of both coordinators: what a person m
 from collections.abc import Callable, Iterator, Set
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
 from django.apps import apps
 from django.contrib import admin
-from django.contrib import messages as django_messages
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from contracts import bounds, refusals
+from contracts import bounds
 from contracts.outcomes import Refused
-from contracts.patterns import PATTERNS
-from contracts.saga import SAGAS
 from contracts.states import SagaState, SagaStatus
-from coordination import decisions, handover, pausing, saga_page
+from coordination import decisions, handover, saga_page
 from coordination.acceptance import Owner
 from coordination.models import IdempotencyKey, Pause
+from coordination.pause_admin import PauseAdmin
 from coordination.views import Ask
 from httpapi.problems import Problem
 from messaging import models as messages
 from messaging.admin import FailedMessageAdmin, OutboxEntryAdmin, WorkerHeartbeatAdmin
-from participant.admin import (
-    LONGEST_REASON,
-    BarrierEntryAdmin,
-    RecordAdmin,
-    as_json,
-    reason_of,
-)
+from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
 from participant.decisions import GivenVerdict
+from participant.in_bulk import reason_of
 from participant.models import BarrierEntry, Decision
 from participant.operations import NO, YES
 
@@ -92,79 +84,6 @@ def _refusal_of_verdict(service: str, given: GivenVerdict) -> Refused | None:
     except Problem as problem:
         return Refused(problem.code, problem.detail)
     return None
-
-
-class PauseForm(forms.ModelForm):  # type: ignore[type-arg]  # no type arguments at runtime
-    """What to pause, and why."""
-
-    saga = forms.ChoiceField()
-    saga_pattern = forms.ChoiceField(
-        required=False, choices=[("", "every pattern"), *((name, name) for name in PATTERNS)]
-    )
-    reason = forms.CharField(widget=forms.Textarea, max_length=LONGEST_REASON)
-
-    class Meta:
-        fields = ["saga", "saga_pattern", "reason"]
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        service = self._meta.model._meta.app_label
-        own = [page.name for page in SAGAS.values() if page.owner == service]
-        cast(forms.ChoiceField, self.fields["saga"]).choices = [(name, name) for name in own]
-
-
-class PauseAdmin(RecordAdmin):
-    """Sagas that are not accepted now, and were not for a while: add one to pause a saga."""
-
-    form = PauseForm
-    list_display = [
-        *["saga", "saga_pattern", "paused_by", "reason", "paused_at"],
-        *["resumed_at", "resumed_by", "resume_reason"],
-    ]
-    list_filter = [("resumed_at", admin.EmptyFieldListFilter), "saga"]
-    ordering = ["-id"]
-    actions = ["resume"]
-    # One statement, which takes its own lock.
-    locks = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.has_operate_permission(request)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        done = pausing.pause(
-            service=self.opts.app_label,
-            saga=obj.saga,
-            pattern=obj.saga_pattern,
-            by=request.user.get_username(),
-            reason=obj.reason,
-        )
-        if isinstance(done, Refused):
-            self.message_user(request, done.detail, django_messages.ERROR)
-        obj.pk = self.model._default_manager.filter(
-            saga=obj.saga, saga_pattern=obj.saga_pattern, resumed_at=None
-        ).values_list("pk", flat=True)[0]
-
-    @admin.action(description="Resume: accept it again", permissions=["operate"])
-    def resume(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        def act(key: int) -> Refused | None:
-            row = queryset.model._default_manager.get(pk=key)
-            if row.resumed_at:
-                return Refused(refusals.NOT_PAUSED, f"{row} is not paused any more.")
-            done = pausing.resume(
-                service=self.opts.app_label,
-                saga=row.saga,
-                pattern=row.saga_pattern,
-                by=request.user.get_username(),
-                reason=reason_of(request),
-            )
-            return done if isinstance(done, Refused) else None
-
-        asks = self.asked_again(request, queryset, verb="Resume")
-        return asks or self.in_bulk(request, queryset, act=act, done="accepted again")
-
-    def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
-        """Each of them."""
-        return [f"{row}: paused by {row.paused_by}, {row.reason}" for row in queryset[:20]]
 
 
 class IdempotencyKeyAdmin(RecordAdmin):

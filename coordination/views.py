@@ -39,6 +39,9 @@ _BEGUN = (201, 202)
 _PASSED_ON = ("Idempotency-Key", "traceparent")
 _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
+_CLOSED_FOR_NOW = ("paused", "overloaded")
+"""Codes of problems (503) of an owner that is there, and accepts none."""
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
 
 
@@ -310,6 +313,7 @@ class _Stated(msgspec.Struct):
     """A problem, as an owner states one."""
 
     status: int
+    code: str = ""
 
 
 def _contexts(body: bytes) -> list[Context | Refused]:
@@ -337,9 +341,19 @@ def _accepted_by_owner(
             given = owners.accept(saga=saga, body=fields, headers=headers)
         _check_answer(given)
     except Unreachable as error:
+        if _is_closed_for_now(error.answer):
+            return cast(ServiceResponse, error.answer)
         owner = SAGAS[saga].owner
         raise problems.unavailable(f"{owner}, which accepts a {saga},") from error
     return given
+
+
+def _is_closed_for_now(given: ServiceResponse | None) -> bool:
+    """Whether its owner accepts none now, and says why: that is passed on as it is."""
+    try:
+        return given is not None and given.decode(type=_Stated).code in _CLOSED_FOR_NOW
+    except Unreachable:
+        return False
 
 
 def _check_answer(given: ServiceResponse) -> None:

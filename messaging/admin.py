@@ -17,7 +17,8 @@ from django.utils.text import Truncator
 
 from contracts.outcomes import Refused
 from messaging import failed, outbox
-from participant.admin import RecordAdmin, as_json, reason_of
+from participant.admin import RecordAdmin, as_json
+from participant.in_bulk import reason_of
 
 SHOWN_IN_LISTS = 100
 MOST_SUMMED = 1_000

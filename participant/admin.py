@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.core.exceptions import SuspiciousOperation
 from django.core.paginator import Paginator
 from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.db.models import CharField, Count, Max, QuerySet
+from django.db.models import CharField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.utils.functional import cached_property
@@ -20,6 +19,19 @@ from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
 from participant import sql
+from participant.in_bulk import (
+    ASKS_AGAIN,
+    GOES_ON,
+    LONGEST_REASON,
+    PROGRESS,
+    REASON,
+    Progress,
+    beginning,
+    next_keys,
+    passed_on,
+    progress_of,
+    reason_of,
+)
 
 MOST_LOOKED_AT = 2_000
 """Of the newest rows, for the values of a filter."""
@@ -29,13 +41,9 @@ Act = Callable[[Any], Refused | None]
 ActOnMany = Callable[[Sequence[Any]], Mapping[Any, Refused | None]]
 """The same for rows with these keys, by key."""
 
-LONGEST_REASON = 1_000
 BULK_SECONDS = 3.0
 """Of one request; the page that answers it goes on by itself with the rest."""
 _BUSY = Refused("busy", "Somebody else has it in hand: do it again.")
-_PROGRESS = "bulk"
-_NOT_PASSED_ON = ("csrfmiddlewaretoken", _PROGRESS)
-_REASON = "reason"
 
 
 class SoFarPaginator(Paginator):  # type: ignore[type-arg]  # no type arguments at runtime
@@ -120,11 +128,11 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
             "title": f"{verb} {number} {names}?",
             "verb": verb,
             "facts": self.facts_of(queryset),
-            "fields": [one for one in _passed_on(request) if one[0] != _REASON],
+            "fields": [one for one in passed_on(request) if one[0] != REASON],
             "longest": LONGEST_REASON,
-            "is_blank": _REASON in request.POST,
+            "is_blank": REASON in request.POST,
         }
-        return HttpResponse(engines["django"].from_string(_ASKS_AGAIN).render(context, request))
+        return HttpResponse(engines["django"].from_string(ASKS_AGAIN).render(context, request))
 
     def in_bulk(
         self,
@@ -144,14 +152,14 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         what came of it: `done` follows a number ("12 on their way").
         """
         does = act_on_many or (lambda keys: {key: act(key) if act else None for key in keys})
-        progress = _progress(request) or _beginning(queryset, self.arrives)
+        progress = progress_of(request) or beginning(queryset, self.arrives)
         until = monotonic() + BULK_SECONDS
         try:
-            keys = _next_keys(queryset, progress, self.arrives, self.rows_at_once)
+            keys = next_keys(queryset, progress, self.arrives, self.rows_at_once)
             while keys:
                 self._do(request, queryset, keys, does, progress, done)
                 progress.last = keys[-1]
-                keys = _next_keys(queryset, progress, self.arrives, self.rows_at_once)
+                keys = next_keys(queryset, progress, self.arrives, self.rows_at_once)
                 if keys and monotonic() >= until:
                     return self._goes_on(request, progress, done)
         except (DatabaseError, InterfaceError) as error:
@@ -171,7 +179,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         queryset: QuerySet[Any],
         keys: Sequence[Any],
         does: ActOnMany,
-        progress: "_Progress",
+        progress: Progress,
         done: str,
     ) -> None:
         """Where these fault together, each is done by itself, and the one at fault counted."""
@@ -206,16 +214,16 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         with transaction.atomic(using=queryset.db):
             yield list(rows.select_for_update(skip_locked=True, no_key=True))
 
-    def _goes_on(self, request: HttpRequest, progress: "_Progress", done: str) -> HttpResponse:
+    def _goes_on(self, request: HttpRequest, progress: Progress, done: str) -> HttpResponse:
         """A page that sends the same request again by itself, with how far it has come."""
         context = {
             **self.admin_site.each_context(request),
             "title": f"{progress.reached} of {progress.total}",
             "told": progress.told(done),
             "progress": progress,
-            "fields": [*_passed_on(request), (_PROGRESS, msgspec.json.encode(progress).decode())],
+            "fields": [*passed_on(request), (PROGRESS, msgspec.json.encode(progress).decode())],
         }
-        return HttpResponse(engines["django"].from_string(_GOES_ON).render(context, request))
+        return HttpResponse(engines["django"].from_string(GOES_ON).render(context, request))
 
 
 class BarrierEntryAdmin(RecordAdmin):
@@ -241,109 +249,3 @@ def as_json(value: Any) -> SafeString:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = f"{encoded[:LONGEST_SHOWN]!r}, {len(encoded)} bytes"
     return format_html("<pre>{}</pre>", text)
-
-
-class _Progress(msgspec.Struct, kw_only=True):
-    """How far an action has come. `newest`: of the rows that were there when it began."""
-
-    total: int
-    newest: str
-    last: Any = None
-    done: int = 0
-    refused: dict[str, int] = {}
-    detail: str = ""
-
-    @property
-    def reached(self) -> int:
-        return self.done + sum(self.refused.values())
-
-    def count(self, outcomes: Sequence[Refused | None]) -> None:
-        """What came of some rows: None, or why not."""
-        for refused in outcomes:
-            if refused is None:
-                self.done += 1
-            else:
-                self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
-                self.detail = refused.detail
-
-    def told(self, done: str) -> str:
-        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.` The only one that is
-        refused is told in full.
-        """
-        if not self.refused:
-            return f"{self.done} {done}."
-        by_number = sorted(self.refused.items(), key=lambda one: (-one[1], one[0]))
-        why = ", ".join(f"{number} {code}" for code, number in by_number)
-        number = sum(self.refused.values())
-        told = f"{self.done} {done}, {number} refused: {why}."
-        return f"{told} {self.detail}".rstrip() if number == 1 else told
-
-
-_GOES_ON = """
-{% extends "admin/base_site.html" %}
-{% block content %}
-<p>{{ progress.reached }} of {{ progress.total }}: {{ told }}</p>
-<p><progress max="{{ progress.total }}" value="{{ progress.reached }}"></progress></p>
-<form method="post" id="rest">{% csrf_token %}
-{% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
-{% endfor %}<button>Go on with the rest</button> <a href="{{ request.get_full_path }}">Stop</a>
-</form>
-<script>document.getElementById("rest").submit()</script>
-{% endblock %}
-"""
-
-
-_ASKS_AGAIN = """
-{% extends "admin/base_site.html" %}
-{% block content %}
-<ul>{% for fact in facts %}<li>{{ fact }}</li>{% empty %}<li>None of them.</li>{% endfor %}</ul>
-<form method="post">{% csrf_token %}
-{% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
-{% endfor %}
-{% if is_blank %}<p class="errornote">Say why.</p>{% endif %}
-<p><label for="reason">Why: it is kept with your name, and shown.</label></p>
-<p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required autofocus
- style="width: min(100%, 40rem); box-sizing: border-box"></textarea></p>
-<p><input type="submit" value="{{ verb }}">
-<a href="{{ request.get_full_path }}" style="margin-left: 1rem">No, go back</a></p>
-</form>
-{% endblock %}
-"""
-
-
-def reason_of(request: HttpRequest) -> str:
-    """Why a person wants an action done; empty where it was not said."""
-    return str(request.POST.get(_REASON, "")).strip()[:LONGEST_REASON]
-
-
-def _beginning(queryset: QuerySet[Any], arrives: str) -> _Progress:
-    found = queryset.order_by().aggregate(total=Count("pk"), newest=Max(arrives))
-    newest = found["newest"]
-    text = newest.isoformat() if hasattr(newest, "isoformat") else str(newest)
-    return _Progress(total=found["total"], newest=text)
-
-
-def _progress(request: HttpRequest) -> _Progress | None:
-    """Where the request before this one had come to. Raises SuspiciousOperation."""
-    text = request.POST.get(_PROGRESS)
-    if not text:
-        return None
-    try:
-        return msgspec.json.decode(text, type=_Progress)
-    except msgspec.MsgspecError as error:
-        raise SuspiciousOperation(str(error)) from error
-
-
-def _next_keys(queryset: QuerySet[Any], progress: _Progress, arrives: str, limit: int) -> list[Any]:
-    if not progress.total:
-        return []
-    found = queryset.order_by("pk").filter(**{f"{arrives}__lte": progress.newest})
-    if progress.last is not None:
-        found = found.filter(pk__gt=progress.last)
-    return list(found.values_list("pk", flat=True)[:limit])
-
-
-def _passed_on(request: HttpRequest) -> Iterator[tuple[str, str]]:
-    for name, values in request.POST.lists():
-        if name not in _NOT_PASSED_ON:
-            yield from ((name, str(value)) for value in values)

@@ -1,5 +1,5 @@
 """A minute with a running stack: checkouts that complete, one that is undone, and one that is
-parked and that an operator mends. Everything is asked over HTTP, as a shopper and an operator would.
+parked and that an operator mends. All is asked over HTTP, as a shopper and an operator would.
 """
 
 import time
