@@ -143,7 +143,7 @@ class FailedMessageAdmin(_FailedAdmin):
         *["id", "event_type", "saga_id", "status", "attempts", "why"],
         *["next_attempt_at", "failed_at"],
     ]
-    list_filter = ["status", "event_type"]
+    list_filter = ["status", "event_type", "failed_at"]
     search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
     search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
 

@@ -112,9 +112,8 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
         "redriven_at": now,
         "watch_at": next_look(now=now),
     }
-    step = Saga.objects.values_list("parked_step", flat=True).get(pk=saga_id)
     Saga.objects.filter(pk=saga_id).update(**changes)
-    _note(saga_id, Action.RETRY, requested_by, reason, now, step=step)
+    _note(saga_id, Action.RETRY, requested_by, reason, now, step=saga.parked_step)
     return None
 
 
