@@ -17,7 +17,7 @@ from coordination.management import operating
 from coordination.management.operating import Reply
 from coordination.views import Coordinator
 
-ALL_DONE, SOME_REFUSED = 0, 1
+ALL_DONE, SOME_REFUSED, STOPPED = 0, 1, 130
 Row = dict[str, Any]
 _DID = {"discard": "discarded"}
 
@@ -30,7 +30,7 @@ alone. Says how many there are, and of what amount, before anything is skipped, 
   python manage.py recover messages discard --service pagos --reason 'of a test'
 
 Ctrl-C stops it between two; started again, it goes on with the rest. Exit status: 0 all done,
-1 some were refused.
+1 some were refused, 130 stopped.
 """
 
 
@@ -83,7 +83,11 @@ class Command(BaseCommand):
             )
 
         did = _DID.get(options["action"], "on their way")
-        told, is_all_done = operating.for_each(rows, act, did=did, say=self.stderr.write)
+        try:
+            told, is_all_done = operating.for_each(rows, act, did=did, say=self.stderr.write)
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped between two; started again, it goes on with the rest.")
+            sys.exit(STOPPED)
         self.stdout.write(told)
         sys.exit(ALL_DONE if is_all_done else SOME_REFUSED)
 
