@@ -30,10 +30,10 @@ class CheckoutAdmin(AcceptedSagaAdmin):
     owner = OWNER
     list_display = [
         *["saga_id", "saga_pattern", "status", "total_amount", "failure_code"],
-        *["accepted_at", "handed_over_at", "ended_at", "set_aside_at"],
+        *["accepted_at", "handed_over_at", "ended_at", "dead_lettered_at"],
     ]
     list_filter = [
-        ("set_aside_at", admin.EmptyFieldListFilter),
+        ("dead_lettered_at", admin.EmptyFieldListFilter),
         *["status", "saga_pattern", "failure_code"],
     ]
     search_fields = ["saga_id__startswith", "cart_id__exact"]

@@ -107,7 +107,7 @@ def create(*, carts: Sequence[NewCart], offers: Mapping[str, Offer]) -> list[Car
         cart = Cart(id=str(uuid.uuid4()), user_id=str(new.user_id))
         made.append(cart)
         items += [CartItem(cart=cart, **msgspec.structs.asdict(line)) for line in lines]
-    Cart.objects.bulk_create([one for one in made if isinstance(one, Cart)])
+    Cart.objects.bulk_create([cart for cart in made if isinstance(cart, Cart)])
     CartItem.objects.bulk_create(items)
     return made
 
@@ -176,8 +176,8 @@ def _changed(cart: Cart) -> None:
 def _lines(wanted: Sequence[Wanted], offers: Mapping[str, Offer]) -> list[Line] | Refused:
     """What is named twice is one line, of the sum."""
     quantities: Counter[str] = Counter()
-    for one in wanted:
-        quantities[one.product] += one.quantity
+    for item in wanted:
+        quantities[item.product] += item.quantity
     lines = []
     for product, quantity in quantities.items():
         line = _line(product, quantity, offers.get(product))

@@ -56,7 +56,9 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
     known = acceptance.take_keys(owner=OWNER, commands=commands, users=users)
     fresh = [command for command in commands if command.saga_id not in known]
     frozen = record(commands=fresh, carts=carts)
-    decided = {one.saga_id: _accepted(result) for one, result in zip(fresh, frozen, strict=True)}
+    decided = {
+        command.saga_id: _accepted(result) for command, result in zip(fresh, frozen, strict=True)
+    }
     return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
 
 
@@ -117,9 +119,9 @@ def record(
 ) -> list[Snapshot | Refused]:
     """Records the checkouts; each as it was frozen, or why not. `carts`: locked, by id."""
     frozen = snapshots(commands=commands, carts=carts)
-    accepted = [one for one in frozen if isinstance(one, Snapshot)]
-    bought = {one.cart.id: one.cart for one in accepted}
-    refused = [one.cart for one in frozen if isinstance(one, PriceChanged)]
+    accepted = [snapshot for snapshot in frozen if isinstance(snapshot, Snapshot)]
+    bought = {snapshot.cart.id: snapshot.cart for snapshot in accepted}
+    refused = [changed.cart for changed in frozen if isinstance(changed, PriceChanged)]
     store.show_prices(
         accepted=[cart for cart in bought.values() if cart.price_changes or cart.is_marked],
         refused=[cart for cart in refused if cart.id not in bought],
@@ -187,7 +189,9 @@ def decide_prices(*, cart: LockedCart) -> PriceChanged | None:
     risen = [change for change in cart.price_changes if change.now > change.was]
     if not risen:
         return None
-    told = "; ".join(f"product {one.product_id} from {one.was} to {one.now}" for one in risen)
+    told = "; ".join(
+        f"product {change.product_id} from {change.was} to {change.now}" for change in risen
+    )
     detail = f"Prices have risen since the cart showed them: {told}. It shows them now."
     return PriceChanged(refusals.PRICE_CHANGED, detail, cart=cart)
 

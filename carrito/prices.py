@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 ASK_SECONDS = 0.5
 REST_SECONDS = 1.0
-"""After a call in vain."""
+"""After a call that failed."""
 
 _client = Client(url=settings.SERVICE_URLS["inventario"], timeout=ASK_SECONDS, connections=1)
 _rests_until = float("-inf")

@@ -168,16 +168,16 @@ def add_checkouts(*, accepted: Sequence[Snapshot]) -> None:
         [
             sql.rows(
                 {
-                    **row_of(one.context),
-                    "cart_id": one.cart.id,
-                    "cart_version": one.cart.version,
-                    "user_id": one.cart.user_id,
-                    "items": one.cart.items,
-                    "price_changes": one.cart.price_changes,
-                    "total_amount": one.total_amount,
-                    "billing_address": one.billing_address,
+                    **row_of(snapshot.context),
+                    "cart_id": snapshot.cart.id,
+                    "cart_version": snapshot.cart.version,
+                    "user_id": snapshot.cart.user_id,
+                    "items": snapshot.cart.items,
+                    "price_changes": snapshot.cart.price_changes,
+                    "total_amount": snapshot.total_amount,
+                    "billing_address": snapshot.billing_address,
                 }
-                for one in accepted
+                for snapshot in accepted
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""The HTTP door of carrito: carts, orders, and the universal checkout. No decisions here.
+"""The HTTP door of carrito: carts, orders, and the checkout of all patterns. No decisions here.
 
 shopper -> POST /checkout/saga -> what do its products cost now? (prices)
                                -> accept: lock the cart, freeze it, record the checkout
@@ -46,11 +46,11 @@ class CartsView(APIView):
             if is_batch
             else [msgspec.convert(request.data, NewCart)]
         )
-        offers = carts.offers(product_ids=[i.product for one in wanted for i in one.items])
+        offers = carts.offers(product_ids=[i.product for new in wanted for i in new.items])
         with transaction.atomic(using=operations.SERVICE):
             made = carts.create(carts=wanted, offers=offers)
         if is_batch:
-            return answer([_outcome(one) for one in made], status=207)
+            return answer([_outcome(cart) for cart in made], status=207)
         if isinstance(made[0], Refused):
             raise problems.refusal(made[0])
         return answer(serializers.cart(_found(made[0].id)), status=201)
@@ -116,7 +116,7 @@ class OrdersOfCartView(APIView):
         if store.cart(cart_id=cart_id) is None:
             raise problems.unknown("cart", cart_id)
         found = store.orders_of_cart(cart_id=cart_id)
-        return answer({"cart_id": cart_id, "orders": [serializers.order(one) for one in found]})
+        return answer({"cart_id": cart_id, "orders": [serializers.order(order) for order in found]})
 
 
 class CheckoutStatusView(APIView):

@@ -1,4 +1,4 @@
-"""The checkout of a cart: stock is put aside, money taken, an order made, and the stock sold."""
+"""The checkout of a cart: stock is reserved, money taken, an order made, and the stock sold."""
 
 import os
 

@@ -34,7 +34,7 @@ Items = Annotated[list[Item], msgspec.Meta(min_length=1, max_length=bounds.MOST_
 
 
 class Reserve(Command, frozen=True, kw_only=True):
-    """Put these items aside: every line or none. `subject`: the cart or the order it is for."""
+    """Reserve these items: every line or none. `subject`: the cart or the order it is for."""
 
     subject: Id
     items: Items
@@ -49,7 +49,7 @@ class Charge(Command, frozen=True, kw_only=True):
 
 
 class CreatePayment(Charge, frozen=True, kw_only=True):
-    """A payment to be confirmed by whoever pays it; nothing is taken yet."""
+    """A payment to be confirmed by its payer; nothing is taken yet."""
 
     user_id: Id
 

@@ -78,11 +78,11 @@ ALL = (
 )
 
 BY_NAME = {service.name: service for service in ALL}
-PARTICIPANTS = tuple(one.name for one in ALL if one.role is Role.PARTICIPANT)
-COORDINATORS = tuple(one.name for one in ALL if one.role is Role.COORDINATOR)
-WITH_WORKER = tuple(one.name for one in ALL if one.has_worker)
+PARTICIPANTS = tuple(service.name for service in ALL if service.role is Role.PARTICIPANT)
+COORDINATORS = tuple(service.name for service in ALL if service.role is Role.COORDINATOR)
+WITH_WORKER = tuple(service.name for service in ALL if service.has_worker)
 """Those that take part in sagas or coordinate them: with a barrier or sagas, an outbox, a queue."""
-WITH_DATABASE = tuple(one.name for one in ALL if one.has_tables)
+WITH_DATABASE = tuple(service.name for service in ALL if service.has_tables)
 """Those with tables of their own."""
 
 

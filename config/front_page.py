@@ -31,8 +31,8 @@ def attention(*, urls: Mapping[str, str]) -> list[dict[str, Any]]:
     What keeps sagas from moving comes first, and of that what stands longest.
     """
     with ThreadPoolExecutor(len(urls)) as threads:
-        found = [one for told in threads.map(_ask, urls, urls.values()) for one in told]
-    return sorted(found, key=lambda one: (one["level"] != "unavailable", one["since"]))
+        found = [note for told in threads.map(_ask, urls, urls.values()) for note in told]
+    return sorted(found, key=lambda note: (note["level"] != "unavailable", note["since"]))
 
 
 def _ask(service: str, url: str) -> list[dict[str, Any]]:
@@ -54,6 +54,6 @@ def _ask(service: str, url: str) -> list[dict[str, Any]]:
     return told
 
 
-def _told(service: str, said: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for one in said:
-        yield {**one, "service": service, "since": datetime.fromisoformat(one["since"])}
+def _told(service: str, complaints: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for complaint in complaints:
+        yield {**complaint, "service": service, "since": datetime.fromisoformat(complaint["since"])}

@@ -91,9 +91,9 @@ SAGA = os.environ.get("DUETO_SAGA", "")
 """The only saga that this installation serves; empty: all of the catalogue."""
 _NEEDED = services.needed_by(SAGAS[SAGA]) if SAGA else tuple(services.BY_NAME)
 SERVICE_URLS = {
-    one.name: os.environ.get(one.url_variable, f"http://127.0.0.1:{one.port}")
-    for one in services.ALL
-    if one.url_variable and one.name in (*_NEEDED, *services.COORDINATORS)
+    service.name: os.environ.get(service.url_variable, f"http://127.0.0.1:{service.port}")
+    for service in services.ALL
+    if service.url_variable and service.name in (*_NEEDED, *services.COORDINATORS)
 }
 
 # Business rules that a run may change.
@@ -118,7 +118,9 @@ SAGA_SECONDS = float(os.environ.get("DUETO_SAGA_SECONDS") or 0)
 DECIDE_SECONDS: dict[str, float] = {
     step.strip(): float(seconds)
     for step, _, seconds in (
-        one.partition("=") for one in os.environ.get("DUETO_DECIDE_SECONDS", "").split(",") if one
+        pair.partition("=")
+        for pair in os.environ.get("DUETO_DECIDE_SECONDS", "").split(",")
+        if pair
     )
 }
 """How long steps wait for who decides them, where not as their page says, by saga and step:

@@ -20,7 +20,7 @@ urlpatterns = [path("", include("httpapi.health"))]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("loadtests.floor"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
-for service in [one for one in served if one in WITH_WORKER]:
+for service in [name for name in served if name in WITH_WORKER]:
     # Each service has the same paths here: in a process of all of them, below its name.
     below = "" if settings.SERVICE else f"{service}/"
     urlpatterns += [path(below, include(failed.urls(service=service)))]

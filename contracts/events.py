@@ -1,6 +1,6 @@
 """What a service says has happened: the envelope. The names are those of the sagas' pages.
 
-Fields are added, never renamed; unknown fields are ignored by whoever reads an older version.
+Fields are added, never renamed; unknown fields are ignored by a reader of an older version.
 
 Anybody may publish on the broker: `decode` decides what is an event, and what it lets through can
 be stored, read back, passed on and shown by everything that handles events.
@@ -60,7 +60,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvalidMessage(ValueError):
-    """No event can be read from this body, whoever tries and however often; the text says why."""
+    """No event can be read from this body, however often it is tried; the text says why."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -31,8 +31,8 @@ def _orchestrated(name: str) -> Pattern:
 
 
 PATTERNS = {
-    one.name: one
-    for one in (
+    pattern.name: pattern
+    for pattern in (
         _orchestrated(ORCHESTRATED),
         Pattern(
             name=CHOREOGRAPHED,

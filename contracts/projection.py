@@ -108,8 +108,8 @@ def path_of(step: Step, direction: Direction) -> str:
 def events(name: str) -> tuple[str, ...]:
     """All that is said in a saga, in the order of its page."""
     saga = SAGAS[name]
-    said = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
-    return tuple(event for event in [*said, saga.abort, saga.give_back] if event)
+    declared = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
+    return tuple(event for event in [*declared, saga.abort, saga.give_back] if event)
 
 
 @cache

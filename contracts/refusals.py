@@ -6,7 +6,7 @@ KEY_REUSED = "idempotency_key_reused"
 UNREADABLE = "unreadable"
 """A stored row is damaged, or typed over: somebody has to mend it (a saga can be undone all the
 same)."""
-NOT_SET_ASIDE = "not_set_aside"
+NOT_DEAD_LETTERED = "not_dead_lettered"
 DISCARDED = "discarded"
 """A person has ended it: its row could not be read, or its coordinator would not take it."""
 ALREADY_PAUSED = "already_paused"

@@ -101,8 +101,8 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
 
     def position(self, step: str) -> int:
         """Raises KeyError where it has no such step."""
-        for position, one in enumerate(self.steps):
-            if one.name == step:
+        for position, known in enumerate(self.steps):
+            if known.name == step:
                 return position
         raise KeyError(step)
 

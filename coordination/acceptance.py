@@ -145,7 +145,9 @@ def answered(
     for: another saga, or refused: idempotency_key_reused. What is refused leaves its key free.
     """
     refused = [command for command in commands if isinstance(decided.get(command.saga_id), Refused)]
-    owner.sagas.free_keys(saga_ids=[one.saga_id for one in refused if one.idempotency_key])
+    owner.sagas.free_keys(
+        saga_ids=[command.saga_id for command in refused if command.idempotency_key]
+    )
     return [
         _repeated(command, known[command.saga_id], decided)
         if command.saga_id in known

@@ -133,7 +133,9 @@ class AcceptedSagaAdmin(RecordAdmin):
     actions = ["retry", "discard"]
     arrives = "accepted_at"
 
-    @admin.action(description="Retry: hand over again what was set aside", permissions=["operate"])
+    @admin.action(
+        description="Retry: hand over again what was dead-lettered", permissions=["operate"]
+    )
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
             return _refusal(saga_id, handover.retry(owner=self.owner, saga_ids=[saga_id]))
@@ -141,7 +143,7 @@ class AcceptedSagaAdmin(RecordAdmin):
         return self.in_bulk(request, queryset, act=act, done="handed over again")
 
     @admin.action(
-        description="Discard: end what was set aside, without success", permissions=["operate"]
+        description="Discard: end what was dead-lettered, without success", permissions=["operate"]
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
@@ -161,7 +163,7 @@ class AcceptedSagaAdmin(RecordAdmin):
 
 
 def _refusal(saga_id: str, done: Set[str]) -> Refused | None:
-    return None if saga_id in done else handover.NOT_SET_ASIDE
+    return None if saga_id in done else handover.NOT_DEAD_LETTERED
 
 
 class ParkedForFilter(admin.SimpleListFilter):
@@ -279,7 +281,7 @@ def _buttons(status: str) -> Iterator[tuple[str, str]]:
 
 
 def _amount_of(context: Any) -> Decimal | None:
-    """None where it has none, or somebody has typed over it."""
+    """None where it has none, or its row was typed over."""
     data = context.get("data") if isinstance(context, dict) else None
     total = data.get("total_amount") if isinstance(data, dict) else None
     try:

@@ -165,9 +165,11 @@ class Closing:
 
 def _alike(found: Sequence[Ended]) -> list[tuple[str, str, list[str]]]:
     """Saga ids by saga and pattern, of those that may be closed, and that are still known."""
-    due = [one for one in found if one.is_due and one.saga in SAGAS and one.pattern in PATTERNS]
+    due = [
+        saga for saga in found if saga.is_due and saga.saga in SAGAS and saga.pattern in PATTERNS
+    ]
     kind = attrgetter("saga", "pattern")
     return [
-        (*names, [one.saga_id for one in of_it])
+        (*names, [saga.saga_id for saga in of_it])
         for names, of_it in groupby(sorted(due, key=kind), kind)
     ]

@@ -60,9 +60,9 @@ def deciding(service: str) -> Mapping[str, Operation]:
     """The service's operations that wait for decisions, by action."""
     declared = operations.all_in(import_module(f"{service}.operations"))
     return {
-        action: one
-        for (action, direction), one in declared.items()
-        if direction is Direction.DO and one.decide
+        action: operation
+        for (action, direction), operation in declared.items()
+        if direction is Direction.DO and operation.decide
     }
 
 
@@ -87,7 +87,7 @@ def decide(
     decided = decisions.decide(
         operation=operation, given=given, decided_by=decided_by, in_same_transaction=publish
     )
-    if any(one.fresh and not one.asked.heard for one in decided):
+    if any(decision.fresh and not decision.asked.cause for decision in decided):
         wakeups.notify(service=service, channel=CHANNEL)
     return decided
 
@@ -273,8 +273,8 @@ class Overdue:
                 raise
             log.warning("%d overdue decisions, now one by one: %r", len(group), error)
             with sql.impatient(service=self._service):
-                for one in group:
-                    self._end_alone(action, one)
+                for verdict in group:
+                    self._end_alone(action, verdict)
 
     def _end_alone(self, action: str, given: GivenVerdict) -> None:
         try:
@@ -293,17 +293,17 @@ class Overdue:
 
     def _decide(self, action: str, group: Sequence[GivenVerdict]) -> None:
         decided = decide(service=self._service, action=action, given=group)
-        self._ended += sum(one.fresh for one in decided)
+        self._ended += sum(decision.fresh for decision in decided)
 
 
 def _by_action(due: Sequence[RequestedDecision]) -> Iterator[tuple[str, list[GivenVerdict]]]:
-    for action in dict.fromkeys(one.action for one in due):
+    for action in dict.fromkeys(decision.action for decision in due):
         yield (
             action,
             [
-                GivenVerdict(saga_id=one.saga_id, step=one.step, word=OVERDUE)
-                for one in due
-                if one.action == action
+                GivenVerdict(saga_id=decision.saga_id, step=decision.step, word=OVERDUE)
+                for decision in due
+                if decision.action == action
             ],
         )
 

@@ -5,8 +5,8 @@ process that died then, the worker's sweep finds (`Handover`, one a coordinator,
 down holds up no other). Idempotent by saga id: a hand-over whose answer was lost is made again.
 
 One saga holds up no other. A list that fails is handed over in halves, down to the one whose fault
-it is; that one is tried again at growing distances, and then set aside for a person (`retry`,
-`discard`). One that can't even be read is set aside at once.
+it is; that one is tried again with increasing delays, and then dead-lettered for a person
+(`retry`, `discard`). One that can't even be read is dead-lettered at once.
 """
 
 import logging
@@ -42,12 +42,12 @@ SWEEP_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
 LONGEST_PAUSE = 5.0
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Before the second, third, ... try of a saga that fails alone; then it is set aside."""
+"""Before the second, third, ... try of a saga that fails alone; then it is dead-lettered."""
 SIGNS_OF_OUTAGE = (None, 408, 429, 502, 503, 504)
 """No answer at all, or a server that says that it can't: no saga's fault."""
 SENT_SECONDS = 2.0
 """Younger ones are left to the process that has accepted them."""
-HEARD_SECONDS = 5.0
+KNOWN_SECONDS = 5.0
 """Those that start by themselves are known by then from their events; ended or not, each is handed
 over once all the same, so that none is unknown for ever whose events were lost."""
 MARK_SECONDS = 0.2
@@ -58,8 +58,9 @@ MOST_KEPT = 1_000
 """Sagas that a process keeps for its next hand-over; the sweep finds those beyond it."""
 
 
-NOT_SET_ASIDE = Refused(
-    refusals.NOT_SET_ASIDE, "This saga is not set aside, or it runs by itself: it goes its way."
+NOT_DEAD_LETTERED = Refused(
+    refusals.NOT_DEAD_LETTERED,
+    "This saga is not dead-lettered, or it runs by itself: leave it alone.",
 )
 
 
@@ -119,7 +120,7 @@ class Handover:
         self.path = route.path
         self.client = Client(url=settings.SERVICE_URLS[route.coordinator], timeout=TIMEOUT_SECONDS)
         self._owner, self._sagas, self._route = owner, owner.sagas, route
-        self._age = HEARD_SECONDS if route.starts_itself else SENT_SECONDS
+        self._age = KNOWN_SECONDS if route.starts_itself else SENT_SECONDS
         self._handed_over = 0
         self._backoff = Backoff(longest=LONGEST_PAUSE)
         self._retries = Retries()
@@ -163,10 +164,10 @@ class Handover:
             older_than_seconds=older_than_seconds,
             but_not=self._retries.resting(),
         )
-        self._set_aside(
-            {one.saga_id: one.reason for one in found if isinstance(one, UnreadableSaga)}
+        self._dead_letter(
+            {saga.saga_id: saga.reason for saga in found if isinstance(saga, UnreadableSaga)}
         )
-        waiting = [one for one in found if isinstance(one, Context)]
+        waiting = [context for context in found if isinstance(context, Context)]
         if waiting:
             self._hand_over_all(waiting)
         return len(found)
@@ -233,7 +234,7 @@ class Handover:
         """Several, and none that went well: no fault of theirs. Raises Unreachable then."""
         if len(failed) == of > 1:
             raise Unreachable(f"{self.path} takes none of {of}: {next(iter(failed.values()))!r}")
-        self._set_aside(
+        self._dead_letter(
             {
                 saga_id: f"{self.path} does not take it: {error}"
                 for saga_id, error in failed.items()
@@ -241,14 +242,14 @@ class Handover:
             }
         )
 
-    def _set_aside(self, reasons: Mapping[str, str]) -> None:
+    def _dead_letter(self, reasons: Mapping[str, str]) -> None:
         if not reasons:
             return
-        failpoints.reach("handover.before_set_aside")
-        self._sagas.set_aside(reasons=reasons)
-        failpoints.reach("handover.set_aside")
+        failpoints.reach("handover.before_dead_letter")
+        self._sagas.dead_letter(reasons=reasons)
+        failpoints.reach("handover.dead_letter")
         for saga_id, reason in reasons.items():
-            log.error("set aside, for a person: %s", reason, extra={"saga_id": saga_id})
+            log.error("dead-lettered, for a person: %s", reason, extra={"saga_id": saga_id})
 
     def _complain(self, error: Exception) -> None:
         self._complaint = Complaint(
@@ -377,7 +378,7 @@ def _sender(owner: Owner, route: Route) -> Sender:
 
 
 def retry(*, owner: Owner, saga_ids: Sequence[str]) -> set[str]:
-    """A person's: these are handed over again, from the start. Which of them were set aside."""
+    """A person's: these are handed over again, from the start. Which of them were dead-lettered."""
     failpoints.reach("handover.before_retry")
     found = owner.sagas.take_back(saga_ids=saga_ids)
     failpoints.reach("handover.retried")
@@ -388,12 +389,14 @@ def discard(*, owner: Owner, saga_ids: Sequence[str], reason: str) -> set[str]:
     """A person's: ends these, as the undo of their acceptance does, and frees what they are about.
 
     Should a coordinator have one of them after all, its step is refused, and it is undone there.
-    Returns which of them were set aside; no other is touched, and none that runs by itself.
+    Returns which of them were dead-lettered; no other is touched, and none that runs by itself.
     """
     with transaction.atomic(using=owner.service):
         handed_over = [pattern.name for pattern in PATTERNS.values() if not pattern.starts_itself]
-        found = owner.sagas.lock_set_aside(saga_ids=saga_ids, patterns=handed_over)
-        _end(owner, {one: (saga, refusals.DISCARDED, reason) for one, saga in found.items()})
+        found = owner.sagas.lock_dead_letters(saga_ids=saga_ids, patterns=handed_over)
+        _end(
+            owner, {saga_id: (saga, refusals.DISCARDED, reason) for saga_id, saga in found.items()}
+        )
         failpoints.reach("handover.before_discard")
     failpoints.reach("handover.discarded")
     return set(found)

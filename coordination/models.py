@@ -30,9 +30,9 @@ class AcceptedSaga(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     # Closed: nobody keeps anything else of it any more (coordination.closing).
     closed_at = models.DateTimeField(null=True, blank=True)
-    # Set aside: it can't be handed over (why), and the others don't wait for it.
-    set_aside_at = models.DateTimeField(null=True, blank=True)
-    set_aside_reason = models.TextField(default="", db_default="", blank=True)
+    # Dead-lettered: it can't be handed over (why), and the others don't wait for it.
+    dead_lettered_at = models.DateTimeField(null=True, blank=True)
+    dead_letter_reason = models.TextField(default="", db_default="", blank=True)
 
     class Meta:
         abstract = True
@@ -43,9 +43,9 @@ class AcceptedSaga(models.Model):
                 name="%(class)s_not_handed_over",
             ),
             models.Index(
-                fields=["set_aside_at", "saga_id"],
-                condition=Q(set_aside_at__isnull=False),
-                name="%(class)s_set_aside",
+                fields=["dead_lettered_at", "saga_id"],
+                condition=Q(dead_lettered_at__isnull=False),
+                name="%(class)s_dead_letter",
             ),
             models.Index(
                 fields=["accepted_at", "saga_id"],
@@ -90,7 +90,7 @@ class Pause(models.Model):
 class IdempotencyKey(models.Model):
     """An Idempotency-Key of a user, and the saga that it stands for.
 
-    `fingerprint`: of what was asked for; whoever asks for something else needs another key.
+    `fingerprint`: of what was asked for; a request for something else needs another key.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -107,15 +107,21 @@ class Acceptance:
     def _settle(self, executed: Sequence[Executed]) -> None:
         """What is refused, or repeats another, is no saga: it leaves nothing behind."""
         others = [
-            one.command
-            for one in executed
-            if not isinstance(one.outcome, Done) or "repeats" in one.outcome.data
+            result.command
+            for result in executed
+            if not isinstance(result.outcome, Done) or "repeats" in result.outcome.data
         ]
         barrier.forget(operation=self._owner.accept, commands=others)
-        accepted = [one.outcome.context for one in executed if isinstance(one.outcome, Accepted)]
+        accepted = [
+            result.outcome.context for result in executed if isinstance(result.outcome, Accepted)
+        ]
         now = datetime.now(UTC)
-        said = [first_event(context=one, now=now) for one in accepted if is_own_start(one.pattern)]
-        outbox.add(service=self._owner.service, events=said)
+        events = [
+            first_event(context=context, now=now)
+            for context in accepted
+            if is_own_start(context.pattern)
+        ]
+        outbox.add(service=self._owner.service, events=events)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +136,7 @@ class EndNews:
     def wait(self) -> None:
         until = time.monotonic() + SWEEP_SECONDS
         while (left := until - time.monotonic()) > 0:
-            if ENDED in wakeups.heard(service=self.service, seconds=left):
+            if ENDED in wakeups.notified(service=self.service, seconds=left):
                 return
 
 
@@ -238,10 +244,10 @@ class _OwnerView(APIView):
     def rows(self) -> Any:
         return self.owner.model._default_manager.annotate(answered_at=Now())
 
-    def not_set_aside(self, saga_id: str) -> problems.Problem:
+    def not_dead_lettered(self, saga_id: str) -> problems.Problem:
         if not self.rows().filter(pk=saga_id).exists():
             return problems.unknown("saga", saga_id)
-        return problems.refusal(handover.NOT_SET_ASIDE)
+        return problems.refusal(handover.NOT_DEAD_LETTERED)
 
 
 class AcceptedView(_OwnerView):
@@ -254,38 +260,38 @@ class AcceptedView(_OwnerView):
         return answer(accepted_state(found))
 
 
-class SetAsideView(_OwnerView):
+class DeadLettersView(_OwnerView):
     """The sagas that can't be handed over, each with its reason: `?after=&limit=`."""
 
     def get(self, request: Request) -> HttpResponse:
         asked = msgspec.convert(request.query_params.dict(), _After, strict=False)
-        waiting = self.rows().filter(set_aside_at__isnull=False, saga_id__gt=asked.after)
+        waiting = self.rows().filter(dead_lettered_at__isnull=False, saga_id__gt=asked.after)
         found = list(waiting.order_by("saga_id")[: asked.limit])
-        where = f"/{self.below}/set-aside?after={found[-1].pk if found else ''}"
+        where = f"/{self.below}/dead-letters?after={found[-1].pk if found else ''}"
         return answer(
             {
-                self.below: [_set_aside(one) for one in found],
+                self.below: [_dead_letter(row) for row in found],
                 "next": f"{where}&limit={asked.limit}" if len(found) == asked.limit else None,
             }
         )
 
 
 class RetryHandoverView(_OwnerView):
-    """POST: a saga that was set aside is handed over again, from the start."""
+    """POST: a dead-lettered saga is handed over again, from the start."""
 
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         if not handover.retry(owner=self.owner, saga_ids=[saga_id]):
-            raise self.not_set_aside(saga_id)
+            raise self.not_dead_lettered(saga_id)
         return answer({"saga_id": saga_id, "action": "retry"}, status=202)
 
 
 class DiscardView(_OwnerView):
-    """POST `{"reason"}`: a saga that was set aside ends without success."""
+    """POST `{"reason"}`: a dead-lettered saga ends without success."""
 
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         reason = msgspec.convert(request.data or {}, _Reason).reason
         if not handover.discard(owner=self.owner, saga_ids=[saga_id], reason=reason):
-            raise self.not_set_aside(saga_id)
+            raise self.not_dead_lettered(saga_id)
         return answer({"saga_id": saga_id, "action": "discard"})
 
 
@@ -342,7 +348,7 @@ def urls(*, owner: Owner, below: str) -> list[URLPattern]:
             f"{owner.service}/accepted/<str:saga_id>", made(AcceptedView, owner=owner, below=below)
         ),
         path(f"{owner.service}/pauses", made(PausesView, owner=owner, below=below)),
-        path(f"{below}/set-aside", made(SetAsideView, owner=owner, below=below)),
+        path(f"{below}/dead-letters", made(DeadLettersView, owner=owner, below=below)),
         path(f"{below}/<str:saga_id>/retry", made(RetryHandoverView, owner=owner, below=below)),
         path(f"{below}/<str:saga_id>/discard", made(DiscardView, owner=owner, below=below)),
     ]
@@ -383,22 +389,22 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
     found = owner.sagas.stalls(patterns=patterns, seconds=HANDED_OVER_SECONDS, limit=limit)
     return [
         Complaint(
-            what=f"{one.number} {one.pattern} sagas are accepted and not handed over:"
-            f" {', '.join(one.saga_ids)}",
-            since=one.since,
+            what=f"{late.number} {late.pattern} sagas are accepted and not handed over:"
+            f" {', '.join(late.saga_ids)}",
+            since=late.since,
             do="see the coordinator of this pattern and the worker of"
             f" {owner.service}; they are handed over by themselves then",
         )
-        for one in found
+        for late in found
     ]
 
 
-def _set_aside(found: Any) -> dict[str, object]:
+def _dead_letter(found: Any) -> dict[str, object]:
     subject = SAGAS[found.saga].subject if found.saga in SAGAS else "subject"
     state = accepted_state(found)
     return {
         **msgspec.structs.asdict(state),
         subject: state.subject,
-        "set_aside_at": found.set_aside_at,
-        "reason": found.set_aside_reason,
+        "dead_lettered_at": found.dead_lettered_at,
+        "reason": found.dead_letter_reason,
     }

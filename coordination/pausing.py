@@ -22,7 +22,7 @@ from participant import sql
 REFRESH_SECONDS = 1.0
 """So often a process looks at the table at most, while it accepts: by an index."""
 RETRY_AFTER_SECONDS = 30
-"""Nobody knows for how long a saga is paused; a client that asks so often does no harm."""
+"""It is not known for how long a saga is paused; a client that asks so often does no harm."""
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ def resume(*, service: str, saga: str, pattern: str, by: str, reason: str) -> li
     )
     _seen.pop(service, None)
     if not ended:
-        is_whole = any(one.saga == saga for one in in_force(service=service)) and pattern
+        is_whole = any(known.saga == saga for known in in_force(service=service)) and pattern
         why = f"; {saga} is paused in other patterns, or in all: resume that" if is_whole else ""
         return Refused(refusals.NOT_PAUSED, f"{_named(saga, pattern)} is not paused{why}.")
     return ended

@@ -20,7 +20,7 @@ _STARTING_THEMSELVES = ", ".join(f"'{name}'" for name in STARTING_THEMSELVES)
 SETTLED = f"""
     handed_over_at = CASE WHEN saga_pattern IN ({_STARTING_THEMSELVES}) THEN handed_over_at
                           ELSE coalesce(handed_over_at, clock_timestamp()) END,
-    set_aside_at = NULL, set_aside_reason = ''
+    dead_lettered_at = NULL, dead_letter_reason = ''
 """
 """What is set of an accepted saga that ends: its coordinator has it, or need not; but one that
 starts by itself is made known all the same."""
@@ -132,7 +132,7 @@ class AcceptedSagas:
         rows = self._execute(
             """
             SELECT saga_id, context::text FROM {table}
-            WHERE handed_over_at IS NULL AND set_aside_at IS NULL AND saga_pattern = ANY(%s)
+            WHERE handed_over_at IS NULL AND dead_lettered_at IS NULL AND saga_pattern = ANY(%s)
               AND saga_id <> ALL(%s)
               AND accepted_at <= statement_timestamp() - make_interval(secs => %s)
             ORDER BY accepted_at LIMIT %s
@@ -158,24 +158,26 @@ class AcceptedSagas:
             [list(saga_ids)],
         )
 
-    def set_aside(self, *, reasons: Mapping[str, str]) -> None:
+    def dead_letter(self, *, reasons: Mapping[str, str]) -> None:
         """These wait for a person (`reasons`, by saga id), and no other waits for them."""
         self._execute(
             """
             UPDATE {table} AS accepted
-            SET set_aside_at = clock_timestamp(), set_aside_reason = v.reason
+            SET dead_lettered_at = clock_timestamp(), dead_letter_reason = v.reason
             FROM json_to_recordset(%s) AS v (saga_id text, reason text)
             WHERE accepted.saga_id = v.saga_id AND handed_over_at IS NULL
             """,
-            [sql.rows({"saga_id": one, "reason": why} for one, why in reasons.items())],
+            [sql.rows({"saga_id": saga_id, "reason": why} for saga_id, why in reasons.items())],
         )
 
-    def lock_set_aside(self, *, saga_ids: Sequence[str], patterns: Sequence[str]) -> dict[str, str]:
-        """Those of these patterns that are set aside, locked; each saga's name by its id."""
+    def lock_dead_letters(
+        self, *, saga_ids: Sequence[str], patterns: Sequence[str]
+    ) -> dict[str, str]:
+        """Those of these patterns that are dead-lettered, locked; each saga's name by its id."""
         rows = self._execute(
             """
             SELECT saga_id, saga FROM {table}
-            WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL AND saga_pattern = ANY(%s)
+            WHERE saga_id = ANY(%s) AND dead_lettered_at IS NOT NULL AND saga_pattern = ANY(%s)
             ORDER BY saga_id FOR NO KEY UPDATE
             """,
             [list(saga_ids), list(patterns)],
@@ -183,11 +185,11 @@ class AcceptedSagas:
         return dict(rows)
 
     def take_back(self, *, saga_ids: Sequence[str]) -> set[str]:
-        """These are handed over again, from the start; which of them were set aside."""
+        """These are handed over again, from the start; which of them were dead-lettered."""
         rows = self._execute(
             """
-            UPDATE {table} SET set_aside_at = NULL, set_aside_reason = ''
-            WHERE saga_id = ANY(%s) AND set_aside_at IS NOT NULL
+            UPDATE {table} SET dead_lettered_at = NULL, dead_letter_reason = ''
+            WHERE saga_id = ANY(%s) AND dead_lettered_at IS NOT NULL
             RETURNING saga_id
             """,
             [list(saga_ids)],
@@ -248,7 +250,7 @@ class AcceptedSagas:
             """
             SELECT accepted_at, saga_id, saga, saga_pattern,
                    coalesce(ended_at < now() - make_interval(secs => %s), false)
-                       AND handed_over_at IS NOT NULL AND set_aside_at IS NULL
+                       AND handed_over_at IS NOT NULL AND dead_lettered_at IS NULL
             FROM {table}
             WHERE closed_at IS NULL AND accepted_at >= %s AND (accepted_at, saga_id) > (%s, %s)
               AND accepted_at < now() - make_interval(secs => %s)

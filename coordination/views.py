@@ -53,7 +53,7 @@ class Intervention(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InterventionWithReason(Intervention, frozen=True, kw_only=True):
-    """Who asks for it, and why: to be read by whoever wonders later."""
+    """Who asks for it, and why: for a reader who wonders later."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
@@ -228,11 +228,13 @@ class HandOverView(PlainView):
         found = _contexts(request.body)
         if len(found) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} sagas in one list")
-        decided = [one if isinstance(one, Refused) else self._decide(one) for one in found]
+        decided = [
+            context if isinstance(context, Refused) else self._decide(context) for context in found
+        ]
         started = [
-            msgspec.structs.replace(one, data=projection.select(one.saga, one.data))
-            for one, outcome in zip(found, decided, strict=True)
-            if isinstance(one, Context) and isinstance(outcome, Done)
+            msgspec.structs.replace(context, data=projection.select(context.saga, context.data))
+            for context, outcome in zip(found, decided, strict=True)
+            if isinstance(context, Context) and isinstance(outcome, Done)
         ]
         if started:
             self.coordinator.start(contexts=started)
@@ -321,7 +323,7 @@ def _contexts(body: bytes) -> list[Context | Refused]:
     try:
         return list(decode(body, type=list[Context]))
     except msgspec.ValidationError:
-        return [_context(one) for one in decode(body, type=list[msgspec.Raw])]
+        return [_context(context) for context in decode(body, type=list[msgspec.Raw])]
 
 
 def _context(body: msgspec.Raw) -> Context | Refused:

@@ -19,16 +19,20 @@ SERVICE = "facturas"
 def create_bill(commands: Sequence[CreateBill]) -> list[Outcome]:
     """A bill for each, open. There is nothing to lock. Refused: invalid_amount."""
     wanted = {(command.saga_id, create_bill.step_of(command)): command for command in commands}
-    refused = {key: no for key, one in wanted.items() if (no := refusal_of(command=one))}
+    refused = {key: no for key, command in wanted.items() if (no := refusal_of(command=command))}
     bills = [
         NewBill(
-            saga_id=key[0], step=key[1], subject=one.subject, user_id=one.user_id, amount=one.amount
+            saga_id=key[0],
+            step=key[1],
+            subject=command.subject,
+            user_id=command.user_id,
+            amount=command.amount,
         )
-        for key, one in wanted.items()
+        for key, command in wanted.items()
         if key not in refused
     ]
     ids = store.add_bills(bills=bills)
-    return [refused.get(key) or _billed(ids[key], one) for key, one in wanted.items()]
+    return [refused.get(key) or _billed(ids[key], command) for key, command in wanted.items()]
 
 
 @undoes(create_bill)

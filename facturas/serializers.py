@@ -25,7 +25,7 @@ class InvoiceFilter(pages.PageRequest, frozen=True, kw_only=True):
 
 def bill(row: Bill) -> dict[str, Any]:
     """A bill, with the numbers of its invoice and of its credit note."""
-    numbers = {one.kind: one.number for one in row.invoices.all()}
+    numbers = {invoice.kind: invoice.number for invoice in row.invoices.all()}
     return {
         "id": str(row.pk),
         "saga_id": row.saga_id,

@@ -44,7 +44,7 @@ class ServiceResponse(msgspec.Struct, frozen=True):
 
     def decode(self, *, type: Any) -> Any:  # noqa: A002 -- as msgspec calls it
         """The body as this type. Raises Unreachable if it is none: that is the fault of the service
-        that answered, and not of whoever is waiting for us."""
+        that answered, and not of the client that waits for us."""
         try:
             return msgspec.json.decode(self.body, type=type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -53,7 +53,7 @@ class ServiceResponse(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Calls one service. Never retries by itself: whoever calls knows what a repetition means."""
+    """Calls one service. Never retries by itself: the caller knows what a repetition means."""
 
     def __init__(self, *, url: str, timeout: float, connections: int = 8) -> None:
         self.url = url.rstrip("/")

@@ -90,7 +90,7 @@ def health(request: HttpRequest) -> HttpResponse:
     """200, or 503 while something keeps sagas from moving; each dependency by name.
 
     `attention`: all that stands, since when, and what to do. What waits for a person there
-    (`level` attention: parked sagas and messages, what is set aside) makes no service unhealthy.
+    (`level` attention: parked sagas, dead letters) makes no service unhealthy.
     """
     return _told(_ask(_everything), requests=served())
 
@@ -106,7 +106,7 @@ def about(request: HttpRequest) -> HttpResponse:
         {
             "service": service,
             "is": text.partition("\n")[0].partition(": ")[2] or service,
-            "offers": [f"/{one}" for one in paths],
+            "offers": [f"/{path}" for path in paths],
             "health": "/health",
         }
     )
@@ -132,8 +132,8 @@ def _told(found: Findings, **more: Any) -> HttpResponse:
     )
 
 
-def _as_json(one: Complaint, level: str) -> dict[str, Any]:
-    return {"what": one.what, "since": one.since, "do": one.do, "level": level}
+def _as_json(complaint: Complaint, level: str) -> dict[str, Any]:
+    return {"what": complaint.what, "since": complaint.since, "do": complaint.do, "level": level}
 
 
 def _service() -> str:

@@ -213,7 +213,7 @@ def _check_characters(value: Any, path: str) -> None:
 def _once_each(pairs: list[tuple[str, Any]]) -> None:
     names = {name for name, _ in pairs}
     if len(names) < len(pairs):
-        twice = next(name for name in names if sum(name == one for one, _ in pairs) > 1)
+        twice = next(name for name in names if sum(name == key for key, _ in pairs) > 1)
         raise ValueError(f"the field {twice[:64]!r} is there twice")
 
 

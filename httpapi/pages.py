@@ -1,4 +1,4 @@
-"""Pages of a list that grows while it is read: whoever follows `next` meets each row once.
+"""Pages of a list that grows while it is read: a client that follows `next` meets each row once.
 
 `next` and `previous` are cursors: they say after (or before) which row to go on, not how many rows
 to leave out, so what comes in meanwhile shifts nothing, and the millionth page costs no more than
@@ -129,9 +129,10 @@ def _beyond(found: QuerySet[Row], cursor: Cursor, name: str) -> Q:
 
 
 def _fields(found: QuerySet[Row]) -> list[str]:
-    order = [str(one) for one in found.query.order_by or found.model._meta.ordering]
+    order = [str(column) for column in found.query.order_by or found.model._meta.ordering]
     return [
-        found.model._meta.pk.name if one == "pk" else one for one in (o.lstrip("-") for o in order)
+        found.model._meta.pk.name if column == "pk" else column
+        for column in (o.lstrip("-") for o in order)
     ]
 
 

@@ -64,11 +64,11 @@ class Noted:
     def keep(self, *, only: Sequence[str]) -> None:
         """Forgets what none of these begins with: it is not there any more."""
         with self._lock:
-            kept = [what for what in self._first if any(one.startswith(what) for one in only)]
+            kept = [what for what in self._first if any(name.startswith(what) for name in only)]
             self._first = {what: self._first[what] for what in kept}
 
 
-class Beat(msgspec.Struct, frozen=True, kw_only=True):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The last sign of life of a worker process."""
 
     id: int
@@ -94,22 +94,24 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
 def workers(*, service: str, noted: Noted) -> Findings:
     """Every worker process of the service: alive, standing still, or dead."""
-    beats = _beats(service)
-    still = _with_session(service, [beat.id for beat in beats if not beat.is_alive])
-    found = Findings(fields={"worker": _newest(beats)})
-    found.fields["workers"] = [_worker(beat, still) for beat in beats]
-    found.stands += [_stands_still(beat) for beat in beats if beat.id in still]
-    alive = [beat for beat in beats if beat.is_alive]
+    heartbeats = _heartbeats(service)
+    still = _with_session(
+        service, [heartbeat.id for heartbeat in heartbeats if not heartbeat.is_alive]
+    )
+    found = Findings(fields={"worker": _newest(heartbeats)})
+    found.fields["workers"] = [_worker(heartbeat, still) for heartbeat in heartbeats]
+    found.stands += [_stands_still(heartbeat) for heartbeat in heartbeats if heartbeat.id in still]
+    alive = [heartbeat for heartbeat in heartbeats if heartbeat.is_alive]
     if not alive and not found.stands:
-        found.stands.append(_no_worker(service, beats, noted))
-    has_broker = all(beat.counters.get("broker_up", True) for beat in alive)
+        found.stands.append(_no_worker(service, heartbeats, noted))
+    has_broker = all(heartbeat.counters.get("broker_up", True) for heartbeat in alive)
     if alive and "broker_up" in alive[0].counters:
         found.fields["broker"] = {"status": "up" if has_broker else "down"}
     found.add(_complaints(alive, grace=COMPLAINT_SECONDS if has_broker else 0))
     return found
 
 
-def _beats(service: str) -> list[Beat]:
+def _heartbeats(service: str) -> list[Heartbeat]:
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -120,7 +122,7 @@ def _beats(service: str) -> list[Beat]:
             """,
     )
     return [
-        Beat(
+        Heartbeat(
             **dict(zip(("id", "pid", "host", "seen_at", "silent"), row[:5], strict=True)),
             counters=_typed(row[5], dict[str, int]),
             complaints=_typed(row[6], list[Complaint]),
@@ -155,55 +157,64 @@ def _with_session(service: str, ids: Sequence[int]) -> set[int]:
     return {row[0] for row in rows}
 
 
-def _newest(beats: Sequence[Beat]) -> dict[str, Any]:
-    if not beats:
+def _newest(heartbeats: Sequence[Heartbeat]) -> dict[str, Any]:
+    if not heartbeats:
         return {"status": "down", "error": "no worker of this service runs: start it"}
-    beat = beats[0]
+    heartbeat = heartbeats[0]
     found = {
-        "pid": beat.pid,
-        "last_seen_seconds": round(beat.silent, 1),
-        "counters": beat.counters,
+        "pid": heartbeat.pid,
+        "last_seen_seconds": round(heartbeat.silent, 1),
+        "counters": heartbeat.counters,
     }
-    if beat.is_alive:
+    if heartbeat.is_alive:
         return {"status": "up", **found}
-    return {"status": "down", **found, "error": f"silent for {beat.silent:.0f} s"}
+    return {"status": "down", **found, "error": f"silent for {heartbeat.silent:.0f} s"}
 
 
-def _worker(beat: Beat, still: set[int]) -> dict[str, Any]:
-    status = "up" if beat.is_alive else "stands still" if beat.id in still else "dead"
-    seconds = round(beat.silent, 1)
-    return {"pid": beat.pid, "host": beat.host, "status": status, "last_seen_seconds": seconds}
+def _worker(heartbeat: Heartbeat, still: set[int]) -> dict[str, Any]:
+    status = "up" if heartbeat.is_alive else "stands still" if heartbeat.id in still else "dead"
+    seconds = round(heartbeat.silent, 1)
+    return {
+        "pid": heartbeat.pid,
+        "host": heartbeat.host,
+        "status": status,
+        "last_seen_seconds": seconds,
+    }
 
 
-def _stands_still(beat: Beat) -> Complaint:
+def _stands_still(heartbeat: Heartbeat) -> Complaint:
     return Complaint(
-        what=f"{beat.name} stands still",
-        since=beat.seen_at,
-        do=f"continue it (kill -CONT {beat.pid}) or end it (kill -KILL {beat.pid})",
+        what=f"{heartbeat.name} stands still",
+        since=heartbeat.seen_at,
+        do=f"continue it (kill -CONT {heartbeat.pid}) or end it (kill -KILL {heartbeat.pid})",
     )
 
 
-def _no_worker(service: str, beats: Sequence[Beat], noted: Noted) -> Complaint:
+def _no_worker(service: str, heartbeats: Sequence[Heartbeat], noted: Noted) -> Complaint:
     what = f"no worker of {service} lives"
     return Complaint(
         what=what,
-        since=beats[0].seen_at if beats else noted.since(what=what),
+        since=heartbeats[0].seen_at if heartbeats else noted.since(what=what),
         do=f"start it: DUETO_SERVICE={service} python manage.py worker",
     )
 
 
-def _complaints(alive: Sequence[Beat], *, grace: float) -> Findings:
+def _complaints(alive: Sequence[Heartbeat], *, grace: float) -> Findings:
     """Of all processes, each once. What lasts is red, unless it only waits for a person."""
     found = Findings()
-    told = {complaint.what: (beat, complaint) for beat in alive for complaint in beat.complaints}
-    for beat, one in told.values():
-        lasts = beat.seconds_since(one.since) >= grace
-        (found.stands if lasts and one.stops_sagas else found.waits).append(one)
+    told = {
+        complaint.what: (heartbeat, complaint)
+        for heartbeat in alive
+        for complaint in heartbeat.complaints
+    }
+    for heartbeat, complaint in told.values():
+        lasts = heartbeat.seconds_since(complaint.since) >= grace
+        (found.stands if lasts and complaint.stops_sagas else found.waits).append(complaint)
     return found
 
 
 def outbox(*, service: str) -> Findings:
-    """What waits to be sent, and what is set aside. It is not down by itself: what waits is the
+    """What waits to be sent, and what failed to be. It is not down by itself: what waits is the
     broker's or the worker's; but a relay that sends nothing is told of."""
     ((unsent, first_id, oldest, seconds),) = sql.execute(
         service=service,
@@ -213,7 +224,7 @@ def outbox(*, service: str) -> Findings:
             FROM {service}_outboxentry WHERE sent_at IS NULL AND next_attempt_at IS NULL
             """,
     )
-    found = _set_aside(service)
+    found = _failed_events(service)
     found.fields["outbox"] = {
         "status": "up",
         "unsent": unsent,
@@ -244,7 +255,7 @@ def _sends(service: str, first_unsent: int) -> bool:
     return bool(rows and rows[0][0])
 
 
-def _set_aside(service: str) -> Findings:
+def _failed_events(service: str) -> Findings:
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -253,11 +264,11 @@ def _set_aside(service: str) -> Findings:
             ORDER BY created_at LIMIT 1
             """,
     )
-    found = Findings(fields={"outbox": {"set_aside": rows[0][2] if rows else 0}})
+    found = Findings(fields={"outbox": {"failed": rows[0][2] if rows else 0}})
     for oldest, reason, count in rows:
         found.waits = [
             Complaint(
-                what=f"{count} events of {service} are set aside: the broker does not take them;"
+                what=f"{count} events of {service} have failed: the broker does not take them;"
                 f" the first: {reason}",
                 since=oldest,
                 do=f"see each one's reason in the admin (Outbox entries of {service}), then retry"

@@ -76,7 +76,7 @@ class StepView(PlainView):
     def _outcomes(self, commands: Sequence[Command], is_batch: bool) -> Sequence[Outcome | Busy]:
         if is_batch:
             return execute_apart(operation=self.operation, commands=commands)
-        return [one.outcome for one in execute(operation=self.operation, commands=commands)]
+        return [result.outcome for result in execute(operation=self.operation, commands=commands)]
 
     def read(self, request: HttpRequest) -> bytes:
         """The body, as JSON; a view may be more lenient than its command's type."""
@@ -94,7 +94,7 @@ class StepView(PlainView):
             return [self._by_hand(given)], False
         if len(given) > MOST_IN_A_BATCH:
             raise problems.wrong_field("body", f"at most {MOST_IN_A_BATCH} commands in one list")
-        return [self._by_hand(one, at=f"[{at}].") for at, one in enumerate(given)], True
+        return [self._by_hand(item, at=f"[{at}].") for at, item in enumerate(given)], True
 
     def _by_hand(self, fields: Any, *, at: str = "") -> Command:
         """No saga's, whatever it says of itself. `at`: where in the body it stands."""

@@ -1,7 +1,7 @@
 """`Prefer: wait=N` (RFC 7240): answer when it has ended, or after N seconds as it stands then.
 
-Whoever waits holds a thread of the web process, and no slot (httpapi.slots): steps, hand-overs and
-health go on beside any number of shoppers who wait.
+A request that waits holds a thread of the web process, and no slot (httpapi.slots): steps,
+hand-overs and health go on beside any number of shoppers who wait.
 """
 
 import re
@@ -126,7 +126,7 @@ class Waiters:
             return has_place and self.wait_in_place(key=key, seconds=seconds)
 
     def wait_in_place(self, *, key: str, seconds: float) -> bool:
-        """The same, for whoever has a place."""
+        """The same, for a request that has a place."""
         flag = threading.Event()
         self._enter(key, flag)
         try:
@@ -207,14 +207,14 @@ def stop_on_signal() -> None:
     for the requests that run: 30 seconds, for those that wait here, of which it grants five. Python
     writes a signal's number to the wake-up descriptor, whichever handler it has.
     """
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(heard, told), name="stopping", daemon=True).start()
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(reader, writer), name="stopping", daemon=True).start()
 
 
-def _listen(heard: socket.socket, told: socket.socket) -> None:
-    """`told` is kept open here: the interpreter has only its number."""
-    while told.fileno() >= 0:
-        if {signal.SIGTERM, signal.SIGINT} & set(heard.recv(64)):
+def _listen(reader: socket.socket, writer: socket.socket) -> None:
+    """`writer` is kept open here: the interpreter has only its number."""
+    while writer.fileno() >= 0:
+        if {signal.SIGTERM, signal.SIGINT} & set(reader.recv(64)):
             stop()

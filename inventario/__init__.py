@@ -1,4 +1,4 @@
-"""inventario: what there is, and what is put aside for whom.
+"""inventario: what there is, and what is reserved for whom.
 
 Owns         products (available, reserved, sold), reservations and their lines
 Offers       the catalogue, and the prices of several products at once; reserve and unreserve,

@@ -53,7 +53,7 @@ class ReservationStatus(models.TextChoices):
 
 
 class Reservation(models.Model):
-    """What is put aside for one step of a saga. `subject`: the cart or the order it is for."""
+    """What is reserved for one step of a saga. `subject`: the cart or the order it is for."""
 
     id = models.BigAutoField(primary_key=True)
     saga_id = TextId()

@@ -21,7 +21,7 @@ SERVICE = "inventario"
 
 @does(service=SERVICE)
 def reserve(commands: Sequence[Reserve]) -> list[Outcome]:
-    """Puts every line aside, or none. Refused: unknown_product, out_of_stock."""
+    """Reserves every line, or none. Refused: unknown_product, out_of_stock."""
     wanted = [_wanted(command) for command in commands]
     available = store.lock_products(ids=[p for lines in wanted for p in lines or ()])
     decided = decide_reserve(wanted=wanted, available=available)
@@ -45,7 +45,7 @@ def reserve(commands: Sequence[Reserve]) -> list[Outcome]:
 
 @undoes(reserve)
 def unreserve(commands: Sequence[Undo]) -> list[Outcome]:
-    """Gives what this step still has put aside back to what is available."""
+    """Gives what this step still has reserved back to what is available."""
     keys = [(command.saga_id, unreserve.step_of(command)) for command in commands]
     locked = store.lock_reservations(saga_ids=[saga_id for saga_id, _ in keys])
     released = _release([held for held in locked if held.key in keys], ReservationStatus.RELEASED)
@@ -54,7 +54,7 @@ def unreserve(commands: Sequence[Undo]) -> list[Outcome]:
 
 @does(service=SERVICE)
 def commit(commands: Sequence[Command]) -> list[Outcome]:
-    """Sells all that the saga has put aside. Refused: no_reservation, reservation_expired."""
+    """Sells all that the saga has reserved. Refused: no_reservation, reservation_expired."""
     locked = _by_saga(commands)
     decided = [decide_commit(held=locked.get(command.saga_id, [])) for command in commands]
     sold = [
@@ -125,7 +125,7 @@ def decide_reserve(
 
 
 def decide_commit(*, held: Sequence[LockedReservation]) -> Outcome:
-    """Whether a saga's reservations can be sold: what is still put aside, unless the time of any is
+    """Whether a saga's reservations can be sold: what is still reserved, unless the time of any is
     over. `held`: all that it ever had.
     """
     if any(reservation.status is ReservationStatus.EXPIRED for reservation in held):
@@ -133,7 +133,7 @@ def decide_commit(*, held: Sequence[LockedReservation]) -> Outcome:
     for reservation in held:
         if reservation.status is ReservationStatus.RESERVED:
             return Done({"reservation_id": str(reservation.id)})
-    return Refused(refusals.NO_RESERVATION, "Nothing is put aside for this saga.")
+    return Refused(refusals.NO_RESERVATION, "Nothing is reserved for this saga.")
 
 
 _UNKNOWN = Refused(refusals.UNKNOWN_PRODUCT, "A line names a product that does not exist.")

@@ -121,11 +121,11 @@ def reservation(row: Reservation) -> dict[str, Any]:
 
 
 def inventory(
-    *, products: Iterable[Product], put_aside: Iterable[Reservation]
+    *, products: Iterable[Product], reservations: Iterable[Reservation]
 ) -> dict[str, dict[str, Any]]:
-    """What there is by sku, and what is put aside by the order (or cart) that it is for."""
+    """What there is by sku, and what is reserved by the order (or cart) that it is for."""
     reserved: dict[str, dict[str, Any]] = {}
-    for row in put_aside:
+    for row in reservations:
         shown = reservation(row)
         other = reserved.setdefault(row.subject, shown)
         if other is not shown:

@@ -293,7 +293,7 @@ def reservations(*, subject: str) -> list[Reservation]:
     return list(_reservations().filter(subject=subject))
 
 
-def put_aside() -> QuerySet[Reservation]:
+def reserved() -> QuerySet[Reservation]:
     """The reservations that wait to be sold, newest first."""
     return _reservations().filter(status=ReservationStatus.RESERVED)
 

@@ -88,7 +88,7 @@ class PricesView(PlainView):
 
 
 class AvailabilityView(APIView):
-    """How many pieces of a product there are, put aside, and free."""
+    """How many pieces of a product there are, reserved, and free."""
 
     def get(self, request: Request, product_id: str) -> HttpResponse:
         return answer(serializers.availability(_known(product_id)))
@@ -103,18 +103,18 @@ class ReservationsView(APIView):
 
 
 class InventoryView(APIView):
-    """GET: what there is and what is put aside, in pages of both: `?page=&page_size=`."""
+    """GET: what there is and what is reserved, in pages of both: `?page=&page_size=`."""
 
     def get(self, request: Request) -> HttpResponse:
         asked = read_query(request.query_params, pages.PageRequest)
         wanted = pages.PageRequest(page=asked.page, page_size=asked.page_size)
         products = pages.page(request=request, found=store.products(), wanted=wanted)
-        put_aside = pages.page(request=request, found=store.put_aside(), wanted=wanted)
+        reservations = pages.page(request=request, found=store.reserved(), wanted=wanted)
         following = f"/inventory?page={wanted.page + 1}&page_size={wanted.page_size}"
-        has_next = products.next or put_aside.next
+        has_next = products.next or reservations.next
         return answer(
             {
-                **serializers.inventory(products=products.rows, put_aside=put_aside.rows),
+                **serializers.inventory(products=products.rows, reservations=reservations.rows),
                 "total": products.count,
                 "page": wanted.page,
                 "next": request.build_absolute_uri(following) if has_next else None,

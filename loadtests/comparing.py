@@ -135,10 +135,10 @@ def resume(*, folder: Path, say: Say) -> FinishedRun:
             f"{folder}: what it has was not audited as clean, so it can't be part of a result"
         )
     known = whole_blocks(measured=store.measured(), patterns=settings.patterns)
-    if not plan.holds(known=[one.window for one in known], settings=settings):
+    if not plan.holds(known=[measured.window for measured in known], settings=settings):
         raise NotStored(
             f"{folder}: another version of Dueto began it, with another plan: it can be shown"
-            " (--report), but not gone on with"
+            " (--report), but not resumed"
         )
     store.keep(measured=known)
     return run(settings=settings, folder=folder, known=known, say=say)

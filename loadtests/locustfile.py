@@ -203,7 +203,7 @@ def _made(environment: Environment, url: str) -> list[str]:
             f"inventario at {url} made no products ({_why(answer)}): start it, or say where it is"
             " with --inventory"
         )
-    return [str(one["data"]["id"]) for one in answer.json()]
+    return [str(product["data"]["id"]) for product in answer.json()]
 
 
 def _session(environment: Environment, url: str) -> FastHttpSession:

@@ -66,7 +66,7 @@ class _FailedAdmin(RecordAdmin):
     ) -> HttpResponse | None:
         def act_on_many(ids: Sequence[int]) -> dict[int, Refused | None]:
             acted = set(act(service=self.opts.app_label, ids=ids))
-            return {one: None if one in acted else _NEEDS_NOTHING for one in ids}
+            return {row_id: None if row_id in acted else _NEEDS_NOTHING for row_id in ids}
 
         return self.in_bulk(request, queryset, act_on_many=act_on_many, done=done)
 

@@ -30,7 +30,7 @@ def components(
 PROBE_SECONDS = 2.0
 ANSWER_SECONDS = 3.0
 """A broker that is paused refuses nothing: the ping itself ends much later."""
-MOST_SAID = 200
+LONGEST_REASON = 200
 
 
 class BrokerProbe:
@@ -94,7 +94,7 @@ def _dead(count: int, queue: str, since: datetime) -> Complaint:
 
 def _away(reason: str, since: datetime) -> Complaint:
     return Complaint(
-        what=f"the broker does not work: {reason[:MOST_SAID]}",
+        what=f"the broker does not work: {reason[:LONGEST_REASON]}",
         since=since,
         do="start or continue it, or free its memory or disk; events wait in the outboxes",
     )

@@ -117,7 +117,7 @@ class _Handler(ABC):
             operation=self.operation,
             commands=[it.command for it in read],
             in_same_transaction=publish,
-            heard=lambda command: events.encode(asked_by[id(command)]).decode(),
+            cause=lambda command: events.encode(asked_by[id(command)]).decode(),
         )
 
     def decided(self, *, asked_by: Event, outcome: Outcome, since: datetime) -> Event | None:
@@ -318,9 +318,9 @@ def emitted(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) ->
     by_event = {(reaction.saga, reaction.on): reaction for reaction in reactions}
     found = []
     for decision in decided:
-        if not decision.asked.heard:
+        if not decision.asked.cause:
             continue
-        cause = events.decode(decision.asked.heard.encode())
+        cause = events.decode(decision.asked.cause.encode())
         reaction = by_event.get((cause.saga, cause.type))
         if not isinstance(reaction, EventHandler | CommandHandler):
             raise LookupError(f"no reaction to {cause.type} of {cause.saga} emits what was decided")
@@ -347,7 +347,7 @@ def notice(*, cause: Event, step: Step, waiting: Waiting, context: msgspec.Raw) 
         event_id=events.event_id(
             saga_id=cause.saga_id, step=step.name, direction=f"waiting {waiting.until}"
         ),
-        facts=Facts(context=context, result={**told, "heard": cause.type}),
+        facts=Facts(context=context, result={**told, "cause": cause.type}),
     )
 
 

@@ -23,7 +23,7 @@ MARK_SECONDS = 0.1
 """After the first of those that are marked together."""
 SWEEP_SECONDS = 1.0
 """How often the table is looked at without a wake-up: finds what a crash left."""
-_UNHEARD = "no queue is bound to this type of event"
+_UNROUTABLE = "no queue is bound to this type of event"
 _DO_ABOUT_BROKER = (
     "start or continue the broker, or free its memory or disk; where it refuses, give its user the"
     " permission back, or remove what has taken the name; events wait in the outbox meanwhile"
@@ -107,8 +107,8 @@ class Relay:
         try:
             self.broker.publish([Message(row.event_id, row.event_type, row.body) for row in rows])
         except Unroutable as error:
-            unheard = frozenset(error.ids)
-            return {row.id: _UNHEARD for row in rows if row.event_id in unheard}
+            unroutable = frozenset(error.ids)
+            return {row.id: _UNROUTABLE for row in rows if row.event_id in unroutable}
         except Rejected as error:
             return self._publish_in_parts(rows, error)
         return {}

@@ -47,7 +47,7 @@ class NotFailed(APIException):
     """409: it needs nothing any more."""
 
     status_code = 409
-    default_code = "not_set_aside"
+    default_code = "not_dead_lettered"
 
 
 class _FailedView(APIView):

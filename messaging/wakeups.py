@@ -105,7 +105,7 @@ class Listener:
     def _listen(self, stop: threading.Event) -> None:
         listen(service=self.service)
         while not stop.is_set():
-            for channel in heard(service=self.service, seconds=0.5):
+            for channel in notified(service=self.service, seconds=0.5):
                 flag = _here.get((self.service, channel))
                 if flag:
                     flag.set()
@@ -116,7 +116,7 @@ def listen(*, service: str) -> None:
     sql.execute(service=service, sql=f"LISTEN {_channel(service)}")
 
 
-def heard(*, service: str, seconds: float) -> list[str]:
+def notified(*, service: str, seconds: float) -> list[str]:
     """The channel of the next of them, or none within so many seconds, on a connection that takes
     them.
     """

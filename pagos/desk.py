@@ -120,13 +120,13 @@ def ask(
         with waiting():
             answers = network().charge(payments=to_take)
         failpoints.reach("desk.charged")
-        _follow(dict(zip([one.id for one in to_take], to_take, strict=True)), answers)
+        _follow(dict(zip([payment.id for payment in to_take], to_take, strict=True)), answers)
     if to_give_back:
         failpoints.reach("desk.before_refund")
         with waiting():
             network().refund(payments=to_give_back)
         failpoints.reach("desk.refunded")
-        store.given_back(ids=[one.id for one in to_give_back])
+        store.given_back(ids=[payment.id for payment in to_give_back])
         failpoints.reach("desk.given_back")
 
 
@@ -147,7 +147,9 @@ def _follow(payments: Mapping[str, ToAsk], answers: Sequence[Charged]) -> None:
     for action, given in decided.items():
         decide(service=SERVICE, action=action, given=given, decided_by=NETWORK)
     if plain:
-        store.decide_plain(ids=list(plain), refusals={one: no for one, no in plain.items() if no})
+        store.decide_plain(
+            ids=list(plain), refusals={payment_id: no for payment_id, no in plain.items() if no}
+        )
     if later:
         store.ask_again(seconds=later)
 
@@ -275,8 +277,8 @@ class Desk:
         try:
             ask(payments=payments)
             self._away = None
-            for one in payments if self._stuck else ():
-                self._stuck.pop(one.id, None)
+            for payment in payments if self._stuck else ():
+                self._stuck.pop(payment.id, None)
         except Exception as error:  # whatever it was: find whose it is, and ask about the others
             if sql.is_outage(error):
                 raise
@@ -294,17 +296,17 @@ class Desk:
         elif len(payments) > 1:
             log.warning("%d payments, now one by one: %r", len(payments), error)
             with sql.impatient(service=SERVICE):
-                for one in payments:
-                    self._ask([one])
+                for payment in payments:
+                    self._ask([payment])
         else:
-            (one,) = payments
+            (payment,) = payments
             is_busy = sql.is_busy(error)
-            store.ask_again(seconds={one.id: AGAIN_SECONDS if is_busy else LONG_SECONDS})
+            store.ask_again(seconds={payment.id: AGAIN_SECONDS if is_busy else LONG_SECONDS})
             if not is_busy:
-                what = f"payment {one.id} can't be settled with the card network"
+                what = f"payment {payment.id} can't be settled with the card network"
                 do = "Mend what the reason names; it is asked again."
-                known = self._stuck.get(one.id)
-                self._stuck[one.id] = _complaint(what, error, do, known, stops_sagas=False)
+                known = self._stuck.get(payment.id)
+                self._stuck[payment.id] = _complaint(what, error, do, known, stops_sagas=False)
 
 
 def _complaint(

@@ -35,7 +35,7 @@ NETWORK = "card_network"
 CLOSED_ACCOUNT = "closed_account"
 """A payment method of which the simulated network takes money, and whose account is closed when it
 is to be given back. That is no refusal (an undo can't be refused) but a fault: the saga is parked
-until somebody has said where the money goes instead (`refund_to`)."""
+until an operator has said where the money goes instead (`refund_to`)."""
 CREDITS = "credits"
 """The payment method of who pays from an account here; no network is asked."""
 LEASE_SECONDS = 10.0
@@ -60,7 +60,7 @@ class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountClosed(sql.Damaged):
-    """Money can't go back where it came from, until somebody says where else."""
+    """Money can't go back where it came from, until an operator says where else."""
 
 
 def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
@@ -71,7 +71,8 @@ def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
     locked = store.lock_payments(keys=keys)
     paid = _pay_from_credits(dict(zip(keys, verdicts, strict=True)), locked)
     decided = [
-        paid.get(key) or _after(one, locked[key]) for key, one in zip(keys, verdicts, strict=True)
+        paid.get(key) or _after(verdict, locked[key])
+        for key, verdict in zip(keys, verdicts, strict=True)
     ]
     store.settle(payments=[row for row, _ in decided], lease=LEASE_SECONDS)
     return [outcome for _, outcome in decided]
@@ -124,10 +125,10 @@ def _pay_from_credits(
     verdicts: Mapping[Key, Verdict], locked: Mapping[Key, LockedPayment]
 ) -> dict[Key, Change]:
     """Of the verdicts those by which a user pays from credits, in turn, while they last."""
-    paying = {key: locked[key] for key, one in verdicts.items() if _is_from_credits(one)}
+    paying = {key: locked[key] for key, verdict in verdicts.items() if _is_from_credits(verdict)}
     if not paying:
         return {}
-    balances = store.lock_balances(user_ids=[one.user_id for one in paying.values()])
+    balances = store.lock_balances(user_ids=[payment.user_id for payment in paying.values()])
     changes: dict[Key, Change] = {}
     spent: list[LockedPayment] = []
     for key, payment in paying.items():
@@ -136,7 +137,7 @@ def _pay_from_credits(
             balances[payment.user_id] -= payment.amount
             spent.append(payment)
         changes[key] = _from_credits(payment, key[1], why)
-    store.move_credits(kind="spent", payments=[one for one in spent if one.amount])
+    store.move_credits(kind="spent", payments=[payment for payment in spent if payment.amount])
     return changes
 
 
@@ -186,7 +187,10 @@ def charge(commands: Sequence[Charge]) -> list[Outcome]:
     """
     charges = {(command.saga_id, charge.step_of(command)): command for command in commands}
     ids = _add(charges, taken_by=True)
-    return [_refusal(one.amount) or _taken(ids[key], one.amount) for key, one in charges.items()]
+    return [
+        _refusal(command.amount) or _taken(ids[key], command.amount)
+        for key, command in charges.items()
+    ]
 
 
 @undoes(charge)
@@ -203,7 +207,8 @@ def create_payment(commands: Sequence[CreatePayment]) -> list[Outcome]:
     asked = {(command.saga_id, create_payment.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
-        _refusal(one.amount) or _told(ids[key], one.amount, Pending) for key, one in asked.items()
+        _refusal(command.amount) or _told(ids[key], command.amount, Pending)
+        for key, command in asked.items()
     ]
 
 
@@ -213,12 +218,14 @@ def void_payment(commands: Sequence[Undo]) -> list[Outcome]:
     locked = store.lock_payments(
         keys=[(command.saga_id, void_payment.step_of(command)) for command in commands]
     )
-    open_ones = [one for one in locked.values() if one.status is PaymentStatus.PENDING]
-    store.settle(payments=[_row(one, Cancelled) for one in open_ones])
+    open_ones = [payment for payment in locked.values() if payment.status is PaymentStatus.PENDING]
+    store.settle(payments=[_row(payment, Cancelled) for payment in open_ones])
     found = [locked[command.saga_id, void_payment.step_of(command)] for command in commands]
     return [
-        _told(one.id, one.amount, Cancelled if one in open_ones else one.status.value)
-        for one in found
+        _told(
+            payment.id, payment.amount, Cancelled if payment in open_ones else payment.status.value
+        )
+        for payment in found
     ]
 
 
@@ -228,11 +235,11 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
     does. Refused: no_payment, cancelled_by_customer, confirmation_overdue, and as `charge`.
     """
     asked = {(command.saga_id, confirm_payment.step_of(command)): command for command in commands}
-    locked = store.lock_named(ids={key: one.payment_id for key, one in asked.items()})
+    locked = store.lock_named(ids={key: command.payment_id for key, command in asked.items()})
     begun = {
         key: _begin(locked[key], step=key[1])
-        for key, one in asked.items()
-        if one.auto_confirm and _is_open(locked.get(key))
+        for key, command in asked.items()
+        if command.auto_confirm and _is_open(locked.get(key))
     }
     waiting = {
         key: _row(locked[key], Pending, taken_by=key[1])
@@ -245,10 +252,10 @@ def confirm_payment(commands: Sequence[ConfirmPayment]) -> list[Outcome]:
     return [
         begun[key][1]
         if key in begun
-        else asks(command=one, operation=confirm_payment)
+        else asks(command=command, operation=confirm_payment)
         if key in waiting
-        else Refused(refusals.NO_PAYMENT, f"There is no payment {one.payment_id} to confirm.")
-        for key, one in asked.items()
+        else Refused(refusals.NO_PAYMENT, f"There is no payment {command.payment_id} to confirm.")
+        for key, command in asked.items()
     ]
 
 
@@ -272,13 +279,13 @@ def pay_bill(commands: Sequence[PayBill]) -> list[Outcome]:
     asked = {(command.saga_id, pay_bill.step_of(command)): command for command in commands}
     ids = _add(asked, taken_by=False)
     return [
-        _refusal(one.amount)
+        _refusal(command.amount)
         or (
-            _charged(ids[key], one.amount)
-            if one.amount == 0
-            else asks(command=one, operation=pay_bill)
+            _charged(ids[key], command.amount)
+            if command.amount == 0
+            else asks(command=command, operation=pay_bill)
         )
-        for key, one in asked.items()
+        for key, command in asked.items()
     ]
 
 
@@ -360,7 +367,7 @@ def _refusal(amount: Decimal) -> Refused | None:
 def _add(
     asked: Mapping[Key, CreatePayment | Charge | PayBill], *, taken_by: bool
 ) -> dict[Key, str]:
-    rows = [_new(key, one, taken_by=taken_by) for key, one in asked.items()]
+    rows = [_new(key, command, taken_by=taken_by) for key, command in asked.items()]
     return store.add_payments(payments=rows, lease=LEASE_SECONDS)
 
 
@@ -392,7 +399,7 @@ def _is_open(payment: LockedPayment | None) -> bool:
 
 def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
     locked = store.lock_payments(keys=reasons)
-    captured = [one for one in locked.values() if one.status is PaymentStatus.CAPTURED]
+    captured = [payment for payment in locked.values() if payment.status is PaymentStatus.CAPTURED]
     for payment in captured:
         if (payment.refund_to or payment.payment_method) == CLOSED_ACCOUNT:
             raise AccountClosed(
@@ -400,10 +407,16 @@ def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
                 f' goes back to (PATCH /api/v1/payments/{payment.id} {{"refund_to": ...}}), and'
                 " retry."
             )
-    by_card = [one for one in captured if one.payment_method != CREDITS and one.amount]
-    from_credits = [one for one in captured if one.payment_method == CREDITS and one.amount]
+    by_card = [
+        payment for payment in captured if payment.payment_method != CREDITS and payment.amount
+    ]
+    from_credits = [
+        payment for payment in captured if payment.payment_method == CREDITS and payment.amount
+    ]
     refunded = PaymentStatus.REFUNDED.value
-    store.settle(payments=[_row(one, refunded, asks=one in by_card) for one in captured])
+    store.settle(
+        payments=[_row(payment, refunded, asks=payment in by_card) for payment in captured]
+    )
     store.add_refunds(payments=captured, reasons=reasons)
     if from_credits:
         store.lock_balances(user_ids=[payment.user_id for payment in from_credits])

@@ -112,7 +112,7 @@ def options(row: Payment, account: CreditAccount | None) -> dict[str, Any]:
         "balance": str(amount(balance)),
         "is_enough": account is not None and balance >= row.amount,
     }
-    cards = [{"payment_method": one} for one in ("credit_card", "debit_card", "paypal")]
+    cards = [{"payment_method": method} for method in ("credit_card", "debit_card", "paypal")]
     return {
         "saga_id": row.saga_id,
         "amount": str(amount(row.amount)),

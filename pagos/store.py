@@ -108,8 +108,8 @@ def lock_named(*, ids: Mapping[Key, str]) -> dict[Key, LockedPayment]:
         """,
         [
             sql.rows(
-                {"saga_id": saga_id, "step": step, "id": one}
-                for (saga_id, step), one in ids.items()
+                {"saga_id": saga_id, "step": step, "id": payment_id}
+                for (saga_id, step), payment_id in ids.items()
             )
         ],
     )
@@ -241,7 +241,7 @@ def ask_again(*, seconds: Mapping[str, float]) -> None:
         FROM json_to_recordset(%s) AS v (id text, seconds float8)
         WHERE payment.id = v.id AND ask_at IS NOT NULL
         """,
-        [sql.rows({"id": one, "seconds": after} for one, after in seconds.items())],
+        [sql.rows({"id": payment_id, "seconds": after} for payment_id, after in seconds.items())],
     )
 
 

@@ -128,7 +128,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
             "title": f"{verb} {number} {names}?",
             "verb": verb,
             "facts": self.facts_of(queryset),
-            "fields": [one for one in passed_on(request) if one[0] != REASON],
+            "fields": [field for field in passed_on(request) if field[0] != REASON],
             "longest": LONGEST_REASON,
             "is_blank": REASON in request.POST,
         }

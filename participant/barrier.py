@@ -4,7 +4,7 @@ One row for (saga, step, direction), written in the transaction of the effect. T
 sub-transaction barrier (Fu Ye, 2021): insert the key, and let the database say who was first.
 
 The row of a step that waits for somebody stays `waiting`. Who decides, who finds it overdue, and an
-undo or a block that withdraws it take that row's lock; whoever is first closes it.
+undo or a block that withdraws it take that row's lock; the first closes it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ class Entered:
 
 
 def enter(*, operation: Operation, commands: Sequence[Command]) -> Entered:
-    """Takes the keys of these commands for the operation; waits for whoever holds one.
+    """Takes the keys of these commands for the operation; waits for their holders.
 
     Must run in the transaction in which the effect is written. Keys are taken in sorted order, so
     that two overlapping batches cannot wait for each other.

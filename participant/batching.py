@@ -100,8 +100,8 @@ class Batcher(Generic[Result]):
 
     def _run_together(self, batch: Sequence["_Entry[Result]"]) -> None:
         executed = self._execute_batch(commands=[place.command for place in batch])
-        for place, one in zip(batch, executed, strict=True):
-            place.succeed(one)
+        for place, result in zip(batch, executed, strict=True):
+            place.succeed(result)
 
 
 class _Entry(Generic[Result]):

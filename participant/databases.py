@@ -124,7 +124,7 @@ def _read(url: str, variable: str) -> dict[str, Any]:
         raise _wrong(variable, f"{what}{_HINTS.get(unknown[1], '') if unknown else ''}") from None
     if "@" in str(found.get("host", "")):
         raise _wrong(variable, "it has more than one @")
-    if not all(_is_port(one) for one in str(found.get("port", "")).split(",")):
+    if not all(_is_port(number) for number in str(found.get("port", "")).split(",")):
         raise _wrong(variable, "its port is no number from 1 to 65535")
     if not found.get("dbname") and "service" not in found:
         raise _wrong(variable, "it names no database")
@@ -176,8 +176,8 @@ class ServiceRouter:
     def db_for_write(self, model: Any, **hints: Any) -> str:
         return _alias(model._meta.app_label)
 
-    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
-        return _alias(one._meta.app_label) == _alias(other._meta.app_label)
+    def allow_relation(self, first: Any, other: Any, **hints: Any) -> bool:
+        return _alias(first._meta.app_label) == _alias(other._meta.app_label)
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
         return db == _alias(app_label)
@@ -187,7 +187,7 @@ def _alias(app_label: str) -> str:
     return app_label if app_label in settings.DATABASES else "default"
 
 
-EARLIEST, LATEST = (one.replace(tzinfo=UTC) for one in (datetime.min, datetime.max))
+EARLIEST, LATEST = (end.replace(tzinfo=UTC) for end in (datetime.min, datetime.max))
 
 
 class ClampingTzLoader(BaseTzLoader):  # type: ignore[misc]  # Django's has no types

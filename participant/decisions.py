@@ -1,6 +1,6 @@
 """Decisions: what a step has asked somebody, and the one way in which it is answered.
 
-A step that waits has a row in the barrier (`waiting`) and one here. Whoever ends the wait (a yes, a
+A step that waits has a row in the barrier (`waiting`) and one here. What ends the wait (a yes, a
 no, its time, an undo, a block) holds the lock of the barrier's row while it does; all who come
 later find it closed.
 """
@@ -28,7 +28,7 @@ MOST_DUE = 100
 
 
 class RequestedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that waits, or has waited: a row of the table. `command`, `heard`: as they came."""
+    """A step that waits, or has waited: a row of the table. `command`, `cause`: as they came."""
 
     saga_id: str
     step: str
@@ -38,7 +38,7 @@ class RequestedDecision(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     until: datetime
     command: str
-    heard: str
+    cause: str
     verdict: str
     by: str
     reason: str
@@ -94,8 +94,8 @@ def pursue(*, service: str, outcomes: Mapping[Key, Outcome]) -> bool:
     decided_by, system = _systems.get(service, ("", None))
     waiting = [
         key
-        for key, one in outcomes.items()
-        if isinstance(one, Waiting) and one.decided_by == decided_by
+        for key, outcome in outcomes.items()
+        if isinstance(outcome, Waiting) and outcome.decided_by == decided_by
     ]
     return bool(system and waiting and system(waiting))
 
@@ -106,10 +106,10 @@ def reckoned(*, operation: Operation, outcomes: Mapping[Key, Outcome]) -> dict[K
         return dict(outcomes)
     now = sql.now(service=operation.service)
     return {
-        key: Waiting(one.decided_by, until=now + timedelta(seconds=one.seconds))
-        if isinstance(one, Waiting)
-        else one
-        for key, one in outcomes.items()
+        key: Waiting(outcome.decided_by, until=now + timedelta(seconds=outcome.seconds))
+        if isinstance(outcome, Waiting)
+        else outcome
+        for key, outcome in outcomes.items()
     }
 
 
@@ -118,20 +118,20 @@ def ask(
     operation: Operation,
     commands: Mapping[Key, Any],
     outcomes: Mapping[Key, Outcome],
-    heard: Mapping[Key, str],
+    cause: Mapping[Key, str],
 ) -> None:
-    """Writes a decision for each of these commands that waits. `heard`: what asked for it."""
-    waiting = {key: one for key, one in outcomes.items() if isinstance(one, Waiting)}
+    """Writes a decision for each of these commands that waits. `cause`: what asked for it."""
+    waiting = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Waiting)}
     if not waiting:
         return
     sql.execute(
         service=operation.service,
         sql=f"""
             INSERT INTO {operation.service}_decision
-                   (saga_id, step, saga, action, decided_by, until, command, heard)
-            SELECT saga_id, step, saga, action, decided_by, until, command, heard
+                   (saga_id, step, saga, action, decided_by, until, command, cause)
+            SELECT saga_id, step, saga, action, decided_by, until, command, cause
             FROM json_to_recordset(%s) AS v (saga_id text, step text, saga text, action text,
-                 decided_by text, until timestamptz, command jsonb, heard text)
+                 decided_by text, until timestamptz, command jsonb, cause text)
             ORDER BY saga_id, step
             """,
         values=[
@@ -141,12 +141,12 @@ def ask(
                     "step": key[1],
                     "saga": commands[key].saga,
                     "action": operation.action,
-                    "decided_by": one.decided_by,
-                    "until": one.until,
+                    "decided_by": outcome.decided_by,
+                    "until": outcome.until,
                     "command": commands[key],
-                    "heard": heard.get(key, ""),
+                    "cause": cause.get(key, ""),
                 }
-                for key, one in waiting.items()
+                for key, outcome in waiting.items()
             )
         ],
     )
@@ -177,12 +177,15 @@ def decide(
     verdict; one that is said to be overdue and is not is left as it is.
     """
     with transaction.atomic(using=operation.service):
-        decided = _decide(operation, {one.key: one for one in given}, decided_by)
+        decided = _decide(operation, {verdict.key: verdict for verdict in given}, decided_by)
         if in_same_transaction:
-            in_same_transaction([one for one in decided if one.fresh])
+            in_same_transaction([decision for decision in decided if decision.fresh])
         failpoints.reach("decisions.before_commit", operation)
     failpoints.reach("decisions.after_commit", operation)
-    pursue(service=operation.service, outcomes={one.asked.key: one.outcome for one in decided})
+    pursue(
+        service=operation.service,
+        outcomes={decision.asked.key: decision.outcome for decision in decided},
+    )
     return decided
 
 
@@ -192,9 +195,9 @@ def _decide(
     waiting = barrier.lock_waiting(operation=operation, keys=given.keys())
     found = _read(operation, given.keys())
     due = {
-        key: one
+        key: verdict
         for key in sorted(waiting.keys() & found.keys())
-        if (one := _due(found[key], given[key], waiting[key][1].decided_by, decided_by))
+        if (verdict := _due(found[key], given[key], waiting[key][1].decided_by, decided_by))
     }
     ran = _run(operation, found, due) if due else {}
     outcomes = reckoned(operation=operation, outcomes=ran)
@@ -236,13 +239,13 @@ def _run(
         Verdict(
             step=key[1],
             command=msgspec.json.decode(found[key].command, type=doing.command),
-            word=one.word,
+            word=verdict.word,
             decided_by=found[key].decided_by,
-            by=one.by,
-            reason=one.reason,
-            data=one.data or {},
+            by=verdict.by,
+            reason=verdict.reason,
+            data=verdict.data or {},
         )
-        for key, one in given.items()
+        for key, verdict in given.items()
     ]
     return dict(zip(given, doing.decide(verdicts), strict=True))
 
@@ -270,7 +273,7 @@ def _close(
                  reason text, data jsonb, decided_by text, until timestamptz)
             WHERE decision.saga_id = v.saga_id AND decision.step = v.step
             """,
-        values=[sql.rows(_closing(given[key], one) for key, one in outcomes.items())],
+        values=[sql.rows(_closing(given[key], outcome) for key, outcome in outcomes.items())],
     )
 
 
@@ -289,7 +292,7 @@ def _closing(given: GivenVerdict, outcome: Outcome) -> dict[str, Any]:
 
 
 _COLUMNS = """
-    saga_id, step, saga, action, decided_by, opened_at, until, command::text, heard, verdict, by,
+    saga_id, step, saga, action, decided_by, opened_at, until, command::text, cause, verdict, by,
     reason, closed_at, until <= clock_timestamp()
 """
 

@@ -39,31 +39,31 @@ def execute(
     operation: Operation,
     commands: Sequence[Command],
     in_same_transaction: InSameTransaction | None = None,
-    heard: Callable[[Command], str] | None = None,
+    cause: Callable[[Command], str] | None = None,
 ) -> list[Executed]:
     """Runs the operation for those commands that are fresh; answers the others from the barrier.
 
     One transaction for the whole list: effects, stored outcomes and what `in_same_transaction` adds
     are there together or not at all. Returns one `Executed` a command, in order. A fault (lost
-    connection, a bug) is raised, and leaves nothing behind. `heard`: the message that asked for a
+    connection, a bug) is raised, and leaves nothing behind. `cause`: the message that asked for a
     command, which is kept where its step waits for a decision.
     """
     while True:
         try:
-            executed = _in_one_transaction(operation, commands, in_same_transaction, heard)
+            executed = _in_one_transaction(operation, commands, in_same_transaction, cause)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
-        return _pursued(operation, executed, is_told=heard is not None)
+        return _pursued(operation, executed, is_told=cause is not None)
 
 
 def _in_one_transaction(
     operation: Operation,
     commands: Sequence[Command],
     in_same_transaction: InSameTransaction | None,
-    heard: Callable[[Command], str] | None,
+    cause: Callable[[Command], str] | None,
 ) -> list[Executed]:
     with transaction.atomic(using=operation.service):
-        executed = _execute(operation, commands, heard)
+        executed = _execute(operation, commands, cause)
         if in_same_transaction:
             in_same_transaction(executed)
         failpoints.reach("executing.before_commit", operation)
@@ -77,24 +77,24 @@ def _pursued(operation: Operation, executed: list[Executed], *, is_told: bool) -
     """
     if not operation.decide:
         return executed
-    keys = [barrier.key_of(operation, one.command) for one in executed]
+    keys = [barrier.key_of(operation, result.command) for result in executed]
     outcomes: Mapping[Key, Outcome] = {
-        key: one.outcome
-        for key, one in zip(keys, executed, strict=True)
-        if isinstance(one.outcome, Waiting)
+        key: result.outcome
+        for key, result in zip(keys, executed, strict=True)
+        if isinstance(result.outcome, Waiting)
     }
     if not outcomes:
         return executed
     if decisions.pursue(service=operation.service, outcomes=outcomes):
         outcomes = barrier.stored(operation=operation, keys=outcomes.keys())
-    waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
+    waiting = [key for key, outcome in outcomes.items() if isinstance(outcome, Waiting)]
     if waiting and not is_told:
         failpoints.reach("executing.before_promise")
         decisions.promise(service=operation.service, keys=waiting)
         failpoints.reach("executing.promised")
     return [
-        replace(one, outcome=outcomes.get(key, one.outcome))
-        for key, one in zip(keys, executed, strict=True)
+        replace(result, outcome=outcomes.get(key, result.outcome))
+        for key, result in zip(keys, executed, strict=True)
     ]
 
 
@@ -107,7 +107,7 @@ def execute_apart(
     alone and without patience, for so many `seconds` in all. What was not decided is Busy.
     """
     try:
-        return [one.outcome for one in execute(operation=operation, commands=commands)]
+        return [result.outcome for result in execute(operation=operation, commands=commands)]
     except DatabaseError as error:
         if not sql.is_busy(error):
             raise
@@ -132,20 +132,20 @@ def _alone(operation: Operation, command: Command, until: float) -> Outcome | Bu
 def _execute(
     operation: Operation,
     commands: Sequence[Command],
-    heard: Callable[[Command], str] | None,
+    cause: Callable[[Command], str] | None,
 ) -> list[Executed]:
     owned = _owned(operation, commands)
     free = [command for command in commands if command.saga_id not in owned] if owned else commands
     entry = barrier.enter(operation=operation, commands=free)
     keys = [barrier.key_of(operation, command) for command in commands]
     first = {
-        key: one
-        for key, one in zip(reversed(keys), reversed(commands), strict=True)
-        if key not in entry.known and one.saga_id not in owned
+        key: command
+        for key, command in zip(reversed(keys), reversed(commands), strict=True)
+        if key not in entry.known and command.saga_id not in owned
     }
     decisions.withdraw(operation=operation, keys=entry.withdrawn)
     to_run = [first[key] for key in sorted(entry.fresh)]
-    ran = _run(operation, {key: first[key] for key in sorted(entry.fresh)}, heard)
+    ran = _run(operation, {key: first[key] for key in sorted(entry.fresh)}, cause)
     if _owned(operation, to_run):
         raise _BecameOwned
     barrier.record(
@@ -154,18 +154,18 @@ def _execute(
     outcomes = {**entry.known, **entry.settled, **ran}
     return [
         Executed(
-            command=one,
-            outcome=owned.get(one.saga_id) or outcomes[key],
-            fresh=first.get(key) is one,
+            command=asked,
+            outcome=owned.get(asked.saga_id) or outcomes[key],
+            fresh=first.get(key) is asked,
         )
-        for key, one in zip(keys, commands, strict=True)
+        for key, asked in zip(keys, commands, strict=True)
     ]
 
 
 def _run(
     operation: Operation,
     commands: Mapping[Key, Command],
-    heard: Callable[[Command], str] | None,
+    cause: Callable[[Command], str] | None,
 ) -> dict[Key, Outcome]:
     if not commands:
         return {}
@@ -173,9 +173,9 @@ def _run(
     if not operation.decide:
         return ran
     outcomes = decisions.reckoned(operation=operation, outcomes=ran)
-    waiting = [key for key, one in outcomes.items() if isinstance(one, Waiting)]
-    told = {key: heard(commands[key]) for key in waiting} if heard else {}
-    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, heard=told)
+    waiting = [key for key, outcome in outcomes.items() if isinstance(outcome, Waiting)]
+    told = {key: cause(commands[key]) for key in waiting} if cause else {}
+    decisions.ask(operation=operation, commands=commands, outcomes=outcomes, cause=told)
     return outcomes
 
 

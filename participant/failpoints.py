@@ -38,8 +38,8 @@ class _Orders:
         self._armed = folder / "armed" / process
         self._taken = folder / "taken" / process
         self._seen = folder / "seen" / process
-        for one in (self._armed, self._taken, self._seen):
-            one.mkdir(parents=True, exist_ok=True)
+        for path in (self._armed, self._taken, self._seen):
+            path.mkdir(parents=True, exist_ok=True)
         self._noted: set[str] = set()
 
     def obey(self, point: str) -> None:

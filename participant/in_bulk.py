@@ -47,7 +47,7 @@ class Progress(msgspec.Struct, kw_only=True):
         """
         if not self.refused:
             return f"{self.done} {done}."
-        by_number = sorted(self.refused.items(), key=lambda one: (-one[1], one[0]))
+        by_number = sorted(self.refused.items(), key=lambda counted: (-counted[1], counted[0]))
         why = ", ".join(f"{number} {code}" for code, number in by_number)
         number = sum(self.refused.values())
         told = f"{self.done} {done}, {number} refused: {why}."

@@ -96,7 +96,7 @@ class BarrierEntry(models.Model):
 class Decision(models.Model):
     """What a step has asked somebody, and what was decided: of each step that waits, or has waited.
 
-    `command`: of the step. `heard`: the event or request that asked for it, whose answer is said
+    `command`: of the step. `cause`: the event or request that asked for it, whose answer is said
     with the decision; empty where it was asked for over HTTP. `decided_by`: who is to decide now;
     `until`: when that is overdue. `verdict` to `decided_at`: what a person has decided, or that it
     is overdue or withdrawn. `closed_at`: null while the step waits. `is_to_be_told`: whether the
@@ -112,7 +112,7 @@ class Decision(models.Model):
     opened_at = models.DateTimeField(db_default=Now())
     until = models.DateTimeField()
     command = Json()
-    heard = models.TextField(default="", db_default="", blank=True)
+    cause = models.TextField(default="", db_default="", blank=True)
     verdict = models.CharField(max_length=9, default="", db_default="", blank=True)
     by = models.CharField(max_length=150, default="", db_default="", blank=True)
     reason = models.TextField(default="", db_default="", blank=True)

@@ -161,9 +161,9 @@ def blocks(operation: Operation) -> Operation:
 def all_in(module: ModuleType) -> Mapping[Key, Operation]:
     """The operations that a service's module declares; each can be blocked as well."""
     declared = [value for value in vars(module).values() if isinstance(value, Operation)]
-    found = {(one.action, one.direction): one for one in declared}
-    blocked = [blocks(one) for one in declared if one.direction is Direction.DO]
-    return found | {(one.action, one.direction): one for one in blocked}
+    found = {(operation.action, operation.direction): operation for operation in declared}
+    blocked = [blocks(operation) for operation in declared if operation.direction is Direction.DO]
+    return found | {(operation.action, operation.direction): operation for operation in blocked}
 
 
 def _nothing_to_run(commands: Sequence[Any]) -> list[Outcome]:

@@ -14,10 +14,10 @@ class OrderAdmin(AcceptedSagaAdmin):
     owner = OWNER
     list_display = [
         *["saga_id", "saga", "saga_pattern", "order_status", "status", "total_amount"],
-        *["failure_code", "accepted_at", "handed_over_at", "ended_at", "set_aside_at"],
+        *["failure_code", "accepted_at", "handed_over_at", "ended_at", "dead_lettered_at"],
     ]
     list_filter = [
-        ("set_aside_at", admin.EmptyFieldListFilter),
+        ("dead_lettered_at", admin.EmptyFieldListFilter),
         *["order_status", "status", "saga", "saga_pattern", "failure_code"],
     ]
     search_fields = ["saga_id__startswith", "user_id__exact"]

@@ -88,9 +88,9 @@ def of(*, order: Order, state: State | None) -> list[Happened]:
     page = SAGAS.get(order.saga)
     if page is None:
         return []
-    said = list(told(page=page, state=state)) if state else []
-    names = {happened.event for happened in said}
-    known = said + [happened for happened in _own(page, order) if happened.event not in names]
+    reported = list(told(page=page, state=state)) if state else []
+    names = {happened.event for happened in reported}
+    known = reported + [happened for happened in _own(page, order) if happened.event not in names]
     return sorted(known, key=lambda happened: happened.at)
 
 

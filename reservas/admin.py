@@ -23,10 +23,17 @@ class BookingAdmin(AcceptedSagaAdmin):
     owner = OWNER
     list_display = [
         *["saga_id", "saga_pattern", "slot", "starts_at", "ends_at", "booking_status", "status"],
-        *["total_amount", "approved_by", "failure_code", "accepted_at", "ended_at", "set_aside_at"],
+        *[
+            "total_amount",
+            "approved_by",
+            "failure_code",
+            "accepted_at",
+            "ended_at",
+            "dead_lettered_at",
+        ],
     ]
     list_filter = [
-        ("set_aside_at", admin.EmptyFieldListFilter),
+        ("dead_lettered_at", admin.EmptyFieldListFilter),
         *["booking_status", "status", "saga_pattern", "failure_code"],
     ]
     list_select_related = ["slot"]

@@ -52,7 +52,10 @@ def accept(commands: Sequence[Accept]) -> list[Outcome]:
         if command.slot_id in prices
     }
     held = store.add_bookings(bookings=list(bookings.values()))
-    decided = {one.saga_id: _accepted(one, bookings.get(one.saga_id), held) for one in fresh}
+    decided = {
+        command.saga_id: _accepted(command, bookings.get(command.saga_id), held)
+        for command in fresh
+    }
     return acceptance.answered(owner=OWNER, commands=commands, known=known, decided=decided)
 
 
@@ -170,11 +173,11 @@ def _asked(command: Command, booking: LockedBooking | None) -> Waiting | Refused
 def _approved(by: Mapping[str, str]) -> dict[str, Outcome]:
     """Approves those that are pending; the outcome of each, by saga id."""
     locked = store.lock_bookings(saga_ids=by) if by else {}
-    pending = {saga_id: by[saga_id] for saga_id, one in locked.items() if one.is_pending}
+    pending = {saga_id: by[saga_id] for saga_id, booking in locked.items() if booking.is_pending}
     store.approve_bookings(by=pending)
     return {
-        saga_id: Done({"booking_id": saga_id, "approved_by": one})
-        for saga_id, one in pending.items()
+        saga_id: Done({"booking_id": saga_id, "approved_by": name})
+        for saga_id, name in pending.items()
     }
 
 

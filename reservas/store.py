@@ -118,7 +118,7 @@ def approve_bookings(*, by: Mapping[str, str]) -> None:
             FROM json_to_recordset(%s) AS v (saga_id text, by text)
             WHERE booking.saga_id = v.saga_id
             """,
-            [sql.rows({"saga_id": saga_id, "by": one} for saga_id, one in by.items())],
+            [sql.rows({"saga_id": saga_id, "by": name} for saga_id, name in by.items())],
         )
 
 

@@ -5,7 +5,7 @@
     the pivot  once it has happened there is no way back; in doubt, the service is asked to BLOCK
                it, and its answer decides the direction
 
-A refusal is final. A fault is tried again under the same key, at growing distances; given up, a
+A refusal is final. A fault is tried again under the same key, with growing delays; given up, a
 compensable step is undone as if it had happened, the pivot is blocked, and anything that can
 neither be undone nor given up is parked: a person decides.
 
@@ -251,18 +251,18 @@ def _past_an_undo(progress: Progress, record: StepRecord, *, had_effect: bool) -
 
 
 def _after_refusal(progress: Progress, refused: Refused) -> Transition:
-    said = f"{refused.code}: {refused.detail}"
+    why = f"{refused.code}: {refused.detail}"
     if progress.direction is Direction.UNDO or progress.step.step_class is StepClass.RETRIABLE:
-        return _park(progress, f"must not be refused, but was: {said}")
+        return _park(progress, f"must not be refused, but was: {why}")
     failure = Failure(progress.step.name, refused.code, refused.detail)
     if progress.direction is Direction.BLOCK and refused.code == refusals.ABORTED:
         failure = progress.failure or failure
-        said = f"{failure.code}: {failure.detail}"
+        why = f"{failure.code}: {failure.detail}"
     failed = StepRecord(
         position=progress.position,
         status=StepStatus.FAILED,
         do=int(progress.direction is Direction.DO),
-        error=said,
+        error=why,
     )
     return _backward(progress, to=progress.position - 1, failure=failure, record=failed)
 

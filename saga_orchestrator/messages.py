@@ -218,7 +218,7 @@ def after_notice(saga: ClaimedSaga, told: Event) -> Transition | None:
     """What follows where a service has told that the step that is due waits for a decision. A saga
     that is parked has waited in vain; it goes on resting.
     """
-    if told.data.result.get("heard") != _request_due(saga):
+    if told.data.result.get("cause") != _request_due(saga):
         return None
     try:
         waiting = msgspec.convert(told.data.result, Waiting)

@@ -79,7 +79,7 @@ class Interruption:
             signal.signal(number, self._on_signal)
 
     def ignore(self) -> None:
-        """From now on signals change nothing: we are stopping already."""
+        """From now on signals change nothing: the stop has begun."""
         self._is_stopping = True
 
     def restore(self) -> None:

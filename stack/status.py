@@ -55,18 +55,18 @@ def complaint(url: str, *, worker_pid: int | None) -> str | None:
     """
     status, body = ask(url, "/health/ready")
     if status != OK:
-        return _said("/health/ready", status, body)
+        return _answered("/health/ready", status, body)
     status, body = ask(url, "/health")
     down = [name for name in PARTS if body.get(name, {}).get("status", "up") != "up"]
     if status == 0 or down or "database" not in body:
-        return _said("/health", status, body)
+        return _answered("/health", status, body)
     # For some seconds after a crash the last sign of life of the one before still looks fresh.
     if worker_pid is not None and body.get("worker", {}).get("pid") != worker_pid:
         return f"its worker {worker_pid} has given no sign of life yet"
     return None
 
 
-def _said(path: str, status: int, body: dict[str, Any]) -> str:
+def _answered(path: str, status: int, body: dict[str, Any]) -> str:
     if status == 0:
         return str(body["error"])
     reasons = [note["what"] for note in body.get("attention", []) if note["level"] == "unavailable"]

@@ -50,8 +50,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         amount = self.amount
         if rules.is_chargeable(amount=amount):
             amount = bounds.amount(amount)
-        said = msgspec.json.encode([self.saga_id, self.saga, str(amount), self.payment_method])
-        return hashlib.sha256(said).hexdigest()
+        encoded = msgspec.json.encode([self.saga_id, self.saga, str(amount), self.payment_method])
+        return hashlib.sha256(encoded).hexdigest()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ def charge(*, asked: Sequence[Asked]) -> list[Answer]:
         found = _charged(asked)
         failpoints.reach("network.before_commit")
     failpoints.reach("network.after_commit")
-    return [_answer(one, found[one.key]) for one in asked]
+    return [_answer(charge, found[charge.key]) for charge in asked]
 
 
 def refund(*, keys: Sequence[str]) -> list[GivenBack]:
@@ -101,15 +101,15 @@ def refund(*, keys: Sequence[str]) -> list[GivenBack]:
 
 def _charged(asked: Sequence[Asked]) -> dict[str, LockedCharge]:
     """By key, the charge that it stands for now."""
-    first = {one.key: one for one in reversed(asked)}
+    first = {charge.key: charge for charge in reversed(asked)}
     found: dict[str, LockedCharge] = {}
     # Again where a key was freed: by us, or by another call since we looked.
     while missing := first.keys() - found.keys():
         added = store.add_charges(charges=[_row(first[key]) for key in missing])
-        found |= {one.key: one for one in added}
-        known = [one for one in _locked(missing - found.keys()) if one.is_current]
-        store.free_keys(charges=[one for one in known if _is_free(one)])
-        found |= {one.key: one for one in known if not _is_free(one)}
+        found |= {charge.key: charge for charge in added}
+        known = [charge for charge in _locked(missing - found.keys()) if charge.is_current]
+        store.free_keys(charges=[charge for charge in known if _is_free(charge)])
+        found |= {charge.key: charge for charge in known if not _is_free(charge)}
     return found
 
 
@@ -117,14 +117,14 @@ def _given_back(keys: set[str]) -> dict[str, list[LockedCharge]]:
     """By key, the charges that are refunded now."""
     store.add_charges(charges=[_tombstone(key) for key in keys])
     locked = _locked(keys)
-    captured = [one for one in locked if one.status is Status.CAPTURED]
+    captured = [charge for charge in locked if charge.status is Status.CAPTURED]
     store.mark(charges=captured, status=Status.REFUNDED)
-    untaken = [one for one in locked if one.status in (Status.PROCESSING, Status.REFUSED)]
-    store.mark(charges=[one for one in untaken if one.is_current], status=Status.VOIDED)
+    untaken = [charge for charge in locked if charge.status in (Status.PROCESSING, Status.REFUSED)]
+    store.mark(charges=[charge for charge in untaken if charge.is_current], status=Status.VOIDED)
     refunded: dict[str, list[LockedCharge]] = {}
-    for one in locked:
-        if one.status in (Status.CAPTURED, Status.REFUNDED):
-            refunded.setdefault(one.key, []).append(one)
+    for charge in locked:
+        if charge.status in (Status.CAPTURED, Status.REFUNDED):
+            refunded.setdefault(charge.key, []).append(charge)
     return refunded
 
 
@@ -133,9 +133,9 @@ def _locked(keys: set[str]) -> list[LockedCharge]:
     if not keys:
         return []
     found = store.lock(keys=keys)
-    due = [one for one in found if one.status is Status.PROCESSING and not one.seconds]
+    due = [charge for charge in found if charge.status is Status.PROCESSING and not charge.seconds]
     store.mark(charges=due, status=Status.CAPTURED)
-    return [_captured(one) if one in due else one for one in found]
+    return [_captured(charge) if charge in due else charge for charge in found]
 
 
 def _is_free(charge: LockedCharge) -> bool:
@@ -212,5 +212,5 @@ def _no(charge: LockedCharge, status: str, why: Refused) -> Answer:
 
 def _told(key: str, refunded: Sequence[LockedCharge]) -> GivenBack:
     status = Status.REFUNDED if refunded else Status.VOIDED
-    amount = sum((one.amount for one in refunded), Decimal(0))
+    amount = sum((charge.amount for charge in refunded), Decimal(0))
     return GivenBack(key=key, status=status.value, amount=bounds.amount(amount))

@@ -64,7 +64,7 @@ def add_charges(*, charges: Iterable[Mapping[str, Any]]) -> list[LockedCharge]:
         ON CONFLICT (key, past) DO NOTHING
         RETURNING {_FIELDS}
         """,
-        [sql.rows(sorted(charges, key=lambda one: one["key"]))],
+        [sql.rows(sorted(charges, key=lambda charge: charge["key"]))],
     )
     return [_read(row) for row in rows]
 

@@ -32,7 +32,7 @@ class ChargesView(PlainView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         given, is_list = _read(request, NewCharge)
-        asked = [Asked(**msgspec.structs.asdict(one)) for one in given]
+        asked = [Asked(**msgspec.structs.asdict(charge)) for charge in given]
         found = operations.charge(asked=asked)
         if is_list:
             return answer(found, status=207)
@@ -58,7 +58,7 @@ class RefundsView(PlainView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         given, is_list = _read(request, NewRefund)
-        found = operations.refund(keys=[one.key for one in given])
+        found = operations.refund(keys=[refund.key for refund in given])
         return answer(found, status=207) if is_list else answer(found[0])
 
 

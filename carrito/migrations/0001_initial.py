@@ -76,8 +76,8 @@ class Migration(migrations.Migration):
                 ('handed_over_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('set_aside_at', models.DateTimeField(blank=True, null=True)),
-                ('set_aside_reason', models.TextField(blank=True, db_default='', default='')),
+                ('dead_lettered_at', models.DateTimeField(blank=True, null=True)),
+                ('dead_letter_reason', models.TextField(blank=True, db_default='', default='')),
                 ('cart_version', models.PositiveIntegerField()),
                 ('user_id', models.CharField(max_length=64)),
                 ('items', models.JSONField(help_text='The lines as they were frozen.')),
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='checkout',
-            index=models.Index(condition=models.Q(('set_aside_at__isnull', False)), fields=['set_aside_at', 'saga_id'], name='checkout_set_aside'),
+            index=models.Index(condition=models.Q(('dead_lettered_at__isnull', False)), fields=['dead_lettered_at', 'saga_id'], name='checkout_dead_letter'),
         ),
         migrations.AddIndex(
             model_name='checkout',

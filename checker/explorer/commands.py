@@ -58,7 +58,6 @@ def add_explore(parser: CommandParser) -> None:
     parser.add_argument("--replay", metavar="LINE", help="tell the story of one schedule")
     parser.add_argument(
         "--environments",
-        "--worlds",
         default=ENVIRONMENTS,
         help="what makes the environments, as a dotted name: yours, say",
     )

@@ -58,10 +58,10 @@ class Crashed(BaseException):
 
 
 class FaultInjection:
-    """One injection at a time. `aside`: suspends the transaction that is open, if one is."""
+    """One injection at a time. `suspended`: suspends the transaction that is open, if one is."""
 
-    def __init__(self, aside: Callable[[], AbstractContextManager[None]]) -> None:
-        self._aside = aside
+    def __init__(self, suspended: Callable[[], AbstractContextManager[None]]) -> None:
+        self._suspended = suspended
         self._crash_at = ""
         self._pause_at = ""
         self._who = ""
@@ -98,7 +98,7 @@ class FaultInjection:
             self.clear()
             self.depth += 1
             try:
-                with self._aside():
+                with self._suspended():
                     self.player.meanwhile(who=self._who)
             finally:
                 self.depth -= 1

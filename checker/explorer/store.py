@@ -1,7 +1,7 @@
 """Tables in memory with what the shop asks of PostgreSQL: transactions, row locks, unique keys.
 
-A transaction runs from its beginning to its end, unless it is suspended (`aside`): then its writes
-are out of sight, as at READ COMMITTED, and a transaction that touches a row it holds would have to
+A transaction runs from its beginning to its end, unless it is `suspended`: then its writes are
+out of sight, as at READ COMMITTED, and a transaction that touches a row it holds would have to
 wait. Rows are immutable; a write replaces the row and remembers the old one, for the rollback.
 """
 
@@ -110,7 +110,7 @@ class MemoryStore:
         return any((table, key) in transaction.held for transaction in self._suspended)
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Within the block the open transaction is suspended: others go on beside it."""
         mine = self._open
         if mine is None:

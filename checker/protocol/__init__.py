@@ -1,4 +1,4 @@
-"""The protocol check: from who says what to whom, that every path of a saga ends right.
+"""The protocol check: from who publishes and consumes what, that every path of a saga ends right.
 
     manage.py sagas show NAME  all that follows from a saga's page, in tables
     manage.py sagas check      what is proven of all sagas, as they are really wired
@@ -15,7 +15,7 @@ else of the shop is needed, and nothing runs:
         saga=Saga(name="trip", steps=(...), ...),         # as a page of catalogue
         reactions=[Reaction("trip.asked", "flights", DO, "book", "flight.booked", "trip.off"),
                    ...],
-        asked={"trip.asked": "website"},                  # said from outside the chain
+        asked={"trip.asked": "website"},                  # published from outside the chain
         start="trip.asked",
         ends={"trip.booked": Ending.COMPLETED, "trip.off": Ending.UNDONE},
     )
@@ -29,7 +29,7 @@ or, with a function that returns `[trip]`, `manage.py sagas check --protocols my
 `walking`       every journey of a choreographed saga, through every order of what is in flight
 `orchestrating` every journey of an orchestrated one, through the real engine
 `page`          the rules on a saga's page: whether all that it names is there
-`wiring`, `paths`       the rules on who says what, and on every journey
+`wiring`, `paths`       the rules on who publishes and consumes what, and on every journey
 `checking`      all of them, and the report
 `showing`, `pictures`   the tables, and the flowcharts and automata
 """

@@ -194,7 +194,7 @@ def _counts(protocol: Protocol) -> dict[str, int]:
     if isinstance(protocol, Choreography):
         return {
             **steps,
-            "events": len(wiring.sayers(protocol)),
+            "events": len(wiring.publishers(protocol)),
             "reactions": len(protocol.reactions),
         }
     return {**steps, "calls": len(protocol.calls)}

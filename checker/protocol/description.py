@@ -1,4 +1,4 @@
-"""A protocol as plain data: who says what, who hears it, what is done then; and what a rule is.
+"""A protocol as plain data: events, their publishers and consumers; and what a rule is.
 
 Nothing here runs.
 """
@@ -39,7 +39,7 @@ class Reaction(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Said about a saga, not in it: that a service has given up, say. Nothing follows by itself."""
+    """Published about a saga, not in it, as that a service has given up. Nothing follows of it."""
 
     published_by: tuple[str, ...]
     received_by: tuple[str, ...]
@@ -47,13 +47,13 @@ class Notice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Choreography:
-    """There is no orchestrator: each service reacts to what the others say.
+    """There is no orchestrator: each service reacts to the events of the others.
 
-    `asked`: what is said from outside the chain, and by whom: the start, and what people or a
+    `asked`: what is published from outside the chain, and by whom: the start, and what people or a
     watchdog may ask for. `start`, `abort`, `giving_back`: which of these; the last two may be "".
     `declared`: all names of events that there are, if there is such a list.
     `watched`: the events that the watcher writes down; None: there is no watcher.
-    `notices`: what is said about a saga, by its name.
+    `notices`: what is published about a saga, by its name.
     `cycles`: the sets of events that may go round in a circle, on purpose.
     """
 
@@ -82,11 +82,11 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Orchestration:
-    """One orchestrator calls the services, step by step, and hears what came of it.
+    """One orchestrator calls the services, step by step, and takes the answer.
 
     `reactions`: what is really done on each call. `replies`: the messages that the orchestrator
-    hears; None: a reply comes back on the call itself, and can't go astray. `notices`: what is said
-    about a saga beside them, by its name.
+    consumes; None: a reply comes back on the call itself, and can't go astray. `notices`: what is
+    published about a saga beside them, by its name.
     """
 
     name: str
@@ -104,8 +104,8 @@ class Definition:
 
     `operations`: what each declared one takes, by its name (`inventario.reserve`) and direction;
     `commands`: what the contracts say that it takes. `deciding`: those that take decisions;
-    `inboxes`: the services where decisions can be given. `workers`: the services whose worker hears
-    messages; `broken`: those whose worker can't be made, and why.
+    `inboxes`: the services where decisions can be given. `workers`: the services whose worker
+    consumes messages; `broken`: those whose worker can't be made, and why.
     `databases`, `services`, `patterns`: what is registered. `has_door`: whether the saga's door
     leads somewhere at its owner.
     """

@@ -19,7 +19,7 @@ class Act(NamedTuple):
 
 
 class Journey(NamedTuple):
-    """One way through. `ends`: the endings, in order; `way`: what was heard, or called."""
+    """One way through. `ends`: the endings, in order; `way`: what was consumed, or called."""
 
     acts: tuple[Act, ...]
     ends: tuple[Ending, ...]

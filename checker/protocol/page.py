@@ -92,7 +92,7 @@ def _without_process(page: Definition, service: str) -> Iterator[Found]:
     if service in page.broken:
         yield Found(service, f"{service}'s worker can't be made: {page.broken[service]}.")
     elif service not in page.workers:
-        yield Found(service, f"{service} has no worker that hears messages.")
+        yield Found(service, f"{service} has no worker that consumes messages.")
 
 
 def _unaccepted(page: Definition) -> Iterator[Found]:
@@ -108,7 +108,7 @@ def _unaccepted(page: Definition) -> Iterator[Found]:
 
 def _ambiguous(page: Definition) -> Iterator[Found]:
     saga = page.saga
-    said = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
+    declared = [event for step in saga.steps for event in (step.done, step.refused, step.undone)]
     asked = [
         projection.request_of(step, direction)
         for step in saga.steps
@@ -117,7 +117,7 @@ def _ambiguous(page: Definition) -> Iterator[Found]:
     ]
     for what, names in (
         ("step", [step.name for step in saga.steps]),
-        ("event", [event for event in [*said, saga.abort, saga.give_back] if event]),
+        ("event", [event for event in [*declared, saga.abort, saga.give_back] if event]),
         ("request", asked),
     ):
         for name, count in Counter(names).items():

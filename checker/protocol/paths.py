@@ -80,7 +80,7 @@ def _late(scenario: Course, journey: Journey) -> Iterator[Found]:
 
 def _repeated(walk: Walk) -> Iterator[Found]:
     for scenario, journey in walk.plain():
-        for what in dict.fromkeys(heard for heard in journey.way if journey.way.count(heard) > 1):
+        for what in dict.fromkeys(taken for taken in journey.way if journey.way.count(taken) > 1):
             times = journey.way.count(what)
             yield _on_way(scenario, journey, f"{what}: {times} times, with no fault")
 
@@ -160,13 +160,13 @@ ALONE = (
     Rule(
         "forward",
         "with nothing refused, it does the steps of the list, in their order",
-        "let each step's reaction hear what the step before it says",
+        "let each step's reaction consume what the step before it publishes",
         _off_the_list,
     ),
     Rule(
         "ends",
         "every path ends, once, and as it should",
-        "let a service react to the last event of the way, or say the end there, once",
+        "let a service react to the last event of the way, or publish the end there, once",
         _endless,
     ),
     Rule(
@@ -178,7 +178,7 @@ ALONE = (
     Rule(
         "reverse",
         "undos come in reverse order",
-        "let each undo hear that the step after it is undone",
+        "let each undo react to the event that the step after it is undone",
         _disordered,
     ),
     Rule(

@@ -2,7 +2,7 @@
 
 A flowchart: who does what, and on which outcome who goes on. An automaton of two states, `ok` and
 `error`: each of its rows is a transfer function. In this state, on this event, a service does
-(undoes, blocks) its step; what it says then leads to a state, or ends the saga.
+(undoes, blocks) its step; what it publishes then leads to a state, or ends the saga.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,7 +67,7 @@ def _asks(protocol: Choreography, event: str) -> str:
 
 
 def _reacting(protocol: Choreography, reaction: Reaction) -> Box:
-    """All reactions that do the same thing say the same things, whatever they hear."""
+    """All reactions that do the same thing publish the same events, whatever they react to."""
     outcomes = [_event(protocol, reaction.emits)] if reaction.emits else []
     if reaction.emits_on_refusal:
         outcomes.append(_event(protocol, reaction.emits_on_refusal)._replace(is_good=False))
@@ -170,7 +170,7 @@ def flowchart_as_text(protocol: Choreography | Orchestration) -> str:
 
 
 class Transfer(NamedTuple):
-    """In `state`, on `event`, `what` is done; if then `emits` is said, it leads to `to`."""
+    """In `state`, on `event`, `what` is done; if then `emits` is published, it leads to `to`."""
 
     state: str
     event: str
@@ -200,7 +200,7 @@ def transfers(*, saga: Saga) -> Iterator[Transfer]:
 def automaton_as_text(saga: Saga) -> str:
     """Both states, with what happens in each and which event leads out of it."""
     found = list(transfers(saga=saga))
-    lines = [f"{saga.name}: starts in ok (POST {saga.door} says {saga.steps[0].done})"]
+    lines = [f"{saga.name}: starts in ok (POST {saga.door} publishes {saga.steps[0].done})"]
     for state in (OK, ERROR):
         lines += ["", f"state {state}"]
         rows = [transfer for transfer in found if transfer.state == state]

@@ -27,7 +27,7 @@ def as_text(*, saga: Saga) -> str:
         ),
         _table("Steps", *_shown_steps(saga)),
         _table(
-            "What is said of each", ("step", "done", "refused", "undone"), _events(saga), empty="-"
+            "Events of each step", ("step", "done", "refused", "undone"), _events(saga), empty="-"
         ),
         *_reactions(saga),
         _table(
@@ -85,7 +85,7 @@ def _reactions(saga: Saga) -> Iterator[str]:
             for reaction in projection.reactions(saga.name)
             if reaction.service == service
         ]
-        header = ("on", "does", "then says", "or, refused")
+        header = ("on", "does", "then emits", "or, refused")
         yield _table(f"Reactions of {service}", header, rows, empty="-")
 
 

@@ -1,8 +1,8 @@
-"""Every journey of a choreographed saga: each order in which what is in flight can be heard.
+"""Every journey of a choreographed saga: each order in which messages in flight can be consumed.
 
-A message that any service hears is in flight until it is heard; an abort may come at any moment.
-Each service answers through the barrier: a key that is known says nothing again. A step that waits
-for a person is decided at any moment after it has asked, unless it is withdrawn before.
+A message that a service consumes is in flight until then; an abort may come at any moment.
+Each service answers through the barrier: a key that is known publishes nothing again. A step that
+waits for a person is decided at any moment after it has asked, unless it is withdrawn before.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ from contracts.saga import Direction
 
 
 class WalkState(NamedTuple):
-    """`flying`: the messages not heard yet, each with the reaction (its index) that will."""
+    """`flying`: the messages not consumed yet, each with the reaction (its index) that will."""
 
     flying: tuple[tuple[str, int], ...]
     book: Book
@@ -64,9 +64,9 @@ def _explore(protocol: Choreography, scenario: Course) -> Came:
     waiting = deque([first])
     while waiting:
         state = waiting.popleft()
-        for heard, then in _next(protocol, state, scenario.refused):
+        for taken, then in _next(protocol, state, scenario.refused):
             if then not in came:
-                came[then] = (state, heard)
+                came[then] = (state, taken)
                 waiting.append(then)
     return came
 
@@ -82,15 +82,15 @@ def _first(protocol: Choreography, scenario: Course) -> WalkState:
         may_abort=scenario.is_turned_back,
         may_return=scenario.is_returned,
     )
-    return _said(protocol, state, protocol.start)
+    return _published(protocol, state, protocol.start)
 
 
 def _next(protocol: Choreography, state: WalkState, refused: str) -> list[tuple[str, WalkState]]:
-    """What can happen now: one of those in flight is heard, or something is asked for.
+    """What can happen now: one of those in flight is consumed, or something is asked for.
 
     An abort may be asked for even after the end: the user may not have heard of it yet.
     """
-    then = [_hear(protocol, state, place, refused) for place in range(len(state.flying))]
+    then = [_consume(protocol, state, place, refused) for place in range(len(state.flying))]
     then += [
         _decided(protocol, state, reaction, is_refused=reaction.step == refused)
         for reaction in protocol.reactions
@@ -98,14 +98,14 @@ def _next(protocol: Choreography, state: WalkState, refused: str) -> list[tuple[
     ]
     if state.may_abort:
         asked = state._replace(may_abort=False)
-        then.append(("", _said(protocol, asked, protocol.abort)))
+        then.append(("", _published(protocol, asked, protocol.abort)))
     if state.may_return and state.ends == (Ending.COMPLETED,):
         asked = state._replace(may_return=False)
-        then.append(("", _said(protocol, asked, protocol.giving_back)))
+        then.append(("", _published(protocol, asked, protocol.giving_back)))
     return then
 
 
-def _hear(
+def _consume(
     protocol: Choreography, state: WalkState, place: int, refused: str
 ) -> tuple[str, WalkState]:
     message, index = state.flying[place]
@@ -129,32 +129,32 @@ def _is_asked(protocol: Choreography, reaction: Reaction) -> bool:
 def _decided(
     protocol: Choreography, state: WalkState, reaction: Reaction, *, is_refused: bool
 ) -> tuple[str, WalkState]:
-    """Said in the transaction of the decision, as if what asked were heard now."""
+    """Published in the transaction of the decision, as if the request came now."""
     answer = decide(book=state.book, step=reaction.step, is_refused=is_refused)
     who = protocol.saga.step(reaction.step).decided_by
     word = "no, or too late" if is_refused else "yes"
-    heard = f"{reaction.step}: {word} ({who})"
-    return heard, _answered(protocol, state, reaction, answer)
+    taken = f"{reaction.step}: {word} ({who})"
+    return taken, _answered(protocol, state, reaction, answer)
 
 
 def _answered(
     protocol: Choreography, state: WalkState, reaction: Reaction, answer: BarrierAnswer
 ) -> WalkState:
-    """What waits says nothing."""
+    """What waits publishes nothing."""
     then = state._replace(book=answer.book)
     if answer.takes_effect:
         then = then._replace(acts=(*state.acts, Act(reaction.direction, reaction.step)))
     emits = reaction.emits if answer.is_done else reaction.emits_on_refusal
-    is_said = answer.is_fresh and not answer.is_waiting and emits
-    return _said(protocol, then, emits) if is_said else then
+    is_published = answer.is_fresh and not answer.is_waiting and emits
+    return _published(protocol, then, emits) if is_published else then
 
 
-def _said(protocol: Choreography, state: WalkState, message: str) -> WalkState:
-    """It is in flight to everyone who hears it."""
-    heard = [
+def _published(protocol: Choreography, state: WalkState, message: str) -> WalkState:
+    """It is in flight to every consumer."""
+    taken = [
         (message, n) for n, reaction in enumerate(protocol.reactions) if reaction.on == message
     ]
-    state = state._replace(flying=tuple(sorted([*state.flying, *heard])))
+    state = state._replace(flying=tuple(sorted([*state.flying, *taken])))
     if message in protocol.ends:
         state = state._replace(ends=(*state.ends, protocol.ends[message]))
     return state
@@ -166,6 +166,6 @@ def _journey(last: WalkState, came: Came) -> Journey:
 
 def _way(state: WalkState, came: Came) -> Iterator[str]:
     while step := came[state]:
-        state, heard = step
-        if heard:
-            yield heard
+        state, taken = step
+        if taken:
+            yield taken

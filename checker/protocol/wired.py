@@ -90,7 +90,7 @@ def choreographed(*, saga: Saga) -> Choreography:
         ends={last.done: Ending.COMPLETED, first.undone: Ending.UNDONE},
         declared=set(projection.events(saga.name)),
         notices=_notices(consumers, saga, coordinator),
-        watched=_heard_by(coordinator, consumers, saga),
+        watched=_consumed_by(coordinator, consumers, saga),
     )
 
 
@@ -110,7 +110,7 @@ def orchestrated(*, saga: Saga) -> Orchestration:
 
 
 def orchestrated_messaging(*, saga: Saga) -> Orchestration:
-    """What the page has the orchestrator ask for, who answers, and what it then hears."""
+    """What the page has the orchestrator ask for, who answers, and what it then consumes."""
     consumers = _workers().consumers
     orchestrator = patterns.PATTERNS[patterns.ORCHESTRATED_MESSAGING].coordinator
     return Orchestration(
@@ -122,7 +122,7 @@ def orchestrated_messaging(*, saga: Saga) -> Orchestration:
             for call in projection.calls(saga.name)
         ],
         reactions=list(_reactions(consumers, saga, CommandHandler)),
-        replies=_heard_by(orchestrator, consumers, saga),
+        replies=_consumed_by(orchestrator, consumers, saga),
         notices=_notices(consumers, saga, orchestrator),
     )
 
@@ -190,8 +190,8 @@ def _done(operation: Operation, step: Step) -> str:
     return step.name if name == step.operation else name
 
 
-def _heard_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[str]:
-    """What a coordinator hears of a saga."""
+def _consumed_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[str]:
+    """What a coordinator consumes of a saga."""
     return {
         event
         for consumer in consumers
@@ -202,8 +202,8 @@ def _heard_by(service: str, consumers: Sequence[Consumer], saga: Saga) -> set[st
 
 
 def _notices(consumers: Sequence[Consumer], saga: Saga, coordinator: str) -> dict[str, Notice]:
-    """Every service that does a step says where it has set a message aside for good; one of which a
-    step waits says so.
+    """Every service that does a step publishes where a message is dead-lettered; one of which a
+    step waits publishes that.
     """
     keys = [(consumer.service, key) for consumer in consumers for key in consumer.reactions]
     published_by = {

@@ -1,4 +1,4 @@
-"""Rules on who says what and who hears it, and on the list of steps; nothing is walked yet."""
+"""Rules on who publishes and consumes what, and on the list of steps; nothing is walked yet."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,65 +45,67 @@ SHAPE = Rule(
 # Of a choreographed saga
 
 
-def sayers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
-    """Who says each event: the services, and users from outside."""
-    said: dict[str, list[str]] = defaultdict(list)
+def publishers(protocol: Choreography) -> Mapping[str, Sequence[str]]:
+    """Who publishes each event: the services, and users from outside."""
+    published: dict[str, list[str]] = defaultdict(list)
     for event, who in protocol.asked.items():
-        said[event].append(who)
+        published[event].append(who)
     for reaction in protocol.reactions:
         for event in _emits(reaction):
-            said[event].append(reaction.service)
+            published[event].append(reaction.service)
     for event, notice in protocol.notices.items():
-        said[event].extend(notice.published_by)
-    return said
+        published[event].extend(notice.published_by)
+    return published
 
 
-def hearers(protocol: Choreography) -> Mapping[str, Sequence[Reaction]]:
+def consumers(protocol: Choreography) -> Mapping[str, Sequence[Reaction]]:
     """Who does something on each event; the watcher does nothing, and is not among them."""
-    heard: dict[str, list[Reaction]] = defaultdict(list)
+    received: dict[str, list[Reaction]] = defaultdict(list)
     for reaction in protocol.reactions:
-        heard[reaction.on].append(reaction)
-    return heard
+        received[reaction.on].append(reaction)
+    return received
 
 
 def _emits(reaction: Reaction) -> list[str]:
     return [event for event in (reaction.emits, reaction.emits_on_refusal) if event]
 
 
-def _unsaid(protocol: Choreography) -> Iterator[Found]:
-    said, heard = sayers(protocol), hearers(protocol)
+def _unpublished(protocol: Choreography) -> Iterator[Found]:
+    published, received = publishers(protocol), consumers(protocol)
     silent = {event for event, who in protocol.notices.items() if not who.published_by}
-    for event in sorted({*heard, *protocol.ends, *protocol.declared} - set(said) | silent):
-        who = " and ".join(sorted({reaction.service for reaction in heard.get(event, ())}))
+    for event in sorted({*received, *protocol.ends, *protocol.declared} - set(published) | silent):
+        who = " and ".join(sorted({reaction.service for reaction in received.get(event, ())}))
         waits = f"{who} waits for it" if who else "it is declared"
-        yield Found(event, f"no service says {event}; {waits}.")
+        yield Found(event, f"no service publishes {event}; {waits}.")
 
 
-def _unheard(protocol: Choreography) -> Iterator[Found]:
-    heard = hearers(protocol)
-    for event, who in sorted(sayers(protocol).items()):
+def _unreceived(protocol: Choreography) -> Iterator[Found]:
+    received = consumers(protocol)
+    for event, who in sorted(publishers(protocol).items()):
         noticed = event in protocol.notices and protocol.notices[event].received_by
-        if event not in heard and event not in protocol.ends and not noticed:
+        if event not in received and event not in protocol.ends and not noticed:
             watched = (
                 " (observing does not count as handling)"
                 if event in (protocol.watched or ())
                 else ""
             )
-            yield Found(event, f"{_who(who)} says {event}, and no service reacts to it{watched}.")
-        if event in heard and event in protocol.ends:
-            yield Found(event, f"{event} is declared as an end, and {heard[event][0]} goes on.")
+            yield Found(
+                event, f"{_who(who)} publishes {event}, and no service reacts to it{watched}."
+            )
+        if event in received and event in protocol.ends:
+            yield Found(event, f"{event} is declared as an end, and {received[event][0]} goes on.")
 
 
 def _unanswered(protocol: Choreography) -> Iterator[Found]:
     steps = {step.name: step for step in protocol.saga.steps}
     for reaction in protocol.reactions:
         if reaction.direction is not Direction.BLOCK and not reaction.emits:
-            yield Found(str(reaction), f"{reaction} says nothing once that is done.")
+            yield Found(str(reaction), f"{reaction} publishes nothing once that is done.")
         can_refuse = reaction.direction is Direction.BLOCK
         if reaction.direction is Direction.DO and reaction.step in steps:
             can_refuse = may_be_refused(steps[reaction.step])
         if can_refuse and not reaction.emits_on_refusal:
-            yield Found(str(reaction), f"{reaction} may be refused, and says nothing then.")
+            yield Found(str(reaction), f"{reaction} may be refused, and publishes nothing then.")
         if reaction.emits_on_refusal and not can_refuse:
             yield Found(
                 str(reaction),
@@ -128,11 +130,11 @@ def _ambiguous(protocol: Choreography) -> Iterator[Found]:
     for event, meanings in sorted(told.items()):
         if len(meanings) > 1:
             both = " or that ".join(sorted(meanings))
-            yield Found(event, f"{event} may mean that {both}: who hears it can't know.")
+            yield Found(event, f"{event} may mean that {both}: a consumer can't know.")
 
 
 def _rivals(protocol: Choreography) -> Iterator[Found]:
-    for event, reactions in sorted(hearers(protocol).items()):
+    for event, reactions in sorted(consumers(protocol).items()):
         going_on = [reaction for reaction in reactions if _emits(reaction)]
         if len(going_on) > 1:
             both = " and ".join(
@@ -145,7 +147,7 @@ def _rivals(protocol: Choreography) -> Iterator[Found]:
 def _other_deciders(protocol: Choreography) -> Iterator[Found]:
     """The pivot's barrier decides between an abort and the sale; nothing else may."""
     pivot = pivot_of(protocol.saga)
-    for reaction in hearers(protocol).get(protocol.abort, ()):
+    for reaction in consumers(protocol).get(protocol.abort, ()):
         if pivot is None or (reaction.direction, reaction.step) != (Direction.BLOCK, pivot.name):
             name = pivot.name if pivot else "a pivot"
             does = f"{reaction.service} does {reaction.direction} {reaction.step}"
@@ -161,11 +163,11 @@ def _circular(protocol: Choreography) -> Iterator[Found]:
     leads = {
         event: [
             after
-            for reaction in heard
+            for reaction in received
             for after in _emits(reaction)
             if not any({event, after} <= declared for declared in protocol.cycles)
         ]
-        for event, heard in hearers(protocol).items()
+        for event, received in consumers(protocol).items()
     }
     try:
         TopologicalSorter(leads).prepare()
@@ -177,9 +179,11 @@ def _circular(protocol: Choreography) -> Iterator[Found]:
 
 
 def _unwatched(protocol: Choreography) -> Iterator[Found]:
-    for event, who in sorted(sayers(protocol).items()):
+    for event, who in sorted(publishers(protocol).items()):
         if event not in {*(protocol.watched or ()), *protocol.notices}:
-            yield Found(event, f"{_who(who)} says {event}, and the watcher does not hear it.")
+            yield Found(
+                event, f"{_who(who)} publishes {event}, and the watcher does not consume it."
+            )
 
 
 def _unowned(protocol: Choreography) -> Iterator[Found]:
@@ -197,19 +201,19 @@ def _who(services: Sequence[str]) -> str:
     return " and ".join(sorted(set(services)))
 
 
-SAID = (
+PUBLISHED = (
     SHAPE,
     Rule(
-        "said",
-        "every event that is heard, or declared, is said by a service",
-        "let the service that knows of it say it, or take the event out of the tables",
-        _unsaid,
+        "published",
+        "every event that is consumed, or declared, is published by a service",
+        "let the service that knows of it publish it, or take the event out of the tables",
+        _unpublished,
     ),
     Rule(
-        "heard",
-        "every event that is said is heard by who goes on with it, or is an end",
+        "received",
+        "every event that is published is consumed by a service that goes on with it, or is an end",
         "add a reaction to it in the service whose turn it is, or declare it as an end",
-        _unheard,
+        _unreceived,
     ),
     Rule(
         "owner",
@@ -219,7 +223,7 @@ SAID = (
     ),
     Rule(
         "answered",
-        "whatever can come of a step, something is said then",
+        "every outcome of a step has an event",
         "give the reaction the event for this outcome (`emits`, `emits_on_refusal`)",
         _unanswered,
     ),
@@ -232,7 +236,7 @@ SAID = (
     Rule(
         "decider",
         "no event lets two carry the saga on, and the pivot's barrier alone decides an abort",
-        "let one service decide, and the other hear what it says",
+        "let one service decide, and the other consume its event",
         lambda protocol: [*_rivals(protocol), *_other_deciders(protocol)],
     ),
     Rule(
@@ -296,16 +300,22 @@ def _misdirected(protocol: Orchestration) -> Iterator[Found]:
 
 
 def _astray(protocol: Orchestration) -> Iterator[Found]:
-    said = {reply for reaction in protocol.reactions for reply in reaction[4:] if reply}
-    for reply in sorted(said - set(protocol.replies or ())):
-        yield Found(reply, f"{reply} is said, and {protocol.orchestrator} does not hear it.")
-    for reply in sorted(set(protocol.replies or ()) - said):
-        yield Found(reply, f"{protocol.orchestrator} waits for {reply}, and no service says it.")
+    published = {reply for reaction in protocol.reactions for reply in reaction[4:] if reply}
+    for reply in sorted(published - set(protocol.replies or ())):
+        yield Found(
+            reply, f"{reply} is published, and {protocol.orchestrator} does not consume it."
+        )
+    for reply in sorted(set(protocol.replies or ()) - published):
+        yield Found(
+            reply, f"{protocol.orchestrator} waits for {reply}, and no service publishes it."
+        )
     for notice, who in protocol.notices.items():
         if not who.received_by:
             published_by = _who(who.published_by)
             yield Found(
-                notice, f"{published_by} says {notice}, and {protocol.orchestrator} is deaf to it."
+                notice,
+                f"{published_by} publishes {notice},"
+                f" and {protocol.orchestrator} does not consume it.",
             )
 
 
@@ -326,7 +336,7 @@ CALLED = (
         _uncalled,
     ),
     Rule(
-        "heard",
+        "answered",
         "every call is answered by exactly one at its service",
         "route the call to the operation that is to answer it, and to no other",
         _unanswered_call,
@@ -340,8 +350,8 @@ CALLED = (
 )
 REPLIES = Rule(
     "replies",
-    "the orchestrator hears every reply and notice, and every reply that it waits for is said",
-    "let the orchestrator listen to it, or the service say it",
+    "the orchestrator consumes every reply and notice, and each that it waits for is published",
+    "let the orchestrator consume it, or the service publish it",
     _astray,
 )
 
@@ -351,5 +361,5 @@ def rules_for(protocol: Choreography | Orchestration) -> Sequence[Rule]:
     itself none can go astray.
     """
     if isinstance(protocol, Choreography):
-        return SAID if protocol.watched is None else (*SAID, WATCHED)
+        return PUBLISHED if protocol.watched is None else (*PUBLISHED, WATCHED)
     return CALLED if protocol.replies is None else (*CALLED, REPLIES)

@@ -79,7 +79,7 @@ class SoakSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One pattern's. `where`: the servers in words; `heard`, `repeated`: messages; `drained_in`:
+    """One pattern's. `where`: the servers in words; `consumed`, `repeated`: messages; `drained_in`:
     seconds from the end of load and faults until every saga had ended, infinite if not in time;
     `decided`: what people did of the decisions that they saw, and how often;
     `ended_by_themselves`: what the stack said of processes that no fault had killed."""
@@ -88,7 +88,7 @@ class Round:
     where: str
     asked: Sequence[SagaRequest]
     made: Sequence[Made]
-    heard: int
+    consumed: int
     repeated: int
     decided: Counter[str]
     drained_in: float
@@ -178,7 +178,7 @@ def _figures(round_: Round) -> dict[str, Any]:
             for kind, found in round_.recoveries().items()
         },
         "decided": dict(round_.decided),
-        "messages": {"heard": round_.heard, "said_again": round_.repeated},
+        "messages": {"consumed": round_.consumed, "repeated": round_.repeated},
         "memory_mb": {
             name: {"begin": m.begin, "most": m.most, "end": m.end}
             for name, m in round_.memory.items()
@@ -200,7 +200,7 @@ def _round(settings: SoakSettings, round_: Round) -> str:
         f"  drained     {_seconds(round_.drained_in)} after the last fault",
         f"  longest     accepted after {_seconds(longest['acceptance'])}, ended"
         f" {_seconds(longest['end'])} after it was meant to start",
-        f"  duplicates  {round_.repeated} of {round_.heard} messages said again",
+        f"  duplicates  {round_.repeated} of {round_.consumed} messages published again",
         *([f"  people      {_listed(round_.decided)}"] if round_.decided else []),
         *_faults(round_),
         *_memory(round_),

@@ -146,7 +146,7 @@ class _Soaking:
             where=f"{self._stack.database}, {self._stack.broker}",
             asked=self._shoppers.asked,
             made=self._injector.made,
-            heard=self._echo.heard,
+            consumed=self._echo.consumed,
             repeated=self._echo.repeated,
             decided=Counter(self._people.given.values()),
             drained_in=drained_in,
@@ -243,7 +243,7 @@ class _Soaking:
             self._stack.wait_ready(seconds=READY_SECONDS)
             return run_audit(environment=self._stack.environment, wait_seconds=REST_SECONDS)
         except (StackError, subprocess.TimeoutExpired) as error:
-            return Audit(is_clean=False, said=str(error))
+            return Audit(is_clean=False, output=str(error))
 
     def _breaches(self, drained_in: float, accepted: Sequence[AcceptedSaga]) -> list[str]:
         answers = {request.wanted.key: request.answers for request in self._shoppers.asked}
@@ -271,9 +271,9 @@ def _of_audit(audit: Audit) -> list[str]:
     if audit.is_clean:
         return []
     try:
-        groups = json.loads(audit.said)["groups"]
+        groups = json.loads(audit.output)["groups"]
     except (ValueError, KeyError):
-        return [f"the audit could not be made: {audit.said}"]
+        return [f"the audit could not be made: {audit.output}"]
     return [
         f"audit {group['number']}: {breach['what']} (saga {breach['saga_id']})"
         for group in groups

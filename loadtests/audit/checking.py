@@ -40,7 +40,7 @@ TITLES = {
     5: "undone once, in reverse order",
     6: "no effect without its cause",
     7: "at rest",
-    8: "one key one saga, no way back",
+    8: "one key one saga, no status goes back",
 }
 ENDS = ("completed", "failed", "compensated", "parked", "waiting", "running")
 
@@ -274,8 +274,8 @@ def _check_sagas(report: AuditReport, known: Rules) -> tuple[Counter[str], set[s
 
 
 def _open(saga: Evidence) -> str:
-    is_aside = saga.run is None and saga.accepted is not None and saga.accepted.aside
-    if is_aside or (saga.run and saga.run.status == "parked"):
+    is_dead_lettered = saga.run is None and saga.accepted is not None and saga.accepted.dead_letter
+    if is_dead_lettered or (saga.run and saga.run.status == "parked"):
         return "parked"
     return "waiting" if waiting.of(saga) else "running"
 

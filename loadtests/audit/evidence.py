@@ -38,7 +38,7 @@ Finding = tuple[int, str]
 
 class AcceptedRow(NamedTuple):
     """A saga as its owner has it. `data`: what its steps see, as JSON; `digest`: of that.
-    `aside`: why it is set aside and not handed over, or empty. `is_old`: it ended longer ago than
+    `dead_letter`: why it can't be handed over, or empty. `is_old`: it ended longer ago than
     what others know of it is kept.
     """
 
@@ -54,7 +54,7 @@ class AcceptedRow(NamedTuple):
     accepted_at: float
     handed_over_at: float | None
     ended_at: float | None
-    aside: str = ""
+    dead_letter: str = ""
     closed_at: float | None = None
     is_old: bool = False
 
@@ -115,7 +115,7 @@ _ACCEPTED = """
            coalesce(context ->> 'data', ''), md5(coalesce(context ->> 'data', '')),
            extract(epoch FROM accepted_at)::float8, extract(epoch FROM handed_over_at)::float8,
            extract(epoch FROM ended_at)::float8,
-           CASE WHEN set_aside_at IS NULL THEN '' ELSE set_aside_reason END,
+           CASE WHEN dead_lettered_at IS NULL THEN '' ELSE dead_letter_reason END,
            extract(epoch FROM closed_at)::float8,
            coalesce(ended_at < now() - make_interval(secs => {keep}), false)
     FROM {table}

@@ -84,7 +84,7 @@ def ended(saga: Evidence) -> Iterator[str]:
         yield f"closed, and {run.status if run else accepted.status} all the same"
     if saga.is_over:
         return
-    if run is None and accepted.aside:
+    if run is None and accepted.dead_letter:
         return
     if run is None:
         handed = "handed over, but no coordinator has it" if accepted.handed_over_at else ""

@@ -16,7 +16,7 @@ from loadtests.shop import owners
 from messaging.brokers import Broker, BrokerUnavailable
 from messaging.consumer import queue_of
 
-# A service says once that it has set messages aside, whatever they were.
+# A service publishes once that it has dead-lettered messages, whatever they were.
 _EVENTS = """
     SELECT saga_id, event_type, count(DISTINCT event_id) FROM {service}_outboxentry
     WHERE event_type NOT LIKE ALL (%s)
@@ -39,7 +39,7 @@ _SAGAS = """
     SELECT saga_id, status = 'parked' FROM {service}_saga
     WHERE status IN ('pending', 'running', 'compensating', 'parked')
 """
-_ACCEPTED = "SELECT saga_id FROM {accepted} WHERE ended_at IS NULL AND set_aside_at IS NULL"
+_ACCEPTED = "SELECT saga_id FROM {accepted} WHERE ended_at IS NULL AND dead_lettered_at IS NULL"
 
 SETTLED_ROUNDS = 2
 """Looks in a row that must find nothing: a message may be between an outbox and a queue."""
@@ -149,7 +149,7 @@ def events() -> Iterator[tuple[str, str]]:
         statement=_EVENTS,
         values=[[f"%{notice}" for notice in projection.NOTICES]],
     ):
-        yield saga_id, f"{service} has said {event} under {ids} ids"
+        yield saga_id, f"{service} has published {event} under {ids} ids"
 
 
 def _depths(broker: Broker) -> dict[str, int]:

@@ -28,7 +28,7 @@ _CALLS = """
     FROM saga_orchestrator_sagastep
     WHERE saga_id = %s AND (error <> '' OR do_attempts > 1 OR undo_attempts > 1)
 """
-_SET_ASIDE = """
+_DEAD_LETTERED = """
     SELECT extract(epoch FROM failed_at)::float8, event_type, status, attempts, reason
     FROM {service}_failedmessage WHERE saga_id = %s
 """
@@ -121,7 +121,7 @@ def _moments(saga: Evidence) -> Iterator[Moment]:
 
 
 def _faults(saga: Evidence) -> Iterator[Moment]:
-    """Calls that were made more than once, or failed, and messages that were set aside."""
+    """Calls that were made more than once, or failed, and messages that failed."""
     for at, name, done, undone, error in rows(
         service="saga_orchestrator", statement=_CALLS, values=[saga.saga_id]
     ):
@@ -131,9 +131,9 @@ def _faults(saga: Evidence) -> Iterator[Moment]:
         )
     for service in WITH_WORKER:
         for at, event, status, attempts, reason in rows(
-            service=service, statement=_SET_ASIDE.format(service=service), values=[saga.saga_id]
+            service=service, statement=_DEAD_LETTERED.format(service=service), values=[saga.saga_id]
         ):
-            yield Moment(at, service, f"sets {event} aside: {status} after {attempts}: {reason}")
+            yield Moment(at, service, f"{event} failed: {status} after {attempts}: {reason}")
 
 
 def _row(row: Any) -> str:

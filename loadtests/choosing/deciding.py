@@ -94,7 +94,7 @@ def _warnings(
     refused = [100 * (cell.refusals + REFUSAL_SLACK) for cell in cells]
     at, spots = situation, [stack.spot for stack in stacks]
     return [
-        *[_too_much(situation, one) for one in forecasts if one.use >= 1],
+        *[_too_much(situation, forecast) for forecast in forecasts if forecast.use >= 1],
         *_beyond(f"{at.steps:g} steps", at.steps, [spot.steps for spot in spots]),
         *_beyond(f"{at.hop_ms:g} ms a hop", at.hop_ms, [spot.hop_ms for spot in spots]),
         *_beyond(
@@ -107,20 +107,23 @@ def _warnings(
     ]
 
 
-def _too_much(situation: Situation, one: Forecast) -> str:
-    if one.is_at_least:
+def _too_much(situation: Situation, forecast: Forecast) -> str:
+    if forecast.is_at_least:
         return (
-            f"{situation.load:g}/s is more than {one.pattern} is known to take: at least"
-            f" {one.capacity:.0f}/s; it was not saturated, so it may take that or not"
+            f"{situation.load:g}/s is more than {forecast.pattern} is known to take: at least"
+            f" {forecast.capacity:.0f}/s; it was not saturated, so it may take that or not"
         )
-    return f"{situation.load:g}/s is more than {one.pattern} can take: about {one.capacity:.0f}/s"
+    most = f"about {forecast.capacity:.0f}/s"
+    return f"{situation.load:g}/s is more than {forecast.pattern} can take: {most}"
 
 
-def _beyond(said: str, value: float, measured: Sequence[float], *, beside: str = "") -> list[str]:
+def _beyond(
+    input_name: str, value: float, measured: Sequence[float], *, beside: str = ""
+) -> list[str]:
     low, high = min(measured), max(measured)
     if low <= value <= high:
         return []
-    return [f"{said}: extrapolated, {low:.0f} to {high:.0f} were measured{beside}"]
+    return [f"{input_name}: extrapolated, {low:.0f} to {high:.0f} were measured{beside}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +156,7 @@ def turn(
         """By how much the second of the pair is ahead there, 0.1 is 10 %; below 0: it is not."""
         there = replace(at, **{varied: value})
         first, second = (
-            forecast(model=model, pattern=one, at=there).of(figure=figure) for one in pair
+            forecast(model=model, pattern=pattern, at=there).of(figure=figure) for pattern in pair
         )
         return first / second - 1 if second < inf else -1.0
 
@@ -171,7 +174,7 @@ def turn(
     turns = [found for side in (above, below) if (found := _passed(side, ahead))]
     if not turns:
         return Turn(input=varied, low=values[0], high=values[-1])
-    beyond = min(turns, key=lambda one: abs(one[0] - now))
+    beyond = min(turns, key=lambda turn: abs(turn[0] - now))
     return Turn(
         input=varied,
         low=values[0],
@@ -185,8 +188,8 @@ def turn(
 def _passed(values: Sequence[float], ahead: Callable[[float], float]) -> list[float]:
     """The first of these values at which the second is ahead, and those after it until it is not
     any more; none where it never is."""
-    from_there = dropwhile(lambda one: not ahead(one) > 0, values)
-    return list(takewhile(lambda one: ahead(one) > 0, from_there))
+    from_there = dropwhile(lambda value: not ahead(value) > 0, values)
+    return list(takewhile(lambda value: ahead(value) > 0, from_there))
 
 
 def _range(model: Model, at: Situation, varied: str) -> list[float]:
@@ -202,10 +205,10 @@ def _range(model: Model, at: Situation, varied: str) -> list[float]:
 
 def _loads(most: float) -> list[float]:
     """Whole numbers from 1 to what either pattern can take."""
-    found, one = [], 1.0
-    while one <= max(most, 2.0):
-        found.append(float(int(one)))
-        one = max(one + 1, one * GROWTH)
+    found, rate = [], 1.0
+    while rate <= max(most, 2.0):
+        found.append(float(int(rate)))
+        rate = max(rate + 1, rate * GROWTH)
     return found
 
 
@@ -253,7 +256,7 @@ class Recommendation:
 def answer(*, model: Model, situation: Situation) -> Recommendation:
     """The answer for this situation, from this model alone."""
     forecasts = [forecast(model=model, pattern=pattern, at=situation) for pattern in model.patterns]
-    figures = [one for one in DECIDED if one == CPU or any(f.use < 1 for f in forecasts)]
+    figures = [figure for figure in DECIDED if figure == CPU or any(f.use < 1 for f in forecasts)]
     return Recommendation(
         situation=situation,
         forecasts=forecasts,
@@ -274,8 +277,8 @@ def _choice(model: Model, figure: str, at: Situation) -> Choice:
     forecasts = {
         pattern: forecast(model=model, pattern=pattern, at=at) for pattern in model.patterns
     }
-    amounts = {one: found.of(figure=figure) for one, found in forecasts.items()}
-    best, other = sorted(amounts, key=lambda one: amounts[one])[:2]
+    amounts = {pattern: found.of(figure=figure) for pattern, found in forecasts.items()}
+    best, other = sorted(amounts, key=lambda pattern: amounts[pattern])[:2]
     errors = model.errors_of_ratio(figure=figure, patterns=(best, other))
     margin = MARGIN * errors.mean if errors else None
     return Choice(
@@ -287,7 +290,9 @@ def _choice(model: Model, figure: str, at: Situation) -> Choice:
         margin=margin,
         errors=errors,
         turns=[
-            turn(model=model, figure=figure, pair=(best, other), at=at, varied=one, margin=margin)
-            for one in VARIED
+            turn(
+                model=model, figure=figure, pair=(best, other), at=at, varied=varied, margin=margin
+            )
+            for varied in VARIED
         ],
     )

@@ -107,7 +107,7 @@ def _followed(cell: Cell) -> float:
 
 
 def _was_saturated(stack: Stack, pattern: str) -> bool:
-    return any(one.is_saturated for one in _full(stack, pattern))
+    return any(cell.is_saturated for cell in _full(stack, pattern))
 
 
 def _full(stack: Stack, pattern: str) -> list[Cell]:

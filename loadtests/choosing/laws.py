@@ -1,6 +1,6 @@
 """The forms of the model: how each figure follows from steps, hop, refusals and load.
 
-Everything in the shop goes in batches that never wait to fill: whoever comes while a batch is on
+Everything in the shop goes in batches that never wait to fill: what comes while a batch is on
 its way goes with the next one. With `load` arrivals a second and a batch that takes `cycle`
 seconds, 1 + load x cycle / (1 - u) checkouts share its fixed work, where u is the load as a share
 of what the pattern can do: a queue makes batches grow without bound. So a checkout pays

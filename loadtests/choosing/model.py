@@ -92,11 +92,11 @@ class Model:
     def errors_of_ratio(self, *, figure: str, patterns: tuple[str, str]) -> Errors | None:
         """How far off one pattern's figure is in proportion to the other's: what moves both alike
         (a slow minute of the machine) is not in it. None as of `errors`."""
-        one, other = (self._compared(figure, pattern) for pattern in patterns)
+        this, other = (self._compared(figure, pattern) for pattern in patterns)
         ratios = [
-            (one[key][0] / other[key][0]) / (one[key][1] / other[key][1]) - 1
-            for key in one.keys() & other.keys()
-            if one[key][1] and all(other[key])
+            (this[key][0] / other[key][0]) / (this[key][1] / other[key][1]) - 1
+            for key in this.keys() & other.keys()
+            if this[key][1] and all(other[key])
         ]
         return _errors(ratios)
 
@@ -108,9 +108,9 @@ class Model:
             visits.setdefault(point.key, []).append(point)
         found = {}
         for key, seen in visits.items():
-            predicted = mean(self._predicted(figure, pattern, one) for one in seen)
-            measured = mean(one.value for one in seen)
-            if predicted < measured or not any(one.is_at_least for one in seen):
+            predicted = mean(self._predicted(figure, pattern, point) for point in seen)
+            measured = mean(point.value for point in seen)
+            if predicted < measured or not any(point.is_at_least for point in seen):
                 found[key] = (predicted, measured)
         return found
 
@@ -124,7 +124,7 @@ class Model:
     def _fit(self, figure: ModelledFigure, pattern: str) -> Fit:
         law = figure.law(pattern)
         seen = points(figure=figure, stacks=self._seen, pattern=pattern)
-        if seen and max(one.value for one in seen) < NOTHING:
+        if seen and max(point.value for point in seen) < NOTHING:
             return Fit(law=law, values=None)
         if len(seen) < len(law.parameters):
             raise NotASurvey(
@@ -132,14 +132,14 @@ class Model:
                 f" {len(law.parameters)} parameters: measure again on a machine that does nothing"
                 " else, or name another survey"
             )
-        uses = [self._use(pattern, one) for one in seen]
+        uses = [self._use(pattern, point) for point in seen]
         return Fit(
             law=law,
             values=fitted(
                 law=lambda values: [
-                    law.value(values, one.at, use) for one, use in zip(seen, uses, strict=True)
+                    law.value(values, point.at, use) for point, use in zip(seen, uses, strict=True)
                 ],
-                measured=[one.value for one in seen],
+                measured=[point.value for point in seen],
                 start=[parameter.start for parameter in law.parameters],
             ),
         )
@@ -154,8 +154,8 @@ def can_be_fitted(*, stacks: Sequence[Stack]) -> bool:
     """Whether there are at least two numbers of steps and two distances, and any held out."""
     seen = [stack.spot for stack in stacks if not stack.spot.is_held_out]
     return (
-        len({one.steps for one in seen}) > 1
-        and len({one.hop_ms for one in seen}) > 1
+        len({spot.steps for spot in seen}) > 1
+        and len({spot.hop_ms for spot in seen}) > 1
         and len(seen) < len(stacks)
     )
 
@@ -163,7 +163,7 @@ def can_be_fitted(*, stacks: Sequence[Stack]) -> bool:
 def _errors(found: Sequence[float]) -> Errors | None:
     if not found:
         return None
-    sizes = [abs(one) for one in found]
+    sizes = [abs(error) for error in found]
     return Errors(mean=mean(sizes), largest=max(sizes), cells=len(sizes))
 
 
@@ -172,7 +172,7 @@ class SurveySource:
     """A survey, and where it is from, in words."""
 
     survey: Survey
-    said: str
+    label: str
 
 
 def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) -> SurveySource:
@@ -180,13 +180,13 @@ def source(*, named: Path | None, own: Path = SURVEYS, shipped: Path = SHIPPED) 
     `own`; else the shipped one. Raises NotASurvey."""
     if named:
         path = named / FILE if named.is_dir() else named
-        return SurveySource(survey=_usable(path), said=f"{path}, as asked")
+        return SurveySource(survey=_usable(path), label=f"{path}, as asked")
     for path in sorted(own.glob(f"*/{FILE}"), reverse=True):
         found = _read(path)
         if found and _is_whole(found):
-            return SurveySource(survey=found, said=f"your own newest survey, {path}")
+            return SurveySource(survey=found, label=f"your own newest survey, {path}")
     return SurveySource(
-        survey=_usable(shipped), said="the survey that comes with Dueto, of another machine"
+        survey=_usable(shipped), label="the survey that comes with Dueto, of another machine"
     )
 
 

@@ -32,21 +32,23 @@ def screen(*, answer: Recommendation, model: Model, source: SurveySource) -> str
     lines = [
         "WHICH PATTERN  " + situation_in_words(at=answer.situation),
         *_wrapped(advice(answer=answer)),
-        *[one for choice in answer.choices for one in _wrapped(_decision(choice))],
-        *[one for warning in warnings(answer=answer, model=model) for one in _wrapped(warning)],
+        *[line for choice in answer.choices for line in _wrapped(_decision(choice))],
+        *[line for warning in warnings(answer=answer, model=model) for line in _wrapped(warning)],
         *_table(answer.forecasts),
         "WHERE THE RANKING TURNS, all else as above",
         *[
-            one
+            line
             for choice in answer.choices
             if choice.figure in (P50, CPU)
-            for one in _wrapped(f"{NAMES[choice.figure]}: {_turns(choice, answer.situation)}")
+            for line in _wrapped(f"{NAMES[choice.figure]}: {_turns(choice, answer.situation)}")
         ],
         "ERROR OF THE MODEL where it was not fitted, mean / largest",
         *_errors(answer, model.patterns),
         "MADE FROM",
-        *_wrapped(f"{source.said}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"),
-        *[one for machine in machines(survey=model.survey) for one in _wrapped(machine)],
+        *_wrapped(
+            f"{source.label}: {model.survey.made_at[:10]}, seed {model.survey.settings.seed}"
+        ),
+        *[line for machine in machines(survey=model.survey) for line in _wrapped(machine)],
     ]
     return "\n".join(lines)
 
@@ -75,15 +77,17 @@ def situation_in_words(*, at: Situation) -> str:
 
 def warnings(*, answer: Recommendation, model: Model) -> list[str]:
     """What the answer goes beyond, and what was doubtful in the survey, with "beware" before it."""
-    doubtful = [stack.spot.name for stack in model.survey.stacks if stack.doubts]
-    doubts = [f"doubts about the survey (see its file): {', '.join(doubtful)}"] if doubtful else []
+    with_caveats = [stack.spot.name for stack in model.survey.stacks if stack.caveats]
+    caveats = (
+        [f"caveats of the survey (see its file): {', '.join(with_caveats)}"] if with_caveats else []
+    )
     followed = [
         f"{pattern} could follow all that it was offered on {words.listed(found)}, so it can take"
         " that or more"
         for pattern in model.patterns
         if (found := model.never_saturated(pattern=pattern))
     ]
-    return [f"beware: {one}" for one in (*answer.warnings, *followed, *doubts)]
+    return [f"beware: {warning}" for warning in (*answer.warnings, *followed, *caveats)]
 
 
 def explained(*, model: Model) -> str:
@@ -96,8 +100,10 @@ def explained(*, model: Model) -> str:
             lines.append(f"  {pattern}" + ("" if fit.values else ": none"))
             if figure.name == CAPACITY and (found := model.never_saturated(pattern=pattern)):
                 lines.append(f"    at least that: never saturated on {words.listed(found)}")
-            for one, value in zip(fit.law.parameters, fit.values or (), strict=False):
-                lines.append(f"    {one.name:<44}{_number(value):>10} {one.unit}".rstrip())
+            for parameter, value in zip(fit.law.parameters, fit.values or (), strict=False):
+                lines.append(
+                    f"    {parameter.name:<44}{_number(value):>10} {parameter.unit}".rstrip()
+                )
     return "\n".join(lines)
 
 
@@ -117,15 +123,15 @@ def _decision(choice: Choice) -> str:
 
 def _table(forecasts: Sequence[Forecast]) -> list[str]:
     rows: list[tuple[str, Callable[[Forecast], str]]] = [
-        ("p50 latency, ms", lambda one: _number(one.p50_ms)),
-        ("p95 latency, ms", lambda one: _number(one.p95_ms)),
-        ("CPU a checkout, ms", lambda one: _number(one.cpu_ms)),
+        ("p50 latency, ms", lambda at: _number(at.p50_ms)),
+        ("p95 latency, ms", lambda at: _number(at.p95_ms)),
+        ("CPU a checkout, ms", lambda at: _number(at.cpu_ms)),
         ("busy cores (idle load included)", lambda figures: _number(figures.cores)),
         ("can take at most, checkouts/s", _capacity),
-        ("messages/s", lambda one: _number(one.messages)),
-        ("HTTP calls/s", lambda one: _number(one.http_calls)),
-        ("WAL, kB/s", lambda one: _number(one.wal_kb)),
-        ("writing transactions/s", lambda one: _number(one.writes)),
+        ("messages/s", lambda at: _number(at.messages)),
+        ("HTTP calls/s", lambda at: _number(at.http_calls)),
+        ("WAL, kB/s", lambda at: _number(at.wal_kb)),
+        ("writing transactions/s", lambda at: _number(at.writes)),
     ]
     return [
         _line("WHAT TO EXPECT", [words.short_name_of(forecast.pattern) for forecast in forecasts]),
@@ -152,7 +158,7 @@ def _turn(turn: Turn, now: float) -> str:
 
 
 def _span(turn: Turn) -> str:
-    low, high = (_value(turn.input, one) for one in (turn.low, turn.high))
+    low, high = (_value(turn.input, bound) for bound in (turn.low, turn.high))
     return f"{low.removesuffix(' ms').removesuffix('/s')} to {high}"
 
 

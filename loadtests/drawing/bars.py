@@ -22,10 +22,10 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class StackedBar:
-    """A pattern's amounts. `said`: the total in words, beside its name."""
+    """A pattern's amounts. `description`: the total in words, beside its name."""
 
     pattern: str
-    said: str
+    description: str
     parts: Sequence[Segment]
 
 
@@ -36,29 +36,31 @@ def stacks(*, every: Sequence[StackedBar], unit: str, width: float) -> Drawing:
     highest = max((sum(part.amount for part in stack.parts) for stack in every), default=0.0)
     across = frame.across(high=plot.rounded_up(highest))
     drawn = [frame.level(across, unit=unit)]
-    for place, one in enumerate(every):
-        drawn.append(_stack(one, frame.top + place * row, across))
-    said = "; ".join(_parts_said(stack) for stack in every)
-    return Drawing(height=frame.height, elements=drawn, said=said)
+    for place, bar in enumerate(every):
+        drawn.append(_stack(bar, frame.top + place * row, across))
+    description = "; ".join(_parts(stack) for stack in every)
+    return Drawing(height=frame.height, elements=drawn, description=description)
 
 
-def _stack(one: StackedBar, top: float, across: Linear) -> str:
-    kind = words.colour_of(one.pattern)
-    drawn = [plot.heading(words.name_of(one.pattern), one.said, y=top + LINE, kind=kind)]
+def _stack(bar: StackedBar, top: float, across: Linear) -> str:
+    kind = words.colour_of(bar.pattern)
+    drawn = [plot.heading(words.name_of(bar.pattern), bar.description, y=top + LINE, kind=kind)]
     reached = 0.0
-    for part in one.parts:
+    for part in bar.parts:
         left, right = across(reached), across(reached + part.amount)
         reached += part.amount
         drawn.append(plot.box(left, top + LINE + 6, right - left, THICK, kind=f"part {part.kind}"))
         room = right - left - 6
-        fits = [one for one in (part.label, part.short) if plot.width_of(one, bold=True) < room]
+        fits = [
+            label for label in (part.label, part.short) if plot.width_of(label, bold=True) < room
+        ]
         if fits:
             place = (left + right) / 2, top + LINE + 10 + THICK / 2
             drawn.append(plot.text(fits[0], *place, anchor="middle", kind=f"on {part.kind}"))
     return "".join(drawn)
 
 
-def _parts_said(stack: StackedBar) -> str:
+def _parts(stack: StackedBar) -> str:
     parts = [f"{part.label} {words.number(part.amount)}" for part in stack.parts if part.amount]
     return f"{words.name_of(stack.pattern)}: {', '.join(parts)}"
 
@@ -69,7 +71,7 @@ def pairs(*, rows: Mapping[str, Mapping[str, float]], width: float) -> Drawing:
     `rows`: by figure, the amounts by pattern.
     """
     bar, room = 14.0, 192.0
-    drawn, said, top = [], [], 0.0
+    drawn, description, top = [], [], 0.0
     for label, amounts in rows.items():
         drawn.append(plot.text(label, 2, top + LINE - 2, kind="mark"))
         across = Linear(high=max([*amounts.values(), 1e-9]), start=2.0, end=width - room)
@@ -79,7 +81,7 @@ def pairs(*, rows: Mapping[str, Mapping[str, float]], width: float) -> Drawing:
             drawn.append(plot.box(2.0, y, across(amount) - 2.0 + 1, bar, kind=f"fill {kind}"))
             shown = f"{words.number(amount)}  {words.short_name_of(pattern)}"
             drawn.append(plot.text(shown, across(amount) + 8, y + 11, kind=f"name {kind}"))
-        amounts_said = [f"{words.name_of(p)} {words.number(n)}" for p, n in amounts.items()]
-        said.append(f"{label}: {', '.join(amounts_said)}")
+        listed = [f"{words.name_of(p)} {words.number(n)}" for p, n in amounts.items()]
+        description.append(f"{label}: {', '.join(listed)}")
         top += LINE + (bar + 4) * len(amounts) + 12
-    return Drawing(height=top, elements=drawn, said="; ".join(said))
+    return Drawing(height=top, elements=drawn, description="; ".join(description))

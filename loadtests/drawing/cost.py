@@ -20,10 +20,10 @@ OTHER = "other"
 COLOURS = 9
 PARTS_OF = {"epmd": "rabbitmq"}
 COUNTED: Mapping[str, Callable[[CostPerCheckout], float]] = {
-    "transactions that wrote": lambda one: one.writes,
-    "write-ahead log, kB": lambda one: one.wal_bytes / 1000,
-    "messages published": lambda one: one.messages,
-    "HTTP calls": lambda one: one.http_calls,
+    "transactions that wrote": lambda cost: cost.writes,
+    "write-ahead log, kB": lambda cost: cost.wal_bytes / 1000,
+    "messages published": lambda cost: cost.messages,
+    "HTTP calls": lambda cost: cost.http_calls,
 }
 
 
@@ -32,7 +32,9 @@ def cost(*, run: Comparison) -> str:
     full, light = run.of(Phase.FULL), run.of(Phase.LIGHT)
     if not full:
         return ""
-    colours = [(GROUPS.get(one, OTHER), _colour(place)) for place, one in enumerate(_present(full))]
+    colours = [
+        (GROUPS.get(group, OTHER), _colour(place)) for place, group in enumerate(_present(full))
+    ]
     return html.section(
         "All that the shop used up, divided by its checkouts: at full load, where batches are"
         " full, and at light load, where every checkout is handled alone. The load generator"
@@ -90,7 +92,7 @@ def _cpu(name: str, figures: Sequence[Figures], when: str) -> str:
         lambda width: bars.stacks(every=every, unit="CPU ms a checkout", width=width),
         name=name,
         title=f"CPU time of a checkout by process. {when}",
-        says=f"{when}.",
+        caption=f"{when}.",
         table_html=_cpu_table(figures, f"{when}: CPU ms a checkout, web + worker process"),
     )
 
@@ -100,7 +102,7 @@ def _stacks(figures: Sequence[Figures]) -> list[StackedBar]:
     return [
         StackedBar(
             pattern=figure.pattern,
-            said=words.ms(figure.cost.shop_cpu_ms),
+            description=words.ms(figure.cost.shop_cpu_ms),
             parts=[
                 Segment(
                     label=GROUPS.get(group, OTHER),
@@ -132,7 +134,7 @@ def _cpu_table(figures: Sequence[Figures], caption: str) -> str:
     rows: dict[str, Callable[[Figures], str]] = {
         name.replace("_", " "): partial(_web_and_worker, service=name) for name in services
     }
-    rows["the whole shop"] = lambda one: words.number(one.cost.shop_cpu_ms)
+    rows["the whole shop"] = lambda figures: words.number(figures.cost.shop_cpu_ms)
     return html.by_pattern(figures, rows, caption=caption)
 
 
@@ -152,7 +154,7 @@ def _counted(full: Sequence[Figures], light: Sequence[Figures]) -> str:
         lambda width: bars.pairs(rows=amounts, width=width),
         name="counted",
         title="What a checkout uses beside CPU, at full load",
-        says="A checkout, at full load. Each figure has its own scale.",
+        caption="A checkout, at full load. Each figure has its own scale.",
         table_html=html.table(
             heads=["", *[words.name_of(figures.pattern) for figures in full]],
             rows=[

@@ -36,8 +36,8 @@ class Change:
         before, after = self.before, self.after
         if max(before) < min(after) or max(after) < min(before):
             return APART
-        one, other = median(before), median(after)
-        return OVERLAPS if abs(other - one) > SMALLEST_OF_INTEREST * min(one, other) else SAME
+        first, other = median(before), median(after)
+        return OVERLAPS if abs(other - first) > SMALLEST_OF_INTEREST * min(first, other) else SAME
 
 
 def differences(*, before: Comparison, after: Comparison) -> str:
@@ -62,17 +62,17 @@ def circumstances(*, before: Comparison, after: Comparison) -> list[str]:
     if not pairs:
         return ["MADE ON the same, with the same settings"]
     lines = ["NOT THE SAME: figures may differ for this alone"]
-    for name, one, other in pairs:
-        lines += [f"  {name}", f"    A: {one}", f"    B: {other}"]
+    for name, first, other in pairs:
+        lines += [f"  {name}", f"    A: {first}", f"    B: {other}"]
     return lines
 
 
 def unlike(*, before: Comparison, after: Comparison) -> list[tuple[str, object, object]]:
     """What the two were made on and with, where that differs: its name, and both."""
-    settings = [msgspec.to_builtins(one.settings) for one in (before, after)]
+    settings = [msgspec.to_builtins(run.settings) for run in (before, after)]
     return [
         *_compared(before.environment, after.environment),
-        *[one for one in _compared(*settings) if one[0] != "seed"],
+        *[setting for setting in _compared(*settings) if setting[0] != "seed"],
         *_compared({"audit": _audit(before)}, {"audit": _audit(after)}),
     ]
 
@@ -115,12 +115,12 @@ def _knees(before: Comparison, after: Comparison) -> list[str]:
     lines = []
     for pattern in before.patterns:
         pair = [known[pattern] for known in (found, other) if pattern in known]
-        between = [one.knee_between for one in pair if one.knee_between]
+        between = [capacity.knee_between for capacity in pair if capacity.knee_between]
         if len(between) < 2:
             continue
-        said = APART if between[0].is_apart(between[1]) else SAME
-        cells = "".join(_knee(one).rjust(COLUMN) for one in pair)
-        lines.append(f"  {_named('knee/s', pattern)}".ljust(LABEL) + f"{cells}  {said}".rstrip())
+        sign = APART if between[0].is_apart(between[1]) else SAME
+        cells = "".join(_knee(capacity).rjust(COLUMN) for capacity in pair)
+        lines.append(f"  {_named('knee/s', pattern)}".ljust(LABEL) + f"{cells}  {sign}".rstrip())
     return [*lines, "  (sustained load, and its 95 % interval)"] if lines else []
 
 
@@ -167,13 +167,13 @@ def _cell(windows: Windows) -> str:
 
 
 def _compared(
-    one: Mapping[str, object], other: Mapping[str, object]
+    before: Mapping[str, object], after: Mapping[str, object]
 ) -> list[tuple[str, object, object]]:
-    names = dict.fromkeys([*one, *other])
+    names = dict.fromkeys([*before, *after])
     return [
-        (name, one.get(name, "-"), other.get(name, "-"))
+        (name, before.get(name, "-"), after.get(name, "-"))
         for name in names
-        if one.get(name, "-") != other.get(name, "-")
+        if before.get(name, "-") != after.get(name, "-")
     ]
 
 

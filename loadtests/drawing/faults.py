@@ -59,17 +59,17 @@ def outage(*, run: Comparison, samples: Sequence[Sample]) -> str:
         return ""
     began = paused.seconds / 4
     resumed = began + paused.pause_seconds
-    seconds = max(_length(one) for found in windows.values() for one in found.values())
+    seconds = max(_length(window) for found in windows.values() for window in found.values())
     found = [
         Paused(
             pattern=pattern,
             windows=list(of_it.values()),
-            backlogs=[backlog_of(samples=one, seconds=seconds) for one in of_it.values()],
+            backlogs=[backlog_of(samples=window, seconds=seconds) for window in of_it.values()],
             resumed=resumed,
         )
         for pattern, of_it in windows.items()
     ]
-    backlogs = {one.pattern: one.backlogs for one in found}
+    backlogs = {pause.pattern: pause.backlogs for pause in found}
     return html.section(
         f"In the shaded {paused.pause_seconds:g} s one participant stands still: its processes"
         " are stopped, and go on. The line is how many checkouts are accepted and have not"
@@ -78,7 +78,7 @@ def outage(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=backlogs, pause=(began, resumed), width=width),
             name="outage",
             title="Backlog while a participant stands still",
-            says="Seconds from the first intended start of a window. Each line is a window.",
+            caption="Seconds from the first intended start of a window. Each line is a window.",
             table_html=_paused_table(found),
         ),
         name="outage",
@@ -91,8 +91,8 @@ def away(*, outages: Sequence[Outage]) -> str:
     if not outages:
         return ""
     down = outages[0].down
-    courses = {one.pattern: [_course(one)] for one in outages}
-    first = min(second.at for one in outages for second in one.course)
+    courses = {outage.pattern: [_course(outage)] for outage in outages}
+    first = min(second.at for outage in outages for second in outage.course)
     return html.section(
         f"{down.participant} is ended, and started again {down.seconds:.0f} s later (until then"
         " shaded); the checkouts keep coming. One pattern after the other.",
@@ -100,7 +100,7 @@ def away(*, outages: Sequence[Outage]) -> str:
             lambda width: chart(found=courses, pause=(-first, down.seconds - first), width=width),
             name="away",
             title=f"Backlog while {down.participant} is away",
-            says="Checkouts that are accepted and have not ended, second by second.",
+            caption="Checkouts that are accepted and have not ended, second by second.",
             table_html=_away_table(outages),
         ),
         name="away",
@@ -108,10 +108,10 @@ def away(*, outages: Sequence[Outage]) -> str:
     )
 
 
-def _course(one: Outage) -> Backlog:
+def _course(outage: Outage) -> Backlog:
     return Backlog(
-        seconds=float(max(len(one.course) - 1, 1)),
-        waiting=[max(second.backlog, 0) for second in one.course],
+        seconds=float(max(len(outage.course) - 1, 1)),
+        waiting=[max(second.backlog, 0) for second in outage.course],
     )
 
 
@@ -143,9 +143,9 @@ def drained_after(*, samples: Sequence[Sample], resumed: float) -> float | None:
     held = [
         sample for sample in samples if sample.saga_id and sample.answered_at - start <= resumed
     ]
-    if any(not one.ended_at for one in held):
+    if any(not sample.ended_at for sample in held):
         return None
-    last = max((one.ended_at for one in held), default=start)
+    last = max((sample.ended_at for sample in held), default=start)
     return max(last - start - resumed, 0.0)
 
 
@@ -153,13 +153,13 @@ def _paused_table(found: Sequence[Paused]) -> str:
     return html.by_pattern(
         found,
         {
-            "accepted / offered": lambda one: (
-                f"{sum(s.saga_id != '' for s in one.samples)} / {len(one.samples)}"
+            "accepted / offered": lambda pause: (
+                f"{sum(s.saga_id != '' for s in pause.samples)} / {len(pause.samples)}"
             ),
-            "slowest acceptance, ms": lambda one: words.number(one.slowest_acceptance_ms),
-            "most waiting at a time": lambda one: str(max(b.highest for b in one.backlogs)),
-            "seconds until those were done": lambda one: words.spread(
-                [drained_after(samples=window, resumed=one.resumed) for window in one.windows]
+            "slowest acceptance, ms": lambda pause: words.number(pause.slowest_acceptance_ms),
+            "most waiting at a time": lambda pause: str(max(b.highest for b in pause.backlogs)),
+            "seconds until those were done": lambda pause: words.spread(
+                [drained_after(samples=window, resumed=pause.resumed) for window in pause.windows]
             ),
         },
         caption="Both windows; drained: from when it goes on until all accepted by then have ended",
@@ -170,14 +170,14 @@ def _away_table(outages: Sequence[Outage]) -> str:
     return html.by_pattern(
         outages,
         {
-            "offered meanwhile": lambda one: str(one.offered),
-            "accepted": lambda one: str(one.accepted),
-            "refused": lambda one: str(one.refused),
-            "ended": lambda one: str(one.ended),
-            "most that waited": lambda one: str(one.most_backlog),
-            "drained after, s": lambda one: f"{one.drain_seconds:.1f}",
-            "never ended": lambda one: str(one.unfinished),
-            "failed calls to it": lambda one: str(one.down.calls),
+            "offered meanwhile": lambda outage: str(outage.offered),
+            "accepted": lambda outage: str(outage.accepted),
+            "refused": lambda outage: str(outage.refused),
+            "ended": lambda outage: str(outage.ended),
+            "most that waited": lambda outage: str(outage.most_backlog),
+            "drained after, s": lambda outage: f"{outage.drain_seconds:.1f}",
+            "never ended": lambda outage: str(outage.unfinished),
+            "failed calls to it": lambda outage: str(outage.down.calls),
         },
         caption="While it was away; drained: from its start until all that waited had ended",
     )
@@ -192,7 +192,7 @@ def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawi
     frame = Frame.below_names(found, width=width, height=280)
     every = [backlog for backlogs in found.values() for backlog in backlogs]
     up = frame.up(high=plot.rounded_up(max(_highest(every), 5)))
-    across = frame.across(high=max((one.seconds for one in every), default=1.0))
+    across = frame.across(high=max((backlog.seconds for backlog in every), default=1.0))
     drawn = [
         frame.band(across(pause[0]), across(pause[1])),
         frame.upright(up, most=5, unit="checkouts"),
@@ -207,5 +207,7 @@ def chart(*, found: Backlogs, pause: tuple[float, float], width: float) -> Drawi
             ]
             drawn.append(plot.path(points, kind=f"line {words.colour_of(pattern)}"))
     drawn.append(frame.names(found))
-    said = [f"{words.name_of(one)}: at most {_highest(of)} waiting" for one, of in found.items()]
-    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))
+    description = [
+        f"{words.name_of(pattern)}: at most {_highest(of)} waiting" for pattern, of in found.items()
+    ]
+    return Drawing(height=frame.height, elements=drawn, description="; ".join(description))

@@ -22,46 +22,48 @@ _OF_MARKDOWN = re.compile(r"([\\`*_|\[\]<>#])")
 
 def headline(every: Sequence[Judgement]) -> str:
     """How many failed, or were not decided; that all hold only where they do."""
-    counts = Counter(one.standing for one in every)
+    counts = Counter(judgement.standing for judgement in every)
     told = {"failed": counts[Standing.FAILS], "not decided": counts[Standing.UNDECIDED]}
     total = f"{len(every)} condition{'s' * (len(every) != 1)}"
-    said = [f"{count} of {total} {what}" for what, count in told.items() if count]
-    return ", ".join(said) or f"every condition holds ({len(every)})"
+    parts = [f"{count} of {total} {what}" for what, count in told.items() if count]
+    return ", ".join(parts) or f"every condition holds ({len(every)})"
 
 
-def sentence(one: Judgement) -> str:
+def sentence(judgement: Judgement) -> str:
     """How a condition came out, with what was measured."""
-    if one.standing is Standing.UNDECIDED:
-        return f"{one.standing}: {one.why}"
-    if one.reaches is None:
-        return f"{one.standing}: {_seen(one)}"
-    but = "but" if one.standing is Standing.HOLDS else "though"
-    return f"{one.standing}, {but} its interval reaches {_amount(one, one.reaches)}: {_seen(one)}"
+    if judgement.standing is Standing.UNDECIDED:
+        return f"{judgement.standing}: {judgement.why}"
+    if judgement.reaches is None:
+        return f"{judgement.standing}: {_seen(judgement)}"
+    but = "but" if judgement.standing is Standing.HOLDS else "though"
+    reached = _amount(judgement, judgement.reaches)
+    return f"{judgement.standing}, {but} its interval reaches {reached}: {_seen(judgement)}"
 
 
-def _seen(one: Judgement) -> str:
-    if isinf(one.seen):
+def _seen(judgement: Judgement) -> str:
+    if isinf(judgement.seen):
         return words.NEVER
     # What is counted has none, and needs none.
-    interval = "" if one.condition.figure in COUNTED else " (no interval)"
-    if one.interval:
-        interval = f" [{_between(one.interval.low, one.interval.high)}]"
-    if one.base is None:
-        return f"{_amount(one, one.seen)}{interval}"
-    unit = one.condition.quantity.unit
-    base = f"{words.with_unit(one.base, unit)} of {one.condition.other or 'the stored run'}"
-    found = words.with_unit(one.measured, unit)
-    return f"{found}, {_amount(one, one.seen)} the {base}{interval}"
+    interval = "" if judgement.condition.figure in COUNTED else " (no interval)"
+    if judgement.interval:
+        interval = f" [{_between(judgement.interval.low, judgement.interval.high)}]"
+    if judgement.base is None:
+        return f"{_amount(judgement, judgement.seen)}{interval}"
+    unit = judgement.condition.quantity.unit
+    whose = judgement.condition.other or "the stored run"
+    base = f"{words.with_unit(judgement.base, unit)} of {whose}"
+    found = words.with_unit(judgement.measured, unit)
+    return f"{found}, {_amount(judgement, judgement.seen)} the {base}{interval}"
 
 
-def _amount(one: Judgement, value: float) -> str:
+def _amount(judgement: Judgement, value: float) -> str:
     """With more digits where it would look like the limit."""
-    limit = one.condition.limit
+    limit = judgement.condition.limit
     is_told = value == limit or words.number(value) != words.number(limit)
-    said = "" if is_told else f"{value:.6g}"
-    if one.condition.is_relative:
-        return f"{said or words.number(value)} times"
-    return words.with_unit(value, one.condition.quantity.unit, said=said)
+    text = "" if is_told else f"{value:.6g}"
+    if judgement.condition.is_relative:
+        return f"{text or words.number(value)} times"
+    return words.with_unit(value, judgement.condition.quantity.unit, shown=text)
 
 
 def _between(low: float, high: float) -> str:
@@ -72,10 +74,10 @@ def _between(low: float, high: float) -> str:
 
 def lines(*, every: Sequence[Judgement], beware: Sequence[str]) -> str:
     """For a terminal."""
-    told = [f"beware: {one}" for one in beware]
-    told += [f"{one.condition}: {sentence(one)}" for one in every]
+    told = [f"beware: {warning}" for warning in beware]
+    told += [f"{judgement.condition}: {sentence(judgement)}" for judgement in every]
     wrapped = [
-        textwrap.fill(one, WIDTH, initial_indent="  ", subsequent_indent="    ") for one in told
+        textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in told
     ]
     return "\n".join([f"CONDITIONS: {headline(every)}", *wrapped]).translate(words.PLAIN)
 
@@ -91,7 +93,7 @@ def warnings(*, run: Comparison, against: Comparison | None) -> list[str]:
 
 def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
     """A test case a condition: what fails is a failure, what is not decided an error."""
-    counts = Counter(one.standing for one in every)
+    counts = Counter(judgement.standing for judgement in every)
     told = {
         "name": "compare",
         "tests": str(len(every)),
@@ -104,23 +106,28 @@ def junit(*, every: Sequence[Judgement], run: Comparison) -> bytes:
         "testsuite",
         {**told, "timestamp": run.made_at, "time": f"{run.seconds_taken:.3f}", "skipped": "0"},
     )
-    for one in every:
-        named = {"classname": f"compare.{one.condition.pattern}", "name": str(one.condition)}
+    for judgement in every:
+        named = {
+            "classname": f"compare.{judgement.condition.pattern}",
+            "name": str(judgement.condition),
+        }
         case = ElementTree.SubElement(suite, "testcase", {**named, "time": "0"})
-        said = sentence(one)
-        kind = {Standing.FAILS: "failure", Standing.UNDECIDED: "error"}.get(one.standing)
+        text = sentence(judgement)
+        kind = {Standing.FAILS: "failure", Standing.UNDECIDED: "error"}.get(judgement.standing)
         if kind:
-            below = ElementTree.SubElement(case, kind, {"message": said, "type": one.standing})
-            below.text = _legal("\n".join([f"{one.condition}: {said}", *_circumstances(run)]))
+            below = ElementTree.SubElement(
+                case, kind, {"message": text, "type": judgement.standing}
+            )
+            below.text = _legal("\n".join([f"{judgement.condition}: {text}", *_circumstances(run)]))
         else:
-            ElementTree.SubElement(case, "system-out").text = said
+            ElementTree.SubElement(case, "system-out").text = text
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return written + b"\n"
 
 
 def _circumstances(run: Comparison) -> list[str]:
-    audit = [] if run.audit.is_clean else [f"audit: {run.audit.said}"]
-    beware = [f"beware: {one}" for one in verdicts.warnings(run=run)]
+    audit = [] if run.audit.is_clean else [f"audit: {run.audit.output}"]
+    beware = [f"beware: {warning}" for warning in verdicts.warnings(run=run)]
     return [*audit, *beware, f"again: {run.settings.as_command}"]
 
 
@@ -130,7 +137,7 @@ def _legal(text: str) -> str:
 
 def markdown(*, every: Sequence[Judgement], run: Comparison, beware: Sequence[str]) -> str:
     """The verdict, what to beware of, the conditions if there are any, and every figure."""
-    told = [] if run.audit.is_clean else [f"The audit found a breach: {run.audit.said}"]
+    told = [] if run.audit.is_clean else [f"The audit found a breach: {run.audit.output}"]
     told += [*verdicts.warnings(run=run), *beware]
     mark = {Standing.FAILS: "**fails**", Standing.UNDECIDED: "**not decided**"}
     saga = run.settings.saga
@@ -139,13 +146,17 @@ def markdown(*, every: Sequence[Judgement], run: Comparison, beware: Sequence[st
     parts = [
         f"## {title}",
         _plain(f"{verdicts.headline(run=run)}."),
-        *["\n".join(f"- Beware: {_plain(one)}" for one in told)] * bool(told),
+        *["\n".join(f"- Beware: {_plain(warning)}" for warning in told)] * bool(told),
         *[
             _table(
                 ("condition", "", "measured"),
                 [
-                    [f"`{one.condition}`", mark.get(one.standing, "holds"), _plain(_short(one))]
-                    for one in every
+                    [
+                        f"`{judgement.condition}`",
+                        mark.get(judgement.standing, "holds"),
+                        _plain(_short(judgement)),
+                    ]
+                    for judgement in every
                 ],
             )
         ]
@@ -158,19 +169,19 @@ def markdown(*, every: Sequence[Judgement], run: Comparison, beware: Sequence[st
     return words.of_saga("\n\n".join(parts) + "\n", saga=saga)
 
 
-def _short(one: Judgement) -> str:
+def _short(judgement: Judgement) -> str:
     """The sentence without its first words, which stand beside it."""
-    return sentence(one).removeprefix(one.standing).lstrip(":, ")
+    return sentence(judgement).removeprefix(judgement.standing).lstrip(":, ")
 
 
 def _figures(run: Comparison) -> list[list[str]]:
     """A row for each that the run has measured."""
     rows = []
-    for name, one in QUANTITIES.items():
-        found = [one.read(run, pattern) for pattern in run.patterns]
+    for name, quantity in QUANTITIES.items():
+        found = [quantity.read(run, pattern) for pattern in run.patterns]
         if any(found):
-            cells = [_cell(measured, one.unit) for measured in found]
-            rows.append([f"`{name}`: {_plain(one.about)}", *cells])
+            cells = [_cell(measured, quantity.unit) for measured in found]
+            rows.append([f"`{name}`: {_plain(quantity.about)}", *cells])
     return rows
 
 

@@ -41,8 +41,10 @@ def header(*, run: Comparison) -> str:
 
 
 def _audit(run: Comparison) -> str:
-    kind, said = ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
-    return f'<p><span class="badge {kind}">{said}</span></p>'
+    kind, description = (
+        ("good", "Audit clean") if run.audit.is_clean else ("bad", "Audit: breached")
+    )
+    return f'<p><span class="badge {kind}">{description}</span></p>'
 
 
 def _warnings(run: Comparison) -> str:
@@ -66,7 +68,7 @@ def _tile(run: Comparison, question: Question) -> str:
 
 
 def _bars(found: Mapping[str, float | None], unit: str) -> str:
-    highest = max([one for one in found.values() if one is not None], default=0.0) or 1.0
+    highest = max([value for value in found.values() if value is not None], default=0.0) or 1.0
     return "".join(
         f'<div class="bar {words.colour_of(pattern)}"><span>{escape(words.short_name_of(pattern))}'
         f'</span><i style="width:{(value or 0.0) / highest * 100:.1f}%"></i>'
@@ -108,7 +110,7 @@ def _pair(place: int, first: str, second: str, found: Sequence[Verdict]) -> str:
         lambda width: chart(found=found, width=width),
         name=f"decided-{place}",
         title=f"{title}: which is better, by how much",
-        says=f"From {_pairs(found)} pairs of windows.",
+        caption=f"From {_pairs(found)} pairs of windows.",
         table_html=html.table(
             heads=["", words.name_of(first), words.name_of(second), ""],
             rows=[_cells(verdict) for verdict in found],
@@ -137,7 +139,7 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
     first, second = found[0].first, found[0].second
     frame = Frame(width=width, height=ROW * len(found) + 74, left=10, right=10, top=26)
     leads = [lead for verdict in found if (lead := verdict.lead)]
-    furthest = max((max(abs(one.low), abs(one.high)) for one in leads), default=LEAST)
+    furthest = max((max(abs(ratio.low), abs(ratio.high)) for ratio in leads), default=LEAST)
     end = min(max(furthest * 1.1, LEAST), MOST)
     across = frame.across(low=-end, high=end)
     left, right = (
@@ -152,9 +154,9 @@ def chart(*, found: Sequence[Verdict], width: float) -> Drawing:
         plot.text(left, 0, 14, kind=f"name {words.colour_of(first)}"),
         plot.text(right, width, 14, anchor="end", kind=f"name {words.colour_of(second)}"),
     ]
-    drawn += [_row(one, frame.top + ROW * place, across) for place, one in enumerate(found)]
-    said = " ".join(f"{verdict.figure}: {verdicts.sentence(verdict)}." for verdict in found)
-    return Drawing(height=frame.height, elements=drawn, said=said)
+    drawn += [_row(verdict, frame.top + ROW * place, across) for place, verdict in enumerate(found)]
+    description = " ".join(f"{verdict.figure}: {verdicts.sentence(verdict)}." for verdict in found)
+    return Drawing(height=frame.height, elements=drawn, description=description)
 
 
 def _row(verdict: Verdict, top: float, across: Linear) -> str:

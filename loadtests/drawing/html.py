@@ -23,27 +23,29 @@ WIDE, NARROW = 760.0, 370.0
 """Each chart is drawn twice, for a screen or paper and for a phone: letters keep their size."""
 
 
-def paragraph(said: str, *, kind: str = "") -> str:
-    return f'<p class="{escape(kind)}">{escape(said)}</p>' if kind else f"<p>{escape(said)}</p>"
+def paragraph(text: str, *, kind: str = "") -> str:
+    return f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
 def points(every: Sequence[str]) -> str:
     """A list of sentences; nothing for none."""
     if not every:
         return ""
-    return f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in every)}</ul>"
+    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in every)}</ul>"
 
 
-def section(says: str, *parts_html: str, name: str, title: str) -> str:
-    """A chapter; `says`: its first paragraph, none where that is empty."""
-    parts = [f"<h2>{escape(title)}</h2>", paragraph(says) if says else "", *parts_html]
+def section(caption: str, *parts_html: str, name: str, title: str) -> str:
+    """A chapter; `caption`: its first paragraph, none where that is empty."""
+    parts = [f"<h2>{escape(title)}</h2>", paragraph(caption) if caption else "", *parts_html]
     return f'<section id="{escape(name)}">{"".join(parts)}</section>\n'
 
 
 def contents(sections_html: Sequence[str]) -> str:
     """Links to these sections."""
-    found = [re.search('id="([^"]+)"><h2>(.+?)</h2>', one) for one in sections_html]
-    links = [f'<a href="#{one[1]}">{one[2]}</a>' for one in found if one]
+    found = [
+        re.search('id="([^"]+)"><h2>(.+?)</h2>', section_html) for section_html in sections_html
+    ]
+    links = [f'<a href="#{match[1]}">{match[2]}</a>' for match in found if match]
     return f'<nav aria-label="Contents">{"".join(links)}</nav>\n'
 
 
@@ -62,7 +64,7 @@ def key(names: Sequence[tuple[str, str]], *, patterns: Sequence[str] = ()) -> st
 
 def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
     """The first cell of a row names it."""
-    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
+    head = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
         + "".join(_cell(cell) for cell in row[1:])
@@ -78,15 +80,15 @@ def table(*, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) 
 def by_pattern(found: Sequence[T], rows: Mapping[str, Callable[[T], str]], *, caption: str) -> str:
     """A table with a column a pattern; `rows`: what a row is called, and what a cell says."""
     return table(
-        heads=["", *[words.name_of(one.pattern) for one in found]],
+        heads=["", *[words.name_of(figures.pattern) for figures in found]],
         rows=[[label, *map(of, found)] for label, of in rows.items()],
         caption=caption,
     )
 
 
-def _cell(said: str) -> str:
-    kind = ' class="words"' if len(said) > LONG else ""
-    return f"<td{kind}>{escape(said)}</td>"
+def _cell(text: str) -> str:
+    kind = ' class="words"' if len(text) > LONG else ""
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def figure(
@@ -94,7 +96,7 @@ def figure(
     *,
     name: str,
     title: str,
-    says: str,
+    caption: str,
     table_html: str,
 ) -> str:
     """A chart with what it says below it; its numbers as a table, folded away.
@@ -107,7 +109,7 @@ def figure(
     )
     return (
         f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-        f"<figcaption>{escape(says)}</figcaption>"
+        f"<figcaption>{escape(caption)}</figcaption>"
         f"<details><summary>The numbers</summary>{table_html}</details></figure>"
     )
 

@@ -36,7 +36,7 @@ def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=found, width=width),
             name="latency",
             title="Latency until the outcome",
-            says="Thick: all checkouts of a pattern. Thin: each window alone; where they lie"
+            caption="Thick: all checkouts of a pattern. Thin: each window alone; where they lie"
             " apart, the machine was not always the same, or few checkouts make a point.",
             table_html=_outcomes_table(run, Phase.LIGHT),
         ),
@@ -48,7 +48,7 @@ def latency(*, run: Comparison, samples: Sequence[Sample]) -> str:
 def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
     """Until the 202: apart, because it says nothing of the outcome."""
     found = {
-        pattern: [[one.acceptance_ms for one in window] for window in windows.values()]
+        pattern: [[sample.acceptance_ms for sample in window] for window in windows.values()]
         for pattern, windows in windows_of(run, samples, Phase.LIGHT).items()
     }
     if not found:
@@ -60,7 +60,7 @@ def acceptance(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=found, width=width),
             name="acceptance",
             title="Time until the acceptance",
-            says="Acceptance only, at light load.",
+            caption="Acceptance only, at light load.",
             table_html=times_table(
                 run.of(Phase.LIGHT),
                 lambda figures: figures.acceptance,
@@ -86,11 +86,11 @@ def hot(*, run: Comparison, samples: Sequence[Sample]) -> str:
         html.figure(
             lambda width: chart(found=found, width=width),
             name=phase,
-            title=f"Latency. {says}",
-            says=says,
+            title=f"Latency. {caption}",
+            caption=caption,
             table_html=_outcomes_table(run, phase),
         )
-        for phase, says in wanted.items()
+        for phase, caption in wanted.items()
         if (found := _outcomes(run, samples, phase))
     ]
     if not drawn:
@@ -117,7 +117,7 @@ def windows_of(
 
 def _outcomes(run: Comparison, samples: Sequence[Sample], phase: Phase) -> Windows:
     return {
-        pattern: [[until_completed(one) for one in window] for window in windows.values()]
+        pattern: [[until_completed(sample) for sample in window] for window in windows.values()]
         for pattern, windows in windows_of(run, samples, phase).items()
     }
 
@@ -135,9 +135,9 @@ def times_table(
     return html.by_pattern(
         figures,
         {
-            "p50": lambda one: spread(of(one), 0),
-            "p95": lambda one: spread(of(one), 1),
-            "p99": lambda one: spread(of(one), 2),
+            "p50": lambda figures: spread(of(figures), 0),
+            "p95": lambda figures: spread(of(figures), 1),
+            "p99": lambda figures: spread(of(figures), 2),
         },
         caption=f"{caption}; in brackets the lowest and the highest window.",
     )
@@ -151,13 +151,13 @@ def spread(times: Times | None, place: int) -> str:
     return f"{whole}  ({words.spread(times.of_windows(place))})" if times.windows else whole
 
 
-def _said(pattern: str, values: Sequence[float]) -> str:
+def _described(pattern: str, values: Sequence[float]) -> str:
     within = {share: percentile(values, share) for share in (0.5, 0.9, 0.99)}
-    said = [
+    description = [
         f"{words.percent(share)} within {words.ms(None if math.isinf(ms) else ms)}"
         for share, ms in within.items()
     ]
-    return f"{words.name_of(pattern)}: {', '.join(said)}"
+    return f"{words.name_of(pattern)}: {', '.join(description)}"
 
 
 def chart(*, found: Windows, width: float) -> Drawing:
@@ -182,8 +182,10 @@ def chart(*, found: Windows, width: float) -> Drawing:
         ]
         drawn.append(plot.path(_line(every[pattern], across, up), kind=f"line {kind}"))
     drawn.append(frame.names(found, in_full=not is_narrow))
-    said = "; ".join(_said(pattern, values) for pattern, values in every.items() if values)
-    return Drawing(height=frame.height, elements=drawn, said=said)
+    description = "; ".join(
+        _described(pattern, values) for pattern, values in every.items() if values
+    )
+    return Drawing(height=frame.height, elements=drawn, description=description)
 
 
 def _line(ordered: Sequence[float], across: Tail, up: Linear | Log) -> list[Point]:

@@ -53,7 +53,7 @@ def load(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(found=found, knees=knees, laws=laws, width=width),
             name="load",
             title="Latency by offered load",
-            says="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
+            caption="Thick: median. Thin: p99. Time and its axis are those of the first chart, but"
             " logarithmic."
             + _of_laws([capacity for capacity in drawn if capacity.pattern in laws]),
             table_html=_knees_table(run.capacities)
@@ -89,15 +89,15 @@ def _of_laws(drawn: Sequence[Capacity]) -> str:
     )
 
 
-def _said(pattern: str, levels: Sequence[Level], knee: Knee | None) -> str:
-    said = (
+def _described(pattern: str, levels: Sequence[Level], knee: Knee | None) -> str:
+    description = (
         f"{words.name_of(pattern)}: median {words.ms(levels[0].p50_ms)} at"
         f" {levels[0].offered:.0f}/s, {words.ms(levels[-1].p50_ms)} at {levels[-1].offered:.0f}/s"
     )
     if knee is None:
-        return said
+        return description
     between = f" ({words.bounds(knee.between.low, knee.between.high)})" if knee.between else ""
-    return f"{said}, knee at {knee.load:.0f}/s{between}"
+    return f"{description}, knee at {knee.load:.0f}/s{between}"
 
 
 def curve_of(*, capacity: Capacity) -> Curve:
@@ -124,7 +124,7 @@ def levels_of(*, run: Comparison, samples: Sequence[Sample], pattern: str) -> li
     for phase in (Phase.LIGHT, Phase.LEVELS):
         windows = latency.windows_of(run, samples, phase).get(pattern, {})
         for number, window in windows.items():
-            if number in rates and any(one.outcome == COMPLETED for one in window):
+            if number in rates and any(sample.outcome == COMPLETED for sample in window):
                 level = level_of(samples=window, seconds=len(window) / rates[number])
                 found.append(replace(level, is_sustained=True))
     return _by_load(found)
@@ -133,13 +133,13 @@ def levels_of(*, run: Comparison, samples: Sequence[Sample], pattern: str) -> li
 def _by_load(every: Sequence[Level]) -> list[Level]:
     """Windows at one load become one: the mean of theirs; sustained if most were."""
     loads: dict[int, list[Level]] = {}
-    for one in every:
-        loads.setdefault(round(one.offered), []).append(one)
+    for level in every:
+        loads.setdefault(round(level.offered), []).append(level)
     return [
         Level(
-            **{name: fmean(getattr(one, name) for one in same) for name in MEANS},
-            is_sustained=sum(one.is_sustained for one in same) * 2 > len(same),
-            lag_p99_ms=max(one.lag_p99_ms for one in same),
+            **{name: fmean(getattr(level, name) for level in same) for name in MEANS},
+            is_sustained=sum(level.is_sustained for level in same) * 2 > len(same),
+            lag_p99_ms=max(level.lag_p99_ms for level in same),
         )
         for _, same in sorted(loads.items())
     ]
@@ -214,10 +214,10 @@ def chart(
         found, width=width, height=320, left=58, between=KNEE_ROW * len(knees)
     )
     every = [level for levels in found.values() for level in levels]
-    low = min(max(one.p50_ms, 0.1) for one in every)
-    high = max(low, *(one.p99_ms for one in every))
+    low = min(max(level.p50_ms, 0.1) for level in every)
+    high = max(low, *(level.p99_ms for level in every))
     up = Log(low=low * 0.8, high=high * 1.25, start=frame.floor, end=frame.top)
-    highest = max([one.offered for one in every] + [knee.load for knee in knees.values()])
+    highest = max([level.offered for level in every] + [knee.load for knee in knees.values()])
     across = frame.across(high=plot.rounded_up(highest))
     drawn = [
         frame.upright(up, most=7, unit="ms"),
@@ -226,8 +226,10 @@ def chart(
     drawn += [_law(pattern, curve, across, up) for pattern, curve in laws.items()]
     drawn += [_pattern(pattern, levels, across, up) for pattern, levels in found.items()]
     drawn += [_knees(knees, across, frame), frame.names(found)]
-    said = [_said(pattern, levels, knees.get(pattern)) for pattern, levels in found.items()]
-    return Drawing(height=frame.height, elements=drawn, said="; ".join(said))
+    description = [
+        _described(pattern, levels, knees.get(pattern)) for pattern, levels in found.items()
+    ]
+    return Drawing(height=frame.height, elements=drawn, description="; ".join(description))
 
 
 def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Log) -> str:
@@ -235,8 +237,8 @@ def _pattern(pattern: str, levels: Sequence[Level], across: Linear, up: Log) -> 
     medians = [(across(level.offered), up(level.p50_ms)) for level in levels]
     slow = [(across(level.offered), up(level.p99_ms)) for level in levels]
     dots = [
-        plot.dot(*place, kind=f"{'fill' if one.is_sustained else 'hollow'} {kind}")
-        for one, place in zip(levels, medians, strict=True)
+        plot.dot(*place, kind=f"{'fill' if level.is_sustained else 'hollow'} {kind}")
+        for level, place in zip(levels, medians, strict=True)
     ]
     lines = plot.path(slow, kind=f"p99 {kind}") + plot.path(medians, kind=f"line {kind}")
     return lines + "".join(dots)
@@ -254,7 +256,7 @@ def _law(pattern: str, curve: Curve, across: Linear, up: Log) -> str:
 
 def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
     """Lines first, so that none goes through words."""
-    lines, said = [], []
+    lines, description = [], []
     for place, (pattern, knee) in enumerate(knees.items()):
         kind = words.colour_of(pattern)
         x, top = across(knee.load), frame.top - KNEE_ROW * (place + 1)
@@ -264,8 +266,8 @@ def _knees(knees: Mapping[str, Knee], across: Linear, frame: Frame) -> str:
         label = f"knee {knee.load:.0f}/s"
         fits = x + plot.width_of(label, bold=True) + 6 < frame.width
         left, anchor = (x + 5, "start") if fits else (x - 5, "end")
-        said.append(plot.text(label, left, top + 10, anchor=anchor, kind=f"name {kind}"))
-    return "".join([*lines, *said])
+        description.append(plot.text(label, left, top + 10, anchor=anchor, kind=f"name {kind}"))
+    return "".join([*lines, *description])
 
 
 def _bracket(between: Bounds, across: Linear, y: float, kind: str) -> str:

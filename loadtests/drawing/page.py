@@ -95,7 +95,7 @@ def _environment(run: Comparison) -> str:
 
 def _audit(run: Comparison) -> str:
     """What the audit checked."""
-    said = (
+    text = (
         "After the run an audit checked the services' own tables: nothing was lost, doubled or left"
         " half done."
         if run.audit.is_clean
@@ -104,8 +104,8 @@ def _audit(run: Comparison) -> str:
     checked = [f"{group['title']} ({group['counted']})" for group in _groups(run)]
     nothing = "Nothing else was found that makes these figures doubtful."
     return html.section(
-        said,
-        html.points(checked) if checked else html.paragraph(run.audit.said),
+        text,
+        html.points(checked) if checked else html.paragraph(run.audit.output),
         "" if verdicts.warnings(run=run) else html.paragraph(nothing),
         name="audit",
         title="Correctness",
@@ -142,7 +142,7 @@ def _method(run: Comparison) -> str:
 def _groups(run: Comparison) -> list[dict[str, str]]:
     """The audit's groups of checks, where it said them as JSON."""
     try:
-        said = json.loads(run.audit.said)
+        text = json.loads(run.audit.output)
     except ValueError:
         return []
-    return list(said.get("groups", [])) if isinstance(said, dict) else []
+    return list(text.get("groups", [])) if isinstance(text, dict) else []

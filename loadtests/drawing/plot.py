@@ -30,7 +30,7 @@ class Drawing:
 
     height: float
     elements: Sequence[str]
-    said: str
+    description: str
 
 
 def picture(drawn: Drawing, *, width: float, name: str, title: str) -> str:
@@ -38,7 +38,7 @@ def picture(drawn: Drawing, *, width: float, name: str, title: str) -> str:
     return element(
         "svg",
         element("title", escape(title), id=f"{name}-title"),
-        element("desc", escape(drawn.said), id=f"{name}-desc"),
+        element("desc", escape(drawn.description), id=f"{name}-desc"),
         *drawn.elements,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {_value(width)} {_value(drawn.height)}",
@@ -56,20 +56,20 @@ def element(name: str, *children: str, **attributes: object) -> str:
     return f"<{name}{written}>{''.join(children)}</{name}>" if children else f"<{name}{written}/>"
 
 
-def text(said: str, x: float, y: float, *, anchor: str = "start", kind: str) -> str:
+def text(content: str, x: float, y: float, *, anchor: str = "start", kind: str) -> str:
     """`kind`: its class; `name` is bold. `anchor`: start, middle or end."""
-    return element("text", escape(said), x=x, y=y, text_anchor=anchor, class_=kind)
+    return element("text", escape(content), x=x, y=y, text_anchor=anchor, class_=kind)
 
 
-def heading(label: str, said: str, *, y: float, kind: str) -> str:
+def heading(label: str, content: str, *, y: float, kind: str) -> str:
     """Bold words in a colour at the left, and beside them what is said of it."""
     left = width_of(label, bold=True) + 10
-    return text(label, 2, y, kind=f"name {kind}") + text(said, left, y, kind="mark")
+    return text(label, 2, y, kind=f"name {kind}") + text(content, left, y, kind="mark")
 
 
-def width_of(said: str, *, bold: bool = False) -> float:
+def width_of(content: str, *, bold: bool = False) -> float:
     """How wide the words are, at most."""
-    return len(said) * SIZE * (BOLD_LETTER if bold else LETTER)
+    return len(content) * SIZE * (BOLD_LETTER if bold else LETTER)
 
 
 def line(start: Point, end: Point, *, kind: str) -> str:
@@ -139,7 +139,7 @@ class Log:
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for parts in ((1, 2, 5), (1, 3), (1,)):
             found = [part * 10.0**power for power in powers for part in parts]
-            found = [one for one in found if self.low <= one <= self.high]
+            found = [value for value in found if self.low <= value <= self.high]
             if len(found) <= most:
                 break
         return found

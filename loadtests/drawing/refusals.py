@@ -32,7 +32,7 @@ def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
         return ""
     settings = run.settings
     every = [_stack(figure) for figure in figures]
-    seen = {part.kind for one in every for part in one.parts}
+    seen = {part.kind for bar in every for part in bar.parts}
     return html.section(
         f"{words.share(settings.declined)} of the cards are declined after the goods were"
         f" reserved, so that is undone; {words.share(settings.scarce)} of the carts want the"
@@ -42,7 +42,7 @@ def failures(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: bars.stacks(every=every, unit="checkouts", width=width),
             name="ends",
             title="How checkouts ended",
-            says="The same checkouts were sent in each pattern.",
+            caption="The same checkouts were sent in each pattern.",
             table_html=_counts_table(figures),
         ),
         _times(
@@ -63,7 +63,7 @@ def _stack(figures: Figures) -> StackedBar:
     amounts = [(getattr(figures.counts, field), *end) for field, end in ENDS.items()]
     return StackedBar(
         pattern=figures.pattern,
-        said=f"{figures.counts.offered} checkouts",
+        description=f"{figures.counts.offered} checkouts",
         parts=[
             Segment(label=f"{amount} {label}", short=str(amount), amount=amount, kind=kind)
             for amount, label, kind in amounts
@@ -103,10 +103,10 @@ def _times(
         lambda width: dots(found=found, unit="ms from intended start", width=width),
         name=name,
         title=title,
-        says="Each dot is a checkout; the line is their median.",
+        caption="Each dot is a checkout; the line is their median.",
         table_html=latency.times_table(
             figures,
-            lambda one: one.compensated if name == "undone" else one.refused,
+            lambda figures: figures.compensated if name == "undone" else figures.refused,
             f"{title}, ms",
         ),
     )
@@ -115,13 +115,17 @@ def _times(
 def dots(*, found: Mapping[str, Sequence[float]], unit: str, width: float) -> Drawing:
     """A dot for each value (ms), one row a pattern, its median marked."""
     frame = Frame(width=width, height=ROW * len(found) + 48, left=8, right=14, top=8, bottom=46)
-    values = [one for every in found.values() for one in every if not math.isinf(one)] or [1.0]
+    values = [value for every in found.values() for value in every if not math.isinf(value)] or [
+        1.0
+    ]
     across = frame.across(high=plot.rounded_up(max(values)))
     drawn = [frame.level(across, unit=unit)]
     for place, (pattern, every) in enumerate(found.items()):
         drawn.append(_dots(pattern, sorted(every), frame.top + place * ROW, across))
-    said = "; ".join(f"{words.name_of(one)}: {len(every)} of them" for one, every in found.items())
-    return Drawing(height=frame.height, elements=drawn, said=said)
+    description = "; ".join(
+        f"{words.name_of(pattern)}: {len(every)} of them" for pattern, every in found.items()
+    )
+    return Drawing(height=frame.height, elements=drawn, description=description)
 
 
 def _dots(pattern: str, ordered: Sequence[float], top: float, across: Linear) -> str:
@@ -129,11 +133,11 @@ def _dots(pattern: str, ordered: Sequence[float], top: float, across: Linear) ->
     known = [value for value in ordered if not math.isinf(value)]
     shown = known[:: max(len(known) // MOST_DOTS, 1)]
     drawn = [plot.dot(across(value), top + 32, kind=f"dot {kind}") for value in shown]
-    said = "none"
+    description = "none"
     if known:
         middle = known[(len(known) - 1) // 2]
         place = across(middle)
         drawn.append(plot.line((place, top + 22), (place, top + 42), kind=f"line {kind}"))
-        said = f"median {words.ms(middle)}, slowest {words.ms(known[-1])}"
+        description = f"median {words.ms(middle)}, slowest {words.ms(known[-1])}"
     label = words.short_name_of(pattern)
-    return plot.heading(label, said, y=top + 14, kind=kind) + "".join(drawn)
+    return plot.heading(label, description, y=top + 14, kind=kind) + "".join(drawn)

@@ -33,7 +33,7 @@ def screen(*, run: Comparison) -> str:
         *_failures(run),
         "",
         "ENVIRONMENT",
-        *[_fact(name, said) for name, said in run.environment.items() if name != "processes"],
+        *[_fact(name, text) for name, text in run.environment.items() if name != "processes"],
         f"  again: {run.settings.as_command}",
     ]
     return words.of_saga("\n".join(lines), saga=run.settings.saga).translate(words.PLAIN)
@@ -41,9 +41,9 @@ def screen(*, run: Comparison) -> str:
 
 def audit(*, run: Comparison) -> list[str]:
     """What the audit said, and what to beware of."""
-    said = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.said}"
+    text = "audit: clean" if run.audit.is_clean else f"audit: BREACHED: {run.audit.output}"
     return [
-        _wrapped(said),
+        _wrapped(text),
         *(_wrapped(f"beware: {warning}") for warning in verdicts.warnings(run=run)),
     ]
 
@@ -55,7 +55,7 @@ def _light(run: Comparison) -> list[str]:
     return [
         f"Light load, {run.settings.rate:g}/s: ms from intended start to outcome",
         *[
-            _line(f"  p{share}", [latency.spread(one.outcome, place) for one in found])
+            _line(f"  p{share}", [latency.spread(figures.outcome, place) for figures in found])
             for place, share in enumerate((50, 95, 99))
         ],
         _row("accepted after, p50 / p99", found, lambda figures: _pair(figures.acceptance)),
@@ -71,16 +71,18 @@ def _full(run: Comparison) -> list[str]:
         _row("completed/s", found, throughput.capacity),
         *_knees(run),
         *_pressures(run),
-        _row("CPU ms a checkout", found, lambda one: f"{one.cost.shop_cpu_ms:.2f}"),
-        _row("  of it: services", found, lambda one: _cpu(one.cost, of_services=True)),
-        _row("  PostgreSQL and broker", found, lambda one: _cpu(one.cost, of_services=False)),
-        _row("  the same at light load", light, lambda one: f"{one.cost.shop_cpu_ms:.1f}"),
+        _row("CPU ms a checkout", found, lambda figures: f"{figures.cost.shop_cpu_ms:.2f}"),
+        _row("  of it: services", found, lambda figures: _cpu(figures.cost, of_services=True)),
+        _row(
+            "  PostgreSQL and broker", found, lambda figures: _cpu(figures.cost, of_services=False)
+        ),
+        _row("  the same at light load", light, lambda figures: f"{figures.cost.shop_cpu_ms:.1f}"),
         _row("writing transactions", found, lambda figures: f"{figures.cost.writes:.2f}"),
-        _row("WAL kB", found, lambda one: f"{one.cost.wal_bytes / 1000:.1f}"),
+        _row("WAL kB", found, lambda figures: f"{figures.cost.wal_bytes / 1000:.1f}"),
         _row(
             "messages / HTTP calls",
             found,
-            lambda one: f"{one.cost.messages:.2f} / {one.cost.http_calls:.2f}",
+            lambda figures: f"{figures.cost.messages:.2f} / {figures.cost.http_calls:.2f}",
         ),
     ]
 
@@ -96,24 +98,28 @@ def _pressures(run: Comparison) -> list[str]:
     """Of a full run: shares of what completes at full load."""
     if not run.pressures:
         return []
-    shares = {(one.pattern, one.phase): one.ratio for one in run.pressures if one.ratio}
-    said = [
+    shares = {
+        (pressure.pattern, pressure.phase): pressure.ratio
+        for pressure in run.pressures
+        if pressure.ratio
+    }
+    cells = [
         " / ".join(
             f"{found.estimate:.2f}" if (found := shares.get((pattern, phase))) else "-"
             for phase in throughput.HARDER
         )
         for pattern in run.patterns
     ]
-    return [_line("  twice / hot / Zipf, of it", said)]
+    return [_line("  twice / hot / Zipf, of it", cells)]
 
 
 def _knee(capacity: Capacity) -> str:
     """With its interval in few letters, where it has one."""
-    said = f"{capacity.knee:.0f}" if capacity.knee else "none"
+    text = f"{capacity.knee:.0f}" if capacity.knee else "none"
     if capacity.knee_between is None:
-        return said
+        return text
     low, high = capacity.knee_between.low, capacity.knee_between.high
-    return f"{said}  ({f'{low:.0f}+' if high is None else f'{low:.0f}-{high:.0f}'})"
+    return f"{text}  ({f'{low:.0f}+' if high is None else f'{low:.0f}-{high:.0f}'})"
 
 
 def _failures(run: Comparison) -> list[str]:
@@ -124,8 +130,8 @@ def _failures(run: Comparison) -> list[str]:
         f"Failures: {words.share(run.settings.declined)} declined cards,"
         f" {words.share(run.settings.scarce)} compete for a last unit",
         _row("completed / undone / refused", found, lambda figures: _ended(figures.counts)),
-        _row("undone after ms, p50 / p99", found, lambda one: _pair(one.compensated)),
-        _row("refused after ms, p50 / p99", found, lambda one: _pair(one.refused)),
+        _row("undone after ms, p50 / p99", found, lambda figures: _pair(figures.compensated)),
+        _row("refused after ms, p50 / p99", found, lambda figures: _pair(figures.refused)),
     ]
 
 
@@ -136,7 +142,7 @@ def _decided(run: Comparison) -> list[str]:
     for figure, same in groupby(shown, key=lambda verdict: verdict.figure):
         lines += [
             f"  {figure}",
-            *dict.fromkeys(_wrapped(verdicts.sentence(one), 4) for one in same),
+            *dict.fromkeys(_wrapped(verdicts.sentence(verdict), 4) for verdict in same),
         ]
     left = len(run.verdicts) - len(shown)
     if left:
@@ -192,8 +198,8 @@ def _fitted(cell: str, column: int) -> str:
     return cell if len(cell) < column else cell.partition("  ")[0]
 
 
-def _fact(name: str, said: str) -> str:
-    return _wrapped(textwrap.shorten(f"{name}: {said}", LONGEST_FACT, placeholder=" ..."))
+def _fact(name: str, text: str) -> str:
+    return _wrapped(textwrap.shorten(f"{name}: {text}", LONGEST_FACT, placeholder=" ..."))
 
 
 def _wrapped(text: str, indent: int = 2) -> str:

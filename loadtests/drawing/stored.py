@@ -54,5 +54,10 @@ def _decoded(path: Path, kind: type[T]) -> T:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as error:
         raise NotARun(f"{path.parent} is no stored run: it has no {path.name}") from error
+    except msgspec.ValidationError as error:
+        raise NotARun(
+            f"{path} can't be read as a run of this version of Dueto ({error}): draw it with the"
+            " version that made it, or measure again"
+        ) from error
     except (OSError, msgspec.MsgspecError) as error:
         raise NotARun(f"{path} can't be read as a run: {error}") from error

@@ -29,7 +29,8 @@ def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
     found = latency.windows_of(run, samples, Phase.FULL)
     courses = {
         pattern: [
-            course_of(samples=one, bin_seconds=length) for one in found.get(pattern, {}).values()
+            course_of(samples=window, bin_seconds=length)
+            for window in found.get(pattern, {}).values()
         ]
         for pattern in run.patterns
     }
@@ -41,7 +42,7 @@ def throughput(*, run: Comparison, samples: Sequence[Sample]) -> str:
             lambda width: chart(courses=courses, bin_seconds=length, seconds=seconds, width=width),
             name="throughput",
             title="Completed checkouts a second at full load",
-            says="Seconds from the first intended start of a window. Thin: each window. Thick:"
+            caption="Seconds from the first intended start of a window. Thin: each window. Thick:"
             " their mean.",
             table_html=_table(figures) + _pressures_table(run),
         ),
@@ -56,7 +57,9 @@ def _table(figures: Sequence[Figures]) -> str:
         {
             "offered/s, median": _offered,
             "completed/s": capacity,
-            "completed of offered": lambda one: f"{one.counts.completed} / {one.counts.offered}",
+            "completed of offered": lambda figures: (
+                f"{figures.counts.completed} / {figures.counts.offered}"
+            ),
         },
         caption="Until the last checkout of a window has ended; in brackets the lowest"
         " and the highest window.",
@@ -76,8 +79,8 @@ def _pressures_table(run: Comparison) -> str:
     if not run.pressures:
         return ""
     return html.table(
-        heads=["", *(words.sentence_name_of(one) for one in run.patterns)],
-        rows=[[says, *pressures_of(run, phase)] for phase, says in HARDER.items()],
+        heads=["", *(words.sentence_name_of(pattern) for pattern in run.patterns)],
+        rows=[[caption, *pressures_of(run, phase)] for phase, caption in HARDER.items()],
         caption="Completed/s at a harder full load (mean of its windows), and as a share of what"
         " was completed in the plain window beside it, with its 95 % interval. Of twice as much,"
         " what can't be done soon is refused at once (503), and both figures are of the second"
@@ -87,8 +90,8 @@ def _pressures_table(run: Comparison) -> str:
 
 def pressures_of(run: Comparison, phase: Phase) -> list[str]:
     """In words, in the order of the patterns."""
-    known = {one.pattern: one for one in run.pressures if one.phase == phase}
-    return [_pressure(known[one]) if one in known else "-" for one in run.patterns]
+    known = {pressure.pattern: pressure for pressure in run.pressures if pressure.phase == phase}
+    return [_pressure(known[pattern]) if pattern in known else "-" for pattern in run.patterns]
 
 
 def _pressure(found: Pressure) -> str:
@@ -115,8 +118,8 @@ def course_of(*, samples: Sequence[Sample], bin_seconds: float) -> list[float]:
     start = min((sample.intended_at for sample in samples), default=0.0)
     ended = [sample.ended_at - start for sample in samples if sample.outcome == COMPLETED]
     counts = [0] * (int(max(ended) / bin_seconds) + 1) if ended else []
-    for one in ended:
-        counts[max(int(one / bin_seconds), 0)] += 1
+    for second in ended:
+        counts[max(int(second / bin_seconds), 0)] += 1
     return [count / bin_seconds for count in counts]
 
 
@@ -125,7 +128,7 @@ def mean_of(courses: Sequence[Sequence[float]]) -> list[float]:
     return [fmean(values) for values in zip_longest(*courses, fillvalue=0.0)]
 
 
-def _said(courses: Courses, bin_seconds: float) -> str:
+def _described(courses: Courses, bin_seconds: float) -> str:
     highest = {
         pattern: max(map(max, completed))
         for pattern, windows in courses.items()
@@ -145,7 +148,7 @@ def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float)
     """
     every = [window for windows in courses.values() for window in windows]
     longest = max(map(len, every), default=1)
-    highest = max((value for one in every for value in one), default=1.0)
+    highest = max((value for course in every for value in course), default=1.0)
     whole = Frame(width=width, height=PANEL * len(courses) + 46, bottom=46)
     across = whole.across(high=max(longest * bin_seconds, seconds))
     drawn = []
@@ -160,7 +163,9 @@ def chart(*, courses: Courses, bin_seconds: float, seconds: float, width: float)
         for course, line in [*((window, "thin") for window in windows), (mean_of(windows), "line")]:
             drawn.append(plot.path(_steps(course, across, up, bin_seconds), kind=f"{line} {kind}"))
     drawn.append(whole.level(across, most=8, unit="s"))
-    return Drawing(height=whole.height, elements=drawn, said=_said(courses, bin_seconds))
+    return Drawing(
+        height=whole.height, elements=drawn, description=_described(courses, bin_seconds)
+    )
 
 
 def _steps(values: Sequence[float], across: Linear, up: Linear, bin_seconds: float) -> list[Point]:

@@ -99,7 +99,9 @@ def headline(*, run: Comparison) -> str:
             ahead.setdefault(winner, []).append(question.ahead)
     if not ahead:
         return _without_a_winner(list(answers.values()))
-    said = [f"{words.name_of(one)} {words.listed(what)}" for one, what in ahead.items()]
+    sentences = [
+        f"{words.name_of(pattern)} {words.listed(what)}" for pattern, what in ahead.items()
+    ]
     is_open = [
         question.subject
         for question, found in answers.items()
@@ -107,7 +109,7 @@ def headline(*, run: Comparison) -> str:
     ]
     verb = "is" if len(is_open) == 1 else "are"
     left = f"; {words.listed(is_open)} {verb} not decided" if is_open else ""
-    return words.begun(", ".join(said)) + left
+    return words.begun(", ".join(sentences)) + left
 
 
 def _without_a_winner(answers: Sequence[Sequence[Verdict]]) -> str:
@@ -117,11 +119,11 @@ def _without_a_winner(answers: Sequence[Sequence[Verdict]]) -> str:
     behind = Counter(loser for found in answers if (loser := worst(found)))
     if not behind:
         return "This run decides none of the questions below"
-    said = [
+    sentences = [
         f"{words.name_of(pattern)} is behind all others in {count} of the {len(QUESTIONS)}"
         for pattern, count in behind.items()
     ]
-    return f"No pattern is ahead of all others in the questions below; {words.listed(said)}"
+    return f"No pattern is ahead of all others in the questions below; {words.listed(sentences)}"
 
 
 def of_question(*, run: Comparison, question: Question) -> list[Verdict]:
@@ -137,7 +139,7 @@ def of_question(*, run: Comparison, question: Question) -> list[Verdict]:
 def warnings(*, run: Comparison) -> list[str]:
     """What to beware of, a sentence each."""
     stopped = ["the run was stopped before its end: this is of the windows until then."]
-    return [*stopped * run.was_stopped, *run.doubts]
+    return [*stopped * run.was_stopped, *run.caveats]
 
 
 def sentence(verdict: Verdict) -> str:

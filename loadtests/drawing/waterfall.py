@@ -39,17 +39,17 @@ def waterfall(*, run: Comparison) -> str:
             [
                 (f"{kind}: {meaning}", colour)
                 for kind, (colour, meaning) in KINDS.items()
-                if any(_total(one, kind) for one in found)
+                if any(_total(fall, kind) for fall in found)
             ],
-            patterns=[one.pattern for one in found],
+            patterns=[fall.pattern for fall in found],
         ),
         html.figure(
             lambda width: chart(found=found, width=width),
             name="waterfall",
             title="Where a checkout's time goes",
-            says="Means over a sample of the completed checkouts; the parts add up to their mean"
+            caption="Means over a sample of the completed checkouts; the parts add up to their mean"
             " latency, which is higher than the median.",
-            table_html="".join(_table(one) for one in found) + _totals(found),
+            table_html="".join(_table(fall) for fall in found) + _totals(found),
         ),
         name="waterfall",
         title="Where the time goes",
@@ -61,7 +61,7 @@ def _total(found: Waterfall, kind: TimeKind) -> float:
     return sum(part.ms for part in found.parts if part.kind == kind)
 
 
-def _said(fall: Waterfall) -> str:
+def _described(fall: Waterfall) -> str:
     """How much of each kind of time."""
     spent = [f"{words.ms(ms)} {kind}" for kind in KINDS if (ms := _total(fall, kind))]
     return f"{words.name_of(fall.pattern)}: {words.ms(fall.mean_ms)}, of it {', '.join(spent)}"
@@ -101,22 +101,22 @@ def chart(*, found: Sequence[Waterfall], width: float) -> Drawing:
     frame = Frame(width=width, height=sum(heights) + 46, left=124, right=52, bottom=46)
     across = frame.across(high=plot.rounded_up(max(fall.mean_ms for fall in found)))
     drawn, top = [frame.level(across, unit="ms since the intended start")], 0.0
-    for one, height in zip(found, heights, strict=True):
-        drawn += _panel(one, top, across)
+    for waterfall, height in zip(found, heights, strict=True):
+        drawn += _panel(waterfall, top, across)
         top += height
-    said = "; ".join(_said(fall) for fall in found)
-    return Drawing(height=frame.height, elements=drawn, said=said)
+    description = "; ".join(_described(fall) for fall in found)
+    return Drawing(height=frame.height, elements=drawn, description=description)
 
 
 def _panel(found: Waterfall, top: float, across: Linear) -> list[str]:
     kind = words.colour_of(found.pattern)
-    said = f"{words.ms(found.mean_ms)}, the mean of {found.sagas} sagas"
+    description = f"{words.ms(found.mean_ms)}, the mean of {found.sagas} sagas"
     label = words.short_name_of(found.pattern)
     rows = [
         _row(step, parts, top + HEAD + ROW * place, across, kind)
         for place, (step, parts) in enumerate(_steps_of(found).items())
     ]
-    return [plot.heading(label, said, y=top + LINE, kind=kind), *rows]
+    return [plot.heading(label, description, y=top + LINE, kind=kind), *rows]
 
 
 def _row(step: str, parts: Sequence[Span], top: float, across: Linear, kind: str) -> str:

@@ -72,13 +72,13 @@ def ms(value: float | None) -> str:
     return with_unit(value, "ms")
 
 
-def with_unit(value: float | None, unit: str, *, said: str = "") -> str:
-    """12.3 ms, 45/s, 3; what never came has none. `said`: the number, where it is written."""
+def with_unit(value: float | None, unit: str, *, shown: str = "") -> str:
+    """12.3 ms, 45/s, 3; what never came has none. `shown`: the number, where it is written."""
     is_count = value is not None and not unit and value.is_integer()
-    said = said or (f"{value:.0f}" if is_count else number(value))
-    if said == NEVER or not unit:
-        return said
-    return f"{said}{unit}" if unit.startswith("/") else f"{said} {unit}"
+    shown = shown or (f"{value:.0f}" if is_count else number(value))
+    if shown == NEVER or not unit:
+        return shown
+    return f"{shown}{unit}" if unit.startswith("/") else f"{shown} {unit}"
 
 
 def percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""What makes a result doubtful or void, said in plain words: one sentence a kind of doubt."""
+"""What makes a result doubtful or void, said in plain words: one sentence a kind."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def _caveat(rule: _Rule, figures: Sequence[Figures]) -> str:
     above = [figure for figure in figures if rule.measure(figure) > rule.most]
     if not above:
         return ""
-    highest = max(rule.measure(one) for one in above)
+    highest = max(rule.measure(figures) for figures in above)
     return f"{rule.text.format(highest)}: {_where(above, figures)}."
 
 
@@ -96,12 +96,12 @@ def _where(above: Sequence[Figures], figures: Sequence[Figures]) -> str:
     """Phases and patterns, as few words as will do."""
     if len(above) == len(figures):
         return "everywhere"
-    said = []
-    for phase in dict.fromkeys(one.phase for one in above):
-        patterns = [one.pattern for one in above if one.phase == phase]
+    places = []
+    for phase in dict.fromkeys(figures.phase for figures in above):
+        patterns = [figures.pattern for figures in above if figures.phase == phase]
         is_whole = len(patterns) == sum(figure.phase == phase for figure in figures)
-        said += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
-    return ", ".join(said)
+        places += [phase] if is_whole else [f"{phase} {pattern}" for pattern in patterns]
+    return ", ".join(places)
 
 
 def _of_clock(measured: Sequence[Measured]) -> str:

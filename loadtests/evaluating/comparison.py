@@ -84,7 +84,7 @@ class Comparison:
     at_rest_ms_per_second: float
     """CPU that the idle shop uses."""
     verdicts: list[Verdict]
-    doubts: list[str]
+    caveats: list[str]
     audit: Audit
     was_stopped: bool
     """Before all of its windows had been measured."""
@@ -104,7 +104,7 @@ class Comparison:
     @property
     def is_void(self) -> bool:
         """Some of its figures mean nothing, and a caveat says which."""
-        return any(doubt.startswith(caveats.INVALID) for doubt in self.doubts)
+        return any(caveat.startswith(caveats.INVALID) for caveat in self.caveats)
 
     @property
     def is_valid(self) -> bool:
@@ -126,7 +126,7 @@ def compare(
     """The comparison that these windows make, the warm-up dropped, and those in which by chance
     nobody came."""
     kept = [window for window in measured if window.phase is not Phase.WARM_UP and window.samples]
-    there = {(one.phase, one.pattern) for one in kept}
+    there = {(measured.phase, measured.pattern) for measured in kept}
     every = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
         for phase in Phase
@@ -143,10 +143,10 @@ def compare(
         windows=[facts(window) for window in measured],
         at_rest_ms_per_second=at_rest.shop_cpu_ms / at_rest.seconds,
         verdicts=_verdicts(kept, settings.patterns),
-        doubts=caveats.caveats(measured=kept, figures=every, cores=cores),
+        caveats=caveats.caveats(measured=kept, figures=every, cores=cores),
         audit=audit,
         was_stopped=was_stopped,
-        waterfalls=waterfall.waterfalls(moments=[m for one in kept for m in one.moments]),
+        waterfalls=waterfall.waterfalls(moments=[m for measured in kept for m in measured.moments]),
         pressures=[
             _pressure(kept, pattern, phase)
             for pattern in settings.patterns
@@ -182,7 +182,11 @@ def _capacity(kept: Sequence[Measured], pattern: str) -> Capacity:
 def _pressure(kept: Sequence[Measured], pattern: str, phase: Phase) -> Pressure:
     """Window by window as they were planned, beside those of plain full load."""
     hard, full = (
-        [_completed(one, phase) for one in kept if (one.phase, one.pattern) == (each, pattern)]
+        [
+            _completed(measured, phase)
+            for measured in kept
+            if (measured.phase, measured.pattern) == (each, pattern)
+        ]
         for each in (phase, Phase.FULL)
     )
     pairs = list(zip(full[FULL_BEFORE:], hard, strict=False))
@@ -207,15 +211,15 @@ def _completed(window: Measured, phase: Phase) -> float:
 
 def _verdicts(kept: Sequence[Measured], patterns: Sequence[str]) -> list[Verdict]:
     """Of each figure; a window whose generator was late is no measure of latency."""
-    light = [one for one in kept if one.phase is Phase.LIGHT]
-    on_time = [one for one in light if one.lag_p99_ms <= caveats.LAG_MS]
-    full = [one for one in kept if one.phase is Phase.FULL]
+    light = [measured for measured in kept if measured.phase is Phase.LIGHT]
+    on_time = [measured for measured in light if measured.lag_p99_ms <= caveats.LAG_MS]
+    full = [measured for measured in kept if measured.phase is Phase.FULL]
     latencies = [
         figure_of(f"p{share * 100:.0f} at light load", "ms", on_time, patterns, _percentile(share))
         for share in SHARES
     ]
     completed = figure_of(
-        "completed/s at full load", "/s", full, patterns, lambda one: one.level.completed
+        "completed/s at full load", "/s", full, patterns, lambda measured: measured.level.completed
     )
     cpu = figure_of(
         "CPU a checkout at full load", "ms", full, patterns, lambda window: window.cpu_ms
@@ -242,7 +246,7 @@ def figure_of(
         name=name,
         unit=unit,
         lower_is_better=True,
-        blocks={pattern: [found[one] for one in whole] for pattern, found in blocks.items()},
+        blocks={pattern: [found[block] for block in whole] for pattern, found in blocks.items()},
     )
 
 

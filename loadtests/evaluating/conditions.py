@@ -74,7 +74,7 @@ def condition(text: str) -> Condition:
     own = QUANTITIES[figure].unit
     factors = {"x": 1.0, **_UNITS.get(own, {"": 1.0, own: 1.0})}
     if unit not in factors or (other and unit != "x"):
-        known = " or ".join(repr(f"1{one}") for one in factors)
+        known = " or ".join(repr(f"1{factor}") for factor in factors)
         raise ValueError(f"{text!r}: a limit of {figure} is written like {known}")
     return Condition(
         pattern=(found["pattern"] or "").strip(),
@@ -99,37 +99,37 @@ def expanded(
     it is held has not.
     """
     found = []
-    for one in conditions:
-        usual = [name for name in patterns if name not in (one.other, shopper.MONOLITH)]
-        if not (one.pattern or usual):
-            raise ValueError(f"{one}: the run has no pattern beside {', '.join(patterns)}")
-        for pattern in [one.pattern] if one.pattern else usual:
-            made = replace(one, pattern=pattern)
+    for condition in conditions:
+        usual = [name for name in patterns if name not in (condition.other, shopper.MONOLITH)]
+        if not (condition.pattern or usual):
+            raise ValueError(f"{condition}: the run has no pattern beside {', '.join(patterns)}")
+        for pattern in [condition.pattern] if condition.pattern else usual:
+            made = replace(condition, pattern=pattern)
             _check(made, patterns, is_full, against)
             found.append(made)
     return list(dict.fromkeys(found))
 
 
 def _check(
-    one: Condition, patterns: Sequence[str], is_full: bool, against: Comparison | None
+    condition: Condition, patterns: Sequence[str], is_full: bool, against: Comparison | None
 ) -> None:
-    for name in filter(None, (one.pattern, one.other)):
+    for name in filter(None, (condition.pattern, condition.other)):
         if name not in patterns:
             there = ", ".join(patterns)
-            raise ValueError(f"{one}: the run has no pattern {name!r}; it has {there}")
-    if one.figure.startswith(OF_A_FULL_RUN) and not is_full:
-        raise ValueError(f"{one}: only a full run (--full) measures {one.figure}")
-    if not one.is_of_stored:
+            raise ValueError(f"{condition}: the run has no pattern {name!r}; it has {there}")
+    if condition.figure.startswith(OF_A_FULL_RUN) and not is_full:
+        raise ValueError(f"{condition}: only a full run (--full) measures {condition.figure}")
+    if not condition.is_of_stored:
         return
     if against is None:
         raise ValueError(
-            f"{one} is relative: name the stored run that it is held against (--against DIR), or"
-            f" another pattern of this run ({one} PATTERN)"
+            f"{condition} is relative: name the stored run that it is held against (--against DIR),"
+            f" or another pattern of this run ({condition} PATTERN)"
         )
     if not against.is_valid:
-        raise ValueError(f"{one}: the run that it is held against is not a valid one")
-    if one.quantity.read(against, one.pattern) is None:
-        raise ValueError(f"{one}: the run that it is held against has not measured that")
+        raise ValueError(f"{condition}: the run that it is held against is not a valid one")
+    if condition.quantity.read(against, condition.pattern) is None:
+        raise ValueError(f"{condition}: the run that it is held against has not measured that")
 
 
 class Standing(StrEnum):
@@ -170,34 +170,37 @@ def judge(
     *, conditions: Sequence[Condition], run: Comparison, against: Comparison | None
 ) -> list[Judgement]:
     """Each of these (expanded) conditions, in their order."""
-    return [_judge(one, run, against if one.is_of_stored else run) for one in conditions]
+    return [
+        _judge(condition, run, against if condition.is_of_stored else run)
+        for condition in conditions
+    ]
 
 
-def _judge(one: Condition, run: Comparison, other: Comparison | None) -> Judgement:
+def _judge(condition: Condition, run: Comparison, other: Comparison | None) -> Judgement:
     if not run.is_valid:
         why = "the run is not a valid one" if run.audit.is_clean else "the audit found a breach"
-        return _undecided(one, why)
-    found = one.quantity.read(run, one.pattern)
+        return _undecided(condition, why)
+    found = condition.quantity.read(run, condition.pattern)
     if found is None:
-        return _undecided(one, "this run has not measured it")
-    if not one.is_relative or other is None:
-        return _decided(one, found, found, None)
-    base = one.quantity.read(other, one.other or one.pattern)
+        return _undecided(condition, "this run has not measured it")
+    if not condition.is_relative or other is None:
+        return _decided(condition, found, found, None)
+    base = condition.quantity.read(other, condition.other or condition.pattern)
     if base is None or not (0 < base.value < inf):
-        return _undecided(one, "what it is relative to was not measured, or is 0")
-    return _decided(one, found, _ratio(found, base), base)
+        return _undecided(condition, "what it is relative to was not measured, or is 0")
+    return _decided(condition, found, _ratio(found, base), base)
 
 
 def _decided(
-    one: Condition, found: Measurement, seen: Measurement, base: Measurement | None
+    wanted: Condition, found: Measurement, seen: Measurement, base: Measurement | None
 ) -> Judgement:
-    is_above = seen.value > one.limit
+    is_above = seen.value > wanted.limit
     may_be_less = base is not None and base.is_least
     if may_be_less if is_above else found.is_least:
-        return _undecided(one, "it was never saturated, so what it can take is not known")
-    is_beyond = is_above if one.fails_above else seen.value < one.limit
+        return _undecided(wanted, "it was never saturated, so what it can take is not known")
+    is_beyond = is_above if wanted.fails_above else seen.value < wanted.limit
     return Judgement(
-        condition=one,
+        condition=wanted,
         standing=Standing.FAILS if is_beyond else Standing.HOLDS,
         measured=found.value,
         base=base.value if base else None,
@@ -206,8 +209,8 @@ def _decided(
     )
 
 
-def _undecided(one: Condition, why: str) -> Judgement:
-    return Judgement(condition=one, standing=Standing.UNDECIDED, why=why)
+def _undecided(condition: Condition, why: str) -> Judgement:
+    return Judgement(condition=condition, standing=Standing.UNDECIDED, why=why)
 
 
 def _ratio(found: Measurement, base: Measurement) -> Measurement:

@@ -105,4 +105,4 @@ def fitted(*, law: Predict, measured: Sequence[float], start: Sequence[float]) -
         return predicted / real - 1
 
     found = least_squares(errors, numpy.log(start), loss="huber", f_scale=TOLERATED)
-    return [float(one) for one in numpy.exp(found.x)]
+    return [float(value) for value in numpy.exp(found.x)]

@@ -73,7 +73,7 @@ class Bounds:
 
     def is_apart(self, other: "Bounds") -> bool:
         """No load is within both."""
-        ends = [inf if one.high is None else one.high for one in (self, other)]
+        ends = [inf if bounds.high is None else bounds.high for bounds in (self, other)]
         return ends[0] <= other.low or ends[1] <= self.low
 
 
@@ -150,8 +150,8 @@ def threshold(*, answers: Sequence[Answer]) -> float | None:
     """
     tried = _by_load(answers)
     shares = _fitted(tried)
-    reached = [one.load for one, share in zip(tried, shares, strict=True) if share >= HALF]
-    surpassed = [one.load for one, share in zip(tried, shares, strict=True) if share > HALF]
+    reached = [level.load for level, share in zip(tried, shares, strict=True) if share >= HALF]
+    surpassed = [level.load for level, share in zip(tried, shares, strict=True) if share > HALF]
     if not reached:
         return None
     return (max(surpassed, default=reached[0]) + reached[-1]) / 2
@@ -188,7 +188,9 @@ def _fitted(tried: Sequence[_Tried]) -> list[float]:
     """A share for each, never rising, as near to theirs as can be."""
     if not tried:
         return []
-    shares, windows = zip(*((one.taken / one.windows, one.windows) for one in tried), strict=True)
+    shares, windows = zip(
+        *((level.taken / level.windows, level.windows) for level in tried), strict=True
+    )
     found = isotonic_regression(shares, weights=windows, increasing=False)
     return [float(share) for share in found.x.round(DIGITS)]
 
@@ -202,7 +204,7 @@ def _turning(tried: Sequence[_Tried], place: int) -> list[float]:
 def _likelihood(tried: Sequence[_Tried], shares: Sequence[float]) -> float:
     """Its logarithm. What never happened counts nothing, whichever its share."""
     return sum(
-        (one.taken * log(share) if one.taken else 0.0)
-        + ((one.windows - one.taken) * log(1 - share) if one.windows > one.taken else 0.0)
-        for one, share in zip(tried, shares, strict=True)
+        (level.taken * log(share) if level.taken else 0.0)
+        + ((level.windows - level.taken) * log(1 - share) if level.windows > level.taken else 0.0)
+        for level, share in zip(tried, shares, strict=True)
     )

@@ -63,7 +63,7 @@ def _percentile(
         times = of(figures) if figures else None
         if times is None:
             return None
-        windows = [_or_never(one) for one in times.of_windows(place)]
+        windows = [_or_never(value) for value in times.of_windows(place)]
         return _measured(_or_never(times.of(place)), windows)
 
     return read
@@ -72,7 +72,12 @@ def _percentile(
 def _completed_at(phase: Phase, about: str) -> Quantity:
     def read(run: Comparison, pattern: str) -> Measurement | None:
         found = next(
-            (one for one in run.pressures if (one.phase, one.pattern) == (phase, pattern)), None
+            (
+                pressure
+                for pressure in run.pressures
+                if (pressure.phase, pressure.pattern) == (phase, pattern)
+            ),
+            None,
         )
         return Measurement(value=found.completed) if found else None
 
@@ -89,7 +94,14 @@ def _completed(run: Comparison, pattern: str) -> Measurement | None:
 
 
 def _knee(run: Comparison, pattern: str) -> Measurement | None:
-    found = next((one for one in run.capacities if one.pattern == pattern and one.levels), None)
+    found = next(
+        (
+            capacity
+            for capacity in run.capacities
+            if capacity.pattern == pattern and capacity.levels
+        ),
+        None,
+    )
     if found is None:
         return None
     value, between = found.knee or 0.0, found.knee_between
@@ -107,9 +119,9 @@ def _cost(
         if figures is None or isnan(of(figures.cost)):
             return None
         windows = [
-            of(one.cost) / max(one.counts.accepted, 1)
-            for one in run.windows
-            if (one.window.phase, one.window.pattern) == (phase, pattern)
+            of(facts.cost) / max(facts.counts.accepted, 1)
+            for facts in run.windows
+            if (facts.window.phase, facts.window.pattern) == (phase, pattern)
         ]
         return _measured(of(figures.cost), windows)
 
@@ -126,8 +138,10 @@ def _count(about: str, of: Callable[[Counts], int]) -> Quantity:
 
 def _measured(value: float, windows: Sequence[float]) -> Measurement:
     interval = None
-    if len(windows) >= LEAST_BLOCKS and all(isfinite(one) and one > 0 for one in (value, *windows)):
-        logs = [log(one) for one in windows]
+    if len(windows) >= LEAST_BLOCKS and all(
+        isfinite(number) and number > 0 for number in (value, *windows)
+    ):
+        logs = [log(value) for value in windows]
         found = interval_of_mean(values=logs, confidence=CONFIDENCE)
         interval = Interval(
             estimate=value,
@@ -142,16 +156,22 @@ def _or_never(time: float | None) -> float:
 
 
 def _figures(run: Comparison, phase: Phase, pattern: str) -> Figures | None:
-    return next((one for one in run.of(phase) if one.pattern == pattern), None)
+    return next((figures for figures in run.of(phase) if figures.pattern == pattern), None)
 
 
 _TIMES = {
-    **_latencies("", "until the outcome, light load", Phase.LIGHT, lambda one: one.outcome),
-    **_latencies("accepted_", "until the 202, light load", Phase.LIGHT, lambda one: one.acceptance),
-    **_latencies("undone_", "until it was undone", Phase.FAILURES, lambda one: one.compensated),
-    **_latencies("refused_", "until it was refused", Phase.FAILURES, lambda one: one.refused),
-    **_latencies("hot_", "where all want one product", Phase.HOT, lambda one: one.outcome),
-    **_latencies("zipf_", "where some are popular", Phase.ZIPF, lambda one: one.outcome),
+    **_latencies("", "until the outcome, light load", Phase.LIGHT, lambda figures: figures.outcome),
+    **_latencies(
+        "accepted_", "until the 202, light load", Phase.LIGHT, lambda figures: figures.acceptance
+    ),
+    **_latencies(
+        "undone_", "until it was undone", Phase.FAILURES, lambda figures: figures.compensated
+    ),
+    **_latencies(
+        "refused_", "until it was refused", Phase.FAILURES, lambda figures: figures.refused
+    ),
+    **_latencies("hot_", "where all want one product", Phase.HOT, lambda figures: figures.outcome),
+    **_latencies("zipf_", "where some are popular", Phase.ZIPF, lambda figures: figures.outcome),
 }
 _OTHERS = {
     "completed/s": Quantity(unit="/s", about="completed, full load", read=_completed),

@@ -14,14 +14,14 @@ OVERLOAD = 1.3
 
 def rate_for(*, window: Window, seen: Sequence[Measured]) -> float:
     """Checkouts a second. Raises NotMeasured where what was seen so far does not tell."""
-    own = [one for one in seen if one.pattern == window.pattern]
+    own = [measured for measured in seen if measured.pattern == window.pattern]
     if window.rate:
         return window.rate
     if window.phase in (Phase.KNEE, Phase.BEYOND):
         return float(round(_capacity(own) * window.share))
     if window.phase is Phase.LEVELS:
         return float(max(round(_lowest_knee(seen) * window.share), 1))
-    return next_rate(seen=[one.level for one in own])
+    return next_rate(seen=[measured.level for measured in own])
 
 
 def next_rate(*, seen: Sequence[Throughput]) -> float:

@@ -70,7 +70,7 @@ class Audit:
     """What `manage.py audit` found on the stack of this run, at its end."""
 
     is_clean: bool
-    said: str
+    output: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +154,9 @@ def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: 
     chosen = [window for window in measured if (window.phase, window.pattern) == (phase, pattern)]
     if not chosen:
         raise ValueError(f"no window of {phase} and {pattern}")
-    every = [sample for one in chosen for sample in one.samples]
-    cost = added([one.cost for one in chosen])
-    levels = [one.level for one in chosen]
+    every = [sample for measured in chosen for sample in measured.samples]
+    cost = added([measured.cost for measured in chosen])
+    levels = [measured.level for measured in chosen]
     return Figures(
         phase=phase.value,
         pattern=pattern,
@@ -170,20 +170,21 @@ def figures(*, measured: Sequence[Measured], phase: Phase, pattern: str, cores: 
         offered_per_second=[level.offered for level in levels],
         completed_per_second=[level.completed for level in levels],
         is_saturated=[level.is_saturated for level in levels],
-        lag_p99_ms=percentile([one.lag_ms for one in every], 0.99),
+        lag_p99_ms=percentile([sample.lag_ms for sample in every], 0.99),
         generator_busy_share=max(
-            one.cost.cpu_ms.get(GENERATOR, 0.0) / (one.window.seconds * 1000) for one in chosen
+            measured.cost.cpu_ms.get(GENERATOR, 0.0) / (measured.window.seconds * 1000)
+            for measured in chosen
         ),
         foreign_busy_share=cost.foreign_cpu_ms / (cost.seconds * 1000 * cores),
         harness_share=cost.harness_cpu_ms / max(cost.harness_cpu_ms + cost.shop_cpu_ms, 1e-9),
-        cost=_per_checkout(cost, sum(one.saga_id != "" for one in every)),
+        cost=_per_checkout(cost, sum(sample.saga_id != "" for sample in every)),
     )
 
 
 def counts(samples: Iterable[Sample]) -> Counts:
     """How many ended how."""
     every = list(samples)
-    ended = Counter(one.outcome for one in every)
+    ended = Counter(sample.outcome for sample in every)
     return Counts(
         offered=len(every),
         accepted=len(every) - ended[raw.NOT_ACCEPTED],

@@ -173,13 +173,13 @@ def _why_not(ones: Sequence[float], others: Sequence[float]) -> str:
 
 def _ratio(ones: Sequence[float], others: Sequence[float], confidence: float) -> Interval:
     """Of the geometric means: ratios are symmetric in their logarithm."""
-    logs = [log(other / one) for one, other in zip(ones, others, strict=True)]
+    logs = [log(other / first) for first, other in zip(ones, others, strict=True)]
     found = interval_of_mean(values=logs, confidence=confidence)
     return Interval(estimate=exp(found.estimate), low=exp(found.low), high=exp(found.high))
 
 
 def _difference(ones: Sequence[float], others: Sequence[float], confidence: float) -> Interval:
-    gaps = [other - one for one, other in zip(ones, others, strict=True)]
+    gaps = [other - first for first, other in zip(ones, others, strict=True)]
     return interval_of_mean(values=gaps, confidence=confidence)
 
 

@@ -58,7 +58,7 @@ class Waterfall:
 def waterfalls(*, moments: Iterable[Moments]) -> list[Waterfall]:
     """One for each pattern that has moments, in the order in which they come."""
     by_pattern: dict[str, list[list[Moments]]] = {}
-    for _, steps in groupby(moments, key=lambda one: one.saga_id):
+    for _, steps in groupby(moments, key=lambda timed: timed.saga_id):
         saga = list(steps)
         by_pattern.setdefault(saga[0].pattern, []).append(saga)
     return [_mean(pattern, sagas) for pattern, sagas in by_pattern.items()]
@@ -67,20 +67,20 @@ def waterfalls(*, moments: Iterable[Moments]) -> list[Waterfall]:
 def parts_of(*, saga: Sequence[Moments]) -> list[tuple[str, TimeKind, float]]:
     """A saga's steps, in order, as (step, kind, seconds); they add up to its latency."""
     parts: list[tuple[str, TimeKind, float]] = []
-    for one, following in pairwise([*saga, None]):
-        assert one is not None  # noqa: S101 -- only the last may be None
-        wait = TimeKind.IDLE if one.attempts > 1 else TimeKind.WAIT
-        parts.append((one.step, wait, one.picked_up_at - one.asked_at))
-        parts.append((one.step, TimeKind.SERVICE, one.decided_at - one.picked_up_at))
+    for timed, following in pairwise([*saga, None]):
+        assert timed is not None  # noqa: S101 -- only the last may be None
+        wait = TimeKind.IDLE if timed.attempts > 1 else TimeKind.WAIT
+        parts.append((timed.step, wait, timed.picked_up_at - timed.asked_at))
+        parts.append((timed.step, TimeKind.SERVICE, timed.decided_at - timed.picked_up_at))
         if following:
-            after = HAND_OVER if one is saga[0] else one.step
-            parts.append((after, TimeKind.COORDINATION, following.asked_at - one.decided_at))
+            after = HAND_OVER if timed is saga[0] else timed.step
+            parts.append((after, TimeKind.COORDINATION, following.asked_at - timed.decided_at))
     return parts
 
 
 def _mean(pattern: str, every: Sequence[Sequence[Moments]]) -> Waterfall:
     """Over all sagas: one that had no such part counts with 0."""
-    names = [one.step for one in every[0]]
+    names = [timed.step for timed in every[0]]
     names.insert(1, HAND_OVER)
     seconds = {(name, kind): 0.0 for name in names for kind in IN_ORDER}
     for saga in every:

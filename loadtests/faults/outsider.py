@@ -86,14 +86,14 @@ def _channel(url: str) -> Iterator[Any]:
 
 
 class Echo:
-    """Hears everything on a queue of its own, and publishes `share` of it again.
+    """Consumes everything on a queue of its own, and publishes `share` of it again.
 
-    What it says again it hears too, and may repeat once more. A lost connection is made again;
-    what is said meanwhile is not repeated.
+    What it publishes again it consumes too, and may repeat once more. A lost connection is made
+    again; what is published meanwhile is not repeated.
     """
 
     def __init__(self, *, url: str, share: float, seed: str) -> None:
-        self.heard = self.repeated = 0
+        self.consumed = self.repeated = 0
         self._parameters = _parameters(url)
         self._share = share
         self._chance = random.Random(seed)  # noqa: S311 -- which ones to repeat, no secret
@@ -129,10 +129,10 @@ class Echo:
                 if self._stop.is_set():
                     return
                 if method is not None:
-                    self._hear(channel, method, properties, body)
+                    self._consume(channel, method, properties, body)
 
-    def _hear(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self.heard += 1
+    def _consume(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self.consumed += 1
         if self._chance.random() < self._share:
             channel.basic_publish(method.exchange, method.routing_key, body, properties)
             self.repeated += 1

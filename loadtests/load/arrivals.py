@@ -57,7 +57,7 @@ class Dispatcher(User):
     @task
     def serve(self) -> None:
         connection = Connection(int(os.environ[FILE_NUMBER_VARIABLE]))
-        connection.send({"said": "ready", "scheduling": _hurried()})
+        connection.send({"state": "ready", "scheduling": _hurried()})
         try:
             while True:
                 self._carry_out(connection, _received(connection))
@@ -76,9 +76,9 @@ class Dispatcher(User):
             raise EOFError("in the middle of a window")
         ending.kill()
         if running.successful():
-            connection.send({"said": "done", **running.value})
+            connection.send({"state": "done", **running.value})
         else:
-            connection.send({"said": "failed", "why": repr(running.exception)})
+            connection.send({"state": "failed", "why": repr(running.exception)})
 
 
 def _received(connection: Connection) -> dict[str, Any]:

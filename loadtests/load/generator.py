@@ -86,18 +86,18 @@ class Generator:
     def _receive(self, expected: str, within: float) -> dict[str, Any]:
         try:
             if not self._connection.poll(within):
-                raise self._failed(f"nothing was said for {within:.0f} s")
+                raise self._failed(f"no message for {within:.0f} s")
             message: dict[str, Any] = self._connection.recv()
         except (EOFError, OSError) as error:
             raise self._failed(f"it has ended: {error}") from error
-        if message["said"] != expected:
-            raise self._failed(message.get("why", f"it said {message['said']!r}"))
+        if message["state"] != expected:
+            raise self._failed(message.get("why", f"it is {message['state']!r}"))
         return message
 
     def _failed(self, why: object) -> GeneratorFailed:
         status = self._process.poll()
         state = "it still runs" if status is None else f"it ended with status {status}"
-        said = self._log.read_text(errors="replace").strip().splitlines()[-15:]
+        log_end = self._log.read_text(errors="replace").strip().splitlines()[-15:]
         return GeneratorFailed(
-            "\n".join([f"the load generator: {why} ({state}). Its log ends with:", *said])
+            "\n".join([f"the load generator: {why} ({state}). Its log ends with:", *log_end])
         )

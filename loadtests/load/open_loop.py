@@ -14,7 +14,7 @@ each arrival, its latency counts from the intended start, and how late the gener
 told apart. All samples are kept, so percentiles are exact (`--arrivals-csv FILE` has each of them).
 docs/how-to/open-arrivals.md is the guide.
 
-Whoever imports this imports Locust, which patches the process for gevent.
+An import of this imports Locust, which patches the process for gevent.
 """
 
 import csv
@@ -229,13 +229,13 @@ def _note(exception: object = None, **_: Any) -> None:
 
 @events.test_stop.add_listener
 def _tell(environment: Environment, **_: Any) -> None:
-    sent = [one for one in _arrivals if one.started]
+    sent = [arrival for arrival in _arrivals if arrival.started]
     if not sent:
         return
-    for one in sent:
-        if not one.ended:
-            one.error = "not ended when the test was"
-            _count(environment, one)
+    for arrival in sent:
+        if not arrival.ended:
+            arrival.error = "not ended when the test was"
+            _count(environment, arrival)
     sys.stdout.write(report(arrivals=sent))
     sys.stdout.flush()
     if environment.parsed_options and environment.parsed_options.arrivals_csv:
@@ -245,11 +245,13 @@ def _tell(environment: Environment, **_: Any) -> None:
 def report(*, arrivals: Sequence[Arrival]) -> str:
     """The exact percentiles of each task's latency, and of the generator's lateness."""
     lines = [_line("ms from the intended start", "of", "failed", ("p50", "p95", "p99", "most"))]
-    for name, found in groupby(sorted(arrivals, key=lambda one: one.task), lambda one: one.task):
-        latencies = [one.latency_ms for one in found]
+    for name, found in groupby(
+        sorted(arrivals, key=lambda arrival: arrival.task), lambda arrival: arrival.task
+    ):
+        latencies = [arrival.latency_ms for arrival in found]
         failed = latencies.count(inf)
         lines.append(_line(name, str(len(latencies)), str(failed), _quantiles(latencies)))
-    lags = [one.lag_ms for one in arrivals]
+    lags = [arrival.lag_ms for arrival in arrivals]
     lines.append(_line("started late by", str(len(lags)), "", _quantiles(lags)))
     return "\n".join(["", *lines, "", ""])
 
@@ -268,6 +270,8 @@ def _write(path: Path, arrivals: Sequence[Arrival]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for one in arrivals:
-            times = [at + epoch if at else 0 for at in (one.intended, one.started, one.ended)]
-            writer.writerow([one.task, *(f"{at:.6f}" for at in times), one.error])
+        for arrival in arrivals:
+            times = [
+                at + epoch if at else 0 for at in (arrival.intended, arrival.started, arrival.ended)
+            ]
+            writer.writerow([arrival.task, *(f"{at:.6f}" for at in times), arrival.error])

@@ -58,7 +58,7 @@ def checkout(*, cart_id: str, payment_method: str) -> dict[str, Any]:
 def order(*, products: Sequence[str], payment_method: str) -> dict[str, Any]:
     """The body of POST /orders for one of each product, but for the same."""
     return {
-        "items": [{"product_id": one, "quantity": 1} for one in products],
+        "items": [{"product_id": product, "quantity": 1} for product in products],
         "amount": f"{float(PRICE) * len(products):.2f}",
         "payment_method": payment_method,
         "destination": DESTINATION,
@@ -71,7 +71,7 @@ def purchase(
     """The body of POST /orders/create_order for one of each. `is_asked`: whether its customer has
     to confirm the payment.
     """
-    lines = [{"product_id": one, "quantity": 1, "unit_price": PRICE} for one in products]
+    lines = [{"product_id": product, "quantity": 1, "unit_price": PRICE} for product in products]
     where = {key: DESTINATION[key] for key in ("province", "city")}
     return {
         "customer_id": user,
@@ -114,7 +114,7 @@ def patterns(*, text: str, known: Sequence[str] = PATTERNS) -> list[str]:
     """The patterns in "one,other", each once, as given. Raises ValueError naming a wrong one.
 
     `known`: those that can be named."""
-    named = list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+    named = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     wrong = [name for name in named if name not in known]
     if wrong or not named:
         what = f"unknown pattern {wrong[0]!r}" if wrong else "name at least one pattern"

@@ -169,7 +169,7 @@ class Remaining:
     def __init__(self, *, after: float = 0.0) -> None:
         """`after`: seconds of what comes after the last window."""
         self._after = after
-        self._around = {kind: one * AS_GOOD_AS for kind, one in AROUND_SECONDS.items()}
+        self._around = {kind: seconds * AS_GOOD_AS for kind, seconds in AROUND_SECONDS.items()}
         self._seen = dict.fromkeys(AROUND_SECONDS, AS_GOOD_AS)
 
     def add(self, *, window: Window, took: float) -> None:

@@ -85,10 +85,10 @@ class Supplier:
 
     def _ids(self, url: str, body: Any) -> list[str]:
         made = self._post(url, body, 207)
-        refused = [one for one in made if one["outcome"] != "done"]
+        refused = [answer for answer in made if answer["outcome"] != "done"]
         if refused:
             raise NotSupplied(f"POST {url}: {refused[0]}")
-        return [str(one["data"]["id"]) for one in made]
+        return [str(answer["data"]["id"]) for answer in made]
 
     def _post(self, url: str, body: Any, expected: int) -> Any:
         try:

@@ -80,8 +80,8 @@ def add_valued(parser: CommandParser) -> Callable[..., None]:
         name: str, kind: Callable[[str], Any], usual: Any, about: str, words: str = "", **more: Any
     ) -> None:
         told = words or ("%(default)g" if isinstance(usual, float) else "%(default)s")
-        said = f"{about} (default: {told})"
-        parser.add_argument(name, type=kind, default=usual, help=said, **more)
+        text = f"{about} (default: {told})"
+        parser.add_argument(name, type=kind, default=usual, help=text, **more)
 
     return add
 

@@ -59,7 +59,7 @@ def describe(*, shop: Shop, database: str) -> dict[str, str]:
     """
     broker = connect(shop.broker)
     try:
-        said = broker.describe()
+        described = broker.describe()
     finally:
         broker.close()
     return {
@@ -69,7 +69,7 @@ def describe(*, shop: Shop, database: str) -> dict[str, str]:
         f" Django {django.get_version()}",
         "database": f"{database}, {_durability(shop)}",
         "broker": "; ".join(
-            fact if name == "broker" else f"{name} {fact}" for name, fact in said.items()
+            fact if name == "broker" else f"{name} {fact}" for name, fact in described.items()
         ),
         "processes": "one web and one worker process a service, all on this machine, with the"
         " load generator",

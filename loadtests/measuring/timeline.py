@@ -44,7 +44,7 @@ class Timeline:
         done = self._done(ids)
         called, again = self._called(ids)
         asked = called | self._sent(ids)
-        again |= self._said_again(ids)
+        again |= self._repeats(ids)
         found = [
             moments_of(sample=sample, saga=self._saga, done=done, asked=asked, again=again)
             for sample in chosen
@@ -105,7 +105,7 @@ class Timeline:
             self._read_until[service] = newest[0][0] or seen
         return found
 
-    def _said_again(self, ids: Sequence[str]) -> dict[Step, int]:
+    def _repeats(self, ids: Sequence[str]) -> dict[Step, int]:
         """How often, of the steps whose message had to be taken more than once."""
         found: dict[Step, int] = {}
         for service in self._read_until:

@@ -80,8 +80,8 @@ def require_environment(*, folder: Path = ENVIRONMENT) -> None:
 
 def versions(*, folder: Path = ENVIRONMENT) -> str:
     """Of what is measured, for people."""
-    found = [*distributions(path=[str(one) for one in folder.glob("lib/python*/site-packages")])]
-    known = {one.name: one.version for one in found}
+    found = [*distributions(path=[str(path) for path in folder.glob("lib/python*/site-packages")])]
+    known = {package.name: package.version for package in found}
     return ", ".join(f"{name} {known.get(name, '?')}" for name in MEASURED)
 
 
@@ -118,10 +118,10 @@ def _started(stack: LocalStack, rival: Rival, database: str) -> Shop:
         file = str(stack.folder.path / f"{rival.name}.db")
         argv = [file if word == "{file}" else word for word in rival.server]
         # Its worker waits for it.
-        _start(stack, f"{rival.name}.server", [*argv, "--port", str(server_port)], says="")
+        _start(stack, f"{rival.name}.server", [*argv, "--port", str(server_port)], ready="")
     for number in range(1, (os.cpu_count() or 1) + 1):
         door = ["python", "-m", "loadtests.rivals.door", rival.engine, str(port), server]
-        _start(stack, f"{rival.name}.{number}", door, says=READY, RIVAL_DATABASE_URL=database)
+        _start(stack, f"{rival.name}.{number}", door, ready=READY, RIVAL_DATABASE_URL=database)
     shop = shop_of(stack=stack)
     return replace(
         shop,
@@ -138,12 +138,12 @@ class _Silent(Exception):
 
 
 def _start(
-    stack: LocalStack, name: str, argv: Sequence[str], *, says: str, **variables: str
+    stack: LocalStack, name: str, argv: Sequence[str], *, ready: str, **variables: str
 ) -> None:
     log = stack.folder.log(f"{BEFORE}.{name}")
 
     def attempt() -> None:
-        if says not in log.read_text(errors="replace"):
+        if ready not in log.read_text(errors="replace"):
             raise _Silent("it has not said that it is ready")
 
     program = Program(

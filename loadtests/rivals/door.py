@@ -43,11 +43,11 @@ class Door:
                 head = await reader.readuntil(b"\r\n\r\n")
                 body = await reader.readexactly(_length(head))
                 status, answer = await self._answered(head, body)
-                said = json.dumps(answer).encode()
+                body = json.dumps(answer).encode()
                 writer.write(
                     b"HTTP/1.1 %d .\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-                    % (status, len(said))
-                    + said
+                    % (status, len(body))
+                    + body
                 )
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()

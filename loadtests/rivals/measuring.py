@@ -116,8 +116,8 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
         books = {name: _audited(name, shops[name].databases["default"], measured) for name in NAMES}
         audit = run_audit(environment=stack.environment)
         if not audit.is_clean:
-            raise NotMeasured(f"no result: the audit of the shop found a breach.\n{audit.said}")
-    kept = [one for one in measured if one.phase is not Phase.WARM_UP and one.samples]
+            raise NotMeasured(f"no result: the audit of the shop found a breach.\n{audit.output}")
+    kept = [window for window in measured if window.phase is not Phase.WARM_UP and window.samples]
     result = Result(
         made_at=now.isoformat(timespec="seconds"),
         seconds_taken=time.monotonic() - started,
@@ -128,37 +128,45 @@ def run(*, settings: RivalSettings, say: Say) -> tuple[Result, Path]:
         figures=ratios.figures(measured=kept, arms=ARMS, idle=idle),
         ratios=ratios.ratios(measured=kept, patterns=PATTERNS, rivals=NAMES, idle=idle),
         idle=idle,
-        doubts=_doubts(kept, idle),
+        caveats=_caveats(kept, idle),
         books=books,
-        windows=[facts(one) for one in measured],
+        windows=[facts(window) for window in measured],
     )
     return result, _kept(result, measured, now)
 
 
-def _doubts(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
+def _caveats(kept: Sequence[Measured], idle: Mapping[str, Idle]) -> list[str]:
     """As of a comparison; what other arms use at rest is no other program's."""
     cores = os.cpu_count() or 1
     # Both patterns are one shop.
     at_rest = sum(found.own for arm, found in idle.items() if arm != PATTERNS[1])
     known = [
-        replace(one, cost=replace(one.cost, busy_ms=one.cost.busy_ms - others * one.cost.seconds))
-        for one in kept
-        for others in [at_rest - idle[one.pattern].own]
+        replace(
+            measured,
+            cost=replace(
+                measured.cost, busy_ms=measured.cost.busy_ms - others * measured.cost.seconds
+            ),
+        )
+        for measured in kept
+        for others in [at_rest - idle[measured.pattern].own]
     ]
     every = [
         results.figures(measured=known, phase=phase, pattern=arm, cores=cores)
-        for phase, arm in dict.fromkeys((one.phase, one.pattern) for one in known)
+        for phase, arm in dict.fromkeys((measured.phase, measured.pattern) for measured in known)
     ]
     # At two a second the machine has time enough for generator and measuring, whatever their share.
-    every = [replace(one, harness_share=0.0) if one.phase is Phase.LIGHT else one for one in every]
+    every = [
+        replace(figures, harness_share=0.0) if figures.phase is Phase.LIGHT else figures
+        for figures in every
+    ]
     return caveats.caveats(measured=known, figures=every, cores=cores)
 
 
 def _at_rest(meters: Mapping[str, Meters]) -> dict[str, Idle]:
     """What each arm uses when nobody comes."""
-    before = {arm: one.read() for arm, one in meters.items()}
+    before = {arm: meter.read() for arm, meter in meters.items()}
     time.sleep(REST_SECONDS)
-    spent = {arm: cost.between(before[arm], one.read()) for arm, one in meters.items()}
+    spent = {arm: cost.between(before[arm], meter.read()) for arm, meter in meters.items()}
     return {
         arm: Idle(
             own=(found.shop_cpu_ms - found.cpu_ms["postgres"]) / found.seconds,
@@ -194,9 +202,9 @@ def _audited(rival: str, database: str, measured: Sequence[Measured]) -> dict[st
     """A rival's books. Raises NotMeasured where they are wrong."""
     accepted = [
         sample.saga_id
-        for one in measured
-        if one.pattern == rival
-        for sample in one.samples
+        for window in measured
+        if window.pattern == rival
+        for sample in window.samples
         if sample.saga_id
     ]
     books = beside.read_books(database=database, accepted=accepted)
@@ -214,7 +222,7 @@ def _kept(result: Result, measured: Sequence[Measured], now: datetime) -> Path:
     folder = REPORTS / f"{now:%Y-%m-%dT%H-%M-%SZ}-rivals-seed-{result.settings['seed']}"
     folder.mkdir(parents=True)
     (folder / FIGURES).write_bytes(as_json(result=result))
-    every = [sample for one in measured for sample in one.samples]
+    every = [sample for window in measured for sample in window.samples]
     samples.write(path=folder / SAMPLES, kind=Sample, every=every)
     path = folder / "report.html"
     path.write_text(report.page(result=result))

@@ -84,7 +84,7 @@ class Result:
     figures: Mapping[str, Mapping[str, float | None]]
     ratios: Sequence[Verdict]
     idle: Mapping[str, Idle]
-    doubts: Sequence[str]
+    caveats: Sequence[str]
     books: Mapping[str, Mapping[str, Any]]
     windows: Sequence[WindowFacts]
 
@@ -100,11 +100,11 @@ def figures(
 def _whole(
     kind: Kind, arm: str, measured: Sequence[Measured], idle: Mapping[str, Idle]
 ) -> float | None:
-    own = [one for one in measured if (one.phase, one.pattern) == (kind.phase, arm)]
+    own = [window for window in measured if (window.phase, window.pattern) == (kind.phase, arm)]
     if not own:
         return None
     if kind.pooled is None:
-        return known(mean(kind.of(one, idle[arm].every) for one in own))
+        return known(mean(kind.of(measured, idle[arm].every) for measured in own))
     every = [until_completed(sample) for window in own for sample in window.samples]
     return known(percentile(every, kind.pooled))
 
@@ -135,9 +135,9 @@ def _ratio(
     figure = figure_of(
         kind.name,
         "",
-        [one for one in measured if one.phase is kind.phase],
+        [window for window in measured if window.phase is kind.phase],
         [rival, pattern],
-        lambda one: kind.of(one, idle[one.pattern].every),
+        lambda measured: kind.of(measured, idle[measured.pattern].every),
     )
     figure = replace(figure, lower_is_better=kind.lower_is_better)
     return verdict_of(figure, rival, pattern, CONFIDENCE)
@@ -146,22 +146,26 @@ def _ratio(
 def sentences(*, result: Result) -> list[str]:
     """For each pattern and rival: where it is ahead, where behind, where neither."""
     return [
-        f"{words.sentence_name_of(pattern)} {_said(result, pattern, rival)}"
+        f"{words.sentence_name_of(pattern)} {_sentence(result, pattern, rival)}"
         for pattern in result.patterns
         for rival in result.rivals
     ]
 
 
-def _said(result: Result, pattern: str, rival: str) -> str:
-    own = [one for one in result.ratios if (one.second, one.first) == (pattern, rival)]
+def _sentence(result: Result, pattern: str, rival: str) -> str:
+    own = [
+        verdict for verdict in result.ratios if (verdict.second, verdict.first) == (pattern, rival)
+    ]
     standings = {
-        "ahead of": [one.figure for one in own if one.better == pattern],
-        "behind": [one.figure for one in own if one.better == rival],
-        "not told from": [one.figure for one in own if one.ratio and not one.better],
+        "ahead of": [verdict.figure for verdict in own if verdict.better == pattern],
+        "behind": [verdict.figure for verdict in own if verdict.better == rival],
+        "not told from": [
+            verdict.figure for verdict in own if verdict.ratio and not verdict.better
+        ],
     }
-    said = [
+    text = [
         f"{standing} {words.name_of(rival)} in {words.listed(figures)}"
         for standing, figures in standings.items()
         if figures
     ]
-    return f"is {'; '.join(said) or f'not compared with {words.name_of(rival)}: {own[0].why}'}"
+    return f"is {'; '.join(text) or f'not compared with {words.name_of(rival)}: {own[0].why}'}"

@@ -31,7 +31,7 @@ def screen(*, result: Result) -> str:
     """79 columns; a line break is no part of its end."""
     arms = [*result.patterns, *result.rivals]
     lines = [*map(_wrapped, ratios.sentences(result=result)), ""]
-    lines += [_wrapped(f"beware: {doubt}") for doubt in result.doubts]
+    lines += [_wrapped(f"beware: {caveat}") for caveat in result.caveats]
     lines += [
         _line("ONE AT A TIME, ms", [HEADS.get(kind.name, kind.name) for kind in ALONE]),
         *[_line(f"  {words.name_of(arm)}", _figures(result, arm, ALONE)) for arm in arms],
@@ -67,7 +67,7 @@ def page(*, result: Result) -> str:
         html.paragraph(f"{made} in {result.seconds_taken:.0f} s.", kind="eyebrow"),
         "<h1>The same checkout, on what others have built</h1>",
         html.points(ratios.sentences(result=result)),
-        _beware(result.doubts),
+        _beware(result.caveats),
         "</header>\n",
     ]
     measured = html.section(
@@ -76,7 +76,7 @@ def page(*, result: Result) -> str:
             lambda width: bars.pairs(rows=rows, width=width),
             name="figures",
             title="Each arm's figures",
-            says="Shorter is better, but for completed/s.",
+            caption="Shorter is better, but for completed/s.",
             table_html=_table(
                 arms,
                 lambda arm: [words.number(result.figures[arm][kind.name]) for kind in KINDS],
@@ -116,10 +116,10 @@ def _chapter(result: Result, pattern: str) -> str:
     )
 
 
-def _beware(doubts: Sequence[str]) -> str:
-    if not doubts:
+def _beware(caveats: Sequence[str]) -> str:
+    if not caveats:
         return ""
-    found = "".join(f"<li>{escape(words.begun(doubt))}</li>" for doubt in doubts)
+    found = "".join(f"<li>{escape(words.begun(caveat))}</li>" for caveat in caveats)
     return f'<div class="warnings"><h3>Beware</h3><ul>{found}</ul></div>'
 
 
@@ -136,7 +136,11 @@ def _figures(result: Result, arm: str, kinds: Sequence[ratios.Kind]) -> list[str
 
 
 def _ratios(result: Result, pair: tuple[str, str], kinds: Sequence[ratios.Kind]) -> list[str]:
-    found = {one.figure: one for one in result.ratios if (one.second, one.first) == pair}
+    found = {
+        verdict.figure: verdict
+        for verdict in result.ratios
+        if (verdict.second, verdict.first) == pair
+    }
     return [_ratio(found[kind.name].ratio) for kind in kinds]
 
 
@@ -162,5 +166,5 @@ def _line(label: str, cells: Sequence[str]) -> str:
     return label.ljust(LABEL) + "".join(cell.rjust(column) for cell in cells)
 
 
-def _wrapped(said: str) -> str:
-    return textwrap.fill(said, WIDTH, subsequent_indent="  ")
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ")

@@ -133,4 +133,4 @@ def run_audit(*, environment: Mapping[str, str], wait_seconds: float = 0.0) -> A
         timeout=AUDIT_SECONDS + wait_seconds,
         check=False,
     )
-    return Audit(is_clean=asked.returncode == 0, said=(asked.stdout + asked.stderr).strip())
+    return Audit(is_clean=asked.returncode == 0, output=(asked.stdout + asked.stderr).strip())

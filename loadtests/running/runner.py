@@ -135,8 +135,8 @@ class WindowRunner:
         Returns all of both. Warm-up windows are left out once latency is steady. Raises
         NotSupplied, GeneratorFailed, NotMeasured, psycopg.Error.
         """
-        numbers = {one.window.number for one in known}
-        to_do = [one for one in planned if one.number not in numbers]
+        numbers = {measured.window.number for measured in known}
+        to_do = [window for window in planned if window.number not in numbers]
         seen = list(known)
         self._say(f"{len(to_do)} windows to come, {self._left(to_do, seen)}")
         for place, window in enumerate(to_do):
@@ -145,12 +145,12 @@ class WindowRunner:
             began = time.monotonic()
             if not seen or seen[-1].window.block != window.block:
                 self._checkpoint()
-            one = self.measure(window=window, seen=seen)
-            seen.append(one)
-            done(one)
+            measured = self.measure(window=window, seen=seen)
+            seen.append(measured)
+            done(measured)
             self._remaining.add(window=window, took=time.monotonic() - began)
             left = self._left(to_do[place + 1 :], seen)
-            self._say(f"{progress(one, of=len(planned))}; {left}")
+            self._say(f"{progress(measured, of=len(planned))}; {left}")
         return seen
 
     def _left(self, to_come: Sequence[Window], seen: Sequence[Measured]) -> str:
@@ -175,7 +175,7 @@ class WindowRunner:
     def _is_needless(window: Window, seen: Sequence[Measured]) -> bool:
         """A whole block of light warm-up is left out, not half of one."""
         is_light = window.phase is Phase.WARM_UP and window.arrivals is Arrivals.POISSON
-        before = [one for one in seen if one.window.block < window.block]
+        before = [measured for measured in seen if measured.window.block < window.block]
         return is_light and rates.is_steady(seen=before)
 
     def measure_rest(self) -> Cost:
@@ -225,9 +225,9 @@ class WindowRunner:
             self._pause(False)
 
 
-def progress(one: Measured, *, of: int) -> str:
+def progress(measured: Measured, *, of: int) -> str:
     """A line for a terminal of 79 columns, with room for the time that is left."""
-    window, found = one.window, counts(one.samples)
+    window, found = measured.window, counts(measured.samples)
     declined = window.mix.declined if window.phase is Phase.CELL else 0.0
     what = f"{declined:.0%} declined" if declined else window.phase
     line = (
@@ -235,11 +235,11 @@ def progress(one: Measured, *, of: int) -> str:
         f" {window.rate:4.0f}/s: {found.completed} of {found.offered} done"
     )
     if window.phase in (Phase.FULL, *PRESSURES, Phase.KNEE):
-        line += f", {one.level.completed:.0f}/s"
+        line += f", {measured.level.completed:.0f}/s"
     elif found.completed:
-        latencies = [s.latency_ms for s in one.samples if s.outcome == samples.COMPLETED]
+        latencies = [s.latency_ms for s in measured.samples if s.outcome == samples.COMPLETED]
         line += f", p50 {words.ms(percentile(latencies, 0.5))}"
     if found.not_accepted:
-        wrong = next(s for s in one.samples if s.outcome == samples.NOT_ACCEPTED)
+        wrong = next(s for s in measured.samples if s.outcome == samples.NOT_ACCEPTED)
         line += f"; {found.not_accepted} not accepted ({wrong.http_status} {wrong.error[:120]})"
     return line

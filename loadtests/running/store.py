@@ -60,26 +60,26 @@ class Kept:
             raise NotStored(f"{path} can't be read: {error}") from error
         return [
             replace(
-                one,
-                samples=found.get(one.window.number, []),
-                moments=tuple(steps.get(one.window.number, ())),
+                measured,
+                samples=found.get(measured.window.number, []),
+                moments=tuple(steps.get(measured.window.number, ())),
             )
-            for one in decoded
+            for measured in decoded
         ]
 
     def _by_window(self, name: str, kind: type[T]) -> dict[int, list[T]]:
         path = self.folder / name
         found: dict[int, list[T]] = {}
-        for one in samples.read(path=path, kind=kind) if path.exists() else ():
-            found.setdefault(one.window, []).append(one)
+        for row in samples.read(path=path, kind=kind) if path.exists() else ():
+            found.setdefault(row.window, []).append(row)
         return found
 
 
 def whole_blocks(*, measured: Sequence[Measured], patterns: Sequence[str]) -> list[Measured]:
     """Those whose block has a window of each pattern: the others are measured again."""
     found: dict[int, set[str]] = {}
-    for one in measured:
-        found.setdefault(one.window.block, set()).add(one.pattern)
+    for each in measured:
+        found.setdefault(each.window.block, set()).add(each.pattern)
     return [window for window in measured if found[window.window.block] == set(patterns)]
 
 

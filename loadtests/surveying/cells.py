@@ -147,7 +147,7 @@ class Rest:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """All cells of one spot, and how clean they are. `doubts`: as of a comparison, in words."""
+    """All cells of one spot, and how clean they are. `caveats`: as of a comparison, in words."""
 
     spot: Spot
     made_at: str
@@ -156,7 +156,7 @@ class Stack:
     rest: Rest
     audit: Audit
     was_stopped: bool
-    doubts: Sequence[str]
+    caveats: Sequence[str]
     cells: Sequence[Cell]
 
 
@@ -218,10 +218,10 @@ def _asked(window: Window) -> str:
 
 def _is_steady(samples: Sequence[Sample]) -> bool:
     """Those who came last waited hardly longer than those who came first."""
-    in_order = sorted(samples, key=lambda one: one.intended_at)
+    in_order = sorted(samples, key=lambda sample: sample.intended_at)
     third = max(len(in_order) // 3, 1)
     first, last = (
-        percentile([one.latency_ms for one in some], 0.5)
+        percentile([sample.latency_ms for sample in some], 0.5)
         for some in (in_order[:third], in_order[-third:])
     )
     return last <= first * MOST_GROWTH

@@ -88,10 +88,10 @@ def visits(*, fitted: Sequence[Spot], held_out: Sequence[Spot]) -> list[Spot]:
     spread = [replace(spot, visit=1 + visit) for visit in range(VISITS) for spot in held_out]
     last = max(len(spread) - 1, 1)
     placed = [
-        *[(place / last, one) for place, one in enumerate(spread)],
-        *[((place + 0.5) / len(fitted), one) for place, one in enumerate(fitted)],
+        *[(place / last, spot) for place, spot in enumerate(spread)],
+        *[((place + 0.5) / len(fitted), spot) for place, spot in enumerate(fitted)],
     ]
-    return [one for _, one in sorted(placed, key=lambda each: each[0])]
+    return [spot for _, spot in sorted(placed, key=lambda each: each[0])]
 
 
 def windows(*, settings: SurveySettings, spot: Spot) -> list[Window]:
@@ -107,7 +107,7 @@ def windows(*, settings: SurveySettings, spot: Spot) -> list[Window]:
 def further(*, after: Sequence[Window], pattern: str) -> Window:
     """One more window of full load for a pattern alone, `after` all that are planned or were
     added."""
-    last = max(after, key=lambda one: one.number)
+    last = max(after, key=lambda window: window.number)
     (own, *_) = [
         window for window in after if (window.phase, window.pattern) == (Phase.FULL, pattern)
     ]
@@ -129,7 +129,7 @@ def _between(settings: SurveySettings) -> list[Load]:
     """Loads and shares of refusals between those that are fitted."""
     rates = sorted(settings.loads)
     middles = [sqrt(low * high) for low, high in itertools.pairwise(rates)] or rates
-    loads = _loads(settings, [float(round(one)) for one in middles], MIDDLE_SHARE)
+    loads = _loads(settings, [float(round(middle)) for middle in middles], MIDDLE_SHARE)
     least, most = min(settings.refusals), max(settings.refusals)
     middle = least + (most - least) * MIDDLE_OF_REFUSALS
     mixed = [_refusing(load, middle) for load in loads[::-2]] if most > least else []

@@ -98,13 +98,15 @@ def _windows(
     planned = grid.windows(settings=ahead.settings, spot=spot)
     for window in _in_order(planned, ahead.settings.patterns, seen):
         began = time.monotonic()
-        one = runner.measure(window=_with_rate(window, ahead.settings.patterns, seen), seen=seen)
-        done(one)
-        seen.append(one)
+        measured = runner.measure(
+            window=_with_rate(window, ahead.settings.patterns, seen), seen=seen
+        )
+        done(measured)
+        seen.append(measured)
         ahead.remaining.add(window=window, took=time.monotonic() - began)
         left = ahead.left(windows=_without(planned, seen))
         of = max(len(planned), window.number)
-        say(f"{progress(one, of=of)}; {left}")
+        say(f"{progress(measured, of=of)}; {left}")
 
 
 def _in_order(
@@ -136,11 +138,11 @@ def _without(planned: Sequence[Window], seen: Sequence[Measured]) -> list[Window
     return [window for window in planned if window.number not in numbers]
 
 
-def doubts_of(*, measured: Sequence[Measured]) -> list[str]:
+def caveats_of(*, measured: Sequence[Measured]) -> list[str]:
     """What makes a stack's cells doubtful, as of a comparison."""
     cores = os.cpu_count() or 1
     kept = [window for window in measured if window.phase is not Phase.WARM_UP]
-    there = sorted({(one.phase, one.pattern) for one in kept})
+    there = sorted({(measured.phase, measured.pattern) for measured in kept})
     found = [
         figures(measured=kept, phase=phase, pattern=pattern, cores=cores)
         for phase, pattern in there
@@ -247,7 +249,7 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
         taken = _taken(stack, spot, ahead, kept, say)
         audit = run_audit(environment=stack.environment)
     if not audit.is_clean:
-        raise Breached(f"{spot.name}: the audit found a breach.\n{audit.said}")
+        raise Breached(f"{spot.name}: the audit found a breach.\n{audit.output}")
     measured = kept.measured()
     found = Stack(
         spot=spot,
@@ -257,8 +259,8 @@ def _stack(spot: Spot, ahead: Ahead, folder: Path, say: Say) -> Stack:
         rest=taken.rest,
         audit=audit,
         was_stopped=taken.was_stopped,
-        doubts=doubts_of(measured=measured),
-        cells=[one for each in measured if (one := cell_of(measured=each))],
+        caveats=caveats_of(measured=measured),
+        cells=[cell for each in measured if (cell := cell_of(measured=each))],
     )
     (folder / STACK).write_bytes(msgspec.json.encode(found))
     return found

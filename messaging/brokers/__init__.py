@@ -174,18 +174,18 @@ class Broker(Protocol):
         ...
 
 
-def refuse_unfit(messages: Sequence[Message]) -> None:
+def refuse_invalid(messages: Sequence[Message]) -> None:
     """Raise Rejected where some of them fit no broker, or which no service would read."""
-    unfit = [
+    invalid = [
         message.id
         for message in messages
         if len(message.body) > MOST_BYTES_OF_A_MESSAGE
         or len(message.type.encode()) > LONGEST_NAME
         or len(message.id.encode()) > LONGEST_NAME
     ]
-    if unfit:
+    if invalid:
         limits = f"{MOST_BYTES_OF_A_MESSAGE} bytes, and {LONGEST_NAME} for its id and type"
-        raise Rejected(f"a message has at most {limits}", unfit)
+        raise Rejected(f"a message has at most {limits}", invalid)
 
 
 @lru_cache(maxsize=1024)

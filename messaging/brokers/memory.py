@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from messaging.brokers import BrokerUnavailable, Delivery, Message, Unroutable, refuse_unfit
+from messaging.brokers import BrokerUnavailable, Delivery, Message, Unroutable, refuse_invalid
 
 Action = Literal["stored", "duplicated", "dropped", "taken", "acked", "returned"]
 
@@ -115,7 +115,7 @@ class MemoryBroker:
                     bound.append(name)
 
     def publish(self, messages: Sequence[Message]) -> None:
-        refuse_unfit(messages)
+        refuse_invalid(messages)
         unroutable = []
         with self._shared.changed:
             for message in messages:

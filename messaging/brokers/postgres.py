@@ -34,7 +34,7 @@ from messaging.brokers import (
     Message,
     Rejected,
     Unroutable,
-    refuse_unfit,
+    refuse_invalid,
 )
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 10.0
@@ -78,7 +78,7 @@ class PostgresBroker:
     def publish(self, messages: Sequence[Message]) -> None:
         if not messages:
             return
-        refuse_unfit(messages)
+        refuse_invalid(messages)
         values = {
             "ids": [message.id for message in messages],
             "types": [message.type for message in messages],

@@ -31,7 +31,7 @@ from messaging.brokers import (
     Rejected,
     Unroutable,
     exchange_of,
-    refuse_unfit,
+    refuse_invalid,
 )
 from messaging.brokers.rabbitmq_link import HEARTBEAT_SECONDS, Channel, Link, parameters
 from participant import failpoints
@@ -71,7 +71,7 @@ class RabbitMQBroker:
         self._declare(self._namespace + queue)
 
     def publish(self, messages: Sequence[Message]) -> None:
-        refuse_unfit(messages)
+        refuse_invalid(messages)
         with self._locks["publishing"]:
             self._usable_publisher().publish(messages)
 
@@ -331,7 +331,7 @@ class RabbitMQSubscription:
             self._link.close()
             self._consume()
         with self._link.lock:
-            self._link.drive(until=self._something_to_say, seconds=timeout)
+            self._link.drive(until=self._has_something_to_publish, seconds=timeout)
             if self._closed:
                 return []
             self._channel.raise_if_lost()
@@ -382,7 +382,7 @@ class RabbitMQSubscription:
         if self._closed:
             self._link.close()
 
-    def _something_to_say(self) -> bool:
+    def _has_something_to_publish(self) -> bool:
         return bool(self._waiting or self._closed or self._channel.lost)
 
     def _settle(self, deliveries: Sequence[Delivery]) -> list[int]:

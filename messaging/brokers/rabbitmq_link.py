@@ -141,11 +141,11 @@ class Link:
         with self.lock:
             if until() or self.lost:
                 return
-            alarm = self._loop.call_later(seconds, _nothing)
+            timer = self._loop.call_later(seconds, _nothing)
             while not (until() or self.lost or time.monotonic() >= deadline):
                 self._turn()
             if not self.lost:
-                self._loop.remove_timeout(alarm)
+                self._loop.remove_timeout(timer)
 
     def keep(self) -> None:
         """Send and answer heartbeats if no thread drives the link just now. Doesn't wait."""

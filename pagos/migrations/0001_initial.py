@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 ('opened_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('until', models.DateTimeField()),
                 ('command', models.JSONField()),
-                ('heard', models.TextField(blank=True, db_default='', default='')),
+                ('cause', models.TextField(blank=True, db_default='', default='')),
                 ('verdict', models.CharField(blank=True, db_default='', default='', max_length=9)),
                 ('by', models.CharField(blank=True, db_default='', default='', max_length=150)),
                 ('reason', models.TextField(blank=True, db_default='', default='')),

@@ -72,7 +72,7 @@ def test_names_a_request_that_nobody_hears_unroutable(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "unfit",
+    "invalid",
     [
         Message("large", "thing.happened", b"x" * (MOST_BYTES_OF_A_MESSAGE + 1)),
         Message("long type", "thing." + "x" * 300, b"{}"),
@@ -80,10 +80,10 @@ def test_names_a_request_that_nobody_hears_unroutable(broker: Broker) -> None:
     ],
     ids=["body", "type", "id"],
 )
-def test_names_what_no_broker_takes(broker: Broker, unfit: Message) -> None:
+def test_names_what_no_broker_takes(broker: Broker, invalid: Message) -> None:
     with pytest.raises(Rejected) as refused:
-        broker.publish([*messages(1), unfit])
-    assert refused.value.ids == (unfit.id,)
+        broker.publish([*messages(1), invalid])
+    assert refused.value.ids == (invalid.id,)
     broker.publish(messages(1, first=1))
     assert "m1" in ids(take(broker.subscribe(queue="shop", prefetch=10), 1))
 

@@ -154,7 +154,7 @@ def _orchestrated(saga: str) -> Reached:
         },
         (saga, ORCHESTRATED, "returned"): _joined(_returned(saga, "web"), GIVING_BACK, INTERVENING),
         (saga, ORCHESTRATED, "damaged"): {
-            f"{owner}.worker": ["handover.before_set_aside", "handover.set_aside"],
+            f"{owner}.worker": ["handover.before_dead_letter", "handover.dead_letter"],
             f"{owner}.web": [
                 *("handover.before_retry", "handover.retried"),
                 *("handover.before_discard", "handover.discarded"),

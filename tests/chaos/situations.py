@@ -164,7 +164,7 @@ def damaged(this: Round) -> Iterator[None]:
     this.shop.stack.restart("saga_orchestrator.web")
     this.shop.stack.restart(f"{this.owner}.worker")
     for saga in (mended, lost):
-        aside = f"{where} AND set_aside_at IS NOT NULL"
+        aside = f"{where} AND dead_lettered_at IS NOT NULL"
         eventually(partial(this.is_there, this.owner, aside, [saga]), what="it is set aside")
         this.shop.write(this.owner, change, [written[saga], saga])
     below = {"carrito": "checkouts", "pedidos": "orders"}[this.owner]

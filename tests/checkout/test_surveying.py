@@ -6,7 +6,7 @@ from loadtests.evaluating.results import Measured
 from loadtests.running.bench import runner_on
 from loadtests.surveying.cells import Cell, cell_of
 from loadtests.surveying.grid import Spot, SurveySettings
-from loadtests.surveying.survey import Ahead, MeasuredStack, doubts_of, measure
+from loadtests.surveying.survey import Ahead, MeasuredStack, caveats_of, measure
 
 SPOT = Spot(steps=5, hop_ms=0)
 SETTINGS = SurveySettings(
@@ -59,4 +59,4 @@ def test_stack_at_rest_uses_less_than_one_that_is_busy(surveyed, cells) -> None:
 def test_survey_says_how_far_it_is_and_what_is_doubtful(surveyed) -> None:
     assert surveyed[2][-1].endswith("0:05 left")
     assert "30% declined" in surveyed[2][-1]
-    assert all(isinstance(one, str) for one in doubts_of(measured=surveyed[1]))
+    assert all(isinstance(one, str) for one in caveats_of(measured=surveyed[1]))

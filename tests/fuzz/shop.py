@@ -293,7 +293,7 @@ class FuzzedShop:
         ]
         paths += [f"/api/products/{pk}" for pk in Product.objects.values_list("pk", flat=True)]
         paths += [f"/api/v1/payments/{pk}" for pk in Payment.objects.values_list("pk", flat=True)]
-        paths += ["/saga/transactions", "/saga/choreography/status", "/checkouts/set-aside"]
+        paths += ["/saga/transactions", "/saga/choreography/status", "/checkouts/dead-letters"]
         for path in paths:
             status = self.client.get(path).status_code
             if status != 200:

@@ -73,7 +73,7 @@ def let_many_wait():
             opened_at=now,
             until=now + timedelta(days=1),
             command={},
-            heard="",
+            cause="",
         )
         for number in range(MANY)
     )

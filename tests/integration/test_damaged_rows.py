@@ -50,7 +50,7 @@ def times(table, *columns):
 DAMAGES = {
     "carrito": [
         *times("carrito_cart", "created_at"),
-        *times("carrito_checkout", "accepted_at", "handed_over_at", "ended_at", "set_aside_at"),
+        *times("carrito_checkout", "accepted_at", "handed_over_at", "ended_at", "dead_lettered_at"),
         *times("carrito_order", "created_at", "confirmed_at", "cancelled_at"),
         "UPDATE carrito_cart SET status = 'foo'",
         "UPDATE carrito_cartitem SET quantity = 2147483647, unit_price = 9999999999.99",
@@ -83,7 +83,7 @@ DAMAGES = {
         f"UPDATE envios_delivery SET destination = {DEEP}",
     ],
     "pedidos": [
-        *times("pedidos_order", "accepted_at", "handed_over_at", "set_aside_at"),
+        *times("pedidos_order", "accepted_at", "handed_over_at", "dead_lettered_at"),
         "UPDATE pedidos_order SET order_status = 'failed', ended_at = 'infinity'",
         "UPDATE pedidos_order SET status = 'foo', saga = 'bar', saga_pattern = 'baz'",
         f"UPDATE pedidos_order SET items = {DEEP}",
@@ -92,7 +92,9 @@ DAMAGES = {
     ],
     "reservas": [
         *times("reservas_slot", "created_at"),
-        *times("reservas_booking", "accepted_at", "handed_over_at", "set_aside_at", "approved_at"),
+        *times(
+            "reservas_booking", "accepted_at", "handed_over_at", "dead_lettered_at", "approved_at"
+        ),
         "UPDATE reservas_booking SET starts_at = '-infinity', ends_at = 'infinity'",
         "UPDATE reservas_booking SET booking_status = 'failed', ended_at = 'infinity'",
         "UPDATE reservas_booking SET status = 'foo', saga = 'bar', saga_pattern = 'baz'",
@@ -111,7 +113,7 @@ PAGES = {
         "/orders/saga/c",
         "/orders/saga/s/status",
         "/orders/{order}",
-        "/checkouts/set-aside",
+        "/checkouts/dead-letters",
     ],
     "inventario": [
         "/api/products",

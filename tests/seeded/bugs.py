@@ -39,7 +39,7 @@ BUGS = {
     for one in (
         Bug("undos come forward, not in reverse", wiring.undos_forward, None, "reverse: "),
         Bug("an abort has a second decider", wiring.second_decider, None, "decider: "),
-        Bug("nobody hears a refusal", wiring.refusal_unheard, None, "heard: "),
+        Bug("no service consumes a refusal", wiring.refusal_unheard, None, "received: "),
         Bug("an abort does not ask the pivot", wiring.abort_without_the_pivot, None, "decider: "),
         Bug("the watcher misses an event", wiring.watcher_deaf, None, "watched: "),
         Bug("an undo is passed over", wiring.undo_passed_over, None, "undone: "),
@@ -148,7 +148,7 @@ BUGS = {
             "an event said again is another event",
             messages.event_id_at_random,
             scenarios.a_message_lost,
-            "8 inventario has said",
+            "8 inventario has published",
         ),
         Bug(
             "a redrive is not answered",

@@ -61,12 +61,12 @@ def asked_after_the_commit(patch) -> None:
     pursued = executing._pursued
     kept = []
 
-    def run(operation, commands, heard):
+    def run(operation, commands, cause):
         if not commands:
             return {}
         ran = dict(zip(commands, operation.run([*commands.values()]), strict=True))
         outcomes = decisions.reckoned(operation=operation, outcomes=ran)
-        told = {key: heard(one) for key, one in commands.items()} if heard else {}
+        told = {key: cause(one) for key, one in commands.items()} if cause else {}
         kept.append((operation, commands, outcomes, told))
         return outcomes
 
@@ -76,7 +76,7 @@ def asked_after_the_commit(patch) -> None:
             if asked is operation and fresh & commands.keys() and operation.decide:
                 with executing.transaction.atomic(using=operation.service):
                     decisions.ask(
-                        operation=operation, commands=commands, outcomes=outcomes, heard=told
+                        operation=operation, commands=commands, outcomes=outcomes, cause=told
                     )
         return pursued(operation, executed, is_told=is_told)
 

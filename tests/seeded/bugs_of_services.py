@@ -37,7 +37,7 @@ def barrier_after_the_effect(patch) -> None:
     """In a transaction of its own: whoever dies between the two does it again."""
     _drop("pagos", "pagos_payment", "payment_once_a_step")
 
-    def late(*, operation, commands, in_same_transaction=None, heard=None):
+    def late(*, operation, commands, in_same_transaction=None, cause=None):
         with transaction.atomic(using=operation.service):
             entry = barrier.enter(operation=operation, commands=commands)
             fresh = [command for command in commands if key_of(operation, command) in entry.fresh]
@@ -47,7 +47,7 @@ def barrier_after_the_effect(patch) -> None:
         ran = dict(zip([one.saga_id for one in fresh], outcomes, strict=True))
         known = _doing(operation, lambda commands: [ran[command.saga_id] for command in commands])
         return execute(
-            operation=known, commands=commands, in_same_transaction=in_same_transaction, heard=heard
+            operation=known, commands=commands, in_same_transaction=in_same_transaction, cause=cause
         )
 
     execute = reactions.execute

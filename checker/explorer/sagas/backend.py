@@ -121,7 +121,7 @@ class Backend(ABC):
         """How each saga stands for its coordinator."""
 
     @abstractmethod
-    def set_aside(self) -> list[str]:
+    def dead_letters(self) -> list[str]:
         """Messages that no handler could handle, and sagas that no runner could run."""
 
     @abstractmethod
@@ -207,13 +207,15 @@ def _accepted(*, participants: ScriptedParticipants, pattern: str, now: datetime
         context_of(scenario=scenario, saga_id=saga_id, pattern=pattern)
         for saga_id in scenario.saga_ids
     ]
-    said = [first_event(context=context, now=now) for context in contexts if is_own_start(pattern)]
+    events = [
+        first_event(context=context, now=now) for context in contexts if is_own_start(pattern)
+    ]
     execute(
         operation=participants.operations[first.operation, Direction.DO],
         commands=[
             projection.command(step=first, direction=Direction.DO, context=context)
             for context in contexts
         ],
-        in_same_transaction=lambda _: outbox.add(service=first.service, events=said),
+        in_same_transaction=lambda _: outbox.add(service=first.service, events=events),
     )
     return contexts

@@ -105,7 +105,7 @@ class Choreographed(CoordinatorRun):
 
     def ask(self, saga_id: str) -> None:
         super().ask(saga_id)
-        self._scheduler.say(SERVICE)
+        self._scheduler.publish(SERVICE)
 
     def wait(self, *, waits: int) -> list[str]:
         """Each lost message costs one look of the watchdog, and nothing else may cost one."""
@@ -129,7 +129,7 @@ class Choreographed(CoordinatorRun):
     def _look_after(self, seconds: float) -> None:
         super()._look_after(seconds)
         watchdog.look(now=self._backend.now())
-        self._scheduler.say(SERVICE)
+        self._scheduler.publish(SERVICE)
 
 
 class Bulkhead(NamedTuple):
@@ -285,7 +285,7 @@ class Orchestrated(CoordinatorRun):
     def _claim(self, _: object) -> None:
         self._alive().claim()
         if self._scheduler:
-            self._scheduler.say(ALIAS)
+            self._scheduler.publish(ALIAS)
 
     def _is_claimable(self) -> bool:
         """By one of those at work; where there is none, by a new one, whose hands are empty."""
@@ -344,7 +344,7 @@ class Orchestrated(CoordinatorRun):
         runner = self._alive()
         self._suspended(runner, CLAIMED, runner.claim)
         if self._scheduler:
-            self._scheduler.say(ALIAS)
+            self._scheduler.publish(ALIAS)
 
     def _pause(self, at: str, bulkhead: Bulkhead) -> None:
         """Suspended, it does not renew its lease; awake again, it does."""

@@ -113,7 +113,7 @@ class Deciders:
         if overdue := self._overdue():
             yield Option(PROGRESS, "{0} ends what is overdue", self._sweep, overdue)
         if scripted := self._free(self._scripted()):
-            yield Option(PROGRESS, "{0}", self._say, scripted)
+            yield Option(PROGRESS, "{0}", self._give, scripted)
 
     def faults(self) -> Iterator[Option]:
         """Of those that there are since progress was asked for."""
@@ -123,7 +123,7 @@ class Deciders:
         if scripted:
             yield from self._other_ends(scripted)
         if self._limits.left["late verdict"] and (late := self._free(self._late())):
-            yield Option("late verdict", "{0}, too late", self._say_late, late)
+            yield Option("late verdict", "{0}, too late", self._give_late, late)
         if self._limits.left["lost card"] and self._paid and not self._desk.network.loses:
             yield Option("lost card", "the card network's next {0} is lost", self._lose, LOST)
         yield from self._crashes(scripted)
@@ -190,7 +190,7 @@ class Deciders:
 
     def _other_ends(self, scripted: Sequence[PossibleVerdict]) -> Iterator[Option]:
         other = [verdict._replace(word=NO if verdict.word == YES else YES) for verdict in scripted]
-        yield Option("other verdict", "{0}", self._say_otherwise, other)
+        yield Option("other verdict", "{0}", self._give_otherwise, other)
         if self._limits.left["overdue"]:
             text = "time goes by, and {0} is overdue"
             waiting = [verdict.decision for verdict in scripted]
@@ -204,7 +204,7 @@ class Deciders:
                 yield Option(way, "{0} tells what was decided; " + way, lost, untold)
         for places, act, who in (
             (CRASHES_OF_DECISION, self._ask_network, self._asking()),
-            (CRASHES_OF_DECISION, self._say, scripted),
+            (CRASHES_OF_DECISION, self._give, scripted),
             (CRASHES_OF_DECISION, self._sweep, overdue),
             (CRASHES_OF_TELLER, self._tell, untold),
         ):
@@ -219,7 +219,7 @@ class Deciders:
             return
         for act, who in (
             (self._ask_network, self._asking()),
-            (self._say, scripted),
+            (self._give, scripted),
             (self._sweep, self._overdue()),
         ):
             for at in SLOW_DECISIONS if who else ():
@@ -239,21 +239,21 @@ class Deciders:
         except WouldWait:
             self._blocked.add(who)
 
-    def _say(self, said: PossibleVerdict) -> None:
+    def _give(self, verdict: PossibleVerdict) -> None:
         """At the door, which answers a 409 to who comes too late."""
-        saga_id, step = said.decision.key
-        given = GivenVerdict(saga_id=saga_id, step=step, word=said.word, by="eva")
-        with self._trying(said, Problem):
-            doors.give(service=said.decision.service, given=given)
-            self._answered[saga_id, step] = said.word
+        saga_id, step = verdict.decision.key
+        given = GivenVerdict(saga_id=saga_id, step=step, word=verdict.word, by="eva")
+        with self._trying(verdict, Problem):
+            doors.give(service=verdict.decision.service, given=given)
+            self._answered[saga_id, step] = verdict.word
 
-    def _say_otherwise(self, said: PossibleVerdict) -> None:
+    def _give_otherwise(self, verdict: PossibleVerdict) -> None:
         self._limits.is_interfered = True
-        self._say(said)
+        self._give(verdict)
 
-    def _say_late(self, said: PossibleVerdict) -> None:
+    def _give_late(self, verdict: PossibleVerdict) -> None:
         self._limits.spend("late verdict")
-        self._say(said)
+        self._give(verdict)
 
     def _let_pass(self, decision: AskedDecision) -> None:
         self._limits.spend("overdue")

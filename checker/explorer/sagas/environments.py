@@ -101,7 +101,7 @@ class SagaEnvironment:
         yield from self._interferences()
 
     def breaches(self) -> list[str]:
-        found = self._broken + self.backend.set_aside()
+        found = self._broken + self.backend.dead_letters()
         self._snapshots = self.backend.snapshots()
         found += self._monotonicity.breaches(
             now=self._snapshots, may_return=self._limits.may_return
@@ -255,16 +255,16 @@ def _scheduler(backend: Backend, participants: ScriptedParticipants) -> MessageS
     if backend.pattern == patterns.ORCHESTRATED:
         return None
     saga, coordinator = backend.scenario.saga, PATTERNS[backend.pattern].coordinator
-    heard: dict[str, list[Reaction]] = {
+    reactions: dict[str, list[Reaction]] = {
         service: participants.reactions(service=service) for service in projection.services_of(saga)
     }
     is_choreographed = backend.pattern == patterns.CHOREOGRAPHED
     module = saga_choreography if is_choreographed else saga_orchestrator
-    heard[coordinator] = module.reactions.REACTIONS
+    reactions[coordinator] = module.reactions.REACTIONS
     return MessageScheduler(
         backend=backend,
         broker=connect_memory(f"memory://{_broker(backend.pattern, saga.name)}"),
-        reactions=heard,
+        reactions=reactions,
         watcher=coordinator if is_choreographed else "",
     )
 

@@ -218,7 +218,7 @@ class Tables:
     def __init__(self) -> None:
         self.clock = Clock()
         self.store = MemoryStore()
-        self.injection = FaultInjection(self.store.aside)
+        self.injection = FaultInjection(self.store.suspended)
         self.barrier = MemoryBarrier(self.store)
         self.ledger = MemoryLedger(self.store, self.clock, self.injection)
         self.outbox = MemoryOutbox(self.store)
@@ -300,7 +300,7 @@ class MemoryBackend(Backend):
     def runs(self) -> Mapping[str, str]:
         return {saga_id: row.status for saga_id, row in self._runs.items()}
 
-    def set_aside(self) -> list[str]:
+    def dead_letters(self) -> list[str]:
         return list(self._memory.failed.table.values())
 
 

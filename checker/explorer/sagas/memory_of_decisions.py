@@ -27,7 +27,7 @@ class DecisionRow(NamedTuple):
     opened_at: datetime
     until: datetime
     command: str
-    heard: str
+    cause: str
     verdict: str = ""
     by: str = ""
     reason: str = ""
@@ -52,7 +52,7 @@ class Decisions:
         operation: Operation,
         commands: Mapping[Key, Any],
         outcomes: Mapping[Key, Outcome],
-        heard: Mapping[Key, str],
+        cause: Mapping[Key, str],
     ) -> None:
         for key, outcome in outcomes.items():
             if isinstance(outcome, Waiting) and outcome.until:
@@ -64,7 +64,7 @@ class Decisions:
                     opened_at=self._clock.now(),
                     until=outcome.until,
                     command=msgspec.json.encode(commands[key]).decode(),
-                    heard=heard.get(key, ""),
+                    cause=cause.get(key, ""),
                 )
                 self._store.write(self.table(operation.service), key, row)
 

@@ -1,7 +1,7 @@
-"""Messages: heard in any order, doubled, lost; and services that die or are slow over them.
+"""Messages: consumed in any order, doubled, lost; and services that die or are slow over them.
 
-Undisturbed, they are heard in the order in which they were said, each service says what it has
-committed at once, and the watching coordinator hears last, all at once.
+Undisturbed, they are consumed in the order in which they were published, each service publishes
+what it has committed at once, and the watching coordinator consumes last, all at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,8 +68,8 @@ class MessageScheduler:
         self._limits = backend.limits
         self._watcher = watcher
         self._consumers = {
-            service: Consumer(service=service, broker=broker, reactions=heard)
-            for service, heard in reactions.items()
+            service: Consumer(service=service, broker=broker, reactions=own)
+            for service, own in reactions.items()
         }
         publisher = _Publisher(broker, backend.injection)
         self._relays = {
@@ -86,7 +86,7 @@ class MessageScheduler:
         self._broker.purge()
         self._blocked.clear()
 
-    def say(self, service: str) -> None:
+    def publish(self, service: str) -> None:
         """The service's relay sends what waits in its outbox."""
         with suppress(Crashed):  # what was published by then will be published again
             self._relays[service].relay_once()
@@ -99,11 +99,13 @@ class MessageScheduler:
 
     def progress(self) -> Iterator[Option]:
         if unsent := self._backend.unsent():
-            yield Option(PROGRESS, "{0} says what it had not said", self.say, unsent)
+            yield Option(PROGRESS, "{0} publishes what it had not published", self.publish, unsent)
         if self._waiting:
-            yield Option(PROGRESS, "{0}", self._hear, self._waiting)
+            yield Option(PROGRESS, "{0}", self._consume, self._waiting)
         if self._watched:
-            yield Option(PROGRESS, "{0} hears all that waits", self._hear_all, [self._watcher])
+            yield Option(
+                PROGRESS, "{0} consumes all that waits", self._consume_all, [self._watcher]
+            )
 
     def faults(self) -> Iterator[Option]:
         left, waiting = self._limits.left, self._waiting
@@ -114,13 +116,13 @@ class MessageScheduler:
         if left["lose"]:
             yield Option("lose", "lost: {0}", self._lose, any_one)
         if len(self._watched) > 1:
-            yield Option("late", "{0}, before what is older", self._hear, self._watched[-1:])
+            yield Option("late", "{0}, before what is older", self._consume, self._watched[-1:])
         deciding = [message for message in waiting if message.service in self._backend.deciding]
         if left["crash"]:
             yield from self._crashes(CRASHES, waiting)
             yield from self._crashes(CRASHES_OF_DECISION, deciding)
             if self._watched:
-                text = "the watcher hears all that waits, and crashes at {0}"
+                text = "the watcher consumes all that waits, and crashes at {0}"
                 yield Option("crash tracking", text, self._crash_watcher, CRASHES_OF_WATCHER)
         if left["overlap"] and self._backend.can_overlap and self._injection.depth < 2:
             yield from self._overlaps(SLOW_AT, waiting)
@@ -162,12 +164,12 @@ class MessageScheduler:
             for service, consumer in self._consumers.items()
         }
 
-    def _hear(self, message: WaitingMessage) -> None:
-        """The service takes this message, handles it and acks it, and says what it has to say."""
+    def _consume(self, message: WaitingMessage) -> None:
+        """The service takes this message, handles it and acks it, and publishes what follows."""
         if self._handle(message.service, only=message.arrival):
-            self.say(message.service)
+            self.publish(message.service)
 
-    def _hear_all(self, service: str) -> None:
+    def _consume_all(self, service: str) -> None:
         """All that waits, in one batch."""
         self._handle(service)
 
@@ -202,17 +204,17 @@ class MessageScheduler:
     def _crash(self, at: str, message: WaitingMessage) -> None:
         self._limits.spend("crash")
         with self._injection.crashing(at=at):
-            self._hear(message)
+            self._consume(message)
 
     def _crash_watcher(self, at: str) -> None:
         self._limits.spend("crash")
         with self._injection.crashing(at=at):
-            self._hear_all(self._watcher)
+            self._consume_all(self._watcher)
 
     def _overlap(self, at: str, message: WaitingMessage) -> None:
         self._limits.spend("overlap")
         with self._injection.pausing(at=at, who=message.service):
-            self._hear(message)
+            self._consume(message)
 
 
 class _Publisher:

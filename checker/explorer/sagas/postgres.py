@@ -71,13 +71,13 @@ _DECISIONS = """
 _UNTIL_LOOKED_AT = "SELECT extract(epoch FROM min(watch_at) - now()) FROM saga_choreography_saga"
 _UNTIL_DUE = "SELECT extract(epoch FROM min(next_attempt_at) - now()) FROM saga_orchestrator_saga"
 _EMPTIED = "DELETE FROM explorer.effect; DELETE FROM explorer.unit; DELETE FROM explorer.word;"
-_SAID = "INSERT INTO explorer.word (saga_id, step, decided_by, word) VALUES (%s, %s, %s, %s)"
+_DECIDED = "INSERT INTO explorer.word (saga_id, step, decided_by, word) VALUES (%s, %s, %s, %s)"
 _WORDS = "SELECT saga_id, step, decided_by, word FROM explorer.word ORDER BY id"
-_HEARD = """
+_ALIVE = """
     INSERT INTO saga_orchestrator_runner (id, host, pid, seen_at) VALUES (%s, '', 0, 'infinity')
     ON CONFLICT (id) DO UPDATE SET seen_at = 'infinity'
 """
-_UNHEARD = "UPDATE saga_orchestrator_runner SET seen_at = '-infinity' WHERE id = %s"
+_EXPIRED = "UPDATE saga_orchestrator_runner SET seen_at = '-infinity' WHERE id = %s"
 
 
 @contextmanager
@@ -119,7 +119,7 @@ class PostgresLedger:
 
     def decided(self, *, service: str, words: Sequence[Word]) -> None:
         for word in words:
-            execute(service=service, sql=_SAID, values=list(word))
+            execute(service=service, sql=_DECIDED, values=list(word))
 
     def words(self) -> list[Word]:
         return [
@@ -216,18 +216,18 @@ class PostgresBackend(Backend):
 
     def fall_silent(self, runner: int) -> None:
         super().fall_silent(runner)
-        execute(service=ALIAS, sql=_UNHEARD, values=[runner])
+        execute(service=ALIAS, sql=_EXPIRED, values=[runner])
 
     def speak(self, runner: int) -> None:
         super().speak(runner)
-        execute(service=ALIAS, sql=_HEARD, values=[runner])
+        execute(service=ALIAS, sql=_ALIVE, values=[runner])
 
     def runs(self) -> Mapping[str, str]:
         return dict(self._runs.objects.values_list("saga_id", "status"))
 
-    def set_aside(self) -> list[str]:
+    def dead_letters(self) -> list[str]:
         return [
-            f"{service} set {message.event_type} of {message.saga_id} aside: {message.reason}"
+            f"{service} dead-lettered {message.event_type} of {message.saga_id}: {message.reason}"
             for service in self.services
             for message in apps.get_model(service, "FailedMessage").objects.exclude(
                 status=FailedStatus.HANDLED

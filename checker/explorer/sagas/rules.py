@@ -171,10 +171,10 @@ def decided(
     told: dict[tuple[str, str], list[Word]] = {}
     for word in words:
         told.setdefault((word.saga_id, word.step), []).append(word)
-    for (saga_id, step), heard in told.items():
-        if len({word.decided_by for word in heard}) < len(heard) or _has_gone_on(heard):
-            said = ", ".join(f"{word.word} ({word.decided_by})" for word in heard)
-            yield f"{saga_id}: {step} was decided more than once: {said}"
+    for (saga_id, step), given in told.items():
+        if len({word.decided_by for word in given}) < len(given) or _has_gone_on(given):
+            listed = ", ".join(f"{word.word} ({word.decided_by})" for word in given)
+            yield f"{saga_id}: {step} was decided more than once: {listed}"
     for step in scenario.saga.steps[1:]:
         for saga_id in scenario.saga_ids if waits_for(step) else ():
             last = told.get((saga_id, step.name), [])[-1:]
@@ -184,6 +184,6 @@ def decided(
                 yield f"{saga_id}: {step.name} was done, and it is {word}"
 
 
-def _has_gone_on(heard: Sequence[Word]) -> bool:
+def _has_gone_on(words: Sequence[Word]) -> bool:
     """Whether anything came after what closes a step: all but a yes."""
-    return any(word.word != YES for word in heard[:-1])
+    return any(word.word != YES for word in words[:-1])

@@ -19,10 +19,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         owner = SAGAS[options["saga"]].owner
         query = pause.what(options)
-        ended = operating.done(operating.call(owner, "DELETE", f"/{owner}/pauses", query=query))
-        for one in ended["resumed"]:
-            pattern = one["saga_pattern"] or "every pattern"
+        answered = operating.done(operating.call(owner, "DELETE", f"/{owner}/pauses", query=query))
+        for ended in answered["resumed"]:
+            pattern = ended["saga_pattern"] or "every pattern"
             self.stdout.write(
-                f"{one['saga']} is accepted again in {pattern};"
-                f" {one['paused_by']} had paused it at {one['paused_at']}: {one['reason']}"
+                f"{ended['saga']} is accepted again in {pattern};"
+                f" {ended['paused_by']} had paused it at {ended['paused_at']}: {ended['reason']}"
             )

@@ -80,15 +80,15 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
 
 
 def _papers(bill: BillRow) -> Iterator[str]:
-    said = f"the bill of {money(bill.amount)} is {bill.status}"
+    subject = f"the bill of {money(bill.amount)} is {bill.status}"
     for name, amount, is_wanted in (
         ("invoice", bill.invoiced, bill.status in ("paid", "credited")),
         ("credit note", bill.credited, bill.status == "credited"),
     ):
         if (amount is not None) != is_wanted:
-            yield f"{said}, and its {name} is {'missing' if amount is None else 'there'}"
+            yield f"{subject}, and its {name} is {'missing' if amount is None else 'there'}"
         elif amount is not None and amount != bill.amount:
-            yield f"{said}, and its {name} of {money(amount)}"
+            yield f"{subject}, and its {name} of {money(amount)}"
 
 
 def sums() -> Iterator[tuple[int, str, str]]:

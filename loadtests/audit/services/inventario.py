@@ -1,4 +1,4 @@
-"""inventario: all that came in is available, reserved or sold; nothing stays put aside."""
+"""inventario: all that came in is available, reserved or sold; nothing stays reserved."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -68,11 +68,11 @@ EFFECTS = effects_of(
 
 
 def breaches(saga: Evidence) -> Iterator[Finding]:
-    """1: nothing is left aside for a saga that has ended. 4: it is what was wanted. 6: once."""
+    """1: nothing is left reserved for a saga that has ended. 4: it is what was wanted. 6: once."""
     found = saga.of(ReservationRow)
     for reservation in found:
         if saga.is_over and reservation.status == "reserved":
-            yield 1, f"has ended, but {reservation.lines} is still put aside for it"
+            yield 1, f"has ended, but {reservation.lines} is still reserved for it"
     yield from once_a_step(saga, ReservationRow, "reservations")
     for step in saga.page.steps if found else ():
         if step.operation != "inventario.reserve":
@@ -81,7 +81,7 @@ def breaches(saga: Evidence) -> Iterator[Finding]:
         wanted = saga.data.get(step.needs.get("items", "items"))
         if saga.data and wanted is not None and any(lines != lines_of(wanted) for lines in of_step):
             put = " and ".join(lines or "nothing" for lines in of_step)
-            yield 4, f"{step.name} put {put} aside, not {lines_of(wanted)}"
+            yield 4, f"{step.name} reserved {put}, not {lines_of(wanted)}"
 
 
 def sums() -> Iterator[tuple[int, str, str]]:

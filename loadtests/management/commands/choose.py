@@ -76,7 +76,7 @@ def _as_json(answer: Recommendation, fitted: Model, source: SurveySource) -> str
         **msgspec.to_builtins(answer),
         "take": answer.taken,
         "survey": {
-            "said": source.said,
+            "source": source.label,
             "made_at": fitted.survey.made_at,
             "seed": fitted.survey.settings.seed,
             "machines": list(machines(survey=fitted.survey)),

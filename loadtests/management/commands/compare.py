@@ -64,8 +64,8 @@ MOST_ZIPF = 3.0
 class Refused(CommandError):
     """What was asked for can't be: nothing was started."""
 
-    def __init__(self, said: str) -> None:
-        super().__init__(said, returncode=REFUSED)
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=REFUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +87,11 @@ class Gate:
             self.markdown.write_text(gate.markdown(every=every, run=run, beware=beware))
         if not every:
             return "", 0
-        found = {one.standing for one in every}
+        found = {judgement.standing for judgement in every}
         undecided = UNDECIDED if run.audit.is_clean else NO_RESULT
         status = undecided if Standing.UNDECIDED in found else 0
-        said = gate.lines(every=every, beware=beware)
-        return said, FAILED if Standing.FAILS in found else status
+        message = gate.lines(every=every, beware=beware)
+        return message, FAILED if Standing.FAILS in found else status
 
 
 class Command(MeasuringCommand):
@@ -234,7 +234,7 @@ class Command(MeasuringCommand):
         if not finished.comparison.audit.is_clean:
             held.hold(run=finished.comparison)
             raise CommandError(
-                f"No result: the audit found a breach.\n{finished.comparison.audit.said}\n"
+                f"No result: the audit found a breach.\n{finished.comparison.audit.output}\n"
                 f"What was measured all the same: {finished.report}"
             )
         if options["json"]:
@@ -254,10 +254,10 @@ class Command(MeasuringCommand):
         self.stdout.write(f"{style(headline)}\n{figures}\n\nreport: {path}")
         self._end(*held.hold(run=run))
 
-    def _end(self, said: str, status: int) -> None:
+    def _end(self, message: str, status: int) -> None:
         """Ends the command where a condition does not hold."""
-        if said:
-            headline, _, conditions = said.partition("\n")
+        if message:
+            headline, _, conditions = message.partition("\n")
             style = self.style.ERROR if status else self.style.SUCCESS
             self.stdout.write(f"\n{style(headline)}\n{conditions}")
         if status:

@@ -50,7 +50,7 @@ class Command(MeasuringCommand):
         if options["json"]:
             options["json"].write_text(json.dumps(as_figures(finished=finished), indent=1))
         if not finished.audit.is_clean:
-            raise CommandError(f"The audit found a breach.\n{finished.audit.said}")
+            raise CommandError(f"The audit found a breach.\n{finished.audit.output}")
 
 
 def as_screen(*, finished: MeasuredOutages) -> str:

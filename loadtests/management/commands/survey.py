@@ -93,8 +93,8 @@ def _settings(options: dict[str, Any]) -> SurveySettings:
         return SurveySettings(
             patterns=shopper.patterns(text=options["patterns"], known=shopper.WITH_CONTROL),
             spots=_all_spots(options["stacks"], options["held_out"]),
-            loads=_numbers("--loads", options["loads"], lambda one: one > 0),
-            refusals=_numbers("--refusals", options["refusals"], lambda one: 0 <= one < 1),
+            loads=_numbers("--loads", options["loads"], lambda load: load > 0),
+            refusals=_numbers("--refusals", options["refusals"], lambda share: 0 <= share < 1),
             seconds=options["seconds"],
             seed=options["seed"],
         )
@@ -104,23 +104,23 @@ def _settings(options: dict[str, Any]) -> SurveySettings:
 
 def _all_spots(to_fit: str, to_hold_out: str) -> list[Spot]:
     found = [*_spots(to_fit, is_held_out=False), *_spots(to_hold_out, is_held_out=True)]
-    if all(one.is_held_out for one in found):
+    if all(spot.is_held_out for spot in found):
         raise ValueError("--stacks: at least one")
-    names = [f"{one.steps}:{one.hop_ms:g}" for one in found]
+    names = [f"{spot.steps}:{spot.hop_ms:g}" for spot in found]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"{twice[0]} is named twice")
-    fitted = [one for one in found if not one.is_held_out]
-    return grid.visits(fitted=fitted, held_out=[one for one in found if one.is_held_out])
+    fitted = [spot for spot in found if not spot.is_held_out]
+    return grid.visits(fitted=fitted, held_out=[spot for spot in found if spot.is_held_out])
 
 
 def _spots(text: str, *, is_held_out: bool) -> list[Spot]:
     found = []
-    for one in [each.strip() for each in text.split(",") if each.strip()]:
-        steps, _, hop = one.partition(":")
+    for stack in [each.strip() for each in text.split(",") if each.strip()]:
+        steps, _, hop = stack.partition(":")
         if steps not in STEPS or not 0 <= _number(hop) <= MOST_HOP_MS:
             raise ValueError(
-                f"{one}: a stack is STEPS:MS, {STEPS[0]} to {STEPS[-1]} steps and 0 to"
+                f"{stack}: a stack is STEPS:MS, {STEPS[0]} to {STEPS[-1]} steps and 0 to"
                 f" {MOST_HOP_MS:g} ms, as in 5:20"
             )
         found.append(Spot(steps=int(steps), hop_ms=float(hop), is_held_out=is_held_out))
@@ -129,10 +129,10 @@ def _spots(text: str, *, is_held_out: bool) -> list[Spot]:
 
 def _numbers(name: str, text: str, is_right: Callable[[float], bool]) -> list[float]:
     try:
-        found = [float(one) for one in text.split(",")]
+        found = [float(number) for number in text.split(",")]
     except ValueError as error:
         raise ValueError(f"{name} {text}: numbers with commas between them") from error
-    if not all(is_right(one) for one in found):
+    if not all(is_right(number) for number in found):
         raise ValueError(f"{name} {text}: out of range")
     return found
 

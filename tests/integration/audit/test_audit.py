@@ -187,12 +187,12 @@ def test_checkout_that_was_never_handed_over_is_a_breach(shop, broker):
     assert found(broker) == [(3, "kept", "accepted, and never handed over to its coordinator")]
 
 
-def test_checkout_that_is_set_aside_is_no_breach(shop, broker):
+def test_checkout_that_is_dead_lettered_is_no_breach(shop, broker):
     shop.accept("aside")
     run(
         "carrito",
-        "UPDATE carrito_checkout SET handed_over_at = NULL, set_aside_at = now(),"
-        " set_aside_reason = 'nobody can read it', status = 'pending' WHERE saga_id = 'aside'",
+        "UPDATE carrito_checkout SET handed_over_at = NULL, dead_lettered_at = now(),"
+        " dead_letter_reason = 'nobody can read it', status = 'pending' WHERE saga_id = 'aside'",
     )
     report = checking.check(broker=broker)
     assert report.is_clean, report.as_text()

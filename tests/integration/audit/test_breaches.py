@@ -46,7 +46,7 @@ BREACHES = [
     (
         "inventario",
         "UPDATE inventario_reservation SET status = 'reserved' WHERE saga_id = 'undone'",
-        (1, "undone", "is still put aside for it"),
+        (1, "undone", "is still reserved for it"),
     ),
     (
         "envios",
@@ -235,7 +235,7 @@ BREACHES = [
         "inventario",
         "UPDATE inventario_reservationline SET quantity = 3 WHERE reservation_id ="
         " (SELECT id FROM inventario_reservation WHERE saga_id = 'delivered')",
-        (4, "delivered", "reserve_inventory put "),
+        (4, "delivered", "reserve_inventory reserved "),
     ),
     (
         "pedidos",
@@ -549,7 +549,7 @@ BREACHES = [
         "INSERT INTO pagos_outboxentry (event_id, event_type, saga_id, body, sent_at)"
         " SELECT n, 'checkout.payment.processed', 'sold', '{}', now()"
         " FROM generate_series(1, 2) AS n",
-        (8, "sold", "pagos has said checkout.payment.processed under 2 ids"),
+        (8, "sold", "pagos has published checkout.payment.processed under 2 ids"),
     ),
     (
         "carrito",

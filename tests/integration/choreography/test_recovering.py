@@ -48,11 +48,11 @@ def test_filtered_sagas_are_retried_one_by_one_with_progress(parked, capsys, mon
     shown = capsys.readouterr()
     assert "1 of 2: 1 on their way." in shown.err
     assert "2 on their way." in shown.out
-    assert {(one.saga_id, one.action, one.step) for one in Intervention.objects.all()} == {
+    assert {(asked.saga_id, asked.action, asked.step) for asked in Intervention.objects.all()} == {
         ("a", "retry", STEP),
         ("c", "retry", STEP),
     }
-    assert {(one.requested_by, one.reason) for one in Intervention.objects.all()} == {
+    assert {(asked.requested_by, asked.reason) for asked in Intervention.objects.all()} == {
         ("eva", "mended")
     }
 

@@ -250,11 +250,11 @@ class TestOutbox:
         self.entry(created_at=ago(60))
         assert lights()[0] == 200
 
-    def test_with_entries_set_aside_is_green_and_says_so(self, lights, living):
+    def test_with_failed_entries_is_green_and_says_so(self, lights, living):
         self.entry(created_at=ago(60), next_attempt_at=now(), attempts=3, reason="too big")
         status, body = lights()
-        assert (status, body["outbox"]["set_aside"]) == (200, 1)
-        assert waits(body)[0].startswith("1 events of inventario are set aside")
+        assert (status, body["outbox"]["failed"]) == (200, 1)
+        assert waits(body)[0].startswith("1 events of inventario have failed")
         assert waits(body)[0].endswith("the first: too big")
 
 

@@ -86,7 +86,7 @@ def test_parked_message_is_dealt_with_once(client, parked, act, status):
     problem = answered(
         client.post(f"{PARKED}/{row.pk}/{act}", content_type="application/json"), 409
     )
-    assert problem["code"] == "not_set_aside"
+    assert problem["code"] == "not_dead_lettered"
 
 
 @pytest.mark.parametrize("row_id", ["7", "x", "9" * 40, "-1", "٣"])
@@ -126,7 +126,7 @@ def test_unsent_event_is_retried_or_discarded(client, unsent):
         answered(client.post(f"{UNSENT}/{first.pk}/discard", content_type="application/json"), 409)[
             "code"
         ]
-        == "not_set_aside"
+        == "not_dead_lettered"
     )
 
 

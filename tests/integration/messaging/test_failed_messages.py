@@ -57,9 +57,7 @@ def test_poison_message_harms_only_itself(consumer, initiated, product, poisoned
     assert "poison" in aside.reason
 
 
-def test_message_set_aside_is_tried_again_and_handled(
-    consumer, initiated, product, poisoned, due_now
-):
+def test_failed_message_is_tried_again_and_handled(consumer, initiated, product, poisoned, due_now):
     poison = initiated()
     with poisoned(poison.saga_id):
         hear(consumer, poison)
@@ -195,7 +193,7 @@ def test_message_with_an_impossible_name_is_parked_and_stops_no_other(
     assert available(product) == 9
 
 
-def test_message_whose_context_is_of_another_saga_is_set_aside(consumer, initiated, product):
+def test_message_whose_context_is_of_another_saga_is_dead_lettered(consumer, initiated, product):
     odd = msgspec.structs.replace(initiated(), saga_id="another")
     hear(consumer, odd, initiated())
     assert available(product) == 9

@@ -113,7 +113,7 @@ def test_barrier_says_whose_each_is(consumer, initiated):
     assert entries == {(f"of {name}", name, "reserve_inventory", "do") for name in SAGA_NAMES}
 
 
-def test_request_whose_command_is_of_the_other_saga_is_set_aside(consumer, initiated, said):
+def test_request_whose_command_is_of_the_other_saga_is_dead_lettered(consumer, initiated, said):
     stray = asked(initiated(saga="twin"), "reserve_inventory", Direction.DO)
     hear(consumer, msgspec.structs.replace(stray, saga="checkout"))
     assert said() == []

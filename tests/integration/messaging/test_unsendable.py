@@ -136,7 +136,7 @@ def large(initiated):
     )
 
 
-def test_entry_too_large_for_the_broker_is_set_aside_alone(relay, small, broker, initiated):
+def test_entry_too_large_for_the_broker_is_kept_alone(relay, small, broker, initiated):
     said = [large(initiated) if number in (7, 63) else initiated() for number in range(100)]
     say(*said)
     relay.relay_once()
@@ -210,14 +210,14 @@ def test_locked_entry_is_sent_once_and_marked_later_and_stops_no_other(
     assert relay._unmarked == {}
 
 
-def test_what_is_set_aside_is_told_by_the_lights_and_stops_nobody(sweep, broker, initiated):
+def test_what_failed_is_told_by_the_lights_and_stops_nobody(sweep, broker, initiated):
     say(unheard(initiated))
     sweep()
     make_due()
     sweep()
     found = standing.outbox(service=SERVICE)
     (told,) = found.waits
-    assert "set aside" in told.what
+    assert "have failed" in told.what
     assert found.stands == []
     broker.declare(queue="everything", events=["checkout.nobody.hears"])
     make_due()

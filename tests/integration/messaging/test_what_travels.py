@@ -110,7 +110,7 @@ def test_later_step_gets_what_the_earlier_one_answered(consumers, paid):
     assert results(again) == {"pay": {"amount": "10.00"}}
 
 
-def test_step_whose_result_is_missing_is_set_aside(consumers, paid):
+def test_step_whose_result_is_missing_is_dead_lettered(consumers, paid):
     lost = msgspec.json.decode(paid.data.context, type=Context)
     context = msgspec.json.encode(msgspec.structs.replace(lost, results={}))
     facts = msgspec.structs.replace(paid.data, context=msgspec.Raw(context))

@@ -25,12 +25,12 @@ pytestmark = [
 
 
 @pytest.fixture
-def set_aside(order_sagas):
+def dead_lettered(order_sagas):
     order_id = order_sagas.order()
     Order.objects.update(
         saga_pattern="orchestrated",
-        set_aside_at=timezone.now(),
-        set_aside_reason="odd",
+        dead_lettered_at=timezone.now(),
+        dead_letter_reason="odd",
         handed_over_at=None,
     )
     return order_id
@@ -42,19 +42,19 @@ def test_every_list_and_every_row_can_be_looked_at(admin_client, order_sagas):
     look_at_all(admin_client, "pedidos", at_least=["Order", "IdempotencyKey"])
 
 
-def test_order_that_was_set_aside_is_handed_over_again(admin_client, set_aside):
-    assert "1 handed over again." in act(admin_client, Order, "retry", set_aside)
-    assert Order.objects.get().set_aside_at is None
+def test_order_that_was_dead_lettered_is_handed_over_again(admin_client, dead_lettered):
+    assert "1 handed over again." in act(admin_client, Order, "retry", dead_lettered)
+    assert Order.objects.get().dead_lettered_at is None
 
 
-def test_order_that_runs_by_itself_is_not_discarded(admin_client, set_aside):
+def test_order_that_runs_by_itself_is_not_discarded(admin_client, dead_lettered):
     Order.objects.update(saga_pattern="choreographed")
-    assert "it runs by itself" in act(admin_client, Order, "discard", set_aside)
+    assert "it runs by itself" in act(admin_client, Order, "discard", dead_lettered)
     assert Order.objects.get().order_status != "failed"
 
 
-def test_discarded_order_has_failed(admin_client, set_aside):
-    assert "1 discarded." in act(admin_client, Order, "discard", set_aside)
+def test_discarded_order_has_failed(admin_client, dead_lettered):
+    assert "1 discarded." in act(admin_client, Order, "discard", dead_lettered)
     order = Order.objects.get()
     assert (order.order_status, order.failure_code) == ("failed", "discarded")
 
@@ -62,5 +62,5 @@ def test_discarded_order_has_failed(admin_client, set_aside):
 @pytest.mark.parametrize("action", ["retry", "discard"])
 def test_order_that_goes_its_way_is_left_alone(admin_client, order_sagas, action):
     order_id = order_sagas.order()
-    assert "not set aside" in act(admin_client, Order, action, order_id)
+    assert "not dead-lettered" in act(admin_client, Order, action, order_id)
     assert Order.objects.get().order_status == "pending"

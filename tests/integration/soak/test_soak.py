@@ -128,7 +128,7 @@ def test_people_say_yes_and_no_and_let_it_pass(whole, stopped):
 
 
 def test_messages_come_twice_where_there_are_any(stopped):
-    assert stopped[0].figures()["messages"]["said_again"] > 0
+    assert stopped[0].figures()["messages"]["repeated"] > 0
 
 
 def test_stopped_soak_says_so_and_leaves_nothing_behind(stopped):

@@ -129,7 +129,7 @@ BROKEN = {
     "a service without a worker": (
         paged(workers=set(REAL.workers) - {"pagos"}),
         {"services"},
-        "pagos has no worker that hears messages",
+        "pagos has no worker that consumes messages",
     ),
     "an owner that does not accept": (
         paged(steps={"accept_checkout": {"operation": "carrito.create_order"}}),

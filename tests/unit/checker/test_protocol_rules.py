@@ -46,15 +46,15 @@ BROKEN = {
         {"shape", "decider"},
         "two pivots",
     ),
-    "an event that nobody says": (
+    "an event that no service publishes": (
         trip(declared={"trip.lost"}),
-        {"said"},
-        "no service says trip.lost",
+        {"published"},
+        "no service publishes trip.lost",
     ),
-    "an event that nobody hears": (
+    "an event that no service consumes": (
         trip(but={"charge.refused": None}),
-        {"heard"},
-        "bank says charge.refused, and no service reacts",
+        {"received"},
+        "bank publishes charge.refused, and no service reacts",
     ),
     "an event that is only watched": (
         trip(
@@ -65,22 +65,22 @@ BROKEN = {
                 *("hotel.booked", "hotel.refused", "hotel.off", "charge.refused", "charge.back"),
             },
         ),
-        {"heard"},
+        {"received"},
         "observing does not count as handling",
     ),
     "a notice that nobody takes": (
         trip(notices={"flight.lost": Notice(("flights",), ())}),
-        {"heard"},
-        "flights says flight.lost, and no service reacts",
+        {"received"},
+        "flights publishes flight.lost, and no service reacts",
     ),
     "a notice that nobody gives": (
         trip(notices={"flight.lost": Notice((), ("website",))}),
-        {"said"},
-        "no service says flight.lost",
+        {"published"},
+        "no service publishes flight.lost",
     ),
     "an end that goes on": (
         trip(plus=[Reaction("trip.done", "website", Direction.UNDO, "ask", "trip.off")]),
-        {"heard"},
+        {"received"},
         "trip.done is declared as an end",
     ),
     "another's step": (
@@ -104,7 +104,7 @@ BROKEN = {
         {"owner", "answered", "decider"},
         "the saga has no such step",
     ),
-    "a refusal that says nothing": (
+    "a refusal that publishes nothing": (
         trip(
             but={
                 "flight.booked": Reaction(
@@ -114,7 +114,7 @@ BROKEN = {
             }
         ),
         {"answered"},
-        "may be refused, and says nothing",
+        "may be refused, and publishes nothing",
     ),
     "an event for two outcomes": (
         trip(
@@ -149,10 +149,10 @@ BROKEN = {
         "decided without the barrier of charge",
     ),
     "a circle": (trip(but=RING), {"cycle"}, "flight.off > hotel.off > flight.off"),
-    "an event that the watcher does not hear": (
+    "an event that the watcher does not consume": (
         trip(watched={"trip.asked"}),
         {"watched"},
-        "bank says charge.done, and the watcher does not hear it",
+        "bank publishes charge.done, and the watcher does not consume it",
     ),
     "the list in another order": (
         trip(steps=[ASK, HOTEL, FLIGHT, CHARGE, TICKET]),
@@ -221,12 +221,12 @@ BROKEN = {
     ),
     "a call that nobody answers": (
         orchestrated(reactions=orchestrated().reactions[1:]),
-        {"heard"},
+        {"answered"},
         "/steps/website.ask/undo: no handler at website answers it",
     ),
     "a call that two answer": (
         orchestrated(reactions=[*orchestrated().reactions, orchestrated().reactions[0]]),
-        {"heard"},
+        {"answered"},
         "/steps/website.ask/undo: 2 at website answer it",
     ),
     "a call that another service answers": (
@@ -238,7 +238,7 @@ BROKEN = {
                 ),
             ]
         ),
-        {"heard"},
+        {"answered"},
         "/steps/hotels.hotel: flights answers it too; it is for hotels",
     ),
     "a call of the wrong step": (
@@ -250,15 +250,15 @@ BROKEN = {
         {"owner"},
         "/steps/website.ask/undo asks for undo ask, website does do ask",
     ),
-    "a reply that the orchestrator does not hear": (
+    "a reply that the orchestrator does not consume": (
         orchestrated(replies={"done"}),
         {"replies"},
-        "refused is said, and agency does not hear it",
+        "refused is published, and agency does not consume it",
     ),
     "a reply that nobody gives": (
         orchestrated(replies={"done", "refused", "maybe"}),
         {"replies"},
-        "agency waits for maybe, and no service says it",
+        "agency waits for maybe, and no service publishes it",
     ),
 }
 """What is wrong: the protocol, the rules that must find it (and no other), what they must say."""
@@ -318,11 +318,11 @@ def test_orchestrator_that_does_not_hear_what_waits_is_found():
     deaf = orchestrated(notices={"step.waiting": Notice(("hotels",), ())})
     report = checking.check(protocols=[deaf])
     assert {breach.rule for breach in report.breaches} == {"replies"}
-    assert "hotels says step.waiting, and agency is deaf to it" in report.as_text()
+    assert "hotels publishes step.waiting, and agency does not consume it" in report.as_text()
 
 
 def test_every_rule_is_broken_by_some_protocol():
-    rules = (*wiring.SAID, wiring.WATCHED, *wiring.CALLED, wiring.REPLIES)
+    rules = (*wiring.PUBLISHED, wiring.WATCHED, *wiring.CALLED, wiring.REPLIES)
     names = {rule.name for rule in (*rules, *paths.ALONE, *paths.ASKED)}
     assert names - {"once"} == set().union(*(rules for _, rules, _ in BROKEN.values()))
 

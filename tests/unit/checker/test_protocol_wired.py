@@ -54,8 +54,8 @@ def test_removed_reaction_is_noticed(monkeypatch):
     rest = without(pagos.reactions.REACTIONS, "order.cancelled")
     monkeypatch.setattr(pagos.reactions, "REACTIONS", rest)
     (breach,) = breaches("choreographed")
-    assert (breach.rule, breach.where) == ("heard", "order.cancelled")
-    assert "carrito says order.cancelled, and no service reacts to it" in breach.what
+    assert (breach.rule, breach.where) == ("received", "order.cancelled")
+    assert "carrito publishes order.cancelled, and no service reacts to it" in breach.what
     assert "observing does not count as handling" in breach.what
 
 
@@ -77,14 +77,14 @@ def test_route_that_is_gone_is_noticed(monkeypatch):
     view = wired._view("inventario", "/steps/inventario.commit").view_class
     monkeypatch.delattr(view, "operation")
     (breach,) = breaches("orchestrated")
-    assert breach.rule == "heard"
+    assert breach.rule == "answered"
 
 
 def test_request_that_nobody_answers_is_noticed(monkeypatch):
     rest = without(pagos.reactions.REACTIONS, "payment.refund")
     monkeypatch.setattr(pagos.reactions, "REACTIONS", rest)
     heard, replies = breaches("orchestrated_messaging")
-    assert (heard.rule, heard.where) == ("heard", "payment.refund")
+    assert (heard.rule, heard.where) == ("answered", "payment.refund")
     assert "saga_orchestrator waits for payment.refund.replied" in replies.what
 
 
@@ -93,7 +93,10 @@ def test_reply_that_the_orchestrator_does_not_hear_is_noticed(monkeypatch):
     monkeypatch.setattr(orchestrator, "REACTIONS", rest)
     (breach,) = breaches("orchestrated_messaging")
     assert breach.rule == "replies"
-    assert "payment.process.replied is said, and saga_orchestrator does not hear" in breach.what
+    assert (
+        "payment.process.replied is published, and saga_orchestrator does not consume"
+        in breach.what
+    )
 
 
 def test_operation_that_is_gone_is_told_and_ends_no_check(monkeypatch):

@@ -49,7 +49,7 @@ def test_suspended_transaction_is_out_of_sight_and_comes_back(store):
     with store.atomic(using="any"):
         store.write(table, "row", 2)
         store.write(table, "own", 9)
-        with store.aside():
+        with store.suspended():
             assert table == {"row": 1}
             store.write(table, "other", 5)
         assert table == {"row": 2, "own": 9, "other": 5}
@@ -64,9 +64,9 @@ def test_rows_of_a_suspended_transaction_are_waited_for(store, key):
         store.write(table, "written", 2)
         store.lock(table, "locked")
         store.insert_if_free(table, "inserted", 1)
-        with store.aside(), pytest.raises(WouldWait):
+        with store.suspended(), pytest.raises(WouldWait):
             store.insert_if_free(table, key, 3)
-        with store.aside():
+        with store.suspended():
             assert store.is_held(table, key)
     assert not store.is_held(table, key)
 
@@ -75,7 +75,7 @@ def test_both_transactions_are_kept_when_the_inner_one_commits_first(store):
     table = store.table("t")
     with store.atomic(using="any"):
         store.write(table, "outer", 1)
-        with store.aside(), store.atomic(using="any"):
+        with store.suspended(), store.atomic(using="any"):
             store.write(table, "inner", 2)
     assert table == {"outer": 1, "inner": 2}
 
@@ -84,7 +84,7 @@ def test_rolled_back_outer_transaction_leaves_the_inner_one_alone(store):
     table = store.table("t")
     with suppress(Fault), store.atomic(using="any"):
         store.write(table, "outer", 1)
-        with store.aside(), store.atomic(using="any"):
+        with store.suspended(), store.atomic(using="any"):
             store.write(table, "inner", 2)
         raise Fault
     assert table == {"inner": 2}

@@ -121,7 +121,7 @@ def comparison(
         at_rest=cost(seconds=3, shop_ms=120),
         settings=settings,
         environment={"machine": "a toaster, 2 cores", "broker": "RabbitMQ 3.10.8; quorum queues"},
-        audit=Audit(is_clean=not audit, said=audit),
+        audit=Audit(is_clean=not audit, output=audit),
         made_at="2026-01-02T03:04:05+00:00",
         seconds_taken=150,
         cores=2,

@@ -38,7 +38,7 @@ def _run(blocks: int = 8) -> list[Measured]:
     return found
 
 
-def _result(every: list[Measured], *, doubts: tuple[str, ...] = ()) -> Result:
+def _result(every: list[Measured], *, caveats: tuple[str, ...] = ()) -> Result:
     shares: dict[str, Any] = {"patterns": PATTERNS, "rivals": RIVALS, "idle": IDLE}
     return Result(
         made_at="2026-01-02T03:04:05+00:00",
@@ -47,7 +47,7 @@ def _result(every: list[Measured], *, doubts: tuple[str, ...] = ()) -> Result:
         environment={"machine": "a <toaster>"},
         figures=ratios.figures(measured=every, arms=(*PATTERNS, *RIVALS), idle=IDLE),
         ratios=ratios.ratios(measured=every, **shares),
-        doubts=doubts,
+        caveats=caveats,
         books={},
         windows=(),
         **shares,
@@ -107,7 +107,7 @@ def test_few_windows_have_no_ratio() -> None:
 
 
 def test_screen_has_the_verdict_first_and_losses_in_it_and_fits_a_terminal() -> None:
-    said = report.screen(result=_result(_run(), doubts=("the host took " + "much " * 40,)))
+    said = report.screen(result=_result(_run(), caveats=("the host took " + "much " * 40,)))
     lines = said.split("\n")
     assert lines[0].startswith("Orchestrated is ahead of DBOS in p50, p95")
     assert "; behind the floor in p50, p95 and completed/s" in said.replace("\n  ", " ")

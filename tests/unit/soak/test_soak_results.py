@@ -52,7 +52,7 @@ def soaked():
             where="somewhere",
             asked=[asked("a", 9.0), asked("b", 10.0)],
             made=[kill("postgres"), kill("rabbitmq", is_made=False)],
-            heard=100,
+            consumed=100,
             repeated=2,
             decided=Counter(yes=2),
             drained_in=3.0,

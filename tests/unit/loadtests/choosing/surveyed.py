@@ -113,9 +113,9 @@ def _stack(spot: Spot, cells: Sequence[Cell]) -> Stack:
         seconds_taken=100,
         environment={"machine": "a toaster, 2 cores"},
         rest=Rest(cpu_ms=REST_MS, wal_bytes=0, writes=0),
-        audit=Audit(is_clean=True, said=""),
+        audit=Audit(is_clean=True, output=""),
         was_stopped=False,
-        doubts=[],
+        caveats=[],
         cells=cells,
     )
 

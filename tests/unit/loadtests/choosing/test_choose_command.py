@@ -122,9 +122,9 @@ def test_newest_whole_survey_of_ones_own_is_preferred(tmp_path) -> None:
     _kept(tmp_path / "2026-01-03", replace(stopped, stacks=[*stopped.stacks[:-1], last]))
     found = source(named=None, own=tmp_path)
     assert found.survey.seconds_taken == 7
-    assert str(newest) in found.said
+    assert str(newest) in found.label
 
 
 def test_shipped_survey_is_taken_where_there_is_no_own_one(tmp_path) -> None:
     found = source(named=None, own=tmp_path)
-    assert found.said == "the survey that comes with Dueto, of another machine"
+    assert found.label == "the survey that comes with Dueto, of another machine"

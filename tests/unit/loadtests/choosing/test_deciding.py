@@ -182,7 +182,7 @@ def test_load_beyond_what_was_followed_decides_no_latency(followed) -> None:
     assert not _choice(found, P50).is_decided
     assert P50 not in found.taken.get(CHOREOGRAPHED, [])
     said = screen(
-        answer=found, model=followed, source=SurveySource(survey=followed.survey, said="here")
+        answer=found, model=followed, source=SurveySource(survey=followed.survey, label="here")
     )
     assert "p50 latency: not decided: orchestrated may take this load or not (see below)" in said
     assert "can't take this load" not in said
@@ -195,7 +195,7 @@ def test_same_load_is_refused_where_the_pattern_was_saturated() -> None:
     model = Model(survey=survey())
     found = answer(model=model, situation=_beyond(model))
     assert _choice(found, P50).is_decided
-    said = screen(answer=found, model=model, source=SurveySource(survey=model.survey, said="here"))
+    said = screen(answer=found, model=model, source=SurveySource(survey=model.survey, label="here"))
     assert "choreographed; orchestrated can't take this load" in said
     assert "or more" not in said
 
@@ -207,7 +207,7 @@ def test_capacity_that_is_a_lower_bound_is_shown_as_one(followed) -> None:
         ORCHESTRATED: True,
     }
     said = screen(
-        answer=found, model=followed, source=SurveySource(survey=followed.survey, said="here")
+        answer=found, model=followed, source=SurveySource(survey=followed.survey, label="here")
     )
     (row,) = (one for one in said.splitlines() if "can take at most" in one)
     assert row.split()[-4:-1] == ["400", "or", "more"]

@@ -115,7 +115,7 @@ def test_stacks_hold_for_any_amounts(amounts, w) -> None:
     every = [
         bars.StackedBar(
             pattern="orchestrated_messaging",
-            said="12.3 ms",
+            description="12.3 ms",
             parts=[
                 bars.Segment(label="PostgreSQL", short="9", amount=amount, kind=f"p{place}")
                 for place, amount in enumerate(parts)

@@ -107,7 +107,7 @@ def test_what_is_not_decided_is_an_error_in_junit_whatever_the_audit_has_read() 
 def test_markdown_has_the_verdict_then_what_to_beware_of_then_conditions_and_figures(
     run: Comparison, every: list[Judgement]
 ) -> None:
-    doubtful = replace(run, doubts=["a | cat\n<b>sat</b> on *it*."])
+    doubtful = replace(run, caveats=["a | cat\n<b>sat</b> on *it*."])
     said = gate.markdown(every=every, run=doubtful, beware=["of the dog."])
     places = [
         said.index(one)

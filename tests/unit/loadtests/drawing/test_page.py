@@ -191,7 +191,7 @@ def test_outage_in_the_folder_is_drawn_unless_its_audit_failed(
                 down=away,
             )
         ],
-        audit=Audit(is_clean=is_clean, said=""),
+        audit=Audit(is_clean=is_clean, output=""),
     )
     (tmp_path / "outage.json").write_text(json.dumps(as_figures(finished=found)))
     text = page.draw(folder=tmp_path).read_text()

@@ -76,7 +76,7 @@ def test_screen_says_what_the_run_decides(shown: str) -> None:
 
 
 def test_verdict_comes_first_then_what_to_beware_of_then_figures(run: Comparison) -> None:
-    shown = screen.screen(run=replace(run, doubts=["a cat sat on the keyboard."]))
+    shown = screen.screen(run=replace(run, caveats=["a cat sat on the keyboard."]))
     places = [
         shown.index(one)
         for one in ("Choreographed finishes sooner", "beware: a cat", "DECISIONS", "FIGURES")

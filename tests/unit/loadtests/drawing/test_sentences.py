@@ -57,7 +57,7 @@ def test_chart_shows_the_interval_that_the_sentence_names(verdict: Verdict) -> N
     drawn = headline.chart(found=[verdict], width=760)
     assert verdict.lead is not None
     assert verdict.lead.low < verdict.lead.estimate < verdict.lead.high
-    assert verdicts.sentence(verdict) in drawn.said
+    assert verdicts.sentence(verdict) in drawn.description
     # The dot stands where the estimate is on an axis that ends a tenth beyond the interval.
     side = -1 if verdict.better == verdict.first else 1
     end = max(verdict.lead.high * 1.1, headline.LEAST)

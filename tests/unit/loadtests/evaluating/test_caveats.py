@@ -7,8 +7,8 @@ from loadtests.load.windows import Phase
 from tests.unit.loadtests.builders import comparison, cost, measured, sample, whole_run, window
 
 
-def _doubts_of(odd: Measured) -> list[str]:
-    return _comparison_with(odd).doubts
+def _caveats_of(odd: Measured) -> list[str]:
+    return _comparison_with(odd).caveats
 
 
 def _comparison_with(odd: Measured) -> Comparison:
@@ -19,8 +19,8 @@ def _light(**changes: object) -> Measured:
     return replace(measured(of=window(), latencies=[0.02] * 50), **changes)
 
 
-def test_run_without_a_fault_has_no_doubts() -> None:
-    assert comparison(every=whole_run()).doubts == []
+def test_run_without_a_fault_has_no_caveats() -> None:
+    assert comparison(every=whole_run()).caveats == []
     assert comparison(every=whole_run()).is_valid
 
 
@@ -39,7 +39,7 @@ def test_late_generator_makes_a_light_window_invalid() -> None:
     late = [sample(lag=0.006, latency=0.02)] * 50
     found = _comparison_with(_light(samples=late))
     assert not found.is_valid
-    assert any("INVALID" in doubt and "6.0 ms" in doubt for doubt in found.doubts)
+    assert any("INVALID" in caveat and "6.0 ms" in caveat for caveat in found.caveats)
 
 
 def test_window_with_a_late_generator_decides_nothing() -> None:
@@ -55,12 +55,12 @@ def test_window_with_a_late_generator_decides_nothing() -> None:
     assert (p50.blocks, "8 are needed" in p50.why) == (5, True)
 
 
-def test_late_generator_at_full_load_is_no_doubt() -> None:
+def test_late_generator_at_full_load_is_no_caveat() -> None:
     late = [sample(intended=n / 100, lag=0.5, latency=2) for n in range(100)]
     full = replace(
         measured(of=window(phase=Phase.FULL, rate=100), latencies=[2.0] * 100), samples=late
     )
-    assert _doubts_of(full) == []
+    assert _caveats_of(full) == []
 
 
 def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
@@ -69,7 +69,7 @@ def test_late_generator_voids_what_it_delayed_and_no_more() -> None:
         replace(measured(of=window(phase=Phase.HOT), latencies=[0.02] * 50), samples=late)
     )
     assert found.is_valid
-    assert any("not to be used" in doubt and ": hot" in doubt for doubt in found.doubts)
+    assert any("not to be used" in caveat and ": hot" in caveat for caveat in found.caveats)
 
 
 def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
@@ -80,7 +80,7 @@ def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
             else one
             for one in whole_run()
         ]
-        return comparison(every=every).doubts[0].rpartition(": ")[2]
+        return comparison(every=every).caveats[0].rpartition(": ")[2]
 
     assert disturbed({Phase.LIGHT, Phase.FAILURES}) == "light, failures."
     assert disturbed(set(Phase)) == "everywhere."
@@ -88,18 +88,18 @@ def test_doubt_is_about_a_phase_where_it_is_about_all_of_its_patterns() -> None:
 
 def test_saturated_generator_is_said() -> None:
     busy = _light(cost=cost(generator_ms=0.9 * 2 * 1000))
-    assert any("generator was saturated" in one for one in _doubts_of(busy))
+    assert any("generator was saturated" in one for one in _caveats_of(busy))
 
 
 def test_harness_that_takes_more_than_its_share_is_said() -> None:
     greedy = _light(cost=cost(shop_ms=100, generator_ms=8_000))
     share = (8_000 + 8 * 10) / (8_000 + 8 * 10 + 9 * 100)
-    assert any(f"measuring used {share:.0%} of the CPU" in one for one in _doubts_of(greedy))
+    assert any(f"measuring used {share:.0%} of the CPU" in one for one in _caveats_of(greedy))
 
 
 def test_other_programs_are_said() -> None:
     disturbed = _light(cost=replace(cost(), busy_ms=6000))
-    assert any("other programs" in one for one in _doubts_of(disturbed))
+    assert any("other programs" in one for one in _caveats_of(disturbed))
 
 
 def test_clock_that_was_set_makes_a_window_invalid() -> None:
@@ -109,12 +109,12 @@ def test_clock_that_was_set_makes_a_window_invalid() -> None:
 def test_checkpoint_in_a_window_is_said() -> None:
     met = _light(cost=replace(cost(), checkpoints=1))
     number = met.window.number
-    assert f"a checkpoint of the database ended in window {number}." in _doubts_of(met)
+    assert f"a checkpoint of the database ended in window {number}." in _caveats_of(met)
 
 
 def test_unfinished_and_unaccepted_checkouts_are_said() -> None:
     broken = _light(samples=[sample(ended=False), sample(status=503)] * 25)
-    found = _doubts_of(broken)
+    found = _caveats_of(broken)
     assert any("25 checkouts did not end" in one for one in found)
     assert any("25 checkouts were not accepted" in one for one in found)
 
@@ -126,7 +126,7 @@ def test_pattern_that_was_never_saturated_is_said() -> None:
         else one
         for one in whole_run()
     ]
-    assert any("never saturated" in doubt for doubt in comparison(every=easy).doubts)
+    assert any("never saturated" in caveat for caveat in comparison(every=easy).caveats)
 
 
 def test_limit_of_the_lag_is_the_documented_one() -> None:

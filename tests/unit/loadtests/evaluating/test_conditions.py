@@ -105,7 +105,7 @@ def test_what_the_run_will_not_measure_is_refused(text: str, why: str) -> None:
 
 
 def test_stored_run_that_can_be_no_measure_is_refused(run: Comparison) -> None:
-    void = replace(run, doubts=["INVALID: the clock was set"])
+    void = replace(run, caveats=["INVALID: the clock was set"])
     with pytest.raises(ValueError, match="not a valid one"):
         held("p50>2x", run, void)
     with pytest.raises(ValueError, match="has not measured that"):
@@ -207,7 +207,7 @@ def test_pattern_that_was_never_saturated_is_decided_only_by_what_it_did(
 def test_what_was_not_measured_or_in_no_valid_run_is_not_decided(run: Comparison) -> None:
     alone = comparison(every=spread(1))
     breached = comparison(every=whole_run(), audit="stock is off by 1")
-    void = replace(run, doubts=["INVALID latencies: the generator itself was late"])
+    void = replace(run, caveats=["INVALID latencies: the generator itself was late"])
     for text, of in (("undone_p50>1s", alone), ("p50>1s", breached), ("p50>1s", void)):
         assert set(outcomes(text, of).values()) == {"not decided"}
 

@@ -11,7 +11,7 @@ from loadtests.measuring.cost import Cost
 from loadtests.surveying import grid
 from loadtests.surveying.cells import is_saturated
 from loadtests.surveying.grid import Spot, SurveySettings
-from loadtests.surveying.survey import Ahead, doubts_of, measure
+from loadtests.surveying.survey import Ahead, caveats_of, measure
 from tests.unit.loadtests.builders import cost, measured
 
 SPOT = Spot(steps=5, hop_ms=50)
@@ -77,7 +77,7 @@ def test_pattern_that_is_saturated_gets_no_further_window() -> None:
 def test_pattern_that_follows_everything_is_given_up_and_doubted() -> None:
     _, found, _ = _surveyed(orchestrated=1e6, choreographed=300)
     assert len(_full(found, "orchestrated")) == grid.FULL_BLOCKS + grid.FURTHER
-    assert "never saturated, so it can do more: full orchestrated." in doubts_of(measured=found)
+    assert "never saturated, so it can do more: full orchestrated." in caveats_of(measured=found)
 
 
 def test_cells_come_after_all_full_load_and_are_shares_of_what_that_showed() -> None:

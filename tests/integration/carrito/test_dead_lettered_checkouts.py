@@ -1,4 +1,4 @@
-"""One checkout that can't be handed over holds up no other: it is set aside, for a person."""
+"""One checkout that can't be handed over holds up no other: it is dead-lettered, for a person."""
 
 import json
 import threading
@@ -101,8 +101,8 @@ def accepted(count=1):
 
 def aside():
     return dict(
-        Checkout.objects.filter(set_aside_at__isnull=False).values_list(
-            "saga_id", "set_aside_reason"
+        Checkout.objects.filter(dead_lettered_at__isnull=False).values_list(
+            "saga_id", "dead_letter_reason"
         )
     )
 
@@ -127,7 +127,9 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("change", DAMAGES)
-def test_row_that_cannot_be_read_is_set_aside_and_stops_no_other(hands_over, coordinator, change):
+def test_row_that_cannot_be_read_is_dead_lettered_and_stops_no_other(
+    hands_over, coordinator, change
+):
     before, broken, after = accepted(3)
     damage(broken, change)
     hands_over.hand_over_once()
@@ -185,7 +187,7 @@ def test_checkout_that_the_coordinator_cannot_take_harms_only_itself(
     assert Checkout.objects.filter(pk__in=healthy, status="running").count() == 6
 
 
-def test_coordinator_that_takes_none_has_none_set_aside(hands_over, coordinator):
+def test_coordinator_that_takes_none_has_none_dead_lettered(hands_over, coordinator):
     accepted(4)
     coordinator.answer = lambda saga_ids: (500, b"")
     for _ in range(len(handover.RETRY_SECONDS) + 2):
@@ -215,7 +217,7 @@ def test_refused_checkout_says_that_it_was_the_hand_over(hands_over, coordinator
     assert Checkout.objects.get(pk=taken).status == "running"
 
 
-def test_locked_checkout_holds_up_no_other_and_is_never_set_aside(
+def test_locked_checkout_holds_up_no_other_and_is_never_dead_lettered(
     hands_over, coordinator, monkeypatch
 ):
     locked, *others = accepted(4)
@@ -263,13 +265,13 @@ def test_no_fault_at_all_ends_the_hand_over(hands_over, monkeypatch):
     assert not hands_over.complaints()
 
 
-def test_what_is_set_aside_can_be_seen_retried_and_discarded(client, hands_over, coordinator):
+def test_what_is_dead_lettered_can_be_seen_retried_and_discarded(client, hands_over, coordinator):
     mended, lost = accepted(2)
     right = Checkout.objects.get(pk=mended).context
     for one in (mended, lost):
         damage(one, "context = '{}'")
     hands_over.hand_over_once()
-    seen = client.get("/checkouts/set-aside").json()["checkouts"]
+    seen = client.get("/checkouts/dead-letters").json()["checkouts"]
     assert {one["saga_id"] for one in seen} == {mended, lost}
     assert all("can't be read" in one["reason"] for one in seen)
 
@@ -285,23 +287,23 @@ def test_what_is_set_aside_can_be_seen_retried_and_discarded(client, hands_over,
     assert (ended.failure_step, ended.failure_code) == ("accept_checkout", refusals.DISCARDED)
     assert ended.ended_at is not None
     assert Cart.objects.get(pk=lost).status == "active"
-    assert client.get("/checkouts/set-aside").json() == {"checkouts": [], "next": None}
+    assert client.get("/checkouts/dead-letters").json() == {"checkouts": [], "next": None}
 
 
-def test_only_what_is_set_aside_can_be_retried_or_discarded(client):
+def test_only_what_is_dead_lettered_can_be_retried_or_discarded(client):
     (saga_id,) = accepted()
     for action in ("retry", "discard"):
         answered = client.post(f"/checkouts/{saga_id}/{action}", **EMPTY)
-        assert (answered.status_code, answered.json()["code"]) == (409, "not_set_aside")
+        assert (answered.status_code, answered.json()["code"]) == (409, "not_dead_lettered")
         assert client.post(f"/checkouts/unheard-of/{action}", **EMPTY).status_code == 404
 
 
-def test_pages_of_what_is_set_aside_show_each_once(client, hands_over):
+def test_pages_of_what_is_dead_lettered_show_each_once(client, hands_over):
     saga_ids = accepted(5)
     for saga_id in saga_ids:
         damage(saga_id, "context = '{}'")
     hands_over.hand_over_once()
-    url, seen = "/checkouts/set-aside?limit=2", []
+    url, seen = "/checkouts/dead-letters?limit=2", []
     while url:
         page = client.get(url).json()
         seen += [checkout["saga_id"] for checkout in page["checkouts"]]
