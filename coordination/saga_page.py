@@ -5,18 +5,20 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from django.contrib import admin
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from contracts.saga import SAGAS
 from contracts.states import SagaState, StepState, StepStatus
 from coordination.models import AcceptedSaga
-from participant.admin import as_json
 
+LONGEST_RESULT = 300
 _BAD = (StepStatus.FAILED, StepStatus.COMPENSATED)
-_HEAD = ("step", "status", "after ms", "took ms", "", "retries", "error", "result")
+_HEAD = ("step", "status", "after ms", "took ms", "", "retries", "what came of it")
 
 
 def timeline(state: SagaState) -> SafeString:
@@ -53,16 +55,21 @@ def _row(step: StepState, began: datetime, whole: float) -> SafeString:
         )
     return format_html(
         '<tr><th>{}</th><td>{}</td><td class="number">{}</td><td class="number">{}</td><td>{}</td>'
-        '<td class="number">{}</td><td class="text">{}</td><td>{}</td></tr>',
+        '<td class="number">{}</td><td class="text">{}</td></tr>',
         step.step_name,
         step.status,
         _told(after),
         _told(took),
         bar,
         step.retry_count or "",
-        step.error or "",
-        as_json(step.response_data) if step.response_data else "",
+        step.error or _result(step),
     )
+
+
+def _result(step: StepState) -> str:
+    """On one line, as it begins."""
+    found = msgspec.json.encode(step.response_data).decode() if step.response_data else ""
+    return Truncator(found).chars(LONGEST_RESULT)
 
 
 def _milliseconds(since: datetime, until: datetime) -> float:

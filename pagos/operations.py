@@ -402,11 +402,8 @@ def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
     captured = [payment for payment in locked.values() if payment.status is PaymentStatus.CAPTURED]
     for payment in captured:
         if (payment.refund_to or payment.payment_method) == CLOSED_ACCOUNT:
-            raise AccountClosed(
-                f"The account that payment {payment.id} came from is closed: say where its money"
-                f' goes back to (PATCH /api/v1/payments/{payment.id} {{"refund_to": ...}}), and'
-                " retry."
-            )
+            where = f"PATCH /api/v1/payments/{payment.id}"
+            raise AccountClosed(f"Its account is closed: {where} refund_to, and retry.")
     by_card = [
         payment for payment in captured if payment.payment_method != CREDITS and payment.amount
     ]

@@ -197,5 +197,5 @@ def test_demo_shows_a_refund_that_is_parked_and_mended(shop):
         assert f"{name}, credit_card: completed" in told
     assert "choreographed, card_declined: compensated" in told
     assert "parked at process_payment" in told
-    assert "is closed: say where its money goes back to" in told
+    assert "Its account is closed: PATCH /api/v1/payments/" in told
     assert "compensated: 25.00 went back to paypal" in told

@@ -150,9 +150,9 @@ def _told(rows: Sequence[Row], options: dict[str, Any]) -> str:
         return f"No {options['what']} like this wait"
     amounts = [Decimal(row["amount"]) for row in rows if row.get("amount")]
     total = f", {sum(amounts)} in all" if amounts else ""
-    return (
-        f"{len(rows)} {options['what']} ({operating.counted([row['step'] for row in rows])}){total}"
-    )
+    what = options["what"] if len(rows) > 1 else options["what"].removesuffix("s")
+    where = operating.counted([row["step"] for row in rows])
+    return f"{len(rows)} {what} ({where}){total}"
 
 
 def _name(row: Row) -> str:
