@@ -106,6 +106,10 @@ class IdempotencyKey(coordination.IdempotencyKey):
     pass
 
 
+class Pause(coordination.Pause):
+    pass
+
+
 class OrderStatus(models.TextChoices):
     PENDING = "pending"
     CONFIRMED = "confirmed"

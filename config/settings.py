@@ -48,7 +48,7 @@ _ADMIN_APPS = [
 HAS_ADMIN = SERVICE in ("", "dashboard")
 _TOOLS = [a for a in ("loadtests", "stack", "checker") if (BASE_DIR / a).exists()]
 """They are not in the image of the shop."""
-INSTALLED_APPS = ["rest_framework", "messaging", *SERVICES, *_TOOLS]
+INSTALLED_APPS = ["rest_framework", "messaging", "coordination", *SERVICES, *_TOOLS]
 if HAS_ADMIN:
     INSTALLED_APPS = [*_ADMIN_APPS, *INSTALLED_APPS]
 

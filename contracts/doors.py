@@ -37,7 +37,7 @@ class Text(NamedTuple):
 
 
 class Declared(NamedTuple):
-    """`takes`: the type of the body, or of the query of a GET; several: any of them. `gives`: by
+    """`takes`: the type of the body, or of the query of a GET or a DELETE; several: any of them. `gives`: by
     status, the type of the answer, or several; None: no body. `refuses`: by status, the codes that
     are this door's own. `headers`: those of the request that mean something here. `example`: of
     what it takes, where values as usual would be refused together. `what`: what it is

@@ -1,6 +1,7 @@
 """What accepting and coordinating a saga need alike, whichever saga and whichever pattern.
 
 `acceptance`  a saga's owner accepts it: freezes what it is about, and sets it going
+`admission`   whether more come than can be done; `pausing`: whether an operator has paused it
 `handover`    from its owner to an orchestrator, at once, with the worker's sweep as the net
 `owners`      what a coordinator asks a saga's owner; `owner_views`: where it is answered
 `views`       the HTTP doors of both coordinators; `admin`: a saga's page in the admin

@@ -2,27 +2,40 @@
 sagas that owners have accepted, and those of both coordinators: what a person may ask of them.
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Iterator, Set
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.apps import apps
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from contracts import bounds
 from contracts.outcomes import Refused
-from coordination import decisions, handover
+from contracts.states import SagaState, SagaStatus
+from coordination import decisions, handover, saga_page
 from coordination.acceptance import Owner
-from coordination.models import IdempotencyKey
+from coordination.models import IdempotencyKey, Pause
+from coordination.pause_admin import PauseAdmin
 from coordination.views import Ask
 from httpapi.problems import Problem
 from messaging import models as messages
 from messaging.admin import FailedMessageAdmin, OutboxEntryAdmin, WorkerHeartbeatAdmin
 from participant.admin import BarrierEntryAdmin, RecordAdmin, as_json
 from participant.decisions import GivenVerdict
+from participant.in_bulk import reason_of
 from participant.models import BarrierEntry, Decision
 from participant.operations import NO, YES
+
+MOST_SUMMED = 1_000
+"""Sagas whose money is added up before a person skips or undoes them."""
+MOST_MINUTES = 60 * 24 * 365
 
 
 class DecisionAdmin(RecordAdmin):
@@ -84,6 +97,7 @@ _ALIKE: dict[type, type[RecordAdmin]] = {
     BarrierEntry: BarrierEntryAdmin,
     Decision: DecisionAdmin,
     IdempotencyKey: IdempotencyKeyAdmin,
+    Pause: PauseAdmin,
     messages.OutboxEntry: OutboxEntryAdmin,
     messages.FailedMessage: FailedMessageAdmin,
     messages.WorkerHeartbeat: WorkerHeartbeatAdmin,
@@ -133,20 +147,51 @@ class AcceptedSagaAdmin(RecordAdmin):
     )
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
-            done = handover.discard(owner=self.owner, saga_ids=[saga_id], reason="from the admin")
+            reason = f"{reason_of(request)} ({request.user.get_username()})"
+            done = handover.discard(owner=self.owner, saga_ids=[saga_id], reason=reason)
             return _refusal(saga_id, done)
 
-        return self.in_bulk(request, queryset, act=act, done="discarded")
+        asks = self.asked_again(request, queryset, verb="Discard")
+        return asks or self.in_bulk(request, queryset, act=act, done="discarded")
+
+    def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
+        """How many of each saga, and their money."""
+        names = queryset.order_by().values_list("saga").annotate(Count("pk"))
+        total = queryset.aggregate(Sum("total_amount"))["total_amount__sum"]
+        facts = [f"{number} {name}" for name, number in names[:20]]
+        return facts if total is None else [*facts, f"{total} in all"]
 
 
 def _refusal(saga_id: str, done: Set[str]) -> Refused | None:
     return None if saga_id in done else handover.NOT_DEAD_LETTERED
 
 
+class ParkedForFilter(admin.SimpleListFilter):
+    """How long a saga has waited for a person, at the least."""
+
+    title = "parked for longer than"
+    parameter_name = "parked_for"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("10", "10 minutes"), ("60", "an hour"), ("1440", "a day"), ("10080", "a week")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = self.value() or ""
+        if not wanted.isdecimal():
+            return queryset
+        since = Now() - timedelta(minutes=min(int(wanted), MOST_MINUTES))
+        return queryset.filter(parked_at__lt=since)
+
+
 class SagaAdmin(RecordAdmin):
-    """`asks`: what the coordinator does for each of the actions, by their names."""
+    """`asks`: what the coordinator does for each of the actions, by their names; `state_of`: a
+    saga's state, given its row; `at_step`: the field that says where it stands.
+    """
 
     asks: dict[str, Ask] = {}
+    state_of: Callable[..., SagaState]
+    at_step = ""
+    change_form_template = "coordination/saga.html"
     search_fields = ["saga_id__startswith", "subject__exact"]
     search_help_text = "The beginning of a saga's id, or the id of its cart or order"
     ordering = ["-started_at"]
@@ -157,6 +202,36 @@ class SagaAdmin(RecordAdmin):
     def about(self, saga: Any) -> SafeString:
         return as_json(saga.context)
 
+    @admin.display(description="timeline")
+    def timeline(self, saga: Any) -> SafeString:
+        return saga_page.timeline(type(self).state_of(found=saga))
+
+    @admin.display(description="see also")
+    def links(self, saga: Any) -> SafeString:
+        context = saga.context if isinstance(saga.context, dict) else {}
+        return saga_page.links(
+            type(self).state_of(found=saga),
+            coordinator=self.opts.app_label,
+            traceparent=str(context.get("traceparent", "")),
+        )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With a button for each action that makes sense now; their answer is the list of it."""
+        saga = self.get_object(request, object_id)
+        may = saga is not None and self.has_operate_permission(request)
+        names = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+        more = {
+            "asks": list(_buttons(saga.status)) if may and saga else [],
+            "back": f"{reverse(names)}?{urlencode({'q': object_id})}",
+        }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+
     @admin.action(description="Retry: go on from where it stands, now", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         return self._ask(request, queryset, "retry")
@@ -165,20 +240,51 @@ class SagaAdmin(RecordAdmin):
         description="Skip: go on without what the parked saga waits for", permissions=["operate"]
     )
     def skip(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._ask(request, queryset, "skip")
+        asks = self.asked_again(request, queryset, verb="Skip the step of")
+        return asks or self._ask(request, queryset, "skip")
 
     @admin.action(
         description="Undo: stop a running saga, return a completed one", permissions=["operate"]
     )
     def undo(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._ask(request, queryset, "undo")
+        asks = self.asked_again(request, queryset, verb="Undo")
+        return asks or self._ask(request, queryset, "undo")
+
+    def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
+        """How many stand where, and their money: of the first thousand."""
+        found = queryset.order_by().values_list("status", self.at_step).annotate(Count("pk"))
+        facts = [
+            f"{number} {status}{f' at {step}' if step else ''}"
+            for status, step, number in found.order_by("-pk__count")[:20]
+        ]
+        contexts = queryset.values_list("context", flat=True)[:MOST_SUMMED]
+        amounts = [amount for context in contexts if (amount := _amount_of(context)) is not None]
+        return [*facts, f"{sum(amounts)} in all"] if amounts else facts
 
     def _ask(self, request: HttpRequest, queryset: QuerySet[Any], name: str) -> HttpResponse | None:
         def act(saga_id: str) -> Refused | None:
             return self.asks[name](
                 saga_id=saga_id,
                 requested_by=request.user.get_username(),
-                reason="from the admin",
+                reason=reason_of(request) or "from the admin",
             )
 
         return self.in_bulk(request, queryset, act=act, done="on their way")
+
+
+def _buttons(status: str) -> Iterator[tuple[str, str]]:
+    if status == SagaStatus.PARKED:
+        yield "retry", "Retry"
+        yield "skip", "Skip the step ..."
+    if status not in (SagaStatus.COMPENSATED, SagaStatus.FAILED, SagaStatus.COMPENSATING):
+        yield "undo", "Undo ..."
+
+
+def _amount_of(context: Any) -> Decimal | None:
+    """None where it has none, or its row was typed over."""
+    data = context.get("data") if isinstance(context, dict) else None
+    total = data.get("total_amount") if isinstance(data, dict) else None
+    try:
+        return None if total is None else bounds.amount(Decimal(str(total)))
+    except ArithmeticError:
+        return None

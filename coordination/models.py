@@ -58,6 +58,35 @@ class AcceptedSaga(models.Model):
         return f"{self.saga} {self.saga_id}"
 
 
+class Pause(models.Model):
+    """A saga that an operator has its owner not accept, until `resumed_at`: in one pattern, or in
+    all where `saga_pattern` is empty (coordination.pausing). Rows stay as a record.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    saga = TextId()
+    saga_pattern = models.CharField(max_length=32, default="", db_default="", blank=True)
+    paused_by = models.CharField(max_length=150)
+    reason = models.TextField()
+    paused_at = models.DateTimeField(db_default=Now())
+    resumed_by = models.CharField(max_length=150, default="", db_default="", blank=True)
+    resume_reason = models.TextField(default="", db_default="", blank=True)
+    resumed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.UniqueConstraint(
+                fields=["saga", "saga_pattern"],
+                condition=Q(resumed_at=None),
+                name="%(app_label)s_paused_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.saga}, {self.saga_pattern or 'every pattern'}"
+
+
 class IdempotencyKey(models.Model):
     """An Idempotency-Key of a user, and the saga that it stands for.
 

@@ -20,13 +20,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import refusals
-from contracts.bounds import MOST_ID, Reason, Time, amount, words
+from contracts.bounds import MOST_ID, Id, Reason, Time, amount, words
 from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, View, door, door_by
 from contracts.outcomes import Done, Failure, Refused
 from contracts.patterns import PATTERNS
 from contracts.saga import ANSWERS, SAGAS, Answers
 from contracts.states import Complaint, SagaStatus
-from coordination import admission, handover
+from coordination import admission, handover, pausing
 from coordination.acceptance import (
     Accept,
     AcceptanceResult,
@@ -38,7 +38,7 @@ from coordination.acceptance import (
 )
 from coordination.handover import give
 from coordination.models import AcceptedSaga
-from coordination.owners import AcceptedState
+from coordination.owners import AcceptedState, InterventionWithReason
 from coordination.store import ENDED
 from httpapi import problems, slots, waiting
 from httpapi.json import answer, fingerprint
@@ -154,8 +154,8 @@ def accepting(
 
     `door`: as the pages name it, at which this was asked. `asked`: what the caller wants, with
     defaults spelled out: its fingerprint is that of the Idempotency-Key. Raises Problem: 400 for a
-    saga that does not start at this door, or a pattern that there is not; 503 where more come than
-    can be done.
+    saga that does not start at this door, or a pattern that there is not; 503 where it is paused,
+    or more come than can be done.
     """
     known = [
         page.name for page in SAGAS.values() if (page.owner, page.door) == (owner.service, door)
@@ -166,6 +166,7 @@ def accepting(
     if pattern not in PATTERNS:
         raise problems.wrong_field("saga_pattern", f"one of {', '.join(PATTERNS)}; not {pattern!r}")
     key = problems.read_key(request)
+    pausing.check(service=owner.service, saga=saga, pattern=pattern)
     admission.admit(owner=owner, saga=saga, pattern=pattern)
     saga_id = str(uuid.uuid4())
     traceparent = traceparent_of(header=request.headers.get("traceparent", ""))
@@ -234,7 +235,7 @@ def door_of(
 
 def refusals_of(accepting: Iterable[str]) -> dict[int, list[str]]:
     """Why any of these operations, which accept sagas, may refuse one, by status."""
-    by_status: dict[int, list[str]] = {}
+    by_status: dict[int, list[str]] = {503: ["paused"]}
     for name in accepting:
         for code in (*ANSWERS.get(name, Answers()).refuses, refusals.KEY_REUSED):
             known = by_status.setdefault(_status_of(code, name), [])
@@ -357,12 +358,79 @@ class DiscardView(_OwnerView):
         return answer({"saga_id": saga_id, "action": "discard"})
 
 
+class _Pausing(InterventionWithReason, frozen=True, kw_only=True):
+    """What to pause or to resume: a saga in one pattern, or in all."""
+
+    saga: Id
+    saga_pattern: Annotated[str, msgspec.Meta(max_length=32)] = ""
+
+
+class Pauses(TypedDict):
+    """What is paused, the first one first."""
+
+    pauses: list[pausing.Pause]
+
+
+class Resumed(TypedDict):
+    """What is accepted again, as it was paused."""
+
+    resumed: list[pausing.Pause]
+
+
+class PausesView(_OwnerView):
+    """GET: what is paused. POST `{"saga", "saga_pattern", "reason", "requested_by"}`: accepts no
+    more of a saga, in that pattern or (without one) in all; what runs goes on. DELETE, with the
+    same in the query: accepts it again.
+    """
+
+    @door(OPERATOR, gives={200: Pauses})
+    def get(self, request: Request) -> HttpResponse:
+        return answer({"pauses": pausing.in_force(service=self.owner.service)})
+
+    @door(
+        OPERATOR,
+        takes=_Pausing,
+        gives={201: pausing.Pause},
+        refuses={409: (refusals.ALREADY_PAUSED,)},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        done = pausing.pause(**self._asked(request.data))
+        if isinstance(done, Refused):
+            raise problems.refusal(done)
+        return answer(done, status=201)
+
+    @door(OPERATOR, takes=_Pausing, gives={200: Resumed}, refuses={409: (refusals.NOT_PAUSED,)})
+    def delete(self, request: Request) -> HttpResponse:
+        done = pausing.resume(**self._asked(request.query_params.dict()))
+        if isinstance(done, Refused):
+            raise problems.refusal(done)
+        return answer({"resumed": done})
+
+    def _asked(self, given: Any) -> dict[str, str]:
+        asked = problems.read(given or {}, _Pausing)
+        own = [page.name for page in SAGAS.values() if page.owner == self.owner.service]
+        if asked.saga not in own:
+            raise problems.wrong_field("saga", f"one of {', '.join(own)} here; not {asked.saga!r}")
+        if asked.saga_pattern not in ("", *PATTERNS):
+            known = ", ".join(PATTERNS)
+            message = f"one of {known}, or none for all of them; not {asked.saga_pattern!r}"
+            raise problems.wrong_field("saga_pattern", message)
+        return {
+            "service": self.owner.service,
+            "saga": asked.saga,
+            "pattern": asked.saga_pattern,
+            "by": asked.requested_by,
+            "reason": asked.reason,
+        }
+
+
 def urls(*, owner: Owner, below: str) -> list[URLPattern]:
     """`below`: what the owner calls its sagas in paths: `checkouts`."""
     return [
         path(
             f"{owner.service}/accepted/<str:saga_id>", made(AcceptedView, owner=owner, below=below)
         ),
+        path(f"{owner.service}/pauses", made(PausesView, owner=owner, below=below)),
         path(f"{below}/dead-letters", made(DeadLettersView, owner=owner, below=below)),
         path(f"{below}/<str:saga_id>/retry", made(RetryHandoverView, owner=owner, below=below)),
         path(f"{below}/<str:saga_id>/discard", made(DiscardView, owner=owner, below=below)),

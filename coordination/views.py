@@ -10,7 +10,7 @@ POST <its patterns' hand-over>      an owner's, of what it has accepted
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Annotated, Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
 import msgspec
@@ -35,6 +35,7 @@ from contracts.states import (
     answered,
 )
 from coordination import owner_views, owners
+from coordination.owners import Intervention, InterventionWithReason
 from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting
 from httpapi.client import ServiceResponse, Unreachable
@@ -48,20 +49,8 @@ _BEGUN = (201, 202)
 _PASSED_ON = ("Idempotency-Key", "traceparent")
 _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
-
-
-class Intervention(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks something of a saga, and why."""
-
-    requested_by: Name = "api"
-    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-
-
-class InterventionWithReason(Intervention, frozen=True, kw_only=True):
-    """Who asks for it, and why: for a reader who wonders later."""
-
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+_CLOSED_FOR_NOW = ("paused", "overloaded")
+"""Codes of problems (503) of an owner that is there, and accepts none."""
 
 
 class SagaFilter(pages.PageRequest, frozen=True, kw_only=True):
@@ -380,6 +369,7 @@ class _Stated(msgspec.Struct):
     """A problem, as an owner states one."""
 
     status: int
+    code: str = ""
 
 
 def _contexts(body: bytes) -> list[Context | Refused]:
@@ -407,9 +397,19 @@ def _accepted_by_owner(
             given = owners.accept(saga=saga, body=fields, headers=headers)
         _check_answer(given)
     except Unreachable as error:
+        if _is_closed_for_now(error.answer):
+            return cast(ServiceResponse, error.answer)
         owner = SAGAS[saga].owner
         raise problems.unavailable(f"{owner}, which accepts a {saga},") from error
     return given
+
+
+def _is_closed_for_now(given: ServiceResponse | None) -> bool:
+    """Whether its owner accepts none now, and says why: that is passed on as it is."""
+    try:
+        return given is not None and given.decode(type=_Stated).code in _CLOSED_FOR_NOW
+    except Unreachable:
+        return False
 
 
 def _check_answer(given: ServiceResponse) -> None:

@@ -16,12 +16,19 @@ from participant import failpoints
 class Unreachable(Exception):
     """No answer that can be used: no connection, a timeout, or a 5xx. The effect is in doubt.
 
-    `status`: of the answer that did come; None without one.
+    `status`: of the answer that did come; None without one. `answer`: that answer itself.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        answer: "ServiceResponse | None" = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.answer = answer
 
 
 class ServiceResponse(msgspec.Struct, frozen=True):
@@ -105,6 +112,7 @@ class Client:
             raise Unreachable(
                 f"{method} {self.url}{path}: {response.status} {response.data[:200]!r}",
                 status=response.status,
+                answer=ServiceResponse(response.status, response.data, response.headers),
             )
         return ServiceResponse(response.status, response.data, response.headers)
 

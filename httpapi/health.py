@@ -206,6 +206,8 @@ def _looks_of(app: AppConfig | None) -> Iterator[Callable[[], Findings]]:
         yield partial(standing.parked_messages, service=service)
     if "Decision" in models:
         yield partial(standing.decisions, service=service)
+    if "Pause" in models:
+        yield partial(standing.pauses, service=service)
     if hasattr(app, "parked_sagas"):
         yield partial(standing.parked_sagas, service=service, look=app.parked_sagas)
     if hasattr(app, "stalls"):

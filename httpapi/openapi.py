@@ -23,6 +23,8 @@ VERSION = "1"
 """Of what is promised: fields and doors are added to it, never changed."""
 NO_DOORS = ("/admin", "/static")
 """Where the paths of pages begin that people look at behind a login."""
+_WITHOUT_BODY = ("GET", "DELETE")
+"""What these take is in their query."""
 _UNREADABLE_BODY = ("parse_error", "incomplete_body", "too_deep")
 _COMMON: dict[int, Sequence[str]] = {
     400: ("invalid", "bad_request"),
@@ -143,7 +145,7 @@ def _operation(door: Door, schemas: Schemas) -> dict[str, Any]:
         "parameters": [*_parameters(door, schemas)],
         "responses": _responses(door, schemas),
     }
-    if door.declared.takes is not None and door.method != "GET":
+    if door.declared.takes is not None and door.method not in _WITHOUT_BODY:
         found["requestBody"] = _body(door, schemas)
     return found
 
@@ -162,7 +164,7 @@ def _parameters(door: Door, schemas: Schemas) -> Iterable[dict[str, Any]]:
     for name in door.parameters:
         schema = {"type": "string"}
         yield _parameter(name, "path", schema, required=True) | _example(schemas, schema, name)
-    if door.method == "GET" and door.declared.takes is not None:
+    if door.method in _WITHOUT_BODY and door.declared.takes is not None:
         for name, schema, required in schemas.fields(door.declared.takes):
             yield _parameter(name, "query", _present(schema), required=required)
     for name in door.declared.headers:
@@ -231,7 +233,7 @@ def _refusals(door: Door) -> dict[int, list[str]]:
         own = found.setdefault(status, [])
         own += [code for code in codes if code not in own]
 
-    has_body = door.method not in ("GET", "DELETE")
+    has_body = door.method not in _WITHOUT_BODY
     also(400, _COMMON[400])
     also(400, _UNREADABLE_BODY if has_body else ("unexpected_body",))
     if has_body:

@@ -333,6 +333,31 @@ def parked_sagas(*, service: str, look: Callable[..., tuple[int, list[SagaSummar
     return found
 
 
+def pauses(*, service: str) -> Findings:
+    """Sagas that this service accepts no more of, until an operator resumes them."""
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT saga, saga_pattern, paused_by, reason, paused_at FROM {service}_pause
+            WHERE resumed_at IS NULL ORDER BY paused_at LIMIT %s
+            """,
+        values=[MOST_NAMED],
+    )
+    found = Findings(fields={"paused": [{"saga": row[0], "saga_pattern": row[1]} for row in rows]})
+    for saga, pattern, by, reason, since in rows:
+        what = f"{saga}, {pattern}," if pattern else saga
+        option = f" --pattern {pattern}" if pattern else ""
+        found.waits.append(
+            Complaint(
+                what=f"{what} is paused by {by}: {reason}",
+                since=since,
+                do=f"accept it again: manage.py resume {saga}{option} --reason ..., or in the admin"
+                f" (Pauses of {service}); what runs goes on meanwhile",
+            )
+        )
+    return found
+
+
 def decisions(*, service: str) -> Findings:
     """Steps that wait for somebody: how many, and when the first is overdue. One that is, for long,
     stands: the worker should have ended it.

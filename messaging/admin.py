@@ -3,23 +3,27 @@
 Each service's own tables are registered with these by `coordination.admin.register_alike`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
-from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+import msgspec
+from django.contrib import admin
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from contracts.outcomes import Refused
 from messaging import failed, outbox
 from participant.admin import RecordAdmin, as_json
+from participant.in_bulk import reason_of
 
-AT_ONCE = 500
-"""Rows of one statement of an action on many."""
 SHOWN_IN_LISTS = 100
+MOST_SUMMED = 1_000
+"""Messages whose sagas' money is added up before they are discarded: the newest of those chosen."""
+_NEEDS_NOTHING = Refused("needs_nothing", "It needs nothing any more, and is left.")
 
 
 class _Act(Protocol):
@@ -34,6 +38,9 @@ class _FailedAdmin(RecordAdmin):
     ordering = ["-id"]
     readonly_fields = ["message"]
     actions = ["retry", "discard"]
+    # One statement for each lot, which takes its own locks.
+    locks = False
+    rows_at_once = 500
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         """Without the bodies, which only the page of a single one shows."""
@@ -43,30 +50,54 @@ class _FailedAdmin(RecordAdmin):
     def why(self, row: Any) -> str:
         return Truncator(row.reason).chars(SHOWN_IN_LISTS)
 
-    def _act(self, request: HttpRequest, queryset: QuerySet[Model], act: _Act, done: str) -> None:
-        """A statement for a few hundred, and one message for all of them."""
-        ids, count = list(queryset.values_list("pk", flat=True)), 0
-        for first in range(0, len(ids), AT_ONCE):
-            lot = list(queryset.filter(pk__in=ids[first : first + AT_ONCE]))
-            acted = set(act(service=self.opts.app_label, ids=[row.pk for row in lot]))
-            count += len(acted)
-            self._log(request, [row for row in lot if row.pk in acted], done)
-        left = f" {len(ids) - count} need nothing: they are left." if count < len(ids) else ""
-        self.message_user(request, f"{count} {done}.{left}", messages.SUCCESS)
+    def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
+        """How many there are of each type, and the money of their sagas."""
+        types = queryset.order_by().values_list("event_type").annotate(Count("pk"))
+        facts = [f"{number} {event_type or 'unreadable'}" for event_type, number in types[:20]]
+        bodies = queryset.order_by("-pk").values_list("saga_id", "body")[:MOST_SUMMED]
+        amounts = {saga_id: total for saga_id, body in bodies if (total := _amount_of(body))}
+        if amounts:
+            sagas = "saga" if len(amounts) == 1 else "sagas"
+            facts.append(f"of {len(amounts)} {sagas}, {sum(amounts.values())} in all")
+        return facts
 
-    def _log(self, request: HttpRequest, rows: Sequence[Model], done: str) -> None:
-        content_type = ContentType.objects.get_for_model(self.model)
-        LogEntry.objects.bulk_create(
-            LogEntry(
-                user_id=str(request.user.pk),
-                content_type_id=content_type.pk,
-                object_id=str(row.pk),
-                object_repr=str(row)[:200],
-                action_flag=CHANGE,
-                change_message=done,
-            )
-            for row in rows
-        )
+    def _act(
+        self, request: HttpRequest, queryset: QuerySet[Any], act: _Act, done: str
+    ) -> HttpResponse | None:
+        def act_on_many(ids: Sequence[int]) -> dict[int, Refused | None]:
+            acted = set(act(service=self.opts.app_label, ids=ids))
+            return {row_id: None if row_id in acted else _NEEDS_NOTHING for row_id in ids}
+
+        return self.in_bulk(request, queryset, act_on_many=act_on_many, done=done)
+
+
+class _Data(msgspec.Struct):
+    total_amount: Decimal | None = None
+
+
+class _Context(msgspec.Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+class _Facts(msgspec.Struct):
+    context: _Context = msgspec.field(default_factory=_Context)
+
+
+class _Message(msgspec.Struct):
+    """What of a message names its saga's money."""
+
+    data: _Facts = msgspec.field(default_factory=_Facts)
+
+
+def _amount_of(body: Any) -> Decimal | None:
+    """None where there is none, or it can't be read."""
+    try:
+        encoded = body.encode() if isinstance(body, str) else bytes(body)
+        return msgspec.json.decode(
+            encoded, type=_Message, strict=False
+        ).data.context.data.total_amount
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 class OutboxEntryAdmin(_FailedAdmin):
@@ -94,14 +125,15 @@ class OutboxEntryAdmin(_FailedAdmin):
     @admin.action(
         description="Retry: send what was postponed, within a second", permissions=["operate"]
     )
-    def retry(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(request, queryset, outbox.retry, "put back to be sent")
+    def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._act(request, queryset, outbox.retry, "put back to be sent")
 
     @admin.action(
         description="Discard: never send what was postponed, and delete it", permissions=["operate"]
     )
-    def discard(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(request, queryset, outbox.discard, "discarded")
+    def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        asks = self.asked_again(request, queryset, verb="Discard")
+        return asks or self._act(request, queryset, outbox.discard, "discarded")
 
 
 class FailedMessageAdmin(_FailedAdmin):
@@ -111,7 +143,7 @@ class FailedMessageAdmin(_FailedAdmin):
         *["id", "event_type", "saga_id", "status", "attempts", "why"],
         *["next_attempt_at", "failed_at"],
     ]
-    list_filter = ["status", "event_type"]
+    list_filter = ["status", "event_type", "failed_at"]
     search_fields = ["saga_id__startswith", "event_id__exact", "reason__icontains"]
     search_help_text = "The beginning of a saga's id, an event's id, or words of the reason"
 
@@ -122,14 +154,25 @@ class FailedMessageAdmin(_FailedAdmin):
     @admin.action(
         description="Retry: handle the message again, from the start", permissions=["operate"]
     )
-    def retry(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(request, queryset, failed.retry, "put back to be tried again")
+    def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._act(
+            request, queryset, self._noted(request, failed.retry), "put back to be tried again"
+        )
 
     @admin.action(
         description="Discard: the message is not wanted any more", permissions=["operate"]
     )
-    def discard(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self._act(request, queryset, failed.discard, "discarded")
+    def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        asks = self.asked_again(request, queryset, verb="Discard")
+        return asks or self._act(
+            request, queryset, self._noted(request, failed.discard), "discarded"
+        )
+
+    def _noted(self, request: HttpRequest, act: Callable[..., Sequence[int]]) -> _Act:
+        """With who asks, and why, where that was said."""
+        verb = "discarded" if act is failed.discard else "retried"
+        why = reason_of(request)
+        return partial(act, note=why and f"{verb} by {request.user.get_username()}: {why}")
 
 
 class WorkerHeartbeatAdmin(RecordAdmin):

@@ -263,30 +263,34 @@ def postpone(*, service: str, due: Due, reason: str) -> None:
     )
 
 
-def retry(*, service: str, ids: Sequence[int]) -> list[int]:
-    """An operator's: has those of these that failed retried, from the first attempt; which."""
-    return _ids(
-        service,
-        """
-        UPDATE {table} SET status = 'retrying', attempts = 0, next_attempt_at = now()
-        WHERE id = ANY(%s) AND status IN ('dead_lettered', 'retrying') RETURNING id
-        """,
-        ids,
-    )
+def retry(*, service: str, ids: Sequence[int], note: str = "") -> list[int]:
+    """An operator's: has those of these that failed retried, from the first attempt; which.
 
-
-def discard(*, service: str, ids: Sequence[int]) -> list[int]:
-    """An operator's: those of these that failed are not wanted any more; which. The rows stay as
-    a record.
+    `note`: who asks and why, kept below the reason of each until it fails again, and in the log.
     """
-    return _ids(
+    return _acted(service, ids, note, "status = 'retrying', attempts = 0, next_attempt_at = now()")
+
+
+def discard(*, service: str, ids: Sequence[int], note: str = "") -> list[int]:
+    """An operator's: those of these that failed are not wanted any more; which. The rows stay as
+    a record, each with the `note`: who asked, and why.
+    """
+    return _acted(service, ids, note, "status = 'discarded', next_attempt_at = NULL")
+
+
+def _acted(service: str, ids: Sequence[int], note: str, changes: str) -> list[int]:
+    rows = _execute(
         service,
-        """
-        UPDATE {table} SET status = 'discarded', next_attempt_at = NULL
-        WHERE id = ANY(%s) AND status IN ('dead_lettered', 'retrying') RETURNING id
+        "UPDATE {table} SET "
+        + changes
+        + """, reason = concat_ws(E'\\n', nullif(reason, ''), nullif(%s, ''))
+        WHERE id = ANY(%s) AND status IN ('dead_lettered', 'retrying') RETURNING id, saga_id
         """,
-        ids,
+        [storable(text=note), list(ids)],
     )
+    for row_id, saga_id in rows if note else ():
+        log.info("failed message %d: %s", row_id, note, extra=_of(saga_id))
+    return [row[0] for row in rows]
 
 
 def mark_handled(*, service: str, due: Due) -> None:

@@ -39,6 +39,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for it, and why; without a reason nothing is noted."""
+
+    requested_by: Annotated[str, msgspec.Meta(min_length=1, max_length=150)] = "api"
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
 class NotFailed(APIException):
     """409: it needs nothing any more."""
 
@@ -133,13 +140,17 @@ class _ListView(_FailedView):
 
 
 class _ActView(_FailedView):
-    """POST: 200 with the row as it is then (where it is deleted: as it was), 404, or 409."""
+    """POST: 200 with the row as it is then (where it is deleted: as it was), 404, or 409.
+
+    `verb`: of what was asked, in the note of who and why; empty where none is kept.
+    """
 
     act: Act
+    verb = ""
 
     @door_by(
         lambda view, path: Declared(
-            OPERATOR, gives={200: view.row}, refuses={409: (NotFailed.default_code,)}
+            OPERATOR, takes=Asked, gives={200: view.row}, refuses={409: (NotFailed.default_code,)}
         )
     )
     def post(self, request: Request, row_id: str) -> Response:
@@ -148,7 +159,10 @@ class _ActView(_FailedView):
         before = self.shown(this)
         if not before:
             raise NotFound(f"There is no such message {row_id[:64]}.")
-        if not self.act(service=self.service, ids=[number]):
+        asked = msgspec.convert(request.data or {}, Asked)
+        is_noted = self.verb and asked.reason
+        note = {"note": f"{self.verb} by {asked.requested_by}: {asked.reason}"} if is_noted else {}
+        if not self.act(service=self.service, ids=[number], **note):
             raise NotFailed(f"Message {number} needs nothing any more.")
         return Response((self.shown(this) or before)[0])
 
@@ -173,14 +187,16 @@ class ParkedView(_Parked, _ListView):
 
 
 class RetryParkedView(_Parked, _ActView):
-    """Tried again within a second, from the first attempt."""
+    """Tried again within a second, as if for the first time; `reason`, `requested_by` are noted."""
 
+    verb = "retried"
     act = staticmethod(failed.retry)
 
 
 class DiscardParkedView(_Parked, _ActView):
-    """Not wanted any more; the row stays as a record."""
+    """Not wanted any more; the row stays, with `requested_by` and `reason`, as a record."""
 
+    verb = "discarded"
     act = staticmethod(failed.discard)
 
 

@@ -35,6 +35,13 @@ class Payment(models.Model):
     order_id = models.CharField(max_length=64, default="", db_default="")
     amount = models.DecimalField(max_digits=14, decimal_places=2)
     payment_method = models.CharField(max_length=64)
+    refund_to = models.CharField(
+        max_length=64,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="Where its money goes back to, where not to what it was paid with.",
+    )
     user_id = models.CharField(max_length=64, default="", db_default="", blank=True)
     status = models.CharField(max_length=9, choices=PaymentStatus)
     taken_by = TextId(default="", db_default="", blank=True)

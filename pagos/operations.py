@@ -26,11 +26,16 @@ from contracts.saga import Command, Undo
 from pagos import store
 from pagos.models import Payment, PaymentStatus, Refund
 from pagos.store import Key, LockedPayment
+from participant import sql
 from participant.operations import NO, OVERDUE, WITHDRAWN, YES, Verdict, asks, does, undoes
 
 SERVICE = "pagos"
 NETWORK = "card_network"
 """Who decides whether a card is good for an amount."""
+CLOSED_ACCOUNT = "closed_account"
+"""A payment method of which the simulated network takes money, and whose account is closed when it
+is to be given back. That is no refusal (an undo can't be refused) but a fault: the saga is parked
+until an operator has said where the money goes instead (`refund_to`)."""
 CREDITS = "credits"
 """The payment method of who pays from an account here; no network is asked."""
 LEASE_SECONDS = 10.0
@@ -52,6 +57,10 @@ class PlainPayment(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str
     key: str | None = None
     fingerprint: str = ""
+
+
+class AccountClosed(sql.Damaged):
+    """Money can't go back where it came from, until an operator says where else."""
 
 
 def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:
@@ -391,6 +400,10 @@ def _is_open(payment: LockedPayment | None) -> bool:
 def _given_back(reasons: Mapping[Key, str]) -> list[Outcome]:
     locked = store.lock_payments(keys=reasons)
     captured = [payment for payment in locked.values() if payment.status is PaymentStatus.CAPTURED]
+    for payment in captured:
+        if (payment.refund_to or payment.payment_method) == CLOSED_ACCOUNT:
+            where = f"PATCH /api/v1/payments/{payment.id}"
+            raise AccountClosed(f"Its account is closed: {where} refund_to, and retry.")
     by_card = [
         payment for payment in captured if payment.payment_method != CREDITS and payment.amount
     ]

@@ -129,6 +129,7 @@ def payment(row: Payment) -> PaymentShown:
         "order_id": row.order_id or None,
         "amount": str(amount(row.amount)),
         "payment_method": row.payment_method,
+        "refund_to": row.refund_to or None,
         "status": row.status,
         "code": row.code or None,
         "detail": row.detail or None,
@@ -137,6 +138,12 @@ def payment(row: Payment) -> PaymentShown:
         "refunded_at": refund.created_at if refund else None,
         "refunded_because": refund.reason or None if refund else None,
     }
+
+
+class RefundTo(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the money of a payment goes back to, where not to what it was paid with."""
+
+    refund_to: Id
 
 
 class CustomersWord(msgspec.Struct, frozen=True, kw_only=True):

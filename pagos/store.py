@@ -28,6 +28,7 @@ class LockedPayment:
     key: Key
     amount: Decimal
     payment_method: str
+    refund_to: str
     user_id: str
     status: PaymentStatus
 
@@ -78,8 +79,8 @@ def add_payments(*, payments: Sequence[Mapping[str, Any]], lease: float) -> dict
 
 
 _LOCKED = """
-    payment.id, payment.saga_id, v.step, payment.amount, payment.payment_method, payment.user_id,
-    payment.status
+    payment.id, payment.saga_id, v.step, payment.amount, payment.payment_method, payment.refund_to,
+    payment.user_id, payment.status
 """
 
 
@@ -137,6 +138,17 @@ def settle(*, payments: Sequence[Mapping[str, Any]], lease: float = 0.0) -> None
             """,
             [lease, sql.rows(payments)],
         )
+
+
+def refund_to(*, payment_id: str, method: str) -> bool:
+    """Where this payment's money goes back to; whether it is there still to be given back."""
+    rows = _execute(
+        """
+        UPDATE pagos_payment SET refund_to = %s WHERE id = %s AND status = 'captured' RETURNING id
+        """,
+        [method, payment_id],
+    )
+    return bool(rows)
 
 
 def add_refunds(*, payments: Sequence[LockedPayment], reasons: Mapping[Key, str]) -> None:
@@ -330,7 +342,14 @@ def grant(*, user_id: str, amount: Decimal) -> None:
 
 
 def _locked(
-    payment_id: str, saga_id: str, step: str, amount: Decimal, method: str, user: str, status: str
+    payment_id: str,
+    saga_id: str,
+    step: str,
+    amount: Decimal,
+    method: str,
+    refund_to: str,
+    user: str,
+    status: str,
 ) -> LockedPayment:
     if not bounds.is_money(amount, most=bounds.MOST_MONEY):
         raise Damaged(f"Payment {payment_id} of saga {saga_id} is of no amount: {amount}.")
@@ -344,6 +363,7 @@ def _locked(
         key=(saga_id, step),
         amount=amount,
         payment_method=method,
+        refund_to=refund_to,
         user_id=user,
         status=known,
     )

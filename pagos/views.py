@@ -106,11 +106,27 @@ class PlainPaymentsView(APIView):
 
 
 class PaymentView(APIView):
-    """A payment, with what became of it."""
+    """GET: a payment, with what became of it. PATCH `{"refund_to"}`: where its money goes back to,
+    where what it was paid with takes none; 409 where there is none to be given back.
+    """
 
     @door(SHOPPER, gives={200: serializers.PaymentShown})
     def get(self, request: Request, **path: str) -> HttpResponse:
         return answer(serializers.payment(_known(store.payment(**path), "payment", **path)))
+
+    @door(
+        OPERATOR,
+        takes=serializers.RefundTo,
+        gives={200: serializers.PaymentShown},
+        refuses={409: (shop.NO_PAYMENT,)},
+    )
+    def patch(self, request: Request, payment_id: str) -> HttpResponse:
+        method = problems.read(request.data or {}, serializers.RefundTo).refund_to
+        _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
+        if not store.refund_to(payment_id=payment_id, method=method):
+            detail = "Nothing of it is there to be given back."
+            raise problems.refusal(Refused(shop.NO_PAYMENT, detail))
+        return self.get(request, payment_id=payment_id)
 
 
 class PaymentsOfSubjectView(APIView):

@@ -1,6 +1,6 @@
 """The admin of the barrier, and of records in general: to be looked at, never typed over."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.core.exceptions import SuspiciousOperation
 from django.core.paginator import Paginator
 from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.db.models import CharField, Count, Max, QuerySet
+from django.db.models import CharField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.utils.functional import cached_property
@@ -20,20 +19,31 @@ from django.utils.safestring import SafeString
 
 from contracts.outcomes import Refused
 from participant import sql
+from participant.in_bulk import (
+    ASKS_AGAIN,
+    GOES_ON,
+    LONGEST_REASON,
+    PROGRESS,
+    REASON,
+    Progress,
+    beginning,
+    next_keys,
+    passed_on,
+    progress_of,
+    reason_of,
+)
 
 MOST_LOOKED_AT = 2_000
 """Of the newest rows, for the values of a filter."""
 LONGEST_SHOWN = 65_536
 Act = Callable[[Any], Refused | None]
 """Does something for the row with this key; why not, if not."""
+ActOnMany = Callable[[Sequence[Any]], Mapping[Any, Refused | None]]
+"""The same for rows with these keys, by key."""
 
-ROWS_AT_ONCE = 50
-"""In one transaction: its locks are held for some tenths of a second."""
 BULK_SECONDS = 3.0
 """Of one request; the page that answers it goes on by itself with the rest."""
 _BUSY = Refused("busy", "Somebody else has it in hand: do it again.")
-_PROGRESS = "bulk"
-_NOT_PASSED_ON = ("csrfmiddlewaretoken", _PROGRESS)
 
 
 class SoFarPaginator(Paginator):  # type: ignore[type-arg]  # no type arguments at runtime
@@ -64,12 +74,14 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
     `arrives`: the field by which new rows come last. An action for all rows of a list takes those
     that were there when it began. `locks`: whether an action's rows are locked before it; not where
     what it does takes its own locks first, in an order and a transaction of its own.
+    `rows_at_once`: in one transaction, whose locks are held for some tenths of a second.
     """
 
     show_full_result_count = False
     paginator = SoFarPaginator
     arrives = "pk"
     locks = True
+    rows_at_once = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -97,29 +109,57 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         field = self.model._meta.get_field(name)
         return isinstance(field, CharField) and not field.choices
 
+    def facts_of(self, queryset: QuerySet[Any]) -> list[str]:
+        """What a person who is asked again should know of these rows, beside their number."""
+        return []
+
+    def asked_again(
+        self, request: HttpRequest, queryset: QuerySet[Any], *, verb: str
+    ) -> HttpResponse | None:
+        """The page that asks again, for a reason, with how many rows and `facts_of` them; None once
+        it is given. For what can't be taken back.
+        """
+        if reason_of(request):
+            return None
+        number = queryset.count()
+        names = self.opts.verbose_name if number == 1 else self.opts.verbose_name_plural
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{verb} {number} {names}?",
+            "verb": verb,
+            "facts": self.facts_of(queryset),
+            "fields": [field for field in passed_on(request) if field[0] != REASON],
+            "longest": LONGEST_REASON,
+            "is_blank": REASON in request.POST,
+        }
+        return HttpResponse(engines["django"].from_string(ASKS_AGAIN).render(context, request))
+
     def in_bulk(
         self,
         request: HttpRequest,
         queryset: QuerySet[Any],
         *,
-        act: Act,
+        act: Act | None = None,
+        act_on_many: ActOnMany | None = None,
         done: str,
     ) -> HttpResponse | None:
-        """An action's answer: does `act` for each row, given its key; None: all of it is done.
+        """An action's answer: does `act` for each row, given its key, or `act_on_many` for each
+        lot; None: all of it is done.
 
-        In transactions of ROWS_AT_ONCE, each row locked before; what is locked by somebody else is
-        counted and left out. `act` returns why not, or None. Goes on in further
+        In transactions of `rows_at_once`, each row locked before; what is locked by somebody else
+        is counted and left out. `act` returns why not, or None. Goes on in further
         requests where one takes longer than BULK_SECONDS, and says in the end in one sentence
         what came of it: `done` follows a number ("12 on their way").
         """
-        progress = _progress(request) or _beginning(queryset, self.arrives)
+        does = act_on_many or (lambda keys: {key: act(key) if act else None for key in keys})
+        progress = progress_of(request) or beginning(queryset, self.arrives)
         until = monotonic() + BULK_SECONDS
         try:
-            keys = _next_keys(queryset, progress, self.arrives)
+            keys = next_keys(queryset, progress, self.arrives, self.rows_at_once)
             while keys:
-                self._do(request, queryset, keys, act, progress, done)
+                self._do(request, queryset, keys, does, progress, done)
                 progress.last = keys[-1]
-                keys = _next_keys(queryset, progress, self.arrives)
+                keys = next_keys(queryset, progress, self.arrives, self.rows_at_once)
                 if keys and monotonic() >= until:
                     return self._goes_on(request, progress, done)
         except (DatabaseError, InterfaceError) as error:
@@ -138,14 +178,14 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         request: HttpRequest,
         queryset: QuerySet[Any],
         keys: Sequence[Any],
-        act: Act,
-        progress: "_Progress",
+        does: ActOnMany,
+        progress: Progress,
         done: str,
     ) -> None:
         """Where these fault together, each is done by itself, and the one at fault counted."""
         try:
             with self._held(queryset, keys) as rows:
-                refused = {row.pk: act(row.pk) for row in rows}
+                refused = does([row.pk for row in rows])
         except DatabaseError as error:
             if sql.is_outage(error):
                 raise
@@ -153,14 +193,15 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
                 progress.count([_BUSY if sql.is_busy(error) else Refused("fault", str(error))])
                 return
             for key in keys:
-                self._do(request, queryset, [key], act, progress, done)
+                self._do(request, queryset, [key], does, progress, done)
             return
         progress.count([*refused.values(), *[_BUSY] * (len(keys) - len(rows))])
+        why = reason_of(request)
         LogEntry.objects.log_actions(
             user_id=int(request.user.pk or 0),
             queryset=[row for row in rows if refused[row.pk] is None],
             action_flag=CHANGE,
-            change_message=done,
+            change_message=f"{done}: {why}" if why else done,
         )
 
     @contextmanager
@@ -173,16 +214,16 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         with transaction.atomic(using=queryset.db):
             yield list(rows.select_for_update(skip_locked=True, no_key=True))
 
-    def _goes_on(self, request: HttpRequest, progress: "_Progress", done: str) -> HttpResponse:
+    def _goes_on(self, request: HttpRequest, progress: Progress, done: str) -> HttpResponse:
         """A page that sends the same request again by itself, with how far it has come."""
         context = {
             **self.admin_site.each_context(request),
             "title": f"{progress.reached} of {progress.total}",
             "told": progress.told(done),
             "progress": progress,
-            "fields": list(_passed_on(request, progress)),
+            "fields": [*passed_on(request), (PROGRESS, msgspec.json.encode(progress).decode())],
         }
-        return HttpResponse(engines["django"].from_string(_GOES_ON).render(context, request))
+        return HttpResponse(engines["django"].from_string(GOES_ON).render(context, request))
 
 
 class BarrierEntryAdmin(RecordAdmin):
@@ -208,87 +249,3 @@ def as_json(value: Any) -> SafeString:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = f"{encoded[:LONGEST_SHOWN]!r}, {len(encoded)} bytes"
     return format_html("<pre>{}</pre>", text)
-
-
-class _Progress(msgspec.Struct, kw_only=True):
-    """How far an action has come. `newest`: of the rows that were there when it began."""
-
-    total: int
-    newest: str
-    last: Any = None
-    done: int = 0
-    refused: dict[str, int] = {}
-    detail: str = ""
-
-    @property
-    def reached(self) -> int:
-        return self.done + sum(self.refused.values())
-
-    def count(self, outcomes: Sequence[Refused | None]) -> None:
-        """What came of some rows: None, or why not."""
-        for refused in outcomes:
-            if refused is None:
-                self.done += 1
-            else:
-                self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
-                self.detail = refused.detail
-
-    def told(self, done: str) -> str:
-        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.` The only one that is
-        refused is told in full.
-        """
-        if not self.refused:
-            return f"{self.done} {done}."
-        by_number = sorted(self.refused.items(), key=lambda counted: (-counted[1], counted[0]))
-        why = ", ".join(f"{number} {code}" for code, number in by_number)
-        number = sum(self.refused.values())
-        told = f"{self.done} {done}, {number} refused: {why}."
-        return f"{told} {self.detail}".rstrip() if number == 1 else told
-
-
-_GOES_ON = """
-{% extends "admin/base_site.html" %}
-{% block content %}
-<p>{{ progress.reached }} of {{ progress.total }}: {{ told }}</p>
-<p><progress max="{{ progress.total }}" value="{{ progress.reached }}"></progress></p>
-<form method="post" id="rest">{% csrf_token %}
-{% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
-{% endfor %}<button>Go on with the rest</button> <a href="{{ request.get_full_path }}">Stop</a>
-</form>
-<script>document.getElementById("rest").submit()</script>
-{% endblock %}
-"""
-
-
-def _beginning(queryset: QuerySet[Any], arrives: str) -> _Progress:
-    found = queryset.order_by().aggregate(total=Count("pk"), newest=Max(arrives))
-    newest = found["newest"]
-    text = newest.isoformat() if hasattr(newest, "isoformat") else str(newest)
-    return _Progress(total=found["total"], newest=text)
-
-
-def _progress(request: HttpRequest) -> _Progress | None:
-    """Where the request before this one had come to. Raises SuspiciousOperation."""
-    text = request.POST.get(_PROGRESS)
-    if not text:
-        return None
-    try:
-        return msgspec.json.decode(text, type=_Progress)
-    except msgspec.MsgspecError as error:
-        raise SuspiciousOperation(str(error)) from error
-
-
-def _next_keys(queryset: QuerySet[Any], progress: _Progress, arrives: str) -> list[Any]:
-    if not progress.total:
-        return []
-    found = queryset.order_by("pk").filter(**{f"{arrives}__lte": progress.newest})
-    if progress.last is not None:
-        found = found.filter(pk__gt=progress.last)
-    return list(found.values_list("pk", flat=True)[:ROWS_AT_ONCE])
-
-
-def _passed_on(request: HttpRequest, progress: _Progress) -> Iterator[tuple[str, str]]:
-    for name, values in request.POST.lists():
-        if name not in _NOT_PASSED_ON:
-            yield from ((name, str(value)) for value in values)
-    yield _PROGRESS, msgspec.json.encode(progress).decode()

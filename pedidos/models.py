@@ -61,6 +61,10 @@ class Order(AcceptedSaga):
         return f"order {self.saga_id}"
 
 
+class Pause(coordination.Pause):
+    pass
+
+
 class IdempotencyKey(coordination.IdempotencyKey):
     class Meta:
         constraints = [

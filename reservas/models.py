@@ -114,6 +114,10 @@ class Booking(AcceptedSaga):
         return f"booking {self.saga_id}"
 
 
+class Pause(coordination.Pause):
+    pass
+
+
 class IdempotencyKey(coordination.IdempotencyKey):
     class Meta:
         constraints = [

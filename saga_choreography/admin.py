@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from coordination.admin import ReadOnlyInline, SagaAdmin, register_alike
+from coordination.admin import ParkedForFilter, ReadOnlyInline, SagaAdmin, register_alike
 from participant.admin import as_json
 from saga_choreography import operations, queries
 from saga_choreography.models import Intervention, Saga
@@ -18,7 +18,7 @@ register_alike("saga_choreography")
 
 class InterventionInline(ReadOnlyInline):
     model = Intervention
-    fields = ["requested_at", "action", "requested_by", "reason"]
+    fields = ["requested_at", "action", "step", "requested_by", "reason"]
     ordering = ["id"]
 
 
@@ -28,7 +28,7 @@ class ChoreographedSagaAdmin(SagaAdmin):
         *["saga_id", "saga", "subject", "status", "failure_code", "parked_step"],
         *["started_at", "finished_at"],
     ]
-    list_filter = ["saga", "status", "failure_step", "failure_code", "parked_step"]
+    list_filter = ["saga", "status", "failure_step", "failure_code", "parked_step", ParkedForFilter]
     fields = [
         "saga_id",
         "status",
@@ -37,31 +37,20 @@ class ChoreographedSagaAdmin(SagaAdmin):
         ("failure_step", "failure_code", "failure_detail"),
         ("redrives", "redriven_at", "watch_at", "stop_requested_at"),
         ("parked_at", "parked_step", "parked_reason"),
-        "steps",
+        "timeline",
+        "links",
         "trail",
         "about",
     ]
-    readonly_fields = ["steps", "trail", "about"]
+    readonly_fields = ["timeline", "links", "trail", "about"]
     inlines = [InterventionInline]
+    state_of = queries.state
+    at_step = "parked_step"
     asks = {
         "retry": partial(operations.act, operations.retry),
         "skip": partial(operations.act, operations.skip),
         "undo": partial(operations.act, operations.compensate),
     }
-
-    @admin.display(description="steps")
-    def steps(self, saga: Saga) -> SafeString:
-        rows = [
-            (
-                step.step_name,
-                step.status,
-                step.started_at or "",
-                step.finished_at or "",
-                step.error or "",
-            )
-            for step in queries.state(found=saga).steps
-        ]
-        return _table(["step", "status", "started", "finished", "error"], rows)
 
     @admin.display(description="trail")
     def trail(self, saga: Saga) -> SafeString:

@@ -120,6 +120,9 @@ class Intervention(models.Model):
     id = models.BigAutoField(primary_key=True)
     saga = models.ForeignKey(Saga, on_delete=models.CASCADE, related_name="interventions")
     action = models.CharField(max_length=6, choices=Action)
+    step = models.CharField(
+        max_length=64, default="", db_default="", blank=True, help_text="Where it was parked."
+    )
     requested_by = models.CharField(max_length=150)
     reason = models.TextField(default="", db_default="", blank=True)
     requested_at = models.DateTimeField(db_default=Now())

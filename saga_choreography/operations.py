@@ -113,7 +113,7 @@ def retry(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Ref
         "watch_at": next_look(now=now),
     }
     Saga.objects.filter(pk=saga_id).update(**changes)
-    _note(saga_id, Action.RETRY, requested_by, reason, now)
+    _note(saga_id, Action.RETRY, requested_by, reason, now, step=saga.parked_step)
     return None
 
 
@@ -135,7 +135,7 @@ def skip(*, saga_id: str, requested_by: str, reason: str, now: datetime) -> Refu
     event = _skipped(saga, seen, decided, reason, now)
     tracking.track(received=[event], now=now)
     outbox.add(service=SERVICE, events=[event])
-    _note(saga_id, Action.SKIP, requested_by, reason, now)
+    _note(saga_id, Action.SKIP, requested_by, reason, now, step=decided.step.name)
     return None
 
 
@@ -220,9 +220,16 @@ def _lock(saga_id: str) -> tuple[WatchedSaga, Sequence[TrackedEvent]]:
     return found[0], store.of(saga_ids=[saga_id])[saga_id]
 
 
-def _note(saga_id: str, action: Action, requested_by: str, reason: str, now: datetime) -> None:
+def _note(
+    saga_id: str, action: Action, requested_by: str, reason: str, now: datetime, *, step: str = ""
+) -> None:
     Intervention.objects.create(
-        saga_id=saga_id, action=action, requested_by=requested_by, reason=reason, requested_at=now
+        saga_id=saga_id,
+        action=action,
+        step=step,
+        requested_by=requested_by,
+        reason=reason,
+        requested_at=now,
     )
 
 

@@ -4,20 +4,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from coordination.admin import ReadOnlyInline, SagaAdmin, register_alike
+from coordination.admin import ParkedForFilter, ReadOnlyInline, SagaAdmin, register_alike
 from participant.admin import RecordAdmin
 from saga_orchestrator import operations, queries
-from saga_orchestrator.models import Definition, Intervention, Runner, Saga, SagaStep
+from saga_orchestrator.models import Definition, Intervention, Runner, Saga
 
 register_alike("saga_orchestrator")
-
-
-class StepInline(ReadOnlyInline):
-    model = SagaStep
-    fields = [
-        *["position", "name", "status", "do_attempts", "undo_attempts"],
-        *["started_at", "finished_at", "undone_at", "error", "response_data"],
-    ]
 
 
 class InterventionInline(ReadOnlyInline):
@@ -31,9 +23,10 @@ class OrchestratedSagaAdmin(SagaAdmin):
         *["saga_id", "name", "subject", "pattern", "status", "current_step"],
         *["failure_code", "parked_reason", "started_at", "finished_at"],
     ]
-    list_filter = ["status", "name", "current_step", "failure_code", "pattern"]
+    list_filter = ["status", "name", "current_step", "failure_code", "pattern", ParkedForFilter]
     fieldsets = [
         (None, {"fields": ["saga_id", "name", "pattern", "subject", "status", "current_step"]}),
+        ("What it did", {"fields": ["timeline", "links"]}),
         ("Failure", {"fields": ["failure_step", "failure_code", "failure_detail"]}),
         ("Needs attention", {"fields": ["parked_at", "parked_reason", "stop_requested_at"]}),
         ("Times", {"fields": ["started_at", "updated_at", "finished_at", "deadline_at"]}),
@@ -48,8 +41,10 @@ class OrchestratedSagaAdmin(SagaAdmin):
         ),
         ("Payload", {"fields": ["about", "definition"]}),
     ]
-    readonly_fields = ["about"]
-    inlines = [StepInline, InterventionInline]
+    readonly_fields = ["about", "timeline", "links"]
+    inlines = [InterventionInline]
+    state_of = queries.state
+    at_step = "current_step"
     asks = {"retry": operations.retry, "skip": operations.skip, "undo": operations.compensate}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Saga]:

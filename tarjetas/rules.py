@@ -10,7 +10,10 @@ from contracts.outcomes import Refused
 
 SLOW_CARD = "slow_card"
 """Accepted like any other, once the network has taken its time: what a comparison must notice."""
-ACCEPTED = frozenset({"credit_card", "debit_card", "paypal", SLOW_CARD})
+CLOSED_ACCOUNT = "closed_account"
+"""Accepted like any other; by the time that money is to go back to it, its account is closed, which
+pagos meets (pagos.operations): for a saga that is parked, and mended."""
+ACCEPTED = frozenset({"credit_card", "debit_card", "paypal", SLOW_CARD, CLOSED_ACCOUNT})
 REFUSED = {
     "invalid_card": Refused(refusals.INVALID_CARD, "The card network knows no such card."),
     "card_declined": Refused(refusals.CARD_DECLINED, "The bank declined the charge."),

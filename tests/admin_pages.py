@@ -28,9 +28,10 @@ def look_at_all(client, service: str, *, at_least: Collection[str]) -> None:
             assert client.get(url_of(model, "change", row.pk)).status_code == 200
 
 
-def act(client, model, action: str, *keys: str) -> str:
-    """The page that answers an action on these rows."""
+def act(client, model, action: str, *keys: str, reason: str = "") -> str:
+    """The page that answers an action on these rows. `reason`: for one that asks again."""
     chosen = {"action": action, "_selected_action": list(keys)}
+    chosen |= {"reason": reason} if reason else {}
     answered = client.post(url_of(model, "changelist"), chosen, follow=True)
     assert answered.status_code == 200
     return answered.content.decode()

@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import json
 from decimal import Decimal
+from urllib.parse import urlencode
 
 import hypothesis
 import msgspec
@@ -9,6 +11,7 @@ from django.conf import settings
 from django.db import connections
 
 from catalogue.checkout import PADDED, PADDING
+from coordination.management import operating
 from httpapi.middleware import RequestContext
 from messaging import outbox, wakeups
 from pagos import desk
@@ -143,6 +146,21 @@ def admin_client(client, django_user_model):
     person = django_user_model.objects.create(username="eva", is_staff=True, is_superuser=True)
     client.force_login(person)
     return client
+
+
+@pytest.fixture
+def operator(client, monkeypatch):
+    """Whose commands ask this process, whichever service they mean."""
+
+    def call(service, method, path, *, body=None, query=None):
+        # In a process of all services these are below each one's name.
+        own = f"/{service}{path}" if path.startswith("/messages") else path
+        url = f"{own}?{urlencode(query)}" if query else own
+        send = {"data": json.dumps(body), "content_type": "application/json"} if body else {}
+        given = client.generic(method, url, **send)
+        return operating.Reply(given.status_code, given.json())
+
+    monkeypatch.setattr(operating, "call", call)
 
 
 @pytest.fixture(scope="session")

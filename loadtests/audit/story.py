@@ -19,10 +19,9 @@ from loadtests.audit.evidence import (
 from loadtests.audit.reading import rows
 
 _INTERVENTIONS = """
-    SELECT extract(epoch FROM requested_at)::float8, action, {step}, requested_by, reason
+    SELECT extract(epoch FROM requested_at)::float8, action, step, requested_by, reason
     FROM {service}_intervention WHERE saga_id = %s ORDER BY id
 """
-_STEP = {"saga_orchestrator": "step", "saga_choreography": "''"}
 # A call that was answered at once is told by the barrier's entry.
 _CALLS = """
     SELECT extract(epoch FROM started_at)::float8, name, do_attempts, undo_attempts, error
@@ -58,7 +57,7 @@ class Intervention(NamedTuple):
 def interventions(saga: Evidence) -> Iterator[tuple[str, Intervention]]:
     """All that people asked of it, by the coordinator that they asked."""
     for service in COORDINATORS:
-        statement = _INTERVENTIONS.format(service=service, step=_STEP[service])
+        statement = _INTERVENTIONS.format(service=service)
         for row in rows(service=service, statement=statement, values=[saga.saga_id]):
             yield service, Intervention._make(row)
 

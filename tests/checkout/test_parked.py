@@ -7,14 +7,16 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
 
 from contracts.patterns import PATTERNS
 from stack import record, status
-from tests.checkout.shop import STATE_PATHS
+from stack.demo import Demo
+from tests.checkout.shop import START_PATHS, STATE_PATHS, body_of
 from tests.waiting import eventually
 
 MOST_TRIES = 5
@@ -157,3 +159,43 @@ def test_operators_retry_completes_it_once_the_cause_is_mended(shop, stuck, ledg
             [saga_id],
         )
         assert found == [("eva", "the ledger is open again", True)]
+
+
+def test_paused_saga_is_refused_at_every_door_while_what_runs_goes_on(shop):
+    cart = shop.cart(product=shop.product(quantity=1))
+    running = shop.check_out(cart, "choreographed")[1]["saga_id"]
+    asked = {"saga": "checkout", "requested_by": "eva", "reason": "stocktaking"}
+    assert shop.call("POST", "carrito", "/carrito/pauses", asked)[0] == 201
+    for pattern, (service, door) in [*START_PATHS.items(), ("", ("carrito", "/checkout/saga"))]:
+        wanted = body_of("none such", pattern or "orchestrated")
+
+        def refused() -> Any:
+            status, said = shop.call("POST", service, door, wanted)  # noqa: B023 -- called here
+            return said if status == 503 else None
+
+        said = eventually(refused, seconds=5, what=f"{service} has noticed")
+        assert said["code"] == "paused"
+        assert "paused by eva: stocktaking" in said["detail"]
+    known = record.read(shop.stack.folder)
+    assert "paused by eva" in status.as_table(known, status.read(known, shop.stack.folder))
+    assert shop.ended(running)["status"] == "completed"
+    path = f"/carrito/pauses?{urlencode(asked)}"
+    assert shop.call("DELETE", "carrito", path)[0] == 200
+
+    eventually(
+        lambda: shop.check_out("none such", "orchestrated")[0] == 404,
+        seconds=5,
+        what="it is accepted again",
+    )
+
+
+def test_demo_shows_a_refund_that_is_parked_and_mended(shop):
+    said: list[str] = []
+    Demo(urls=shop.stack.urls, say=said.append).run(pattern="choreographed")
+    told = "\n".join(said)
+    for name in PATTERNS:
+        assert f"{name}, credit_card: completed" in told
+    assert "choreographed, card_declined: compensated" in told
+    assert "parked at process_payment" in told
+    assert "Its account is closed: PATCH /api/v1/payments/" in told
+    assert "compensated: 25.00 went back to paypal" in told

@@ -8,14 +8,17 @@ from random import Random
 from typing import Any
 
 import msgspec
+from django.apps import apps
 from django.conf import settings
+from django.db.models.functions import Now
 from django.test import Client as TestClient
 from django.urls import Resolver404, resolve
 
 from carrito.models import Cart, Checkout, Order
 from catalogue.services import PARTICIPANTS
 from contracts import events
-from contracts.saga import EXAMPLES
+from contracts.saga import EXAMPLES, SAGAS
+from coordination import pausing
 from inventario.models import Product
 from loadtests.audit import checking
 from messaging.brokers import Delivery, Message
@@ -200,6 +203,9 @@ class FuzzedShop:
         took = time.monotonic() - begun
         self.answers[door.path][answered.status_code] += 1
         told = f"{method} {path[:300]} {kind} {headers} {body[:600]!r}"
+        if answered.status_code == 503 and answered.json()["code"] == "paused":
+            self._resume()  # a request before this one has paused it
+            return
         if answered.status_code >= 500:
             self.failures.append(f"{answered.status_code}: {told}: {answered.content[:300]!r}")
             return
@@ -212,6 +218,12 @@ class FuzzedShop:
             found = self.client.get(answered["Location"])
             if found.status_code != 200:
                 self.failures.append(f"can't be read back ({found.status_code}): {told}")
+
+    def _resume(self) -> None:
+        for owner in {page.owner for page in SAGAS.values()}:
+            paused = apps.get_model(owner, "Pause")._default_manager.filter(resumed_at=None)
+            paused.update(resumed_at=Now())
+        pausing._seen.clear()
 
     # Messages.
 

@@ -87,7 +87,8 @@ def _summary(record: dict[str, Any], *, detached: bool) -> str:
         f"  {'logs'.ljust(widest)}  {record['logs']}",
         "",
         *admin_login(record),
-        "To try a checkout: docs/tutorials/a-checkout.md. This again: `python manage.py status`.",
+        "To try it: `python manage.py demo`, or docs/tutorials/a-checkout.md.",
+        "This again: `python manage.py status`.",
         "Stop it with `python manage.py down`." if detached else "Stop it with Ctrl-C.",
     ]
     return "\n".join(lines)

@@ -33,8 +33,15 @@ def test_every_list_and_every_row_can_be_looked_at(admin_client, checkout):
 
 @pytest.mark.parametrize(("action", "cart"), [("retry", "checking_out"), ("discard", "active")])
 def test_checkout_that_was_dead_lettered_is_acted_on(admin_client, checkout, action, cart):
-    assert "not dead-lettered" in act(admin_client, Checkout, action, checkout.pk)
+    why = {"reason": "its cart is gone"} if action == "discard" else {}
+    assert "not dead-lettered" in act(admin_client, Checkout, action, checkout.pk, **why)
     Checkout.objects.update(dead_lettered_at=timezone.now(), dead_letter_reason="odd")
-    assert "1 " in act(admin_client, Checkout, action, checkout.pk)
+    if why:
+        asked = act(admin_client, Checkout, action, checkout.pk)
+        assert "Discard 1 checkout?" in asked
+        assert "20.10 in all" in asked
+        assert Checkout.objects.get().dead_lettered_at
+    assert "1 " in act(admin_client, Checkout, action, checkout.pk, **why)
     assert Checkout.objects.get().dead_lettered_at is None
+    assert not why or "its cart is gone (eva)" in Checkout.objects.get().failure_detail
     assert Cart.objects.get().status == cart

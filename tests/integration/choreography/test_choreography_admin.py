@@ -24,6 +24,7 @@ from tests.unit.choreography.made import NOON
 pytestmark = pytest.mark.django_db(databases=["default", "saga_choreography"])
 
 SAGAS = "/admin/saga_choreography/saga/"
+REASON = "by hand"
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def viewer(client):
 
 def ask(client, action: str, *saga_ids: str):
     """The page once all is done, however many requests that takes."""
-    data = {"action": action, "_selected_action": list(saga_ids)}
+    data = {"action": action, "_selected_action": list(saga_ids), "reason": REASON}
     page = client.post(SAGAS, data, follow=True)
     while is_going_on(page):
         page = go_on(client, page)
@@ -67,6 +68,8 @@ def test_saga_is_on_one_page_with_steps_and_trail(admin_client, saga):
     assert "card_declined" in page
     assert "inventory.unreserved" in page
     assert "subject of s" in page
+    assert page.count('class="bar"') == 3  # accepted, reserved, and refused at the payment
+    assert f"{'/admin/saga_choreography/outboxentry/'}?q=s" in page
 
 
 def test_sagas_are_found_by_id_and_by_status(admin_client, saga):
@@ -98,11 +101,22 @@ def test_parked_saga_goes_on_without_its_step_and_it_is_written_down_by_whom(
     for minute in range(8):
         look(now=NOON + timedelta(minutes=minute + 1))
     said()
+    page = admin_client.get(f"{SAGAS}s/change/").content.decode()
+    assert [name in page for name in ("Retry", "Skip the step ...", "Undo ...")] == [True] * 3
+    asked = admin_client.post(SAGAS, {"action": "skip", "_selected_action": ["s"], "reason": " "})
+    told = asked.content.decode()
+    assert "Skip the step of 1 saga?" in told
+    assert "1 parked at reserve_inventory" in told
+    assert "25.00 in all" in told
+    assert "Say why." in told
+    assert said() == []
     ask(admin_client, "skip", "s")
     assert Saga.objects.get().status == "compensating"
     assert [one.type for one in said()] == ["inventory.unreserved"]
     done = Intervention.objects.get()
-    assert (done.action, done.requested_by, done.reason) == ("skip", "eva", "from the admin")
+    assert (done.action, done.step, done.requested_by) == ("skip", "reserve_inventory", "eva")
+    assert done.reason == REASON
+    assert LogEntry.objects.get().change_message == f"on their way: {REASON}"
 
 
 def test_sagas_are_undone_each_for_itself(admin_client, saga):
@@ -137,7 +151,7 @@ def test_many_are_undone_with_one_notice_and_each_is_written_down(admin_client, 
 
 def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, monkeypatch, start):
     monkeypatch.setattr(participant.admin, "BULK_SECONDS", 0)
-    data = {"action": "undo", "select_across": "1", "_selected_action": many[0]}
+    data = {"action": "undo", "select_across": "1", "_selected_action": many[0], "reason": REASON}
     page = admin_client.post(SAGAS, data)
     start("sagb", now=NOON + timedelta(seconds=1))  # it comes in meanwhile, and was not asked for
     assert "49 on their way, 1 refused" in page.content.decode()
@@ -153,7 +167,7 @@ def test_what_takes_longer_than_a_request_goes_on_by_itself(admin_client, many, 
 
 
 def test_progress_that_nobody_sent_is_refused(admin_client, many):
-    data = {"action": "undo", "_selected_action": many, "bulk": "[1"}
+    data = {"action": "undo", "_selected_action": many, "bulk": "[1", "reason": REASON}
     assert admin_client.post(SAGAS, data).status_code == 400
 
 
@@ -201,14 +215,15 @@ def parked() -> FailedMessage:
 def test_parked_message_is_shown_and_dealt_with(admin_client, parked, action, status):
     url = "/admin/saga_choreography/failedmessage/"
     assert "not json" in admin_client.get(f"{url}{parked.pk}/change/").content.decode()
-    admin_client.post(url, {"action": action, "_selected_action": [parked.pk]})
+    admin_client.post(url, {"action": action, "_selected_action": [parked.pk], "reason": REASON})
     parked.refresh_from_db()
     assert parked.status == status
+    assert parked.reason.endswith(f"{action}ed by eva: {REASON}".replace("retryed", "retried"))
 
 
 def test_viewer_may_not_discard_a_message(viewer, parked):
     url = "/admin/saga_choreography/failedmessage/"
-    viewer.post(url, {"action": "discard", "_selected_action": [parked.pk]})
+    viewer.post(url, {"action": "discard", "_selected_action": [parked.pk], "reason": REASON})
     parked.refresh_from_db()
     assert parked.status == "dead_lettered"
 

@@ -152,13 +152,13 @@ def test_admin_deals_with_many_in_few_statements_and_one_message(
     failed.discard(service=SERVICE, ids=[FailedMessage.objects.order_by("id")[0].pk])
     url, every = "/admin/inventario/failedmessage/", {"select_across": "1"}
     first = FailedMessage.objects.order_by("-id")[0].pk
-    chosen = {"action": action, "_selected_action": [first], **every}
+    chosen = {"action": action, "_selected_action": [first], "reason": "a test", **every}
     with django_assert_max_num_queries(20, using=SERVICE):
         page = admin_client.post(url, chosen, follow=True).content.decode()
     done = FailedMessage.objects.filter(status=status).count()
     assert done == (MANY if action == "discard" else MANY - 1)
     assert page.count(f"{MANY - 1} ") == 1
-    assert "1 need nothing" in page
+    assert "1 refused: 1 needs_nothing." in page
 
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
@@ -167,7 +167,10 @@ def test_admin_deals_with_unsent_events(admin_client, unsent, action):
     url = "/admin/inventario/outboxentry/"
     assert "too large" in admin_client.get(url).content.decode()
     assert admin_client.get(f"{url}{row.pk}/change/").status_code == 200
-    admin_client.post(url, {"action": action, "_selected_action": [row.pk]})
+    chosen = {"action": action, "_selected_action": [row.pk]}
+    asked = admin_client.post(url, chosen, follow=True).content.decode()
+    assert ("Discard 1 outbox entry?" in asked) == (action == "discard")
+    admin_client.post(url, chosen | {"reason": "a test"})
     assert due() == ([row.pk] if action == "retry" else [])
     assert OutboxEntry.objects.exists() == (action == "retry")
 

@@ -53,19 +53,20 @@ def test_completed_saga_is_undone(admin_client, run, start, when, services):
     run()
     (saga_id,) = start()
     when(saga_id, "completed")
-    act(admin_client, Saga, "undo", saga_id)
+    assert "19.90 in all" in act(admin_client, Saga, "undo", saga_id)
+    act(admin_client, Saga, "undo", saga_id, reason="returned")
     when(saga_id, "compensated")
 
 
 def test_refused_action_says_why(admin_client, start):
     (saga_id,) = start()
-    assert "not parked" in act(admin_client, Saga, "skip", saga_id)
+    assert "not parked" in act(admin_client, Saga, "skip", saga_id, reason="by hand")
 
 
 def test_many_are_stopped_with_one_notice(admin_client, start, monkeypatch):
     saga_ids = start(120)
     Saga.objects.filter(pk=saga_ids[3]).update(status="compensated", next_attempt_at=None)
-    body = {"action": "undo", "_selected_action": saga_ids}
+    body = {"action": "undo", "_selected_action": saga_ids, "reason": "a recall"}
     monkeypatch.setattr(sagas_admin, "BULK_SECONDS", 60)
     page = admin_client.post(SAGAS, body, follow=True)
     (notice,) = [str(message) for message in page.context["messages"]]

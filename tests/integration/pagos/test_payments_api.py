@@ -246,3 +246,20 @@ def test_refund_of_a_sagas_payment_by_hand_is_refused(client, post):
     assert code_of(post(f"/{payment_id}/refund")) == (409, "part_of_a_saga")
     assert code_of(post("/saga/refund", {"saga_id": "s"})) == (409, "part_of_a_saga")
     assert not Refund.objects.exists()
+
+
+def test_refund_to_a_closed_account_faults_until_it_is_said_where_else(client, post, get):
+    paid = post("/saga", OF_SAGA | {"payment_method": "closed_account"}).json()["payment_id"]
+    refused = post(f"/saga/{paid}/refund", {})
+    assert code_of(refused) == (409, "unreadable")
+    assert f"PATCH /api/v1/payments/{paid}" in refused.json()["detail"]
+    assert get(f"/{paid}").json()["status"] == "captured"
+
+    def refund_to(method: str):
+        url, body = f"/api/v1/payments/{paid}", json.dumps({"refund_to": method})
+        return client.patch(url, body, content_type="application/json")
+
+    assert refund_to("paypal").json()["refund_to"] == "paypal"
+    assert post(f"/saga/{paid}/refund", {}).status_code == 200
+    assert get(f"/{paid}").json()["refunded_amount"] == "12.50"
+    assert code_of(refund_to("paypal")) == (409, "no_payment")

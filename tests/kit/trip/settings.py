@@ -14,7 +14,7 @@ SERVICE_URLS = dict.fromkeys(SERVICES, os.environ.get("TRIP_URL", "http://127.0.
 BROKER_URL = os.environ["DATABASE_URL"]
 DATABASES = databases_of(services=SERVICES)
 DATABASE_ROUTERS = ["participant.databases.ServiceRouter"]
-INSTALLED_APPS = ["messaging", *SERVICES]
+INSTALLED_APPS = ["messaging", "coordination", *SERVICES]
 MIDDLEWARE = ["httpapi.middleware.RequestContext"]
 REST_FRAMEWORK = httpapi.REST_FRAMEWORK
 ROOT_URLCONF = "urls"

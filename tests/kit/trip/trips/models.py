@@ -9,6 +9,10 @@ class Trip(coordination.AcceptedSaga):
     pass
 
 
+class Pause(coordination.Pause):
+    pass
+
+
 class IdempotencyKey(coordination.IdempotencyKey):
     pass
 

@@ -1,0 +1,127 @@
+"""Doing something for many rows of an admin's list: how far it has come, from request to request,
+and the pages that ask again and that go on by themselves.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from django.core.exceptions import SuspiciousOperation
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest
+
+from contracts.outcomes import Refused
+
+LONGEST_REASON = 1_000
+PROGRESS, REASON = "bulk", "reason"
+"""Fields of the request."""
+_NOT_PASSED_ON = ("csrfmiddlewaretoken", PROGRESS)
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """How far an action has come. `newest`: of the rows that were there when it began."""
+
+    total: int
+    newest: str
+    last: Any = None
+    done: int = 0
+    refused: dict[str, int] = {}
+    detail: str = ""
+
+    @property
+    def reached(self) -> int:
+        return self.done + sum(self.refused.values())
+
+    def count(self, outcomes: Sequence[Refused | None]) -> None:
+        """What came of some rows: None, or why not."""
+        for refused in outcomes:
+            if refused is None:
+                self.done += 1
+            else:
+                self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
+                self.detail = refused.detail
+
+    def told(self, done: str) -> str:
+        """`812 on their way, 13 refused: 9 already_undone, 4 past_pivot.` The only one that is
+        refused is told in full.
+        """
+        if not self.refused:
+            return f"{self.done} {done}."
+        by_number = sorted(self.refused.items(), key=lambda counted: (-counted[1], counted[0]))
+        why = ", ".join(f"{number} {code}" for code, number in by_number)
+        number = sum(self.refused.values())
+        told = f"{self.done} {done}, {number} refused: {why}."
+        return f"{told} {self.detail}".rstrip() if number == 1 else told
+
+
+GOES_ON = """
+{% extends "admin/base_site.html" %}
+{% block content %}
+<p>{{ progress.reached }} of {{ progress.total }}: {{ told }}</p>
+<p><progress max="{{ progress.total }}" value="{{ progress.reached }}"></progress></p>
+<form method="post" id="rest">{% csrf_token %}
+{% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
+{% endfor %}<button>Go on with the rest</button> <a href="{{ request.get_full_path }}">Stop</a>
+</form>
+<script>document.getElementById("rest").submit()</script>
+{% endblock %}
+"""
+
+
+ASKS_AGAIN = """
+{% extends "admin/base_site.html" %}
+{% block content %}
+<ul>{% for fact in facts %}<li>{{ fact }}</li>{% endfor %}</ul>
+<form method="post">{% csrf_token %}
+{% for name, value in fields %}<input type="hidden" name="{{ name }}" value="{{ value }}">
+{% endfor %}
+{% if is_blank %}<p class="errornote">Say why.</p>{% endif %}
+<p><label for="reason">Why: it is kept with your name, and shown.</label></p>
+<p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required autofocus
+ style="width: min(100%, 40rem); box-sizing: border-box"></textarea></p>
+<p><input type="submit" value="{{ verb }}">
+<a href="{{ request.get_full_path }}" style="margin-left: 1rem">No, go back</a></p>
+</form>
+{% endblock %}
+"""
+
+
+def reason_of(request: HttpRequest) -> str:
+    """Why a person wants an action done; empty where it was not said."""
+    return str(request.POST.get(REASON, "")).strip()[:LONGEST_REASON]
+
+
+def beginning(queryset: QuerySet[Any], arrives: str) -> Progress:
+    """Of an action on these rows, before it does anything."""
+    found = queryset.order_by().aggregate(total=Count("pk"), newest=Max(arrives))
+    newest = found["newest"]
+    text = newest.isoformat() if hasattr(newest, "isoformat") else str(newest)
+    return Progress(total=found["total"], newest=text)
+
+
+def progress_of(request: HttpRequest) -> Progress | None:
+    """Where the request before this one had come to. Raises SuspiciousOperation."""
+    text = request.POST.get(PROGRESS)
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Progress)
+    except msgspec.MsgspecError as error:
+        raise SuspiciousOperation(str(error)) from error
+
+
+def next_keys(queryset: QuerySet[Any], progress: Progress, arrives: str, limit: int) -> list[Any]:
+    """The keys of its next lot."""
+    if not progress.total:
+        return []
+    found = queryset.order_by("pk").filter(**{f"{arrives}__lte": progress.newest})
+    if progress.last is not None:
+        found = found.filter(pk__gt=progress.last)
+    return list(found.values_list("pk", flat=True)[:limit])
+
+
+def passed_on(request: HttpRequest) -> Iterator[tuple[str, str]]:
+    """The fields by which the same action is asked for again."""
+    for name, values in request.POST.lists():
+        if name not in _NOT_PASSED_ON:
+            yield from ((name, str(value)) for value in values)
