@@ -37,10 +37,10 @@ class Text(NamedTuple):
 
 
 class Declared(NamedTuple):
-    """`takes`: the type of the body, or of the query of a GET or a DELETE; several: any of them. `gives`: by
-    status, the type of the answer, or several; None: no body. `refuses`: by status, the codes that
-    are this door's own. `headers`: those of the request that mean something here. `example`: of
-    what it takes, where values as usual would be refused together. `what`: what it is
+    """`takes`: the type of the body, or of the query of a GET or a DELETE; several: any of them.
+    `gives`: by status, the type of the answer, or several; None: no body. `refuses`: by status, the
+    codes that are this door's own. `headers`: those of the request that mean something here.
+    `example`: of what it takes, where values as usual would be refused together. `what`: what it is
     for, where the docstring of its view does not say.
     """
 

@@ -13,6 +13,7 @@ from django.apps import AppConfig
 from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 
+from contracts.doors import ANYONE, Text, door
 from httpapi import health, standing
 from httpapi.standing import Heartbeat
 from participant import metrics as figures
@@ -56,6 +57,7 @@ _of_workers = OfWorkers()
 """Used by the one thread that looks."""
 
 
+@door(ANYONE, gives={200: Text(CONTENT_TYPE)})
 def metrics(request: HttpRequest) -> HttpResponse:
     """The figures of this service, in Prometheus' text format."""
     try:
