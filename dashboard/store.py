@@ -1,0 +1,606 @@
+"""All SQL of the dashboard. It reads the services' tables, and writes nothing.
+
+A page costs the same among a hundred sagas and a million: every statement follows an index that is
+there for the services' own sake, and looks through no more than LOOKED_THROUGH rows of it. What is
+rarer than that is found page by page, and the page says so.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+import msgspec
+from django.apps import apps
+from django.conf import settings
+
+from contracts import patterns
+from contracts.saga import SAGAS, Saga
+from contracts.states import FINAL, SagaStatus
+from coordination.models import AcceptedSaga
+from participant import sql
+
+PAGE = 50
+LOOKED_THROUGH = 20_000
+MOST_FOUND = 200
+"""Sagas that a search for a cart, an order or a user names, the newest."""
+AGES = {
+    "1 minutes": "in the last minute",
+    "1 hours": "in the last hour",
+    "24 hours": "in the last day",
+    "-1 minutes": "more than a minute ago",
+    "-1 hours": "more than an hour ago",
+    "-24 hours": "more than a day ago",
+}
+"""When a saga was started, as PostgreSQL reads an interval; with a minus, before that."""
+OPEN, WAITING = "open", "waiting"
+"""Not ended; at a step that waits for a person. What people ask for beside the statuses."""
+_NOT_FINAL = frozenset({OPEN, WAITING, *(set(SagaStatus) - FINAL)})
+_BY_PATTERN = {name: row.coordinator for name, row in patterns.PATTERNS.items()}
+
+Position = tuple[datetime, str]
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which sagas to list. `before`: after which row of the list to go on: a page's `next`."""
+
+    saga: str = ""
+    pattern: str = ""
+    status: str = ""
+    step: str = ""
+    age: Literal["", *AGES] = ""  # type: ignore[valid-type]  # the keys are strings
+    q: str = ""
+    before: str = ""
+
+
+class SagaRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga in a list. `step`: where it is, or where it was refused. `code`: why."""
+
+    saga_id: str
+    saga: str
+    pattern: str
+    subject: str
+    status: str
+    step: str
+    code: str
+    waits_for: str
+    started_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def position(self) -> Position:
+        return self.started_at, self.saga_id
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """`next`: where to go on; empty: there is no more. `is_cut`: the look ended before the page was
+    full, and more may be found beyond.
+    """
+
+    rows: list[SagaRow]
+    next: str = ""
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """A coordinator's sagas. `fields`: as SagaRow has them, from `columns`."""
+
+    service: str
+    columns: str
+    fields: str
+    is_open: str
+    waits: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}_saga"
+
+
+_ORCHESTRATED = _Table(
+    service="saga_orchestrator",
+    columns="saga_id, name, pattern, subject, status, current_step, failure_step, failure_code,"
+    " waiting_for, waiting_since, started_at, finished_at",
+    fields="saga_id, name, pattern, subject, status,"
+    " coalesce(nullif(current_step, ''), failure_step), failure_code,"
+    " CASE WHEN waiting_since IS NULL THEN '' ELSE waiting_for END, started_at, finished_at",
+    is_open="finished_at IS NULL",
+    waits="finished_at IS NULL AND waiting_since IS NOT NULL",
+)
+_HAS_MOVED_ON = """
+    EXISTS (SELECT FROM saga_choreography_sagaevent AS event
+            WHERE event.saga_id = saga.saga_id AND event.occurred_at > saga.waiting_since
+              AND event.event_type NOT LIKE 'step.%%')
+"""
+_CHOREOGRAPHED = _Table(
+    service="saga_choreography",
+    columns="saga_id, saga, 'choreographed' AS pattern, subject, status, parked_step, failure_step,"
+    " failure_code, waiting_step, waiting_for, waiting_since, phase, started_at, finished_at",
+    fields="saga_id, saga, pattern, subject, status,"
+    " coalesce(nullif(parked_step, ''), failure_step), failure_code,"
+    f" CASE WHEN status = 'running' AND waiting_step <> '' AND NOT {_HAS_MOVED_ON}"
+    " THEN waiting_for ELSE '' END, started_at, finished_at",
+    is_open="(watch_at IS NOT NULL OR status = 'parked')",
+    waits=f"status = 'running' AND waiting_step <> '' AND NOT {_HAS_MOVED_ON}",
+)
+TABLES = (_ORCHESTRATED, _CHOREOGRAPHED)
+
+
+def sagas(wanted: Filter) -> Page:
+    """The newest that the filter lets through, and where to go on. Raises ValueError for a
+    `before` that is none."""
+    ids = _found(wanted.q.strip()) if wanted.q.strip() else None
+    begin = _position(wanted.before) if wanted.before else None
+    rows: list[SagaRow] = []
+    horizon: Position | None = None
+    for table in TABLES:
+        if wanted.pattern and _BY_PATTERN.get(wanted.pattern) != table.service:
+            continue
+        found, looked_to = _look(table, wanted, ids, begin)
+        rows += found
+        if looked_to and (horizon is None or looked_to > horizon):
+            horizon = looked_to
+    rows.sort(key=lambda row: row.position, reverse=True)
+    if horizon:
+        rows = [row for row in rows if row.position >= horizon]
+    shown = _with_steps(rows[:PAGE])
+    if len(rows) > PAGE:
+        return Page(rows=shown, next=_cursor(shown[-1].position))
+    return Page(rows=shown, next=_cursor(horizon) if horizon else "", is_cut=bool(horizon))
+
+
+def saga(saga_id: str) -> SagaRow | None:
+    """As its coordinator's row has it, or, where none knows it yet, its owner's."""
+    for table in TABLES:
+        rows = sql.execute(
+            service=table.service,
+            sql=f"SELECT {table.fields} FROM (SELECT {table.columns} FROM {table.name}"
+            " WHERE saga_id = %s) AS saga",
+            values=[saga_id],
+        )
+        if rows:
+            return _with_steps([_row(rows[0])])[0]
+    return next((_of_owner(row) for row in _owned("saga_id = %s", [saga_id], limit=1)), None)
+
+
+def _look(
+    table: _Table, wanted: Filter, ids: Sequence[str] | None, begin: Position | None
+) -> tuple[list[SagaRow], Position | None]:
+    """At most a page and a row more of them; and, where the look ended before, where."""
+    among, values = _among(table, wanted, ids, begin)
+    inner = f"""
+        SELECT {table.columns} FROM {table.name} WHERE {" AND ".join(among) or "true"}
+        ORDER BY started_at DESC, saga_id DESC
+    """
+    tests, wishes = _tests(table, wanted)
+    rows = sql.execute(
+        service=table.service,
+        sql=f"""
+            SELECT {table.fields} FROM ({inner} LIMIT {LOOKED_THROUGH}) AS saga
+            WHERE {" AND ".join(tests) or "true"}
+            ORDER BY started_at DESC, saga_id DESC LIMIT {PAGE + 1}
+            """,
+        values=[*values, *wishes],
+    )
+    found = [_row(row) for row in rows]
+    if len(found) > PAGE or not tests:
+        return found, None
+    last = sql.execute(
+        service=table.service,
+        sql=f"SELECT started_at, saga_id FROM ({inner} LIMIT 1 OFFSET {LOOKED_THROUGH - 1}) AS s",
+        values=values,
+    )
+    return found, last[0] if last else None
+
+
+def _among(
+    table: _Table, wanted: Filter, ids: Sequence[str] | None, begin: Position | None
+) -> tuple[list[str], list[Any]]:
+    """What an index answers."""
+    among: list[str] = []
+    values: list[Any] = []
+    if wanted.status in _NOT_FINAL:
+        among.append(table.is_open)
+    if ids is not None:
+        among.append("saga_id = ANY(%s)")
+        values.append(list(ids))
+    if begin:
+        among.append("(started_at, saga_id) < (%s, %s)")
+        values += begin
+    if wanted.age:
+        way = "<" if wanted.age.startswith("-") else ">"
+        among.append(f"started_at {way} now() - %s::interval")
+        values.append(wanted.age.lstrip("-"))
+    return among, values
+
+
+def _tests(table: _Table, wanted: Filter) -> tuple[list[str], list[Any]]:
+    """What is looked for row by row."""
+    tests: list[str] = []
+    values: list[Any] = []
+    column = "name" if table is _ORCHESTRATED else "saga"
+    for field, value in ((column, wanted.saga), ("pattern", wanted.pattern)):
+        if value and not (field == "pattern" and table is _CHOREOGRAPHED):
+            tests.append(f"{field} = %s")
+            values.append(value)
+    if wanted.status == WAITING:
+        tests.append(f"({table.waits})")
+    elif wanted.status and wanted.status != OPEN:
+        tests.append("status = %s")
+        values.append(wanted.status)
+    if wanted.step and table is _ORCHESTRATED:
+        tests.append("%s IN (current_step, failure_step)")
+        values.append(wanted.step)
+    elif wanted.step:
+        running, names = _choreographed_at(wanted.step)
+        tests.append(f"(%s IN (parked_step, failure_step) OR {running})")
+        values += [wanted.step, *names]
+    return tests, values
+
+
+def _choreographed_at(step: str) -> tuple[str, list[str]]:
+    """Running sagas of which the step before has been done, and this one not; as SQL."""
+    seen = (
+        "EXISTS (SELECT FROM saga_choreography_sagaevent AS event"
+        " WHERE event.saga_id = saga.saga_id AND event.event_type = %s)"
+    )
+    cases, names = ["false"], []
+    for page in SAGAS.values():
+        for before, there in zip(page.steps, page.steps[1:], strict=False):
+            if there.name == step:
+                cases.append(f"(status = 'running' AND saga = %s AND {seen} AND NOT {seen})")
+                names += [page.name, before.done, there.done]
+    return f"({' OR '.join(cases)})", names
+
+
+def _with_steps(rows: Sequence[SagaRow]) -> list[SagaRow]:
+    """A choreographed saga's row does not tell where it is: its events do."""
+    choreographed = patterns.CHOREOGRAPHED
+    ids = [row.saga_id for row in rows if row.pattern == choreographed and not row.finished_at]
+    types = dict(
+        sql.execute(
+            service=_CHOREOGRAPHED.service,
+            sql="SELECT saga_id, array_agg(event_type) FROM saga_choreography_sagaevent"
+            " WHERE saga_id = ANY(%s) GROUP BY saga_id",
+            values=[ids],
+        )
+        if ids
+        else ()
+    )
+    return [
+        msgspec.structs.replace(row, step=step_of(row.saga, types[row.saga_id]))
+        if row.saga_id in types and row.status != SagaStatus.PARKED
+        else row
+        for row in rows
+    ]
+
+
+def step_of(saga: str, types: Collection[str]) -> str:
+    """Where a choreographed saga is that has not ended: the step that comes next, or the one that
+    is undone now. `types`: of the events that were seen of it."""
+    page = SAGAS.get(saga)
+    if page is None:
+        return ""
+    done = [step for step in page.steps if step.done in types and step.undone not in types]
+    if any(event in types for step in page.steps for event in (step.refused, step.undone) if event):
+        return done[-1].name if done else ""
+    return page.steps[min(len(done), len(page.steps) - 1)].name
+
+
+def _row(found: Sequence[Any]) -> SagaRow:
+    return SagaRow(**dict(zip(SagaRow.__struct_fields__, found, strict=True)))
+
+
+def _cursor(position: Position) -> str:
+    return f"{position[0].isoformat()},{position[1]}"
+
+
+def _position(text: str) -> Position:
+    at, _, saga_id = text.partition(",")
+    return datetime.fromisoformat(at), saga_id
+
+
+# Searching by any id
+
+_NAMED_BY = (
+    ("carrito", "SELECT saga_id FROM carrito_checkout WHERE cart_id = %(q)s"),
+    ("carrito", "SELECT saga_id FROM carrito_order WHERE id = %(q)s"),
+    ("pagos", "SELECT saga_id FROM pagos_payment WHERE id = %(q)s AND saga_id IS NOT NULL"),
+    (
+        "carrito",
+        "SELECT saga_id FROM carrito_checkout WHERE cart_id = ANY(ARRAY(SELECT id FROM carrito_cart"
+        f" WHERE user_id = %(q)s ORDER BY created_at DESC LIMIT {MOST_FOUND}))",
+    ),
+    *(
+        (
+            table.partition("_")[0],
+            f"SELECT saga_id FROM (SELECT saga_id, user_id, accepted_at FROM {table}"
+            f" ORDER BY accepted_at DESC LIMIT {LOOKED_THROUGH}) AS newest"
+            f" WHERE user_id = %(q)s ORDER BY accepted_at DESC LIMIT {MOST_FOUND}",
+        )
+        for table in ("pedidos_order", "reservas_booking")
+    ),
+)
+"""Who knows which sagas a cart, an order, a payment or a user has had; an order of pedidos, and a
+booking, has its saga's id."""
+
+
+def _found(q: str) -> list[str]:
+    """The ids of sagas that a text names: the beginning of an id, or all of another's."""
+    start = q.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+    ids: list[str] = []
+    for table in TABLES:
+        rows = sql.execute(
+            service=table.service,
+            sql=f"SELECT saga_id FROM {table.name} WHERE saga_id LIKE %s LIMIT {MOST_FOUND}",
+            values=[start],
+        )
+        ids += [row[0] for row in rows]
+    for service, statement in _NAMED_BY:
+        if service in settings.SERVICE_URLS:
+            ids += [row[0] for row in sql.execute(service=service, sql=statement, values={"q": q})]
+    return list(dict.fromkeys(ids))
+
+
+# What owners have accepted
+
+
+@cache
+def _owners() -> dict[str, str]:
+    """Table by service, of every owner: what it has accepted."""
+    return {
+        service: model._meta.db_table
+        for service in dict.fromkeys(page.owner for page in SAGAS.values())
+        for model in apps.get_app_config(service).get_models()
+        if issubclass(model, AcceptedSaga)
+    }
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga as its owner has it."""
+
+    saga_id: str
+    saga: str
+    pattern: str
+    status: str
+    subject: str
+    total_amount: Any
+    failure_step: str
+    failure_code: str
+    accepted_at: datetime
+    handed_over_at: datetime | None
+    ended_at: datetime | None
+    set_aside_reason: str
+    context: str
+
+
+def accepted(saga_ids: Sequence[str]) -> dict[str, Accepted]:
+    """By id."""
+    return {row.saga_id: row for row in _owned("saga_id = ANY(%s)", [list(saga_ids)])}
+
+
+def _owned(where: str, values: Sequence[Any], *, limit: int = PAGE) -> Iterator[Accepted]:
+    for service, table in _owners().items():
+        if service not in settings.SERVICE_URLS:
+            continue
+        rows = sql.execute(
+            service=service,
+            sql=f"""
+                SELECT saga_id, saga, saga_pattern, status, coalesce(context->>'subject', ''),
+                       total_amount, failure_step, failure_code, accepted_at, handed_over_at,
+                       ended_at, set_aside_reason, context::text
+                FROM {table} WHERE {where} LIMIT {limit}
+                """,
+            values=values,
+        )
+        for row in rows:
+            yield Accepted(**dict(zip(Accepted.__struct_fields__, row, strict=True)))
+
+
+def _of_owner(row: Accepted) -> SagaRow:
+    return SagaRow(
+        saga_id=row.saga_id,
+        saga=row.saga,
+        pattern=row.pattern,
+        subject=row.subject,
+        status=row.status,
+        step=row.failure_step,
+        code=row.failure_code,
+        waits_for="",
+        started_at=row.accepted_at,
+        finished_at=row.ended_at,
+    )
+
+
+# What each service has noted of a saga
+
+
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service has answered for a step: a row of its barrier."""
+
+    service: str
+    saga_id: str
+    step: str
+    direction: str
+    status: str | None
+    code: str
+    detail: str
+    data: str
+    entered_at: datetime
+    decided_at: datetime | None
+
+
+def noted(page: Saga, saga_ids: Sequence[str]) -> list[Noted]:
+    """Of all services that take part, in the order in which it happened."""
+    found = [
+        Noted(service=service, **dict(zip(Noted.__struct_fields__[1:], row, strict=True)))
+        for service in _participants(page)
+        for row in sql.execute(
+            service=service,
+            sql=f"""
+                SELECT saga_id, step, direction, status, code, detail, data::text, entered_at,
+                       decided_at
+                FROM {service}_barrierentry WHERE saga_id = ANY(%s)
+                """,
+            values=[list(saga_ids)],
+        )
+    ]
+    return sorted(found, key=lambda row: row.entered_at)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step has asked a person or a system."""
+
+    service: str
+    step: str
+    decided_by: str
+    opened_at: datetime
+    until: datetime
+    verdict: str
+    by: str
+    reason: str
+    decided_at: datetime | None
+    closed_at: datetime | None
+
+
+def asked(page: Saga, saga_id: str) -> list[Asked]:
+    """Of all services that take part."""
+    return [
+        Asked(service=service, **dict(zip(Asked.__struct_fields__[1:], row, strict=True)))
+        for service in _participants(page)
+        if "decision" in apps.all_models[service]
+        for row in sql.execute(
+            service=service,
+            sql=f"""
+                SELECT step, decided_by, opened_at, until, verdict, by, reason, decided_at,
+                       closed_at
+                FROM {service}_decision WHERE saga_id = %s
+                """,
+            values=[saga_id],
+        )
+    ]
+
+
+def interventions(pattern: str, saga_id: str) -> list[tuple[datetime, str, str, str]]:
+    """What people have asked of it: when, what, who and why."""
+    service = _BY_PATTERN[pattern]
+    return sql.execute(  # type: ignore[return-value]  # as it is selected
+        service=service,
+        sql=f"""
+            SELECT requested_at, action, requested_by, reason FROM {service}_intervention
+            WHERE saga_id = %s ORDER BY id
+            """,
+        values=[saga_id],
+    )
+
+
+def failed_messages(page: Saga, saga_id: str) -> list[dict[str, Any]]:
+    """Of this saga, those that a service can't handle: they are retried, or wait for a person."""
+    return [
+        {"service": service, **dict(zip(("event", "status", "reason", "at"), row, strict=True))}
+        for service in _participants(page)
+        for row in sql.execute(
+            service=service,
+            sql=f"""
+                SELECT event_type, status, left(reason, 300), failed_at
+                FROM {service}_failedmessage
+                WHERE saga_id = %s AND status IN ('retrying', 'dead_lettered')
+                """,
+            values=[saga_id],
+        )
+    ]
+
+
+def _participants(page: Saga) -> list[str]:
+    services = dict.fromkeys(step.service for step in page.steps)
+    return [one for one in services if one in settings.SERVICE_URLS]
+
+
+def product_in_stock(*, pieces: int) -> str | None:
+    """The id of a product of which there are so many."""
+    rows = sql.execute(
+        service="inventario",
+        sql="SELECT id::text FROM inventario_product WHERE available >= %s ORDER BY id LIMIT 1",
+        values=[pieces],
+    )
+    return str(rows[0][0]) if rows else None
+
+
+# How all of them go, now
+
+BUCKETS, BUCKET_SECONDS, MOST_SAMPLED = 30, 10, 300
+
+
+def in_flight() -> Iterator[tuple[str, str, int, int, int, datetime | None]]:
+    """Saga, pattern, how many are in flight, wait for a person, are parked, and since when the
+    oldest of those that move is."""
+    for table in TABLES:
+        name = "name" if table is _ORCHESTRATED else "saga"
+        pattern = "pattern" if table is _ORCHESTRATED else "'choreographed'"
+        yield from sql.execute(  # type: ignore[misc]  # as it is selected
+            service=table.service,
+            sql=f"""
+                SELECT {name}, {pattern}, count(*),
+                       count(*) FILTER (WHERE {table.waits}),
+                       count(*) FILTER (WHERE status = 'parked'),
+                       min(started_at) FILTER (WHERE status <> 'parked' AND NOT ({table.waits}))
+                FROM {table.name} AS saga WHERE {table.is_open} GROUP BY 1, 2
+                """,
+        )
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Some seconds of a saga in a pattern, `ago` buckets ago. `number`: of those sampled, accepted
+    then; latencies in milliseconds, of those that have ended."""
+
+    ago: int
+    saga: str
+    pattern: str
+    number: int
+    failed: int
+    p50: float | None
+    p95: float | None
+
+
+def buckets() -> Iterator[Bucket]:
+    """Of the last minutes, by the owners' rows: from the acceptance to the end by one clock. Of
+    each some seconds the newest are sampled: reading all of them at 100,000 a minute would cost
+    more than a page may."""
+    for service, table in _owners().items():
+        if service in settings.SERVICE_URLS:
+            rows = sql.execute(service=service, sql=_SAMPLED.format(table=table))
+            yield from (Bucket(*row) for row in rows)
+
+
+_SAMPLED = f"""
+    SELECT ago, saga, saga_pattern, count(*), count(*) FILTER (WHERE status IN
+               ('failed', 'compensated')),
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY took),
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY took)
+    FROM generate_series(0, {BUCKETS - 1}) AS ago CROSS JOIN LATERAL (
+        SELECT saga, saga_pattern, status,
+               extract(epoch FROM ended_at - accepted_at)::float8 * 1000 AS took
+        FROM {{table}}
+        WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS} * (ago + 1))
+          AND accepted_at <= now() - make_interval(secs => {BUCKET_SECONDS} * ago)
+        ORDER BY accepted_at DESC, saga_id DESC LIMIT {MOST_SAMPLED}) AS sampled
+    GROUP BY 1, 2, 3
+"""
+
+
+def rates(*, seconds: int = 10) -> Mapping[tuple[str, str], float]:
+    """How many sagas a second are accepted, by saga and pattern, in these last seconds."""
+    return {
+        (saga, pattern): number / seconds
+        for service, table in _owners().items()
+        if service in settings.SERVICE_URLS
+        for saga, pattern, number in sql.execute(
+            service=service,
+            sql=f"""
+                SELECT saga, saga_pattern, count(*) FROM {table}
+                WHERE accepted_at > now() - make_interval(secs => %s) GROUP BY 1, 2
+                """,
+            values=[seconds],
+        )
+    }
