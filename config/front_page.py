@@ -9,6 +9,5 @@ from dashboard import services
 
 def front_page(request: HttpRequest) -> HttpResponse:
     """The admin's index, with `attention`: what stands, since when, and what to do."""
-    return admin.site.index(
-        request, extra_context={"attention": services.attention(urls=settings.SERVICE_URLS)}
-    )
+    found = services.attention(services.health(urls=settings.SERVICE_URLS))
+    return admin.site.index(request, extra_context={"attention": found})

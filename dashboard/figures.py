@@ -11,7 +11,6 @@ from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
 from dashboard import services, store
 from dashboard.live import Shared
-from dashboard.services import Health
 from dashboard.store import BUCKET_SECONDS, BUCKETS, Bucket
 
 REFRESH_SECONDS = 2.0
@@ -42,9 +41,18 @@ class Row(msgspec.Struct, kw_only=True):
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[Row]
-    services: list[Health]
+    services: list[dict[str, Any]]
     attention: list[dict[str, Any]]
     minutes: int = BUCKETS * BUCKET_SECONDS // 60
+
+    @property
+    def idle(self) -> dict[str, list[str]]:
+        """Sagas of which nothing is to be told, by the names of theirs: their patterns."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.is_idle:
+                found.setdefault(row.saga, []).append(row.pattern)
+        return found
 
     @property
     def totals(self) -> dict[str, float]:
@@ -74,8 +82,12 @@ def _look() -> Now:
         by_row.setdefault((bucket.saga, bucket.pattern), []).append(bucket)
     for key, found_buckets in by_row.items():
         _fill(row(*key), found_buckets)
-    health = services.with_queues(services.health(urls=settings.SERVICE_URLS))
-    return Now(rows=list(rows.values()), services=health, attention=services.in_order(health))
+    queues = services.queues()
+    health = [
+        {**one, "queued": queues.get(one["service"])}
+        for one in services.health(urls=settings.SERVICE_URLS)
+    ]
+    return Now(rows=list(rows.values()), services=health, attention=services.attention(health))
 
 
 now = Shared(_look, seconds=REFRESH_SECONDS)
@@ -90,6 +102,8 @@ def _fill(row: Row, buckets: Sequence[Bucket]) -> None:
         return
     row.p50, row.p95 = known[0].p50, known[0].p95
     row.most = max(one.p95 or 0.0 for one in known)
+    # A line of one point is drawn as a dot: to itself, with round ends.
+    known *= 2 if len(known) == 1 else 1
     row.line50 = " ".join(_points(known, "p50", row.most))
     row.line95 = " ".join(_points(known, "p95", row.most))
 

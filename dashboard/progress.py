@@ -1,13 +1,12 @@
 """Where a saga is on its page: the picture of its flow, from plain values."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-
-import msgspec
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from types import SimpleNamespace as Record
+from typing import NamedTuple
 
 from contracts.saga import Saga
 from contracts.states import Awaited, SagaState, StepState, StepStatus
-from dashboard.store import Noted
 
 STEP_HEIGHT, FIRST_Y = 62, 8
 _GLYPHS = {
@@ -22,55 +21,46 @@ _GLYPHS = {
 _WORDS = {StepStatus.COMPLETED: "done", StepStatus.COMPENSATED: "undone"}
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A step in the picture. `note`: what it is, and how it went. `y`: of its top."""
+class Node(NamedTuple):
+    """A step in the picture. `note`: how it went; `y`: of its top, `middle`, and those of the next
+    and the one before."""
 
     name: str
-    service: str
-    step_class: str
+    about: str
     status: str
     glyph: str
     note: str
-    y: int
     is_here: bool
     is_pivot: bool
     is_undone: bool
-
-    @property
-    def middle(self) -> int:
-        return self.y + 22
-
-    @property
-    def bottom(self) -> int:
-        return self.y + STEP_HEIGHT + 22
-
-    @property
-    def above(self) -> int:
-        """The middle of the step before it."""
-        return self.middle - STEP_HEIGHT
+    y: int
+    middle: int
+    below: int
+    above: int
 
 
-def flow(page: Saga, state: SagaState | None, noted: Sequence[Noted]) -> list[Node]:
+def flow(page: Saga, state: SagaState | None, noted: Sequence[Record]) -> list[Node]:
     """The steps of the page, each as its coordinator has it, or, where that can't be asked, as its
     service has noted it."""
     known = {step.step_name: step for step in state.steps} if state else {}
-    current = state.current_step if state else None
-    waiting = state.waiting if state else None
     nodes = []
     for position, step in enumerate(page.steps):
         told = known.get(step.name) or _as_noted(step.name, noted)
+        middle = FIRST_Y + position * STEP_HEIGHT + 22
         nodes.append(
             Node(
                 name=step.name,
-                service=step.service,
-                step_class=step.step_class,
+                about=f"{step.service}, {step.step_class}",
                 status=_WORDS.get(told.status, told.status),
                 glyph=_GLYPHS[told.status],
-                note=_note(told, waiting, noted),
-                y=FIRST_Y + position * STEP_HEIGHT,
-                is_here=step.name == current,
+                note=_note(told, state.waiting if state else None, noted),
+                is_here=state is not None and step.name == state.current_step,
                 is_pivot=position == page.pivot,
                 is_undone=told.status is StepStatus.COMPENSATED,
+                y=middle - 22,
+                middle=middle,
+                below=middle + STEP_HEIGHT,
+                above=middle - STEP_HEIGHT,
             )
         )
     return nodes
@@ -80,7 +70,7 @@ def height_of(nodes: Sequence[Node]) -> int:
     return FIRST_Y + len(nodes) * STEP_HEIGHT
 
 
-def _as_noted(step: str, noted: Sequence[Noted]) -> StepState:
+def _as_noted(step: str, noted: Sequence[Record]) -> StepState:
     rows = {row.direction: row for row in noted if row.step == step}
     do, undo = rows.get("do"), rows.get("undo")
     if do is None:
@@ -99,7 +89,7 @@ def _as_noted(step: str, noted: Sequence[Noted]) -> StepState:
     )
 
 
-def _note(told: StepState, waiting: Awaited | None, noted: Sequence[Noted]) -> str:
+def _note(told: StepState, waiting: Awaited | None, noted: Sequence[Record]) -> str:
     parts = []
     if told.retry_count:
         parts.append(f"{told.retry_count} {'retries' if told.retry_count > 1 else 'retry'}")
@@ -111,57 +101,77 @@ def _note(told: StepState, waiting: Awaited | None, noted: Sequence[Noted]) -> s
     return ", ".join(parts)
 
 
-class Race(msgspec.Struct, frozen=True, kw_only=True):
-    """A lane of a race: a saga in its pattern. `steps`: by name, the state and the milliseconds
-    from the acceptance at which the step was done, and undone."""
+SLOWER = 20
+"""So many times slower than it went, a race is shown again."""
 
-    saga_id: str
-    pattern: str
+
+class Cell(NamedTuple):
+    """A step of a saga in a race. `at`: when it was done, or refused; `undone`: when that was taken
+    back; in milliseconds from the acceptance of its saga."""
+
     status: str
-    milliseconds: int | None
+    glyph: str
     code: str
-    steps: list[tuple[str, str, str, str]]
+    at: float | None
+    undone: float | None
 
 
-def lane(
-    page: Saga,
-    *,
-    saga_id: str,
-    pattern: str,
-    status: str,
-    code: str,
-    accepted_at: datetime,
-    ended_at: datetime | None,
-    noted: Sequence[Noted],
-) -> Race:
-    """The lane of a saga, from what the services have noted of it."""
+class Bar(NamedTuple):
+    """A transaction of a service, in milliseconds from the acceptance; `slowly`: when it begins in
+    the slow show."""
 
-    def after(at: datetime | None) -> str:
-        return (
-            "" if at is None else f"{max(0, round((at - accepted_at).total_seconds() * 1000))} ms"
-        )
+    what: str
+    kind: str
+    begin: float
+    took: float
+    slowly: float
 
-    steps = []
+
+class Lane(NamedTuple):
+    """A saga in a race. `took`: milliseconds to its end; None: it has not ended."""
+
+    row: Record
+    took: float | None
+    cells: list[Cell]
+    bars: list[Bar]
+
+
+def lane(page: Saga, row: Record, noted: Sequence[Record]) -> Lane:
+    """The lane of a saga, by the owner's row and what the services have noted of it."""
+
+    def after(at: datetime | None) -> float | None:
+        return None if at is None else max(0.0, (at - row.accepted_at) / timedelta(milliseconds=1))
+
+    cells = []
     for step in page.steps:
-        rows: Mapping[str, Noted] = {row.direction: row for row in noted if row.step == step.name}
         told = _as_noted(step.name, noted)
-        do, undo = rows.get("do"), rows.get("undo")
-        is_undone = told.status is StepStatus.COMPENSATED
-        steps.append(
-            (
-                _WORDS.get(told.status, str(told.status)),
-                _GLYPHS[told.status],
-                after(do.decided_at) if do else "",
-                after(undo.decided_at) if undo and is_undone else (do.code if do else ""),
+        rows = {one.direction: one for one in noted if one.step == step.name}
+        undo = rows.get("undo") if told.status is StepStatus.COMPENSATED else None
+        cells.append(
+            Cell(
+                status=_WORDS.get(told.status, told.status),
+                glyph=_GLYPHS[told.status],
+                code=next((one.code for one in rows.values() if one.code), ""),
+                at=after(rows["do"].decided_at) if "do" in rows else None,
+                undone=after(undo.decided_at) if undo else None,
             )
         )
-    took = round((ended_at - accepted_at).total_seconds() * 1000) if ended_at else None
-    return Race(
-        saga_id=saga_id, pattern=pattern, status=status, milliseconds=took, code=code, steps=steps
-    )
+    bars = []
+    for one in noted:
+        begin, end = after(one.entered_at) or 0.0, after(one.decided_at)
+        kind = one.status if one.status == "refused" else one.direction
+        if end is not None:
+            bars.append(Bar(one.step, kind, begin, max(end - begin, 0.5), begin * SLOWER))
+    return Lane(row=row, took=after(row.ended_at), cells=cells, bars=bars)
 
 
-def side_by_side(page: Saga, lanes: Sequence[Race]) -> Iterator[tuple[str, str, list[tuple]]]:
+def whole(lanes: Sequence[Lane]) -> float:
+    """How many milliseconds the longest of them has, so far."""
+    ends = [bar.begin + bar.took for one in lanes for bar in one.bars]
+    return max([1.0, *ends, *(one.took or 0.0 for one in lanes)])
+
+
+def side_by_side(page: Saga, lanes: Sequence[Lane]) -> Iterator[tuple[str, str, list[Cell]]]:
     """A row a step: its name, its service, and how it stands in each lane."""
     for position, step in enumerate(page.steps):
-        yield step.name, step.service, [lane.steps[position] for lane in lanes]
+        yield step.name, step.service, [one.cells[position] for one in lanes]

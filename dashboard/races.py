@@ -11,8 +11,8 @@ from typing import Any
 
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
-from dashboard import actions, progress, store
-from dashboard.progress import Race
+from dashboard import actions, progress, records, store
+from dashboard.progress import Lane
 from httpapi.client import Unreachable
 
 SAGA = "checkout"
@@ -78,21 +78,12 @@ def _any_product() -> str:
     return product
 
 
-def lanes(saga_ids: Sequence[str]) -> list[Race]:
+def lanes(saga_ids: Sequence[str]) -> list[Lane]:
     """How each stands, in the order given; those that are none of this saga are left out."""
-    accepted = store.accepted(saga_ids)
-    noted = store.noted(SAGAS[SAGA], list(accepted))
+    accepted = records.accepted(saga_ids)
+    noted = records.noted(SAGAS[SAGA], list(accepted))
     return [
-        progress.lane(
-            SAGAS[SAGA],
-            saga_id=saga_id,
-            pattern=row.pattern,
-            status=row.status,
-            code=row.failure_code,
-            accepted_at=row.accepted_at,
-            ended_at=row.ended_at,
-            noted=[one for one in noted if one.saga_id == saga_id],
-        )
+        progress.lane(SAGAS[SAGA], row, [one for one in noted if one.saga_id == saga_id])
         for saga_id in saga_ids
         if (row := accepted.get(saga_id)) and row.saga == SAGA
     ]

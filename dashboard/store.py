@@ -5,20 +5,17 @@ there for the services' own sake, and looks through no more than LOOKED_THROUGH 
 rarer than that is found page by page, and the page says so.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
-from django.apps import apps
 from django.conf import settings
 
 from contracts import patterns
-from contracts.saga import SAGAS, Saga
+from contracts.saga import SAGAS
 from contracts.states import FINAL, SagaStatus
-from coordination.models import AcceptedSaga
+from dashboard import records
 from participant import sql
 
 PAGE = 50
@@ -54,7 +51,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     before: str = ""
 
 
-class SagaRow(msgspec.Struct, frozen=True, kw_only=True):
+class SagaRow(NamedTuple):
     """A saga in a list. `step`: where it is, or where it was refused. `code`: why."""
 
     saga_id: str
@@ -83,13 +80,15 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     is_cut: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Table:
-    """A coordinator's sagas. `fields`: as SagaRow has them, from `columns`."""
+class _Table(NamedTuple):
+    """A coordinator's sagas: how its columns are called, and what its rows say. `columns`: what the
+    others are made of; `step`: where a saga is, if the row tells it."""
 
     service: str
     columns: str
-    fields: str
+    saga: str
+    pattern: str
+    step: str
     is_open: str
     waits: str
 
@@ -97,32 +96,43 @@ class _Table:
     def name(self) -> str:
         return f"{self.service}_saga"
 
+    @property
+    def fields(self) -> str:
+        """As SagaRow has them."""
+        return (
+            f"saga_id, {self.saga}, {self.pattern}, subject, status,"
+            f" coalesce(nullif({self.step}, ''), failure_step), failure_code,"
+            f" CASE WHEN {self.waits} THEN waiting_for ELSE '' END, started_at, finished_at"
+        )
 
+
+_COLUMNS = """
+    saga_id, subject, status, failure_step, failure_code, waiting_for, waiting_since, started_at,
+    finished_at
+"""
 _ORCHESTRATED = _Table(
     service="saga_orchestrator",
-    columns="saga_id, name, pattern, subject, status, current_step, failure_step, failure_code,"
-    " waiting_for, waiting_since, started_at, finished_at",
-    fields="saga_id, name, pattern, subject, status,"
-    " coalesce(nullif(current_step, ''), failure_step), failure_code,"
-    " CASE WHEN waiting_since IS NULL THEN '' ELSE waiting_for END, started_at, finished_at",
+    columns=f"name, pattern, current_step, {_COLUMNS}",
+    saga="name",
+    pattern="pattern",
+    step="current_step",
     is_open="finished_at IS NULL",
     waits="finished_at IS NULL AND waiting_since IS NOT NULL",
 )
-_HAS_MOVED_ON = """
-    EXISTS (SELECT FROM saga_choreography_sagaevent AS event
-            WHERE event.saga_id = saga.saga_id AND event.occurred_at > saga.waiting_since
-              AND event.event_type NOT LIKE 'step.%%')
-"""
 _CHOREOGRAPHED = _Table(
     service="saga_choreography",
-    columns="saga_id, saga, 'choreographed' AS pattern, subject, status, parked_step, failure_step,"
-    " failure_code, waiting_step, waiting_for, waiting_since, phase, started_at, finished_at",
-    fields="saga_id, saga, pattern, subject, status,"
-    " coalesce(nullif(parked_step, ''), failure_step), failure_code,"
-    f" CASE WHEN status = 'running' AND waiting_step <> '' AND NOT {_HAS_MOVED_ON}"
-    " THEN waiting_for ELSE '' END, started_at, finished_at",
+    columns=f"saga, parked_step, waiting_step, {_COLUMNS}",
+    saga="saga",
+    pattern="'choreographed'",
+    step="parked_step",
     is_open="(watch_at IS NOT NULL OR status = 'parked')",
-    waits=f"status = 'running' AND waiting_step <> '' AND NOT {_HAS_MOVED_ON}",
+    # Its row is not written with every event: one that has moved on since does not wait any more.
+    waits="""
+        status = 'running' AND waiting_step <> '' AND NOT EXISTS (
+            SELECT FROM saga_choreography_sagaevent AS event
+            WHERE event.saga_id = saga.saga_id AND event.occurred_at > saga.waiting_since
+              AND event.event_type NOT LIKE 'step.%%')
+    """,
 )
 TABLES = (_ORCHESTRATED, _CHOREOGRAPHED)
 
@@ -160,8 +170,13 @@ def saga(saga_id: str) -> SagaRow | None:
             values=[saga_id],
         )
         if rows:
-            return _with_steps([_row(rows[0])])[0]
-    return next((_of_owner(row) for row in _owned("saga_id = %s", [saga_id], limit=1)), None)
+            return _with_steps([SagaRow(*rows[0])])[0]
+    known = records.accepted([saga_id]).get(saga_id)
+    if known is None:
+        return None
+    about = (known.saga_id, known.saga, known.saga_pattern, known.subject or "", known.status)
+    why = (known.failure_step, known.failure_code)
+    return SagaRow(*about, *why, "", known.accepted_at, known.ended_at)
 
 
 def _look(
@@ -183,7 +198,7 @@ def _look(
             """,
         values=[*values, *wishes],
     )
-    found = [_row(row) for row in rows]
+    found = [SagaRow(*row) for row in rows]
     if len(found) > PAGE or not tests:
         return found, None
     last = sql.execute(
@@ -219,9 +234,8 @@ def _tests(table: _Table, wanted: Filter) -> tuple[list[str], list[Any]]:
     """What is looked for row by row."""
     tests: list[str] = []
     values: list[Any] = []
-    column = "name" if table is _ORCHESTRATED else "saga"
-    for field, value in ((column, wanted.saga), ("pattern", wanted.pattern)):
-        if value and not (field == "pattern" and table is _CHOREOGRAPHED):
+    for field, value in ((table.saga, wanted.saga), (table.pattern, wanted.pattern)):
+        if value:
             tests.append(f"{field} = %s")
             values.append(value)
     if wanted.status == WAITING:
@@ -269,7 +283,7 @@ def _with_steps(rows: Sequence[SagaRow]) -> list[SagaRow]:
         else ()
     )
     return [
-        msgspec.structs.replace(row, step=step_of(row.saga, types[row.saga_id]))
+        row._replace(step=step_of(row.saga, types[row.saga_id]))
         if row.saga_id in types and row.status != SagaStatus.PARKED
         else row
         for row in rows
@@ -286,10 +300,6 @@ def step_of(saga: str, types: Collection[str]) -> str:
     if any(event in types for step in page.steps for event in (step.refused, step.undone) if event):
         return done[-1].name if done else ""
     return page.steps[min(len(done), len(page.steps) - 1)].name
-
-
-def _row(found: Sequence[Any]) -> SagaRow:
-    return SagaRow(**dict(zip(SagaRow.__struct_fields__, found, strict=True)))
 
 
 def _cursor(position: Position) -> str:
@@ -343,180 +353,6 @@ def _found(q: str) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-# What owners have accepted
-
-
-@cache
-def _owners() -> dict[str, str]:
-    """Table by service, of every owner: what it has accepted."""
-    return {
-        service: model._meta.db_table
-        for service in dict.fromkeys(page.owner for page in SAGAS.values())
-        for model in apps.get_app_config(service).get_models()
-        if issubclass(model, AcceptedSaga)
-    }
-
-
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga as its owner has it."""
-
-    saga_id: str
-    saga: str
-    pattern: str
-    status: str
-    subject: str
-    total_amount: Any
-    failure_step: str
-    failure_code: str
-    accepted_at: datetime
-    handed_over_at: datetime | None
-    ended_at: datetime | None
-    set_aside_reason: str
-    context: str
-
-
-def accepted(saga_ids: Sequence[str]) -> dict[str, Accepted]:
-    """By id."""
-    return {row.saga_id: row for row in _owned("saga_id = ANY(%s)", [list(saga_ids)])}
-
-
-def _owned(where: str, values: Sequence[Any], *, limit: int = PAGE) -> Iterator[Accepted]:
-    for service, table in _owners().items():
-        if service not in settings.SERVICE_URLS:
-            continue
-        rows = sql.execute(
-            service=service,
-            sql=f"""
-                SELECT saga_id, saga, saga_pattern, status, coalesce(context->>'subject', ''),
-                       total_amount, failure_step, failure_code, accepted_at, handed_over_at,
-                       ended_at, set_aside_reason, context::text
-                FROM {table} WHERE {where} LIMIT {limit}
-                """,
-            values=values,
-        )
-        for row in rows:
-            yield Accepted(**dict(zip(Accepted.__struct_fields__, row, strict=True)))
-
-
-def _of_owner(row: Accepted) -> SagaRow:
-    return SagaRow(
-        saga_id=row.saga_id,
-        saga=row.saga,
-        pattern=row.pattern,
-        subject=row.subject,
-        status=row.status,
-        step=row.failure_step,
-        code=row.failure_code,
-        waits_for="",
-        started_at=row.accepted_at,
-        finished_at=row.ended_at,
-    )
-
-
-# What each service has noted of a saga
-
-
-class Noted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service has answered for a step: a row of its barrier."""
-
-    service: str
-    saga_id: str
-    step: str
-    direction: str
-    status: str | None
-    code: str
-    detail: str
-    data: str
-    entered_at: datetime
-    decided_at: datetime | None
-
-
-def noted(page: Saga, saga_ids: Sequence[str]) -> list[Noted]:
-    """Of all services that take part, in the order in which it happened."""
-    found = [
-        Noted(service=service, **dict(zip(Noted.__struct_fields__[1:], row, strict=True)))
-        for service in _participants(page)
-        for row in sql.execute(
-            service=service,
-            sql=f"""
-                SELECT saga_id, step, direction, status, code, detail, data::text, entered_at,
-                       decided_at
-                FROM {service}_barrierentry WHERE saga_id = ANY(%s)
-                """,
-            values=[list(saga_ids)],
-        )
-    ]
-    return sorted(found, key=lambda row: row.entered_at)
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step has asked a person or a system."""
-
-    service: str
-    step: str
-    decided_by: str
-    opened_at: datetime
-    until: datetime
-    verdict: str
-    by: str
-    reason: str
-    decided_at: datetime | None
-    closed_at: datetime | None
-
-
-def asked(page: Saga, saga_id: str) -> list[Asked]:
-    """Of all services that take part."""
-    return [
-        Asked(service=service, **dict(zip(Asked.__struct_fields__[1:], row, strict=True)))
-        for service in _participants(page)
-        if "decision" in apps.all_models[service]
-        for row in sql.execute(
-            service=service,
-            sql=f"""
-                SELECT step, decided_by, opened_at, until, verdict, by, reason, decided_at,
-                       closed_at
-                FROM {service}_decision WHERE saga_id = %s
-                """,
-            values=[saga_id],
-        )
-    ]
-
-
-def interventions(pattern: str, saga_id: str) -> list[tuple[datetime, str, str, str]]:
-    """What people have asked of it: when, what, who and why."""
-    service = _BY_PATTERN[pattern]
-    return sql.execute(  # type: ignore[return-value]  # as it is selected
-        service=service,
-        sql=f"""
-            SELECT requested_at, action, requested_by, reason FROM {service}_intervention
-            WHERE saga_id = %s ORDER BY id
-            """,
-        values=[saga_id],
-    )
-
-
-def failed_messages(page: Saga, saga_id: str) -> list[dict[str, Any]]:
-    """Of this saga, those that a service can't handle: they are retried, or wait for a person."""
-    return [
-        {"service": service, **dict(zip(("event", "status", "reason", "at"), row, strict=True))}
-        for service in _participants(page)
-        for row in sql.execute(
-            service=service,
-            sql=f"""
-                SELECT event_type, status, left(reason, 300), failed_at
-                FROM {service}_failedmessage
-                WHERE saga_id = %s AND status IN ('retrying', 'dead_lettered')
-                """,
-            values=[saga_id],
-        )
-    ]
-
-
-def _participants(page: Saga) -> list[str]:
-    services = dict.fromkeys(step.service for step in page.steps)
-    return [one for one in services if one in settings.SERVICE_URLS]
-
-
 def product_in_stock(*, pieces: int) -> str | None:
     """The id of a product of which there are so many."""
     rows = sql.execute(
@@ -532,50 +368,50 @@ def product_in_stock(*, pieces: int) -> str | None:
 BUCKETS, BUCKET_SECONDS, MOST_SAMPLED = 30, 10, 300
 
 
-def in_flight() -> Iterator[tuple[str, str, int, int, int, datetime | None]]:
+def in_flight() -> list[tuple[Any, ...]]:
     """Saga, pattern, how many are in flight, wait for a person, are parked, and since when the
     oldest of those that move is."""
-    for table in TABLES:
-        name = "name" if table is _ORCHESTRATED else "saga"
-        pattern = "pattern" if table is _ORCHESTRATED else "'choreographed'"
-        yield from sql.execute(  # type: ignore[misc]  # as it is selected
+    return [
+        row
+        for table in TABLES
+        for row in sql.execute(
             service=table.service,
             sql=f"""
-                SELECT {name}, {pattern}, count(*),
+                SELECT {table.saga}, {table.pattern}, count(*),
                        count(*) FILTER (WHERE {table.waits}),
                        count(*) FILTER (WHERE status = 'parked'),
                        min(started_at) FILTER (WHERE status <> 'parked' AND NOT ({table.waits}))
                 FROM {table.name} AS saga WHERE {table.is_open} GROUP BY 1, 2
                 """,
         )
+    ]
 
 
-class Bucket(msgspec.Struct, frozen=True):
-    """Some seconds of a saga in a pattern, `ago` buckets ago. `number`: of those sampled, accepted
-    then; latencies in milliseconds, of those that have ended."""
+class Bucket(NamedTuple):
+    """Some seconds of a saga in a pattern, `ago` buckets ago. `failed`: of those sampled; latencies
+    in milliseconds, of those that have ended."""
 
     ago: int
     saga: str
     pattern: str
-    number: int
     failed: int
     p50: float | None
     p95: float | None
 
 
-def buckets() -> Iterator[Bucket]:
+def buckets() -> list[Bucket]:
     """Of the last minutes, by the owners' rows: from the acceptance to the end by one clock. Of
     each some seconds the newest are sampled: reading all of them at 100,000 a minute would cost
     more than a page may."""
-    for service, table in _owners().items():
-        if service in settings.SERVICE_URLS:
-            rows = sql.execute(service=service, sql=_SAMPLED.format(table=table))
-            yield from (Bucket(*row) for row in rows)
+    return [
+        Bucket(*row)
+        for service, table in records.owners().items()
+        for row in sql.execute(service=service, sql=_SAMPLED.format(table=table))
+    ]
 
 
 _SAMPLED = f"""
-    SELECT ago, saga, saga_pattern, count(*), count(*) FILTER (WHERE status IN
-               ('failed', 'compensated')),
+    SELECT ago, saga, saga_pattern, count(*) FILTER (WHERE status IN ('failed', 'compensated')),
            percentile_cont(0.5) WITHIN GROUP (ORDER BY took),
            percentile_cont(0.95) WITHIN GROUP (ORDER BY took)
     FROM generate_series(0, {BUCKETS - 1}) AS ago CROSS JOIN LATERAL (
@@ -589,18 +425,16 @@ _SAMPLED = f"""
 """
 
 
-def rates(*, seconds: int = 10) -> Mapping[tuple[str, str], float]:
-    """How many sagas a second are accepted, by saga and pattern, in these last seconds."""
+def rates() -> dict[tuple[str, str], float]:
+    """How many sagas a second were accepted, by saga and pattern, in these last seconds."""
     return {
-        (saga, pattern): number / seconds
-        for service, table in _owners().items()
-        if service in settings.SERVICE_URLS
+        (saga, pattern): number / BUCKET_SECONDS
+        for service, table in records.owners().items()
         for saga, pattern, number in sql.execute(
             service=service,
             sql=f"""
                 SELECT saga, saga_pattern, count(*) FROM {table}
-                WHERE accepted_at > now() - make_interval(secs => %s) GROUP BY 1, 2
+                WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS}) GROUP BY 1, 2
                 """,
-            values=[seconds],
         )
     }

@@ -3,15 +3,16 @@ addresses, cards and who somebody is are left out of every payload.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace as Record
+from typing import Any, NamedTuple
 
 import msgspec
 
-from contracts.saga import Saga, Step
-from contracts.states import SagaState, TrailEntry
-from dashboard.store import Accepted, Asked, Noted
+from contracts.patterns import STARTING_THEMSELVES
+from contracts.saga import Saga
+from contracts.states import TrailEntry
 
 _PRIVATE = re.compile(
     r"address|destination|street|city|province|postal|zip|phone|e?mail|card|iban|cvv|token|secret"
@@ -24,9 +25,9 @@ LONGEST = 20_000
 _LEAST_WIDTH = 0.4
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened. `kind`: wait, call, transaction, event, decision or person.
-    `x`, `width`: of its bar, in percent of the whole."""
+class Entry(NamedTuple):
+    """One thing that happened. `kind`: wait, call, transaction, event, decision or person. `after`:
+    milliseconds since the first of them; `x`, `width`: of its bar, in percent of the whole."""
 
     at: datetime
     until: datetime | None
@@ -35,9 +36,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     told: str = ""
     data: str = ""
+    after: float = 0.0
     x: float = 0.0
     width: float = _LEAST_WIDTH
-    after: float = 0.0
 
     @property
     def milliseconds(self) -> float | None:
@@ -74,17 +75,19 @@ def as_text(value: Any) -> str:
 def timeline(
     page: Saga,
     *,
-    accepted: Accepted | None,
-    state: SagaState | None,
-    noted: Sequence[Noted],
-    asked: Sequence[Asked],
-    interventions: Sequence[tuple[datetime, str, str, str]],
+    accepted: Record | None,
+    events: Sequence[TrailEntry],
+    calls: Sequence[Record],
+    noted: Sequence[Record],
+    asked: Sequence[Record],
+    interventions: Sequence[Record],
 ) -> list[Entry]:
     """All of it, the first first, each with its place on the line."""
     entries = [
         *_of_owner(page, accepted),
-        *_of_coordinator(page, state),
-        *_of_services(page, state, noted, asked),
+        *_of_orchestrator(page, calls),
+        *map(_event, events),
+        *_of_services(page, events, noted, asked),
         *_of_people(asked, interventions),
     ]
     if not entries:
@@ -98,142 +101,91 @@ def timeline(
 def _placed(entry: Entry, begin: datetime, whole: timedelta) -> Entry:
     x = (entry.at - begin) / whole * 100
     width = ((entry.until or entry.at) - entry.at) / whole * 100
-    return msgspec.structs.replace(
-        entry,
+    return entry._replace(
+        after=(entry.at - begin) / timedelta(milliseconds=1),
         x=round(min(x, 100 - _LEAST_WIDTH), 2),
         width=round(min(max(width, _LEAST_WIDTH), 100 - x + _LEAST_WIDTH), 2),
-        after=(entry.at - begin) / timedelta(milliseconds=1),
     )
 
 
-def _of_owner(page: Saga, accepted: Accepted | None) -> Iterator[Entry]:
-    if accepted is None:
+def _of_owner(page: Saga, row: Record | None) -> Iterator[Entry]:
+    if row is None:
         return
-    yield Entry(
-        at=accepted.accepted_at,
-        until=None,
-        service=page.owner,
-        what="accepted",
-        kind="event",
-        data=as_text(accepted.context),
-    )
-    if accepted.handed_over_at:
-        yield Entry(
-            at=accepted.accepted_at,
-            until=accepted.handed_over_at,
-            service=page.owner,
-            what="hand-over to the coordinator",
-            kind="wait",
-            told=accepted.set_aside_reason,
-        )
-    if accepted.ended_at:
-        yield Entry(
-            at=accepted.ended_at,
-            until=None,
-            service=page.owner,
-            what=f"ended: {accepted.status}",
-            kind="event",
-            told=accepted.failure_code,
-        )
+    owner, at = page.owner, row.accepted_at
+    yield Entry(at, None, owner, "accepted", "event", data=as_text(row.context))
+    if row.handed_over_at and row.saga_pattern not in STARTING_THEMSELVES:
+        what = "hand-over to the coordinator"
+        yield Entry(at, row.handed_over_at, owner, what, "wait", row.set_aside_reason)
+    if row.ended_at:
+        yield Entry(row.ended_at, None, owner, f"ended: {row.status}", "event", row.failure_code)
 
 
-def _of_coordinator(page: Saga, state: SagaState | None) -> Iterator[Entry]:
-    """The orchestrator's calls; the events that were seen of a choreographed saga."""
-    if state is None:
-        return
+def _of_orchestrator(page: Saga, calls: Sequence[Record]) -> Iterator[Entry]:
     services = {step.name: step.service for step in page.steps}
-    if isinstance(state.events, list):
-        yield from map(_event, state.events)
-        return
-    for step in state.steps[1:]:
-        if step.started_at and step.step_name in services:
-            retries = f", {step.retry_count} more tries" if step.retry_count else ""
+    for call in calls:
+        if call.started_at:
+            what = f"{call.name} asked of {services.get(call.name, 'its service')}"
+            told = str(redacted(call.error)) or ("" if call.finished_at else call.status)
             yield Entry(
-                at=step.started_at,
-                until=step.finished_at,
-                service="saga_orchestrator",
-                what=f"{step.step_name} asked of {services[step.step_name]}{retries}",
-                kind="call",
-                told=str(redacted(step.error or "")) or str(step.status),
-                data=as_text(dict(step.response_data)),
+                call.started_at,
+                call.finished_at,
+                call.service,
+                what + _tries(call.do_attempts),
+                "call",
+                told,
+                as_text(call.response_data),
             )
+        if call.undone_at:
+            what = f"{call.name} is undone{_tries(call.undo_attempts)}"
+            yield Entry(call.undone_at, None, call.service, what, "call")
+
+
+def _tries(number: int) -> str:
+    return f", {number} tries" if number > 1 else ""
 
 
 def _event(event: TrailEntry) -> Entry:
-    return Entry(
-        at=event.occurred_at,
-        until=event.seen_at,
-        service="saga_choreography",
-        what=f"{event.type}, until it was seen",
-        kind="event",
-        data=as_text(dict(event.data)),
-    )
+    what = f"{event.type}, until it was seen"
+    data = as_text(dict(event.data))
+    return Entry(event.occurred_at, event.seen_at, "saga_choreography", what, "event", data=data)
 
 
 def _of_services(
-    page: Saga, state: SagaState | None, noted: Sequence[Noted], asked: Sequence[Asked]
+    page: Saga, events: Sequence[TrailEntry], noted: Sequence[Record], asked: Sequence[Record]
 ) -> Iterator[Entry]:
-    said = state.events if state and isinstance(state.events, list) else []
-    times = {event.type: event.occurred_at for event in said}
+    times = {event.type: event.occurred_at for event in events}
     opened = {one.step: one.opened_at for one in asked}
     for row in noted:
-        cause = _cause(page, row, times)
-        if cause and times[cause] < row.entered_at:
-            yield Entry(
-                at=times[cause],
-                until=row.entered_at,
-                service=row.service,
-                what=f"{cause} on its way",
-                kind="wait",
-            )
-        code = f"{row.code}: {row.detail}" if row.code else ""
+        cause, at = _cause(page, row, times), row.entered_at
+        if cause and times[cause] < at:
+            yield Entry(times[cause], at, row.service, f"{cause} on its way", "wait")
         is_do = row.direction == "do"
-        yield Entry(
-            at=row.entered_at,
-            until=opened[row.step] if is_do and row.step in opened else row.decided_at,
-            service=row.service,
-            what=row.step if is_do else f"undo {row.step}",
-            kind="transaction",
-            told=str(redacted(code)) or row.status or "under way",
-            data=as_text(row.data),
-        )
+        until = opened[row.step] if is_do and row.step in opened else row.decided_at
+        what = row.step if is_do else f"undo {row.step}"
+        code = f"{row.code}: {row.detail}" if row.code else row.status or "under way"
+        told, data = str(redacted(code)), as_text(row.data)
+        yield Entry(at, until, row.service, what, "transaction", told, data)
 
 
-def _cause(page: Saga, row: Noted, times: dict[str, datetime]) -> str:
+def _cause(page: Saga, row: Record, times: Mapping[str, datetime]) -> str:
     """The event on which a service has done this, where one has been seen."""
-    positions = {step.name: position for position, step in enumerate(page.steps)}
-    position = positions.get(row.step)
-    if position is None or (position == 0 and row.direction == "do"):
-        return ""
-    names: Sequence[str]
+    position = next((at for at, step in enumerate(page.steps) if step.name == row.step), 0)
     if row.direction == "do":
-        names = [page.steps[position - 1].done]
+        names = [page.steps[position - 1].done] if position else []
     else:
-        later: Sequence[Step] = page.steps[position + 1 : position + 2]
+        later = page.steps[position + 1 : position + 2]
         names = [name for step in later for name in (step.undone, step.refused)]
-        names = [*names, page.give_back, page.abort]
+        names += [page.give_back, page.abort]
     return next((name for name in names if name in times), "")
 
 
-def _of_people(
-    asked: Sequence[Asked], interventions: Sequence[tuple[datetime, str, str, str]]
-) -> Iterator[Entry]:
+def _of_people(asked: Sequence[Record], interventions: Sequence[Record]) -> Iterator[Entry]:
     for one in asked:
         by = f" by {one.by}" if one.by else ""
-        yield Entry(
-            at=one.opened_at,
-            until=one.decided_at or one.closed_at,
-            service=one.service,
-            what=f"{one.step} waits for the {one.decided_by}",
-            kind="decision",
-            told=f"{one.verdict}{by} {one.reason}".strip() or f"until {one.until:%Y-%m-%d %H:%M}",
-        )
-    for at, action, by, reason in interventions:
-        yield Entry(
-            at=at,
-            until=None,
-            service="operator",
-            what=f"{action} asked by {by}",
-            kind="person",
-            told=reason,
-        )
+        told = f"{one.verdict}{by} {one.reason}".strip() or f"until {one.until:%Y-%m-%d %H:%M}"
+        what = f"{one.step} waits for the {one.decided_by}"
+        until = one.decided_at or one.closed_at
+        yield Entry(one.opened_at, until, one.service, what, "decision", told)
+    for done in interventions:
+        what = f"{done.action} asked by {done.requested_by}"
+        yield Entry(done.requested_at, None, "operator", what, "person", done.reason)

@@ -16,7 +16,7 @@ from contracts.outcomes import Refused
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS, Saga
 from contracts.states import SagaState, SagaStatus
-from dashboard import actions, figures, live, progress, races, reports, store, timeline
+from dashboard import actions, figures, live, progress, races, records, reports, store, timeline
 from dashboard.access import may_operate, operating, watching
 from dashboard.store import Filter, SagaRow
 from httpapi.client import Unreachable
@@ -59,7 +59,7 @@ def sagas(request: HttpRequest) -> HttpResponse:
     except (msgspec.ValidationError, ValueError) as error:
         problem = f"{error}: choose anew."
     steps = sorted({step.name for saga in SAGAS.values() for step in saga.steps[1:]})
-    kept = {name: value for name, value in asked.items() if name != "before"}
+    kept = {name: str(value) for name, value in asked.items() if name != "before"}
     context = {
         "wanted": wanted,
         "page": page,
@@ -126,9 +126,9 @@ def _story(row: SagaRow) -> dict[str, Any]:
         state = actions.state_of(row.pattern, row.saga_id)
     except (Unreachable, KeyError) as error:
         problem = str(error)
-    noted = store.noted(page, [row.saga_id])
-    asked = store.asked(page, row.saga_id)
-    accepted = store.accepted([row.saga_id]).get(row.saga_id)
+    noted = records.noted(page, [row.saga_id])
+    asked = records.asked(page, row.saga_id)
+    accepted = records.accepted([row.saga_id]).get(row.saga_id)
     nodes = progress.flow(page, state, noted)
     return {
         "row": row,
@@ -139,14 +139,15 @@ def _story(row: SagaRow) -> dict[str, Any]:
         "nodes": nodes,
         "height": progress.height_of(nodes),
         "asked": asked,
-        "failed": store.failed_messages(page, row.saga_id),
+        "failed": records.failed_messages(page, row.saga_id),
         "entries": timeline.timeline(
             page,
             accepted=accepted,
-            state=state,
+            events=state.events if state and isinstance(state.events, list) else [],
+            calls=records.calls(row.saga_id),
             noted=noted,
             asked=asked,
-            interventions=store.interventions(row.pattern, row.saga_id),
+            interventions=records.interventions(row.pattern, row.saga_id),
         ),
     }
 
@@ -155,7 +156,7 @@ def _offered(state: SagaState | None) -> list[tuple[str, str]]:
     return [(name, actions.ACTIONS[name]) for name in actions.offered(state)] if state else []
 
 
-def _open_decisions(told: dict[str, Any]) -> list[store.Asked]:
+def _open_decisions(told: dict[str, Any]) -> list[Any]:
     """Those that a person gives: the saga's page says who."""
     page = SAGAS.get(told["row"].saga)
     people = {step.name: step.decided_by for step in page.steps} if page else {}
@@ -222,13 +223,18 @@ def _do(request: HttpRequest, row: SagaRow, action: str, reason: str) -> Refused
 @watching
 @require_safe
 def race(request: HttpRequest) -> HttpResponse:
-    ids = request.GET.getlist("saga")[: len(PATTERNS)]
+    ids, is_slow = _asked(request)
     query = urlencode({"saga": ids}, doseq=True)
     context = {
         "patterns": list(PATTERNS),
         "can_start": may_operate(request.user),
-        "part": _race(ids) if ids else "",
-        "live": f"{reverse('dashboard:race-live')}?{query}" if ids else "",
+        "part": _race(ids, is_slow=is_slow) if ids else "",
+        "live": f"{reverse('dashboard:race-live')}?{query}{'&slowly=1' if is_slow else ''}"
+        if ids
+        else "",
+        "query": query,
+        "is_slow": is_slow,
+        "slower": progress.SLOWER,
     }
     return render(request, "dashboard/race.html", context)
 
@@ -236,14 +242,25 @@ def race(request: HttpRequest) -> HttpResponse:
 @watching
 @require_safe
 def race_live(request: HttpRequest) -> Any:
-    ids = request.GET.getlist("saga")[: len(PATTERNS)]
-    return live.part(request, lambda: _race(ids), seconds=RACE_SECONDS)
+    ids, is_slow = _asked(request)
+    return live.part(request, lambda: _race(ids, is_slow=is_slow), seconds=RACE_SECONDS)
 
 
-def _race(ids: list[str]) -> str:
+def _asked(request: HttpRequest) -> tuple[list[str], bool]:
+    """Which sagas race, and whether it is shown again, slowly."""
+    return request.GET.getlist("saga")[: len(PATTERNS)], "slowly" in request.GET
+
+
+def _race(ids: list[str], *, is_slow: bool = False) -> str:
     lanes = races.lanes(ids)
-    steps = list(progress.side_by_side(SAGAS[races.SAGA], lanes))
-    return render_to_string("dashboard/race_part.html", {"lanes": lanes, "steps": steps})
+    whole = progress.whole(lanes)
+    context = {
+        "lanes": lanes,
+        "steps": list(progress.side_by_side(SAGAS[races.SAGA], lanes)),
+        "whole": whole,
+        "slowly": whole * progress.SLOWER if is_slow else 0,
+    }
+    return render_to_string("dashboard/race_part.html", context)
 
 
 @operating
