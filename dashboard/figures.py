@@ -2,19 +2,33 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.conf import settings
 
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
-from dashboard import services, store
+from dashboard import records, services
 from dashboard.live import Shared
-from dashboard.store import BUCKET_SECONDS, BUCKETS, Bucket
+from dashboard.store import TABLES
+from participant import sql
 
 REFRESH_SECONDS = 2.0
+BUCKETS, BUCKET_SECONDS, MOST_SAMPLED = 30, 10, 300
 _WIDTH, _HEIGHT = 180, 36
+
+
+class Bucket(NamedTuple):
+    """Some seconds of a saga in a pattern, `ago` buckets ago. `failed`: of those sampled; latencies
+    in milliseconds, of those that have ended."""
+
+    ago: int
+    saga: str
+    pattern: str
+    failed: int
+    p50: float | None
+    p95: float | None
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -71,14 +85,13 @@ def _look() -> Now:
     def row(saga: str, pattern: str) -> Row:
         return rows.setdefault((saga, pattern), Row(saga=saga, pattern=pattern))
 
-    for saga, pattern, in_flight, waiting, parked, oldest in store.in_flight():
+    for saga, pattern, *numbers in in_flight():
         found = row(saga, pattern)
-        found.in_flight, found.waiting, found.parked = in_flight, waiting, parked
-        found.oldest = oldest
-    for (saga, pattern), rate in store.rates().items():
+        found.in_flight, found.waiting, found.parked, found.oldest = numbers
+    for (saga, pattern), rate in rates().items():
         row(saga, pattern).rate = rate
     by_row: dict[tuple[str, str], list[Bucket]] = {}
-    for bucket in store.buckets():
+    for bucket in buckets():
         by_row.setdefault((bucket.saga, bucket.pattern), []).append(bucket)
     for key, found_buckets in by_row.items():
         _fill(row(*key), found_buckets)
@@ -93,11 +106,11 @@ def _look() -> Now:
 now = Shared(_look, seconds=REFRESH_SECONDS)
 
 
-def _fill(row: Row, buckets: Sequence[Bucket]) -> None:
+def _fill(row: Row, found: Sequence[Bucket]) -> None:
     """The last minute's latency is that of its latest bucket that has one, which is the line's end:
     percentiles can't be added up."""
-    row.failed = sum(bucket.failed for bucket in buckets)
-    known = sorted((one for one in buckets if one.p95 is not None), key=lambda one: one.ago)
+    row.failed = sum(bucket.failed for bucket in found)
+    known = sorted((one for one in found if one.p95 is not None), key=lambda one: one.ago)
     if not known:
         return
     row.p50, row.p95 = known[0].p50, known[0].p95
@@ -113,3 +126,63 @@ def _points(known: Sequence[Bucket], name: str, most: float) -> Iterator[str]:
         x = _WIDTH - one.ago * _WIDTH / (BUCKETS - 1)
         y = _HEIGHT - 2 - (getattr(one, name) or 0.0) / (most or 1.0) * (_HEIGHT - 4)
         yield f"{x:.1f},{y:.1f}"
+
+
+def in_flight() -> list[tuple[Any, ...]]:
+    """Saga, pattern, how many are in flight, wait for a person, are parked, and since when the
+    oldest of those that move is."""
+    return [
+        row
+        for table in TABLES
+        for row in sql.execute(
+            service=table.service,
+            sql=f"""
+                SELECT {table.saga}, {table.pattern}, count(*),
+                       count(*) FILTER (WHERE {table.waits}),
+                       count(*) FILTER (WHERE status = 'parked'),
+                       min(started_at) FILTER (WHERE status <> 'parked' AND NOT ({table.waits}))
+                FROM {table.name} AS saga WHERE {table.is_open} GROUP BY 1, 2
+                """,
+        )
+    ]
+
+
+def buckets() -> list[Bucket]:
+    """Of the last minutes, by the owners' rows: from the acceptance to the end by one clock. Of
+    each some seconds the newest are sampled: reading all of them at 100,000 a minute would cost
+    more than a page may."""
+    return [
+        Bucket(*row)
+        for service, table in records.owners().items()
+        for row in sql.execute(service=service, sql=_SAMPLED.format(table=table))
+    ]
+
+
+_SAMPLED = f"""
+    SELECT ago, saga, saga_pattern, count(*) FILTER (WHERE status IN ('failed', 'compensated')),
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY took),
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY took)
+    FROM generate_series(0, {BUCKETS - 1}) AS ago CROSS JOIN LATERAL (
+        SELECT saga, saga_pattern, status,
+               extract(epoch FROM ended_at - accepted_at)::float8 * 1000 AS took
+        FROM {{table}}
+        WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS} * (ago + 1))
+          AND accepted_at <= now() - make_interval(secs => {BUCKET_SECONDS} * ago)
+        ORDER BY accepted_at DESC, saga_id DESC LIMIT {MOST_SAMPLED}) AS sampled
+    GROUP BY 1, 2, 3
+"""
+
+
+def rates() -> dict[tuple[str, str], float]:
+    """How many sagas a second were accepted, by saga and pattern, in these last seconds."""
+    return {
+        (saga, pattern): number / BUCKET_SECONDS
+        for service, table in records.owners().items()
+        for saga, pattern, number in sql.execute(
+            service=service,
+            sql=f"""
+                SELECT saga, saga_pattern, count(*) FROM {table}
+                WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS}) GROUP BY 1, 2
+                """,
+        )
+    }

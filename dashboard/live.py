@@ -33,12 +33,17 @@ class Shared(Generic[T]):
         self._made: tuple[float, T] | None = None
 
     def get(self) -> T:
-        """Who finds it too old makes it anew; others wait for that."""
-        with self._lock:
+        """Who finds it too old makes it anew; others take the old one meanwhile."""
+        known = self._made
+        if not self._lock.acquire(blocking=known is None) and known:
+            return known[1]
+        try:
             now = time.monotonic()
             if self._made is None or now - self._made[0] > self._seconds:
                 self._made = now, self._make()
             return self._made[1]
+        finally:
+            self._lock.release()
 
 
 def part(request: HttpRequest, render: Callable[[], str], *, seconds: float) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
-from dashboard import actions, progress, records, store
+from dashboard import actions, progress, records
 from dashboard.progress import Lane
 from httpapi.client import Unreachable
 
@@ -72,7 +72,7 @@ def _last_piece() -> str:
 
 def _any_product() -> str:
     """One of which there is enough for all."""
-    product = store.product_in_stock(pieces=len(PATTERNS))
+    product = records.product_in_stock(pieces=len(PATTERNS))
     if product is None:
         raise NotStarted("No product is left: add one at inventario (POST /api/products).")
     return product

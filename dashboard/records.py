@@ -1,4 +1,5 @@
-"""One saga, as everybody has noted it: its owner, its coordinator, each service that takes part.
+"""One saga, as everybody has noted it: its owner, its coordinator, each service that takes part;
+and which sagas an id of anything leads to.
 
 A record is a row, its fields called as the columns, and `service`: whose it is.
 """
@@ -11,6 +12,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 
+from catalogue.services import COORDINATORS
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS, Saga
 from coordination.models import AcceptedSaga
@@ -22,6 +24,8 @@ _ACCEPTED = (
 )
 _NOTED = "saga_id, step, direction, status, code, detail, data, entered_at, decided_at"
 _ASKED = "step, decided_by, opened_at, until, verdict, by, reason, decided_at, closed_at"
+MOST_FOUND = 200
+"""Sagas that a search for a cart, an order or a user names, the newest."""
 _CALL = (
     "name, status, do_attempts, undo_attempts, started_at, finished_at, undone_at, error,"
     " response_data"
@@ -82,6 +86,62 @@ def interventions(pattern: str, saga_id: str) -> list[Record]:
     service = PATTERNS[pattern].coordinator
     columns = "requested_at, action, requested_by, reason"
     return _read(service, f"{service}_intervention", columns, [saga_id], "ORDER BY id")
+
+
+_NAMED_BY = (
+    ("carrito", "SELECT saga_id FROM carrito_checkout WHERE cart_id = %(q)s"),
+    ("carrito", "SELECT saga_id FROM carrito_order WHERE id = %(q)s"),
+    ("pagos", "SELECT saga_id FROM pagos_payment WHERE id = %(q)s AND saga_id IS NOT NULL"),
+    (
+        "carrito",
+        "SELECT saga_id FROM carrito_checkout WHERE cart_id = ANY(ARRAY(SELECT id FROM carrito_cart"
+        f" WHERE user_id = %(q)s ORDER BY created_at DESC LIMIT {MOST_FOUND}))",
+    ),
+    *(
+        (
+            table.partition("_")[0],
+            f"SELECT saga_id FROM (SELECT saga_id, user_id, accepted_at FROM {table}"
+            f" ORDER BY accepted_at DESC LIMIT %(look)s) AS newest"
+            f" WHERE user_id = %(q)s ORDER BY accepted_at DESC LIMIT {MOST_FOUND}",
+        )
+        for table in ("pedidos_order", "reservas_booking")
+    ),
+)
+"""Who knows which sagas a cart, an order, a payment or a user has had; an order of pedidos, and a
+booking, has its saga's id."""
+
+
+def named_by(q: str, *, look: int) -> list[str]:
+    """The ids of sagas that a text names: the beginning of an id, or all of another's. A user whom
+    no index finds is looked for among so many of an owner's newest."""
+    start = q.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+    ids: list[str] = []
+    for service in COORDINATORS:
+        rows = sql.execute(
+            service=service,
+            sql=f"SELECT saga_id FROM {service}_saga WHERE saga_id LIKE %s LIMIT {MOST_FOUND}",
+            values=[start],
+        )
+        ids += [row[0] for row in rows]
+    for service, statement in _NAMED_BY:
+        if service in settings.SERVICE_URLS:
+            ids += [
+                row[0]
+                for row in sql.execute(
+                    service=service, sql=statement, values={"q": q, "look": look}
+                )
+            ]
+    return list(dict.fromkeys(ids))
+
+
+def product_in_stock(*, pieces: int) -> str | None:
+    """The id of a product of which there are so many."""
+    rows = sql.execute(
+        service="inventario",
+        sql="SELECT id::text FROM inventario_product WHERE available >= %s ORDER BY id LIMIT 1",
+        values=[pieces],
+    )
+    return str(rows[0][0]) if rows else None
 
 
 def _read(

@@ -1,4 +1,4 @@
-"""All SQL of the dashboard. It reads the services' tables, and writes nothing.
+"""Lists of sagas, from both coordinators' tables, which are only read.
 
 A page costs the same among a hundred sagas and a million: every statement follows an index that is
 there for the services' own sake, and looks through no more than LOOKED_THROUGH rows of it. What is
@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from django.conf import settings
 
 from contracts import patterns
 from contracts.saga import SAGAS
@@ -20,8 +19,6 @@ from participant import sql
 
 PAGE = 50
 LOOKED_THROUGH = 20_000
-MOST_FOUND = 200
-"""Sagas that a search for a cart, an order or a user names, the newest."""
 AGES = {
     "1 minutes": "in the last minute",
     "1 hours": "in the last hour",
@@ -140,7 +137,7 @@ TABLES = (_ORCHESTRATED, _CHOREOGRAPHED)
 def sagas(wanted: Filter) -> Page:
     """The newest that the filter lets through, and where to go on. Raises ValueError for a
     `before` that is none."""
-    ids = _found(wanted.q.strip()) if wanted.q.strip() else None
+    ids = records.named_by(wanted.q.strip(), look=LOOKED_THROUGH) if wanted.q.strip() else None
     begin = _position(wanted.before) if wanted.before else None
     rows: list[SagaRow] = []
     horizon: Position | None = None
@@ -309,132 +306,3 @@ def _cursor(position: Position) -> str:
 def _position(text: str) -> Position:
     at, _, saga_id = text.partition(",")
     return datetime.fromisoformat(at), saga_id
-
-
-# Searching by any id
-
-_NAMED_BY = (
-    ("carrito", "SELECT saga_id FROM carrito_checkout WHERE cart_id = %(q)s"),
-    ("carrito", "SELECT saga_id FROM carrito_order WHERE id = %(q)s"),
-    ("pagos", "SELECT saga_id FROM pagos_payment WHERE id = %(q)s AND saga_id IS NOT NULL"),
-    (
-        "carrito",
-        "SELECT saga_id FROM carrito_checkout WHERE cart_id = ANY(ARRAY(SELECT id FROM carrito_cart"
-        f" WHERE user_id = %(q)s ORDER BY created_at DESC LIMIT {MOST_FOUND}))",
-    ),
-    *(
-        (
-            table.partition("_")[0],
-            f"SELECT saga_id FROM (SELECT saga_id, user_id, accepted_at FROM {table}"
-            f" ORDER BY accepted_at DESC LIMIT {LOOKED_THROUGH}) AS newest"
-            f" WHERE user_id = %(q)s ORDER BY accepted_at DESC LIMIT {MOST_FOUND}",
-        )
-        for table in ("pedidos_order", "reservas_booking")
-    ),
-)
-"""Who knows which sagas a cart, an order, a payment or a user has had; an order of pedidos, and a
-booking, has its saga's id."""
-
-
-def _found(q: str) -> list[str]:
-    """The ids of sagas that a text names: the beginning of an id, or all of another's."""
-    start = q.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-    ids: list[str] = []
-    for table in TABLES:
-        rows = sql.execute(
-            service=table.service,
-            sql=f"SELECT saga_id FROM {table.name} WHERE saga_id LIKE %s LIMIT {MOST_FOUND}",
-            values=[start],
-        )
-        ids += [row[0] for row in rows]
-    for service, statement in _NAMED_BY:
-        if service in settings.SERVICE_URLS:
-            ids += [row[0] for row in sql.execute(service=service, sql=statement, values={"q": q})]
-    return list(dict.fromkeys(ids))
-
-
-def product_in_stock(*, pieces: int) -> str | None:
-    """The id of a product of which there are so many."""
-    rows = sql.execute(
-        service="inventario",
-        sql="SELECT id::text FROM inventario_product WHERE available >= %s ORDER BY id LIMIT 1",
-        values=[pieces],
-    )
-    return str(rows[0][0]) if rows else None
-
-
-# How all of them go, now
-
-BUCKETS, BUCKET_SECONDS, MOST_SAMPLED = 30, 10, 300
-
-
-def in_flight() -> list[tuple[Any, ...]]:
-    """Saga, pattern, how many are in flight, wait for a person, are parked, and since when the
-    oldest of those that move is."""
-    return [
-        row
-        for table in TABLES
-        for row in sql.execute(
-            service=table.service,
-            sql=f"""
-                SELECT {table.saga}, {table.pattern}, count(*),
-                       count(*) FILTER (WHERE {table.waits}),
-                       count(*) FILTER (WHERE status = 'parked'),
-                       min(started_at) FILTER (WHERE status <> 'parked' AND NOT ({table.waits}))
-                FROM {table.name} AS saga WHERE {table.is_open} GROUP BY 1, 2
-                """,
-        )
-    ]
-
-
-class Bucket(NamedTuple):
-    """Some seconds of a saga in a pattern, `ago` buckets ago. `failed`: of those sampled; latencies
-    in milliseconds, of those that have ended."""
-
-    ago: int
-    saga: str
-    pattern: str
-    failed: int
-    p50: float | None
-    p95: float | None
-
-
-def buckets() -> list[Bucket]:
-    """Of the last minutes, by the owners' rows: from the acceptance to the end by one clock. Of
-    each some seconds the newest are sampled: reading all of them at 100,000 a minute would cost
-    more than a page may."""
-    return [
-        Bucket(*row)
-        for service, table in records.owners().items()
-        for row in sql.execute(service=service, sql=_SAMPLED.format(table=table))
-    ]
-
-
-_SAMPLED = f"""
-    SELECT ago, saga, saga_pattern, count(*) FILTER (WHERE status IN ('failed', 'compensated')),
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY took),
-           percentile_cont(0.95) WITHIN GROUP (ORDER BY took)
-    FROM generate_series(0, {BUCKETS - 1}) AS ago CROSS JOIN LATERAL (
-        SELECT saga, saga_pattern, status,
-               extract(epoch FROM ended_at - accepted_at)::float8 * 1000 AS took
-        FROM {{table}}
-        WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS} * (ago + 1))
-          AND accepted_at <= now() - make_interval(secs => {BUCKET_SECONDS} * ago)
-        ORDER BY accepted_at DESC, saga_id DESC LIMIT {MOST_SAMPLED}) AS sampled
-    GROUP BY 1, 2, 3
-"""
-
-
-def rates() -> dict[tuple[str, str], float]:
-    """How many sagas a second were accepted, by saga and pattern, in these last seconds."""
-    return {
-        (saga, pattern): number / BUCKET_SECONDS
-        for service, table in records.owners().items()
-        for saga, pattern, number in sql.execute(
-            service=service,
-            sql=f"""
-                SELECT saga, saga_pattern, count(*) FROM {table}
-                WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS}) GROUP BY 1, 2
-                """,
-        )
-    }

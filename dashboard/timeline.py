@@ -88,7 +88,7 @@ def timeline(
         *_of_orchestrator(page, calls),
         *map(_event, events),
         *_of_services(page, events, noted, asked),
-        *_of_people(asked, interventions),
+        *_of_people(page, asked, interventions),
     ]
     if not entries:
         return []
@@ -123,7 +123,7 @@ def _of_owner(page: Saga, row: Record | None) -> Iterator[Entry]:
 def _of_orchestrator(page: Saga, calls: Sequence[Record]) -> Iterator[Entry]:
     services = {step.name: step.service for step in page.steps}
     for call in calls:
-        if call.started_at:
+        if call.started_at and call.name != page.steps[0].name:  # that is only ever undone
             what = f"{call.name} asked of {services.get(call.name, 'its service')}"
             told = str(redacted(call.error)) or ("" if call.finished_at else call.status)
             yield Entry(
@@ -179,11 +179,16 @@ def _cause(page: Saga, row: Record, times: Mapping[str, datetime]) -> str:
     return next((name for name in names if name in times), "")
 
 
-def _of_people(asked: Sequence[Record], interventions: Sequence[Record]) -> Iterator[Entry]:
+def _of_people(
+    page: Saga, asked: Sequence[Record], interventions: Sequence[Record]
+) -> Iterator[Entry]:
+    people = {step.name: step.decided_by for step in page.steps}
     for one in asked:
         by = f" by {one.by}" if one.by else ""
         told = f"{one.verdict}{by} {one.reason}".strip() or f"until {one.until:%Y-%m-%d %H:%M}"
-        what = f"{one.step} waits for the {one.decided_by}"
+        # Once a person has said yes, its row names the system that is asked after it.
+        who = people.get(one.step) or one.decided_by
+        what = f"{one.step} waits for the {who}"
         until = one.decided_at or one.closed_at
         yield Entry(one.opened_at, until, one.service, what, "decision", told)
     for done in interventions:

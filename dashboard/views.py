@@ -25,9 +25,6 @@ SAGA_SECONDS, RACE_SECONDS = 1.0, 0.4
 """Between two looks of a page that moves."""
 
 
-# Now
-
-
 @watching
 @require_safe
 def now(request: HttpRequest) -> HttpResponse:
@@ -43,9 +40,6 @@ def now_live(request: HttpRequest) -> Any:
 
 def _now() -> str:
     return render_to_string("dashboard/now_part.html", {"now": figures.now.get()})
-
-
-# Sagas
 
 
 @watching
@@ -217,9 +211,6 @@ def _do(request: HttpRequest, row: SagaRow, action: str, reason: str) -> Refused
     )
 
 
-# Race
-
-
 @watching
 @require_safe
 def race(request: HttpRequest) -> HttpResponse:
@@ -274,9 +265,6 @@ def start_race(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("dashboard:race")
     return redirect(f"{reverse('dashboard:race')}?{urlencode({'saga': ids}, doseq=True)}")
-
-
-# Reports
 
 
 @watching

@@ -25,7 +25,10 @@ from typing import IO
 
 from stack.children import bound_to_parent
 
-OWN_STACK = ("tests/checkout", "tests/sagas", "tests/stack", "tests/integration/test_monolith.py")
+OWN_STACK = (
+    *("tests/checkout", "tests/dashboard", "tests/sagas", "tests/stack"),
+    "tests/integration/test_monolith.py",
+)
 SHARING_TOO = (
     *("tests/broker", "tests/fuzz", "tests/kit", "tests/integration/test_damaged_rows.py"),
     *("tests/integration/choreography", "tests/integration/lost_replies"),
