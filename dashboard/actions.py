@@ -11,7 +11,9 @@ from django.conf import settings
 
 from contracts.outcomes import Refused
 from contracts.patterns import PATTERNS
+from contracts.saga import SAGAS
 from contracts.states import FINAL, SagaState, SagaStatus
+from dashboard.store import SagaRow
 from httpapi.client import Client, ServiceResponse, Unreachable
 
 ACTIONS = {
@@ -54,29 +56,26 @@ def offered(state: SagaState) -> list[str]:
     return [] if state.status is SagaStatus.COMPENSATING else ["compensate"]
 
 
-def ask(
-    *, pattern: str, saga_id: str, action: str, requested_by: str, reason: str
+def do(
+    row: SagaRow, action: str, *, by: str, reason: str, step: str = "", data: str = ""
 ) -> Refused | None:
-    """Retry, skip or compensate. Why not, or None."""
-    row = PATTERNS[pattern]
-    path = f"{row.state.format(saga_id=quote(saga_id, safe=''))}/{action}"
-    return _posted(row.coordinator, path, {"requested_by": requested_by, "reason": reason})
-
-
-def decide(
-    *,
-    service: str,
-    saga_id: str,
-    step: str,
-    verdict: str,
-    by: str,
-    reason: str,
-    data: dict[str, Any],
-) -> Refused | None:
-    """A verdict on a step that waits for a person. Why not, or None."""
-    path = f"/decisions/{quote(saga_id, safe='')}/{quote(step, safe='')}"
-    body = {"verdict": verdict, "by": by, "reason": reason, "data": data}
-    return _posted(service, path, body)
+    """One of ACTIONS; or `yes` or `no` to a step that waits for a person, with data (as JSON) that
+    it needs. Why not, or None."""
+    where = PATTERNS[row.pattern]
+    if action in ACTIONS:
+        path = f"{where.state.format(saga_id=quote(row.saga_id, safe=''))}/{action}"
+        return _posted(where.coordinator, path, {"requested_by": by, "reason": reason})
+    page = SAGAS.get(row.saga)
+    services = {one.name: one.service for one in page.steps if one.decided_by} if page else {}
+    if action not in ("yes", "no") or step not in services:
+        return Refused("unknown", f"There is no {action!r} here.")
+    try:
+        given = msgspec.json.decode(data or "{}", type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        return Refused("invalid", f"The data are no JSON object: {error}")
+    path = f"/decisions/{quote(row.saga_id, safe='')}/{quote(step, safe='')}"
+    body = {"verdict": action, "by": by, "reason": reason, "data": given}
+    return _posted(services[step], path, body)
 
 
 def _posted(service: str, path: str, body: dict[str, Any]) -> Refused | None:

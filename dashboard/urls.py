@@ -13,6 +13,7 @@ urlpatterns = [
     path("dashboard/race", views.race, name="race"),
     path("dashboard/race/live", views.race_live, name="race-live"),
     path("dashboard/race/start", views.start_race, name="start-race"),
+    path("dashboard/race/break", views.break_it, name="break-it"),
     path("dashboard/reports", views.list_reports, name="reports"),
     path("dashboard/reports/<str:name>", views.report, name="report"),
     path("dashboard/reports/<str:name>/page", views.report_page, name="report-page"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -12,11 +13,21 @@ from django.utils.http import urlencode
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
-from contracts.outcomes import Refused
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS, Saga
 from contracts.states import SagaState, SagaStatus
-from dashboard import actions, figures, live, progress, races, records, reports, store, timeline
+from dashboard import (
+    actions,
+    faults,
+    figures,
+    live,
+    progress,
+    races,
+    records,
+    reports,
+    store,
+    timeline,
+)
 from dashboard.access import may_operate, operating, watching
 from dashboard.store import Filter, SagaRow
 from httpapi.client import Unreachable
@@ -173,42 +184,14 @@ def act(request: HttpRequest, saga_id: str) -> HttpResponse:
     if not reason:
         messages.error(request, "Nothing was done: give a reason, for who wonders later.")
     else:
-        refused = _do(request, row, action, reason)
+        by = request.user.get_username()
+        step, data = request.POST.get("step", ""), request.POST.get("data", "")
+        refused = actions.do(row, action, by=by, reason=reason, step=step, data=data)
         if refused:
             messages.error(request, f"Refused ({refused.code}): {refused.detail}")
         else:
             messages.success(request, f"{action}: it is on its way.")
     return redirect("dashboard:saga", saga_id=saga_id)
-
-
-def _do(request: HttpRequest, row: SagaRow, action: str, reason: str) -> Refused | None:
-    by = request.user.get_username()
-    if action in actions.ACTIONS:
-        return actions.ask(
-            pattern=row.pattern,
-            saga_id=row.saga_id,
-            action=action,
-            requested_by=by,
-            reason=reason,
-        )
-    step = request.POST.get("step", "")
-    page = SAGAS.get(row.saga)
-    services = {one.name: one.service for one in page.steps if one.decided_by} if page else {}
-    if action not in ("yes", "no") or step not in services:
-        return Refused("unknown", f"There is no {action!r} here.")
-    try:
-        data = msgspec.json.decode(request.POST.get("data", "") or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        return Refused("invalid", f"The data are no JSON object: {error}")
-    return actions.decide(
-        service=services[step],
-        saga_id=row.saga_id,
-        step=step,
-        verdict=action,
-        by=by,
-        reason=reason,
-        data=data,
-    )
 
 
 @watching
@@ -219,11 +202,14 @@ def race(request: HttpRequest) -> HttpResponse:
     context = {
         "patterns": list(PATTERNS),
         "can_start": may_operate(request.user),
+        "breakable": faults.services() if faults.is_allowed(request) else [],
+        "stop_seconds": faults.STOP_SECONDS,
         "part": _race(ids, is_slow=is_slow) if ids else "",
         "live": f"{reverse('dashboard:race-live')}?{query}{'&slowly=1' if is_slow else ''}"
         if ids
         else "",
         "query": query,
+        "ids": ids,
         "is_slow": is_slow,
         "slower": progress.SLOWER,
     }
@@ -252,6 +238,23 @@ def _race(ids: list[str], *, is_slow: bool = False) -> str:
         "slowly": whole * progress.SLOWER if is_slow else 0,
     }
     return render_to_string("dashboard/race_part.html", context)
+
+
+@operating
+@require_POST
+def break_it(request: HttpRequest) -> HttpResponse:
+    """Stops a service for some seconds, or kills its worker: on this machine alone."""
+    if not faults.is_allowed(request):
+        raise PermissionDenied
+    service, what = request.POST.get("service", ""), request.POST.get("what", "")
+    act = {"stop": faults.stop, "kill": faults.kill}.get(what)
+    if act and service in faults.services() and act(service):
+        done = f"{service} stands still" if what == "stop" else f"{service}.worker was killed"
+        messages.success(request, f"{done}; it goes on by itself.")
+    else:
+        messages.error(request, f"{service} has no process here that can be told apart.")
+    back = urlencode({"saga": request.POST.getlist("saga")}, doseq=True)
+    return redirect(f"{reverse('dashboard:race')}?{back}")
 
 
 @operating
