@@ -166,8 +166,8 @@ _SAMPLED = f"""
         SELECT saga, saga_pattern, status,
                extract(epoch FROM ended_at - accepted_at)::float8 * 1000 AS took
         FROM {{table}}
-        WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS} * (ago + 1))
-          AND accepted_at <= now() - make_interval(secs => {BUCKET_SECONDS} * ago)
+        WHERE accepted_at > statement_timestamp() - interval '{BUCKET_SECONDS} s' * (ago + 1)
+          AND accepted_at <= statement_timestamp() - interval '{BUCKET_SECONDS} s' * ago
         ORDER BY accepted_at DESC, saga_id DESC LIMIT {MOST_SAMPLED}) AS sampled
     GROUP BY 1, 2, 3
 """
@@ -182,7 +182,8 @@ def rates() -> dict[tuple[str, str], float]:
             service=service,
             sql=f"""
                 SELECT saga, saga_pattern, count(*) FROM {table}
-                WHERE accepted_at > now() - make_interval(secs => {BUCKET_SECONDS}) GROUP BY 1, 2
+                WHERE accepted_at > statement_timestamp() - interval '{BUCKET_SECONDS} s'
+                GROUP BY 1, 2
                 """,
         )
     }

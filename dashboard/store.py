@@ -222,7 +222,7 @@ def _among(
         values += begin
     if wanted.age:
         way = "<" if wanted.age.startswith("-") else ">"
-        among.append(f"started_at {way} now() - %s::interval")
+        among.append(f"started_at {way} statement_timestamp() - %s::interval")
         values.append(wanted.age.lstrip("-"))
     return among, values
 
@@ -304,5 +304,5 @@ def _cursor(position: Position) -> str:
 
 
 def _position(text: str) -> Position:
-    at, _, saga_id = text.partition(",")
+    at, saga_id = text.split(",", 1)
     return datetime.fromisoformat(at), saga_id

@@ -357,6 +357,11 @@ def list_calls(person: Client, saga_id: str) -> tuple[Calls, Calls]:
         "/admin/saga_orchestrator/saga/?status__exact=parked",
         f"/admin/saga_orchestrator/saga/?q={saga_id[:20]}",
         f"/admin/pagos/barrierentry/?q={saga_id[:20]}",
+        "/dashboard/now",
+        "/dashboard/sagas",
+        "/dashboard/sagas?status=open",
+        f"/dashboard/sagas?q={saga_id[:20]}",
+        f"/dashboard/sagas/{saga_id}",
     ]
     return (
         {path: partial(shown, Client(), path) for path in lists},
