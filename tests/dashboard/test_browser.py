@@ -5,12 +5,15 @@ stream that comes back, and a phone.
 import os
 import re
 import signal
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
 
+from dashboard import live
 from stack import services
 from tests.checkout.shop import Shop
+from tests.waiting import eventually
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright is installed")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -161,3 +164,41 @@ def test_pause_keeps_the_page_as_it_is(tab):
         tab.page.get_by_role("button", name="Go on").click()
     sync_api.expect(tab.page.locator("[data-live-state]")).to_have_text("live", timeout=WAIT)
     assert tab.said == []
+
+
+class Streams:
+    """Streams of the front page, opened without a browser."""
+
+    def __init__(self, stack, login) -> None:
+        self._cookies = "; ".join(f"{one['name']}={one['value']}" for one in login["cookies"])
+        self._host = stack.urls["dashboard"].removeprefix("http://")
+        self._open: list[tuple[HTTPConnection, HTTPResponse]] = []
+
+    def open(self, count: int) -> list[bytes]:
+        """So many more; the first line that each sends."""
+        lines = []
+        for _ in range(count):
+            connection = HTTPConnection(self._host, timeout=30)
+            connection.request("GET", "/dashboard/now?stream=1", headers={"Cookie": self._cookies})
+            self._open.append((connection, connection.getresponse()))
+            lines.append(self._open[-1][1].readline())
+        return lines
+
+    def leave(self) -> None:
+        while self._open:
+            for one in reversed(self._open.pop()):
+                one.close()
+
+
+def test_stream_that_was_left_gives_its_place_back(stack, login):
+    """Whoever closes a tab, or loses the network, is noticed by what is sent next."""
+    streams = Streams(stack, login)
+    assert b"event: full\n" in streams.open(live.MOST_STREAMS + 1)
+    streams.leave()
+
+    def have_places() -> bool:
+        lines = streams.open(live.MOST_STREAMS // 2)
+        streams.leave()
+        return b"event: full\n" not in lines
+
+    eventually(have_places, what="the places are free again")
