@@ -10,6 +10,7 @@ import urllib3
 from django.conf import settings
 
 from catalogue.services import WITH_WORKER
+from httpapi.health import SingleFlight
 from httpapi.standing import Noted
 from messaging.brokers import Broker, BrokerUnavailable, connect
 from messaging.consumer import queue_of
@@ -18,6 +19,8 @@ ASK_SECONDS = 2.5
 """Longer than a service takes to say that its own database does not answer (1.5 s)."""
 Health = dict[str, Any]
 """What a service says of itself, its `attention` with its name and real times."""
+_looks = SingleFlight(name="queues")
+"""A broker that stands still keeps its thread, and no page."""
 _noted = Noted()
 """Since when a service does not answer: it can't tell that itself."""
 
@@ -36,19 +39,21 @@ def attention(found: Iterable[Health]) -> list[dict[str, Any]]:
 
 
 def queues() -> dict[str, int]:
-    """How many messages wait for each service; nothing where the broker does not tell it."""
-    named = {queue_of(service=service): service for service in WITH_WORKER}
+    """How many messages wait for each service; nothing where the broker does not tell it soon."""
     try:
-        depths = _broker(settings.BROKER_URL).depths(list(named))
-    except (BrokerUnavailable, ValueError):
+        return _looks.ask(question=_depths, seconds=ASK_SECONDS)
+    except (BrokerUnavailable, TimeoutError, ValueError):
         return {}
-    return {named[queue]: depth for queue, depth in depths.items()}
+
+
+def _depths() -> dict[str, int]:
+    named = {queue_of(service=service): service for service in WITH_WORKER}
+    return {named[queue]: depth for queue, depth in _broker().depths(list(named)).items()}
 
 
 @cache
-def _broker(url: str) -> Broker:
-    """Used by one thread at a time: who holds the lock of the figures (dashboard.live.Shared)."""
-    return connect(url)
+def _broker() -> Broker:
+    return connect(settings.BROKER_URL)
 
 
 def _ask(service: str, url: str) -> Health:

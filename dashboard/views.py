@@ -69,6 +69,7 @@ def sagas(request: HttpRequest) -> HttpResponse:
         "wanted": wanted,
         "page": page,
         "problem": problem,
+        "looked": store.LOOKED_THROUGH,
         "next": urlencode({**kept, "before": page.next}) if page.next else "",
         "first": urlencode(kept),
         "choices": [
