@@ -1,7 +1,6 @@
 """The figures of the front page: every saga in every pattern, and every service, as of now."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,7 +39,7 @@ class Row(msgspec.Struct, kw_only=True):
     in_flight: int = 0
     waiting: int = 0
     parked: int = 0
-    oldest: datetime | None = None
+    oldest: float | None = None
     failed: int = 0
     p50: float | None = None
     p95: float | None = None
@@ -111,6 +110,7 @@ def _fill(row: Row, found: Sequence[Bucket]) -> None:
     percentiles can't be added up."""
     row.failed = sum(bucket.failed for bucket in found)
     known = sorted((one for one in found if one.p95 is not None), key=lambda one: one.ago)
+    known = [one for one in known if one.ago] or known  # of the newest only the quick have ended
     if not known:
         return
     row.p50, row.p95 = known[0].p50, known[0].p95
@@ -129,8 +129,8 @@ def _points(known: Sequence[Bucket], name: str, most: float) -> Iterator[str]:
 
 
 def in_flight() -> list[tuple[Any, ...]]:
-    """Saga, pattern, how many are in flight, wait for a person, are parked, and since when the
-    oldest of those that move is."""
+    """Saga, pattern, how many are in flight, wait for a person, are parked, and for how many
+    seconds the oldest of those that move has been there."""
     return [
         row
         for table in TABLES
@@ -140,7 +140,8 @@ def in_flight() -> list[tuple[Any, ...]]:
                 SELECT {table.saga}, {table.pattern}, count(*),
                        count(*) FILTER (WHERE {table.waits}),
                        count(*) FILTER (WHERE status = 'parked'),
-                       min(started_at) FILTER (WHERE status <> 'parked' AND NOT ({table.waits}))
+                       extract(epoch FROM statement_timestamp() - min(started_at)
+                           FILTER (WHERE status <> 'parked' AND NOT ({table.waits})))::float8
                 FROM {table.name} AS saga WHERE {table.is_open} GROUP BY 1, 2
                 """,
         )

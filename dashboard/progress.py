@@ -128,10 +128,10 @@ class Bar(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A saga in a race. `took`: milliseconds to its end; None: it has not ended."""
+    """A saga in a race. `took`: milliseconds to its end, or until now."""
 
     row: Record
-    took: float | None
+    took: float
     cells: list[Cell]
     bars: list[Bar]
 
@@ -162,13 +162,14 @@ def lane(page: Saga, row: Record, noted: Sequence[Record]) -> Lane:
         kind = one.status if one.status == "refused" else one.direction
         if end is not None:
             bars.append(Bar(one.step, kind, begin, max(end - begin, 0.5), begin * SLOWER))
-    return Lane(row=row, took=after(row.ended_at), cells=cells, bars=bars)
+    took = after(row.ended_at or row.read_at) or 0.0
+    return Lane(row=row, took=took, cells=cells, bars=bars)
 
 
 def whole(lanes: Sequence[Lane]) -> float:
     """How many milliseconds the longest of them has, so far."""
     ends = [bar.begin + bar.took for one in lanes for bar in one.bars]
-    return max([1.0, *ends, *(one.took or 0.0 for one in lanes)])
+    return max([1.0, *ends, *(one.took for one in lanes)])
 
 
 def side_by_side(page: Saga, lanes: Sequence[Lane]) -> Iterator[tuple[str, str, list[Cell]]]:
