@@ -4,6 +4,7 @@ way, and one that waits.
 
 import re
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+import dashboard
 from carrito.models import Checkout, Order
 from catalogue import SAGAS
 from catalogue.services import COORDINATORS, WITH_DATABASE
@@ -332,3 +334,27 @@ def test_stored_report_is_shown_in_a_frame_that_reaches_nothing(
     assert shown.headers["X-Frame-Options"] == "SAMEORIGIN"
     for name in ("..", ".", "%2e%2e", "none"):
         assert admin_client.get(f"/dashboard/reports/{name}/page").status_code == 404
+
+
+def test_colours_can_be_told_apart_in_the_light_and_in_the_dark():
+    """4.5 to 1, as WCAG 2.2 wants it of text (1.4.3)."""
+    css = (Path(dashboard.__file__).parent / "static/dashboard/dashboard.css").read_text()
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): #(\w{6})", part)) for part in css.split("@media")[:2]
+    )
+    for scheme in (light, dark):
+        for ground in ("page", "raised"):
+            for name in ("text", "quiet", "link", "good", "bad", "warn", "info"):
+                assert contrast(scheme[name], scheme[ground]) >= 4.5, f"{name} on {ground}"
+
+
+def contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of an sRGB colour."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
