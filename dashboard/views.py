@@ -99,7 +99,7 @@ def saga(request: HttpRequest, saga_id: str) -> HttpResponse:
     told = _story(row)
     where = reverse("dashboard:saga-live", args=[saga_id])
     context = {
-        "row": row,
+        **told,
         "part": render_to_string("dashboard/saga_part.html", told),
         "live": "" if row.finished_at else where,
         "offered": _offered(told["state"]) if may_operate(request.user) else [],
