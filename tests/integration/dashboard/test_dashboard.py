@@ -182,6 +182,21 @@ def test_page_of_a_saga_tells_what_its_coordinator_knows(shop, admin_client, api
     assert admin_client.get("/dashboard/sagas/none").status_code == 404
 
 
+def test_parked_saga_says_why_and_what_may_be_done(shop, admin_client, api):
+    orchestrator.Saga.objects.filter(pk="sold").update(
+        status="parked",
+        parked_at=store.sql.now(service="saga_orchestrator"),
+        parked_reason="its order can't be confirmed",
+        current_step="confirm_order",
+        finished_at=None,
+    )
+    text = admin_client.get("/dashboard/sagas/sold").content.decode()
+    assert "its order can&#x27;t be confirmed" in text
+    assert all(f'value="{action}"' in text for action in actions.ACTIONS)
+    assert "It is about 25.00" in text
+    assert found(status="parked") == {"sold"}
+
+
 def test_address_and_card_are_on_no_page(shop, admin_client, api):
     context = orchestrator.Saga.objects.get(pk="sold").context
     assert context["data"]["payment_method"] == "credit_card", "it would be there to be seen"
