@@ -3,7 +3,6 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from catalogue.services import WITH_DATABASE, WITH_WORKER
 from config.front_page import front_page
@@ -40,7 +39,7 @@ if settings.HAS_ADMIN:
     urlpatterns += [
         path("admin/", admin.site.admin_view(front_page)),
         path("admin/", admin.site.urls),
-        path("", RedirectView.as_view(pattern_name="admin:index")),
+        path("", include("dashboard.urls")),
     ]
 
 handler400 = "httpapi.problems.bad_request"

@@ -163,14 +163,18 @@ def served() -> int:
     return _served
 
 
+_FORMS = ("/admin", "/dashboard/")
+"""Where people are, and send forms."""
+
+
 def _check(request: HttpRequest) -> None:
     if request.path_info.startswith(LOOKS):
         if request.method not in ("GET", "HEAD"):
             raise problems.method_not_allowed(request.method or "", allowed="GET, HEAD")
         return  # by whatever host name a probe calls it
     _check_address(request)
-    if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith("/admin"):
-        return  # forms
+    if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith(_FORMS):
+        return
     if UNUSABLE in request.META:
         raise request.META[UNUSABLE]
     json.body_of(request)

@@ -26,7 +26,9 @@ from typing import IO
 from stack.children import bound_to_parent
 
 OWN_STACK = ("tests/checkout",)
-OWN_STACK_TOO = ("tests/sagas", "tests/stack", "tests/integration/test_monolith.py")
+OWN_STACK_TOO = (
+    *("tests/dashboard", "tests/sagas", "tests/stack", "tests/integration/test_monolith.py"),
+)
 SHARING_TOO = (
     *("tests/broker", "tests/kit", "tests/integration/test_damaged_rows.py"),
     *("tests/integration/choreography", "tests/integration/lost_replies"),
