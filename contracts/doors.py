@@ -74,6 +74,12 @@ def door_by(declaring: Declaring) -> Callable[[View], View]:
     return declare
 
 
+def page(view: View) -> View:
+    """Marks a page that people look at behind a login: no door of the API."""
+    view.is_page = True  # type: ignore[attr-defined] # as above
+    return view
+
+
 class Door(NamedTuple):
     """One method of one path, as documents write it: `/carts/{cart_id}`."""
 
@@ -100,7 +106,7 @@ class Door(NamedTuple):
 
 def all_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[Door]:
     """Every door of a URL configuration (of Django's patterns), in its order; of two at one place
-    the first, which answers there; views of Django's own are none. `but`: where paths begin that
+    the first, which answers there; pages and views of Django's own are none. `but`: where paths begin that
     are no door's. Those that declare nothing are not among them: see `silent_in`.
     """
     return [
@@ -121,7 +127,8 @@ def _methods(
 ) -> Iterator[tuple[str, str, Any, Declaring | None]]:
     first: dict[str, Any] = {}
     for path, view in _views(urls, "/"):
-        if path.startswith(tuple(but)) or view.__module__.startswith("django."):
+        is_page = getattr(view, "is_page", False) or view.__module__.startswith("django.")
+        if path.startswith(tuple(but)) or is_page:
             continue
         where = _CONVERTED.sub(r"{\1}", path)
         if first.setdefault(_CONVERTED.sub("{}", path), view) is view:

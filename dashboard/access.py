@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
 
 from catalogue.services import COORDINATORS
+from contracts.doors import page
 from httpapi import slots
 from participant import sql
 
@@ -63,4 +64,4 @@ def _guarded(view: View, may: Callable[[Any], bool]) -> View:
         response.headers["Referrer-Policy"] = "same-origin"
         return response
 
-    return guarded
+    return page(guarded)

@@ -20,7 +20,7 @@ from participant import sql
 
 _ACCEPTED = (
     "saga_id, saga, saga_pattern, status, context->>'subject' AS subject, total_amount,"
-    " failure_step, failure_code, accepted_at, handed_over_at, ended_at, set_aside_reason, context,"
+    " failure_step, failure_code, accepted_at, handed_over_at, ended_at, dead_letter_reason, context,"
     " statement_timestamp() AS read_at"
 )
 _NOTED = "saga_id, step, direction, status, code, detail, data, entered_at, decided_at"

@@ -115,7 +115,7 @@ def _of_owner(page: Saga, row: Record | None) -> Iterator[Entry]:
     yield Entry(at, None, owner, "accepted", "event", data=as_text(row.context))
     if row.handed_over_at and row.saga_pattern not in STARTING_THEMSELVES:
         what = "hand-over to the coordinator"
-        yield Entry(at, row.handed_over_at, owner, what, "wait", row.set_aside_reason)
+        yield Entry(at, row.handed_over_at, owner, what, "wait", row.dead_letter_reason)
     if row.ended_at:
         yield Entry(row.ended_at, None, owner, f"ended: {row.status}", "event", row.failure_code)
 
