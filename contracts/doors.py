@@ -106,8 +106,8 @@ class Door(NamedTuple):
 
 def all_in(urls: Iterable[Any], *, but: Sequence[str] = ()) -> list[Door]:
     """Every door of a URL configuration (of Django's patterns), in its order; of two at one place
-    the first, which answers there; pages and views of Django's own are none. `but`: where paths begin that
-    are no door's. Those that declare nothing are not among them: see `silent_in`.
+    the first, which answers there; pages and views of Django's own are none. `but`: where paths
+    begin that are no door's. Those that declare nothing are not among them: see `silent_in`.
     """
     return [
         Door(method, where, view, declaring(view, where))

@@ -24,6 +24,7 @@ from contracts.events import Event
 from contracts.saga import SAGAS
 from coordination import closing
 from httpapi import docs, health, openapi
+from httpapi.metrics import metrics
 from messaging import views as failed
 
 _PARAMETER = re.compile(r"<(?:\w+:)?\w+>|{\w+}")
@@ -69,7 +70,7 @@ def urls_of(service: str) -> list[Any]:
 
 def shared_urls(service: str) -> list[Any]:
     """Of these, what it has as others have it, too."""
-    found = [url("", health.about), *docs.urlpatterns, *health.urlpatterns]
+    found = [url("", health.about), url("metrics", metrics), *docs.urlpatterns, *health.urlpatterns]
     if service in WITH_WORKER:
         found += [*failed.urls(service=service), *closing.urls(service=service)]
     return found

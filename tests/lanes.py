@@ -36,6 +36,7 @@ SHARING_TOO = (
 )
 ALONE = (
     "tests/checkout/test_participant_away.py",
+    "tests/checkout/test_surveying.py",
     "tests/checkout/test_too_many.py",
     "tests/checkout/test_waiting_shoppers.py",
 )
