@@ -1,7 +1,7 @@
 """Pages that move: a part of a page is rendered again and again, and sent as it changes.
 
 By server-sent events, where the browser and a free place allow it, else by polling the same
-address (docs/adr/0021-the-dashboard.md). A stream holds a thread, and a slot with its connections
+address (docs/adr/0023-the-dashboard.md). A stream holds a thread, and a slot with its connections
 only while it renders.
 """
 
