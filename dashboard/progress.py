@@ -145,12 +145,14 @@ def lane(page: Saga, row: Record, noted: Sequence[Record]) -> Lane:
     cells = []
     for step in page.steps:
         told = _as_noted(step.name, noted)
+        is_never = row.ended_at and told.status is StepStatus.PENDING
+        status = StepStatus.SKIPPED if is_never else told.status
         rows = {one.direction: one for one in noted if one.step == step.name}
         undo = rows.get("undo") if told.status is StepStatus.COMPENSATED else None
         cells.append(
             Cell(
-                status=_WORDS.get(told.status, told.status),
-                glyph=_GLYPHS[told.status],
+                status=_WORDS.get(status, status),
+                glyph=_GLYPHS[status],
                 code=next((one.code for one in rows.values() if one.code), ""),
                 at=after(rows["do"].decided_at) if "do" in rows else None,
                 undone=after(undo.decided_at) if undo else None,
