@@ -72,12 +72,7 @@ def fail_checkout(commands: Sequence[Undo]) -> list[Outcome]:
     return [Done({"status": status_after(failures[command.saga_id]).value}) for command in commands]
 
 
-OWNER = Owner(
-    model=Checkout,
-    accept=accept,
-    fail=fail_checkout,
-    statuses={refusals.UNKNOWN_CART: 404, refusals.EMPTY_CART: 400},
-)
+OWNER = Owner(model=Checkout, accept=accept, fail=fail_checkout)
 
 
 @does(service=SERVICE)

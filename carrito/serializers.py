@@ -1,16 +1,111 @@
 """Carts, checkouts and orders as the API shows them."""
 
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from carrito import store
-from carrito.models import Cart, CartItem, Checkout, Order
+from carrito.models import Cart, CartItem, CartStatus, Checkout, Order, OrderStatus
 from catalogue.commands import Line
-from contracts.bounds import amount
+from contracts.bounds import MoneyText, Time, amount, words
+from contracts.outcomes import Failure
+from contracts.states import SagaStatus
 from coordination.owner_views import failure_of
 
 
-def cart(cart: Cart) -> dict[str, Any]:
+class ItemShown(TypedDict):
+    """A line of a cart; `previous_price`: what the shopper was shown, where that has changed."""
+
+    product_id: str
+    quantity: int
+    unit_price: MoneyText
+    previous_price: NotRequired[MoneyText]
+
+
+class CartShown(TypedDict):
+    """A cart. `checking_out`: locked, as a checkout of it runs."""
+
+    id: str
+    user_id: str
+    status: Annotated[str, words(CartStatus)]
+    items: list[ItemShown]
+    total_amount: MoneyText
+    created_at: Time
+
+
+class LineShown(TypedDict):
+    """A line as its checkout has frozen it."""
+
+    product_id: str
+    quantity: int
+    unit_price: str
+
+
+class OrderShown(TypedDict):
+    """An order of a cart."""
+
+    id: str
+    saga_id: str
+    cart_id: str
+    user_id: str
+    status: Annotated[str, words(OrderStatus)]
+    items: list[LineShown]
+    total_amount: MoneyText
+    created_at: Time
+    confirmed_at: Time | None
+    cancelled_at: Time | None
+    cancelled_because: str | None
+
+
+class OrdersOfCart(TypedDict):
+    cart_id: str
+    orders: list[OrderShown]
+
+
+class PriceChangeShown(TypedDict):
+    """What costs less now than the shopper was shown."""
+
+    product_id: str
+    was: str
+    now: str
+
+
+class CheckoutState(TypedDict):
+    """Where a checkout stands, as carrito knows it. `failure`: why it has ended without success."""
+
+    saga_id: str
+    saga: str
+    cart_id: str
+    saga_pattern: str
+    status: Annotated[str, words(SagaStatus)]
+    total_amount: MoneyText
+    price_changes: NotRequired[list[PriceChangeShown]]
+    order_id: str | None
+    order_status: Annotated[str, words(OrderStatus)] | None
+    failure: Failure | None
+    accepted_at: Time
+    ended_at: Time | None
+
+
+class CheckoutShown(CheckoutState):
+    """The same, and where to look again."""
+
+    status_url: str
+
+
+class CheckoutBegun(TypedDict):
+    """A checkout that is accepted, and durable."""
+
+    saga_id: str
+    saga: str
+    cart_id: str
+    total_amount: MoneyText
+    price_changes: NotRequired[list[PriceChangeShown]]
+    status: Annotated[str, words((SagaStatus.PENDING,))]
+    saga_pattern: str
+    status_url: str
+
+
+def cart(cart: Cart) -> CartShown:
     """A cart with its items, in the order in which they were added, and what they come to."""
     items = sorted(cart.items.all(), key=attrgetter("pk"))
     lines = [Line(item.product_id, item.quantity, item.unit_price) for item in items]
@@ -24,9 +119,9 @@ def cart(cart: Cart) -> dict[str, Any]:
     }
 
 
-def _item(item: CartItem) -> dict[str, Any]:
+def _item(item: CartItem) -> ItemShown:
     """A line; with `previous_price` where its price has changed since the shopper was shown it."""
-    shown = {
+    shown: ItemShown = {
         "product_id": item.product_id,
         "quantity": item.quantity,
         "unit_price": str(amount(item.unit_price)),
@@ -36,7 +131,7 @@ def _item(item: CartItem) -> dict[str, Any]:
     return {**shown, "previous_price": str(amount(item.previous_price))}
 
 
-def order(order: Order) -> dict[str, Any]:
+def order(order: Order) -> OrderShown:
     """An order with its lines."""
     return {
         "id": order.id,

@@ -15,7 +15,7 @@ from carrito.models import Cart, Checkout, Order
 from catalogue.commands import Line
 from contracts.outcomes import Failure
 from contracts.saga import Context
-from coordination.store import SETTLED, ended_row, row_of, tell_ended
+from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_ended
 from participant import sql
 
 
@@ -236,21 +236,22 @@ def confirm_orders(*, saga_ids: Sequence[str]) -> dict[str, tuple[str, datetime]
             UPDATE carrito_checkout AS checkout
             SET status = 'completed', ended_at = confirmed.confirmed_at, {SETTLED}
             FROM confirmed WHERE checkout.saga_id = confirmed.saga_id
+            RETURNING confirmed.id, confirmed.confirmed_at, {ended_columns("checkout")}
         ), closed AS (
             UPDATE carrito_cart AS cart SET status = 'checked_out'
             FROM confirmed WHERE cart.id = confirmed.cart_id
         )
-        SELECT saga_id, id, confirmed_at FROM confirmed
+        SELECT * FROM completed
         """,
         [list(saga_ids)],
     )
-    tell_ended(service="carrito", saga_ids=[row[0] for row in rows])
-    return {row[0]: (row[1], row[2]) for row in rows}
+    tell_ended(service="carrito", ended=[row[2:] for row in rows])
+    return {row[2]: (row[0], row[1]) for row in rows}
 
 
 def fail_checkouts(*, failures: Mapping[str, Failure]) -> None:
     """Ends the checkouts, unlocks their carts. A cart that was sold and returned stays closed."""
-    _execute(
+    ended = _execute(
         f"""
         WITH ended AS (
             UPDATE carrito_checkout AS checkout
@@ -259,14 +260,16 @@ def fail_checkouts(*, failures: Mapping[str, Failure]) -> None:
             FROM json_to_recordset(%s)
                  AS v (saga_id text, status text, step text, code text, detail text)
             WHERE checkout.saga_id = v.saga_id
-            RETURNING checkout.cart_id
+            RETURNING cart_id, {ended_columns("checkout")}
+        ), unlocked AS (
+            UPDATE carrito_cart AS cart SET status = 'active' FROM ended
+            WHERE cart.id = ended.cart_id AND cart.status = 'checking_out'
         )
-        UPDATE carrito_cart AS cart SET status = 'active' FROM ended
-        WHERE cart.id = ended.cart_id AND cart.status = 'checking_out'
+        SELECT * FROM ended
         """,
         [sql.rows(ended_row(saga_id, failure) for saga_id, failure in failures.items())],
     )
-    tell_ended(service="carrito", saga_ids=failures)
+    tell_ended(service="carrito", ended=[row[1:] for row in ended])
 
 
 def total_of(items: Sequence[Line]) -> Decimal:

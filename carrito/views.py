@@ -22,6 +22,7 @@ from carrito.models import Cart, CartItem
 from carrito.operations import OWNER, Accept
 from catalogue import refusals
 from contracts.bounds import MOST_IN_A_BATCH, Address, Id, Quantity, SagaPattern, WholeNumber
+from contracts.doors import SHOPPER, door
 from contracts.outcomes import Done, Outcome, Refused
 from coordination import owner_views
 from httpapi import problems
@@ -29,6 +30,17 @@ from httpapi.json import answer, values
 from httpapi.steps import PlainView, StepView
 
 _NewCarts = Annotated[list[NewCart], msgspec.Meta(max_length=MOST_IN_A_BATCH)]
+_TOO_LARGE = (refusals.CART_TOO_LARGE,)
+_OF_ITEMS = {
+    404: (refusals.UNKNOWN_PRODUCT,),
+    409: (
+        refusals.OUT_OF_STOCK,
+        refusals.CART_IN_CHECKOUT,
+        refusals.CART_CHECKED_OUT,
+        refusals.UNREADABLE,
+        *_TOO_LARGE,
+    ),
+}
 _acceptance = owner_views.Acceptance(owner=OWNER)
 
 
@@ -39,6 +51,13 @@ class _Quantity(msgspec.Struct, frozen=True):
 class CartsView(APIView):
     """POST makes an empty cart, or a filled one; a list makes many (207)."""
 
+    @door(
+        SHOPPER,
+        takes=(NewCart, list[NewCart]),
+        gives={201: serializers.CartShown, 207: list[Outcome]},
+        example={"user_id": "ana", "items": [{"product_id": "1", "quantity": 1}]},
+        refuses={409: (refusals.OUT_OF_STOCK, refusals.UNKNOWN_PRODUCT, *_TOO_LARGE)},
+    )
     def post(self, request: Request) -> HttpResponse:
         is_batch = isinstance(request.data, list)
         wanted = (
@@ -59,6 +78,7 @@ class CartsView(APIView):
 class CartView(APIView):
     """A cart, with its lines, their prices and its total."""
 
+    @door(SHOPPER, gives={200: serializers.CartShown})
     def get(self, request: Request, cart_id: str) -> HttpResponse:
         return answer(serializers.cart(_found(cart_id)))
 
@@ -66,6 +86,7 @@ class CartView(APIView):
 class CartItemsView(APIView):
     """POST adds an item. More than is available is refused here already."""
 
+    @door(SHOPPER, takes=Wanted, gives={201: serializers.CartShown}, refuses=_OF_ITEMS)
     def post(self, request: Request, cart_id: str) -> HttpResponse:
         wanted = msgspec.convert(request.data, Wanted)
         offer = carts.offers(product_ids=[wanted.product]).get(wanted.product)
@@ -77,6 +98,7 @@ class CartItemsView(APIView):
 class CartItemView(APIView):
     """PATCH sets how many pieces of a product the cart has; DELETE takes it out."""
 
+    @door(SHOPPER, takes=_Quantity, gives={200: serializers.CartShown}, refuses=_OF_ITEMS)
     def patch(self, request: Request, cart_id: str, product_id: str) -> HttpResponse:
         quantity = msgspec.convert(request.data, _Quantity).quantity
         offer = carts.offers(product_ids=[product_id]).get(product_id)
@@ -86,6 +108,7 @@ class CartItemView(APIView):
             )
         return answer(serializers.cart(_found(cart_id)))
 
+    @door(SHOPPER, gives={204: None}, refuses=_OF_ITEMS)
     def delete(self, request: Request, cart_id: str, product_id: str) -> HttpResponse:
         with transaction.atomic(using=operations.SERVICE), _refusals(cart_id):
             carts.remove_item(cart_id=cart_id, product_id=product_id)
@@ -102,6 +125,7 @@ class OrderStepView(StepView):
 class OrderView(APIView):
     """An order, with the lines that its checkout has frozen."""
 
+    @door(SHOPPER, gives={200: serializers.OrderShown})
     def get(self, request: Request, order_id: str) -> HttpResponse:
         found = store.order(order_id=order_id)
         if found is None:
@@ -112,6 +136,7 @@ class OrderView(APIView):
 class OrdersOfCartView(APIView):
     """The orders of a cart, newest first: the live one, and cancelled attempts before it."""
 
+    @door(SHOPPER, gives={200: serializers.OrdersOfCart})
     def get(self, request: Request, cart_id: str) -> HttpResponse:
         if store.cart(cart_id=cart_id) is None:
             raise problems.unknown("cart", cart_id)
@@ -122,6 +147,7 @@ class OrdersOfCartView(APIView):
 class CheckoutStatusView(APIView):
     """Where a checkout stands, as its shopper sees it: its order, or why there is none."""
 
+    @door(SHOPPER, gives={200: serializers.CheckoutState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         return answer(_checkout_state(saga_id))
 
@@ -137,9 +163,18 @@ class CheckoutRequest(msgspec.Struct, frozen=True, kw_only=True):
     saga: Id = "checkout"
 
 
+door_of_checkout = owner_views.door_of(
+    OWNER,
+    takes=CheckoutRequest,
+    begins=serializers.CheckoutBegun,
+    shows=serializers.CheckoutShown,
+)
+
+
 class CheckoutView(PlainView):
     """POST: 202 once the checkout is accepted and durable; `Prefer: wait=N` answers its end."""
 
+    @door_of_checkout
     def post(self, request: HttpRequest) -> HttpResponse:
         wanted = msgspec.convert(values(request.body), CheckoutRequest)
         command = command_of(request=request, wanted=wanted)

@@ -3,20 +3,23 @@
 Read `checkout` first; `manage.py sagas show checkout` prints what follows from it.
 
 To add a saga, add a module here with its `SAGA`; tell nobody else. `commands`: what the services
-may be asked; `refusals`: their codes; `services`: who there is. The kit (`contracts` and all that
-stands on it) knows nothing of this but what is registered below.
+may be asked; `answers`: what they tell then; `refusals`: their codes; `services`: who there is. The
+kit (`contracts` and all that stands on it) knows nothing of this but what is registered below.
 """
 
 from importlib import import_module
 from pkgutil import iter_modules
 
+from catalogue.answers import ANSWERS, EXAMPLES
 from catalogue.commands import COMMANDS
 from contracts.saga import SAGAS, register
 
-__all__ = ["COMMANDS", "SAGAS"]
+__all__ = ["ANSWERS", "COMMANDS", "SAGAS"]
 
 _modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
 register(
     sagas=[module.SAGA for module in _modules if hasattr(module, "SAGA")],
     commands=COMMANDS,
+    answers=ANSWERS,
+    examples=EXAMPLES,
 )

@@ -50,7 +50,7 @@ _TOOLS = [a for a in ("loadtests", "stack", "checker") if (BASE_DIR / a).exists(
 """They are not in the image of the shop."""
 INSTALLED_APPS = ["rest_framework", "messaging", "coordination", *SERVICES, *_TOOLS]
 if HAS_ADMIN:
-    INSTALLED_APPS = [*_ADMIN_APPS, *INSTALLED_APPS]
+    INSTALLED_APPS = [*_ADMIN_APPS, "dashboard", *INSTALLED_APPS]
 
 MIDDLEWARE = ["httpapi.middleware.RequestContext"]
 if HAS_ADMIN:

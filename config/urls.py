@@ -3,12 +3,12 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from catalogue.services import WITH_DATABASE, WITH_WORKER
 from config.front_page import front_page
 from coordination import closing
 from httpapi.health import about
+from httpapi.metrics import metrics
 from messaging import views as failed
 
 served = [settings.SERVICE] if settings.SERVICE in WITH_DATABASE else []
@@ -16,7 +16,11 @@ if not settings.SERVICE:
     # /saga/choreography/... must be tried before the orchestrator's /saga/<saga_id>/...
     served = sorted(name for name in WITH_DATABASE if name in settings.SERVICE_URLS)
 
-urlpatterns = [path("", include("httpapi.health"))]
+urlpatterns = [
+    path("", include("httpapi.health")),
+    path("", include("httpapi.docs")),
+    path("metrics", metrics),
+]
 if settings.MONOLITH and "carrito" in served:
     urlpatterns += [path("", include("loadtests.floor"))]
 urlpatterns += [path("", include(f"{service}.urls")) for service in served]
@@ -35,7 +39,7 @@ if settings.HAS_ADMIN:
     urlpatterns += [
         path("admin/", admin.site.admin_view(front_page)),
         path("admin/", admin.site.urls),
-        path("", RedirectView.as_view(pattern_name="admin:index")),
+        path("", include("dashboard.urls")),
     ]
 
 handler400 = "httpapi.problems.bad_request"

@@ -17,9 +17,10 @@ _django = get_wsgi_application()
 from coordination import admission  # noqa: E402 -- these need the settings
 from httpapi import waiting  # noqa: E402 -- the same
 from httpapi.middleware import Gateway  # noqa: E402 -- the same
-from participant import failpoints  # noqa: E402 -- the same
+from participant import failpoints, tracing  # noqa: E402 -- the same
 
 _is_shut = partial(admission.is_shut, os.environ.get("DUETO_SERVICE", ""))
 application = Gateway(_django, is_shut=_is_shut)
 waiting.stop_on_signal()
+tracing.start(service=os.environ.get("DUETO_SERVICE") or "dueto")
 failpoints.listen(process=f"{os.environ.get('DUETO_SERVICE')}.web")

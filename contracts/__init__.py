@@ -8,5 +8,6 @@
 `refusals`    the codes that any saga may meet
 `events`      what a service says has happened, in its envelope
 `states`      where a saga stands: the words, and how it is answered
+`doors`       what a door takes, gives and refuses, and whose it is
 `bounds`      what may come in: the limits of texts, numbers, money and lists
 """

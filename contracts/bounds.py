@@ -14,6 +14,8 @@ Ids of products, users and carts may come as numbers, where a shopper or an oper
 """
 
 import re
+from collections.abc import Iterable
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Annotated
 
@@ -26,6 +28,19 @@ CENT = Decimal("0.01")
 def amount(value: Decimal | int | str) -> Decimal:
     """The value with exactly two decimals. Raises decimal.InvalidOperation if it is no number."""
     return Decimal(value).quantize(CENT, rounding=ROUND_HALF_EVEN)
+
+
+MoneyText = Annotated[str, Meta(pattern=r"^-?[0-9]+\.[0-9]{2}$", examples=["1299.99"])]
+"""Money as it is answered."""
+
+
+Time = Annotated[datetime, Meta(tz=True)]
+"""As all answers tell times: with their zone."""
+
+
+def words(of: Iterable[str]) -> Meta:
+    """For the type of a text that is always one of these."""
+    return Meta(extra_json_schema={"enum": [str(word) for word in of]})
 
 
 MOST_ID, MOST_NAME, MOST_CATEGORY, MOST_REASON, MOST_DESCRIPTION = 64, 200, 100, 1_000, 10_000

@@ -18,6 +18,8 @@ from contracts import bounds
 from contracts.bounds import CauseId, Id, Traceparent
 from contracts.outcomes import Failure
 
+EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
+"""The exchanges, by what goes over them."""
 LONGEST_DETAIL = 10_000
 
 _NAMESPACE = uuid.UUID("6f0c9c9c-6f0e-4f0d-9d5e-3b5b8f1f6a10")

@@ -62,6 +62,11 @@ NOTHING_TO_UNDO = Done({"nothing_to_undo": True})
 """What an undo answers where the step never happened; from now on it can't happen any more."""
 
 
+def word_of(outcome: Outcome) -> str:
+    """done, refused or waiting: as it travels."""
+    return str(outcome.__struct_config__.tag)
+
+
 def had_effect(outcome: Outcome) -> bool:
     """Whether this outcome of an undo tells that something was undone."""
     return isinstance(outcome, Done) and "nothing_to_undo" not in outcome.data

@@ -16,14 +16,24 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts.outcomes import Done, Failure, Outcome
-from contracts.saga import COMMANDS, SAGAS, Command, Context, Direction, Saga, Step, Undo
+from contracts.saga import (
+    COMMANDS,
+    SAGAS,
+    Command,
+    Context,
+    Direction,
+    Saga,
+    Step,
+    Undo,
+    is_sampled,
+)
 
 STEP_PARKED = "step.parked"
 """Said of any saga: a service has left a message to a person, and the saga waits there."""
 STEP_WAITING = "step.waiting"
 """Said of any saga: one of its steps has asked, and waits until a named time for who decides."""
 NOTICES = (STEP_PARKED, STEP_WAITING)
-_ENVELOPE = frozenset({"saga_id", "step", "saga"})
+_ENVELOPE = frozenset({"saga_id", "step", "saga", "traceparent"})
 _OF_THE_CONTEXT = ("subject", "saga_id", "pattern")
 
 
@@ -147,11 +157,13 @@ def command(
     """What the step's service is asked. Raises msgspec.ValidationError where the context has not
     what it needs; an undo or a block needs nothing of it.
     """
+    traceparent = context.traceparent if is_sampled(context.traceparent) else msgspec.UNSET
     if direction is not Direction.DO:
         return Undo(
             saga_id=context.saga_id,
             step=step.name,
             saga=context.saga,
+            traceparent=traceparent,
             reason=failure.code if failure else "",
             failure=failure,
         )
@@ -162,6 +174,8 @@ def command(
         if (value := _value(context, source)) is not None
     }
     whose = {"saga_id": context.saga_id, "step": step.name, "saga": context.saga}
+    if traceparent:
+        whose["traceparent"] = traceparent
     return msgspec.convert({**fields, **whose}, kind)
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from contracts.bounds import MOST_ID, Id, Reason, SagaPattern, Traceparent
 from contracts.outcomes import Failure
@@ -137,14 +138,24 @@ def stand_in(*, saga: str, saga_id: str, pattern: str, subject: str) -> Context:
     )
 
 
+def is_sampled(traceparent: str | UnsetType) -> bool:
+    """Whether this trace is recorded: the lowest bit of its flags (W3C Trace Context)."""
+    return isinstance(traceparent, str) and traceparent[-1:] in _SAMPLED
+
+
+_SAMPLED = frozenset("13579bdf")
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Anything that is asked of a step. `step`: which one of its saga; empty: the operation's own
     name. `saga`: the saga's name; empty: it is no saga's, but somebody's who calls by hand.
+    `traceparent`: of what asks for it; only where the trace is recorded.
     """
 
     saga_id: Id
     step: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
     saga: Annotated[str, msgspec.Meta(max_length=MOST_ID)] = ""
+    traceparent: Traceparent | UnsetType = UNSET
 
 
 class Undo(Command, frozen=True, kw_only=True):
@@ -156,20 +167,47 @@ class Undo(Command, frozen=True, kw_only=True):
     failure: Failure | None = None
 
 
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation tells of itself. `done`, `undone`: a type of the outcome's data, as events,
+    replies and steps carry it. `refuses`: its codes, beside those that any step may meet.
+    `statuses`: of HTTP, by code, where an acceptance is refused with another one than 409.
+    """
+
+    done: Any = dict[str, Any]
+    undone: Any = dict[str, Any]
+    refuses: tuple[str, ...] = ()
+    statuses: Mapping[str, int] = {}
+
+
 _sagas: dict[str, Saga] = {}
 _commands: dict[str, type[Command]] = {}
+_answers: dict[str, Answers] = {}
+_examples: dict[str, Any] = {}
 SAGAS: Mapping[str, Saga] = MappingProxyType(_sagas)
 """Every saga of the business, by its name."""
 COMMANDS: Mapping[str, type[Command]] = MappingProxyType(_commands)
 """What each operation takes; one that is not here needs only to know whose step it is."""
+ANSWERS: Mapping[str, Answers] = MappingProxyType(_answers)
+"""What each operation tells; of one that is not here nothing is promised."""
+EXAMPLES: Mapping[str, Any] = MappingProxyType(_examples)
+"""By the name of a field, a value as it is usual in this business: for documents."""
 
 
-def register(*, sagas: Iterable[Saga], commands: Mapping[str, type[Command]]) -> None:
+def register(
+    *,
+    sagas: Iterable[Saga],
+    commands: Mapping[str, type[Command]],
+    answers: Mapping[str, Answers] = MappingProxyType({}),
+    examples: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Tells the kit what the business does: once, in a module that the settings import.
 
-    `commands`: by operation (`inventario.reserve`). Raises ValueError where two pages have a name.
+    `commands`, `answers`: by operation (`inventario.reserve`); `examples`: by field. Raises
+    ValueError where two pages have a name.
     """
     for saga in sagas:
         if _sagas.setdefault(saga.name, saga) is not saga:
             raise ValueError(f"two pages have a saga {saga.name!r}")
     _commands.update(commands)
+    _answers.update(answers)
+    _examples.update(examples)

@@ -3,12 +3,12 @@ answers.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 
+from contracts.bounds import Time, words
 from contracts.outcomes import Failure
 from contracts.saga import SAGAS
 
@@ -49,8 +49,8 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True):
     step_name: str
     status: StepStatus = StepStatus.PENDING
     retry_count: int = 0
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     error: str | None = None
     response_data: Mapping[str, Any] = {}
 
@@ -61,9 +61,9 @@ class TrailEntry(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     event_id: str
     cause_id: str
-    requested_at: datetime | None
-    occurred_at: datetime
-    seen_at: datetime
+    requested_at: Time | None
+    occurred_at: Time
+    seen_at: Time
     data: Mapping[str, Any] = {}
 
 
@@ -72,7 +72,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 
     step: str
     reason: str
-    since: datetime | None
+    since: Time | None
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +80,8 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 
     step: str
     decided_by: str
-    since: datetime
-    until: datetime
+    since: Time
+    until: Time
     url: str
 
 
@@ -99,13 +99,25 @@ class SagaState(msgspec.Struct, frozen=True, kw_only=True):
     current_step: str | None
     subject: str
     total_amount: str | None
-    started_at: datetime
-    finished_at: datetime | None
+    started_at: Time
+    finished_at: Time | None
     failure: Failure | None
     steps: list[StepState]
     parked: Parked | None = None
     waiting: Awaited | None = None
     events: list[TrailEntry] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OpenSagas(NamedTuple):
+    """How many sagas of a page and pattern have not ended and are in_flight, waiting (for a
+    decision) or parked, and the age of the oldest of them.
+    """
+
+    saga: str
+    pattern: str
+    state: str
+    number: int
+    oldest_seconds: float
 
 
 class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,10 +129,25 @@ class SagaSummary(msgspec.Struct, frozen=True, kw_only=True):
     status: SagaStatus
     current_step: str | None
     subject: str
-    started_at: datetime
-    finished_at: datetime | None
+    started_at: Time
+    finished_at: Time | None
     parked: Parked | None = None
     waiting: Awaited | None = None
+
+
+State = Literal["ok", "error"]
+
+
+class AnsweredState(SagaState, frozen=True, kw_only=True):
+    """As it is answered; its subject is there under the name that its users have for it, too."""
+
+    state: State
+
+
+class AnsweredSummary(SagaSummary, frozen=True, kw_only=True):
+    """As it is answered, in the same way."""
+
+    state: State
 
 
 def answered(found: SagaState | SagaSummary) -> dict[str, Any]:
@@ -143,6 +170,32 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     what: str
-    since: datetime
+    since: Time
     do: str
     stops_sagas: bool = True
+
+
+class Attention(TypedDict):
+    """What stands or waits, since when, and what to do."""
+
+    what: str
+    since: Time
+    do: str
+    level: Annotated[str, words(("unavailable", "attention"))]
+
+
+class Alive(TypedDict):
+    """A process answers."""
+
+    status: Annotated[str, words(("ok",))]
+    service: str
+
+
+class Health(TypedDict):
+    """How a service is; beside these, each of its dependencies by name."""
+
+    status: Annotated[str, words(("ok", "unavailable"))]
+    service: str
+    attention: list[Attention]
+    database: NotRequired[dict[str, Any]]
+    requests: NotRequired[int]

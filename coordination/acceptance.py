@@ -65,13 +65,12 @@ class AcceptanceResult:
 @dataclass(frozen=True, kw_only=True)
 class Owner:
     """A service that accepts sagas. `model`: its table of them; `accept`: how; `fail`: what ends
-    one without success. `statuses`: of HTTP, by code, for refusals that are no 409.
+    one without success.
     """
 
     model: type[AcceptedSaga]
     accept: Operation
     fail: Operation
-    statuses: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def service(self) -> str:
@@ -166,7 +165,7 @@ def _repeated(command: Accept, key: Key, decided: Mapping[str, Outcome]) -> Outc
 
 
 def traceparent_of(*, header: str) -> str:
-    """The caller's trace (W3C Trace Context), or one that starts here."""
+    """The caller's trace (W3C Trace Context), or one that starts here, and is not recorded."""
     if _TRACEPARENT.fullmatch(header):
         return header
-    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"

@@ -22,6 +22,7 @@ import msgspec
 from contracts.saga import SAGAS
 from coordination.acceptance import Owner
 from httpapi import problems
+from participant import metrics
 
 log = logging.getLogger(__name__)
 
@@ -162,4 +163,5 @@ def admit(*, owner: Owner, saga: str, pattern: str) -> None:
         key, Flight(owner=owner, saga=saga, pattern=pattern)
     )
     if not flight.lets_in():
+        metrics.count(metrics.REFUSED, "admission")
         raise problems.overloaded()

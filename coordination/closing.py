@@ -26,6 +26,7 @@ from django.urls import URLPattern, path
 
 from contracts import projection
 from contracts.bounds import MOST_IN_A_BATCH
+from contracts.doors import SERVICE, door
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS
 from contracts.states import Complaint
@@ -86,6 +87,7 @@ class ClosedView(PlainView):
 
     service = ""
 
+    @door(SERVICE, takes=list[str], gives={200: list[str]}, example=["3f0e7a52"])
     def post(self, request: HttpRequest) -> HttpResponse:
         saga_ids = decode(request.body, type=list[str])
         if len(saga_ids) > MOST_IN_A_BATCH:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 from django.apps import apps
@@ -26,6 +26,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import refusals
+from contracts.bounds import Time
+from contracts.doors import OPERATOR, door
 from contracts.outcomes import Outcome, Refused
 from contracts.patterns import PATTERNS
 from contracts.saga import SAGAS, Direction
@@ -146,6 +148,37 @@ class Inbox(pages.PageRequest, frozen=True, kw_only=True):
     saga: str = ""
 
 
+class DecisionShown(TypedDict):
+    """What a step has asked, and what was said. `until`: when it is overdue; `url`: where to POST
+    the verdict, null once it is closed; `by`: who decided.
+    """
+
+    saga_id: str
+    saga: str
+    step: str
+    decided_by: str
+    opened_at: Time
+    until: Time
+    verdict: str
+    by: str
+    reason: str
+    closed_at: Time | None
+    url: str
+
+
+class ListedDecision(DecisionShown):
+    """The same in a list. `command`: what the step was asked."""
+
+    decided_at: Time | None
+    command: dict[str, Any]
+
+
+class DecidedShown(DecisionShown):
+    """The same with the step's outcome."""
+
+    outcome: Outcome
+
+
 class _View(APIView):
     service: str
 
@@ -153,6 +186,7 @@ class _View(APIView):
 class InboxView(_View):
     """GET: the decisions of this service, the newest first, in pages."""
 
+    @door(OPERATOR, takes=Inbox, gives={200: pages.Page[ListedDecision]})
     def get(self, request: Request) -> HttpResponse:
         asked = {name: str(value) for name, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, Inbox, strict=False)
@@ -174,6 +208,12 @@ class InboxView(_View):
 class VerdictView(_View):
     """POST: a person's verdict: 200 with the decision and the step's outcome, or 409."""
 
+    @door(
+        OPERATOR,
+        takes=VerdictGiven,
+        gives={200: DecidedShown},
+        refuses={409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED)},
+    )
     def post(self, request: Request, saga_id: str, step: str) -> HttpResponse:
         wanted = msgspec.convert(request.data or {}, VerdictGiven)
         given = GivenVerdict(

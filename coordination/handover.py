@@ -32,7 +32,7 @@ from coordination.acceptance import Owner
 from coordination.store import UnreadableSaga
 from httpapi.client import Client, Unreachable
 from messaging.worker import Backoff, Complaint, wait_to_lead
-from participant import failpoints, sql
+from participant import failpoints, sql, tracing
 from participant.executing import execute
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,8 @@ class Handover:
         """Tells the coordinator of these; the ids of those that it has now, and that are to be
         marked. Raises whatever keeps it from that.
         """
-        outcomes = self._post(contexts)
+        with tracing.continued(f"hand over {self.path}", contexts, kind="client") as (given, _):
+            outcomes = self._post(given)
         self._refuse(contexts, outcomes)
         return [
             context.saga_id
@@ -258,7 +259,7 @@ class Handover:
             do=f"Look at the coordinator at {self.client.url}; they go on by themselves.",
         )
 
-    def _post(self, contexts: list[Context]) -> list[Outcome]:
+    def _post(self, contexts: Sequence[Context]) -> list[Outcome]:
         answer = self.client.post(path=self.path, body=contexts)
         if answer.status != 207:
             detail = f"{self.path} answered {answer.status}: {answer.body[:200]!r}"

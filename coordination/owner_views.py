@@ -6,11 +6,11 @@ it (`Prefer: wait=N`). It shows what it has accepted, and what can't be handed o
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from django.db.models.functions import Now
@@ -20,10 +20,11 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import refusals
-from contracts.bounds import MOST_ID, Id, Reason, amount
+from contracts.bounds import MOST_ID, Id, Reason, Time, amount, words
+from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, View, door, door_by
 from contracts.outcomes import Done, Failure, Refused
 from contracts.patterns import PATTERNS
-from contracts.saga import SAGAS
+from contracts.saga import ANSWERS, SAGAS, Answers
 from contracts.states import Complaint, SagaStatus
 from coordination import admission, handover, pausing
 from coordination.acceptance import (
@@ -37,15 +38,14 @@ from coordination.acceptance import (
 )
 from coordination.handover import give
 from coordination.models import AcceptedSaga
-from coordination.owners import AcceptedState
+from coordination.owners import AcceptedState, InterventionWithReason
 from coordination.store import ENDED
-from coordination.views import InterventionWithReason
 from httpapi import problems, slots, waiting
 from httpapi.json import answer, fingerprint
 from httpapi.steps import made
 from httpapi.waiting import Waiters
 from messaging import outbox, wakeups
-from participant import barrier, failpoints
+from participant import barrier, failpoints, metrics, tracing
 from participant.batching import Batcher
 from participant.executing import Executed, execute
 
@@ -90,6 +90,7 @@ class Acceptance:
             return AcceptanceResult(
                 saga_id=outcome.data.get("repeats", command.saga_id), context=None
             )
+        metrics.count(metrics.ACCEPTED, outcome.context.saga, outcome.context.pattern)
         give(owner=self._owner, context=outcome.context)
         failpoints.reach("acceptance.before_reply")
         return AcceptanceResult(
@@ -167,13 +168,23 @@ def accepting(
     key = problems.read_key(request)
     pausing.check(service=owner.service, saga=saga, pattern=pattern)
     admission.admit(owner=owner, saga=saga, pattern=pattern)
+    saga_id = str(uuid.uuid4())
+    traceparent = traceparent_of(header=request.headers.get("traceparent", ""))
+    if tracing.is_on():
+        traceparent = tracing.begin_request(
+            name=f"POST {door}",
+            header=request.headers.get("traceparent", ""),
+            saga=saga,
+            saga_id=saga_id,
+            pattern=pattern,
+        )
     wanted = {**asked, "saga_pattern": pattern} | ({"saga": saga} if saga != known[0] else {})
     return {
-        "saga_id": str(uuid.uuid4()),
+        "saga_id": saga_id,
         "saga": saga,
         "step": SAGAS[saga].steps[0].name,
         "saga_pattern": pattern,
-        "traceparent": traceparent_of(header=request.headers.get("traceparent", "")),
+        "traceparent": traceparent,
         "idempotency_key": key or "",
         "fingerprint": fingerprint(wanted) if key else "",
     }
@@ -202,10 +213,44 @@ def accept(
     return answer({**told, "status_url": url}, status=begun, headers=headers)
 
 
+STARTS = ("Idempotency-Key", "Prefer", "traceparent")
+"""The headers that mean something where a saga is asked for."""
+
+
+def door_of(
+    owner: Owner, *, takes: Any, begins: Any, shows: Any, begun: int = 202, **also: Any
+) -> Callable[[View], View]:
+    """Declares a view that accepts the owner's sagas. `begins`: how a new one is answered, `shows`:
+    one that has ended, or that was known before. `also`: more fields of Declared.
+    """
+    return door(
+        SHOPPER,
+        takes=takes,
+        gives={begun: (begins, shows), 200: shows},
+        refuses=refusals_of([owner.accept.full_name]),
+        headers=STARTS,
+        **also,
+    )
+
+
+def refusals_of(accepting: Iterable[str]) -> dict[int, list[str]]:
+    """Why any of these operations, which accept sagas, may refuse one, by status."""
+    by_status: dict[int, list[str]] = {503: ["paused"]}
+    for name in accepting:
+        for code in (*ANSWERS.get(name, Answers()).refuses, refusals.KEY_REUSED):
+            known = by_status.setdefault(_status_of(code, name), [])
+            known += [code] if code not in known else []
+    return by_status
+
+
 def not_accepted(refused: Refused, *, owner: Owner) -> problems.Problem:
     """The answer to a saga that was refused."""
-    statuses = {refusals.KEY_REUSED: 422, **owner.statuses}
-    return problems.refusal(refused, status=statuses.get(refused.code, 409))
+    return problems.refusal(refused, status=_status_of(refused.code, owner.accept.full_name))
+
+
+def _status_of(code: str, accepting: str) -> int:
+    known = ANSWERS.get(accepting, Answers()).statuses
+    return {refusals.KEY_REUSED: 422, **known}.get(code, 409)
 
 
 def _begun(taken: AcceptanceResult) -> dict[str, Any]:
@@ -235,6 +280,20 @@ class _Reason(msgspec.Struct, frozen=True):
     reason: Reason = ""
 
 
+class Acted(TypedDict):
+    """What was done to a saga."""
+
+    saga_id: str
+    action: Annotated[str, words(("retry", "discard"))]
+
+
+class DeadLetter(AcceptedState, frozen=True, kw_only=True):
+    """A saga that can't be handed over, and why; its subject under the name of its users, too."""
+
+    dead_lettered_at: Time
+    reason: str
+
+
 class _OwnerView(APIView):
     """`below`: where the owner's doors for these are."""
 
@@ -253,6 +312,7 @@ class _OwnerView(APIView):
 class AcceptedView(_OwnerView):
     """Where a saga stands, as its owner knows it; its coordinator knows each step."""
 
+    @door(SERVICE, gives={200: AcceptedState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         found = self.rows().filter(pk=saga_id).first()
         if found is None:
@@ -263,6 +323,7 @@ class AcceptedView(_OwnerView):
 class DeadLettersView(_OwnerView):
     """The sagas that can't be handed over, each with its reason: `?after=&limit=`."""
 
+    @door_by(lambda view, path: Declared(OPERATOR, takes=_After, gives={200: _list_of(view)}))
     def get(self, request: Request) -> HttpResponse:
         asked = msgspec.convert(request.query_params.dict(), _After, strict=False)
         waiting = self.rows().filter(dead_lettered_at__isnull=False, saga_id__gt=asked.after)
@@ -279,6 +340,7 @@ class DeadLettersView(_OwnerView):
 class RetryHandoverView(_OwnerView):
     """POST: a dead-lettered saga is handed over again, from the start."""
 
+    @door(OPERATOR, gives={202: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         if not handover.retry(owner=self.owner, saga_ids=[saga_id]):
             raise self.not_dead_lettered(saga_id)
@@ -288,6 +350,7 @@ class RetryHandoverView(_OwnerView):
 class DiscardView(_OwnerView):
     """POST `{"reason"}`: a dead-lettered saga ends without success."""
 
+    @door(OPERATOR, takes=_Reason, gives={200: Acted}, refuses={409: (refusals.NOT_DEAD_LETTERED,)})
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         reason = msgspec.convert(request.data or {}, _Reason).reason
         if not handover.discard(owner=self.owner, saga_ids=[saga_id], reason=reason):
@@ -302,21 +365,41 @@ class _Pausing(InterventionWithReason, frozen=True, kw_only=True):
     saga_pattern: Annotated[str, msgspec.Meta(max_length=32)] = ""
 
 
+class Pauses(TypedDict):
+    """What is paused, the first one first."""
+
+    pauses: list[pausing.Pause]
+
+
+class Resumed(TypedDict):
+    """What is accepted again, as it was paused."""
+
+    resumed: list[pausing.Pause]
+
+
 class PausesView(_OwnerView):
     """GET: what is paused. POST `{"saga", "saga_pattern", "reason", "requested_by"}`: accepts no
     more of a saga, in that pattern or (without one) in all; what runs goes on. DELETE, with the
     same in the query: accepts it again.
     """
 
+    @door(OPERATOR, gives={200: Pauses})
     def get(self, request: Request) -> HttpResponse:
         return answer({"pauses": pausing.in_force(service=self.owner.service)})
 
+    @door(
+        OPERATOR,
+        takes=_Pausing,
+        gives={201: pausing.Pause},
+        refuses={409: (refusals.ALREADY_PAUSED,)},
+    )
     def post(self, request: Request) -> HttpResponse:
         done = pausing.pause(**self._asked(request.data))
         if isinstance(done, Refused):
             raise problems.refusal(done)
         return answer(done, status=201)
 
+    @door(OPERATOR, takes=_Pausing, gives={200: Resumed}, refuses={409: (refusals.NOT_PAUSED,)})
     def delete(self, request: Request) -> HttpResponse:
         done = pausing.resume(**self._asked(request.query_params.dict()))
         if isinstance(done, Refused):
@@ -352,6 +435,12 @@ def urls(*, owner: Owner, below: str) -> list[URLPattern]:
         path(f"{below}/<str:saga_id>/retry", made(RetryHandoverView, owner=owner, below=below)),
         path(f"{below}/<str:saga_id>/discard", made(DiscardView, owner=owner, below=below)),
     ]
+
+
+def _list_of(view: type[_OwnerView]) -> Any:
+    """The list's type: its sagas are under what the owner calls them."""
+    fields = {view.below: list[DeadLetter], "next": str | None}
+    return TypedDict(f"DeadLetter_{view.below}", fields)  # type: ignore[operator]
 
 
 def failure_of(found: AcceptedSaga) -> Failure | None:
@@ -397,6 +486,20 @@ def stalls(*, owner: Owner, limit: int) -> list[Complaint]:
         )
         for late in found
     ]
+
+
+def gauges(*, owner: Owner) -> dict[metrics.Key, float]:
+    """By pattern, how many are accepted and not handed over, and since when the oldest: for
+    /metrics. One that starts by itself is handed over some seconds later.
+    """
+    found: dict[metrics.Key, float] = {}
+    for pattern in PATTERNS:
+        found[metrics.ACCEPTED_ONLY.name, pattern] = 0
+        found[metrics.OLDEST_ACCEPTED_ONLY.name, pattern] = 0
+    for pattern, number, seconds in owner.sagas.unknown(patterns=list(PATTERNS)):
+        found[metrics.ACCEPTED_ONLY.name, pattern] = number
+        found[metrics.OLDEST_ACCEPTED_ONLY.name, pattern] = seconds
+    return found
 
 
 def _dead_letter(found: Any) -> dict[str, object]:

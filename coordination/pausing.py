@@ -9,12 +9,12 @@ is here.
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from contracts import refusals
+from contracts.bounds import Time
 from contracts.outcomes import Refused
 from httpapi.problems import Problem
 from participant import sql
@@ -32,7 +32,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     saga_pattern: str
     paused_by: str
     reason: str
-    paused_at: datetime
+    paused_at: Time
 
     def __str__(self) -> str:
         what = f"{self.saga}, {self.saga_pattern}," if self.saga_pattern else self.saga

@@ -6,15 +6,19 @@ Modules are looked up by name when they are asked for: an app is configured befo
 """
 
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 from django.apps import AppConfig
 
+from contracts.patterns import of_coordinator
+from contracts.saga import SAGAS
 from contracts.states import Complaint, SagaSummary
 from messaging import retention
 from messaging.brokers import Broker
 from messaging.retention import Chore, Cleaner, Deleting, Kept
 from messaging.worker import Component
+from participant import metrics
 
 
 class ServiceConfig(AppConfig):
@@ -57,6 +61,12 @@ class OwnerConfig(ServiceConfig):
 
         return owner_views.stalls(owner=self.own("operations").OWNER, limit=limit)
 
+    def gauges(self) -> dict[metrics.Key, float]:
+        """What no coordinator has been told of: for /metrics."""
+        from coordination import owner_views
+
+        return owner_views.gauges(owner=self.own("operations").OWNER)
+
     def worker_components(self, broker: Broker) -> list[Component]:
         """With the hand-over to each coordinator."""
         from coordination.handover import handovers
@@ -70,12 +80,27 @@ class OwnerConfig(ServiceConfig):
         return [*super().chores(), Closing(owner=self.own("operations").OWNER)]
 
 
+OPEN_STATES = ("in_flight", "waiting", "parked")
+"""What a coordinator's `queries.open_sagas` tells its sagas apart by."""
+
+
 class CoordinatorConfig(ServiceConfig):
     """One that has sagas, of which some wait for a person. Its `queries` look at them."""
 
     def stalls(self, *, limit: int) -> list[Complaint]:
         """What should move and does not; the first ones are named: for /health."""
         found: list[Complaint] = self.own("queries").stalls(limit=limit)
+        return found
+
+    def gauges(self) -> dict[metrics.Key, float]:
+        """Its sagas that have not ended, and the age of the oldest: for /metrics."""
+        found: dict[metrics.Key, float] = {}
+        for saga, pattern, state in product(SAGAS, of_coordinator(self.name), OPEN_STATES):
+            found[metrics.SAGAS.name, saga, pattern, state] = 0
+            found[metrics.OLDEST.name, saga, pattern, state] = 0
+        for row in self.own("queries").open_sagas():
+            found[metrics.SAGAS.name, row.saga, row.pattern, row.state] = row.number
+            found[metrics.OLDEST.name, row.saga, row.pattern, row.state] = row.oldest_seconds
         return found
 
     def parked_sagas(self, *, limit: int) -> tuple[int, list[SagaSummary]]:

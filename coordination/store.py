@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
+from django.db import transaction
 
 from contracts import projection, refusals
 from contracts.outcomes import Failure, Refused
@@ -13,7 +14,7 @@ from contracts.patterns import STARTING_THEMSELVES
 from contracts.saga import Context
 from contracts.states import SagaStatus
 from messaging import wakeups
-from participant import sql
+from participant import metrics, sql
 
 _context = msgspec.json.Decoder(Context)
 _STARTING_THEMSELVES = ", ".join(f"'{name}'" for name in STARTING_THEMSELVES)
@@ -57,9 +58,23 @@ ENDED = "ended"
 """The channel of those who wait for the end of a saga, at its owner."""
 
 
-def tell_ended(*, service: str, saga_ids: Iterable[str]) -> None:
-    """Who waits for these knows of it, once that is committed."""
-    wakeups.tell(service=service, channel=ENDED, keys=list(saga_ids))
+def ended_columns(table: str) -> str:
+    """What `tell_ended` is given of each accepted saga, of the table of this name or alias."""
+    seconds = f"extract(epoch FROM {table}.ended_at - {table}.accepted_at)::float8"
+    return f"{table}.saga_id, {table}.saga, {table}.saga_pattern, {table}.status, {seconds}"
+
+
+def tell_ended(*, service: str, ended: Sequence[tuple[Any, ...]]) -> None:
+    """Who waits for these knows of it, and they are counted, once that is committed. `ended`: the
+    `ended_columns` of each.
+    """
+    wakeups.tell(service=service, channel=ENDED, keys=[row[0] for row in ended])
+    transaction.on_commit(lambda: _count_ended(ended), using=service)
+
+
+def _count_ended(ended: Iterable[tuple[Any, ...]]) -> None:
+    for _, saga, pattern, outcome, seconds in ended:
+        metrics.observe(metrics.DURATION, seconds, saga, pattern, outcome)
 
 
 class UnknownSaga(Exception):
@@ -239,6 +254,20 @@ class AcceptedSagas:
             [limit, list(patterns), seconds, most],
         )
         return [Stall(*row) for row in rows]
+
+    def unknown(self, *, patterns: Sequence[str], most: int = 1000) -> list[tuple[str, int, float]]:
+        """By pattern, how many no coordinator has been told of, and the age of the oldest."""
+        return self._execute(
+            """
+            SELECT pattern.name, count(*), extract(epoch FROM now() - min(accepted_at))::float8
+            FROM unnest(%s::text[]) AS pattern (name) CROSS JOIN LATERAL (
+                SELECT accepted_at FROM {table}
+                WHERE handed_over_at IS NULL AND saga_pattern = pattern.name
+                ORDER BY accepted_at LIMIT %s) AS waiting
+            GROUP BY pattern.name
+            """,
+            [list(patterns), most],
+        )
 
     def to_close(
         self, *, after: tuple[datetime, str], limit: int, seconds: float, lasts: float

@@ -10,7 +10,7 @@ POST <its patterns' hand-over>      an owner's, of what it has accepted
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Annotated, Any, cast
+from typing import Any, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
 import msgspec
@@ -22,10 +22,20 @@ from rest_framework.views import APIView
 
 from contracts import patterns, projection, refusals
 from contracts.bounds import MOST_IN_A_BATCH
+from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, door, door_by
 from contracts.outcomes import Done, Outcome, Refused
 from contracts.saga import SAGAS, Context
-from contracts.states import FINAL, SagaState, SagaStatus, SagaSummary, answered
-from coordination import owners
+from contracts.states import (
+    FINAL,
+    AnsweredState,
+    AnsweredSummary,
+    SagaState,
+    SagaStatus,
+    SagaSummary,
+    answered,
+)
+from coordination import owner_views, owners
+from coordination.owners import Intervention, InterventionWithReason
 from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting
 from httpapi.client import ServiceResponse, Unreachable
@@ -41,21 +51,6 @@ _PASSED_BACK = ("Retry-After", "Idempotency-Replayed")
 
 _CLOSED_FOR_NOW = ("paused", "overloaded")
 """Codes of problems (503) of an owner that is there, and accepts none."""
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
-
-
-class Intervention(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks something of a saga, and why."""
-
-    requested_by: Name = "api"
-    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-
-
-class InterventionWithReason(Intervention, frozen=True, kw_only=True):
-    """Who asks for it, and why: for a reader who wonders later."""
-
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class SagaFilter(pages.PageRequest, frozen=True, kw_only=True):
@@ -114,6 +109,48 @@ class Coordinator:
         return str(request.build_absolute_uri(where))
 
 
+class SagasPage(pages.PageFields):
+    """A page of sagas, which are there twice: as `results` and as `sagas`."""
+
+    results: list[AnsweredSummary]
+    sagas: list[AnsweredSummary]
+    total: int
+
+
+class Started(TypedDict):
+    """A saga that its owner has accepted, in the owner's words; `status_url`: where to look."""
+
+    saga_id: str
+    saga: NotRequired[str]
+    status: NotRequired[str]
+    saga_pattern: NotRequired[str]
+    status_url: str
+
+
+WHY_NOT = (
+    refusals.ALREADY_UNDONE,
+    refusals.PAST_PIVOT,
+    refusals.NOTHING_TO_RETRY,
+    refusals.NOT_STARTED,
+    refusals.CLOSED,
+    refusals.UNREADABLE,
+)
+"""What a person asks of a saga may be refused so."""
+
+
+def _starting() -> Declared:
+    """What starts any saga at its owner: it is answered, and refused, as that does."""
+    accepting = [page.steps[0].operation for page in SAGAS.values()]
+    return Declared(
+        SHOPPER,
+        takes=dict[str, Any],
+        gives={200: Started, 201: Started, 202: Started},
+        refuses={**owner_views.refusals_of(accepting), 405: ("method_not_allowed",)},
+        headers=owner_views.STARTS,
+        what="Starts a saga, named in the path: its owner accepts it, and takes what it takes.",
+    )
+
+
 class _View(APIView):
     coordinator: Coordinator
 
@@ -121,9 +158,11 @@ class _View(APIView):
 class SagaView(_View):
     """GET: where a saga stands, step by step. POST, to a saga's name: starts one at its owner."""
 
+    @door(SHOPPER, gives={200: AnsweredState})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         return answer(answered(self.coordinator.state_or_at_owner(saga_id)))
 
+    @door_by(lambda view, path: _starting())
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         if not owners.is_served(saga_id):
             raise problems.method_not_allowed("POST", allowed="GET")
@@ -171,6 +210,7 @@ class SagaView(_View):
 class StatusView(_View):
     """Where a saga stands, in short."""
 
+    @door(SHOPPER, gives={200: AnsweredSummary})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         return answer(answered(self.coordinator.summary_or_at_owner(saga_id)))
 
@@ -178,6 +218,7 @@ class StatusView(_View):
 class ListView(_View):
     """All sagas, newest first, in pages; of one status, pattern or name if asked."""
 
+    @door(OPERATOR, takes=SagaFilter, gives={200: SagasPage})
     def get(self, request: Request) -> HttpResponse:
         asked = {name: str(value) for name, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, SagaFilter, strict=False)
@@ -201,6 +242,11 @@ class AskView(_View):
     ask: Ask
     asked: type[Intervention] = Intervention
 
+    @door_by(
+        lambda view, path: Declared(
+            OPERATOR, takes=view.asked, gives={202: AnsweredSummary}, refuses={409: WHY_NOT}
+        )
+    )
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         wanted = msgspec.convert(request.data or {}, self.asked)
         try:
@@ -224,6 +270,7 @@ class HandOverView(PlainView):
 
     coordinator: Coordinator
 
+    @door(SERVICE, takes=list[Context], gives={207: list[Outcome]})
     def post(self, request: HttpRequest) -> HttpResponse:
         found = _contexts(request.body)
         if len(found) > MOST_IN_A_BATCH:
@@ -261,11 +308,18 @@ class _Step(msgspec.Struct):
     step: str
 
 
+class _Told(TypedDict):
+    """Of how many steps it was told."""
+
+    told: int
+
+
 class DecidedView(PlainView):
     """POST a list of steps that are decided by now: 200; the sagas that rest there go on."""
 
     coordinator: Coordinator
 
+    @door(SERVICE, takes=list[_Step], gives={200: _Told})
     def post(self, request: HttpRequest) -> HttpResponse:
         steps = decode(request.body, type=list[_Step])
         if len(steps) > MOST_IN_A_BATCH:

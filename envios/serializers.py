@@ -1,12 +1,12 @@
 """Couriers and deliveries as the API shows them, and as users send them."""
 
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import msgspec
 from msgspec import Meta
 
-from contracts.bounds import MOST_ID, MOST_QUANTITY, Asked, Name
-from envios.models import Courier, Delivery
+from contracts.bounds import MOST_ID, MOST_QUANTITY, Asked, Name, Time, words
+from envios.models import Courier, Delivery, DeliveryStatus
 from httpapi import pages
 
 PhoneNumber = Annotated[str, Meta(max_length=MOST_ID)]
@@ -31,7 +31,51 @@ class DeliveryFilter(pages.PageRequest, frozen=True, kw_only=True):
     order_id: Asked | None = None
 
 
-def courier(row: Courier) -> dict[str, Any]:
+class CourierShown(TypedDict):
+    """A courier. `deliveries`: how many there are to be made now."""
+
+    id: str
+    name: str
+    phone_number: str
+    province: str
+    city: str
+    capacity: int
+    deliveries: int
+    is_free: bool
+    created_at: Time
+
+
+class CourierNamed(TypedDict):
+    id: str
+    name: str
+
+
+class DeliveryShown(TypedDict):
+    """A delivery, with who makes it."""
+
+    id: str
+    saga_id: str
+    step: str
+    subject: str
+    order_id: str
+    status: Annotated[str, words(DeliveryStatus)]
+    courier: CourierNamed
+    destination: dict[str, str]
+    created_at: Time
+    delivered_at: Time | None
+    cancelled_at: Time | None
+    cancelled_because: str | None
+
+
+class DeliveriesPage(pages.PageFields):
+    """A page of deliveries; `deliveries`: the same by their order."""
+
+    results: list[DeliveryShown]
+    deliveries: dict[str, DeliveryShown]
+    total: int
+
+
+def courier(row: Courier) -> CourierShown:
     """A courier. `deliveries`: how many there are to be made now."""
     return {
         "id": str(row.pk),
@@ -46,7 +90,7 @@ def courier(row: Courier) -> dict[str, Any]:
     }
 
 
-def delivery(row: Delivery) -> dict[str, Any]:
+def delivery(row: Delivery) -> DeliveryShown:
     """A delivery with who makes it. Its subject is the order: `order_id`, too."""
     return {
         "id": str(row.pk),

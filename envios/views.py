@@ -6,21 +6,26 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from contracts.doors import OPERATOR, SERVICE, SHOPPER, door
 from envios import operations, serializers, store
 from envios.models import Courier, Delivery, DeliveryStatus
 from envios.serializers import DeliveryFilter, NewCourier
 from httpapi import pages, problems
 from httpapi.json import answer
 
+_NOT_MOVED = (operations.DELIVERY_CANCELLED, operations.DELIVERED_ALREADY)
+
 
 class CouriersView(APIView):
     """GET lists, in pages. POST adds a courier."""
 
+    @door(OPERATOR, takes=pages.PageRequest, gives={200: pages.Page[serializers.CourierShown]})
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.couriers(), wanted=wanted)
         return answer(page.answer(results=[serializers.courier(row) for row in page.rows]))
 
+    @door(OPERATOR, takes=NewCourier, gives={201: serializers.CourierShown})
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data, NewCourier)
         added = Courier.objects.create(**msgspec.structs.asdict(asked))
@@ -30,6 +35,7 @@ class CouriersView(APIView):
 class DeliveriesView(APIView):
     """GET: the deliveries, newest first, in pages; `deliveries` has them by their order."""
 
+    @door(SERVICE, takes=DeliveryFilter, gives={200: serializers.DeliveriesPage})
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, DeliveryFilter)
         found = store.deliveries(subject=asked.order_id or "")
@@ -42,6 +48,7 @@ class DeliveriesView(APIView):
 class DeliveryView(APIView):
     """A delivery: its courier, where it goes, and how it stands."""
 
+    @door(SHOPPER, gives={200: serializers.DeliveryShown})
     def get(self, request: Request, delivery_id: str) -> HttpResponse:
         return answer(serializers.delivery(_known(delivery_id)))
 
@@ -51,6 +58,7 @@ class InTransitView(APIView):
 
     status = DeliveryStatus.IN_TRANSIT
 
+    @door(OPERATOR, gives={200: serializers.DeliveryShown}, refuses={409: _NOT_MOVED})
     def post(self, request: Request, delivery_id: str) -> HttpResponse:
         known = _known(delivery_id)
         with transaction.atomic(using=operations.SERVICE):

@@ -1,8 +1,8 @@
 """Bills and invoices as the API shows them."""
 
-from typing import Any
+from typing import Annotated, TypedDict
 
-from contracts.bounds import Asked, amount
+from contracts.bounds import Asked, MoneyText, Time, amount, words
 from facturas.models import Bill, BillStatus, Invoice, InvoiceKind
 from httpapi import pages
 
@@ -23,7 +23,39 @@ class InvoiceFilter(pages.PageRequest, frozen=True, kw_only=True):
     kind: InvoiceKind | None = None
 
 
-def bill(row: Bill) -> dict[str, Any]:
+class BillShown(TypedDict):
+    """A bill, with the numbers of its invoice and of its credit note."""
+
+    id: str
+    saga_id: str
+    step: str
+    subject: str
+    booking_id: str
+    user_id: str
+    amount: MoneyText
+    status: Annotated[str, words(BillStatus)]
+    failed_because: str | None
+    invoice: str | None
+    credit_note: str | None
+    created_at: Time
+    paid_at: Time | None
+    closed_at: Time | None
+
+
+class InvoiceShown(TypedDict):
+    """An invoice or a credit note, with whose it is."""
+
+    number: str
+    kind: Annotated[str, words(InvoiceKind)]
+    bill_id: str
+    saga_id: str
+    booking_id: str
+    user_id: str
+    amount: MoneyText
+    issued_at: Time
+
+
+def bill(row: Bill) -> BillShown:
     """A bill, with the numbers of its invoice and of its credit note."""
     numbers = {invoice.kind: invoice.number for invoice in row.invoices.all()}
     return {
@@ -44,7 +76,7 @@ def bill(row: Bill) -> dict[str, Any]:
     }
 
 
-def invoice(row: Invoice) -> dict[str, Any]:
+def invoice(row: Invoice) -> InvoiceShown:
     """An invoice or a credit note, with whose it is."""
     return {
         "number": row.number,

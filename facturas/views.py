@@ -4,6 +4,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from contracts.doors import OPERATOR, SHOPPER, door
 from facturas import serializers, store
 from facturas.serializers import BillFilter, InvoiceFilter
 from httpapi import pages, problems
@@ -13,6 +14,7 @@ from httpapi.json import answer
 class BillsView(APIView):
     """GET: the bills, newest first, in pages."""
 
+    @door(OPERATOR, takes=BillFilter, gives={200: pages.Page[serializers.BillShown]})
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, BillFilter)
         found = store.bills(
@@ -25,6 +27,7 @@ class BillsView(APIView):
 class BillView(APIView):
     """A bill, with the numbers of its invoice and of its credit note."""
 
+    @door(SHOPPER, gives={200: serializers.BillShown})
     def get(self, request: Request, bill_id: str) -> HttpResponse:
         found = store.bill(bill_id=bill_id)
         if found is None:
@@ -35,6 +38,7 @@ class BillView(APIView):
 class InvoicesView(APIView):
     """GET: the invoices and credit notes, newest first, in pages."""
 
+    @door(OPERATOR, takes=InvoiceFilter, gives={200: pages.Page[serializers.InvoiceShown]})
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, InvoiceFilter)
         found = store.invoices(
@@ -47,6 +51,7 @@ class InvoicesView(APIView):
 class InvoiceView(APIView):
     """An invoice or a credit note, by its number."""
 
+    @door(SHOPPER, gives={200: serializers.InvoiceShown})
     def get(self, request: Request, number: str) -> HttpResponse:
         found = store.invoice(number=number)
         if found is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -22,7 +22,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver, path
 
-from contracts.states import Complaint
+from contracts.doors import ANYONE, door
+from contracts.states import Alive, Complaint, Health
 from httpapi import standing
 from httpapi.json import answer
 from httpapi.middleware import served
@@ -71,21 +72,36 @@ LOCK_MILLISECONDS, STATEMENT_MILLISECONDS = 100, 500
 RENEW_SECONDS = 10.0
 """The look's connection is not kept longer: what new ones meet must be seen too."""
 
-_looks = SingleFlight(name="health")
+looks = SingleFlight(name="health")
 _noted = Noted()
 _connected_at = 0.0
 
 
+class About(TypedDict):
+    """A service in a sentence, and its paths. `docs`: this document, to be read."""
+
+    service: str
+    offers: list[str]
+    health: str
+    docs: str
+
+
+_Health = door(ANYONE, gives={200: Health, 503: Health})
+
+
+@door(ANYONE, gives={200: Alive})
 def live(request: HttpRequest) -> HttpResponse:
     """200 while the process answers at all."""
     return answer({"status": "ok", "service": _service()})
 
 
+@_Health
 def ready(request: HttpRequest) -> HttpResponse:
     """200 once requests can be served: the database answers, and takes writes."""
     return _told(_ask(_readiness))
 
 
+@_Health
 def health(request: HttpRequest) -> HttpResponse:
     """200, or 503 while something keeps sagas from moving; each dependency by name.
 
@@ -95,6 +111,7 @@ def health(request: HttpRequest) -> HttpResponse:
     return _told(_ask(_everything), requests=served())
 
 
+@door(ANYONE, gives={200: About})
 def about(request: HttpRequest) -> HttpResponse:
     """What this service is, and the paths that it offers."""
     service = _service()
@@ -108,6 +125,7 @@ def about(request: HttpRequest) -> HttpResponse:
             "is": text.partition("\n")[0].partition(": ")[2] or service,
             "offers": [f"/{path}" for path in paths],
             "health": "/health",
+            "docs": "/docs",
         }
     )
 
@@ -140,11 +158,11 @@ def _service() -> str:
     return settings.SERVICE or "dueto"
 
 
-def _alias() -> str:
+def alias() -> str:
     return settings.SERVICE if settings.SERVICE in connections.databases else "default"
 
 
-def _app() -> AppConfig | None:
+def app() -> AppConfig | None:
     """Of the service, if it has a worker."""
     found = [config for config in apps.get_app_configs() if config.label == settings.SERVICE]
     return found[0] if found and hasattr(found[0], "worker_components") else None
@@ -152,27 +170,27 @@ def _app() -> AppConfig | None:
 
 def _ask(question: Callable[[], Findings]) -> Findings:
     try:
-        return _looks.ask(question=question, seconds=LOOK_SECONDS)
+        return looks.ask(question=question, seconds=LOOK_SECONDS)
     except TimeoutError:
         error = f"no answer within {LOOK_SECONDS:g} s"
         return _away({"status": "down", "error": error})
 
 
 def _readiness() -> Findings:
-    found = _database()
+    found = database()
     if not found.stands:
         _noted.forget(what=_what_is_away())
-    connections[_alias()].close_if_unusable_or_obsolete()
+    connections[alias()].close_if_unusable_or_obsolete()
     return found
 
 
 def _everything() -> Findings:
-    found = _database()
+    found = database()
     if not found.stands:
-        for look in _looks_of(_app()):
+        for look in _looks_of(app()):
             found.add(_bounded(look))
     _noted.keep(only=[stand.what for stand in found.stands + found.waits])
-    connections[_alias()].close_if_unusable_or_obsolete()
+    connections[alias()].close_if_unusable_or_obsolete()
     return found
 
 
@@ -203,17 +221,17 @@ def _bounded(look: Callable[[], Findings]) -> Findings:
         return look()
     except (DatabaseError, InterfaceError) as error:
         if sql.spends_connection(error):
-            connections[_alias()].close()
+            connections[alias()].close()
         what = f"a table of {_service()} can't be read: {_first_line(error)}"
         do = "a lock on it must be let go (a migration, a session left open), or a right given back"
         return Findings(stands=[Complaint(what=what, since=_noted.since(what=what), do=do)])
 
 
-def _database() -> Findings:
+def database() -> Findings:
     """Asks twice before it is down: a kept connection may be of before a failover."""
     started = time.monotonic()
     if started - _connected_at > RENEW_SECONDS:
-        connections[_alias()].close()
+        connections[alias()].close()
     state = _state() and _state()
     if state:
         return _away(state)
@@ -224,7 +242,7 @@ def _database() -> Findings:
 def _state() -> dict[str, Any] | None:
     """None when it can be written to; else what is wrong, and the connection is closed."""
     global _connected_at
-    connection = connections[_alias()]
+    connection = connections[alias()]
     try:
         if connection.connection is None:
             _connected_at = time.monotonic()

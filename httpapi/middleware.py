@@ -19,6 +19,7 @@ from contracts.bounds import MOST_BYTES
 from contracts.patterns import PATTERNS
 from httpapi import json, problems, slots, waiting
 from httpapi.problems import Problem
+from participant import metrics, tracing
 
 Environ = MutableMapping[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Any]
@@ -28,6 +29,8 @@ UNUSABLE = "dueto.unusable_body"
 _MOST_DISCARDED = 64 * 1024 * 1024
 """What is read of a body that is too long: many a client hears the answer only then."""
 _PIECE = 1024 * 1024
+LOOKS = ("/health", "/metrics")
+"""Where the paths begin at which a service is looked at: by any host name, however busy it is."""
 LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS = 2048, 32 * 1024, 100
 """A query may name some 1,000 ids, in one field."""
 
@@ -52,12 +55,12 @@ class Gateway:
             return self._answer(variables, start_response)
         body = _take_in(variables)
         if variables.get("REQUEST_METHOD") == "POST" and self._is_shut(path, body):
-            return _turned_away(start_response)
+            return _turned_away(start_response, "admission")
         try:
             with _slots_of(path).taken():
                 return self._answer(variables, start_response)
         except slots.NoSlot:
-            return _turned_away(start_response)
+            return _turned_away(start_response, "slots")
 
     def _answer(self, variables: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = self._application(variables, start_response)
@@ -76,14 +79,15 @@ _HAND_OVERS = frozenset(pattern.hand_over for pattern in PATTERNS.values())
 
 
 def _slots_of(path: str) -> slots.Slots:
-    if path.startswith("/health"):
+    if path.startswith(LOOKS):
         return slots.looking
     if path.startswith(_IN_FLIGHT) or path in _HAND_OVERS:
         return slots.stepping
     return slots.working
 
 
-def _turned_away(start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _turned_away(start_response: Callable[..., Any], reason: str) -> Iterable[bytes]:
+    metrics.count(metrics.REFUSED, reason)
     response = problems.respond(problems.overloaded())
     start_response(f"{response.status_code} {response.reason_phrase}", [*response.items()])
     return [response.content]
@@ -138,6 +142,9 @@ class RequestContext:
             _served += 1
         slots.close_stale()
         response = self._answer(request)
+        if tracing.is_on():
+            tracing.end_request(status=response.status_code)
+        metrics.count(metrics.REQUESTS, f"{response.status_code // 100}xx")
         if waiting.places.is_closed.is_set():
             # Granian says so by itself, but a moment later than those who wait are answered.
             response["Connection"] = "close"
@@ -156,14 +163,18 @@ def served() -> int:
     return _served
 
 
+_FORMS = ("/admin", "/dashboard/")
+"""Where people are, and send forms."""
+
+
 def _check(request: HttpRequest) -> None:
-    if request.path_info.startswith("/health"):
+    if request.path_info.startswith(LOOKS):
         if request.method not in ("GET", "HEAD"):
             raise problems.method_not_allowed(request.method or "", allowed="GET, HEAD")
         return  # by whatever host name a probe calls it
     _check_address(request)
-    if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith("/admin"):
-        return  # forms
+    if getattr(settings, "HAS_ADMIN", False) and request.path_info.startswith(_FORMS):
+        return
     if UNUSABLE in request.META:
         raise request.META[UNUSABLE]
     json.body_of(request)

@@ -7,7 +7,7 @@ the first. `?page=` jumps to a page by its number, and then counts rows as it al
 
 import base64
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypedDict, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,6 +19,7 @@ from httpapi import problems
 from participant import sql
 
 Row = TypeVar("Row", bound=Model)
+Shown = TypeVar("Shown")
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +36,22 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
     page_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
     after: str = ""
     before: str = ""
+
+
+class PageFields(TypedDict):
+    """What every page of a list has, beside its rows. `next`, `previous`: URLs."""
+
+    count: int
+    page: int
+    page_size: int
+    next: str | None
+    previous: str | None
+
+
+class Page(PageFields, Generic[Shown]):
+    """A page of a list."""
+
+    results: list[Shown]
 
 
 class ResultPage(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):

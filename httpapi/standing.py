@@ -76,7 +76,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     seen_at: datetime
     silent: float
-    counters: dict[str, int]
+    counters: dict[str, int | float]
     complaints: list[Complaint]
 
     @property
@@ -94,10 +94,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 def workers(*, service: str, noted: Noted) -> Findings:
     """Every worker process of the service: alive, standing still, or dead."""
-    heartbeats = _heartbeats(service)
-    still = _with_session(
-        service, [heartbeat.id for heartbeat in heartbeats if not heartbeat.is_alive]
-    )
+    heartbeats = heartbeats_of(service=service)
+    still = standing_still(service=service, heartbeats=heartbeats)
     found = Findings(fields={"worker": _newest(heartbeats)})
     found.fields["workers"] = [_worker(heartbeat, still) for heartbeat in heartbeats]
     found.stands += [_stands_still(heartbeat) for heartbeat in heartbeats if heartbeat.id in still]
@@ -111,7 +109,8 @@ def workers(*, service: str, noted: Noted) -> Findings:
     return found
 
 
-def _heartbeats(service: str) -> list[Heartbeat]:
+def heartbeats_of(*, service: str) -> list[Heartbeat]:
+    """Of its worker processes, the newest first."""
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -124,7 +123,7 @@ def _heartbeats(service: str) -> list[Heartbeat]:
     return [
         Heartbeat(
             **dict(zip(("id", "pid", "host", "seen_at", "silent"), row[:5], strict=True)),
-            counters=_typed(row[5], dict[str, int]),
+            counters=_typed(row[5], dict[str, int | float]),
             complaints=_typed(row[6], list[Complaint]),
         )
         for row in rows
@@ -137,6 +136,13 @@ def _typed(text: str, kind: type[T]) -> T:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, RecursionError):
         return kind()
+
+
+def standing_still(*, service: str, heartbeats: Sequence[Heartbeat]) -> set[int]:
+    """The ids of those that are silent, and there."""
+    return _with_session(
+        service, [heartbeat.id for heartbeat in heartbeats if not heartbeat.is_alive]
+    )
 
 
 def _with_session(service: str, ids: Sequence[int]) -> set[int]:
@@ -164,7 +170,11 @@ def _newest(heartbeats: Sequence[Heartbeat]) -> dict[str, Any]:
     found = {
         "pid": heartbeat.pid,
         "last_seen_seconds": round(heartbeat.silent, 1),
-        "counters": heartbeat.counters,
+        "counters": {
+            name: value
+            for name, value in heartbeat.counters.items()
+            if not name.startswith("dueto_")
+        },
     }
     if heartbeat.is_alive:
         return {"status": "up", **found}

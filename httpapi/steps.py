@@ -5,9 +5,10 @@ step it is. The others (`StepView`, on the paths that users know) are for who ca
 belongs to a saga is not done, or undone, there.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -16,9 +17,11 @@ from django.urls import URLPattern, path
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from contracts.bounds import MOST_IN_A_BATCH, field_and_message
+from contracts import refusals
+from contracts.bounds import MOST_IN_A_BATCH, Reason, field_and_message
+from contracts.doors import OPERATOR, SERVICE, Declared, door_by
 from contracts.outcomes import Busy, Done, Outcome, Refused, Waiting
-from contracts.saga import SAGAS, Command, Direction
+from contracts.saga import ANSWERS, SAGAS, Answers, Command, Direction
 from httpapi import problems
 from httpapi.json import answer, decode
 from participant import failpoints, operations
@@ -64,7 +67,9 @@ class StepView(PlainView):
 
     operation: Operation
     aliases: Mapping[str, str] = MappingProxyType({})
+    audience = OPERATOR
 
+    @door_by(lambda view, path: _declared(view, path))
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
         commands, is_batch = self._commands(self.read(request), path)
         if len(commands) > MOST_IN_A_BATCH:
@@ -123,6 +128,8 @@ class StepView(PlainView):
 class SagaStepView(StepView):
     """POST a saga's commands. 400 for one that does not say whose step it is."""
 
+    audience = SERVICE
+
     def _commands(self, body: bytes, path: dict[str, str]) -> tuple[Sequence[Command], bool]:
         is_batch = body.lstrip().startswith(b"[")
         kind = self.operation.command
@@ -166,6 +173,54 @@ def made(view: type[View], **options: Any) -> Callable[..., HttpResponseBase]:
     """A view of this class with these attributes, as a path takes it."""
     found: type[View] = type(view.__name__, (view,), options)
     return found.as_view()
+
+
+class NothingToUndo(TypedDict):
+    """The step had not happened, and never will."""
+
+    nothing_to_undo: bool
+
+
+def _declared(view: type[StepView], path: str) -> Declared:
+    """What the operation takes and tells; by a path that names its saga, the body may be empty."""
+    operation = view.operation
+    told = ANSWERS.get(operation.full_name, Answers())
+    always = [refusals.UNREADABLE]
+    if view.audience is not SERVICE:
+        always.append(refusals.PART_OF_A_SAGA)
+    gives: dict[int, Any] = {200: told.done, 207: list[Outcome | Busy]}
+    refuses = [refusals.ABORTED, *always]
+    if operation.direction is Direction.UNDO:
+        gives[200], refuses = (told.undone, NothingToUndo), always
+    elif operation.direction is Direction.DO:
+        refuses = [*told.refuses, *refuses]
+        if operation.decide:
+            gives[202] = Waiting
+    takes: Any = (operation.command, list[operation.command])  # type: ignore[name-defined]
+    if "{" in path:
+        gives.pop(207)
+        takes = Reasoned
+    return Declared(
+        view.audience,
+        takes=takes,
+        gives=gives,
+        refuses={409: refuses},
+        what=f"{operation.name}: {_told_of(operation, view.aliases)}",
+    )
+
+
+class Reasoned(msgspec.Struct, frozen=True):
+    """Why it is asked for: shown to who looks at the row later. The body may be empty."""
+
+    reason: Reason = ""
+
+
+def _told_of(operation: Operation, aliases: Mapping[str, str]) -> str:
+    """What its docstring says first: of a block, that of what it blocks; and of other names."""
+    said = operation.doing.run if operation.direction is Direction.BLOCK else operation.run
+    first = (inspect.getdoc(said) or "").partition("\n\n")[0]
+    named = [f" `{theirs}` may be said for `{ours}`." for theirs, ours in aliases.items()]
+    return first + "".join(named)
 
 
 _BELOW = {Direction.DO: "", Direction.UNDO: "/undo", Direction.BLOCK: "/block"}

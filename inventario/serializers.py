@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,14 +12,17 @@ from contracts.bounds import (
     Asked,
     Category,
     Description,
+    MoneyText,
     Name,
     Sku,
     StockChange,
+    Time,
     WholeNumber,
     amount,
+    words,
 )
 from httpapi import pages
-from inventario.models import Product, Reservation
+from inventario.models import Product, Reservation, ReservationStatus
 
 MOST_IN_A_PAGE = 1000
 IDS = r"\A[0-9]+(\s*,\s*[0-9]+)*\Z"
@@ -67,12 +70,94 @@ class Priced(msgspec.Struct, frozen=True):
     ids: Annotated[str, Meta(max_length=21 * MOST_IN_A_PAGE, pattern=IDS)]
 
 
-def prices(found: Mapping[int, Decimal]) -> dict[str, dict[str, str]]:
+class Prices(TypedDict):
+    """By product id."""
+
+    prices: dict[str, MoneyText]
+
+
+class ProductShown(TypedDict):
+    """A product; `quantity` and `available` both say how many can be bought now."""
+
+    id: str
+    name: str
+    description: str
+    price: MoneyText
+    category: str
+    sku: str
+    quantity: int
+    available: int
+    reserved: int
+    sold: int
+    created_at: Time
+
+
+class ProductsPage(pages.PageFields):
+    """A page of products, which are there twice: as `results` and as `products`."""
+
+    results: list[ProductShown]
+    products: list[ProductShown]
+    total: int
+
+
+class Availability(TypedDict):
+    """Where all that ever came in of a product is now."""
+
+    product_id: str
+    is_available: bool
+    available: int
+    reserved: int
+    sold: int
+    initial: int
+
+
+class ReservedLine(TypedDict):
+    product_id: str
+    quantity: int
+
+
+class ReservationShown(TypedDict):
+    """What is put aside for a step of a saga. `subject`: the cart or the order it is for."""
+
+    reservation_id: str
+    saga_id: str
+    step: str
+    subject: str
+    cart_id: str
+    status: Annotated[str, words(ReservationStatus)]
+    items: list[ReservedLine]
+    created_at: Time
+    changed_at: Time
+    expires_at: Time
+
+
+class ReservationsOf(TypedDict):
+    subject: str
+    cart_id: str
+    reservations: list[ReservationShown]
+
+
+class Inventory(TypedDict):
+    """What there is by sku, and what is put aside by the order (or cart) that it is for."""
+
+    inventory: dict[str, ProductShown]
+    reserved: dict[str, ReservationShown]
+
+
+class InventoryPage(Inventory):
+    """A page of both."""
+
+    total: int
+    page: int
+    next: str | None
+
+
+def prices(found: Mapping[int, Decimal]) -> Prices:
     """What products cost now, by id."""
     return {"prices": {str(product_id): str(amount(price)) for product_id, price in found.items()}}
 
 
-def product(row: Product) -> dict[str, Any]:
+def product(row: Product) -> ProductShown:
     """A product; `quantity` and `available` both say how many can be bought now."""
     return {
         "id": str(row.pk),
@@ -89,7 +174,7 @@ def product(row: Product) -> dict[str, Any]:
     }
 
 
-def availability(row: Product) -> dict[str, Any]:
+def availability(row: Product) -> Availability:
     """Where all that ever came in of a product is now."""
     return {
         "product_id": str(row.pk),
@@ -101,7 +186,7 @@ def availability(row: Product) -> dict[str, Any]:
     }
 
 
-def reservation(row: Reservation) -> dict[str, Any]:
+def reservation(row: Reservation) -> ReservationShown:
     """A reservation with its lines. Its subject is the cart of a checkout: `cart_id`, too."""
     return {
         "reservation_id": str(row.pk),
@@ -120,11 +205,9 @@ def reservation(row: Reservation) -> dict[str, Any]:
     }
 
 
-def inventory(
-    *, products: Iterable[Product], reservations: Iterable[Reservation]
-) -> dict[str, dict[str, Any]]:
+def inventory(*, products: Iterable[Product], reservations: Iterable[Reservation]) -> Inventory:
     """What there is by sku, and what is reserved by the order (or cart) that it is for."""
-    reserved: dict[str, dict[str, Any]] = {}
+    reserved: dict[str, ReservationShown] = {}
     for row in reservations:
         shown = reservation(row)
         other = reserved.setdefault(row.subject, shown)

@@ -9,7 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from catalogue import refusals
 from contracts.bounds import MOST_IN_A_BATCH
+from contracts.doors import OPERATOR, SHOPPER, door
+from contracts.doors import SERVICE as OF_SERVICES
 from contracts.outcomes import Done, Outcome, Refused
 from httpapi import pages, problems
 from httpapi.json import answer
@@ -29,9 +32,16 @@ _NewProducts = Annotated[list[NewProduct], msgspec.Meta(max_length=MOST_IN_A_BAT
 class ProductsView(APIView):
     """GET lists, in pages. POST adds a product (201), or a list of them (207)."""
 
+    @door(SHOPPER, takes=ProductFilter, gives={200: serializers.ProductsPage})
     def get(self, request: Request) -> HttpResponse:
         return answer(_page(request, read_query(request.query_params, ProductFilter)))
 
+    @door(
+        OPERATOR,
+        takes=(NewProduct, list[NewProduct]),
+        gives={201: serializers.ProductShown, 207: list[Outcome]},
+        refuses={409: (catalogue.SKU_TAKEN,)},
+    )
     def post(self, request: Request) -> HttpResponse:
         is_batch = isinstance(request.data, list)
         wanted = (
@@ -51,9 +61,16 @@ class ProductsView(APIView):
 class ProductView(APIView):
     """GET shows, PATCH changes whatever is not its stock."""
 
+    @door(SHOPPER, gives={200: serializers.ProductShown})
     def get(self, request: Request, product_id: str) -> HttpResponse:
         return answer(serializers.product(_known(product_id)))
 
+    @door(
+        OPERATOR,
+        takes=ProductChange,
+        gives={200: serializers.ProductShown},
+        refuses={409: (catalogue.SKU_TAKEN,)},
+    )
     def patch(self, request: Request, product_id: str) -> HttpResponse:
         product = _known(product_id)
         asked = problems.read(request.data, ProductChange)
@@ -67,6 +84,12 @@ class ProductView(APIView):
 class RestockView(APIView):
     """POST: so many came in, or (negative) were lost."""
 
+    @door(
+        OPERATOR,
+        takes=Restock,
+        gives={200: serializers.ProductShown},
+        refuses={409: (refusals.OUT_OF_STOCK, catalogue.STOCK_TOO_LARGE)},
+    )
     def post(self, request: Request, product_id: str) -> HttpResponse:
         product = _known(product_id)
         quantity = problems.read(request.data, Restock).quantity
@@ -82,6 +105,7 @@ class PricesView(PlainView):
 
     methods = ("GET",)
 
+    @door(OF_SERVICES, takes=Priced, gives={200: serializers.Prices})
     def get(self, request: HttpRequest) -> HttpResponse:
         ids = _ids(read_query(request.GET, Priced).ids)
         return answer(serializers.prices(store.prices(ids=ids)))
@@ -90,6 +114,7 @@ class PricesView(PlainView):
 class AvailabilityView(APIView):
     """How many pieces of a product there are, reserved, and free."""
 
+    @door(SHOPPER, gives={200: serializers.Availability})
     def get(self, request: Request, product_id: str) -> HttpResponse:
         return answer(serializers.availability(_known(product_id)))
 
@@ -97,6 +122,7 @@ class AvailabilityView(APIView):
 class ReservationsView(APIView):
     """The reservations of a cart or an order, newest first; none where nothing was reserved yet."""
 
+    @door(OPERATOR, gives={200: serializers.ReservationsOf})
     def get(self, request: Request, subject: str) -> HttpResponse:
         found = [serializers.reservation(row) for row in store.reservations(subject=subject)]
         return answer({"subject": subject, "cart_id": subject, "reservations": found})
@@ -105,6 +131,7 @@ class ReservationsView(APIView):
 class InventoryView(APIView):
     """GET: what there is and what is reserved, in pages of both: `?page=&page_size=`."""
 
+    @door(OPERATOR, takes=pages.PageRequest, gives={200: serializers.InventoryPage})
     def get(self, request: Request) -> HttpResponse:
         asked = read_query(request.query_params, pages.PageRequest)
         wanted = pages.PageRequest(page=asked.page, page_size=asked.page_size)

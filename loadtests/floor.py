@@ -219,6 +219,7 @@ class FloorView(views.CheckoutView):
     is not looked at: without a barrier the first answer is not known.
     """
 
+    @views.door_of_checkout
     def post(self, request: HttpRequest) -> HttpResponse:
         wanted = msgspec.convert(values(request.body), CheckoutRequest)
         if wanted.saga_pattern != PATTERN:

@@ -1,7 +1,7 @@
 """The components of the worker of every service that receives events and publishes some.
 
-The probe asks the broker now and then whether it is there, and what lies in dead-letter queues, for
-/health.
+The probe asks the broker now and then whether it is there, and what lies in its queues, for /health
+and /metrics.
 """
 
 import threading
@@ -42,12 +42,13 @@ class BrokerProbe:
         self.broker = broker
         self._queue = queue
         self._dead: Complaint | None = None
+        self._depths: dict[str, int] = {}
         self._is_up = False
         self._asked_at: datetime | None = None
         self._complaint: Complaint | None = None
 
     def counters(self) -> dict[str, int]:
-        return {"broker_up": int(self._is_up and not self._waits_long())}
+        return {"broker_up": int(self._is_up and not self._waits_long()), **self._depths}
 
     def complaints(self) -> list[Complaint]:
         """That the broker is away, since the first ping that it did not answer; or that there are
@@ -73,7 +74,9 @@ class BrokerProbe:
 
     def _dead_now(self, now: datetime) -> Complaint | None:
         name = f"{self._queue}.dead"
-        count = self.broker.depths([name])[name]
+        depths = self.broker.depths([self._queue, name])
+        count = depths[name]
+        self._depths = {"queue.work": depths[self._queue], "queue.dead": count}
         since = self._dead.since if self._dead else now
         return _dead(count, self._queue, since) if count else None
 

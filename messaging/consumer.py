@@ -23,7 +23,7 @@ from messaging.brokers import Broker, BrokerUnavailable, Delivery, Rejected, Sub
 from messaging.reactions import InvalidEvent, Reaction
 from messaging.retention import LATE_SHARE, keep_seconds
 from messaging.worker import Backoff, Complaint
-from participant import failpoints, sql
+from participant import failpoints, metrics, sql
 from participant.databases import EARLIEST
 
 log = logging.getLogger(__name__)
@@ -132,6 +132,7 @@ class Consumer:
                     self._handle_group(self.reactions[_key(group[0])], group)
         self._counters["messages_consumed"] += len(deliveries)
         self._counters["consume_batches"] += 1
+        metrics.observe(metrics.BATCH, len(deliveries), "consumed")
 
     def retry_failed(self) -> int:
         """Retries what failed and is due; returns how many messages there were.

@@ -15,7 +15,7 @@ from django.db import transaction
 from contracts.events import Event, encode
 from messaging import wakeups
 from messaging.models import storable
-from participant import failpoints, sql
+from participant import failpoints, sql, tracing
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def add(*, service: str, events: Sequence[Event]) -> None:
     """Writes the events, in order, in the transaction that is open; wakes the relay after it."""
     if not events:
         return
+    events, begun = tracing.begin(lambda event: f"send {event.type}", events, kind="producer")
     rows = sql.execute(
         service=service,
         sql=f"""
@@ -63,7 +64,7 @@ def add(*, service: str, events: Sequence[Event]) -> None:
             )
         ],
     )
-    transaction.on_commit(lambda: _committed(service, rows), using=service)
+    transaction.on_commit(lambda: _committed(service, rows, begun), using=service)
 
 
 class Arrivals:
@@ -126,8 +127,9 @@ def arriving(*, service: str) -> Iterator[Arrivals]:
         del _arrivals[service]
 
 
-def _committed(service: str, rows: list[tuple[Any, ...]]) -> None:
+def _committed(service: str, rows: list[tuple[Any, ...]], begun: tracing.Begun) -> None:
     failpoints.reach("outbox.committed")
+    begun.end()
     arrivals = _arrivals.get(service)
     if arrivals:
         arrivals.give([_unsent(row) for row in rows])

@@ -17,7 +17,7 @@ import msgspec
 from contracts import events, projection
 from contracts.events import Event, Facts
 from contracts.outcomes import Done, Failure, Outcome, Refused, Waiting, had_effect
-from contracts.saga import SAGAS, Command, Context, Direction, Step
+from contracts.saga import SAGAS, Command, Context, Direction, Step, is_sampled
 from messaging import outbox
 from participant import operations
 from participant.decisions import DecidedStep
@@ -99,25 +99,25 @@ class _Handler(ABC):
     def handle(self, received: Sequence[Event]) -> None:
         """Executes the operation for all of them; what follows goes to the outbox."""
         started = datetime.now(UTC)
-        read = [self._read(event) for event in received]
+        read = [self._continued(self._read(event)) for event in received]
 
         def publish(executed: Sequence[Executed]) -> None:
             pairs = zip(read, executed, strict=True)
             outbox.add(
                 service=self.operation.service,
                 events=[
-                    self._event(it.event, it.context, done.outcome, started)
+                    self._event(_caused(it.event, done), it.context, done.outcome, started)
                     for it, done in pairs
                     if self._emits(it.event, done)
                 ],
             )
 
-        asked_by = {id(it.command): it.event for it in read}
+        asked_by = {it.command.saga_id: it.event for it in reversed(read)}
         execute(
             operation=self.operation,
             commands=[it.command for it in read],
             in_same_transaction=publish,
-            cause=lambda command: events.encode(asked_by[id(command)]).decode(),
+            cause=lambda command: events.encode(asked_by[command.saga_id]).decode(),
         )
 
     def decided(self, *, asked_by: Event, outcome: Outcome, since: datetime) -> Event | None:
@@ -140,6 +140,14 @@ class _Handler(ABC):
             ),
             facts=self._facts(cause, found, outcome, started),
         )
+
+    def _continued(self, received: _Received) -> _Received:
+        """In the trace of the event, not of where the saga began."""
+        if not is_sampled(received.event.traceparent):
+            return received
+        traceparent = received.event.traceparent
+        command = msgspec.structs.replace(received.command, traceparent=traceparent)
+        return received._replace(command=command)
 
     @property
     @abstractmethod
@@ -321,6 +329,8 @@ def emitted(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) ->
         if not decision.asked.cause:
             continue
         cause = events.decode(decision.asked.cause.encode())
+        if decision.traceparent:
+            cause = msgspec.structs.replace(cause, traceparent=decision.traceparent)
         reaction = by_event.get((cause.saga, cause.type))
         if not isinstance(reaction, EventHandler | CommandHandler):
             raise LookupError(f"no reaction to {cause.type} of {cause.saga} emits what was decided")
@@ -329,6 +339,12 @@ def emitted(*, reactions: Sequence[Reaction], decided: Sequence[DecidedStep]) ->
         )
         found += [event] if event else []
     return found
+
+
+def _caused(cause: Event, executed: Executed) -> Event:
+    """What follows from it is caused by what it has set off here, if that is traced."""
+    traceparent = executed.command.traceparent
+    return msgspec.structs.replace(cause, traceparent=traceparent) if traceparent else cause
 
 
 def is_noticed(step: Step, waiting: Waiting, *, is_again: bool) -> bool:

@@ -14,7 +14,7 @@ from messaging import outbox
 from messaging.brokers import Broker, BrokerUnavailable, Message, Rejected, Unroutable
 from messaging.outbox import Arrivals, Unsent
 from messaging.worker import Backoff, Complaint, wait_to_lead
-from participant import failpoints, sql
+from participant import failpoints, metrics, sql
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class Relay:
         failpoints.reach("relay.settled")
         self._counters["messages_published"] += len(rows) - len(refusals)
         self._counters["publish_batches"] += 1
+        metrics.observe(metrics.BATCH, len(rows), "published")
         return settled
 
     def _publish(self, rows: Sequence[Unsent]) -> dict[int, str]:

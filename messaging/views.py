@@ -6,7 +6,7 @@ POST /messages/parked/{id}/discard         POST /messages/unsent/{id}/discard
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,7 +18,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from contracts.bounds import Time, words
+from contracts.doors import OPERATOR, Declared, door_by
 from messaging import failed, outbox
+from messaging.models import FailedStatus
 
 SHOWN_BYTES = 2_000
 """Of each body in a list; `size` says how long it is."""
@@ -50,8 +53,48 @@ class NotFailed(APIException):
     default_code = "not_dead_lettered"
 
 
+class _Row(TypedDict):
+    """A message. `body`: its beginning; `size`: of all of it."""
+
+    id: int
+    event_id: str
+    event_type: str
+    saga_id: str
+    attempts: int
+    reason: str
+    next_attempt_at: Time | None
+    size: int
+    body: str
+
+
+class ParkedRow(_Row):
+    status: Annotated[str, words(FailedStatus)]
+    failed_at: Time
+
+
+class UnsentRow(_Row):
+    created_at: Time
+    sent_at: Time | None
+
+
+class _Page(TypedDict):
+    page_size: int
+    next: str | None
+
+
+class ParkedPage(_Page):
+    results: list[ParkedRow]
+
+
+class UnsentPage(_Page):
+    results: list[UnsentRow]
+
+
 class _FailedView(APIView):
     """Rows of one service's table, newest first."""
+
+    row: Any
+    page: Any
 
     service = ""
     model_name = ""
@@ -76,6 +119,7 @@ class _FailedView(APIView):
 class _ListView(_FailedView):
     """GET: a page; `next` is the URL of the one after it, or null."""
 
+    @door_by(lambda view, path: Declared(OPERATOR, takes=Listing, gives={200: view.page}))
     def get(self, request: Request) -> Response:
         asked = {key: str(value) for key, value in request.query_params.items() if value}
         wanted = msgspec.convert(asked, Listing, strict=False)
@@ -104,6 +148,11 @@ class _ActView(_FailedView):
     act: Act
     verb = ""
 
+    @door_by(
+        lambda view, path: Declared(
+            OPERATOR, takes=Asked, gives={200: view.row}, refuses={409: (NotFailed.default_code,)}
+        )
+    )
     def post(self, request: Request, row_id: str) -> Response:
         number = int(row_id) if row_id.isascii() and row_id.isdigit() else 0
         this = self.rows.filter(pk=number if number <= _LARGEST_ID else 0)
@@ -120,11 +169,13 @@ class _ActView(_FailedView):
 
 class _Parked(_FailedView):
     model_name = "FailedMessage"
+    row, page = ParkedRow, ParkedPage
     fields = ("status", "failed_at")
 
 
 class _Unsent(_FailedView):
     model_name = "OutboxEntry"
+    row, page = UnsentRow, UnsentPage
     fields = ("created_at", "sent_at")
 
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ import msgspec
 from django.db import DatabaseError, InterfaceError, connections
 
 from contracts.states import Complaint as Complaint
-from participant import sql
+from participant import metrics, sql
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Component(Protocol):
     def run(self, stop: threading.Event) -> None: ...
 
     def counters(self) -> dict[str, int]:
-        """What it has done since the start, for the cost of a run."""
+        """What it has done since the start: for the cost of a run, and for /metrics."""
 
 
 class Pulse(threading.Event):
@@ -147,7 +147,7 @@ class Worker:
             self._stop.wait(HEARTBEAT_SECONDS)
 
     def _beat(self) -> None:
-        counters: dict[str, int] = {}
+        counters = metrics.told()
         for component in self.components:
             counters.update(component.counters())
         self._heartbeat.beat(counters=counters, complaints=self.complaints())
@@ -174,7 +174,7 @@ class Heartbeat:
         self._has_lock = False
         self._ahead = timedelta()
 
-    def beat(self, *, counters: dict[str, int], complaints: Sequence[Complaint]) -> None:
+    def beat(self, *, counters: Mapping[str, float], complaints: Sequence[Complaint]) -> None:
         """Raises DatabaseError or InterfaceError; `lose_session` has to follow then."""
         told = [
             sql.as_json(counters),

@@ -1,13 +1,14 @@
 """Payments as the API shows them, and as users send them."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
 from contracts import bounds
-from contracts.bounds import Id, Reason, WholeNumber, amount
-from pagos.models import CreditAccount, Payment
+from contracts.bounds import Id, MoneyText, Reason, Time, WholeNumber, amount, words
+from httpapi import pages
+from pagos.models import CreditAccount, Payment, PaymentStatus
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +26,95 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
         bounds.require_money("amount", self.amount, least=-most, most=most)
 
 
-def payment(row: Payment) -> dict[str, Any]:
+class _Payment(TypedDict):
+    """What is shown of a payment to everybody."""
+
+    id: str
+    saga_id: str | None
+    step: str | None
+    subject: str | None
+    cart_id: str | None
+    merchant_id: str | None
+    order_id: str | None
+    amount: MoneyText
+    payment_method: str
+    code: str | None
+    detail: str | None
+    refunded_amount: MoneyText
+    created_at: Time
+    refunded_at: Time | None
+    refunded_because: str | None
+
+
+class PaymentShown(_Payment):
+    """A payment. `code`, `detail`: why it was refused."""
+
+    status: Annotated[str, words(PaymentStatus)]
+
+
+class PaymentsOf(TypedDict):
+    subject: str
+    cart_id: str
+    payments: list[PaymentShown]
+
+
+class PaymentsPage(pages.PageFields):
+    """A page of payments; `payments`: the same by the order (or cart) that each is of."""
+
+    results: list[PaymentShown]
+    payments: dict[str, PaymentShown]
+    total: int
+
+
+class PaymentOfSaga(TypedDict):
+    """The short form."""
+
+    payment_id: str
+    saga_id: str | None
+    status: Annotated[str, words(PaymentStatus)]
+    amount: MoneyText
+    refunded_amount: MoneyText
+    code: str | None
+    created_at: Time
+    refunded_at: Time | None
+
+
+ForCustomer = Annotated[str, words(("pending", "completed", "refunded", "failed", "cancelled"))]
+
+
+class CustomersPayment(_Payment):
+    """A payment as its customer sees it."""
+
+    payment_id: str
+    status: ForCustomer
+
+
+class CreditsShown(TypedDict):
+    """What a user has (`balance`), and has had."""
+
+    user_id: str
+    initial: MoneyText
+    balance: MoneyText
+    spent: MoneyText
+    refunded: MoneyText
+
+
+class WayToPay(TypedDict):
+    """Of credits: how many there are, and whether they are enough."""
+
+    payment_method: str
+    balance: NotRequired[MoneyText]
+    is_enough: NotRequired[bool]
+
+
+class BillOptions(TypedDict):
+    saga_id: str | None
+    amount: MoneyText
+    status: ForCustomer
+    options: list[WayToPay]
+
+
+def payment(row: Payment) -> PaymentShown:
     """A payment. A saga's has a step and a subject (its cart or order; as `cart_id`, too), a plain
     one a merchant and an order.
     """

@@ -9,8 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from catalogue import refusals as of_the_shop
+from catalogue import refusals as shop
+from catalogue.answers import ANSWERS, Refunded
 from contracts import bounds, refusals
+from contracts.doors import OPERATOR, SHOPPER, door
 from contracts.outcomes import Refused, Waiting
 from coordination import decisions
 from httpapi import pages, problems
@@ -32,6 +34,13 @@ class _Reason(msgspec.Struct, frozen=True):
     reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
+_GIVEN = {200: serializers.CustomersPayment, 202: serializers.CustomersPayment}
+_NOT_GIVEN = {
+    404: ("not_found",),
+    409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED),
+}
+
+
 class RefundView(StepView):
     """POST: gives the saga's payment back, named by its saga (in the body) or its own id."""
 
@@ -44,6 +53,12 @@ class RefundView(StepView):
 class AnyRefundView(RefundView):
     """POST: gives any payment back; 409 where a saga made it, which alone gives it back."""
 
+    @door(
+        OPERATOR,
+        takes=_Reason,
+        gives={200: (serializers.PaymentShown, Refunded)},
+        refuses={409: (refusals.PART_OF_A_SAGA, shop.NO_PAYMENT)},
+    )
     def post(self, request: HttpRequest, **path: str) -> HttpResponse:
         if store.saga_of(**path):
             return super().post(request, **path)
@@ -61,6 +76,13 @@ class PlainPaymentsView(APIView):
     network has not answered yet.
     """
 
+    @door(
+        SHOPPER,
+        takes=NewPayment,
+        gives={201: serializers.PaymentShown, 202: serializers.PaymentShown},
+        refuses={409: ANSWERS["pagos.charge"].refuses, 422: (refusals.KEY_REUSED,)},
+        headers=("Idempotency-Key",),
+    )
     def post(self, request: Request) -> HttpResponse:
         asked = _asked(request)
         with transaction.atomic(using=operations.SERVICE):
@@ -88,21 +110,29 @@ class PaymentView(APIView):
     where what it was paid with takes none; 409 where there is none to be given back.
     """
 
+    @door(SHOPPER, gives={200: serializers.PaymentShown})
     def get(self, request: Request, **path: str) -> HttpResponse:
         return answer(serializers.payment(_known(store.payment(**path), "payment", **path)))
 
+    @door(
+        OPERATOR,
+        takes=serializers.RefundTo,
+        gives={200: serializers.PaymentShown},
+        refuses={409: (shop.NO_PAYMENT,)},
+    )
     def patch(self, request: Request, payment_id: str) -> HttpResponse:
         method = problems.read(request.data or {}, serializers.RefundTo).refund_to
         _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
         if not store.refund_to(payment_id=payment_id, method=method):
             detail = "Nothing of it is there to be given back."
-            raise problems.refusal(Refused(of_the_shop.NO_PAYMENT, detail))
+            raise problems.refusal(Refused(shop.NO_PAYMENT, detail))
         return self.get(request, payment_id=payment_id)
 
 
 class PaymentsOfSubjectView(APIView):
     """GET: the payments of a cart or an order, newest first; none where nothing was asked yet."""
 
+    @door(SHOPPER, gives={200: serializers.PaymentsOf})
     def get(self, request: Request, subject: str) -> HttpResponse:
         found = [serializers.payment(row) for row in store.payments_of(subject=subject)]
         return answer({"subject": subject, "cart_id": subject, "payments": found})
@@ -111,6 +141,7 @@ class PaymentsOfSubjectView(APIView):
 class PaymentsView(APIView):
     """GET: all payments, newest first, in pages; `payments` has them by the order they are of."""
 
+    @door(OPERATOR, takes=pages.PageRequest, gives={200: serializers.PaymentsPage})
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.payments(), wanted=wanted)
@@ -122,6 +153,7 @@ class PaymentsView(APIView):
 class PaymentOfSagaView(APIView):
     """The payment of a saga, in short."""
 
+    @door(SHOPPER, gives={200: serializers.PaymentOfSaga})
     def get(self, request: Request, **path: str) -> HttpResponse:
         found = _known(store.payment_of_saga(**path), "payment of saga", **path)
         return answer(serializers.payment_of_saga(found))
@@ -130,6 +162,7 @@ class PaymentOfSagaView(APIView):
 class CustomersPaymentView(APIView):
     """GET: a payment as its customer sees it: pending, completed, failed, refunded, cancelled."""
 
+    @door(SHOPPER, gives={200: serializers.CustomersPayment})
     def get(self, request: Request, payment_id: str) -> HttpResponse:
         found = _known(store.payment(payment_id=payment_id), "payment", id=payment_id)
         return answer(serializers.for_customer(found))
@@ -143,6 +176,7 @@ class VerdictView(APIView):
 
     word = ""
 
+    @door(SHOPPER, takes=serializers.CustomersWord, gives=_GIVEN, refuses=_NOT_GIVEN)
     def post(self, request: Request, payment_id: str = "") -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.CustomersWord)
         payment = store.payment_to_confirm(
@@ -155,6 +189,7 @@ class VerdictView(APIView):
 class PayBillView(APIView):
     """POST: the customer pays a bill, from credits or by a card: as VerdictView."""
 
+    @door(SHOPPER, takes=serializers.BillPayment, gives=_GIVEN, refuses=_NOT_GIVEN)
     def post(self, request: Request, saga_id: str) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.BillPayment)
         payment = _known(store.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
@@ -165,6 +200,7 @@ class PayBillView(APIView):
 class BillOptionsView(APIView):
     """GET: what a bill can be paid with: cards, and credits, with whether they are enough."""
 
+    @door(SHOPPER, gives={200: serializers.BillOptions})
     def get(self, request: Request, saga_id: str) -> HttpResponse:
         payment = _known(store.payment_of_bill(saga_id=saga_id), "bill", id=saga_id)
         account = store.credits(user_id=payment.user_id)
@@ -174,6 +210,7 @@ class BillOptionsView(APIView):
 class CreditsView(APIView):
     """POST: gives a user credits, on top of those that there are."""
 
+    @door(OPERATOR, takes=serializers.NewCredits, gives={201: serializers.CreditsShown})
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data or {}, serializers.NewCredits)
         store.grant(user_id=asked.user_id, amount=asked.amount)
@@ -184,6 +221,7 @@ class CreditsView(APIView):
 class CreditAccountView(APIView):
     """GET: what a user has."""
 
+    @door(SHOPPER, gives={200: serializers.CreditsShown})
     def get(self, request: Request, user_id: str) -> HttpResponse:
         account = _known(store.credits(user_id=user_id), "credit account of", id=user_id)
         return answer(serializers.credits(account))

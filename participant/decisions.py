@@ -5,8 +5,9 @@ no, its time, an undo, a block) holds the lock of the barrier's row while it doe
 later find it closed.
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,10 +16,10 @@ from django.conf import settings
 from django.db import transaction
 
 from contracts import refusals
-from contracts.outcomes import Outcome, Refused, Waiting
+from contracts.outcomes import Outcome, Refused, Waiting, word_of
 from contracts.saga import SAGAS
 from contracts.states import Awaited
-from participant import barrier, failpoints, sql
+from participant import barrier, failpoints, metrics, sql, tracing
 from participant.barrier import Key
 from participant.operations import OVERDUE, WITHDRAWN, Operation, Verdict
 from participant.sql import Damaged
@@ -68,11 +69,14 @@ class GivenVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class DecidedStep:
-    """What became of a step by a decision. `fresh`: by this one; otherwise as it was before."""
+    """What became of a step by a decision. `fresh`: by this one; otherwise as it was before.
+    `traceparent`: of the decision, where the saga's trace is recorded.
+    """
 
     asked: RequestedDecision
     outcome: Outcome
     fresh: bool
+    traceparent: str = ""
 
 
 InSameTransaction = Callable[[Sequence[DecidedStep]], None]
@@ -176,17 +180,39 @@ def decide(
     somebody else by now are left as they are. One whose time is over is overdue, whatever the
     verdict; one that is said to be overdue and is not is left as it is.
     """
+    since = time.time_ns()
     with transaction.atomic(using=operation.service):
         decided = _decide(operation, {verdict.key: verdict for verdict in given}, decided_by)
+        fresh, begun = _traced(operation, [step for step in decided if step.fresh], since)
         if in_same_transaction:
-            in_same_transaction([decision for decision in decided if decision.fresh])
+            in_same_transaction(fresh)
         failpoints.reach("decisions.before_commit", operation)
+    begun.end()
     failpoints.reach("decisions.after_commit", operation)
+    for decision in fresh:
+        word = word_of(decision.outcome)
+        metrics.count(metrics.STEPS, decision.asked.saga, decision.asked.step, "do", word)
     pursue(
         service=operation.service,
         outcomes={decision.asked.key: decision.outcome for decision in decided},
     )
     return decided
+
+
+def _traced(
+    operation: Operation, fresh: Sequence[DecidedStep], since: int
+) -> tuple[Sequence[DecidedStep], tracing.Begun]:
+    """Each in the trace of what has asked for its step."""
+    if not tracing.is_on():
+        return fresh, tracing.Begun({})
+    asked = [msgspec.json.decode(step.asked.command, type=tracing.Cause) for step in fresh]
+    name = f"decide {operation.full_name}"
+    causes, begun = tracing.begin(name, asked, kind="server", since=since)
+    begun.note(fresh, lambda step: word_of(step.outcome))
+    return [
+        replace(step, traceparent=cause.traceparent)
+        for step, cause in zip(fresh, causes, strict=True)
+    ], begun
 
 
 def _decide(

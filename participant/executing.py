@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from django.db import DatabaseError, transaction
 
 from contracts import refusals
-from contracts.outcomes import Busy, Outcome, Refused, Waiting
+from contracts.outcomes import Busy, Outcome, Refused, Waiting, word_of
 from contracts.saga import Command
-from participant import barrier, decisions, failpoints, sql
+from participant import barrier, decisions, failpoints, metrics, sql, tracing
 from participant.barrier import Key
 from participant.operations import Operation
 
@@ -48,12 +48,29 @@ def execute(
     connection, a bug) is raised, and leaves nothing behind. `cause`: the message that asked for a
     command, which is kept where its step waits for a decision.
     """
+    name, kind = operation.name, "consumer" if cause else "server"
     while True:
         try:
-            executed = _in_one_transaction(operation, commands, in_same_transaction, cause)
+            with tracing.continued(name, commands, kind=kind) as (given, begun):
+                executed = _in_one_transaction(operation, given, in_same_transaction, cause)
+                begun.note(executed, _word)
         except _BecameOwned:
             continue  # what belongs to a saga now is refused
+        _count(operation, executed)
         return _pursued(operation, executed, is_told=cause is not None)
+
+
+def _word(executed: Executed) -> str:
+    return word_of(executed.outcome) if executed.fresh else "repeated"
+
+
+def _count(operation: Operation, executed: Sequence[Executed]) -> None:
+    direction = operation.direction
+    for answered in executed:
+        saga = answered.command.saga
+        step = answered.command.step if saga else ""
+        metrics.count(metrics.STEPS, saga, step, direction, _word(answered))
+    metrics.observe(metrics.BATCH, len(executed), "commands")
 
 
 def _in_one_transaction(

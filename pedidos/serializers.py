@@ -1,7 +1,7 @@
 """Orders as the API shows them, and as users send them."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -12,11 +12,16 @@ from contracts.bounds import (
     AddressText,
     Asked,
     Id,
+    MoneyText,
     Quantity,
     SagaPattern,
+    Time,
     WholeNumber,
     amount,
+    words,
 )
+from contracts.outcomes import Failure
+from contracts.states import SagaStatus
 from coordination.owner_views import failure_of
 from httpapi import pages
 from pedidos import history
@@ -110,7 +115,66 @@ class OrderFilter(pages.PageRequest, frozen=True, kw_only=True):
     status: OrderStatus | None = None
 
 
-def order(row: Order) -> dict[str, Any]:
+class ItemShown(TypedDict):
+    """A line of an order; its price, where one was agreed on."""
+
+    product_id: str
+    quantity: int
+    unit_price: NotRequired[str | None]
+
+
+_Status = Annotated[str, words((*OrderStatus, "delivered"))]
+
+
+class OrderShown(TypedDict):
+    """An order, without what others know of it. `saga_status`: how its saga stands."""
+
+    order_id: str
+    saga_id: str
+    saga: str
+    saga_pattern: str
+    user_id: str
+    status: _Status
+    saga_status: Annotated[str, words(SagaStatus)]
+    items: list[ItemShown]
+    total_amount: MoneyText | None
+    destination: dict[str, str]
+    failure: Failure | None
+    created_at: Time
+    confirmed_at: Time | None
+    ended_at: Time | None
+
+
+class OrdersPage(pages.PageFields):
+    """A page of orders, which are there twice: as `results` and as `orders`."""
+
+    results: list[OrderShown]
+    orders: list[OrderShown]
+    total: int
+
+
+class OrderInFull(OrderShown):
+    """An order with its payment, its delivery, and all that has happened to it."""
+
+    payment: history.ToPay | None
+    delivery: dict[str, Any] | None
+    history: list[history.Happened]
+    status_url: str
+
+
+class OrderBegun(TypedDict):
+    """An order that is accepted, and durable."""
+
+    saga_id: str
+    saga: str
+    order_id: str
+    total_amount: MoneyText
+    status: Annotated[str, words((SagaStatus.PENDING,))]
+    saga_pattern: str
+    status_url: str
+
+
+def order(row: Order) -> OrderShown:
     """An order, without what others know of it."""
     return {
         "order_id": row.saga_id,

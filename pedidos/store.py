@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from contracts.outcomes import Failure
 from contracts.saga import Context
-from coordination.store import SETTLED, ended_row, row_of, tell_ended
+from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_ended
 from participant import sql
 from pedidos.models import Order, OrderStatus
 
@@ -90,24 +90,22 @@ def complete_orders(
     *, saga_ids: Sequence[str], before: OrderStatus, after: OrderStatus
 ) -> dict[str, datetime]:
     """Ends the orders that stand as `before`, with success; which ones they were, and when."""
-    ended = dict(
-        _execute(
-            f"""
-            UPDATE pedidos_order
-            SET order_status = %s, status = 'completed', ended_at = clock_timestamp(), {SETTLED}
-            WHERE saga_id = ANY(%s) AND order_status = %s
-            RETURNING saga_id, ended_at
-            """,
-            [after.value, list(saga_ids), before.value],
-        )
+    rows = _execute(
+        f"""
+        UPDATE pedidos_order
+        SET order_status = %s, status = 'completed', ended_at = clock_timestamp(), {SETTLED}
+        WHERE saga_id = ANY(%s) AND order_status = %s
+        RETURNING ended_at, {ended_columns("pedidos_order")}
+        """,
+        [after.value, list(saga_ids), before.value],
     )
-    tell_ended(service="pedidos", saga_ids=ended)
-    return ended
+    tell_ended(service="pedidos", ended=[row[1:] for row in rows])
+    return {row[1]: row[0] for row in rows}
 
 
 def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderStatus]) -> None:
     """Ends the orders without success, also completed ones (a return): why, and as what."""
-    _execute(
+    ended = _execute(
         f"""
         UPDATE pedidos_order AS placed
         SET order_status = v.order_status, status = v.status, failure_step = v.step,
@@ -116,6 +114,7 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
         FROM json_to_recordset(%s)
              AS v (saga_id text, order_status text, status text, step text, code text, detail text)
         WHERE placed.saga_id = v.saga_id
+        RETURNING {ended_columns("placed")}
         """,
         [
             sql.rows(
@@ -124,7 +123,7 @@ def end_orders(*, failures: Mapping[str, Failure], statuses: Mapping[str, OrderS
             )
         ],
     )
-    tell_ended(service="pedidos", saga_ids=failures)
+    tell_ended(service="pedidos", ended=ended)
 
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from contracts import bounds
+from contracts.doors import OPERATOR, SHOPPER, door
 from coordination import owner_views
 from httpapi import pages, problems
 from httpapi.json import answer
@@ -30,6 +31,7 @@ class OrdersView(APIView):
     `Prefer: wait=N` answers its end.
     """
 
+    @door(OPERATOR, takes=OrderFilter, gives={200: serializers.OrdersPage})
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, OrderFilter)
         found = store.orders(user_id=asked.user_id or "", status=asked.status or "")
@@ -37,6 +39,13 @@ class OrdersView(APIView):
         shown = [serializers.order(row) for row in page.rows]
         return answer({**page.answer(results=shown), "orders": shown, "total": page.count})
 
+    @owner_views.door_of(
+        OWNER,
+        takes=NewOrder,
+        begins=serializers.OrderBegun,
+        shows=serializers.OrderInFull,
+        example={"user_id": "ana", "product_id": "1", "quantity": 1, "amount": "25.00"},
+    )
     def post(self, request: Request) -> HttpResponse:
         wanted = problems.read(request.data, NewOrder)
         return owner_views.accept(
@@ -51,6 +60,20 @@ class OrdersView(APIView):
 class CreateOrderView(APIView):
     """POST: 201 once the purchase is accepted and durable; `Prefer: wait=N` answers its end."""
 
+    @owner_views.door_of(
+        OWNER,
+        takes=NewPurchase,
+        begins=serializers.OrderBegun,
+        shows=serializers.OrderInFull,
+        begun=201,
+        example={
+            "customer_id": "ana",
+            "order_items": [{"product_id": "1", "quantity": 2, "unit_price": "12.50"}],
+            "total_amount": "25.00",
+            "province": "Madrid",
+            "city": "Alcobendas",
+        },
+    )
     def post(self, request: Request) -> HttpResponse:
         wanted = problems.read(request.data, NewPurchase)
         return owner_views.accept(
@@ -66,6 +89,7 @@ class CreateOrderView(APIView):
 class OrderView(APIView):
     """GET: an order, its payment, its delivery, and its history."""
 
+    @door(SHOPPER, gives={200: serializers.OrderInFull})
     def get(self, request: Request, order_id: str) -> HttpResponse:
         url = request.build_absolute_uri(STATUS_PATH.format(saga_id=order_id))
         return answer({**_state(order_id), "status_url": url})

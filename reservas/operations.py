@@ -80,9 +80,7 @@ def fail_booking(commands: Sequence[Undo]) -> list[Outcome]:
     ]
 
 
-OWNER = Owner(
-    model=Booking, accept=accept, fail=fail_booking, statuses={refusals.UNKNOWN_SLOT: 404}
-)
+OWNER = Owner(model=Booking, accept=accept, fail=fail_booking)
 
 
 def _decided(verdicts: Sequence[Verdict]) -> list[Outcome]:

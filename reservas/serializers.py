@@ -1,20 +1,32 @@
 """Slots and bookings as the API shows them, and as users send them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import msgspec
 from msgspec import Meta
 
 from contracts import bounds
-from contracts.bounds import Asked, Id, Name, Reason, SagaPattern, WholeNumber, amount
+from contracts.bounds import (
+    Asked,
+    Id,
+    MoneyText,
+    Name,
+    Reason,
+    SagaPattern,
+    Time,
+    WholeNumber,
+    amount,
+    words,
+)
+from contracts.outcomes import Failure
+from contracts.states import SagaStatus
 from coordination.owner_views import failure_of
 from httpapi import pages
 from reservas.models import MOST_PRICE, Booking, BookingStatus, Slot
 
 LONGEST = timedelta(days=31)
-Time = Annotated[datetime, Meta(tz=True)]
 Person = Annotated[str, Meta(min_length=1, max_length=150)]
 
 
@@ -70,7 +82,59 @@ class BookingFilter(pages.PageRequest, frozen=True, kw_only=True):
     status: BookingStatus | None = None
 
 
-def slot(row: Slot) -> dict[str, Any]:
+class SlotShown(TypedDict):
+    id: str
+    name: str
+    price_per_hour: MoneyText
+    created_at: Time
+
+
+class SlotNamed(TypedDict):
+    id: str
+    name: str
+
+
+class BookingState(TypedDict):
+    """A booking, with its price as it was frozen. `saga_status`: how its saga stands."""
+
+    booking_id: str
+    saga_id: str
+    saga: str
+    saga_pattern: str
+    user_id: str
+    slot: SlotNamed
+    starts_at: Time
+    ends_at: Time
+    price: MoneyText | None
+    auto_approve: bool
+    status: Annotated[str, words(BookingStatus)]
+    saga_status: Annotated[str, words(SagaStatus)]
+    approved_by: str | None
+    approved_at: Time | None
+    failure: Failure | None
+    created_at: Time
+    ended_at: Time | None
+
+
+class BookingShown(BookingState):
+    """The same, and where to look again."""
+
+    status_url: str
+
+
+class BookingBegun(TypedDict):
+    """A booking that is accepted: its slot is held."""
+
+    saga_id: str
+    saga: str
+    booking_id: str
+    total_amount: MoneyText
+    status: Annotated[str, words((SagaStatus.PENDING,))]
+    saga_pattern: str
+    status_url: str
+
+
+def slot(row: Slot) -> SlotShown:
     return {
         "id": str(row.pk),
         "name": row.name,
@@ -79,7 +143,7 @@ def slot(row: Slot) -> dict[str, Any]:
     }
 
 
-def booking(row: Booking) -> dict[str, Any]:
+def booking(row: Booking) -> BookingState:
     """A booking, with its price as it was frozen."""
     return {
         "booking_id": row.saga_id,

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from contracts.outcomes import Failure
 from contracts.saga import Context
-from coordination.store import SETTLED, ended_row, row_of, tell_ended
+from coordination.store import SETTLED, ended_columns, ended_row, row_of, tell_ended
 from participant import sql
 from reservas.models import Booking, BookingStatus, Decision, Slot
 
@@ -139,29 +139,27 @@ def withdraw_approvals(*, saga_ids: Collection[str]) -> None:
 
 def reserve_bookings(*, saga_ids: Collection[str]) -> dict[str, datetime]:
     """Reserves approved bookings; which ones they were, and when."""
-    ended = dict(
-        _execute(
-            f"""
-            UPDATE reservas_booking
-            SET booking_status = 'reserved', status = 'completed', ended_at = clock_timestamp(),
-                {SETTLED}
-            WHERE booking_status = 'approved'
-              AND saga_id IN (SELECT saga_id FROM reservas_booking WHERE saga_id = ANY(%s)
-                              ORDER BY saga_id FOR NO KEY UPDATE)
-            RETURNING saga_id, ended_at
-            """,
-            [list(saga_ids)],
-        )
+    rows = _execute(
+        f"""
+        UPDATE reservas_booking
+        SET booking_status = 'reserved', status = 'completed', ended_at = clock_timestamp(),
+            {SETTLED}
+        WHERE booking_status = 'approved'
+          AND saga_id IN (SELECT saga_id FROM reservas_booking WHERE saga_id = ANY(%s)
+                          ORDER BY saga_id FOR NO KEY UPDATE)
+        RETURNING ended_at, {ended_columns("reservas_booking")}
+        """,
+        [list(saga_ids)],
     )
-    tell_ended(service="reservas", saga_ids=ended)
-    return ended
+    tell_ended(service="reservas", ended=[row[1:] for row in rows])
+    return {row[1]: row[0] for row in rows}
 
 
 def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, BookingStatus]) -> None:
     """Ends the bookings without success, also reserved ones (a return): why, and as what. Their
     slots are free then.
     """
-    _execute(
+    ended = _execute(
         f"""
         UPDATE reservas_booking AS booking
         SET booking_status = v.booking_status, status = v.status, failure_step = v.step,
@@ -171,6 +169,7 @@ def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, Book
              AS v (saga_id text, booking_status text, status text, step text, code text,
                    detail text)
         WHERE booking.saga_id = v.saga_id
+        RETURNING {ended_columns("booking")}
         """,
         [
             sql.rows(
@@ -179,7 +178,7 @@ def end_bookings(*, failures: Mapping[str, Failure], statuses: Mapping[str, Book
             )
         ],
     )
-    tell_ended(service="reservas", saga_ids=failures)
+    tell_ended(service="reservas", ended=ended)
 
 
 def _execute(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

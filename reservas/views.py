@@ -17,9 +17,11 @@ from rest_framework.views import APIView
 
 from catalogue import SAGAS, refusals
 from contracts import bounds
+from contracts.doors import OPERATOR, SHOPPER, door
 from contracts.outcomes import Refused
 from contracts.patterns import PATTERNS
 from coordination import decisions, owner_views, owners
+from coordination.views import WHY_NOT
 from httpapi import pages, problems, waiting
 from httpapi.client import ServiceResponse, Unreachable
 from httpapi.json import answer
@@ -48,11 +50,13 @@ class _Refusal(msgspec.Struct, frozen=True):
 class SlotsView(APIView):
     """GET lists, in pages. POST adds a slot."""
 
+    @door(SHOPPER, takes=pages.PageRequest, gives={200: pages.Page[serializers.SlotShown]})
     def get(self, request: Request) -> HttpResponse:
         wanted = problems.read_query(request.query_params, pages.PageRequest)
         page = pages.page(request=request, found=store.slots(), wanted=wanted)
         return answer(page.answer(results=[serializers.slot(row) for row in page.rows]))
 
+    @door(OPERATOR, takes=NewSlot, gives={201: serializers.SlotShown})
     def post(self, request: Request) -> HttpResponse:
         asked = problems.read(request.data, NewSlot)
         added = Slot.objects.create(**msgspec.structs.asdict(asked))
@@ -64,12 +68,16 @@ class BookingsView(APIView):
     `Prefer: wait=N` answers its end.
     """
 
+    @door(OPERATOR, takes=BookingFilter, gives={200: pages.Page[serializers.BookingState]})
     def get(self, request: Request) -> HttpResponse:
         asked = problems.read_query(request.query_params, BookingFilter)
         found = store.bookings(user_id=asked.user_id or "", status=asked.status or "")
         page = pages.page(request=request, found=found, wanted=asked)
         return answer(page.answer(results=[serializers.booking(row) for row in page.rows]))
 
+    @owner_views.door_of(
+        OWNER, takes=NewBooking, begins=serializers.BookingBegun, shows=serializers.BookingShown
+    )
     def post(self, request: Request) -> HttpResponse:
         wanted = problems.read(request.data, NewBooking)
         return owner_views.accept(
@@ -84,6 +92,7 @@ class BookingsView(APIView):
 class BookingView(APIView):
     """A booking: its slot, its price as it was frozen, and how it stands."""
 
+    @door(SHOPPER, gives={200: serializers.BookingShown})
     def get(self, request: Request, booking_id: str) -> HttpResponse:
         return _shown(request, booking_id)
 
@@ -95,6 +104,12 @@ class VerdictView(APIView):
 
     word = YES
 
+    @door(
+        OPERATOR,
+        takes=Approval,
+        gives={200: serializers.BookingShown},
+        refuses={409: (refusals.ALREADY_DECIDED, refusals.DECISION_CLOSED, refusals.NOT_STARTED)},
+    )
     def post(self, request: Request, booking_id: str) -> HttpResponse:
         asked = problems.read(request.data, Approval)
         given = GivenVerdict(
@@ -115,6 +130,12 @@ class RejectView(VerdictView):
 class CancelView(APIView):
     """POST {"by", "reason"}: 202 once its coordinator undoes it, or gives a reserved one back."""
 
+    @door(
+        SHOPPER,
+        takes=Cancel,
+        gives={202: serializers.BookingShown},
+        refuses={409: WHY_NOT},
+    )
     def post(self, request: Request, booking_id: str) -> HttpResponse:
         asked = problems.read(request.data or {}, Cancel)
         given = _compensate(_known(booking_id), asked)

@@ -12,6 +12,7 @@ from contracts.saga import SAGAS
 from contracts.states import (
     Awaited,
     Complaint,
+    OpenSagas,
     Parked,
     SagaState,
     SagaStatus,
@@ -117,6 +118,26 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
     """How many sagas wait for a person, and those that wait longest, at most `limit`."""
     found = Saga.objects.filter(status=SagaStatus.PARKED.value)
     return found.count(), list(found.defer("context").order_by("parked_at")[:limit])
+
+
+# The watchdog leaves a saga alone until its decision must be overdue: that tells those that wait.
+_OPEN = """
+    SELECT saga, %s, state, count(*), extract(epoch FROM now() - min(started_at))::float8
+    FROM (
+        SELECT saga, started_at, CASE WHEN phase = 0 AND waiting_step <> ''
+                                       AND watch_at >= waiting_until
+                                      THEN 'waiting' ELSE 'in_flight' END AS state
+        FROM saga_choreography_saga WHERE watch_at IS NOT NULL AND finished_at IS NULL
+        UNION ALL
+        SELECT saga, started_at, 'parked' FROM saga_choreography_saga WHERE status = 'parked'
+    ) AS found GROUP BY 1, 3
+"""
+
+
+def open_sagas() -> list[OpenSagas]:
+    """Those that have not ended, of which two indexes have a few among millions."""
+    rows = sql.execute(service=SERVICE, sql=_OPEN, values=[CHOREOGRAPHED])
+    return [OpenSagas(*row) for row in rows]
 
 
 def state(*, found: Saga) -> SagaState:

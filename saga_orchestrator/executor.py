@@ -22,7 +22,7 @@ from django.db import DatabaseError, InterfaceError
 
 from contracts import refusals
 from contracts.states import SagaStatus
-from participant import failpoints
+from participant import failpoints, metrics
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import CallResult, Fault, Progress, Transition
 from saga_orchestrator.in_flight import (
@@ -63,6 +63,9 @@ def after(*, saga: ClaimedSaga, answer: CallResult) -> Transition:
     A stop that was asked for before the pivot and came too late becomes the return: who was told
     that the saga will be undone finds it undone.
     """
+    if isinstance(answer, Fault):
+        step, direction = call_of(progress=saga.progress)
+        metrics.count(metrics.FAULTS, saga.name, step, direction, saga.context.pattern)
     draw = random.random()  # noqa: S311 -- spreads retries over time, guards nothing
     transition = engine.after(progress=saga.progress, answer=answer, draw=draw)
     if saga.stop_requested and transition.status is SagaStatus.COMPLETED:
@@ -227,6 +230,7 @@ class Executor:
             else:
                 due.append(saga)
         if due:
+            metrics.observe(metrics.BATCH, len(due), "called")
             answers = self._participants.ask(endpoint=endpoint, sagas=due)
             transitions += [
                 (saga, after(saga=saga, answer=answer))

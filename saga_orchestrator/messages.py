@@ -32,7 +32,7 @@ from contracts.outcomes import Done, Outcome, Refused, Waiting
 from contracts.projection import reply_to
 from contracts.states import FINAL, SagaStatus
 from messaging import outbox, wakeups
-from participant import failpoints
+from participant import failpoints, tracing
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Fault, Progress, Transition
 from saga_orchestrator.executor import Step, after, end_counter, given_up, turned_back
@@ -175,6 +175,10 @@ class ReplyHandler:
 
     def handle(self, received: Sequence[Event]) -> None:
         """Moves the sagas on, each at most once."""
+        with tracing.continued(lambda event: f"take {event.type}", received, kind="consumer"):
+            self._handle(received)
+
+    def _handle(self, received: Sequence[Event]) -> None:
         now = time.monotonic()
         with transaction.atomic(using=store.ALIAS):
             sagas = _locked(received, now)

@@ -12,7 +12,7 @@ from contracts.saga import SAGAS, Context, Direction, stand_in
 from contracts.states import FINAL, SagaStatus
 from coordination.store import UnknownSaga, unreadable
 from messaging import wakeups
-from participant import failpoints
+from participant import failpoints, tracing
 from saga_orchestrator import engine, store
 from saga_orchestrator.engine import Transition
 from saga_orchestrator.in_flight import ClaimedSaga
@@ -37,13 +37,14 @@ def start(*, contexts: Sequence[Context]) -> None:
     """
     failpoints.reach("orchestration.before_start")
     started: list[str] = []
-    for name in dict.fromkeys(context.saga for context in contexts):
-        saga = SAGAS[name]
-        started += store.start(
-            saga=saga,
-            contexts=[context for context in contexts if context.saga == name],
-            seconds=getattr(settings, "SAGA_SECONDS", 0) or saga.seconds,
-        )
+    with tracing.continued("start", contexts, kind="server") as (given, _):
+        for name in dict.fromkeys(context.saga for context in given):
+            saga = SAGAS[name]
+            started += store.start(
+                saga=saga,
+                contexts=[context for context in given if context.saga == name],
+                seconds=getattr(settings, "SAGA_SECONDS", 0) or saga.seconds,
+            )
     failpoints.reach("orchestration.started")
     if started:
         _notify()

@@ -15,6 +15,7 @@ import msgspec
 from contracts import projection
 from contracts.outcomes import Busy, Outcome
 from httpapi.client import Client, Unreachable
+from participant import tracing
 from saga_orchestrator.engine import CallResult, Fault, Postponed, Progress
 from saga_orchestrator.in_flight import ClaimedSaga
 
@@ -134,6 +135,7 @@ class Participants:
             **{f"calls.{service}": client.calls for service, client in self._clients.items()},
             **{f"probes.{service}": client.calls for service, client in self._probes.items()},
             "breakers_open": sum(breaker.is_open for breaker in self._breakers.values()),
+            **{f"breaker.{service}": int(it.is_open) for service, it in self._breakers.items()},
         }
 
     def ask(self, *, endpoint: Endpoint, sagas: Sequence[ClaimedSaga]) -> list[CallResult]:
@@ -178,9 +180,10 @@ class Participants:
             )
             for saga in sagas
         ]
-        answer = self._clients[endpoint.service].post(
-            path=endpoint.path, body=commands, timeout=endpoint.seconds
-        )
+        with tracing.continued(f"call {endpoint.path}", commands, kind="client") as (given, _):
+            answer = self._clients[endpoint.service].post(
+                path=endpoint.path, body=given, timeout=endpoint.seconds
+            )
         if answer.status != 207:
             raise Unreachable(f"{answer.status} {answer.body[:200]!r}", status=answer.status)
         try:

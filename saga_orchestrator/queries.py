@@ -12,6 +12,7 @@ from contracts.states import (
     FINAL,
     Awaited,
     Complaint,
+    OpenSagas,
     Parked,
     SagaState,
     SagaStatus,
@@ -134,6 +135,20 @@ def parked(*, limit: int) -> tuple[int, list[Saga]]:
     """How many sagas wait for a person, and those that wait longest, at most `limit`."""
     found = Saga.objects.filter(parked_at__isnull=False)
     return found.count(), list(found.defer("context").order_by("parked_at")[:limit])
+
+
+_OPEN = """
+    SELECT name, pattern, CASE WHEN parked_at IS NOT NULL THEN 'parked'
+                               WHEN waiting_since IS NOT NULL THEN 'waiting'
+                               ELSE 'in_flight' END,
+           count(*), extract(epoch FROM now() - min(started_at))::float8
+    FROM saga_orchestrator_saga WHERE finished_at IS NULL GROUP BY 1, 2, 3
+"""
+
+
+def open_sagas() -> list[OpenSagas]:
+    """Those that have not ended, of which an index has a few among millions."""
+    return [OpenSagas(*row) for row in sql.execute(service="saga_orchestrator", sql=_OPEN)]
 
 
 def state(*, found: Saga) -> SagaState:

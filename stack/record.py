@@ -14,9 +14,9 @@ from typing import Any, TextIO
 from stack import children
 from stack.console import Announce, Interruption, StackError
 from stack.folders import Folder
-from stack.services import Options
+from stack.services import RECORD, Options
 
-FILE = "run.json"
+FILE = RECORD
 _MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 _LEFTOVER_SECONDS, _STOP_SECONDS = 10.0, 60.0
 

@@ -39,6 +39,9 @@ PARENT_DEATH_SIGNAL = {"web": signal.SIGTERM, "worker": signal.SIGKILL}
 """What each kind of process gets from the kernel when its supervisor is killed. A web process is
 asked, because it has to end the process below it; a worker is safe to kill at any moment."""
 
+RECORD, RECORD_VARIABLE = "run.json", "DUETO_RUN_RECORD"
+"""Where it is noted which process is whose."""
+
 MIGRATE_COMMAND = ("python", "manage.py", "migrate_all")
 ADMIN_COMMAND = ("python", "manage.py", "admin_login")
 ADMIN_USER = "admin"
@@ -213,7 +216,9 @@ class Programs:
             own = database_environment(urls=urls)
         servers = {**own, **self._backends.environment()}
         led = {name: self._options.detour(url) for name, url in servers.items()}
-        return {**self._common(), **led, "DUETO_SERVICE": service.name}
+        # The dashboard may stop and kill processes, for who teaches: those that are noted there.
+        noted = {} if service.has_tables else {RECORD_VARIABLE: str(self._folder.path / RECORD)}
+        return {**self._common(), **led, **noted, "DUETO_SERVICE": service.name}
 
     def _common(self) -> dict[str, str]:
         return {

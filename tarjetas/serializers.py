@@ -1,14 +1,14 @@
 """Charges as the network's API shows them, and as they are asked for."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import msgspec
 from msgspec import Meta
 
-from contracts.bounds import MOST_KEY, Asked, CauseId, amount
+from contracts.bounds import MOST_KEY, Asked, CauseId, MoneyText, Time, amount, words
 from httpapi import pages
-from tarjetas.models import Charge
+from tarjetas.models import Charge, ChargeStatus
 
 Key = Annotated[str, Meta(min_length=1, max_length=MOST_KEY)]
 
@@ -35,7 +35,25 @@ class ChargeFilter(pages.PageRequest, frozen=True, kw_only=True):
     saga_id: Asked | None = None
 
 
-def charge(row: Charge) -> dict[str, Any]:
+class ChargeShown(TypedDict):
+    """A charge as it stands. `answers_at`: when the card answers."""
+
+    id: str
+    key: str
+    saga_id: str | None
+    saga: str | None
+    amount: MoneyText
+    payment_method: str
+    status: Annotated[str, words(ChargeStatus)]
+    code: str | None
+    detail: str | None
+    created_at: Time
+    answers_at: Time | None
+    key_until: Time | None
+    refunded_at: Time | None
+
+
+def charge(row: Charge) -> ChargeShown:
     """A charge as it stands (`store.charges`)."""
     return {
         "id": str(row.pk),

@@ -7,11 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
 from contracts.bounds import MOST_IN_A_BATCH
+from contracts.doors import OPERATOR, SERVICE, door
 from httpapi import pages, problems
 from httpapi.json import answer, decode
 from httpapi.steps import PlainView
 from tarjetas import operations, serializers, store
-from tarjetas.operations import ERROR, REUSED, Asked
+from tarjetas.operations import ERROR, REUSED, Answer, Asked, GivenBack
 from tarjetas.serializers import ChargeFilter, NewCharge, NewRefund
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -24,12 +25,19 @@ class ChargesView(PlainView):
 
     methods = ("GET", "POST")
 
+    @door(OPERATOR, takes=ChargeFilter, gives={200: pages.Page[serializers.ChargeShown]})
     def get(self, request: HttpRequest) -> HttpResponse:
         asked = problems.read_query(request.GET, ChargeFilter)
         found = store.charges(saga_id=asked.saga_id or "")
         page = pages.page(request=Request(request), found=found, wanted=asked)
         return answer(page.answer(results=[serializers.charge(row) for row in page.rows]))
 
+    @door(
+        SERVICE,
+        takes=(NewCharge, list[NewCharge]),
+        gives={200: Answer, 207: list[Answer]},
+        refuses={409: (operations.KEY_REUSED,)},
+    )
     def post(self, request: HttpRequest) -> HttpResponse:
         given, is_list = _read(request, NewCharge)
         asked = [Asked(**msgspec.structs.asdict(charge)) for charge in given]
@@ -46,6 +54,7 @@ class ChargeView(PlainView):
 
     methods = ("GET",)
 
+    @door(SERVICE, gives={200: serializers.ChargeShown})
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         found = store.charge(key=key)
         if found is None:
@@ -56,6 +65,7 @@ class ChargeView(PlainView):
 class RefundsView(PlainView):
     """POST a key, or a list of them: 200 (207) with what was given back under it."""
 
+    @door(SERVICE, takes=(NewRefund, list[NewRefund]), gives={200: GivenBack, 207: list[GivenBack]})
     def post(self, request: HttpRequest) -> HttpResponse:
         given, is_list = _read(request, NewRefund)
         found = operations.refund(keys=[refund.key for refund in given])

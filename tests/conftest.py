@@ -12,16 +12,18 @@ from django.db import connections
 
 from catalogue.checkout import PADDED, PADDING
 from coordination.management import operating
-from messaging import wakeups
+from httpapi.middleware import RequestContext
+from messaging import outbox, wakeups
 from pagos import desk
-from participant import failpoints
+from participant import failpoints, tracing
 from stack.local import LocalStack
 from tarjetas import operations as network
-from tests import lanes
+from tests import documented, lanes
 from tests.chaos.triggers import Triggers
 from tests.checkout.shop import Shop
 from tests.skewed import SKEW
 from tests.skewed import VARIABLE as SKEW_VARIABLE
+from tests.traces import Receiver
 
 # How long an example takes is the machine's affair, all the more beside other tests.
 hypothesis.settings.register_profile("dueto", deadline=None)
@@ -72,6 +74,34 @@ def pytest_configure() -> None:
         database["CONN_MAX_AGE"] = 0
     # A shop that somebody runs beside the tests has other prices: nobody asks it for them.
     settings.SERVICE_URLS["inventario"] = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _documented(monkeypatch, request):
+    """What really travels is documented: each answer of a door, each message of an outbox. Where a
+    test damages rows, or writes any messages (`"messages"`), it is marked `undocumented`.
+    """
+    found: list[str] = []
+    served, add = RequestContext.__call__, outbox.add
+    marker = request.node.get_closest_marker("undocumented")
+
+    def called(self, request):
+        response = served(self, request)
+        if response.status_code != 500:
+            found.extend(documented.check_answer(request, response))
+        return response
+
+    def added(*, service, events):
+        for event in events:
+            found.extend(documented.check_message(service, event))
+        return add(service=service, events=events)
+
+    if marker is None or marker.args:
+        monkeypatch.setattr(RequestContext, "__call__", called)
+    if marker is None:
+        monkeypatch.setattr(outbox, "add", added)
+    yield
+    assert not found, "\n".join(dict.fromkeys(found))
 
 
 @pytest.fixture(autouse=True)
@@ -154,9 +184,16 @@ def triggers(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def unusual_shop(tmp_path_factory, triggers):
+def receiver():
+    """Where the unusual shop sends its traces."""
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def unusual_shop(tmp_path_factory, triggers, receiver):
     """A shop whose checkouts have eight steps, whose bookings are to be decided within a second,
-    and whose processes believe that it is later, while its servers don't.
+    and whose processes believe that it is later, while its servers don't. It is traced.
     """
     environment = {
         PADDING: str(len(PADDED)),
@@ -164,6 +201,8 @@ def unusual_shop(tmp_path_factory, triggers):
         SKEW_VARIABLE: str(SKEW),
         "DJANGO_SETTINGS_MODULE": "tests.skewed.settings",
         failpoints.FOLDER: str(triggers.folder),
+        tracing.ENDPOINT: receiver.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     with LocalStack(
         folder=tmp_path_factory.mktemp("unusual"),

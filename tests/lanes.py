@@ -6,10 +6,11 @@ those that start a stack of their own. Those that only compute need no server an
 run at the lowest priority, in the time that the others leave. The first lane is seen as it goes;
 what the others say comes at the end.
 
-`python -m tests.lanes prove` runs the long proofs in the same way: the crash points; seeded bugs, a
-soak, growth, the tutorials and a comparison; and the schedules, which only compute. What measures
-how the shop stands a rush (ALONE) comes last, and waits for the other lanes to end: it has the
-machine to itself. Both together are all tests. With other arguments it is plain pytest.
+`python -m tests.lanes prove` runs the long proofs in the same way: the crash points; random
+requests, seeded bugs, a soak, growth, the tutorials and a comparison; and the schedules, which only
+compute. What measures how the shop stands a rush (ALONE) comes last, and waits for the other lanes
+to end: it has the machine to itself. Both together are all tests. With other arguments it is plain
+pytest.
 """
 
 import contextlib
@@ -25,24 +26,29 @@ from typing import IO
 from stack.children import bound_to_parent
 
 OWN_STACK = ("tests/checkout",)
-OWN_STACK_TOO = ("tests/sagas", "tests/stack", "tests/integration/test_monolith.py")
+OWN_STACK_TOO = (
+    *("tests/dashboard", "tests/sagas", "tests/stack", "tests/integration/test_monolith.py"),
+)
 SHARING_TOO = (
-    *("tests/broker", "tests/fuzz", "tests/kit", "tests/integration/test_damaged_rows.py"),
+    *("tests/broker", "tests/kit", "tests/integration/test_damaged_rows.py"),
     *("tests/integration/choreography", "tests/integration/lost_replies"),
     *("tests/integration/messaging", "tests/integration/loadtests"),
 )
 ALONE = (
     "tests/checkout/test_participant_away.py",
+    "tests/checkout/test_surveying.py",
     "tests/checkout/test_too_many.py",
     "tests/checkout/test_waiting_shoppers.py",
 )
 COMPUTING = ("tests/unit", "tests/architecture")
 LONG_OWN_STACK = ("tests/chaos",)
 LONG_SHARING = (
-    *("tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
+    *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
     *("tests/growth", "tests/tutorials", "tests/integration/loadtests/test_compare.py"),
 )
 LONG_COMPUTING = ("tests/unit/explorer",)
+FUZZ = "--fuzz=2000"
+"""Requests and messages of a proof; `make fuzz` sends more."""
 PROVE = "prove"
 PYTEST = (sys.executable, "-m", "pytest")
 OTHER_SERVERS = (
@@ -72,7 +78,7 @@ def _command(lane: Sequence[str]) -> list[str]:
 def lanes(*, is_proof: bool) -> list[list[str]]:
     """What pytest is given for each lane; the last one may wait for the others to end."""
     if is_proof:
-        return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*LONG_SHARING, *ALONE]]
+        return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*LONG_SHARING, FUZZ, *ALONE]]
     elsewhere = (*SHARING_TOO, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING, *LONG_OWN_STACK)
     comparison = tuple(name for name in LONG_SHARING if "loadtests" in name)
     return [

@@ -22,9 +22,8 @@ import msgspec
 
 from contracts import projection
 from contracts.bounds import MOST_BYTES_OF_A_MESSAGE
-from contracts.events import route
+from contracts.events import COMMANDS, EVENTS, REPLIES, route
 
-EVENTS, COMMANDS, REPLIES = "saga_events", "saga_commands", "saga_replies"
 EXCHANGES = (EVENTS, COMMANDS, REPLIES)
 """Topic exchanges; the routing key is the message's type, which also says which of them it is."""
 

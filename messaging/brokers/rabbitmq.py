@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from contracts.events import EVENTS
 from messaging.brokers import (
-    EVENTS,
     EXCHANGES,
     BrokerUnavailable,
     Delivery,

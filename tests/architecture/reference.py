@@ -1,30 +1,29 @@
 """The reference pages, generated from the code: `python -m tests.architecture.reference` writes
-docs/reference/settings.md, api.md and commands.md below their introductions.
+docs/reference/settings.md, api.md, commands.md and metrics.md below their introductions.
 
 Settings are every variable that the code reads, with its meaning from .env.example; the API is
-every service's urlpatterns; the commands are the options of each, and the Makefile's targets.
+what every service documents of itself (OpenAPI); the commands are the options of each, and the
+Makefile's targets; the metrics are the rows of participant/metrics.py, and the alerts those of
+observe/alerts.yml.
 """
 
 import ast
-import inspect
 import os
 import re
-import textwrap
 from argparse import Action, ArgumentParser, _SubParsersAction
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import django
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import DjangoHelpFormatter
-from django.urls import URLPattern
-from django.views import View
+from ruamel.yaml import YAML
 
-from catalogue import refusals as of_the_shop
-from catalogue.services import ALL, WITH_WORKER
-from contracts import refusals
+from catalogue.services import ALL, WITH_DATABASE, WITH_WORKER
+from contracts import doors
+from participant import metrics
 from tests.architecture.tree import PACKAGES, ROOT, modules, parsed
 
 FOLDER = ROOT / "docs" / "reference"
@@ -34,7 +33,6 @@ _PREFIXES = ("DUETO", *(service.name.upper() for service in ALL))
 _VARIABLE = re.compile(rf"(?:{'|'.join(_PREFIXES)})_[A-Z_]+|[A-Z]+_URL")
 _NAMES = re.compile(r"^(?:# )?((?:[A-Z_]+=(?:[^\s,]+)?(?:,[a-z]\S*)?,?\s*)+?)(?:\s{2,}(\S.*))?$")
 _UNITS = {"_SECONDS": "s", "_SHARE": "0 to 1", "_BELOW": "money", "_URL": "URL"}
-_CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 class Setting(NamedTuple):
@@ -121,72 +119,58 @@ def settings_page() -> str:
 
 
 def api_page() -> str:
-    """A table a service, and what all of them have."""
-    parts = []
-    for service in ALL:
-        if service.has_tables:
-            urls = import_module(f"{service.name}.urls").urlpatterns
-            parts.append(f"## {service.name} ({service.port})\n\n{_paths(urls)}")
-    shared = import_module("messaging.views").urls(service=WITH_WORKER[0])
-    parts.append(f"## Messages, at each service that has a worker\n\n{_paths(shared)}")
-    parts.append(
-        f"## Health, at every service\n\n{_paths(import_module('httpapi.health').urlpatterns)}"
-    )
-    parts.append(f"## Codes of problems\n\n{_table(('status', 'code'), _problems())}")
-    named = {**vars(refusals), **vars(of_the_shop)}
-    codes = sorted(value for name, value in named.items() if name.isupper())
-    named = ", ".join(f"`{code}`" for code in codes)
-    parts.append(f"## Codes of refusals (409)\n\n{textwrap.fill(named, 100)}\n")
+    """A table a service, and what all of them have: from their OpenAPI documents."""
+    documented = import_module("tests.documented")  # it needs Django set up
+    openapi = import_module("httpapi.openapi")
+    found = {
+        name: openapi.document(service=name, urls=documented.urls_of(name))
+        for name in WITH_DATABASE
+    }
+    shared = {path for name in found for path in _paths_of(documented.shared_urls(name))}
+    parts = [
+        f"## {service.name} ({service.port})\n\n{_doors(found[service.name], but=shared)}"
+        for service in ALL
+        if service.has_tables
+    ]
+    parts.append(f"## At every service\n\n{_doors(found[WITH_WORKER[0]], only=shared)}")
+    codes: dict[str, set[str]] = {}
+    for status, code in (pair for document in found.values() for pair in _codes(document)):
+        codes.setdefault(status, set()).add(code)
+    rows = [(status, ", ".join(f"`{code}`" for code in sorted(codes[status]))) for status in codes]
+    parts.append(f"## Codes of problems and refusals\n\n{_table(('status', 'code'), sorted(rows))}")
     return "\n".join(parts)
 
 
-def _paths(urls: Iterable[URLPattern]) -> str:
-    rows = [_door(url) for url in urls if not str(url.pattern).startswith("steps/")]
-    return _table(("method", "path", "what"), rows)
+def _paths_of(urls: Iterable[Any]) -> list[str]:
+    return [door.path for door in doors.all_in(urls)]
 
 
-def _door(url: URLPattern) -> tuple[str, str, str]:
-    path = "/" + _CONVERTED.sub(r"{\1}", str(url.pattern))
-    view = getattr(url.callback, "view_class", getattr(url.callback, "cls", None))
-    if view is None:
-        return "GET", f"`{path}`", _first(inspect.getdoc(url.callback) or "")
-    named = getattr(view, "methods", None) or [
-        one for one in ("get", "post", "put", "patch", "delete") if hasattr(view, one)
+def _doors(found: Any, *, but: Container[str] = (), only: Container[str] | None = None) -> str:
+    rows = [
+        (method.upper(), f"`{path}`", said["tags"][0], said["description"].replace("|", "\\|"))
+        for path, methods in found["paths"].items()
+        for method, said in methods.items()
+        if path not in but and (only is None or path in only) and not path.startswith("/steps/")
     ]
-    return ", ".join(named).upper(), f"`{path}`", _what(view)
+    return _table(("method", "path", "for", "what"), rows)
 
 
-def _what(view: type) -> str:
-    operation = getattr(view, "operation", None)
-    if operation:
-        return f"{operation.name}, by hand"
-    own = view.__doc__ or view.__bases__[0].__doc__ or ""
-    if own in _EMPTY:
-        raise LookupError(f"{view.__bases__[0].__name__} does not say what it answers")
-    return _first(inspect.cleandoc(own))
-
-
-_EMPTY = ("", View.__doc__)
+def _codes(found: Any) -> Iterator[tuple[str, str]]:
+    """Every code that a document has, by status."""
+    common = found["components"]["responses"]
+    for methods in found["paths"].values():
+        for said in methods.values():
+            for status, given in said["responses"].items():
+                named = given.get("$ref", "").rpartition("/")[2]
+                contents = (common[named] if named else given).get("content", {})
+                for content in contents.values():
+                    known = content["schema"].get("properties", {}).get("code", {})
+                    yield from ((status, code) for code in known.get("enum", ()))
 
 
 def _first(text: str) -> str:
     """The first paragraph, on one line."""
     return " ".join(text.partition("\n\n")[0].split()).replace("|", "\\|")
-
-
-def _problems() -> list[tuple[str, str]]:
-    found = set()
-    for path in modules():
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-                ("Problem", "_later")
-            ):
-                given = {one.arg: one.value for one in node.keywords}
-                code, status = given.get("code"), given.get("status")
-                if isinstance(code, ast.Constant):
-                    number = status.value if isinstance(status, ast.Constant) else 503
-                    found.add((str(number), f"`{code.value}`"))
-    return sorted(found)
 
 
 def commands_page() -> str:
@@ -238,12 +222,33 @@ def _takes(action: Action) -> bool:
 _BASE = {"-h", *DjangoHelpFormatter.show_last}
 
 
+def metrics_page() -> str:
+    rows = (
+        (f"`{metric.name}`", metric.kind, ", ".join(map("`{}`".format, metric.labels)), metric.help)
+        for metric in metrics.ALL
+    )
+    alerts = (
+        (f"`{rule['alert']}`", rule["labels"]["severity"], f"`{rule['expr']}`", rule["for"], why)
+        for group in YAML(typ="safe").load(ROOT / "observe" / "alerts.yml")["groups"]
+        for rule in group["rules"]
+        for why in [rule["annotations"]["why"]]
+    )
+    shown = _table(("metric", "kind", "labels", "what it tells"), rows)
+    told = _table(("alert", "severity", "where", "for", "why"), alerts)
+    return f"{shown}\n## Alerts\n\n{told}"
+
+
 def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |\n" for line in lines)
 
 
-PAGES = {"settings": settings_page, "api": api_page, "commands": commands_page}
+PAGES = {
+    "settings": settings_page,
+    "api": api_page,
+    "commands": commands_page,
+    "metrics": metrics_page,
+}
 
 
 def expected(name: str) -> tuple[Path, str]:

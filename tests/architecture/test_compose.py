@@ -1,5 +1,7 @@
 """The containers run what the local stack runs: same processes, commands, ports and variables."""
 
+import json
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -8,14 +10,16 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from catalogue.services import ALL, Service
-from participant import databases
+from participant import databases, metrics
 from stack import postgres
 from stack import services as stack
 from stack.backing import alias_of, database_of
 from tests.architecture import compose
+from tests.architecture.tree import ROOT
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- inside a container, whose ports are published on loopback
 SERVERS, TASKS = {"db", "rabbitmq"}, {"migrate", "locust"}
+OBSERVERS = {"jaeger", "prometheus", "grafana"}
 WITH_WORKER = [one for one in ALL if one.has_worker]
 GIVEN = {name: f"made-up-{name.lower()}" for name, value in compose.example().items() if not value}
 """What a user sets: the variables that .env.example leaves empty."""
@@ -42,7 +46,7 @@ PROCESSES = {_web(one): one for one in ALL} | {_worker(one): one for one in WITH
 
 
 def test_every_process_has_its_container_and_no_other_is_there() -> None:
-    assert set(compose.services()) == {*PROCESSES, *SERVERS, *TASKS}
+    assert set(compose.services()) == {*PROCESSES, *SERVERS, *TASKS, *OBSERVERS}
 
 
 @pytest.mark.parametrize("service", ALL, ids=_web)
@@ -133,6 +137,8 @@ def test_ports_are_published_on_this_machine_alone(prefix: str) -> None:
     for one in ALL:
         wanted[_web(one)] += [(f"{prefix}{one.also}", one.port)] if one.also else []
     wanted |= {"rabbitmq": [("15672", 15672)], "locust": [(f"{prefix}8089", 8089)]}
+    wanted |= {"jaeger": [(f"{prefix}3010", 16686)], "grafana": [(f"{prefix}3011", 3000)]}
+    wanted |= {"prometheus": [(f"{prefix}9090", 9090)]}
     assert _published(given={"DUETO_PORT_PREFIX": prefix}) == {
         name: [f"127.0.0.1:{here}:{there}" for here, there in ports]
         for name, ports in wanted.items()
@@ -192,3 +198,31 @@ def _databases(name: str) -> dict[str, str]:
     variables = {one.database_variable for one in ALL}
     found = compose.environment_of(name, given=GIVEN)
     return {key: value for key, value in found.items() if key in variables}
+
+
+def test_prometheus_scrapes_every_service() -> None:
+    (job,) = compose.read(ROOT / "observe" / "prometheus.yml")["scrape_configs"]
+    found = {tuple(it["targets"]): it["labels"]["service"] for it in job["static_configs"]}
+    assert job["job_name"] == "dueto", "as the alerts call it"
+    assert found == {(f"{_web(one)}:{one.port}",): one.name for one in ALL}
+
+
+@pytest.mark.parametrize("name", sorted(OBSERVERS))
+def test_observer_is_there_only_if_it_is_asked_for_and_finds_what_it_is_given(name: str) -> None:
+    service = compose.services()[name]
+    assert service["profiles"] == ["observe"]
+    given = [volume.split(":")[0] for volume in service.get("volumes", [])]
+    assert not [path for path in given if path.startswith(".") and not (ROOT / path).exists()]
+
+
+def test_dashboard_asks_for_metrics_that_there_are() -> None:
+    folder = ROOT / "observe" / "grafana"
+    panels = json.loads((folder / "dashboards" / "dueto.json").read_text())["panels"]
+    sources = compose.read(folder / "datasources" / "dueto.yml")["datasources"]
+    told = {f"{it.name}{end}" for it in metrics.ALL for end in ("", "_bucket", "_sum", "_count")}
+    for panel in panels:
+        assert panel["datasource"]["uid"] in {source["uid"] for source in sources}
+        for target in panel["targets"]:
+            asked = set(re.findall(r"dueto_\w+", target["expr"]))
+            assert asked <= told, panel["title"]
+            assert asked or "ALERTS" in target["expr"], panel["title"]

@@ -34,6 +34,7 @@ NEED_NO_POINTS = {
     "messaging.worker.Heartbeat.beat": "a sign of life: the next one comes in a second",
     "messaging.worker.Heartbeat.sign_off": "a row that is left is of a worker that died",
     "messaging.retention.Deleting._delete": "deletes what is long over; the next look does it too",
+    "coordination.store._count_ended": "counts in this process alone, which starts at zero again",
     "coordination.closing.forget_all": "deletes what is long over; its owner asks until it is gone",
     "saga_orchestrator.store.forget_sagas": "in the transaction of forget_all",
     "saga_choreography.store.forget_sagas": "in the transaction of forget_all",

@@ -14,6 +14,7 @@ DAMAGE = [
     ("A tier knows only those below it", "coordination/models.py", "import carrito.models"),
     ("services are strangers to each other", "pagos/store.py", "import carrito.models"),
     ("services are strangers to each other", "envios/models.py", "import pedidos.models"),
+    ("services are strangers to each other", "dashboard/store.py", "import pagos.models"),
     ("The kit knows no business", "messaging/outbox.py", "import catalogue.refusals"),
     ("The kit knows no business", "saga_choreography/store.py", "import config.settings"),
     ("The shop does not know who runs it", "httpapi/health.py", "import stack.services"),

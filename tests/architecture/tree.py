@@ -16,7 +16,7 @@ SERVICES = WITH_DATABASE
 """Participants, coordinators, and who is outside."""
 PACKAGES = (
     *("config", "catalogue", "contracts", "participant", "messaging", "httpapi", "coordination"),
-    *(*SERVICES, "loadtests", "stack", "checker"),
+    *(*SERVICES, "dashboard", "loadtests", "stack", "checker"),
 )
 
 

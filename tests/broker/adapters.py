@@ -15,7 +15,8 @@ import psutil
 import psycopg
 import pytest
 
-from messaging.brokers import EVENTS, EXCHANGES, Message, connect
+from contracts.events import EVENTS
+from messaging.brokers import EXCHANGES, Message, connect
 from messaging.brokers.latency import LatencyBroker
 from messaging.brokers.memory import forget
 from stack.rabbitmq import SERVER

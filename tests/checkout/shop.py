@@ -15,6 +15,7 @@ from catalogue import SAGAS
 from contracts.patterns import PATTERNS
 from contracts.refusals import NOT_STARTED
 from stack.local import LocalStack
+from tests import documented
 from tests.waiting import eventually
 
 ENDED = {"completed", "failed", "compensated"}
@@ -63,7 +64,12 @@ class Shop:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         extra = {} if body is None else {"json": body}
         url = self.stack.urls[service] + path
-        return self._http.request(method, url, headers=named, **extra)
+        given = self._http.request(method, url, headers=named, **extra)
+        kind = given.headers.get("Content-Type", "")
+        answer = documented.Answer(given.status, kind, given.data)
+        undocumented = documented.check_call(service, method, path, answer)
+        assert given.status == 500 or not undocumented, undocumented
+        return given
 
     def product(self, *, quantity: int, price: str = str(PRICE)) -> str:
         """A new product's id."""

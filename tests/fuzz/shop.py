@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from django.apps import apps
+from django.conf import settings
 from django.db.models.functions import Now
 from django.test import Client as TestClient
 from django.urls import Resolver404, resolve
@@ -16,13 +17,14 @@ from django.urls import Resolver404, resolve
 from carrito.models import Cart, Checkout, Order
 from catalogue.services import PARTICIPANTS
 from contracts import events
-from contracts.saga import SAGAS
+from contracts.saga import EXAMPLES, SAGAS
 from coordination import pausing
 from inventario.models import Product
 from loadtests.audit import checking
 from messaging.brokers import Delivery, Message
 from pagos.models import Payment
 from participant import sql
+from tests import documented
 from tests.fuzz import values
 from tests.fuzz.doors import METHODS, Door, all_doors
 from tests.seeded.scenarios import every_end
@@ -36,32 +38,6 @@ JSON = "application/json"
 TYPES = [*[JSON] * 40, "application/json; charset=utf-8", "text/plain", "", "multipart/form-data"]
 TYPES += ["application/json; charset=utf-16", "application/x-www-form-urlencoded", "application/"]
 QUERIES = ["page", "page_size", "ids", "status", "limit", "after", "search", "category", "cursor"]
-SENT_BY_SHOPPERS: dict[str, list[Any]] = {
-    "carts": [
-        {"user_id": "ana"},
-        {"user_id": 7, "items": [{"product_id": "a product", "quantity": 1}]},
-        [{"user_id": "ana", "items": [{"product_id": "a product", "quantity": 2}]}],
-    ],
-    "carts/<str:cart_id>/items": [{"product_id": "a product", "quantity": 1}],
-    "carts/<str:cart_id>/items/<str:product_id>": [{"quantity": 2}],
-    "api/products": [
-        {
-            "name": "a",
-            "price": "1.50",
-            "quantity": 50,
-            "sku": "s",
-            "description": "",
-            "category": "",
-        },
-        {"name": "a", "price": 0, "quantity": 10**9, "sku": "a cart"},
-    ],
-    "api/products/<str:product_id>": [{"name": "b", "price": 2}],
-    "api/products/<str:product_id>/restock": [{"quantity": 3}],
-    "api/v1/payments": [
-        {"merchant_id": "m", "order_id": "o", "amount": 12.5, "payment_method": "credit_card"}
-    ],
-}
-"""What no service sends to another. All else that is valid is seen when the shop runs."""
 
 
 class FuzzedShop:
@@ -72,7 +48,7 @@ class FuzzedShop:
         self.shop = Shop(monkeypatch)
         self.client = TestClient(raise_request_exception=False)
         self.doors = all_doors()
-        self.valid: dict[str, list[Any]] = {k: list(v) for k, v in SENT_BY_SHOPPERS.items()}
+        self.valid: dict[str, list[Any]] = {door.path: _documented(door) for door in self.doors}
         self.messages: dict[str, list[Message]] = {reaction: [] for reaction in REACTIONS}
         self.answers: dict[str, Counter[int]] = {door.path: Counter() for door in self.doors}
         self.failures: list[str] = []
@@ -162,10 +138,11 @@ class FuzzedShop:
         return body
 
     def _real(self, valid: Any) -> Any:
-        """With a product and a cart that there are."""
+        """With a product and a cart that there are, in the place of those of the documents."""
         text = json.dumps(valid)
-        for name, kind in (("a product", "product_id"), ("a cart", "cart_id")):
-            text = text.replace(name, str(self.random.choice(self.ids[kind])))
+        for name in ("product_id", "cart_id"):
+            real = self.random.choice(self.ids[name])
+            text = text.replace(f'"{name}": "{EXAMPLES[name]}"', f'"{name}": "{real}"')
         return json.loads(text)
 
     def _made_up(self, door: Door) -> list[Any]:
@@ -186,7 +163,7 @@ class FuzzedShop:
                 }
                 for cart in self._carts()
             ]
-        return [{}, {"reason": "because"}]
+        return [{}, {"reason": "because"}]  # it takes nothing
 
     def _carts(self) -> list[str]:
         return list(
@@ -323,6 +300,14 @@ class FuzzedShop:
         groups = checking.check(broker=self.shop.broker).groups.values()
         found = [breach for group in groups for breach in group.breaches]
         return [f"{one.saga_id}: {one.what}" for one in found if one.saga_id in own]
+
+
+def _documented(door: Door) -> list[Any]:
+    """What the document says that the door takes: an example for each of its methods."""
+    paths = documented.http(settings.ROOT_URLCONF).found["paths"]
+    operations = paths.get(documented.shape_of(f"/{door.path}"), {}).values()
+    bodies = [said["requestBody"] for said in operations if "requestBody" in said]
+    return [body["content"][JSON]["example"] for body in bodies]
 
 
 def _latest(rows: Any, most: int = 20) -> list[str]:

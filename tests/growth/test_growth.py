@@ -36,6 +36,7 @@ from contracts.saga import Context
 from coordination import owner_views
 from coordination.closing import Closing
 from coordination.handover import ROUTES
+from dashboard import figures
 from httpapi import standing
 from inventario import store as stock
 from inventario.models import OutboxEntry, Product, Reservation
@@ -52,7 +53,10 @@ from saga_orchestrator import models as orchestrator
 from tests.integration.audit.conftest import Shop
 from tests.integration.audit.test_closed import Doors
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=[*WITH_DATABASE, "default"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=[*WITH_DATABASE, "default"]),
+    pytest.mark.undocumented,
+]
 TIMES = 15
 MOST_MILLISECONDS = 100
 ADMIN = [
@@ -317,6 +321,7 @@ def hot_calls(shop: Shop) -> Calls:
         "pagos: whom to ask": lambda: payments.claim_to_ask(limit=50, lease=1.0),
         "inventario: reservations overdue": lambda: stock.due(limit=100, but_not=[]),
         "watchdog: look": lambda: watchdog.look(now=timezone.now()),
+        "dashboard: figures": figures._look,
         "lights: orchestrated": lambda: queries.stalls(limit=5),
         "lights: choreographed": lambda: watched.stalls(limit=5),
         "lights: outbox": lambda: standing.outbox(service="inventario"),
@@ -357,6 +362,10 @@ def list_calls(person: Client, saga_id: str) -> tuple[Calls, Calls]:
         "/admin/saga_orchestrator/saga/?status__exact=parked",
         f"/admin/saga_orchestrator/saga/?q={saga_id[:20]}",
         f"/admin/pagos/barrierentry/?q={saga_id[:20]}",
+        "/dashboard/sagas",
+        "/dashboard/sagas?status=open",
+        f"/dashboard/sagas?q={saga_id[:20]}",
+        f"/dashboard/sagas/{saga_id}",
     ]
     return (
         {path: partial(shown, Client(), path) for path in lists},

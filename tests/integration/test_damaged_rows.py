@@ -35,7 +35,7 @@ from pedidos.operations import accept as accept_order
 from reservas import operations as reservas
 from reservas.models import Slot
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.undocumented]
 
 SAGA = "s"
 TIMES = ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC"]

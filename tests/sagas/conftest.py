@@ -8,6 +8,7 @@ import pytest
 from catalogue import SAGAS
 from contracts import projection
 from contracts.patterns import PATTERNS
+from tests import documented
 
 SELLING = [
     name
@@ -36,6 +37,9 @@ def delivered(request):
 
 @pytest.fixture(autouse=True, scope="module")
 def _ends_with_a_clean_audit(shop):
-    """Whatever a module did to the shop, nothing is lost, doubled or left hanging afterwards."""
+    """Whatever a module did to the shop, nothing is lost, doubled or left hanging afterwards; and
+    what its services have told each other is documented.
+    """
     yield
     shop.audit()
+    assert documented.check_outboxes(shop.rows) == []

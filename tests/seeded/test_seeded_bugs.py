@@ -14,7 +14,7 @@ from tests.architecture.tree import ROOT
 from tests.seeded.bugs import BUGS, EXPLORED, RACES
 from tests.seeded.shop import Shop
 
-pytestmark = pytest.mark.django_db(databases=WITH_DATABASE)
+pytestmark = [pytest.mark.django_db(databases=WITH_DATABASE), pytest.mark.undocumented]
 
 SCENARIOS = sorted(
     {bug.scenario for bug in BUGS.values() if bug.scenario}, key=lambda one: one.__name__

@@ -8,7 +8,10 @@ from messaging.brokers.memory import forget
 from tests.seeded.bugs import RACES
 from tests.seeded.shop import Shop
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=WITH_DATABASE)
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=WITH_DATABASE),
+    pytest.mark.undocumented,
+]
 
 CONSTRAINT = "product_stock_not_negative"
 TABLES = ["inventario_product", "inventario_reservation", "inventario_reservationline"]

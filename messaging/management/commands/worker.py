@@ -11,7 +11,7 @@ from messaging.brokers import Broker, connect
 from messaging.brokers.latency import LatencyBroker
 from messaging.wakeups import Listener
 from messaging.worker import Worker
-from participant import failpoints
+from participant import failpoints, tracing
 
 
 class Command(BaseCommand):
@@ -34,6 +34,7 @@ class Command(BaseCommand):
                 f"DUETO_SERVICE is {service!r}; a worker runs one of: {', '.join(sorted(offered))}."
             )
         failpoints.listen(process=f"{service}.worker")
+        tracing.start(service=service)
         broker = _broker()
         if seconds := getattr(settings, "HOP_SECONDS", 0):
             broker = LatencyBroker(broker, seconds=seconds)

@@ -78,7 +78,8 @@ class Command(BaseCommand):
 
 def _summary(record: dict[str, Any], *, detached: bool) -> str:
     """Addresses, the admin's login, how to go on."""
-    urls = record["urls"]
+    # First what a person opens.
+    urls = dict(sorted(record["urls"].items(), key=lambda one: one[0] != "dashboard"))
     widest = max(len(name) for name in urls)
     lines = [
         "",

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db(databases=["pagos", "tarjetas"])
 CHARGE_URL = "/steps/pagos.charge"
 REFUND_URL = "/steps/pagos.charge/undo"
 STEP = {"saga": "checkout", "step": "process_payment"}
+ITEMS = [{"product_id": "1", "quantity": 1}]
 CHARGE = {"subject": "c", "amount": "12.50", "payment_method": "credit_card"}
 
 
@@ -64,7 +65,7 @@ def _event(event_type: str, saga_id: str, redrive: bool, changes: dict) -> Event
         saga_id=saga_id,
         pattern="choreographed",
         subject="c",
-        data={"total_amount": "12.50", "payment_method": "credit_card"} | changes,
+        data={"total_amount": "12.50", "payment_method": "credit_card", "items": ITEMS} | changes,
     )
     return Event(
         id=f"{event_type} {saga_id}",

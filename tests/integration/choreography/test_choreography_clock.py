@@ -19,7 +19,7 @@ from saga_choreography.watchdog import Watchdog
 from tests.unit.choreography.made import event, story
 
 DATABASE = "saga_choreography"
-pytestmark = pytest.mark.django_db(databases=[DATABASE])
+pytestmark = [pytest.mark.django_db(databases=[DATABASE]), pytest.mark.undocumented("messages")]
 SHOP = ("saga_choreography", "messaging", "participant", "coordination", "httpapi", "contracts")
 NEAR = timedelta(seconds=60)
 """A busy machine takes its time; a wrong clock is two minutes off."""

@@ -22,7 +22,7 @@ from tests.pages import with_pages
 from tests.unit.choreography.made import NOON, event
 
 DATABASE = "saga_choreography"
-pytestmark = pytest.mark.django_db(databases=[DATABASE])
+pytestmark = [pytest.mark.django_db(databases=[DATABASE]), pytest.mark.undocumented("messages")]
 
 TWIN = Saga(
     name="twin",

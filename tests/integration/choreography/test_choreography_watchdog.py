@@ -7,10 +7,15 @@ import msgspec
 import pytest
 from django.db import transaction
 from msgspec.structs import replace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from catalogue import SAGAS
 from contracts import events, refusals
 from contracts.saga import Context
+from participant import tracing
 from saga_choreography import operations, queries, store, watchdog
 from saga_choreography.models import Intervention, Saga, SagaEvent
 from saga_choreography.tracking import track
@@ -20,7 +25,7 @@ from tests.threads import InThread
 from tests.unit.choreography.made import NOON, context, event, story
 
 DATABASE = "saga_choreography"
-pytestmark = pytest.mark.django_db(databases=[DATABASE])
+pytestmark = [pytest.mark.django_db(databases=[DATABASE]), pytest.mark.undocumented("messages")]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +58,24 @@ def test_last_fact_of_a_standing_saga_is_said_again_as_a_redrive(saga, said):
     assert (again.id, again.type, again.redrive) == (first.id, "payment.processed", True)
     assert again.data.result == first.data.result
     assert again.traceparent
+
+
+def test_redrive_goes_on_in_the_sagas_trace(
+    saga, said, monkeypatch, django_capture_on_commit_callbacks
+):
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=ALWAYS_ON)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
+    saga("completed", until=3)
+    with django_capture_on_commit_callbacks(using=store.SERVICE, execute=True):
+        look(now=after(12))
+    (again,) = said()
+    (sent,) = exporter.get_finished_spans()
+    assert (sent.name, sent.attributes["dueto.redrive"]) == ("send payment.processed", True)
+    _, trace_id, parent, _ = context("s").traceparent.split("-")
+    assert f"{sent.parent.span_id:016x}" == parent
+    assert again.traceparent == f"00-{trace_id}-{sent.context.span_id:016x}-01"
 
 
 def test_saga_whose_first_event_was_lost_to_all_is_known_from_its_owner_and_goes_on(said):

@@ -21,7 +21,10 @@ from contracts import patterns
 from contracts.patterns import PATTERNS
 from participant import barrier
 
-pytestmark = pytest.mark.django_db(databases=WITH_DATABASE, transaction=True)
+pytestmark = [
+    pytest.mark.django_db(databases=WITH_DATABASE, transaction=True),
+    pytest.mark.undocumented("messages"),  # its participants make their results up
+]
 SCHEDULES = 1
 """Random ones in each environment; more with `manage.py sagas explore --postgres`."""
 

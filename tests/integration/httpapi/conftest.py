@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -84,3 +85,10 @@ def worker():
     for one in started:
         one.kill()
         one.wait()
+
+
+@pytest.fixture
+def exit_stack():
+    """What a test has opened, or must mend, is closed and mended after it."""
+    with ExitStack() as stack:
+        yield stack

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from config import front_page
+from dashboard import services
 from stack.ports import free_ports
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +69,8 @@ def test_what_stops_sagas_comes_first_with_since_and_what_to_do(page, service):
 
 
 def test_service_that_does_not_answer_is_named():
-    (one,) = front_page.attention(urls={"pagos": f"http://127.0.0.1:{free_ports(1)[0]}"})
+    away = {"pagos": f"http://127.0.0.1:{free_ports(1)[0]}"}
+    (one,) = services.attention(services.health(urls=away))
     assert one["service"] == "pagos"
     assert one["what"].startswith("it does not answer")
     assert one["level"] == "unavailable"

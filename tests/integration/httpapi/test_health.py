@@ -202,7 +202,7 @@ class TestDatabase:
         with monkeypatch.context() as patch:
             patch.setattr(health, "LOOK_SECONDS", 0.3)
             patch.setattr(
-                health, "_database", lambda: standing.Findings() if answers.wait(60) else 0
+                health, "database", lambda: standing.Findings() if answers.wait(60) else 0
             )
             started = time.monotonic()
             status, body = lights()

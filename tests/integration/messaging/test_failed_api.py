@@ -9,7 +9,10 @@ from messaging.brokers import Message
 from participant import admin as records
 from tests.integration.messaging.test_saying import say
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "inventario"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "inventario"]),
+    pytest.mark.undocumented("messages"),
+]
 SERVICE = "inventario"
 PARKED, UNSENT = "/inventario/messages/parked", "/inventario/messages/unsent"
 

@@ -15,7 +15,10 @@ from tests.integration.messaging.test_saying import say
 from tests.threads import Hurried, InThread
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["inventario"]),
+    pytest.mark.undocumented("messages"),
+]
 SERVICE = "inventario"
 OUTAGE = [0.1, 0.2, 0.4]
 

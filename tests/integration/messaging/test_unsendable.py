@@ -15,7 +15,10 @@ from tests.integration.messaging.test_saying import heard, say
 from tests.threads import InThread
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["inventario"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["inventario"]),
+    pytest.mark.undocumented("messages"),
+]
 SERVICE = "inventario"
 UNHEARD = BATCH + 20
 

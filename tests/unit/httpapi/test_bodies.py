@@ -102,6 +102,7 @@ def test_body_that_nobody_would_read_is_refused(method):
     assert json.loads(asked(b"{}", method=method).content)["code"] == "unexpected_body"
 
 
+@pytest.mark.undocumented
 @pytest.mark.parametrize(
     ("body", "headers"),
     [

@@ -1,0 +1,286 @@
+"""The AsyncAPI document (3.0) of all that goes over the broker: the events of every saga's page,
+and the requests and replies of those that are orchestrated by message.
+
+A channel is a routing key, `checkout.inventory.reserved`; who publishes there and who consumes
+follows from the pages, as everything else does.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from contracts import events, refusals
+from contracts.outcomes import NOTHING_TO_UNDO
+from contracts.patterns import CHOREOGRAPHED, ORCHESTRATED_MESSAGING, PATTERNS
+from contracts.projection import (
+    NOTICES,
+    STEP_WAITING,
+    calls,
+    data_type,
+    reactions,
+    reply_to,
+    services_of,
+)
+from contracts.projection import (
+    events as events_of,
+)
+from contracts.saga import ANSWERS, COMMANDS, SAGAS, Answers, Command, Context, Direction, Undo
+from contracts.schemas import Schema, Schemas
+
+_EMPTY: Schema = {"type": "object", "maxProperties": 0}
+_SKIPPED: Schema = {
+    "type": "object",
+    "description": "An operator has seen to the step otherwise, and said why.",
+    "required": ["skipped"],
+    "properties": {"skipped": {"type": "string"}},
+}
+_NOTHING: Schema = {
+    "type": "object",
+    "description": "There was nothing to undo.",
+    "required": list(NOTHING_TO_UNDO.data),
+}
+_PARKED: Schema = {
+    "type": "object",
+    "required": ["service", "event"],
+    "properties": {"service": {"type": "string"}, "event": {"type": "string"}},
+}
+_WAITING: Schema = {
+    "type": "object",
+    "required": ["step", "decided_by", "until", "cause"],
+    "properties": {
+        "step": {"type": "string"},
+        "decided_by": {"type": "string"},
+        "until": {"type": "string", "format": "date-time"},
+        "cause": {"type": "string"},
+    },
+}
+
+
+class Sent(NamedTuple):
+    """A kind of message. `facts`: what its `data` has, beside what all have."""
+
+    saga: str
+    name: str
+    exchange: str
+    what: str
+    senders: tuple[str, ...]
+    receivers: tuple[str, ...]
+    facts: Schema
+    reply: str = ""
+
+    @property
+    def route(self) -> str:
+        return events.route(self.saga, self.name)
+
+
+def document() -> dict[str, Any]:
+    """Of every saga that is registered."""
+    schemas = Schemas(_types())
+    sent = [message for name in SAGAS for message in _all_of(name, schemas)]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Messages of the sagas",
+            "version": "1",
+            "description": "Delivered at least once; fields are added, never renamed.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {message.route: _channel(message) for message in sent},
+        "operations": dict(operation for message in sent for operation in _operations(message)),
+        "components": {
+            "messages": {message.route: _message(message, schemas) for message in sent},
+            "schemas": schemas.components,
+        },
+    }
+
+
+def _types() -> list[Any]:
+    told = [ANSWERS.get(step.operation, Answers()) for name in SAGAS for step in SAGAS[name].steps]
+    return [
+        events.Event,
+        Context,
+        Command,
+        Undo,
+        *COMMANDS.values(),
+        *(data_type(name) for name in SAGAS),
+        *(kind for answers in told for kind in (answers.done, answers.undone)),
+    ]
+
+
+def _all_of(name: str, schemas: Schemas) -> Iterator[Sent]:
+    """Of a saga: its events in the order of its page, notices, requests, replies."""
+    watching = PATTERNS[CHOREOGRAPHED].coordinator
+    asking = PATTERNS[ORCHESTRATED_MESSAGING].coordinator
+    context = _context(name, schemas)
+    for event in dict.fromkeys(events_of(name)):
+        consumers = [row.service for row in reactions(name) if row.event == event]
+        yield Sent(
+            name,
+            event,
+            events.EVENTS,
+            _what(name, event),
+            (*_senders(name, event), watching),
+            tuple(dict.fromkeys([*consumers, watching])),
+            {"context": context, "result": _result(name, event, schemas)},
+        )
+    for event in NOTICES:
+        yield Sent(
+            name,
+            event,
+            events.EVENTS,
+            "A step waits for a decision." if event == STEP_WAITING else "A person has to look.",
+            services_of(SAGAS[name]),
+            (watching, asking),
+            {"result": _WAITING if event == STEP_WAITING else _PARKED},
+        )
+    for call in calls(name):
+        reply = reply_to(call.request)
+        about = f"{call.direction} {call.step.operation}, step {call.step.name}."
+        told = ANSWERS.get(call.step.operation, Answers())
+        service = call.step.service
+        kind = COMMANDS.get(call.step.operation, Command)
+        asked = schemas.of(kind if call.direction is Direction.DO else Undo)
+        facts: Schema = {"context": asked, "result": _EMPTY}
+        yield Sent(
+            *(name, call.request, events.COMMANDS, f"Asks for: {about}"),
+            *((asking,), (service,), facts),
+            events.route(name, reply),
+        )
+        facts = {"context": {"type": "null"}, **_reply(told, call.direction, schemas)}
+        yield Sent(
+            *(name, reply, events.REPLIES, f"The outcome of: {about}"),
+            *((service,), (asking,), facts),
+        )
+
+
+def _context(name: str, schemas: Schemas) -> Schema:
+    """What the saga is about. `data` is not there where it could not be read any more."""
+    kept = {
+        step: {"type": "object", "required": sorted(fields)}
+        for step, fields in _needed(name).items()
+    }
+    own = {
+        "saga": {"const": name},
+        "data": schemas.of(data_type(name)),
+        "results": {"type": "object", "properties": kept},
+    }
+    return {"allOf": [schemas.of(Context), {"properties": own}]}
+
+
+def _needed(name: str) -> dict[str, set[str]]:
+    """Of earlier steps' results, by step, what later ones need."""
+    found: dict[str, set[str]] = {}
+    for step in SAGAS[name].steps:
+        for source in step.needs.values():
+            earlier, dot, field = source.partition(".")
+            if dot:
+                found.setdefault(earlier, set()).add(field)
+    return found
+
+
+def _what(name: str, event: str) -> str:
+    saga = SAGAS[name]
+    for step in saga.steps:
+        words = {step.done: "is done", step.refused: "is refused", step.undone: "is undone"}
+        if event in words:
+            return f"{step.name} ({step.operation}) {words[event]}."
+    return f"The saga is asked to {'end' if event == saga.abort else 'be given back'}."
+
+
+def _senders(name: str, event: str) -> tuple[str, ...]:
+    """Beside who watches, and redrives any event of a saga that stands still."""
+    steps = SAGAS[name].steps
+    said = [step.service for step in steps if event in (step.done, step.refused, step.undone)]
+    return tuple(dict.fromkeys(said))
+
+
+def _result(name: str, event: str, schemas: Schemas) -> Schema:
+    """Of what was done or undone; nothing of a refusal, or of what is asked from outside."""
+    for position, step in enumerate(SAGAS[name].steps):
+        told = ANSWERS.get(step.operation, Answers())
+        if event == step.done:
+            return {"anyOf": [schemas.of(told.done), *([] if position else [_EMPTY]), _SKIPPED]}
+        if event == step.undone:
+            return {"anyOf": [schemas.of(told.undone), _NOTHING, _SKIPPED]}
+    return {"anyOf": [_EMPTY, _SKIPPED]}
+
+
+def _reply(told: Answers, direction: Direction, schemas: Schemas) -> Schema:
+    """The result, or the refusal as `failure`."""
+    kind = told.undone if direction is Direction.UNDO else told.done
+    codes = {
+        Direction.DO: (*told.refuses, refusals.ABORTED),
+        Direction.UNDO: (),
+        Direction.BLOCK: (*told.refuses, refusals.ABORTED),
+    }[direction]
+    refused = {"type": "object", "properties": {"code": {"enum": list(codes)}}} if codes else {}
+    return {
+        "result": {"anyOf": [schemas.of(kind), _EMPTY, _NOTHING]},
+        "failure": {"anyOf": [{"type": "null"}, *([refused] if codes else [])]},
+    }
+
+
+def _channel(sent: Sent) -> dict[str, Any]:
+    return {
+        "address": sent.route,
+        "description": sent.what,
+        "messages": {sent.route: {"$ref": f"#/components/messages/{sent.route}"}},
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": {"name": sent.exchange, "type": "topic", "durable": True},
+            }
+        },
+    }
+
+
+def _operations(sent: Sent) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`pagos.sends.checkout.payment.processed`, and who receives it."""
+    for action, services in (("send", sent.senders), ("receive", sent.receivers)):
+        for service in services:
+            found: dict[str, Any] = {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{sent.route}"},
+                "summary": sent.what,
+                "tags": [{"name": service}],
+            }
+            if sent.reply:
+                found["reply"] = {"channel": {"$ref": f"#/channels/{sent.reply}"}}
+            yield f"{service}.{action}s.{sent.route}", found
+
+
+def _message(sent: Sent, schemas: Schemas) -> dict[str, Any]:
+    own = {
+        "type": {"const": sent.name},
+        "saga": {"const": sent.saga},
+        "data": {"type": "object", "properties": sent.facts},
+    }
+    payload = {"allOf": [schemas.of(events.Event), {"type": "object", "properties": own}]}
+    return {
+        "name": sent.route,
+        "summary": sent.what,
+        "payload": payload,
+        "examples": [{"payload": _example(sent, schemas)}],
+    }
+
+
+def _example(sent: Sent, schemas: Schemas) -> dict[str, Any]:
+    data = {name: _value(schema, schemas) for name, schema in sent.facts.items()}
+    return {
+        "id": events.event_id(saga_id="example", step=sent.name, direction="do"),
+        "type": sent.name,
+        "saga_id": schemas.example({"type": "string"}, "saga_id"),
+        "saga": sent.saga,
+        "occurred_at": "2026-12-01T09:30:00Z",
+        "data": {"context": None, **data},
+        "cause_id": "",
+        "traceparent": "",
+        "redrive": False,
+    }
+
+
+def _value(schema: Schema, schemas: Schemas) -> Any:
+    if "allOf" in schema:
+        first, own = schema["allOf"]
+        parts = {name: _value(field, schemas) for name, field in own["properties"].items()}
+        return {**schemas.example(first), **parts}
+    return schemas.example(schema)

@@ -1,0 +1,67 @@
+"""Who may see the dashboard and act in it, and what every page of it says to the browser."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render, resolve_url
+
+from catalogue.services import COORDINATORS
+from contracts.doors import page
+from httpapi import slots
+from participant import sql
+
+View = Callable[..., Any]
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'"
+)
+"""No script and no style but the dashboard's own files."""
+
+
+def may_watch(user: Any) -> bool:
+    """As in the admin: of the staff, with leave to view the sagas of both coordinators."""
+    rights = [f"{service}.view_saga" for service in COORDINATORS]
+    return bool(user.is_active and user.is_staff and user.has_perms(rights))
+
+
+def may_operate(user: Any) -> bool:
+    """As in the admin: who may run the actions on sagas."""
+    return may_watch(user) and user.has_perms(f"{name}.change_saga" for name in COORDINATORS)
+
+
+def watching(view: View) -> View:
+    """For who may look; others log in first, or are refused."""
+    return _guarded(view, may_watch)
+
+
+def operating(view: View) -> View:
+    """For who may act."""
+    return _guarded(view, may_operate)
+
+
+def _guarded(view: View, may: Callable[[Any], bool]) -> View:
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path(), resolve_url("admin:login"))
+        if not may(request.user):
+            raise PermissionDenied
+        try:
+            response: HttpResponse = view(request, *args, **kwargs)
+        except (DatabaseError, InterfaceError) as error:
+            if not (sql.is_outage(error) or sql.is_busy(error)):
+                raise
+            slots.mark_stale(error=error)
+            response = render(request, "dashboard/away.html", {"error": error}, status=503)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+    return page(guarded)

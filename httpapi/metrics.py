@@ -1,0 +1,169 @@
+"""/metrics, for Prometheus: the figures of this web process, those of its service's workers, and
+those of its tables.
+
+A scrape is a few looks by an index, as /health is, and asked in the same way. What workers have
+counted is taken from their heartbeats: this process adds what each has counted since the last
+scrape, so that a worker that ends takes nothing away.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.db import DatabaseError, InterfaceError, connections
+from django.http import HttpRequest, HttpResponse
+
+from contracts.doors import ANYONE, Text, door
+from httpapi import health, standing
+from httpapi.standing import Heartbeat
+from participant import metrics as figures
+from participant import sql
+from participant.metrics import Key
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_COUNTERS: Mapping[str, Key] = {
+    "messages_published": (figures.PUBLISHED.name,),
+    "messages_consumed": (figures.CONSUMED.name,),
+    "messages_failed": (figures.FAILED.name,),
+    "calls": (figures.CALLS.name,),
+    **{f"sagas_{it}": (figures.REMEDIES.name, it) for it in ("redrive", "abort", "return", "park")},
+}
+"""What a heartbeat's own counters are called here; of `calls.pagos` a label is `pagos`."""
+_GAUGES: Mapping[str, Key] = {
+    "queue": (figures.QUEUE.name,),
+    "breaker": (figures.BREAKER.name,),
+    "sagas_in_flight": (figures.HELD.name,),
+}
+
+
+class OfWorkers:
+    """What all workers of the service have counted, as far as this process has seen."""
+
+    def __init__(self) -> None:
+        self._total: dict[Key, float] = {}
+        self._seen: dict[int, Mapping[Key, float]] = {}
+
+    def total(self, *, heartbeats: Sequence[Heartbeat]) -> dict[Key, float]:
+        """With what these have counted since they were seen last."""
+        for heartbeat in heartbeats:
+            now, before = _counters(heartbeat), self._seen.get(heartbeat.id, {})
+            for key, value in now.items():
+                self._total[key] = self._total.get(key, 0) + max(0, value - before.get(key, 0))
+        self._seen = {heartbeat.id: _counters(heartbeat) for heartbeat in heartbeats}
+        return dict(self._total)
+
+
+_of_workers = OfWorkers()
+"""Used by the one thread that looks."""
+
+
+@door(ANYONE, gives={200: Text(CONTENT_TYPE)})
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The figures of this service, in Prometheus' text format."""
+    try:
+        found = health.looks.ask(question=_look, seconds=health.LOOK_SECONDS)
+    except TimeoutError:
+        found = {"": {(figures.DATABASE_UP.name,): 0.0}}
+    text = figures.text({**found, "web": figures.counted()})
+    return HttpResponse(text, content_type=CONTENT_TYPE)
+
+
+def _look() -> dict[str, dict[Key, float]]:
+    """By the kind of process that has counted them, or "": of the whole service."""
+    app = health.app()
+    is_up = not health.database().stands
+    found: dict[Key, float] = {(figures.DATABASE_UP.name,): float(is_up)}
+    counted: dict[Key, float] = {}
+    if is_up and app is not None:
+        try:
+            heartbeats = standing.heartbeats_of(service=app.label)
+            counted = _of_workers.total(heartbeats=heartbeats)
+            for gauges in _gauges(app, heartbeats):
+                found |= gauges
+        except (DatabaseError, InterfaceError) as error:
+            found[figures.DATABASE_UP.name,] = 0.0
+            if sql.spends_connection(error):
+                connections[app.label].close()
+    connections[health.alias()].close_if_unusable_or_obsolete()
+    return {"": found, "worker": counted}
+
+
+def _gauges(app: AppConfig, heartbeats: Sequence[Heartbeat]) -> Iterator[dict[Key, float]]:
+    service, models = app.label, {model.__name__ for model in app.get_models()}
+    yield _workers(service, heartbeats)
+    if "OutboxEntry" in models:
+        yield _outbox(standing.outbox(service=service).fields["outbox"])
+    if "FailedMessage" in models:
+        yield _failed(service)
+    if "Decision" in models:
+        yield _decisions(service)
+    if hasattr(app, "gauges"):
+        yield app.gauges()
+
+
+def _workers(service: str, heartbeats: Sequence[Heartbeat]) -> dict[Key, float]:
+    """What runs, and what those that are alive see: of several the worst, or all that they hold."""
+    alive = [heartbeat for heartbeat in heartbeats if heartbeat.is_alive]
+    still = standing.standing_still(service=service, heartbeats=heartbeats)
+    found: dict[Key, float] = {
+        (figures.WORKERS.name, "up"): len(alive),
+        (figures.WORKERS.name, "stands_still"): len(still),
+        (figures.WORKERS.name, "dead"): len(heartbeats) - len(alive) - len(still),
+    }
+    told = [
+        heartbeat.counters["broker_up"] for heartbeat in alive if "broker_up" in heartbeat.counters
+    ]
+    if told:
+        found[figures.BROKER_UP.name,] = min(told)
+    for heartbeat in alive:
+        for name, value in heartbeat.counters.items():
+            if key := _key(name, _GAUGES):
+                both = found.get(key, 0), value
+                found[key] = sum(both) if key[0] == figures.HELD.name else max(both)
+    return found
+
+
+def _outbox(found: Mapping[str, Any]) -> dict[Key, float]:
+    return {
+        (figures.OUTBOX.name,): found["unsent"],
+        (figures.OUTBOX_AGE.name,): found["oldest_unsent_seconds"],
+        (figures.OUTBOX_FAILED.name,): found["failed"],
+    }
+
+
+def _failed(service: str) -> dict[Key, float]:
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT status, count(*) FROM {service}_failedmessage
+            WHERE status IN ('retrying', 'dead_lettered') GROUP BY 1
+            """,
+    )
+    count = dict(rows)
+    return {
+        (figures.MESSAGES_RETRYING.name,): count.get("retrying", 0),
+        (figures.MESSAGES_DEAD.name,): count.get("dead_lettered", 0),
+    }
+
+
+def _decisions(service: str) -> dict[Key, float]:
+    told = standing.decisions(service=service).fields["decisions"]
+    rows = sql.execute(
+        service=service,
+        sql=f"""
+            SELECT decided_by, count(*) FROM {service}_decision WHERE closed_at IS NULL GROUP BY 1
+            """,
+    )
+    found: dict[Key, float] = {(figures.STEPS_OVERDUE.name,): told["overdue"]}
+    return found | {(figures.STEPS_WAITING.name, who): number for who, number in rows}
+
+
+def _counters(heartbeat: Heartbeat) -> dict[Key, float]:
+    own = {key: n for name, n in heartbeat.counters.items() if (key := _key(name, _COUNTERS))}
+    return {**own, **figures.received(heartbeat.counters)}
+
+
+def _key(name: str, known: Mapping[str, Key]) -> Key | None:
+    stem, _, label = name.partition(".")
+    key = known.get(stem)
+    return (*key, label) if key and label else key

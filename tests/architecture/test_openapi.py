@@ -1,0 +1,131 @@
+"""The documents of the API and of the messages are what the standards call such documents, and an
+example of each thing fits what is said of it.
+"""
+
+import copy
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.urls import get_resolver, path
+from jsonschema import Draft7Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from catalogue.services import WITH_DATABASE
+from contracts import asyncapi, doors
+from contracts.saga import ANSWERS, SAGAS
+from httpapi import docs, openapi
+from httpapi.steps import PlainView
+from tests import documented
+
+ASYNCAPI = Path(__file__).with_name("asyncapi-3.0.0.json.gz")
+JSON = "application/json"
+
+
+@pytest.fixture(scope="module")
+def official() -> Draft7Validator:
+    return Draft7Validator(json.loads(gzip.decompress(ASYNCAPI.read_bytes())))
+
+
+def document_of(service: str) -> dict[str, Any]:
+    return openapi.document(service=service, urls=documented.urls_of(service))
+
+
+def operations(found: Any) -> Iterator[tuple[str, Any]]:
+    for where, methods in found["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {where}", operation
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE)
+def test_service_documents_all_its_doors_as_openapi(service: str) -> None:
+    found = document_of(service)
+    assert [str(error) for error in OpenAPIV31SpecValidator(found).iter_errors()] == []
+    ids = [operation["operationId"] for _, operation in operations(found)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_document_that_is_none_is_noticed() -> None:
+    found = document_of("tarjetas")
+    found["paths"]["/charges/{key}"]["get"]["parameters"] = []
+    assert [*OpenAPIV31SpecValidator(found).iter_errors()]
+
+
+def test_every_door_declares_itself() -> None:
+    """Also those that no service has alone: of a process of all of them."""
+    together = [get_resolver().url_patterns, *map(documented.urls_of, WITH_DATABASE)]
+    silent = [door for urls in together for door in doors.silent_in(urls, but=openapi.NO_DOORS)]
+    assert silent == []
+
+
+def test_door_that_declares_nothing_is_noticed() -> None:
+    class SilentView(PlainView):
+        def post(self, request: HttpRequest) -> HttpResponse:
+            raise NotImplementedError
+
+    urls = [*documented.urls_of("tarjetas"), path("silent", SilentView.as_view())]
+    assert doors.silent_in(urls) == ["POST /silent"]
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE)
+def test_each_example_fits_what_is_said(service: str) -> None:
+    document = documented.of_service(service)
+    wrong = []
+    for name, operation in operations(document.found):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for place, body in enumerate(bodies):
+            content = body.get("content", {}).get(JSON)
+            if content:
+                errors = document.errors((name, str(place)), content["schema"], content["example"])
+                wrong += [f"{name}: {error}" for error in errors]
+    assert not wrong
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE)
+def test_door_can_read_the_example_of_what_it_takes(service: str) -> None:
+    """Also what no schema says: that a total is the sum of its lines, say."""
+    found = document_of(service)
+    for door in doors.all_in(documented.urls_of(service)):
+        body = found["paths"][door.path][door.method.lower()].get("requestBody")
+        if body:
+            takes = door.declared.takes
+            kind = takes[0] if isinstance(takes, tuple) else takes
+            msgspec.convert(body["content"][JSON]["example"], kind)
+
+
+def test_each_example_of_a_message_fits_what_is_said() -> None:
+    document = documented.messages()
+    wrong = []
+    for name, message in document.found["components"]["messages"].items():
+        value = message["examples"][0]["payload"]
+        wrong += [
+            f"{name}: {error}" for error in document.errors((name,), message["payload"], value)
+        ]
+    assert not wrong
+
+
+def test_messages_are_documented_as_asyncapi(official: Draft7Validator) -> None:
+    assert [error.message for error in official.iter_errors(asyncapi.document())] == []
+
+
+def test_document_of_messages_that_is_none_is_noticed(official: Draft7Validator) -> None:
+    found = copy.deepcopy(asyncapi.document())
+    found["operations"]["pagos.sends.checkout.payment.processed"]["action"] = "shout"
+    assert not official.is_valid(found)
+
+
+def test_each_step_of_the_sagas_says_what_it_tells() -> None:
+    operations = {step.operation for saga in SAGAS.values() for step in saga.steps}
+    assert operations == {name for name in ANSWERS if not name.endswith(".pad")}
+
+
+def test_page_shows_every_door_and_needs_nothing_from_outside() -> None:
+    found = document_of("carrito")
+    page = docs.rendered(found)
+    assert all(f'id="{operation["operationId"]}"' in page for _, operation in operations(found))
+    assert not any(mark in page for mark in ("<script", "<link", "<img", "src=", "@import", "url("))

@@ -1,0 +1,205 @@
+"""What really travels, held to the documents: every answer of a door in this process to its OpenAPI
+document, every message that is written into an outbox to the AsyncAPI document.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, get_resolver, resolve
+from django.urls import path as url
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from catalogue.services import WITH_WORKER
+from contracts import asyncapi, events
+from contracts.doors import METHODS
+from contracts.events import Event
+from contracts.saga import SAGAS
+from coordination import closing
+from httpapi import docs, health, openapi
+from httpapi.metrics import metrics
+from messaging import views as failed
+
+_PARAMETER = re.compile(r"<(?:\w+:)?\w+>|{\w+}")
+
+
+def shape_of(path: str) -> str:
+    """A path without the names of its parameters."""
+    return _PARAMETER.sub("{}", path)
+
+
+class Document:
+    """A document of ours, and the validators of its parts. `seen`: those that were asked for."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.seen: set[tuple[str, ...]] = set()
+        self.found: Any = json.loads(json.dumps(found).replace('"#/', '"urn:document#/'))
+        resource = Resource(contents=self.found, specification=DRAFT202012)
+        self._registry = Registry().with_resource("urn:document", resource)
+        self._validators: dict[tuple[str, ...], Draft202012Validator] = {}
+
+    def errors(self, where: tuple[str, ...], schema: Any, value: Any) -> list[str]:
+        """What of the value does not fit the schema, which is that of `where`."""
+        self.seen.add(where)
+        if where not in self._validators:
+            self._validators[where] = Draft202012Validator(
+                schema,
+                registry=self._registry,
+                format_checker=Draft202012Validator.FORMAT_CHECKER,
+            )
+        found = self._validators[where].iter_errors(value)
+        return [f"{error.json_path}: {_said(error)}"[:400] for error in found]
+
+
+def _said(error: Any) -> str:
+    """The error, and where any of several would do, what each of them lacks."""
+    return "; ".join([error.message, *(inner.message for inner in error.context or ())])
+
+
+def urls_of(service: str) -> list[Any]:
+    """What a service serves, as config.urls puts it together in its own process."""
+    return [*import_module(f"{service}.urls").urlpatterns, *shared_urls(service)]
+
+
+def shared_urls(service: str) -> list[Any]:
+    """Of these, what it has as others have it, too."""
+    found = [url("", health.about), url("metrics", metrics), *docs.urlpatterns, *health.urlpatterns]
+    if service in WITH_WORKER:
+        found += [*failed.urls(service=service), *closing.urls(service=service)]
+    return found
+
+
+@cache
+def of_service(service: str) -> Document:
+    """What it documents of itself."""
+    return _shaped(openapi.document(service=service, urls=urls_of(service)))
+
+
+@cache
+def http(urlconf: str) -> Document:
+    """Of what this URL configuration serves."""
+    urls = get_resolver(urlconf).url_patterns
+    return _shaped(openapi.document(service=settings.SERVICE, urls=urls))
+
+
+def _shaped(found: dict[str, Any]) -> Document:
+    """With its paths by their shape: `/carts/{}`."""
+    shaped = {shape_of(path): operations for path, operations in found["paths"].items()}
+    return Document({**found, "paths": shaped})
+
+
+@cache
+def messages() -> Document:
+    return Document(asyncapi.document())
+
+
+def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
+    """What of the answer its door has not declared. What is no door's is not looked at."""
+    method = "GET" if request.method == "HEAD" else request.method or ""
+    if method not in METHODS or request.path_info.startswith(openapi.NO_DOORS):
+        return []
+    urlconf = getattr(request, "urlconf", None) or settings.ROOT_URLCONF
+    try:
+        route = resolve(request.path_info, urlconf).route
+    except Resolver404:
+        return []
+    return _errors(
+        http(urlconf),
+        method,
+        shape_of(f"/{route}"),
+        Answer(
+            response.status_code,
+            response.get("Content-Type", ""),
+            # The server takes the body of a HEAD away.
+            None if request.method == "HEAD" else response.content,
+        ),
+    )
+
+
+def check_call(service: str, method: str, path: str, answer: "Answer") -> list[str]:
+    """The same of a service that runs somewhere: as it is asked, path and query."""
+    document = of_service(service)
+    if answer.status == 404 and b"no_such_path" in (answer.content or b""):
+        return []
+    for shape in document.found["paths"]:
+        if re.fullmatch(shape.replace("{}", "[^/]+"), path.partition("?")[0]):
+            return _errors(document, method, shape, answer)
+    return []
+
+
+class Answer(NamedTuple):
+    """`content`: None where there is nothing to look at."""
+
+    status: int
+    content_type: str
+    content: bytes | None
+
+
+def _errors(document: Document, method: str, shape: str, answer: Answer) -> list[str]:
+    doors = document.found["paths"].get(shape, {})
+    if method.lower() not in doors:
+        return [] if answer.status >= 400 or not doors else [f"{method} {shape}: no door"]
+    given = doors[method.lower()]["responses"].get(str(answer.status))
+    where = method, shape, str(answer.status)
+    if given is None:
+        return [f"{' '.join(where)} is not documented: {answer.content!r}"[:400]]
+    if "$ref" in given:
+        named = given["$ref"].rpartition("/")[2]
+        given = document.found["components"]["responses"][named]
+    contents = given.get("content", {})
+    if answer.content is None:
+        return []
+    if not contents:
+        return [f"{' '.join(where)} has a body"] if answer.content else []
+    kind = answer.content_type.partition(";")[0]
+    if kind not in contents:
+        return [f"{' '.join(where)} is {kind}, not {', '.join(contents)}"]
+    value = json.loads(answer.content) if kind.endswith("json") else answer.content.decode()
+    found = document.errors((*where, kind), contents[kind]["schema"], value)
+    return [f"{' '.join(where)}: {error}: {answer.content[:600]!r}" for error in found]
+
+
+AS_MANY = 20
+"""Messages of each type and service that are read back from a stack."""
+
+
+def check_outboxes(rows: Callable[[str, str], list[tuple[Any, ...]]]) -> list[str]:
+    """What is not documented of the messages that services have sent, in any process. `rows`: those
+    of a statement, in a service's database.
+    """
+    sent = [
+        (service, str(body))
+        for service in WITH_WORKER
+        for (body,) in rows(
+            service,
+            f"""SELECT body FROM (
+                    SELECT body, row_number() OVER (PARTITION BY event_type ORDER BY id DESC) AS n
+                    FROM {service}_outboxentry) AS entry
+                WHERE n <= {AS_MANY}""",
+        )
+    ]
+    assert sent, "nothing has travelled"
+    return [
+        error
+        for service, body in sent
+        for error in check_message(service, events.decode(body.encode()))
+    ]
+
+
+def check_message(service: str, event: Event) -> list[str]:
+    """What of a message is not documented; of a saga that is not the shop's nothing is said."""
+    if event.saga not in SAGAS or event.route not in messages().found["components"]["messages"]:
+        return [] if event.saga not in SAGAS else [f"{event.route} is not documented"]
+    document = messages()
+    if f"{service}.sends.{event.route}" not in document.found["operations"]:
+        return [f"{service} does not send {event.route}, the document says"]
+    schema = document.found["components"]["messages"][event.route]["payload"]
+    found = document.errors((event.route,), schema, json.loads(events.encode(event)))
+    return [f"{event.route} {error}: {events.encode(event)[:900]!r}" for error in found]

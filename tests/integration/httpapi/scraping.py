@@ -1,0 +1,35 @@
+"""A scrape of /metrics, and what Prometheus' own tool makes of it."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+def samples(text, *, service):
+    """Value by series, with the label that Prometheus adds to what it scrapes of this service."""
+    more = f'job="dueto",service="{service}"'
+    return {
+        f"{name}{{{','.join(filter(None, [labels, more]))}}}": float(value)
+        for name, labels, value in _SAMPLE.findall(text)
+    }
+
+
+def promtool(*arguments, **options):
+    """The exit status, and what it says. Skips, and fails in CI, where it is not installed."""
+    command = shutil.which("promtool")
+    if not command and os.environ.get("CI") != "true":
+        pytest.skip("needs promtool (Debian: apt-get install prometheus)")
+    assert command, "promtool is missing: apt-get install prometheus"
+    run = subprocess.run(
+        [command, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
+    )
+    return run.returncode, run.stdout + run.stderr
+
+
+RULES = Path(__file__).resolve().parents[3] / "observe" / "alerts.yml"
