@@ -40,8 +40,8 @@ class PauseAdmin(RecordAdmin):
 
     form = PauseForm
     list_display = [
-        *["saga", "saga_pattern", "paused_by", "reason", "paused_at"],
-        *["resumed_at", "resumed_by", "resume_reason"],
+        *["saga", "saga_pattern", "resumed_at", "paused_by", "reason", "paused_at"],
+        *["resumed_by", "resume_reason"],
     ]
     list_filter = [("resumed_at", admin.EmptyFieldListFilter), "saga"]
     ordering = ["-id"]

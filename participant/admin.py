@@ -126,7 +126,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no type argume
         context = {
             **self.admin_site.each_context(request),
             "title": f"{verb} {number} {names}?",
-            "verb": verb,
+            "does": f"{verb} {number} {names}",
             "facts": self.facts_of(queryset),
             "fields": [field for field in passed_on(request) if field[0] != REASON],
             "longest": LONGEST_REASON,

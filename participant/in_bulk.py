@@ -79,7 +79,7 @@ ASKS_AGAIN = """
 <p><label for="reason">Why: it is kept with your name, and shown.</label></p>
 <p><textarea id="reason" name="reason" rows="3" maxlength="{{ longest }}" required autofocus
  style="width: min(100%, 40rem); box-sizing: border-box"></textarea></p>
-<p><input type="submit" value="{{ verb }}">
+<p><input type="submit" value="{{ does }}">
 <a href="{{ request.get_full_path }}" style="margin-left: 1rem">No, go back</a></p>
 </form>
 {% endblock %}
