@@ -51,8 +51,10 @@ class Demo:
         )
         parked = self._when(saga_id, pattern, "parked")["parked"]
         self._say(f"   parked at {parked['step']}: {parked['reason']}")
-        self._say("   see also: manage.py status, and the admin's front page:")
-        self._look(saga_id, pattern)
+        self._say("   see also: manage.py status, the admin's front page, and there")
+        coordinator = PATTERNS[pattern].coordinator
+        admin = f"{self._urls.get('dashboard', '')}/admin"
+        self._say(f"     {admin}/{coordinator}/saga/{saga_id}/change/")
         return saga_id
 
     def _mend(self, saga_id: str, pattern: str) -> None:
@@ -95,8 +97,7 @@ class Demo:
         path = PATTERNS[pattern].state.format(saga_id=saga_id)
         self._say(f"     {self._urls[coordinator]}{path}")
         if "dashboard" in self._urls:
-            admin = f"{self._urls['dashboard']}/admin/{coordinator}/saga"
-            self._say(f"     {admin}/{saga_id}/change/")
+            self._say(f"     {self._urls['dashboard']}/dashboard/sagas/{saga_id}")
 
     def _add_product(self) -> str:
         name = f"Demo {uuid.uuid4()}"
