@@ -44,10 +44,13 @@ class Wish(NamedTuple):
 
 
 class Shop:
-    """Calls the running stack."""
+    """Calls the running stack, and holds what it answers to the documents, unless it has doors that
+    are no shop's.
+    """
 
-    def __init__(self, stack: LocalStack) -> None:
+    def __init__(self, stack: LocalStack, *, is_documented: bool = True) -> None:
         self.stack = stack
+        self._is_documented = is_documented
         self._http = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
         self._numbers = itertools.count()
 
@@ -65,10 +68,10 @@ class Shop:
         extra = {} if body is None else {"json": body}
         url = self.stack.urls[service] + path
         given = self._http.request(method, url, headers=named, **extra)
-        kind = given.headers.get("Content-Type", "")
-        answer = documented.Answer(given.status, kind, given.data)
-        undocumented = documented.check_call(service, method, path, answer)
-        assert given.status == 500 or not undocumented, undocumented
+        if self._is_documented and given.status != 500:
+            kind = given.headers.get("Content-Type", "")
+            answer = documented.Answer(given.status, kind, given.data)
+            assert documented.check_call(service, method, path, answer) == []
         return given
 
     def product(self, *, quantity: int, price: str = str(PRICE)) -> str:

@@ -31,7 +31,7 @@ def shop(tmp_path_factory):
         one_database=True,
         environment={"DUETO_MONOLITH": "1"},
     ) as running:
-        yield Shop(running)
+        yield Shop(running, is_documented=False)
 
 
 def test_checkout_is_done_when_it_is_answered(shop):
