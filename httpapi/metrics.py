@@ -57,7 +57,7 @@ _of_workers = OfWorkers()
 """Used by the one thread that looks."""
 
 
-@door(ANYONE, gives={200: Text(CONTENT_TYPE)})
+@door(ANYONE, gives={200: Text("text/plain")})
 def metrics(request: HttpRequest) -> HttpResponse:
     """The figures of this service, in Prometheus' text format."""
     try:

@@ -105,6 +105,8 @@ def check_answer(request: HttpRequest, response: HttpResponse) -> list[str]:
     method = "GET" if request.method == "HEAD" else request.method or ""
     if method not in METHODS or request.path_info.startswith(openapi.NO_DOORS):
         return []
+    if response.streaming:
+        return []
     urlconf = getattr(request, "urlconf", None) or settings.ROOT_URLCONF
     try:
         route = resolve(request.path_info, urlconf).route

@@ -164,6 +164,6 @@ def test_saga_that_the_catalogue_has_no_more_is_parked_listed_and_named(start, c
 def test_it_is_shown_and_undone_in_the_admin(damaged, admin_client):
     url = "/admin/saga_choreography/saga/"
     assert admin_client.get(f"{url}bad/change/").status_code == 200
-    data = {"action": "undo", "_selected_action": ["a", "bad", "c"]}
+    data = {"action": "undo", "_selected_action": ["a", "bad", "c"], "reason": "why"}
     page = admin_client.post(url, data, follow=True)
     assert "3 on their way." in page.content.decode()

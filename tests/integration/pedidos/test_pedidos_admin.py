@@ -49,12 +49,12 @@ def test_order_that_was_dead_lettered_is_handed_over_again(admin_client, dead_le
 
 def test_order_that_runs_by_itself_is_not_discarded(admin_client, dead_lettered):
     Order.objects.update(saga_pattern="choreographed")
-    assert "it runs by itself" in act(admin_client, Order, "discard", dead_lettered)
+    assert "it runs by itself" in act(admin_client, Order, "discard", dead_lettered, reason="why")
     assert Order.objects.get().order_status != "failed"
 
 
 def test_discarded_order_has_failed(admin_client, dead_lettered):
-    assert "1 discarded." in act(admin_client, Order, "discard", dead_lettered)
+    assert "1 discarded." in act(admin_client, Order, "discard", dead_lettered, reason="why")
     order = Order.objects.get()
     assert (order.order_status, order.failure_code) == ("failed", "discarded")
 
@@ -62,5 +62,5 @@ def test_discarded_order_has_failed(admin_client, dead_lettered):
 @pytest.mark.parametrize("action", ["retry", "discard"])
 def test_order_that_goes_its_way_is_left_alone(admin_client, order_sagas, action):
     order_id = order_sagas.order()
-    assert "not dead-lettered" in act(admin_client, Order, action, order_id)
+    assert "not dead-lettered" in act(admin_client, Order, action, order_id, reason="why")
     assert Order.objects.get().order_status == "pending"
