@@ -137,6 +137,8 @@ if not KEEP_SECONDS >= LEAST_KEEP_SECONDS:
         " duplicate may come after what would tell it is one"
     )
 
+TRACE_URL = os.environ.get("DUETO_TRACE_URL", "")
+"""Where the dashboard shows a trace, with `{trace_id}` in it; empty: nowhere."""
 HOP_SECONDS = float(os.environ.get("DUETO_HOP_SECONDS", "0"))
 """How much further apart services and broker are put than they are, one way: for comparisons."""
 

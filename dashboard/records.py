@@ -21,7 +21,7 @@ from participant import sql
 _ACCEPTED = (
     "saga_id, saga, saga_pattern, status, context->>'subject' AS subject, total_amount,"
     " failure_step, failure_code, accepted_at, handed_over_at, ended_at, dead_letter_reason,"
-    " context, statement_timestamp() AS read_at"
+    " context, context->>'traceparent' AS traceparent, statement_timestamp() AS read_at"
 )
 _NOTED = "saga_id, step, direction, status, code, detail, data, entered_at, decided_at"
 _ASKED = "step, decided_by, opened_at, until, verdict, by, reason, decided_at, closed_at"

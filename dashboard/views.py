@@ -1,8 +1,10 @@
 """The pages: what happens now, the sagas, one saga, a race, the stored reports."""
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
@@ -14,7 +16,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
 from contracts.patterns import PATTERNS
-from contracts.saga import SAGAS, Saga
+from contracts.saga import SAGAS, Saga, is_sampled
 from contracts.states import SagaState, SagaStatus
 from dashboard import (
     actions,
@@ -105,6 +107,7 @@ def saga(request: HttpRequest, saga_id: str) -> HttpResponse:
         "offered": _offered(told["state"]) if may_operate(request.user) else [],
         "decisions": _open_decisions(told) if may_operate(request.user) else [],
         "admin": _admin_of(row),
+        "trace": _trace_of(told["accepted"]),
     }
     return render(request, "dashboard/saga.html", context)
 
@@ -172,6 +175,14 @@ def _open_decisions(told: dict[str, Any]) -> list[Any]:
 def _admin_of(row: SagaRow) -> str:
     service = PATTERNS[row.pattern].coordinator if row.pattern in PATTERNS else ""
     return reverse(f"admin:{service}_saga_change", args=[row.saga_id]) if service else ""
+
+
+def _trace_of(accepted: Any) -> str:
+    """The address of its trace, if it is recorded and there is a place to look at it."""
+    traceparent = accepted.traceparent or "" if accepted else ""
+    if not settings.TRACE_URL or not is_sampled(traceparent):
+        return ""
+    return str(settings.TRACE_URL).replace("{trace_id}", quote(traceparent.split("-")[1]))
 
 
 @operating

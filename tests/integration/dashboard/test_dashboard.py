@@ -126,6 +126,17 @@ def test_filters_find_what_they_name_on_pages_of_any_size(
     assert found(**wanted) == expected
 
 
+def test_recorded_trace_is_linked(shop, admin_client, settings):
+    settings.TRACE_URL = "http://jaeger/trace/{trace_id}"
+    for flags, links in (("01", 1), ("00", 0)):
+        given = f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
+        checkout = Checkout.objects.get(pk="sold")
+        checkout.context["traceparent"] = given
+        checkout.save()
+        page = admin_client.get("/dashboard/sagas/sold").content.decode()
+        assert page.count('href="http://jaeger/trace/0af7651916cd43dd8448eb211c80319c"') == links
+
+
 @pytest.mark.parametrize("status", ["failed", "compensated", "parked"])
 def test_look_that_is_cut_goes_on_where_it_ended(shop, monkeypatch, status):
     whole = found(status=status)
