@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from contracts import asyncapi, bounds
 from contracts.doors import ANYONE, Text, door
+from httpapi import problems
 from httpapi.openapi import document
 
 JSON, HTML = "application/json", "text/html; charset=utf-8"
@@ -28,18 +29,21 @@ DEEPEST = 3
 
 
 @door(ANYONE, gives={200: dict[str, Any]})
+@problems.read_only
 def openapi(request: HttpRequest) -> HttpResponse:
     """This document: every door of the service (OpenAPI 3.1)"""
     return HttpResponse(_openapi(), content_type=JSON)
 
 
 @door(ANYONE, gives={200: dict[str, Any]})
+@problems.read_only
 def messages(request: HttpRequest) -> HttpResponse:
     """Every event, request and reply of every saga (AsyncAPI 3)"""
     return HttpResponse(_asyncapi(), content_type=JSON)
 
 
 @door(ANYONE, gives={200: Text("text/html")})
+@problems.read_only
 def page(request: HttpRequest) -> HttpResponse:
     """The same documents as a page"""
     return HttpResponse(_page(), content_type=HTML)

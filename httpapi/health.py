@@ -24,7 +24,7 @@ from django.urls import get_resolver, path
 
 from contracts.doors import ANYONE, door
 from contracts.states import Alive, Complaint, Health
-from httpapi import standing
+from httpapi import problems, standing
 from httpapi.json import answer
 from httpapi.middleware import served
 from httpapi.standing import Findings, Noted
@@ -112,6 +112,7 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 @door(ANYONE, gives={200: About})
+@problems.read_only
 def about(request: HttpRequest) -> HttpResponse:
     """What this service is, and the paths that it offers."""
     service = _service()

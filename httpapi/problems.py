@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -66,6 +67,18 @@ def method_not_allowed(method: str, *, allowed: str) -> Problem:
         detail=f"{method} is not allowed here, but {allowed}.",
         headers={"Allow": allowed},
     )
+
+
+def read_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """For a view that is a function: it is read, by GET or HEAD, and 405 to all else."""
+
+    @wraps(view)
+    def reading(request: HttpRequest) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return respond(method_not_allowed(request.method or "", allowed="GET, HEAD"))
+        return view(request)
+
+    return reading
 
 
 def refusal(refused: Refused, *, status: int = 409) -> Problem:

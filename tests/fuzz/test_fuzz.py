@@ -15,7 +15,7 @@ from messaging.brokers.memory import forget
 from tests.fuzz.shop import FuzzedShop
 
 pytestmark = [
-    pytest.mark.django_db(databases=[*WITH_DATABASE], transaction=True),
+    pytest.mark.django_db(databases=[*WITH_DATABASE, "default"], transaction=True),
     pytest.mark.timeout(0),  # it takes what it takes
 ]
 SETTLE_EVERY = 250

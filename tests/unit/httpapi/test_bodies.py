@@ -10,6 +10,7 @@ from django.test import RequestFactory
 
 from contracts import bounds
 from contracts.bounds import MOST_BYTES, MOST_BYTES_OF_ONE, MOST_DEPTH
+from httpapi import docs
 from httpapi.middleware import UNUSABLE, Gateway, RequestContext
 
 
@@ -148,4 +149,10 @@ def test_unknown_host_is_refused_before_anything_is_done():
 @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
 def test_health_is_only_looked_at(method):
     answer = RequestContext(lambda _: HttpResponse())(RequestFactory().generic(method, "/health"))
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("view", [docs.page, docs.openapi, docs.messages])
+def test_documents_are_only_read(view):
+    answer = view(RequestFactory().post("/docs"))
     assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
