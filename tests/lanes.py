@@ -7,10 +7,10 @@ run at the lowest priority, in the time that the others leave. The first lane is
 what the others say comes at the end.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: the crash points; random
-requests, seeded bugs, a soak, growth, the tutorials and a comparison; and the schedules, which only
-compute. What measures how the shop stands a rush (ALONE) comes last, and waits for the other lanes
-to end: it has the machine to itself. Both together are all tests. With other arguments it is plain
-pytest.
+requests, seeded bugs, a soak, growth, the tutorials and a comparison; what breaks whole stacks
+(BROKEN); and the schedules, which only compute. What measures how the shop stands a rush (ALONE)
+comes last, and waits for the other lanes to end: it has the machine to itself. Both together are
+all tests. With other arguments it is plain pytest.
 """
 
 import contextlib
@@ -26,9 +26,7 @@ from typing import IO
 from stack.children import bound_to_parent
 
 OWN_STACK = ("tests/checkout",)
-OWN_STACK_TOO = (
-    *("tests/dashboard", "tests/sagas", "tests/stack", "tests/integration/test_monolith.py"),
-)
+OWN_STACK_TOO = ("tests/dashboard", "tests/sagas", "tests/integration/test_monolith.py")
 SHARING_TOO = (
     *("tests/broker", "tests/kit", "tests/integration/test_damaged_rows.py"),
     *("tests/integration/choreography", "tests/integration/lost_replies"),
@@ -42,6 +40,13 @@ ALONE = (
 )
 COMPUTING = ("tests/unit", "tests/architecture")
 LONG_OWN_STACK = ("tests/chaos",)
+BROKEN = (
+    *("tests/stack", "tests/sagas/test_rush.py", "tests/checkout/test_crashes.py"),
+    *("tests/checkout/test_servers_away.py", "tests/checkout/test_lights.py"),
+    *("tests/checkout/test_compensating_at_odd_moments.py", "tests/checkout/test_parked.py"),
+    *("tests/checkout/test_distributed_load.py", "tests/checkout/test_interrupted_load.py"),
+)
+"""What is started, killed, stopped and loaded again and again: proofs, too."""
 LONG_SHARING = (
     *("tests/fuzz", "tests/seeded", "tests/integration/explorer", "tests/integration/soak"),
     *("tests/growth", "tests/tutorials", "tests/integration/loadtests/test_compare.py"),
@@ -78,15 +83,15 @@ def _command(lane: Sequence[str]) -> list[str]:
 def lanes(*, is_proof: bool) -> list[list[str]]:
     """What pytest is given for each lane; the last one may wait for the others to end."""
     if is_proof:
-        return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*LONG_SHARING, FUZZ, *ALONE]]
+        return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*BROKEN], [*LONG_SHARING, FUZZ, *ALONE]]
     elsewhere = (*SHARING_TOO, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING, *LONG_OWN_STACK)
     comparison = tuple(name for name in LONG_SHARING if "loadtests" in name)
     return [
-        _without(*elsewhere, *LONG_SHARING),
+        _without(*elsewhere, *BROKEN, *LONG_SHARING),
         [*SHARING_TOO, *_without(*comparison)],
         [*COMPUTING, *_without(*LONG_COMPUTING)],
-        [*OWN_STACK_TOO],
-        [*OWN_STACK, *_without(*ALONE)],
+        [*OWN_STACK_TOO, *_without(*BROKEN)],
+        [*OWN_STACK, *_without(*ALONE, *BROKEN)],
     ]
 
 
