@@ -1,10 +1,10 @@
 """`python -m tests.lanes`: the tests, in lanes that run beside each other.
 
 Most tests wait: for a database, a broker, a process that starts. Those that share the databases
-given run one after the other, beside them others that share another server's, and in two lanes
-those that start a stack of their own. Those that only compute need no server and no clock, so they
-run at the lowest priority, in the time that the others leave. The first lane is seen as it goes;
-what the others say comes at the end.
+given run one after the other, beside them others that share those of other servers, and in two
+lanes those that start a stack of their own. Those that only compute need no server and no clock,
+so they run at the lowest priority, in the time that the others leave. The first lane is seen as it
+goes; what the others say comes at the end.
 
 `python -m tests.lanes prove` runs the long proofs in the same way: the crash points; random
 requests, seeded bugs, a soak, growth, the tutorials and a comparison; what breaks whole stacks
@@ -32,6 +32,7 @@ SHARING_TOO = (
     *("tests/integration/choreography", "tests/integration/lost_replies"),
     *("tests/integration/messaging", "tests/integration/loadtests"),
 )
+SHARING_THIRD = ("tests/integration/orchestrator", "tests/integration/audit")
 ALONE = (
     "tests/checkout/test_participant_away.py",
     "tests/checkout/test_surveying.py",
@@ -75,7 +76,7 @@ def _command(lane: Sequence[str]) -> list[str]:
     first: tuple[str, ...] = ()
     if lane[0] in (*COMPUTING, *LONG_COMPUTING):
         first = ("nice", "-n", "19")
-    elif lane[0] in SHARING_TOO:
+    elif lane[0] in (*SHARING_TOO, *SHARING_THIRD):
         first = OTHER_SERVERS
     return [*first, *PYTEST, "-p", "no:cacheprovider", *lane]
 
@@ -84,11 +85,13 @@ def lanes(*, is_proof: bool) -> list[list[str]]:
     """What pytest is given for each lane; the last one may wait for the others to end."""
     if is_proof:
         return [[*LONG_OWN_STACK], [*LONG_COMPUTING], [*BROKEN], [*LONG_SHARING, FUZZ, *ALONE]]
-    elsewhere = (*SHARING_TOO, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING, *LONG_OWN_STACK)
+    sharing = (*SHARING_TOO, *SHARING_THIRD)
+    elsewhere = (*sharing, *OWN_STACK, *OWN_STACK_TOO, *COMPUTING, *LONG_OWN_STACK)
     comparison = tuple(name for name in LONG_SHARING if "loadtests" in name)
     return [
         _without(*elsewhere, *BROKEN, *LONG_SHARING),
         [*SHARING_TOO, *_without(*comparison)],
+        [*SHARING_THIRD],
         [*COMPUTING, *_without(*LONG_COMPUTING)],
         [*OWN_STACK_TOO, *_without(*BROKEN)],
         [*OWN_STACK, *_without(*ALONE, *BROKEN)],
