@@ -63,7 +63,7 @@ soak: $(STAMP) ## load with kills, cuts and losses, then the audit; MINUTES=n (a
 test: $(STAMP) ## the tests, beside a fresh PostgreSQL and RabbitMQ; ARGUMENTS='-k name' for some
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes $(ARGUMENTS)
 
-prove: $(STAMP) ## the long proofs: schedules, crash points, random requests, seeded bugs, soak, growth, tutorials, a comparison
+prove: $(STAMP) ## the long proofs: schedules, crash points, broken stacks, seeded bugs, fuzz, soak, growth, tutorials, a comparison
 	$(BIN)/python -m stack.backing -- $(BIN)/python -m tests.lanes prove
 
 chaos: $(STAMP) ## kills every process at every point, cuts the broker off, restarts the database; an hour

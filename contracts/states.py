@@ -199,3 +199,16 @@ class Health(TypedDict):
     attention: list[Attention]
     database: NotRequired[dict[str, Any]]
     requests: NotRequired[int]
+
+
+class Intervention(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks something of a saga or of a message, and why."""
+
+    requested_by: Annotated[str, msgspec.Meta(min_length=1, max_length=150)] = "api"
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class InterventionWithReason(Intervention, frozen=True, kw_only=True):
+    """Who asks for it, and why: for a reader who wonders later."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]

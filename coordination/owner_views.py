@@ -25,7 +25,7 @@ from contracts.doors import OPERATOR, SERVICE, SHOPPER, Declared, View, door, do
 from contracts.outcomes import Done, Failure, Refused
 from contracts.patterns import PATTERNS
 from contracts.saga import ANSWERS, SAGAS, Answers
-from contracts.states import Complaint, SagaStatus
+from contracts.states import Complaint, InterventionWithReason, SagaStatus
 from coordination import admission, handover, pausing
 from coordination.acceptance import (
     Accept,
@@ -38,7 +38,7 @@ from coordination.acceptance import (
 )
 from coordination.handover import give
 from coordination.models import AcceptedSaga
-from coordination.owners import AcceptedState, InterventionWithReason
+from coordination.owners import AcceptedState
 from coordination.store import ENDED
 from httpapi import problems, slots, waiting
 from httpapi.json import answer, fingerprint

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -22,22 +21,6 @@ OWNER_SECONDS = 10.0
 """For an owner to accept a saga, or to say how one stands."""
 ON_ITS_WAY_SECONDS = 60.0
 """A coordinator has heard by then of a saga that starts by itself, if it ever will."""
-
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=150)]
-
-
-class Intervention(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks something of a saga, and why."""
-
-    requested_by: Name = "api"
-    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-
-
-class InterventionWithReason(Intervention, frozen=True, kw_only=True):
-    """Who asks for it, and why: for a reader who wonders later."""
-
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class AcceptedState(msgspec.Struct, frozen=True, kw_only=True):

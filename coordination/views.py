@@ -29,13 +29,14 @@ from contracts.states import (
     FINAL,
     AnsweredState,
     AnsweredSummary,
+    Intervention,
+    InterventionWithReason,
     SagaState,
     SagaStatus,
     SagaSummary,
     answered,
 )
 from coordination import owner_views, owners
-from coordination.owners import Intervention, InterventionWithReason
 from coordination.store import UnknownSaga
 from httpapi import pages, problems, slots, waiting
 from httpapi.client import ServiceResponse, Unreachable

@@ -18,7 +18,7 @@ from dashboard import records
 from participant import sql
 
 PAGE = 50
-LOOKED_THROUGH = 50_000
+LOOKED_THROUGH = 20_000
 AGES = {
     "1 minutes": "in the last minute",
     "1 hours": "in the last hour",

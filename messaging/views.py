@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from contracts.bounds import Time, words
 from contracts.doors import OPERATOR, Declared, door_by
+from contracts.states import Intervention
 from messaging import failed, outbox
 from messaging.models import FailedStatus
 
@@ -37,13 +38,6 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["retrying", "dead_lettered", "handled", "discarded"] | None = None
     cursor: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_ID)] | None = None
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks for it, and why; without a reason nothing is noted."""
-
-    requested_by: Annotated[str, msgspec.Meta(min_length=1, max_length=150)] = "api"
-    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
 class NotFailed(APIException):
@@ -150,7 +144,10 @@ class _ActView(_FailedView):
 
     @door_by(
         lambda view, path: Declared(
-            OPERATOR, takes=Asked, gives={200: view.row}, refuses={409: (NotFailed.default_code,)}
+            OPERATOR,
+            takes=Intervention,
+            gives={200: view.row},
+            refuses={409: (NotFailed.default_code,)},
         )
     )
     def post(self, request: Request, row_id: str) -> Response:
@@ -159,7 +156,7 @@ class _ActView(_FailedView):
         before = self.shown(this)
         if not before:
             raise NotFound(f"There is no such message {row_id[:64]}.")
-        asked = msgspec.convert(request.data or {}, Asked)
+        asked = msgspec.convert(request.data or {}, Intervention)
         is_noted = self.verb and asked.reason
         note = {"note": f"{self.verb} by {asked.requested_by}: {asked.reason}"} if is_noted else {}
         if not self.act(service=self.service, ids=[number], **note):
