@@ -185,4 +185,9 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('payment',), name='refund_once_a_payment'), models.CheckConstraint(condition=models.Q(('amount__range', (0, Decimal('999999999999.99')))), name='refund_amount_is_money')],
             },
         ),
+        migrations.AddField(
+            model_name='payment',
+            name='refund_to',
+            field=models.CharField(blank=True, db_default='', default='', help_text='Where its money goes back to, where not to what it was paid with.', max_length=64),
+        ),
     ]

@@ -133,4 +133,22 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('status', 'retrying')), fields=['next_attempt_at'], name='pedidos_due'), models.Index(condition=models.Q(('status__in', ['retrying', 'dead_lettered'])), fields=['saga_id'], name='pedidos_failed')],
             },
         ),
+        migrations.CreateModel(
+            name='Pause',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('saga', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_pattern', models.CharField(blank=True, db_default='', default='', max_length=32)),
+                ('paused_by', models.CharField(max_length=150)),
+                ('reason', models.TextField()),
+                ('paused_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('resumed_by', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('resume_reason', models.TextField(blank=True, db_default='', default='')),
+                ('resumed_at', models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                'abstract': False,
+                'constraints': [models.UniqueConstraint(condition=models.Q(('resumed_at', None)), fields=('saga', 'saga_pattern'), name='pedidos_paused_once')],
+            },
+        ),
     ]

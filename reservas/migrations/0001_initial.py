@@ -178,4 +178,22 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('total_amount__range', (0, Decimal('999999999999.99')))), name='booking_price_is_money'), models.CheckConstraint(condition=models.Q(('starts_at__lt', models.F('ends_at'))), name='booking_ends_after_it_starts'), models.CheckConstraint(condition=models.Q(models.Q(('booking_status__in', ['pending', 'approved']), ('ended_at', None)), models.Q(models.Q(('booking_status__in', ['pending', 'approved']), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='booking_ended_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('booking_status__in', ['approved', 'reserved']), _negated=True), ('approved_at__isnull', False), _connector='OR'), name='booking_approved_has_time'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('booking_status__in', ('pending', 'approved', 'reserved'))), expressions=[(models.Func(models.F('slot'), models.F('slot'), models.Value('[]'), function='int8range'), '&&'), (models.Func(models.F('starts_at'), models.F('ends_at'), function='tstzrange'), '&&')], name='booking_slot_once_at_a_time')],
             },
         ),
+        migrations.CreateModel(
+            name='Pause',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('saga', participant.models.TextId(db_collation='C', max_length=64)),
+                ('saga_pattern', models.CharField(blank=True, db_default='', default='', max_length=32)),
+                ('paused_by', models.CharField(max_length=150)),
+                ('reason', models.TextField()),
+                ('paused_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('resumed_by', models.CharField(blank=True, db_default='', default='', max_length=150)),
+                ('resume_reason', models.TextField(blank=True, db_default='', default='')),
+                ('resumed_at', models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                'abstract': False,
+                'constraints': [models.UniqueConstraint(condition=models.Q(('resumed_at', None)), fields=('saga', 'saga_pattern'), name='reservas_paused_once')],
+            },
+        ),
     ]

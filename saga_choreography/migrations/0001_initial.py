@@ -126,4 +126,9 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('action__in', ['abort', 'return', 'retry', 'skip'])), name='choreography_action_known')],
             },
         ),
+        migrations.AddField(
+            model_name='intervention',
+            name='step',
+            field=models.CharField(blank=True, db_default='', default='', help_text='Where it was parked.', max_length=64),
+        ),
     ]
